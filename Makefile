@@ -1,0 +1,42 @@
+# The two commands of the README are `make demo` and `make test`; each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# cfn-lint and the SAM CLI pin versions that the SDKs do not agree with, so the CLI has an environment of its own.
+SAM := .venv-sam
+
+.PHONY: demo test check format bench clean
+
+demo: $(VENV)/.ready
+	$(BIN)/strandline demo $(ARGS)
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.ready $(SAM)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cfn-lint cloud_functions/template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(SAM)/bin/sam validate --lint --template cloud_functions/template.yaml
+
+format: $(VENV)/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+$(SAM)/.ready:
+	$(PYTHON) -m venv $(SAM)
+	$(SAM)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(SAM)/bin/python -m pip install --quiet --disable-pip-version-check aws-sam-cli
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(SAM) greengrass-build build .strandline

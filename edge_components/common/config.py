@@ -1,0 +1,140 @@
+"""Configuration as declared, documented and checked in one place: the fields of a frozen dataclass.
+
+A component's ``config.py`` declares ``Config`` with :func:`integer`, :func:`number`, :func:`text`, :func:`flag` and
+:func:`mapping` fields; :func:`load` turns the nucleus' mapping into one, or raises ConfigError with a sentence for each
+bad key. Nucleus lite hands every scalar over as a string, so each field reads both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from edge_components.common.errors import ConfigError
+
+C = TypeVar("C")
+RESERVED = frozenset({"accessControl"})
+"""Keys of the component's configuration that belong to Greengrass."""
+
+
+class _Bad(ValueError):
+    """A value is not allowed; the text says what is."""
+
+
+def _field(default: Any, read: Callable[[Any], Any], allowed: str, doc: str) -> Any:
+    metadata = {"read": read, "allowed": allowed, "doc": doc, "default": default}
+    if isinstance(default, dict | list):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def integer(default: int, low: int, high: int, doc: str) -> Any:
+    """Declare a whole number from ``low`` to ``high``."""
+    allowed = f"a whole number from {low} to {high}"
+
+    def read(value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,18}", value.strip()):
+            value = int(value)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise _Bad(allowed)
+        return value
+
+    return _field(default, read, allowed, doc)
+
+
+def number(default: float, low: float, high: float, doc: str) -> Any:
+    """Declare a finite number from ``low`` to ``high``."""
+    allowed = f"a number from {low:g} to {high:g}"
+
+    def read(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise _Bad(allowed)
+        try:
+            result = float(value)
+        except (ValueError, OverflowError) as error:
+            raise _Bad(allowed) from error
+        if not math.isfinite(result) or not low <= result <= high:
+            raise _Bad(allowed)
+        return result
+
+    return _field(default, read, allowed, doc)
+
+
+def flag(default: bool, doc: str) -> Any:
+    """Declare a switch: true or false."""
+
+    def read(value: Any) -> bool:
+        if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+            return value.strip().lower() == "true"
+        if not isinstance(value, bool):
+            raise _Bad("true or false")
+        return value
+
+    return _field(default, read, "true or false", doc)
+
+
+def text(
+    default: str, doc: str, *, choices: tuple[str, ...] = (), pattern: str = r".{0,1024}", allowed: str = ""
+) -> Any:
+    """Declare a string: one of ``choices``, or one that matches ``pattern`` whole."""
+    allowed = allowed or (f"one of {', '.join(choices)}" if choices else f"text that matches {pattern}")
+
+    def read(value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise _Bad(allowed)
+        result = str(value)
+        if (choices and result not in choices) or not re.fullmatch(pattern, result):
+            raise _Bad(allowed)
+        return result
+
+    return _field(default, read, allowed, doc)
+
+
+def mapping(default: dict[str, Any], read: Callable[[Any], Any], allowed: str, doc: str) -> Any:
+    """Declare a structured value; ``read`` returns it checked or raises ValueError with a sentence."""
+    return _field(default, read, allowed, doc)
+
+
+def load(kind: type[C], values: Mapping[str, Any]) -> C:
+    """Return ``kind`` (a dataclass of the fields above) from the nucleus' mapping.
+
+    Raises ConfigError with a sentence for each bad key: its name, its value and what is allowed.
+    """
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]  # C is always a dataclass
+    problems, known = [], {}
+    for key, value in values.items():
+        if key in RESERVED:
+            continue
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            problems.append(f"{key}: unknown key" + (f", did you mean {near[0]}?" if near else ""))
+            continue
+        try:
+            known[key] = fields[key].metadata["read"](value)
+        except ValueError as error:
+            problems.append(f"{key}: {_shown(value)} is not allowed, expected {error}")
+    if problems:
+        raise ConfigError(problems)
+    return kind(**known)
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 120 else shown[:117] + "..."
+
+
+def table(kind: type[Any]) -> str:
+    """Return the configuration as the Markdown table that stands in the component's README."""
+    lines = ["| key | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    for f in dataclasses.fields(kind):
+        default = f.metadata["default"]
+        shown = str(default).lower() if isinstance(default, bool) else str(default) if default != "" else '""'
+        allowed = f.metadata["allowed"].replace("|", "\\|")
+        lines.append(f"| `{f.name}` | `{shown}` | {allowed} | {f.metadata['doc']} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,46 @@
+"""The error tree of the edge.
+
+::
+
+    EdgeError
+    ├── ConfigError           values that the configuration does not allow; one line a bad key
+    ├── BusError              the nucleus refused or could not do what was asked
+    │   ├── UnauthorizedError the recipe's accessControl does not allow it
+    │   ├── UnsupportedError  this nucleus does not have the operation
+    │   └── ConnectionLostError   the IPC connection is gone: exit and be started again
+    └── HandoverError         an outbox is full and its source cannot wait
+"""
+
+from collections.abc import Sequence
+
+
+class EdgeError(Exception):
+    """Base of every error that edge components raise."""
+
+
+class ConfigError(EdgeError):
+    """The configuration does not validate; ``problems`` has one sentence a bad key."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class BusError(EdgeError):
+    """The nucleus refused or could not do what was asked."""
+
+
+class UnauthorizedError(BusError):
+    """The recipe's accessControl does not allow the operation."""
+
+
+class UnsupportedError(BusError):
+    """This nucleus does not have the operation (nucleus lite lacks some)."""
+
+
+class ConnectionLostError(BusError):
+    """The IPC connection is gone; the component exits non-zero and the nucleus starts it again."""
+
+
+class HandoverError(EdgeError):
+    """An outbox is full."""

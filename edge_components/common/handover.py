@@ -1,0 +1,168 @@
+"""Handing batches over so that none is lost and none counts twice: number, keep, send, send again, free on acknowledgement.
+
+Pure. :class:`SendWindow` decides what is due; :class:`Outbox` adds the payloads of a sender that keeps them in memory
+(the forwarder keeps them in its spool instead); :class:`Inbox` is the receiver's side.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edge_components.common.errors import HandoverError
+from wire.acknowledgement import Acknowledgement, SequenceSet
+
+
+def new_epoch(wall_ms: int, rng: random.Random) -> int:
+    """Return an epoch id that is new even if the wall clock is wrong: 44 bits of milliseconds, 20 of chance."""
+    return ((wall_ms & (2**44 - 1)) << 20) | rng.getrandbits(20)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When to send again: exponential backoff with full jitter above half, as AWS' architecture blog recommends."""
+
+    in_flight: int = 32
+    first_s: float = 2.0
+    longest_s: float = 60.0
+
+    def delay(self, attempts: int, rng: random.Random) -> float:
+        """Return seconds to wait after the ``attempts``-th sending."""
+        ceiling = min(self.longest_s, self.first_s * 2.0 ** min(attempts - 1, 30))
+        return ceiling * (0.5 + 0.5 * rng.random())
+
+
+@dataclass(slots=True)
+class _Flight:
+    attempts: int
+    due: float
+
+
+class SendWindow:
+    """The numbers that were sent and not yet acknowledged, and when each is due again."""
+
+    def __init__(self, policy: RetryPolicy, rng: random.Random) -> None:
+        self._policy, self._rng = policy, rng
+        self._flights: dict[int, _Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def __contains__(self, sequence: int) -> bool:
+        return sequence in self._flights
+
+    @property
+    def room(self) -> int:
+        """How many more may be in flight."""
+        return max(0, self._policy.in_flight - len(self._flights))
+
+    def sent(self, sequence: int, now: float) -> int:
+        """Note a sending at ``now`` (monotonic seconds) and return how often it has been sent."""
+        flight = self._flights.setdefault(sequence, _Flight(0, now))
+        flight.attempts += 1
+        flight.due = now + self._policy.delay(flight.attempts, self._rng)
+        return flight.attempts
+
+    def due(self, now: float) -> list[int]:
+        """Return the numbers to send again, lowest first."""
+        return sorted(sequence for sequence, flight in self._flights.items() if flight.due <= now)
+
+    def acknowledge(self, ack: Acknowledgement) -> list[int]:
+        """Forget what the acknowledgement covers and return it, lowest first."""
+        freed = sorted(sequence for sequence in self._flights if ack.covers(sequence))
+        for sequence in freed:
+            del self._flights[sequence]
+        return freed
+
+    def forget(self, sequence: int) -> None:
+        """Forget a number that is not to be sent again."""
+        self._flights.pop(sequence, None)
+
+
+class Outbox:
+    """A sender's unacknowledged payloads, in memory, bounded by bytes."""
+
+    def __init__(self, epoch: int, policy: RetryPolicy, rng: random.Random, max_bytes: int = 4_000_000) -> None:
+        self.epoch = epoch
+        self._window = SendWindow(policy, rng)
+        self._payloads: OrderedDict[int, bytes] = OrderedDict()
+        self._fresh: list[int] = []
+        self._max_bytes, self._bytes, self._last = max_bytes, 0, 0
+
+    def __len__(self) -> int:
+        return len(self._payloads)
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return self._bytes
+
+    @property
+    def next_sequence(self) -> int:
+        """The number that the next payload must carry."""
+        return self._last + 1
+
+    def add(self, payload: bytes) -> int:
+        """Keep a payload encoded under :attr:`next_sequence`; raises HandoverError when there is no room for it."""
+        if self._bytes + len(payload) > self._max_bytes:
+            raise HandoverError(f"outbox full: {self._bytes} of {self._max_bytes} bytes, {len(self._payloads)} batches")
+        self._last += 1
+        self._payloads[self._last] = payload
+        self._bytes += len(payload)
+        self._fresh.append(self._last)
+        return self._last
+
+    def drop_oldest(self) -> int | None:
+        """Drop the oldest payload, for a source that cannot wait, and return its number (None when empty)."""
+        if not self._payloads:
+            return None
+        sequence, payload = self._payloads.popitem(last=False)
+        self._bytes -= len(payload)
+        self._window.forget(sequence)
+        if sequence in self._fresh:
+            self._fresh.remove(sequence)
+        return sequence
+
+    def to_send(self, now: float) -> Iterator[tuple[int, bytes, int]]:
+        """Yield (number, payload, times sent) of what is due at ``now``: first what waits again, then what is new."""
+        for sequence in self._window.due(now):
+            yield sequence, self._payloads[sequence], self._window.sent(sequence, now)
+        while self._fresh and self._window.room:
+            sequence = self._fresh.pop(0)
+            yield sequence, self._payloads[sequence], self._window.sent(sequence, now)
+
+    def acknowledge(self, ack: Acknowledgement) -> int:
+        """Free what is acknowledged and return how many batches that were; another epoch's changes nothing."""
+        if ack.epoch != self.epoch:
+            return 0
+        freed = self._window.acknowledge(ack)
+        for sequence in freed:
+            self._bytes -= len(self._payloads.pop(sequence))
+        return len(freed)
+
+
+class Inbox:
+    """A receiver's record of what it holds, by sender's epoch; remembers the newest ``epochs`` of them."""
+
+    def __init__(self, epochs: int = 8) -> None:
+        self._held: OrderedDict[int, SequenceSet] = OrderedDict()
+        self._unsaid: set[int] = set()
+        self._epochs = epochs
+
+    def accept(self, epoch: int, sequence: int) -> bool:
+        """Note a batch and return whether it is new; either way its epoch's acknowledgement is due."""
+        held = self._held.setdefault(epoch, SequenceSet())
+        self._held.move_to_end(epoch)
+        while len(self._held) > self._epochs:
+            old, _ = self._held.popitem(last=False)
+            self._unsaid.discard(old)
+        self._unsaid.add(epoch)
+        return held.add(sequence)
+
+    def acknowledgements(self) -> list[Acknowledgement]:
+        """Return what is to be said since the last call, one an epoch."""
+        acks = [self._held[epoch].acknowledgement(epoch) for epoch in sorted(self._unsaid)]
+        self._unsaid.clear()
+        return acks

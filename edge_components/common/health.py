@@ -1,0 +1,62 @@
+"""Counters for everything dropped, late, retried or merged, and logs as JSON lines.
+
+A component counts into its own :class:`Counters`; the loop logs them, and hands them to the forwarder on
+``wire.topics.HEALTH``, which sends them to the cloud as a notice.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+
+class Counters:
+    """Named counts that only grow while the process lives."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Add to a counter."""
+        self._counts[name] += amount
+
+    def __getitem__(self, name: str) -> int:
+        return self._counts[name]
+
+    def snapshot(self) -> dict[str, int]:
+        """Return all counts, by name."""
+        return dict(sorted(self._counts.items()))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, with gateway and component; a record's ``extra={"fields": {...}}`` is merged in."""
+
+    def __init__(self, gateway: str, component: str) -> None:
+        super().__init__()
+        self._fixed = {"gateway": gateway, "component": component}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        line: dict[str, object] = {"time": stamp, "level": record.levelname, **self._fixed}
+        line["message"] = record.getMessage()
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, Mapping):
+            line.update(fields)
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def start_logging(gateway: str, component: str, level: str = "INFO") -> logging.Logger:
+    """Send the root logger's records to standard output as JSON lines and return the component's logger."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter(gateway, component))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    return logging.getLogger("strandline")

@@ -1,0 +1,110 @@
+"""The signal that returns: which batches of an epoch the receiver holds safely, as TCP's SACK says it (RFC 2018).
+
+The same signal serves all three hops: aggregator to sensor reader, forwarder to aggregator, cloud to forwarder.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from wire.errors import FormatError, ModelError
+from wire.model import MAX_SEQUENCE
+
+MAX_RANGES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """All of 1..``cumulative`` of ``epoch`` is held, and each inclusive range above it (ascending, disjoint)."""
+
+    epoch: int
+    cumulative: int
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    def covers(self, sequence: int) -> bool:
+        """Return whether the receiver holds ``sequence``."""
+        return sequence <= self.cumulative or any(first <= sequence <= last for first, last in self.ranges)
+
+    def encode(self) -> bytes:
+        """Return the acknowledgement as JSON bytes, with the newest ``MAX_RANGES`` ranges at most."""
+        ranges = [list(r) for r in self.ranges[-MAX_RANGES:]]
+        body = {"v": 1, "epoch": f"{self.epoch:016x}", "cumulative": self.cumulative, "ranges": ranges}
+        return json.dumps(body, separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read JSON bytes; unknown keys are ignored. Raises FormatError for anything that is no acknowledgement."""
+        try:
+            body = json.loads(data)
+            if body["v"] != 1:
+                raise FormatError(f"acknowledgement: version {body['v']!r} is not 1")
+            epoch, cumulative = int(body["epoch"], 16), body["cumulative"]
+            ranges = tuple((first, last) for first, last in body["ranges"])
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise FormatError(f"acknowledgement: {type(error).__name__}: {str(error)[:200]}") from error
+        numbers = [cumulative, *(n for pair in ranges for n in pair)]
+        if any(type(n) is not int or not 0 <= n <= MAX_SEQUENCE for n in numbers) or not 0 <= epoch < 2**64:
+            raise FormatError(f"acknowledgement: numbers must be integers from 0 to {MAX_SEQUENCE}")
+        if len(ranges) > MAX_RANGES or any(b <= a for a, b in zip(numbers[1::2], numbers[3::2], strict=False)):
+            raise FormatError(f"acknowledgement: at most {MAX_RANGES} ranges, ascending")
+        if any(first > last for first, last in ranges):
+            raise FormatError("acknowledgement: a range that ends before it begins")
+        return cls(epoch, cumulative, ranges)
+
+
+class SequenceSet:
+    """The sequence numbers of one epoch that a receiver holds: a cumulative number and the ranges above it."""
+
+    def __init__(self, cumulative: int = 0, ranges: Iterable[tuple[int, int]] = ()) -> None:
+        self._cumulative = cumulative
+        self._ranges = [(int(first), int(last)) for first, last in ranges]
+
+    @property
+    def cumulative(self) -> int:
+        """The highest number up to which nothing is missing."""
+        return self._cumulative
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """The inclusive ranges held above the cumulative number, ascending."""
+        return tuple(self._ranges)
+
+    def __contains__(self, sequence: int) -> bool:
+        if sequence <= self._cumulative:
+            return True
+        at = bisect.bisect_right(self._ranges, (sequence, MAX_SEQUENCE)) - 1
+        return at >= 0 and self._ranges[at][0] <= sequence <= self._ranges[at][1]
+
+    def add(self, sequence: int) -> bool:
+        """Add a number and return whether it is new; raises ModelError for one outside 1..MAX_SEQUENCE."""
+        if not 1 <= sequence <= MAX_SEQUENCE:
+            raise ModelError(f"sequence {sequence}: 1 to {MAX_SEQUENCE}")
+        if sequence in self:
+            return False
+        at = bisect.bisect_left(self._ranges, (sequence, sequence))
+        first = last = sequence
+        if at < len(self._ranges) and self._ranges[at][0] == sequence + 1:
+            last = self._ranges.pop(at)[1]
+        if at > 0 and self._ranges[at - 1][1] == sequence - 1:
+            first = self._ranges.pop(at - 1)[0]
+            at -= 1
+        if first == self._cumulative + 1:
+            self._cumulative = last
+        else:
+            self._ranges.insert(at, (first, last))
+        return True
+
+    def missing(self) -> Iterator[tuple[int, int]]:
+        """Yield the inclusive gaps between the cumulative number and the highest one held."""
+        below = self._cumulative
+        for first, last in self._ranges:
+            yield below + 1, first - 1
+            below = last
+
+    def acknowledgement(self, epoch: int) -> Acknowledgement:
+        """Return what to tell the sender."""
+        return Acknowledgement(epoch, self._cumulative, self.ranges[-MAX_RANGES:])

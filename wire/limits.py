@@ -1,0 +1,11 @@
+"""The sizes that the carriers set; why each, in FORMAT.md."""
+
+MAX_BATCH_BYTES = 5_000
+"""A batch to the cloud: with its topic one metered unit of 5 KB."""
+
+MAX_LOCAL_BYTES = 7_000
+"""A message between components: nucleus lite closes the connection a little above it."""
+
+MAX_ROWS = 65_536
+MAX_SERIES = 4_096
+MAX_INFLATED_BYTES = 8_000_000

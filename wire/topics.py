@@ -1,0 +1,55 @@
+"""The topics: local ones between components, and those between gateway and cloud.
+
+Local topics are IPC pub/sub on the gateway. Batches go to the cloud over AWS IoT Core Basic Ingest, where the
+``$aws/rules/<rule>/`` prefix is neither billed nor seen by the rule's ``topic()``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from wire.errors import ModelError
+from wire.model import check_gateway
+
+READINGS = "strandline/local/readings"
+READINGS_ACK = "strandline/local/readings/ack"
+AGGREGATES = "strandline/local/aggregates"
+SCORED = "strandline/local/scored"
+SCORED_ACK = "strandline/local/scored/ack"
+HEALTH = "strandline/local/health"
+
+
+class Lane(StrEnum):
+    """The lanes of spool and cloud, in the order in which they are served."""
+
+    URGENT = "urgent"
+    BULK = "bulk"
+    BACKFILL = "backfill"
+
+
+# Backfill shares bulk's way through the cloud: it is a lane of the gateway's disk, not of the cloud's queues.
+_RULE = {Lane.URGENT: "urgent", Lane.BULK: "bulk", Lane.BACKFILL: "bulk"}
+
+
+def ingest(gateway: str, lane: Lane) -> str:
+    """Return the Basic Ingest topic on which ``gateway`` publishes batches of ``lane``."""
+    rule = _RULE[lane]
+    return f"$aws/rules/strandline_{rule}/strandline/v1/{check_gateway(gateway)}/{rule}"
+
+
+def ack(gateway: str) -> str:
+    """Return the topic on which the cloud acknowledges the batches of ``gateway``."""
+    return f"strandline/v1/{check_gateway(gateway)}/ack"
+
+
+def alerts(gateway: str) -> str:
+    """Return the topic on which the cloud publishes the alerts of ``gateway``."""
+    return f"strandline/v1/{check_gateway(gateway)}/alerts"
+
+
+def gateway_of(topic: str) -> str:
+    """Return the gateway that a cloud topic (without the Basic Ingest prefix) names; raises ModelError if none."""
+    levels = topic.split("/")
+    if len(levels) != 4 or levels[:2] != ["strandline", "v1"]:
+        raise ModelError(f"topic {topic[:200]!r}: not strandline/v1/<gateway>/<lane>")
+    return check_gateway(levels[2])
