@@ -122,11 +122,8 @@ def _column(name: str, values: npt.NDArray[Any]) -> bytes:
     """One column as byte planes (all first bytes, then all second...), which is what lets deflate bite."""
     if name == "quality":
         return values.astype("u1").tobytes()
-    if name in _INTEGERS:
-        # int64 differences wrap around and so does the sum that undoes them: exact for every value.
-        words = np.diff(values.astype("<i8"), prepend=np.int64(0))
-    else:
-        words = values.astype("<f8")
+    # int64 differences wrap around and so does the sum that undoes them: exact for every value.
+    words = np.diff(values.astype("<i8"), prepend=np.int64(0)) if name in _INTEGERS else values.astype("<f8")
     return np.ascontiguousarray(words.view("u1").reshape(-1, 8).T).tobytes()
 
 

@@ -21,7 +21,7 @@ RESERVED = frozenset({"accessControl"})
 """Keys of the component's configuration that belong to Greengrass."""
 
 
-class _Bad(ValueError):
+class _NotAllowedError(ValueError):
     """A value is not allowed; the text says what is."""
 
 
@@ -42,7 +42,7 @@ def integer(default: int, low: int, high: int, doc: str) -> Any:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise _Bad(allowed)
+            raise _NotAllowedError(allowed)
         return value
 
     return _field(default, read, allowed, doc)
@@ -54,13 +54,13 @@ def number(default: float, low: float, high: float, doc: str) -> Any:
 
     def read(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise _Bad(allowed)
+            raise _NotAllowedError(allowed)
         try:
             result = float(value)
         except (ValueError, OverflowError) as error:
-            raise _Bad(allowed) from error
+            raise _NotAllowedError(allowed) from error
         if not math.isfinite(result) or not low <= result <= high:
-            raise _Bad(allowed)
+            raise _NotAllowedError(allowed)
         return result
 
     return _field(default, read, allowed, doc)
@@ -73,7 +73,7 @@ def flag(default: bool, doc: str) -> Any:
         if isinstance(value, str) and value.strip().lower() in ("true", "false"):
             return value.strip().lower() == "true"
         if not isinstance(value, bool):
-            raise _Bad("true or false")
+            raise _NotAllowedError("true or false")
         return value
 
     return _field(default, read, "true or false", doc)
@@ -87,10 +87,10 @@ def text(
 
     def read(value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise _Bad(allowed)
+            raise _NotAllowedError(allowed)
         result = str(value)
         if (choices and result not in choices) or not re.fullmatch(pattern, result):
-            raise _Bad(allowed)
+            raise _NotAllowedError(allowed)
         return result
 
     return _field(default, read, allowed, doc)

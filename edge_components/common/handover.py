@@ -1,4 +1,6 @@
-"""Handing batches over so that none is lost and none counts twice: number, keep, send, send again, free on acknowledgement.
+"""Handing batches over so that none is lost and none counts twice.
+
+Number, keep, send, send again, free on acknowledgement.
 
 Pure. :class:`SendWindow` decides what is due; :class:`Outbox` adds the payloads of a sender that keeps them in memory
 (the forwarder keeps them in its spool instead); :class:`Inbox` is the receiver's side.

@@ -99,7 +99,7 @@ class Loop:
         except ConnectionLostError as error:
             self._log.error("the connection to the nucleus is lost: %s", error)
             self.stop(EXIT_UNAVAILABLE)
-        except Exception:  # the outermost edge of the loop: one poisonous item must not stop the rest
+        except Exception:  # noqa: BLE001 # the loop's outermost edge: one poisonous item must not stop the rest
             self._counters.add("errors")
             self._log.exception("a call failed; the loop goes on")
 
