@@ -1,0 +1,38 @@
+"""The forwarder's configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_components.common.config import integer, number, text
+from wire.limits import MAX_BATCH_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every key of ``io.strandline.Forwarder``."""
+
+    ack: str = text(
+        "cloud",
+        "who frees the spool: the cloud's acknowledgement that it stored the batch, or (for a cloud that sends none)"
+        " the nucleus' word that it queued it, a weaker promise",
+        choices=("cloud", "nucleus"),
+    )
+    batch_max_bytes: int = integer(
+        MAX_BATCH_BYTES, 500, MAX_BATCH_BYTES, "size of a batch; the default is one metered unit of IoT Core"
+    )
+    batch_max_age_s: float = number(
+        60.0, 0.1, 86_400, "longest time that rows wait for a batch to fill; anomalies never wait"
+    )
+    spool_max_bytes: int = integer(
+        268_435_456,
+        1_000_000,
+        1_000_000_000_000,
+        "size of the spool on disk; when it is full no more rows are taken in",
+    )
+    in_flight: int = integer(32, 1, 1000, "batches sent and not yet acknowledged, at most")
+    retry_first_s: float = number(5.0, 0.1, 3600, "wait before a batch is sent again, the first time")
+    retry_longest_s: float = number(300.0, 0.1, 86_400, "longest wait before a batch is sent again")
+    notice_interval_s: float = number(
+        300.0, 0.0, 86_400, "how often the gateway's counters are sent to the cloud; 0 is never"
+    )

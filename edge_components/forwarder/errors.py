@@ -1,0 +1,22 @@
+"""The error tree of the forwarder.
+
+::
+
+    ForwarderError
+    └── SpoolError            the spool cannot be opened or written: names the file and what SQLite said
+        └── SpoolFullError    no room for more rows; what is in the spool is untouched
+"""
+
+from edge_components.common.errors import EdgeError
+
+
+class ForwarderError(EdgeError):
+    """Base of every error that the forwarder raises."""
+
+
+class SpoolError(ForwarderError):
+    """The spool cannot be opened or written."""
+
+
+class SpoolFullError(SpoolError):
+    """The spool has no room for more rows."""

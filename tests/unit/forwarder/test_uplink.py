@@ -1,0 +1,140 @@
+"""The uplink sends until it is acknowledged, urgent first."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_components.common.errors import BusError, ConnectionLostError
+from edge_components.common.handover import RetryPolicy
+from edge_components.common.health import Counters
+from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.uplink import Uplink
+from wire import topics
+from wire.acknowledgement import Acknowledgement
+from wire.topics import Lane
+
+
+class Line:
+    """A publisher that keeps what it is given and fails when told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes]] = []
+        self.failure: BusError | None = None
+
+    def __call__(self, topic: str, payload: bytes) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.sent.append((topic, payload))
+
+
+@pytest.fixture
+def line() -> Line:
+    return Line()
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    spool = Spool.open(tmp_path / "spool.sqlite3", epoch=5, max_bytes=1_000_000, wall_ms=1)
+    yield spool
+    spool.close()
+
+
+def make(spool: Spool, line: Line, counters: Counters, in_flight: int = 8, **options: bool) -> Uplink:
+    policy = RetryPolicy(in_flight, first_s=2.0, longest_s=60.0)
+    return Uplink(spool, line, "gw", policy, counters, random.Random(1), **options)
+
+
+def put(spool: Spool, *payloads: bytes, lane: Lane = Lane.BULK) -> None:
+    for payload in payloads:
+        spool.put(lane, payload, used_rows=0, created_ms=0)
+
+
+def test_each_batch_goes_once_to_its_lane_s_topic(spool: Spool, line: Line, counters: Counters) -> None:
+    put(spool, b"b1")
+    put(spool, b"u1", lane=Lane.URGENT)
+    uplink = make(spool, line, counters)
+    uplink.pump(0.0)
+    uplink.pump(0.1)
+    assert line.sent == [(topics.ingest("gw", Lane.URGENT), b"u1"), (topics.ingest("gw", Lane.BULK), b"b1")]
+
+
+def test_without_an_acknowledgement_it_is_sent_again_and_with_it_never(
+    spool: Spool, line: Line, counters: Counters
+) -> None:
+    put(spool, b"b1", b"b2")
+    uplink = make(spool, line, counters)
+    uplink.pump(0.0)
+    assert uplink.acknowledge(Acknowledgement(5, 0, ((2, 2),))) == 1
+    uplink.pump(2.1)
+    assert [payload for _, payload in line.sent] == [b"b1", b"b2", b"b1"]
+    assert uplink.acknowledge(Acknowledgement(5, 2)) == 1
+    uplink.pump(1_000.0)
+    assert len(line.sent) == 3
+    assert counters["batches_sent_again"] == 1
+    assert counters["batches_acknowledged"] == 2
+
+
+def test_bulk_leaves_slots_for_urgent_ones(spool: Spool, line: Line, counters: Counters) -> None:
+    put(spool, *(b"b%d" % n for n in range(20)))
+    uplink = make(spool, line, counters, in_flight=8)
+    uplink.pump(0.0)
+    assert len(line.sent) == 4
+    put(spool, *(b"u%d" % n for n in range(5)), lane=Lane.URGENT)
+    uplink.pump(0.1)
+    assert [payload for _, payload in line.sent[4:]] == [b"u0", b"u1", b"u2", b"u3"]
+
+
+def test_after_a_restart_all_that_is_not_freed_is_sent_again(spool: Spool, line: Line, counters: Counters) -> None:
+    put(spool, b"b1", b"b2")
+    make(spool, line, counters).pump(0.0)
+    make(spool, line, counters).pump(0.0)
+    assert [payload for _, payload in line.sent] == [b"b1", b"b2", b"b1", b"b2"]
+
+
+def test_an_acknowledgement_for_the_process_before_frees_too(spool: Spool, line: Line, counters: Counters) -> None:
+    put(spool, b"b1")
+    uplink = make(spool, line, counters)
+    assert uplink.acknowledge(Acknowledgement(5, 1)) == 1
+    uplink.pump(0.0)
+    assert line.sent == []
+
+
+def test_a_refused_batch_is_sent_again_later(spool: Spool, line: Line, counters: Counters) -> None:
+    put(spool, b"b1")
+    uplink = make(spool, line, counters)
+    line.failure = BusError("offline")
+    uplink.pump(0.0)
+    assert counters["publish_refused"] == 1
+    line.failure = None
+    uplink.pump(2.1)
+    assert [payload for _, payload in line.sent] == [b"b1"]
+
+
+def test_a_lost_connection_is_passed_on(spool: Spool, line: Line, counters: Counters) -> None:
+    put(spool, b"b1")
+    line.failure = ConnectionLostError("gone")
+    with pytest.raises(ConnectionLostError):
+        make(spool, line, counters).pump(0.0)
+
+
+def test_the_weaker_promise_frees_as_soon_as_the_nucleus_has_it(spool: Spool, line: Line, counters: Counters) -> None:
+    put(spool, b"b1")
+    make(spool, line, counters, await_cloud=False).pump(0.0)
+    assert spool.get(1) is None
+
+
+def test_another_epoch_s_acknowledgement_is_counted_and_frees_nothing(
+    spool: Spool, line: Line, counters: Counters
+) -> None:
+    put(spool, b"b1")
+    assert make(spool, line, counters).acknowledge(Acknowledgement(6, 9)) == 0
+    assert counters["acknowledgements_of_another_epoch"] == 1
