@@ -26,7 +26,18 @@ from wire.errors import (
     VersionError,
 )
 from wire.limits import MAX_BATCH_BYTES, MAX_INFLATED_BYTES, MAX_ROWS, MAX_SERIES
-from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Batch, Notice, Readings, Rows, Series
+from wire.model import (
+    AGGREGATE_COLUMNS,
+    Aggregates,
+    Anomalies,
+    Anomaly,
+    Batch,
+    Notice,
+    Readings,
+    Rows,
+    Series,
+    check_name,
+)
 
 MAGIC = b"SL"
 VERSION = 1
@@ -48,7 +59,9 @@ class Coder(IntEnum):
     DEFLATE = 1
 
 
-_HEADER = struct.Struct("<2sBBBQQB")
+_HEADER = struct.Struct("<2sBQQB")
+_PACKED = struct.Struct("<BBI")
+_CRC = struct.Struct("<I")
 _INTEGERS = {"series_index", "start_ms", "time_ms", "width_ms", "count"}
 _READING_COLUMNS = ("series_index", "time_ms", "value", "quality")
 
@@ -58,35 +71,52 @@ def encode(batch: Batch, limit: int = MAX_BATCH_BYTES) -> bytes:
 
     Raises TooLargeError above ``limit`` bytes, and ModelError for more rows or series than a batch may hold.
     """
-    kind, body = _encode_body(batch.rows)
+    return seal(batch.gateway, batch.epoch, batch.sequence, pack(batch.rows), limit)
+
+
+def pack(rows: Rows) -> bytes:
+    """Return the rows as a batch holds them, without the name: what can be made before the number is known.
+
+    Raises ModelError for more rows or series than a batch may hold.
+    """
+    kind, body = _encode_body(rows)
     coder, packed = min(
         ((Coder.NONE, body), (Coder.DEFLATE, zlib.compress(body, 9, wbits=-15))), key=lambda choice: len(choice[1])
     )
-    name = batch.gateway.encode()
-    head = _HEADER.pack(MAGIC, VERSION, kind, coder, batch.epoch, batch.sequence, len(name)) + name
-    data = head + struct.pack("<I", len(body)) + packed
-    data += struct.pack("<I", zlib.crc32(data))
+    return _PACKED.pack(kind, coder, len(body)) + packed
+
+
+def seal(gateway: str, epoch: int, sequence: int, packed: bytes, limit: int = MAX_BATCH_BYTES) -> bytes:
+    """Return the batch of that name around rows that were packed before; raises TooLargeError above ``limit``."""
+    name = check_name(gateway, epoch, sequence).encode()
+    data = _HEADER.pack(MAGIC, VERSION, epoch, sequence, len(name)) + name + packed
+    data += _CRC.pack(zlib.crc32(data))
     if len(data) > limit:
-        raise TooLargeError(f"batch {batch.sequence} of {batch.gateway}: {len(data)} bytes, at most {limit}")
+        raise TooLargeError(f"batch {sequence} of {gateway}: {len(data)} bytes, at most {limit}")
     return data
+
+
+def room(gateway: str, limit: int = MAX_BATCH_BYTES) -> int:
+    """Return how long packed rows may be so that a batch of ``gateway`` with any number fits ``limit``."""
+    return limit - _HEADER.size - len(gateway.encode()) - _CRC.size
 
 
 def decode(data: bytes) -> Batch:
     """Return the batch that ``data`` holds; raises DecodeError (see wire.errors) for anything else."""
     if data[:2] != MAGIC:
         raise MagicError(f"begins with {data[:2].hex() or 'nothing'}, a batch begins with {MAGIC.hex()}")
-    if len(data) < _HEADER.size + 8:
+    if len(data) < _HEADER.size + _PACKED.size + _CRC.size:
         raise FormatError(f"{len(data)} bytes are too few for a batch")
-    _, version, kind, coder, epoch, sequence, name_length = _HEADER.unpack_from(data)
+    _, version, epoch, sequence, name_length = _HEADER.unpack_from(data)
     if version != VERSION:
         raise VersionError(f"major version {version}, this reader knows {VERSION}")
-    (crc,) = struct.unpack_from("<I", data, len(data) - 4)
-    if crc != zlib.crc32(data[:-4]):
-        raise ChecksumError(f"CRC32 {zlib.crc32(data[:-4]):08x}, the batch says {crc:08x}")
+    (crc,) = _CRC.unpack_from(data, len(data) - _CRC.size)
+    if crc != zlib.crc32(data[: -_CRC.size]):
+        raise ChecksumError(f"CRC32 {zlib.crc32(data[: -_CRC.size]):08x}, the batch says {crc:08x}")
     try:
-        cursor = _Cursor(data[:-4], _HEADER.size)
+        cursor = _Cursor(data[: -_CRC.size], _HEADER.size)
         gateway = cursor.text(name_length, "gateway")
-        size = cursor.u32("body size")
+        kind, coder, size = _PACKED.unpack(cursor.take(_PACKED.size, "kind, coder, size"))
         body = _unpack(cursor.rest(), coder, size)
         return Batch(gateway, epoch, sequence, _decode_body(kind, body))
     except ModelError as error:
@@ -141,9 +171,6 @@ class _Cursor:
 
     def u8(self, field: str) -> int:
         return self.take(1, field)[0]
-
-    def u32(self, field: str) -> int:
-        return int.from_bytes(self.take(4, field), "little")
 
     def text(self, size: int, field: str) -> str:
         try:
@@ -231,4 +258,4 @@ def _decode_column(name: str, n: int, cursor: _Cursor) -> npt.NDArray[Any]:
     return words.view("<f8").reshape(-1).astype(np.float64)
 
 
-__all__ = ["Coder", "DecodeError", "Kind", "decode", "encode"]
+__all__ = ["Coder", "DecodeError", "Kind", "decode", "encode", "pack", "room", "seal"]

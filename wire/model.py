@@ -67,6 +67,15 @@ def check_gateway(name: str) -> str:
     return name
 
 
+def check_name(gateway: str, epoch: int, sequence: int) -> str:
+    """Return ``gateway`` if the three can name a batch, else raise ModelError."""
+    if not 0 <= epoch < 2**64:
+        raise ModelError(f"epoch {epoch}: 0 to 2^64 - 1")
+    if not 1 <= sequence <= MAX_SEQUENCE:
+        raise ModelError(f"sequence {sequence}: 1 to {MAX_SEQUENCE}")
+    return check_gateway(gateway)
+
+
 def _columns_agree(rows: object, series: Sequence[Series], columns: Mapping[str, npt.NDArray[Any]]) -> None:
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -133,6 +142,25 @@ class Aggregates:
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Aggregates:
         """Return the rows selected, with the whole directory of series."""
         return Aggregates(self.series, *(getattr(self, name)[rows] for name in AGGREGATE_COLUMNS))
+
+    def compact(self) -> Aggregates:
+        """Return the same rows with only those series in the directory that have one."""
+        used, index = np.unique(self.series_index, return_inverse=True)
+        if len(used) == len(self.series):
+            return self
+        columns = [getattr(self, name) for name in AGGREGATE_COLUMNS[1:]]
+        return Aggregates(tuple(self.series[i] for i in used), index.astype(np.int64), *columns)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Aggregates]) -> Aggregates:
+        """Return the rows of all parts in order, under one directory in the order of first mention."""
+        places: dict[Series, int] = {}
+        indexes = []
+        for part in parts:
+            own = np.array([places.setdefault(series, len(places)) for series in part.series], dtype=np.int64)
+            indexes.append(own[part.series_index])
+        columns = [np.concatenate([getattr(part, name) for part in parts]) for name in AGGREGATE_COLUMNS[1:]]
+        return cls(tuple(places), np.concatenate(indexes), *columns)
 
 
 AGGREGATE_COLUMNS = ("series_index", "start_ms", "width_ms", "count", "mean", "min", "max", "std", "score")
@@ -253,8 +281,4 @@ class Batch:
     rows: Rows
 
     def __post_init__(self) -> None:
-        check_gateway(self.gateway)
-        if not 0 <= self.epoch < 2**64:
-            raise ModelError(f"epoch {self.epoch}: 0 to 2^64 - 1")
-        if not 1 <= self.sequence <= MAX_SEQUENCE:
-            raise ModelError(f"sequence {self.sequence}: 1 to {MAX_SEQUENCE}")
+        check_name(self.gateway, self.epoch, self.sequence)

@@ -1,1 +1,1 @@
-"""The forwarder: spool, uplink and the loop around them."""
+"""Unit tests."""
