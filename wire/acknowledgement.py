@@ -49,10 +49,13 @@ class Acknowledgement:
         numbers = [cumulative, *(n for pair in ranges for n in pair)]
         if any(type(n) is not int or not 0 <= n <= MAX_SEQUENCE for n in numbers) or not 0 <= epoch < 2**64:
             raise FormatError(f"acknowledgement: numbers must be integers from 0 to {MAX_SEQUENCE}")
-        if len(ranges) > MAX_RANGES or any(b <= a for a, b in zip(numbers[1::2], numbers[3::2], strict=False)):
-            raise FormatError(f"acknowledgement: at most {MAX_RANGES} ranges, ascending")
-        if any(first > last for first, last in ranges):
-            raise FormatError("acknowledgement: a range that ends before it begins")
+        if len(ranges) > MAX_RANGES:
+            raise FormatError(f"acknowledgement: {len(ranges)} ranges, at most {MAX_RANGES}")
+        below = cumulative
+        for first, last in ranges:
+            if not below < first <= last:
+                raise FormatError(f"acknowledgement: range {first} to {last} does not ascend above {below}")
+            below = last
         return cls(epoch, cumulative, ranges)
 
 

@@ -138,7 +138,10 @@ def _encode_body(rows: Rows) -> tuple[Kind, bytes]:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+    try:
+        return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"not to be written as JSON: {error}") from error
 
 
 def _series(directory: Iterable[Series]) -> Iterable[bytes]:
@@ -223,11 +226,12 @@ def _load_json(body: bytes) -> Any:
 def _notice(value: Any) -> Notice:
     try:
         time_ms = value["time_ms"]
-        counters = {str(c): {str(k): int(n) for k, n in ns.items()} for c, ns in value["counters"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        counters = {component: dict(counts) for component, counts in value["counters"].items()}
+        numbers = [time_ms, *(n for counts in counters.values() for n in counts.values())]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"notice: {type(error).__name__}: {str(error)[:200]}") from error
-    if type(time_ms) is not int:
-        raise FormatError(f"notice: time_ms {time_ms!r} is no integer")
+    if any(type(n) is not int or abs(n) >= 2**63 for n in numbers):
+        raise FormatError("notice: time_ms and counters must be whole numbers of 64 bits")
     return Notice(time_ms, counters)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,9 @@ FloatArray = npt.NDArray[np.float64]
 ByteArray = npt.NDArray[np.uint8]
 
 MAX_NAME = 128
+MAX_CAUSES = 64
 MAX_SEQUENCE = 2**63 - 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*\Z")
-T = TypeVar("T")
 _GATEWAY = re.compile(r"[A-Za-z0-9_:\-]{1,128}\Z")
 
 
@@ -205,43 +205,56 @@ class Anomaly:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Build a report from JSON values; raises ModelError and names the key that is missing or wrong."""
         try:
-            series = Series(_typed(data, "series", str)).name
-            score = _finite(data, "score")
-            if score is None:
-                raise ModelError("anomaly: score is missing")
+            causes = data.get("causes", {})
+            if not isinstance(causes, dict) or len(causes) > MAX_CAUSES or not all(isinstance(c, str) for c in causes):
+                raise ModelError(f"anomaly: causes: an object of at most {MAX_CAUSES} numbers")
             return cls(
-                series=series,
-                phase=Phase(data["phase"]),
-                onset_ms=_typed(data, "onset_ms", int),
-                time_ms=_typed(data, "time_ms", int),
-                score=score,
-                cause=_typed(data, "cause", str)[:64],
-                direction=str(data.get("direction", ""))[:16],
-                observed=_finite(data, "observed"),
-                expected=_finite(data, "expected"),
-                lower=_finite(data, "lower"),
-                upper=_finite(data, "upper"),
-                causes={str(k)[:64]: float(v) for k, v in dict(data.get("causes", {})).items()},
-                unit=str(data.get("unit", ""))[:32],
+                series=Series(_text(data, "series", MAX_NAME + 1)).name,
+                phase=Phase(_text(data, "phase", 16)),
+                onset_ms=_time(data, "onset_ms"),
+                time_ms=_time(data, "time_ms"),
+                score=_number(data, "score"),
+                cause=_text(data, "cause", 64),
+                direction=_text(data, "direction", 16, ""),
+                observed=_number_or_none(data, "observed"),
+                expected=_number_or_none(data, "expected"),
+                lower=_number_or_none(data, "lower"),
+                upper=_number_or_none(data, "upper"),
+                causes={name[:64]: _number(causes, name, "causes: ") for name in causes},
+                unit=_text(data, "unit", 32, ""),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"anomaly: {type(error).__name__}: {str(error)[:200]}") from error
+        except KeyError as error:
+            raise ModelError(f"anomaly: {str(error.args[0])[:80]} is missing") from error
+        except ValueError as error:
+            raise ModelError(f"anomaly: {str(error)[:200]}") from error
 
 
-def _typed(data: Mapping[str, Any], key: str, kind: type[T]) -> T:
+def _text(data: Mapping[str, Any], key: str, longest: int, default: str | None = None) -> str:
+    """Return a string, cut to ``longest`` characters: words for people may be long, and are no reason to refuse."""
+    value = data[key] if default is None else data.get(key, default)
+    if not isinstance(value, str):
+        raise ModelError(f"anomaly: {key}: {str(value)[:80]!r} is no text")
+    return value[:longest]
+
+
+def _time(data: Mapping[str, Any], key: str) -> int:
     value = data[key]
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ModelError(f"anomaly: {key}: {str(value)[:80]!r} is no {kind.__name__}")
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ModelError(f"anomaly: {key}: {str(value)[:80]!r} is no 64-bit whole number of milliseconds")
     return value
 
 
-def _finite(data: Mapping[str, Any], key: str) -> float | None:
-    if data.get(key) is None:
-        return None
-    value = float(data[key])
-    if not math.isfinite(value):
-        raise ModelError(f"anomaly: {key}: {value} is not finite")
+def _number(data: Mapping[str, Any], key: str, within: str = "") -> float:
+    value = data[key]
+    if type(value) is int and abs(value) < 2**63:
+        value = float(value)
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise ModelError(f"anomaly: {within}{key[:64]}: {str(value)[:80]!r} is no finite number")
     return value
+
+
+def _number_or_none(data: Mapping[str, Any], key: str) -> float | None:
+    return None if data.get(key) is None else _number(data, key)
 
 
 @dataclass(frozen=True, slots=True)
