@@ -33,6 +33,9 @@ CREATE TABLE batches (
     sequence INTEGER PRIMARY KEY, lane INTEGER NOT NULL, created_ms INTEGER NOT NULL, payload BLOB NOT NULL
 ) STRICT;
 CREATE INDEX batches_by_lane ON batches (lane, sequence);
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, created_ms INTEGER NOT NULL, reason TEXT NOT NULL, payload BLOB
+) STRICT;
 -- What is held of each sender's epoch, as in wire.acknowledgement.SequenceSet; `touched` orders them by last use.
 CREATE TABLE senders (
     epoch TEXT PRIMARY KEY, cumulative INTEGER NOT NULL, ranges TEXT NOT NULL, touched INTEGER NOT NULL
@@ -120,16 +123,17 @@ class Spool:
 
         Raises SpoolFullError, and takes in none, when they do not fit.
         """
-        size = sum(len(payload) for *_, payload in arrivals)
+        size = sum(len(payload) for *_, rows, payload in arrivals if rows)
         if self._bytes + size > self.max_bytes:
             raise SpoolFullError(f"spool {self._path}: {self._bytes} of {self.max_bytes} bytes, {size} more do not fit")
         held: dict[int, SequenceSet] = {}
         with self._transaction() as db:
             for epoch, sequence, lane, rows, payload in arrivals:
-                db.execute(
-                    "INSERT INTO pending (lane, rows, used, payload) VALUES (?, ?, 0, ?)",
-                    (_LANE_ORDER[lane], rows, payload),
-                )
+                if rows:
+                    db.execute(
+                        "INSERT INTO pending (lane, rows, used, payload) VALUES (?, ?, 0, ?)",
+                        (_LANE_ORDER[lane], rows, payload),
+                    )
                 before = self._held.get(epoch, SequenceSet())
                 held.setdefault(epoch, SequenceSet(before.cumulative, before.ranges)).add(sequence)
             forgotten = _remember(db, held)
@@ -147,7 +151,6 @@ class Spool:
 
     def put(self, lane: Lane, payload: bytes, used_rows: int, created_ms: int) -> int:
         """Put a batch encoded under :attr:`next_sequence`, which uses up the oldest pending rows of its lane."""
-        freed = 0
         with self._transaction() as db:
             db.execute("UPDATE meta SET value = ? WHERE key = 'last_sequence'", (str(self._last + 1),))
             db.execute(
@@ -158,6 +161,21 @@ class Spool:
         self._last += 1
         self._bytes += len(payload) - freed
         return self._last
+
+    def set_aside(self, lane: Lane, rows: int, payload: bytes | None, reason: str, created_ms: int) -> None:
+        """Move the oldest ``rows`` pending rows of a lane to the quarantine, as bytes where they can be written."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO quarantine (lane, created_ms, reason, payload) VALUES (?, ?, ?, ?)",
+                (_LANE_ORDER[lane], created_ms, reason, payload),
+            )
+            freed = _use_up(db, lane, rows)
+        self._bytes -= freed
+
+    def quarantined(self) -> int:
+        """Return how many entries the quarantine has."""
+        count: int = self._db.execute("SELECT count(*) FROM quarantine").fetchone()[0]
+        return count
 
     def after(self, lane: Lane, sequence: int, limit: int) -> list[Spooled]:
         """Return up to ``limit`` batches of a lane with numbers above ``sequence``, lowest first."""

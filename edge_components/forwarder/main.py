@@ -1,0 +1,29 @@
+"""Wires the forwarder; see :mod:`edge_components.forwarder`."""
+
+from __future__ import annotations
+
+import sys
+
+from edge_components.common.handover import new_epoch
+from edge_components.common.lifecycle import Runtime, run_component
+from edge_components.forwarder.component import Forwarder
+from edge_components.forwarder.config import Config
+from edge_components.forwarder.spool import Spool
+
+NAME = "Forwarder"
+
+
+def build(config: Config, runtime: Runtime) -> Forwarder:
+    """Return the forwarder on its spool in the work folder."""
+    wall_ms = runtime.clock.wall_ms()
+    spool = Spool.open(runtime.work / "spool.sqlite3", new_epoch(wall_ms, runtime.rng), config.spool_max_bytes, wall_ms)
+    return Forwarder(config, runtime, spool)
+
+
+def main() -> int:
+    """Run until asked to stop; see edge_components.common.lifecycle for the exit codes."""
+    return run_component(NAME, Config, build)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

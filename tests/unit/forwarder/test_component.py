@@ -1,0 +1,258 @@
+"""The forwarder acknowledges what it has on disk, and frees what the cloud has stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_components.common.lifecycle import Runtime
+from edge_components.forwarder.component import Forwarder
+from edge_components.forwarder.config import Config
+from edge_components.forwarder.spool import Spool
+from tests.fakes import FakeBus, FakeClock, fake_runtime
+from wire import codec, topics
+from wire.acknowledgement import Acknowledgement
+from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Rows, Series
+from wire.topics import Lane
+
+SENDER, EPOCH = 99, 5
+BULK = topics.ingest("gw-test", Lane.BULK)
+URGENT = topics.ingest("gw-test", Lane.URGENT)
+
+
+def aggregates(n: int, start: int = 0) -> Aggregates:
+    series = (Series("pump-1.temperature", "Cel", 0.01), Series("pump-1.pressure", "bar", 0.001))
+    index = np.arange(n) % 2
+    times = 1_700_000_000_000 + 1000 * (start + np.arange(n))
+    value = np.round(20 + np.sin(np.arange(n)), 2)
+    full = np.full(n, 1000), np.full(n, 5)
+    return Aggregates(series, index, times, *full, value, value - 1, value + 1, np.full(n, 0.5), np.full(n, 0.25))
+
+
+ANOMALY = Anomaly("pump-1.temperature", Phase.ONSET, 1_700_000_000_000, 1_700_000_001_000, 2.5, "spike")
+
+
+class Rig:
+    """A forwarder on fakes, that can be killed and started again on the same spool."""
+
+    def __init__(self, work: Path, **values: Any) -> None:
+        self.work, self.config = work, Config(**{"batch_max_age_s": 10.0, "notice_interval_s": 0.0} | values)
+        self.runtime: Runtime
+        self.bus: FakeBus
+        self.clock: FakeClock
+        self.spool: Spool
+        self.boot()
+
+    def boot(self) -> None:
+        self.runtime, self.bus, self.clock = fake_runtime(self.work)
+        self.spool = Spool.open(self.work / "spool.sqlite3", EPOCH, self.config.spool_max_bytes, 1)
+        self.forwarder = Forwarder(self.config, self.runtime, self.spool)
+        self.forwarder.start()
+
+    def kill(self) -> None:
+        """As the power does: nothing is closed in good order; only the file handle goes."""
+        self.spool.close()
+
+    def offer(self, sequence: int, rows: Rows) -> None:
+        self.bus.deliver(topics.SCORED, codec.encode(Batch("gw-test", SENDER, sequence, rows), 7_000))
+
+    def tick(self, seconds: float = 0.0) -> None:
+        self.clock.advance(seconds)
+        self.forwarder.tick()
+
+    def acks(self) -> list[Acknowledgement]:
+        return [Acknowledgement.decode(payload) for payload in self.bus.on(topics.SCORED_ACK)]
+
+    def sent(self, topic: str) -> list[Batch]:
+        return [codec.decode(payload) for where, payload in self.bus.sent if where == topic]
+
+    def cloud_says(self, cumulative: int) -> None:
+        payload = Acknowledgement(EPOCH, cumulative).encode()
+        self.bus.deliver_from_core(topics.ack("gw-test"), payload)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    rig.kill()
+
+
+def test_rows_are_acknowledged_only_after_the_commit(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    assert rig.acks() == []
+    rig.tick()
+    assert rig.acks() == [Acknowledgement(SENDER, 1)]
+    assert rig.spool.holds(SENDER, 1)
+
+
+def test_bulk_waits_until_it_is_old_and_then_goes_as_one_batch(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    rig.offer(2, aggregates(4, start=4))
+    rig.tick(1.0)
+    assert rig.sent(BULK) == []
+    rig.tick(10.0)
+    (batch,) = rig.sent(BULK)
+    assert (batch.gateway, batch.epoch, batch.sequence) == ("gw-test", EPOCH, 1)
+    assert len(batch.rows) == 8
+    assert list(rig.spool.pending()) == []
+
+
+def test_an_anomaly_goes_at_once_in_the_urgent_lane(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    rig.offer(2, Anomalies((ANOMALY,)))
+    rig.tick()
+    (batch,) = rig.sent(URGENT)
+    assert batch.rows == Anomalies((ANOMALY,))
+    assert rig.sent(BULK) == []
+
+
+def test_a_batch_that_comes_again_is_acknowledged_again_and_stored_once(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    rig.offer(1, aggregates(4))
+    rig.tick(20.0)
+    assert rig.acks() == [Acknowledgement(SENDER, 1)] * 2
+    assert [len(batch.rows) for batch in rig.sent(BULK)] == [4]
+    assert rig.runtime.counters["batches_repeated"] == 2
+
+
+def test_after_a_power_cut_rows_go_on_waiting_and_are_known_when_they_come_again(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    rig.kill()
+    rig.boot()
+    rig.offer(1, aggregates(4))
+    rig.tick(20.0)
+    assert [len(batch.rows) for batch in rig.sent(BULK)] == [4]
+
+
+def test_rows_that_were_not_committed_are_taken_when_their_sender_repeats_them(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    rig.kill()
+    rig.boot()
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    rig.tick(20.0)
+    assert [len(batch.rows) for batch in rig.sent(BULK)] == [4]
+
+
+def test_the_cloud_s_acknowledgement_frees_the_spool(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    rig.tick(20.0)
+    assert rig.spool.get(1) is not None
+    rig.cloud_says(1)
+    assert rig.spool.size == 0
+    rig.tick(1_000.0)
+    assert len(rig.sent(BULK)) == 1
+
+
+def test_without_the_cloud_s_acknowledgement_the_same_bytes_go_again(rig: Rig) -> None:
+    rig.offer(1, Anomalies((ANOMALY,)))
+    rig.tick()
+    rig.tick(6.0)
+    assert len(rig.bus.sent) == 2
+    assert rig.bus.sent[0] == rig.bus.sent[1]
+
+
+def test_many_rows_fill_batches_of_at_most_5000_bytes_and_none_is_lost_in_between(rig: Rig) -> None:
+    rng = np.random.default_rng(1)
+    offered = []
+    for sequence in range(1, 61):
+        rows = aggregates(80, start=80 * sequence)
+        noisy = np.round(20 + rng.normal(size=80), 2)
+        rows = Aggregates(
+            rows.series, rows.series_index, rows.start_ms, rows.width_ms, rows.count, noisy, noisy, noisy,
+            rows.std, rng.random(80),
+        )  # fmt: skip
+        offered.append(rows.start_ms)
+        rig.offer(sequence, rows)
+        rig.tick(0.1)
+    rig.tick()
+    rig.tick(20.0)
+    payloads = [payload for topic, payload in rig.bus.sent if topic == BULK]
+    assert max(len(payload) for payload in payloads) <= 5_000
+    stored = [batch.rows for batch in {batch.sequence: batch for batch in rig.sent(BULK)}.values()]
+    got = np.sort(np.concatenate([rows.start_ms for rows in stored if isinstance(rows, Aggregates)]))
+    assert np.array_equal(got, np.sort(np.concatenate(offered)))
+
+
+def test_killed_between_any_two_ticks_every_row_goes_out_exactly_once_per_number(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, batch_max_bytes=600, batch_max_age_s=3.0)
+    delivered: dict[int, Batch] = {}
+    for sequence in range(1, 41):
+        rig.offer(sequence, aggregates(10, start=10 * sequence))
+        rig.tick(1.0)
+        delivered |= {batch.sequence: batch for batch in rig.sent(BULK)}
+        if sequence % 3 == 0:
+            rig.kill()
+            rig.boot()
+    rig.tick(5.0)
+    rig.tick(5.0)
+    delivered |= {batch.sequence: batch for batch in rig.sent(BULK)}
+    rig.kill()
+    starts = [b.rows.start_ms for b in delivered.values() if isinstance(b.rows, Aggregates)]
+    got = np.sort(np.concatenate(starts))
+    assert len(got) == len(set(got.tolist())), "a row is in two batches"
+    held = 400 - len(got)
+    assert held == 0, f"{held} rows are in no batch"
+
+
+def test_a_full_spool_acknowledges_nothing_and_takes_rows_again_when_there_is_room(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, spool_max_bytes=1_000_000)
+    rig.spool.max_bytes = 10
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    assert rig.acks() == [Acknowledgement(SENDER, 0)]
+    assert rig.runtime.counters["batches_refused_spool_full"] == 1
+    rig.spool.max_bytes = 1_000_000
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    assert rig.acks()[-1] == Acknowledgement(SENDER, 1)
+    rig.kill()
+
+
+@pytest.mark.parametrize("payload", [b"", b"SL", b"rubbish", b"SL\x09" + b"\0" * 40])
+def test_bytes_that_are_no_batch_are_counted_and_disturb_nothing(rig: Rig, payload: bytes) -> None:
+    rig.bus.deliver(topics.SCORED, payload)
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    assert rig.runtime.counters["batches_unreadable"] == 1
+    assert rig.acks() == [Acknowledgement(SENDER, 1)]
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"v":1,"epoch":"zz","cumulative":1,"ranges":[]}'])
+def test_bytes_that_are_no_acknowledgement_are_counted_and_free_nothing(rig: Rig, payload: bytes) -> None:
+    rig.offer(1, Anomalies((ANOMALY,)))
+    rig.tick()
+    rig.bus.deliver_from_core(topics.ack("gw-test"), payload)
+    assert rig.runtime.counters["acknowledgements_unreadable"] == 1
+    assert rig.spool.get(1) is not None
+
+
+def test_counters_go_to_the_cloud_as_a_notice(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, notice_interval_s=30.0)
+    body = {"component": "Aggregator", "counters": {"readings_late": 3}}
+    rig.bus.deliver(topics.HEALTH, json.dumps(body).encode())
+    rig.bus.deliver(topics.HEALTH, b"[1]")
+    rig.tick(31.0)
+    (batch,) = rig.sent(BULK)
+    assert isinstance(batch.rows, Notice)
+    assert batch.rows.counters["Aggregator"] == {"readings_late": 3}
+    assert batch.rows.counters["Forwarder"]["health_unreadable"] == 1
+    rig.kill()
+
+
+def test_a_new_configuration_loses_no_row_that_waits(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    rig.forwarder.reconfigure(Config(batch_max_age_s=1.0, notice_interval_s=0.0))
+    rig.tick(2.0)
+    assert [len(batch.rows) for batch in rig.sent(BULK)] == [4]
