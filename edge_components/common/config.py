@@ -1,14 +1,16 @@
 """Configuration as declared, documented and checked in one place: the fields of a frozen dataclass.
 
-A component's ``config.py`` declares ``Config`` with :func:`integer`, :func:`number`, :func:`text`, :func:`flag` and
-:func:`mapping` fields; :func:`load` turns the nucleus' mapping into one, or raises ConfigError with a sentence for each
-bad key. Nucleus lite hands every scalar over as a string, so each field reads both.
+A component's ``config.py`` declares ``Config`` with :func:`integer`, :func:`number`, :func:`text`, :func:`texts`,
+:func:`flag` and :func:`mapping` fields; :func:`load` turns the nucleus' mapping into one, or raises ConfigError with a
+sentence for each bad key. Nucleus lite hands every scalar over as a string, so each field reads both. What one field
+alone cannot check, ``Config.__post_init__`` checks and raises ConfigError.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -28,7 +30,8 @@ class _NotAllowedError(ValueError):
 def _field(default: Any, read: Callable[[Any], Any], allowed: str, doc: str) -> Any:
     metadata = {"read": read, "allowed": allowed, "doc": doc, "default": default}
     if isinstance(default, dict | list):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+        # The default is read as a configured value is, so that a missing key and one set to its default are equal.
+        return dataclasses.field(default_factory=lambda: read(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -56,7 +59,7 @@ def number(default: float, low: float, high: float, doc: str) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise _NotAllowedError(allowed)
         try:
-            result = float(value)
+            result = float(value) if not (isinstance(value, str) and "_" in value) else math.nan
         except (ValueError, OverflowError) as error:
             raise _NotAllowedError(allowed) from error
         if not math.isfinite(result) or not low <= result <= high:
@@ -92,6 +95,21 @@ def text(
         if (choices and result not in choices) or not re.fullmatch(pattern, result):
             raise _NotAllowedError(allowed)
         return result
+
+    return _field(default, read, allowed, doc)
+
+
+def texts(default: list[str], doc: str, *, pattern: str, allowed: str) -> Any:
+    """Declare a list of strings, read as a tuple, each of which matches ``pattern`` whole and stands once."""
+
+    def read(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(
+            isinstance(item, str) and re.fullmatch(pattern, item) for item in value
+        ):
+            raise _NotAllowedError(allowed)
+        if len(set(value)) < len(value):
+            raise _NotAllowedError(f"{allowed}, each once")
+        return tuple(value)
 
     return _field(default, read, allowed, doc)
 
@@ -134,7 +152,7 @@ def table(kind: type[Any]) -> str:
     lines = ["| key | default | allowed | meaning |", "| --- | --- | --- | --- |"]
     for f in dataclasses.fields(kind):
         default = f.metadata["default"]
-        shown = str(default).lower() if isinstance(default, bool) else str(default) if default != "" else '""'
+        shown = default if isinstance(default, str) and default else json.dumps(default)
         allowed = f.metadata["allowed"].replace("|", "\\|")
         lines.append(f"| `{f.name}` | `{shown}` | {allowed} | {f.metadata['doc']} |")
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ Pure. :class:`SendWindow` decides what is due; :class:`Outbox` adds the payloads
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -90,7 +90,7 @@ class Outbox:
         self.epoch = epoch
         self._window = SendWindow(policy, rng)
         self._payloads: OrderedDict[int, bytes] = OrderedDict()
-        self._fresh: list[int] = []
+        self._fresh: deque[int] = deque()
         self._max_bytes, self._bytes, self._last = max_bytes, 0, 0
 
     def __len__(self) -> int:
@@ -116,23 +116,24 @@ class Outbox:
         self._fresh.append(self._last)
         return self._last
 
-    def drop_oldest(self) -> int | None:
-        """Drop the oldest payload, for a source that cannot wait, and return its number (None when empty)."""
+    def drop_oldest(self) -> tuple[int, bytes] | None:
+        """Drop the oldest payload, for a source that cannot wait, and return its number and it (None when empty)."""
         if not self._payloads:
             return None
         sequence, payload = self._payloads.popitem(last=False)
         self._bytes -= len(payload)
         self._window.forget(sequence)
-        if sequence in self._fresh:
-            self._fresh.remove(sequence)
-        return sequence
+        if self._fresh and self._fresh[0] == sequence:
+            self._fresh.popleft()
+        return sequence, payload
 
     def to_send(self, now: float) -> Iterator[tuple[int, bytes, int]]:
         """Yield (number, payload, times sent) of what is due at ``now``: first what waits again, then what is new."""
         for sequence in self._window.due(now):
-            yield sequence, self._payloads[sequence], self._window.sent(sequence, now)
+            if sequence in self._window:  # else acknowledged or dropped while the caller sent the one before
+                yield sequence, self._payloads[sequence], self._window.sent(sequence, now)
         while self._fresh and self._window.room:
-            sequence = self._fresh.pop(0)
+            sequence = self._fresh.popleft()
             yield sequence, self._payloads[sequence], self._window.sent(sequence, now)
 
     def acknowledge(self, ack: Acknowledgement) -> int:

@@ -8,6 +8,7 @@ A message above nucleus lite's packet limit closes the whole connection without 
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -43,6 +44,15 @@ class _Lifecycle(LifecycleHandler):  # type: ignore[misc]  # awsiot ships no typ
         """Called by the SDK; True closes the connection."""
         self._log.error("event-stream error: %s", error)
         return True
+
+
+def _payload(event: model.SubscriptionResponseMessage) -> bytes | None:
+    """Return what was published, JSON as bytes too; None for an event that is neither."""
+    if event.binary_message is not None:
+        return bytes(event.binary_message.message or b"")
+    if event.json_message is not None:
+        return json.dumps(event.json_message.message).encode()
+    return None
 
 
 class GreengrassBus:
@@ -82,11 +92,9 @@ class GreengrassBus:
 
         class _Stream(gg.SubscribeToTopicStreamHandler):  # type: ignore[misc]
             def on_stream_event(self, event: model.SubscriptionResponseMessage) -> None:
-                if event.binary_message is not None:
-                    payload = event.binary_message.message or b""
-                    context = event.binary_message.context
-                    where = context.topic if context is not None and context.topic else topic
-                    bus._post(lambda: handler(where, payload))
+                payload = _payload(event)
+                if payload is not None:
+                    bus._post(lambda: handler(topic, payload))  # exact topics only, so the one subscribed to is it
 
             def on_stream_error(self, error: Exception) -> bool:
                 bus._log.error("subscription to %s: %s", topic, error)

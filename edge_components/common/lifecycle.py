@@ -179,9 +179,9 @@ def _watch(kind: type[C], current: C, component: Component[C], runtime: Runtime)
     def apply() -> None:
         nonlocal applied
         values = runtime.bus.configuration()
-        if validate(values) is None and load(kind, values) != applied:
-            applied = load(kind, values)
-            component.reconfigure(applied)
+        if validate(values) is None and (wanted := load(kind, values)) != applied:
+            component.reconfigure(wanted)
+            applied = wanted  # only now: one that could not be applied is tried again with the next update
             runtime.counters.add("configuration_applied")
             runtime.log.info("configuration updated", extra={"fields": {"config": applied}})
 
