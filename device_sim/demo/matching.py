@@ -1,0 +1,85 @@
+"""Which faults were alerted, how soon, and which alerts were false.
+
+Pure. An alert answers a fault when it is about the fault's series, or another of the same machine (a pump's channels
+follow one load), and its anomaly begins in [fault's start, fault's end + grace], give or take one window at the start.
+One that was there before the fault does not answer it, however long it stays. An alert that answers no fault is false,
+whatever series it is about, this computer's own included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from device_sim.faults import Fault
+
+GRACE_SECONDS = 8.0
+"""How long after a fault an anomaly may begin and still be its consequence: the return to normal is a change too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alert as the cloud has it: the anomaly's event times, and ``opened_ms`` when the cloud raised it.
+
+    ``end_ms`` is None while it is open.
+    """
+
+    series: str
+    start_ms: int
+    end_ms: int | None
+    opened_ms: int
+    cause: str
+
+    @property
+    def machine(self) -> str:
+        """The machine that the series belongs to."""
+        return self.series.split(".", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultResult:
+    """A fault and the alert that answered it first, None if none did; ``delay_s`` from its start to that alert."""
+
+    fault: Fault
+    alarm: Alarm | None
+
+    @property
+    def delay_s(self) -> float | None:
+        """Seconds from the fault's start until the cloud raised the alert."""
+        return None if self.alarm is None else max(0.0, (self.alarm.opened_ms - self.fault.start_ms) / 1000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """What came of the faults, in their order, and the alerts that answered none."""
+
+    results: tuple[FaultResult, ...]
+    false: tuple[Alarm, ...]
+
+    @property
+    def detected(self) -> int:
+        """How many faults were alerted."""
+        return sum(result.alarm is not None for result in self.results)
+
+    @property
+    def mean_delay_s(self) -> float | None:
+        """The mean delay over the faults that were alerted, None if none was."""
+        delays = [result.delay_s for result in self.results if result.delay_s is not None]
+        return sum(delays) / len(delays) if delays else None
+
+
+def match(faults: Sequence[Fault], alarms: Sequence[Alarm], window_ms: int, grace_s: float = GRACE_SECONDS) -> Matching:
+    """Match faults (times since the epoch) with alarms; the fault's own series is preferred to its machine's others."""
+    answered: set[Alarm] = set()
+    results = []
+    for fault in faults:
+        answers = [alarm for alarm in alarms if _answers(alarm, fault, window_ms, grace_s)]
+        answered.update(answers)
+        first = min(answers, key=lambda alarm: (alarm.series != fault.series, alarm.opened_ms), default=None)
+        results.append(FaultResult(fault, first))
+    return Matching(tuple(results), tuple(alarm for alarm in alarms if alarm not in answered))
+
+
+def _answers(alarm: Alarm, fault: Fault, window_ms: int, grace_s: float) -> bool:
+    begins = fault.start_ms - window_ms <= alarm.start_ms <= fault.end_ms + grace_s * 1000
+    return begins and alarm.machine == fault.machine

@@ -1,0 +1,162 @@
+"""Whether the cloud has exactly what the aggregators made, and the aggregators counted exactly what the sensors sent.
+
+Pure. Two proofs that share nothing: row by row between the tap behind the aggregator and the cloud's store, and count
+by count between the sensors' ledger and the cloud's store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from wire.model import Aggregates, FloatArray, IntArray
+
+EXAMPLES = 5
+STD_RELATIVE = 0.025
+"""To what the wire keeps it; count, min and max are exact there, the mean is kept to a tenth of the resolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowProof:
+    """Rows by (series, window start, width): ``made`` and ``stored`` distinct ones, and what is wrong with them."""
+
+    made: int
+    stored: int
+    lost: int
+    duplicated: int
+    unexpected: int
+    different: int
+    examples: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the cloud has exactly the rows that were made."""
+        return not (self.lost or self.duplicated or self.unexpected or self.different)
+
+
+@dataclass(frozen=True, slots=True)
+class CountProof:
+    """Readings: ``sent`` by the sensors, ``stored`` in the cloud's counts, ``dropped`` as the gateway counted it.
+
+    ``windows_over`` is how many windows of a series hold more readings than were sent in them, ``windows_under`` fewer.
+    """
+
+    sent: int
+    stored: int
+    dropped: int
+    windows_over: int
+    windows_under: int
+    examples: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> int:
+        """Readings that nothing accounts for; negative when more came than were sent."""
+        return self.sent - self.stored - self.dropped
+
+    @property
+    def holds(self) -> bool:
+        """Whether every reading is accounted for exactly once."""
+        return self.missing == 0 and self.windows_over == 0 and (self.dropped > 0 or self.windows_under == 0)
+
+
+def compare_rows(made: Aggregates, stored: Aggregates, resolutions: Mapping[str, float]) -> RowProof:
+    """Hold the stored rows against those made; ``resolutions`` gives those of series whose rows do not name theirs.
+
+    A row that was made twice is the tap's to tell apart: here each of ``made`` must be one row.
+    """
+    names = sorted({series.name for rows in (made, stored) for series in rows.series})
+    ids = {name: at for at, name in enumerate(names)}
+    made_keys, stored_keys = _keys(made, ids), _keys(stored, ids)
+    made_first = _first(made_keys)
+    stored_first = _first(stored_keys)
+    both_made, both_stored = _matching(made_keys, made_first, stored_keys, stored_first)
+    differs = _different(made.take(both_made), stored.take(both_stored), resolutions)
+    lost = np.setdiff1d(made_first, both_made)
+    unexpected = np.setdiff1d(stored_first, both_stored)
+    repeated = np.setdiff1d(np.arange(len(stored_keys)), stored_first)
+    examples = [
+        *_examples("lost", made, lost),
+        *_examples("duplicated", stored, repeated),
+        *_examples("unexpected", stored, unexpected),
+        *_examples("made", made, both_made[differs]),
+        *_examples("stored", stored, both_stored[differs]),
+    ]
+    return RowProof(
+        made=len(made_first),
+        stored=len(stored_first),
+        lost=len(lost),
+        duplicated=len(repeated),
+        unexpected=len(unexpected),
+        different=int(differs.sum()),
+        examples=tuple(examples),
+    )
+
+
+def compare_counts(sent: Mapping[tuple[str, int], int], stored: Aggregates, dropped: int) -> CountProof:
+    """Hold the stored counts against the readings sent by (series, start of the window), of the same window width."""
+    sums: dict[tuple[str, int], int] = {}
+    series = {name for name, _ in sent}
+    index, start, count = (getattr(stored, name).tolist() for name in ("series_index", "start_ms", "count"))
+    for at, begin, number in zip(index, start, count, strict=True):
+        name = stored.series[at].name
+        if name in series:
+            sums[name, begin] = sums.get((name, begin), 0) + number
+    over = [key for key in sums if sums[key] > sent.get(key, 0)]
+    under = [key for key in sent if sums.get(key, 0) < sent[key]]
+    examples = [
+        f"{name} at {begin}: sent {sent.get((name, begin), 0)}, stored {sums.get((name, begin), 0)}"
+        for name, begin in sorted(over + under)[:EXAMPLES]
+    ]
+    return CountProof(sum(sent.values()), sum(sums.values()), dropped, len(over), len(under), tuple(examples))
+
+
+def _keys(rows: Aggregates, ids: Mapping[str, int]) -> IntArray:
+    """Return int64[n, 3]: series, start and width."""
+    mapped = np.array([ids[series.name] for series in rows.series], np.int64)
+    return np.stack([mapped[rows.series_index], rows.start_ms, rows.width_ms], axis=1)
+
+
+def _first(keys: IntArray) -> npt.NDArray[np.intp]:
+    """Return the positions of the distinct keys, each one's first, ascending."""
+    return np.sort(np.unique(keys, axis=0, return_index=True)[1]) if len(keys) else np.empty(0, np.intp)
+
+
+def _matching(
+    a: IntArray, a_at: npt.NDArray[np.intp], b: IntArray, b_at: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the positions in ``a`` and in ``b`` of the keys that both have, pairwise."""
+    joined = np.concatenate([a[a_at], b[b_at]])
+    if not len(joined):
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    _, group = np.unique(joined, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    _, in_a, in_b = np.intersect1d(group[: len(a_at)], group[len(a_at) :], assume_unique=True, return_indices=True)
+    return a_at[in_a], b_at[in_b]
+
+
+def _different(made: Aggregates, stored: Aggregates, resolutions: Mapping[str, float]) -> npt.NDArray[np.bool_]:
+    """Return bool[n]: whether a stored row is off by more than the wire's stated precision."""
+    resolution = np.array([s.resolution or resolutions.get(s.name, 0.0) for s in made.series] or [0.0])
+    step = resolution[made.series_index] if len(made) else np.empty(0)
+    wrong = made.count != stored.count
+    for name, steps in (("min", 1e-3), ("max", 1e-3), ("mean", 0.1)):
+        wrong |= ~_close(getattr(made, name), getattr(stored, name), steps * step)
+    wrong |= ~_close(made.std, stored.std, STD_RELATIVE * np.abs(made.std))
+    return np.asarray(wrong, np.bool_)
+
+
+def _close(a: FloatArray, b: FloatArray, tolerance: FloatArray) -> npt.NDArray[np.bool_]:
+    # What the arithmetic of two decodings may leave, on top of what the format gives up.
+    dust = 1e-9 * np.maximum(1.0, np.abs(a))
+    return np.asarray((np.abs(a - b) <= tolerance + dust) | (np.isnan(a) & np.isnan(b)), np.bool_)
+
+
+def _examples(what: str, rows: Aggregates, at: npt.NDArray[np.intp]) -> list[str]:
+    return [
+        f"{what}: {rows.series[rows.series_index[i]].name} at {rows.start_ms[i]}: count {rows.count[i]},"
+        f" mean {rows.mean[i]:g}, min {rows.min[i]:g}, max {rows.max[i]:g}, std {rows.std[i]:g}"
+        for i in at[:EXAMPLES]
+    ]

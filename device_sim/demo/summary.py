@@ -1,0 +1,131 @@
+"""The result of a demo run: as numbers, as one JSON object, and as tables. The numbers are the cloud's store's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from device_sim.demo.matching import FaultResult, Matching
+from device_sim.demo.proof import CountProof, RowProof
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything that is said at the end.
+
+    ``readings`` is the sum of the counts in the cloud's rows, ``batches`` and ``size`` (bytes) are of the distinct
+    batches that brought them, ``wire_batches`` and ``wire_size`` of all that came, anomalies and notices too.
+    """
+
+    seed: int
+    duration_s: float
+    readings: int
+    aggregates: int
+    batches: int
+    size: int
+    wire_batches: int
+    wire_size: int
+    rows: RowProof
+    counts: CountProof
+    matching: Matching
+    drops: Mapping[str, int] = field(default_factory=dict)
+    usd_per_million_readings: float | None = None
+    usage: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was lost or doubled, and the cloud's rows are those that were made."""
+        return self.rows.holds and self.counts.holds and self.aggregates > 0
+
+    @property
+    def bytes_per_aggregate(self) -> float:
+        """Bytes on the wire for each row of the bulk batches."""
+        return self.size / max(1, self.aggregates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object; the first ten keys are a contract."""
+        delay = self.matching.mean_delay_s
+        return {
+            "readings": self.readings,
+            "aggregates": self.aggregates,
+            "batches": self.batches,
+            "bytes": self.size,
+            "lost": self.rows.lost + max(0, self.counts.missing),
+            "duplicated": self.rows.duplicated + max(0, -self.counts.missing),
+            "faults": len(self.matching.results),
+            "detected": self.matching.detected,
+            "false_alerts": len(self.matching.false),
+            "detection_delay_s": None if delay is None else round(delay, 3),
+            "holds": self.holds,
+            "bytes_per_aggregate": round(self.bytes_per_aggregate, 3),
+            "seed": self.seed,
+            "duration_s": self.duration_s,
+            "rows": {**asdict(self.rows), "holds": self.rows.holds},
+            "counts": {**asdict(self.counts), "missing": self.counts.missing, "holds": self.counts.holds},
+            "drops": dict(self.drops),
+            "wire_batches": self.wire_batches,
+            "wire_bytes": self.wire_size,
+            "fault_results": [_fault(result) for result in self.matching.results],
+            "false_alert_list": [asdict(alarm) for alarm in self.matching.false],
+            "usd_per_million_readings": self.usd_per_million_readings,
+            "usage": dict(self.usage),
+        }
+
+
+def _fault(result: FaultResult) -> dict[str, Any]:
+    alarm = None if result.alarm is None else asdict(result.alarm)
+    return {**asdict(result.fault), "alert": alarm, "delay_s": result.delay_s}
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print the summary."""
+    console.print(_faults(summary.matching))
+    console.print(_numbers(summary))
+    for example in (*summary.rows.examples, *summary.counts.examples):
+        console.print(f"  {example}", highlight=False)
+    verdict = "nothing lost, nothing doubled" if summary.holds else "NOT PROVEN: see the rows above"
+    console.print(f"[bold {'green' if summary.holds else 'red'}]{verdict}[/]")
+
+
+def _faults(matching: Matching) -> Table:
+    table = Table(title="Faults injected", title_justify="left", box=None)
+    for name in ("series", "fault", "lasted", "alerted as", "by cause", "delay"):
+        table.add_column(name, justify="right" if name in ("lasted", "delay") else "left")
+    for result in matching.results:
+        fault, alarm = result.fault, result.alarm
+        row = [fault.series, str(fault.kind), f"{(fault.end_ms - fault.start_ms) / 1000:.1f} s"]
+        row += ["-", "-", "-"] if alarm is None else [alarm.series, alarm.cause, f"{result.delay_s:.1f} s"]
+        table.add_row(*row)
+    for alarm in matching.false:
+        table.add_row(alarm.series, "[yellow]none[/]", "-", "false alert", alarm.cause, "-")
+    return table
+
+
+def _numbers(summary: Summary) -> Table:
+    matching, rows, counts = summary.matching, summary.rows, summary.counts
+    drops = ", ".join(f"{name} {n}" for name, n in summary.drops.items() if n)
+    delay = f", {matching.mean_delay_s:.1f} s after the fault" if matching.mean_delay_s is not None else ""
+    cost = summary.usd_per_million_readings
+    table = Table(title="From the cloud's store", title_justify="left", box=None, show_header=False)
+    table.add_column("what")
+    table.add_column("how much")
+    for what, much in (
+        ("readings", f"{summary.readings:,}"),
+        ("aggregates", f"{summary.aggregates:,}"),
+        ("batches", f"{summary.batches:,} with aggregates, {summary.wire_batches:,} in all"),
+        ("bytes", f"{summary.size:,}, {summary.bytes_per_aggregate:.2f} an aggregate"),
+        ("rows made / stored", f"{rows.made:,} / {rows.stored:,}"),
+        ("lost, doubled, changed rows", f"{rows.lost}, {rows.duplicated + rows.unexpected}, {rows.different}"),
+        ("readings sent by the sensors", f"{counts.sent:,}"),
+        ("of these stored, dropped, missing", f"{counts.stored:,}, {counts.dropped}, {counts.missing}"),
+        ("drops", drops or "none"),
+        ("faults alerted", f"{matching.detected} of {len(matching.results)}{delay}"),
+        ("false alerts", f"{len(matching.false)}"),
+        ("cost a million readings", "not measured" if cost is None else f"${cost:.4f} (at us-east-1 list prices)"),
+    ):
+        table.add_row(what, much)
+    return table
