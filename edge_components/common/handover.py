@@ -60,6 +60,10 @@ class SendWindow:
         """How many more may be in flight."""
         return max(0, self._policy.in_flight - len(self._flights))
 
+    def set_policy(self, policy: RetryPolicy) -> None:
+        """Go on under another policy; what is already due keeps its time."""
+        self._policy = policy
+
     def sent(self, sequence: int, now: float) -> int:
         """Note a sending at ``now`` (monotonic seconds) and return how often it has been sent."""
         flight = self._flights.setdefault(sequence, _Flight(0, now))
@@ -102,9 +106,19 @@ class Outbox:
         return self._bytes
 
     @property
+    def room(self) -> int:
+        """Bytes that still fit."""
+        return self._max_bytes - self._bytes
+
+    @property
     def next_sequence(self) -> int:
         """The number that the next payload must carry."""
         return self._last + 1
+
+    def set_limits(self, policy: RetryPolicy, max_bytes: int) -> None:
+        """Go on under other limits; what is held stays, also where it is more than ``max_bytes``."""
+        self._window.set_policy(policy)
+        self._max_bytes = max_bytes
 
     def add(self, payload: bytes) -> int:
         """Keep a payload encoded under :attr:`next_sequence`; raises HandoverError when there is no room for it."""

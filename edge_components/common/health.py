@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from edge_components.common.ports import Clock
 
@@ -50,15 +50,15 @@ class Complaints:
         self._said: dict[str, float] = {}
         self._unsaid: Counter[str] = Counter()
 
-    def add(self, reason: str, text: Callable[[], str], amount: int = 1) -> None:
-        """Count ``amount`` under ``reason`` and log ``text()`` unless the reason was logged a short while ago."""
+    def add(self, reason: str, text: str, amount: int = 1) -> None:
+        """Count ``amount`` under ``reason`` and log ``text`` unless the reason was logged a short while ago."""
         self._counters.add(reason, amount)
         now = self._clock.monotonic()
         if reason in self._said and now - self._said[reason] < self._every_s:
             self._unsaid[reason] += amount
             return
         self._said[reason] = now
-        self._log.warning("%s: %s", reason, text(), extra={"fields": {"count": amount + self._unsaid.pop(reason, 0)}})
+        self._log.warning("%s: %s", reason, text, extra={"fields": {"count": amount + self._unsaid.pop(reason, 0)}})
 
 
 class JsonFormatter(logging.Formatter):

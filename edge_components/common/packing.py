@@ -1,0 +1,86 @@
+"""Putting rows into batches that fit a limit, encoding each row once in the usual case.
+
+How small rows become is known only once they are encoded. So the size is estimated from the last batch's ratio of
+encoded to plain bytes; a batch that comes out too large is halved, and the ratio learns from it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+
+from edge_components.common.handover import Outbox
+from edge_components.common.health import Complaints
+from wire import codec
+from wire.errors import TooLargeError
+from wire.model import AGGREGATE_COLUMNS, Aggregates, Batch, Readings
+
+READING_COLUMNS = ("series_index", "time_ms", "value", "quality")
+_FILL = 0.95
+_SERIES_BYTES = 10
+"""Two lengths and a resolution; name and unit come on top."""
+R = TypeVar("R", Readings, Aggregates)
+
+
+def select(rows: R, which: slice) -> R:
+    """Return the rows selected, with only those series in the directory that have one."""
+    names = READING_COLUMNS if isinstance(rows, Readings) else AGGREGATE_COLUMNS
+    columns = [getattr(rows, name)[which] for name in names]
+    used, index = np.unique(columns[0], return_inverse=True)
+    series = tuple(rows.series[i] for i in used)
+    return type(rows)(series, index.astype(np.int64), *columns[1:])
+
+
+class Packer:
+    """Encodes rows under the next number of an outbox and leaves them there."""
+
+    def __init__(
+        self, gateway: str, outbox: Outbox, limit: int, complaints: Complaints, max_rows: int = 65_536
+    ) -> None:
+        self._gateway, self._outbox, self._limit, self._complaints = gateway, outbox, limit, complaints
+        self._max_rows = max_rows
+        self._ratio = 1.0
+
+    def full(self, count: int, width: int, directory: int) -> bool:
+        """Return whether ``count`` rows of ``width`` plain bytes and a directory of that many would fill a batch."""
+        return count >= self._max_rows or self._ratio * (count * width + directory) >= self._limit * _FILL
+
+    def put(self, rows: R) -> int:
+        """Encode as many of the first rows as fit one batch, add it to the outbox, and return how many those were.
+
+        Raises HandoverError when the outbox has no room for it; the rows are then still the caller's.
+        """
+        count = min(len(rows), self._max_rows, self._guess(rows))
+        while True:
+            part = select(rows, slice(0, count))
+            batch = Batch(self._gateway, self._outbox.epoch, self._outbox.next_sequence, part)
+            try:
+                payload = codec.encode(batch, self._limit)
+            except TooLargeError as error:
+                self._ratio *= 1.5
+                if count == 1:
+                    self._complaints.add("rows_too_large", str(error))
+                    return 1
+                count //= 2
+                continue
+            self._outbox.add(payload)
+            self._ratio = len(payload) / plain_bytes(part)
+            return count
+
+    def _guess(self, rows: R) -> int:
+        expected = self._ratio * plain_bytes(rows)
+        room = self._limit * _FILL
+        return len(rows) if expected <= self._limit else max(1, int(len(rows) * room / expected))
+
+
+def plain_bytes(rows: Readings | Aggregates) -> int:
+    """Return the size of the rows before any coding."""
+    names = READING_COLUMNS if isinstance(rows, Readings) else AGGREGATE_COLUMNS
+    width = sum(int(getattr(rows, name).itemsize) for name in names)
+    return len(rows) * width + sum(series_bytes(series.name, series.unit) for series in rows.series)
+
+
+def series_bytes(name: str, unit: str) -> int:
+    """Return the size of a directory entry before any coding."""
+    return _SERIES_BYTES + len(name) + len(unit.encode())

@@ -1,0 +1,158 @@
+"""The sensor reader's loop, against ports: poll the sources, batch what they say, hand it over, keep it until held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_components.common.errors import BusError, ConnectionLostError
+from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
+from edge_components.common.health import Complaints
+from edge_components.common.lifecycle import Runtime
+from edge_components.common.packing import Packer, select
+from edge_components.sensor_reader.config import Config, Settings
+from edge_components.sensor_reader.errors import SourceError
+from edge_components.sensor_reader.intake import ROW_BYTES, Directory, Intake
+from edge_components.sensor_reader.sources import Source
+from wire import codec, topics
+from wire.acknowledgement import Acknowledgement
+from wire.errors import DecodeError
+from wire.limits import MAX_LOCAL_BYTES
+
+REOPEN_SECONDS = 10.0
+Open = Callable[[Settings], Source]
+
+
+class _Sink:
+    """What sources see: the intake, the directory behind it, and the complaints about what they hand over."""
+
+    def __init__(self, intake: Intake, complaints: Complaints) -> None:
+        self.place = intake.directory.place
+        self.add = intake.add
+        self.reject = complaints.add
+
+
+class SensorReader:
+    """See edge_components.common.lifecycle.Component for the methods' places in its life."""
+
+    def __init__(self, config: Config, runtime: Runtime, open_source: Open) -> None:
+        self._config, self._runtime, self._open = config, runtime, open_source
+        self._counters, self._clock = runtime.counters, runtime.clock
+        self._complaints = Complaints(runtime.counters, runtime.log, runtime.clock)
+        self._directory = Directory(config.series, config.max_series)
+        self._intake = Intake(self._directory)
+        self._sink = _Sink(self._intake, self._complaints)
+        self._wanted = config.sources(runtime.gateway)
+        self._sources: dict[str, tuple[Settings, Source]] = {}
+        self._closed: dict[str, float] = {}
+        self._oldest: float | None = None
+        self._outbox = Outbox(
+            new_epoch(runtime.clock.wall_ms(), runtime.rng),
+            RetryPolicy(first_s=float(config.retry_s)),
+            runtime.rng,
+            config.outbox_bytes,
+        )
+        self._packer = Packer(runtime.gateway, self._outbox, MAX_LOCAL_BYTES, self._complaints)
+
+    def start(self) -> None:
+        """Subscribe, then begin to read."""
+        self._runtime.bus.subscribe(topics.READINGS_ACK, self.on_acknowledgement)
+        self._open_wanted()
+
+    def tick(self) -> None:
+        """Poll the sources, flush by size or age, send what is due."""
+        self._open_wanted()
+        for _settings, source in self._sources.values():
+            self._poll(source)
+        now = self._clock.monotonic()
+        if self._oldest is not None and now - self._oldest >= self._config.max_age_ms / 1000:
+            self._flush()
+        self._send(now)
+
+    def reconfigure(self, config: Config) -> None:
+        """Restart only the sources whose settings changed; what they had is read first."""
+        self._wanted = config.sources(self._runtime.gateway)
+        for name in [name for name, (settings, _) in self._sources.items() if self._wanted.get(name) != settings]:
+            self._close_source(name)
+        self._flush()
+        self._directory.describe(config.series, config.max_series)
+        self._config = config
+        self._closed.clear()
+        self._outbox.set_limits(RetryPolicy(first_s=float(config.retry_s)), config.outbox_bytes)
+        self._open_wanted()
+
+    def close(self) -> None:
+        """Stop reading and hand over what has been read."""
+        for name in list(self._sources):
+            self._close_source(name)
+        self._flush()
+        self._send(self._clock.monotonic())
+        if len(self._outbox):
+            self._runtime.log.warning("stopped with %d batches sent and not acknowledged", len(self._outbox))
+
+    def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
+        """Free what the aggregator holds."""
+        try:
+            freed = self._outbox.acknowledge(Acknowledgement.decode(payload))
+        except DecodeError as error:
+            self._complaints.add("acknowledgements_unreadable", str(error))
+            return
+        self._counters.add("batches_acknowledged", freed)
+
+    def _open_wanted(self) -> None:
+        """Open each source that is wanted and not open, and was not tried a short while ago."""
+        now = self._clock.monotonic()
+        for name, settings in self._wanted.items():
+            if name in self._sources or now < self._closed.get(name, now):
+                continue
+            source = self._open(settings)
+            try:
+                source.start()
+            except SourceError as error:
+                self._closed[name] = now + REOPEN_SECONDS
+                self._complaints.add("sources_failed", f"{error}; tried again every {REOPEN_SECONDS:g} s")
+                continue
+            self._sources[name] = (settings, source)
+            self._runtime.log.info("source %s is open", name)
+
+    def _close_source(self, name: str) -> None:
+        _settings, source = self._sources.pop(name)
+        source.close()
+        self._poll(source)
+
+    def _poll(self, source: Source) -> None:
+        before = len(self._intake)
+        source.poll(self._sink)
+        after = len(self._intake)
+        self._counters.add("readings", after - before)
+        if after and self._oldest is None:
+            self._oldest = self._clock.monotonic()
+        if self._packer.full(after, ROW_BYTES, self._intake.directory_bytes):
+            self._flush()
+
+    def _flush(self) -> None:
+        """Cut the intake into batches; where the outbox is full the oldest go, for most sensors cannot wait."""
+        readings = self._intake.take()
+        self._oldest = None
+        while len(readings):
+            while self._outbox.room < MAX_LOCAL_BYTES:
+                self._drop_oldest()
+            taken = self._packer.put(readings)
+            self._counters.add("batches")
+            readings = select(readings, slice(taken, None))
+
+    def _drop_oldest(self) -> None:
+        dropped = self._outbox.drop_oldest()
+        if dropped is not None:
+            readings = len(codec.decode(dropped[1]).rows)
+            self._complaints.add("readings_dropped", "the outbox is full: is the aggregator running?", readings)
+
+    def _send(self, now: float) -> None:
+        for sequence, payload, times in self._outbox.to_send(now):
+            try:
+                self._runtime.bus.publish(topics.READINGS, payload)
+            except ConnectionLostError:
+                raise
+            except BusError as error:
+                self._complaints.add("publish_failed", f"batch {sequence}: {error}")
+                return
+            self._counters.add("batches_sent_again" if times > 1 else "batches_sent")

@@ -1,0 +1,168 @@
+"""Readings from the machine itself: processor, memory, disk, temperatures and network, through psutil.
+
+Units are those of SenML (RFC 8428, section 12.1).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import psutil
+
+from edge_components.common.ports import Clock
+from edge_components.sensor_reader.errors import RejectedError
+from edge_components.sensor_reader.sources import Sink
+
+ORIGIN = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What the configuration says of the host; see config.py for the meaning of each."""
+
+    prefix: str
+    interval_ms: int
+    disk: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A value as it stands."""
+
+    channel: str
+    value: float
+    unit: str
+    resolution: float
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A count that only grows, of which the rate a second is read; one that falls was reset."""
+
+    channel: str
+    value: int
+    unit: str
+    resolution: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A part of the machine that should be there and cannot be read."""
+
+    part: str
+    why: str
+
+
+Seen = Gauge | Total | Unread
+
+
+class Probe(Protocol):
+    """Looks at the machine."""
+
+    def look(self) -> Iterable[Seen]:
+        """Return what can be read now, and what cannot."""
+
+
+class HostSource:
+    """See edge_components.sensor_reader.sources.Source."""
+
+    def __init__(self, settings: HostSettings, clock: Clock, probe: Probe) -> None:
+        self._settings, self._clock, self._probe = settings, clock, probe
+        self._due = clock.monotonic()
+        self._totals: dict[str, tuple[float, int]] = {}
+
+    def start(self) -> None:
+        """Look once, so that the first rates and loads have something to differ from an interval later."""
+        now = self._clock.monotonic()
+        for item in self._probe.look():
+            if isinstance(item, Total):
+                self._rate(item, now)
+        self._due = now + self._settings.interval_ms / 1000
+
+    def poll(self, sink: Sink) -> None:
+        """Read all channels when the interval has passed; intervals missed are not made up for."""
+        now = self._clock.monotonic()
+        if now < self._due:
+            return
+        interval = self._settings.interval_ms / 1000
+        self._due = max(self._due + interval, now)
+        time_ms = self._clock.wall_ms()
+        for item in self._probe.look():
+            if isinstance(item, Unread):
+                sink.reject("rejected_host", f"{item.part} cannot be read: {item.why}")
+            else:
+                self._read(item, now, time_ms, sink)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _read(self, item: Gauge | Total, now: float, time_ms: int, sink: Sink) -> None:
+        value = item.value if isinstance(item, Gauge) else self._rate(item, now)
+        if value is None or not math.isfinite(value):
+            return
+        name = f"{self._settings.prefix}.{item.channel}"
+        try:
+            sink.add(sink.place(name, ORIGIN, item.unit, item.resolution), time_ms, value)
+        except RejectedError as error:
+            sink.reject(error.reason, f"host: {error}")
+
+    def _rate(self, total: Total, now: float) -> float | None:
+        before = self._totals.get(total.channel)
+        self._totals[total.channel] = (now, total.value)
+        if before is None or total.value < before[1] or now <= before[0]:
+            return None
+        return (total.value - before[1]) / (now - before[0])
+
+
+class PsutilProbe:
+    """The machine as psutil sees it; sensors that this machine does not have are left out."""
+
+    def __init__(self, disk: str) -> None:
+        self._disk = disk
+
+    def look(self) -> Iterable[Seen]:
+        """Return what can be read now, and what cannot."""
+        for read in (self._processor, self._memory, self._storage, self._temperatures, self._network):
+            try:
+                yield from read()
+            except (OSError, RuntimeError, NotImplementedError, psutil.Error) as error:
+                yield Unread(read.__name__.strip("_"), f"{type(error).__name__}: {error}")
+
+    @staticmethod
+    def _processor() -> list[Seen]:
+        return [Gauge("cpu", psutil.cpu_percent(interval=None), "%", 0.1)]
+
+    @staticmethod
+    def _memory() -> list[Seen]:
+        return [Gauge("memory", psutil.virtual_memory().percent, "%", 0.1)]
+
+    def _storage(self) -> list[Seen]:
+        return [Gauge("disk", psutil.disk_usage(self._disk).percent, "%", 0.1)]
+
+    @staticmethod
+    def _network() -> list[Seen]:
+        network = psutil.net_io_counters()
+        if network is None:
+            return []
+        return [
+            Total("network.received", network.bytes_recv, "B/s", 1.0),
+            Total("network.sent", network.bytes_sent, "B/s", 1.0),
+        ]
+
+    @staticmethod
+    def _temperatures() -> list[Seen]:
+        found: list[Seen] = []
+        for chip, entries in getattr(psutil, "sensors_temperatures", dict)().items():
+            for at, entry in enumerate(entries):
+                if entry.current is not None:
+                    channel = f"temperature.{_word(chip)}.{_word(entry.label or str(at))}"
+                    found.append(Gauge(channel, float(entry.current), "Cel", 0.1))
+        return found
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
