@@ -1,0 +1,40 @@
+"""Clients and errors, the same for every service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cloud_functions.core.errors import StoreError
+
+_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 4},
+    connect_timeout=2,
+    read_timeout=5,
+    # No function here sends enough at once to want more.
+    max_pool_connections=4,
+)
+
+
+def client(service: str) -> Any:
+    """Return a client with short timeouts, so that a hanging service costs one retry and not the invocation."""
+    return boto3.client(service, config=_CONFIG)
+
+
+@contextmanager
+def store_errors(what: str) -> Iterator[None]:
+    """Turn whatever the SDK raises inside into a StoreError that says what was tried."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise StoreError(f"{what}: {type(error).__name__}: {str(error)[:300]}") from error
+
+
+def error_code(error: ClientError) -> str:
+    """Return the service's own code of an error."""
+    return str(error.response.get("Error", {}).get("Code", ""))

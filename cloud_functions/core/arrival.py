@@ -1,0 +1,82 @@
+"""From the topic rule's envelope to a checked batch.
+
+The rule sends ``{"data": base64, "topic", "client", "principal", "received_at"}`` (see template.yaml). That the topic
+names the publisher is the work of the gateway's IoT policy; here batch, topic and client must agree.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cloud_functions.core.errors import Reason, RejectError
+from wire import codec, topics
+from wire.errors import WireError
+from wire.model import Batch
+
+NO_CLIENT = ("", "N/A", "n/a")
+"""What clientid() gives for a publish that came over HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A batch that came in: from where, by which lane, when (ms UTC), and the fingerprint of its bytes."""
+
+    batch: Batch
+    lane: str
+    received_ms: int
+    size: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The rule's projection of a publish."""
+
+    data: bytes
+    gateway: str
+    lane: str
+    client: str
+    received_ms: int
+
+
+def read_envelope(body: str) -> Envelope:
+    """Read the queue's text; raises RejectError (envelope) for anything that the rule does not send."""
+    try:
+        fields: Any = json.loads(body)
+        data = base64.b64decode(fields["data"], validate=True)
+        topic, received_ms = fields["topic"], fields["received_at"]
+        if type(topic) is not str or type(received_ms) is not int or received_ms < 0:
+            raise ValueError(f"topic {topic!r:.200}, received_at {received_ms!r:.40}")
+        gateway = topics.gateway_of(topic)
+    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error, WireError) as error:
+        raise RejectError(Reason.ENVELOPE, f"{type(error).__name__}: {str(error)[:300]}") from error
+    client = fields.get("client")
+    return Envelope(data, gateway, topic.rsplit("/", 1)[1], client if isinstance(client, str) else "", received_ms)
+
+
+def open_envelope(envelope: Envelope, *, check_client: bool) -> Arrival:
+    """Decode the batch and check who sent it; raises RejectError (codec or gateway).
+
+    With ``check_client`` the MQTT client's id must be the gateway's name, or that and ``#`` and a number, as the
+    Greengrass nucleus numbers its further connections.
+    """
+    try:
+        batch = codec.decode(envelope.data)
+    except WireError as error:
+        raise RejectError(Reason.CODEC, f"{type(error).__name__}: {str(error)[:300]}") from error
+    if batch.gateway != envelope.gateway:
+        raise RejectError(Reason.GATEWAY, f"the batch says {batch.gateway}, the topic {envelope.gateway}")
+    client = envelope.client
+    if check_client and client not in NO_CLIENT and client.split("#", 1)[0] != envelope.gateway:
+        raise RejectError(Reason.GATEWAY, f"client {client[:140]} published for {envelope.gateway}")
+    return Arrival(batch, envelope.lane, envelope.received_ms, len(envelope.data), fingerprint(envelope.data))
+
+
+def fingerprint(data: bytes) -> bytes:
+    """Return 16 bytes that tell one content from another."""
+    return hashlib.sha256(data).digest()[:16]

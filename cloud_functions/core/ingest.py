@@ -1,0 +1,132 @@
+"""One invocation of ingest: store what came, then tell each gateway once an epoch what is held.
+
+An acknowledgement is sent only for what is stored, or kept among the dead letters with the reason: in both cases the
+cloud has it safely and the gateway may free it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+from cloud_functions.core import keys
+from cloud_functions.core.arrival import Arrival, Envelope, open_envelope, read_envelope
+from cloud_functions.core.errors import Reason, RejectError, StoreError
+from cloud_functions.core.holdings import Holdings
+from cloud_functions.core.ports import Acknowledger, DeadLetters, NowMs, Table
+from cloud_functions.core.storing import Storer
+
+# Rejects whose batch is whole and comes from its own gateway: held among the dead letters, so acknowledged. A batch
+# that cannot be read has no name to acknowledge, and one under a false name is no business of that gateway.
+_HELD = (Reason.TIME, Reason.SIZE, Reason.DIFFERENT)
+
+
+@dataclass(slots=True)
+class _Gateway:
+    """What one invocation did for a gateway."""
+
+    amounts: Counter[str] = field(default_factory=Counter)
+    held: dict[int, dict[int, list[str]]] = field(default_factory=dict)
+
+
+class Ingest:
+    """Collects the batches of one invocation; ``log`` gets a line a reject."""
+
+    def __init__(
+        self,
+        table: Table,
+        storer: Storer,
+        acknowledger: Acknowledger,
+        dead_letters: DeadLetters,
+        now_ms: NowMs,
+        log: logging.Logger,
+        *,
+        check_client: bool = True,
+    ) -> None:
+        self._table, self._storer, self._acknowledger = table, storer, acknowledger
+        self._dead_letters, self._now_ms, self._log = dead_letters, now_ms, log
+        self._check_client = check_client
+        self._gateways: dict[str, _Gateway] = {}
+
+    def accept(self, message_id: str, body: str) -> None:
+        """Store one batch, or keep it among the dead letters.
+
+        Raises StoreError when neither is certain: the queue will bring it again.
+        """
+        try:
+            envelope = read_envelope(body)
+        except RejectError as error:
+            self._reject(message_id, body, None, None, error)
+            return
+        try:
+            arrival = open_envelope(envelope, check_client=self._check_client)
+        except RejectError as error:
+            self._reject(message_id, body, envelope, None, error)
+            return
+        try:
+            stored = self._storer.store(arrival)
+        except RejectError as error:
+            self._reject(message_id, body, envelope, arrival, error)
+            return
+        amounts = self._gateways.setdefault(envelope.gateway, _Gateway()).amounts
+        if stored.new:
+            amounts.update(batches=1, rows=stored.rows, bytes=arrival.size)
+        else:
+            amounts.update(duplicates=1)
+        self._hold(arrival, message_id)
+
+    def finish(self) -> list[str]:
+        """Acknowledge all that was accepted; return the messages that the queue must bring again."""
+        failed: list[str] = []
+        for gateway, work in self._gateways.items():
+            for epoch, messages in work.held.items():
+                try:
+                    held = Holdings(self._table).add(gateway, epoch, messages)
+                except StoreError as error:
+                    self._log.warning("acknowledgement of %s not saved: %s", gateway, error)
+                    failed += [message for ids in messages.values() for message in ids]
+                    continue
+                self._send(gateway, held.acknowledgement(epoch).encode(), work)
+            self._count(gateway, work)
+        self._gateways.clear()
+        return failed
+
+    def _hold(self, arrival: Arrival, message_id: str) -> None:
+        batch = arrival.batch
+        epochs = self._gateways.setdefault(batch.gateway, _Gateway()).held
+        epochs.setdefault(batch.epoch, {}).setdefault(batch.sequence, []).append(message_id)
+
+    def _reject(
+        self, message_id: str, body: str, envelope: Envelope | None, arrival: Arrival | None, error: RejectError
+    ) -> None:
+        gateway = envelope.gateway if envelope else ""
+        self._log.error(
+            "batch rejected: %s", error, extra={"gateway": gateway, "message_id": message_id, "reason": error.reason}
+        )
+        attributes = {"reason": str(error.reason), "detail": error.detail[:1000], "message_id": message_id}
+        self._dead_letters.keep(body, attributes | ({"gateway": gateway} if gateway else {}))
+        self._gateways.setdefault(gateway, _Gateway()).amounts[f"rejected_{error.reason}"] += 1
+        if arrival is not None and error.reason in _HELD:
+            self._hold(arrival, message_id)
+
+    def _send(self, gateway: str, payload: bytes, work: _Gateway) -> None:
+        try:
+            self._acknowledger.send(gateway, payload)
+            work.amounts["acknowledgements"] += 1
+        except StoreError as error:
+            # The next acknowledgement covers it, and the gateway sends again what it believes lost.
+            self._log.warning("acknowledgement to %s not sent: %s", gateway, error)
+
+    def _count(self, gateway: str, work: _Gateway) -> None:
+        """Add to the gateway's figures: they are for people, so that a crash in between may leave them short."""
+        now_ms = self._now_ms()
+        try:
+            self._table.add(
+                keys.about(gateway),
+                {"invocations": 1, **work.amounts},
+                {"kind": "about", "last_seen_ms": now_ms},
+                {"first_seen_ms": now_ms},
+            )
+        except StoreError as error:
+            self._log.warning("figures of %s not counted: %s", gateway, error)

@@ -1,0 +1,1 @@
+"""Queues -> store -> acknowledgement; see :mod:`cloud_functions.core.ingest`."""

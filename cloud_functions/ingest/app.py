@@ -1,0 +1,50 @@
+"""The ingest function: a queue's batches are stored, acknowledged, or kept among the dead letters."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from cloud_functions import settings
+from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.adapters.iot import IotAcknowledger
+from cloud_functions.adapters.sqs import SqsDeadLetters
+from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.storing import Storer
+
+DAY_MS = 86_400_000
+
+log = Logger(service="strandline-ingest")
+
+
+def now_ms() -> int:
+    """Return milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+table = DynamoTable(settings.text("TELEMETRY_TABLE"))
+acknowledger = IotAcknowledger()
+dead_letters = SqsDeadLetters(settings.text("DEAD_LETTERS_URL"))
+storer = Storer(table, now_ms, settings.number("RETENTION_DAYS", 90) * DAY_MS)
+check_client = settings.text("CLIENT_CHECK", "thing-name") == "thing-name"
+
+
+@log.inject_lambda_context
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Store an SQS batch; the answer names the messages that must come again."""
+    ingest = Ingest(table, storer, acknowledger, dead_letters, now_ms, log, check_client=check_client)  # type: ignore[arg-type]
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+    def accept(record: SQSRecord) -> None:
+        ingest.accept(record.message_id, record.body)
+
+    with processor(records=event["Records"], handler=accept):
+        processor.process()
+    again = [entry["itemIdentifier"] for entry in processor.response()["batchItemFailures"]]
+    again += [message for message in ingest.finish() if message not in again]
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}

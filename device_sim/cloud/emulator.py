@@ -1,0 +1,49 @@
+"""The child process: the emulator, on loopback only, that dies with its parent.
+
+Run as ``python -m device_sim.cloud.emulator`` in a session of its own, with the emulator's settings in the environment.
+The parent holds the other end of standard input: when that closes, however the parent ended, the whole process group
+goes, the Lambda workers included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _stay_on_loopback() -> None:
+    """The MQTT listener binds every interface and has no setting for it."""
+    create_server = asyncio.BaseEventLoop.create_server
+
+    async def loopback(self: Any, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        if host in ("0.0.0.0", "::", ""):  # noqa: S104 - what is replaced here
+            host = "127.0.0.1"
+        return await create_server(self, protocol_factory, host, port, **options)
+
+    asyncio.BaseEventLoop.create_server = loopback  # type: ignore[method-assign]
+
+
+def main() -> None:
+    """Run the emulator until it is told to stop or the parent is gone."""
+    if os.getpgrp() != os.getpid():
+        sys.exit("device_sim.cloud.emulator must lead its own process group: it ends by ending the group")
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    _stay_on_loopback()
+    sys.argv = ["ministack"]
+    from ministack.app import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""A whole AWS account on loopback, with Strandline's stack deployed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from device_sim.cloud import gateways, process
+from device_sim.cloud.errors import DeployError
+from device_sim.cloud.gateways import GatewayCredentials
+from device_sim.cloud.package import stage_lambda, zip_folder
+
+REPO = Path(__file__).resolve().parents[2]
+STACK = "strandline"
+_BUCKET = "strandline-artifacts"
+_DEPLOY_S = 60.0
+
+
+class LocalCloud:
+    """A running local cloud; a context manager that stops it.
+
+    ``endpoint_url`` and ``region`` serve any AWS SDK, ``mqtt_host`` and ``mqtt_port`` any MQTT client with a gateway's
+    certificate, ``outputs`` are the stack's.
+    """
+
+    def __init__(self, root: Path, emulator: process.Emulator) -> None:
+        self._root, self._emulator = root, emulator
+        self._clients: dict[str, Any] = {}
+        self.endpoint_url, self.region = emulator.url, process.REGION
+        self.mqtt_host, self.mqtt_port = "127.0.0.1", emulator.mqtt_port
+        self.outputs: dict[str, str] = {}
+
+    @classmethod
+    def start(
+        cls,
+        root: Path,
+        *,
+        http_port: int | None = None,
+        mqtt_port: int | None = None,
+        parameters: dict[str, str] | None = None,
+        repo: Path = REPO,
+    ) -> Self:
+        """Start the emulator below ``root``, deploy the template with ``parameters``, and return when it serves.
+
+        Raises PortTakenError, StartError or DeployError (see device_sim.cloud.errors); then nothing is left running.
+        """
+        root = root.resolve()
+        cloud = cls(root, process.start(root, http_port, mqtt_port))
+        try:
+            cloud._deploy(repo, parameters or {})
+        except BaseException:
+            cloud.stop()
+            raise
+        return cloud
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the account's root; the same one each time."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=self.endpoint_url,
+                region_name=self.region,
+                aws_access_key_id=self._emulator.access_key,
+                aws_secret_access_key=self._emulator.secret_key,
+                config=Config(retries={"mode": "standard"}, connect_timeout=5, read_timeout=60),
+            )
+        return self._clients[service]
+
+    def provision_gateway(self, name: str) -> GatewayCredentials:
+        """Make a gateway that may publish and subscribe under its own name only, with a certificate of its own."""
+        folder = self._root / "gateways" / name.replace(":", "_")
+        cert, key = gateways.provision(self.client("iot"), name, self.outputs["GatewayPolicyName"], folder)
+        return GatewayCredentials(name, self.mqtt_host, self.mqtt_port, cert, key, self.ca)
+
+    @property
+    def ca(self) -> Path:
+        """The file of the certificate authority that the broker's certificate is signed by."""
+        return self._root / "ca.pem"
+
+    def stop(self) -> None:
+        """End the emulator and its Lambda workers; safe to call again."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        self._emulator.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _deploy(self, repo: Path, parameters: dict[str, str]) -> None:
+        """What `sam deploy` does: put the package into a bucket, name it in the template, create the stack."""
+        package = zip_folder(stage_lambda(repo, self._root / "lambda"), self._root / "lambda.zip")
+        s3, stacks = self.client("s3"), self.client("cloudformation")
+        s3.create_bucket(Bucket=_BUCKET)
+        s3.put_object(Bucket=_BUCKET, Key="lambda.zip", Body=package.read_bytes())
+        template = (repo / "cloud_functions" / "template.yaml").read_text()
+        before = "CodeUri: ../build/lambda\n"
+        if template.count(before) != 1:
+            raise DeployError("template.yaml: expected one line 'CodeUri: ../build/lambda'")
+        stacks.create_stack(
+            StackName=STACK,
+            TemplateBody=template.replace(before, f"CodeUri: s3://{_BUCKET}/lambda.zip\n"),
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        self.outputs = self._wait_for_stack(stacks)
+        self.ca.write_bytes(self._emulator.authority())
+
+    def _wait_for_stack(self, stacks: Any) -> dict[str, str]:
+        deadline = time.monotonic() + _DEPLOY_S
+        while time.monotonic() < deadline:
+            try:
+                stack = stacks.describe_stacks(StackName=STACK)["Stacks"][0]
+            except ClientError as error:
+                raise DeployError(f"stack {STACK}: {error}") from error
+            if stack["StackStatus"] == "CREATE_COMPLETE":
+                return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+            if stack["StackStatus"] != "CREATE_IN_PROGRESS":
+                raise DeployError(f"stack {STACK}: {stack['StackStatus']}: {self._failures(stacks)}")
+            time.sleep(0.05)
+        raise DeployError(f"stack {STACK}: not created in {_DEPLOY_S:.0f} s")
+
+    def _failures(self, stacks: Any) -> str:
+        events = stacks.describe_stack_events(StackName=STACK)["StackEvents"]
+        failed = [e for e in events if e["ResourceStatus"].endswith("FAILED")]
+        return "; ".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in failed)[:2000]

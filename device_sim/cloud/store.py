@@ -1,0 +1,179 @@
+"""What the cloud has, read from its tables: the truth that a demo, a test or a chaos run is judged by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from cloud_functions.adapters.dynamodb import to_item
+from cloud_functions.core import keys
+from cloud_functions.core.ports import Item
+from cloud_functions.core.records import decode_columns, join
+from cloud_functions.core.storing import series_from
+from wire.model import Aggregates, Anomaly
+
+if TYPE_CHECKING:
+    from device_sim.cloud.local import LocalCloud
+
+FUNCTIONS = ("Ingest", "Alerting", "Api")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReceipt:
+    """What the cloud noted of a batch; ``received_ms`` is when the rule saw it first, ``holds`` what kind of rows."""
+
+    lane: str
+    epoch: int
+    sequence: int
+    bytes: int
+    rows: int
+    received_ms: int
+    times_seen: int
+    holds: str
+
+
+class CloudStore:
+    """Reads the telemetry and the alerts table of a local cloud."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self._cloud = cloud
+        self._dynamodb = cloud.client("dynamodb")
+
+    def gateways(self) -> list[str]:
+        """Return the gateways that ever had a batch stored."""
+        return [str(item["sk"]) for item in self._query("TelemetryTableName", keys.GATEWAYS)]
+
+    def about(self, gateway: str) -> dict[str, Any]:
+        """Return the gateway's figures (batches, duplicates, rejected_..., acknowledgements) and its last notice."""
+        found = {str(i["sk"]): i for i in self._query("TelemetryTableName", keys.about(gateway).pk)}
+        figures: dict[str, Any] = dict(found.get(keys.ABOUT, {}))
+        if keys.NOTICE in found:
+            figures["counters"] = json.loads(str(found[keys.NOTICE]["counters"]))
+        return {name: value for name, value in figures.items() if name not in ("pk", "sk", "kind")}
+
+    def aggregates(self, gateway: str) -> Aggregates:
+        """Return all rows of a gateway, those of different batches one after the other, duplicates too if any were."""
+        parts = []
+        for item in self._query("TelemetryTableName", keys.about(gateway).pk):
+            name = str(item["sk"])
+            if name.startswith("series#"):
+                records = self._query("TelemetryTableName", f"series#{gateway}#{name[len('series#') :]}")
+                parts += [decode_columns(bytes(r["columns"]), series_from(r)) for r in records]  # type: ignore[arg-type]
+        return join(parts)
+
+    def anomalies(self, gateway: str) -> tuple[Anomaly, ...]:
+        """Return all reports of a gateway, by onset."""
+        found = self._query("TelemetryTableName", f"anomalies#{gateway}")
+        return tuple(Anomaly.from_dict(json.loads(str(item["report"]))) for item in found)
+
+    def alerts(self, gateway: str) -> list[dict[str, Any]]:
+        """Return a gateway's alerts, by onset, as the alerts table has them."""
+        return [dict(item) for item in self._query("AlertsTableName", gateway)]
+
+    def batches(self, gateway: str) -> list[BatchReceipt]:
+        """Return the receipts of a gateway, by epoch and sequence."""
+        receipts = []
+        for item in self._query("TelemetryTableName", f"batches#{gateway}"):
+            epoch, sequence = str(item["sk"]).split("#")
+            receipts.append(
+                BatchReceipt(
+                    lane=str(item["lane"]),
+                    epoch=int(epoch, 16),
+                    sequence=int(sequence),
+                    bytes=int(item["bytes"]),
+                    rows=int(item["rows"]),
+                    received_ms=int(item["received_ms"]),
+                    times_seen=int(item["times_seen"]),
+                    holds=str(item["holds"]),
+                )
+            )
+        return receipts
+
+    def usage(self) -> dict[str, float]:
+        """Return what AWS would have metered so far; device_sim.cloud.cost puts prices to it.
+
+        Counted from what is stored and from the functions' metrics, in the units in which AWS bills: IoT rules and
+        messages by 5 KB, writes by 1 KB an item.
+        """
+        usage: dict[str, float] = dict.fromkeys(("batches", "bytes", "rows", "duplicates", "acknowledgements"), 0)
+        usage["metered_batches"] = usage["write_units"] = usage["items"] = usage["table_bytes"] = 0
+        invocations = 0.0
+        for item in self._scan("TelemetryTableName"):
+            size = item_bytes(item)
+            usage["items"] += 1
+            usage["table_bytes"] += size
+            units = -(-size // 1024)
+            kind = item["kind"]
+            if kind == "receipt":
+                seen = int(item["times_seen"])
+                usage["batches"] += 1
+                usage["duplicates"] += seen - 1
+                usage["bytes"] += int(item["bytes"])
+                usage["rows"] += int(item["rows"])
+                usage["metered_batches"] += seen * -(-int(item["bytes"]) // 5_120)
+                usage["write_units"] += units * seen
+            elif kind == "about":
+                usage["acknowledgements"] += int(item.get("acknowledgements", 0))
+                invocations += int(item.get("invocations", 0))
+                usage["write_units"] += units * int(item.get("invocations", 0))
+            elif kind == "ack":
+                usage["write_units"] += units * int(item["version"])
+            else:
+                usage["write_units"] += units
+        usage["table_items_read"] = usage["batches"] + usage["duplicates"] + invocations
+        alerts = list(self._scan("AlertsTableName"))
+        usage["alerts"] = len(alerts)
+        # Each change of an alert writes the item and its copy in the index.
+        usage["write_units"] += 2 * sum(int(alert["version"]) for alert in alerts)
+        usage["alert_transitions"] = sum(int(alert["version"]) for alert in alerts)
+        for name in FUNCTIONS:
+            usage |= self._function_usage(name)
+        return usage
+
+    def _function_usage(self, name: str) -> dict[str, float]:
+        function = self._cloud.outputs[f"{name}FunctionName"]
+        memory = self._cloud.client("lambda").get_function_configuration(FunctionName=function)["MemorySize"]
+        calls, milliseconds = (self._metric(function, metric) for metric in ("Invocations", "Duration"))
+        short = name.lower()
+        return {f"{short}_invocations": calls, f"{short}_gb_s": milliseconds / 1000 * memory / 1024}
+
+    def _metric(self, function: str, metric: str) -> float:
+        now = datetime.now(UTC)
+        answer = self._cloud.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName=metric,
+            Dimensions=[{"Name": "FunctionName", "Value": function}],
+            StartTime=now - timedelta(days=1),
+            EndTime=now + timedelta(minutes=2),
+            Period=86_400,
+            Statistics=["Sum"],
+        )
+        return float(sum(point["Sum"] for point in answer["Datapoints"]))
+
+    def _query(self, table: str, pk: str) -> Iterator[Item]:
+        yield from self._pages(
+            "query", table, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": pk}}
+        )
+
+    def _scan(self, table: str) -> Iterator[Item]:
+        yield from self._pages("scan", table)
+
+    def _pages(self, operation: str, table: str, **request: Any) -> Iterator[Item]:
+        pages = self._dynamodb.get_paginator(operation)
+        for page in pages.paginate(TableName=self._cloud.outputs[table], ConsistentRead=True, **request):
+            yield from map(to_item, page["Items"])
+
+
+def item_bytes(item: Item) -> int:
+    """Return an item's size as DynamoDB counts it: names and values; a number about half its digits and one more."""
+    size = 0
+    for name, value in item.items():
+        size += len(name.encode())
+        if isinstance(value, bytes):
+            size += len(value)
+        else:
+            size += len(value.encode()) if isinstance(value, str) else (len(str(value)) + 1) // 2 + 1
+    return size
