@@ -1,1 +1,7 @@
-"""anomaly_detector"""
+"""Scores aggregates and reports anomalies: Aggregates in, the same Aggregates with scores and Anomalies out.
+
+The third stage of the flow, between the aggregator and the forwarder. ``experts`` turn a window into statistics,
+``calibration`` puts these on the series' own scale where 1.0 is the alarm level, ``ensemble`` joins them, ``tracking``
+makes anomalies of scores; all of these are pure and columnar over series. ``offline`` runs the same ensemble over a
+recorded table. ``component`` and ``main`` put it on the bus; ``tflite_model`` runs the forecaster.
+"""

@@ -1,0 +1,180 @@
+"""The anomaly detector on the bus: scored batches on to the forwarder, its own anomalies until they are acknowledged.
+
+The aggregator keeps its batches until the forwarder has them, so this component only passes them on; one that comes
+again gets the answer it got before. Anomalies are this component's own, and it keeps them in an outbox.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+
+from edge_components.anomaly_detector import state_file
+from edge_components.anomaly_detector.config import Config
+from edge_components.anomaly_detector.ensemble import Ensemble
+from edge_components.anomaly_detector.errors import StateError
+from edge_components.anomaly_detector.forecaster import Forecast
+from edge_components.anomaly_detector.scoring import Scoring
+from edge_components.common.errors import BusError, ConnectionLostError, HandoverError
+from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
+from edge_components.common.lifecycle import Runtime
+from wire import topics
+from wire.acknowledgement import Acknowledgement
+from wire.codec import decode, encode
+from wire.errors import DecodeError, TooLargeError
+from wire.limits import MAX_BATCH_BYTES, MAX_LOCAL_BYTES
+from wire.model import Aggregates, Anomalies, Anomaly, Batch
+
+STATE = "calibration.npz"
+CACHED = 128
+"""Scored batches kept to answer a repeated one; more than the aggregator has in flight."""
+
+
+class AnomalyDetector:
+    """See :class:`edge_components.common.lifecycle.Component`."""
+
+    def __init__(self, config: Config, runtime: Runtime, forecast: Forecast) -> None:
+        self._config, self._runtime, self._forecast = config, runtime, forecast
+        self._scoring = Scoring(Ensemble(config.settings, forecast), config.max_series)
+        epoch = new_epoch(runtime.clock.wall_ms(), runtime.rng)
+        self._outbox = Outbox(epoch, RetryPolicy(), runtime.rng)
+        self._answered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._saved = runtime.clock.monotonic()
+
+    def start(self) -> None:
+        """Take back what was known before and subscribe."""
+        self._restore()
+        self._runtime.bus.subscribe(topics.SCORED_ACK, self._on_acknowledgement)
+        self._runtime.bus.subscribe(topics.AGGREGATES, self._on_aggregates)
+
+    def tick(self) -> None:
+        """Send anomalies that are due, and save the calibration now and then."""
+        now = self._runtime.clock.monotonic()
+        for _, payload, times in self._outbox.to_send(now):
+            if times > 1:
+                self._runtime.counters.add("anomaly_batches_repeated")
+            self._publish(payload)
+        if now - self._saved >= self._config.save_seconds:
+            self._save()
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on with other settings; only another length of calibration makes the series calibrate anew."""
+        before, self._config = self._config, config
+        self._scoring.max_series = config.max_series
+        if config.model != before.model:
+            self._runtime.log.warning("another model counts from the next start on")
+        if config.calibration_windows == before.calibration_windows:
+            self._scoring.ensemble.settings = config.settings
+        else:
+            self._scoring = Scoring(Ensemble(config.settings, self._forecast), config.max_series)
+
+    def close(self) -> None:
+        """Save the calibration; unacknowledged anomalies were published and the forwarder may have them."""
+        self._save()
+
+    def _on_aggregates(self, _topic: str, payload: bytes) -> None:
+        counters = self._runtime.counters
+        try:
+            batch = decode(payload)
+        except DecodeError as error:
+            counters.add("batches_undecodable")
+            self._runtime.log.warning("a batch of %d bytes on %s: %s", len(payload), topics.AGGREGATES, error)
+            return
+        if not isinstance(batch.rows, Aggregates) or batch.gateway != self._runtime.gateway:
+            counters.add("batches_misdirected")
+            kind = type(batch.rows).__name__
+            self._runtime.log.warning("%s of %s on %s: not for us", kind, batch.gateway, topics.AGGREGATES)
+            return
+        name = (batch.epoch, batch.sequence)
+        if name in self._answered:
+            counters.add("batches_answered_again")
+        else:
+            self._answer(name, payload, batch, batch.rows)
+        self._publish(self._answered[name])
+
+    def _answer(self, name: tuple[int, int], payload: bytes, batch: Batch, rows: Aggregates) -> None:
+        """Score a batch and keep the answer; whatever goes wrong, its rows pass on, unscored in the worst case."""
+        answer = payload
+        reports: list[Anomaly] = []
+        try:
+            scored, reports = self._scoring.score(rows)
+            answer = encode(replace(batch, rows=scored), MAX_LOCAL_BYTES)
+            self._runtime.counters.add("windows_scored", int(np.isfinite(scored.score).sum()))
+            self._runtime.counters.add("windows_unscored", int(np.isnan(scored.score).sum()))
+        except TooLargeError:
+            self._runtime.counters.add("batches_without_room_for_scores")
+        except Exception:  # data must flow even when scoring fails: it is logged, counted and passed on as it came
+            self._runtime.counters.add("scoring_failed")
+            self._runtime.log.exception("batch %d of epoch %x passes unscored", batch.sequence, batch.epoch)
+        self._answered[name] = answer
+        while len(self._answered) > CACHED:
+            self._answered.popitem(last=False)
+        self._hand_over(reports)
+
+    def _hand_over(self, reports: list[Anomaly]) -> None:
+        """Put reports into the outbox, in as few batches as they fit."""
+        waiting = [reports] if reports else []
+        while waiting:
+            part = waiting.pop(0)
+            batch = Batch(self._runtime.gateway, self._outbox.epoch, self._outbox.next_sequence, Anomalies(tuple(part)))
+            try:
+                self._keep(encode(batch, MAX_BATCH_BYTES))
+            except TooLargeError:
+                half = len(part) // 2  # one report is a few hundred bytes: there are always two to part
+                waiting[:0] = [part[:half], part[half:]]
+                continue
+            for report in part:
+                self._runtime.counters.add(f"anomalies_{report.phase}")
+
+    def _keep(self, payload: bytes) -> None:
+        while True:
+            try:
+                self._outbox.add(payload)
+                return
+            except HandoverError:
+                self._outbox.drop_oldest()
+                self._runtime.counters.add("anomaly_batches_dropped")
+
+    def _on_acknowledgement(self, _topic: str, payload: bytes) -> None:
+        try:
+            self._outbox.acknowledge(Acknowledgement.decode(payload))
+        except DecodeError as error:
+            self._runtime.counters.add("acknowledgements_undecodable")
+            self._runtime.log.warning("an acknowledgement on %s: %s", topics.SCORED_ACK, error)
+
+    def _publish(self, payload: bytes) -> None:
+        try:
+            self._runtime.bus.publish(topics.SCORED, payload)
+        except ConnectionLostError:
+            raise
+        except BusError as error:
+            self._runtime.counters.add("publish_failed")  # its keeper sends it again
+            self._runtime.log.warning("publish to %s: %s", topics.SCORED, error)
+
+    def _restore(self) -> None:
+        log = self._runtime.log
+        try:
+            kept = state_file.read(self._runtime.work / STATE)
+            if kept is None:
+                return
+            names, arrays = kept
+            ensemble = Ensemble(self._config.settings, self._forecast)
+            ensemble.restore(arrays)
+            if len(ensemble) != len(names):
+                raise StateError(f"state: {len(names)} names for {len(ensemble)} series")
+        except (StateError, ValueError) as error:
+            self._runtime.counters.add("state_refused")
+            log.warning("calibration begins anew: %s", error)
+            return
+        self._scoring = Scoring(ensemble, self._config.max_series, names)
+        log.info("calibration of %d series taken back", len(names))
+
+    def _save(self) -> None:
+        self._saved = self._runtime.clock.monotonic()
+        try:
+            state_file.save(self._runtime.work / STATE, self._scoring.names, self._scoring.ensemble.state())
+        except StateError as error:
+            self._runtime.counters.add("state_not_saved")
+            self._runtime.log.warning("%s", error)

@@ -1,0 +1,45 @@
+"""What the anomaly detector can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_components.anomaly_detector.spans import Settings
+from edge_components.common.config import integer, number, text
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The anomaly detector's configuration."""
+
+    calibration_windows: int = integer(
+        60, 12, 2000, "first windows of a series that set its scale; changing it calibrates anew"
+    )
+    false_alarms_per_month: float = number(
+        1.0, 0.001, 1000, "false alarms a series and month that the alarm level 1.0 stands for"
+    )
+    end_level: float = number(0.7, 0.1, 1.0, "an anomaly ends when the score stays below this")
+    end_windows: int = integer(5, 1, 1000, "for so many windows")
+    update_windows: int = integer(60, 1, 100_000, "windows between reports of an anomaly that goes on")
+    drift_windows: int = integer(
+        3600, 10, 1_000_000, "an anomaly that lasts so many windows ends as drift, and the series is calibrated anew"
+    )
+    gap_windows: int = integer(
+        3, 1, 1000, "missing windows in a row that make a gap, for a series that never misses one"
+    )
+    max_series: int = integer(4096, 1, 20_000, "series scored; further ones pass without score and are counted")
+    save_seconds: float = number(30.0, 1, 86_400, "how often the calibration is saved to the work folder")
+    model: str = text("", doc="path of a forecaster's manifest; empty is the one that comes with the component")
+
+    @property
+    def settings(self) -> Settings:
+        """What the ensemble is set to."""
+        return Settings(
+            calibration=self.calibration_windows,
+            false_alarms_per_month=self.false_alarms_per_month,
+            end_level=self.end_level,
+            end_windows=self.end_windows,
+            update_windows=self.update_windows,
+            drift_windows=self.drift_windows,
+            gap_windows=self.gap_windows,
+        )

@@ -1,0 +1,307 @@
+"""The detector itself: windows of many series in, scores and what is to be reported out.
+
+Pure: no I/O and no clock; the same object scores a live stream and a recorded table. A series first only collects;
+with ``calibration`` windows together it is fitted, the same windows are looked at again to learn how the experts'
+statistics fall, and from then on each window gets a score: the loudest expert's statistic over its alarm level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_components.anomaly_detector import calibration, experts, forecaster, tracking
+from edge_components.anomaly_detector.calibration import Tails
+from edge_components.anomaly_detector.columns import Columns, FloatArray, Index, IntArray, column
+from edge_components.anomaly_detector.experts import FORECAST, GAP, MEASURED, NAMES, STUCK, ExpertState, Windows
+from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.spans import Settings
+from edge_components.anomaly_detector.tracking import Change, Tracks
+
+MONTH_MS = 30 * 86_400_000.0
+GREATEST = 99.0
+"""Scores above it say nothing more."""
+
+FITS_A_STEP = 64
+"""Series fitted at most in one step, so that a fleet that begins together does not stall the stream."""
+
+GRACE_WINDOWS = 2
+"""A series counts as silent in a window when others are so many windows further."""
+
+
+@dataclass(slots=True)
+class Collected(Columns):
+    """The windows of a series that is not calibrated yet, and where each series stands in time."""
+
+    rows: FloatArray = column(np.nan)
+    filled: IntArray = column(0, np.int64)
+    calibrated: npt.NDArray[np.bool_] = column(False, np.bool_)
+    last_ms: IntArray = column(np.iinfo(np.int64).min, np.int64)
+    longest_gap: IntArray = column(0, np.int64)
+
+
+@dataclass(slots=True)
+class Step:
+    """What one step gave: ``score`` [n] and ``causes`` [n, experts], NaN where not scored, and the changes.
+
+    ``value``, ``expected``, ``lower``, ``upper`` [n] are those of the loudest expert, in the series' own unit.
+    """
+
+    index: IntArray
+    score: FloatArray
+    causes: FloatArray
+    cause: IntArray
+    value: FloatArray
+    expected: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    changes: list[Change]
+    start_ms: int
+
+
+class Ensemble:
+    """All series of a gateway (or of a table), by row number."""
+
+    def __init__(self, settings: Settings, forecast: Forecast = plain_forecast, series: int = 0) -> None:
+        self.settings, self.forecast = settings, forecast
+        spans = settings.spans
+        self._shapes = {
+            "history": (spans.history,),
+            "roughness": (spans.noise,),
+            "weights": (forecaster.TERMS,),
+            "rows": (settings.calibration, len(Windows.__slots__)),
+            **dict.fromkeys(("quantile", "windows", "above", "excess", "greatest"), (MEASURED,)),
+        }
+        self._spread = np.array([spans.level, 1.0, spans.step, spans.noise, 1.0])
+        self.experts = ExpertState.empty(series, self._shapes)
+        self.tails = Tails.empty(series, self._shapes)
+        self.tracks = Tracks.empty(series, self._shapes)
+        self.collected = Collected.empty(series, self._shapes)
+        self.floor = np.zeros(series)
+        self.width_ms = 0
+        self._starts: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.collected)
+
+    def add_series(self, resolutions: Sequence[float | None]) -> None:
+        """Make room for more series, numbered on from those there are; each with its resolution where it is known."""
+        n = len(self) + len(resolutions)
+        self.experts, self.tails = self.experts.grown(n), self.tails.grown(n)
+        self.tracks, self.collected = self.tracks.grown(n), self.collected.grown(n)
+        self.floor = np.append(self.floor, [resolution or 0.0 for resolution in resolutions])
+
+    def step(self, index: Index, start_ms: int, width_ms: int, windows: Windows) -> Step:
+        """Score one window of some series, each at most once; one that is not later than its last is not scored."""
+        rows = np.arange(len(self))[index] if isinstance(index, slice) else index
+        self.width_ms = width_ms
+        self._note_start(start_ms)
+        step = self._blank(rows, start_ms)
+        later = self.collected.last_ms[rows] < start_ms
+        present = later & np.isfinite(windows.mean) & (windows.count > 0)
+        self._note_gaps(rows[present], start_ms)
+        ready = present & self.collected.calibrated[rows]
+        if ready.any():
+            whole = bool(ready.all())
+            self._score(step, index if whole else rows[ready], np.flatnonzero(ready), windows.take(ready))
+        collecting = present & ~self.collected.calibrated[rows]
+        if collecting.any():
+            self._collect(rows[collecting], windows.take(collecting))
+        return step
+
+    def silent(self, now_ms: int) -> Step | None:
+        """Return the scores of the series that are silent at event time ``now_ms``, or None where there are none."""
+        starts = np.array(self._starts)
+        horizon = np.searchsorted(starts, now_ms - GRACE_WINDOWS * self.width_ms, side="right")
+        seen = np.searchsorted(starts, self.collected.last_ms, side="right")
+        missed = np.maximum(horizon - seen, 0) * self.collected.calibrated
+        rows = np.flatnonzero(missed)
+        if not len(rows):
+            return None
+        step = self._blank(rows, now_ms)
+        limit = np.maximum(self.settings.gap_windows, 3 * self.collected.longest_gap[rows])
+        step.causes[:, GAP] = np.minimum(missed[rows] / limit, GREATEST)
+        step.score[:], step.cause[:] = step.causes[:, GAP], GAP
+        self._follow(step, rows, np.arange(len(rows)))
+        return step
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return everything that must survive a restart, by name."""
+        arrays = {
+            f"{part}.{name}": getattr(getattr(self, part), name)
+            for part in ("experts", "tails", "tracks", "collected")
+            for name in getattr(self, part).__slots__
+        }
+        return arrays | {"floor": self.floor, "width_ms": np.array([self.width_ms])}
+
+    def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """Take back what :meth:`state` gave; raises ValueError where it is of another layout."""
+        mine = self.state()
+        if set(arrays) != set(mine):
+            raise ValueError("other columns than this version keeps")
+        n = len(arrays["floor"])
+        for name, kept in arrays.items():
+            wanted = mine[name] if name == "width_ms" else np.empty((n, *mine[name].shape[1:]), mine[name].dtype)
+            if kept.shape != wanted.shape or kept.dtype != wanted.dtype:
+                raise ValueError(f"{name}: {kept.dtype} {kept.shape}, this version keeps {wanted.dtype} {wanted.shape}")
+        for part in ("experts", "tails", "tracks", "collected"):
+            kind = type(getattr(self, part))
+            setattr(self, part, kind(**{name: arrays[f"{part}.{name}"].copy() for name in kind.__slots__}))
+        self.floor, self.width_ms = arrays["floor"].copy(), int(arrays["width_ms"][0])
+
+    def _blank(self, rows: IntArray, start_ms: int) -> Step:
+        n = len(rows)
+        nothing = [np.full(n, np.nan) for _ in range(5)]
+        score, value, expected, lower, upper = nothing
+        causes, cause = np.full((n, len(NAMES)), np.nan), np.zeros(n, np.int64)
+        return Step(rows, score, causes, cause, value, expected, lower, upper, [], start_ms)
+
+    def _note_start(self, start_ms: int) -> None:
+        if not self._starts or start_ms > self._starts[-1]:
+            self._starts.append(start_ms)
+            del self._starts[:-4096]
+
+    def _note_gaps(self, rows: IntArray, start_ms: int) -> None:
+        first = self.collected.last_ms[rows] < 0
+        gap = np.where(first, 0, (start_ms - self.collected.last_ms[rows]) // max(self.width_ms, 1))
+        learning = ~self.collected.calibrated[rows]
+        longest = self.collected.longest_gap[rows]
+        self.collected.longest_gap[rows] = np.where(learning, np.maximum(longest, gap - 1), longest)
+        self.collected.last_ms[rows] = start_ms
+
+    def _score(self, step: Step, index: Index, at: npt.NDArray[np.intp], windows: Windows) -> None:
+        state, tails = self.experts.take(index), self.tails.take(index)
+        found = experts.look(state, windows, self.settings.spans, self.forecast)
+        levels = calibration.levels(tails, self._probability(), self._spread)
+        causes = step.causes[at]
+        causes[:, :MEASURED] = found.statistic / levels
+        causes[:, STUCK], causes[:, GAP] = found.stuck, found.gap
+        causes = np.minimum(causes, GREATEST)
+        loud = np.where(np.isfinite(causes), causes, -1.0)
+        cause = loud.argmax(axis=1)
+        score = loud.max(axis=1)
+        step.causes[at], step.cause[at], step.score[at] = causes, cause, score
+        self._explain(step, at, state, found, levels, windows)
+        self.experts.put(index, state)
+        rows = step.index[at]
+        quiet = (score < 1.0) & ~self.tracks.active[rows]
+        calibration.learn(tails, found.statistic, quiet.astype(np.float64))
+        self.tails.put(index, tails)
+        self._follow(step, rows, at)
+
+    def _explain(
+        self,
+        step: Step,
+        at: npt.NDArray[np.intp],
+        state: ExpertState,
+        found: experts.Findings,
+        levels: FloatArray,
+        windows: Windows,
+    ) -> None:
+        each = np.arange(len(at))
+        cause = np.minimum(step.cause[at], MEASURED - 1)
+        counted = step.cause[at] >= MEASURED
+        expected = np.where(counted, np.nan, found.expected[each, cause])
+        reach = levels[each, cause] * state.scale
+        noise = cause == experts.NOISE
+        spike = cause == experts.SPIKE
+        centre = state.centre + expected * state.scale
+        farther = np.where(windows.high - centre > centre - windows.low, windows.high, windows.low)
+        step.value[at] = np.where(spike & ~counted, farther, windows.mean)
+        step.expected[at] = centre
+        step.lower[at], step.upper[at] = centre - reach, centre + reach
+        # Noise is told in spreads: what was seen against the most that is usual.
+        rms = found.statistic[each, experts.NOISE] * state.scale
+        step.value[at] = np.where(noise & ~counted, rms, step.value[at])
+        step.upper[at] = np.where(noise & ~counted, reach, step.upper[at])
+        step.lower[at] = np.where(noise & ~counted, 0.0, step.lower[at])
+
+    def _follow(self, step: Step, rows: IntArray, at: npt.NDArray[np.intp]) -> None:
+        tracks = self.tracks.take(rows)
+        changes = tracking.follow(tracks, step.score[at], step.cause[at], step.start_ms, self.settings)
+        self.tracks.put(rows, tracks)
+        step.changes.extend(Change(int(at[c.row]), c.phase, c.drifted) for c in changes)
+        drifted = np.array([rows[c.row] for c in changes if c.drifted], np.intp)
+        if len(drifted):
+            self.recalibrate(drifted)
+
+    def recalibrate(self, rows: IntArray) -> None:
+        """Let some series collect and be fitted anew; what is known of their place in time stays."""
+        self.experts.reset(rows)
+        self.tails.reset(rows)
+        self.collected.filled[rows], self.collected.calibrated[rows] = 0, False
+        self.collected.longest_gap[rows] = 0
+
+    def _probability(self) -> float:
+        windows_a_month = MONTH_MS / max(self.width_ms, 1)
+        return min(0.01, self.settings.false_alarms_per_month / windows_a_month / MEASURED)
+
+    def _collect(self, rows: IntArray, windows: Windows) -> None:
+        size = self.settings.calibration
+        at = self.collected.filled[rows]
+        room = at < size
+        packed = np.stack([getattr(windows, name) for name in Windows.__slots__], axis=1)
+        self.collected.rows[rows[room], at[room]] = packed[room]
+        for row, values in zip(rows[~room], packed[~room], strict=True):  # waits for its turn: keeps the newest
+            self.collected.rows[row] = np.vstack((self.collected.rows[row, 1:], values))
+        self.collected.filled[rows] = np.minimum(at + 1, size)
+        full = rows[self.collected.filled[rows] >= size][:FITS_A_STEP]
+        if len(full):
+            self._fit(full)
+
+    def _fit(self, rows: IntArray) -> None:
+        spans = self.settings.spans
+        kept = self.collected.rows[rows]
+        state = ExpertState.empty(len(rows), self._shapes)
+        mean, count = kept[:, :, 0], kept[:, :, 4]
+        state.centre = np.median(mean, axis=1)
+        state.scale = _scale(mean, state.centre, self.floor[rows])
+        values = (mean - state.centre[:, None]) / state.scale[:, None]
+        state.slew = _slew(values)
+        state.usual_count = np.median(count, axis=1)
+        errors = np.full(values.shape, np.nan)
+        for at in range(len(rows)):
+            state.weights[at], errors[at] = forecaster.fit(values[at], spans.lags)
+        statistics = np.empty((kept.shape[1], len(rows), MEASURED))
+        longest, repeats = np.zeros(len(rows), np.int64), np.zeros(len(rows))
+        for t in range(kept.shape[1]):
+            statistics[t] = experts.look(state, Windows(*kept[:, t].T), spans, plain_forecast).statistic
+            longest = np.maximum(longest, state.run)
+            repeats += state.run > 0
+        statistics[:, :, FORECAST] = np.abs(errors).T
+        state.run_limit = run_limit(longest, repeats, kept.shape[1], self._probability())
+        state.deficit[:] = 0.0
+        self.experts.put(rows, state)
+        self.tails.put(rows, calibration.fit(statistics))
+        self.collected.calibrated[rows] = True
+
+
+def run_limit(longest: IntArray, repeats: FloatArray, windows: int, probability: float) -> FloatArray:
+    """Return how many equal windows in a row are too many: infinitely many for a series that never changed.
+
+    If a window repeats its former with a chance p of its own, k in a row have p^k; p is not taken for less than what
+    so few windows can tell.
+    """
+    chance = (repeats + 1.0) / (windows + 1.0)
+    rare = np.log(probability) / np.log(np.minimum(chance, 0.99))
+    limit = np.maximum(np.maximum(rare, 3.0 * longest + 2.0), 5.0)
+    return np.where(repeats >= windows - 1, np.inf, limit)
+
+
+def _scale(mean: FloatArray, centre: FloatArray, resolution: FloatArray) -> FloatArray:
+    """Return each series' scale: robust where that says something, and never below what its resolution makes."""
+    away = np.abs(mean - centre[:, None])
+    robust = 1.4826 * np.median(away, axis=1)
+    plain = mean.std(axis=1)
+    floor = np.maximum(np.maximum(resolution, 1e-3 * np.abs(centre)), 1e-9)
+    return np.asarray(np.maximum(np.maximum(robust, 0.5 * plain), floor), np.float64)
+
+
+def _slew(values: FloatArray) -> FloatArray:
+    """Return how far a series' level moved a window while it calibrated: between the means of its two halves."""
+    half = values.shape[1] // 2
+    return np.asarray(np.abs(values[:, -half:].mean(axis=1) - values[:, :half].mean(axis=1)) / half, np.float64)

@@ -1,0 +1,55 @@
+"""Says why: a report for the operator from what the experts found.
+
+Pure. The report names the loudest expert, which way the series went, what was seen and what was expected between
+which bounds, and every expert that spoke up.
+"""
+
+from __future__ import annotations
+
+import math
+
+from edge_components.anomaly_detector.ensemble import Step
+from edge_components.anomaly_detector.experts import GAP, NAMES, NOISE, STUCK
+from edge_components.anomaly_detector.tracking import Change, Tracks
+from wire.model import Anomaly, Phase, Series
+
+DRIFT = "drift"
+"""The cause of an end that is none: the series stays at its new level and is calibrated anew."""
+
+SPOKE_UP = 0.5
+
+
+def report(step: Step, change: Change, tracks: Tracks, series: Series, width_ms: int) -> Anomaly:
+    """Return the report of a change; ``tracks`` are those of all series. Its score is the highest so far."""
+    row, at = change.row, int(step.index[change.row])
+    cause = int(tracks.cause[at] if change.phase is Phase.END else step.cause[row])
+    spoke = {NAMES[k]: round(float(s), 3) for k, s in enumerate(step.causes[row]) if s >= SPOKE_UP}
+    return Anomaly(
+        series=series.name,
+        phase=change.phase,
+        onset_ms=int(tracks.onset_ms[at]),
+        time_ms=step.start_ms + width_ms,
+        score=round(float(tracks.peak[at]), 3),
+        cause=DRIFT if change.drifted else NAMES[cause],
+        direction=_direction(cause, float(step.value[row]), float(step.expected[row])),
+        observed=_known(step.value[row]),
+        expected=_known(step.expected[row]),
+        lower=_known(step.lower[row]),
+        upper=_known(step.upper[row]),
+        causes=spoke,
+        unit=series.unit,
+    )
+
+
+def _direction(cause: int, value: float, expected: float) -> str:
+    if cause in (STUCK, GAP):
+        return "flat" if cause == STUCK else "silent"
+    if cause == NOISE:
+        return "noisier"
+    if math.isfinite(value) and math.isfinite(expected):
+        return "up" if value > expected else "down"
+    return ""
+
+
+def _known(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,75 @@
+"""From batches to scores: which series stand in which row, and one step of the ensemble a window.
+
+Pure. Keeps the directory of series that the ensemble itself knows only by number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from edge_components.anomaly_detector.columns import FloatArray, IntArray
+from edge_components.anomaly_detector.ensemble import Ensemble, Step
+from edge_components.anomaly_detector.experts import Windows
+from edge_components.anomaly_detector.explain import report
+from wire.model import Aggregates, Anomaly, Series
+
+
+class Scoring:
+    """All series of a gateway by name, and their ensemble."""
+
+    def __init__(self, ensemble: Ensemble, max_series: int, names: Sequence[str] = ()) -> None:
+        self.ensemble, self.max_series = ensemble, max_series
+        self.names = list(names)
+        self._rows = {name: row for row, name in enumerate(self.names)}
+        self._series = {name: Series(name) for name in self.names}
+        self._newest = -1
+
+    def score(self, rows: Aggregates) -> tuple[Aggregates, list[Anomaly]]:
+        """Return the same rows with their scores (NaN where there is none), and what is to be reported."""
+        places = self._places(rows.series)[rows.series_index]
+        score = np.full(len(rows), np.nan)
+        reports: list[Anomaly] = []
+        for start in np.unique(rows.start_ms).tolist():
+            at = np.flatnonzero((rows.start_ms == start) & (places >= 0))
+            # One window a series: what comes twice in a batch is scored once.
+            _, first = np.unique(places[at], return_index=True)
+            at = at[first]
+            if len(at):
+                score[at] = self._window(rows, at, places[at], int(start), reports)
+        # Three digits tell all that a score can, and compress well.
+        scored = replace(rows, score=np.round(score, 3))
+        return scored, reports
+
+    def _window(
+        self, rows: Aggregates, at: IntArray, places: IntArray, start_ms: int, reports: list[Anomaly]
+    ) -> FloatArray:
+        width_ms = int(rows.width_ms[at[0]])
+        windows = Windows(rows.mean[at], rows.min[at], rows.max[at], rows.std[at], rows.count[at].astype(np.float64))
+        step = self.ensemble.step(places, start_ms, width_ms, windows)
+        self._report(step, width_ms, reports)
+        if start_ms > self._newest:
+            self._newest = start_ms
+            silence = self.ensemble.silent(start_ms)
+            if silence is not None:
+                self._report(silence, width_ms, reports)
+        return step.score
+
+    def _report(self, step: Step, width_ms: int, reports: list[Anomaly]) -> None:
+        for change in step.changes:
+            series = self._series[self.names[int(step.index[change.row])]]
+            reports.append(report(step, change, self.ensemble.tracks, series, width_ms))
+
+    def _places(self, directory: Sequence[Series]) -> IntArray:
+        """Return each series' row, -1 for those above the limit; new ones get a row."""
+        unknown = [series for series in directory if series.name not in self._rows]
+        unknown = unknown[: max(0, self.max_series - len(self.names))]
+        if unknown:
+            self.ensemble.add_series([series.resolution for series in unknown])
+        for series in unknown:
+            self._rows[series.name] = len(self.names)
+            self.names.append(series.name)
+        self._series.update({series.name: series for series in directory if series.name in self._rows})
+        return np.array([self._rows.get(series.name, -1) for series in directory], np.int64)

@@ -1,0 +1,67 @@
+"""How far back each expert looks, in windows, and what a detector is set to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+LAGS = 96
+"""The most lags the forecaster has; the model file is written for as many, and one constant term."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Windows that each expert looks over; longer calibrations afford longer looks.
+
+    ``level``, ``step`` (each of two halves), ``spike`` (median of the former), ``noise``, ``lags`` (forecaster).
+    """
+
+    level: int
+    step: int
+    spike: int
+    noise: int
+    lags: int
+
+    @classmethod
+    def of(cls, calibration: int) -> Self:
+        """Return the spans for a calibration of so many windows."""
+        return cls(
+            level=_within(calibration // 5, 4, 30),
+            step=_within(calibration // 6, 3, 24),
+            spike=_within(calibration // 4, 5, 11),
+            noise=_within(calibration // 4, 5, 30),
+            lags=_within(calibration // 6, 2, LAGS),
+        )
+
+    @property
+    def history(self) -> int:
+        """How many windows must be kept."""
+        return 1 + max(self.level, 2 * self.step, self.spike, self.noise, self.lags)
+
+
+def _within(value: int, low: int, high: int) -> int:
+    return max(low, min(high, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a detector is set to; lengths in windows.
+
+    ``calibration`` first windows of a series set its scale; ``false_alarms_per_month`` and series is what the alarm
+    level 1.0 stands for; an anomaly ends below ``end_level`` for ``end_windows``; it is reported again each
+    ``update_windows``; after ``drift_windows`` at a level that stays, the series is calibrated anew; silence counts
+    from ``gap_windows``.
+    """
+
+    calibration: int = 60
+    false_alarms_per_month: float = 1.0
+    end_level: float = 0.7
+    end_windows: int = 5
+    update_windows: int = 60
+    drift_windows: int = 3600
+    gap_windows: int = 3
+
+    @property
+    def spans(self) -> Spans:
+        """The experts' spans."""
+        return Spans.of(self.calibration)

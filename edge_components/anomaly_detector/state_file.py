@@ -1,0 +1,50 @@
+"""Keeps the detector's state across restarts: one file, written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_components.anomaly_detector.errors import StateError
+
+Arrays = dict[str, npt.NDArray[Any]]
+_NAMES = "series_names"
+
+
+def save(path: Path, names: Sequence[str], arrays: Arrays) -> None:
+    """Write names and arrays; the old file stays until the new one is safe on disk. Raises StateError."""
+    packed = io.BytesIO()
+    text = np.frombuffer(json.dumps(list(names)).encode(), np.uint8)
+    np.savez(packed, **{_NAMES: text}, **arrays)
+    fresh = path.with_suffix(".new")
+    try:
+        with fresh.open("wb") as file:
+            file.write(packed.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise StateError(f"state {path} not written: {error}") from error
+
+
+def read(path: Path) -> tuple[list[str], Arrays] | None:
+    """Return names and arrays, or None where nothing was ever saved; raises StateError for a file it cannot read."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+        names = json.loads(arrays.pop(_NAMES).tobytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise StateError(f"state {path}: {type(error).__name__}: {error}") from error
+    if not isinstance(names, list):
+        raise StateError(f"state {path}: the names of the series are no list")
+    return [str(name) for name in names], arrays

@@ -1,0 +1,90 @@
+"""The demo's plant, its faults and a host's own readings, as windows for the detector; shared by tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from device_sim.faults import Fault, readings, schedule
+from device_sim.signals import demo_plant
+from edge_components.anomaly_detector.ensemble import Ensemble, Step
+from edge_components.anomaly_detector.experts import NAMES, Windows
+from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.spans import Settings
+from wire.model import Phase, Series
+
+RATE_HZ = 5
+WIDTH_MS = 1000
+
+
+@dataclass
+class Watch:
+    """What the detector said in one run: onsets as (second, series, cause), and scores [windows, series]."""
+
+    series: tuple[Series, ...]
+    faults: tuple[Fault, ...]
+    onsets: list[tuple[int, str, str]] = field(default_factory=list)
+    scores: list[np.ndarray] = field(default_factory=list)
+
+    def detected(self) -> set[tuple[str, str]]:
+        """The faults that an onset answers, by series and kind."""
+        return {(f.series, str(f.kind)) for f in self.faults if any(_answers(onset, f) for onset in self.onsets)}
+
+    def false(self) -> list[tuple[int, str, str]]:
+        """The onsets that answer no fault."""
+        return [onset for onset in self.onsets if not any(_answers(onset, f) for f in self.faults)]
+
+
+def _answers(onset: tuple[int, str, str], fault: Fault) -> bool:
+    return onset[1] == fault.series and fault.start_ms / 1000 - 1 <= onset[0] <= fault.end_ms / 1000 + 10
+
+
+def host_readings(seed: int, seconds: int) -> tuple[list[Series], np.ndarray]:
+    """A machine's own metrics: bursts of CPU, memory that wanders, a disk that stays, a load that swings."""
+    rng = np.random.default_rng(seed)
+    cpu = np.clip(rng.normal(30, 8, seconds) + 60 * (rng.random(seconds) < 0.01), 0, 100)
+    memory = 35 + np.cumsum(rng.normal(0, 0.05, seconds))
+    load = np.convolve(rng.exponential(1.0, seconds + 9), np.ones(10) / 10, "valid")
+    values = np.stack([cpu.round(1), memory.round(1), np.full(seconds, 41.3), load.round(2)])
+    names = ("host.cpu", "host.memory", "host.disk", "host.load")
+    return [Series(name, "%", 0.1) for name in names], np.repeat(values, RATE_HZ, axis=1)
+
+
+def watch(
+    seed: int, seconds: int = 90, calibration: int = 25, faulty: bool = True, forecast: Forecast = plain_forecast
+) -> Watch:
+    """Run the detector over the demo's plant and a host."""
+    plant = demo_plant(seed)
+    faults = schedule(plant, seconds, seed) if faulty else ()
+    hosts, host_values = host_readings(seed, seconds)
+    values = np.vstack((readings(plant, faults, np.arange(seconds * RATE_HZ)), host_values))
+    seen = Watch((*plant.series, *hosts), faults)
+    ensemble = Ensemble(Settings(calibration=calibration), forecast)
+    ensemble.add_series([series.resolution for series in seen.series])
+    per_window = values.reshape(len(values), seconds, RATE_HZ)
+    for second in range(seconds):
+        rows, windows = to_windows(per_window[:, second])
+        step = ensemble.step(rows, second * WIDTH_MS, WIDTH_MS, windows)
+        score = np.full(len(values), np.nan)
+        score[rows] = step.score
+        seen.scores.append(score)
+        for said in (step, ensemble.silent(second * WIDTH_MS)):
+            _note(seen, said, second)
+    return seen
+
+
+def to_windows(values: np.ndarray) -> tuple[np.ndarray, Windows]:
+    """One window of readings [series, readings] as the aggregator makes it; series without any are left out."""
+    rows = np.flatnonzero(np.isfinite(values).any(axis=1))
+    kept = values[rows]
+    count = np.isfinite(kept).sum(axis=1).astype(np.float64)
+    mean, low, high = np.nanmean(kept, axis=1), np.nanmin(kept, axis=1), np.nanmax(kept, axis=1)
+    return rows, Windows(mean, low, high, np.nanstd(kept, axis=1), count)
+
+
+def _note(seen: Watch, said: Step | None, second: int) -> None:
+    for change in said.changes if said is not None else ():
+        if change.phase is Phase.ONSET:
+            name = seen.series[int(said.index[change.row])].name
+            seen.onsets.append((second, name, NAMES[int(said.cause[change.row])]))

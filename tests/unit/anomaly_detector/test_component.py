@@ -1,0 +1,249 @@
+"""The component on fakes: what it passes on, answers again, reports, keeps and refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from edge_components.anomaly_detector import config as config_module
+from edge_components.anomaly_detector.component import STATE, AnomalyDetector
+from edge_components.anomaly_detector.config import Config
+from edge_components.anomaly_detector.forecaster import plain_forecast
+from edge_components.common.config import load, table
+from edge_components.common.errors import BusError
+from tests.fakes import fake_runtime
+from wire import topics
+from wire.acknowledgement import Acknowledgement
+from wire.codec import decode, encode
+from wire.model import Aggregates, Anomalies, Batch, Notice, Phase, Series
+
+CONFIG = load(Config, {"calibration_windows": 20})
+SERIES = (Series("a.x", "V", 0.01), Series("a.y", "A", 0.01))
+HERE = Path(config_module.__file__).parent
+
+
+def batch(second, values, epoch=7, sequence=None, gateway="gw-test", count=5):
+    """A batch of one window: one row for each value that is not None."""
+    rows = [k for k, value in enumerate(values) if value is not None]
+    mean = np.array([float(values[k]) for k in rows])
+    n, index = len(rows), np.array(rows, np.int64)
+    start = np.full(n, 1_700_000_000_000 + 1000 * second)
+    aggregates = Aggregates(
+        SERIES,
+        index,
+        start,
+        np.full(n, 1000),
+        np.full(n, count),
+        mean,
+        mean - 0.1,
+        mean + 0.1,
+        np.full(n, 0.05),
+        np.full(n, np.nan),
+    )
+    return encode(Batch(gateway, epoch, sequence or second + 1, aggregates))
+
+
+class Bench:
+    """A detector on fakes."""
+
+    def __init__(self, work, config=CONFIG):
+        self.runtime, self.bus, self.clock = fake_runtime(work)
+        self.detector = AnomalyDetector(config, self.runtime, plain_forecast)
+        self.detector.start()
+
+    def send(self, payload):
+        self.bus.deliver(topics.AGGREGATES, payload)
+        self.detector.tick()
+
+    def scored(self):
+        return [b for b in map(decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Aggregates)]
+
+    def anomaly_batches(self):
+        return [b for b in map(decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Anomalies)]
+
+    def reports(self):
+        return [report for b in self.anomaly_batches() for report in b.rows.reports]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def normal(second):
+    rng = np.random.default_rng(second)
+    return [10 + rng.normal(0, 0.1), 3 + rng.normal(0, 0.1)]
+
+
+def run(bench, seconds):
+    for second in seconds:
+        bench.send(batch(second, normal(second)))
+
+
+def test_the_same_batch_goes_on_with_scores_only_once_calibrated(bench):
+    run(bench, range(22))
+    answers = bench.scored()
+    assert [(b.gateway, b.epoch, b.sequence) for b in answers] == [("gw-test", 7, s + 1) for s in range(22)]
+    assert all(np.isnan(b.rows.score).all() for b in answers[:20])
+    assert all((b.rows.score >= 0).all() for b in answers[20:])
+    assert answers[3].rows.mean == pytest.approx(decode(batch(3, normal(3))).rows.mean)
+
+
+def test_a_batch_that_comes_again_gets_the_same_answer_and_changes_nothing(bench):
+    run(bench, range(25))
+    once = bench.bus.on(topics.SCORED)[-1]
+    before = {name: array.copy() for name, array in bench.detector._scoring.ensemble.state().items()}
+    bench.send(batch(24, normal(24)))
+    assert bench.bus.on(topics.SCORED)[-1] == once
+    after = bench.detector._scoring.ensemble.state()
+    assert all(np.array_equal(before[name], after[name], equal_nan=True) for name in before)
+    assert bench.runtime.counters["batches_answered_again"] == 1
+
+
+def test_a_jump_is_reported_with_cause_expectation_and_unit(bench):
+    run(bench, range(30))
+    bench.send(batch(30, [20.0, normal(30)[1]]))
+    (onset,) = bench.reports()
+    assert (onset.series, onset.phase, onset.unit, onset.direction) == ("a.x", Phase.ONSET, "V", "up")
+    assert onset.onset_ms == 1_700_000_030_000
+    assert onset.time_ms == 1_700_000_031_000
+    assert onset.score >= 1
+    assert onset.causes[onset.cause] >= 1
+    assert onset.lower < onset.expected < onset.upper < onset.observed
+    assert onset.expected == pytest.approx(10, abs=0.5)
+
+
+def test_an_anomaly_ends_after_a_quiet_while_and_is_the_same_anomaly(bench):
+    run(bench, range(30))
+    bench.send(batch(30, [20.0, 3.0]))
+    run(bench, range(31, 60))
+    phases = [(r.series, r.onset_ms, r.phase) for r in bench.reports() if r.phase is not Phase.UPDATE]
+    assert phases == [("a.x", 1_700_000_030_000, Phase.ONSET), ("a.x", 1_700_000_030_000, Phase.END)]
+
+
+def test_a_series_that_falls_silent_is_reported_by_the_time_of_the_others(bench):
+    run(bench, range(30))
+    for second in range(30, 40):
+        bench.send(batch(second, [normal(second)[0], None]))
+    (onset,) = [report for report in bench.reports() if report.phase is Phase.ONSET]
+    assert (onset.series, onset.cause, onset.direction) == ("a.y", "gap", "silent")
+
+
+def test_rows_without_readings_count_as_silence_too(bench):
+    run(bench, range(30))
+    for second in range(30, 40):
+        payload = decode(batch(second, [normal(second)[0], np.nan]))
+        payload.rows.count[1] = 0
+        bench.send(encode(payload))
+    assert [(r.series, r.cause) for r in bench.reports() if r.phase is Phase.ONSET] == [("a.y", "gap")]
+    assert np.isnan(bench.scored()[-1].rows.score[1])
+
+
+def test_anomalies_are_sent_again_until_their_own_epoch_is_acknowledged(bench):
+    run(bench, range(30))
+    bench.send(batch(30, [20.0, 3.0]))
+    (mine,) = bench.anomaly_batches()
+    bench.bus.deliver(topics.SCORED_ACK, Acknowledgement(7, 99).encode())
+    bench.clock.advance(5)
+    bench.detector.tick()
+    assert len(bench.anomaly_batches()) == 2
+    bench.bus.deliver(topics.SCORED_ACK, Acknowledgement(mine.epoch, mine.sequence).encode())
+    bench.clock.advance(300)
+    bench.detector.tick()
+    assert len(bench.anomaly_batches()) == 2
+
+
+def test_calibration_survives_a_restart(bench, tmp_path):
+    run(bench, range(25))
+    bench.detector.close()
+    again = Bench(tmp_path)
+    again.send(batch(25, normal(25)))
+    bench.send(batch(25, normal(25)))
+    assert np.isfinite(again.scored()[-1].rows.score).all()
+    assert np.array_equal(again.scored()[-1].rows.score, bench.scored()[-1].rows.score)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", None])
+def test_a_damaged_state_is_refused_and_calibration_begins_anew(bench, tmp_path, damage):
+    run(bench, range(25))
+    bench.detector.close()
+    file = tmp_path / STATE
+    file.write_bytes(file.read_bytes()[:-200] if damage is None else damage)
+    again = Bench(tmp_path)
+    again.send(batch(25, normal(25)))
+    assert again.runtime.counters["state_refused"] == 1
+    assert np.isnan(again.scored()[-1].rows.score).all()
+
+
+def test_the_state_of_another_calibration_length_is_refused(bench, tmp_path):
+    run(bench, range(25))
+    bench.detector.close()
+    again = Bench(tmp_path, load(Config, {"calibration_windows": 30}))
+    assert again.runtime.counters["state_refused"] == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "counter"),
+    [
+        (b"rubbish", "batches_undecodable"),
+        (batch(1, [1, 2], gateway="gw-other"), "batches_misdirected"),
+        (encode(Batch("gw-test", 1, 1, Notice(1, {}))), "batches_misdirected"),
+    ],
+)
+def test_what_is_no_batch_for_us_is_counted_and_disturbs_nothing(bench, payload, counter):
+    bench.send(payload)
+    bench.send(batch(1, normal(1)))
+    assert bench.runtime.counters[counter] == 1
+    assert len(bench.bus.on(topics.SCORED)) == 1
+
+
+def test_rows_pass_unscored_when_scoring_fails(bench, monkeypatch):
+    monkeypatch.setattr(bench.detector._scoring, "score", lambda rows: 1 / 0)
+    payload = batch(1, normal(1))
+    bench.send(payload)
+    assert bench.bus.on(topics.SCORED) == [payload]
+    assert bench.runtime.counters["scoring_failed"] == 1
+
+
+def test_a_failed_publish_is_answered_when_the_batch_comes_again(bench):
+    bench.bus.failure = BusError("not now")
+    bench.send(batch(1, normal(1)))
+    bench.bus.failure = None
+    bench.send(batch(1, normal(1)))
+    assert len(bench.scored()) == 1
+    assert bench.runtime.counters["publish_failed"] == 1
+
+
+def test_late_and_repeated_windows_pass_without_a_score(bench):
+    run(bench, range(25))
+    bench.send(batch(20, normal(20), sequence=900))
+    assert np.isnan(bench.scored()[-1].rows.score).all()
+
+
+def test_series_above_the_limit_pass_without_a_score(tmp_path):
+    bench = Bench(tmp_path, load(Config, {"calibration_windows": 20, "max_series": 1}))
+    run(bench, range(25))
+    assert np.isfinite(bench.scored()[-1].rows.score).tolist() == [True, False]
+
+
+def test_a_live_change_keeps_the_calibration_unless_its_length_changes(bench):
+    run(bench, range(25))
+    bench.detector.reconfigure(load(Config, {"calibration_windows": 20, "end_windows": 9}))
+    bench.send(batch(25, normal(25)))
+    assert np.isfinite(bench.scored()[-1].rows.score).all()
+    bench.detector.reconfigure(load(Config, {"calibration_windows": 30}))
+    bench.send(batch(26, normal(26)))
+    assert np.isnan(bench.scored()[-1].rows.score).all()
+
+
+def test_the_readme_shows_the_configuration_as_it_is():
+    text = (HERE / "README.md").read_text()
+    assert text.split("<!-- config -->\n")[1].split("<!-- /config -->")[0] == table(Config)
+
+
+def test_the_recipe_has_every_key_with_its_default():
+    recipe = yaml.safe_load((HERE.parents[1] / "recipes/io.strandline.AnomalyDetector.yaml").read_text())
+    values = recipe["ComponentConfiguration"]["DefaultConfiguration"]
+    assert set(values) - {"accessControl"} == set(Config.__dataclass_fields__)
+    assert load(Config, values) == Config()

@@ -1,0 +1,84 @@
+"""The shipped model, and models that are refused."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from edge_components.anomaly_detector import shipped, tflite_model
+from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.forecaster import TERMS, plain_forecast
+from tests.unit.anomaly_detector.plant import watch
+
+
+@pytest.fixture(scope="module")
+def forecast():
+    return tflite_model.load_forecast()
+
+
+def copy_of_shipped(folder, **changes):
+    """The shipped model and manifest in a folder of the test's own, with keys of the manifest changed."""
+    for name, content in shipped.files().items():
+        (folder / name).write_bytes(content)
+    manifest = folder / "forecaster.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | changes))
+    return manifest
+
+
+@pytest.mark.parametrize("name", ["forecaster.tflite", "forecaster.json"])
+def test_the_writer_makes_the_committed_files_to_the_byte(name):
+    assert (shipped.FOLDER / name).read_bytes() == shipped.files()[name]
+
+
+def test_the_model_forecasts_as_numpy_does(forecast):
+    rng = np.random.default_rng(1)
+    for n in (1, 5, 40, 3, 200):
+        terms, weights = rng.normal(size=(n, TERMS)), rng.normal(size=(n, TERMS)) / 10
+        assert forecast(terms, weights) == pytest.approx(plain_forecast(terms, weights), abs=1e-4)
+
+
+def test_the_detector_says_the_same_with_the_model_as_with_numpy(forecast):
+    by_model, by_numpy = watch(5, forecast=forecast), watch(5)
+    assert by_model.onsets == by_numpy.onsets
+    assert np.array(by_model.scores) == pytest.approx(np.array(by_numpy.scores), abs=1e-2, nan_ok=True)
+
+
+def test_a_model_of_another_size_is_refused(tmp_path):
+    path = copy_of_shipped(tmp_path, size=719)
+    with pytest.raises(ModelRefusedError, match="has 720 bytes, the manifest says 719"):
+        tflite_model.load(path)
+
+
+def test_a_model_with_other_bytes_is_refused(tmp_path):
+    path = copy_of_shipped(tmp_path)
+    file = tmp_path / "forecaster.tflite"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(ModelRefusedError, match="SHA-256"):
+        tflite_model.load(path)
+
+
+def test_a_truncated_model_whose_manifest_agrees_is_refused_by_the_child(tmp_path):
+    path = copy_of_shipped(tmp_path)
+    file = tmp_path / "forecaster.tflite"
+    cut = file.read_bytes()[:300]
+    file.write_bytes(cut)
+    body = json.loads(path.read_text()) | {"size": len(cut), "sha256": hashlib.sha256(cut).hexdigest()}
+    path.write_text(json.dumps(body))
+    with pytest.raises(ModelRefusedError):
+        tflite_model.load(path)
+
+
+def test_a_model_with_another_shape_than_its_manifest_says_is_refused(tmp_path):
+    port = {"name": "terms", "shape": [-1, 12], "dtype": "float32"}
+    path = copy_of_shipped(tmp_path, inputs=[port, port])
+    with pytest.raises(ModelRefusedError, match=r"inputs are .*97.*12"):
+        tflite_model.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "x"}'])
+def test_a_manifest_that_is_none_is_refused(tmp_path, text):
+    path = tmp_path / "m.json"
+    path.write_text(text)
+    with pytest.raises(ModelRefusedError, match=r"manifest .*m\.json"):
+        tflite_model.load(path)
