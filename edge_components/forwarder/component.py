@@ -1,14 +1,14 @@
 """The forwarder's loop, against ports: take in, acknowledge, form batches, send, free.
 
 Nothing is acknowledged to its sender before the spool has committed it, and nothing leaves the spool before the cloud
-has acknowledged it.
+has acknowledged it. When the disk refuses (full, read-only), nothing is acknowledged, and it is tried again.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.common.handover import RetryPolicy
@@ -16,9 +16,10 @@ from edge_components.common.health import Counters
 from edge_components.common.lifecycle import Runtime
 from edge_components.forwarder.batching import Batcher, Filled, Refused, Waiting
 from edge_components.forwarder.config import Config
-from edge_components.forwarder.errors import SpoolFullError
-from edge_components.forwarder.spool import Spool
-from edge_components.forwarder.uplink import Uplink
+from edge_components.forwarder.errors import SpoolDamagedError, SpoolError
+from edge_components.forwarder.overflow import Overflow
+from edge_components.forwarder.spool import Arrival, Spool
+from edge_components.forwarder.uplink import Rates, Uplink
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
 from wire.errors import WireError
@@ -26,34 +27,36 @@ from wire.model import Aggregates, Anomalies, Notice
 from wire.topics import Lane
 
 MAX_COUNTERS = 64
+DISK_RETRY_SECONDS = 1.0
+LOSS_NOTICE_SECONDS = 10.0
 
 
 class Forwarder:
     """See edge_components.common.lifecycle.Component for the methods' places in its life."""
 
-    def __init__(self, config: Config, runtime: Runtime, spool: Spool) -> None:
-        self._config, self._runtime, self._spool = config, runtime, spool
+    def __init__(
+        self, config: Config, runtime: Runtime, open_spool: Callable[[], Spool], free_disk: Callable[[], int]
+    ) -> None:
+        self._config, self._runtime, self._free_disk = config, runtime, free_disk
+        self._open_spool, self._spool = open_spool, open_spool()
         self._counters: Counters = runtime.counters
         self._log: logging.Logger = runtime.log
-        self._arrivals: dict[tuple[int, int], tuple[Lane, bytes, Waiting]] = {}
+        self._arrivals: dict[tuple[int, int], tuple[Arrival, Waiting]] = {}
         self._to_acknowledge: dict[int, None] = {}
         self._health: dict[str, Mapping[str, int]] = {}
-        self._notice_due = runtime.clock.monotonic() + config.notice_interval_s
-        self._spool_full = False
-        self._batcher = self._make_batcher()
-        self._uplink = self._make_uplink()
+        self._told_losses: Mapping[str, int] = {}
+        self._disk_retry_at: float | None = None
+        self._begin(runtime.clock.monotonic())
 
     def start(self) -> None:
         """Take up what a former process left, and subscribe."""
-        if self._spool.damaged is not None:
-            self._counters.add("spool_damaged")
-            self._log.error("the spool was damaged and is kept as %s; a new one begins", self._spool.damaged)
-        self._take_up_pending()
         bus, gateway = self._runtime.bus, self._runtime.gateway
         bus.subscribe(topics.SCORED, self.on_scored)
         bus.subscribe(topics.HEALTH, self.on_health)
         bus.subscribe_to_iot_core(topics.ack(gateway), self.on_acknowledgement)
-        self._log.info("spool", extra={"fields": {"epoch": f"{self._spool.epoch:016x}", "bytes": self._spool.size}})
+        waiting = {str(lane): number for lane, number in self._spool.counts().items()}
+        fields = {"epoch": f"{self._spool.epoch:016x}", "bytes": self._spool.size, "batches": waiting}
+        self._log.info("spool", extra={"fields": fields})
 
     def on_scored(self, _topic: str, payload: bytes) -> None:
         """Stage a batch of scored aggregates or of anomalies for the next commit."""
@@ -73,7 +76,7 @@ class Forwarder:
             self._counters.add("batches_repeated")
             return
         lane = Lane.URGENT if isinstance(batch.rows, Anomalies) else Lane.BULK
-        self._arrivals[name] = (lane, payload, batch.rows)
+        self._arrivals[name] = (Arrival(*name, lane, len(batch.rows), payload), batch.rows)
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
         """Free what the cloud has stored."""
@@ -84,7 +87,11 @@ class Forwarder:
             self._log.warning("an acknowledgement cannot be read: %s", error)
             return
         self._counters.add("acknowledgements")
-        self._uplink.acknowledge(ack)
+        try:
+            self._uplink.acknowledge(ack)
+        except SpoolError as error:
+            # The batches stay and go again; the acknowledgement of that frees them.
+            self._disk_failed(error)
 
     def on_health(self, _topic: str, payload: bytes) -> None:
         """Keep a component's newest counters for the next notice."""
@@ -92,7 +99,7 @@ class Forwarder:
             body = json.loads(payload)
             counters = {str(name): int(value) for name, value in body["counters"].items()}
             component = str(body["component"])[:64]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             self._counters.add("health_unreadable")
             self._log.warning("a component's counters cannot be read: %s", error)
             return
@@ -102,48 +109,64 @@ class Forwarder:
     def tick(self) -> None:
         """Commit what came, acknowledge it, form what is due, send."""
         now = self._runtime.clock.monotonic()
-        self._commit(now)
-        self._acknowledge()
-        self._collect_notice(now)
-        for filled in self._batcher.due(now):
-            self._put(filled)
-        self._uplink.pump(now)
+        if self._disk_retry_at is not None and now < self._disk_retry_at:
+            return
+        try:
+            if self._disk_retry_at is not None:
+                self._begin(now)
+            self._commit(now)
+            self._acknowledge()
+            self._collect_notice(now)
+            for filled in self._batcher.due(now):
+                self._put(filled)
+            self._uplink.pump(now)
+        except SpoolError as error:
+            self._disk_failed(error)
 
     def reconfigure(self, config: Config) -> None:
         """Go on with another configuration; batches that wait were made under the old one and stay as they are."""
         self._config = config
-        self._spool.max_bytes = config.spool_max_bytes
-        self._notice_due = self._runtime.clock.monotonic() + config.notice_interval_s
-        self._batcher, self._uplink = self._make_batcher(), self._make_uplink()
-        self._take_up_pending()
+        self._begin(self._runtime.clock.monotonic())
 
     def close(self) -> None:
         """Commit and acknowledge what came; what is not sent stays in the spool for the next start."""
-        self._commit(self._runtime.clock.monotonic())
-        self._acknowledge()
+        try:
+            self._commit(self._runtime.clock.monotonic())
+            self._acknowledge()
+        except SpoolError as error:
+            self._disk_failed(error)
         self._spool.close()
 
-    def _make_batcher(self) -> Batcher:
-        room = codec.room(self._runtime.gateway, self._config.batch_max_bytes)
-        return Batcher(codec.pack, room, self._config.batch_max_age_s, self._refuse)
-
-    def _make_uplink(self) -> Uplink:
+    def _begin(self, now: float) -> None:
+        """Build what works on the spool, from the spool: at the start, on another configuration, after a refusal."""
         config, runtime = self._config, self._runtime
-        policy = RetryPolicy(config.in_flight, config.retry_first_s, config.retry_longest_s)
-        return Uplink(
+        room = codec.room(runtime.gateway, config.batch_max_bytes)
+        self._notice_due = now + config.notice_interval_s
+        self._loss_notice_due = now
+        self._batcher = Batcher(codec.pack, room, config.batch_max_age_s, self._refuse)
+        self._overflow = Overflow(self._spool, runtime.gateway, room, config.merge_max_window_s * 1000, self._log)
+        self._uplink = Uplink(
             self._spool,
             runtime.bus.publish_to_iot_core,
             runtime.gateway,
-            policy,
+            RetryPolicy(config.in_flight, config.retry_first_s, config.retry_longest_s),
+            Rates(config.send_per_s, config.backfill_per_s),
             runtime.counters,
             runtime.rng,
+            now,
             await_cloud=config.ack == "cloud",
         )
+        self._take_up_pending(now)
+        self._disk_retry_at = None
 
-    def _take_up_pending(self) -> None:
-        now = self._runtime.clock.monotonic()
+    def _take_up_pending(self, now: float) -> None:
         for pending in self._spool.pending():
-            rows = codec.decode(pending.payload).rows
+            try:
+                rows = codec.decode(pending.payload).rows
+            except WireError as error:
+                self._spool.discard_pending(pending.id, f"{type(error).__name__}: {error}")
+                self._log.error("rows in the spool cannot be read and are set aside: %s", error)
+                continue
             if isinstance(rows, Aggregates):
                 self._batcher.add(pending.lane, rows.take(slice(pending.used, None)), now)
             elif isinstance(rows, Anomalies):
@@ -152,22 +175,21 @@ class Forwarder:
     def _commit(self, now: float) -> None:
         if not self._arrivals:
             return
-        arrivals = self._arrivals
+        staged = list(self._arrivals.values())
         self._arrivals = {}
-        try:
-            self._spool.take_in([(*name, lane, len(rows), payload) for name, (lane, payload, rows) in arrivals.items()])
-        except SpoolFullError as error:
-            # Not acknowledged, so its sender keeps it and offers it again.
+        arrivals = [arrival for arrival, _ in staged]
+        spool, config = self._spool, self._config
+        available = max(0, self._free_disk() + spool.reusable() - config.disk_keep_free_bytes)
+        spool.max_bytes = min(config.spool_max_bytes, spool.size + available)
+        if not self._overflow.make_room(sum(len(a.payload) for a in arrivals), self._runtime.clock.wall_ms()):
+            # Not acknowledged, so the senders keep them and offer them again.
             self._counters.add("batches_refused_spool_full", len(arrivals))
-            if not self._spool_full:
-                self._log.error("%s: senders must wait", error)
-            self._spool_full = True
             return
-        self._spool_full = False
+        spool.take_in(arrivals)
         self._counters.add("batches_taken_in", len(arrivals))
-        for lane, _, rows in arrivals.values():
-            self._counters.add(f"rows_taken_in_{lane}", len(rows))
-            self._batcher.add(lane, rows, now)
+        for arrival, rows in staged:
+            self._counters.add(f"rows_taken_in_{arrival.lane}", arrival.rows)
+            self._batcher.add(arrival.lane, rows, now)
 
     def _acknowledge(self) -> None:
         """Tell each sender what the spool holds; one that cannot be told now is told when it repeats itself."""
@@ -182,17 +204,24 @@ class Forwarder:
                 self._log.warning("a sender was not told: %s", error)
 
     def _collect_notice(self, now: float) -> None:
-        if self._config.notice_interval_s > 0 and now >= self._notice_due:
+        """Tell the cloud the counters when their time has come, and a loss soon after it happened."""
+        due = self._config.notice_interval_s > 0 and now >= self._notice_due
+        if not due and now < self._loss_notice_due:
+            return
+        losses = self._spool.losses()
+        self._loss_notice_due = now + LOSS_NOTICE_SECONDS
+        if due or losses != self._told_losses:
+            self._told_losses = losses
             self._notice_due = now + self._config.notice_interval_s
-            self._health["Forwarder"] = self._counters.snapshot()
-            self._batcher.add(Lane.BULK, Notice(self._runtime.clock.wall_ms(), dict(self._health)), now)
+            counters = {**self._health, "Forwarder": self._counters.snapshot(), "Spool": losses}
+            self._batcher.add(Lane.BULK, Notice(self._runtime.clock.wall_ms(), counters), now)
 
     def _put(self, filled: Filled) -> None:
-        batch = codec.seal(self._runtime.gateway, self._spool.epoch, self._spool.next_sequence, filled.body)
-        used = 0 if isinstance(filled.rows, Notice) else len(filled.rows)
-        self._spool.put(filled.lane, batch, used, self._runtime.clock.wall_ms())
+        rows = len(filled.rows)
+        used = 0 if isinstance(filled.rows, Notice) else rows
+        self._spool.put(filled.lane, filled.body, rows, used, self._runtime.clock.wall_ms())
         self._counters.add("batches_formed")
-        self._counters.add(f"rows_formed_{filled.lane}", len(filled.rows))
+        self._counters.add(f"rows_formed_{filled.lane}", rows)
 
     def _refuse(self, refused: Refused) -> None:
         """Set a row that no batch can hold aside with its reason, so that it blocks none of the others."""
@@ -204,5 +233,15 @@ class Forwarder:
             kept = codec.pack(refused.rows)
         except WireError:
             kept = None
-        wall_ms = self._runtime.clock.wall_ms()
-        self._spool.set_aside(refused.lane, len(refused.rows), kept, str(refused.error), wall_ms)
+        self._spool.set_aside(refused.lane, len(refused.rows), kept, str(refused.error))
+
+    def _disk_failed(self, error: SpoolError) -> None:
+        """Leave the spool alone for a while, and then begin again from what it holds."""
+        self._counters.add("spool_failed")
+        if isinstance(error, SpoolDamagedError):
+            self._log.error("the spool was damaged while it was in use: %s", error)
+            self._spool.close()
+            self._spool = self._open_spool()
+        if self._disk_retry_at is None:  # said once, until it works again
+            self._log.error("the spool cannot be used, nothing is acknowledged until it can: %s", error)
+        self._disk_retry_at = self._runtime.clock.monotonic() + DISK_RETRY_SECONDS

@@ -26,11 +26,21 @@ class Config:
     )
     spool_max_bytes: int = integer(
         268_435_456,
-        1_000_000,
+        100_000,
         1_000_000_000_000,
-        "size of the spool on disk; when it is full no more rows are taken in",
+        "size of the spool; when it is full the oldest rows are merged, then dropped",
+    )
+    disk_keep_free_bytes: int = integer(
+        67_108_864, 0, 1_000_000_000_000, "free disk that the spool leaves to others; below it the spool counts as full"
+    )
+    merge_max_window_s: int = integer(
+        3600, 0, 86_400, "coarsest window that a full spool merges rows into before it drops any; 0 never merges"
     )
     in_flight: int = integer(32, 1, 1000, "batches sent and not yet acknowledged, at most")
+    send_per_s: float = number(50.0, 0.1, 100, "batches sent a second, at most; IoT Core allows 100 a connection")
+    backfill_per_s: float = number(
+        2.0, 0.01, 100, "batches of the backlog sent a second, at most, after live ones; a week's is some 1,000 batches"
+    )
     retry_first_s: float = number(5.0, 0.1, 3600, "wait before a batch is sent again, the first time")
     retry_longest_s: float = number(300.0, 0.1, 86_400, "longest wait before a batch is sent again")
     notice_interval_s: float = number(

@@ -4,7 +4,8 @@
 
     ForwarderError
     └── SpoolError            the spool cannot be opened or written: names the file and what SQLite said
-        └── SpoolFullError    no room for more rows; what is in the spool is untouched
+        ├── SpoolFullError    no room for more rows; what is in the spool is untouched
+        └── SpoolDamagedError the file is no sound database any more: open it again, which recovers it
 """
 
 from edge_components.common.errors import EdgeError
@@ -20,3 +21,7 @@ class SpoolError(ForwarderError):
 
 class SpoolFullError(SpoolError):
     """The spool has no room for more rows."""
+
+
+class SpoolDamagedError(SpoolError):
+    """The spool's file is no sound database any more."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 from edge_components.common.handover import new_epoch
 from edge_components.common.lifecycle import Runtime, run_component
 from edge_components.forwarder.component import Forwarder
 from edge_components.forwarder.config import Config
+from edge_components.forwarder.recovery import open_spool
 from edge_components.forwarder.spool import Spool
 
 NAME = "Forwarder"
@@ -15,9 +17,13 @@ NAME = "Forwarder"
 
 def build(config: Config, runtime: Runtime) -> Forwarder:
     """Return the forwarder on its spool in the work folder."""
-    wall_ms = runtime.clock.wall_ms()
-    spool = Spool.open(runtime.work / "spool.sqlite3", new_epoch(wall_ms, runtime.rng), config.spool_max_bytes, wall_ms)
-    return Forwarder(config, runtime, spool)
+
+    def opened() -> Spool:
+        wall_ms = runtime.clock.wall_ms()
+        epoch = new_epoch(wall_ms, runtime.rng)
+        return open_spool(runtime.work / "spool.sqlite3", epoch, config.spool_max_bytes, wall_ms)
+
+    return Forwarder(config, runtime, opened, lambda: shutil.disk_usage(runtime.work).free)
 
 
 def main() -> int:

@@ -1,8 +1,11 @@
 """The spool: a durable queue on the gateway's disk (SQLite, WAL, synchronous=FULL).
 
-Three things change together or not at all, whenever the power fails: the rows taken in and the record of whose they
-were (so that a sender's repetition is known), the batches formed and the rows they used up, and the sequence counter.
-One thread uses it.
+Whenever the power fails, these change together or not at all: the rows taken in and the record of whose they were (so
+that a sender's repetition is known), the batches formed and the rows they used up, a batch's number and the counter it
+came from.
+
+A batch gets its number when it is first sent and not before. So those without one can still be merged or dropped
+without a gap in the numbers, and those with one stay as they are, because the cloud may have them. One thread uses it.
 """
 
 from __future__ import annotations
@@ -10,105 +13,91 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from edge_components.forwarder.errors import SpoolError, SpoolFullError
+from edge_components.forwarder import tables
+from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolFullError
+from edge_components.forwarder.tables import LANE_NUMBER, LANE_OF
 from wire.acknowledgement import Acknowledgement, SequenceSet
 from wire.topics import Lane
-
-SCHEMA_VERSION = 1
-REMEMBERED_SENDERS = 16
-_LANE_ORDER = {Lane.URGENT: 0, Lane.BULK: 1, Lane.BACKFILL: 2}
-_LANES = {number: lane for lane, number in _LANE_ORDER.items()}
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
--- Rows taken in and not yet in a batch, as they came; the first `used` rows of a payload are in batches already.
-CREATE TABLE pending (
-    id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, rows INTEGER NOT NULL, used INTEGER NOT NULL, payload BLOB NOT NULL
-) STRICT;
-CREATE TABLE batches (
-    sequence INTEGER PRIMARY KEY, lane INTEGER NOT NULL, created_ms INTEGER NOT NULL, payload BLOB NOT NULL
-) STRICT;
-CREATE INDEX batches_by_lane ON batches (lane, sequence);
-CREATE TABLE quarantine (
-    id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, created_ms INTEGER NOT NULL, reason TEXT NOT NULL, payload BLOB
-) STRICT;
--- What is held of each sender's epoch, as in wire.acknowledgement.SequenceSet; `touched` orders them by last use.
-CREATE TABLE senders (
-    epoch TEXT PRIMARY KEY, cumulative INTEGER NOT NULL, ranges TEXT NOT NULL, touched INTEGER NOT NULL
-) STRICT;
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A batch that waits for its acknowledgement."""
+    """A batch that waits; ``epoch`` and ``sequence`` are 0 until it is first sent."""
 
-    sequence: int
+    id: int
     lane: Lane
-    payload: bytes
+    epoch: int
+    sequence: int
+    rows: int
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
     """Rows as they were taken in, of which the first ``used`` are in batches already."""
 
+    id: int
     lane: Lane
+    rows: int
     used: int
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A sender's batch to take in."""
+
+    epoch: int
+    sequence: int
+    lane: Lane
+    rows: int
+    payload: bytes
+
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_BATCH = "SELECT id, lane, coalesce(epoch, '0'), coalesce(sequence, 0), rows, body, crc FROM batches "
 
 
 class Spool:
     """The queue; every method raises SpoolError, naming the file, when SQLite cannot do its part."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, max_bytes: int, damaged: Path | None) -> None:
-        self._db, self._path, self.damaged = connection, path, damaged
-        self.max_bytes = max_bytes
+    def __init__(self, connection: sqlite3.Connection, path: Path, max_bytes: int) -> None:
+        self._db, self.path, self.max_bytes = connection, path, max_bytes
         meta = dict(self._db.execute("SELECT key, value FROM meta"))
         self.epoch = int(meta["epoch"], 16)
         self._last = int(meta["last_sequence"])
-        sizes = "SELECT coalesce(sum(length(payload)), 0) FROM "
-        self._bytes: int = sum(self._db.execute(sizes + table).fetchone()[0] for table in ("pending", "batches"))
+        self._bytes: int = self._db.execute(
+            "SELECT (SELECT coalesce(sum(length(payload)), 0) FROM pending)"
+            " + (SELECT coalesce(sum(length(body)), 0) FROM batches)"
+        ).fetchone()[0]
         self._held = {
             int(epoch, 16): SequenceSet(cumulative, [(a, b) for a, b in json.loads(ranges)])
             for epoch, cumulative, ranges in self._db.execute("SELECT epoch, cumulative, ranges FROM senders")
         }
 
     @classmethod
-    def open(cls, path: Path, epoch: int, max_bytes: int, wall_ms: int) -> Spool:
+    def open(cls, path: Path, epoch: int, max_bytes: int) -> Spool:
         """Open the spool at ``path``, or make it under ``epoch``.
 
-        A file that SQLite cannot read is moved aside whole (``.damaged``) and a new one made: see ``damaged``.
+        Raises sqlite3.DatabaseError itself (not OperationalError) for a file that is no sound spool: see recovery.py.
         """
-        damaged = None
         try:
-            return cls(_connect(path, epoch), path, max_bytes, damaged)
-        except (sqlite3.DatabaseError, ValueError, KeyError) as error:
-            # A locked or unwritable file is no damage: moving it would not help.
-            if isinstance(error, sqlite3.OperationalError) or not path.exists():
-                raise SpoolError(f"spool {path}: {error}") from error
-            damaged = path.with_name(f"{path.name}.{wall_ms}.damaged")
-        try:
-            path.rename(damaged)
-            for suffix in ("-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    path.with_name(path.name + suffix).rename(damaged.with_name(damaged.name + suffix))
-            return cls(_connect(path, epoch), path, max_bytes, damaged)
-        except (OSError, sqlite3.DatabaseError) as error:
+            return cls(tables.connect(path, epoch), path, max_bytes)
+        except sqlite3.OperationalError as error:
             raise SpoolError(f"spool {path}: {error}") from error
-
-    @property
-    def next_sequence(self) -> int:
-        """The number that the next batch must carry."""
-        return self._last + 1
 
     @property
     def size(self) -> int:
         """Bytes of payload held, in rows that wait and in batches."""
         return self._bytes
+
+    # Taking in
 
     def holds(self, sender_epoch: int, sequence: int) -> bool:
         """Return whether a sender's batch was taken in before."""
@@ -116,27 +105,28 @@ class Spool:
 
     def acknowledgement(self, sender_epoch: int) -> Acknowledgement:
         """Return what to tell a sender."""
-        return self._held.setdefault(sender_epoch, SequenceSet()).acknowledgement(sender_epoch)
+        return self._held.get(sender_epoch, SequenceSet()).acknowledgement(sender_epoch)
 
-    def take_in(self, arrivals: list[tuple[int, int, Lane, int, bytes]]) -> None:
-        """Take in (sender's epoch, sequence, lane, rows, payload) of several batches in one commit, none held before.
+    def take_in(self, arrivals: Sequence[Arrival]) -> None:
+        """Take in batches, none of them held before, in one commit.
 
         Raises SpoolFullError, and takes in none, when they do not fit.
         """
-        size = sum(len(payload) for *_, rows, payload in arrivals if rows)
+        size = sum(len(arrival.payload) for arrival in arrivals if arrival.rows)
         if self._bytes + size > self.max_bytes:
-            raise SpoolFullError(f"spool {self._path}: {self._bytes} of {self.max_bytes} bytes, {size} more do not fit")
+            raise SpoolFullError(f"spool {self.path}: {self._bytes} of {self.max_bytes} bytes, {size} more do not fit")
         held: dict[int, SequenceSet] = {}
         with self._transaction() as db:
-            for epoch, sequence, lane, rows, payload in arrivals:
-                if rows:
+            for arrival in arrivals:
+                if arrival.rows:
                     db.execute(
                         "INSERT INTO pending (lane, rows, used, payload) VALUES (?, ?, 0, ?)",
-                        (_LANE_ORDER[lane], rows, payload),
+                        (LANE_NUMBER[arrival.lane], arrival.rows, arrival.payload),
                     )
-                before = self._held.get(epoch, SequenceSet())
-                held.setdefault(epoch, SequenceSet(before.cumulative, before.ranges)).add(sequence)
-            forgotten = _remember(db, held)
+                before = self._held.get(arrival.epoch, SequenceSet())
+                now_held = held.setdefault(arrival.epoch, SequenceSet(before.cumulative, before.ranges))
+                now_held.add(arrival.sequence)
+            forgotten = tables.remember(db, held)
         # Only what is committed is ever acknowledged.
         self._held |= held
         for epoch in forgotten:
@@ -145,74 +135,183 @@ class Spool:
 
     def pending(self) -> Iterator[Pending]:
         """Yield what was taken in and is not wholly in batches, oldest first; for a restart."""
-        rows = self._db.execute("SELECT lane, used, payload FROM pending ORDER BY id").fetchall()
-        for lane, used, payload in rows:
-            yield Pending(_LANES[lane], used, bytes(payload))
+        rows = self._db.execute("SELECT id, lane, rows, used, payload FROM pending ORDER BY id").fetchall()
+        for key, lane, number, used, payload in rows:
+            yield Pending(key, LANE_OF[lane], number, used, bytes(payload))
 
-    def put(self, lane: Lane, payload: bytes, used_rows: int, created_ms: int) -> int:
-        """Put a batch encoded under :attr:`next_sequence`, which uses up the oldest pending rows of its lane."""
+    def discard_pending(self, key: int, reason: str) -> None:
+        """Move a pending payload that cannot be read to the quarantine."""
         with self._transaction() as db:
-            db.execute("UPDATE meta SET value = ? WHERE key = 'last_sequence'", (str(self._last + 1),))
-            db.execute(
-                "INSERT INTO batches (sequence, lane, created_ms, payload) VALUES (?, ?, ?, ?)",
-                (self._last + 1, _LANE_ORDER[lane], created_ms, payload),
-            )
-            freed = _use_up(db, lane, used_rows)
-        self._last += 1
-        self._bytes += len(payload) - freed
-        return self._last
+            row = db.execute("DELETE FROM pending WHERE id = ? RETURNING lane, rows - used, payload", (key,)).fetchone()
+            tables.quarantine(db, LANE_OF[row[0]], row[2], reason)
+            tables.lose(db, "rows_unreadable", row[1])
+        self._bytes -= len(row[2])
 
-    def set_aside(self, lane: Lane, rows: int, payload: bytes | None, reason: str, created_ms: int) -> None:
+    # Batches
+
+    def put(self, lane: Lane, body: bytes, rows: int, used_rows: int, created_ms: int) -> None:
+        """Put a batch's packed rows, which use up the oldest ``used_rows`` pending ones of its lane."""
+        with self._transaction() as db:
+            tables.insert_batch(db, lane, body, rows, created_ms)
+            freed = tables.use_up(db, lane, used_rows)
+        self._bytes += len(body) - freed
+
+    def set_aside(self, lane: Lane, rows: int, body: bytes | None, reason: str) -> None:
         """Move the oldest ``rows`` pending rows of a lane to the quarantine, as bytes where they can be written."""
         with self._transaction() as db:
-            db.execute(
-                "INSERT INTO quarantine (lane, created_ms, reason, payload) VALUES (?, ?, ?, ?)",
-                (_LANE_ORDER[lane], created_ms, reason, payload),
-            )
-            freed = _use_up(db, lane, rows)
+            tables.quarantine(db, lane, body, reason)
+            tables.lose(db, "rows_refused", rows)
+            freed = tables.use_up(db, lane, rows)
         self._bytes -= freed
+
+    def unsent(self, lane: Lane, limit: int) -> list[Spooled]:
+        """Return up to ``limit`` sound batches of a lane that were never sent, oldest first."""
+        query = _BATCH + "WHERE lane = ? AND sequence IS NULL ORDER BY id LIMIT ?"
+        return self._sound(self._read(query, (LANE_NUMBER[lane], limit)))
+
+    def sent(self) -> list[int]:
+        """Return the ids of all batches that were sent and not freed, oldest first; for a restart."""
+        return [key for (key,) in self._read("SELECT id FROM batches WHERE sequence IS NOT NULL ORDER BY id", ())]
+
+    def get(self, key: int) -> Spooled | None:
+        """Return a batch, or None when it is freed or can no longer be read."""
+        return next(iter(self._sound(self._read(_BATCH + "WHERE id = ?", (key,)))), None)
+
+    def number(self, batches: Sequence[Spooled]) -> list[Spooled]:
+        """Give each batch the next number, in one commit; to be done before it is first sent."""
+        numbered = []
+        with self._transaction() as db:
+            for at, batch in enumerate(batches, self._last + 1):
+                db.execute(
+                    "UPDATE batches SET epoch = ?, sequence = ? WHERE id = ?", (f"{self.epoch:016x}", at, batch.id)
+                )
+                numbered.append(replace(batch, epoch=self.epoch, sequence=at))
+            db.execute("UPDATE meta SET value = ? WHERE key = 'last_sequence'", (str(self._last + len(batches)),))
+        self._last += len(batches)
+        return numbered
+
+    def free(self, ack: Acknowledgement) -> list[int]:
+        """Delete the batches that ``ack`` covers and return their ids."""
+        freed: list[tuple[int, int]] = []
+        with self._transaction() as db:
+            for first, last in ((1, ack.cumulative), *ack.ranges):
+                found = db.execute(
+                    "DELETE FROM batches WHERE epoch = ? AND sequence BETWEEN ? AND ? RETURNING id, length(body)",
+                    (f"{ack.epoch:016x}", first, last),
+                )
+                freed += found.fetchall()
+        self._bytes -= sum(size for _, size in freed)
+        return [key for key, _ in freed]
+
+    def counts(self) -> dict[Lane, int]:
+        """Return how many batches wait in each lane, sent or not."""
+        found = dict(self._read("SELECT lane, count(*) FROM batches GROUP BY lane", ()))
+        return {lane: found.get(number, 0) for lane, number in LANE_NUMBER.items()}
+
+    def demote(self, keep: int) -> int:
+        """Make backfill of all but the newest ``keep`` unsent bulk batches and return how many those were."""
+        bulk, backfill = LANE_NUMBER[Lane.BULK], LANE_NUMBER[Lane.BACKFILL]
+        with self._transaction() as db:
+            return db.execute(
+                "UPDATE batches SET lane = ? WHERE sequence IS NULL AND lane = ? AND id <= coalesce("
+                "(SELECT id FROM batches WHERE sequence IS NULL AND lane = ? ORDER BY id DESC LIMIT 1 OFFSET ?), 0)",
+                (backfill, bulk, bulk, keep),
+            ).rowcount
+
+    # Making room
+
+    def replace(self, old: Sequence[Spooled], new: Sequence[tuple[bytes, int]], created_ms: int) -> None:
+        """Put (body, rows) of coarser windows in the place of batches that were never sent."""
+        lost = sum(batch.rows for batch in old) - sum(rows for _, rows in new)
+        with self._transaction() as db:
+            freed = tables.delete_batches(db, [batch.id for batch in old])
+            for body, rows in new:
+                tables.insert_batch(db, Lane.BACKFILL, body, rows, created_ms)
+            tables.lose(db, "rows_merged", lost)
+        self._bytes += sum(len(body) for body, _ in new) - freed
+
+    def drop_oldest(self) -> tuple[Lane, int] | None:
+        """Drop the batch that is missed least and return its lane and rows; None when there is none.
+
+        Backfill goes before bulk and bulk before urgent, what was never sent before what the cloud may have.
+        """
+        row = self._read("SELECT id, lane, rows FROM batches ORDER BY lane DESC, sequence IS NOT NULL, id LIMIT 1", ())
+        if not row:
+            return None
+        key, number, rows = row[0]
+        lane = LANE_OF[number]
+        with self._transaction() as db:
+            freed = tables.delete_batches(db, [key])
+            tables.lose(db, f"rows_dropped_{lane}", rows)
+        self._bytes -= freed
+        return lane, rows
+
+    def losses(self) -> dict[str, int]:
+        """Return the number of rows merged, dropped, set aside or not recovered, by reason."""
+        return dict(self._read("SELECT reason, number FROM losses ORDER BY reason", ()))
+
+    def lose(self, reason: str, number: int) -> None:
+        """Count a loss."""
+        with self._transaction() as db:
+            tables.lose(db, reason, number)
+
+    def adopt(
+        self, batches: Sequence[Spooled], pending: Sequence[Pending], senders: Sequence[tuple[str, int, str]]
+    ) -> None:
+        """Take over what was recovered from a damaged spool; numbered batches keep their epoch and number."""
+        with self._transaction() as db:
+            for row in pending:
+                db.execute(
+                    "INSERT INTO pending (lane, rows, used, payload) VALUES (?, ?, ?, ?)",
+                    (LANE_NUMBER[row.lane], row.rows, row.used, row.payload),
+                )
+            for batch in batches:
+                key = tables.insert_batch(db, batch.lane, batch.body, batch.rows, 0)
+                if batch.sequence:
+                    db.execute(
+                        "UPDATE batches SET epoch = ?, sequence = ? WHERE id = ?",
+                        (f"{batch.epoch:016x}", batch.sequence, key),
+                    )
+            held = {int(e, 16): SequenceSet(c, [(a, b) for a, b in json.loads(ranges)]) for e, c, ranges in senders}
+            tables.remember(db, held)
+        self._held |= held
+        self._bytes += sum(len(batch.body) for batch in batches) + sum(len(row.payload) for row in pending)
+
+    def reusable(self) -> int:
+        """Return the bytes in the file that are free to be written again."""
+        return int(self._read("PRAGMA freelist_count", ())[0][0] * self._read("PRAGMA page_size", ())[0][0])
 
     def quarantined(self) -> int:
         """Return how many entries the quarantine has."""
-        count: int = self._db.execute("SELECT count(*) FROM quarantine").fetchone()[0]
-        return count
-
-    def after(self, lane: Lane, sequence: int, limit: int) -> list[Spooled]:
-        """Return up to ``limit`` batches of a lane with numbers above ``sequence``, lowest first."""
-        found = self._db.execute(
-            "SELECT sequence, payload FROM batches WHERE lane = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-            (_LANE_ORDER[lane], sequence, limit),
-        )
-        return [Spooled(number, lane, bytes(payload)) for number, payload in found]
-
-    def get(self, sequence: int) -> Spooled | None:
-        """Return a batch, or None when it is freed."""
-        row = self._db.execute("SELECT lane, payload FROM batches WHERE sequence = ?", (sequence,)).fetchone()
-        return Spooled(sequence, _LANES[row[0]], bytes(row[1])) if row else None
-
-    def free(self, ack: Acknowledgement) -> int:
-        """Delete the batches that ``ack`` covers and return how many; one for another epoch frees none."""
-        if ack.epoch != self.epoch:
-            return 0
-        count = freed = 0
-        with self._transaction() as db:
-            for first, last in ((1, ack.cumulative), *ack.ranges):
-                where = (first, last)
-                freed += db.execute(
-                    "SELECT coalesce(sum(length(payload)), 0) FROM batches WHERE sequence BETWEEN ? AND ?", where
-                ).fetchone()[0]
-                count += db.execute("DELETE FROM batches WHERE sequence BETWEEN ? AND ?", where).rowcount
-        self._bytes -= freed
-        return count
-
-    def counts(self) -> dict[Lane, int]:
-        """Return how many batches wait in each lane."""
-        found = dict(self._db.execute("SELECT lane, count(*) FROM batches GROUP BY lane"))
-        return {lane: found.get(number, 0) for lane, number in _LANE_ORDER.items()}
+        return int(self._read("SELECT count(*) FROM quarantine", ())[0][0])
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def _read(self, query: str, values: tuple[object, ...]) -> list[Any]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.DatabaseError) -> SpoolError:
+        kind = SpoolDamagedError if getattr(error, "sqlite_errorcode", None) in _DAMAGED else SpoolError
+        return kind(f"spool {self.path}: {error}")
+
+    def _sound(self, rows: list[Any]) -> list[Spooled]:
+        """Return the batches whose bytes are as they were written, and move the others to the quarantine."""
+        sound = []
+        for key, lane, epoch, sequence, number, body, crc in rows:
+            if zlib.crc32(body) == crc:
+                sound.append(Spooled(key, LANE_OF[lane], int(epoch, 16), sequence, number, bytes(body)))
+                continue
+            with self._transaction() as db:
+                tables.quarantine(db, LANE_OF[lane], body, "its bytes changed on the disk")
+                tables.lose(db, "rows_unreadable", number)
+                freed = tables.delete_batches(db, [key])
+            self._bytes -= freed
+        return sound
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -220,64 +319,10 @@ class Spool:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.DatabaseError):  # SQLite may have rolled back by itself (disk full)
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
         except sqlite3.DatabaseError as error:
-            raise SpoolError(f"spool {self._path}: {error}") from error
-
-
-def _remember(db: sqlite3.Connection, held: dict[int, SequenceSet]) -> list[int]:
-    """Write what is held of each sender's epoch and return the epochs that are forgotten for their age."""
-    for epoch, numbers in held.items():
-        db.execute(
-            "INSERT INTO senders VALUES (?, ?, ?, (SELECT coalesce(max(touched), 0) + 1 FROM senders))"
-            " ON CONFLICT (epoch) DO UPDATE SET cumulative = excluded.cumulative, ranges = excluded.ranges,"
-            " touched = excluded.touched",
-            (f"{epoch:016x}", numbers.cumulative, json.dumps(numbers.ranges)),
-        )
-    forgotten = db.execute(
-        "DELETE FROM senders WHERE epoch NOT IN (SELECT epoch FROM senders ORDER BY touched DESC LIMIT ?)"
-        " RETURNING epoch",
-        (REMEMBERED_SENDERS,),
-    )
-    return [int(epoch, 16) for (epoch,) in forgotten.fetchall()]
-
-
-def _connect(path: Path, epoch: int) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
-    try:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            # executescript takes no parameters; both values are our own numbers.
-            first = f"INSERT INTO meta VALUES ('epoch', '{epoch:016x}'), ('last_sequence', '0');"  # noqa: S608
-            db.executescript(f"BEGIN;{_SCHEMA}{first}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise SpoolError(f"spool {path}: schema {version}, this forwarder knows {SCHEMA_VERSION}")
-        elif (verdict := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(f"damaged: {verdict}")
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _use_up(db: sqlite3.Connection, lane: Lane, rows: int) -> int:
-    """Mark the oldest pending rows of a lane as used, delete payloads that are wholly so, return the bytes freed."""
-    freed, left = 0, rows
-    query = "SELECT id, rows - used, length(payload) FROM pending WHERE lane = ? AND id > ? ORDER BY id LIMIT 1"
-    after = 0
-    while left:
-        head = db.execute(query, (_LANE_ORDER[lane], after)).fetchone()
-        if head is None:
-            raise SpoolError(f"{rows} rows of lane {lane} to use up, only {rows - left} are pending")
-        after, unused, size = head
-        if left < unused:
-            db.execute("UPDATE pending SET used = used + ? WHERE id = ?", (left, after))
-            break
-        db.execute("DELETE FROM pending WHERE id = ?", (after,))
-        left, freed = left - unused, freed + size
-    return freed
+            raise self._failure(error) from error

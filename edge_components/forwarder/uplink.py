@@ -6,18 +6,29 @@ Pure but for its ports: the spool, the publisher and the time that is handed in.
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.common.handover import RetryPolicy, SendWindow
 from edge_components.common.health import Counters
-from edge_components.forwarder.spool import Spool
-from wire import topics
+from edge_components.forwarder.pacing import Pace
+from edge_components.forwarder.spool import Spool, Spooled
+from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
 from wire.topics import Lane
 
 Publish = Callable[[str, bytes], None]
 SLOTS_KEPT_FOR_URGENT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Batches a second: in all (IoT Core allows 100 publishes a connection), and of those from the backlog."""
+
+    per_second: float = 50.0
+    backfill_per_second: float = 2.0
 
 
 class Uplink:
@@ -29,16 +40,21 @@ class Uplink:
         publish: Publish,
         gateway: str,
         policy: RetryPolicy,
+        rates: Rates,
         counters: Counters,
         rng: random.Random,
+        now: float,
         *,
         await_cloud: bool = True,
     ) -> None:
         self._spool, self._publish, self._gateway, self._counters = spool, publish, gateway, counters
         self._window = SendWindow(policy, rng)
         self._kept = min(SLOTS_KEPT_FOR_URGENT, policy.in_flight - 1)
-        self._sent_up_to = dict.fromkeys(Lane, 0)
+        self._in_flight = policy.in_flight
+        self._pace, self._backfill_pace = Pace(rates.per_second, now), Pace(rates.backfill_per_second, now)
         self._await_cloud = await_cloud
+        # What a former process had sent: nobody knows what became of it, so it goes again.
+        self._unsettled = deque(spool.sent())
 
     @property
     def in_flight(self) -> int:
@@ -46,16 +62,18 @@ class Uplink:
         return len(self._window)
 
     def pump(self, now: float) -> None:
-        """Send what is due at ``now`` (monotonic seconds): what waits again, then what is new, by lane.
+        """Send what is due at ``now`` (monotonic seconds): urgent ones, what waits again, then what is new.
 
         A refusal by the nucleus ends this round and is counted; the batch is due again like any that is not
-        acknowledged. Raises ConnectionLostError when the nucleus is gone.
+        acknowledged. Raises ConnectionLostError when the nucleus is gone, SpoolError when the spool cannot be used.
         """
+        self._spool.demote(self._in_flight)
         try:
-            for sequence in self._window.due(now):
-                self._resend(sequence, now)
-            for lane in Lane:
-                self._send_new(lane, now)
+            self._send_new(Lane.URGENT, now, self._window.room)
+            self._send_again(now)
+            self._send_new(Lane.BULK, now, self._window.room - self._kept)
+            backlog = min(self._window.room - self._kept, self._backfill_pace.allowed(now))
+            self._backfill_pace.spend(self._send_new(Lane.BACKFILL, now, backlog))
         except ConnectionLostError:
             raise
         except BusError:
@@ -63,33 +81,47 @@ class Uplink:
 
     def acknowledge(self, ack: Acknowledgement) -> int:
         """Free what the cloud says it stored and return how many batches that were."""
-        if ack.epoch != self._spool.epoch:
-            self._counters.add("acknowledgements_of_another_epoch")
-            return 0
-        self._window.acknowledge(ack)
         freed = self._spool.free(ack)
-        self._counters.add("batches_acknowledged", freed)
-        return freed
+        for key in freed:
+            self._window.forget(key)
+        if not freed and ack.epoch != self._spool.epoch:
+            self._counters.add("acknowledgements_of_another_epoch")
+        self._counters.add("batches_acknowledged", len(freed))
+        return len(freed)
 
-    def _resend(self, sequence: int, now: float) -> None:
-        batch = self._spool.get(sequence)
-        if batch is None:
-            self._window.forget(sequence)
-            return
-        self._counters.add("batches_sent_again")
-        self._send(batch.lane, sequence, batch.payload, now)
+    def _send_again(self, now: float) -> None:
+        waiting = self._window.due(now)
+        room = self._window.room
+        while self._unsettled and room > 0:
+            waiting.append(self._unsettled.popleft())
+            room -= 1
+        for at, key in enumerate(waiting):
+            if self._pace.allowed(now) < 1:
+                self._unsettled.extendleft(k for k in reversed(waiting[at:]) if k not in self._window)
+                return
+            batch = self._spool.get(key)
+            if batch is None:
+                self._window.forget(key)
+                continue
+            self._counters.add("batches_sent_again")
+            self._send(batch, now)
 
-    def _send_new(self, lane: Lane, now: float) -> None:
-        room = self._window.room - (0 if lane is Lane.URGENT else self._kept)
-        for batch in self._spool.after(lane, self._sent_up_to[lane], max(0, room)):
-            self._sent_up_to[lane] = batch.sequence
-            self._counters.add("batches_sent")
-            self._counters.add("bytes_sent", len(batch.payload))
-            self._send(lane, batch.sequence, batch.payload, now)
+    def _send_new(self, lane: Lane, now: float, room: int) -> int:
+        """Number and send up to ``room`` batches of a lane and return how many those were."""
+        number = min(room, self._pace.allowed(now))
+        batches = self._spool.unsent(lane, number) if number > 0 else []
+        if batches:
+            for batch in self._spool.number(batches):
+                self._counters.add("batches_sent")
+                self._counters.add("bytes_sent", len(batch.body))
+                self._send(batch, now)
+        return len(batches)
 
-    def _send(self, lane: Lane, sequence: int, payload: bytes, now: float) -> None:
+    def _send(self, batch: Spooled, now: float) -> None:
         # Noted before it is tried, so that a refused batch is due again like a lost one.
-        self._window.sent(sequence, now)
-        self._publish(topics.ingest(self._gateway, lane), payload)
+        self._window.sent(batch.id, now)
+        self._pace.spend()
+        payload = codec.seal(self._gateway, batch.epoch, batch.sequence, batch.body)
+        self._publish(topics.ingest(self._gateway, batch.lane), payload)
         if not self._await_cloud:
-            self.acknowledge(Acknowledgement(self._spool.epoch, 0, ((sequence, sequence),)))
+            self.acknowledge(Acknowledgement(batch.epoch, 0, ((batch.sequence, batch.sequence),)))

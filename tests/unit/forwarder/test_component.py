@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from edge_components.common.lifecycle import Runtime
 from edge_components.forwarder.component import Forwarder
 from edge_components.forwarder.config import Config
+from edge_components.forwarder.recovery import open_spool
 from edge_components.forwarder.spool import Spool
 from tests.fakes import FakeBus, FakeClock, fake_runtime
 from wire import codec, topics
@@ -42,6 +44,8 @@ class Rig:
 
     def __init__(self, work: Path, **values: Any) -> None:
         self.work, self.config = work, Config(**{"batch_max_age_s": 10.0, "notice_interval_s": 0.0} | values)
+        self.disk_free = 10**12
+        self.opened = 0
         self.runtime: Runtime
         self.bus: FakeBus
         self.clock: FakeClock
@@ -50,9 +54,14 @@ class Rig:
 
     def boot(self) -> None:
         self.runtime, self.bus, self.clock = fake_runtime(self.work)
-        self.spool = Spool.open(self.work / "spool.sqlite3", EPOCH, self.config.spool_max_bytes, 1)
-        self.forwarder = Forwarder(self.config, self.runtime, self.spool)
+        self.forwarder = Forwarder(self.config, self.runtime, self.open, lambda: self.disk_free)
         self.forwarder.start()
+
+    def open(self) -> Spool:
+        self.opened += 1
+        path = self.work / "spool.sqlite3"
+        self.spool = open_spool(path, EPOCH + self.opened - 1, self.config.spool_max_bytes, self.opened)
+        return self.spool
 
     def kill(self) -> None:
         """As the power does: nothing is closed in good order; only the file handle goes."""
@@ -70,6 +79,9 @@ class Rig:
 
     def sent(self, topic: str) -> list[Batch]:
         return [codec.decode(payload) for where, payload in self.bus.sent if where == topic]
+
+    def waiting(self) -> int:
+        return sum(self.spool.counts().values())
 
     def cloud_says(self, cumulative: int) -> None:
         payload = Acknowledgement(EPOCH, cumulative).encode()
@@ -147,7 +159,7 @@ def test_the_cloud_s_acknowledgement_frees_the_spool(rig: Rig) -> None:
     rig.offer(1, aggregates(4))
     rig.tick()
     rig.tick(20.0)
-    assert rig.spool.get(1) is not None
+    assert rig.waiting() == 1
     rig.cloud_says(1)
     assert rig.spool.size == 0
     rig.tick(1_000.0)
@@ -205,17 +217,100 @@ def test_killed_between_any_two_ticks_every_row_goes_out_exactly_once_per_number
     assert held == 0, f"{held} rows are in no batch"
 
 
-def test_a_full_spool_acknowledges_nothing_and_takes_rows_again_when_there_is_room(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, spool_max_bytes=1_000_000)
-    rig.spool.max_bytes = 10
+def test_a_disk_that_is_nearly_full_takes_nothing_in_and_acknowledges_nothing_until_there_is_room(rig: Rig) -> None:
+    rig.disk_free = rig.config.disk_keep_free_bytes
     rig.offer(1, aggregates(4))
     rig.tick()
     assert rig.acks() == [Acknowledgement(SENDER, 0)]
     assert rig.runtime.counters["batches_refused_spool_full"] == 1
-    rig.spool.max_bytes = 1_000_000
+    rig.disk_free = 10**12
     rig.offer(1, aggregates(4))
     rig.tick()
     assert rig.acks()[-1] == Acknowledgement(SENDER, 1)
+
+
+def test_a_full_spool_merges_the_oldest_rows_keeps_their_counts_and_tells_the_cloud(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, spool_max_bytes=100_000, in_flight=2, batch_max_age_s=0.1)
+    rng = np.random.default_rng(3)
+    offered = 0
+    for sequence in range(1, 121):
+        rows = aggregates(100, start=100 * sequence)
+        noisy = 20 + rng.normal(size=100)
+        columns = (rows.start_ms, rows.width_ms, rows.count, noisy, noisy - 1, noisy + 1, rng.random(100), rows.score)
+        rig.offer(sequence, Aggregates(rows.series, rows.series_index, *columns))
+        offered += int(rows.count.sum())
+        rig.tick(1.0)
+    losses = rig.spool.losses()
+    assert losses["rows_merged"] > 0
+    assert "rows_dropped_bulk" not in losses
+    assert "rows_dropped_backfill" not in losses
+    assert rig.acks()[-1] == Acknowledgement(SENDER, 120)
+    stored: dict[int, Batch] = {}
+    while rig.waiting():
+        rig.tick(5.0)
+        for topic in (BULK, URGENT):
+            stored |= {batch.sequence: batch for batch in rig.sent(topic)}
+        rig.cloud_says(max(stored))
+    assert sorted(stored) == list(range(1, len(stored) + 1)), "the numbers have a gap"
+    assert sum(int(b.rows.count.sum()) for b in stored.values() if isinstance(b.rows, Aggregates)) == offered
+    told = [b.rows.counters["Spool"]["rows_merged"] for b in stored.values() if isinstance(b.rows, Notice)]
+    assert told[-1] == losses["rows_merged"]
+    rig.kill()
+
+
+def test_a_full_spool_that_may_not_merge_drops_the_oldest_bulk_and_never_an_anomaly(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, spool_max_bytes=100_000, in_flight=2, batch_max_age_s=0.1, merge_max_window_s=0)
+    rng = np.random.default_rng(3)
+    for sequence in range(1, 101):
+        rows = aggregates(100, start=100 * sequence)
+        noisy = 20 + rng.normal(size=100)
+        columns = (rows.start_ms, rows.width_ms, rows.count, noisy, noisy - 1, noisy + 1, rng.random(100), rows.score)
+        rig.offer(2 * sequence, Aggregates(rows.series, rows.series_index, *columns))
+        rig.offer(2 * sequence + 1, Anomalies((ANOMALY,)))
+        rig.tick(1.0)
+    losses = rig.spool.losses()
+    assert losses["rows_dropped_backfill"] > 0
+    assert "rows_dropped_urgent" not in losses
+    assert rig.spool.counts()[Lane.URGENT] == 100
+    rig.kill()
+
+
+def test_a_disk_that_refuses_is_tried_again_and_loses_nothing(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    thief = sqlite3.connect(rig.work / "spool.sqlite3", isolation_level=None)
+    rig.spool._db.execute("PRAGMA busy_timeout=1")
+    thief.execute("BEGIN IMMEDIATE")
+    rig.offer(2, aggregates(4, start=4))
+    rig.tick()
+    assert rig.runtime.counters["spool_failed"] == 1
+    assert rig.acks() == [Acknowledgement(SENDER, 1)]
+    rig.tick(20.0)
+    assert rig.sent(BULK) == []
+    thief.execute("ROLLBACK")
+    thief.close()
+    rig.tick(2.0)
+    rig.offer(2, aggregates(4, start=4))
+    rig.tick()
+    rig.tick(20.0)
+    assert rig.acks()[-1] == Acknowledgement(SENDER, 2)
+    assert [len(batch.rows) for batch in rig.sent(BULK)] == [8]
+
+
+def test_a_backlog_goes_after_live_rows_and_at_a_bounded_rate(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, in_flight=6, batch_max_age_s=0.1, backfill_per_s=1.0)
+    rig.bus.failure = None
+    for sequence in range(1, 41):
+        rig.offer(sequence, aggregates(4, start=4 * sequence))
+        rig.tick()
+        rig.tick(0.2)
+    assert rig.spool.counts()[Lane.BACKFILL] > 20
+    first = {batch.sequence: batch for batch in rig.sent(BULK)}
+    rig.cloud_says(max(first))
+    rig.tick(1.0)
+    new = [batch for batch in rig.sent(BULK) if batch.sequence not in first]
+    live = [int(batch.rows.start_ms[0]) for batch in new if isinstance(batch.rows, Aggregates)]
+    assert live[0] > 1_700_000_000_000 + 1000 * 4 * 30, "the newest rows do not go first"
     rig.kill()
 
 
@@ -234,7 +329,7 @@ def test_bytes_that_are_no_acknowledgement_are_counted_and_free_nothing(rig: Rig
     rig.tick()
     rig.bus.deliver_from_core(topics.ack("gw-test"), payload)
     assert rig.runtime.counters["acknowledgements_unreadable"] == 1
-    assert rig.spool.get(1) is not None
+    assert rig.waiting() == 1
 
 
 def test_counters_go_to_the_cloud_as_a_notice(tmp_path: Path) -> None:
@@ -256,3 +351,23 @@ def test_a_new_configuration_loses_no_row_that_waits(rig: Rig) -> None:
     rig.forwarder.reconfigure(Config(batch_max_age_s=1.0, notice_interval_s=0.0))
     rig.tick(2.0)
     assert [len(batch.rows) for batch in rig.sent(BULK)] == [4]
+
+
+def test_a_spool_that_is_damaged_while_in_use_is_recovered_without_a_restart(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    rig.spool._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = rig.work / "spool.sqlite3"
+    data = bytearray(path.read_bytes())
+    # The roots of everything but the first table: SQLite finds this out when it looks for a row.
+    data[3 * 4096 :] = b"\xff" * (len(data) - 3 * 4096)
+    path.write_bytes(data)
+    rig.spool._db.execute("PRAGMA cache_size=0")
+    rig.offer(2, aggregates(4, start=4))
+    rig.tick()
+    rig.tick(2.0)
+    assert rig.opened == 2
+    rig.offer(3, aggregates(4, start=8))
+    rig.tick()
+    assert rig.acks()[-1].covers(3)
+    assert rig.spool.losses()["spools_damaged"] == 1

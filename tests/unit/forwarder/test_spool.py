@@ -1,4 +1,4 @@
-"""The spool keeps what it said it has, across restarts and damage."""
+"""The spool keeps what it said it has, across restarts, refusals and flipped bits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from edge_components.forwarder.errors import SpoolError, SpoolFullError
-from edge_components.forwarder.spool import Pending, Spool, Spooled
+from edge_components.forwarder.spool import Arrival, Spool
 from wire.acknowledgement import Acknowledgement
 from wire.topics import Lane
 
-SENDER = 77
+SENDER, EPOCH = 77, 5
 
 
 @pytest.fixture
@@ -23,22 +23,30 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def spool(path: Path) -> Iterator[Spool]:
-    with_spool = Spool.open(path, epoch=5, max_bytes=10_000, wall_ms=1)
+    with_spool = Spool.open(path, EPOCH, max_bytes=10_000)
     yield with_spool
     with_spool.close()
 
 
 def take(spool: Spool, sequence: int, rows: int = 10, payload: bytes = b"x" * 100, lane: Lane = Lane.BULK) -> None:
-    spool.take_in([(SENDER, sequence, lane, rows, payload)])
+    spool.take_in([Arrival(SENDER, sequence, lane, rows, payload)])
+
+
+def put(spool: Spool, *bodies: bytes, lane: Lane = Lane.BULK, rows: int = 1) -> None:
+    for body in bodies:
+        spool.put(lane, body, rows, used_rows=0, created_ms=1)
 
 
 def test_what_was_taken_in_is_there_after_a_restart(path: Path, spool: Spool) -> None:
     take(spool, 1, payload=b"first")
     take(spool, 2, payload=b"second", lane=Lane.URGENT)
     spool.close()
-    again = Spool.open(path, epoch=6, max_bytes=10_000, wall_ms=2)
-    assert again.epoch == 5
-    assert list(again.pending()) == [Pending(Lane.BULK, 0, b"first"), Pending(Lane.URGENT, 0, b"second")]
+    again = Spool.open(path, epoch=6, max_bytes=10_000)
+    assert again.epoch == EPOCH
+    assert [(row.lane, row.used, row.payload) for row in again.pending()] == [
+        (Lane.BULK, 0, b"first"),
+        (Lane.URGENT, 0, b"second"),
+    ]
     assert again.holds(SENDER, 2)
     assert not again.holds(SENDER, 3)
     assert again.acknowledgement(SENDER) == Acknowledgement(SENDER, 2)
@@ -49,9 +57,9 @@ def test_what_was_taken_in_is_there_after_a_restart(path: Path, spool: Spool) ->
 def test_a_batch_uses_up_pending_rows_from_the_oldest_and_in_part(spool: Spool) -> None:
     take(spool, 1, rows=10)
     take(spool, 2, rows=10)
-    assert spool.put(Lane.BULK, b"batch", used_rows=13, created_ms=1) == 1
+    spool.put(Lane.BULK, b"batch", 13, used_rows=13, created_ms=1)
     assert [(row.used, len(row.payload)) for row in spool.pending()] == [(3, 100)]
-    assert spool.put(Lane.BULK, b"batch", used_rows=7, created_ms=1) == 2
+    spool.put(Lane.BULK, b"batch", 7, used_rows=7, created_ms=1)
     assert list(spool.pending()) == []
     assert spool.size == 10
 
@@ -59,38 +67,60 @@ def test_a_batch_uses_up_pending_rows_from_the_oldest_and_in_part(spool: Spool) 
 def test_using_up_one_lane_leaves_the_other(spool: Spool) -> None:
     take(spool, 1, rows=1, lane=Lane.BULK)
     take(spool, 2, rows=1, lane=Lane.URGENT)
-    spool.put(Lane.URGENT, b"u", used_rows=1, created_ms=1)
+    spool.put(Lane.URGENT, b"u", 1, used_rows=1, created_ms=1)
     assert [row.lane for row in spool.pending()] == [Lane.BULK]
 
 
 def test_using_up_more_rows_than_are_pending_is_refused_and_changes_nothing(spool: Spool) -> None:
     take(spool, 1, rows=2)
     with pytest.raises(SpoolError, match="only 2 are pending"):
-        spool.put(Lane.BULK, b"batch", used_rows=3, created_ms=1)
-    assert spool.next_sequence == 1
+        spool.put(Lane.BULK, b"batch", 3, used_rows=3, created_ms=1)
+    assert spool.unsent(Lane.BULK, 9) == []
     assert len(list(spool.pending())) == 1
 
 
+def test_a_batch_without_rows_is_held_and_leaves_nothing_pending(spool: Spool) -> None:
+    take(spool, 1, rows=0)
+    assert spool.holds(SENDER, 1)
+    assert list(spool.pending()) == []
+
+
+def test_a_batch_gets_its_number_when_it_is_sent_and_keeps_it(path: Path, spool: Spool) -> None:
+    put(spool, b"a", b"b")
+    (first, second) = spool.number(spool.unsent(Lane.BULK, 9))
+    assert [(b.epoch, b.sequence, b.body) for b in (first, second)] == [(EPOCH, 1, b"a"), (EPOCH, 2, b"b")]
+    assert spool.unsent(Lane.BULK, 9) == []
+    spool.close()
+    again = Spool.open(path, epoch=6, max_bytes=10_000)
+    assert again.sent() == [first.id, second.id]
+    assert again.get(second.id) == second
+    again.close()
+
+
 def test_an_acknowledgement_frees_what_it_covers_and_no_more(spool: Spool) -> None:
-    for _ in range(6):
-        spool.put(Lane.BULK, b"batch", used_rows=0, created_ms=1)
-    assert spool.free(Acknowledgement(5, 2, ((4, 5),))) == 4
-    assert [batch.sequence for batch in spool.after(Lane.BULK, 0, 10)] == [3, 6]
+    put(spool, *(b"batch" for _ in range(6)))
+    spool.number(spool.unsent(Lane.BULK, 6))
+    assert len(spool.free(Acknowledgement(EPOCH, 2, ((4, 5),)))) == 4
+    left = [spool.get(key) for key in spool.sent()]
+    assert [batch.sequence for batch in left if batch] == [3, 6]
     assert spool.size == 10
 
 
 def test_an_acknowledgement_of_another_epoch_frees_nothing(spool: Spool) -> None:
-    spool.put(Lane.BULK, b"batch", used_rows=0, created_ms=1)
-    assert spool.free(Acknowledgement(6, 1)) == 0
-    assert spool.get(1) == Spooled(1, Lane.BULK, b"batch")
+    put(spool, b"batch")
+    spool.number(spool.unsent(Lane.BULK, 1))
+    assert spool.free(Acknowledgement(6, 1)) == []
+    assert len(spool.sent()) == 1
 
 
 def test_numbers_go_on_after_a_restart_even_when_all_is_freed(path: Path, spool: Spool) -> None:
-    spool.put(Lane.BULK, b"batch", used_rows=0, created_ms=1)
-    spool.free(Acknowledgement(5, 1))
+    put(spool, b"batch")
+    spool.number(spool.unsent(Lane.BULK, 1))
+    spool.free(Acknowledgement(EPOCH, 1))
     spool.close()
-    again = Spool.open(path, epoch=6, max_bytes=10_000, wall_ms=2)
-    assert again.next_sequence == 2
+    again = Spool.open(path, epoch=6, max_bytes=10_000)
+    put(again, b"next")
+    assert [batch.sequence for batch in again.number(again.unsent(Lane.BULK, 1))] == [2]
     again.close()
 
 
@@ -114,24 +144,43 @@ def test_a_failed_commit_leaves_nothing_that_could_be_acknowledged(path: Path, s
     assert spool.size == 0
 
 
-def test_a_damaged_file_is_moved_aside_whole_and_a_new_epoch_begins(path: Path) -> None:
-    path.write_bytes(b"SQLite format 3\x00" + b"rubbish" * 1000)
-    spool = Spool.open(path, epoch=9, max_bytes=10_000, wall_ms=42)
-    assert spool.epoch == 9
-    assert spool.damaged is not None
-    assert spool.damaged.name == "spool.sqlite3.42.damaged"
-    assert spool.damaged.read_bytes().endswith(b"rubbish")
-    spool.close()
+def test_a_batch_whose_bytes_changed_on_the_disk_is_set_aside_and_counted(path: Path, spool: Spool) -> None:
+    put(spool, b"sound", b"rotten", b"sound", rows=7)
+    spool._db.execute("UPDATE batches SET body = x'726f7474656f' WHERE body = CAST('rotten' AS BLOB)")
+    assert [batch.body for batch in spool.unsent(Lane.BULK, 9)] == [b"sound", b"sound"]
+    assert spool.losses() == {"rows_unreadable": 7}
+    assert spool.quarantined() == 1
+
+
+def test_all_but_the_newest_unsent_bulk_becomes_backfill(spool: Spool) -> None:
+    put(spool, b"1", b"2", b"3", b"4", b"5")
+    put(spool, b"u", lane=Lane.URGENT)
+    assert spool.demote(keep=2) == 3
+    assert spool.demote(keep=2) == 0
+    assert [batch.body for batch in spool.unsent(Lane.BULK, 9)] == [b"4", b"5"]
+    assert [batch.body for batch in spool.unsent(Lane.BACKFILL, 9)] == [b"1", b"2", b"3"]
+
+
+def test_what_is_dropped_first_is_what_is_missed_least(spool: Spool) -> None:
+    put(spool, b"sent")
+    spool.number(spool.unsent(Lane.BULK, 1))
+    put(spool, b"bulk")
+    put(spool, b"urgent", lane=Lane.URGENT)
+    put(spool, b"backfill", lane=Lane.BACKFILL)
+    dropped = [spool.drop_oldest() for _ in range(5)]
+    assert dropped == [(Lane.BACKFILL, 1), (Lane.BULK, 1), (Lane.BULK, 1), (Lane.URGENT, 1), None]
+    assert spool.losses() == {"rows_dropped_backfill": 1, "rows_dropped_bulk": 2, "rows_dropped_urgent": 1}
+    assert spool.size == 0
 
 
 def test_a_folder_that_is_not_there_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match=r"nowhere/spool\.sqlite3"):
-        Spool.open(tmp_path / "nowhere" / "spool.sqlite3", epoch=1, max_bytes=1, wall_ms=1)
+        Spool.open(tmp_path / "nowhere" / "spool.sqlite3", epoch=1, max_bytes=1)
 
 
 def test_only_the_newest_senders_are_remembered(spool: Spool) -> None:
     for epoch in range(1, 20):
-        spool.take_in([(epoch, 1, Lane.BULK, 1, b"x")])
+        spool.take_in([Arrival(epoch, 1, Lane.BULK, 1, b"x")])
     assert not spool.holds(3, 1)
     assert spool.holds(4, 1)
     assert spool.holds(19, 1)

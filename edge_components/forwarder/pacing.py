@@ -1,0 +1,21 @@
+"""How fast the uplink may send: a token bucket on the monotonic clock. Pure."""
+
+from __future__ import annotations
+
+
+class Pace:
+    """Allows ``per_second`` sendings on average, and a burst of one second's worth (at least one)."""
+
+    def __init__(self, per_second: float, now: float) -> None:
+        self._rate, self._burst = per_second, max(1.0, per_second)
+        self._tokens, self._at = self._burst, now
+
+    def allowed(self, now: float) -> int:
+        """Return how many may be sent at ``now`` (monotonic seconds)."""
+        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at) * self._rate)
+        self._at = now
+        return int(self._tokens)
+
+    def spend(self, number: int = 1) -> None:
+        """Note that so many were sent."""
+        self._tokens -= number

@@ -1,0 +1,89 @@
+"""A damaged spool is kept whole, and what can be read from it is taken over."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_components.forwarder.errors import SpoolError
+from edge_components.forwarder.recovery import open_spool
+from edge_components.forwarder.spool import Arrival, Spool
+from wire import codec
+from wire.acknowledgement import Acknowledgement
+from wire.model import Anomalies, Anomaly, Batch, Phase
+from wire.topics import Lane
+
+
+def test_rubbish_is_moved_aside_whole_and_a_new_epoch_begins(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    path.write_bytes(b"SQLite format 3\x00" + b"rubbish" * 1000)
+    spool = open_spool(path, epoch=9, max_bytes=10_000, wall_ms=42)
+    assert spool.epoch == 9
+    assert spool.losses() == {"spools_damaged": 1}
+    assert (tmp_path / "spool.sqlite3.42.damaged").read_bytes().endswith(b"rubbish")
+    spool.close()
+
+
+def test_a_file_of_a_newer_schema_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    spool = Spool.open(path, epoch=1, max_bytes=10_000)
+    spool._db.execute("PRAGMA user_version=99")
+    spool.close()
+    with pytest.raises(SpoolError, match="schema 99"):
+        open_spool(path, epoch=2, max_bytes=10_000, wall_ms=1)
+    assert [entry.name for entry in tmp_path.iterdir() if "damaged" in entry.name] == []
+
+
+def _filled(path: Path) -> None:
+    spool = Spool.open(path, epoch=1, max_bytes=10_000_000)
+    anomaly = Anomaly("pump-1.temperature", Phase.ONSET, 1_700_000_000_000, 1_700_000_001_000, 2.5, "spike")
+    for sequence in range(1, 31):
+        payload = codec.encode(Batch("gw", 7, sequence, Anomalies((anomaly,) * 3)))
+        spool.take_in([Arrival(7, sequence, Lane.URGENT, 3, payload)])
+    rng = random.Random(1)
+    for _ in range(200):
+        spool.put(Lane.BULK, rng.randbytes(3_000), 50, used_rows=0, created_ms=0)
+    spool.number(spool.unsent(Lane.BULK, 20))
+    spool.close()
+
+
+def test_a_batch_that_was_sent_keeps_its_epoch_and_number_through_the_recovery(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    _filled(path)
+    data = bytearray(path.read_bytes())
+    # The last page belongs to the newest batches: those with the lowest numbers stay readable.
+    data[-4096:] = b"\xff" * 4096
+    data[100:108] = b"\xff" * 8
+    path.write_bytes(data)
+    spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
+    assert spool.epoch == 2
+    names = [(batch.epoch, batch.sequence) for key in spool.sent() if (batch := spool.get(key))]
+    assert all(epoch == 1 for epoch, _ in names)
+    freed = spool.free(Acknowledgement(1, 20))
+    assert len(freed) == len(names)
+    spool.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_bytes_are_flipped_the_spool_opens_and_nothing_readable_is_lost_silently(
+    tmp_path: Path, seed: int
+) -> None:
+    path = tmp_path / "spool.sqlite3"
+    _filled(path)
+    rng = np.random.default_rng(seed)
+    data = bytearray(path.read_bytes())
+    for at in rng.integers(100, len(data), 20 if seed % 2 else 2000):
+        data[int(at)] ^= int(rng.integers(1, 256))
+    path.write_bytes(data)
+    spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
+    sound = sum(batch.rows for key in spool.sent() if (batch := spool.get(key)))
+    while unsent := spool.unsent(Lane.BULK, 1000):
+        numbered = spool.number(unsent)
+        sound += sum(batch.rows for batch in numbered)
+    losses = spool.losses()
+    if sound < 200 * 50:
+        assert losses, "rows are gone and nothing was counted"
+    spool.close()
