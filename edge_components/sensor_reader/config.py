@@ -17,9 +17,15 @@ from wire.errors import ModelError
 from wire.model import Series
 
 Settings = MqttSettings | HostSettings
-_PATH = {"pattern": r"(/[^\x00-\x1f]{0,1023})?", "allowed": "an absolute path, or empty"}
-_KEY = {"pattern": r"[^\x00-\x1f]{0,128}", "allowed": "text of at most 128 characters"}
 _TRAITS = 'an object from globs to {"unit": text of at most 32 bytes, "resolution": a number above 0}, both optional'
+
+
+def _path(doc: str) -> Any:
+    return text("", doc, pattern=r"(/[^\x00-\x1f]{0,1023})?", allowed="an absolute path, or empty")
+
+
+def _short(default: str, doc: str, least: int = 0) -> Any:
+    return text(default, doc, pattern=rf"[^\x00-\x1f]{{{least},128}}", allowed=f"text of {least} to 128 characters")
 
 
 def _traits(value: Any) -> Traits:
@@ -68,24 +74,17 @@ class Config:
     mqtt_qos: int = integer(1, 0, 1, "quality of service of the subscriptions; with 1 the broker sends again")
     mqtt_clean_session: bool = flag(False, "have the broker forget the session, and what it queued, on disconnection")
     mqtt_keepalive_s: int = integer(30, 5, 3_600, "seconds after which a silent connection is probed")
-    mqtt_username: str = text("", "user at the broker; empty for none", **_KEY)
-    mqtt_password_file: str = text(
-        "", "file whose content is the password, so that it stands in no deployment", **_PATH
-    )
+    mqtt_username: str = _short("", "user at the broker; empty for none")
+    mqtt_password_file: str = _path("file whose content is the password, so that it stands in no deployment")
     mqtt_tls: bool = flag(False, "connect with TLS and check the broker's certificate and name")
-    mqtt_ca_file: str = text("", "certificates trusted to sign the broker's; empty for the system's", **_PATH)
-    mqtt_cert_file: str = text("", "the client's certificate, where the broker wants one", **_PATH)
-    mqtt_key_file: str = text("", "the key of the client's certificate", **_PATH)
-    mqtt_value_key: str = text(
-        "value",
-        "key of the value in a payload that is an object; a dot descends (`data.value`)",
-        pattern=r"[^\x00-\x1f]{1,128}",
-        allowed="text of 1 to 128 characters",
+    mqtt_ca_file: str = _path("certificates trusted to sign the broker's; empty for the system's")
+    mqtt_cert_file: str = _path("the client's certificate, where the broker wants one")
+    mqtt_key_file: str = _path("the key of the client's certificate")
+    mqtt_value_key: str = _short(
+        "value", "key of the value in a payload that is an object; a dot descends (`data.value`)", least=1
     )
-    mqtt_time_key: str = text("time", "key of the event time; empty takes the time of arrival always", **_KEY)
-    mqtt_quality_key: str = text(
-        "quality", "key of the quality (0 to 2, or good, uncertain, bad); empty for none", **_KEY
-    )
+    mqtt_time_key: str = _short("time", "key of the event time; empty takes the time of arrival always")
+    mqtt_quality_key: str = _short("quality", "key of the quality (0 to 2, or good, uncertain, bad); empty for none")
     mqtt_max_payload_bytes: int = integer(16_384, 16, 1_048_576, "a longer payload is rejected unread")
     max_future_ms: int = integer(
         86_400_000, 1_000, 31_536_000_000, "an event time further ahead of the gateway's clock is rejected"
@@ -101,7 +100,7 @@ class Config:
     host_disk: str = text(
         "/", "a path on the disk whose use is read", pattern=r"/[^\x00-\x1f]{0,1023}", allowed="an absolute path"
     )
-    series: Traits = mapping(
+    series: Traits = mapping(  # noqa: RUF009 # a field, as all of these
         {},
         _traits,
         _TRAITS,

@@ -71,7 +71,7 @@ def _finite(value: Any) -> float:
     try:
         result = float(value)
     except OverflowError as error:
-        raise RejectedError("rejected_range", f"value of {value.bit_length()} bits is beyond {MAX_VALUE:g}") from error
+        raise RejectedError("rejected_range", f"value {str(value)[:20]}... is beyond {MAX_VALUE:g}") from error
     if not math.isfinite(result):
         raise RejectedError("rejected_not_finite", f"value is {result}")
     if abs(result) > MAX_VALUE:

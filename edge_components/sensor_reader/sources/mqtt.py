@@ -159,7 +159,7 @@ class MqttSource:
                 if failed:
                     client.reconnect()
                 client.loop_forever(retry_first_connection=True)
-            except Exception:  # the thread's outermost edge
+            except Exception:  # noqa: BLE001 # the thread's outermost edge
                 self._counters.add("mqtt_errors")
                 self._log.exception("mqtt: the network loop failed; it begins again")
                 failed = True
@@ -196,7 +196,7 @@ class MqttSource:
         except UnicodeDecodeError:
             topic = "\ufffd"  # MQTT forbids it; rejected as unknown on the loop
         size = len(message.payload)
-        payload = message.payload if size <= self._settings.max_payload_bytes else None
+        payload = bytes(message.payload) if size <= self._settings.max_payload_bytes else None
         arrival = Arrival(topic, payload, size, self._clock.wall_ms(), message.retain)
         with self._lock:
             if len(self._waiting) < MAX_WAITING and self._waiting_bytes < MAX_WAITING_BYTES:
