@@ -111,6 +111,11 @@ class Outbox:
         return self._max_bytes - self._bytes
 
     @property
+    def oldest(self) -> int | None:
+        """The lowest number that is held and not acknowledged, None when there is none."""
+        return next(iter(self._payloads), None)
+
+    @property
     def next_sequence(self) -> int:
         """The number that the next payload must carry."""
         return self._last + 1

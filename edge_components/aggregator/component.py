@@ -1,0 +1,202 @@
+"""The aggregator's loop, against ports: take batches in, clean, window, hand closed windows on, keep them until held.
+
+When the outbox is full, batches of readings are refused: they are neither taken nor acknowledged, and the sensor
+reader, which keeps them, sends them again. So nothing is lost here while the forwarder cannot take.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_components.aggregator.cleaning import Cleaner, Columns
+from edge_components.aggregator.config import Config
+from edge_components.aggregator.directory import UNPLACED, Directory
+from edge_components.aggregator.idle_clock import IdleClock
+from edge_components.aggregator.windows import Closed, Windows
+from edge_components.common.errors import BusError, ConnectionLostError
+from edge_components.common.handover import Inbox, Outbox, RetryPolicy, new_epoch
+from edge_components.common.health import Complaints
+from edge_components.common.lifecycle import Runtime
+from edge_components.common.packing import Packer, select
+from wire import codec, topics
+from wire.acknowledgement import Acknowledgement
+from wire.errors import DecodeError
+from wire.limits import MAX_BATCH_BYTES
+from wire.model import Aggregates, Readings
+
+ROW_BYTES = 72
+MAX_ROWS = 240
+"""The detector fills in a score of 8 bytes at most a row, and the batch must still pass (MAX_LOCAL_BYTES)."""
+
+SERIES_BYTES = 40
+"""About what a directory entry takes before any coding."""
+
+
+class Aggregator:
+    """See edge_components.common.lifecycle.Component for the methods' places in its life."""
+
+    def __init__(self, config: Config, runtime: Runtime) -> None:
+        self._config, self._runtime = config, runtime
+        self._counters, self._clock = runtime.counters, runtime.clock
+        self._complaints = Complaints(runtime.counters, runtime.log, runtime.clock)
+        self._directory = Directory(config.ranges, config.max_series)
+        self._cleaner = Cleaner(config.rules)
+        self._windows = Windows(config.windows)
+        self._idle = IdleClock(runtime.clock.monotonic(), config.silence_ms / 1000)
+        self._inbox = Inbox()
+        self._outbox = Outbox(
+            new_epoch(runtime.clock.wall_ms(), runtime.rng),
+            RetryPolicy(first_s=float(config.retry_s)),
+            runtime.rng,
+            config.outbox_bytes,
+        )
+        self._packer = Packer(runtime.gateway, self._outbox, MAX_BATCH_BYTES, self._complaints, MAX_ROWS)
+        self._pending: list[Aggregates] = []
+        self._oldest: float | None = None
+
+    def start(self) -> None:
+        """Subscribe."""
+        self._runtime.bus.subscribe(topics.SCORED_ACK, self.on_acknowledgement)
+        self._runtime.bus.subscribe(topics.READINGS, self.on_readings)
+
+    def on_readings(self, _topic: str, payload: bytes) -> None:
+        """Take a batch in, once."""
+        now = self._clock.monotonic()
+        self._idle.hear(now)
+        if self._refusing:
+            self._complaints.add("batches_refused", "the outbox is full: is the forwarder running?")
+            return
+        try:
+            batch = codec.decode(payload)
+        except DecodeError as error:
+            self._complaints.add("batches_unreadable", f"{type(error).__name__}: {error}")
+            return
+        if batch.gateway != self._runtime.gateway:
+            text = f"a batch of gateway {batch.gateway}, this is {self._runtime.gateway}"
+            self._complaints.add("batches_foreign", text)
+            return
+        if not self._inbox.accept(batch.epoch, batch.sequence):
+            self._counters.add("batches_repeated")
+            return
+        if not isinstance(batch.rows, Readings):
+            self._complaints.add("batches_unexpected", f"a batch of {type(batch.rows).__name__}")
+            return
+        self._take_in(batch.rows)
+
+    def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
+        """Free what the forwarder holds."""
+        try:
+            freed = self._outbox.acknowledge(Acknowledgement.decode(payload))
+        except DecodeError as error:
+            self._complaints.add("acknowledgements_unreadable", str(error))
+            return
+        self._counters.add("batches_acknowledged", freed)
+
+    def tick(self) -> None:
+        """Close what is complete, flush by size or age, send what is due, acknowledge what was taken in."""
+        now = self._clock.monotonic()
+        self._collect(self._windows.close(self._idle.tick(now, self._refusing)))
+        if self._oldest is not None:
+            self._flush(everything=now - self._oldest >= self._config.max_age_ms / 1000)
+        self._send(now)
+        self._acknowledge()
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on under another configuration; when the width changes, the open windows end here and are handed on."""
+        self._config = config
+        self._directory.describe(config.ranges, config.max_series)
+        self._cleaner.rules = config.rules
+        self._idle.silence_s = config.silence_ms / 1000
+        self._collect(self._windows.reconfigure(config.windows))
+        self._outbox.set_limits(RetryPolicy(first_s=float(config.retry_s)), config.outbox_bytes)
+
+    def close(self) -> None:
+        """Hand on every window, complete or not, and say what was taken in."""
+        self._collect(self._windows.finish())
+        self._flush(everything=True)
+        self._send(self._clock.monotonic())
+        self._acknowledge()
+        if len(self._outbox):
+            self._runtime.log.warning("stopped with %d batches sent and not acknowledged", len(self._outbox))
+
+    @property
+    def _refusing(self) -> bool:
+        return self._outbox.room < MAX_BATCH_BYTES
+
+    def _take_in(self, readings: Readings) -> None:
+        places = self._directory.places(readings.series)[readings.series_index]
+        columns = Columns(places, readings.time_ms, readings.value, readings.quality)
+        self._counters.add("readings", len(columns))
+        unplaced = places == UNPLACED
+        if unplaced.any():
+            text = f"more than {self._config.max_series} series"
+            self._complaints.add("invalid_series_limit", text, int(np.count_nonzero(unplaced)))
+            columns = columns.keep(~unplaced)
+        now_ms = self._clock.wall_ms()
+        columns, dropped = self._cleaner.clean(columns, self._directory.low, self._directory.high, now_ms)
+        names = ", ".join(series.name for series in readings.series[:5])
+        for reason, count in dropped.items():
+            self._complaints.add(f"invalid_{reason}", f"{count} readings in a batch of {names}...", count)
+        late = self._windows.add(columns.place, columns.time_ms, columns.value, now_ms, self._idle.seconds)
+        if late:
+            self._complaints.add("late", f"{late} readings in a batch of {names}...", late)
+
+    def _collect(self, closed: Closed) -> None:
+        if not len(closed):
+            return
+        used, index = np.unique(closed.place, return_inverse=True)
+        width, unscored = np.full(len(closed), closed.width_ms), np.full(len(closed), np.nan)
+        rows = Aggregates(
+            self._directory.series(used),
+            index.astype(np.int64),
+            closed.start_ms,
+            width,
+            closed.count,
+            closed.mean,
+            closed.min,
+            closed.max,
+            closed.std,
+            unscored,
+        )
+        gaps = int(np.count_nonzero(closed.count == 0))
+        self._counters.add("windows", len(closed) - gaps)
+        self._counters.add("gaps", gaps)
+        self._counters.add("readings_aggregated", int(closed.count.sum()))
+        self._pending.append(rows)
+        if self._oldest is None:
+            self._oldest = self._clock.monotonic()
+
+    def _flush(self, everything: bool) -> None:
+        """Cut what is pending into batches: all of it, or only what fills one. What the outbox cannot take waits."""
+        if not self._pending:
+            return
+        rows = Aggregates.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0]
+        while len(rows) and not self._refusing:
+            if not everything and not self._packer.full(len(rows), ROW_BYTES, SERIES_BYTES * len(rows.series)):
+                break
+            taken = self._packer.put(rows)
+            self._counters.add("batches")
+            rows = select(rows, slice(taken, None))
+        self._pending = [rows] if len(rows) else []
+        if not self._pending:
+            self._oldest = None
+
+    def _send(self, now: float) -> None:
+        for sequence, payload, times in self._outbox.to_send(now):
+            try:
+                self._runtime.bus.publish(topics.AGGREGATES, payload)
+            except ConnectionLostError:
+                raise
+            except BusError as error:
+                self._complaints.add("publish_failed", f"batch {sequence}: {error}")
+                return
+            self._counters.add("batches_sent_again" if times > 1 else "batches_sent")
+
+    def _acknowledge(self) -> None:
+        for ack in self._inbox.acknowledgements():
+            try:
+                self._runtime.bus.publish(topics.READINGS_ACK, ack.encode())
+            except ConnectionLostError:
+                raise
+            except BusError as error:
+                self._complaints.add("publish_failed", f"acknowledgement: {error}")

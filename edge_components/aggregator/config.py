@@ -1,0 +1,86 @@
+"""The aggregator's configuration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_components.aggregator.cleaning import Rules
+from edge_components.aggregator.directory import Ranges
+from edge_components.aggregator.windows import WindowSettings
+from edge_components.common.config import flag, integer, mapping
+
+_RANGES = "an object from globs to [lowest, highest], two numbers, the first not above the second"
+
+
+def _ranges(value: Any) -> Ranges:
+    if not isinstance(value, Mapping):
+        raise ValueError(_RANGES)
+    return {str(glob): _range(str(glob), given) for glob, given in value.items()}
+
+
+def _range(glob: str, given: Any) -> tuple[float, float]:
+    if isinstance(given, list | tuple) and len(given) == 2 and not any(isinstance(end, bool) for end in given):
+        try:
+            low, high = float(given[0]), float(given[1])
+        except (TypeError, ValueError, OverflowError):
+            low, high = math.nan, math.nan
+        if low <= high:
+            return low, high
+    raise ValueError(f"{_RANGES} (see {glob[:80]!r})")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """See README.md for the table of keys."""
+
+    window_ms: int = integer(10_000, 100, 86_400_000, "milliseconds of a window; windows are aligned to the epoch")
+    allowed_lateness_ms: int = integer(
+        1_000,
+        0,
+        86_400_000,
+        "milliseconds that a window waits after its end, by the series' own time, for late readings",
+    )
+    idle_timeout_ms: int = integer(
+        10_000, 0, 86_400_000, "milliseconds without a newer reading after which a series' windows close by the clock"
+    )
+    silence_ms: int = integer(
+        60_000, 2_000, 86_400_000, "milliseconds in which nothing at all comes until idle timeouts go on running"
+    )
+    clock_tolerance_ms: int = integer(
+        10_000, 0, 86_400_000, "event times further ahead of the gateway's clock must be repeated to be believed"
+    )
+    max_future_ms: int = integer(
+        86_400_000, 1_000, 31_536_000_000, "readings further ahead of the gateway's clock are dropped"
+    )
+    gap_windows: int = integer(
+        3, 0, 1_000, "rows of count 0 at most for one silence of a series that was to be expected; 0 for none"
+    )
+    ranges: Ranges = mapping(  # noqa: RUF009 # a field, as all of these
+        {},
+        _ranges,
+        _RANGES,
+        "values outside are dropped, by glob over series' names; of several that match the longest counts",
+    )
+    drop_bad_quality: bool = flag(True, "drop readings whose quality is bad")
+    drop_duplicates: bool = flag(True, "drop a reading with the series, time and value of one just before it")
+    max_series: int = integer(4_096, 1, 16_384, "readings of a series beyond these many are dropped")
+    max_age_ms: int = integer(500, 10, 60_000, "milliseconds that a closed window waits at most for its batch to fill")
+    outbox_bytes: int = integer(
+        4_000_000, 100_000, 100_000_000, "batches kept until the forwarder holds them; beyond it no readings are taken"
+    )
+    retry_s: int = integer(2, 1, 60, "seconds until a batch that is not acknowledged is first sent again")
+
+    @property
+    def windows(self) -> WindowSettings:
+        """How windows are cut and when they close."""
+        return WindowSettings(
+            self.window_ms, self.allowed_lateness_ms, self.idle_timeout_ms, self.clock_tolerance_ms, self.gap_windows
+        )
+
+    @property
+    def rules(self) -> Rules:
+        """What counts as a usable reading."""
+        return Rules(self.max_future_ms, self.drop_bad_quality, self.drop_duplicates)
