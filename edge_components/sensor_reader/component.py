@@ -12,6 +12,7 @@ from edge_components.common.packing import Packer, select
 from edge_components.sensor_reader.config import Config, Settings
 from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.intake import ROW_BYTES, Directory, Intake
+from edge_components.sensor_reader.receipts import Receipts
 from edge_components.sensor_reader.sources import Source
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
@@ -25,10 +26,14 @@ Open = Callable[[Settings], Source]
 class _Sink:
     """What sources see: the intake, the directory behind it, and the complaints about what they hand over."""
 
-    def __init__(self, intake: Intake, complaints: Complaints) -> None:
+    def __init__(self, intake: Intake, receipts: Receipts, complaints: Complaints) -> None:
         self.place = intake.directory.place
         self.add = intake.add
         self.reject = complaints.add
+        self._intake, self._receipts = intake, receipts
+
+    def receipt(self, settle: Callable[[], None]) -> None:
+        self._receipts.expect(len(self._intake), settle)
 
 
 class SensorReader:
@@ -40,7 +45,8 @@ class SensorReader:
         self._complaints = Complaints(runtime.counters, runtime.log, runtime.clock)
         self._directory = Directory(config.series, config.max_series)
         self._intake = Intake(self._directory)
-        self._sink = _Sink(self._intake, self._complaints)
+        self._receipts = Receipts()
+        self._sink = _Sink(self._intake, self._receipts, self._complaints)
         self._wanted = config.sources(runtime.gateway)
         self._sources: dict[str, tuple[Settings, Source]] = {}
         self._closed: dict[str, float] = {}
@@ -64,8 +70,11 @@ class SensorReader:
         for _settings, source in self._sources.values():
             self._poll(source)
         now = self._clock.monotonic()
-        if self._oldest is not None and now - self._oldest >= self._config.max_age_ms / 1000:
+        old = self._oldest is not None and now - self._oldest >= self._config.max_age_ms / 1000
+        # A broker that awaits this many acknowledgements sends no more until it has some.
+        if old or self._receipts.uncut >= self._config.mqtt_inflight:
             self._flush()
+        self._receipts.settle(self._outbox.oldest)
         self._send(now)
 
     def reconfigure(self, config: Config) -> None:
@@ -86,6 +95,10 @@ class SensorReader:
             self._close_source(name)
         self._flush()
         self._send(self._clock.monotonic())
+        if len(self._receipts):
+            self._runtime.log.info(
+                "%d publications stay unacknowledged: the broker sends them again", len(self._receipts)
+            )
         if len(self._outbox):
             self._runtime.log.warning("stopped with %d batches sent and not acknowledged", len(self._outbox))
 
@@ -136,7 +149,9 @@ class SensorReader:
         while len(readings):
             while self._outbox.room < MAX_LOCAL_BYTES:
                 self._drop_oldest()
+            sequence = self._outbox.next_sequence
             taken = self._packer.put(readings)
+            self._receipts.cut(sequence, taken)
             self._counters.add("batches")
             readings = select(readings, slice(taken, None))
 

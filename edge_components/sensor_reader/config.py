@@ -72,6 +72,12 @@ class Config:
         allowed="a list of topics in which a level may be {placeholder} or +, and the last #; one placeholder or more",
     )
     mqtt_qos: int = integer(1, 0, 1, "quality of service of the subscriptions; with 1 the broker sends again")
+    mqtt_inflight: int = integer(
+        20,
+        1,
+        65_535,
+        "publications that the broker lets wait unacknowledged (mosquitto: max_inflight_messages)",
+    )
     mqtt_clean_session: bool = flag(False, "have the broker forget the session, and what it queued, on disconnection")
     mqtt_keepalive_s: int = integer(30, 5, 3_600, "seconds after which a silent connection is probed")
     mqtt_username: str = _short("", "user at the broker; empty for none")

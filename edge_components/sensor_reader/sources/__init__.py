@@ -7,6 +7,7 @@ settings class in ``config.py``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -18,6 +19,9 @@ class Sink(Protocol):
 
     def add(self, place: int, time_ms: int, value: float, quality: int = 0) -> None:
         """Take a reading: finite value, event time in milliseconds since the epoch, a wire.model.Quality."""
+
+    def receipt(self, settle: Callable[[], None]) -> None:
+        """Have ``settle`` called, on the loop, once the aggregator holds every reading handed over so far."""
 
     def reject(self, reason: str, text: str, amount: int = 1) -> None:
         """Count what could not be taken, and say once in a while where it came from and what is wrong with it."""

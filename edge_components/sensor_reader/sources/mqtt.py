@@ -1,7 +1,8 @@
 """Readings from an MQTT broker on the site's network (MQTT 3.1.1, paho-mqtt).
 
 The network thread does no more than keep topic, payload and arrival time; everything is read on the loop. The session
-is persistent and subscriptions are QoS 1, so that a broker keeps what comes while the reader is restarted.
+is persistent, subscriptions are QoS 1, and a publication is acknowledged to the broker only when the aggregator holds
+its reading on disk: until then the broker keeps it, whatever is killed, and sends it again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,8 @@ class Arrival:
     size: int
     arrival_ms: int
     retained: bool
+    mid: int
+    connection: int
 
 
 class MqttSource:
@@ -80,6 +84,7 @@ class MqttSource:
         self._client: paho.Client | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._connection = 0
 
     def start(self) -> None:
         """Begin to connect, for ever and with back-off; raises SourceError for files that cannot be read."""
@@ -97,6 +102,8 @@ class MqttSource:
                 self._read(arrival, sink)
             except RejectedError as error:
                 sink.reject(error.reason, f"topic {arrival.topic[:160]!r}: {error}")
+            if arrival.mid:
+                sink.receipt(partial(self._acknowledge, arrival.mid, arrival.connection))
 
     def close(self) -> None:
         """Disconnect and wait for the network thread."""
@@ -106,6 +113,11 @@ class MqttSource:
         if self._thread is not None:
             self._thread.join(_JOIN_SECONDS)
         self._client = self._thread = None
+
+    def _acknowledge(self, mid: int, connection: int) -> None:
+        """Tell the broker; not over another connection, where the number may be another publication's."""
+        if self._client is not None and connection == self._connection:
+            self._client.ack(mid, self._settings.qos)
 
     def _read(self, arrival: Arrival, sink: Sink) -> None:
         if arrival.payload is None:
@@ -132,7 +144,10 @@ class MqttSource:
     def _make_client(self) -> paho.Client:
         settings = self._settings
         client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=settings.client_id, clean_session=settings.clean_session
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.client_id,
+            clean_session=settings.clean_session,
+            manual_ack=True,
         )
         client.reconnect_delay_set(FIRST_RETRY_S, LONGEST_RETRY_S)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
@@ -171,6 +186,7 @@ class MqttSource:
             self._counters.add("mqtt_refused")
             self._log.error("mqtt: %s refuses the connection: %s", where, reason)
             return
+        self._connection += 1
         self._counters.add("mqtt_connected")
         self._log.info("mqtt: connected to %s%s", where, ", session resumed" if flags.session_present else "")
         client.subscribe([(pattern.subscription, self._settings.qos) for pattern in self._patterns])
@@ -197,7 +213,8 @@ class MqttSource:
             topic = "\ufffd"  # MQTT forbids it; rejected as unknown on the loop
         size = len(message.payload)
         payload = bytes(message.payload) if size <= self._settings.max_payload_bytes else None
-        arrival = Arrival(topic, payload, size, self._clock.wall_ms(), message.retain)
+        mid = message.mid if message.qos else 0
+        arrival = Arrival(topic, payload, size, self._clock.wall_ms(), message.retain, mid, self._connection)
         with self._lock:
             if len(self._waiting) < MAX_WAITING and self._waiting_bytes < MAX_WAITING_BYTES:
                 self._waiting.append(arrival)
