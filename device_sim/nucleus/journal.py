@@ -1,0 +1,68 @@
+"""What the nucleus tells: JSON lines on standard output for whoever started it, and a structured log in a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+LOG_BYTES, LOG_FILES = 5_000_000, 3
+
+
+def stamp(seconds: float) -> str:
+    """Return a time as ISO 8601, UTC, with milliseconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a record; ``extra={"fields": {...}}`` is merged in."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, object] = {"time": stamp(record.created), "level": record.levelname, "part": record.name}
+        line["message"] = record.getMessage()
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, Mapping):
+            line.update(fields)
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def start_logging(file: Path) -> logging.Logger:
+    """Log everything to ``file`` and warnings to standard error, and return the nucleus' logger."""
+    keeper = logging.handlers.RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8")
+    warner = logging.StreamHandler(sys.stderr)
+    warner.setLevel(logging.WARNING)
+    root = logging.getLogger()
+    root.handlers[:] = [keeper, warner]
+    for handler in root.handlers:
+        handler.setFormatter(JsonLines())
+    root.setLevel(logging.INFO)
+    return logging.getLogger("nucleus")
+
+
+class Journal:
+    """Writes a JSON line a change; a reader that has gone stops the lines, not the nucleus."""
+
+    def __init__(self, out: TextIO, log: logging.Logger) -> None:
+        self._out, self._log = out, log
+        self._gone = False
+
+    def tell(self, kind: str, **fields: object) -> None:
+        """Write one line with the time, its ``type`` and the fields."""
+        line = {"time": stamp(time.time()), "type": kind, **fields}
+        self._log.info("%s", kind, extra={"fields": {key: value for key, value in line.items() if key != "time"}})
+        if self._gone:
+            return
+        try:
+            self._out.write(json.dumps(line, default=str) + "\n")
+            self._out.flush()
+        except (OSError, ValueError) as error:
+            self._gone = True
+            self._log.warning("nobody reads the lifecycle lines any more: %s", error)

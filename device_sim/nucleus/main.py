@@ -1,0 +1,228 @@
+"""Wires the nucleus together, runs it until SIGTERM or SIGINT, and leaves nothing behind.
+
+Exit codes: 0 asked to end, 2 it could not start (one sentence on standard error), 3 what was to be deployed cannot be
+(a recipe, an artifact, a dependency).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import platform
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from device_sim.nucleus.arguments import Settings, read
+from device_sim.nucleus.artifacts import ArtifactStore
+from device_sim.nucleus.bridge import Bridge
+from device_sim.nucleus.components import Components
+from device_sim.nucleus.deployments import Deployment, Deployments, Detail, Order
+from device_sim.nucleus.errors import NucleusError, StartError
+from device_sim.nucleus.identities import CLI, Identity, Tokens
+from device_sim.nucleus.journal import Journal, start_logging
+from device_sim.nucleus.operations import dispatcher
+from device_sim.nucleus.operations.base import Services
+from device_sim.nucleus.pubsub import LocalBus
+from device_sim.nucleus.recipe_book import RecipeBook
+from device_sim.nucleus.recipes import Platform
+from device_sim.nucleus.server import IpcServer
+from device_sim.nucleus.store import ConfigurationStore
+from device_sim.nucleus.supervisor import State, Supervisor
+from device_sim.nucleus.validation import Validators
+
+EXIT_START = 2
+EXIT_DEPLOYMENT = 3
+CLI_INFO = "cli_ipc_info.json"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "aarch64", "armv7l": "arm", "armv6l": "arm", "i686": "x86"}
+INHERITED = (
+    *("HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LC_ALL", "LC_CTYPE"),
+    # pip in an install step needs the way out that the machine has
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT"),
+    *("PIP_CONFIG_FILE", "PIP_TRUSTED_HOST", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CACHE_DIR", "XDG_CACHE_HOME"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a nucleus and return the exit code."""
+    try:
+        settings = read(sys.argv[1:] if argv is None else argv)
+        lock = _claim(settings.root)
+    except StartError as error:
+        sys.stderr.write(f"nucleus: {error}\n")
+        return EXIT_START
+    with os.fdopen(lock, "w"):
+        log = start_logging(settings.root / "logs" / "greengrass.log")
+        try:
+            return asyncio.run(Nucleus(settings, log).run())
+        except StartError as error:
+            sys.stderr.write(f"nucleus: {error}\n")
+            return EXIT_START
+
+
+def _claim(root: Path) -> int:
+    """Make the root's folders and hold its lock, so that no two nuclei share one; return the lock's descriptor."""
+    try:
+        for folder in ("logs", "work", "config", "packages"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        lock = os.open(root / "nucleus.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartError(f"--root {root}: {error.strerror}: {error.filename}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(lock, 20).decode(errors="replace").strip()
+        os.close(lock)
+        raise StartError(f"--root {root}: another nucleus runs there (process {owner})") from error
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+    return lock
+
+
+class Nucleus:
+    """All parts of one nucleus; made on the event loop."""
+
+    def __init__(self, settings: Settings, log: logging.Logger) -> None:
+        self._settings, self._log = settings, log
+        self._journal = Journal(sys.stdout, log)
+        self._tokens = Tokens()
+        here = Platform(platform.system().lower(), ARCHITECTURES.get(platform.machine(), platform.machine()))
+        self._book = RecipeBook(settings.profile, here)
+        store = ConfigurationStore(settings.root / "config" / "effective.json", settings.thing, log)
+        self._bridge = Bridge(
+            settings.thing, settings.endpoint, settings.profile.queues_offline, self._tell_of_iot_core, log
+        )
+        self._components = Components(
+            settings.limits, self._environment, settings.root / "logs", self._tell_of_component, log
+        )
+        validators = Validators()
+        self._deployments = Deployments(
+            self._book,
+            ArtifactStore(settings.root),
+            store,
+            self._components,
+            validators,
+            settings.profile,
+            settings.root,
+            settings.thing,
+            self._tell_of_deployment,
+            log,
+            settings.validation_seconds,
+        )
+        services = Services(
+            settings.profile, LocalBus(), self._bridge, store, self._components, self._deployments, validators
+        )
+        self._server = IpcServer(self._tokens, dispatcher(services), settings.profile, log)
+        self._asked_to_end = asyncio.Event()
+        self._info = settings.root / CLI_INFO
+
+    async def run(self) -> int:
+        """Run until asked to end."""
+        self._catch_signals()
+        working: asyncio.Task[None] | None = None
+        code = 0
+        try:
+            await self._server.start(self._settings.root)
+            self._write_info()
+            self._bridge.start()
+            self._journal.tell("nucleus", state="READY", pid=os.getpid(), socket=str(self._server.path))
+            working = asyncio.create_task(self._deployments.run(), name="deployments")
+            code = await self._first_deployment()
+        finally:
+            await self._end(working)
+        return code
+
+    async def _first_deployment(self) -> int:
+        settings = self._settings
+        try:
+            self._book.add(settings.recipes, settings.artifacts)
+        except NucleusError as error:
+            raise StartError(str(error)) from error
+        ended = asyncio.create_task(self._asked_to_end.wait())
+        if settings.deploy:
+            first = self._deployments.submit(Order(add=settings.deploy, updates=settings.updates, rollback=False))
+            done = asyncio.create_task(first.done.wait())
+            await asyncio.wait({ended, done}, return_when=asyncio.FIRST_COMPLETED)
+            done.cancel()
+            if first.detail is Detail.NO_STATE_CHANGE:
+                ended.cancel()
+                sys.stderr.write(f"nucleus: {first.cause}\n")
+                return EXIT_DEPLOYMENT
+        await ended
+        return 0
+
+    async def _end(self, working: asyncio.Task[None] | None) -> None:
+        if working is not None:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+        await self._components.stop()
+        await self._bridge.stop()
+        await self._server.stop()
+        self._info.unlink(missing_ok=True)
+        self._journal.tell("nucleus", state="ENDED")
+
+    def _catch_signals(self) -> None:
+        def asked() -> None:
+            if self._asked_to_end.is_set():
+                self._components.kill()
+            self._asked_to_end.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, asked)
+
+    def _write_info(self) -> None:
+        content = json.dumps({"socket": str(self._server.path), "token": self._tokens.issue(CLI)})
+        try:
+            self._info.unlink(missing_ok=True)
+            with os.fdopen(os.open(self._info, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(content)
+        except OSError as error:
+            raise StartError(f"{self._info}: {error.strerror}") from error
+
+    def _environment(self, name: str) -> Mapping[str, str]:
+        """Return a component's environment: what Greengrass gives, and what the machine must add to it.
+
+        ``python3`` of a script is the Python that runs this nucleus, so an install step finds what is installed here.
+        """
+        settings = self._settings
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        return {
+            **{key: os.environ[key] for key in INHERITED if key in os.environ},
+            "PATH": path,
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self._server.path),
+            "SVCUID": self._tokens.issue(Identity(name)),
+            "AWS_IOT_THING_NAME": settings.thing,
+            "AWS_REGION": settings.region,
+            "AWS_DEFAULT_REGION": settings.region,
+            "GGC_VERSION": settings.profile.version,
+            "GG_ROOT_CA_PATH": str(settings.endpoint.authority.absolute()) if settings.endpoint else "",
+        }
+
+    def _tell_of_component(self, supervisor: Supervisor, old: State, new: State, why: str) -> None:
+        self._journal.tell(
+            "component",
+            component=supervisor.plan.name,
+            version=supervisor.plan.version,
+            state=new,
+            was=old,
+            reason=why,
+            pid=supervisor.pid,
+            failures=supervisor.failures,
+        )
+
+    def _tell_of_deployment(self, deployment: Deployment) -> None:
+        self._journal.tell(
+            "deployment",
+            deployment=deployment.id,
+            status=deployment.status,
+            detail=deployment.detail,
+            reason=deployment.cause,
+        )
+
+    def _tell_of_iot_core(self, connected: bool, why: str) -> None:
+        self._journal.tell("iot_core", connected=connected, reason=why)

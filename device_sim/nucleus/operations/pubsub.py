@@ -1,0 +1,59 @@
+"""PublishToTopic and SubscribeToTopic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from device_sim.nucleus.access_control import PUBSUB
+from device_sim.nucleus.operations.base import MODEL, Call, Operation, blob, invalid
+from device_sim.nucleus.topics import wrong_filter, wrong_topic
+
+_ALL, _OTHERS = "RECEIVE_ALL_MESSAGES", "RECEIVE_MESSAGES_FROM_OTHERS"
+
+
+async def publish(call: Call) -> Mapping[str, Any]:
+    """Hand a message to every local subscriber."""
+    topic = call.text("topic")
+    if (wrong := wrong_topic(topic)) is not None:
+        raise invalid(wrong)
+    call.authorize(PUBSUB, topic)
+    kind, message = _message(call.request.get("publishMessage"))
+    event = {kind: {"message": message, "context": {"topic": topic}}}
+    call.services.bus.publish(topic, event, call.identity.name)
+    return {}
+
+
+def _message(raw: object) -> tuple[str, Any]:
+    given = raw if isinstance(raw, Mapping) else {}
+    kinds = [kind for kind in ("jsonMessage", "binaryMessage") if given.get(kind) is not None]
+    if len(kinds) != 1 or not isinstance(given[kinds[0]], Mapping):
+        raise invalid("publishMessage: one of jsonMessage and binaryMessage is required")
+    message = given[kinds[0]].get("message")
+    if kinds[0] == "binaryMessage":
+        blob(message, "publishMessage.binaryMessage.message")
+        return kinds[0], message or ""
+    if not isinstance(message, Mapping):
+        raise invalid("publishMessage.jsonMessage.message: an object is required")
+    return kinds[0], message
+
+
+async def subscribe(call: Call) -> Mapping[str, Any]:
+    """Send events for a topic, or a filter with the wildcards of MQTT."""
+    pattern = call.text("topic")
+    if (wrong := wrong_filter(pattern)) is not None:
+        raise invalid(wrong)
+    call.authorize(PUBSUB, pattern)
+    from_others = call.choice("receiveMode", (_ALL, _OTHERS), _ALL) == _OTHERS
+
+    def deliver(topic: str, message: Mapping[str, Any]) -> None:
+        call.stream.event(f"{MODEL}SubscriptionResponseMessage", message)
+
+    call.stream.on_close(call.services.bus.subscribe(pattern, call.identity.name, from_others, deliver))
+    return {"topicName": pattern}
+
+
+OPERATIONS = {
+    "PublishToTopic": Operation(publish),
+    "SubscribeToTopic": Operation(subscribe, stays=True),
+}
