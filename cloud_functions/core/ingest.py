@@ -10,12 +10,11 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
-from cloud_functions.core import keys
 from cloud_functions.core.arrival import Arrival, Envelope, open_envelope, read_envelope
 from cloud_functions.core.errors import Reason, RejectError, StoreError
 from cloud_functions.core.holdings import Holdings
 from cloud_functions.core.ports import Acknowledger, DeadLetters, NowMs, Table
-from cloud_functions.core.storing import Storer
+from cloud_functions.core.storing import Storer, count
 
 # Rejects whose batch is whole and comes from its own gateway: held among the dead letters, so acknowledged. A batch
 # that cannot be read has no name to acknowledge, and one under a false name is no business of that gateway.
@@ -119,14 +118,7 @@ class Ingest:
             self._log.warning("acknowledgement to %s not sent: %s", gateway, error)
 
     def _count(self, gateway: str, work: _Gateway) -> None:
-        """Add to the gateway's figures: they are for people, so that a crash in between may leave them short."""
-        now_ms = self._now_ms()
         try:
-            self._table.add(
-                keys.about(gateway),
-                {"invocations": 1, **work.amounts},
-                {"kind": "about", "last_seen_ms": now_ms},
-                {"first_seen_ms": now_ms},
-            )
+            count(self._table, gateway, work.amounts, self._now_ms())
         except StoreError as error:
             self._log.warning("figures of %s not counted: %s", gateway, error)

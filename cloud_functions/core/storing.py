@@ -8,7 +8,7 @@ stored; one without may be stored in part and is simply written again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cloud_functions.core import keys
@@ -158,6 +158,16 @@ def _reports(batch: Batch, rows: Anomalies, received_ms: int, expires_at: int) -
             "received_ms": received_ms,
             "expires_at": expires_at,
         }
+
+
+def count(table: Table, gateway: str, amounts: Mapping[str, int], now_ms: int) -> None:
+    """Add to a gateway's figures: they are for people, so that a crash before this may leave them short."""
+    table.add(
+        keys.about(gateway),
+        {"invocations": 1, **amounts},
+        {"kind": "about", "last_seen_ms": now_ms},
+        {"first_seen_ms": now_ms},
+    )
 
 
 def _receipt(arrival: Arrival, now_ms: int, expires_at: int, items: int) -> Item:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -14,17 +13,11 @@ from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.iot import IotAcknowledger
 from cloud_functions.adapters.sqs import SqsDeadLetters
+from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.storing import Storer
 
-DAY_MS = 86_400_000
-
 log = Logger(service="strandline-ingest")
-
-
-def now_ms() -> int:
-    """Return milliseconds since the epoch, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 table = DynamoTable(settings.text("TELEMETRY_TABLE"))

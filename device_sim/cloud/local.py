@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from device_sim.cloud import gateways, process
@@ -77,6 +83,34 @@ class LocalCloud:
         folder = self._root / "gateways" / name.replace(":", "_")
         cert, key = gateways.provision(self.client("iot"), name, self.outputs["GatewayPolicyName"], folder)
         return GatewayCredentials(name, self.mqtt_host, self.mqtt_port, cert, key, self.ca)
+
+    def call_api(self, method: str, path: str, body: object = None, *, signed: bool = True) -> tuple[int, Any]:
+        """Call the stack's HTTP api as the account's root; return status and decoded JSON.
+
+        ``path`` begins with a slash and is quoted. Unsigned, the call shows what a stranger gets.
+        """
+        url = f"{self.endpoint_url}/_aws/execute-api/{self.outputs['ApiId']}{path}"
+        data = None if body is None else json.dumps(body).encode()
+        request = AWSRequest(method, url, {"content-type": "application/json"}, data)
+        if signed:
+            credentials = Credentials(self._emulator.access_key, self._emulator.secret_key)
+            SigV4Auth(credentials, "execute-api", self.region).add_auth(request)
+        http = urllib.request.Request(url, data, dict(request.headers), method=method)  # noqa: S310 - loopback
+        try:
+            with urllib.request.urlopen(http, timeout=60) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                text = error.read().decode(errors="replace")
+            try:
+                return error.code, json.loads(text)
+            except ValueError:
+                return error.code, text
+
+    @property
+    def pid(self) -> int:
+        """The emulator's process, which leads a group of its own."""
+        return self._emulator.process.pid
 
     @property
     def ca(self) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloud_functions.adapters.dynamodb import to_item
 from cloud_functions.core import keys
+from cloud_functions.core.alert import from_item
 from cloud_functions.core.ports import Item
 from cloud_functions.core.records import decode_columns, join
 from cloud_functions.core.storing import series_from
@@ -70,8 +71,8 @@ class CloudStore:
         return tuple(Anomaly.from_dict(json.loads(str(item["report"]))) for item in found)
 
     def alerts(self, gateway: str) -> list[dict[str, Any]]:
-        """Return a gateway's alerts, by onset, as the alerts table has them."""
-        return [dict(item) for item in self._query("AlertsTableName", gateway)]
+        """Return a gateway's alerts, by onset: what the api gives of each (see cloud_functions.core.alert)."""
+        return [from_item(item).to_dict() for item in self._query("AlertsTableName", gateway)]
 
     def batches(self, gateway: str) -> list[BatchReceipt]:
         """Return the receipts of a gateway, by epoch and sequence."""

@@ -1,0 +1,1 @@
+"""Tables' streams -> alerts -> SNS, EventBridge and MQTT; see :mod:`cloud_functions.core.alerting`."""

@@ -1,0 +1,62 @@
+"""The alerting function: fed by the streams of the telemetry and the alerts table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from cloud_functions import settings
+from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.adapters.eventbridge import EventBridgePublisher
+from cloud_functions.adapters.iot import IotPublisher
+from cloud_functions.adapters.sns import SnsPublisher
+from cloud_functions.adapters.streams import images
+from cloud_functions.clock import DAY_MS, now_ms
+from cloud_functions.core.alerting import AlertBook, anomaly_of, tell
+from cloud_functions.core.errors import CloudError
+
+log = Logger(service="strandline-alerting")
+
+book = AlertBook(
+    DynamoTable(settings.text("ALERTS_TABLE")),
+    now_ms,
+    settings.number("ALERT_RETENTION_DAYS", 400) * DAY_MS,
+    settings.number("ALERT_HOLD_MS", 0),
+)
+publishers = (
+    SnsPublisher(settings.text("ALERTS_TOPIC")),
+    EventBridgePublisher(settings.text("ALERTS_BUS")),
+    IotPublisher(),
+)
+
+
+@log.inject_lambda_context
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Take a stream's batch.
+
+    Each record is tried whatever became of those before it. When any failed the whole batch comes again, which changes
+    nothing twice, and Lambda halves it until the record that cannot be done is alone and goes to the failure queue.
+    """
+    failures = []
+    for record in event["Records"]:
+        try:
+            _take(record)
+        except Exception as error:
+            log.exception("stream record failed", extra={"keys": record.get("dynamodb", {}).get("Keys")})
+            failures.append(f"{type(error).__name__}: {error}")
+    if failures:
+        raise CloudError(f"{len(failures)} of {len(event['Records'])} stream records failed: {failures[0][:500]}")
+
+
+def _take(record: dict[str, Any]) -> None:
+    old, new = images(record)
+    if new is None:
+        return
+    report = anomaly_of(new)
+    if report is not None:
+        alert = book.report(*report)
+        log.info("report", extra={"gateway": alert.gateway, "series": alert.report.series, "state": alert.state})
+    elif tell(old, new, publishers):
+        log.info("told", extra={"gateway": new["pk"], "alert": new["sk"], "state": new["state"]})

@@ -1,0 +1,167 @@
+"""The api function; its routes are those of template.yaml, each behind IAM."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+from urllib.parse import unquote
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
+from aws_lambda_powertools.logging import correlation_paths
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from cloud_functions import settings
+from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.clock import DAY_MS, now_ms
+from cloud_functions.core import queries
+from cloud_functions.core.alert import read_alert_id
+from cloud_functions.core.alerting import AlertBook
+from cloud_functions.core.errors import (
+    DifferentError,
+    NotFoundError,
+    Reason,
+    RejectError,
+    RequestError,
+    StoreError,
+)
+from cloud_functions.core.storing import Storer, count
+from cloud_functions.core.telemetry import read_telemetry
+
+log = Logger(service="strandline-api")
+app = APIGatewayHttpResolver()
+
+telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"))
+alerts_table = DynamoTable(settings.text("ALERTS_TABLE"))
+storer = Storer(telemetry, now_ms, settings.number("RETENTION_DAYS", 90) * DAY_MS)
+book = AlertBook(alerts_table, now_ms, settings.number("ALERT_RETENTION_DAYS", 400) * DAY_MS)
+
+
+@log.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request."""
+    return app.resolve(event, context)
+
+
+@app.get("/gateways")
+def list_gateways() -> dict[str, Any]:
+    """Every gateway with its figures."""
+    return {"gateways": queries.gateways(telemetry)}
+
+
+@app.get("/gateways/<gateway>")
+def show_gateway(gateway: str) -> dict[str, Any]:
+    """One gateway: figures, last notice, what is held and missing."""
+    return queries.gateway(telemetry, unquote(gateway))
+
+
+@app.get("/gateways/<gateway>/series")
+def list_series(gateway: str) -> dict[str, Any]:
+    """The series of a gateway."""
+    return {"gateway": unquote(gateway), "series": queries.series(telemetry, unquote(gateway))}
+
+
+@app.get("/gateways/<gateway>/series/<series>/aggregates")
+def list_aggregates(gateway: str, series: str) -> dict[str, Any]:
+    """Rows of a series in a span of time."""
+    return queries.aggregates(telemetry, unquote(gateway), unquote(series), queries.read_span(_query(), now_ms()))
+
+
+@app.get("/gateways/<gateway>/aggregates")
+def list_aggregates_of(gateway: str) -> dict[str, Any]:
+    """The same with the series in the query: its name may hold a slash, which a path does not carry everywhere."""
+    query = _query()
+    if "series" not in query:
+        raise RequestError(["series: it is missing"])
+    return queries.aggregates(telemetry, unquote(gateway), query["series"], queries.read_span(query, now_ms()))
+
+
+@app.get("/alerts")
+def list_alerts() -> dict[str, Any]:
+    """Alerts of all gateways."""
+    return {"alerts": queries.alerts_by_state(alerts_table, _query())}
+
+
+@app.get("/gateways/<gateway>/alerts")
+def list_alerts_of(gateway: str) -> dict[str, Any]:
+    """Alerts of one gateway."""
+    return {"gateway": unquote(gateway), "alerts": queries.alerts_of(alerts_table, unquote(gateway), _query())}
+
+
+@app.post("/alerts/<alert>/acknowledge")
+def acknowledge_alert(alert: str) -> dict[str, Any]:
+    """Take an alert on oneself."""
+    gateway, series, onset_ms = read_alert_id(alert)
+    return book.acknowledge(gateway, series, onset_ms, _caller()).to_dict()
+
+
+@app.post("/telemetry")
+def post_telemetry() -> Response[str]:
+    """Readings of any gateway."""
+    return _store(None)
+
+
+@app.post("/gateways/<gateway>/telemetry")
+def post_telemetry_of(gateway: str) -> Response[str]:
+    """Readings of the gateway in the path, which an IAM policy can hold its caller to."""
+    return _store(unquote(gateway))
+
+
+def _store(gateway: str | None) -> Response[str]:
+    arrival = read_telemetry(_body(), now_ms, gateway)
+    batch = arrival.batch
+    try:
+        stored = storer.store(arrival)
+    except RejectError as error:
+        kind = DifferentError if error.reason is Reason.DIFFERENT else RequestError
+        raise kind([error.detail]) from error
+    amounts = {"batches": 1, "rows": stored.rows, "bytes": arrival.size} if stored.new else {"duplicates": 1}
+    count(telemetry, batch.gateway, amounts, now_ms())
+    return _answer(201 if stored.new else 200, {"stored": stored.rows, "new": stored.new})
+
+
+def _query() -> dict[str, str]:
+    return dict(app.current_event.query_string_parameters or {})
+
+
+def _body() -> str:
+    body = app.current_event.body or ""
+    if app.current_event.is_base64_encoded:
+        try:
+            return base64.b64decode(body).decode()
+        except ValueError as error:
+            raise RequestError(["body: no UTF-8 text"]) from error
+    return body
+
+
+def _caller() -> str:
+    """Who acknowledges: the IAM identity that signed, and the name that it gives for whoever sits before it."""
+    context = app.current_event.raw_event.get("requestContext") or {}
+    identity = ((context.get("authorizer") or {}).get("iam") or {}).get("userArn")
+    try:
+        given = json.loads(_body() or "{}")
+    except (ValueError, RecursionError) as error:
+        raise RequestError([f"body: no JSON: {str(error)[:200]}"]) from error
+    by = given.get("by", "") if isinstance(given, dict) else None
+    if not isinstance(by, str) or len(by) > 128:
+        raise RequestError([f"by: {by!r:.80}: a text of at most 128 characters"])
+    return " for ".join(part for part in (str(identity or ""), by) if part) or "unknown"
+
+
+def _answer(status: int, body: dict[str, Any]) -> Response[str]:
+    return Response(status, content_types.APPLICATION_JSON, json.dumps(body))
+
+
+@app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
+def refuse(error: RequestError) -> Response[str]:
+    """Say what is wrong with the request."""
+    status = 404 if isinstance(error, NotFoundError) else 409 if isinstance(error, DifferentError) else 400
+    return _answer(status, {"problems": list(error.problems)})
+
+
+@app.exception_handler(StoreError)  # type: ignore[untyped-decorator]
+def try_again(error: StoreError) -> Response[str]:
+    """Say that it was not the request's fault."""
+    log.error("store: %s", error)
+    return _answer(503, {"problems": ["the store did not answer; the same request may be sent again"]})

@@ -1,0 +1,71 @@
+"""What AWS would charge for what was used: prices of us-east-1, on demand, without the free tier.
+
+Sources, as of 2025: https://aws.amazon.com/iot-core/pricing, /lambda/pricing (arm64), /dynamodb/pricing/on-demand,
+/sqs/pricing, /sns/pricing, /eventbridge/pricing, /api-gateway/pricing. Not in it: data transfer, CloudWatch logs, KMS,
+backups, and AWS IoT Greengrass itself ($0.16 a core and month).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars; per million unless the name says otherwise."""
+
+    iot_message: float = 1.00
+    iot_rule: float = 0.15
+    iot_action: float = 0.15
+    sqs_request: float = 0.40
+    lambda_request: float = 0.20
+    lambda_gb_s_each: float = 0.0000133334
+    dynamodb_write: float = 0.625
+    dynamodb_read: float = 0.125
+    dynamodb_gb_month: float = 0.25
+    sns_publish: float = 0.50
+    eventbridge_put: float = 1.00
+    http_request: float = 1.00
+
+
+US_EAST_1 = Prices()
+
+
+def cost(usage: Mapping[str, float], prices: Prices = US_EAST_1) -> dict[str, Any]:
+    """Return ``{"items": {what: usd}, "total_usd", "usd_per_million_readings", "storage_usd_per_month"}``.
+
+    ``usage`` is CloudStore.usage(); with ``readings`` in it (how many went into what was sent) the total is also given
+    per million of them, else that is None. Storage is no part of the total: it is a month's rent of what is kept.
+    """
+    batches, metered = usage["batches"] + usage["duplicates"], usage["metered_batches"]
+    # A long poll and a delete carry up to ten messages; a batch shares them with those of its invocation.
+    requests = batches + 2 * usage["ingest_invocations"]
+    items = {
+        "iot rules and actions": metered * (prices.iot_rule + prices.iot_action),
+        "iot acknowledgements": usage["acknowledgements"] * prices.iot_message,
+        "iot alerts": usage["alert_transitions"] * prices.iot_message,
+        "sqs": requests * prices.sqs_request,
+        "lambda requests": _functions(usage, "invocations") * prices.lambda_request,
+        "lambda time": _functions(usage, "gb_s") * prices.lambda_gb_s_each * MILLION,
+        "dynamodb writes": usage["write_units"] * prices.dynamodb_write,
+        "dynamodb reads": usage["table_items_read"] * prices.dynamodb_read,
+        "sns": usage["alert_transitions"] * prices.sns_publish,
+        "eventbridge": usage["alert_transitions"] * prices.eventbridge_put,
+        "http api": usage["api_invocations"] * prices.http_request,
+    }
+    items = {name: amount / MILLION for name, amount in items.items()}
+    total, readings = sum(items.values()), usage.get("readings", 0)
+    return {
+        "items": items,
+        "total_usd": total,
+        "usd_per_million_readings": total / readings * MILLION if readings else None,
+        "storage_usd_per_month": usage["table_bytes"] / 1024**3 * prices.dynamodb_gb_month,
+    }
+
+
+def _functions(usage: Mapping[str, float], what: str) -> float:
+    return sum(usage[f"{name}_{what}"] for name in ("ingest", "alerting", "api"))
