@@ -11,14 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Protocol, Self
 
 from device_sim.nucleus.errors import NucleusError
 
-CLI_INFO = "cli_ipc_info.json"
+CLI_INFO, ERRORS = "cli_ipc_info.json", "nucleus.stderr"
 READY = frozenset({"RUNNING", "FINISHED"})
 POLL_SECONDS = 0.1
 
@@ -27,22 +26,44 @@ class NucleusProcessError(NucleusError):
     """The nucleus did not come to where it was waited for; says what it and its components wrote last."""
 
 
-@dataclass(frozen=True, slots=True)
-class MutualTls:
-    """IoT Core's endpoint and the gateway's credentials for it."""
+class Credentials(Protocol):
+    """IoT Core's MQTT endpoint, and the PEM files with which the gateway is let in."""
 
-    host: str
-    port: int
-    cert: Path
-    key: Path
-    ca: Path
+    @property
+    def host(self) -> str:
+        """Its host name, which its certificate must carry."""
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+
+    @property
+    def cert(self) -> Path:
+        """The gateway's certificate."""
+
+    @property
+    def key(self) -> Path:
+        """The certificate's key."""
+
+    @property
+    def ca(self) -> Path:
+        """The authority that signed the endpoint's certificate."""
 
 
 class NucleusProcess:
     """``python -m device_sim.nucleus`` as a child; a context manager that stops it."""
 
-    def __init__(
-        self,
+    def __init__(self, root: Path, deploy: Mapping[str, str], process: subprocess.Popen[str]) -> None:
+        self.root, self._deploy, self._process = root, dict(deploy), process
+        self._lines: list[Mapping[str, Any]] = []
+        self._troubles_told = 0
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, name="nucleus lines", daemon=True)
+        self._reader.start()
+
+    @classmethod
+    def start(
+        cls,
         root: Path,
         thing: str,
         recipes: Path,
@@ -52,59 +73,69 @@ class NucleusProcess:
         merge: Mapping[str, Mapping[str, Any]] | None = None,
         profile: str = "java",
         region: str = "us-east-1",
-        iot: MutualTls | None = None,
+        iot: Credentials | None = None,
         options: Sequence[str] = (),
-    ) -> None:
-        """``deploy`` maps component names to versions, ``merge`` component names to configuration."""
-        self.root, self._deploy = root, dict(deploy)
-        self._arguments = ["--root", str(root), "--thing", thing, "--profile", profile, "--region", region]
-        self._arguments += ["--recipes", str(recipes), "--artifacts", str(artifacts)]
+        seconds: float = 30.0,
+    ) -> Self:
+        """Start a nucleus and wait until it listens; its components are then on their way.
+
+        ``deploy`` maps component names to versions, ``merge`` component names to configuration, ``options`` are more
+        of the command line. Raises NucleusProcessError when it does not listen within ``seconds``.
+        """
+        arguments = ["--root", str(root), "--thing", thing, "--profile", profile, "--region", region]
+        arguments += ["--recipes", str(recipes), "--artifacts", str(artifacts), *options]
         for name, version in deploy.items():
-            self._arguments += ["--deploy", f"{name}={version}"]
+            arguments += ["--deploy", f"{name}={version}"]
         if iot is not None:
-            self._arguments += ["--iot-endpoint", f"{iot.host}:{iot.port}", "--cert", str(iot.cert)]
-            self._arguments += ["--key", str(iot.key), "--ca", str(iot.ca)]
-        self._arguments += options
-        self._merge = merge
-        self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
-        self._lines: list[Mapping[str, Any]] = []
-        self._news = threading.Condition()
+            arguments += ["--iot-endpoint", f"{iot.host}:{iot.port}", "--cert", str(iot.cert)]
+            arguments += ["--key", str(iot.key), "--ca", str(iot.ca)]
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if merge is not None:
+                file = root / "merge-config.json"
+                file.write_text(json.dumps(merge))
+                arguments += ["--merge-config", str(file)]
+            with (root / ERRORS).open("w") as errors:
+                process = subprocess.Popen(  # noqa: S603 # our own program and arguments, no shell
+                    [sys.executable, "-m", "device_sim.nucleus", *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise NucleusProcessError(f"the nucleus cannot be started: {error}") from error
+        nucleus = cls(root, deploy, process)
+        try:
+            nucleus.wait_for(lambda one: any(line["type"] == "nucleus" for line in one.lines), seconds, "listening")
+        except BaseException:
+            nucleus.stop()
+            raise
+        return nucleus
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
 
-    def start(self) -> Self:
-        """Start the process; what it writes is read from now on."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        arguments = list(self._arguments)
-        if self._merge is not None:
-            file = self.root / "merge-config.json"
-            file.write_text(json.dumps(self._merge))
-            arguments += ["--merge-config", str(file)]
-        with self._errors_file.open("w") as errors:
-            self._process = subprocess.Popen(  # noqa: S603 # our own program and arguments, no shell
-                [sys.executable, "-m", "device_sim.nucleus", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-            )
-        if self._process.stdout is not None:
-            self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
-            self._reader.start()
-        return self
-
     @property
     def pid(self) -> int:
-        """The process id; raises NucleusProcessError before the start."""
-        return self._started().pid
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the nucleus still runs."""
+        return self._process.poll() is None
+
+    @property
+    def cli_info(self) -> Path:
+        """The file with the socket's path and the token of a client that may use every local topic."""
+        return self.root / CLI_INFO
 
     @property
     def logs(self) -> Path:
@@ -121,6 +152,12 @@ class NucleusProcess:
         with self._news:
             return tuple(self._lines)
 
+    def troubles(self) -> list[str]:
+        """Return a sentence for each failure since the last call: components, deployments, the way to IoT Core."""
+        with self._news:
+            fresh, self._troubles_told = self._lines[self._troubles_told :], len(self._lines)
+        return [sentence for line in fresh if (sentence := _trouble(line)) is not None]
+
     def states(self) -> dict[str, str]:
         """Return the present state of every component."""
         return {line["component"]: line["state"] for line in self.lines if line["type"] == "component"}
@@ -134,8 +171,8 @@ class NucleusProcess:
         """Wait until ``condition`` holds; raises NucleusProcessError after ``seconds`` or when the process ends."""
         deadline = time.monotonic() + seconds
         while not condition(self):
-            code = self._started().poll()
-            if code is not None and not (self._reader and self._reader.is_alive()):
+            code = self._process.poll()
+            if code is not None and not self._reader.is_alive():
                 if condition(self):
                     return
                 raise NucleusProcessError(f"the nucleus ended with exit code {code}; {self._last_words()}")
@@ -163,22 +200,17 @@ class NucleusProcess:
 
         self.wait_for(settled, seconds, f"{', '.join(self._deploy)} RUNNING")
 
-    def wait_ready(self, seconds: float = 15.0) -> None:
-        """Wait until the nucleus listens."""
-        self.wait_for(lambda nucleus: any(line["type"] == "nucleus" for line in nucleus.lines), seconds, "listening")
-
     def connect(self) -> Any:
         """Return an ``awsiot`` clientv2 with the command line's token; close it when it is done with."""
         from awsiot.greengrasscoreipc import connect
         from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-        self.wait_ready()
-        info = json.loads((self.root / CLI_INFO).read_text())
+        info = json.loads(self.cli_info.read_text())
         return GreengrassCoreIPCClientV2(client=connect(ipc_socket=info["socket"], authtoken=info["token"]))
 
     def stop(self, seconds: float = 30.0) -> int:
         """End the nucleus with SIGTERM (SIGKILL to it after ``seconds``) and return its exit code."""
-        process = self._started()
+        process = self._process
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
@@ -187,8 +219,7 @@ class NucleusProcess:
             self._kill_components()
             process.kill()
             code = process.wait()
-        if self._reader is not None:
-            self._reader.join(5.0)
+        self._reader.join(5.0)
         if process.stdout is not None:
             process.stdout.close()
         return code
@@ -200,21 +231,12 @@ class NucleusProcess:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
 
-    @property
-    def _errors_file(self) -> Path:
-        return self.root / "nucleus.stderr"
-
     def errors(self) -> str:
         """Return what the nucleus wrote to standard error."""
-        return self._errors_file.read_text()
+        return (self.root / ERRORS).read_text()
 
-    def _started(self) -> subprocess.Popen[str]:
-        if self._process is None:
-            raise NucleusProcessError("the nucleus is not started")
-        return self._process
-
-    def _read(self, out: IO[str]) -> None:
-        for text in out:
+    def _read(self) -> None:
+        for text in self._process.stdout or ():
             try:
                 line = json.loads(text)
             except ValueError:
@@ -229,3 +251,13 @@ class NucleusProcess:
             with contextlib.suppress(OSError):
                 words.append(f"{component}: {self.log(component).read_text(errors='replace')[-1500:]}")
         return "\n".join(words)
+
+
+def _trouble(line: Mapping[str, Any]) -> str | None:
+    if line["type"] == "component" and line["state"] in ("ERRORED", "BROKEN"):
+        return f"{line['component']} {line['state']}: {line['reason']}"
+    if line["type"] == "deployment" and line["status"] == "FAILED":
+        return f"deployment failed: {line['reason']}"
+    if line["type"] == "iot_core" and not line["connected"]:
+        return f"no connection to IoT Core: {line['reason']}"
+    return None
