@@ -1,0 +1,1 @@
+"""What others rely on: recipes, golden bytes, the template."""
