@@ -1,0 +1,82 @@
+"""What befalls acknowledgements on their way down: lost, doubled, out of order, late. Pure.
+
+Packets go in with the time, and come out when they are due; all that are no acknowledgement pass untouched.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import re
+from collections import Counter
+from enum import StrEnum
+
+from device_sim.chaos.packets import Packet
+
+ACKNOWLEDGEMENTS = re.compile(r"strandline/v1/[^/]+/ack\Z")
+HOLD_SECONDS = 3.0
+"""How long an acknowledgement is held for another to overtake it; then it goes on alone."""
+
+
+class Treatment(StrEnum):
+    """What is done to acknowledgements."""
+
+    NONE = "none"
+    LOSE = "lose"
+    DOUBLE = "double"
+    REORDER = "reorder"
+    DELAY = "delay"
+
+
+class Downlink:
+    """One connection's way down; ``now`` is in seconds that only grow."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, bytes]] = []
+        self._number = itertools.count()
+        self._held: bytes | None = None
+        self.treated: Counter[Treatment] = Counter()
+
+    def put(self, packet: Packet, treatment: Treatment, delay_s: float, now: float) -> None:
+        """Take a packet; ``delay_s`` is for DELAY only. Raises PacketError for a PUBLISH without a topic."""
+        topic = packet.topic
+        if treatment is Treatment.NONE or topic is None or not ACKNOWLEDGEMENTS.match(topic):
+            self._send(packet.raw, now)
+            return
+        self.treated[treatment] += 1
+        if treatment is Treatment.DOUBLE:
+            self._send(packet.raw, now)
+            self._send(packet.raw, now)
+        elif treatment is Treatment.DELAY:
+            self._send(packet.raw, now + delay_s)
+        elif treatment is Treatment.REORDER:
+            self._reorder(packet.raw, now)
+
+    def _reorder(self, raw: bytes, now: float) -> None:
+        """Hold one until the next has gone before it."""
+        if self._held is None:
+            self._held = raw
+            self._send(raw, now + HOLD_SECONDS)
+            return
+        self._due = [entry for entry in self._due if entry[2] is not self._held]
+        heapq.heapify(self._due)
+        self._send(raw, now)
+        self._send(self._held, now)
+        self._held = None
+
+    def take(self, now: float) -> bytes:
+        """Return what is due, in order."""
+        ready = bytearray()
+        while self._due and self._due[0][0] <= now:
+            raw = heapq.heappop(self._due)[2]
+            if raw is self._held:
+                self._held = None
+            ready += raw
+        return bytes(ready)
+
+    def next_due(self) -> float | None:
+        """Return when something is due next, None when nothing waits."""
+        return self._due[0][0] if self._due else None
+
+    def _send(self, raw: bytes, when: float) -> None:
+        heapq.heappush(self._due, (when, next(self._number), raw))

@@ -1,0 +1,76 @@
+"""What befalls acknowledgements on their way down."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device_sim.chaos.downlink import HOLD_SECONDS, Downlink, Treatment
+from device_sim.chaos.packets import Framer, Kind, Packet, encode, publish
+
+
+def packets(*raws: bytes) -> list[Packet]:
+    return list(Framer().feed(b"".join(raws)))
+
+
+def ack(number: int) -> bytes:
+    return publish("strandline/v1/gw/ack", str(number).encode())
+
+
+OTHER = encode(Kind.PUBACK, 0, b"\x00\x01")
+
+
+def run(treatment: Treatment, *raws: bytes, delay_s: float = 0.0) -> list[bytes]:
+    downlink = Downlink()
+    for packet in packets(*raws):
+        downlink.put(packet, treatment, delay_s, 0.0)
+    first = downlink.take(0.0)
+    last = downlink.take(1000.0)
+    assert downlink.next_due() is None
+    return [packet.raw for packet in packets(first, last)]
+
+
+def test_untreated_packets_pass_in_order() -> None:
+    assert run(Treatment.NONE, ack(1), OTHER, ack(2)) == [ack(1), OTHER, ack(2)]
+
+
+def test_a_lost_acknowledgement_does_not_come_and_the_rest_does() -> None:
+    assert run(Treatment.LOSE, ack(1), OTHER, ack(2)) == [OTHER]
+
+
+def test_a_doubled_acknowledgement_comes_twice() -> None:
+    assert run(Treatment.DOUBLE, ack(1), OTHER) == [ack(1), ack(1), OTHER]
+
+
+def test_acknowledgements_overtake_one_another() -> None:
+    assert run(Treatment.REORDER, ack(1), OTHER, ack(2), ack(3)) == [OTHER, ack(2), ack(1), ack(3)]
+
+
+def test_an_acknowledgement_that_none_overtakes_goes_on_after_a_while() -> None:
+    downlink = Downlink()
+    downlink.put(packets(ack(1))[0], Treatment.REORDER, 0.0, 5.0)
+    assert downlink.take(5.0) == b""
+    assert downlink.next_due() == 5.0 + HOLD_SECONDS
+    assert downlink.take(5.0 + HOLD_SECONDS) == ack(1)
+    downlink.put(packets(ack(2))[0], Treatment.REORDER, 0.0, 9.0)
+    assert downlink.take(9.0) == b"", "the one before is gone, so this one is held again"
+
+
+def test_a_delayed_acknowledgement_is_overtaken_by_what_is_no_acknowledgement() -> None:
+    assert run(Treatment.DELAY, ack(1), OTHER, delay_s=2.0) == [OTHER, ack(1)]
+
+
+@given(st.lists(st.tuples(st.sampled_from(Treatment), st.booleans()), max_size=30))
+def test_only_losing_loses_and_only_doubling_doubles(steps: list[tuple[Treatment, bool]]) -> None:
+    downlink, expected, came = Downlink(), Counter[bytes](), bytearray()
+    for number, (treatment, is_ack) in enumerate(steps):
+        raw = ack(number) if is_ack else publish("strandline/v1/gw/alerts", str(number).encode())
+        times = {Treatment.LOSE: 0, Treatment.DOUBLE: 2}.get(treatment, 1) if is_ack else 1
+        if times:
+            expected[raw] = times
+        downlink.put(packets(raw)[0], treatment, 1.5, float(number))
+        came += downlink.take(float(number))
+    came += downlink.take(1e9)
+    assert Counter(packet.raw for packet in packets(bytes(came))) == expected
