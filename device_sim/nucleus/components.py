@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from device_sim.nucleus.groups import ProcessGroups
 from device_sim.nucleus.plan import Plan
 from device_sim.nucleus.supervisor import READY, Limits, State, Supervisor, Wish
 
@@ -21,11 +22,12 @@ class Components:
         limits: Limits,
         environment: Callable[[str], Mapping[str, str]],
         logs: Path,
+        groups: ProcessGroups,
         told: Told,
         log: logging.Logger,
     ) -> None:
         self._limits, self._environment, self._logs = limits, environment, logs
-        self._told, self._log = told, log
+        self._groups, self._told, self._log = groups, told, log
         self._all: dict[str, Supervisor] = {}
         self._changed = asyncio.Event()
 
@@ -71,9 +73,15 @@ class Components:
             supervisor.kill()
 
     def _new(self, plan: Plan) -> Supervisor:
-        log_file = self._logs / f"{plan.name}.log"
         return Supervisor(
-            plan, self._limits, self._environment(plan.name), self._is_ready, self._on_change, log_file, self._log
+            plan,
+            self._limits,
+            self._environment(plan.name),
+            self._is_ready,
+            self._on_change,
+            self._logs / f"{plan.name}.log",
+            self._groups,
+            self._log,
         )
 
     async def _remove(self, names: Iterable[str]) -> None:

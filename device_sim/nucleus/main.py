@@ -23,6 +23,7 @@ from device_sim.nucleus.bridge import Bridge
 from device_sim.nucleus.components import Components
 from device_sim.nucleus.deployments import Deployment, Deployments, Detail, Order
 from device_sim.nucleus.errors import NucleusError, StartError
+from device_sim.nucleus.groups import ProcessGroups
 from device_sim.nucleus.identities import CLI, Identity, Tokens
 from device_sim.nucleus.journal import Journal, start_logging
 from device_sim.nucleus.operations import dispatcher
@@ -97,8 +98,9 @@ class Nucleus:
         self._bridge = Bridge(
             settings.thing, settings.endpoint, settings.profile.queues_offline, self._tell_of_iot_core, log
         )
+        self._groups = ProcessGroups(settings.root / "run", log)
         self._components = Components(
-            settings.limits, self._environment, settings.root / "logs", self._tell_of_component, log
+            settings.limits, self._environment, settings.root / "logs", self._groups, self._tell_of_component, log
         )
         validators = Validators()
         self._deployments = Deployments(
@@ -124,6 +126,7 @@ class Nucleus:
     async def run(self) -> int:
         """Run until asked to end."""
         self._catch_signals()
+        self._groups.sweep()
         working: asyncio.Task[None] | None = None
         code = 0
         try:

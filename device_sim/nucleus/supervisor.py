@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from device_sim.nucleus.component_log import ComponentLog
 from device_sim.nucleus.errors import NucleusError, ScriptError
+from device_sim.nucleus.groups import ProcessGroups
 from device_sim.nucleus.plan import Plan
 from device_sim.nucleus.recipes import Step
 from device_sim.nucleus.script import Script
@@ -85,11 +86,12 @@ class Supervisor:
         ready: Callable[[Plan], bool],
         changed: Changed,
         log_file: Path,
+        groups: ProcessGroups,
         log: logging.Logger,
     ) -> None:
         self.plan, self.state, self.why = plan, State.NEW, ""
         self._limits, self._environment, self._ready = limits, environment, ready
-        self._changed, self._log = changed, log
+        self._changed, self._groups, self._log = changed, groups, log
         self._output = ComponentLog(log_file)
         self._output_failed = False
         self._script: Script | None = None
@@ -326,11 +328,13 @@ class Supervisor:
             raise ScriptError(f"{self.plan.work}: {error.strerror}") from error
         environment = {**self._environment, **step.environment}
         self._script = await Script.start(step.script, self.plan.work, environment, self._write)
+        self._groups.add(self._script.pid)
         return self._script
 
     async def _end_script(self, grace: float) -> None:
         if self._script is not None:
             await self._script.end(grace)
+            self._groups.remove(self._script.pid)
             self._script = None
 
     async def _unless_asked(self, work: Awaitable[T], seconds: float | None = None) -> T:
