@@ -26,6 +26,8 @@ REPO = Path(__file__).resolve().parents[2]
 STACK = "strandline"
 _BUCKET = "strandline-artifacts"
 _DEPLOY_S = 60.0
+_CONCURRENCY = 2
+"""The fewest invocations at once that AWS lets a queue have: each is a Python process on this machine."""
 
 
 class LocalCloud:
@@ -60,6 +62,7 @@ class LocalCloud:
         cloud = cls(root, process.start(root, http_port, mqtt_port))
         try:
             cloud._deploy(repo, parameters or {})
+            cloud._narrow_queues()
         except BaseException:
             cloud.stop()
             raise
@@ -150,6 +153,14 @@ class LocalCloud:
         )
         self.outputs = self._wait_for_stack(stacks)
         self.ca.write_bytes(self._emulator.authority())
+
+    def _narrow_queues(self) -> None:
+        functions = self.client("lambda")
+        mappings = functions.list_event_source_mappings(FunctionName=self.outputs["IngestFunctionName"])
+        for mapping in mappings["EventSourceMappings"]:
+            functions.update_event_source_mapping(
+                UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": _CONCURRENCY}
+            )
 
     def _wait_for_stack(self, stacks: Any) -> dict[str, str]:
         deadline = time.monotonic() + _DEPLOY_S

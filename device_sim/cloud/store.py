@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from cloud_functions.adapters.dynamodb import to_item
@@ -19,6 +19,7 @@ from wire.model import Aggregates, Anomaly
 if TYPE_CHECKING:
     from device_sim.cloud.local import LocalCloud
 
+_REPORT = re.compile(r"REPORT RequestId:.*Billed Duration: (?P<ms>\d+) ms\s+Memory Size: (?P<mb>\d+) MB")
 FUNCTIONS = ("Ingest", "Alerting", "Api")
 
 
@@ -96,7 +97,7 @@ class CloudStore:
     def usage(self) -> dict[str, float]:
         """Return what AWS would have metered so far; device_sim.cloud.cost puts prices to it.
 
-        Counted from what is stored and from the functions' metrics, in the units in which AWS bills: IoT rules and
+        Counted from what is stored and from the functions' logs, in the units in which AWS bills: IoT rules and
         messages by 5 KB, writes by 1 KB an item.
         """
         usage: dict[str, float] = dict.fromkeys(("batches", "bytes", "rows", "duplicates", "acknowledgements"), 0)
@@ -135,24 +136,17 @@ class CloudStore:
         return usage
 
     def _function_usage(self, name: str) -> dict[str, float]:
+        """Invocations and GB-seconds of a function, from the REPORT line that Lambda logs after each."""
         function = self._cloud.outputs[f"{name}FunctionName"]
-        memory = self._cloud.client("lambda").get_function_configuration(FunctionName=function)["MemorySize"]
-        calls, milliseconds = (self._metric(function, metric) for metric in ("Invocations", "Duration"))
-        short = name.lower()
-        return {f"{short}_invocations": calls, f"{short}_gb_s": milliseconds / 1000 * memory / 1024}
-
-    def _metric(self, function: str, metric: str) -> float:
-        now = datetime.now(UTC)
-        answer = self._cloud.client("cloudwatch").get_metric_statistics(
-            Namespace="AWS/Lambda",
-            MetricName=metric,
-            Dimensions=[{"Name": "FunctionName", "Value": function}],
-            StartTime=now - timedelta(days=1),
-            EndTime=now + timedelta(minutes=2),
-            Period=86_400,
-            Statistics=["Sum"],
-        )
-        return float(sum(point["Sum"] for point in answer["Datapoints"]))
+        configuration = self._cloud.client("lambda").get_function_configuration(FunctionName=function)
+        pages = self._cloud.client("logs").get_paginator("filter_log_events")
+        invocations, gb_s = 0, 0.0
+        for page in pages.paginate(logGroupName=configuration["LoggingConfig"]["LogGroup"], filterPattern="REPORT"):
+            for event in page["events"]:
+                if report := _REPORT.match(event["message"]):
+                    invocations += 1
+                    gb_s += float(report["ms"]) / 1000 * float(report["mb"]) / 1024
+        return {f"{name.lower()}_invocations": invocations, f"{name.lower()}_gb_s": gb_s}
 
     def _query(self, table: str, pk: str) -> Iterator[Item]:
         yield from self._pages(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import socket
 import ssl
@@ -446,4 +445,4 @@ def test_the_brokers_certificate_is_checked_by_its_authority(cloud: LocalCloud) 
 
 
 def test_credentials_are_readable_by_their_owner_only(cloud: LocalCloud) -> None:
-    assert os.stat(cloud.provision_gateway("gw-key").key).st_mode & 0o077 == 0
+    assert cloud.provision_gateway("gw-key").key.stat().st_mode & 0o077 == 0
