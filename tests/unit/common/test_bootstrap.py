@@ -59,7 +59,7 @@ def test_what_is_missing_too_old_or_unreadable_is_told_apart() -> None:
     with pytest.raises(ValueError, match="only =="):
         bootstrap.missing("numpy @ file:///x")
     with pytest.raises(ValueError, match="cannot read"):
-        bootstrap.missing("-r other.txt")
+        bootstrap.missing("@file")
 
 
 def install(requirements: Path, work: Path) -> subprocess.CompletedProcess[str]:
