@@ -11,10 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edge_components.common.wall_clock import is_set
 from wire.model import ByteArray, FloatArray, IntArray, Quality
-
-CLOCK_FLOOR_MS = 1_704_067_200_000
-"""2024-01-01: a gateway whose clock is before it has not got the time yet, and cannot call another's time future."""
 
 END_OF_TIME_MS = 253_402_300_800_000
 """The year 10000: later times fit no window's key, and no calendar."""
@@ -77,7 +75,7 @@ class Cleaner:
             }
         if self.rules.drop_bad_quality:
             bad["bad_quality"] = columns.quality >= Quality.BAD
-        if now_ms >= CLOCK_FLOOR_MS:
+        if is_set(now_ms):
             bad["future"] = time_ms > now_ms + self.rules.max_future_ms
         kept = np.ones(len(columns), np.bool_)
         for reason, mask in bad.items():

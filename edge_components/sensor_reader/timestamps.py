@@ -6,10 +6,8 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from edge_components.common.wall_clock import is_set
 from edge_components.sensor_reader.errors import RejectedError
-
-CLOCK_FLOOR_MS = 1_704_067_200_000
-"""2024-01-01: a gateway whose clock is before it has not got the time yet, and cannot call another's time future."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -29,7 +27,7 @@ def event_time_ms(raw: Any, arrival_ms: int, max_future_ms: int) -> int:
     if isinstance(raw, bool) or not isinstance(raw, int | float | str):
         raise RejectedError("rejected_time", f"time {_shown(raw)} is neither a number nor text")
     time_ms = _from_text(raw) if isinstance(raw, str) else _from_number(raw)
-    if time_ms > arrival_ms + max_future_ms and arrival_ms >= CLOCK_FLOOR_MS:
+    if time_ms > arrival_ms + max_future_ms and is_set(arrival_ms):
         ahead = (time_ms - arrival_ms) / 1000
         raise RejectedError("rejected_future", f"time {_shown(raw)} is {ahead:.0f} s after the gateway's clock")
     return time_ms
