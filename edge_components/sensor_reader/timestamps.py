@@ -52,7 +52,10 @@ def _from_text(raw: str) -> int:
         raise RejectedError("rejected_time", f"time {_shown(raw)} is not ISO 8601") from error
     if moment.tzinfo is None:
         raise RejectedError("rejected_time", f"time {_shown(raw)} has no offset from UTC")
-    return _from_number((moment - _EPOCH) // _MILLISECOND) if moment >= _EPOCH else _from_number(0)
+    time_ms = (moment - _EPOCH) // _MILLISECOND
+    if time_ms < _SECONDS * 1000:
+        raise RejectedError("rejected_time", f"time {_shown(raw)} is before 1973")
+    return time_ms
 
 
 def _shown(raw: Any) -> str:
