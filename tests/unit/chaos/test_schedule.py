@@ -1,0 +1,51 @@
+"""The plan of faults."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device_sim.chaos.errors import ScheduleError
+from device_sim.chaos.schedule import KINDS, RECOVERY_SECONDS, Target, plan
+
+SEEDS = st.integers(0, 10_000)
+
+
+@given(SEEDS)
+def test_the_same_seed_gives_the_same_plan(seed: int) -> None:
+    assert plan(seed, 400, 40) == plan(seed, 400, 40)
+
+
+def test_another_seed_gives_another_plan() -> None:
+    assert plan(1, 400, 40) != plan(2, 400, 40)
+
+
+@given(SEEDS, st.integers(len(KINDS), 90))
+def test_every_kind_comes_and_all_within_the_time(seed: int, number: int) -> None:
+    planned = plan(seed, 600, number)
+    assert len(planned) == number
+    assert {fault.kind for fault in planned} == set(KINDS)
+    assert all(0 <= fault.at_s <= fault.until_s <= 600 for fault in planned)
+    assert list(planned) == sorted(planned, key=lambda fault: fault.at_s)
+
+
+@given(SEEDS)
+def test_no_two_faults_touch_the_same_thing_at_once(seed: int) -> None:
+    planned = plan(seed, 300, 50)
+    for target in Target:
+        touching = [fault for fault in planned if target in fault.kind.targets]
+        for one, next_one in itertools.pairwise(touching):
+            assert next_one.at_s >= one.until_s + RECOVERY_SECONDS - 1e-9
+
+
+def test_more_faults_than_the_time_holds_are_refused() -> None:
+    with pytest.raises(ScheduleError, match="do not fit"):
+        plan(1, 5, 60)
+
+
+def test_a_plan_of_nothing_is_refused() -> None:
+    with pytest.raises(ScheduleError):
+        plan(1, 60, 0)
