@@ -6,6 +6,7 @@
     ├── PlantError       a plant, a fault or a schedule that cannot be
     ├── BrokerError      the sensors' broker does not start, or does not answer
     ├── BuildError       recipes or components that cannot be packed
+    ├── AccountError     an AWS account, or the stack in it, that cannot be read
     └── DemoError        a part of the demo did not do what it must
 """
 
@@ -24,6 +25,10 @@ class BrokerError(SimulationError):
 
 class BuildError(SimulationError):
     """A recipe or a component that cannot be packed; names the file and the cause."""
+
+
+class AccountError(SimulationError):
+    """An AWS account, or the stack in it, cannot be read; names the stack and the cause."""
 
 
 class DemoError(SimulationError):

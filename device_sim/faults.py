@@ -91,7 +91,7 @@ def _faulty(plant: Plant, fault: Fault, row: int, ticks: IntArray, time_ms: IntA
     return values + fault.magnitude
 
 
-_REST_SHARE = 0.42
+REST_SHARE = 0.42
 """No fault before this share of the run: detectors calibrate on what is normal."""
 
 _COUNT = 9
@@ -114,7 +114,7 @@ _SPREADS = {
 """How large a fault is, in standard deviations of the series."""
 
 
-def schedule(plant: Plant, duration_s: float, seed: int, rest_share: float = _REST_SHARE) -> tuple[Fault, ...]:
+def schedule(plant: Plant, duration_s: float, seed: int, rest_share: float = REST_SHARE) -> tuple[Fault, ...]:
     """Return nine faults of all six kinds on nine series, after ``rest_share`` of the run and over before its end.
 
     The same plant, duration and seed give the same faults. Raises PlantError for a plant or a run too small.

@@ -23,11 +23,19 @@ def build_command(
 ) -> None:
     """Pack components and Lambda functions, the same bytes from the same sources."""
     from device_sim.build import build, summary
+    from device_sim.cloud.package import stage_lambda
+    from device_sim.errors import BuildError
     from device_sim.places import REPO
 
-    built = build(repo or REPO, out)
+    repo = repo or REPO
+    built = build(repo, out)
+    try:
+        package = stage_lambda(repo, out / "build" / "lambda")
+    except OSError as error:
+        raise BuildError(f"{error.filename}: {error.strerror}") from error
     if as_json:
-        typer.echo(json.dumps({"recipes": str(built.recipes), "components": summary(built)}))
+        typer.echo(json.dumps({"recipes": str(built.recipes), "components": summary(built), "lambda": str(package)}))
         return
     for row in summary(built):
         typer.echo(f"{row['name']} {row['version']}  {row['bytes']:>8} B  {row['sha256'][:16]}  {row['zip']}")
+    typer.echo(f"Lambda functions' package: {package}")

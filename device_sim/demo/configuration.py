@@ -1,0 +1,46 @@
+"""What a run is told, and what it sets differently from the components' defaults so that a minute shows it all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device_sim.broker import BrokerKind
+from device_sim.faults import REST_SHARE
+from device_sim.signals import Plant
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the command line says."""
+
+    duration_s: float = 90.0
+    seed: int = 1
+    keep_running: bool = False
+    json_file: Path | None = None
+    broker: BrokerKind = BrokerKind.IOTCORE
+    broker_port: int = 0
+
+
+WINDOW_MS = 1000
+SENSOR_READER = "io.strandline.SensorReader"
+AGGREGATOR = "io.strandline.Aggregator"
+DETECTOR = "io.strandline.AnomalyDetector"
+FORWARDER = "io.strandline.Forwarder"
+
+
+def calibration_windows(duration_s: float) -> int:
+    """Return how many windows a detector may calibrate on before the first fault can begin."""
+    return max(12, int(0.67 * REST_SHARE * duration_s * 1000 / WINDOW_MS))
+
+
+def merged_configuration(plant: Plant, duration_s: float, broker_port: int) -> dict[str, dict[str, Any]]:
+    """Return what is merged into the components' configurations, by component."""
+    described = {s.name: {"unit": s.unit, "resolution": s.resolution} for s in plant.series}
+    return {
+        SENSOR_READER: {"mqtt_port": broker_port, "series": described},
+        AGGREGATOR: {"window_ms": WINDOW_MS, "idle_timeout_ms": 3000},
+        DETECTOR: {"calibration_windows": calibration_windows(duration_s)},
+        FORWARDER: {"batch_max_age_s": 8.0, "retry_first_s": 3.0},
+    }

@@ -1,0 +1,104 @@
+"""Reads what the cloud has stored and holds it against the tap, the sensors' ledger and the faults that were laid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cloud_functions.core.alert import State
+from device_sim.cloud.cost import cost
+from device_sim.cloud.store import BatchReceipt, CloudStore
+from device_sim.demo.configuration import AGGREGATOR, SENSOR_READER, WINDOW_MS
+from device_sim.demo.matching import Alarm, match
+from device_sim.demo.proof import CountProof, RowProof, compare_counts, compare_rows
+from device_sim.demo.summary import Summary
+from device_sim.demo.tap import Tap
+from device_sim.devices import Sensors
+from wire.model import Aggregates
+
+DROP_PREFIXES = ("rejected_", "readings_dropped", "mqtt_overflow", "invalid_", "late")
+"""Counters of reader and aggregator whose readings are in no aggregate, and known not to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Both proofs, as of one look at the cloud's store."""
+
+    rows: RowProof
+    counts: CountProof
+    stored: Aggregates
+
+    @property
+    def holds(self) -> bool:
+        """Whether both hold and there is something that they hold of."""
+        return self.rows.holds and self.counts.holds and self.rows.stored > 0
+
+
+class Judge:
+    """Judges one gateway's run."""
+
+    def __init__(self, store: CloudStore, gateway: str, tap: Tap, sensors: Sensors) -> None:
+        self._store, self._gateway, self._tap, self._sensors = store, gateway, tap, sensors
+
+    def drops(self) -> dict[str, int]:
+        """Return what reader and aggregator have counted as dropped, by component and reason."""
+        return drops_of(self._tap.counters())
+
+    def look(self) -> Verdict:
+        """Compare what there is now."""
+        made = self._tap.aggregates()
+        stored = self._store.aggregates(self._gateway)
+        resolutions = {series.name: series.resolution or 0.0 for series in self._sensors.plant.series}
+        rows = compare_rows(made, stored, resolutions)
+        counts = compare_counts(self._sensors.ledger.counts(), stored, sum(self.drops().values()))
+        return Verdict(rows, counts, stored)
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Return the alerts that the cloud has raised, by onset."""
+        return tuple(
+            Alarm(alert["series"], alert["onset_ms"], alert["ended_ms"], alert["opened_ms"], alert["cause"])
+            for alert in self._store.alerts(self._gateway)
+            if alert["state"] != State.PENDING
+        )
+
+    def receipts(self) -> list[BatchReceipt]:
+        """Return the receipts of the batches that brought aggregates."""
+        return [receipt for receipt in self._store.batches(self._gateway) if receipt.holds == "aggregates"]
+
+    def acknowledgements(self) -> int:
+        """Return how many acknowledgements the cloud has sent to the gateway."""
+        return int(self._store.about(self._gateway).get("acknowledgements", 0))
+
+    def summary(self, seed: int, duration_s: float, usage: Mapping[str, float]) -> Summary:
+        """Return the result; every number that is not of a proof comes from the store."""
+        verdict = self.look()
+        everything, bulk = self._store.batches(self._gateway), self.receipts()
+        readings = int(verdict.stored.count.sum())
+        charged = cost({**usage, "readings": readings})
+        return Summary(
+            seed=seed,
+            duration_s=duration_s,
+            readings=readings,
+            aggregates=len(verdict.stored),
+            batches=len(bulk),
+            size=sum(receipt.bytes for receipt in bulk),
+            wire_batches=len(everything),
+            wire_size=sum(receipt.bytes for receipt in everything),
+            rows=verdict.rows,
+            counts=verdict.counts,
+            matching=match(self._sensors.labels(), self.alarms(), WINDOW_MS),
+            drops=self.drops(),
+            usd_per_million_readings=charged["usd_per_million_readings"],
+            usage={**usage, **{f"usd {name}": usd for name, usd in charged["items"].items()}},
+        )
+
+
+def drops_of(counters: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Return the counters that stand for readings dropped, as ``<component>.<reason>``, without those that are 0."""
+    return {
+        f"{name}.{reason}": count
+        for name, counts in counters.items()
+        if name.rsplit(".", 1)[-1] in (SENSOR_READER.rsplit(".", 1)[-1], AGGREGATOR.rsplit(".", 1)[-1])
+        for reason, count in counts.items()
+        if count and reason.startswith(DROP_PREFIXES)
+    }

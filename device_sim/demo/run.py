@@ -1,0 +1,169 @@
+"""One run of the demo, from nothing to the summary and back to nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from device_sim.cloud import CloudSimError
+from device_sim.demo import site as sites
+from device_sim.demo.configuration import AGGREGATOR, SENSOR_READER, WINDOW_MS, DemoOptions
+from device_sim.demo.interrupts import InterruptedRunError, Interrupts
+from device_sim.demo.judge import Judge
+from device_sim.demo.progress import Progress, Snapshot
+from device_sim.demo.site import SensorThread, Site
+from device_sim.demo.summary import Summary, show
+from device_sim.devices import Pace, Sensors
+from device_sim.errors import DemoError, SimulationError
+from device_sim.faults import schedule
+from device_sim.nucleus.errors import NucleusError
+from device_sim.signals import demo_plant
+from edge_components.common.ports import SystemClock
+
+DRAIN_SECONDS = 60.0
+PASS_SECONDS = 10.0
+SETTLE_SECONDS = 3.0
+"""How long the proof must hold before it counts: a row that is doubled late is doubled all the same."""
+
+LOOK_SECONDS = 2.0
+TICK_SECONDS = 0.25
+FOLDER = Path(".strandline")
+
+
+def run(options: DemoOptions, console: Console) -> int:
+    """Run the demo and return its exit code: 0 only if both proofs hold. Whatever was started is ended."""
+    code = 1
+    root = None
+    with Interrupts() as interrupts:
+        try:
+            root = _make_places(options)
+            with contextlib.ExitStack() as stack:
+                try:
+                    summary = _Run(options, root, stack, console).run()
+                finally:
+                    interrupts.hold()
+            code = 0 if summary.holds else 1
+        except InterruptedRunError as error:
+            console.print(f"stopped by {error}; everything that was started is ended", highlight=False)
+            code = error.exit_code
+        except (SimulationError, CloudSimError, NucleusError) as error:
+            console.print(f"[bold red]the demo failed:[/] {error}", highlight=False, soft_wrap=True)
+    if root is not None:
+        if code == 0:
+            shutil.rmtree(root, ignore_errors=True)
+        else:
+            console.print(f"logs: {root}", highlight=False, soft_wrap=True)
+    return code
+
+
+def _make_places(options: DemoOptions) -> Path:
+    """Return a new folder for the run, once it is sure that the result can be written."""
+    try:
+        if options.json_file is not None:
+            options.json_file.touch()
+        FOLDER.mkdir(exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="demo-", dir=FOLDER)).resolve()
+    except OSError as error:
+        raise DemoError(f"{error.filename}: {error.strerror}") from error
+
+
+class _Run:
+    """The steps of a run, each with what the former ones made."""
+
+    def __init__(self, options: DemoOptions, root: Path, stack: contextlib.ExitStack, console: Console) -> None:
+        self._options, self._root, self._stack, self._console = options, root, stack, console
+        self._clock = SystemClock()
+        self._pause = threading.Event()
+
+    def run(self) -> Summary:
+        """Run and return the result, which has been shown and written."""
+        options = self._options
+        plant = demo_plant(options.seed)
+        progress = Progress(self._console)
+        site = sites.start(self._root, plant, options, self._stack, progress.say)
+        progress.say("waiting for the components to install and start")
+        sites.wait_until_read(site, self._clock)
+        stop = threading.Event()
+        faults = schedule(plant, options.duration_s, options.seed)
+        sensors = Sensors(plant, faults, site.publisher, Pace(self._clock, stop.wait), WINDOW_MS)
+        judge = Judge(site.store, sites.GATEWAY, site.tap, sensors)
+        progress.say(f"{len(plant.series)} sensors send for {options.duration_s:g} s; {len(faults)} faults are to come")
+        with progress, SensorThread(sensors, options.duration_s, stop) as thread:
+            self._watch(site, sensors, thread, judge, progress)
+            progress.say("the sensors have ended; waiting until the cloud has all that was made")
+            self._drain(site, sensors, judge, progress)
+        usage = site.store.usage()
+        summary = judge.summary(options.seed, options.duration_s, usage)
+        show(summary, self._console)
+        if options.json_file is not None:
+            options.json_file.write_text(json.dumps(summary.to_dict(), allow_nan=False) + "\n")
+        if options.keep_running:
+            self._keep_running(site)
+        return summary
+
+    def _watch(self, site: Site, sensors: Sensors, thread: SensorThread, judge: Judge, progress: Progress) -> None:
+        started, looked, troubles = time.monotonic(), 0.0, sites.Troubles(site.nucleus)
+        while thread.running:
+            sites.check_alive(site)
+            for trouble in troubles.new():
+                progress.say(f"[yellow]{trouble}[/]")
+            now = time.monotonic()
+            if now - looked >= LOOK_SECONDS:
+                looked = now
+                progress.show(self._snapshot(now - started, site, sensors, judge))
+            self._pause.wait(TICK_SECONDS)
+
+    def _snapshot(self, elapsed: float, site: Site, sensors: Sensors, judge: Judge) -> Snapshot:
+        receipts, now = judge.receipts(), self._clock.wall_ms()
+        return Snapshot(
+            elapsed_s=elapsed,
+            duration_s=self._options.duration_s,
+            sent=len(sensors.ledger),
+            made=site.tap.rows,
+            stored=sum(receipt.rows for receipt in receipts),
+            batches=len(receipts),
+            size=sum(receipt.bytes for receipt in receipts),
+            acknowledged=judge.acknowledgements(),
+            alarms=judge.alarms(),
+            open_faults=[fault for fault in sensors.labels() if fault.start_ms <= now < fault.end_ms],
+        )
+
+    def _drain(self, site: Site, sensors: Sensors, judge: Judge, progress: Progress) -> None:
+        """End reader and aggregator as a gateway that is switched off does, then wait until all made is stored.
+
+        Each waits for what is on its way to it. Returns when the deadline has passed too: the summary then says what
+        is missing.
+        """
+        deadline = time.monotonic() + DRAIN_SECONDS
+        names, sent = [series.name for series in sensors.plant.series], len(sensors.ledger)
+        sites.wait(site, lambda: site.tap.passed(names) >= sent, time.monotonic() + PASS_SECONDS)
+        sites.stop_gently(site, SENSOR_READER, site.tap.all_taken_in, deadline)
+        sites.stop_gently(site, AGGREGATOR, lambda: True, deadline)
+        held_since = None
+        while held_since is None or time.monotonic() - held_since < SETTLE_SECONDS:
+            if time.monotonic() > deadline:
+                progress.say(f"[red]not all has come after {DRAIN_SECONDS:g} s[/]")
+                return
+            sites.check_alive(site)
+            held_since = (held_since or time.monotonic()) if judge.look().holds else None
+            self._pause.wait(TICK_SECONDS)
+
+    def _keep_running(self, site: Site) -> None:
+        """Go on with sensors without faults until the run is interrupted."""
+        site.tap.restart_component(AGGREGATOR)
+        site.tap.restart_component(SENSOR_READER)
+        self._console.print(sites.where(site), highlight=False, soft_wrap=True)
+        self._console.print("running on, without faults, until Ctrl-C")
+        stop = threading.Event()
+        forever = Sensors(demo_plant(self._options.seed), (), site.publisher, Pace(self._clock, stop.wait), 60_000)
+        with SensorThread(forever, 10 * 365 * 86_400.0, stop) as thread:
+            while thread.running:
+                sites.check_alive(site)
+                self._pause.wait(1.0)

@@ -1,0 +1,166 @@
+"""Everything that a run needs, started in order and ended in reverse: broker, cloud, gateway, tap."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from device_sim.broker import SensorBroker
+from device_sim.build import build, deployments
+from device_sim.cloud import CloudStore, LocalCloud
+from device_sim.demo.configuration import SENSOR_READER, DemoOptions, merged_configuration
+from device_sim.demo.tap import Tap
+from device_sim.devices import MqttPublisher, Sensors
+from device_sim.errors import DemoError, SimulationError
+from device_sim.nucleus.process import NucleusProcess
+from device_sim.places import REPO
+from device_sim.signals import Plant
+from edge_components.common.ports import Clock
+
+GATEWAY = "gw-demo"
+READY_SECONDS = 90.0
+PROBE_SECONDS = 0.1
+WAIT_SECONDS = 0.1
+RUNNING_STATES = ("NEW", "INSTALLED", "STARTING", "RUNNING", "STOPPING")
+PROBE = "demo.ready"
+"""The series of readings that are sent until the reader is seen to read: only then do the sensors begin."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What was started."""
+
+    root: Path
+    broker: SensorBroker
+    cloud: LocalCloud
+    store: CloudStore
+    nucleus: NucleusProcess
+    tap: Tap
+    publisher: MqttPublisher
+
+
+def start(root: Path, plant: Plant, options: DemoOptions, stack: contextlib.ExitStack, say: Say) -> Site:
+    """Start everything below ``root``; ``stack`` ends it. Raises the error of the part that did not start."""
+    built = build(REPO, root / "build")
+    say(f"built {len(built.components)} components")
+    broker = stack.enter_context(SensorBroker(root / "broker", options.broker_port, options.broker))
+    say(f"broker for the sensors ({broker.kind}) on {broker.host}:{broker.port}")
+    cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
+    credentials = cloud.provision_gateway(GATEWAY)
+    say(f"cloud on {cloud.endpoint_url}, its MQTT on {cloud.mqtt_host}:{cloud.mqtt_port}")
+    nucleus = stack.enter_context(
+        NucleusProcess.start(
+            root / "gateway",
+            GATEWAY,
+            built.recipes,
+            built.artifacts,
+            deployments(built),
+            merge=merged_configuration(plant, options.duration_s, broker.port),
+            region=cloud.region,
+            iot=credentials,
+        )
+    )
+    tap = Tap(nucleus.cli_info)
+    stack.callback(tap.close)
+    publisher = stack.enter_context(MqttPublisher(broker.host, broker.port, "strandline-sensors"))
+    return Site(root, broker, cloud, CloudStore(cloud), nucleus, tap, publisher)
+
+
+def wait_until_read(site: Site, clock: Clock) -> None:
+    """Publish probes until the sensor reader passes one on; raises DemoError when it does not in time."""
+    deadline, pause, probes = time.monotonic() + READY_SECONDS, threading.Event(), 0
+    while not site.tap.passed([PROBE]):
+        check_alive(site)
+        if time.monotonic() > deadline:
+            raise DemoError(
+                f"{SENSOR_READER} reads nothing after {READY_SECONDS:g} s; see {site.root / 'gateway/logs'}"
+            )
+        payload = f'{{"value":{probes},"time":{clock.wall_ms()}}}'
+        site.publisher.publish("sensors/" + PROBE.replace(".", "/"), payload.encode())
+        probes += 1
+        pause.wait(PROBE_SECONDS)
+
+
+def stop_gently(site: Site, component: str, done: Callable[[], bool], deadline: float) -> None:
+    """Have the nucleus stop a component and wait until it has ended and ``done`` holds, or the deadline has passed."""
+    site.tap.stop_component(component)
+    wait(site, lambda: site.tap.state(component) not in RUNNING_STATES and done(), deadline)
+
+
+def wait(site: Site, condition: Callable[[], bool], deadline: float) -> bool:
+    """Wait until the condition holds and return True, or until the deadline (monotonic seconds) and return False."""
+    pause = threading.Event()
+    while not condition():
+        check_alive(site)
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(WAIT_SECONDS)
+    return True
+
+
+def where(site: Site) -> str:
+    """Return where the running parts can be reached, one a line."""
+    return "\n".join(
+        (
+            f"sensors' broker   mqtt://{site.broker.host}:{site.broker.port}  topics sensors/<device>/<channel>",
+            f"cloud             {site.cloud.endpoint_url} ({site.cloud.region})",
+            *(f"  {name:<24}{value}" for name, value in sorted(site.cloud.outputs.items())),
+            f"gateway {GATEWAY}   {site.root / 'gateway'}",
+        )
+    )
+
+
+def check_alive(site: Site) -> None:
+    """Raise DemoError when the nucleus has ended."""
+    if not site.nucleus.alive:
+        raise DemoError(f"the nucleus has ended; see {site.nucleus.logs}")
+
+
+class Troubles:
+    """Says what goes wrong with the gateway's components, each thing once."""
+
+    def __init__(self, nucleus: NucleusProcess) -> None:
+        self._nucleus, self._read = nucleus, 0
+
+    def new(self) -> list[str]:
+        """Return a sentence for each component that has failed since the last call."""
+        lines = self._nucleus.lines[self._read :]
+        self._read += len(lines)
+        failed = [line for line in lines if line["type"] == "component" and line["state"] in ("ERRORED", "BROKEN")]
+        return [f"{line['component']} {line['state']}: {line['reason']}" for line in failed]
+
+
+class SensorThread:
+    """Runs the sensors beside the main thread; a context manager that stops them."""
+
+    def __init__(self, sensors: Sensors, duration_s: float, stop: threading.Event) -> None:
+        self._stop = stop
+        self._error: SimulationError | None = None
+        self._thread = threading.Thread(target=self._run, args=(sensors, duration_s), name="sensors", daemon=True)
+
+    def __enter__(self) -> SensorThread:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def running(self) -> bool:
+        """Whether they still send; raises the error that ended them, if one did."""
+        if not self._thread.is_alive() and self._error is not None:
+            raise self._error
+        return self._thread.is_alive()
+
+    def _run(self, sensors: Sensors, duration_s: float) -> None:
+        try:
+            sensors.run(duration_s)
+        except SimulationError as error:
+            self._error = error
