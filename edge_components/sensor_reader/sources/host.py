@@ -89,7 +89,7 @@ class HostSource:
         if now < self._due:
             return
         interval = self._settings.interval_ms / 1000
-        self._due = max(self._due + interval, now)
+        self._due = self._due + interval if now < self._due + interval else now + interval
         time_ms = self._clock.wall_ms()
         for item in self._probe.look():
             if isinstance(item, Unread):

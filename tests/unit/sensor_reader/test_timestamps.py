@@ -53,7 +53,20 @@ def test_text_is_iso_8601_at_any_offset(time_ms: int, minutes: int) -> None:
     "raw",
     [
         *(True, False, [], {}, "", "yesterday", "1700000000", "2023-11-14", "2023-11-14T22:13:20", "x" * 10**5),
-        *(0, 1, -1, 12_345, 10**20, 10**400, -(10**400), float("nan"), float("inf"), -1e300, "0001-01-01T00:00:00Z"),
+        *(
+            0,
+            1,
+            -1,
+            12_345,
+            10**20,
+            10**400,
+            -(10**400),
+            float("nan"),
+            float("inf"),
+            -1e300,
+            "0001-01-01T00:00:00Z",
+            "1971-01-01T00:00:00Z",
+        ),
     ],
 )
 def test_what_is_no_time_is_rejected(raw: Any) -> None:

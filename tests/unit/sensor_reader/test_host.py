@@ -1,0 +1,141 @@
+"""The host is read at its interval, counts as rates, and a part that fails leaves the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from edge_components.sensor_reader.errors import RejectedError
+from edge_components.sensor_reader.sources.host import (
+    Gauge,
+    HostSettings,
+    HostSource,
+    PsutilProbe,
+    Seen,
+    Total,
+    Unread,
+)
+from tests.fakes import FakeClock
+from wire.model import Series
+
+
+@dataclass
+class ListSink:
+    """A sink that keeps what it gets."""
+
+    names: list[str] = field(default_factory=list)
+    series: dict[str, Series] = field(default_factory=dict)
+    readings: list[tuple[str, int, float]] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    full: bool = False
+
+    def place(self, name: str, origin: str, unit: str = "", resolution: float | None = None) -> int:
+        if self.full:
+            raise RejectedError("rejected_series_limit", "full")
+        self.series[name] = Series(name, unit, resolution)
+        self.names.append(name)
+        return len(self.names) - 1
+
+    def add(self, place: int, time_ms: int, value: float, quality: int = 0) -> None:
+        self.readings.append((self.names[place], time_ms, value))
+
+    def reject(self, reason: str, text: str, amount: int = 1) -> None:
+        self.rejected.append((reason, text))
+
+    def receipt(self, settle: object) -> None:
+        raise AssertionError("a host has nobody to acknowledge to")
+
+
+class FakeProbe:
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+
+    def look(self) -> list[Seen]:
+        return list(self.seen)
+
+
+def host(interval_ms: int = 1_000) -> tuple[HostSource, FakeProbe, FakeClock, ListSink]:
+    probe, clock = FakeProbe(), FakeClock()
+    return HostSource(HostSettings("host", interval_ms, "/"), clock, probe), probe, clock, ListSink()
+
+
+def test_it_reads_at_its_interval_and_does_not_make_up_for_what_it_missed() -> None:
+    source, probe, clock, sink = host()
+    probe.seen = [Gauge("cpu", 5.0, "%", 0.1)]
+    source.start()
+    source.poll(sink)
+    assert sink.readings == []
+    times = []
+    for step in (0.9, 0.1, 0.5, 0.5, 7.2, 0.1, 0.9):
+        clock.advance(step)
+        source.poll(sink)
+        times.append(len(sink.readings))
+    assert times == [0, 1, 1, 2, 3, 3, 4]
+    assert sink.readings[-1] == ("host.cpu", clock.wall_ms(), 5.0)
+    assert sink.series["host.cpu"] == Series("host.cpu", "%", 0.1)
+
+
+def test_counts_are_read_as_rates_and_one_that_was_reset_makes_none() -> None:
+    source, probe, clock, sink = host()
+
+    def read(total: int) -> list[float]:
+        probe.seen = [Total("network.sent", total, "B/s", 1.0)]
+        clock.advance(2.0)
+        before = len(sink.readings)
+        source.poll(sink)
+        return [value for _, _, value in sink.readings[before:]]
+
+    probe.seen = [Total("network.sent", 1_000, "B/s", 1.0)]
+    source.start()
+    assert read(2_000) == [500.0]
+    assert read(2_000) == [0.0]
+    assert read(10) == []
+    assert read(110) == [50.0]
+
+
+def test_a_part_that_cannot_be_read_is_named_and_the_others_are_read() -> None:
+    source, probe, clock, sink = host()
+    probe.seen = [Unread("storage", "no such path"), Gauge("cpu", float("nan"), "%", 0.1), Gauge("memory", 1.0, "%", 1)]
+    source.start()
+    clock.advance(1.0)
+    source.poll(sink)
+    assert sink.rejected == [("rejected_host", "storage cannot be read: no such path")]
+    assert [name for name, _, _ in sink.readings] == ["host.memory"]
+
+
+def test_a_series_that_may_not_be_is_rejected() -> None:
+    source, probe, clock, sink = host()
+    sink.full, probe.seen = True, [Gauge("cpu", 1.0, "%", 0.1)]
+    source.start()
+    clock.advance(1.0)
+    source.poll(sink)
+    assert sink.rejected == [("rejected_series_limit", "host: full")]
+
+
+def test_this_machine_can_be_read_and_its_values_are_possible() -> None:
+    seen = list(PsutilProbe("/").look())
+    gauges = {item.channel: item for item in seen if isinstance(item, Gauge)}
+    assert {"cpu", "memory", "disk"} <= set(gauges)
+    assert all(0 <= gauges[channel].value <= 100 for channel in ("cpu", "memory", "disk"))
+    assert all(Series(f"host.{item.channel}", item.unit) for item in seen if not isinstance(item, Unread))
+
+
+def test_a_disk_that_is_not_there_leaves_the_rest_of_the_machine() -> None:
+    seen = list(PsutilProbe("/no/such/path").look())
+    assert [item.part for item in seen if isinstance(item, Unread)] == ["storage"]
+    assert "cpu" in {item.channel for item in seen if isinstance(item, Gauge)}
+
+
+def test_temperatures_are_named_after_chip_and_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_components.sensor_reader.sources import host as module
+
+    @dataclass
+    class Entry:
+        label: str
+        current: float | None
+
+    chips = {"cpu thermal": [Entry("", 47.2), Entry("Core 1", 50.0), Entry("off", None)]}
+    monkeypatch.setattr(module.psutil, "sensors_temperatures", lambda: chips, raising=False)
+    found = [item for item in PsutilProbe("/").look() if isinstance(item, Gauge) and item.unit == "Cel"]
+    assert [item.channel for item in found] == ["temperature.cpu_thermal.0", "temperature.cpu_thermal.Core_1"]

@@ -1,0 +1,215 @@
+"""Real publications over a real broker become readings, and junk disturbs nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from device_sim.broker import BrokerKind, SensorBroker, find_mosquitto, free_port
+from edge_components.common.config import load
+from edge_components.common.health import Counters
+from edge_components.sensor_reader.config import Config
+from edge_components.sensor_reader.errors import SourceError
+from edge_components.sensor_reader.intake import Directory
+from edge_components.sensor_reader.sources.mqtt import MqttSettings, MqttSource
+from tests.fakes import FakeClock
+
+DEADLINE = 15.0
+
+
+class Sink:
+    """A sink on a real directory that keeps what it gets; receipts are settled at once."""
+
+    def __init__(self) -> None:
+        self.directory = Directory({}, 100)
+        self.place = self.directory.place
+        self.readings: list[tuple[str, int, float]] = []
+        self.rejected: list[tuple[str, str]] = []
+
+    def add(self, place: int, time_ms: int, value: float, quality: int = 0) -> None:
+        self.readings.append((self.directory[place].name, time_ms, value))
+
+    def reject(self, reason: str, text: str, amount: int = 1) -> None:
+        self.rejected.append((reason, text))
+
+    def receipt(self, settle: Callable[[], None]) -> None:
+        settle()
+
+
+class Site:
+    """A source, what it hands over, and a sensor that publishes."""
+
+    def __init__(self, port: int, **changes: object) -> None:
+        settings = load(Config, {"mqtt_port": port, "host": False}).sources("gw")["mqtt"]
+        assert isinstance(settings, MqttSettings)
+        self.counters, self.clock, self.sink = Counters(), FakeClock(), Sink()
+        self.port, self.settings = port, replace(settings, **changes)  # type: ignore[arg-type]
+        self.source = MqttSource(self.settings, self.clock, self.counters, logging.getLogger("test"))
+        self.sensor = paho.Client(CallbackAPIVersion.VERSION2)
+
+    def poll_until(self, done: Callable[[], bool]) -> None:
+        end = time.monotonic() + DEADLINE
+        while not done():
+            assert time.monotonic() < end, f"{self.sink} {self.counters.snapshot()}"
+            self.source.poll(self.sink)
+            time.sleep(0.01)
+
+    def open(self) -> None:
+        self.source.start()
+        self.sensor.connect("127.0.0.1", self.port)
+        self.sensor.loop_start()
+        # A subscription is in force when something published arrives.
+        self.poll_until(self._heard)
+        self.clear()
+
+    def _heard(self) -> bool:
+        self.publish("sensors/probe/x", "1")
+        return bool(self.sink.readings)
+
+    def clear(self) -> None:
+        """Forget the probes, also those still under way."""
+        self.publish("sensors/probe/end", "1")
+        self.poll_until(lambda: any(name == "probe.end" for name, _, _ in self.sink.readings))
+        self.sink.readings.clear()
+
+    def publish(self, topic: str, payload: str | bytes, retain: bool = False) -> None:
+        self.sensor.publish(topic, payload, qos=1, retain=retain).wait_for_publish(DEADLINE)
+
+    def close(self) -> None:
+        self.source.close()
+        self.sensor.disconnect()
+        self.sensor.loop_stop()
+
+
+@pytest.fixture(params=list(BrokerKind))
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SensorBroker]:
+    if request.param is BrokerKind.MOSQUITTO and find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed")
+    with SensorBroker(tmp_path, kind=request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def site(broker: SensorBroker) -> Iterator[Site]:
+    made = Site(broker.port, max_payload_bytes=1_000)
+    made.open()
+    yield made
+    made.close()
+
+
+def test_publications_in_every_form_become_readings(site: Site) -> None:
+    now = site.clock.wall_ms()
+    site.publish("sensors/pump-1/temperature", "21.5")
+    site.publish("sensors/pump-1/temperature", json.dumps({"value": 22, "time": now - 5}))
+    site.publish("sensors/pump-1/pressure", json.dumps({"value": -3e-7, "time": "2023-11-14T22:13:20+00:00"}))
+    site.poll_until(lambda: len(site.sink.readings) == 3)
+    assert site.sink.readings == [
+        ("pump-1.temperature", now, 21.5),
+        ("pump-1.temperature", now - 5, 22.0),
+        ("pump-1.pressure", 1_700_000_000_000, -3e-7),
+    ]
+
+
+def test_junk_is_counted_by_reason_with_its_topic_and_what_comes_next_is_read(site: Site) -> None:
+    junk = {
+        "rejected_json": b"\xff{",
+        "rejected_value": b'{"value": "21"}',
+        "rejected_not_finite": b"NaN",
+        "rejected_range": b"9" * 400,
+        "rejected_time": b'{"value": 1, "time": "noon"}',
+        "rejected_future": b'{"value": 1, "time": 4102444800}',
+        "rejected_size": b"1" * 1_001,
+    }
+    for payload in junk.values():
+        site.publish("sensors/a/b", payload)
+    site.publish("sensors/a/b", b"5")
+    site.poll_until(lambda: bool(site.sink.readings))
+    assert [value for _, _, value in site.sink.readings] == [5.0]
+    assert [reason for reason, _ in site.sink.rejected] == list(junk)
+    assert all("'sensors/a/b'" in text and len(text) < 600 for _, text in site.sink.rejected)
+
+
+def test_a_retained_payload_counts_only_with_its_time(broker: SensorBroker) -> None:
+    site = Site(broker.port)
+    site.sensor.connect("127.0.0.1", broker.port)
+    site.sensor.loop_start()
+    now = site.clock.wall_ms()
+    site.publish("sensors/old/a", "1", retain=True)
+    site.publish("sensors/old/b", json.dumps({"value": 2, "time": now}), retain=True)
+    site.source.start()
+    site.poll_until(lambda: bool(site.sink.rejected and site.sink.readings))
+    site.close()
+    assert site.sink.readings == [("old.b", now, 2.0)]
+    assert [reason for reason, _ in site.sink.rejected] == ["rejected_retained"]
+
+
+def test_a_topic_that_names_no_series_is_rejected(broker: SensorBroker) -> None:
+    site = Site(broker.port, topics=("sensors/{device}/{channel}", "{line}/+/state"))
+    site.open()
+    site.publish("l1/x/state", "1")
+    site.publish("sensors/a b/c", "1")
+    site.publish("sensors/ok/c", "2")
+    site.poll_until(lambda: len(site.sink.readings) == 2)
+    site.close()
+    assert {name for name, _, _ in site.sink.readings} == {"l1", "ok.c"}
+    assert [reason for reason, _ in site.sink.rejected] == ["rejected_name"]
+
+
+def test_it_connects_when_the_broker_comes_and_again_when_it_comes_back(tmp_path: Path) -> None:
+    port = free_port()
+    site = Site(port)
+    site.source.start()
+    site.poll_until(lambda: site.counters["mqtt_unreachable"] >= 1)
+    for times in (1, 2):
+        with SensorBroker(tmp_path / str(times), port=port):
+            site.poll_until(lambda times=times: site.counters["mqtt_connected"] == times)
+        site.poll_until(lambda times=times: site.counters["mqtt_disconnected"] == times)
+    site.source.close()
+
+
+def test_closing_while_the_broker_is_away_ends_the_thread() -> None:
+    site = Site(free_port())
+    site.source.start()
+    site.poll_until(lambda: site.counters["mqtt_unreachable"] >= 1)
+    thread = site.source._thread
+    assert thread is not None
+    site.source.close()
+    assert not thread.is_alive()
+    site.source.close()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tls": True, "ca_file": "/no/such/ca.pem"},
+        {"username": "u", "password_file": "/no/such/password"},
+        {"tls": True, "cert_file": __file__, "key_file": __file__},
+    ],
+)
+def test_files_that_cannot_be_used_are_named(changes: dict[str, object]) -> None:
+    site = Site(1883, **changes)
+    with pytest.raises(SourceError, match="mqtt: cannot use /"):
+        site.source.start()
+    site.source.close()
+
+
+def test_what_the_loop_does_not_fetch_is_bounded_and_counted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_components.sensor_reader.sources import mqtt as module
+
+    monkeypatch.setattr(module, "MAX_WAITING", 3)
+    for at in range(10):
+        site.sensor.publish("sensors/a/b", str(at), qos=0)
+    end = time.monotonic() + DEADLINE
+    while site.counters["mqtt_overflow"] < 7 and time.monotonic() < end:
+        time.sleep(0.01)
+    site.source.poll(site.sink)
+    assert [value for _, _, value in site.sink.readings] == [0.0, 1.0, 2.0]
+    assert site.counters["mqtt_overflow"] == 7
