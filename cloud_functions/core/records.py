@@ -126,11 +126,12 @@ def decode_columns(columns: bytes, series: Series) -> Aggregates:
     if version != _VERSION or n > MAX_ROWS:
         raise CloudError(f"series {series.name}: a record of version {version} with {n} rows")
     size = n * 8 * len(COLUMNS)
+    unpacker = zlib.decompressobj(-15)
     try:
-        planes = zlib.decompressobj(-15).decompress(columns[_HEAD.size :], size + 1)
+        planes = unpacker.decompress(columns[_HEAD.size :], size + 1)
     except zlib.error as error:
         raise CloudError(f"series {series.name}: {error}") from error
-    if len(planes) != size:
+    if len(planes) != size or not unpacker.eof or unpacker.unused_data:
         raise CloudError(f"series {series.name}: a record of {n} rows with {len(planes)} bytes")
     parts = (planes[at * 8 * n : (at + 1) * 8 * n] for at in range(len(COLUMNS)))
     columns_ = [_column(name, part, n) for name, part in zip(COLUMNS, parts, strict=True)]

@@ -1,0 +1,1 @@
+"""The cloud against fakes of its ports."""

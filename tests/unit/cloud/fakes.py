@@ -1,0 +1,189 @@
+"""In-memory fakes of the cloud's ports."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cloud_functions.core.errors import StoreError
+from cloud_functions.core.ports import Item, Key, Value
+from wire import codec
+from wire.acknowledgement import Acknowledgement
+from wire.model import Aggregates, Anomaly, Batch, Phase, Series
+
+NOW_MS = 1_760_000_000_000
+START_MS = 1_750_000_000_000
+
+
+class CrashError(Exception):
+    """The function died at this very write."""
+
+
+@dataclass
+class FakeTable:
+    """A table in memory. ``writes_left`` counts down to a crash; ``stream`` has every change as (old, new)."""
+
+    items: dict[Key, Item] = field(default_factory=dict)
+    stream: list[tuple[Item | None, Item]] = field(default_factory=list)
+    writes_left: int | None = None
+    rng: random.Random = field(default_factory=lambda: random.Random(1))
+    before_replace: Callable[[], None] | None = None
+    refuse: Callable[[Key], bool] = lambda key: False
+
+    def get(self, key: Key) -> Item | None:
+        self._check(key)
+        return dict(self.items[key]) if key in self.items else None
+
+    def get_many(self, keys: Iterable[Key]) -> dict[Key, Item]:
+        return {key: dict(self.items[key]) for key in keys if key in self.items}
+
+    def put_many(self, items: Iterable[Item]) -> None:
+        # The service writes a batch in no order, and dies in the middle of it.
+        shuffled = list(items)
+        assert len({_key(item) for item in shuffled}) == len(shuffled), "BatchWriteItem takes a key once"
+        self.rng.shuffle(shuffled)
+        for item in shuffled:
+            self._write(item)
+
+    def put_new(self, item: Item) -> Item | None:
+        if _key(item) in self.items:
+            return dict(self.items[_key(item)])
+        self._write(item)
+        return None
+
+    def put_newest(self, item: Item, by: str) -> bool:
+        there = self.items.get(_key(item))
+        if there is not None and int(there[by]) >= int(item[by]):
+            return False
+        self._write(item)
+        return True
+
+    def replace(self, item: Item, version: int) -> bool:
+        if self.before_replace is not None:
+            self.before_replace()
+        there = self.items.get(_key(item))
+        if (int(there["version"]) if there else 0) != version:
+            return False
+        self._write(item | {"version": version + 1})
+        return True
+
+    def add(
+        self, key: Key, amounts: Mapping[str, int], values: Mapping[str, Value], first: Mapping[str, Value]
+    ) -> Item:
+        fresh: Item = dict(first) | self.items.get(key, {"pk": key.pk, "sk": key.sk}) | dict(values)
+        for name, amount in amounts.items():
+            fresh[name] = int(fresh.get(name, 0)) + amount
+        self._write(fresh)
+        return dict(fresh)
+
+    def query(self, pk: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False) -> Iterator[Item]:
+        wanted = [key for key in self.items if key.pk == pk and first <= key.sk <= last]
+        for key in sorted(wanted, reverse=newest_first):
+            yield dict(self.items[key])
+
+    def query_index(self, index: str, attribute: str, value: str, *, newest_first: bool = False) -> Iterator[Item]:
+        wanted = [item for item in self.items.values() if item.get(attribute) == value]
+        yield from (dict(item) for item in sorted(wanted, key=lambda item: str(item["sk"]), reverse=newest_first))
+
+    def of_kind(self, kind: str) -> list[Item]:
+        return [item for _, item in sorted(self.items.items()) if item["kind"] == kind]
+
+    def _check(self, key: Key) -> None:
+        if self.refuse(key):
+            raise StoreError(f"{key}: refused")
+
+    def _write(self, item: Item) -> None:
+        self._check(_key(item))
+        if self.writes_left is not None:
+            if self.writes_left == 0:
+                raise CrashError
+            self.writes_left -= 1
+        self.stream.append((self.items.get(_key(item)), dict(item)))
+        self.items[_key(item)] = dict(item)
+
+
+def _key(item: Item) -> Key:
+    return Key(str(item["pk"]), str(item["sk"]))
+
+
+@dataclass
+class FakeAcknowledger:
+    """Keeps what was sent; refuses when told to."""
+
+    sent: list[tuple[str, Acknowledgement]] = field(default_factory=list)
+    down: bool = False
+
+    def send(self, gateway: str, payload: bytes) -> None:
+        if self.down:
+            raise StoreError("iot is down")
+        self.sent.append((gateway, Acknowledgement.decode(payload)))
+
+
+@dataclass
+class FakeDeadLetters:
+    """Keeps what was kept; refuses when told to."""
+
+    kept: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    down: bool = False
+
+    def keep(self, body: str, attributes: Mapping[str, str]) -> None:
+        if self.down:
+            raise StoreError("sqs is down")
+        self.kept.append((body, dict(attributes)))
+
+
+@dataclass
+class FakePublisher:
+    """Keeps envelopes; refuses the first ``failures``."""
+
+    published: list[Mapping[str, Any]] = field(default_factory=list)
+    failures: int = 0
+
+    def publish(self, gateway: str, envelope: Mapping[str, object]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("sns is down")
+        self.published.append(envelope)
+
+
+def body(batch: Batch, lane: str = "bulk", **changes: Any) -> str:
+    """Return what the topic rule would queue for a batch, with fields changed."""
+    fields = {
+        "data": base64.b64encode(codec.encode(batch)).decode(),
+        "topic": f"strandline/v1/{batch.gateway}/{lane}",
+        "client": batch.gateway,
+        "principal": "cert",
+        "received_at": NOW_MS,
+    }
+    return json.dumps(fields | changes)
+
+
+def aggregates(seed: int = 0, rows: int = 12, n_series: int = 3) -> Aggregates:
+    """Return seeded rows of a few series, ten seconds a window."""
+    rng = np.random.default_rng(seed)
+    mean = rng.normal(20.0, 1.0, rows).round(2)
+    return Aggregates(
+        tuple(Series(f"pump{at}.temperature", "Cel", 0.01) for at in range(n_series)),
+        np.arange(rows, dtype=np.int64) % n_series,
+        START_MS + seed * 1_000_000 + np.arange(rows, dtype=np.int64) // n_series * 10_000,
+        np.full(rows, 10_000, np.int64),
+        rng.integers(1, 11, rows),
+        mean,
+        mean - 0.5,
+        mean + 0.5,
+        rng.random(rows).round(3),
+        rng.random(rows).round(3),
+    )
+
+
+def report(
+    phase: Phase = Phase.ONSET, after_ms: int = 1_000, score: float = 1.5, series: str = "pump0.temperature"
+) -> Anomaly:
+    """Return a report of the anomaly that began at START_MS."""
+    return Anomaly(series, phase, START_MS, START_MS + after_ms, score, "spike", "up", 31.0, 20.0, unit="Cel")

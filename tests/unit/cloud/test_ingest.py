@@ -1,0 +1,296 @@
+"""Ingest: exactly once under replay, reordering and crashes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloud_functions.core import keys
+from cloud_functions.core.errors import StoreError
+from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.ports import Item, Key
+from cloud_functions.core.records import decode_columns, join
+from cloud_functions.core.storing import Catalogue, Storer, series_from
+from tests.unit.cloud.fakes import (
+    NOW_MS,
+    CrashError,
+    FakeAcknowledger,
+    FakeDeadLetters,
+    FakeTable,
+    aggregates,
+    body,
+    report,
+)
+from wire.acknowledgement import Acknowledgement
+from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Batch, Notice, Phase
+
+LOG = logging.getLogger("test")
+RETENTION_MS = 86_400_000
+
+
+class Site:
+    """An ingest function on fakes."""
+
+    def __init__(self, table: FakeTable | None = None) -> None:
+        self.table = table if table is not None else FakeTable()
+        self.acks, self.letters = FakeAcknowledger(), FakeDeadLetters()
+        self.restart()
+
+    def restart(self) -> None:
+        self.storer = Storer(self.table, lambda: NOW_MS, RETENTION_MS, Catalogue())
+
+    def deliver(self, *bodies: str) -> list[str]:
+        """Run one invocation; message ids are the positions. Return those that must come again."""
+        ingest = Ingest(self.table, self.storer, self.acks, self.letters, lambda: NOW_MS, LOG)
+        failed = []
+        for at, text in enumerate(bodies):
+            try:
+                ingest.accept(str(at), text)
+            except StoreError:
+                failed.append(str(at))
+        return failed + ingest.finish()
+
+    def rows(self, gateway: str) -> Aggregates:
+        found = [i for i in self.table.of_kind("record") if str(i["pk"]).startswith(f"series#{gateway}#")]
+        return join([decode_columns(i["columns"], series_from(i)) for i in found])  # type: ignore[arg-type]
+
+
+def batch(sequence: int = 1, gateway: str = "gw-1", epoch: int = 7) -> Batch:
+    return Batch(gateway, epoch, sequence, aggregates(sequence))
+
+
+def test_a_batch_is_stored_with_its_receipt_and_acknowledged() -> None:
+    site = Site()
+    assert site.deliver(body(batch(), "urgent")) == []
+    assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))]
+    (receipt,) = site.table.of_kind("receipt")
+    assert (receipt["lane"], receipt["rows"], receipt["times_seen"], receipt["received_ms"]) == (
+        "urgent",
+        12,
+        1,
+        NOW_MS,
+    )
+    assert receipt["expires_at"] == (NOW_MS + RETENTION_MS) // 1000
+    assert sorted(site.rows("gw-1").mean.tolist()) == sorted(aggregates(1).mean.tolist())
+    assert [item["sk"] for item in site.table.of_kind("series")] == [f"series#pump{n}.temperature" for n in range(3)]
+    assert [item["sk"] for item in site.table.of_kind("gateway")] == ["gw-1"]
+
+
+def test_a_batch_that_comes_again_is_counted_and_acknowledged_and_not_stored() -> None:
+    site = Site()
+    site.deliver(body(batch()))
+    before = {k: v for k, v in site.table.items.items() if v["kind"] in ("record", "series", "ack")}
+    site.deliver(body(batch(), received_at=NOW_MS + 5))
+    assert {k: v for k, v in site.table.items.items() if v["kind"] in ("record", "series", "ack")} == before
+    assert site.table.of_kind("receipt")[0]["times_seen"] == 2
+    assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))] * 2
+    assert site.table.of_kind("about")[0]["duplicates"] == 1
+
+
+def test_one_invocation_acknowledges_each_gateway_and_epoch_once() -> None:
+    site = Site()
+    batches = [batch(1), batch(3), batch(2, epoch=8), batch(1, "gw-2"), batch(2)]
+    site.deliver(*map(body, batches))
+    assert sorted(site.acks.sent, key=repr) == sorted(
+        [
+            ("gw-1", Acknowledgement(7, 3)),
+            ("gw-1", Acknowledgement(8, 0, ((2, 2),))),
+            ("gw-2", Acknowledgement(7, 1)),
+        ],
+        key=repr,
+    )
+
+
+def test_another_batch_under_a_stored_name_is_rejected_and_changes_nothing() -> None:
+    site = Site()
+    site.deliver(body(batch()))
+    records = site.table.of_kind("record")
+    site.deliver(body(replace(batch(), rows=aggregates(9))))
+    assert site.table.of_kind("record") == records
+    assert site.letters.kept[0][1]["reason"] == "different"
+
+
+def test_a_poisoned_batch_is_kept_with_its_reason_and_its_neighbours_are_stored() -> None:
+    site = Site()
+    poisoned = body(batch(2), data="AAAA")
+    assert site.deliver(body(batch(1)), poisoned, "{", body(batch(3))) == []
+    assert [receipt["sk"] for receipt in site.table.of_kind("receipt")] == [
+        keys.batch_name(7, 1),
+        keys.batch_name(7, 3),
+    ]
+    assert [(text, letter["reason"]) for text, letter in site.letters.kept] == [(poisoned, "codec"), ("{", "envelope")]
+    assert site.letters.kept[0][1]["gateway"] == "gw-1"
+    assert site.acks.sent == [("gw-1", Acknowledgement(7, 1, ((3, 3),)))]
+    counted = {item["pk"]: item for item in site.table.of_kind("about")}
+    assert counted["gateway#gw-1"]["rejected_codec"] == counted["gateway#"]["rejected_envelope"] == 1
+
+
+def test_a_whole_batch_that_cannot_be_stored_is_acknowledged_once_it_is_a_dead_letter() -> None:
+    site = Site()
+    rows = aggregates(1)
+    outside = replace_start(rows, -5)
+    assert site.deliver(body(Batch("gw-1", 7, 1, outside))) == []
+    assert site.letters.kept[0][1]["reason"] == "time"
+    assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))]
+    assert site.table.of_kind("receipt") == []
+
+
+def replace_start(rows: Aggregates, start_ms: int) -> Aggregates:
+    columns = [getattr(rows, name).copy() for name in AGGREGATE_COLUMNS]
+    columns[1][0] = start_ms
+    return Aggregates(rows.series, *columns)
+
+
+def test_a_poisoned_batch_that_cannot_be_kept_comes_again() -> None:
+    site = Site()
+    site.letters.down = True
+    assert site.deliver("{", body(batch())) == ["0"]
+    assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))]
+
+
+def test_a_batch_that_cannot_be_stored_now_comes_again_and_its_neighbours_do_not() -> None:
+    site = Site()
+    site.table.refuse = lambda key: key == keys.receipt("gw-1", 7, 2)
+    assert site.deliver(*(body(batch(n)) for n in (1, 2, 3))) == ["1"]
+    assert site.acks.sent == [("gw-1", Acknowledgement(7, 1, ((3, 3),)))]
+    site.table.refuse = lambda key: False
+    assert site.deliver(body(batch(2))) == []
+    assert site.acks.sent[-1] == ("gw-1", Acknowledgement(7, 3))
+    assert len(site.rows("gw-1")) == 36
+
+
+def test_without_the_saved_state_no_acknowledgement_is_sent_and_the_batch_comes_again() -> None:
+    site = Site()
+    site.table.refuse = lambda key: key.sk.startswith("ack#")
+    assert site.deliver(body(batch(1)), body(batch(1, "gw-2"))) == ["0", "1"]
+    assert site.acks.sent == []
+    site.table.refuse = lambda key: False
+    assert site.deliver(body(batch(1))) == []
+    assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))]
+
+
+def test_an_acknowledgement_that_cannot_be_sent_fails_no_batch() -> None:
+    site = Site()
+    site.acks.down = True
+    assert site.deliver(body(batch(1))) == []
+    site.acks.down = False
+    site.deliver(body(batch(2)))
+    assert site.acks.sent == [("gw-1", Acknowledgement(7, 2))]
+
+
+def test_figures_that_cannot_be_counted_fail_no_batch() -> None:
+    site = Site()
+    site.table.refuse = lambda key: key.sk == keys.ABOUT
+    assert site.deliver(body(batch(1))) == []
+    assert len(site.rows("gw-1")) == 12
+
+
+def test_reports_of_anomalies_become_items_for_alerting() -> None:
+    site = Site()
+    reports = (report(), report(Phase.END, 9_000), report())
+    site.deliver(body(Batch("gw-1", 7, 1, Anomalies(reports)), "urgent"))
+    items = site.table.of_kind("anomaly")
+    assert len(items) == 3
+    assert {json.loads(str(item["report"]))["phase"] for item in items} == {"onset", "end"}
+    assert {item["gateway"] for item in items} == {"gw-1"}
+
+
+def test_a_notice_replaces_an_older_one_only() -> None:
+    site = Site()
+    for sequence, time_ms in enumerate((5_000, 9_000, 7_000), start=1):
+        site.deliver(body(Batch("gw-1", 7, sequence, Notice(time_ms, {"reader": {"late": time_ms}}))))
+    (notice,) = site.table.of_kind("notice")
+    assert (notice["time_ms"], json.loads(str(notice["counters"]))) == (9_000, {"reader": {"late": 9_000}})
+
+
+def test_a_series_is_catalogued_again_when_its_unit_changes_and_else_not() -> None:
+    site = Site()
+    site.deliver(body(batch(1)))
+    site.restart()
+    site.deliver(body(batch(2)))
+    written = [new for _, new in site.table.stream if new["kind"] == "series"]
+    assert len(written) == 3
+    changed = aggregates(3)
+    series = (replace(changed.series[0], unit="K"), *changed.series[1:])
+    site.deliver(body(Batch("gw-1", 7, 3, Aggregates(series, *(getattr(changed, n) for n in AGGREGATE_COLUMNS)))))
+    assert [item["unit"] for item in site.table.of_kind("series")] == ["K", "Cel", "Cel"]
+    assert len([new for _, new in site.table.stream if new["kind"] == "series"]) == 4
+
+
+def settled(table: FakeTable) -> dict[Key, Item]:
+    """What must not depend on how often or in which order batches came."""
+    loose = {"times_seen", "version", "received_ms", "lane"}
+    return {
+        key: {name: value for name, value in item.items() if name not in loose}
+        for key, item in table.items.items()
+        if item["kind"] != "about"
+    }
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_any_replay_order_and_crash_ends_in_the_same_store_with_all_acknowledged(data: st.DataObject) -> None:
+    batches: list[Batch] = [batch(n) for n in range(1, 4)]
+    batches.append(Batch("gw-1", 7, 4, Anomalies((report(), report(Phase.END, 9_000)))))
+    batches.append(Batch("gw-1", 7, 5, Notice(5_000, {"reader": {"late": 1}})))
+    batches.append(batch(1, "gw-2"))
+    once = Site()
+    once.deliver(*map(body, batches))
+
+    site = Site()
+    waiting = data.draw(st.permutations(batches * data.draw(st.integers(1, 3))))
+    while waiting:
+        size = data.draw(st.integers(1, len(waiting)))
+        site.table.writes_left = data.draw(st.none() | st.integers(0, 25))
+        try:
+            failed = site.deliver(*map(body, waiting[:size]))
+        except CrashError:
+            # The function died: the queue brings all of the invocation again, to a worker that knows nothing.
+            site.restart()
+            waiting = waiting[size:] + waiting[:size]
+            site.table.writes_left = None
+            site.deliver(*map(body, waiting))
+            break
+        waiting = waiting[size:] + [waiting[int(at)] for at in failed]
+    site.table.writes_left = None
+    assert settled(site.table) == settled(once.table)
+    newest = {(gateway, ack.epoch): ack for gateway, ack in site.acks.sent}
+    assert newest == {("gw-1", 7): Acknowledgement(7, 5), ("gw-2", 7): Acknowledgement(7, 1)}
+    # What was acknowledged at any time had its receipt by then, and receipts are never taken back.
+    receipts = {item["sk"] for item in site.table.of_kind("receipt") if item["pk"] == "batches#gw-1"}
+    assert receipts == {keys.batch_name(7, n) for n in range(1, 6)}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 30))
+def test_no_acknowledgement_ever_runs_ahead_of_the_receipts(writes: int) -> None:
+    site = Site()
+    site.table.writes_left = writes
+    try:
+        site.deliver(*(body(batch(n)) for n in (1, 2, 3)))
+    except CrashError:
+        site.table.writes_left = None
+    held = {int(str(item["sk"]).split("#")[1]) for item in site.table.of_kind("receipt")}
+    for _, ack in site.acks.sent:
+        assert all(sequence in held for sequence in range(1, 4) if ack.covers(sequence))
+    for item in site.table.of_kind("ack"):
+        assert set(range(1, int(item["cumulative"]) + 1)) <= held
+
+
+def test_a_time_that_is_no_key_rejects_an_anomaly() -> None:
+    site = Site()
+    site.deliver(body(Batch("gw-1", 7, 1, Anomalies((replace(report(), onset_ms=-1),)))))
+    assert site.letters.kept[0][1]["reason"] == "time"
+    assert site.table.of_kind("anomaly") == []
+
+
+def test_the_store_being_down_for_all_fails_all(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    site.table.refuse = lambda key: True
+    assert site.deliver(body(batch(1)), body(batch(2))) == ["0", "1"]
+    assert site.acks.sent == []
