@@ -11,6 +11,7 @@ from device_sim.nucleus.groups import ProcessGroups
 from device_sim.nucleus.plan import Plan
 from device_sim.nucleus.supervisor import READY, Limits, State, Supervisor, Wish
 
+STEADY_SECONDS = 1.0
 Told = Callable[[Supervisor, State, State, str], None]
 
 
@@ -55,13 +56,20 @@ class Components:
             supervisor.start()
 
     async def settled(self) -> list[Supervisor]:
-        """Wait until every component is RUNNING or FINISHED, or one is BROKEN; return the broken ones."""
+        """Wait until every component stays RUNNING or FINISHED, or one is BROKEN; return the broken ones.
+
+        A ``run`` script makes a component RUNNING before it has shown whether it can run, so that has to hold a moment.
+        """
         while True:
             self._changed.clear()
             broken = [one for one in self._all.values() if one.state is State.BROKEN and not one.asked]
-            if broken or all(one.state in READY and not one.asked for one in self._all.values()):
+            if broken:
                 return broken
-            await self._changed.wait()
+            ready = all(one.state in READY and not one.asked for one in self._all.values())
+            try:
+                await asyncio.wait_for(self._changed.wait(), STEADY_SECONDS if ready else None)
+            except TimeoutError:
+                return []
 
     async def stop(self) -> None:
         """End all, those that need others first."""

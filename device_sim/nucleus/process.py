@@ -193,9 +193,10 @@ class NucleusProcess:
 
         def settled(nucleus: NucleusProcess) -> bool:
             states = nucleus.states()
-            broken = [name for name, state in states.items() if state == "BROKEN"]
+            broken = {line["component"]: line["reason"] for line in nucleus.lines if line.get("state") == "BROKEN"}
             if broken:
-                raise NucleusProcessError(f"{', '.join(broken)} BROKEN; {self._last_words(broken)}")
+                reasons = "; ".join(f"{name} BROKEN: {reason}" for name, reason in broken.items())
+                raise NucleusProcessError(f"{reasons}; {self._last_words(tuple(broken))}")
             return all(states.get(name) in READY for name in self._deploy)
 
         self.wait_for(settled, seconds, f"{', '.join(self._deploy)} RUNNING")

@@ -126,7 +126,7 @@ def _bounds(given: str, word: str) -> Iterator[_Condition]:
 
 
 def _padded(numbers: list[int], pre: tuple[str, ...] = ()) -> Version:
-    major, minor, patch = [*numbers, 0, 0][:3]
+    major, minor, patch = [*numbers, 0, 0, 0][:3]
     return Version(major, minor, patch, pre)
 
 

@@ -1,0 +1,125 @@
+"""Small components for the nucleus to run: a recipe and a zip made from a few lines of Python."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from awsiot.greengrasscoreipc import connect
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+
+from device_sim.nucleus.process import NucleusProcess
+
+PUBSUB = {
+    "aws.greengrass.ipc.pubsub": {
+        "all": {
+            "operations": ["aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"],
+            "resources": ["test/*"],
+        }
+    }
+}
+HEADER = """
+import sys, threading, time
+from awsiot.greengrasscoreipc import model
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+
+client = GreengrassCoreIPCClientV2()
+
+def say(topic, text):
+    message = model.PublishMessage(binary_message=model.BinaryMessage(message=text.encode()))
+    client.publish_to_topic(topic=topic, publish_message=message)
+
+def stay():
+    threading.Event().wait()
+
+"""
+
+
+class Site:
+    """Folders in greengrass-cli's layout that a test fills with components."""
+
+    def __init__(self, folder: Path) -> None:
+        self.recipes, self.artifacts, self.root = folder / "recipes", folder / "artifacts", folder / "gg"
+        self.recipes.mkdir()
+        self.artifacts.mkdir()
+        self.deploy: dict[str, str] = {}
+
+    def component(self, name: str, code: str, version: str = "1.0.0", root: bool = True, **more: Any) -> None:
+        """Add a component that runs ``code`` from a zip, after ``client``, ``say`` and ``stay`` are there."""
+        folder = self.artifacts / name / version
+        folder.mkdir(parents=True)
+        with zipfile.ZipFile(folder / "code.zip", "w") as archive:
+            archive.writestr("main.py", HEADER + textwrap.dedent(code))
+        run = "exec python3 -u {artifacts:decompressedPath}/code/main.py"
+        artifacts = [{"Uri": f"s3://bucket/{name}/{version}/code.zip", "Unarchive": "ZIP"}]
+        self.recipe(name, {"run": {"Script": run}}, version, root, Artifacts=artifacts, **more)
+
+    def recipe(
+        self,
+        name: str,
+        lifecycle: Mapping[str, Any],
+        version: str = "1.0.0",
+        root: bool = True,
+        *,
+        configuration: Mapping[str, Any] | None = None,
+        access: Mapping[str, Any] | None = None,
+        dependencies: Mapping[str, Any] | None = None,
+        **manifest: Any,
+    ) -> None:
+        """Add a recipe with a lifecycle of shell scripts; YAML reads JSON too."""
+        access = PUBSUB if access is None else access
+        recipe = {
+            "RecipeFormatVersion": "2020-01-25",
+            "ComponentName": name,
+            "ComponentVersion": version,
+            "ComponentConfiguration": {
+                "DefaultConfiguration": {**(configuration or {}), "accessControl": access},
+            },
+            "ComponentDependencies": dependencies or {},
+            "Manifests": [{"Platform": {"os": "linux", "runtime": "*"}, "Lifecycle": lifecycle, **manifest}],
+        }
+        (self.recipes / f"{name}-{version}.yaml").write_text(json.dumps(recipe))
+        if root:
+            self.deploy[name] = version
+
+    def start(self, **more: Any) -> NucleusProcess:
+        """Start a nucleus that deploys every component added."""
+        more.setdefault("options", ("--stop-seconds", "3", "--restart-pause", "0.05"))
+        return NucleusProcess.start(self.root, "gw-test", self.recipes, self.artifacts, self.deploy, **more)
+
+
+class Listener:
+    """Keeps what arrives on local topics, as a client of the command line."""
+
+    def __init__(self, nucleus: NucleusProcess, pattern: str) -> None:
+        info = json.loads(nucleus.cli_info.read_text())
+        connection = connect(ipc_socket=info["socket"], authtoken=info["token"])
+        # Without an executor the events come on the SDK's own thread, in their order.
+        self.client = GreengrassCoreIPCClientV2(client=connection, executor=None)
+        self.heard: list[tuple[str, str]] = []
+        _, self._operation = self.client.subscribe_to_topic(topic=pattern, on_stream_event=self._keep)
+
+    def _keep(self, event: Any) -> None:
+        if (message := event.binary_message) is not None:
+            self.heard.append((message.context.topic, (message.message or b"").decode()))
+
+    def on(self, topic: str) -> list[str]:
+        """Return what was said on a topic."""
+        return [text for where, text in list(self.heard) if where == topic]
+
+    def close(self) -> None:
+        """Disconnect, also when the nucleus has gone first."""
+        self.client.close().exception(5)
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+    """Wait until ``condition`` holds, at most ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
