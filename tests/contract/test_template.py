@@ -1,0 +1,246 @@
+"""The SAM template against the wire, the code, and what every resource of it must have."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from wire import topics
+from wire.topics import Lane
+
+REPO = Path(__file__).resolve().parents[2]
+ROOM = REPO / "cloud_functions"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms: ``!Ref x`` as {"Ref": x}, ``!GetAtt a.b`` as {"GetAtt": "a.b"}."""
+
+
+def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    assert isinstance(node, yaml.ScalarNode), f"!{tag} of what is no text"
+    return {tag: loader.construct_scalar(node)}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+TEMPLATE: dict[str, Any] = yaml.load((ROOM / "template.yaml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    return {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == kind}
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+QUEUES = of_type("AWS::SQS::Queue")
+TABLES = of_type("AWS::DynamoDB::Table")
+RULES = of_type("AWS::IoT::TopicRule")
+ROLES = of_type("AWS::IAM::Role")
+DEAD_LETTERS = {"IngestDeadLetters", "RuleDeadLetters", "AlertingDeadLetters"}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def named(value: Any) -> str:
+    """A reference as text: the resource's name, with what of it where that is no plain ARN."""
+    if isinstance(value, str):
+        return value
+    ((_, text),) = value.items()
+    return str(text).removesuffix(".Arn").replace("arn:${AWS::Partition}:iot:${AWS::Region}:${AWS::AccountId}:", "")
+
+
+def grants(role: str) -> set[tuple[str, str]]:
+    statements = [s for policy in ROLES[role]["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+    assert all(statement["Effect"] == "Allow" for statement in statements)
+    return {(a, named(r)) for s in statements for a in listed(s["Action"]) for r in listed(s["Resource"])}
+
+
+def test_each_role_may_do_what_its_code_does_and_nothing_else() -> None:
+    receive = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility")
+    stream = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
+    write = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem")
+    logs = ("logs:CreateLogStream", "logs:PutLogEvents")
+    wanted = {
+        "RuleRole": {("sqs:SendMessage", queue) for queue in ("UrgentQueue", "BulkQueue", "RuleDeadLetters")},
+        "IngestRole": {(a, queue) for a in receive for queue in ("UrgentQueue", "BulkQueue")}
+        | {(a, "TelemetryTable") for a in write}
+        | {("sqs:SendMessage", "IngestDeadLetters"), ("iot:Publish", "topic/strandline/v1/*/ack")}
+        | {(a, "IngestLogs") for a in logs},
+        "AlertingRole": {(a, f"{table}.StreamArn") for a in stream for table in ("TelemetryTable", "AlertsTable")}
+        | {("dynamodb:ListStreams", "*"), ("sns:Publish", "AlertsTopic"), ("events:PutEvents", "AlertsBus")}
+        | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
+        | {("iot:Publish", "topic/strandline/v1/*/alerts"), ("sqs:SendMessage", "AlertingDeadLetters")}
+        | {(a, "AlertingLogs") for a in logs},
+        "ApiRole": {(a, "TelemetryTable") for a in (*write, "dynamodb:BatchGetItem")}
+        | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:Query", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
+        | {("dynamodb:Query", "${AlertsTable.Arn}/index/by_state")}
+        | {(a, "ApiLogs") for a in logs},
+    }
+    assert set(ROLES) == set(wanted)
+    for role, permissions in wanted.items():
+        assert grants(role) == permissions, role
+
+
+def test_every_function_has_a_role_of_its_own_that_only_lambda_may_take() -> None:
+    roles = [named(function["Role"]) for function in FUNCTIONS.values()]
+    assert len(set(roles)) == len(FUNCTIONS) == 3
+    for role in roles:
+        (statement,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+        assert "ManagedPolicyArns" not in ROLES[role]
+
+
+def test_every_function_logs_to_a_group_that_forgets() -> None:
+    for function in FUNCTIONS.values():
+        group = of_type("AWS::Logs::LogGroup")[named(function["LoggingConfig"]["LogGroup"])]
+        assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_the_functions_run_on_arm_in_a_python_that_aws_has() -> None:
+    shared = TEMPLATE["Globals"]["Function"]
+    assert shared["Architectures"] == ["arm64"]
+    assert shared["Runtime"] == {"Ref": "Runtime"}
+    assert TEMPLATE["Parameters"]["Runtime"]["Default"] in ("python3.12", "python3.13")
+    assert shared["CodeUri"] == "../build/lambda"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_handler_is_there_and_gets_each_variable_that_it_reads(name: str) -> None:
+    module = FUNCTIONS[name]["Handler"].removesuffix(".lambda_handler")
+    source = (REPO / (module.replace(".", "/") + ".py")).read_text()
+    assert "def lambda_handler(" in source
+    read = set(re.findall(r'settings\.(?:text|number)\("([A-Z_]+)"', source))
+    assert read == set(FUNCTIONS[name]["Environment"]["Variables"])
+
+
+def test_every_queue_is_encrypted_and_every_working_one_has_dead_letters() -> None:
+    for name, queue in QUEUES.items():
+        assert queue["SqsManagedSseEnabled"] is True, name
+        assert queue["MessageRetentionPeriod"] == 14 * 86_400, name
+        if name not in DEAD_LETTERS:
+            assert named(queue["RedrivePolicy"]["deadLetterTargetArn"]) == "IngestDeadLetters"
+            assert 3 <= queue["RedrivePolicy"]["maxReceiveCount"] <= 10
+            assert queue["VisibilityTimeout"] >= 6 * TEMPLATE["Globals"]["Function"]["Timeout"]
+    assert set(QUEUES) >= DEAD_LETTERS
+
+
+def test_every_table_is_encrypted_restorable_kept_and_forgets_by_itself() -> None:
+    for name, table in TABLES.items():
+        assert table["SSESpecification"] == {"SSEEnabled": True}, name
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+        assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+    assert TABLES["TelemetryTable"]["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+    assert TABLES["AlertsTable"]["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def test_the_topic_is_encrypted() -> None:
+    assert [topic["KmsMasterKeyId"] for topic in of_type("AWS::SNS::Topic").values()] == ["alias/aws/sns"]
+
+
+SELECT = (
+    "SELECT encode(*, 'base64') AS data, topic() AS topic, clientid() AS client, principal() AS principal, "
+    "timestamp() AS received_at FROM '{}'"
+)
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_each_lane_has_a_rule_under_its_basic_ingest_name(lane: Lane) -> None:
+    reserved, rules, rule_name, topic = topics.ingest("gw-1", lane).split("/", 3)
+    assert (reserved, rules) == ("$aws", "rules")
+    (rule,) = (rule for rule in RULES.values() if rule["RuleName"] == rule_name)
+    assert rule["TopicRulePayload"]["Sql"] == SELECT.format(topic.replace("gw-1", "+"))
+    assert rule["TopicRulePayload"]["AwsIotSqlVersion"] == "2016-03-23"
+
+
+def test_each_rule_feeds_a_queue_of_its_own_and_has_an_error_action() -> None:
+    fed = []
+    for rule in RULES.values():
+        payload = rule["TopicRulePayload"]
+        (action,) = payload["Actions"]
+        fed.append(named(action["Sqs"]["QueueUrl"]))
+        assert named(payload["ErrorAction"]["Sqs"]["QueueUrl"]) == "RuleDeadLetters"
+        assert action["Sqs"]["UseBase64"] is False
+    assert sorted(fed) == ["BulkQueue", "UrgentQueue"]
+    assert len(RULES) == 2
+
+
+def test_a_gateway_may_use_the_wires_topics_under_its_own_name_and_no_other() -> None:
+    (policy,) = of_type("AWS::IoT::Policy").values()
+    own = "${!iot:Connection.Thing.ThingName}"
+    allowed = {
+        (action, named(resource))
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+    published = {("iot:Publish", f"topic/{topics.ingest('gw-1', lane)}") for lane in Lane}
+    heard = {
+        (action, f"{kind}/{topic}")
+        for action, kind in (("iot:Subscribe", "topicfilter"), ("iot:Receive", "topic"))
+        for topic in (topics.ack("gw-1"), topics.alerts("gw-1"))
+    }
+    wanted = {(action, resource.replace("gw-1", own)) for action, resource in published | heard}
+    assert allowed == wanted | {("iot:Connect", f"client/{own}")}
+    (connect,) = (s for s in policy["PolicyDocument"]["Statement"] if s["Action"] == "iot:Connect")
+    assert connect["Condition"] == {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}}
+
+
+def sources(function: str) -> Iterator[dict[str, Any]]:
+    for event in FUNCTIONS[function]["Events"].values():
+        yield event["Properties"] | {"Type": event["Type"]}
+
+
+def test_ingest_answers_message_by_message_and_urgent_never_waits_for_bulk() -> None:
+    mappings = list(sources("IngestFunction"))
+    assert [named(mapping["Queue"]) for mapping in mappings] == ["UrgentQueue", "BulkQueue"]
+    for mapping in mappings:
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
+        # Above ten messages Lambda wants a window.
+        assert mapping["BatchSize"] <= 10 or mapping["MaximumBatchingWindowInSeconds"] >= 1
+    assert "MaximumBatchingWindowInSeconds" not in mappings[0]
+
+
+def test_a_streams_record_that_cannot_be_done_leaves_after_some_tries() -> None:
+    kinds = []
+    for mapping in sources("AlertingFunction"):
+        assert mapping["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
+        assert named(mapping["DestinationConfig"]["OnFailure"]["Destination"]) == "AlertingDeadLetters"
+        assert mapping["BisectBatchOnFunctionError"] is True
+        assert 1 <= mapping["MaximumRetryAttempts"] <= 50
+        assert mapping["StartingPosition"] == "TRIM_HORIZON"
+        (one,) = mapping["FilterCriteria"]["Filters"]
+        pattern = json.loads(one["Pattern"])
+        kinds.append((named(mapping["Stream"]), pattern["eventName"], pattern["dynamodb"]["NewImage"]["kind"]["S"]))
+    assert kinds == [
+        ("TelemetryTable.StreamArn", ["INSERT"], ["anomaly"]),
+        ("AlertsTable.StreamArn", ["INSERT", "MODIFY"], ["alert"]),
+    ]
+
+
+def test_the_template_and_the_api_have_the_same_routes_and_each_asks_who_calls() -> None:
+    routes = of_type("AWS::ApiGatewayV2::Route").values()
+    declared = {route["RouteKey"].replace("{", "<").replace("}", ">") for route in routes}
+    source = (ROOM / "api" / "app.py").read_text()
+    served = {f"{method.upper()} {path}" for method, path in re.findall(r'@app\.(get|post)\("([^"]+)"\)', source)}
+    assert declared == served
+    assert len(declared) == len(list(routes))
+    assert {route["AuthorizationType"] for route in routes} == {"AWS_IAM"}
+
+
+def test_the_functions_requirements_are_those_of_the_project() -> None:
+    lines = [line for line in (ROOM / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    # boto3 comes with the runtime.
+    cloud = [one for one in project["optional-dependencies"]["cloud"] if not one.startswith("boto3")]
+    assert sorted(lines) == sorted([*cloud, *project["dependencies"]])

@@ -1,0 +1,117 @@
+"""What the core expects of a table: the fake of the unit tests and DynamoDB must both do it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.core.errors import StoreError
+from cloud_functions.core.ports import Item, Key, Table
+from device_sim.cloud import LocalCloud
+from tests.unit.cloud.fakes import FakeTable
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    with LocalCloud.start(tmp_path_factory.mktemp("cloud")) as running:
+        yield running
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def table(request: pytest.FixtureRequest) -> Table:
+    if request.param == "fake":
+        return FakeTable()
+    cloud: LocalCloud = request.getfixturevalue("cloud")
+    return DynamoTable(cloud.outputs["AlertsTableName"], cloud.client("dynamodb"))
+
+
+@pytest.fixture
+def pk() -> str:
+    return f"partition-{next(_NUMBERS)}"
+
+
+def item(pk: str, sk: str = "a", **attributes: str | int | bytes) -> Item:
+    return {"pk": pk, "sk": sk, "kind": "test", **attributes}
+
+
+def test_an_item_comes_back_as_it_was_put(table: Table, pk: str) -> None:
+    whole = item(pk, number=2**53 + 1, negative=-5, binary=bytes(range(256)), empty="", text="Ω#/ü")
+    table.put_many([whole])
+    assert table.get(Key(pk, "a")) == whole
+    assert table.get(Key(pk, "b")) is None
+
+
+def test_many_items_are_all_put_and_all_got(table: Table, pk: str) -> None:
+    items = [item(pk, f"{at:04d}", number=at) for at in range(130)]
+    table.put_many(items)
+    assert list(table.query(pk)) == items
+    wanted = [Key(pk, str(one["sk"])) for one in items]
+    assert table.get_many([*wanted, wanted[0], Key(pk, "none")]) == dict(zip(wanted, items, strict=True))
+
+
+def test_a_new_item_is_put_once(table: Table, pk: str) -> None:
+    assert table.put_new(item(pk, number=1)) is None
+    assert table.put_new(item(pk, number=2)) == item(pk, number=1)
+    assert table.get(Key(pk, "a")) == item(pk, number=1)
+
+
+def test_the_newest_wins(table: Table, pk: str) -> None:
+    assert [table.put_newest(item(pk, at=at), "at") for at in (5, 9, 7, 9)] == [True, True, False, False]
+    assert table.get(Key(pk, "a")) == item(pk, at=9)
+
+
+def test_a_replacement_needs_the_version_that_was_read(table: Table, pk: str) -> None:
+    assert table.replace(item(pk, n=1), 0)
+    assert not table.replace(item(pk, n=2), 0)
+    assert table.replace(item(pk, n=3), 1)
+    assert not table.replace(item(pk, n=4), 1)
+    assert table.get(Key(pk, "a")) == item(pk, n=3, version=2)
+
+
+def test_adding_counts_sets_and_keeps_what_was_first(table: Table, pk: str) -> None:
+    key = Key(pk, "a")
+    table.add(key, {"batches": 2}, {"kind": "about", "seen": 5}, {"first": 5})
+    after = table.add(key, {"batches": 3, "rejected_codec": 1}, {"seen": 9}, {"first": 9})
+    assert after == item(pk, kind="about", batches=5, rejected_codec=1, seen=9, first=5)
+    table.add(key, {"batches": 1}, {}, {})
+    assert table.get(key) == after | {"batches": 6}
+
+
+def test_a_query_gives_a_range_in_order_and_backwards(table: Table, pk: str) -> None:
+    names = ["", "0", "10", "1", "2#x", "2"]
+    table.put_many([item(pk, f"k{name}") for name in names])
+    table.put_many([item(pk + "x", "k1")])
+
+    def found(*span: str, newest_first: bool = False) -> list[str]:
+        return [str(one["sk"]) for one in table.query(pk, *span, newest_first=newest_first)]
+
+    assert found() == ["k", "k0", "k1", "k10", "k2", "k2#x"]
+    assert found("k1", "k2") == ["k1", "k10", "k2"]
+    assert found("k1", "k2", newest_first=True) == ["k2", "k10", "k1"]
+    assert found("k1\x01") == ["k10", "k2", "k2#x"]
+    assert list(table.query(pk + "y")) == []
+
+
+def test_a_query_goes_on_past_the_services_page_of_a_megabyte(table: Table, pk: str) -> None:
+    items = [item(pk, f"{at}", binary=bytes(300_000)) for at in range(8)]
+    table.put_many(items)
+    assert [one["sk"] for one in table.query(pk)] == [str(at) for at in range(8)]
+
+
+def test_an_index_gives_what_is_under_its_attribute(table: Table, pk: str) -> None:
+    table.put_many([item(pk, sk, state=f"state-{pk}" if sk != "b" else f"other-{pk}") for sk in "cba"])
+    found = table.query_index("by_state", "state", f"state-{pk}", newest_first=True)
+    assert [one["sk"] for one in found] == ["c", "a"]
+
+
+def test_a_table_that_is_not_there_is_a_store_error(cloud: LocalCloud) -> None:
+    missing = DynamoTable("nowhere", cloud.client("dynamodb"))
+    with pytest.raises(StoreError, match="get a b: ResourceNotFoundException"):
+        missing.get(Key("a", "b"))
+    with pytest.raises(StoreError, match="batch write"):
+        missing.put_many([item("a")])

@@ -1,0 +1,89 @@
+"""The ingest function's handler: partial failures, whatever raises."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cloud_functions.core import keys
+from cloud_functions.core.errors import CloudError
+from cloud_functions.core.storing import Storer
+from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetters, FakeTable, aggregates, body
+from wire.model import Batch
+
+CONTEXT = SimpleNamespace(
+    function_name="ingest", memory_limit_in_mb=512, invoked_function_arn="arn:aws:lambda:x", aws_request_id="1"
+)
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("TELEMETRY_TABLE", "telemetry")
+    monkeypatch.setenv("DEAD_LETTERS_URL", "http://127.0.0.1:1/dead")
+    sys.modules.pop("cloud_functions.ingest.app", None)
+    module = importlib.import_module("cloud_functions.ingest.app")
+    table = FakeTable()
+    monkeypatch.setattr(module, "table", table)
+    monkeypatch.setattr(module, "storer", Storer(table, lambda: NOW_MS, 1_000))
+    monkeypatch.setattr(module, "acknowledger", FakeAcknowledger())
+    monkeypatch.setattr(module, "dead_letters", FakeDeadLetters())
+    yield module
+    sys.modules.pop("cloud_functions.ingest.app", None)
+
+
+def event(*bodies: str) -> dict[str, Any]:
+    return {
+        "Records": [{"messageId": f"m{at}", "body": text, "eventSource": "aws:sqs"} for at, text in enumerate(bodies)]
+    }
+
+
+def again(app: ModuleType, *bodies: str) -> list[str]:
+    answer = app.lambda_handler(event(*bodies), CONTEXT)
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def batch(sequence: int) -> str:
+    return body(Batch("gw-1", 7, sequence, aggregates(sequence)))
+
+
+def test_good_and_poisoned_batches_leave_the_queue(app: ModuleType) -> None:
+    assert again(app, batch(1), "{", batch(2)) == []
+    assert [ack.cumulative for _, ack in app.acknowledger.sent] == [2]
+    assert len(app.dead_letters.kept) == 1
+
+
+def test_only_what_was_not_stored_comes_again(app: ModuleType) -> None:
+    app.table.refuse = lambda key: key == keys.receipt("gw-1", 7, 2)
+    assert again(app, batch(1), batch(2), batch(3)) == ["m1"]
+
+
+def test_all_come_again_when_nothing_could_be_stored_and_none_is_named_twice(app: ModuleType) -> None:
+    app.table.refuse = lambda key: True
+    assert again(app, batch(1), batch(2)) == ["m0", "m1"]
+    app.table.refuse = lambda key: key.sk.startswith("ack#")
+    assert again(app, batch(1), batch(2)) == ["m0", "m1"]
+
+
+def test_what_nobody_thought_of_fails_its_own_batch_only(app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = app.storer.store
+
+    def broken(arrival: Any) -> Any:
+        if arrival.batch.sequence == 2:
+            raise ZeroDivisionError("a bug")
+        return store(arrival)
+
+    monkeypatch.setattr(app.storer, "store", broken)
+    assert again(app, batch(1), batch(2), batch(3)) == ["m1"]
+
+
+def test_a_variable_that_the_template_did_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TELEMETRY_TABLE", raising=False)
+    sys.modules.pop("cloud_functions.ingest.app", None)
+    with pytest.raises(CloudError, match="environment variable TELEMETRY_TABLE is not set"):
+        importlib.import_module("cloud_functions.ingest.app")

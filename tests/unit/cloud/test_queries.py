@@ -1,0 +1,202 @@
+"""What the api answers from the tables."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cloud_functions.core import queries
+from cloud_functions.core.alerting import AlertBook
+from cloud_functions.core.errors import NotFoundError, RequestError
+from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.records import DAY_MS
+from cloud_functions.core.storing import Storer
+from tests.unit.cloud.fakes import (
+    NOW_MS,
+    START_MS,
+    FakeAcknowledger,
+    FakeDeadLetters,
+    FakeTable,
+    body,
+    report,
+)
+from wire.model import Aggregates, Anomaly, Batch, Notice, Phase, Series
+
+MIDNIGHT_MS = START_MS // DAY_MS * DAY_MS + DAY_MS
+SERIES = Series("pump0.temperature", "Cel", 0.1)
+
+
+def filled(*batches: Batch) -> FakeTable:
+    table = FakeTable()
+    storer = Storer(table, lambda: NOW_MS, 86_400_000)
+    ingest = Ingest(table, storer, FakeAcknowledger(), FakeDeadLetters(), lambda: NOW_MS, logging.getLogger("test"))
+    for batch in batches:
+        ingest.accept("m", body(batch))
+    ingest.finish()
+    return table
+
+
+def windows(*starts: int) -> Aggregates:
+    n = len(starts)
+    ones, mean = np.ones(n), np.arange(n, dtype=np.float64)
+    return Aggregates(
+        (SERIES,),
+        np.zeros(n, np.int64),
+        np.array(starts, np.int64),
+        np.full(n, 10_000, np.int64),
+        np.full(n, 10, np.int64),
+        mean,
+        mean - 1,
+        mean + 1,
+        ones,
+        np.full(n, np.nan),
+    )
+
+
+def rows(table: FakeTable, **query: Any) -> dict[str, Any]:
+    span = queries.read_span({k.rstrip("_"): str(v) for k, v in query.items()}, NOW_MS)
+    return queries.aggregates(table, "gw-1", SERIES.name, span)
+
+
+def test_rows_from_a_moment_on_are_found_in_the_record_that_began_before_it() -> None:
+    starts = [MIDNIGHT_MS + at * 10_000 for at in range(-3, 4)]
+    table = filled(Batch("gw-1", 7, 1, windows(*starts)))
+    answer = rows(table, from_=starts[1], to=starts[-1])
+    assert answer["columns"]["start_ms"] == starts[1:-1]
+    assert answer["columns"]["mean"] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert answer["columns"]["score"] == [None] * 5
+    assert (answer["unit"], answer["resolution"], answer["rows"]) == ("Cel", 0.1, 5)
+    assert "next" not in answer
+
+
+def test_pages_give_every_row_once() -> None:
+    starts = [START_MS + at * 10_000 for at in range(40)]
+    table = filled(*(Batch("gw-1", 7, n + 1, windows(*starts[n::4])) for n in range(4)))
+    seen: list[int] = []
+    query: dict[str, Any] = {"from_": START_MS, "to": START_MS + DAY_MS, "limit": 1}
+    for _ in range(4):
+        answer = rows(table, **query)
+        seen += answer["columns"]["start_ms"]
+        if "next" not in answer:
+            break
+        query["next"] = answer["next"]
+    assert sorted(seen) == starts
+
+
+def test_rows_of_batches_that_overlap_come_in_the_order_of_time() -> None:
+    table = filled(
+        Batch("gw-1", 7, 1, windows(START_MS, START_MS + 20_000)), Batch("gw-1", 7, 2, windows(START_MS + 10_000))
+    )
+    answer = rows(table, from_=START_MS, to=START_MS + DAY_MS)
+    assert answer["columns"]["start_ms"] == [START_MS, START_MS + 10_000, START_MS + 20_000]
+
+
+def test_a_series_without_rows_then_is_empty_and_one_that_is_not_known_is_not_found() -> None:
+    table = filled(Batch("gw-1", 7, 1, windows(START_MS)))
+    assert rows(table, from_=0, to=1_000)["rows"] == 0
+    span = queries.read_span({}, NOW_MS)
+    with pytest.raises(NotFoundError, match="gateway gw-1 has no series other"):
+        queries.aggregates(table, "gw-1", "other", span)
+    with pytest.raises(RequestError, match="series name"):
+        queries.aggregates(table, "gw-1", "-", span)
+    with pytest.raises(RequestError, match="gateway"):
+        queries.aggregates(table, "gw#1", "other", span)
+
+
+def test_a_span_is_the_last_hour_unless_it_is_named() -> None:
+    span = queries.read_span({}, NOW_MS)
+    assert (span.from_ms, span.to_ms) == (NOW_MS - 3_600_000, NOW_MS)
+    span = queries.read_span({"from": "2025-06-15T15:06:40Z", "to": "2025-06-15T17:06:41.5+02:00"}, NOW_MS)
+    assert (span.from_ms, span.to_ms) == (START_MS, START_MS + 1_500)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"from": "yesterday"}, "from: 'yesterday'"),
+        ({"from": "2025-06-15T15:06:40"}, "from: '2025-06-15T15:06:40'"),
+        ({"from": "-5"}, "from: '-5'"),
+        ({"to": "9" * 400}, "to: '999"),
+        ({"from": "5", "to": "5"}, "from: 5 is not before to, 5"),
+        ({"limit": "0"}, "limit: '0': 1 to 20000"),
+        ({"limit": "²"}, "limit: '²'"),
+        ({"next": "zz"}, "next: 'zz'"),
+        ({"next": "ff"}, "next: 'ff'"),
+    ],
+)
+def test_a_span_that_is_none_is_refused_with_its_key(query: dict[str, str], said: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        queries.read_span(query, NOW_MS)
+    assert any(said in problem for problem in caught.value.problems)
+
+
+def test_gateways_come_with_their_figures() -> None:
+    first = Batch("gw-1", 7, 1, windows(START_MS, START_MS + 10_000))
+    table = filled(first, first, Batch("gw-2", 7, 5, windows(START_MS)))
+    one, two = queries.gateways(table)
+    assert (one["gateway"], one["batches"], one["rows"], one["duplicates"]) == ("gw-1", 1, 2, 1)
+    assert (two["gateway"], two["first_seen_ms"], two["rejected"]) == ("gw-2", NOW_MS, {})
+
+
+def test_a_gateway_shows_its_notice_its_rejects_and_what_is_missing() -> None:
+    table = filled(
+        Batch("gw-1", 7, 1, windows(START_MS)),
+        Batch("gw-1", 7, 4, Notice(START_MS, {"reader": {"late": 2}})),
+        Batch("gw-1", 7, 5, windows(-1)),
+    )
+    shown = queries.gateway(table, "gw-1")
+    assert shown["epochs"] == [{"epoch": f"{7:016x}", "cumulative": 1, "missing": [[2, 3]]}]
+    assert shown["notice"] == {"time_ms": START_MS, "counters": {"reader": {"late": 2}}}
+    assert shown["rejected"] == {"time": 1}
+    with pytest.raises(NotFoundError, match="gateway gw-9 is not known"):
+        queries.gateway(table, "gw-9")
+
+
+def test_series_are_listed_with_unit_and_resolution() -> None:
+    table = filled(Batch("gw-1", 7, 1, windows(START_MS)))
+    assert queries.series(table, "gw-1") == [{"series": SERIES.name, "unit": "Cel", "resolution": 0.1}]
+    assert queries.series(table, "gw-9") == []
+
+
+def alerts() -> FakeTable:
+    table = FakeTable()
+    book = AlertBook(table, lambda: NOW_MS, 1_000)
+    for at, (gateway, phase) in enumerate([("gw-1", Phase.ONSET), ("gw-2", Phase.ONSET), ("gw-1", Phase.END)]):
+        one = report()
+        onset = START_MS + at
+        book.report(gateway, Anomaly(one.series, phase, onset, onset + 1, 1.5, "spike"))
+    book.acknowledge("gw-2", report().series, START_MS + 1, "Ada")
+    return table
+
+
+@pytest.mark.parametrize(
+    ("query", "onsets"),
+    [
+        ({}, [1, 0]),
+        ({"state": "firing"}, [0]),
+        ({"state": "resolved"}, [2]),
+        ({"state": "all"}, [2, 1, 0]),
+        ({"state": "all", "limit": "2"}, [2, 1]),
+    ],
+)
+def test_alerts_of_all_gateways_come_newest_first(query: dict[str, str], onsets: list[int]) -> None:
+    assert [found["onset_ms"] - START_MS for found in queries.alerts_by_state(alerts(), query)] == onsets
+
+
+@pytest.mark.parametrize(("query", "onsets"), [({}, [2, 0]), ({"state": "firing"}, [0]), ({"limit": "1"}, [2])])
+def test_alerts_of_a_gateway_come_newest_first(query: dict[str, str], onsets: list[int]) -> None:
+    assert [found["onset_ms"] - START_MS for found in queries.alerts_of(alerts(), "gw-1", query)] == onsets
+
+
+def test_a_state_that_is_none_is_refused() -> None:
+    with pytest.raises(RequestError, match="state: 'open': one of pending, firing, acknowledged, resolved, all"):
+        queries.alerts_by_state(alerts(), {"state": "open"})
+
+
+def test_values_that_json_has_not_become_null() -> None:
+    table = filled(Batch("gw-1", 7, 1, windows(START_MS)))
+    assert all(math.isfinite(v) for column in rows(table, from_=0, to=NOW_MS)["columns"].values() for v in column if v)
