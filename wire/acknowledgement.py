@@ -76,6 +76,11 @@ class SequenceSet:
         """The inclusive ranges held above the cumulative number, ascending."""
         return tuple(self._ranges)
 
+    @property
+    def highest(self) -> int:
+        """The highest number held, 0 when there is none."""
+        return self._ranges[-1][1] if self._ranges else self._cumulative
+
     def __contains__(self, sequence: int) -> bool:
         if sequence <= self._cumulative:
             return True

@@ -40,7 +40,7 @@ def merged_configuration(plant: Plant, duration_s: float, broker_port: int) -> d
     described = {s.name: {"unit": s.unit, "resolution": s.resolution} for s in plant.series}
     return {
         SENSOR_READER: {"mqtt_port": broker_port, "series": described},
-        AGGREGATOR: {"window_ms": WINDOW_MS, "idle_timeout_ms": 3000},
+        AGGREGATOR: {"window_ms": WINDOW_MS, "idle_timeout_ms": 3000, "silence_ms": 3000},
         DETECTOR: {"calibration_windows": calibration_windows(duration_s)},
         FORWARDER: {"batch_max_age_s": 8.0, "retry_first_s": 3.0},
     }

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from device_sim.cloud import CloudSimError
 from device_sim.demo import site as sites
-from device_sim.demo.configuration import AGGREGATOR, SENSOR_READER, WINDOW_MS, DemoOptions
+from device_sim.demo.configuration import SENSOR_READER, WINDOW_MS, DemoOptions
 from device_sim.demo.interrupts import InterruptedRunError, Interrupts
 from device_sim.demo.judge import Judge
 from device_sim.demo.progress import Progress, Snapshot
@@ -136,7 +136,7 @@ class _Run:
         )
 
     def _drain(self, site: Site, sensors: Sensors, judge: Judge, progress: Progress) -> None:
-        """End reader and aggregator as a gateway that is switched off does, then wait until all made is stored.
+        """End the sensor reader, let the last windows close by the clock, then wait until all made is stored.
 
         Each waits for what is on its way to it. Returns when the deadline has passed too: the summary then says what
         is missing.
@@ -145,7 +145,6 @@ class _Run:
         names, sent = [series.name for series in sensors.plant.series], len(sensors.ledger)
         sites.wait(site, lambda: site.tap.passed(names) >= sent, time.monotonic() + PASS_SECONDS)
         sites.stop_gently(site, SENSOR_READER, site.tap.all_taken_in, deadline)
-        sites.stop_gently(site, AGGREGATOR, lambda: True, deadline)
         held_since = None
         while held_since is None or time.monotonic() - held_since < SETTLE_SECONDS:
             if time.monotonic() > deadline:
@@ -157,7 +156,6 @@ class _Run:
 
     def _keep_running(self, site: Site) -> None:
         """Go on with sensors without faults until the run is interrupted."""
-        site.tap.restart_component(AGGREGATOR)
         site.tap.restart_component(SENSOR_READER)
         self._console.print(sites.where(site), highlight=False, soft_wrap=True)
         self._console.print("running on, without faults, until Ctrl-C")

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from edge_components.aggregator.recent import Recent
+from edge_components.aggregator.window_types import BoolArray
 from edge_components.common.wall_clock import is_set
 from wire.model import ByteArray, FloatArray, IntArray, Quality
 
@@ -19,8 +20,6 @@ END_OF_TIME_MS = 253_402_300_800_000
 
 MAX_VALUE = 1e100
 """The square of a larger one, summed, would overflow."""
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +51,17 @@ class Rules:
 
 
 class Cleaner:
-    """Applies the rules; remembers each series' newest reading to know it when it comes again."""
+    """Applies the rules; ``recent`` remembers what was taken, to know it when it comes again."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self._last_time = np.zeros(0, np.int64)
-        self._last_value = np.zeros(0, np.float64)
+        self.recent = Recent()
 
     def clean(self, columns: Columns, low: FloatArray, high: FloatArray, now_ms: int) -> tuple[Columns, dict[str, int]]:
         """Return the usable rows, and how many were dropped by reason.
 
         ``low`` and ``high`` give each place's range (inclusive); ``now_ms`` is the gateway's clock.
         """
-        self._grow(len(low))
         dropped: dict[str, int] = {}
         value, time_ms, place = columns.value, columns.time_ms, columns.place
         with np.errstate(invalid="ignore"):
@@ -80,10 +77,12 @@ class Cleaner:
         kept = np.ones(len(columns), np.bool_)
         for reason, mask in bad.items():
             self._drop(reason, mask, kept, dropped)
-        if self.rules.drop_duplicates and len(columns):
-            self._drop("duplicate", self._repeated(columns, kept), kept, dropped)
         columns = columns.keep(kept)
-        self._remember(columns)
+        if self.rules.drop_duplicates and len(columns):
+            repeated = self.recent.take(columns.place, columns.time_ms, columns.value)
+            if repeated.any():
+                dropped["duplicate"] = int(np.count_nonzero(repeated))
+                columns = columns.keep(~repeated)
         return columns, dropped
 
     @staticmethod
@@ -92,33 +91,3 @@ class Cleaner:
         if count:
             dropped[reason] = count
             kept &= ~mask
-
-    def _repeated(self, columns: Columns, kept: BoolArray) -> BoolArray:
-        """Return which rows repeat another of the same series, time and value: one before them, or the newest known.
-
-        Only the value tells a repetition from two readings within one tick of a sensor's coarse clock.
-        """
-        place, time_ms, value = columns.place, columns.time_ms, columns.value
-        repeated: BoolArray = (self._last_time[place] == time_ms) & (self._last_value[place] == value)
-        order = np.lexsort((~kept, value, time_ms, place))
-        p, t, v = place[order], time_ms[order], value[order]
-        same = (p[1:] == p[:-1]) & (t[1:] == t[:-1]) & (v[1:] == v[:-1]) & kept[order][:-1]
-        repeated[order[1:][same]] = True
-        return repeated
-
-    def _remember(self, columns: Columns) -> None:
-        if not len(columns):
-            return
-        order = np.lexsort((columns.time_ms, columns.place))
-        place = columns.place[order]
-        last = np.flatnonzero(np.append(place[1:] != place[:-1], True))
-        newest, at = order[last], place[last]
-        newer = columns.time_ms[newest] >= self._last_time[at]
-        self._last_time[at[newer]] = columns.time_ms[newest[newer]]
-        self._last_value[at[newer]] = columns.value[newest[newer]]
-
-    def _grow(self, size: int) -> None:
-        missing = size - len(self._last_time)
-        if missing > 0:
-            self._last_time = np.append(self._last_time, np.full(missing, -1, np.int64))
-            self._last_value = np.append(self._last_value, np.full(missing, np.nan))

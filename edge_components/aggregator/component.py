@@ -1,20 +1,24 @@
 """The aggregator's loop, against ports: take batches in, clean, window, hand closed windows on, keep them until held.
 
-When the outbox is full, batches of readings are refused: they are neither taken nor acknowledged, and the sensor
-reader, which keeps them, sends them again. So nothing is lost here while the forwarder cannot take.
+Readings are acknowledged, and aggregates sent, only after the checkpoint on disk has both: killing the aggregator at
+any moment loses nothing and counts nothing twice. When the outbox is full, batches of readings are refused: they are
+neither taken nor acknowledged, and the sensor reader, which keeps them, sends them again.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from edge_components.aggregator.checkpoint import Checkpoint, Saved
 from edge_components.aggregator.cleaning import Cleaner, Columns
 from edge_components.aggregator.config import Config
 from edge_components.aggregator.directory import UNPLACED, Directory
 from edge_components.aggregator.idle_clock import IdleClock
-from edge_components.aggregator.windows import Closed, Windows
+from edge_components.aggregator.memory import Memory, Parts
+from edge_components.aggregator.window_types import Closed
+from edge_components.aggregator.windows import Windows
 from edge_components.common.errors import BusError, ConnectionLostError
-from edge_components.common.handover import Inbox, Outbox, RetryPolicy, new_epoch
+from edge_components.common.handover import Inbox, Outbox, Reorder, RetryPolicy, new_epoch
 from edge_components.common.health import Complaints
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.packing import Packer, select
@@ -28,6 +32,9 @@ ROW_BYTES = 72
 MAX_ROWS = 240
 """The detector fills in a score of 8 bytes at most a row, and the batch must still pass (MAX_LOCAL_BYTES)."""
 
+REORDER_SECONDS = 10.0
+"""How long a batch waits for one before it: several of the sensor reader's retries."""
+
 SERIES_BYTES = 40
 """About what a directory entry takes before any coding."""
 
@@ -35,7 +42,7 @@ SERIES_BYTES = 40
 class Aggregator:
     """See edge_components.common.lifecycle.Component for the methods' places in its life."""
 
-    def __init__(self, config: Config, runtime: Runtime) -> None:
+    def __init__(self, config: Config, runtime: Runtime, checkpoint: Checkpoint, saved: Saved) -> None:
         self._config, self._runtime = config, runtime
         self._counters, self._clock = runtime.counters, runtime.clock
         self._complaints = Complaints(runtime.counters, runtime.log, runtime.clock)
@@ -44,6 +51,7 @@ class Aggregator:
         self._windows = Windows(config.windows)
         self._idle = IdleClock(runtime.clock.monotonic(), config.silence_ms / 1000)
         self._inbox = Inbox()
+        self._reorder: Reorder[Readings] = Reorder(REORDER_SECONDS)
         self._outbox = Outbox(
             new_epoch(runtime.clock.wall_ms(), runtime.rng),
             RetryPolicy(first_s=float(config.retry_s)),
@@ -53,6 +61,8 @@ class Aggregator:
         self._packer = Packer(runtime.gateway, self._outbox, MAX_BATCH_BYTES, self._complaints, MAX_ROWS)
         self._pending: list[Aggregates] = []
         self._oldest: float | None = None
+        self._memory = Memory(checkpoint, runtime.clock, config.checkpoint_ms / 1000, runtime.log)
+        self._restore(saved)
 
     def start(self) -> None:
         """Subscribe."""
@@ -75,13 +85,16 @@ class Aggregator:
             text = f"a batch of gateway {batch.gateway}, this is {self._runtime.gateway}"
             self._complaints.add("batches_foreign", text)
             return
-        if not self._inbox.accept(batch.epoch, batch.sequence):
-            self._counters.add("batches_repeated")
-            return
         if not isinstance(batch.rows, Readings):
             self._complaints.add("batches_unexpected", f"a batch of {type(batch.rows).__name__}")
             return
-        self._take_in(batch.rows)
+        if (batch.epoch, batch.sequence) in self._inbox:
+            self._inbox.accept(batch.epoch, batch.sequence)  # so that it is acknowledged again
+            self._counters.add("batches_repeated")
+            return
+        if not self._reorder.add(batch.epoch, batch.sequence, batch.rows, now):
+            self._complaints.add("batches_refused", f"batches before {batch.sequence} are missing")
+        self._take_ready(now)
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
         """Free what the forwarder holds."""
@@ -95,11 +108,11 @@ class Aggregator:
     def tick(self) -> None:
         """Close what is complete, flush by size or age, send what is due, acknowledge what was taken in."""
         now = self._clock.monotonic()
+        self._take_ready(now)
         self._collect(self._windows.close(self._idle.tick(now, self._refusing)))
         if self._oldest is not None:
             self._flush(everything=now - self._oldest >= self._config.max_age_ms / 1000)
-        self._send(now)
-        self._acknowledge()
+        self._tell(now)
 
     def reconfigure(self, config: Config) -> None:
         """Go on under another configuration; when the width changes, the open windows end here and are handed on."""
@@ -108,20 +121,47 @@ class Aggregator:
         self._cleaner.rules = config.rules
         self._idle.silence_s = config.silence_ms / 1000
         self._collect(self._windows.reconfigure(config.windows))
+        self._memory.interval_s = config.checkpoint_ms / 1000
         self._outbox.set_limits(RetryPolicy(first_s=float(config.retry_s)), config.outbox_bytes)
 
     def close(self) -> None:
-        """Hand on every window, complete or not, and say what was taken in."""
-        self._collect(self._windows.finish())
+        """Hand on what is complete; open windows stay in the checkpoint and go on at the next start."""
         self._flush(everything=True)
-        self._send(self._clock.monotonic())
-        self._acknowledge()
+        self._tell(self._clock.monotonic())
+        self._memory.close()
         if len(self._outbox):
-            self._runtime.log.warning("stopped with %d batches sent and not acknowledged", len(self._outbox))
+            self._runtime.log.info("batches that the forwarder does not hold yet, kept on disk: %d", len(self._outbox))
+
+    def _restore(self, saved: Saved) -> None:
+        """Go on from the checkpoint; one that is damaged costs the open windows, which is counted."""
+        if saved.damaged:
+            self._complaints.add("checkpoint_damaged", "it is kept as .damaged; open windows and what waited are lost")
+        closed = self._memory.restore(saved, self._parts(), self._config.windows, self._idle.seconds)
+        if closed is not None:
+            self._collect(closed)
+        if self._pending and self._oldest is None:
+            self._oldest = self._clock.monotonic()
+
+    def _parts(self) -> Parts:
+        return Parts(self._directory, self._cleaner, self._windows, self._inbox, self._outbox, self._pending)
+
+    def _tell(self, now: float) -> None:
+        """Save, and only then send aggregates and acknowledge readings."""
+        if self._memory.save(self._parts(), self._config.windows, now):
+            self._send(now)
+            self._acknowledge()
+        elif self._memory.failures:
+            self._counters.add("checkpoint_failed")
 
     @property
     def _refusing(self) -> bool:
         return self._outbox.room < MAX_BATCH_BYTES
+
+    def _take_ready(self, now: float) -> None:
+        """Take in, in the order of their numbers, the batches that wait for none before them."""
+        for epoch, sequence, readings in self._reorder.ready(self._inbox.highest, now):
+            self._inbox.accept(epoch, sequence)
+            self._take_in(readings)
 
     def _take_in(self, readings: Readings) -> None:
         places = self._directory.places(readings.series)[readings.series_index]

@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_components.aggregator.cleaning import Rules
 from edge_components.aggregator.directory import Ranges
-from edge_components.aggregator.windows import WindowSettings
+from edge_components.aggregator.window_types import WindowSettings
 from edge_components.common.config import flag, integer, mapping
 
 _RANGES = "an object from globs to [lowest, highest], two numbers, the first not above the second"
@@ -68,6 +68,9 @@ class Config:
     drop_duplicates: bool = flag(True, "drop a reading with the series, time and value of one just before it")
     max_series: int = integer(4_096, 1, 16_384, "readings of a series beyond these many are dropped")
     max_age_ms: int = integer(500, 10, 60_000, "milliseconds that a closed window waits at most for its batch to fill")
+    checkpoint_ms: int = integer(
+        250, 10, 60_000, "milliseconds between two writes of the checkpoint, which readings wait for to be acknowledged"
+    )
     outbox_bytes: int = integer(
         4_000_000, 100_000, 100_000_000, "batches kept until the forwarder holds them; beyond it no readings are taken"
     )

@@ -37,6 +37,10 @@ class Directory:
         """Highest value allowed of each place, float64[len]."""
         return self._high
 
+    def all(self) -> tuple[Series, ...]:
+        """Return every series, by place."""
+        return tuple(self._series)
+
     def places(self, series: Sequence[Series]) -> IntArray:
         """Return the place of each series, int64[len(series)]; UNPLACED for one beyond the limit.
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import sys
 
+from edge_components.aggregator.checkpoint import Checkpoint
 from edge_components.aggregator.component import Aggregator
 from edge_components.aggregator.config import Config
-from edge_components.common.lifecycle import run_component
+from edge_components.common.lifecycle import Runtime, run_component
 
 NAME = "Aggregator"
 
 
+def build(config: Config, runtime: Runtime) -> Aggregator:
+    """Return the aggregator on its checkpoint in the work folder."""
+    checkpoint, saved = Checkpoint.open(runtime.work / "checkpoint.sqlite3", runtime.clock.wall_ms())
+    return Aggregator(config, runtime, checkpoint, saved)
+
+
 def main() -> int:
     """Run until asked to stop; see edge_components.common.lifecycle for the exit codes."""
-    return run_component(NAME, Config, Aggregator)
+    return run_component(NAME, Config, build)
 
 
 if __name__ == "__main__":

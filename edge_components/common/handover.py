@@ -3,18 +3,22 @@
 Number, keep, send, send again, free on acknowledgement.
 
 Pure. :class:`SendWindow` decides what is due; :class:`Outbox` adds the payloads of a sender that keeps them in memory
-(the forwarder keeps them in its spool instead); :class:`Inbox` is the receiver's side.
+(the forwarder keeps them in its spool instead); :class:`Inbox` is the receiver's side,
+and :class:`Reorder` stands before it where the order matters.
 """
 
 from __future__ import annotations
 
 import random
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from edge_components.common.errors import HandoverError
 from wire.acknowledgement import Acknowledgement, SequenceSet
+
+T = TypeVar("T")
 
 
 def new_epoch(wall_ms: int, rng: random.Random) -> int:
@@ -146,6 +150,17 @@ class Outbox:
             self._fresh.popleft()
         return sequence, payload
 
+    def held(self) -> Mapping[int, bytes]:
+        """Return what is held, by number, oldest first."""
+        return self._payloads
+
+    def restore(self, epoch: int, last: int, payloads: Mapping[int, bytes]) -> None:
+        """Go on as the outbox of a former process, which held ``payloads`` and gave out numbers up to ``last``."""
+        self.epoch, self._last = epoch, last
+        self._payloads = OrderedDict(sorted(payloads.items()))
+        self._bytes = sum(len(payload) for payload in payloads.values())
+        self._fresh = deque(self._payloads)
+
     def to_send(self, now: float) -> Iterator[tuple[int, bytes, int]]:
         """Yield (number, payload, times sent) of what is due at ``now``: first what waits again, then what is new."""
         for sequence in self._window.due(now):
@@ -183,8 +198,67 @@ class Inbox:
         self._unsaid.add(epoch)
         return held.add(sequence)
 
+    def __contains__(self, name: tuple[int, int]) -> bool:
+        """Whether a batch, named by epoch and sequence, was accepted before."""
+        return name[0] in self._held and name[1] in self._held[name[0]]
+
+    def highest(self, epoch: int) -> int:
+        """Return the highest number accepted of an epoch, 0 when none was."""
+        return self._held[epoch].highest if epoch in self._held else 0
+
+    @property
+    def due(self) -> bool:
+        """Whether something is to be said."""
+        return bool(self._unsaid)
+
+    def held(self) -> dict[int, tuple[int, tuple[tuple[int, int], ...]]]:
+        """Return the cumulative number and the ranges above it, by sender's epoch, the one last heard from last."""
+        return {epoch: (numbers.cumulative, numbers.ranges) for epoch, numbers in self._held.items()}
+
+    def restore(self, held: Mapping[int, tuple[int, Iterable[tuple[int, int]]]]) -> None:
+        """Go on as the inbox of a former process, from :meth:`held`."""
+        self._held = OrderedDict(
+            (epoch, SequenceSet(c, [(a, b) for a, b in ranges])) for epoch, (c, ranges) in held.items()
+        )
+
     def acknowledgements(self) -> list[Acknowledgement]:
         """Return what is to be said since the last call, one an epoch."""
         acks = [self._held[epoch].acknowledgement(epoch) for epoch in sorted(self._unsaid)]
         self._unsaid.clear()
         return acks
+
+
+class Reorder(Generic[T]):
+    """Puts what arrives back in the order of its numbers, for a receiver to whom the order matters.
+
+    A batch that was lost on the way is sent again a while later, after newer ones. Whoever took those first would find
+    it late. So newer ones wait here (unacknowledged) until the missing one has come, ``wait_s`` at most: a sender that
+    dropped it never sends it.
+    """
+
+    def __init__(self, wait_s: float, most: int = 1000) -> None:
+        self._wait_s, self._most = wait_s, most
+        self._waiting: dict[int, dict[int, T]] = {}
+        self._since: dict[int, float] = {}
+
+    def add(self, epoch: int, sequence: int, item: T, now: float) -> bool:
+        """Keep an arrival at ``now`` (monotonic seconds); False, and not kept, when too many wait already."""
+        waiting = self._waiting.setdefault(epoch, {})
+        if len(waiting) >= self._most and sequence not in waiting:
+            return False
+        waiting.setdefault(sequence, item)
+        self._since.setdefault(epoch, now)
+        return True
+
+    def ready(self, highest: Callable[[int], int], now: float) -> Iterator[tuple[int, int, T]]:
+        """Yield (epoch, number, item) of what may be taken; ``highest`` gives the highest number taken of an epoch."""
+        for epoch in list(self._waiting):
+            waiting = self._waiting[epoch]
+            while waiting:
+                first = min(waiting)
+                if first > highest(epoch) + 1 and now - self._since[epoch] < self._wait_s:
+                    break
+                yield epoch, first, waiting.pop(first)
+                self._since[epoch] = now
+            if not waiting:
+                del self._waiting[epoch], self._since[epoch]

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_components.aggregator.windows import Closed, Windows, WindowSettings
+from edge_components.aggregator.window_types import Closed, WindowSettings
+from edge_components.aggregator.windows import Windows
 
 NOW_MS = 1_700_000_000_000
 Row = tuple[int, int, float]

@@ -1,0 +1,103 @@
+"""The windows that are open, and how readings are folded into them. Pure, columnar.
+
+Deviations are merged by Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+Variances" (1979), which stays exact where sums of squares cancel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_components.aggregator.window_types import Arrays, BoolArray, exported, imported
+from wire.model import FloatArray, IntArray
+
+_WINDOW_BITS = 48
+_WINDOW_MASK = (1 << _WINDOW_BITS) - 1
+
+
+@dataclass(slots=True)
+class OpenWindows:
+    """Open windows, sorted by key: the place above, the window's number since the epoch below."""
+
+    key: IntArray
+    count: IntArray
+    mean: FloatArray
+    m2: FloatArray
+    min: FloatArray
+    max: FloatArray
+
+    @classmethod
+    def empty(cls) -> OpenWindows:
+        """Return no windows."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), *(np.zeros(0) for _ in range(4)))
+
+    @property
+    def place(self) -> IntArray:
+        """Whose each window is."""
+        return self.key >> _WINDOW_BITS
+
+    def start(self, width_ms: int) -> IntArray:
+        """Return when each window begins."""
+        return (self.key & _WINDOW_MASK) * width_ms
+
+    def state(self) -> Arrays:
+        """Return what a restart needs."""
+        return exported("open_", self, self.__slots__)
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from :meth:`state`."""
+        imported("open_", self, self.__slots__, arrays)
+
+    def add(self, place: IntArray, time_ms: IntArray, value: FloatArray, width_ms: int) -> None:
+        """Fold readings in: group them by window, then merge the groups with what is open."""
+        part = _grouped((place << _WINDOW_BITS) | (time_ms // width_ms), value)
+        at = np.searchsorted(self.key, part.key)
+        known = at < len(self.key)
+        known[known] = self.key[at[known]] == part.key[known]
+        self._merge(at[known], part.select(known))
+        if not known.all():
+            new = ~known
+            for name in self.__slots__:
+                setattr(self, name, np.insert(getattr(self, name), at[new], getattr(part, name)[new]))
+
+    def take(self, which: BoolArray) -> OpenWindows:
+        """Return the windows selected and keep the rest."""
+        if not which.any():
+            return OpenWindows.empty()
+        taken, rest = self.select(which), self.select(~which)
+        for name in self.__slots__:
+            setattr(self, name, getattr(rest, name))
+        return taken
+
+    def select(self, which: BoolArray) -> OpenWindows:
+        """Return a copy of the windows selected."""
+        return OpenWindows(*(getattr(self, name)[which] for name in self.__slots__))
+
+    def _merge(self, at: npt.NDArray[np.intp], part: OpenWindows) -> None:
+        """Merge each group with the open window at its position (Chan, Golub and LeVeque)."""
+        mine, theirs = self.count[at], part.count
+        total = mine + theirs
+        delta = part.mean - self.mean[at]
+        self.mean[at] += delta * (theirs / total)
+        self.m2[at] += part.m2 + delta * delta * (mine * (theirs / total))
+        self.count[at] = total
+        self.min[at] = np.minimum(self.min[at], part.min)
+        self.max[at] = np.maximum(self.max[at], part.max)
+
+
+def _grouped(key: IntArray, value: FloatArray) -> OpenWindows:
+    """Return one row a key; deviations are taken from each group's first value and then from its mean."""
+    order = np.argsort(key, kind="stable")
+    key, value = key[order], value[order]
+    first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+    count = np.diff(np.append(first, len(key)))
+    reference = value[first]
+    offset = value - np.repeat(reference, count)
+    mean = np.add.reduceat(offset, first) / count
+    offset -= np.repeat(mean, count)
+    m2 = np.add.reduceat(offset * offset, first)
+    low, high = np.minimum.reduceat(value, first), np.maximum.reduceat(value, first)
+    return OpenWindows(key[first], count.astype(np.int64), reference + mean, m2, low, high)

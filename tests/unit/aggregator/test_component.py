@@ -1,0 +1,354 @@
+"""The aggregator loses nothing it acknowledged and counts nothing twice, whatever is killed or repeated."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_components.aggregator.checkpoint import Checkpoint
+from edge_components.aggregator.component import Aggregator
+from edge_components.aggregator.config import Config
+from edge_components.common.errors import BusError
+from edge_components.common.lifecycle import Runtime
+from tests.fakes import FakeBus, FakeClock, fake_runtime
+from wire import codec, topics
+from wire.acknowledgement import Acknowledgement
+from wire.model import Aggregates, Batch, Notice, Readings, Series
+
+READER = 31
+START = 1_700_000_000_000
+
+
+def readings(times: list[int], values: list[float], name: str = "pump-1.temperature") -> Readings:
+    n = len(times)
+    series = (Series(name, "Cel", 1.0),)
+    return Readings(
+        series, np.zeros(n, np.int64), np.array(times, np.int64), np.array(values, float), np.zeros(n, np.uint8)
+    )
+
+
+class Rig:
+    """An aggregator on fakes, that can be killed and started again on the same checkpoint."""
+
+    def __init__(self, work: Path, **values: Any) -> None:
+        defaults = {
+            "window_ms": 1000,
+            "idle_timeout_ms": 2000,
+            "max_age_ms": 10,
+            "checkpoint_ms": 10,
+            "silence_ms": 2000,
+        }
+        self.work, self.config, self.boots = work, Config(**(defaults | values)), 0
+        self.clock = FakeClock(START)
+        self.runtime: Runtime
+        self.bus: FakeBus
+        self.published: list[tuple[str, bytes]] = []
+        self.boot()
+
+    def boot(self) -> None:
+        self.boots += 1
+        self.runtime, self.bus, _ = fake_runtime(self.work, seed=self.boots)
+        self.bus.published = self.published
+        object.__setattr__(self.runtime, "clock", self.clock)
+        self.checkpoint, saved = Checkpoint.open(self.work / "checkpoint.sqlite3", self.boots)
+        self.aggregator = Aggregator(self.config, self.runtime, self.checkpoint, saved)
+        self.aggregator.start()
+
+    def kill(self) -> None:
+        """As the power does: nothing is closed in good order; only the file handle goes."""
+        self.checkpoint.close()
+
+    def offer(self, sequence: int, rows: Readings, epoch: int = READER) -> None:
+        self.bus.deliver(topics.READINGS, codec.encode(Batch("gw-test", epoch, sequence, rows), 7_000))
+
+    def tick(self, seconds: float = 0.05) -> None:
+        self.clock.advance(seconds)
+        self.aggregator.tick()
+
+    def run_out(self, seconds: float = 12.0) -> None:
+        for _ in range(round(seconds / 0.5)):
+            self.tick(0.5)
+
+    def acks(self, epoch: int = READER) -> list[Acknowledgement]:
+        acks = [Acknowledgement.decode(payload) for payload in self.bus.on(topics.READINGS_ACK)]
+        return [ack for ack in acks if ack.epoch == epoch]
+
+    def batches(self) -> dict[tuple[int, int], Aggregates]:
+        """What the forwarder would hold: each batch once by its name, as it first came."""
+        held: dict[tuple[int, int], Aggregates] = {}
+        for payload in self.bus.on(topics.AGGREGATES):
+            batch = codec.decode(payload)
+            assert isinstance(batch.rows, Aggregates)
+            held.setdefault((batch.epoch, batch.sequence), batch.rows)
+        return held
+
+    def counts(self) -> dict[int, int]:
+        """Readings by window start, over all batches; fails on a window that comes twice."""
+        found: dict[int, int] = {}
+        for rows in self.batches().values():
+            for start, count in zip(rows.start_ms.tolist(), rows.count.tolist(), strict=True):
+                assert count == 0 or start not in found, f"window {start} comes twice"
+                if count:
+                    found[start] = count
+        return found
+
+    def forwarder_holds_all(self) -> None:
+        for epoch, sequence in self.batches():
+            ack = Acknowledgement(epoch, 0, ((sequence, sequence),))
+            self.bus.deliver(topics.SCORED_ACK, ack.encode())
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    rig.kill()
+
+
+def test_a_window_comes_out_once_with_its_five_numbers(rig: Rig) -> None:
+    rig.offer(1, readings([START, START + 200, START + 400], [1.0, 2.0, 6.0]))
+    rig.offer(2, readings([START + 2500], [9.0]))
+    rig.tick()
+    rig.tick()
+    (rows,) = rig.batches().values()
+    assert (rows.start_ms[0], rows.width_ms[0], rows.count[0]) == (START, 1000, 3)
+    assert (rows.mean[0], rows.min[0], rows.max[0]) == (3.0, 1.0, 6.0)
+    assert rows.std[0] == pytest.approx(np.std([1, 2, 6]), rel=0.025)
+    assert np.isnan(rows.score[0])
+    assert rows.series == (Series("pump-1.temperature", "Cel", 1.0),)
+
+
+def test_readings_are_acknowledged_after_the_checkpoint_and_not_before(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, checkpoint_ms=1000)
+    rig.offer(1, readings([START], [1.0]))
+    rig.tick()
+    assert rig.acks() == [Acknowledgement(READER, 1)]
+    rig.offer(2, readings([START + 100], [1.0]))
+    rig.tick(0.1)
+    assert len(rig.acks()) == 1
+    rig.tick(1.0)
+    assert rig.acks()[-1] == Acknowledgement(READER, 2)
+    rig.kill()
+
+
+def test_a_batch_that_comes_again_is_acknowledged_again_and_counted_once(rig: Rig) -> None:
+    for _ in range(3):
+        rig.offer(1, readings([START, START + 100], [1.0, 2.0]))
+        rig.tick()
+    rig.run_out()
+    assert rig.counts() == {START: 2}
+    assert rig.runtime.counters["batches_repeated"] == 2
+
+
+def test_a_reading_that_comes_again_in_another_batch_is_counted_once(rig: Rig) -> None:
+    rig.offer(1, readings([START, START + 100], [1.0, 2.0]))
+    rig.offer(2, readings([START + 100, START + 200], [2.0, 3.0]))
+    rig.kill()
+    rig.boot()
+    rig.offer(1, readings([START, START + 100], [1.0, 2.0]))
+    rig.tick()
+    rig.kill()
+    rig.boot()
+    rig.offer(1, readings([START + 100, START, START + 300], [2.0, 1.0, 4.0]), epoch=READER + 1)
+    rig.run_out()
+    assert rig.counts() == {START: 3}
+    assert rig.runtime.counters["invalid_duplicate"] == 2
+
+
+def test_after_a_power_cut_open_windows_and_the_outbox_are_still_there(rig: Rig) -> None:
+    rig.offer(1, readings([START, START + 100], [1.0, 2.0]))
+    rig.offer(2, readings([START + 3000], [7.0]))
+    rig.tick()
+    before = list(rig.batches())
+    rig.kill()
+    rig.boot()
+    rig.run_out()
+    assert rig.counts() == {START: 2, START + 3000: 1}
+    assert set(before) < set(rig.batches()), "the same epoch goes on"
+    again = [codec.decode(payload).sequence for payload in rig.bus.on(topics.AGGREGATES)]
+    assert again.count(1) > 1, "what the forwarder does not hold is sent again"
+
+
+def test_what_the_forwarder_holds_is_not_sent_again_after_a_restart(rig: Rig) -> None:
+    rig.offer(1, readings([START, START + 2500], [1.0, 2.0]))
+    rig.tick()
+    rig.tick()
+    rig.forwarder_holds_all()
+    rig.offer(2, readings([START + 2600], [1.0]))
+    rig.tick()
+    rig.kill()
+    sent = len(rig.bus.on(topics.AGGREGATES))
+    rig.boot()
+    rig.tick()
+    assert len(rig.bus.on(topics.AGGREGATES)) == sent
+
+
+def test_a_stop_in_good_order_keeps_open_windows_for_the_next_start(rig: Rig) -> None:
+    rig.offer(1, readings([START], [1.0]))
+    rig.tick()
+    rig.aggregator.close()
+    rig.boot()
+    rig.offer(2, readings([START + 500], [2.0]))
+    rig.run_out()
+    assert rig.counts() == {START: 2}
+
+
+def test_another_width_ends_the_open_windows_after_a_restart(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.offer(1, readings([START], [1.0]))
+    rig.tick()
+    rig.kill()
+    rig.config = Config(window_ms=5000, idle_timeout_ms=2000, max_age_ms=10, checkpoint_ms=10)
+    rig.boot()
+    rig.run_out()
+    (rows,) = rig.batches().values()
+    assert (rows.width_ms[0], rows.count[0]) == (1000, 1)
+    rig.kill()
+
+
+def test_a_damaged_checkpoint_begins_a_new_epoch_and_is_counted(rig: Rig) -> None:
+    rig.offer(1, readings([START, START + 3000], [1.0, 2.0]))
+    rig.tick()
+    rig.tick()
+    ((epoch, _),) = rig.batches()
+    rig.kill()
+    (rig.work / "checkpoint.sqlite3").write_bytes(b"rubbish" * 1000)
+    for suffix in ("-wal", "-shm"):
+        (rig.work / f"checkpoint.sqlite3{suffix}").unlink(missing_ok=True)
+    rig.boot()
+    rig.offer(1, readings([START + 9000, START + 20_000], [1.0, 2.0]))
+    rig.run_out()
+    assert rig.runtime.counters["checkpoint_damaged"] == 1
+    epochs = {name for name, _ in rig.batches()}
+    assert epochs > {epoch}
+
+
+def test_a_disk_that_refuses_stops_acknowledgements_and_loses_nothing(rig: Rig) -> None:
+    rig.checkpoint._db.execute("PRAGMA query_only=ON")
+    rig.offer(1, readings([START], [1.0]))
+    rig.tick()
+    rig.tick(2.0)
+    assert rig.acks() == []
+    assert rig.bus.on(topics.AGGREGATES) == []
+    assert rig.runtime.counters["checkpoint_failed"] >= 2
+    rig.checkpoint._db.execute("PRAGMA query_only=OFF")
+    rig.tick(2.0)
+    assert rig.acks() == [Acknowledgement(READER, 1)]
+
+
+def test_a_full_outbox_refuses_readings_and_takes_them_when_the_forwarder_holds_some(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, outbox_bytes=100_000)
+    rng = np.random.default_rng(1)
+    sequence = 0
+    while not rig.runtime.counters["batches_refused"]:
+        sequence += 1
+        times = [START + 1000 * (40 * sequence + n) for n in range(40)]
+        rig.offer(sequence, readings(times, list(np.round(rng.normal(0, 1e6, 40)))))
+        rig.tick()
+        assert sequence < 5000
+    refused = sequence
+    assert not rig.acks()[-1].covers(refused)
+    rig.forwarder_holds_all()
+    rig.offer(refused, readings([START + 1000 * (40 * refused + n) for n in range(40)], [1.0] * 40))
+    rig.tick()
+    assert rig.acks()[-1].covers(refused)
+    rig.kill()
+
+
+@pytest.mark.parametrize("payload", [b"", b"rubbish", b"SL\x01" + b"\0" * 60])
+def test_bytes_that_are_no_batch_are_counted_and_disturb_nothing(rig: Rig, payload: bytes) -> None:
+    rig.bus.deliver(topics.READINGS, payload)
+    rig.offer(1, readings([START], [1.0]))
+    rig.tick()
+    assert rig.runtime.counters["batches_unreadable"] == 1
+    assert rig.acks() == [Acknowledgement(READER, 1)]
+
+
+def test_a_batch_of_another_gateway_or_kind_is_counted_and_not_taken(rig: Rig) -> None:
+    other = Batch("gw-other", READER, 1, readings([START], [1.0]))
+    rig.bus.deliver(topics.READINGS, codec.encode(other, 7_000))
+    rig.bus.deliver(topics.READINGS, codec.encode(Batch("gw-test", READER, 2, Notice(1, {})), 7_000))
+    rig.run_out()
+    assert rig.runtime.counters["batches_foreign"] == 1
+    assert rig.runtime.counters["batches_unexpected"] == 1
+    assert rig.counts() == {}
+
+
+def test_a_bus_that_fails_is_counted_and_tried_again(rig: Rig) -> None:
+    rig.bus.failure = BusError("busy")
+    rig.offer(1, readings([START, START + 3000], [1.0, 1.0]))
+    rig.tick()
+    assert rig.runtime.counters["publish_failed"] >= 1
+    rig.bus.failure = None
+    rig.run_out()
+    assert rig.counts() == {START: 1, START + 3000: 1}
+
+
+def test_a_batch_that_was_lost_on_the_way_makes_none_late(rig: Rig) -> None:
+    rig.offer(2, readings([START + 5000], [1.0]))
+    rig.tick(2.0)
+    rig.offer(1, readings([START], [1.0]))
+    rig.run_out()
+    assert rig.counts() == {START: 1, START + 5000: 1}
+    assert rig.runtime.counters["late"] == 0
+
+
+def test_a_batch_that_never_comes_holds_the_others_for_a_while_only(rig: Rig) -> None:
+    rig.offer(2, readings([START + 5000], [1.0]))
+    rig.tick(1.0)
+    assert rig.acks() == []
+    rig.tick(10.0)
+    rig.run_out()
+    assert rig.counts() == {START + 5000: 1}
+    assert rig.acks()[-1] == Acknowledgement(READER, 0, ((2, 2),))
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["tick", "tick", "kill", "tick and kill", "hold"]), st.integers(0, 2**15)),
+    min_size=3,
+    max_size=12,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(STEPS)
+def test_killed_at_any_moment_every_reading_is_in_exactly_one_window(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
+    rig = Rig(tmp_path_factory.mktemp("aggregator"))
+    truth: dict[int, int] = defaultdict(int)
+    unheld: dict[int, Readings] = {}
+    for sequence, (action, lost) in enumerate(steps, 1):
+        times = [START + 300 * (4 * sequence + n) for n in range(4)]
+        for time in times:
+            truth[time // 1000 * 1000] += 1
+        unheld[sequence] = readings(times, [float(n) for n in range(4)])
+        for again, rows in unheld.items():
+            if not lost >> again & 1:
+                rig.offer(again, rows)
+        _act(rig, action)
+        unheld = {n: rows for n, rows in unheld.items() if not any(ack.covers(n) for ack in rig.acks())}
+    for again, rows in unheld.items():
+        rig.offer(again, rows)
+    rig.run_out()
+    late, found = rig.runtime.counters["late"], rig.counts()
+    rig.kill()
+    assert late == 0
+    assert found == truth
+
+
+def _act(rig: Rig, action: str) -> None:
+    if action != "kill":
+        rig.tick(0.3)
+    if action == "hold":
+        rig.forwarder_holds_all()
+    if "kill" in action:
+        rig.kill()
+        rig.boot()
