@@ -72,14 +72,17 @@ class Pace:
 
 
 class Sensors:
-    """A plant's sensors with the faults laid over them; ``origin_ms`` is the event time of tick 0."""
+    """A plant's sensors with the faults laid over them.
+
+    ``origin_ms`` is the event time of the first tick, ``end_ms`` that at which the next one would have been due.
+    """
 
     def __init__(
         self, plant: Plant, faults: Sequence[Fault], publisher: Publisher, pace: Pace, width_ms: int = 1000
     ) -> None:
         self.plant, self.faults = plant, tuple(faults)
         self.ledger = Ledger(plant.series, width_ms)
-        self.origin_ms = 0
+        self.origin_ms = self.end_ms = 0
         self._publisher, self._pace = publisher, pace
         self._topics = ["sensors/" + series.name.replace(".", "/", 1) for series in plant.series]
 
@@ -102,6 +105,7 @@ class Sensors:
                 if self._pace.wait(max(0.0, started + tick * period - clock.monotonic())):
                     return self._finish()
                 self._send(values[:, column], self.origin_ms + int(times[column]))
+                self.end_ms = self.origin_ms + round((tick + 1) * 1000 * period)
         return self._finish()
 
     def _send(self, values: FloatArray, time_ms: int) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from cloud_functions.adapters.dynamodb import to_item
 from cloud_functions.core import keys
@@ -15,9 +15,6 @@ from cloud_functions.core.ports import Item
 from cloud_functions.core.records import decode_columns, join
 from cloud_functions.core.storing import series_from
 from wire.model import Aggregates, Anomaly
-
-if TYPE_CHECKING:
-    from device_sim.cloud.local import LocalCloud
 
 _REPORT = re.compile(r"REPORT RequestId:.*Billed Duration: (?P<ms>\d+) ms\s+Memory Size: (?P<mb>\d+) MB")
 FUNCTIONS = ("Ingest", "Alerting", "Api")
@@ -37,10 +34,21 @@ class BatchReceipt:
     holds: str
 
 
-class CloudStore:
-    """Reads the telemetry and the alerts table of a local cloud."""
+class Account(Protocol):
+    """An account with the stack in it: LocalCloud, or an AWS account of one's own."""
 
-    def __init__(self, cloud: LocalCloud) -> None:
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs."""
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client."""
+
+
+class CloudStore:
+    """Reads the telemetry and the alerts table of an account."""
+
+    def __init__(self, cloud: Account) -> None:
         self._cloud = cloud
         self._dynamodb = cloud.client("dynamodb")
 

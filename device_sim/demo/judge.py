@@ -86,7 +86,7 @@ class Judge:
             wire_size=sum(receipt.bytes for receipt in everything),
             rows=verdict.rows,
             counts=verdict.counts,
-            matching=match(self._sensors.labels(), self.alarms(), WINDOW_MS),
+            matching=match(self._sensors.labels(), self.alarms(), self._sensors.end_ms, WINDOW_MS),
             drops=self.drops(),
             usd_per_million_readings=charged["usd_per_million_readings"],
             usage={**usage, **{f"usd {name}": usd for name, usd in charged["items"].items()}},

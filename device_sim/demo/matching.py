@@ -3,7 +3,8 @@
 Pure. An alert answers a fault when it is about the fault's series, or another of the same machine (a pump's channels
 follow one load), and its anomaly begins in [fault's start, fault's end + grace], give or take one window at the start.
 One that was there before the fault does not answer it, however long it stays. An alert that answers no fault is false,
-whatever series it is about, this computer's own included.
+whatever series it is about, this computer's own included. What begins once the sensors have been switched off is not
+judged: that they are silent then is true.
 """
 
 from __future__ import annotations
@@ -68,8 +69,14 @@ class Matching:
         return sum(delays) / len(delays) if delays else None
 
 
-def match(faults: Sequence[Fault], alarms: Sequence[Alarm], window_ms: int, grace_s: float = GRACE_SECONDS) -> Matching:
-    """Match faults (times since the epoch) with alarms; the fault's own series is preferred to its machine's others."""
+def match(
+    faults: Sequence[Fault], alarms: Sequence[Alarm], end_ms: int, window_ms: int, grace_s: float = GRACE_SECONDS
+) -> Matching:
+    """Match faults with the alarms that began before ``end_ms``, when the sensors ended; times are since the epoch.
+
+    The fault's own series is preferred to its machine's others.
+    """
+    alarms = [alarm for alarm in alarms if alarm.start_ms < end_ms]
     answered: set[Alarm] = set()
     results = []
     for fault in faults:

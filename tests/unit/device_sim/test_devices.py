@@ -52,6 +52,7 @@ def test_every_reading_goes_out_once_with_the_time_at_which_it_was_due() -> None
     assert topic == "sensors/pump-1/vibration"
     assert body == {"value": values[2, 3], "time": 1_700_000_000_600}
     assert clock.monotonic() == pytest.approx(1_001.8)
+    assert (sensors.origin_ms, sensors.end_ms) == (1_700_000_000_000, 1_700_000_002_000)
 
 
 def test_a_late_machine_catches_up_without_changing_the_times() -> None:
