@@ -1,0 +1,54 @@
+"""Recipe variables."""
+
+from __future__ import annotations
+
+import pytest
+
+from device_sim.nucleus.errors import VariableError
+from device_sim.nucleus.interpolation import Scope, interpolate
+
+SCOPES = {
+    "io.x.One": Scope(
+        {"work:path": "/w", "artifacts:path": "/a", "iot:thingName": "gw"},
+        {"port": 1883, "name": "n", "deep": {"list": [1, True]}, "a/b": "slash"},
+    ),
+    "io.x.Two": Scope({"work:path": "/w2"}, {"port": 1}),
+}
+
+
+@pytest.mark.parametrize(
+    ("script", "filled"),
+    [
+        ("cd {work:path} && run {iot:thingName}", "cd /w && run gw"),
+        ("{configuration:/port} {configuration:/name}", "1883 n"),
+        ("{configuration:/deep} {configuration:/deep/list/1}", '{"list": [1, true]} true'),
+        ("{configuration:/a~1b}", "slash"),
+        ("{io.x.Two:work:path} {io.x.Two:configuration:/port}", "/w2 1"),
+        ("nothing", "nothing"),
+        ("", ""),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_variables_are_filled_in(script: str, filled: str, strict: bool) -> None:
+    assert interpolate(script, "io.x.One", SCOPES, strict) == filled
+
+
+def test_a_value_is_not_read_for_variables_again() -> None:
+    scopes = {"x": Scope({}, {"a": "{work:path}"})}
+    assert interpolate("{configuration:/a}", "x", scopes, strict=True) == "{work:path}"
+
+
+@pytest.mark.parametrize(
+    "script", ["{work:absent}", "{unknown:thing}", "{configuration:/absent}", "{io.x.Three:work:path}"]
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_unknown_variable_is_named(script: str, strict: bool) -> None:
+    with pytest.raises(VariableError, match=script.replace("{", r"\{").replace(".", r"\.")):
+        interpolate(f"run {script}", "io.x.One", SCOPES, strict)
+
+
+@pytest.mark.parametrize("script", ["echo ${HOME}", "awk '{print $1}'", "a { b", "{}"])
+def test_only_lite_takes_every_brace_for_a_variable(script: str) -> None:
+    assert interpolate(script, "io.x.One", SCOPES, strict=False) == script
+    with pytest.raises(VariableError, match="nucleus lite takes every"):
+        interpolate(script, "io.x.One", SCOPES, strict=True)
