@@ -1,0 +1,195 @@
+"""How fast readings become aggregates, beside a plain implementation that handles one reading at a time.
+
+Both get the same seeded batches in the same run, in turns, and must give the same rows. Prints a table, or with
+``--json`` one object: ``{"workloads": {name: {"readings", "series", "ours_per_s", "cleaned_per_s", "plain_per_s",
+"ratio", "cleaned_ratio"}}}``. Rates are readings a second, the median of ``--rounds`` runs; ``ratio`` is ours over
+plain, ``cleaned`` with the cleaning before it (ranges, repetitions, times).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_components.aggregator.cleaning import Cleaner, Columns, Rules
+from edge_components.aggregator.window_types import WindowSettings
+from edge_components.aggregator.windows import Windows
+
+START_MS = 1_700_000_000_000
+SETTINGS = WindowSettings(width_ms=10_000, lateness_ms=1_000, gap_windows=0)
+Rows = list[tuple[int, int, int, float, float, float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """``series`` that each report ``per_second`` readings, in batches of ``batch_ms``, for ``seconds``."""
+
+    name: str
+    series: int
+    per_second: float
+    batch_ms: int
+    seconds: int
+
+
+WORKLOADS = (
+    Workload("20 series at 1 Hz", 20, 1.0, 1_000, 600),
+    Workload("200 series at 10 Hz", 200, 10.0, 250, 60),
+    Workload("2,000 series at 100 Hz", 2_000, 100.0, 100, 5),
+)
+
+
+def batches(workload: Workload, seed: int) -> list[Columns]:
+    """Return the workload's readings, a little out of order within each batch."""
+    chance = np.random.default_rng(seed)
+    per_batch = max(1, round(workload.per_second * workload.batch_ms / 1_000))
+    made = []
+    for begin in range(0, workload.seconds * 1_000, workload.batch_ms):
+        count = workload.series * per_batch
+        place = np.repeat(np.arange(workload.series), per_batch)
+        time_ms = START_MS + begin + chance.integers(0, workload.batch_ms, count)
+        value = chance.normal(20.0, 5.0, count)
+        made.append(Columns(place, time_ms, value, np.zeros(count, np.uint8)))
+    return made
+
+
+def ours(given: list[Columns]) -> Rows:
+    """Window the batches with the aggregator's windows."""
+    return _windowed(given, lambda columns, _now_ms: columns)
+
+
+def cleaned(workload: Workload) -> Callable[[list[Columns]], Rows]:
+    """Return a function that cleans the batches as the aggregator does, then windows them."""
+    low, high = np.full(workload.series, -1e6), np.full(workload.series, 1e6)
+
+    def run(given: list[Columns]) -> Rows:
+        cleaner = Cleaner(Rules())
+        return _windowed(given, lambda columns, now_ms: cleaner.clean(columns, low, high, now_ms)[0])
+
+    return run
+
+
+def _windowed(given: list[Columns], clean: Callable[[Columns, int], Columns]) -> Rows:
+    windows, found = Windows(SETTINGS), []
+    for columns in given:
+        now_ms = int(columns.time_ms.max())
+        now = (now_ms - START_MS) / 1_000
+        kept = clean(columns, now_ms)
+        windows.add(kept.place, kept.time_ms, kept.value, now_ms, now)
+        found.append(windows.close(now))
+    found.append(windows.finish())
+    return [
+        row
+        for closed in found
+        for row in zip(
+            *(
+                column.tolist()
+                for column in (
+                    closed.place,
+                    closed.start_ms,
+                    closed.count,
+                    closed.mean,
+                    closed.min,
+                    closed.max,
+                    closed.std,
+                )
+            ),
+            strict=True,
+        )
+    ]
+
+
+def plain(given: list[Columns]) -> Rows:
+    """Window the batches as one writes it first: a dictionary of windows, one reading after the other (Welford)."""
+    width, lateness = SETTINGS.width_ms, SETTINGS.lateness_ms
+    windows: dict[int, dict[int, list[float]]] = {}
+    newest: dict[int, int] = {}
+    found: Rows = []
+
+    def emit(place: int, start: int) -> None:
+        count, mean, m2, low, high = windows[place].pop(start)
+        found.append((place, start, int(count), mean, low, high, math.sqrt(m2 / count)))
+
+    for columns in given:
+        rows = zip(columns.place.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True)
+        for place, time_ms, value in rows:
+            start = time_ms - time_ms % width
+            own = windows.setdefault(place, {})
+            state = own.get(start)
+            if state is None:
+                own[start] = [1, value, 0.0, value, value]
+            else:
+                state[0] += 1
+                delta = value - state[1]
+                state[1] += delta / state[0]
+                state[2] += delta * (value - state[1])
+                state[3] = min(state[3], value)
+                state[4] = max(state[4], value)
+            if time_ms > newest.get(place, 0):
+                newest[place] = time_ms
+        for place, own in windows.items():
+            for start in sorted(start for start in own if start + width <= newest[place] - lateness):
+                emit(place, start)
+    for place, own in windows.items():
+        for start in sorted(own):
+            emit(place, start)
+    return found
+
+
+def same(one: Rows, other: Rows) -> bool:
+    """Return whether both gave the same rows, to rounding."""
+    if len(one) != len(other):
+        return False
+    a, b = (np.array(sorted(rows)) for rows in (one, other))
+    return bool(np.array_equal(a[:, :3], b[:, :3]) and np.allclose(a[:, 3:], b[:, 3:], rtol=1e-9, atol=1e-9))
+
+
+def measure(workload: Workload, rounds: int, seed: int) -> dict[str, float]:
+    """Run all three in turns; raises SystemExit when they disagree."""
+    given = batches(workload, seed)
+    readings = sum(map(len, given))
+    runs = {"ours": ours, "cleaned": cleaned(workload), "plain": plain}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        results = {}
+        for name, run in runs.items():
+            began = time.perf_counter()
+            results[name] = run(given)
+            times[name].append(time.perf_counter() - began)
+        if not (same(results["ours"], results["plain"]) and same(results["cleaned"], results["plain"])):
+            raise SystemExit(f"{workload.name}: the implementations disagree")
+    rates = {name: readings / statistics.median(taken) for name, taken in times.items()}
+    return {
+        "readings": readings,
+        "series": workload.series,
+        **{f"{name}_per_s": round(rate) for name, rate in rates.items()},
+        "ratio": round(rates["ours"] / rates["plain"], 2),
+        "cleaned_ratio": round(rates["cleaned"] / rates["plain"], 2),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turns (default 3)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the readings (default 1)")
+    options = parser.parse_args()
+    found = {workload.name: measure(workload, options.rounds, options.seed) for workload in WORKLOADS}
+    if options.json:
+        print(json.dumps({"workloads": found}))
+        return
+    print(f"{'readings a second':<24}{'windows':>12}{'cleaned':>12}{'plain':>12}{'ratio':>8}{'cleaned':>9}")
+    for name, row in found.items():
+        rates = "".join(f"{row[f'{kind}_per_s']:>12,.0f}" for kind in ("ours", "cleaned", "plain"))
+        print(f"{name:<24}{rates}{row['ratio']:>8.1f}{row['cleaned_ratio']:>9.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Readings that cannot be used are dropped under the first reason that fits, and the others go on unchanged."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_components.aggregator.cleaning import Cleaner, Columns, Rules
+from wire.model import Quality
+
+NOW = 1_700_000_000_000
+DAY = 86_400_000
+GOOD, BAD = int(Quality.GOOD), int(Quality.BAD)
+Row = tuple[int, int, float, int]
+
+
+def columns(*rows: Row) -> Columns:
+    place, time_ms, value, quality = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Columns(
+        np.array(place, np.int64), np.array(time_ms, np.int64), np.array(value, float), np.array(quality, np.uint8)
+    )
+
+
+def clean(cleaner: Cleaner, *rows: Row, now: int = NOW) -> tuple[list[float], dict[str, int]]:
+    low, high = np.array([-np.inf, 0.0]), np.array([np.inf, 10.0])
+    kept, dropped = cleaner.clean(columns(*rows), low, high, now)
+    return kept.value.tolist(), dropped
+
+
+def test_each_bad_reading_is_counted_under_its_reason_and_the_good_ones_are_kept_in_order() -> None:
+    kept, dropped = clean(
+        Cleaner(Rules()),
+        (0, NOW, 1.0, GOOD),
+        (0, NOW, np.nan, GOOD),
+        (0, NOW, -np.inf, BAD),
+        (0, NOW, 1e101, GOOD),
+        (1, NOW, -0.1, GOOD),
+        (1, NOW, 10.1, GOOD),
+        (1, NOW, 10.0, int(Quality.UNCERTAIN)),
+        (0, NOW, 2.0, BAD),
+        (0, -1, 3.0, GOOD),
+        (0, 253_402_300_800_000, 3.0, GOOD),
+        (0, NOW + DAY, 4.0, GOOD),
+        (0, NOW + DAY + 1, 5.0, GOOD),
+        (0, NOW - 10 * DAY, 6.0, GOOD),
+    )
+    assert kept == [1.0, 10.0, 4.0, 6.0]
+    assert dropped == {"not_finite": 2, "out_of_range": 3, "impossible_time": 2, "bad_quality": 1, "future": 1}
+
+
+def test_bad_quality_and_repetitions_are_kept_when_that_is_wanted() -> None:
+    rules = Rules(drop_bad_quality=False, drop_duplicates=False)
+    assert clean(Cleaner(rules), (0, NOW, 1.0, BAD), (0, NOW, 1.0, BAD)) == ([1.0, 1.0], {})
+
+
+def test_a_gateway_without_the_time_calls_nothing_future() -> None:
+    assert clean(Cleaner(Rules()), (0, NOW, 1.0, GOOD), now=60_000) == ([1.0], {})
+
+
+def test_a_repetition_is_the_same_series_time_and_value_in_one_batch_or_the_next() -> None:
+    cleaner = Cleaner(Rules())
+    rows = [(0, NOW, 5.0, GOOD), (0, NOW, 6.0, GOOD), (1, NOW, 5.0, GOOD), (0, NOW + 1, 5.0, GOOD)]
+    assert clean(cleaner, *rows, rows[0]) == ([5.0, 6.0, 5.0, 5.0], {"duplicate": 1})
+    assert clean(cleaner, rows[3], (0, NOW + 2, 5.0, GOOD)) == ([5.0], {"duplicate": 1})
+
+
+def test_a_bad_reading_does_not_hide_the_good_one_that_repeats_it() -> None:
+    kept, dropped = clean(Cleaner(Rules()), (0, NOW, 5.0, BAD), (0, NOW, 5.0, GOOD))
+    assert (kept, dropped) == ([5.0], {"bad_quality": 1})
+
+
+def test_nothing_gives_nothing() -> None:
+    assert clean(Cleaner(Rules())) == ([], {})
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.integers(-(2**62), 2**62), st.floats(), st.integers(0, 255)),
+        max_size=40,
+    )
+)
+def test_any_readings_are_kept_or_counted(rows: list[Row]) -> None:
+    kept, dropped = clean(Cleaner(Rules()), *rows)
+    assert len(kept) + sum(dropped.values()) == len(rows)
+    assert np.isfinite(kept).all()

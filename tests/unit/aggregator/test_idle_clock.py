@@ -1,0 +1,38 @@
+"""The idle clock runs while readings can come, and at no other time."""
+
+from __future__ import annotations
+
+from edge_components.aggregator.idle_clock import IdleClock
+
+
+def run(clock: IdleClock, start: float, seconds: float, heard: bool = False, refusing: bool = False) -> float:
+    before, now = clock.seconds, start
+    while now < start + seconds:
+        now += 0.5
+        if heard:
+            clock.hear(now)
+        clock.tick(now, refusing)
+    return clock.seconds - before
+
+
+def test_it_runs_while_batches_come() -> None:
+    assert run(IdleClock(0.0, 60.0), 0.0, 30.0, heard=True) == 30.0
+
+
+def test_it_stands_still_while_nothing_comes_until_the_silence_is_too_long() -> None:
+    clock = IdleClock(0.0, 60.0)
+    run(clock, 0.0, 10.0, heard=True)
+    assert run(clock, 10.0, 60.0) == 2.0
+    assert run(clock, 70.0, 10.0) == 10.0
+
+
+def test_it_stands_still_while_batches_are_refused_and_a_moment_after() -> None:
+    clock = IdleClock(0.0, 60.0)
+    assert run(clock, 0.0, 500.0, heard=True, refusing=True) == 0.0
+    assert run(clock, 500.0, 10.0) == 2.0
+
+
+def test_a_process_that_was_stopped_finds_no_hours_passed() -> None:
+    clock = IdleClock(0.0, 60.0)
+    clock.hear(3_600.0)
+    assert clock.tick(3_600.0, refusing=False) == 1.0
