@@ -16,15 +16,15 @@ SHELL = "/bin/sh"
 POLL_SECONDS = 0.02
 KILL_SECONDS = 5.0
 """How long a killed group may take to be gone before we stop looking (a process stuck in the kernel)."""
+LAST_WORDS_SECONDS = 0.5
 READ_BYTES = 65_536
 
 
 class Script:
     """A running shell script, its output going to a log."""
 
-    def __init__(self, process: asyncio.subprocess.Process, write: Callable[[bytes], None]) -> None:
-        self._process = process
-        self._pump = asyncio.create_task(self._copy(write))
+    def __init__(self, process: asyncio.subprocess.Process, output: _Output) -> None:
+        self._process, self._output = process, output
 
     @classmethod
     async def start(
@@ -32,6 +32,12 @@ class Script:
     ) -> Script:
         """Start ``text`` in a shell; raises ScriptError when it cannot be started."""
         try:
+            # Our own pipe: with asyncio's, wait() would wait for everyone who holds its other end.
+            ours, theirs = os.pipe()
+        except OSError as error:
+            raise ScriptError(f"cannot be started: {error}") from error
+        try:
+            output = await _Output.open(ours, write)
             process = await asyncio.create_subprocess_exec(
                 SHELL,
                 "-c",
@@ -39,13 +45,15 @@ class Script:
                 cwd=folder,
                 env=dict(environment),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=theirs,
+                stderr=theirs,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
             raise ScriptError(f"cannot be started: {error}") from error
-        return cls(process, write)
+        finally:
+            os.close(theirs)
+        return cls(process, output)
 
     @property
     def pid(self) -> int:
@@ -64,9 +72,7 @@ class Script:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KILL_SECONDS):
                 await self._process.wait()
-        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-            # A process that left the group may hold the pipe for ever.
-            await asyncio.wait_for(self._pump, timeout=0.5)
+        await self._output.close()
 
     def kill(self) -> None:
         """Kill the whole group at once, without waiting."""
@@ -87,12 +93,32 @@ class Script:
             await asyncio.sleep(POLL_SECONDS)
         return True
 
-    async def _copy(self, write: Callable[[bytes], None]) -> None:
-        stdout = self._process.stdout
-        if stdout is None:
-            return
-        while data := await stdout.read(READ_BYTES):
-            write(data)
+
+class _Output:
+    """Copies what comes out of a pipe until nobody holds its other end."""
+
+    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport, write: Callable[[bytes], None]):
+        self._reader, self._transport, self._write = reader, transport, write
+        self._copying = asyncio.create_task(self._copy())
+
+    @classmethod
+    async def open(cls, descriptor: int, write: Callable[[bytes], None]) -> _Output:
+        """Read from ``descriptor``, which is closed in the end."""
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        pipe = os.fdopen(descriptor, "rb", buffering=0)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        return cls(reader, transport, write)
+
+    async def close(self) -> None:
+        """Take what is still there; a process that left its group may hold the pipe for ever."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._copying, LAST_WORDS_SECONDS)
+        self._transport.close()
+
+    async def _copy(self) -> None:
+        while data := await self._reader.read(READ_BYTES):
+            self._write(data)
 
 
 def _alive(group: int) -> bool:
