@@ -70,12 +70,20 @@ def cleaned(workload: Workload) -> Callable[[list[Columns]], Rows]:
 
     def run(given: list[Columns]) -> Rows:
         cleaner = Cleaner(Rules())
-        return _windowed(given, lambda columns, now_ms: cleaner.clean(columns, low, high, now_ms)[0])
+        return _windowed(
+            given,
+            lambda columns, now_ms: cleaner.clean(columns, low, high, now_ms)[0],
+            lambda windows: cleaner.recent.forget(windows.closed_ms),
+        )
 
     return run
 
 
-def _windowed(given: list[Columns], clean: Callable[[Columns, int], Columns]) -> Rows:
+def _windowed(
+    given: list[Columns],
+    clean: Callable[[Columns, int], Columns],
+    closed: Callable[[Windows], None] = lambda _windows: None,
+) -> Rows:
     windows, found = Windows(SETTINGS), []
     for columns in given:
         now_ms = int(columns.time_ms.max())
@@ -83,21 +91,22 @@ def _windowed(given: list[Columns], clean: Callable[[Columns, int], Columns]) ->
         kept = clean(columns, now_ms)
         windows.add(kept.place, kept.time_ms, kept.value, now_ms, now)
         found.append(windows.close(now))
+        closed(windows)
     found.append(windows.finish())
     return [
         row
-        for closed in found
+        for part in found
         for row in zip(
             *(
                 column.tolist()
                 for column in (
-                    closed.place,
-                    closed.start_ms,
-                    closed.count,
-                    closed.mean,
-                    closed.min,
-                    closed.max,
-                    closed.std,
+                    part.place,
+                    part.start_ms,
+                    part.count,
+                    part.mean,
+                    part.min,
+                    part.max,
+                    part.std,
                 )
             ),
             strict=True,

@@ -2,62 +2,119 @@
 
 Brokers and sensors repeat what they are not sure was received (QoS 1 says "at least once"). A repetition for a window
 that is closed is late and dropped as such; one for an open window is known here by series, time and value.
+
+Kept is a 64-bit hash of the three, in runs that are each sorted and, from old to new, ever shorter (O'Neil et al., "The
+Log-Structured Merge-Tree", 1996): a batch is looked up in each run and becomes the newest, and runs of like length are
+merged. So a batch costs about its own size, not that of everything remembered. Of a million readings remembered, one
+new reading in 10^13 is taken for a repetition by chance.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.aggregator.window_types import Arrays, BoolArray, exported, imported
+from edge_components.aggregator.window_types import Arrays, BoolArray
 from wire.model import FloatArray, IntArray
 
-_KEPT = ("_place", "_time", "_value")
 MAX_ROWS = 1_000_000
-"""Beyond it the oldest are forgotten: 24 MB."""
+"""Beyond it the oldest runs are forgotten: 24 MB."""
+
+_MERGE_BELOW = 2
+Hashes = npt.NDArray[np.uint64]
+
+
+@dataclass(slots=True)
+class _Run:
+    """Rows in the order of their hash."""
+
+    hash: Hashes
+    place: IntArray
+    time: IntArray
+
+    def __len__(self) -> int:
+        return len(self.hash)
+
+    def has(self, hashes: Hashes) -> BoolArray:
+        at = np.searchsorted(self.hash, hashes)
+        found: BoolArray = self.hash[np.minimum(at, len(self.hash) - 1)] == hashes
+        return found
+
+    def select(self, which: BoolArray) -> _Run:
+        return _Run(self.hash[which], self.place[which], self.time[which])
 
 
 class Recent:
-    """What was taken of each series and is not closed yet, sorted by series, time and value."""
+    """What was taken of each series and is not closed yet."""
 
     def __init__(self) -> None:
-        self._place, self._time = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self._value = np.zeros(0)
+        self._runs: list[_Run] = []
 
     def __len__(self) -> int:
-        return len(self._place)
+        return sum(map(len, self._runs))
 
     def take(self, place: IntArray, time_ms: IntArray, value: FloatArray) -> BoolArray:
         """Remember the rows and return which of them repeat one taken before, or an earlier one of these."""
-        old = len(self._place)
-        places = np.concatenate((self._place, place))
-        times = np.concatenate((self._time, time_ms))
-        values = np.concatenate((self._value, value))
-        # Stable: of equal rows the one taken first stays first.
-        order = np.lexsort((values, times, places))
-        p, t, v = places[order], times[order], values[order]
-        same = np.zeros(len(order), np.bool_)
-        same[1:] = (p[1:] == p[:-1]) & (t[1:] == t[:-1]) & (v[1:] == v[:-1])
-        repeated = np.zeros(len(order), np.bool_)
-        repeated[order[same]] = True
-        kept = ~same
-        self._place, self._time, self._value = p[kept], t[kept], v[kept]
-        if len(self._place) > MAX_ROWS:
-            self._keep(np.argsort(self._time, kind="stable")[-MAX_ROWS:])
-        return repeated[old:]
+        hashes = _hash(place, time_ms, value)
+        repeated = np.zeros(len(hashes), np.bool_)
+        # Stable: of equal rows the one that came first stays first.
+        order = np.argsort(hashes, kind="stable")
+        in_order = hashes[order]
+        repeated[order[1:][in_order[1:] == in_order[:-1]]] = True
+        for run in self._runs:
+            repeated |= run.has(hashes)
+        new = order[~repeated[order]]
+        if len(new):
+            self._runs.append(_Run(hashes[new], place[new], time_ms[new]))
+            self._tidy()
+        return repeated
 
     def forget(self, closed_ms: IntArray) -> None:
         """Forget rows before each place's ``closed_ms``: they would be late if they came again."""
-        self._keep(np.flatnonzero(self._time >= closed_ms[self._place]))
+        kept = (run.select(run.time >= closed_ms[run.place]) for run in self._runs)
+        self._runs = [run for run in kept if len(run)]
+        self._tidy()
 
     def state(self) -> Arrays:
         """Return what a restart needs."""
-        return exported("recent", self, _KEPT)
+        whole = _merged(self._runs)
+        return {"recent_hash": whole.hash, "recent_place": whole.place, "recent_time": whole.time}
 
-    def restore(self, arrays: Arrays) -> None:
-        """Go on from :meth:`state`."""
-        imported("recent", self, _KEPT, arrays)
+    def restore(self, state: Arrays) -> None:
+        """Go on from :meth:`state`; raises KeyError where it is not one."""
+        hashes = state["recent_hash"].astype(np.uint64)
+        run = _Run(hashes, state["recent_place"].astype(np.int64), state["recent_time"].astype(np.int64))
+        self._runs = [run] if len(run) else []
 
-    def _keep(self, rows: npt.NDArray[np.intp]) -> None:
-        rows = np.sort(rows)
-        self._place, self._time, self._value = self._place[rows], self._time[rows], self._value[rows]
+    def _tidy(self) -> None:
+        while len(self._runs) > 1 and len(self._runs[-2]) < _MERGE_BELOW * len(self._runs[-1]):
+            self._runs[-2:] = [_merged(self._runs[-2:])]
+        while len(self._runs) > 1 and len(self) > MAX_ROWS:
+            del self._runs[0]
+
+
+def _merged(runs: list[_Run]) -> _Run:
+    if not runs:
+        return _Run(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    hashes = np.concatenate([run.hash for run in runs])
+    order = np.argsort(hashes, kind="stable")  # finds the sorted runs in it and merges them
+    places, times = (np.concatenate([getattr(run, name) for run in runs]) for name in ("place", "time"))
+    return _Run(hashes[order], places[order], times[order])
+
+
+def _hash(place: IntArray, time_ms: IntArray, value: FloatArray) -> Hashes:
+    """Return a hash a row: each of the three is stirred in by the finaliser of SplitMix64 (Steele et al., 2014)."""
+    # 0.0 and -0.0 are one value and two bit patterns.
+    columns = (place.view(np.uint64), time_ms.view(np.uint64), (value + 0.0).view(np.uint64))
+    hashes = np.zeros(len(place), np.uint64)
+    for column in columns:
+        hashes = _stirred((hashes ^ column) + np.uint64(0x9E3779B97F4A7C15))
+    return hashes
+
+
+def _stirred(x: Hashes) -> Hashes:
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
