@@ -15,10 +15,11 @@ import numpy as np
 from cloud_functions.core import alert as alerts
 from cloud_functions.core import keys
 from cloud_functions.core.alert import State
+from cloud_functions.core.columns import COLUMNS, decode_columns
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.holdings import held_of
 from cloud_functions.core.ports import Item, Table
-from cloud_functions.core.records import COLUMNS, DAY_MS, decode_columns, join
+from cloud_functions.core.records import DAY_MS, join
 from cloud_functions.core.storing import series_from
 from wire.errors import ModelError
 from wire.model import Aggregates, Series, check_gateway

@@ -77,13 +77,13 @@ class LocalCloud:
                 region_name=self.region,
                 aws_access_key_id=self._emulator.access_key,
                 aws_secret_access_key=self._emulator.secret_key,
-                config=Config(retries={"mode": "standard"}, connect_timeout=5, read_timeout=60),
+                config=Config(retries={"mode": "standard"}, connect_timeout=5, read_timeout=60, proxies={}),
             )
         return self._clients[service]
 
     def provision_gateway(self, name: str) -> GatewayCredentials:
         """Make a gateway that may publish and subscribe under its own name only, with a certificate of its own."""
-        folder = self._root / "gateways" / name.replace(":", "_")
+        folder = self._root / "gateways" / name.replace(":", "%3A")
         cert, key = gateways.provision(self.client("iot"), name, self.outputs["GatewayPolicyName"], folder)
         return GatewayCredentials(name, self.mqtt_host, self.mqtt_port, cert, key, self.ca)
 
@@ -100,7 +100,7 @@ class LocalCloud:
             SigV4Auth(credentials, "execute-api", self.region).add_auth(request)
         http = urllib.request.Request(url, data, dict(request.headers), method=method)  # noqa: S310 - loopback
         try:
-            with urllib.request.urlopen(http, timeout=60) as answer:  # noqa: S310
+            with process.DIRECT.open(http, timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:

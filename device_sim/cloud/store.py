@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from cloud_functions.adapters.dynamodb import to_item
 from cloud_functions.core import keys
 from cloud_functions.core.alert import from_item
+from cloud_functions.core.columns import decode_columns
 from cloud_functions.core.ports import Item
-from cloud_functions.core.records import decode_columns, join
+from cloud_functions.core.records import join
 from cloud_functions.core.storing import series_from
 from wire.model import Aggregates, Anomaly
 
@@ -66,13 +67,13 @@ class CloudStore:
 
     def aggregates(self, gateway: str) -> Aggregates:
         """Return all rows of a gateway, those of different batches one after the other, duplicates too if any were."""
-        parts = []
-        for item in self._query("TelemetryTableName", keys.about(gateway).pk):
-            name = str(item["sk"])
-            if name.startswith("series#"):
-                records = self._query("TelemetryTableName", f"series#{gateway}#{name[len('series#') :]}")
-                parts += [decode_columns(bytes(r["columns"]), series_from(r)) for r in records]  # type: ignore[arg-type]
-        return join(parts)
+        # A scan sees rows that the catalogue of series might not name.
+        found = self._scan(
+            "TelemetryTableName",
+            FilterExpression="begins_with(pk, :records)",
+            ExpressionAttributeValues={":records": {"S": keys.record(gateway, "", 0, 0, 0).pk}},
+        )
+        return join([decode_columns(bytes(r["columns"]), series_from(r)) for r in found])  # type: ignore[arg-type]
 
     def anomalies(self, gateway: str) -> tuple[Anomaly, ...]:
         """Return all reports of a gateway, by onset."""
@@ -161,8 +162,8 @@ class CloudStore:
             "query", table, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": pk}}
         )
 
-    def _scan(self, table: str) -> Iterator[Item]:
-        yield from self._pages("scan", table)
+    def _scan(self, table: str, **request: Any) -> Iterator[Item]:
+        yield from self._pages("scan", table, **request)
 
     def _pages(self, operation: str, table: str, **request: Any) -> Iterator[Item]:
         pages = self._dynamodb.get_paginator(operation)

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_functions.core import keys
+from cloud_functions.core.columns import decode_columns
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.ports import Item, Key
-from cloud_functions.core.records import decode_columns, join
+from cloud_functions.core.records import join
 from cloud_functions.core.storing import Catalogue, Storer, series_from
 from tests.unit.cloud.fakes import (
     NOW_MS,

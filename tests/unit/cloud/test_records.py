@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from cloud_functions.core import columns
+from cloud_functions.core.columns import COLUMNS, decode_columns, encode_columns
 from cloud_functions.core.errors import CloudError, Reason, RejectError
 from cloud_functions.core.records import (
-    COLUMNS,
     DAY_MS,
     Record,
     aggregates_of,
-    decode_columns,
-    encode_columns,
     join,
     records_of,
 )
 from tests.unit.cloud.fakes import START_MS, aggregates
-from wire.model import AGGREGATE_COLUMNS, Aggregates, Quality, Readings, Series
+from wire import codec
+from wire.errors import TooLargeError
+from wire.model import AGGREGATE_COLUMNS, Aggregates, Batch, Notice, Quality, Readings, Series
 
 SERIES = (Series("a.x", "Cel", 0.1), Series("b/y"), Series("a.x", "K"))
 
@@ -101,17 +103,60 @@ def test_a_reading_becomes_a_window_of_a_millisecond_and_bad_ones_are_left_out()
     assert np.isnan(rows.score).all()
 
 
-@given(st.binary(max_size=200))
-def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
+class Lossy:
+    """A codec that refuses, or rounds, as one that keeps a stated precision does."""
+
+    def __init__(self, refuses: bool) -> None:
+        self.refuses = refuses
+
+    def encode(self, batch: Batch, limit: int) -> bytes:
+        if self.refuses:
+            raise TooLargeError("too large")
+        columns_ = [getattr(batch.rows, name) for name in AGGREGATE_COLUMNS]
+        rounded = [np.trunc(column) if column.dtype.kind == "f" else column for column in columns_]
+        return codec.encode(replace(batch, rows=Aggregates((SERIES[0],), *rounded)), limit)
+
+    decode = staticmethod(codec.decode)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+@given(rows=many_rows(n_series=1))
+def test_rows_that_the_wire_does_not_keep_are_kept_to_the_bit_all_the_same(refuses: bool, rows: Aggregates) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "codec", Lossy(refuses))
+        packed = encode_columns(rows, SERIES[0])
+    assert bits(decode_columns(packed, SERIES[0])) == bits(rows)
+
+
+def test_rows_as_the_wire_gives_them_are_kept_as_the_wire_writes_them() -> None:
+    sent = codec.decode(codec.encode(Batch("gw-1", 7, 1, aggregates(n_series=1)))).rows
+    assert isinstance(sent, Aggregates)
+    packed = encode_columns(sent, sent.series[0])
+    assert packed[0] == 2
+    assert isinstance(codec.decode(packed[1:]).rows, Aggregates)
+
+
+@given(st.integers(0, 255), st.binary(max_size=200))
+def test_bytes_that_are_no_record_are_refused(version: int, data: bytes) -> None:
     with pytest.raises(CloudError):
-        decode_columns(b"\x01" + data if len(data) < 4 else b"\x09" + data, SERIES[0])
+        decode_columns(bytes((version,)) + data, SERIES[0])
 
 
-def test_a_record_cut_short_is_refused() -> None:
-    columns = encode_columns(aggregates())
-    for size in range(len(columns)):
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_record_cut_short_is_refused(refuses: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if refuses:
+            patch.setattr(columns, "codec", Lossy(refuses))
+        packed = encode_columns(aggregates(n_series=1), SERIES[0])
+    for size in range(len(packed)):
         with pytest.raises(CloudError):
-            decode_columns(columns[:size], SERIES[0])
+            decode_columns(packed[:size], SERIES[0])
+
+
+def test_a_record_of_another_kind_of_batch_is_refused() -> None:
+    notice = codec.encode(Batch("_", 0, 1, Notice(1, {})))
+    with pytest.raises(CloudError, match=r"columns that begin with"):
+        decode_columns(b"\x02" + notice, SERIES[0])
 
 
 def test_joining_nothing_gives_no_rows() -> None:
