@@ -185,7 +185,7 @@ class NucleusProcess:
                 self._news.wait(min(left, POLL_SECONDS))
 
     def wait_running(self, seconds: float = 60.0) -> None:
-        """Wait until every component that was to be deployed is RUNNING (or FINISHED).
+        """Wait until every component that was to be deployed is RUNNING (or FINISHED), and has stayed so for a second.
 
         Raises NucleusProcessError as soon as one is BROKEN, the deployment failed, the process ended, or the time is
         over.
@@ -197,7 +197,8 @@ class NucleusProcess:
             if broken:
                 reasons = "; ".join(f"{name} BROKEN: {reason}" for name, reason in broken.items())
                 raise NucleusProcessError(f"{reasons}; {self._last_words(tuple(broken))}")
-            return all(states.get(name) in READY for name in self._deploy)
+            steady = not self._deploy or any(line.get("detail") == "SUCCESSFUL" for line in nucleus.lines)
+            return steady and all(states.get(name) in READY for name in self._deploy)
 
         self.wait_for(settled, seconds, f"{', '.join(self._deploy)} RUNNING")
 

@@ -323,8 +323,11 @@ def test_a_component_that_fails_is_started_three_times_then_broken(site: Site, l
         assert "exit code 7" in lines[-1]["reason"]
         until(lambda: any("io.test.Fails is BROKEN" in trouble for trouble in nucleus.troubles()), "it is told")
         client = listening(nucleus).client
-        found = {one.component_name: one.state for one in client.list_components().components}
-        assert found == {"io.test.Fails": "BROKEN", "io.test.Waits": "INSTALLED"}
+
+        def found() -> dict[str, str]:
+            return {one.component_name: one.state for one in client.list_components().components}
+
+        until(lambda: found() == {"io.test.Fails": "BROKEN", "io.test.Waits": "INSTALLED"}, "one waits for the other")
 
 
 def test_a_deployment_that_breaks_a_component_is_rolled_back(site: Site, listening: Any) -> None:

@@ -58,6 +58,12 @@ class Life:
                 self._news.clear()
                 await self._news.wait()
 
+    async def logged(self, line: str, times: int = 1) -> None:
+        """Wait until the scripts have printed a line so many times."""
+        async with asyncio.timeout(SECONDS):
+            while self.log.splitlines().count(line) < times:
+                await asyncio.sleep(0.005)
+
     async def over(self) -> None:
         self.supervisor.ask(Wish.REMOVE, "the test is over")
         async with asyncio.timeout(SECONDS):
@@ -174,8 +180,10 @@ def test_recover_runs_after_a_failure(tmp_path: Path) -> None:
 def test_startup_is_running_when_it_has_ended_and_its_children_are_ended_with_it(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.until(State.RUNNING)
+        await life.logged("up")
 
-    life = live(tmp_path, {"startup": "(trap 'echo ended; exit' TERM; while :; do sleep 0.01; done) & true"}, test)
+    startup = "(trap 'echo ended; exit' TERM; echo up; while :; do sleep 0.01; done) & true"
+    life = live(tmp_path, {"startup": startup}, test)
     assert "startup ended with exit code 0" in life.reasons
     assert life.log.endswith("ended\n")
 
@@ -193,23 +201,24 @@ def test_startup_is_running_when_the_component_says_so_and_errored_too(tmp_path:
 
 def test_shutdown_runs_before_the_signals_and_may_hang_or_fail(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
-        await life.until(State.RUNNING)
+        await life.logged("up")
 
-    steps = {"run": "trap 'echo ended; exit' TERM; while :; do sleep 0.01; done", "shutdown": "echo bye; exit 1"}
-    log = live(tmp_path, steps, test).log
-    assert log.startswith("bye\n")
+    run = "trap 'echo ended; exit' TERM; echo up; while :; do sleep 0.01; done"
+    log = live(tmp_path, {"run": run, "shutdown": "echo bye; exit 1"}, test).log
+    assert log.startswith("up\nbye\n")
     assert log.endswith("ended\n")
     started = time.monotonic()
-    live(tmp_path, {"run": STAY, "shutdown": Step("sleep 1000", 0.05, {})}, test)
+    (tmp_path / "c.log").unlink()
+    live(tmp_path, {"run": f"echo up; {STAY}", "shutdown": Step("sleep 1000", 0.05, {})}, test)
     assert time.monotonic() - started < SECONDS / 2
 
 
 def test_what_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
-        await life.until(State.RUNNING)
+        await life.logged("up")
 
     started = time.monotonic()
-    live(tmp_path, {"run": "trap '' TERM; while :; do sleep 0.01; done"}, test, replace(FAST, stop=0.1))
+    live(tmp_path, {"run": "trap '' TERM; echo up; while :; do sleep 0.01; done"}, test, replace(FAST, stop=0.1))
     assert 0.1 <= time.monotonic() - started < SECONDS / 2
 
 
@@ -250,9 +259,9 @@ def test_another_plan_installs_again_only_when_it_must(tmp_path: Path) -> None:
         life.supervisor.replace(plan)
         steps = {**plan.steps, "run": Step("echo new; exec sleep 1000", None, {})}
         life.supervisor.replace(replace(plan, steps=steps))
-        await life.until(State.RUNNING, 2)
+        await life.logged("new")
         life.supervisor.replace(replace(plan, steps=steps, version="2.0.0"))
-        await life.until(State.RUNNING, 3)
+        await life.logged("new", 2)
         assert life.supervisor.plan.version == "2.0.0"
 
     life = live(tmp_path, {"install": "echo install", "run": STAY}, test)
