@@ -1,0 +1,190 @@
+"""The gateway under test: a nucleus that can be killed, the components that it runs, and the operator who helps.
+
+A component that failed too often is BROKEN, as on a real core, until someone restarts it: here that is :meth:`tend`,
+and the report says how often it was needed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from device_sim.build import Built, deployments
+from device_sim.chaos.errors import ChaosError
+from device_sim.nucleus.errors import NucleusError
+from device_sim.nucleus.process import Credentials, NucleusProcess
+
+READER, AGGREGATOR = "io.strandline.SensorReader", "io.strandline.Aggregator"
+DETECTOR, FORWARDER = "io.strandline.AnomalyDetector", "io.strandline.Forwarder"
+COMPONENTS = (READER, AGGREGATOR, DETECTOR, FORWARDER)
+OPTIONS = ("--restart-limit", "8", "--restart-pause", "0.05", "--stop-seconds", "5")
+ORPHAN_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a gateway lives, what it runs, and how it reaches the cloud."""
+
+    root: Path
+    thing: str
+    built: Built
+    merge: Mapping[str, Mapping[str, Any]]
+    region: str
+    iot: Credentials
+
+
+class Gateway:
+    """One gateway, over all the nuclei that it has had; methods may be called from any thread."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._lock = threading.RLock()
+        self._nucleus: NucleusProcess | None = None
+        self.restarted_by_hand = 0
+        self.orphans = 0
+
+    def start(self) -> None:
+        """Start a nucleus and its components; raises NucleusError when it does not come up."""
+        site = self._site
+        nucleus = NucleusProcess.start(
+            site.root,
+            thing=site.thing,
+            recipes=site.built.recipes,
+            artifacts=site.built.artifacts,
+            deploy=deployments(site.built),
+            merge=site.merge,
+            region=site.region,
+            iot=site.iot,
+            options=OPTIONS,
+        )
+        with self._lock:
+            self._nucleus = nucleus
+
+    def wait_running(self, seconds: float) -> None:
+        """Wait until every component runs."""
+        nucleus = self._nucleus
+        if nucleus is None:
+            raise ChaosError("the gateway was not started")
+        nucleus.wait_running(seconds)
+
+    def stop(self) -> None:
+        """End the nucleus and its components in good order."""
+        with self._lock:
+            nucleus, self._nucleus = self._nucleus, None
+        if nucleus is not None:
+            nucleus.stop()
+
+    def pid(self, component: str) -> int | None:
+        """Return the process id of a component that runs, or None."""
+        with self._lock:
+            nucleus = self._nucleus
+        if nucleus is None or nucleus.states().get(component) != "RUNNING":
+            return None
+        pid = nucleus.component_pid(component)
+        return pid if pid is not None and _alive(pid) else None
+
+    def signal(self, component: str, number: signal.Signals) -> int | None:
+        """Send a component a signal and return its process id, None when it does not run."""
+        pid = self.pid(component)
+        if pid is None:
+            return None
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return None
+        return pid
+
+    def kill_nucleus(self) -> int | None:
+        """Kill the nucleus with SIGKILL, start another in its place, and return the old one's process id.
+
+        Components that the dead one leaves behind are counted if they are still there when the new one has started.
+        """
+        with self._lock:
+            nucleus, self._nucleus = self._nucleus, None
+        if nucleus is None:
+            return None
+        before = {p.pid: p.create_time() for p in _components_of(nucleus)}
+        os.kill(nucleus.pid, signal.SIGKILL)
+        old = nucleus.pid
+        nucleus.stop()  # collects what the dead one leaves; it has ended already
+        self.start()
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while (left := [pid for pid, began in before.items() if _alive(pid, began)]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.orphans += len(left)
+        return old
+
+    def tend(self) -> list[str]:
+        """Restart the components that are BROKEN, as an operator would, and return their names."""
+        with self._lock:
+            nucleus = self._nucleus
+        if nucleus is None or not nucleus.alive:
+            return []
+        broken = [name for name, state in nucleus.states().items() if state == "BROKEN"]
+        for name in broken:
+            self._call(nucleus, lambda client, name=name: client.restart_component(component_name=name))
+            self.restarted_by_hand += 1
+        return broken
+
+    def configure(self, component: str, values: Mapping[str, Any]) -> bool:
+        """Merge values into a component's configuration by a local deployment; False when the nucleus is away."""
+        with self._lock:
+            nucleus = self._nucleus
+        if nucleus is None or not nucleus.alive:
+            return False
+        update = {component: {"MERGE": dict(values)}}
+        self._call(nucleus, lambda client: client.create_local_deployment(component_to_configuration=update))
+        return True
+
+    def log_lines(self, component: str) -> Iterator[str]:
+        """Yield the lines of a component's log, oldest first."""
+        for suffix in (".log.1", ".log"):
+            file = self._site.root / "logs" / f"{component}{suffix}"
+            if file.exists():
+                yield from file.read_text(errors="replace").splitlines()
+
+    def work(self, component: str) -> Path:
+        """Return a component's work folder."""
+        return self._site.root / "work" / component
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a nucleus and it runs, or one is being started."""
+        with self._lock:
+            return self._nucleus is None or self._nucleus.alive
+
+    @staticmethod
+    def _call(nucleus: NucleusProcess, call: Any) -> None:
+        try:
+            client = nucleus.connect()
+            try:
+                call(client)
+            finally:
+                client.close()
+        except (NucleusError, OSError, ValueError, RuntimeError) as error:  # the SDK's errors are RuntimeErrors
+            raise ChaosError(f"the nucleus' command line: {type(error).__name__}: {error}") from error
+
+
+def _components_of(nucleus: NucleusProcess) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(nucleus.pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _alive(pid: int, created: float | None = None) -> bool:
+    """Return whether a process runs, and is the one that was created then."""
+    try:
+        process = psutil.Process(pid)
+        same = created is None or process.create_time() == created
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,120 @@
+"""What a run comes to: one table, and one JSON object."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from device_sim.chaos.faults import Done
+from device_sim.chaos.ledger import Account, Drops
+from device_sim.chaos.proof import Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """What the cloud saw: batches stored, how often one came again, what it refused, how many epochs there were."""
+
+    batches: int
+    seen_again: int
+    dead_letters: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run."""
+
+    seed: int
+    faults_s: float
+    drain_s: float
+    done: tuple[Done, ...]
+    proof: Proof
+    account: Account
+    drops: Drops
+    cloud: Cloud
+    restarted_by_hand: int
+    orphans: int
+    published_again: int
+    acknowledgements_troubled: Mapping[str, int]
+    spool_told: bool
+    disk: str
+    clock: str
+
+    @property
+    def faults(self) -> int:
+        """How many faults were brought about."""
+        return sum(not done.error for done in self.done)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was lost and nothing counted twice, and the harness saw all that it must have seen."""
+        return (
+            self.account.lost == 0
+            and self.proof.duplicated == 0
+            and self.proof.unexplained == 0
+            and self.orphans == 0
+            and self.spool_told
+            and self.proof.readings_sent > 0
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "seed": self.seed,
+            "faults": self.faults,
+            "faults_failed": len(self.done) - self.faults,
+            "faults_by_kind": dict(sorted(Counter(done.kind for done in self.done if not done.error).items())),
+            "seconds": round(self.faults_s, 1),
+            "drain_seconds": round(self.drain_s, 1),
+            "readings_sent": self.proof.readings_sent,
+            "readings_stored": self.proof.readings_stored,
+            "rows_expected": self.proof.rows_expected,
+            "rows_stored": self.proof.rows_stored,
+            "lost": self.account.lost,
+            "duplicated": self.proof.duplicated,
+            "accounted_drops": self.account.accounted,
+            "unexplained": self.proof.unexplained,
+            "drop_counters": self.drops.all(),
+            "losses_told_to_the_cloud": self.spool_told,
+            "batches": self.cloud.batches,
+            "batches_seen_again": self.cloud.seen_again,
+            "dead_letters": self.cloud.dead_letters,
+            "epochs": self.cloud.epochs,
+            "acknowledgements_troubled": dict(self.acknowledgements_troubled),
+            "readings_published_again": self.published_again,
+            "restarted_by_hand": self.restarted_by_hand,
+            "orphans": self.orphans,
+            "disk": self.disk,
+            "clock": self.clock,
+            "holds": self.holds,
+        }
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the table, and what is wrong if something is."""
+    table = Table(title=f"chaos, seed {report.seed}", show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in report.to_dict().items():
+        if not isinstance(value, dict):
+            table.add_row(name.replace("_", " "), f"{value:,}" if type(value) in (int, float) else str(value))
+        elif name != "faults_by_kind":
+            table.add_row(name.replace("_", " "), "\n".join(f"{k} {v:,}" for k, v in value.items()) or "none")
+    table.add_section()
+    for kind, number in report.to_dict()["faults_by_kind"].items():
+        table.add_row(kind, str(number))
+    console.print(table)
+    for text in report.account.examples[:10]:
+        console.print(f"[red]lost:[/] {text}", highlight=False, soft_wrap=True)
+    for span in [span for span in report.proof.spans if span.doubled or span.unexplained][:10]:
+        console.print(f"[red]wrong:[/] {span}", highlight=False, soft_wrap=True)
+    for done in report.done:
+        if done.error:
+            console.print(
+                f"[yellow]{done.kind} was not brought about:[/] {done.error}", highlight=False, soft_wrap=True
+            )

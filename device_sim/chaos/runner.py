@@ -1,0 +1,284 @@
+"""One run of chaos, from nothing to the report and back to nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import ssl
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from device_sim.build import build
+from device_sim.chaos import clock as clocks
+from device_sim.chaos import disks
+from device_sim.chaos.broker import PersistentBroker
+from device_sim.chaos.certificates import Authority
+from device_sim.chaos.clock import ComponentClock
+from device_sim.chaos.errors import ChaosError
+from device_sim.chaos.faults import Faults, World, kinds_for
+from device_sim.chaos.gateway import AGGREGATOR, COMPONENTS, DETECTOR, FORWARDER, READER, Gateway, Site
+from device_sim.chaos.ledger import Account, Drops, account, drops_of, totals
+from device_sim.chaos.numbering import RESOLUTION, Numbering
+from device_sim.chaos.proof import Proof, prove
+from device_sim.chaos.proxy import Line, Network
+from device_sim.chaos.report import Cloud, Report
+from device_sim.chaos.schedule import plan
+from device_sim.chaos.source import Keeper, Source
+from device_sim.cloud import CloudStore, GatewayCredentials, LocalCloud
+from device_sim.places import REPO
+
+GATEWAY = "gw-chaos"
+SUBSCRIPTION = "sensors/+/+"
+START_SECONDS = 90.0
+ACKNOWLEDGE_SECONDS = 30.0
+LOOK_SECONDS = 2.0
+SETTLE_SECONDS = 4.0
+"""How long the proof must hold before it counts: what is doubled late is doubled all the same."""
+
+TICK_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; ``faults`` None lays one every 2.3 s, a pace at which most overlap."""
+
+    seconds: float = 100.0
+    seed: int = 1
+    faults: int | None = None
+    series: int = 12
+    drain_s: float = 120.0
+
+    @property
+    def number(self) -> int:
+        """How many faults to lay."""
+        return max(1, int(self.seconds / 2.3)) if self.faults is None else self.faults
+
+
+def run(options: Options, root: Path, console: Console) -> Report:
+    """Run below ``root`` and return the report; whatever was started is ended.
+
+    Raises UnprovableError when this machine lacks mosquitto, ChaosError and its siblings when a part does not work.
+    """
+    with contextlib.ExitStack() as stack:
+        return _Run(options, root, stack, console).run()
+
+
+class _Run:
+    """The steps of a run, each with what the former ones made."""
+
+    def __init__(self, options: Options, root: Path, stack: contextlib.ExitStack, console: Console) -> None:
+        self._options, self._root, self._stack, self._console = options, root, stack, console
+        self._numbering = Numbering()
+        self._began = time.monotonic()
+
+    def run(self) -> Report:
+        """Run and return the report."""
+        library = clocks.find()
+        self._clock = ComponentClock(self._root / "clock", library) if library is not None else None
+        planned = plan(self._options.seed, self._options.seconds, self._options.number, kinds_for(self._clock))
+        world = self._start()
+        source = Source(self._keeper, self._numbering, self._options.series)
+        faults = Faults(world, self._say)
+        self._stack.callback(faults.finish, at_once=True)
+        source.start()
+        self._stack.callback(source.stop)
+        self._say(f"{len(planned)} faults in {self._options.seconds:g} s, seed {self._options.seed}")
+        faults.begin(planned)
+        began = time.monotonic()
+        while faults.running:
+            self._tend(source)
+            time.sleep(TICK_SECONDS)
+        faults_s = time.monotonic() - began
+        source.stop()
+        self._say(f"the faults are over, {source.number:,} readings were sent; waiting until the cloud has them")
+        drain_s = self._drain(source)
+        return self._report(faults, source, faults_s, drain_s)
+
+    def _start(self) -> World:
+        root, stack = self._root, self._stack
+        self._broker = stack.enter_context(PersistentBroker(root / "broker"))
+        built = build(REPO, root / "build")
+        if self._clock is not None:
+            self._clock.preload(built)
+        cloud = self._cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
+        self._store = CloudStore(cloud)
+        network = stack.enter_context(Network())
+        reader_line = network.proxy(self._broker.host, self._broker.port)
+        source_line = network.proxy(self._broker.host, self._broker.port)
+        credentials = cloud.provision_gateway(GATEWAY)
+        self._cloud_line, credentials = _between(network, credentials, Authority(root / "authority"))
+        self._keeper = stack.enter_context(Keeper(source_line.host, source_line.port, self._broker.saved_at))
+        gateway_root = root / "gateway"
+        gateway = self._gateway = Gateway(
+            Site(gateway_root, GATEWAY, built, self._configuration(reader_line.port), cloud.region, credentials)
+        )
+        self._disk = disks.make(gateway_root / "work" / FORWARDER, lambda values: gateway.configure(FORWARDER, values))
+        stack.enter_context(self._disk)
+        stack.callback(gateway.stop)
+        gateway.start()
+        self._say("broker, cloud and nucleus run; waiting for the components")
+        gateway.wait_running(START_SECONDS)
+        self._wait_for_subscription()
+        return World(
+            gateway, self._broker, self._keeper, self._disk, self._cloud_line, reader_line, source_line, self._clock
+        )
+
+    def _configuration(self, broker_port: int) -> Mapping[str, Mapping[str, object]]:
+        """Return what a run sets differently from the defaults: everything that makes minutes show what days would."""
+        width = self._numbering.width_ms
+        return {
+            READER: {
+                "mqtt_port": broker_port,
+                "mqtt_keepalive_s": 5,
+                "host": False,
+                "series": {"chaos.*": {"unit": "1", "resolution": RESOLUTION}},
+            },
+            # Readings that the broker loses come again a few seconds later; they are to find their windows open.
+            AGGREGATOR: {"window_ms": width, "allowed_lateness_ms": 6000, "idle_timeout_ms": 10_000, "retry_s": 1},
+            DETECTOR: {"calibration_windows": 20},
+            FORWARDER: {
+                "batch_max_age_s": 2.0,
+                "retry_first_s": 1.0,
+                "retry_longest_s": 6.0,
+                "backfill_per_s": 20.0,
+                "notice_interval_s": 5.0,
+                "disk_keep_free_bytes": disks.KEEP_FREE_BYTES,
+                "merge_max_window_s": 4 * width // 1000,
+            },
+        }
+
+    def _wait_for_subscription(self) -> None:
+        """Wait until the broker knows the reader: what is published before is nobody's."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self._broker.has_subscriber(SUBSCRIPTION):
+            if time.monotonic() > deadline:
+                raise ChaosError(f"the sensor reader has not subscribed; see {self._root / 'gateway/logs'}")
+            time.sleep(TICK_SECONDS)
+
+    def _tend(self, source: Source) -> None:
+        source.check()
+        if not self._gateway.alive:
+            raise ChaosError(f"the nucleus has ended by itself; see {self._root / 'gateway/logs'}")
+        for name in self._gateway.tend():
+            self._say(f"{name} was BROKEN and is restarted by hand")
+
+    def _drain(self, source: Source) -> float:
+        """Wait until the broker has every reading and the cloud every row that it will ever have."""
+        began = time.monotonic()
+        while self._keeper.waiting():
+            if time.monotonic() - began > ACKNOWLEDGE_SECONDS:
+                raise ChaosError(f"the broker has not acknowledged {self._keeper.waiting()} readings; see its log")
+            time.sleep(TICK_SECONDS)
+        settled: float | None = None
+        looked = 0.0
+        while time.monotonic() - began < self._options.drain_s:
+            self._tend(source)
+            source.send_idle()
+            time.sleep(TICK_SECONDS)
+            if time.monotonic() - looked < LOOK_SECONDS:
+                continue
+            looked = time.monotonic()
+            proof, result, _ = self._look(source)
+            if result.lost or proof.unexplained:
+                settled = None
+            elif settled is None:
+                settled = looked
+            elif looked - settled >= SETTLE_SECONDS:
+                break
+        return time.monotonic() - began
+
+    def _look(self, source: Source) -> tuple[Proof, Account, Drops]:
+        stored = self._store.aggregates(GATEWAY)
+        proof = prove(source.sent(), stored, self._numbering)
+        counters = {name.rsplit(".", 1)[-1]: totals(self._gateway.log_lines(name)) for name in COMPONENTS}
+        rows = max((receipt.rows for receipt in self._store.batches(GATEWAY)), default=0)
+        drops = drops_of(counters, self._losses_told(), rows, 4)
+        return proof, account(proof, drops, self._numbering.width_ms), drops
+
+    def _losses_told(self) -> dict[str, int]:
+        """Return the spool's losses as the cloud was last told them."""
+        told = self._store.about(GATEWAY).get("counters", {}).get("Spool", {})
+        return {str(name): int(count) for name, count in told.items()}
+
+    def _report(self, faults: Faults, source: Source, faults_s: float, drain_s: float) -> Report:
+        proof, result, drops = self._look(source)
+        receipts = self._store.batches(GATEWAY)
+        self._gateway.stop()
+        losses = _losses(self._gateway.work(FORWARDER) / disks.SPOOL)
+        return Report(
+            seed=self._options.seed,
+            faults_s=faults_s,
+            drain_s=drain_s,
+            done=faults.finish(),
+            proof=proof,
+            account=result,
+            drops=drops,
+            cloud=Cloud(
+                batches=len(receipts),
+                seen_again=sum(receipt.times_seen - 1 for receipt in receipts),
+                dead_letters=self._dead_letters(),
+                epochs=len({receipt.epoch for receipt in receipts}),
+            ),
+            restarted_by_hand=self._gateway.restarted_by_hand,
+            orphans=self._gateway.orphans,
+            published_again=self._keeper.published_again,
+            acknowledgements_troubled={str(kind): number for kind, number in self._cloud_line.treated.items()},
+            spool_told=losses == self._losses_told(),
+            disk=self._disk.how,
+            clock="libfaketime" if self._clock is not None else "not faulted: libfaketime is not installed",
+        )
+
+    def _dead_letters(self) -> int:
+        sqs, outputs = self._cloud.client("sqs"), self._cloud.outputs
+        name = "ApproximateNumberOfMessages"
+        return sum(
+            int(sqs.get_queue_attributes(QueueUrl=outputs[url], AttributeNames=[name])["Attributes"][name])
+            for url in ("IngestDeadLettersUrl", "RuleDeadLettersUrl")
+        )
+
+    def _say(self, text: str) -> None:
+        self._console.print(
+            f"{time.monotonic() - self._began:6.1f} s  {text}", highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def _between(
+    network: Network, credentials: GatewayCredentials, authority: Authority
+) -> tuple[Line, GatewayCredentials]:
+    """Put a proxy between a gateway and the cloud; return it, and the credentials that lead there."""
+    pair = authority.server()
+    serve = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serve.load_cert_chain(pair.cert, pair.key)
+    connect = ssl.create_default_context(cafile=credentials.ca)
+    connect.load_cert_chain(credentials.cert, credentials.key)
+    line = network.proxy(credentials.host, credentials.port, serve=serve, connect=connect)
+    return line, replace(credentials, host=line.host, port=line.port, ca=authority.ca)
+
+
+def _losses(spool: Path) -> dict[str, int]:
+    """Return the losses in a spool that nobody uses any more."""
+    with contextlib.closing(sqlite3.connect(spool)) as db:
+        return dict(db.execute("SELECT reason, number FROM losses"))
+
+
+def save(report: Report, file: Path) -> None:
+    """Write the JSON object; raises ChaosError when it cannot be."""
+    try:
+        file.write_text(json.dumps(report.to_dict(), allow_nan=False, indent=2) + "\n")
+    except OSError as error:
+        raise ChaosError(f"{file}: {error.strerror}") from error
+
+
+def make_root(folder: Path) -> Path:
+    """Return a new folder for a run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="chaos-", dir=folder)).resolve()
+    except OSError as error:
+        raise ChaosError(f"{folder}: {error.strerror}") from error

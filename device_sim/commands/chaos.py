@@ -1,0 +1,60 @@
+"""``strandline chaos``: break everything for a while, and prove that nothing was lost and nothing counted twice."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FOLDER = Path(".strandline")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("chaos")(chaos_command)
+
+
+def chaos_command(
+    minutes: Annotated[
+        float, typer.Option(min=0.25, help="How long faults are laid; starting and draining come on top.")
+    ] = 2.0,
+    seed: Annotated[int, typer.Option(help="Another seed, another plan of faults.")] = 1,
+    faults: Annotated[int | None, typer.Option(min=1, help="How many; by default one every 2.3 s.")] = None,
+    drain: Annotated[
+        float, typer.Option(min=20, help="Seconds to wait at the end until the cloud has everything.")
+    ] = 180.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result there as one JSON object.")] = None,
+    keep: Annotated[bool, typer.Option(help="Keep the folder with logs and spool also when all is well.")] = False,
+) -> None:
+    """Lay faults over a real gateway and a local cloud; exit code 0 only if nothing was lost and nothing doubled."""
+    from rich.console import Console
+
+    from device_sim.chaos.report import show
+    from device_sim.chaos.runner import Options, make_root, run, save
+    from device_sim.cloud import CloudSimError
+    from device_sim.demo.interrupts import InterruptedRunError, Interrupts
+    from device_sim.errors import SimulationError
+    from device_sim.nucleus.errors import NucleusError
+
+    console = Console()
+    root = make_root(FOLDER)
+    code = 1
+    with Interrupts():
+        try:
+            report = run(Options(minutes * 60, seed, faults, drain_s=drain), root, console)
+            show(report, console)
+            if json_file is not None:
+                save(report, json_file)
+            code = 0 if report.holds else 1
+        except InterruptedRunError as error:
+            code = error.exit_code
+            console.print(f"stopped by {error}; everything that was started is ended", highlight=False)
+        except (SimulationError, CloudSimError, NucleusError) as error:
+            console.print(f"the run failed: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+    if code == 0 and not keep:
+        shutil.rmtree(root, ignore_errors=True)
+    else:
+        console.print(f"logs: {root}", highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
