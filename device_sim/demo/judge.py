@@ -56,7 +56,14 @@ class Judge:
     def alarms(self) -> tuple[Alarm, ...]:
         """Return the alerts that the cloud has raised, by onset."""
         return tuple(
-            Alarm(alert["series"], alert["onset_ms"], alert["ended_ms"], alert["opened_ms"], alert["cause"])
+            Alarm(
+                series=alert["series"],
+                start_ms=alert["onset_ms"],
+                end_ms=alert["ended_ms"],
+                opened_ms=alert["opened_ms"],
+                cause=alert["cause"],
+                score=alert["score"],
+            )
             for alert in self._store.alerts(self._gateway)
             if alert["state"] != State.PENDING
         )

@@ -22,7 +22,7 @@ GRACE_SECONDS = 8.0
 class Alarm:
     """An alert as the cloud has it: the anomaly's event times, and ``opened_ms`` when the cloud raised it.
 
-    ``end_ms`` is None while it is open.
+    ``end_ms`` is None while it is open; ``score`` is the greatest that was reported.
     """
 
     series: str
@@ -30,6 +30,7 @@ class Alarm:
     end_ms: int | None
     opened_ms: int
     cause: str
+    score: float
 
     @property
     def machine(self) -> str:

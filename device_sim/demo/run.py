@@ -55,6 +55,8 @@ def run(options: DemoOptions, console: Console) -> int:
             code = error.exit_code
         except (SimulationError, CloudSimError, NucleusError) as error:
             console.print(f"[bold red]the demo failed:[/] {error}", highlight=False, soft_wrap=True)
+        except Exception:  # noqa: BLE001 # the command's outermost edge: what is left is a fault of ours, told with its traceback
+            console.print_exception()
     if root is not None:
         if code == 0:
             shutil.rmtree(root, ignore_errors=True)

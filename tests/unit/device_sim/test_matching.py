@@ -12,7 +12,7 @@ FAULT = Fault("pump-1.pressure", FaultKind.STEP, 50_000, 60_000, 3.0)
 
 
 def _alarm(series: str, start_ms: int, opened_ms: int | None = None, end_ms: int | None = None) -> Alarm:
-    return Alarm(series, start_ms, end_ms, start_ms + 2000 if opened_ms is None else opened_ms, "level")
+    return Alarm(series, start_ms, end_ms, start_ms + 2000 if opened_ms is None else opened_ms, "level", 1.5)
 
 
 def test_an_alert_on_the_series_during_the_fault_answers_it_with_the_delay_until_it_was_raised() -> None:

@@ -1,0 +1,149 @@
+"""The demo in short, as a user runs it: it proves its own result, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.unit.device_sim.waiting import until
+
+pytestmark = pytest.mark.slow
+PROGRAM = [sys.executable, "-u", "-c", "from device_sim.cli import main; main()", "demo"]
+SENDING = "24 sensors send"
+
+
+class Demo:
+    """A running ``strandline demo`` with its output in a file, in a process group of its own as a shell gives it."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder, self.output = folder, folder / "output"
+        with self.output.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*PROGRAM, *arguments], cwd=folder, stdout=out, stderr=out, start_new_session=True
+            )
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def wait_for(self, text: str) -> None:
+        until(lambda: text in self.text() or self.process.poll() is not None, repr(text), 120)
+        assert text in self.text(), self.text()
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            left = self.descendants()
+            self.process.kill()
+            self.process.wait()
+            for process in left:
+                if process.is_running():
+                    process.kill()
+
+
+@pytest.fixture
+def demos(tmp_path: Path) -> Iterator[list[Demo]]:
+    started: list[Demo] = []
+    yield started
+    for demo in started:
+        demo.end()
+
+
+def _left_behind(folder: Path) -> list[str]:
+    """Return the processes that live in the folder, or were started with a path in it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = [process.cwd(), *process.cmdline()]
+        except psutil.Error:
+            continue
+        if any(str(folder) in word for word in words):
+            found.append(f"{process.pid}: {' '.join(words)}")
+    return found
+
+
+def test_a_short_run_proves_that_nothing_was_lost_or_doubled_and_leaves_nothing(
+    tmp_path: Path, demos: list[Demo]
+) -> None:
+    demo = Demo(tmp_path, "--duration", "40", "--seed", "3", "--json", "result.json")
+    demos.append(demo)
+    assert demo.process.wait(240) == 0, demo.text()
+    body = json.loads((tmp_path / "result.json").read_text())
+    assert (body["lost"], body["duplicated"]) == (0, 0)
+    assert body["faults"] == 9
+    assert 0 < body["detected"] <= 9
+    # 24 sensors at 5 Hz for 40 s, less what the dropouts swallowed; and this machine's own readings on top.
+    sent = body["counts"]["sent"]
+    assert 24 * 5 * 40 * 0.97 < sent < 24 * 5 * 40
+    assert sent == body["counts"]["stored"] < body["readings"]
+    assert body["rows"]["made"] == body["rows"]["stored"] == body["aggregates"] > 24 * 40
+    assert 0 < body["bytes"] < body["aggregates"] * 60
+    assert body["usd_per_million_readings"] > 0
+    assert "nothing lost, nothing doubled" in demo.text()
+    assert _left_behind(tmp_path) == []
+    assert list((tmp_path / ".strandline").iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["broker for the sensors", "waiting for the components", SENDING])
+def test_ctrl_c_ends_every_process_that_was_started(tmp_path: Path, demos: list[Demo], moment: str) -> None:
+    demo = Demo(tmp_path, "--duration", "60")
+    demos.append(demo)
+    demo.wait_for(moment)
+    descendants = demo.descendants()
+    os.killpg(demo.process.pid, signal.SIGINT)  # as a terminal does: to the whole foreground group
+    assert demo.process.wait(60) == 128 + signal.SIGINT, demo.text()
+    assert [process for process in descendants if process.is_running()] == []
+    assert _left_behind(tmp_path) == []
+    assert "stopped by SIGINT" in demo.text()
+    assert "Traceback" not in demo.text()
+
+
+def test_sigterm_ends_every_process_too_and_a_second_one_does_not_cut_that_short(
+    tmp_path: Path, demos: list[Demo]
+) -> None:
+    demo = Demo(tmp_path, "--duration", "60")
+    demos.append(demo)
+    demo.wait_for(SENDING)
+    descendants = demo.descendants()
+    assert len(descendants) >= 7  # broker, emulator, nucleus and four components
+    demo.process.send_signal(signal.SIGTERM)
+    demo.process.send_signal(signal.SIGTERM)
+    assert demo.process.wait(60) == 128 + signal.SIGTERM, demo.text()
+    assert [process for process in descendants if process.is_running()] == []
+    assert _left_behind(tmp_path) == []
+
+
+def test_a_broker_port_that_is_taken_ends_the_demo_at_once_with_its_name(tmp_path: Path, demos: list[Demo]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        demo = Demo(tmp_path, "--broker-port", str(port))
+        demos.append(demo)
+        assert demo.process.wait(60) == 1
+    assert f"127.0.0.1:{port}: Address already in use" in demo.text()
+    assert _left_behind(tmp_path) == []
+
+
+def test_a_nucleus_that_dies_ends_the_demo_with_the_place_of_its_logs(tmp_path: Path, demos: list[Demo]) -> None:
+    demo = Demo(tmp_path, "--duration", "60")
+    demos.append(demo)
+    demo.wait_for(SENDING)
+    descendants = demo.descendants()
+    [nucleus] = [process for process in descendants if "device_sim.nucleus" in process.cmdline()]
+    nucleus.kill()
+    assert demo.process.wait(60) == 1, demo.text()
+    assert "the nucleus has ended" in demo.text()
+    logs = Path(demo.text().rsplit("logs: ", 1)[1].strip())
+    assert (logs / "gateway" / "logs" / "io.strandline.Forwarder.log").is_file()
+    until(lambda: not any(process.is_running() for process in descendants), "every process to end")
