@@ -119,12 +119,7 @@ def transitions(before: Alert | None, after: Alert) -> tuple[State, ...]:
     old = before.state if before is not None and before.fired else State.PENDING
     passed = _ORDER[_ORDER.index(old) + 1 : _ORDER.index(after.state) + 1]
     acknowledged_now = after.acknowledged_ms is not None and (before is None or before.acknowledged_ms is None)
-    fires_now = before is None or not before.fired
-    return tuple(
-        state
-        for state in passed
-        if (state is not State.ACKNOWLEDGED or acknowledged_now) and (state is not State.FIRING or fires_now)
-    )
+    return tuple(state for state in passed if state is not State.ACKNOWLEDGED or acknowledged_now)
 
 
 def alert_id(gateway: str, series: str, onset_ms: int) -> str:

@@ -223,6 +223,15 @@ def test_a_series_is_catalogued_again_when_its_unit_changes_and_else_not() -> No
     assert len([new for _, new in site.table.stream if new["kind"] == "series"]) == 4
 
 
+def test_a_gateway_whose_first_write_failed_is_catalogued_by_the_next() -> None:
+    site = Site()
+    site.table.refuse = lambda key: key == keys.Key(keys.GATEWAYS, "gw-1")
+    assert site.deliver(body(batch(1))) == ["0"]
+    site.table.refuse = lambda key: False
+    assert site.deliver(body(batch(1))) == []
+    assert [item["sk"] for item in site.table.of_kind("gateway")] == ["gw-1"]
+
+
 def settled(table: FakeTable) -> dict[Key, Item]:
     """What must not depend on how often or in which order batches came."""
     loose = {"times_seen", "version", "received_ms", "lane"}
