@@ -86,6 +86,7 @@ class Aggregator:
             self._complaints.add("batches_foreign", text)
             return
         if not isinstance(batch.rows, Readings):
+            self._inbox.accept(batch.epoch, batch.sequence)  # so that its sender does not repeat it for ever
             self._complaints.add("batches_unexpected", f"a batch of {type(batch.rows).__name__}")
             return
         if (batch.epoch, batch.sequence) in self._inbox:

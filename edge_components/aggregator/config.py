@@ -69,7 +69,7 @@ class Config:
     max_series: int = integer(4_096, 1, 16_384, "readings of a series beyond these many are dropped")
     max_age_ms: int = integer(500, 10, 60_000, "milliseconds that a closed window waits at most for its batch to fill")
     checkpoint_ms: int = integer(
-        250, 10, 60_000, "milliseconds between two writes of the checkpoint, which readings wait for to be acknowledged"
+        100, 10, 60_000, "milliseconds between two writes of the checkpoint, which readings wait for to be acknowledged"
     )
     outbox_bytes: int = integer(
         4_000_000, 100_000, 100_000_000, "batches kept until the forwarder holds them; beyond it no readings are taken"
