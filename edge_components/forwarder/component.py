@@ -16,7 +16,7 @@ from edge_components.common.health import Counters
 from edge_components.common.lifecycle import Runtime
 from edge_components.forwarder.batching import Batcher, Filled, Refused, Waiting
 from edge_components.forwarder.config import Config
-from edge_components.forwarder.errors import SpoolDamagedError, SpoolError
+from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolReadOnlyError
 from edge_components.forwarder.overflow import Overflow
 from edge_components.forwarder.spool import Arrival, Spool
 from edge_components.forwarder.uplink import Rates, Uplink
@@ -46,6 +46,7 @@ class Forwarder:
         self._health: dict[str, Mapping[str, int]] = {}
         self._told_losses: Mapping[str, int] = {}
         self._disk_retry_at: float | None = None
+        self._disk_told = self._reopen = False
         self._begin(runtime.clock.monotonic())
 
     def start(self) -> None:
@@ -113,6 +114,7 @@ class Forwarder:
             return
         try:
             if self._disk_retry_at is not None:
+                self._open_again()
                 self._begin(now)
             self._commit(now)
             self._acknowledge()
@@ -120,6 +122,7 @@ class Forwarder:
             for filled in self._batcher.due(now):
                 self._put(filled)
             self._uplink.pump(now)
+            self._disk_told = False
         except SpoolError as error:
             self._disk_failed(error)
 
@@ -235,13 +238,18 @@ class Forwarder:
             kept = None
         self._spool.set_aside(refused.lane, len(refused.rows), kept, str(refused.error))
 
+    def _open_again(self) -> None:
+        """Open the spool again where the connection to it is of no more use; raises SpoolError."""
+        if self._reopen:
+            self._spool.close()
+            self._spool = self._open_spool()
+            self._reopen = False
+
     def _disk_failed(self, error: SpoolError) -> None:
         """Leave the spool alone for a while, and then begin again from what it holds."""
         self._counters.add("spool_failed")
-        if isinstance(error, SpoolDamagedError):
-            self._log.error("the spool was damaged while it was in use: %s", error)
-            self._spool.close()
-            self._spool = self._open_spool()
-        if self._disk_retry_at is None:  # said once, until it works again
+        self._reopen |= isinstance(error, SpoolDamagedError | SpoolReadOnlyError)
+        if not self._disk_told:  # said once, until it works again
+            self._disk_told = True
             self._log.error("the spool cannot be used, nothing is acknowledged until it can: %s", error)
         self._disk_retry_at = self._runtime.clock.monotonic() + DISK_RETRY_SECONDS

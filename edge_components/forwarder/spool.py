@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_components.forwarder import tables
-from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolFullError
+from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolFullError, SpoolReadOnlyError
 from edge_components.forwarder.tables import LANE_NUMBER, LANE_OF
 from wire.acknowledgement import Acknowledgement, SequenceSet
 from wire.topics import Lane
@@ -60,7 +60,7 @@ class Arrival:
     payload: bytes
 
 
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGED, _READ_ONLY = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), sqlite3.SQLITE_READONLY
 _BATCH = "SELECT id, lane, coalesce(epoch, '0'), coalesce(sequence, 0), rows, body, crc FROM batches "
 
 
@@ -296,7 +296,8 @@ class Spool:
             raise self._failure(error) from error
 
     def _failure(self, error: sqlite3.DatabaseError) -> SpoolError:
-        kind = SpoolDamagedError if getattr(error, "sqlite_errorcode", None) in _DAMAGED else SpoolError
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details of an extended code
+        kind = SpoolDamagedError if code in _DAMAGED else SpoolReadOnlyError if code == _READ_ONLY else SpoolError
         return kind(f"spool {self.path}: {error}")
 
     def _sound(self, rows: list[Any]) -> list[Spooled]:

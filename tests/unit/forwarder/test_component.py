@@ -297,6 +297,19 @@ def test_a_disk_that_refuses_is_tried_again_and_loses_nothing(rig: Rig) -> None:
     assert [len(batch.rows) for batch in rig.sent(BULK)] == [8]
 
 
+def test_a_spool_that_was_opened_while_its_disk_was_read_only_is_opened_again(rig: Rig) -> None:
+    rig.spool._db.execute("PRAGMA query_only=1")  # fails as a connection does that was made on a read-only disk
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    assert rig.runtime.counters["spool_failed"] == 1
+    assert rig.acks() == []
+    rig.tick(2.0)
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    assert rig.acks()[-1] == Acknowledgement(SENDER, 1)
+    assert rig.runtime.counters["spool_failed"] == 1
+
+
 def test_a_backlog_goes_after_live_rows_and_at_a_bounded_rate(tmp_path: Path) -> None:
     rig = Rig(tmp_path, in_flight=6, batch_max_age_s=0.1, backfill_per_s=1.0)
     rig.bus.failure = None
