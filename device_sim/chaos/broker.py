@@ -18,6 +18,9 @@ from device_sim.broker import HOST, find_mosquitto, free_port
 from device_sim.chaos.errors import ChaosError, UnprovableError
 
 START_SECONDS = 10.0
+IN_FLIGHT = 200
+"""Publications that a subscriber may leave unacknowledged; the default of 20 would be the rate of the whole run."""
+
 DATABASE, LOG = "mosquitto.db", "mosquitto.log"
 
 
@@ -42,7 +45,7 @@ class PersistentBroker:
             # As root it would become another user, who cannot write here.
             f"user {getpass.getuser()}\n"
             f"persistence true\npersistence_location {self._folder}/\nautosave_interval 1\n"
-            "max_queued_messages 0\nmax_inflight_messages 1000\n"
+            f"max_queued_messages 0\nmax_inflight_messages {IN_FLIGHT}\n"
             f"log_dest file {self._folder / LOG}\n"
             "log_type error\nlog_type warning\nlog_type notice\nlog_type subscribe\n"
         )

@@ -21,7 +21,7 @@ from device_sim.chaos.downlink import Treatment
 from device_sim.chaos.errors import ChaosError
 from device_sim.chaos.gateway import AGGREGATOR, DETECTOR, FORWARDER, READER, Gateway
 from device_sim.chaos.proxy import Line
-from device_sim.chaos.schedule import KINDS, Kind, Planned
+from device_sim.chaos.schedule import Planned
 from device_sim.chaos.source import Keeper
 
 READY_SECONDS = 20.0
@@ -50,7 +50,7 @@ class World:
     cloud_line: Line
     reader_line: Line
     source_line: Line
-    clock: clocks.ComponentClock | None
+    clock: clocks.ComponentClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,6 @@ class Done:
     ended_s: float
     what: str
     error: str = ""
-
-
-def kinds_for(clock: clocks.ComponentClock | None) -> tuple[Kind, ...]:
-    """Return the kinds of fault that this machine can bring about."""
-    return KINDS if clock is not None else tuple(kind for kind in KINDS if not kind.name.startswith("clock "))
 
 
 class Faults:
@@ -192,9 +187,8 @@ def _actions(world: World) -> dict[str, Callable[[float], Action]]:
     ):
         actions[f"{name} killed"] = _killer(gateway, component)
         actions[f"{name} frozen"] = _freezer(gateway, component)
-    if world.clock is not None:
-        actions["clock set back an hour"] = _clock(world.clock, -clocks.HOUR)
-        actions["clock set forward a year"] = _clock(world.clock, clocks.YEAR)
+    actions["clock set back an hour"] = _clock(world.clock, -clocks.HOUR)
+    actions["clock set forward a year"] = _clock(world.clock, clocks.YEAR)
     return actions
 
 

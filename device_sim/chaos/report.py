@@ -58,6 +58,7 @@ class Report:
             and self.proof.duplicated == 0
             and self.proof.unexplained == 0
             and self.orphans == 0
+            and self.cloud.dead_letters == 0
             and self.spool_told
             and self.proof.readings_sent > 0
         )

@@ -15,13 +15,12 @@ from pathlib import Path
 from rich.console import Console
 
 from device_sim.build import build
-from device_sim.chaos import clock as clocks
 from device_sim.chaos import disks
-from device_sim.chaos.broker import PersistentBroker
+from device_sim.chaos.broker import IN_FLIGHT, PersistentBroker
 from device_sim.chaos.certificates import Authority
 from device_sim.chaos.clock import ComponentClock
 from device_sim.chaos.errors import ChaosError
-from device_sim.chaos.faults import Faults, World, kinds_for
+from device_sim.chaos.faults import Faults, World
 from device_sim.chaos.gateway import AGGREGATOR, COMPONENTS, DETECTOR, FORWARDER, READER, Gateway, Site
 from device_sim.chaos.ledger import Account, Drops, account, drops_of, totals
 from device_sim.chaos.numbering import RESOLUTION, Numbering
@@ -79,9 +78,7 @@ class _Run:
 
     def run(self) -> Report:
         """Run and return the report."""
-        library = clocks.find()
-        self._clock = ComponentClock(self._root / "clock", library) if library is not None else None
-        planned = plan(self._options.seed, self._options.seconds, self._options.number, kinds_for(self._clock))
+        planned = plan(self._options.seed, self._options.seconds, self._options.number)
         world = self._start()
         source = Source(self._keeper, self._numbering, self._options.series)
         faults = Faults(world, self._say)
@@ -104,8 +101,8 @@ class _Run:
         root, stack = self._root, self._stack
         self._broker = stack.enter_context(PersistentBroker(root / "broker"))
         built = build(REPO, root / "build")
-        if self._clock is not None:
-            self._clock.preload(built)
+        self._clock = ComponentClock(root / "clock")
+        self._clock.install(built)
         cloud = self._cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
         self._store = CloudStore(cloud)
         network = stack.enter_context(Network())
@@ -136,6 +133,7 @@ class _Run:
             READER: {
                 "mqtt_port": broker_port,
                 "mqtt_keepalive_s": 5,
+                "mqtt_inflight": IN_FLIGHT,
                 "host": False,
                 "series": {"chaos.*": {"unit": "1", "resolution": RESOLUTION}},
             },
@@ -231,7 +229,7 @@ class _Run:
             acknowledgements_troubled={str(kind): number for kind, number in self._cloud_line.treated.items()},
             spool_told=losses == self._losses_told(),
             disk=self._disk.how,
-            clock="libfaketime" if self._clock is not None else "not faulted: libfaketime is not installed",
+            clock=self._clock.how,
         )
 
     def _dead_letters(self) -> int:
