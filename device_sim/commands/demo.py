@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,4 +35,5 @@ def demo_command(
     from device_sim.demo.run import run
 
     options = DemoOptions(duration, seed, keep_running, json_file, broker, broker_port)
-    raise typer.Exit(run(options, Console()))
+    # A pipe has no width of its own.
+    raise typer.Exit(run(options, Console(width=None if sys.stdout.isatty() else 120)))

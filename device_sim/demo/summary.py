@@ -93,19 +93,17 @@ def show(summary: Summary, console: Console) -> None:
 
 def _faults(matching: Matching) -> Table:
     table = Table(title="Faults injected", title_justify="left", box=None)
-    for name in ("series", "fault", "lasted", "alerted as", "by", "score", "delay"):
+    for name in ("series", "fault", "lasted", "alerted on", "by", "score", "delay"):
         table.add_column(name, justify="right" if name in ("lasted", "score", "delay") else "left", no_wrap=True)
     for result in matching.results:
         fault, alarm = result.fault, result.alarm
         row = [fault.series, str(fault.kind), f"{(fault.end_ms - fault.start_ms) / 1000:.1f} s"]
-        row += (
-            ["-", "", "", ""]
-            if alarm is None
-            else [alarm.series, alarm.cause, f"{alarm.score:.1f}", f"{result.delay_s:.1f} s"]
-        )
+        if alarm is not None:
+            where = "itself" if alarm.series == fault.series else alarm.series.split(".", 1)[-1]
+            row += [where, alarm.cause, f"{alarm.score:.1f}", f"{result.delay_s:.1f} s"]
         table.add_row(*row)
     for alarm in matching.false:
-        table.add_row("", "[yellow]none[/]", "", alarm.series, alarm.cause, f"{alarm.score:.1f}", "[yellow]false[/]")
+        table.add_row(alarm.series, "none", "", "[yellow]false alert[/]", alarm.cause, f"{alarm.score:.1f}", "")
     return table
 
 
