@@ -62,7 +62,11 @@ class Checkpoint:
         """Open or make the file; one that is damaged is moved aside whole (``.damaged``) and a new one begun."""
         try:
             checkpoint = cls(_connect(path), path)
-            return checkpoint, checkpoint._load()
+            try:
+                return checkpoint, checkpoint._load()
+            except BaseException:
+                checkpoint.close()
+                raise
         except sqlite3.OperationalError as error:
             raise CheckpointError(f"checkpoint {path}: {error}") from error
         except (sqlite3.DatabaseError, ValueError, KeyError, TypeError, zlib.error):

@@ -88,7 +88,12 @@ class Spool:
         Raises sqlite3.DatabaseError itself (not OperationalError) for a file that is no sound spool: see recovery.py.
         """
         try:
-            return cls(tables.connect(path, epoch), path, max_bytes)
+            connection = tables.connect(path, epoch)
+            try:
+                return cls(connection, path, max_bytes)
+            except BaseException:
+                connection.close()
+                raise
         except sqlite3.OperationalError as error:
             raise SpoolError(f"spool {path}: {error}") from error
 
