@@ -68,6 +68,16 @@ class LocalCloud:
             raise
         return cloud
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads every AWS tool (the CLI, an SDK) to this account when it is in its environment."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self._emulator.access_key,
+            "AWS_SECRET_ACCESS_KEY": self._emulator.secret_key,
+        }
+
     def client(self, service: str) -> Any:
         """Return a boto3 client of the account's root; the same one each time."""
         if service not in self._clients:

@@ -107,7 +107,8 @@ class _Run:
         if options.json_file is not None:
             options.json_file.write_text(json.dumps(summary.to_dict(), allow_nan=False) + "\n")
         if options.keep_running:
-            self._keep_running(site)
+            with contextlib.suppress(InterruptedRunError):  # the way it is meant to end
+                self._keep_running(site)
         return summary
 
     def _watch(self, site: Site, sensors: Sensors, thread: SensorThread, judge: Judge, progress: Progress) -> None:

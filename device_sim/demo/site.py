@@ -108,10 +108,11 @@ def where(site: Site) -> str:
     """Return where the running parts can be reached, one a line."""
     return "\n".join(
         (
-            f"sensors' broker   mqtt://{site.broker.host}:{site.broker.port}  topics sensors/<device>/<channel>",
-            f"cloud             {site.cloud.endpoint_url} ({site.cloud.region})",
-            *(f"  {name:<24}{value}" for name, value in sorted(site.cloud.outputs.items())),
-            f"gateway {GATEWAY}   {site.root / 'gateway'}",
+            f"sensors' broker  mqtt://{site.broker.host}:{site.broker.port}, topics sensors/<device>/<channel>",
+            f"gateway          {site.nucleus.root}",
+            "cloud            for any AWS tool, and for strandline alerts:",
+            *(f"export {name}={value}" for name, value in site.cloud.environment.items()),
+            *(f"  {name:<26} {value}" for name, value in sorted(site.cloud.outputs.items())),
         )
     )
 

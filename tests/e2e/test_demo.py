@@ -147,3 +147,25 @@ def test_a_nucleus_that_dies_ends_the_demo_with_the_place_of_its_logs(tmp_path: 
     logs = Path(demo.text().rsplit("logs: ", 1)[1].strip())
     assert (logs / "gateway" / "logs" / "io.strandline.Forwarder.log").is_file()
     until(lambda: not any(process.is_running() for process in descendants), "every process to end")
+
+
+def test_a_demo_that_is_kept_running_shows_its_alerts_until_it_is_interrupted(
+    tmp_path: Path, demos: list[Demo]
+) -> None:
+    demo = Demo(tmp_path, "--duration", "30", "--keep-running")
+    demos.append(demo)
+    demo.wait_for("running on, without faults")
+    exports = [line.split(" ", 1)[1] for line in demo.text().splitlines() if line.startswith("export ")]
+    result = subprocess.run(
+        [sys.executable, "-c", "from device_sim.cli import main; main()", "alerts", "--json"],
+        env={**os.environ, **dict(export.split("=", 1) for export in exports)},
+        capture_output=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    alerts = json.loads(result.stdout)
+    assert {alert["gateway"] for alert in alerts} <= {"gw-demo"}
+    assert len(alerts) >= demo.text().count("alert opened")
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(60) == 0, demo.text()
+    assert _left_behind(tmp_path) == []
