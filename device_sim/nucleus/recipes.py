@@ -21,6 +21,8 @@ from device_sim.nucleus.versions import Version, VersionRange, parse_range, pars
 FORMAT_VERSION = "2020-01-25"
 MAX_BYTES = 16 * 1024
 MAX_NODES = 10_000
+MAX_BRACKETS = 1_000
+"""PyYAML takes time by the square of the depth: 16 KB of nothing but brackets would take seconds."""
 SUFFIXES = (".yaml", ".yml", ".json")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 STEPS = ("bootstrap", "install", "startup", "run", "shutdown", "recover")
@@ -102,6 +104,8 @@ def parse(data: bytes, source: str, profile: Profile, platform: Platform, is_jso
 def _read(data: bytes, profile: Profile, is_json: bool) -> object:
     if is_json:
         return json.loads(data)
+    if (brackets := data.count(b"[") + data.count(b"{")) > MAX_BRACKETS:
+        raise ValueError(f"{brackets} brackets, at most {MAX_BRACKETS} are read")
     # Lite keeps the text of every scalar: `1.50` stays "1.50", which only a loader without types can give.
     loader = yaml.SafeLoader if profile.typed_scalars else yaml.BaseLoader
     return yaml.load(data, Loader=loader)  # noqa: S506 # both loaders make plain data only

@@ -22,6 +22,9 @@ C = TypeVar("C")
 RESERVED = frozenset({"accessControl"})
 """Keys of the component's configuration that belong to Greengrass."""
 
+MAX_PROBLEMS = 100
+"""More than so many are not told: nobody reads them, and looking for what each was meant to be takes time."""
+
 
 class _NotAllowedError(ValueError):
     """A value is not allowed; the text says what is."""
@@ -129,6 +132,9 @@ def load(kind: type[C], values: Mapping[str, Any]) -> C:
     for key, value in values.items():
         if key in RESERVED:
             continue
+        if len(problems) >= MAX_PROBLEMS:
+            problems.append("and more")
+            break
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             problems.append(f"{key}: unknown key" + (f", did you mean {near[0]}?" if near else ""))

@@ -25,12 +25,14 @@ class TopicPattern:
         self._taken = [at for at, level in enumerate(self._levels) if _PLACEHOLDER.match(level)]
         if not self._taken:
             raise ValueError(f"topic pattern {pattern!r} has no {{placeholder}}: it would name no series")
-        self._fixed = [(at, level) for at, level in enumerate(self._levels) if at not in self._taken and level != "+"]
+        free = set(self._taken)
+        self._fixed = [(at, level) for at, level in enumerate(self._levels) if at not in free and level != "+"]
 
     @property
     def subscription(self) -> str:
         """The MQTT topic filter that matches all topics of the pattern."""
-        levels = ["+" if at in self._taken else level for at, level in enumerate(self._levels)]
+        free = set(self._taken)
+        levels = ["+" if at in free else level for at, level in enumerate(self._levels)]
         return "/".join([*levels, "#"] if self._open_ended else levels)
 
     def series(self, topic: str) -> str | None:

@@ -1,0 +1,1 @@
+"""Fuzzing of everything that reads bytes from outside: hypothesis in the suite, atheris for as long as one likes."""

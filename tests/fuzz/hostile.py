@@ -1,0 +1,107 @@
+"""Inputs made to cost far more than their size: bombs, depth, huge numbers, huge counts. By target."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+
+from tests.fuzz.targets import BATCHES, envelope, resealed_batch
+
+DEEP = b"[" * 100_000
+NINES = b"9" * 1_000_000
+
+
+def batch_of(body: bytes, kind: int = 2) -> bytes:
+    """Return a sealed batch around a body that nobody would write."""
+    header = BATCHES[0][: BATCHES[0].index(b"gw-1") + 4]
+    packed = zlib.compressobj(9, wbits=-15)
+    inner = packed.compress(body) + packed.flush()
+    return resealed_batch(header + struct.pack("<BBI", kind, 1, len(body)) + inner + b"    ")
+
+
+def announced_frame(total: int, headers: int) -> bytes:
+    """Return the beginning of an event-stream frame that announces so many bytes, with the right checksum."""
+    lengths = struct.pack(">II", total, headers)
+    return lengths + zlib.crc32(lengths).to_bytes(4, "big") + bytes(1_000)
+
+
+def aliases(levels: int) -> bytes:
+    """Return YAML whose every line names the one before four times: 4 to the power of ``levels`` nodes."""
+    lines = [b"a: &a [x, x]"]
+    for at in range(98, 98 + levels):
+        before = b"*%c" % (at - 1)
+        lines.append(b"%c: &%c [%s]" % (at, at, b", ".join([before] * 4)))
+    return b"\n".join(lines)
+
+
+HOSTILE: Mapping[str, tuple[bytes, ...]] = {
+    "wire": (
+        batch_of(bytes(8_000_000)),
+        batch_of(bytes(50_000_000)),
+        batch_of(b"\xff" * 1_000_000),
+        batch_of(struct.pack("<HI", 65_535, 2**32 - 1)),
+        batch_of(DEEP, kind=3),
+        batch_of(b'{"time_ms": ' + NINES + b"}", kind=4),
+        b"SL" + bytes(1_000_000),
+    ),
+    "acknowledgement": (
+        DEEP,
+        b'{"v":1,"epoch":"0","cumulative":' + NINES + b',"ranges":[]}',
+        b'{"v":1,"epoch":"' + NINES + b'","cumulative":0,"ranges":[]}',
+        b'{"v":1,"epoch":"0","cumulative":0,"ranges":' + json.dumps([[1, 1]] * 100_000).encode() + b"}",
+    ),
+    "eventstream": (
+        struct.pack(">II", 2**32 - 1, 0) + bytes(1_000),
+        bytes(1_000_000),
+        announced_frame(2**32 - 1, 0),
+        announced_frame(16_000_000, 15_999_000),
+        announced_frame(16_000_000, 100),
+    ),
+    "recipe": (
+        DEEP[:16_000],
+        aliases(20),
+        b"x: " + NINES[:15_000],
+        b"- " * 8_000,
+        b"{" * 16_000,
+        b"ComponentVersion: " + b"1" * 10_000,
+        NINES,
+    ),
+    "configuration-reader": (
+        json.dumps({"series": {str(number): {} for number in range(50_000)}}).encode(),
+        json.dumps({"mqtt_topics": ["{a}/" * 50_000]}).encode(),
+        json.dumps({"mqtt_topics": ["{a}"] * 50_000}).encode(),
+        json.dumps({str(number): number for number in range(50_000)}).encode(),
+    ),
+    "configuration-forwarder": (
+        b'{"in_flight": "' + NINES + b'"}',
+        b'{"send_per_s": "1e' + NINES[:100_000] + b'"}',
+        b'{"ack": "' + NINES + b'"}',
+    ),
+    "mqtt-payload": (
+        DEEP,
+        NINES,
+        b'{"value": ' + NINES[:400] + b"}",
+        b'{"value": 1, "time": ' + NINES[:4_000] + b"}",
+        b'{"value": 1, "time": "' + NINES + b'"}',
+        b'{"value": 1, "quality": "' + NINES + b'"}',
+        b'{"value":' * 50_000,
+    ),
+    "ingest-envelope": (
+        DEEP,
+        envelope(batch_of(bytes(50_000_000))),
+        envelope(b"", "/" * 100_000),
+        envelope(b"", client="x" * 250_000),
+        json.dumps({"data": base64.b64encode(bytes(190_000)).decode()}).encode(),
+    ),
+    "ingest-function": (DEEP, envelope(batch_of(bytes(8_000_000))), NINES[:250_000]),
+    "http-telemetry": (
+        DEEP,
+        b'{"id": ' + NINES + b"}",
+        b'{"id": "' + NINES + b'"}',
+        json.dumps({"readings": [{}] * 100_000}).encode(),
+    ),
+    "mqtt-packet": (b"\x30" + b"\xff" * 100, b"\x30\xa0\x8d\x06" + bytes(200_000)),
+}

@@ -1,0 +1,209 @@
+"""What is fuzzed: one function of bytes each, the errors that may come out of it, and inputs to start from."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cloud_functions.core.arrival import open_envelope, read_envelope
+from cloud_functions.core.errors import CloudError
+from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.storing import Catalogue, Storer
+from cloud_functions.core.telemetry import read_telemetry
+from device_sim.chaos.errors import PacketError
+from device_sim.chaos.packets import Framer, publish
+from device_sim.nucleus import eventstream, recipes
+from device_sim.nucleus.errors import EventStreamError, RecipeError
+from device_sim.nucleus.profile import PROFILES
+from device_sim.places import REPO
+from edge_components.aggregator.config import Config as AggregatorConfig
+from edge_components.anomaly_detector.config import Config as DetectorConfig
+from edge_components.common.config import load
+from edge_components.common.errors import ConfigError
+from edge_components.forwarder.config import Config as ForwarderConfig
+from edge_components.sensor_reader.config import Config as ReaderConfig
+from edge_components.sensor_reader.errors import RejectedError
+from edge_components.sensor_reader.payloads import PayloadForm
+from edge_components.sensor_reader.timestamps import event_time_ms
+from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetters, FakeTable
+from wire import codec
+from wire.acknowledgement import Acknowledgement
+from wire.errors import WireError
+from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Readings, Series
+
+START_MS = 1_750_000_000_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """``call`` reads any bytes and raises one of ``errors`` or nothing; ``seeds`` are inputs that it accepts.
+
+    ``reseal`` makes a changed input pass its checksums, so that what lies behind them is reached.
+    """
+
+    name: str
+    call: Callable[[bytes], object]
+    errors: tuple[type[Exception], ...]
+    seeds: tuple[bytes, ...]
+    reseal: Callable[[bytes], bytes] | None = None
+
+
+def aggregates(rows: int) -> Aggregates:
+    """Return rows of two series."""
+    values = np.linspace(20.0, 21.0, rows)
+    times = START_MS + 10_000 * np.arange(rows, dtype=np.int64)
+    return Aggregates(
+        (Series("pump-1.temperature", "Cel", 0.1), Series("pump-1.current", "A")),
+        np.arange(rows, dtype=np.int64) % 2,
+        times,
+        np.full(rows, 10_000, np.int64),
+        np.full(rows, 50, np.int64),
+        values,
+        values - 1,
+        values + 1,
+        np.abs(values) / 10,
+        np.full(rows, np.nan),
+    )
+
+
+def readings(rows: int) -> Readings:
+    """Return readings of one series."""
+    times = START_MS + 100 * np.arange(rows, dtype=np.int64)
+    return Readings((Series("a.b"),), np.zeros(rows, np.int64), times, np.sin(times / 1e4), np.zeros(rows, np.uint8))
+
+
+ANOMALY = Anomaly("pump-1.temperature", Phase.ONSET, START_MS, START_MS + 1000, 2.5, "spike", causes={"spike": 2.5})
+BATCHES = tuple(
+    codec.encode(Batch("gw-1", 5, 7, rows), 7_000)
+    for rows in (aggregates(40), readings(60), Anomalies((ANOMALY,)), Notice(START_MS, {"Forwarder": {"late": 3}}))
+)
+
+
+def resealed_batch(data: bytes) -> bytes:
+    """Put the right CRC32 at the end of what may be a batch."""
+    import zlib
+
+    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little") if len(data) > 4 else data
+
+
+FRAME = eventstream.encode(
+    eventstream.Frame((eventstream.int32(":message-type", 0), eventstream.text("operation", "x")), b'{"a": 1}')
+)
+
+
+def resealed_frame(data: bytes) -> bytes:
+    """Put the right lengths and checksums into what may be an event-stream frame."""
+    import zlib
+
+    if len(data) < 16:
+        return data
+    headers = int.from_bytes(data[4:8], "big") % (len(data) - 15)
+    start = len(data).to_bytes(4, "big") + headers.to_bytes(4, "big")
+    body = start + zlib.crc32(start).to_bytes(4, "big") + data[12:-4]
+    return body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def _frames(data: bytes) -> None:
+    decoder = eventstream.Decoder()
+    decoder.feed(data)
+    decoder.feed(b"")
+
+
+def _recipe(data: bytes) -> None:
+    here = recipes.Platform("linux", "amd64")
+    for profile in PROFILES.values():
+        recipes.parse(data, "fuzz.yaml", profile, here)
+
+
+def _configuration(kind: type[Any]) -> Callable[[bytes], None]:
+    def call(data: bytes) -> None:
+        try:
+            values = json.loads(data)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(values, dict):
+            load(kind, values)
+
+    return call
+
+
+_FORM = PayloadForm("value", "time", "quality")
+
+
+def _payload(data: bytes) -> None:
+    said = _FORM.read(data)
+    event_time_ms(said.time, START_MS, 86_400_000)
+
+
+def _envelope(data: bytes) -> None:
+    open_envelope(read_envelope(data.decode("utf-8", "replace")), check_client=True)
+
+
+def envelope(batch: bytes, topic: str = "strandline/v1/gw-1/bulk", client: str = "gw-1") -> bytes:
+    """Return what the topic rule sends of a batch."""
+    data = base64.b64encode(batch).decode()
+    return json.dumps({"data": data, "topic": topic, "client": client, "received_at": START_MS}).encode()
+
+
+def _ingest(data: bytes) -> None:
+    """The whole function on fakes: whatever comes is stored or a dead letter, and never raises."""
+    table, letters, acknowledger = FakeTable(), FakeDeadLetters(), FakeAcknowledger()
+    storer = Storer(table, lambda: NOW_MS, 1000, Catalogue())
+    ingest = Ingest(table, storer, acknowledger, letters, lambda: NOW_MS, _SILENT)
+    ingest.accept("1", data.decode("utf-8", "replace"))
+    if ingest.finish():
+        raise AssertionError("a message must come again although the table works")
+    if len(letters.kept) + len([item for item in table.items.values() if item["kind"] == "receipt"]) != 1:
+        raise AssertionError("neither stored nor among the dead letters")
+
+
+_SILENT = logging.getLogger("fuzz.silent")
+_SILENT.disabled = True
+_TELEMETRY = {"id": "a-1", "gateway": "gw-1", "readings": [{"series": "a.b", "time": START_MS, "value": 1.5}]}
+
+
+def _telemetry(data: bytes) -> None:
+    read_telemetry(data.decode("utf-8", "replace"), lambda: START_MS)
+
+
+TARGETS = (
+    Target("wire", codec.decode, (WireError,), BATCHES, resealed_batch),
+    Target(
+        "acknowledgement",
+        Acknowledgement.decode,
+        (WireError,),
+        (Acknowledgement(3, 5, ((7, 9), (11, 11))).encode(),),
+    ),
+    Target("eventstream", _frames, (EventStreamError,), (FRAME, FRAME + FRAME), resealed_frame),
+    Target(
+        "recipe",
+        _recipe,
+        (RecipeError,),
+        tuple(file.read_bytes() for file in sorted((REPO / "recipes").glob("*.yaml"))),
+    ),
+    *(
+        Target(f"configuration-{name}", _configuration(kind), (ConfigError,), (b"{}", *seeds))
+        for name, kind, seeds in (
+            ("reader", ReaderConfig, (b'{"mqtt_port": 1, "mqtt_topics": ["a/{b}"], "series": {"a*": {"unit": "A"}}}',)),
+            ("aggregator", AggregatorConfig, (b'{"window_ms": "1000", "ranges": {"a*": [0, 1.5]}}',)),
+            ("detector", DetectorConfig, (b'{"calibration_windows": 20}',)),
+            ("forwarder", ForwarderConfig, (b'{"ack": "cloud", "batch_max_age_s": "2.5", "in_flight": 3}',)),
+        )
+    ),
+    Target(
+        "mqtt-payload",
+        _payload,
+        (RejectedError,),
+        (b'{"value": 1.5, "time": 1750000000000}', b'{"value": -1, "quality": 2, "time": "2025-01-01T00:00Z"}'),
+    ),
+    Target("ingest-envelope", _envelope, (CloudError,), tuple(map(envelope, BATCHES))),
+    Target("ingest-function", _ingest, (), tuple(map(envelope, BATCHES))),
+    Target("http-telemetry", _telemetry, (CloudError,), (json.dumps(_TELEMETRY).encode(),)),
+    Target("mqtt-packet", lambda data: list(Framer(100_000).feed(data)), (PacketError,), (publish("a/b", b"c"),)),
+)  # fmt: skip

@@ -1,0 +1,123 @@
+"""Whatever bytes come, only the package's own errors come out, in bounded time and memory."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.hostile import HOSTILE
+from tests.fuzz.targets import BATCHES, TARGETS, Target
+from wire import codec
+
+BY_NAME = {target.name: target for target in TARGETS}
+EACH = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+MOST_SECONDS = 5.0
+MOST_BYTES = 200_000_000
+MOST_WORDS = 20_000
+
+
+def read(target: Target, data: bytes) -> Exception | None:
+    """Give a target bytes and return its own error, if that is what it raises; any other goes up."""
+    try:
+        target.call(data)
+    except target.errors as error:
+        return error
+    return None
+
+
+@EACH
+def test_the_inputs_to_start_from_are_accepted(target: Target) -> None:
+    for seed in target.seeds:
+        assert read(target, seed) is None
+        if target.reseal is not None:
+            assert target.reseal(seed) == seed or len(target.seeds) > 1
+
+
+@EACH
+@settings(max_examples=100)
+@given(data=st.data())
+def test_only_own_errors_come_of_rubbish(target: Target, data: st.DataObject) -> None:
+    read(target, data.draw(st.binary(max_size=2_000)))
+
+
+@EACH
+@settings(max_examples=150)
+@given(data=st.data())
+def test_only_own_errors_come_of_what_is_nearly_right(target: Target, data: st.DataObject) -> None:
+    mutated = bytearray(data.draw(st.sampled_from(target.seeds)))
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(mutated)))
+        kind = data.draw(st.sampled_from(("flip", "insert", "cut", "repeat")))
+        if kind == "flip" and at < len(mutated):
+            mutated[at] ^= data.draw(st.integers(1, 255))
+        elif kind == "insert":
+            mutated[at:at] = data.draw(st.binary(min_size=1, max_size=12))
+        elif kind == "cut":
+            del mutated[at : at + data.draw(st.integers(1, 20))]
+        else:
+            mutated[at:at] = mutated[at : at + 30] * data.draw(st.integers(1, 20))
+    changed = bytes(mutated)
+    if target.reseal is not None and data.draw(st.booleans()):
+        changed = target.reseal(changed)
+    read(target, changed)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+KEYS = {
+    "acknowledgement": ("v", "epoch", "cumulative", "ranges"),
+    "mqtt-payload": ("value", "time", "quality"),
+    "ingest-envelope": ("data", "topic", "client", "principal", "received_at"),
+    "ingest-function": ("data", "topic", "client", "principal", "received_at"),
+    "http-telemetry": ("id", "gateway", "readings"),
+    "configuration-reader": ("mqtt_port", "mqtt_topics", "series", "host", "mqtt_qos", "mqtt_cert_file"),
+    "configuration-aggregator": ("window_ms", "ranges", "drop_duplicates"),
+    "configuration-detector": ("calibration_windows",),
+    "configuration-forwarder": ("ack", "batch_max_age_s", "in_flight", "spool_max_bytes"),
+    "recipe": ("RecipeFormatVersion", "ComponentName", "ComponentVersion", "Manifests", "ComponentConfiguration",
+               "ComponentDependencies"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+@settings(max_examples=100)
+@given(data=st.data())
+def test_only_own_errors_come_of_any_json_under_the_right_keys(name: str, data: st.DataObject) -> None:
+    target, keys = BY_NAME[name], KEYS[name]
+    try:
+        value = json.loads(target.seeds[-1])
+    except ValueError:
+        value = {}
+    value = value if isinstance(value, dict) else {}
+    for key in data.draw(st.lists(st.sampled_from(keys), min_size=1, max_size=4)):
+        value[key] = data.draw(JSON)
+    read(target, json.dumps(value).encode())
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+def test_no_input_makes_time_or_memory_grow_without_bound(name: str) -> None:
+    for data in HOSTILE[name]:
+        tracemalloc.start()
+        began = time.perf_counter()
+        try:
+            error = read(BY_NAME[name], data)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        took = time.perf_counter() - began
+        assert took < MOST_SECONDS, f"{took:.1f} s for {data[:60]!r}"
+        assert peak < MOST_BYTES, f"{peak:,} bytes for {data[:60]!r}"
+        assert len(str(error)) < MOST_WORDS, f"an error of {len(str(error)):,} characters for {data[:60]!r}"
+
+
+def test_every_batch_that_decodes_can_be_read_again_as_it_was() -> None:
+    for seed in BATCHES:
+        assert codec.encode(codec.decode(seed), 7_000) == seed
