@@ -91,7 +91,7 @@ class Storer:
             now_ms = self._now_ms()
             expires_at = (now_ms + self._retention_ms) // 1000
             items = list(self._items(arrival, expires_at))
-            self._write(batch, items)
+            self._write(arrival, items)
             receipt = self._table.put_new(_receipt(arrival, now_ms, expires_at, len(items)))
             if receipt is None:
                 return Stored(True, len(batch.rows))
@@ -101,7 +101,8 @@ class Storer:
         self._table.add(keys.receipt(batch.gateway, batch.epoch, batch.sequence), {"times_seen": 1}, {}, {})
         return Stored(False, len(batch.rows))
 
-    def _write(self, batch: Batch, items: list[Item]) -> None:
+    def _write(self, arrival: Arrival, items: list[Item]) -> None:
+        batch = arrival.batch
         directory = batch.rows.series if isinstance(batch.rows, Aggregates | Readings) else ()
         try:
             catalogue = list(self._catalogue.missing(self._table, batch.gateway, directory))
@@ -111,7 +112,8 @@ class Storer:
             raise
         self._catalogue.written(batch.gateway, directory)
         if isinstance(batch.rows, Notice):
-            self._table.put_newest(_notice(batch.gateway, batch.rows), "time_ms")
+            # By the cloud's clock: a gateway's may have been a year ahead when it sent the one before.
+            self._table.put_newest(_notice(batch.gateway, batch.rows, arrival.received_ms), "received_ms")
 
     def _items(self, arrival: Arrival, expires_at: int) -> Iterator[Item]:
         batch, rows = arrival.batch, arrival.batch.rows
@@ -190,7 +192,14 @@ def _receipt(arrival: Arrival, now_ms: int, expires_at: int, items: int) -> Item
     }
 
 
-def _notice(gateway: str, notice: Notice) -> Item:
+def _notice(gateway: str, notice: Notice, received_ms: int) -> Item:
     key = keys.about(gateway, keys.NOTICE)
     counters = json.dumps({c: dict(n) for c, n in notice.counters.items()}, separators=(",", ":"), sort_keys=True)
-    return {"pk": key.pk, "sk": key.sk, "kind": "notice", "time_ms": notice.time_ms, "counters": counters}
+    return {
+        "pk": key.pk,
+        "sk": key.sk,
+        "kind": "notice",
+        "time_ms": notice.time_ms,
+        "received_ms": received_ms,
+        "counters": counters,
+    }

@@ -19,6 +19,7 @@ from cloud_functions.core.records import join
 from cloud_functions.core.storing import Catalogue, Storer, series_from
 from tests.unit.cloud.fakes import (
     NOW_MS,
+    START_MS,
     CrashError,
     FakeAcknowledger,
     FakeDeadLetters,
@@ -201,12 +202,22 @@ def test_reports_of_anomalies_become_items_for_alerting() -> None:
     assert {item["gateway"] for item in items} == {"gw-1"}
 
 
-def test_a_notice_replaces_an_older_one_only() -> None:
+def test_a_notice_replaces_one_that_came_before_it_only() -> None:
     site = Site()
-    for sequence, time_ms in enumerate((5_000, 9_000, 7_000), start=1):
-        site.deliver(body(Batch("gw-1", 7, sequence, Notice(time_ms, {"reader": {"late": time_ms}}))))
-    (notice,) = site.table.of_kind("notice")
-    assert (notice["time_ms"], json.loads(str(notice["counters"]))) == (9_000, {"reader": {"late": 9_000}})
+    for sequence, arrived_ms in enumerate((5_000, 9_000, 7_000), start=1):
+        notice = Notice(START_MS, {"reader": {"late": arrived_ms}})
+        site.deliver(body(Batch("gw-1", 7, sequence, notice), received_at=arrived_ms))
+    (kept,) = site.table.of_kind("notice")
+    assert (kept["received_ms"], json.loads(str(kept["counters"]))) == (9_000, {"reader": {"late": 9_000}})
+
+
+def test_a_gateway_whose_clock_was_a_year_ahead_is_heard_again_when_it_is_right() -> None:
+    site = Site()
+    for sequence, (told_ms, late) in enumerate(((START_MS + 365 * 86_400_000, 1), (START_MS, 2)), start=1):
+        notice = Notice(told_ms, {"reader": {"late": late}})
+        site.deliver(body(Batch("gw-1", 7, sequence, notice), received_at=NOW_MS + sequence))
+    (kept,) = site.table.of_kind("notice")
+    assert (kept["time_ms"], json.loads(str(kept["counters"]))) == (START_MS, {"reader": {"late": 2}})
 
 
 def test_a_series_is_catalogued_again_when_its_unit_changes_and_else_not() -> None:
