@@ -92,10 +92,33 @@ class DynamoTable:
         return self._put_if(fresh, "#v = :v", {"#v": "version"}, {":v": {"N": str(version)}})
 
     def add(
-        self, key: Key, amounts: Mapping[str, int], values: Mapping[str, Value], first: Mapping[str, Value]
+        self,
+        key: Key,
+        amounts: Mapping[str, int],
+        values: Mapping[str, Value],
+        first: Mapping[str, Value],
+        newest: tuple[str, int] | None = None,
     ) -> Item:
-        """Add to numbers, set ``values``, set ``first`` where absent; return the item."""
+        """Add to numbers, set ``values``, set ``first`` where absent, ``newest`` unless greater; return the item."""
+        if newest is not None:
+            try:
+                return self._update(key, amounts, {**values, newest[0]: newest[1]}, first, newest[0])
+            except StoreError as error:
+                if not _condition_failed(error):
+                    raise
+        return self._update(key, amounts, values, first, None)
+
+    def _update(
+        self,
+        key: Key,
+        amounts: Mapping[str, int],
+        values: Mapping[str, Value],
+        first: Mapping[str, Value],
+        newest: str | None,
+    ) -> Item:
+        """Update the item; with ``newest``, one of ``values``, only if that is not below the one there."""
         names, numbers, adds, sets = {}, {}, [], []
+        condition: dict[str, str] = {}
         for at, (name, value) in enumerate([*amounts.items(), *values.items(), *first.items()]):
             names[f"#n{at}"], numbers[f":v{at}"] = name, _value(value)
             if name in amounts:
@@ -104,6 +127,8 @@ class DynamoTable:
                 sets.append(f"#n{at} = :v{at}")
             else:
                 sets.append(f"#n{at} = if_not_exists(#n{at}, :v{at})")
+            if name == newest:
+                condition["ConditionExpression"] = f"attribute_not_exists(#n{at}) OR #n{at} <= :v{at}"
         parts = [f"ADD {', '.join(adds)}"] * bool(adds) + [f"SET {', '.join(sets)}"] * bool(sets)
         with store_errors(f"update {key.pk} {key.sk}"):
             answer = self._client.update_item(
@@ -113,6 +138,7 @@ class DynamoTable:
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=numbers,
                 ReturnValues="ALL_NEW",
+                **condition,
             )
         return to_item(answer["Attributes"])
 

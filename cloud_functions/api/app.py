@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.clock import DAY_MS, now_ms
-from cloud_functions.core import queries
+from cloud_functions.core import gateways, queries
 from cloud_functions.core.alert import read_alert_id
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import (
@@ -35,6 +35,7 @@ app = APIGatewayHttpResolver()
 telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"))
 alerts_table = DynamoTable(settings.text("ALERTS_TABLE"))
 storer = Storer(telemetry, now_ms, settings.number("RETENTION_DAYS", 90) * DAY_MS)
+silent_after_ms = settings.number("SILENT_AFTER_MS", gateways.SILENT_AFTER_MS)
 book = AlertBook(alerts_table, now_ms, settings.number("ALERT_RETENTION_DAYS", 400) * DAY_MS)
 
 
@@ -47,13 +48,13 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 @app.get("/gateways")
 def list_gateways() -> dict[str, Any]:
     """Every gateway with its figures."""
-    return {"gateways": queries.gateways(telemetry)}
+    return {"gateways": gateways.gateways(telemetry, _silence())}
 
 
 @app.get("/gateways/<gateway>")
 def show_gateway(gateway: str) -> dict[str, Any]:
-    """One gateway: figures, last notice, what is held and missing."""
-    return queries.gateway(telemetry, unquote(gateway))
+    """One gateway: figures, last notice, what it lost, what is held and missing."""
+    return gateways.gateway(telemetry, unquote(gateway), _silence())
 
 
 @app.get("/gateways/<gateway>/series")
@@ -80,13 +81,14 @@ def list_aggregates_of(gateway: str) -> dict[str, Any]:
 @app.get("/alerts")
 def list_alerts() -> dict[str, Any]:
     """Alerts of all gateways."""
-    return {"alerts": queries.alerts_by_state(alerts_table, _query())}
+    return {"alerts": gateways.mark(telemetry, queries.alerts_by_state(alerts_table, _query()), _silence())}
 
 
 @app.get("/gateways/<gateway>/alerts")
 def list_alerts_of(gateway: str) -> dict[str, Any]:
     """Alerts of one gateway."""
-    return {"gateway": unquote(gateway), "alerts": queries.alerts_of(alerts_table, unquote(gateway), _query())}
+    found = queries.alerts_of(alerts_table, unquote(gateway), _query())
+    return {"gateway": unquote(gateway), "alerts": gateways.mark(telemetry, found, _silence())}
 
 
 @app.post("/alerts/<alert>/acknowledge")
@@ -117,8 +119,12 @@ def _store(gateway: str | None) -> Response[str]:
         kind = DifferentError if error.reason is Reason.DIFFERENT else RequestError
         raise kind([error.detail]) from error
     amounts = {"batches": 1, "rows": stored.rows, "bytes": arrival.size} if stored.new else {"duplicates": 1}
-    count(telemetry, batch.gateway, amounts, now_ms())
+    count(telemetry, batch.gateway, amounts, now_ms(), arrival.received_ms)
     return _answer(201 if stored.new else 200, {"stored": stored.rows, "new": stored.new})
+
+
+def _silence() -> gateways.Silence:
+    return gateways.Silence(now_ms(), silent_after_ms)
 
 
 def _query() -> dict[str, str]:

@@ -4,6 +4,7 @@
 
     CloudError
     ├── RejectError           a batch that can never be stored; has a reason and, where it is known, the batch's name
+    ├── NoWayBackError        a dead letter that cannot be put into a queue again; says why
     ├── RequestError          what an HTTP client asked for is not allowed; one sentence a problem
     │   ├── NotFoundError     it names something that does not exist
     │   └── DifferentError    its id was used before, with other content
@@ -44,6 +45,10 @@ class RejectError(CloudError):
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason, self.detail = reason, detail
+
+
+class NoWayBackError(CloudError):
+    """A dead letter that cannot be put into a queue again; says why."""
 
 
 class RequestError(CloudError):

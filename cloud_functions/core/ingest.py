@@ -14,7 +14,7 @@ from cloud_functions.core.arrival import Arrival, Envelope, open_envelope, read_
 from cloud_functions.core.errors import Reason, RejectError, StoreError
 from cloud_functions.core.holdings import Holdings
 from cloud_functions.core.ports import Acknowledger, DeadLetters, NowMs, Table
-from cloud_functions.core.storing import Storer, count
+from cloud_functions.core.storing import Storer, count, gateway_item
 
 # Rejects whose batch is whole and comes from its own gateway: held among the dead letters, so acknowledged. A batch
 # that cannot be read has no name to acknowledge, and one under a false name is no business of that gateway.
@@ -26,7 +26,17 @@ class _Gateway:
     """What one invocation did for a gateway."""
 
     amounts: Counter[str] = field(default_factory=Counter)
+    seen_ms: int | None = None
     held: dict[int, dict[int, list[str]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What the queue gave: the message, and which queue it was."""
+
+    message_id: str
+    body: str
+    source: str
 
 
 class Ingest:
@@ -48,26 +58,28 @@ class Ingest:
         self._check_client = check_client
         self._gateways: dict[str, _Gateway] = {}
 
-    def accept(self, message_id: str, body: str) -> None:
-        """Store one batch, or keep it among the dead letters.
+    def accept(self, message_id: str, body: str, source: str = "") -> None:
+        """Store one batch that came from the queue ``source`` (an ARN), or keep it among the dead letters.
 
         Raises StoreError when neither is certain: the queue will bring it again.
         """
+        origin = _Origin(message_id, body, source)
         try:
             envelope = read_envelope(body)
         except RejectError as error:
-            self._reject(message_id, body, None, None, error)
+            self._reject(origin, None, None, error)
             return
         try:
             arrival = open_envelope(envelope, check_client=self._check_client)
         except RejectError as error:
-            self._reject(message_id, body, envelope, None, error)
+            self._reject(origin, envelope, None, error)
             return
         try:
             stored = self._storer.store(arrival)
         except RejectError as error:
-            self._reject(message_id, body, envelope, arrival, error)
+            self._reject(origin, envelope, arrival, error)
             return
+        self._see(envelope)
         amounts = self._gateways.setdefault(envelope.gateway, _Gateway()).amounts
         if stored.new:
             amounts.update(batches=1, rows=stored.rows, bytes=arrival.size)
@@ -81,7 +93,7 @@ class Ingest:
         for gateway, work in self._gateways.items():
             for epoch, messages in work.held.items():
                 try:
-                    held = Holdings(self._table).add(gateway, epoch, messages)
+                    held = Holdings(self._table, self._now_ms).add(gateway, epoch, messages)
                 except StoreError as error:
                     self._log.warning("acknowledgement of %s not saved: %s", gateway, error)
                     failed += [message for ids in messages.values() for message in ids]
@@ -96,18 +108,25 @@ class Ingest:
         epochs = self._gateways.setdefault(batch.gateway, _Gateway()).held
         epochs.setdefault(batch.epoch, {}).setdefault(batch.sequence, []).append(message_id)
 
-    def _reject(
-        self, message_id: str, body: str, envelope: Envelope | None, arrival: Arrival | None, error: RejectError
-    ) -> None:
+    def _see(self, envelope: Envelope) -> None:
+        work = self._gateways.setdefault(envelope.gateway, _Gateway())
+        work.seen_ms = max(work.seen_ms or 0, envelope.received_ms)
+
+    def _reject(self, origin: _Origin, envelope: Envelope | None, arrival: Arrival | None, error: RejectError) -> None:
         gateway = envelope.gateway if envelope else ""
         self._log.error(
-            "batch rejected: %s", error, extra={"gateway": gateway, "message_id": message_id, "reason": error.reason}
+            "batch rejected: %s",
+            error,
+            extra={"gateway": gateway, "message_id": origin.message_id, "reason": error.reason},
         )
-        attributes = {"reason": str(error.reason), "detail": error.detail[:1000], "message_id": message_id}
-        self._dead_letters.keep(body, attributes | ({"gateway": gateway} if gateway else {}))
+        attributes = {"reason": str(error.reason), "detail": error.detail[:1000], "message_id": origin.message_id}
+        attributes |= {name: text for name, text in (("gateway", gateway), ("source", origin.source)) if text}
+        self._dead_letters.keep(origin.body, attributes)
         self._gateways.setdefault(gateway, _Gateway()).amounts[f"rejected_{error.reason}"] += 1
+        if envelope is not None:
+            self._see(envelope)
         if arrival is not None and error.reason in _HELD:
-            self._hold(arrival, message_id)
+            self._hold(arrival, origin.message_id)
 
     def _send(self, gateway: str, payload: bytes, work: _Gateway) -> None:
         try:
@@ -119,6 +138,10 @@ class Ingest:
 
     def _count(self, gateway: str, work: _Gateway) -> None:
         try:
-            count(self._table, gateway, work.amounts, self._now_ms())
+            now_ms = self._now_ms()
+            count(self._table, gateway, work.amounts, now_ms, now_ms if work.seen_ms is None else work.seen_ms)
+            if gateway and any(name.startswith("rejected_") for name in work.amounts):
+                # One whose batches are all rejected is to be seen too.
+                self._table.put_new(gateway_item(gateway))
         except StoreError as error:
             self._log.warning("figures of %s not counted: %s", gateway, error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Value = str | int | bytes
@@ -42,9 +42,17 @@ class Table(Protocol):
         """Write the item with ``version`` + 1 if the one there has ``version`` (0: none); return whether it was."""
 
     def add(
-        self, key: Key, amounts: Mapping[str, int], values: Mapping[str, Value], first: Mapping[str, Value]
+        self,
+        key: Key,
+        amounts: Mapping[str, int],
+        values: Mapping[str, Value],
+        first: Mapping[str, Value],
+        newest: tuple[str, int] | None = None,
     ) -> Item:
-        """Add to numbers, set ``values``, set ``first`` where absent; return the item."""
+        """Add to numbers, set ``values``, set ``first`` where absent; return the item.
+
+        ``newest`` names a number and its value, set unless the one there is greater.
+        """
 
     def query(self, pk: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False) -> Iterator[Item]:
         """Yield the items whose sort key lies in [first, last], in its order, fetched as they are needed."""
@@ -65,6 +73,40 @@ class DeadLetters(Protocol):
 
     def keep(self, body: str, attributes: Mapping[str, str]) -> None:
         """Keep the text as it came, with attributes; raises StoreError when it is not kept."""
+
+
+class Letter(NamedTuple):
+    """A dead letter as its queue gives it; ``handle`` is what the queue wants to hear to delete or release it.
+
+    ``source`` is the ARN of the queue that gave up on it, empty where it was not a queue that moved it.
+    """
+
+    id: str
+    handle: str
+    body: str
+    attributes: Mapping[str, str]
+    sent_ms: int
+    source: str
+
+
+class LetterBox(Protocol):
+    """A queue of dead letters. Every method raises StoreError when the service does not do it."""
+
+    def receive(self, hide_s: int) -> list[Letter]:
+        """Return a few letters, hidden from others for ``hide_s`` seconds; none when no more are found."""
+
+    def release(self, handles: Sequence[str]) -> None:
+        """Show letters to others again."""
+
+    def delete(self, handle: str) -> None:
+        """Delete a letter for good."""
+
+
+class Sender(Protocol):
+    """Puts a text into a queue."""
+
+    def send(self, url: str, body: str) -> None:
+        """Return when the queue at ``url`` has the text; raises StoreError when that is not certain."""
 
 
 class Publisher(Protocol):

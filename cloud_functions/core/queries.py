@@ -1,9 +1,8 @@
-"""What the api answers, read from the tables."""
+"""What the api answers of series, their rows and alerts, read from the tables."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,51 +16,16 @@ from cloud_functions.core import keys
 from cloud_functions.core.alert import State
 from cloud_functions.core.columns import COLUMNS, decode_columns
 from cloud_functions.core.errors import NotFoundError, RequestError
-from cloud_functions.core.holdings import held_of
+from cloud_functions.core.gateways import check_name
 from cloud_functions.core.ports import Item, Table
 from cloud_functions.core.records import DAY_MS, join
 from cloud_functions.core.storing import series_from
 from wire.errors import ModelError
-from wire.model import Aggregates, Series, check_gateway
+from wire.model import Aggregates, Series
 
 MAX_ROWS, DEFAULT_ROWS = 20_000, 5_000
 MAX_LISTED, DEFAULT_LISTED = 1_000, 100
 HOUR_MS = 3_600_000
-_REJECTED = "rejected_"
-
-
-def gateways(telemetry: Table) -> list[dict[str, Any]]:
-    """Return every gateway with its figures."""
-    names = [str(item["sk"]) for item in telemetry.query(keys.GATEWAYS)]
-    found = telemetry.get_many(keys.about(name) for name in names)
-    return [_figures(name, found.get(keys.about(name))) for name in names]
-
-
-def gateway(telemetry: Table, name: str) -> dict[str, Any]:
-    """Return a gateway's figures, its last notice, and what is held and missing of each epoch."""
-    check_name(name)
-    items = list(telemetry.query(keys.about(name).pk, "", "series"))
-    parts = {str(item["sk"]): item for item in items}
-    if keys.ABOUT not in parts:
-        raise NotFoundError([f"gateway {name} is not known"])
-    notice = parts.get(keys.NOTICE)
-    epochs = []
-    for item in items:
-        if item["kind"] == "ack":
-            held = held_of(item)
-            missing = [list(gap) for gap in itertools.islice(held.missing(), MAX_LISTED)]
-            epochs.append({"epoch": str(item["sk"])[4:], "cumulative": held.cumulative, "missing": missing})
-    return _figures(name, parts[keys.ABOUT]) | {
-        "notice": {"time_ms": notice["time_ms"], "counters": json.loads(str(notice["counters"]))} if notice else None,
-        "epochs": epochs,
-    }
-
-
-def _figures(name: str, about: Item | None) -> dict[str, Any]:
-    about = about or {}
-    wanted = ("batches", "rows", "bytes", "duplicates", "acknowledgements", "first_seen_ms", "last_seen_ms")
-    rejected = {k[len(_REJECTED) :]: v for k, v in sorted(about.items()) if k.startswith(_REJECTED)}
-    return {"gateway": name, **{k: about.get(k, 0) for k in wanted}, "rejected": rejected}
 
 
 def series(telemetry: Table, name: str) -> list[dict[str, Any]]:
@@ -69,14 +33,6 @@ def series(telemetry: Table, name: str) -> list[dict[str, Any]]:
     prefix = keys.series(check_name(name), "")
     found = map(series_from, telemetry.query(prefix.pk, prefix.sk, prefix.sk + "\x7f"))
     return [{"series": s.name, "unit": s.unit, "resolution": s.resolution} for s in found]
-
-
-def check_name(name: str) -> str:
-    """Return a gateway's name; raises RequestError for one that cannot be."""
-    try:
-        return check_gateway(name)
-    except ModelError as error:
-        raise RequestError([str(error)]) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Catalogue:
             prefix = keys.series(gateway, "")
             found = table.query(prefix.pk, prefix.sk, prefix.sk + "\x7f")
             self._known[gateway] = {series_from(item) for item in found}
-            yield {"pk": keys.GATEWAYS, "sk": gateway, "kind": "gateway"}
+            yield gateway_item(gateway)
         for series in directory:
             if series not in self._known[gateway]:
                 yield _series_item(gateway, series)
@@ -57,6 +57,11 @@ class Catalogue:
     def forget(self, gateway: str) -> None:
         """Forget a gateway whose items may not have been written."""
         self._known.pop(gateway, None)
+
+
+def gateway_item(gateway: str) -> Item:
+    """Return the catalogue's item that says that a gateway exists."""
+    return {"pk": keys.GATEWAYS, "sk": gateway, "kind": "gateway"}
 
 
 def _series_item(gateway: str, series: Series) -> Item:
@@ -162,13 +167,17 @@ def _reports(batch: Batch, rows: Anomalies, received_ms: int, expires_at: int) -
         }
 
 
-def count(table: Table, gateway: str, amounts: Mapping[str, int], now_ms: int) -> None:
-    """Add to a gateway's figures: they are for people, so that a crash before this may leave them short."""
+def count(table: Table, gateway: str, amounts: Mapping[str, int], now_ms: int, seen_ms: int) -> None:
+    """Add to a gateway's figures: they are for people, so that a crash before this may leave them short.
+
+    ``seen_ms`` is when the gateway was last heard, which need not be now: dead letters are brought again days later.
+    """
     table.add(
         keys.about(gateway),
         {"invocations": 1, **amounts},
-        {"kind": "about", "last_seen_ms": now_ms},
+        {"kind": "about"},
         {"first_seen_ms": now_ms},
+        ("last_seen_ms", seen_ms),
     )
 
 

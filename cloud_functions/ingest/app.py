@@ -34,7 +34,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
     def accept(record: SQSRecord) -> None:
-        ingest.accept(record.message_id, record.body)
+        ingest.accept(record.message_id, record.body, record.get("eventSourceARN") or "")
 
     with processor(records=event["Records"], handler=accept):
         processor.process()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from cloud_functions.core.errors import StoreError
-from cloud_functions.core.ports import Item, Key, Value
+from cloud_functions.core.ports import Item, Key, Letter, Value
 from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.model import Aggregates, Anomaly, Batch, Phase, Series
@@ -74,11 +75,18 @@ class FakeTable:
         return True
 
     def add(
-        self, key: Key, amounts: Mapping[str, int], values: Mapping[str, Value], first: Mapping[str, Value]
+        self,
+        key: Key,
+        amounts: Mapping[str, int],
+        values: Mapping[str, Value],
+        first: Mapping[str, Value],
+        newest: tuple[str, int] | None = None,
     ) -> Item:
         fresh: Item = dict(first) | self.items.get(key, {"pk": key.pk, "sk": key.sk}) | dict(values)
         for name, amount in amounts.items():
             fresh[name] = int(fresh.get(name, 0)) + amount
+        if newest is not None:
+            fresh[newest[0]] = max(int(fresh.get(newest[0], newest[1])), newest[1])
         self._write(fresh)
         return dict(fresh)
 
@@ -136,6 +144,57 @@ class FakeDeadLetters:
         if self.down:
             raise StoreError("sqs is down")
         self.kept.append((body, dict(attributes)))
+
+
+@dataclass
+class FakeLetterBox:
+    """A queue of dead letters that hides what was received until it is released; refuses what it is told to."""
+
+    letters: list[Letter] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)
+    refuse_delete: bool = False
+    refuse_release: bool = False
+    interrupt_delete: bool = False
+    handles: Iterator[int] = field(default_factory=itertools.count)
+
+    def put(self, body: str, sent_ms: int = NOW_MS, source: str = "", **attributes: str) -> str:
+        letter = Letter(f"id-{len(self.letters)}", "", body, attributes, sent_ms, source)
+        self.letters.append(letter)
+        return letter.id
+
+    def receive(self, hide_s: int) -> list[Letter]:
+        assert hide_s > 0
+        found = [letter for letter in self.letters if letter.id not in self.hidden][:10]
+        self.hidden |= {letter.id for letter in found}
+        # Only the newest handle of a letter counts.
+        fresh = {letter.id: letter._replace(handle=str(next(self.handles))) for letter in found}
+        self.letters = [fresh.get(letter.id, letter) for letter in self.letters]
+        return list(fresh.values())
+
+    def release(self, handles: Sequence[str]) -> None:
+        if self.refuse_release:
+            raise StoreError("sqs is down")
+        self.hidden -= {letter.id for letter in self.letters if letter.handle in handles}
+
+    def delete(self, handle: str) -> None:
+        if self.interrupt_delete:
+            raise KeyboardInterrupt
+        if self.refuse_delete:
+            raise StoreError("sqs is down")
+        self.hidden -= {letter.id for letter in self.letters if letter.handle == handle}
+        self.letters = [letter for letter in self.letters if letter.handle != handle]
+
+
+@dataclass
+class FakeSender:
+    """Keeps what was sent; ``before`` is called first and may raise."""
+
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    before: Callable[[], None] = lambda: None
+
+    def send(self, url: str, body: str) -> None:
+        self.before()
+        self.sent.append((url, body))
 
 
 @dataclass

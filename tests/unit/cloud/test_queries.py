@@ -24,7 +24,7 @@ from tests.unit.cloud.fakes import (
     body,
     report,
 )
-from wire.model import Aggregates, Anomaly, Batch, Notice, Phase, Series
+from wire.model import Aggregates, Anomaly, Batch, Phase, Series
 
 MIDNIGHT_MS = START_MS // DAY_MS * DAY_MS + DAY_MS
 SERIES = Series("pump0.temperature", "Cel", 0.1)
@@ -132,28 +132,6 @@ def test_a_span_that_is_none_is_refused_with_its_key(query: dict[str, str], said
     with pytest.raises(RequestError) as caught:
         queries.read_span(query, NOW_MS)
     assert any(said in problem for problem in caught.value.problems)
-
-
-def test_gateways_come_with_their_figures() -> None:
-    first = Batch("gw-1", 7, 1, windows(START_MS, START_MS + 10_000))
-    table = filled(first, first, Batch("gw-2", 7, 5, windows(START_MS)))
-    one, two = queries.gateways(table)
-    assert (one["gateway"], one["batches"], one["rows"], one["duplicates"]) == ("gw-1", 1, 2, 1)
-    assert (two["gateway"], two["first_seen_ms"], two["rejected"]) == ("gw-2", NOW_MS, {})
-
-
-def test_a_gateway_shows_its_notice_its_rejects_and_what_is_missing() -> None:
-    table = filled(
-        Batch("gw-1", 7, 1, windows(START_MS)),
-        Batch("gw-1", 7, 4, Notice(START_MS, {"reader": {"late": 2}})),
-        Batch("gw-1", 7, 5, windows(-1)),
-    )
-    shown = queries.gateway(table, "gw-1")
-    assert shown["epochs"] == [{"epoch": f"{7:016x}", "cumulative": 1, "missing": [[2, 3]]}]
-    assert shown["notice"] == {"time_ms": START_MS, "counters": {"reader": {"late": 2}}}
-    assert shown["rejected"] == {"time": 1}
-    with pytest.raises(NotFoundError, match="gateway gw-9 is not known"):
-        queries.gateway(table, "gw-9")
 
 
 def test_series_are_listed_with_unit_and_resolution() -> None:

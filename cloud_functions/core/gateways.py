@@ -1,0 +1,129 @@
+"""What the cloud knows of its gateways: figures, silence, the gaps in their sequences, and what they say they lost."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cloud_functions.core import keys
+from cloud_functions.core.errors import NotFoundError, RequestError
+from cloud_functions.core.holdings import held_of
+from cloud_functions.core.ports import Item, Table
+from wire.errors import ModelError
+from wire.model import check_gateway
+
+SILENT_AFTER_MS = 900_000
+"""Three of the notices that a forwarder sends every five minutes unless it is told otherwise."""
+MAX_LISTED_GAPS = 1_000
+
+SPOOL = "Spool"
+"""The part of a notice that tells what the gateway's disk lost; what it merged is coarser and not lost."""
+MERGED = "rows_merged"
+_REJECTED = "rejected_"
+_LOST = (
+    *("rejected_", "invalid_", "late", "readings_dropped", "mqtt_overflow", "anomaly_batches_dropped"),
+    *("checkpoint_damaged", "rows_too_large"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A gateway is silent when nothing of it came in for longer than ``after_ms`` before ``now_ms``."""
+
+    now_ms: int
+    after_ms: int = SILENT_AFTER_MS
+
+    def of(self, about: Item | None) -> bool:
+        """Return whether the gateway with these figures is silent; one without any was never heard."""
+        return about is None or self.now_ms - int(about.get("last_seen_ms", 0)) > self.after_ms
+
+
+def gateways(telemetry: Table, silence: Silence) -> list[dict[str, Any]]:
+    """Return every gateway with its figures."""
+    names = [str(item["sk"]) for item in telemetry.query(keys.GATEWAYS)]
+    found = telemetry.get_many(keys.about(name) for name in names)
+    return [_figures(name, found.get(keys.about(name)), silence) for name in names]
+
+
+def gateway(telemetry: Table, name: str, silence: Silence) -> dict[str, Any]:
+    """Return a gateway's figures, its last notice, what it lost, and what is held and missing of each epoch.
+
+    Epochs come in the order in which they were first heard of. Raises NotFoundError for a gateway never heard of.
+    """
+    check_name(name)
+    items = list(telemetry.query(keys.about(name).pk, "", "series"))
+    parts = {str(item["sk"]): item for item in items}
+    if keys.ABOUT not in parts:
+        raise NotFoundError([f"gateway {name} is not known"])
+    counters = json.loads(str(parts[keys.NOTICE]["counters"])) if keys.NOTICE in parts else {}
+    epochs = [_epoch(item) for item in items if item["kind"] == "ack"]
+    return _figures(name, parts[keys.ABOUT], silence) | {
+        "notice": {"time_ms": parts[keys.NOTICE]["time_ms"], "counters": counters} if counters else None,
+        "lost": losses(counters),
+        "merged": counters.get(SPOOL, {}).get(MERGED, 0),
+        "epochs": sorted(epochs, key=lambda epoch: (epoch["first_ms"], epoch["epoch"])),
+    }
+
+
+def losses(counters: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Return which of a notice's counters tell of something lost or refused, as ``component.counter``."""
+    return {
+        f"{component}.{name}": number
+        for component, counts in sorted(counters.items())
+        for name, number in sorted(counts.items())
+        if number and (name != MERGED if component == SPOOL else name.startswith(_LOST))
+    }
+
+
+def mark(telemetry: Table, alerts: Iterable[dict[str, Any]], silence: Silence) -> list[dict[str, Any]]:
+    """Return alerts with when their gateway was last heard and whether it is silent.
+
+    An open alert of a silent gateway says what was, not what is: nobody is left there to report its end.
+    """
+    listed = list(alerts)
+    found = telemetry.get_many({keys.about(alert["gateway"]) for alert in listed})
+    return [
+        alert
+        | {
+            "gateway_last_seen_ms": (about := found.get(keys.about(alert["gateway"]))) and about.get("last_seen_ms"),
+            "gateway_silent": silence.of(about),
+        }
+        for alert in listed
+    ]
+
+
+def check_name(name: str) -> str:
+    """Return a gateway's name; raises RequestError for one that cannot be."""
+    try:
+        return check_gateway(name)
+    except ModelError as error:
+        raise RequestError([str(error)]) from error
+
+
+def _figures(name: str, about: Item | None, silence: Silence) -> dict[str, Any]:
+    figures = about or {}
+    wanted = ("batches", "rows", "bytes", "duplicates", "acknowledgements", "first_seen_ms", "last_seen_ms")
+    rejected = {k[len(_REJECTED) :]: v for k, v in sorted(figures.items()) if k.startswith(_REJECTED)}
+    return {
+        "gateway": name,
+        **{k: figures.get(k, 0) for k in wanted},
+        "rejected": rejected,
+        "silent": silence.of(about),
+    }
+
+
+def _epoch(item: Item) -> dict[str, Any]:
+    held = held_of(item)
+    return {
+        "epoch": str(item["sk"])[4:],
+        "cumulative": held.cumulative,
+        "highest": held.highest,
+        "missing": [list(gap) for gap in itertools.islice(held.missing(), MAX_LISTED_GAPS)],
+        "missing_count": sum(last - first + 1 for first, last in held.missing()),
+        "gap_since_ms": item.get("gap_since_ms"),
+        "first_ms": item.get("first_ms", 0),
+        "changed_ms": item.get("changed_ms", 0),
+    }

@@ -1,0 +1,247 @@
+"""Dead letters: what they tell, and a way back on which nothing is lost wherever it is interrupted."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_functions.core.deadletters import Box, Review, counted, payload, read, way_back
+from cloud_functions.core.errors import NoWayBackError, StoreError
+from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.ports import Letter
+from cloud_functions.core.storing import Storer
+from tests.unit.cloud.fakes import (
+    NOW_MS,
+    FakeAcknowledger,
+    FakeDeadLetters,
+    FakeLetterBox,
+    FakeSender,
+    FakeTable,
+    aggregates,
+    body,
+)
+from wire import codec
+from wire.model import Batch
+
+URGENT_ARN = "arn:aws:sqs:us-east-1:123456789012:urgent-queue-abc"
+QUEUES = {"urgent": "https://sqs/123456789012/urgent-queue-abc", "bulk": "https://sqs/123456789012/bulk-queue-def"}
+BATCH = Batch("gw-1", 7, 1, aggregates(1))
+STRETCH = {
+    "requestContext": {"condition": "RetryAttemptsExhausted"},
+    "DDBStreamBatchInfo": {"batchSize": 3, "streamArn": "arn:aws:dynamodb:r:1:table/telemetry/stream/x"},
+}
+
+
+def letter(text: str, source: str = "", **attributes: str) -> Letter:
+    return Letter("id", "handle", text, attributes, NOW_MS, source)
+
+
+def of_rule(topic: str = "strandline/v1/gw-1/urgent") -> Letter:
+    failure = {"failedAction": "SqsAction", "failedResource": "https://q", "errorMessage": "no such queue"}
+    data = base64.b64encode(codec.encode(BATCH)).decode()
+    told = {"ruleName": "r", "topic": topic, "clientId": "gw-1", "base64OriginalPayload": data, "failures": [failure]}
+    return letter(json.dumps(told))
+
+
+def test_a_rejected_batch_tells_its_reason_and_gives_its_bytes() -> None:
+    content = read(Box.INGEST, letter(body(BATCH, "urgent"), reason="time", detail="a row of 1969", gateway="gw-1"))
+    assert (content.reason, content.detail, content.gateway) == ("time", "a row of 1969", "gw-1")
+    assert (content.topic, content.client, content.received_ms) == ("strandline/v1/gw-1/urgent", "gw-1", NOW_MS)
+    assert content.data == codec.encode(BATCH)
+
+
+def test_one_that_the_queue_gave_up_on_tells_that_ingest_failed() -> None:
+    content = read(Box.INGEST, letter(body(BATCH), source=URGENT_ARN))
+    assert (content.reason, content.gateway, content.data) == ("failed", "gw-1", codec.encode(BATCH))
+
+
+def test_what_is_no_envelope_is_shown_as_it_came_and_why() -> None:
+    foreign = letter('{"data": "!"}', reason="envelope", detail="no base64")
+    content = read(Box.INGEST, foreign)
+    assert (content.data, payload(foreign, content)) == (None, b'{"data": "!"}')
+    assert "Error" in content.problem
+
+
+def test_what_a_rule_could_not_hand_over_is_a_batch_with_the_rules_failure() -> None:
+    content = read(Box.RULES, of_rule())
+    assert (content.reason, content.detail) == ("rule", "SqsAction https://q: no such queue")
+    assert (content.gateway, content.data) == ("gw-1", codec.encode(BATCH))
+    assert read(Box.RULES, letter("[]")).problem.startswith("no error action of a rule")
+
+
+def test_a_stretch_of_a_stream_tells_which_and_holds_no_batch() -> None:
+    content = read(Box.ALERTING, letter(json.dumps(STRETCH)))
+    assert (content.reason, content.detail) == ("stream", "RetryAttemptsExhausted: 3 changes of telemetry")
+    assert content.data is None
+
+
+def test_a_letter_goes_back_to_the_queue_that_it_names_whatever_its_topic() -> None:
+    for one in (
+        letter(body(BATCH, "bulk"), source=URGENT_ARN),
+        letter("{", source="", reason="x")._replace(attributes={"source": URGENT_ARN, "reason": "envelope"}),
+    ):
+        assert way_back(Box.INGEST, one, QUEUES) == (QUEUES["urgent"], one.body)
+
+
+def test_a_letter_that_names_no_queue_goes_by_its_topic() -> None:
+    assert way_back(Box.INGEST, letter(body(BATCH, "bulk")), QUEUES) == (QUEUES["bulk"], body(BATCH, "bulk"))
+
+
+@pytest.mark.parametrize("prefix", ["", "$aws/rules/strandline_urgent/"])
+def test_what_a_rule_failed_on_goes_back_as_the_rule_would_have_sent_it(prefix: str) -> None:
+    url, text = way_back(Box.RULES, of_rule(f"{prefix}strandline/v1/gw-1/urgent"), QUEUES)
+    assert (url, json.loads(text)) == (QUEUES["urgent"], json.loads(body(BATCH, "urgent")) | {"principal": ""})
+
+
+@pytest.mark.parametrize(
+    ("box", "given_letter", "said"),
+    [
+        (Box.ALERTING, letter(json.dumps(STRETCH)), "a stretch of a table's stream"),
+        (Box.INGEST, letter("{", reason="envelope"), "neither it nor its topic"),
+        (Box.INGEST, letter(body(BATCH, "backfill")), "neither it nor its topic"),
+        (Box.INGEST, letter(body(BATCH), source="arn:aws:sqs:r:1:other"), "the queue other, which is none of"),
+        (Box.RULES, letter("{}"), "no error action of a rule: KeyError"),
+        (Box.RULES, of_rule("$aws/rules/x"), "no error action of a rule: IndexError"),
+    ],
+)
+def test_a_letter_that_cannot_go_back_says_why(box: Box, given_letter: Letter, said: str) -> None:
+    with pytest.raises(NoWayBackError, match=said):
+        way_back(box, given_letter, QUEUES)
+
+
+@given(
+    st.sampled_from(list(Box)),
+    st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps),
+)
+def test_any_text_is_shown_and_either_goes_back_or_says_why(box: Box, text: str) -> None:
+    one = letter(text)
+    assert read(box, one).reason
+    with contextlib.suppress(NoWayBackError):
+        assert way_back(box, one, QUEUES)[0] in QUEUES.values()
+
+
+def boxes(*bodies: str) -> tuple[dict[Box, FakeLetterBox], FakeLetterBox]:
+    box = FakeLetterBox()
+    for at, text in enumerate(bodies):
+        box.put(text, NOW_MS + at, reason="time")
+    return {Box.INGEST: box, Box.RULES: FakeLetterBox()}, box
+
+
+def bodies(n: int) -> list[str]:
+    return [body(Batch("gw-1", 7, sequence, aggregates(sequence))) for sequence in range(1, n + 1)]
+
+
+def test_looking_takes_all_in_hand_and_shows_them_to_others_again_at_its_end() -> None:
+    all_boxes, box = boxes(*bodies(25))
+    with Review(all_boxes, 30) as review:
+        assert not review.collect(100)
+        assert [held.letter.sent_ms - NOW_MS for held in review.letters] == list(range(25))
+        assert len(box.hidden) == 25
+        assert counted(read(held.box, held.letter) for held in review.letters) == {"time": 25}
+    assert (len(box.letters), box.hidden) == (25, set())
+
+
+def test_looking_stops_at_its_limit_and_says_that_more_wait() -> None:
+    all_boxes, box = boxes(*bodies(25))
+    with Review(all_boxes, 30) as review:
+        assert review.collect(10)
+        assert len(review.letters) == 10
+    assert box.hidden == set()
+
+
+def test_a_letter_that_comes_twice_while_looking_is_one_with_its_newest_handle() -> None:
+    all_boxes, box = boxes(*bodies(2))
+    with Review(all_boxes, 30) as review:
+        review.collect(100)
+        box.hidden.clear()
+        review.collect(100)
+        assert len(review.letters) == 2
+        assert review.redrive(review.letters[0], QUEUES, FakeSender()).problem == ""
+    assert (len(box.letters), box.hidden) == (1, set())
+
+
+def test_a_redriven_letter_is_sent_and_then_deleted() -> None:
+    all_boxes, box = boxes(*bodies(2))
+    sender = FakeSender(before=lambda: pytest.fail("deleted first") if len(box.letters) < 2 else None)
+    with Review(all_boxes, 30) as review:
+        review.collect(100)
+        (held,) = review.find("id-1")
+        outcome = review.redrive(held, QUEUES, sender)
+        assert (outcome.sent, outcome.problem) == (True, "")
+    assert sender.sent == [(QUEUES["bulk"], bodies(2)[1])]
+    assert ([one.id for one in box.letters], box.hidden) == (["id-0"], set())
+
+
+def test_a_letter_that_could_not_be_sent_stays_and_blocks_none_of_the_others() -> None:
+    all_boxes, box = boxes("{", *bodies(1))
+    sender = FakeSender()
+    with Review(all_boxes, 30) as review:
+        review.collect(100)
+        outcomes = [review.redrive(held, QUEUES, sender) for held in review.letters]
+    assert [(outcome.sent, bool(outcome.problem)) for outcome in outcomes] == [(False, True), (True, False)]
+    assert [one.body for one in box.letters] == ["{"]
+
+
+def test_a_queue_that_refuses_leaves_the_letter_where_it_was() -> None:
+    all_boxes, box = boxes(*bodies(1))
+
+    def down() -> None:
+        raise StoreError("sqs is down")
+
+    with Review(all_boxes, 30) as review:
+        review.collect(100)
+        outcome = review.redrive(review.letters[0], QUEUES, FakeSender(before=down))
+    assert (outcome.sent, outcome.problem, len(box.letters), box.hidden) == (False, "sqs is down", 1, set())
+
+
+def test_one_that_is_sent_and_not_deleted_says_so_and_stays() -> None:
+    all_boxes, box = boxes(*bodies(1))
+    box.refuse_delete = True
+    with Review(all_boxes, 30) as review:
+        review.collect(100)
+        outcome = review.redrive(review.letters[0], QUEUES, FakeSender())
+    assert outcome.sent
+    assert "still among the dead letters" in outcome.problem
+    assert (len(box.letters), box.hidden) == (1, set())
+
+
+def test_one_who_is_interrupted_after_the_send_loses_nothing_and_stores_nothing_twice() -> None:
+    (text,) = bodies(1)
+    all_boxes, box = boxes(text)
+    sender = FakeSender()
+    box.interrupt_delete = True
+    with contextlib.suppress(KeyboardInterrupt), Review(all_boxes, 30) as review:
+        review.collect(100)
+        review.redrive(review.letters[0], QUEUES, sender)
+        pytest.fail("was not interrupted")
+    assert (len(box.letters), box.hidden) == (1, set())
+    table = FakeTable()
+    storer = Storer(table, lambda: NOW_MS, 1_000)
+    ingest = Ingest(table, storer, FakeAcknowledger(), FakeDeadLetters(), lambda: NOW_MS, logging.getLogger("test"))
+    for at, (_, sent) in enumerate(sender.sent * 2):
+        ingest.accept(str(at), sent)
+    assert len(table.of_kind("receipt")) == 1
+    assert len(table.of_kind("record")) == 3
+
+
+def test_an_end_at_which_letters_cannot_be_released_is_no_error_since_they_come_back_by_themselves() -> None:
+    all_boxes, box = boxes(*bodies(1))
+    box.refuse_release = True
+    with Review(all_boxes, 30) as review:
+        review.collect(100)
+    assert len(box.letters) == 1
+
+
+def test_ingest_notes_which_queue_a_rejected_batch_came_from() -> None:
+    letters, table = FakeDeadLetters(), FakeTable()
+    storer = Storer(table, lambda: NOW_MS, 1_000)
+    ingest = Ingest(table, storer, FakeAcknowledger(), letters, lambda: NOW_MS, logging.getLogger("test"))
+    ingest.accept("m", "{", URGENT_ARN)
+    ((text, attributes),) = letters.kept
+    assert way_back(Box.INGEST, letter(text)._replace(attributes=attributes), QUEUES) == (QUEUES["urgent"], "{")

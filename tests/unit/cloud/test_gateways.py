@@ -1,0 +1,162 @@
+"""What the cloud tells of a gateway: its figures, its silence, its gaps and its losses."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cloud_functions.core import gateways, keys, queries
+from cloud_functions.core.alerting import AlertBook
+from cloud_functions.core.errors import NotFoundError, RequestError
+from cloud_functions.core.gateways import Silence
+from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.storing import Storer
+from tests.unit.cloud.fakes import (
+    NOW_MS,
+    START_MS,
+    FakeAcknowledger,
+    FakeDeadLetters,
+    FakeTable,
+    aggregates,
+    body,
+    report,
+)
+from wire.model import Aggregates, Batch, Notice
+
+NOW = Silence(NOW_MS, 60_000)
+
+
+def deliver(table: FakeTable, *bodies: str, now_ms: int = NOW_MS) -> None:
+    storer = Storer(table, lambda: now_ms, 86_400_000)
+    log = logging.getLogger("test")
+    ingest = Ingest(table, storer, FakeAcknowledger(), FakeDeadLetters(), lambda: now_ms, log)
+    for at, text in enumerate(bodies):
+        ingest.accept(str(at), text)
+    ingest.finish()
+
+
+def batch(sequence: int, gateway: str = "gw-1", epoch: int = 7) -> Batch:
+    return Batch(gateway, epoch, sequence, aggregates(sequence))
+
+
+def before_1970(sequence: int) -> Batch:
+    rows = aggregates(sequence)
+    return Batch("gw-1", 7, sequence, replace_start(rows, -5))
+
+
+def replace_start(rows: Aggregates, start_ms: int) -> Aggregates:
+    start = rows.start_ms.copy()
+    start[0] = start_ms
+    return replace(rows, start_ms=np.asarray(start, np.int64))
+
+
+def test_gateways_come_with_their_figures() -> None:
+    table = FakeTable()
+    deliver(table, body(batch(1)), body(batch(1)), body(batch(5, "gw-2")))
+    one, two = gateways.gateways(table, NOW)
+    assert (one["gateway"], one["batches"], one["rows"], one["duplicates"]) == ("gw-1", 1, 12, 1)
+    assert (two["gateway"], two["first_seen_ms"], two["rejected"], two["silent"]) == ("gw-2", NOW_MS, {}, False)
+
+
+def test_a_gateway_of_which_nothing_could_be_stored_is_listed_with_its_rejects() -> None:
+    table = FakeTable()
+    deliver(table, body(batch(1), data="AAAA"), body(batch(1), client="somebody"))
+    (one,) = gateways.gateways(table, NOW)
+    assert (one["gateway"], one["rejected"]) == ("gw-1", {"codec": 1, "gateway": 1})
+    assert (one["batches"], one["last_seen_ms"]) == (0, NOW_MS)
+
+
+def test_a_gateway_shows_its_notice_its_rejects_and_what_is_missing_since_when() -> None:
+    table = FakeTable()
+    deliver(table, body(batch(1)), now_ms=NOW_MS - 9)
+    deliver(table, body(Batch("gw-1", 7, 4, Notice(START_MS, {"reader": {"late": 2}}))), body(before_1970(5)))
+    shown = gateways.gateway(table, "gw-1", NOW)
+    assert shown["epochs"] == [
+        {
+            "epoch": f"{7:016x}",
+            "cumulative": 1,
+            "highest": 5,
+            "missing": [[2, 3]],
+            "missing_count": 2,
+            "gap_since_ms": NOW_MS,
+            "first_ms": NOW_MS - 9,
+            "changed_ms": NOW_MS,
+        }
+    ]
+    assert shown["notice"] == {"time_ms": START_MS, "counters": {"reader": {"late": 2}}}
+    assert shown["rejected"] == {"time": 1}
+    with pytest.raises(NotFoundError, match="gateway gw-9 is not known"):
+        gateways.gateway(table, "gw-9", NOW)
+    with pytest.raises(RequestError, match="gateway"):
+        gateways.gateway(table, "gw#9", NOW)
+
+
+def test_a_gap_that_was_filled_is_shown_no_more() -> None:
+    table = FakeTable()
+    deliver(table, body(batch(1)), body(batch(3)))
+    assert gateways.gateway(table, "gw-1", NOW)["epochs"][0]["missing"] == [[2, 2]]
+    deliver(table, body(batch(2)))
+    (epoch,) = gateways.gateway(table, "gw-1", NOW)["epochs"]
+    assert (epoch["missing"], epoch["missing_count"], epoch["gap_since_ms"]) == ([], 0, None)
+
+
+def test_epochs_come_in_the_order_in_which_they_began() -> None:
+    table = FakeTable()
+    for at, epoch in enumerate((900, 5, 77)):
+        deliver(table, body(batch(1, epoch=epoch)), now_ms=NOW_MS + at)
+    assert [int(e["epoch"], 16) for e in gateways.gateway(table, "gw-1", NOW)["epochs"]] == [900, 5, 77]
+
+
+def test_a_gateway_is_silent_when_nothing_of_it_came_in_for_longer_than_is_allowed() -> None:
+    table = FakeTable()
+    deliver(table, body(batch(1)))
+    assert [Silence(NOW_MS + after, 60_000).of(about(table)) for after in (0, 60_000, 60_001)] == [False, False, True]
+    assert Silence(NOW_MS).of(None)
+    assert gateways.gateway(table, "gw-1", Silence(NOW_MS + 60_001, 60_000))["silent"]
+
+
+def test_what_comes_again_days_later_makes_no_gateway_look_alive_and_no_clock_run_back() -> None:
+    table = FakeTable()
+    deliver(table, body(batch(1)))
+    deliver(table, body(batch(2)), body(before_1970(3)), now_ms=NOW_MS + 86_400_000)
+    assert about(table)["last_seen_ms"] == NOW_MS
+    deliver(table, body(batch(4), received_at=NOW_MS - 86_400_000))
+    assert about(table)["last_seen_ms"] == NOW_MS
+
+
+def about(table: FakeTable) -> dict[str, str | int | bytes]:
+    return table.items[keys.about("gw-1")]
+
+
+def test_an_alert_says_whether_its_gateway_went_silent() -> None:
+    table, alerts = FakeTable(), FakeTable()
+    deliver(table, body(batch(1)), body(batch(1, "gw-2"), received_at=NOW_MS - 70_000))
+    book = AlertBook(alerts, lambda: NOW_MS, 1_000)
+    for name in ("gw-1", "gw-2", "gw-3"):
+        book.report(name, report())
+    marked = gateways.mark(table, queries.alerts_by_state(alerts, {}), NOW)
+    assert {a["gateway"]: (a["gateway_silent"], a["gateway_last_seen_ms"]) for a in marked} == {
+        "gw-1": (False, NOW_MS),
+        "gw-2": (True, NOW_MS - 70_000),
+        "gw-3": (True, None),
+    }
+    assert gateways.mark(table, [], NOW) == []
+
+
+def test_what_a_gateway_lost_is_all_that_its_spool_says_and_what_others_dropped() -> None:
+    counters = {
+        "Spool": {"rows_merged": 4, "rows_dropped_bulk": 2, "spools_damaged": 0},
+        "io.strandline.SensorReader": {"readings": 100, "readings_dropped": 3, "rejected_json": 1},
+        "io.strandline.Aggregator": {"late": 5, "invalid_future": 6, "windows": 9, "gaps": 2},
+        "Forwarder": {"batches_sent_again": 7, "acknowledgements_refused": 1},
+    }
+    assert gateways.losses(counters) == {
+        "Spool.rows_dropped_bulk": 2,
+        "io.strandline.Aggregator.invalid_future": 6,
+        "io.strandline.Aggregator.late": 5,
+        "io.strandline.SensorReader.readings_dropped": 3,
+        "io.strandline.SensorReader.rejected_json": 1,
+    }
