@@ -128,7 +128,8 @@ def load(kind: type[C], values: Mapping[str, Any]) -> C:
     Raises ConfigError with a sentence for each bad key: its name, its value and what is allowed.
     """
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]  # C is always a dataclass
-    problems, known = [], {}
+    problems: list[str] = []
+    known: dict[str, Any] = {}
     for key, value in values.items():
         if key in RESERVED:
             continue
