@@ -1,8 +1,9 @@
-"""Puts every expert's statistic on the series' own scale, where 1.0 is the rate of false alarms that is allowed.
+"""Puts every expert's statistic on the series' own scale and joins them, so that 1.0 is the alarm level.
 
-Pure. Peaks over threshold (Pickands 1975; for streams Siffer et al., KDD 2017) with an exponential tail: what stands
-above a high quantile ``u`` has a mean excess, and the level that is passed with probability ``q`` follows. Few windows
-say little of a tail, so the level keeps a margin above the greatest statistic seen, which narrows as windows come.
+Pure. Each statistic is divided by its record: the second greatest of the maxima of the last blocks of windows. That
+follows slow change, is not set by one outlier, and makes all statistics of all series alike: each passes its record
+about as rarely. The alarm level for a wanted rate of false alarms follows from how the joined statistic falls off
+above (peaks over threshold with an exponential tail, Pickands 1975; for streams Siffer et al., KDD 2017).
 """
 
 from __future__ import annotations
@@ -11,68 +12,118 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import Columns, FloatArray, column
+from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
 
-QUANTILE = 0.8
-MARGIN = 4.0
-MEMORY = 2_000.0
-"""Windows after which the greatest statistic has faded to 1/e of its stand above the quantile."""
-FLOORS = np.array([1.0, 4.0, 1.0, 1e-3, 4.0])
-"""Levels never lie below these, in scales of the series (level, spike, step, noise, forecast)."""
+BLOCKS = 16
+GROWTH = 1.5
+"""An odd window raises a record by no more than this, so that one alarm does not hide the next."""
+MARGIN = 0.3
+"""Records stand so much higher, over the root of the blocks seen, while few have been."""
+POWER = 4.0
+"""The joined statistic is this power mean of the experts': between the mean (1) and the loudest (infinite)."""
+ALARM = 0.85
+"""The joined statistic's level that is passed about once in ``NATURAL`` lengths of calibration."""
+NATURAL = 8.0
+TAIL = 0.6
+PRIOR_WEIGHT = 5.0
+FLOORS = np.array([0.25, 1.0, 0.25, 0.25, 1e-3, 1.0, 0.5, 0.5, 0.25])
+"""Records never lie below these, in scales of the series."""
 
 
 @dataclass(slots=True)
-class Tails(Columns):
-    """The tail of each series' and expert's statistic, all [series, MEASURED]: quantile, how many windows, how many
-    and how far above the quantile, the greatest, and over how many windows one value of the statistic is spread."""
+class Records(Columns):
+    """The record of each series' and expert's statistic, and the tail of the joined one.
 
-    quantile: FloatArray = column(0.0)
+    ``maxima`` [series, MEASURED, BLOCKS], ``first``, ``second``, ``current`` and ``held`` [series, MEASURED]; by
+    series: windows in the current block, blocks seen, windows learnt, and how many and how far above ``TAIL``.
+    """
+
+    maxima: FloatArray = column(0.0)
+    first: FloatArray = column(0.0)
+    second: FloatArray = column(0.0)
+    current: FloatArray = column(0.0)
+    held: FloatArray = column(0.0)
+    in_block: IntArray = column(0, np.int64)
+    blocks: IntArray = column(0, np.int64)
     windows: FloatArray = column(0.0)
     above: FloatArray = column(0.0)
     excess: FloatArray = column(0.0)
-    greatest: FloatArray = column(0.0)
 
 
-def fit(statistics: FloatArray) -> Tails:
-    """Return the tails of ``statistics`` [windows, n, MEASURED] (NaN where there is none yet)."""
-    known = np.isfinite(statistics)
-    count = known.sum(axis=0).astype(np.float64)
-    filled = np.where(known, statistics, 0.0)
-    ordered = np.sort(np.where(known, statistics, np.inf), axis=0)
-    at = np.minimum((QUANTILE * count).astype(np.intp), np.maximum(count.astype(np.intp) - 1, 0))
-    quantile = np.take_along_axis(ordered, at[None], axis=0)[0]
-    quantile = np.where(count > 0, quantile, 0.0)
-    over = known & (statistics > quantile)
-    return Tails(
-        quantile=quantile,
-        windows=count,
-        above=over.sum(axis=0).astype(np.float64),
-        excess=np.where(over, filled - quantile, 0.0).sum(axis=0),
-        greatest=filled.max(axis=0),
-    )
+def references(records: Records) -> FloatArray:
+    """Return what statistics are divided by, [n, MEASURED]."""
+    second = np.where(records.current >= records.first, records.first, np.maximum(records.second, records.current))
+    margin = 1.0 + MARGIN / np.sqrt(np.maximum(records.blocks, 1))
+    return np.maximum(second * margin[:, None], FLOORS)
 
 
-def levels(tails: Tails, probability: float, spread_over: FloatArray) -> FloatArray:
-    """Return the alarm levels [n, MEASURED], in the statistics' units, that are passed with ``probability`` a window.
+def joined(ratio: FloatArray) -> FloatArray:
+    """Return the power mean [n] over the experts that have a say of ``ratio`` [n, MEASURED]; NaN where none has."""
+    known = np.isfinite(ratio)
+    count = known.sum(axis=1)
+    total = np.where(known, np.minimum(ratio, 1e6), 0.0) ** POWER
+    mean: FloatArray = (total.sum(axis=1) / np.maximum(count, 1)) ** (1.0 / POWER)
+    return np.asarray(np.where(count > 0, mean, np.nan), np.float64)
 
-    ``spread_over`` [MEASURED]: over how many windows each expert looks, so how many of its values are one.
+
+def levels(records: Records, calibration: int, rows_between_alarms: float | None) -> FloatArray:
+    """Return the joined statistic's alarm level [n] for one false alarm in so many windows (None: the natural rate)."""
+    if rows_between_alarms is None:
+        return np.full(len(records), ALARM)
+    rarer = np.log(np.maximum(rows_between_alarms / (NATURAL * calibration), 1e-3))
+    # With n windows seen, an exponential tail has its record at ln n mean excesses, a normal one at twice as many.
+    prior = 0.85 * ALARM / np.log(np.maximum(records.windows, 10.0))
+    slope = (PRIOR_WEIGHT * prior + records.excess) / (PRIOR_WEIGHT + records.above)
+    return np.asarray(np.maximum(ALARM + slope * rarer, 0.4), np.float64)
+
+
+def learn(records: Records, statistic: FloatArray, mix: FloatArray, learning: BoolArray, block: int) -> None:
+    """Take a window's statistics [n, MEASURED] and their join [n] in, where ``learning`` [n].
+
+    Where not, in an anomaly, nothing adapts; its statistics are held and taken in once when it is over.
     """
-    above = np.maximum(tails.above, 1.0)
-    free = np.maximum(tails.windows / spread_over, 1.0)
-    mean_excess = np.maximum(tails.excess / above, 0.1 * tails.quantile)
-    share = np.maximum(tails.above, 1.0) / np.maximum(tails.windows, 1.0)
-    tail = tails.quantile + mean_excess * np.log(np.maximum(share / probability, np.e))
-    margin = tails.greatest * (1.0 + MARGIN / np.sqrt(free + 4.0))
-    return np.maximum(np.maximum(tail, margin), FLOORS)
+    seen = np.maximum(np.where(np.isfinite(statistic), statistic, 0.0), records.held)
+    records.held = np.where(learning[:, None], 0.0, seen)
+    value = np.where(learning[:, None], np.minimum(seen, GROWTH * references(records)), 0.0)
+    records.current = np.maximum(records.current, value)
+    known = learning & np.isfinite(mix)
+    over = known & (mix > TAIL)
+    records.windows += known
+    records.above += over
+    records.excess += np.where(over, np.minimum(mix, GROWTH) - TAIL, 0.0)
+    records.in_block += learning
+    close(records, np.flatnonzero(records.in_block >= block))
 
 
-def learn(tails: Tails, statistic: FloatArray, quiet: FloatArray) -> None:
-    """Take a window's statistics [n, MEASURED] into the tails where ``quiet`` [n] is 1 and not where it is 0."""
-    weight = np.where(np.isfinite(statistic), quiet[:, None], 0.0)
-    value = np.where(np.isfinite(statistic), statistic, 0.0)
-    over = weight * (value > tails.quantile)
-    tails.windows += weight
-    tails.above += over
-    tails.excess += over * (value - tails.quantile)
-    faded = tails.greatest - weight * np.maximum(tails.greatest - tails.quantile, 0.0) / MEMORY
-    tails.greatest = np.maximum(faded, weight * value)
+def close(records: Records, rows: IntArray) -> None:
+    """End the current block of some series."""
+    if not len(rows):
+        return
+    maxima = records.maxima[rows]
+    maxima[:, :, :-1] = maxima[:, :, 1:].copy()
+    maxima[:, :, -1] = records.current[rows]
+    records.maxima[rows] = maxima
+    ordered = np.sort(maxima, axis=2)
+    records.first[rows], records.second[rows] = ordered[:, :, -1], ordered[:, :, -2]
+    records.current[rows], records.in_block[rows] = 0.0, 0
+    records.blocks[rows] = np.minimum(records.blocks[rows] + 1, BLOCKS)
+
+
+def fit(statistics: FloatArray, block: int, shapes: dict[str, tuple[int, ...]]) -> Records:
+    """Return the records of ``statistics`` [windows, n, MEASURED] (NaN where there is none yet)."""
+    records = Records.empty(statistics.shape[1], shapes)
+    everyone = np.arange(statistics.shape[1])
+    for first in range(0, len(statistics), block):
+        part = statistics[first : first + block]
+        records.current = np.where(np.isfinite(part), part, 0.0).max(axis=0)
+        records.in_block[:] = len(part)
+        if len(part) == block:
+            close(records, everyone)
+    reference = references(records)
+    for statistic in statistics:
+        mix = joined(statistic / reference)
+        over = mix > TAIL
+        records.windows += np.isfinite(mix)
+        records.above += over
+        records.excess += np.where(over, np.minimum(mix, GROWTH) - TAIL, 0.0)
+    return records

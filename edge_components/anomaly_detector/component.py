@@ -16,6 +16,7 @@ from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.ensemble import Ensemble
 from edge_components.anomaly_detector.errors import StateError
 from edge_components.anomaly_detector.forecaster import Forecast
+from edge_components.anomaly_detector.patience import Patience
 from edge_components.anomaly_detector.scoring import Scoring
 from edge_components.common.errors import BusError, ConnectionLostError, HandoverError
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
@@ -40,6 +41,7 @@ class AnomalyDetector:
         self._scoring = Scoring(Ensemble(config.settings, forecast), config.max_series)
         epoch = new_epoch(runtime.clock.wall_ms(), runtime.rng)
         self._outbox = Outbox(epoch, RetryPolicy(), runtime.rng)
+        self._patience = Patience(config.patience)
         self._answered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._saved = runtime.clock.monotonic()
 
@@ -60,12 +62,14 @@ class AnomalyDetector:
             self._save()
 
     def reconfigure(self, config: Config) -> None:
-        """Go on with other settings; only another length of calibration makes the series calibrate anew."""
+        """Go on with other settings; only another length of calibration or season makes the series calibrate anew."""
         before, self._config = self._config, config
         self._scoring.max_series = config.max_series
+        self._patience = Patience(config.patience)
         if config.model != before.model:
             self._runtime.log.warning("another model counts from the next start on")
-        if config.calibration_windows == before.calibration_windows:
+        lengths = config.calibration_windows, config.season_windows
+        if lengths == (before.calibration_windows, before.season_windows):
             self._scoring.ensemble.settings = config.settings
         else:
             self._scoring = Scoring(Ensemble(config.settings, self._forecast), config.max_series)
@@ -111,7 +115,13 @@ class AnomalyDetector:
         self._answered[name] = answer
         while len(self._answered) > CACHED:
             self._answered.popitem(last=False)
-        self._hand_over(reports)
+        self._hand_over([one for one in reports if self._passes(one)])
+
+    def _passes(self, report: Anomaly) -> bool:
+        if self._patience.passes(report, self._scoring.watched(report.series)):
+            return True
+        self._runtime.counters.add(f"anomalies_withheld_{report.phase}")
+        return False
 
     def _hand_over(self, reports: list[Anomaly]) -> None:
         """Put reports into the outbox, in as few batches as they fit."""

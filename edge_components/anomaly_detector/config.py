@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from edge_components.anomaly_detector.spans import Settings
-from edge_components.common.config import integer, number, text
+from edge_components.common.config import integer, mapping, number, text
+
+_PATIENCE = "an object from globs to whole numbers from 0 to 1000000"
+
+
+def _patience(value: Any) -> dict[str, int]:
+    if not isinstance(value, Mapping):
+        raise ValueError(_PATIENCE)
+    try:
+        found = {str(glob): int(str(windows)) for glob, windows in value.items()}
+    except ValueError as error:
+        raise ValueError(_PATIENCE) from error
+    if any(not 0 <= windows <= 1_000_000 for windows in found.values()):
+        raise ValueError(_PATIENCE)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +34,12 @@ class Config:
     false_alarms_per_month: float = number(
         1.0, 0.001, 1000, "false alarms a series and month that the alarm level 1.0 stands for"
     )
+    patience: dict[str, int] = mapping(  # noqa: RUF009 # a field, as all of these
+        {"host.*": 600},
+        _patience,
+        _PATIENCE,
+        "windows that a series is watched before its anomalies are reported, by glob over names; scores come at once",
+    )
     end_level: float = number(0.7, 0.1, 1.0, "an anomaly ends when the score stays below this")
     end_windows: int = integer(5, 1, 1000, "for so many windows")
     update_windows: int = integer(60, 1, 100_000, "windows between reports of an anomaly that goes on")
@@ -26,6 +48,9 @@ class Config:
     )
     gap_windows: int = integer(
         3, 1, 1000, "missing windows in a row that make a gap, for a series that never misses one"
+    )
+    season_windows: int = integer(
+        0, 0, 2000, "windows in a day, for the comparison with former days; 0 is none; calibrate over more than one day"
     )
     max_series: int = integer(4096, 1, 20_000, "series scored; further ones pass without score and are counted")
     save_seconds: float = number(30.0, 1, 86_400, "how often the calibration is saved to the work folder")
@@ -42,4 +67,5 @@ class Config:
             update_windows=self.update_windows,
             drift_windows=self.drift_windows,
             gap_windows=self.gap_windows,
+            season=self.season_windows,
         )

@@ -14,10 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector import calibration, experts, forecaster, tracking
-from edge_components.anomaly_detector.calibration import Tails
+from edge_components.anomaly_detector import calibration, experts, forecaster, season, tracking
+from edge_components.anomaly_detector.calibration import BLOCKS, Records
 from edge_components.anomaly_detector.columns import Columns, FloatArray, Index, IntArray, column
-from edge_components.anomaly_detector.experts import FORECAST, GAP, MEASURED, NAMES, STUCK, ExpertState, Windows
+from edge_components.anomaly_detector.experts import (
+    FORECAST,
+    FORECASTS,
+    GAP,
+    MEASURED,
+    NAMES,
+    STUCK,
+    ExpertState,
+    Windows,
+)
 from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
 from edge_components.anomaly_detector.spans import Settings
 from edge_components.anomaly_detector.tracking import Change, Tracks
@@ -35,10 +44,10 @@ GRACE_WINDOWS = 2
 
 @dataclass(slots=True)
 class Collected(Columns):
-    """The windows of a series that is not calibrated yet, and where each series stands in time."""
+    """The last windows of each series, in a ring, and where it stands in time."""
 
     rows: FloatArray = column(np.nan)
-    filled: IntArray = column(0, np.int64)
+    kept: IntArray = column(0, np.int64)
     calibrated: npt.NDArray[np.bool_] = column(False, np.bool_)
     last_ms: IntArray = column(np.iinfo(np.int64).min, np.int64)
     longest_gap: IntArray = column(0, np.int64)
@@ -68,17 +77,20 @@ class Ensemble:
 
     def __init__(self, settings: Settings, forecast: Forecast = plain_forecast, series: int = 0) -> None:
         self.settings, self.forecast = settings, forecast
-        spans = settings.spans
+        self._spans = spans = settings.spans
         self._shapes = {
             "history": (spans.history,),
             "roughness": (spans.noise,),
+            "errors": (spans.errors,),
+            "season_errors": (spans.season_errors,),
+            "season_ring": (season.ring_size(settings.season),),
             "weights": (forecaster.TERMS,),
             "rows": (settings.calibration, len(Windows.__slots__)),
-            **dict.fromkeys(("quantile", "windows", "above", "excess", "greatest"), (MEASURED,)),
+            "maxima": (MEASURED, BLOCKS),
+            **dict.fromkeys(("first", "second", "current", "held"), (MEASURED,)),
         }
-        self._spread = np.array([spans.level, 1.0, spans.step, spans.noise, 1.0])
         self.experts = ExpertState.empty(series, self._shapes)
-        self.tails = Tails.empty(series, self._shapes)
+        self.records = Records.empty(series, self._shapes)
         self.tracks = Tracks.empty(series, self._shapes)
         self.collected = Collected.empty(series, self._shapes)
         self.floor = np.zeros(series)
@@ -91,7 +103,7 @@ class Ensemble:
     def add_series(self, resolutions: Sequence[float | None]) -> None:
         """Make room for more series, numbered on from those there are; each with its resolution where it is known."""
         n = len(self) + len(resolutions)
-        self.experts, self.tails = self.experts.grown(n), self.tails.grown(n)
+        self.experts, self.records = self.experts.grown(n), self.records.grown(n)
         self.tracks, self.collected = self.tracks.grown(n), self.collected.grown(n)
         self.floor = np.append(self.floor, [resolution or 0.0 for resolution in resolutions])
 
@@ -104,13 +116,15 @@ class Ensemble:
         later = self.collected.last_ms[rows] < start_ms
         present = later & np.isfinite(windows.mean) & (windows.count > 0)
         self._note_gaps(rows[present], start_ms)
+        self._keep(rows[present], windows.take(present))
         ready = present & self.collected.calibrated[rows]
         if ready.any():
             whole = bool(ready.all())
             self._score(step, index if whole else rows[ready], np.flatnonzero(ready), windows.take(ready))
-        collecting = present & ~self.collected.calibrated[rows]
-        if collecting.any():
-            self._collect(rows[collecting], windows.take(collecting))
+        waiting = rows[present & ~self.collected.calibrated[rows]]
+        full = waiting[self.collected.kept[waiting] >= self.settings.calibration][:FITS_A_STEP]
+        if len(full):
+            self._fit(full)
         return step
 
     def silent(self, now_ms: int) -> Step | None:
@@ -133,7 +147,7 @@ class Ensemble:
         """Return everything that must survive a restart, by name."""
         arrays = {
             f"{part}.{name}": getattr(getattr(self, part), name)
-            for part in ("experts", "tails", "tracks", "collected")
+            for part in ("experts", "records", "tracks", "collected")
             for name in getattr(self, part).__slots__
         }
         return arrays | {"floor": self.floor, "width_ms": np.array([self.width_ms])}
@@ -148,7 +162,7 @@ class Ensemble:
             wanted = mine[name] if name == "width_ms" else np.empty((n, *mine[name].shape[1:]), mine[name].dtype)
             if kept.shape != wanted.shape or kept.dtype != wanted.dtype:
                 raise ValueError(f"{name}: {kept.dtype} {kept.shape}, this version keeps {wanted.dtype} {wanted.shape}")
-        for part in ("experts", "tails", "tracks", "collected"):
+        for part in ("experts", "records", "tracks", "collected"):
             kind = type(getattr(self, part))
             setattr(self, part, kind(**{name: arrays[f"{part}.{name}"].copy() for name in kind.__slots__}))
         self.floor, self.width_ms = arrays["floor"].copy(), int(arrays["width_ms"][0])
@@ -174,24 +188,24 @@ class Ensemble:
         self.collected.last_ms[rows] = start_ms
 
     def _score(self, step: Step, index: Index, at: npt.NDArray[np.intp], windows: Windows) -> None:
-        state, tails = self.experts.take(index), self.tails.take(index)
-        found = experts.look(state, windows, self.settings.spans, self.forecast)
-        levels = calibration.levels(tails, self._probability(), self._spread)
+        state, records = self.experts.take(index), self.records.take(index)
+        found = experts.look(state, windows, self.settings, self._spans, self.forecast)
+        reference = calibration.references(records)
+        mix = calibration.joined(found.statistic / reference)
+        level = calibration.levels(records, self.settings.calibration, self._rows_between_alarms())
         causes = step.causes[at]
-        causes[:, :MEASURED] = found.statistic / levels
+        causes[:, :MEASURED] = found.statistic / reference / level[:, None]
         causes[:, STUCK], causes[:, GAP] = found.stuck, found.gap
         causes = np.minimum(causes, GREATEST)
-        loud = np.where(np.isfinite(causes), causes, -1.0)
-        cause = loud.argmax(axis=1)
-        score = loud.max(axis=1)
-        step.causes[at], step.cause[at], step.score[at] = causes, cause, score
-        self._explain(step, at, state, found, levels, windows)
+        score = np.fmax(np.fmax(mix / level, found.stuck), found.gap)
+        step.causes[at], step.score[at] = causes, np.minimum(score, GREATEST)
+        step.cause[at] = np.where(np.isfinite(causes), causes, -1.0).argmax(axis=1)
+        self._explain(step, at, state, found, reference * level[:, None], windows)
         self.experts.put(index, state)
-        rows = step.index[at]
-        quiet = (score < 1.0) & ~self.tracks.active[rows]
-        calibration.learn(tails, found.statistic, quiet.astype(np.float64))
-        self.tails.put(index, tails)
-        self._follow(step, rows, at)
+        learning = ~self.tracks.active[step.index[at]]
+        calibration.learn(records, found.statistic, mix, learning, self._spans.block)
+        self.records.put(index, records)
+        self._follow(step, step.index[at], at)
 
     def _explain(
         self,
@@ -230,32 +244,23 @@ class Ensemble:
             self.recalibrate(drifted)
 
     def recalibrate(self, rows: IntArray) -> None:
-        """Let some series collect and be fitted anew; what is known of their place in time stays."""
-        self.experts.reset(rows)
-        self.tails.reset(rows)
-        self.collected.filled[rows], self.collected.calibrated[rows] = 0, False
+        """Fit some series anew, on their last windows."""
         self.collected.longest_gap[rows] = 0
+        self._fit(rows)
 
-    def _probability(self) -> float:
-        windows_a_month = MONTH_MS / max(self.width_ms, 1)
-        return min(0.01, self.settings.false_alarms_per_month / windows_a_month / MEASURED)
+    def _rows_between_alarms(self) -> float | None:
+        wanted = self.settings.false_alarms_per_month
+        return None if wanted is None else MONTH_MS / max(self.width_ms, 1) / wanted
 
-    def _collect(self, rows: IntArray, windows: Windows) -> None:
-        size = self.settings.calibration
-        at = self.collected.filled[rows]
-        room = at < size
+    def _keep(self, rows: IntArray, windows: Windows) -> None:
         packed = np.stack([getattr(windows, name) for name in Windows.__slots__], axis=1)
-        self.collected.rows[rows[room], at[room]] = packed[room]
-        for row, values in zip(rows[~room], packed[~room], strict=True):  # waits for its turn: keeps the newest
-            self.collected.rows[row] = np.vstack((self.collected.rows[row, 1:], values))
-        self.collected.filled[rows] = np.minimum(at + 1, size)
-        full = rows[self.collected.filled[rows] >= size][:FITS_A_STEP]
-        if len(full):
-            self._fit(full)
+        self.collected.rows[rows, self.collected.kept[rows] % self.settings.calibration] = packed
+        self.collected.kept[rows] += 1
 
     def _fit(self, rows: IntArray) -> None:
-        spans = self.settings.spans
-        kept = self.collected.rows[rows]
+        size = self.settings.calibration
+        order = (self.collected.kept[rows][:, None] + np.arange(size)) % size
+        kept = np.take_along_axis(self.collected.rows[rows], order[:, :, None], axis=1)
         state = ExpertState.empty(len(rows), self._shapes)
         mean, count = kept[:, :, 0], kept[:, :, 4]
         state.centre = np.median(mean, axis=1)
@@ -265,18 +270,21 @@ class Ensemble:
         state.usual_count = np.median(count, axis=1)
         errors = np.full(values.shape, np.nan)
         for at in range(len(rows)):
-            state.weights[at], errors[at] = forecaster.fit(values[at], spans.lags)
-        statistics = np.empty((kept.shape[1], len(rows), MEASURED))
+            state.weights[at], errors[at] = forecaster.fit(values[at], self._spans.lags)
+        statistics = np.empty((size, len(rows), MEASURED))
         longest, repeats = np.zeros(len(rows), np.int64), np.zeros(len(rows))
-        for t in range(kept.shape[1]):
-            statistics[t] = experts.look(state, Windows(*kept[:, t].T), spans, plain_forecast).statistic
+        for t in range(size):
+            found = experts.look(state, Windows(*kept[:, t].T), self.settings, self._spans, plain_forecast)
+            statistics[t] = found.statistic
             longest = np.maximum(longest, state.run)
             repeats += state.run > 0
+        # The fit has seen these windows: what its errors would be had it not is what to expect of new ones.
         statistics[:, :, FORECAST] = np.abs(errors).T
-        state.run_limit = run_limit(longest, repeats, kept.shape[1], self._probability())
+        statistics[:, :, FORECASTS] = _rolling_mean(np.abs(errors), self._spans.errors).T
+        state.run_limit = run_limit(longest, repeats, size, 1.0 / (self._rows_between_alarms() or 1e5))
         state.deficit[:] = 0.0
         self.experts.put(rows, state)
-        self.tails.put(rows, calibration.fit(statistics))
+        self.records.put(rows, calibration.fit(statistics, self._spans.block, self._shapes))
         self.collected.calibrated[rows] = True
 
 
@@ -305,3 +313,10 @@ def _slew(values: FloatArray) -> FloatArray:
     """Return how far a series' level moved a window while it calibrated: between the means of its two halves."""
     half = values.shape[1] // 2
     return np.asarray(np.abs(values[:, -half:].mean(axis=1) - values[:, :half].mean(axis=1)) / half, np.float64)
+
+
+def _rolling_mean(values: FloatArray, span: int) -> FloatArray:
+    """Return the means of the last ``span`` values along the rows of [n, t], NaN where one is not known."""
+    means = np.full(values.shape, np.nan)
+    means[:, span - 1 :] = np.lib.stride_tricks.sliding_window_view(values, span, axis=1).mean(axis=2)
+    return means

@@ -1,7 +1,7 @@
 """The experts: each turns a window of every series into a statistic that grows with how odd the window is.
 
-Pure and columnar over series. Values are standardised by the series' own centre and scale. The first five give
-statistics that :mod:`calibration` puts on one scale; ``stuck`` and ``gap`` count windows against their own limits.
+Pure and columnar over series. Values are standardised by the series' own centre and scale. Most give statistics that
+:mod:`calibration` puts on one scale; ``stuck`` and ``gap`` count windows against limits of their own.
 """
 
 from __future__ import annotations
@@ -10,14 +10,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector import forecaster
+from edge_components.anomaly_detector import forecaster, season
 from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
 from edge_components.anomaly_detector.forecaster import Forecast
-from edge_components.anomaly_detector.spans import Spans
+from edge_components.anomaly_detector.spans import Settings, Spans
 
-NAMES = ("level", "spike", "step", "noise", "forecast", "stuck", "gap")
-LEVEL, SPIKE, STEP, NOISE, FORECAST, STUCK, GAP = range(len(NAMES))
-MEASURED = 5
+NAMES = (
+    "level",
+    "spike",
+    "step",
+    "short_step",
+    "noise",
+    "forecast",
+    "forecasts",
+    "season",
+    "seasons",
+    "stuck",
+    "gap",
+)
+LEVEL, SPIKE, STEP, SHORT_STEP, NOISE, FORECAST, FORECASTS, SEASON, SEASONS, STUCK, GAP = range(len(NAMES))
+CAUSES = ("level", "spike", "step", "step", "noise", "forecast", "forecast", "season", "season", "stuck", "gap")
+"""What each expert is called in a report: the longer and the shorter look at one thing have one name."""
+MEASURED = 9
 """The first experts have statistics; the others count."""
 
 FLAT = 1e-9
@@ -26,13 +40,17 @@ FLAT = 1e-9
 
 @dataclass(slots=True)
 class Windows:
-    """One window of n series, each column [n]: mean, least and greatest value, spread (std), readings."""
+    """One window of n series, each column [n]: mean, least and greatest value, spread (std), readings, time slot.
+
+    A time slot is the window's number since the epoch.
+    """
 
     mean: FloatArray
     low: FloatArray
     high: FloatArray
     spread: FloatArray
     count: FloatArray
+    slot: FloatArray
 
     def take(self, index: IntArray | BoolArray) -> Windows:
         """Return some of the series."""
@@ -47,6 +65,10 @@ class ExpertState(Columns):
     scale: FloatArray = column(1.0)
     history: FloatArray = column(0.0)
     roughness: FloatArray = column(0.0)
+    errors: FloatArray = column(0.0)
+    season_errors: FloatArray = column(np.nan)
+    season_ring: FloatArray = column(np.nan)
+    season_last: IntArray = column(-1, np.int64)
     age: IntArray = column(0, np.int64)
     level: FloatArray = column(np.nan)
     slew: FloatArray = column(0.0)
@@ -61,17 +83,16 @@ class ExpertState(Columns):
 class Findings:
     """What the experts say of one window: ``statistic`` and ``expected`` [n, MEASURED], ``stuck`` and ``gap`` [n].
 
-    ``value`` is the standardised mean; NaN where an expert has not seen enough.
+    NaN where an expert has not seen enough.
     """
 
-    value: FloatArray
     statistic: FloatArray
     expected: FloatArray
     stuck: FloatArray
     gap: FloatArray
 
 
-def look(state: ExpertState, windows: Windows, spans: Spans, forecast: Forecast) -> Findings:
+def look(state: ExpertState, windows: Windows, settings: Settings, spans: Spans, forecast: Forecast) -> Findings:
     """Take a window in and return what the experts say of it; ``state`` is changed in place."""
     value = (windows.mean - state.centre) / state.scale
     low, high = (windows.low - state.centre) / state.scale, (windows.high - state.centre) / state.scale
@@ -79,23 +100,28 @@ def look(state: ExpertState, windows: Windows, spans: Spans, forecast: Forecast)
     previous = before[:, -1].copy()
     predicted = forecast(forecaster.terms_of(before, spans.lags), state.weights)
     middle = np.median(before[:, -spans.spike :], axis=1)
-    state.history[:, :-1] = before[:, 1:].copy()
-    state.history[:, -1] = value
+    _push(state.history, value)
     state.age += 1
     statistic = np.full((len(value), MEASURED), np.nan)
     expected = np.full((len(value), MEASURED), np.nan)
     _level(state, spans, statistic, expected)
-    ready = state.age > spans.spike
     expected[:, SPIKE] = middle
-    statistic[:, SPIKE] = np.where(ready, np.maximum(np.abs(high - middle), np.abs(middle - low)), np.nan)
-    _step(state, spans, statistic, expected)
+    away = np.maximum(np.abs(high - middle), np.abs(middle - low))
+    statistic[:, SPIKE] = np.where(state.age > spans.spike, away, np.nan)
+    _step(state, spans.step, STEP, statistic, expected)
+    _step(state, spans.short_step, SHORT_STEP, statistic, expected)
     _noise(state, windows, value - previous, spans, statistic)
-    ready = state.age > spans.lags
-    expected[:, FORECAST] = predicted
-    statistic[:, FORECAST] = np.where(ready, np.abs(value - predicted), np.nan)
+    _forecast(state, np.abs(value - predicted), predicted, spans, statistic, expected)
+    if settings.season:
+        _season(state, windows, value, settings.season, statistic, expected)
     flat = (np.abs(value - previous) <= FLAT) & (windows.spread <= FLAT * state.scale) & (state.age > 1)
     state.run = np.where(flat, state.run + 1, 0)
-    return Findings(value, statistic, expected, state.run / state.run_limit, _count_falls(state, windows))
+    return Findings(statistic, expected, state.run / state.run_limit, _count_falls(state, windows))
+
+
+def _push(columns: FloatArray, value: FloatArray) -> None:
+    columns[:, :-1] = columns[:, 1:].copy()
+    columns[:, -1] = value
 
 
 def _level(state: ExpertState, spans: Spans, statistic: FloatArray, expected: FloatArray) -> None:
@@ -108,21 +134,48 @@ def _level(state: ExpertState, spans: Spans, statistic: FloatArray, expected: Fl
     statistic[:, LEVEL] = np.where(ready, np.abs(rolling - state.level), np.nan)
 
 
-def _step(state: ExpertState, spans: Spans, statistic: FloatArray, expected: FloatArray) -> None:
+def _step(state: ExpertState, span: int, expert: int, statistic: FloatArray, expected: FloatArray) -> None:
     """Change between the mean of the last windows and that of as many before."""
-    former = state.history[:, -2 * spans.step : -spans.step].mean(axis=1)
-    latter = state.history[:, -spans.step :].mean(axis=1)
-    expected[:, STEP] = former
-    statistic[:, STEP] = np.where(state.age >= 2 * spans.step, np.abs(latter - former), np.nan)
+    former = state.history[:, -2 * span : -span].mean(axis=1)
+    latter = state.history[:, -span:].mean(axis=1)
+    expected[:, expert] = former
+    statistic[:, expert] = np.where(state.age >= 2 * span, np.abs(latter - former), np.nan)
 
 
 def _noise(state: ExpertState, windows: Windows, change: FloatArray, spans: Spans, statistic: FloatArray) -> None:
     """Root mean square of the spread within windows, or of the changes between them where one reading is a window."""
     rough = np.where(windows.count > 1, windows.spread / state.scale, np.abs(change) / np.sqrt(2.0))
-    state.roughness[:, :-1] = state.roughness[:, 1:].copy()
-    state.roughness[:, -1] = rough
-    rms = np.sqrt(np.square(state.roughness[:, -spans.noise :]).mean(axis=1))
+    _push(state.roughness, rough)
+    rms = np.sqrt(np.square(state.roughness).mean(axis=1))
     statistic[:, NOISE] = np.where(state.age > spans.noise, rms, np.nan)
+
+
+def _forecast(
+    state: ExpertState,
+    error: FloatArray,
+    predicted: FloatArray,
+    spans: Spans,
+    statistic: FloatArray,
+    expected: FloatArray,
+) -> None:
+    """Error of the forecast, and the mean of the last errors."""
+    _push(state.errors, error)
+    expected[:, FORECAST] = expected[:, FORECASTS] = predicted
+    statistic[:, FORECAST] = np.where(state.age > spans.lags, error, np.nan)
+    statistic[:, FORECASTS] = np.where(state.age >= spans.lags + spans.errors, state.errors.mean(axis=1), np.nan)
+
+
+def _season(
+    state: ExpertState, windows: Windows, value: FloatArray, length: int, statistic: FloatArray, expected: FloatArray
+) -> None:
+    """Distance from the same time on former days, and the mean of the last distances."""
+    slot = windows.slot.astype(np.int64)
+    away, nearest = season.distance(state.season_ring, slot, value, length)
+    season.put(state.season_ring, state.season_last, slot, value)
+    _push(state.season_errors, away)
+    expected[:, SEASON] = expected[:, SEASONS] = nearest
+    statistic[:, SEASON] = away
+    statistic[:, SEASONS] = state.season_errors.mean(axis=1)
 
 
 def _count_falls(state: ExpertState, windows: Windows) -> FloatArray:

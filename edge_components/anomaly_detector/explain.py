@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from edge_components.anomaly_detector.ensemble import Step
-from edge_components.anomaly_detector.experts import GAP, NAMES, NOISE, STUCK
+from edge_components.anomaly_detector.experts import CAUSES, GAP, NOISE, STUCK
 from edge_components.anomaly_detector.tracking import Change, Tracks
 from wire.model import Anomaly, Phase, Series
 
@@ -23,14 +23,17 @@ def report(step: Step, change: Change, tracks: Tracks, series: Series, width_ms:
     """Return the report of a change; ``tracks`` are those of all series. Its score is the highest so far."""
     row, at = change.row, int(step.index[change.row])
     cause = int(tracks.cause[at] if change.phase is Phase.END else step.cause[row])
-    spoke = {NAMES[k]: round(float(s), 3) for k, s in enumerate(step.causes[row]) if s >= SPOKE_UP}
+    spoke: dict[str, float] = {}
+    for name, score in zip(CAUSES, step.causes[row].tolist(), strict=True):
+        if score >= SPOKE_UP:
+            spoke[name] = max(round(score, 3), spoke.get(name, 0.0))
     return Anomaly(
         series=series.name,
         phase=change.phase,
         onset_ms=int(tracks.onset_ms[at]),
         time_ms=step.start_ms + width_ms,
         score=round(float(tracks.peak[at]), 3),
-        cause=DRIFT if change.drifted else NAMES[cause],
+        cause=DRIFT if change.drifted else CAUSES[cause],
         direction=_direction(cause, float(step.value[row]), float(step.expected[row])),
         observed=_known(step.value[row]),
         expected=_known(step.expected[row]),

@@ -13,7 +13,8 @@ from edge_components.anomaly_detector.columns import FloatArray
 from edge_components.anomaly_detector.spans import LAGS
 
 TERMS = LAGS + 1
-RIDGE = 1.0
+RIDGE = 1 / 30
+"""The ridge penalty, by windows fitted on."""
 CLIP = 8.0
 """Values enter the fit and the forecast clipped to so many scales, so that one spike cannot throw either."""
 
@@ -49,7 +50,7 @@ def fit(values: FloatArray, lags: int) -> tuple[FloatArray, FloatArray]:
     x = np.hstack((np.ones((len(rows), 1)), rows))
     y = clipped[lags:]
     gram = x.T @ x
-    penalty = np.full(lags + 1, RIDGE)
+    penalty = np.full(lags + 1, RIDGE * len(values))
     penalty[0] = 1e-6
     gram[np.diag_indices_from(gram)] += penalty
     inverse = np.linalg.inv(gram)

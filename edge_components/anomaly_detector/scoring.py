@@ -43,11 +43,16 @@ class Scoring:
         scored = replace(rows, score=np.round(score, 3))
         return scored, reports
 
+    def watched(self, name: str) -> int:
+        """Return for how many windows a series was watched, those of its calibration included."""
+        return int(self.ensemble.collected.kept[self._rows[name]])
+
     def _window(
         self, rows: Aggregates, at: IntArray, places: IntArray, start_ms: int, reports: list[Anomaly]
     ) -> FloatArray:
         width_ms = int(rows.width_ms[at[0]])
-        windows = Windows(rows.mean[at], rows.min[at], rows.max[at], rows.std[at], rows.count[at].astype(np.float64))
+        count, slot = rows.count[at].astype(np.float64), np.full(len(at), float(start_ms // max(width_ms, 1)))
+        windows = Windows(rows.mean[at], rows.min[at], rows.max[at], rows.std[at], count, slot)
         step = self.ensemble.step(places, start_ms, width_ms, windows)
         self._report(step, width_ms, reports)
         if start_ms > self._newest:

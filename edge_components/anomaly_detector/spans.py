@@ -13,14 +13,19 @@ LAGS = 96
 class Spans:
     """Windows that each expert looks over; longer calibrations afford longer looks.
 
-    ``level``, ``step`` (each of two halves), ``spike`` (median of the former), ``noise``, ``lags`` (forecaster).
+    ``level``, ``step`` and ``short_step`` (each of two halves), ``spike`` (median of the former), ``noise``, ``lags``
+    (forecaster), ``errors`` and ``season_errors`` (over which errors are averaged), ``block`` (of a record).
     """
 
     level: int
     step: int
+    short_step: int
     spike: int
     noise: int
     lags: int
+    errors: int
+    season_errors: int
+    block: int
 
     @classmethod
     def of(cls, calibration: int) -> Self:
@@ -28,15 +33,19 @@ class Spans:
         return cls(
             level=_within(calibration // 5, 4, 30),
             step=_within(calibration // 6, 3, 24),
+            short_step=_within(calibration // 12, 2, 12),
             spike=_within(calibration // 4, 5, 11),
             noise=_within(calibration // 4, 5, 30),
             lags=_within(calibration // 6, 2, LAGS),
+            errors=_within(calibration // 8, 2, 6),
+            season_errors=24,
+            block=max(4, calibration // 3),
         )
 
     @property
     def history(self) -> int:
         """How many windows must be kept."""
-        return 1 + max(self.level, 2 * self.step, self.spike, self.noise, self.lags)
+        return 1 + max(self.level, 2 * self.step, self.spike, self.lags)
 
 
 def _within(value: int, low: int, high: int) -> int:
@@ -48,18 +57,20 @@ class Settings:
     """What a detector is set to; lengths in windows.
 
     ``calibration`` first windows of a series set its scale; ``false_alarms_per_month`` and series is what the alarm
-    level 1.0 stands for; an anomaly ends below ``end_level`` for ``end_windows``; it is reported again each
-    ``update_windows``; after ``drift_windows`` at a level that stays, the series is calibrated anew; silence counts
-    from ``gap_windows``.
+    level 1.0 stands for (None: what the length of calibration gives of itself, about one in three of it); an anomaly
+    ends below ``end_level`` for ``end_windows``; it is reported again each ``update_windows``; after ``drift_windows``
+    it ends as drift and the series is calibrated on its last windows; silence counts from ``gap_windows``; ``season``
+    is the windows of a day, 0 where days are not looked at.
     """
 
     calibration: int = 60
-    false_alarms_per_month: float = 1.0
+    false_alarms_per_month: float | None = 1.0
     end_level: float = 0.7
     end_windows: int = 5
     update_windows: int = 60
     drift_windows: int = 3600
     gap_windows: int = 3
+    season: int = 0
 
     @property
     def spans(self) -> Spans:

@@ -9,7 +9,7 @@ import numpy as np
 from device_sim.faults import Fault, readings, schedule
 from device_sim.signals import demo_plant
 from edge_components.anomaly_detector.ensemble import Ensemble, Step
-from edge_components.anomaly_detector.experts import NAMES, Windows
+from edge_components.anomaly_detector.experts import CAUSES, Windows
 from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
 from edge_components.anomaly_detector.spans import Settings
 from wire.model import Phase, Series
@@ -64,7 +64,7 @@ def watch(
     ensemble.add_series([series.resolution for series in seen.series])
     per_window = values.reshape(len(values), seconds, RATE_HZ)
     for second in range(seconds):
-        rows, windows = to_windows(per_window[:, second])
+        rows, windows = to_windows(per_window[:, second], second)
         step = ensemble.step(rows, second * WIDTH_MS, WIDTH_MS, windows)
         score = np.full(len(values), np.nan)
         score[rows] = step.score
@@ -74,17 +74,17 @@ def watch(
     return seen
 
 
-def to_windows(values: np.ndarray) -> tuple[np.ndarray, Windows]:
+def to_windows(values: np.ndarray, slot: int) -> tuple[np.ndarray, Windows]:
     """One window of readings [series, readings] as the aggregator makes it; series without any are left out."""
     rows = np.flatnonzero(np.isfinite(values).any(axis=1))
     kept = values[rows]
     count = np.isfinite(kept).sum(axis=1).astype(np.float64)
     mean, low, high = np.nanmean(kept, axis=1), np.nanmin(kept, axis=1), np.nanmax(kept, axis=1)
-    return rows, Windows(mean, low, high, np.nanstd(kept, axis=1), count)
+    return rows, Windows(mean, low, high, np.nanstd(kept, axis=1), count, np.full(len(rows), float(slot)))
 
 
 def _note(seen: Watch, said: Step | None, second: int) -> None:
     for change in said.changes if said is not None else ():
         if change.phase is Phase.ONSET:
             name = seen.series[int(said.index[change.row])].name
-            seen.onsets.append((second, name, NAMES[int(said.cause[change.row])]))
+            seen.onsets.append((second, name, CAUSES[int(said.cause[change.row])]))
