@@ -40,8 +40,9 @@ def merged_configuration(plant: Plant, duration_s: float, broker_port: int) -> d
     described: dict[str, dict[str, Any]] = {
         series.name: {"unit": series.unit, "resolution": series.resolution} for series in plant.series
     }
-    # This computer's network may be idle: single packets are nothing that anybody wants to hear of.
-    described["host.network.*"] = {"resolution": 1000.0}
+    # As one reads them on a dashboard: less than a per cent or a degree, or than 1 MB/s, is nobody's concern.
+    described["host.*"] = {"resolution": 1.0}
+    described["host.network.*"] = {"resolution": 1_000_000.0}
     return {
         SENSOR_READER: {"mqtt_port": broker_port, "series": described},
         AGGREGATOR: {"window_ms": WINDOW_MS, "idle_timeout_ms": 3000, "silence_ms": 3000},
