@@ -21,6 +21,7 @@ from typing import Any
 
 from edge_components.forwarder import tables
 from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolFullError, SpoolReadOnlyError
+from edge_components.forwarder.mark import Mark
 from edge_components.forwarder.tables import LANE_NUMBER, LANE_OF
 from wire.acknowledgement import Acknowledgement, SequenceSet
 from wire.topics import Lane
@@ -67,11 +68,12 @@ _BATCH = "SELECT id, lane, coalesce(epoch, '0'), coalesce(sequence, 0), rows, bo
 class Spool:
     """The queue; every method raises SpoolError, naming the file, when SQLite cannot do its part."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, max_bytes: int) -> None:
-        self._db, self.path, self.max_bytes = connection, path, max_bytes
+    def __init__(self, connection: sqlite3.Connection, mark: Mark, path: Path, max_bytes: int) -> None:
+        self._db, self._mark, self.path, self.max_bytes = connection, mark, path, max_bytes
         meta = dict(self._db.execute("SELECT key, value FROM meta"))
         self.epoch = int(meta["epoch"], 16)
         self._last = int(meta["last_sequence"])
+        self._commits = int(meta.get("commits", 0))
         self._bytes: int = self._db.execute(
             "SELECT (SELECT coalesce(sum(length(payload)), 0) FROM pending)"
             " + (SELECT coalesce(sum(length(body)), 0) FROM batches)"
@@ -87,15 +89,19 @@ class Spool:
 
         Raises sqlite3.DatabaseError itself (not OperationalError) for a file that is no sound spool: see recovery.py.
         """
+        mark = Mark(path)
         try:
-            connection = tables.connect(path, epoch)
+            connection = tables.connect(path, epoch, mark.read())
             try:
-                return cls(connection, path, max_bytes)
+                return cls(connection, mark, path, max_bytes)
             except BaseException:
                 connection.close()
                 raise
-        except sqlite3.OperationalError as error:
-            raise SpoolError(f"spool {path}: {error}") from error
+        except BaseException as error:
+            mark.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise SpoolError(f"spool {path}: {error}") from error
+            raise
 
     @property
     def size(self) -> int:
@@ -291,8 +297,9 @@ class Spool:
         return int(self._read("SELECT count(*) FROM quarantine", ())[0][0])
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self._db.close()
+        self._mark.close()
 
     def _read(self, query: str, values: tuple[object, ...]) -> list[Any]:
         try:
@@ -321,10 +328,15 @@ class Spool:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        commits = self._commits
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                before = self._db.total_changes
                 yield self._db
+                if self._db.total_changes != before:  # what changes nothing is to write nothing
+                    tables.count_commit(self._db)
+                    commits += 1
                 self._db.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.DatabaseError):  # SQLite may have rolled back by itself (disk full)
@@ -332,3 +344,6 @@ class Spool:
                 raise
         except sqlite3.DatabaseError as error:
             raise self._failure(error) from error
+        if commits != self._commits:
+            self._commits = commits
+            self._mark.write(self.epoch, commits)

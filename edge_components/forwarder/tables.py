@@ -42,25 +42,45 @@ CREATE TABLE losses (reason TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT;
 """
 
 
-def connect(path: Path, epoch: int) -> sqlite3.Connection:
-    """Open the spool's file, or make it under ``epoch``; raises sqlite3.DatabaseError when it is not sound."""
+def connect(path: Path, epoch: int, marked: tuple[int, int] | None = None) -> sqlite3.Connection:
+    """Open the spool's file, or make it under ``epoch``; raises sqlite3.DatabaseError when it is not sound.
+
+    ``marked`` is the epoch and the number of commits that it is known to have come to: one that is behind is not sound.
+    """
     db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
     try:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
+            if marked is not None:
+                raise sqlite3.DatabaseError("damaged: it is empty, and was not")
             # executescript takes no parameters; both values are our own numbers.
-            first = f"INSERT INTO meta VALUES ('epoch', '{epoch:016x}'), ('last_sequence', '0');"  # noqa: S608
+            first = f"INSERT INTO meta VALUES ('epoch', '{epoch:016x}'), ('last_sequence', '0'), ('commits', '0');"  # noqa: S608
             db.executescript(f"BEGIN;{_SCHEMA}{first}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         elif version != SCHEMA_VERSION:
             raise SpoolError(f"spool {path}: schema {version}, this forwarder knows {SCHEMA_VERSION}")
         elif (verdict := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(f"damaged: {verdict}")
+        elif marked is not None and (here := _progress(db))[0] == marked[0] and here[1] < marked[1]:
+            raise sqlite3.DatabaseError(f"damaged: it went back from commit {marked[1]} to {here[1]}")
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _progress(db: sqlite3.Connection) -> tuple[int, int]:
+    """Return the spool's epoch and its number of commits."""
+    meta = dict(db.execute("SELECT key, value FROM meta"))
+    return int(meta["epoch"], 16), int(meta.get("commits", 0))
+
+
+def count_commit(db: sqlite3.Connection) -> None:
+    """Count the commit that is about to be."""
+    db.execute(
+        "INSERT INTO meta VALUES ('commits', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+    )
 
 
 def insert_batch(db: sqlite3.Connection, lane: Lane, body: bytes, rows: int, created_ms: int) -> int:
