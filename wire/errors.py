@@ -10,6 +10,7 @@
         ├── VersionError      a major version that this reader does not know
         ├── ChecksumError     they were changed on the way
         ├── LimitError        they claim more rows or bytes than a batch may hold
+        ├── UnknownProfileError   they name a profile that the reader does not have
         └── FormatError       anything else that is malformed; names the field and the offset
 """
 
@@ -44,6 +45,14 @@ class ChecksumError(DecodeError):
 
 class LimitError(DecodeError):
     """The batch claims more rows or bytes than is allowed."""
+
+
+class UnknownProfileError(DecodeError):
+    """The batch names a profile that the reader does not have; ``version`` is its name."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"profile {version} is not known here: it must be sent again")
+        self.version = version
 
 
 class FormatError(DecodeError):

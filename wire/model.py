@@ -198,8 +198,9 @@ class Anomaly:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values, without those that are not known."""
-        known = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) not in (None, "", {})}
-        return known | {"phase": str(self.phase)}
+        values = {name: getattr(self, name) for name in self.__slots__}
+        known = {name: value for name, value in values.items() if value not in (None, "", {})}
+        return known | {"phase": str(self.phase), "cause": self.cause}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

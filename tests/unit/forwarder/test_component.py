@@ -233,10 +233,10 @@ def test_a_full_spool_merges_the_oldest_rows_keeps_their_counts_and_tells_the_cl
     rig = Rig(tmp_path, spool_max_bytes=100_000, in_flight=2, batch_max_age_s=0.1)
     rng = np.random.default_rng(3)
     offered = 0
-    for sequence in range(1, 121):
-        rows = aggregates(100, start=100 * sequence)
-        noisy = 20 + rng.normal(size=100)
-        columns = (rows.start_ms, rows.width_ms, rows.count, noisy, noisy - 1, noisy + 1, rng.random(100), rows.score)
+    for sequence in range(1, 161):
+        rows = aggregates(250, start=250 * sequence)
+        noisy = np.round(20 + rng.normal(size=250), 2)
+        columns = (rows.start_ms, rows.width_ms, rows.count, noisy, noisy - 1, noisy + 1, rng.random(250), rows.score)
         rig.offer(sequence, Aggregates(rows.series, rows.series_index, *columns))
         offered += int(rows.count.sum())
         rig.tick(1.0)
@@ -244,26 +244,28 @@ def test_a_full_spool_merges_the_oldest_rows_keeps_their_counts_and_tells_the_cl
     assert losses["rows_merged"] > 0
     assert "rows_dropped_bulk" not in losses
     assert "rows_dropped_backfill" not in losses
-    assert rig.acks()[-1] == Acknowledgement(SENDER, 120)
+    assert rig.acks()[-1] == Acknowledgement(SENDER, 160)
     stored: dict[int, Batch] = {}
-    while rig.waiting():
-        rig.tick(5.0)
-        for topic in (BULK, URGENT):
-            stored |= {batch.sequence: batch for batch in rig.sent(topic)}
-        rig.cloud_says(max(stored))
+    for _ in range(2):  # once more after a while: losses are told now and then, not at once
+        while rig.waiting():
+            rig.tick(5.0)
+            for topic in (BULK, URGENT):
+                stored |= {batch.sequence: batch for batch in rig.sent(topic)}
+            rig.cloud_says(max(stored))
+        rig.tick(120.0)
     assert sorted(stored) == list(range(1, len(stored) + 1)), "the numbers have a gap"
     assert sum(int(b.rows.count.sum()) for b in stored.values() if isinstance(b.rows, Aggregates)) == offered
     told = [b.rows.counters["Spool"]["rows_merged"] for b in stored.values() if isinstance(b.rows, Notice)]
-    assert told[-1] == losses["rows_merged"]
+    assert losses["rows_merged"] <= told[-1] <= rig.spool.losses()["rows_merged"]
     rig.kill()
 
 
 def test_a_full_spool_that_may_not_merge_drops_the_oldest_bulk_and_never_an_anomaly(tmp_path: Path) -> None:
     rig = Rig(tmp_path, spool_max_bytes=100_000, in_flight=2, batch_max_age_s=0.1, merge_max_window_s=0)
     rng = np.random.default_rng(3)
-    for sequence in range(1, 101):
+    for sequence in range(1, 301):
         rows = aggregates(100, start=100 * sequence)
-        noisy = 20 + rng.normal(size=100)
+        noisy = np.round(20 + rng.normal(size=100), 2)
         columns = (rows.start_ms, rows.width_ms, rows.count, noisy, noisy - 1, noisy + 1, rng.random(100), rows.score)
         rig.offer(2 * sequence, Aggregates(rows.series, rows.series_index, *columns))
         rig.offer(2 * sequence + 1, Anomalies((ANOMALY,)))
@@ -271,7 +273,7 @@ def test_a_full_spool_that_may_not_merge_drops_the_oldest_bulk_and_never_an_anom
     losses = rig.spool.losses()
     assert losses["rows_dropped_backfill"] > 0
     assert "rows_dropped_urgent" not in losses
-    assert rig.spool.counts()[Lane.URGENT] == 100
+    assert rig.spool.counts()[Lane.URGENT] == 300
     rig.kill()
 
 

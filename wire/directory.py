@@ -1,0 +1,154 @@
+"""The directory of series as bytes: names by stem and leaf, and what is said once for all series of a kind.
+
+Names of a gateway repeat themselves (line-01.temperature, line-01.pressure, line-02.temperature): each is cut after its
+last separator, stems and leaves are listed once, and each series says which of both it has. A kind is a unit, a
+resolution and a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from wire.errors import FormatError, LimitError
+from wire.limits import MAX_SERIES
+from wire.model import Series
+from wire.steps import Form, Step, read_size, write_size
+from wire.varint import Cursor, number, pack_signed
+
+SEPARATORS = ".:/"
+_FINEST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Series, the step of each, and the number of its kind (equal for equal unit, resolution and step)."""
+
+    series: tuple[Series, ...]
+    steps: tuple[Step, ...]
+    kinds: npt.NDArray[np.int64]
+
+
+def directory(series: Sequence[Series], steps: Sequence[Step]) -> Directory:
+    """Return the directory of series with their steps."""
+    seen: dict[tuple[str, float | None, Step], int] = {}
+    kinds = [
+        seen.setdefault((one.unit, one.resolution, step), len(seen)) for one, step in zip(series, steps, strict=True)
+    ]
+    return Directory(tuple(series), tuple(steps), np.array(kinds, np.int64))
+
+
+def write(entries: Directory) -> bytes:
+    """Return the directory as bytes."""
+    cuts = [_cut(series.name) for series in entries.series]
+    stems, stem_of = _once([stem for stem, _ in cuts])
+    leaves, leaf_of = _once([leaf for _, leaf in cuts])
+    first_of = np.unique(entries.kinds, return_index=True)[1]
+    kinds = [_kind(entries.series[at], entries.steps[at]) for at in first_of.tolist()]
+    return b"".join(
+        (
+            number(len(entries.series)),
+            _words(stems),
+            _words(leaves),
+            number(len(kinds)),
+            *kinds,
+            _steps_of(stem_of),
+            _steps_of(leaf_of),
+            _steps_of(entries.kinds),
+        )
+    )
+
+
+def read(cursor: Cursor) -> Directory:
+    """Read a directory; raises DecodeError (or ModelError for a name that the model does not allow)."""
+    count = cursor.number("series")
+    if count > MAX_SERIES:
+        raise LimitError(f"{count} series, at most {MAX_SERIES}")
+    stems, leaves = _read_words(cursor, "stems"), _read_words(cursor, "leaves")
+    size = cursor.number("kinds")
+    if size > MAX_SERIES:
+        raise LimitError(f"{size} kinds, at most {MAX_SERIES}")
+    kinds = [_read_kind(cursor) for _ in range(size)]
+    stem_of, leaf_of = _read_steps(cursor, count, len(stems), "stem"), _read_steps(cursor, count, len(leaves), "leaf")
+    kind_of = _read_steps(cursor, count, size, "kind")
+    series = tuple(
+        Series(stems[stem] + leaves[leaf], kinds[kind][0], kinds[kind][1])
+        for stem, leaf, kind in zip(stem_of.tolist(), leaf_of.tolist(), kind_of.tolist(), strict=True)
+    )
+    return Directory(series, tuple(kinds[kind][2] for kind in kind_of.tolist()), kind_of)
+
+
+def _cut(name: str) -> tuple[str, str]:
+    at = max(name.rfind(separator) for separator in SEPARATORS) + 1
+    return name[:at], name[at:]
+
+
+def _once(words: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    seen: dict[str, int] = {}
+    places = [seen.setdefault(word, len(seen)) for word in words]
+    return list(seen), np.array(places, np.int64)
+
+
+def _words(words: Sequence[str]) -> bytes:
+    """Each word as what it shares with the one before, and what is new."""
+    out, before = [number(len(words))], b""
+    for word in words:
+        data, shared = word.encode(), 0
+        while shared < min(len(data), len(before)) and data[shared] == before[shared]:
+            shared += 1
+        out.append(bytes((shared, len(data) - shared)) + data[shared:])
+        before = data
+    return b"".join(out)
+
+
+def _read_words(cursor: Cursor, field: str) -> list[str]:
+    count = cursor.number(field)
+    if count > MAX_SERIES:
+        raise LimitError(f"{count} {field}, at most {MAX_SERIES}")
+    words, before = [], b""
+    for _ in range(count):
+        shared, new = cursor.take(2, field)
+        if shared > len(before):
+            raise FormatError(f"{field}: {shared} bytes shared with a word of {len(before)}")
+        before = before[:shared] + cursor.take(new, field)
+        try:
+            words.append(before.decode())
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{field}: not UTF-8") from error
+    return words
+
+
+def _kind(series: Series, step: Step) -> bytes:
+    unit = series.unit.encode()
+    found = b"" if step.form in (Form.RESOLUTION, Form.BITS) else write_size(step.size) + bytes((step.finer,))
+    return bytes((len(unit),)) + unit + write_size(series.resolution) + bytes((step.form,)) + found
+
+
+def _read_kind(cursor: Cursor) -> tuple[str, float | None, Step]:
+    unit = cursor.text(cursor.byte("unit"), "unit")
+    resolution = read_size(cursor, "resolution")
+    tag = cursor.byte("form")
+    if tag == Form.BITS:
+        return unit, resolution, Step(Form.BITS, 1.0)
+    if tag == Form.RESOLUTION and resolution is not None:
+        return unit, resolution, Step(Form.RESOLUTION, resolution)
+    if tag not in (Form.FOUND, Form.SINGLE):
+        raise FormatError(f"form {tag} of a series with resolution {resolution}")
+    size, finer = read_size(cursor, "step"), cursor.byte("finer")
+    if size is None or finer > _FINEST:
+        raise FormatError(f"step {size}, finer {finer}")
+    return unit, resolution, Step(Form(tag), size, finer)
+
+
+def _steps_of(places: npt.NDArray[np.int64]) -> bytes:
+    return pack_signed(np.diff(places, prepend=np.int64(0)))
+
+
+def _read_steps(cursor: Cursor, count: int, limit: int, field: str) -> npt.NDArray[np.int64]:
+    places = np.cumsum(cursor.signed_column(count, field))
+    if count and (int(places.min()) < 0 or int(places.max()) >= limit):
+        raise FormatError(f"{field} of a series outside the {limit} listed")
+    return places

@@ -1,0 +1,155 @@
+"""What the next cell of a column is expected to be, from those before it in the same series.
+
+A window says how: 0, nothing (always 0); 1 to 63, the mean of that many, a running one that forgets; 64 + k, the last
+cell and k eighths of the last step on. Everything is integer: expectations carry eight fractional bits, and divisions
+round down, so that every platform expects the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from wire.varint import Signed
+
+FRACTION = 8
+HALF = 1 << (FRACTION - 1)
+SLOPE = 64
+STEEPEST = SLOPE + 16
+_LOOK = 96
+"""Cells of a series on which windows are tried."""
+
+
+def allowed(window: int) -> bool:
+    """Return whether a byte is a window."""
+    return 0 <= window <= STEEPEST
+
+
+def residuals(cells: Signed, counts: Sequence[int], windows: Sequence[int]) -> Signed:
+    """Return each cell less what was expected (rounded); the first cell of a series is expected to be 0.
+
+    ``counts`` are the cells of each series, ``windows`` how each is expected. Wraps at 64 bits.
+    """
+    return _by_series(cells, counts, windows, _difference, _residuals)
+
+
+def restore(left: Signed, counts: Sequence[int], windows: Sequence[int]) -> Signed:
+    """Return the cells that gave the residuals."""
+    return _by_series(left, counts, windows, _sum, _restore)
+
+
+def _by_series(
+    cells: Signed,
+    counts: Sequence[int],
+    windows: Sequence[int],
+    at_once: Callable[[Signed, Signed], Signed],
+    one_by_one: Callable[[list[int], int], Signed],
+) -> Signed:
+    if not any(windows):
+        return cells
+    if all(window == 1 for window in windows):
+        return at_once(cells, np.array(counts, np.int64))
+    out, at = np.array(cells, np.int64), 0
+    for count, window in zip(counts, windows, strict=True):
+        part = slice(at, at + count)
+        at += count
+        if window == 1:
+            out[part] = at_once(cells[part], np.array([count], np.int64))
+        elif window and count > 1:
+            out[part] = one_by_one(cells[part].tolist(), window)
+    return out
+
+
+def _difference(cells: Signed, counts: Signed) -> Signed:
+    out = np.diff(cells, prepend=np.int64(0))
+    starts = (np.cumsum(counts) - counts)[counts > 0]
+    out[starts] = cells[starts]
+    return out
+
+
+def _sum(left: Signed, counts: Signed) -> Signed:
+    total: Signed = np.cumsum(left)
+    counts = counts[counts > 0]
+    starts = np.cumsum(counts) - counts
+    before: Signed = np.repeat(np.concatenate((total[:1] * 0, total[starts[1:] - 1])), counts)
+    return total - before
+
+
+def _residuals(cells: list[int], window: int) -> Signed:
+    out = [cells[0]]
+    last = cells[0]
+    level, seen = last << FRACTION, 1
+    for cell in cells[1:]:
+        out.append(cell - ((level + HALF) >> FRACTION))
+        if window > SLOPE:
+            level = (cell << FRACTION) + (cell - last) * ((window - SLOPE) << (FRACTION - 3))
+            last = cell
+        else:
+            seen = min(seen + 1, window)
+            level += ((cell << FRACTION) - level) // seen
+    return _wrapped(out)
+
+
+def _restore(left: list[int], window: int) -> Signed:
+    out = [left[0]]
+    last = left[0]
+    level, seen = last << FRACTION, 1
+    for residual in left[1:]:
+        cell = wrap(residual + ((level + HALF) >> FRACTION))
+        out.append(cell)
+        if window > SLOPE:
+            level = (cell << FRACTION) + (cell - last) * ((window - SLOPE) << (FRACTION - 3))
+            last = cell
+        else:
+            seen = min(seen + 1, window)
+            level += ((cell << FRACTION) - level) // seen
+    return np.array(out, np.int64)
+
+
+def wrap(value: int) -> int:
+    """Return the number of 64 bits with the same lowest 64 bits."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+def _wrapped(values: list[int]) -> Signed:
+    try:
+        return np.array(values, np.int64)
+    except OverflowError:
+        return np.array([wrap(value) for value in values], np.int64)
+
+
+def best_windows(cells: Signed, counts: Sequence[int], candidates: Sequence[int]) -> list[int]:
+    """Return for each series the candidate that misses its first cells least (of equal ones the first)."""
+    rows = np.array(counts, np.int64)
+    length = int(min(_LOOK, rows.max(initial=0)))
+    if length < 3:
+        return [candidates[0]] * len(counts)
+    starts = np.cumsum(rows) - rows
+    at = starts[:, None] + np.minimum(np.arange(length), np.maximum(rows - 1, 0)[:, None])
+    # Relative to the first cell: the sums stay small. Beyond a series' end its last cell stands, for all candidates.
+    grid = (cells[np.minimum(at, len(cells) - 1)].astype(np.float64) - cells[np.minimum(starts, len(cells) - 1), None])[
+        :, :length
+    ]
+    misses = [np.log2(np.abs(grid @ _weights(window, length)) + 0.5)[:, 2:].sum(axis=1) for window in candidates]
+    return [candidates[best] for best in np.argmin(misses, axis=0)]
+
+
+_WEIGHTS: dict[tuple[int, int], npt.NDArray[np.float64]] = {}
+
+
+def _weights(window: int, length: int) -> npt.NDArray[np.float64]:
+    """Return the matrix that turns cells into residuals, approximately: each expectation is linear in those before."""
+    if (window, _LOOK) not in _WEIGHTS:
+        expected = np.zeros((_LOOK, _LOOK))
+        for at in range(1, _LOOK):
+            if window > SLOPE:
+                expected[at - 1, at] = 1 + (window - SLOPE) / 8
+                expected[max(at - 2, 0), at] -= (window - SLOPE) / 8
+            else:
+                share = 1 / min(at, window)
+                expected[:, at] = expected[:, at - 1] * (1 - share)
+                expected[at - 1, at] += share
+        _WEIGHTS[window, _LOOK] = np.eye(_LOOK) - expected
+    return _WEIGHTS[window, _LOOK][:length, :length]

@@ -1,0 +1,178 @@
+"""Bytes as columns: the directory first, then each column when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from wire import adaptive, rans
+from wire.adaptive import GAINS, Past, State
+from wire.columns import EACH, GROUPED, MAX_COLUMNS, OPTIONAL, ORDERED, Id, Mode, gather, group_kinds, rounded
+from wire.errors import FormatError, LimitError
+from wire.expectation import allowed, restore
+from wire.shapes import SHAPES
+from wire.varint import Cursor, Signed, unfold
+
+
+@dataclass(slots=True)
+class Entry:
+    """A column as listed in the directory; ``size`` is what it takes there."""
+
+    mode: int
+    payload: bytes
+    size: int
+
+
+@dataclass(slots=True)
+class Reader:
+    """The columns of a batch; ``decoder`` has the symbols of coder 3, ``spent`` what each column took of them."""
+
+    entries: dict[int, Entry]
+    kinds: Sequence[int]
+    decoder: rans.Decoder | None = None
+    known: Mapping[Id, Sequence[State]] = field(default_factory=dict)
+    late: int = 0
+    regimes: bool = False
+    order: npt.NDArray[np.int64] | None = None
+    spent: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, cursor: Cursor, kinds: Sequence[int]) -> Reader:
+        """Read the directory of columns; those that may be skipped and are not known are.
+
+        Raises FormatError for unknown ones that matter, for the same column twice, and for too many.
+        """
+        count = cursor.number("columns")
+        if count > MAX_COLUMNS:
+            raise LimitError(f"{count} columns, at most {MAX_COLUMNS}")
+        entries: dict[int, Entry] = {}
+        for _ in range(count):
+            before = cursor.at
+            tag, mode = cursor.take(2, "column")
+            payload = cursor.take(cursor.number("column size"), f"column {tag}")
+            column = tag & ~OPTIONAL
+            if column not in Id.__members__.values():
+                if tag & OPTIONAL and mode != Mode.MODELLED:
+                    continue
+                raise FormatError(f"column {column}: not known, and not one to skip")
+            if column in entries:
+                raise FormatError(f"column {column}: twice")
+            entries[column] = Entry(mode, payload, cursor.at - before)
+        reader = cls(entries, kinds)
+        order = reader.take_bytes(Id.ORDER)
+        if order is not None:
+            reader.order = order.column(_many(order), "order").astype(np.int64)
+            if (np.sort(reader.order) != np.arange(len(reader.order))).any():
+                raise FormatError("order: does not name each series once")
+        return reader
+
+    def has(self, column: Id) -> bool:
+        """Return whether the column is there."""
+        return column in self.entries
+
+    def take_bytes(self, column: Id) -> Cursor | None:
+        """Return the payload of a column with a layout of its own, None when it is left out."""
+        entry = self.entries.get(column)
+        if entry is None:
+            return None
+        if entry.mode != Mode.BYTES:
+            raise FormatError(f"column {column}: mode {entry.mode}")
+        return Cursor(entry.payload)
+
+    def take(
+        self,
+        column: Id,
+        groups: npt.NDArray[np.int64],
+        offsets: Signed | None = None,
+        bytes_offsets: bool = False,
+    ) -> Signed:
+        """Return a column's cells in the order of rows, given the group of each.
+
+        The columns of coder 3 must be taken in the order in which they were put.
+        """
+        if not self.regimes or column not in GROUPED:
+            return self._take(column, np.bincount(groups, minlength=len(self.kinds)), offsets, bytes_offsets)
+        order = np.argsort(groups, kind="stable")
+        counts = np.bincount(groups, minlength=2 * len(self.kinds))
+        cells = np.empty(len(groups), np.int64)
+        cells[order] = self._take(column, counts, None if offsets is None else offsets[order], bytes_offsets)
+        return cells
+
+    def _take(self, column: Id, counts: npt.NDArray[np.int64], offsets: Signed | None, bytes_offsets: bool) -> Signed:
+        entry, total = self.entries.get(column), int(counts.sum())
+        if entry is None or not total:
+            return np.zeros(total, np.int64)
+        cursor, name = Cursor(entry.payload), f"column {column.name.lower()}"
+        if entry.mode == Mode.FEW:
+            cells = _read_few(cursor, counts, total, name)
+        elif entry.mode in (Mode.SIGNED, Mode.UNSIGNED):
+            cells = self._read_bytes(cursor, column, entry.mode, counts)
+            if offsets is not None and bytes_offsets:
+                cells = cells + rounded(offsets)
+        elif entry.mode == Mode.MODELLED:
+            cells = self._read_model(cursor, column, counts, offsets, name)
+        else:
+            raise FormatError(f"{name}: mode {entry.mode}")
+        if cursor.left:
+            raise FormatError(f"{name}: {cursor.left} bytes are left")
+        return cells
+
+    def _read_bytes(self, cursor: Cursor, id_: Id, mode: int, counts: npt.NDArray[np.int64]) -> Signed:
+        name = f"column {id_.name.lower()}"
+        windows = _read_windows(cursor, len(counts), name)
+        column = cursor.column(int(counts.sum()), name)
+        left = unfold(column) if mode == Mode.SIGNED else column.view(np.int64)
+        if self.order is not None and id_ in ORDERED:
+            if len(self.order) != len(counts):
+                raise FormatError(f"order: {len(self.order)} of {len(counts)} groups")
+            placed = np.empty_like(left)
+            placed[gather(counts, self.order)] = left
+            left = placed
+        return restore(left, counts.tolist(), windows)
+
+    def _read_model(
+        self, cursor: Cursor, column: Id, counts: npt.NDArray[np.int64], offsets: Signed | None, name: str
+    ) -> Signed:
+        windows = _read_windows(cursor, len(counts), name)
+        shape, gain = cursor.take(2, name)
+        if self.decoder is None or shape >= len(SHAPES) or gain >= len(GAINS):
+            raise FormatError(f"{name}: shape {shape}, gain {gain}, or no coder 3")
+        past = Past(
+            group_kinds(self.kinds, len(counts)), self.known.get(column), self.late if column is Id.VALUE else 0
+        )
+        plan = adaptive.Column(counts.tolist(), None if offsets is None else offsets.tolist(), windows)
+        before = self.decoder.spent()
+        cells = adaptive.decode(self.decoder, plan, past, shape, gain)
+        self.spent[column] = self.decoder.spent() - before
+        return np.array(cells, np.int64)
+
+
+def _read_windows(cursor: Cursor, series: int, name: str) -> list[int]:
+    window = cursor.byte(name)
+    windows = list(cursor.take(series, name)) if window == EACH else [window] * series
+    if not all(map(allowed, set(windows))):
+        raise FormatError(f"{name}: a window of {max(windows)}")
+    return windows
+
+
+def _read_few(cursor: Cursor, counts: npt.NDArray[np.int64], total: int, name: str) -> Signed:
+    window = cursor.byte(name)
+    if window > 1:
+        raise FormatError(f"{name}: exceptions with a window of {window}")
+    pairs = cursor.column(_many(cursor), name)
+    if len(pairs) % 2 or len(pairs) // 2 > total or (len(pairs) and int(pairs[0::2].max()) >= total):
+        raise FormatError(f"{name}: exceptions outside its {total} cells")
+    places = np.cumsum(pairs[0::2].astype(np.int64) + 1) - 1
+    if len(places) and int(places[-1]) >= total:
+        raise FormatError(f"{name}: exceptions outside its {total} cells")
+    left = np.zeros(total, np.int64)
+    left[places] = unfold(pairs[1::2])
+    return restore(left, counts.tolist(), [window] * len(counts))
+
+
+def _many(cursor: Cursor) -> int:
+    """Return how many numbers are left."""
+    return int((np.frombuffer(cursor.data, np.uint8, cursor.left, cursor.at) < 128).sum()) if cursor.left else 0

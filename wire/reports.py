@@ -1,0 +1,63 @@
+"""Anomalies and notices as JSON: few, urgent, and of a shape that grows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from wire.errors import FormatError, ModelError
+from wire.model import Anomalies, Anomaly, Notice
+
+
+def write(rows: Anomalies | Notice) -> bytes:
+    """Return the rows as JSON; raises ModelError for values that JSON has no words for."""
+    if isinstance(rows, Anomalies):
+        return _json([report.to_dict() for report in rows.reports])
+    if not all(map(_fits, _numbers(rows.time_ms, rows.counters))):
+        raise ModelError("notice: time_ms and counters must be whole numbers of 64 bits")
+    return _json({"time_ms": rows.time_ms, "counters": rows.counters})
+
+
+def read_anomalies(body: bytes) -> Anomalies:
+    """Return the reports; raises FormatError, or ModelError for a report that the model does not allow."""
+    reports = _load(body)
+    if not isinstance(reports, list) or not all(isinstance(report, dict) for report in reports):
+        raise FormatError("anomalies: not a list of objects")
+    return Anomalies(tuple(Anomaly.from_dict(report) for report in reports))
+
+
+def read_notice(body: bytes) -> Notice:
+    """Return the notice; raises FormatError."""
+    value = _load(body)
+    try:
+        time_ms = value["time_ms"]
+        counters = {component: dict(counts) for component, counts in value["counters"].items()}
+        numbers = _numbers(time_ms, counters)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"notice: {type(error).__name__}: {str(error)[:200]}") from error
+    if not all(map(_fits, numbers)):
+        raise FormatError("notice: time_ms and counters must be whole numbers of 64 bits")
+    return Notice(time_ms, counters)
+
+
+def _numbers(time_ms: object, counters: Mapping[str, Mapping[str, object]]) -> list[object]:
+    return [time_ms, *(number for counts in counters.values() for number in counts.values())]
+
+
+def _fits(number: object) -> bool:
+    return type(number) is int and -(2**63) <= number < 2**63
+
+
+def _json(value: object) -> bytes:
+    try:
+        return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"not to be written as JSON: {error}") from error
+
+
+def _load(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"body: {type(error).__name__}: {str(error)[:200]}") from error

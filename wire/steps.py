@@ -1,0 +1,249 @@
+"""Values as whole multiples of a step, so that columns hold integers; exact both ways.
+
+The step is the series' resolution where the values are multiples of it, else one found from the data, else the values
+travel as the integers that their IEEE 754 bits are. A step is written as a decimal, m x 10^e: k x m / 10^-e is the
+double nearest to the decimal number, which is how sensors and their drivers write it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wire.errors import FormatError
+from wire.model import FloatArray, IntArray
+from wire.varint import Cursor, number
+
+LARGEST = 2**50
+"""Multiples (and the parts that means are counted in) stay below this, so that doubles hold them exactly."""
+_EXPONENTS = range(-22, 23)
+"""Powers of ten that a double holds exactly, as multiplier or divisor."""
+_MANTISSA = 2**31
+_NONE, _DOUBLE, _ZERO = 0, 1, 32
+_PLACES = range(10)
+_FINER = range(5)
+
+
+class Form(IntEnum):
+    """How a series' values are integers."""
+
+    RESOLUTION = 0
+    """Multiples of the series' resolution."""
+    FOUND = 1
+    """Multiples of a step found from the data."""
+    SINGLE = 2
+    """Multiples of a step found from the data, each rounded to single precision."""
+    BITS = 3
+    """The bits of the double, folded so that their order is that of the values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How a series' values are integers: ``size`` in the series' unit, ``finer`` powers of ten below it for means.
+
+    Means are counted in ``size / 10^(1 + finer)``, for BITS in the bits themselves.
+    """
+
+    form: Form
+    size: float
+    finer: int = 0
+
+    @property
+    def parts(self) -> int:
+        """How many of a mean's units make a step."""
+        return 1 if self.form is Form.BITS else 10 ** (1 + self.finer)
+
+
+BITS = Step(Form.BITS, 1.0)
+
+
+def split(size: float) -> tuple[float, float]:
+    """Return a step as (multiplier, divisor), both exact doubles; (size, 1) where it is no short decimal."""
+    short = decimal(size)
+    if short is None:
+        return size, 1.0
+    mantissa, exponent = short
+    return float(mantissa * 10 ** max(exponent, 0)), float(10 ** max(-exponent, 0))
+
+
+@lru_cache(maxsize=4096)
+def decimal(size: float) -> tuple[int, int] | None:
+    """Return a size as (m, e) with m x 10^e, None where it is no short decimal."""
+    _, digits, exponent = Decimal(repr(size)).normalize().as_tuple()
+    mantissa = int("".join(map(str, digits)))
+    if not isinstance(exponent, int) or exponent not in _EXPONENTS or mantissa >= _MANTISSA:
+        return None
+    return (mantissa, exponent) if mantissa * 10 ** max(exponent, 0) < 2**53 else None
+
+
+def write_size(size: float | None) -> bytes:
+    """Return a step or resolution as bytes."""
+    if size is None:
+        return bytes((_NONE,))
+    short = decimal(size)
+    if short is None:
+        return bytes((_DOUBLE,)) + np.float64(size).tobytes()
+    return bytes((_ZERO + short[1],)) + number(short[0])
+
+
+def read_size(cursor: Cursor, field: str) -> float | None:
+    """Read what write_size wrote; raises FormatError for what is not finite and above 0."""
+    tag = cursor.byte(field)
+    if tag == _NONE:
+        return None
+    if tag == _DOUBLE:
+        size = float(np.frombuffer(cursor.take(8, field), "<f8")[0])
+    elif tag - _ZERO in _EXPONENTS:
+        exponent, mantissa = tag - _ZERO, cursor.number(field)
+        if mantissa >= _MANTISSA:
+            raise FormatError(f"{field}: mantissa {mantissa}, below {_MANTISSA}")
+        size = float(mantissa * 10**exponent) if exponent >= 0 else mantissa / 10**-exponent
+    else:
+        raise FormatError(f"{field}: tag {tag}")
+    if not (math.isfinite(size) and size > 0):
+        raise FormatError(f"{field}: {size}")
+    return size
+
+
+def fold_bits(values: FloatArray) -> IntArray:
+    """Return doubles as integers in the same order."""
+    return _turn(np.ascontiguousarray(values, np.float64).view(np.int64))
+
+
+def unfold_bits(values: IntArray) -> FloatArray:
+    """Return the doubles that were folded."""
+    return _turn(values).view(np.float64)
+
+
+def _turn(bits: IntArray) -> IntArray:
+    return bits ^ ((bits >> 63) & np.int64(2**63 - 1))
+
+
+class Scales:
+    """The steps of all rows at once: arrays with one element a row."""
+
+    def __init__(self, steps: Sequence[Step], series: npt.NDArray[np.int64]) -> None:
+        splits = np.array([split(step.size) for step in steps]).reshape(-1, 2)
+        self.multiplier, self.divisor = splits[series, 0], splits[series, 1]
+        self.parts = np.array([step.parts for step in steps], np.int64)[series]
+        forms = np.array([step.form for step in steps], np.int64)[series]
+        self.bits, self.single = forms == Form.BITS, forms == Form.SINGLE
+        self.declared = forms == Form.RESOLUTION
+        self._plain = not (self.bits.any() or self.single.any())
+
+    def whole(self, values: FloatArray, mean: bool = False) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+        """Return the nearest integers, and where there is one (a finite value, not too large)."""
+        divisor = self.divisor * self.parts if mean else self.divisor
+        with np.errstate(all="ignore"):
+            scaled = np.rint(values * divisor / self.multiplier)
+            fits = np.abs(scaled) < LARGEST / (1 if mean else self.parts)
+        result = np.where(fits, scaled, 0.0).astype(np.int64)
+        if self._plain:
+            return result, fits
+        return np.where(self.bits, fold_bits(values), result), fits | self.bits
+
+    def value(self, whole: IntArray, mean: bool = False) -> FloatArray:
+        """Return the values that the integers stand for."""
+        divisor = self.divisor * self.parts if mean else self.divisor
+        with np.errstate(over="ignore"):
+            values: FloatArray = whole * self.multiplier / divisor
+            if self._plain:
+                return values
+            if self.single.any() and not mean:
+                values = np.where(self.single, values.astype(np.float32).astype(np.float64), values)
+        return np.where(self.bits, unfold_bits(whole), values)
+
+
+def choose_all(
+    resolutions: Sequence[float | None],
+    series: IntArray,
+    values: Sequence[FloatArray],
+    means: FloatArray | None = None,
+) -> tuple[Step, ...]:
+    """Return the step of each series: its resolution where that will do, else what :func:`choose` finds.
+
+    ``series`` has the series of each row, ascending; ``values`` one or more columns that are multiples of the step. A
+    resolution will do when at most one value in eight is no multiple of it.
+    """
+    counts = np.bincount(series, minlength=len(resolutions))
+    misses = _misses(resolutions, series, values, len(resolutions))
+    known = {size: Step(Form.RESOLUTION, size) for size in set(resolutions) if size is not None}
+    steps, ends = [], np.cumsum(counts).tolist()
+    for at, (size, end, count) in enumerate(zip(resolutions, ends, counts.tolist(), strict=True)):
+        if size is not None and misses[at] * 8 <= count * len(values):
+            steps.append(known[size])
+        else:
+            part = slice(end - count, end)
+            steps.append(choose(np.concatenate([v[part] for v in values]), None if means is None else means[part]))
+    return tuple(steps)
+
+
+def _misses(
+    resolutions: Sequence[float | None], series: IntArray, values: Sequence[FloatArray], count: int
+) -> npt.NDArray[np.int64]:
+    """Return how many finite values of each series are no multiples of its resolution, or too large ones."""
+    splits = np.array([(np.nan, 1.0) if size is None else split(size) for size in resolutions]).reshape(-1, 2)
+    multiplier, divisor = splits[series, 0], splits[series, 1]
+    misses = np.zeros(count, np.int64)
+    for column in values:
+        with np.errstate(all="ignore"):
+            scaled = column * divisor / multiplier
+            fits = (np.abs(scaled - np.rint(scaled)) <= 1e-6) & (np.abs(scaled) < LARGEST / 10)
+        misses += np.bincount(series[~fits & np.isfinite(column)], minlength=count)
+    return misses
+
+
+def choose(values: FloatArray, means: FloatArray | None = None) -> Step:
+    """Return the step for one series of which no resolution is known: a decimal one of which all finite values are
+    multiples, else BITS.
+
+    ``means`` that are whole in a finer part of it keep that part, so that rows which were rounded once are not rounded
+    again when they travel on in other company.
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return BITS
+    for form in (Form.FOUND, Form.SINGLE):
+        for places in _PLACES:
+            size = _common(finite, places, form)
+            if size is not None:
+                return Step(form, size, 0 if means is None else _finer(size, means))
+    return BITS
+
+
+def _common(values: FloatArray, places: int, form: Form) -> float | None:
+    scale = float(10**places)
+    with np.errstate(all="ignore"):
+        whole = np.rint(values * scale)
+        back = whole / scale
+        if form is Form.SINGLE:
+            back = back.astype(np.float32).astype(np.float64)
+        if not (np.abs(whole) < LARGEST / 10).all() or not (back == values).all():
+            return None
+    common = int(np.gcd.reduce(np.abs(whole).astype(np.int64))) or 1
+    size = common / scale if common < _MANTISSA else 1 / scale
+    return size if split(size)[1] <= scale else 1 / scale
+
+
+def _finer(size: float, means: FloatArray) -> int:
+    multiplier, divisor = split(size)
+    finite = means[np.isfinite(means)]
+    for finer in _FINER:
+        parts = divisor * 10 ** (1 + finer)
+        whole = np.rint(finite * parts / multiplier)
+        if (np.abs(whole) < LARGEST).all() and (whole * multiplier / parts == finite).all():
+            return finer
+    return 0
+
+
+def describe(step: Step) -> dict[str, Any]:
+    """Return a step as a person reads it."""
+    return {"form": step.form.name.lower(), "step": step.size}

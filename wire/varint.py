@@ -1,0 +1,159 @@
+"""Whole numbers of varying length (LEB128, as DWARF and Protocol Buffers write them), one at a time and by the column.
+
+Signed ones are folded first so that small stay small (zigzag: 0, -1, 1, -2 become 0, 1, 2, 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wire.errors import FormatError
+
+Signed = npt.NDArray[np.int64]
+Unsigned = npt.NDArray[np.uint64]
+LONGEST = 10
+"""Bytes that a number of 64 bits takes."""
+
+
+def fold(values: Signed) -> Unsigned:
+    """Return signed numbers as unsigned ones, small ones small."""
+    return ((values << 1) ^ (values >> 63)).view(np.uint64)
+
+
+def unfold(values: Unsigned) -> Signed:
+    """Return what was folded."""
+    return ((values >> np.uint64(1)) ^ (~(values & np.uint64(1)) + np.uint64(1))).view(np.int64)
+
+
+def pack(values: Unsigned) -> bytes:
+    """Return a column of unsigned numbers as bytes."""
+    if not len(values):
+        return b""
+    widest = (int(values.max()).bit_length() + 6) // 7
+    if widest <= 1:
+        return values.astype(np.uint8).tobytes()
+    lengths = np.ones(len(values), np.int64)
+    for width in range(1, widest):
+        lengths += values >= np.uint64(1 << (7 * width))
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    out = np.empty(int(ends[-1]), np.uint8)
+    for at in range(widest):
+        has = lengths > at
+        digits = (values[has] >> np.uint64(7 * at)) & np.uint64(127)
+        out[starts[has] + at] = digits.astype(np.uint8) | ((lengths[has] > at + 1) << 7).astype(np.uint8)
+    return out.tobytes()
+
+
+def pack_signed(values: Signed) -> bytes:
+    """Return a column of signed numbers as bytes."""
+    return pack(fold(values))
+
+
+def number(value: int) -> bytes:
+    """Return one unsigned number as bytes."""
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def signed(value: int) -> bytes:
+    """Return one signed number of 64 bits as bytes."""
+    return number(value << 1 if value >= 0 else (-value << 1) - 1)
+
+
+def numbers(values: Iterable[int]) -> bytes:
+    """Return unsigned numbers as bytes."""
+    return b"".join(map(number, values))
+
+
+class Cursor:
+    """Reads forward through bytes; every method raises FormatError that names the field which is cut short."""
+
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self.data, self.at = data, at
+
+    @property
+    def left(self) -> int:
+        """Bytes that are left."""
+        return len(self.data) - self.at
+
+    def take(self, size: int, field: str) -> bytes:
+        """Return the next ``size`` bytes."""
+        if size > self.left:
+            raise FormatError(f"{field}: needs {size} bytes at offset {self.at}, {self.left} are left")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def byte(self, field: str) -> int:
+        """Return the next byte."""
+        return self.take(1, field)[0]
+
+    def number(self, field: str) -> int:
+        """Return the next unsigned number of at most 64 bits."""
+        value = 0
+        for at in range(LONGEST):
+            digit = self.byte(field)
+            value |= (digit & 127) << (7 * at)
+            if digit < 128:
+                break
+        else:
+            value = 1 << 64
+        if value >> 64:
+            raise FormatError(f"{field}: a number of more than 64 bits before offset {self.at}")
+        return value
+
+    def signed(self, field: str) -> int:
+        """Return the next signed number of 64 bits."""
+        value = self.number(field)
+        return (value >> 1) ^ -(value & 1)
+
+    def column(self, count: int, field: str) -> Unsigned:
+        """Return the next ``count`` unsigned numbers."""
+        if count > self.left:
+            raise FormatError(f"{field}: {count} numbers at offset {self.at}, {self.left} bytes are left")
+        raw = np.frombuffer(self.data, np.uint8, min(self.left, LONGEST * count), self.at)
+        if count and raw[:count].max() < 128:
+            self.at += count
+            return raw[:count].astype(np.uint64)
+        ends = np.flatnonzero(raw < 128)[:count]
+        if len(ends) < count:
+            raise FormatError(f"{field}: {len(ends)} of {count} numbers at offset {self.at}")
+        return self._gather(raw, ends, field)
+
+    def _gather(self, raw: npt.NDArray[Any], ends: npt.NDArray[np.int64], field: str) -> Unsigned:
+        if not len(ends):
+            return np.zeros(0, np.uint64)
+        starts = np.concatenate(([0], ends[:-1] + 1))
+        lengths = ends - starts + 1
+        widest = int(lengths.max())
+        if widest > LONGEST or (widest == LONGEST and int(raw[ends[lengths == LONGEST]].max()) > 1):
+            raise FormatError(f"{field}: a number of more than 64 bits at offset {self.at}")
+        values: Unsigned = (raw[starts] & 127).astype(np.uint64)
+        for at in range(1, widest):
+            has = lengths > at
+            values[has] |= (raw[starts[has] + at] & 127).astype(np.uint64) << np.uint64(7 * at)
+        self.at += int(ends[-1]) + 1
+        return values
+
+    def signed_column(self, count: int, field: str) -> Signed:
+        """Return the next ``count`` signed numbers."""
+        return unfold(self.column(count, field))
+
+    def text(self, size: int, field: str) -> str:
+        """Return the next ``size`` bytes as text."""
+        try:
+            return self.take(size, field).decode()
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{field}: not UTF-8") from error
+
+    def rest(self) -> bytes:
+        """Return all that is left."""
+        return self.take(self.left, "rest")
