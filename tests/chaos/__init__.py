@@ -1,0 +1,1 @@
+"""Everything is broken at once, and nothing may be lost or counted twice."""

@@ -1,0 +1,42 @@
+"""The short schedule: real processes, more than forty faults by fixed seeds, under three minutes each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from device_sim.broker import find_mosquitto
+from device_sim.chaos.report import show
+from device_sim.chaos.runner import Options, run
+from device_sim.chaos.schedule import KINDS
+
+FAULTS, SECONDS, DRAIN_SECONDS = 42, 90.0, 60.0
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_mosquitto() is None,
+        reason="mosquitto is not installed (apt-get install mosquitto): the readings need a broker that keeps them",
+    ),
+]
+
+
+@pytest.mark.parametrize("seed", [2])
+def test_nothing_is_lost_and_nothing_is_counted_twice(tmp_path: Path, seed: int) -> None:
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    console = Console(width=120)
+    report = run(Options(SECONDS, seed, FAULTS, series=8, drain_s=DRAIN_SECONDS), tmp_path, console)
+    show(report, console)
+    assert report.faults >= 40
+    assert {done.kind for done in report.done} == {kind.name for kind in KINDS}
+    assert report.proof.readings_sent > 5_000
+    assert (report.account.lost, report.proof.duplicated, report.proof.unexplained) == (0, 0, 0)
+    assert report.cloud.dead_letters == 0
+    assert report.orphans == 0
+    assert report.spool_told, "the cloud was not told of what the spool lost"
+    assert report.holds
+    left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before and p.is_running()]
+    assert left == []

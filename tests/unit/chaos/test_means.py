@@ -1,0 +1,172 @@
+"""The means by which faults are brought about, each for itself: clock, disk, source, report."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from device_sim.build import Built, BuiltComponent
+from device_sim.chaos import disks
+from device_sim.chaos.clock import HOUR, YEAR, ComponentClock
+from device_sim.chaos.errors import ChaosError
+from device_sim.chaos.faults import Done
+from device_sim.chaos.ledger import Account, Drops
+from device_sim.chaos.proof import Proof
+from device_sim.chaos.report import Cloud, Report
+from device_sim.chaos.source import Keeper
+
+WANTED_KEYS = {
+    "faults", "readings_sent", "rows_expected", "rows_stored", "lost", "duplicated", "accounted_drops",
+}  # fmt: skip
+
+
+def component(folder: Path, text: str) -> Built:
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(text)
+    return Built(folder, folder, (BuiltComponent("io.x", "1.0.0", recipe, folder / "x.zip", ""),))
+
+
+def wall_seconds(folder: Path) -> tuple[float, float]:
+    """Return what time.time and time.time_ns say in a process that is started as components are."""
+    code = "import time; print(time.time(), time.time_ns()); time.sleep(0.01)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, nanoseconds = done.stdout.split()
+    return float(seconds), int(nanoseconds) / 1e9
+
+
+@pytest.mark.parametrize("offset", [0, -HOUR, YEAR])
+def test_the_components_wall_clock_is_off_by_what_was_set(tmp_path: Path, offset: int) -> None:
+    clock = ComponentClock(tmp_path / "clock")
+    clock.set(offset)
+    for seconds in wall_seconds(tmp_path / "clock"):
+        assert abs(seconds - time.time() - offset) < 60
+
+
+def test_the_recipes_start_components_with_the_clock_first_on_their_path(tmp_path: Path) -> None:
+    built = component(tmp_path, "run: exec env PYTHONPATH={artifacts:decompressedPath}/x python -m x\n")
+    ComponentClock(tmp_path / "clock").install(built)
+    expected = f"run: exec env PYTHONPATH={tmp_path}/clock:{{artifacts:decompressedPath}}/x python -m x\n"
+    assert built.components[0].recipe.read_text() == expected
+
+
+def test_a_recipe_without_a_path_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ChaosError, match=r"recipe\.yaml"):
+        ComponentClock(tmp_path / "clock").install(component(tmp_path, "run: sleep 1\n"))
+
+
+def test_the_same_choice_flips_the_same_bits(tmp_path: Path) -> None:
+    said, data = [], []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        spool = tmp_path / name / disks.SPOOL
+        spool.write_bytes(bytes(10_000))
+        said.append(disks.flip(tmp_path / name, 0.42))
+        data.append(spool.read_bytes())
+    assert said[0] == said[1]
+    assert data[0] == data[1]
+    flipped = [byte for byte in data[0] if byte]
+    assert 1 <= len(flipped) <= 8
+    assert all(byte.bit_count() == 1 for byte in flipped)
+
+
+def test_there_is_nothing_to_flip_where_there_is_no_spool(tmp_path: Path) -> None:
+    assert disks.flip(tmp_path, 0.5) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
+def test_a_small_file_system_is_filled_emptied_and_made_read_only(tmp_path: Path) -> None:
+    with disks.Tmpfs(tmp_path / "work") as disk:
+        file = tmp_path / "work" / "file"
+        file.write_bytes(b"1")
+        disk.fill()
+        with pytest.raises(OSError, match="No space"):
+            file.write_bytes(bytes(10_000))
+        disk.empty()
+        file.write_bytes(bytes(10_000))
+        disk.read_only()
+        with pytest.raises(OSError, match="Read-only"):
+            file.write_bytes(b"2")
+        disk.writable()
+        file.write_bytes(b"3")
+    assert not (tmp_path / "work" / "file").exists()
+
+
+def test_without_root_the_files_lose_their_permission_and_the_configuration_says_full(tmp_path: Path) -> None:
+    told: list[dict[str, int]] = []
+    work = tmp_path / "work"
+    with disks.Permissions(work, lambda values: not told.append(values)) as disk:  # type: ignore[func-returns-value]
+        (work / disks.SPOOL).write_bytes(b"1")
+        disk.read_only()
+        assert (work / disks.SPOOL).stat().st_mode & 0o777 == 0o444
+        assert work.stat().st_mode & 0o777 == 0o555
+        disk.writable()
+        assert (work / disks.SPOOL).stat().st_mode & 0o777 == 0o644
+        disk.fill()
+        disk.empty()
+    assert [values["disk_keep_free_bytes"] for values in told] == [10**12, disks.KEEP_FREE_BYTES]
+
+
+def test_a_source_publishes_again_what_the_broker_may_not_have_saved_and_forgets_the_rest() -> None:
+    saved = 0.0
+    keeper = Keeper("127.0.0.1", 1, lambda: saved)
+    published: list[bytes] = []
+    keeper._unsaved = [(100.0, "a", b"1"), (200.0, "a", b"2")]
+    keeper.publish = lambda topic, payload: published.append(payload)  # type: ignore[method-assign]
+    saved = 150.0
+    keeper.forget_saved()
+    assert keeper.publish_unsaved() == 1
+    assert published == [b"2"]
+    assert keeper.publish_unsaved() == 0
+    assert keeper.published_again == 1
+
+
+def report(**changes: object) -> Report:
+    values: dict[str, object] = {
+        "seed": 1,
+        "faults_s": 10.0,
+        "drain_s": 2.0,
+        "done": (Done("broker killed", 1.0, 2.0, "process 1"), Done("disk full", 3.0, 3.0, "", "nothing to break")),
+        "proof": Proof(80, 80, 10, 10, ()),
+        "account": Account(0, 0),
+        "drops": Drops(),
+        "cloud": Cloud(5, 1, 0, 1),
+        "restarted_by_hand": 0,
+        "orphans": 0,
+        "published_again": 0,
+        "acknowledgements_troubled": {},
+        "spool_told": True,
+        "disk": "tmpfs",
+        "clock": "shifted",
+    }
+    return Report(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_the_json_object_has_the_keys_that_were_promised_and_counts_only_faults_that_were_brought_about() -> None:
+    told = report().to_dict()
+    assert set(told) >= WANTED_KEYS
+    assert (told["faults"], told["faults_failed"], told["holds"]) == (1, 1, True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"account": Account(0, 1)},
+        {"orphans": 1},
+        {"spool_told": False},
+        {"cloud": Cloud(5, 1, 1, 1)},
+        {"proof": Proof(0, 0, 0, 0, ())},
+    ],
+)
+def test_a_run_holds_only_when_nothing_is_wrong(changes: dict[str, object]) -> None:
+    assert not report(**changes).holds
