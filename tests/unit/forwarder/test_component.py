@@ -256,7 +256,7 @@ def test_a_full_spool_merges_the_oldest_rows_keeps_their_counts_and_tells_the_cl
     assert sorted(stored) == list(range(1, len(stored) + 1)), "the numbers have a gap"
     assert sum(int(b.rows.count.sum()) for b in stored.values() if isinstance(b.rows, Aggregates)) == offered
     told = [b.rows.counters["Spool"]["rows_merged"] for b in stored.values() if isinstance(b.rows, Notice)]
-    assert losses["rows_merged"] <= told[-1] <= rig.spool.losses()["rows_merged"]
+    assert max(told) == rig.spool.losses()["rows_merged"]  # the newest goes out before older ones of the backlog
     rig.kill()
 
 
