@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Batch, Readings
+
+_PIPE_COLUMNS = 1_000
 
 
 def head(batch: Batch, size: int) -> dict[str, Any]:
@@ -54,9 +57,8 @@ def print_table(rows: list[dict[str, Any]], left: tuple[str, ...] = ("series", "
         shown.add_column(name, justify="left" if name in left else "right", no_wrap=True)
     for row in rows:
         shown.add_row(*(Text(_shown(row.get(name))) for name in names))
-    console = Console()
     # A pipe has no width: a table in it is not cut to 80 columns.
-    console.print(shown, width=None if console.is_terminal else 400)
+    Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(shown)
 
 
 def _shown(value: object) -> str:

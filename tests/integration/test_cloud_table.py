@@ -82,6 +82,13 @@ def test_adding_counts_sets_and_keeps_what_was_first(table: Table, pk: str) -> N
     assert table.get(key) == after | {"batches": 6}
 
 
+def test_the_newest_of_a_number_stays_and_the_rest_is_added_all_the_same(table: Table, pk: str) -> None:
+    key = Key(pk, "a")
+    for seen in (5, 9, 7, 9):
+        after = table.add(key, {"batches": 1}, {"kind": "about"}, {"first": seen}, ("seen", seen))
+    assert after == table.get(key) == item(pk, kind="about", batches=4, seen=9, first=5)
+
+
 def test_a_query_gives_a_range_in_order_and_backwards(table: Table, pk: str) -> None:
     names = ["", "0", "10", "1", "2#x", "2"]
     table.put_many([item(pk, f"k{name}") for name in names])

@@ -1,0 +1,82 @@
+"""Who may call the api: the local cloud checks signatures and policies as the routes' AWS_IAM asks for."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from device_sim.cloud import LocalCloud
+from device_sim.cloud.process import DIRECT
+
+TEMPLATE = (Path(__file__).resolve().parents[2] / "cloud_functions" / "template.yaml").read_text()
+ROUTES = re.findall(r"RouteKey: (GET|POST) (\S+)", TEMPLATE)
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    with LocalCloud.start(tmp_path_factory.mktemp("cloud")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def reader(cloud: LocalCloud) -> Credentials:
+    """A user who may read one gateway and nothing else."""
+    iam = cloud.client("iam")
+    user = iam.create_user(UserName="reader")["User"]
+    account = user["Arn"].split(":")[4]
+    resource = f"arn:aws:execute-api:{cloud.region}:{account}:{cloud.outputs['ApiId']}/*/GET/gateways/gw-1"
+    statement = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+
+
+def call(cloud: LocalCloud, method: str, path: str, signer: Credentials) -> tuple[int, Any]:
+    url = f"{cloud.endpoint_url}/_aws/execute-api/{cloud.outputs['ApiId']}{path}"
+    data = b"{}" if method == "POST" else None
+    request = AWSRequest(method, url, {"content-type": "application/json"}, data)
+    SigV4Auth(signer, "execute-api", cloud.region).add_auth(request)
+    sent = urllib.request.Request(url, data, dict(request.headers), method=method)  # noqa: S310 - loopback
+    try:
+        with DIRECT.open(sent, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode(errors="replace")
+
+
+def test_every_route_of_the_template_is_known_here() -> None:
+    assert len(ROUTES) == TEMPLATE.count("AWS::ApiGatewayV2::Route") > 8
+    assert TEMPLATE.count("AuthorizationType: AWS_IAM") == len(ROUTES)
+
+
+@pytest.mark.parametrize(("method", "route"), ROUTES, ids=[f"{method} {route}" for method, route in ROUTES])
+def test_no_route_answers_one_without_credentials(cloud: LocalCloud, method: str, route: str) -> None:
+    path = re.sub(r"\{\w+\}", "gw-1", route)
+    status, _ = cloud.call_api(method, path, {} if method == "POST" else None, signed=False)
+    assert status in (401, 403)
+
+
+def test_no_route_answers_a_wrong_signature_or_a_key_that_nobody_has(cloud: LocalCloud, reader: Credentials) -> None:
+    forged = Credentials(reader.access_key, "0" * 40)
+    assert call(cloud, "GET", "/gateways/gw-1", forged)[0] in (401, 403)
+    unknown = Credentials("AKIA0000000000000000", "0" * 40)
+    assert call(cloud, "GET", "/gateways/gw-1", unknown)[0] in (401, 403)
+
+
+def test_a_caller_may_do_what_its_policy_allows_and_nothing_else(cloud: LocalCloud, reader: Credentials) -> None:
+    # Allowed, and then there is no such gateway yet: only the function says 404.
+    assert call(cloud, "GET", "/gateways/gw-1", reader)[0] == 404
+    for method, path in (("GET", "/gateways"), ("GET", "/gateways/gw-2"), ("POST", "/gateways/gw-1/telemetry")):
+        assert call(cloud, method, path, reader)[0] == 403
