@@ -66,11 +66,9 @@ def joined(ratio: FloatArray) -> FloatArray:
     return np.asarray(np.where(count > 0, mean, np.nan), np.float64)
 
 
-def levels(records: Records, calibration: int, rows_between_alarms: float | None) -> FloatArray:
-    """Return the joined statistic's alarm level [n] for one false alarm in so many windows (None: the natural rate)."""
-    if rows_between_alarms is None:
-        return np.full(len(records), ALARM)
-    rarer = np.log(np.maximum(rows_between_alarms / (NATURAL * calibration), 1e-3))
+def levels(records: Records, calibration: int, windows_between_alarms: float) -> FloatArray:
+    """Return the joined statistic's alarm level [n] for one false alarm in so many windows."""
+    rarer = np.log(np.maximum(windows_between_alarms / (NATURAL * calibration), 1e-3))
     # With n windows seen, an exponential tail has its record at ln n mean excesses, a normal one at twice as many.
     prior = 0.85 * ALARM / np.log(np.maximum(records.windows, 10.0))
     slope = (PRIOR_WEIGHT * prior + records.excess) / (PRIOR_WEIGHT + records.above)

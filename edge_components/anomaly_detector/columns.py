@@ -50,14 +50,12 @@ class Columns:
 
     def take(self, index: Index) -> Self:
         """Return the rows of some series: views for a slice, copies for row numbers."""
-        return type(self)(**{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)})
+        return type(self)(*[getattr(self, name)[index] for name in self._names()])
 
     def put(self, index: Index, rows: Self) -> None:
         """Write rows back that were taken with ``index``."""
-        for f in dataclasses.fields(self):
-            getattr(self, f.name)[index] = getattr(rows, f.name)
+        for name in self._names():
+            getattr(self, name)[index] = getattr(rows, name)
 
-    def reset(self, index: Index) -> None:
-        """Let some series begin anew."""
-        for f in dataclasses.fields(self):
-            getattr(self, f.name)[index] = f.metadata["fill"]
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self.__slots__)

@@ -42,6 +42,10 @@ GRACE_WINDOWS = 2
 """A series counts as silent in a window when others are so many windows further."""
 
 
+STARTS_KEPT = 512
+"""Windows that are remembered to tell which of them a series has missed."""
+
+
 @dataclass(slots=True)
 class Collected(Columns):
     """The last windows of each series, in a ring, and where it stands in time."""
@@ -113,6 +117,7 @@ class Ensemble:
         self.width_ms = width_ms
         self._note_start(start_ms)
         step = self._blank(rows, start_ms)
+        windows = windows.bounded()
         later = self.collected.last_ms[rows] < start_ms
         present = later & np.isfinite(windows.mean) & (windows.count > 0)
         self._note_gaps(rows[present], start_ms)
@@ -129,6 +134,9 @@ class Ensemble:
 
     def silent(self, now_ms: int) -> Step | None:
         """Return the scores of the series that are silent at event time ``now_ms``, or None where there are none."""
+        late = self.collected.last_ms < now_ms - GRACE_WINDOWS * self.width_ms
+        if not np.any(late & self.collected.calibrated):
+            return None
         starts = np.array(self._starts)
         horizon = np.searchsorted(starts, now_ms - GRACE_WINDOWS * self.width_ms, side="right")
         seen = np.searchsorted(starts, self.collected.last_ms, side="right")
@@ -177,7 +185,7 @@ class Ensemble:
     def _note_start(self, start_ms: int) -> None:
         if not self._starts or start_ms > self._starts[-1]:
             self._starts.append(start_ms)
-            del self._starts[:-4096]
+            del self._starts[:-STARTS_KEPT]
 
     def _note_gaps(self, rows: IntArray, start_ms: int) -> None:
         first = self.collected.last_ms[rows] < 0
@@ -192,7 +200,7 @@ class Ensemble:
         found = experts.look(state, windows, self.settings, self._spans, self.forecast)
         reference = calibration.references(records)
         mix = calibration.joined(found.statistic / reference)
-        level = calibration.levels(records, self.settings.calibration, self._rows_between_alarms())
+        level = calibration.levels(records, self.settings.calibration, self._windows_between_alarms())
         causes = step.causes[at]
         causes[:, :MEASURED] = found.statistic / reference / level[:, None]
         causes[:, STUCK], causes[:, GAP] = found.stuck, found.gap
@@ -248,9 +256,11 @@ class Ensemble:
         self.collected.longest_gap[rows] = 0
         self._fit(rows)
 
-    def _rows_between_alarms(self) -> float | None:
+    def _windows_between_alarms(self) -> float:
         wanted = self.settings.false_alarms_per_month
-        return None if wanted is None else MONTH_MS / max(self.width_ms, 1) / wanted
+        if wanted is None:
+            return calibration.NATURAL * self.settings.calibration * self.settings.together
+        return MONTH_MS / max(self.width_ms, 1) / wanted * self.settings.together
 
     def _keep(self, rows: IntArray, windows: Windows) -> None:
         packed = np.stack([getattr(windows, name) for name in Windows.__slots__], axis=1)
@@ -281,7 +291,7 @@ class Ensemble:
         # The fit has seen these windows: what its errors would be had it not is what to expect of new ones.
         statistics[:, :, FORECAST] = np.abs(errors).T
         statistics[:, :, FORECASTS] = _rolling_mean(np.abs(errors), self._spans.errors).T
-        state.run_limit = run_limit(longest, repeats, size, 1.0 / (self._rows_between_alarms() or 1e5))
+        state.run_limit = run_limit(longest, repeats, size, 0.1 / self._windows_between_alarms())
         state.deficit[:] = 0.0
         self.experts.put(rows, state)
         self.records.put(rows, calibration.fit(statistics, self._spans.block, self._shapes))

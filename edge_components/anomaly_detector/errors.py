@@ -4,7 +4,8 @@
 
     DetectorError
     ├── ModelRefusedError     a model that is not what its manifest says, or that failed its trial; says why
-    └── StateError            a kept state that cannot be read; calibration starts anew
+    ├── StateError            a kept state that cannot be read; calibration starts anew
+    └── TableError            a recorded table that cannot be read, scored or written
 """
 
 from edge_components.common.errors import EdgeError
@@ -20,3 +21,7 @@ class ModelRefusedError(DetectorError):
 
 class StateError(DetectorError):
     """A kept state cannot be read or is of another layout."""
+
+
+class TableError(DetectorError):
+    """A recorded table cannot be read, scored or written; names the file, and the row or the column."""

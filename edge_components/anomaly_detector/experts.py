@@ -37,6 +37,12 @@ MEASURED = 9
 FLAT = 1e-9
 """Changes below so many scales are none."""
 
+FARTHEST = 1e6
+"""Values farther from the centre, in scales, are as far."""
+
+LARGEST = 1e100
+"""Values beyond are taken for this: their squares must stay finite."""
+
 
 @dataclass(slots=True)
 class Windows:
@@ -55,6 +61,10 @@ class Windows:
     def take(self, index: IntArray | BoolArray) -> Windows:
         """Return some of the series."""
         return Windows(*(getattr(self, name)[index] for name in self.__slots__))
+
+    def bounded(self) -> Windows:
+        """Return the windows with all values within plus and minus ``LARGEST``."""
+        return Windows(*(np.clip(getattr(self, name), -LARGEST, LARGEST) for name in self.__slots__))
 
 
 @dataclass(slots=True)
@@ -94,8 +104,7 @@ class Findings:
 
 def look(state: ExpertState, windows: Windows, settings: Settings, spans: Spans, forecast: Forecast) -> Findings:
     """Take a window in and return what the experts say of it; ``state`` is changed in place."""
-    value = (windows.mean - state.centre) / state.scale
-    low, high = (windows.low - state.centre) / state.scale, (windows.high - state.centre) / state.scale
+    value, low, high = (_standard(column, state) for column in (windows.mean, windows.low, windows.high))
     before = state.history
     previous = before[:, -1].copy()
     predicted = forecast(forecaster.terms_of(before, spans.lags), state.weights)
@@ -117,6 +126,10 @@ def look(state: ExpertState, windows: Windows, settings: Settings, spans: Spans,
     flat = (np.abs(value - previous) <= FLAT) & (windows.spread <= FLAT * state.scale) & (state.age > 1)
     state.run = np.where(flat, state.run + 1, 0)
     return Findings(statistic, expected, state.run / state.run_limit, _count_falls(state, windows))
+
+
+def _standard(values: FloatArray, state: ExpertState) -> FloatArray:
+    return np.asarray(np.clip((values - state.centre) / state.scale, -FARTHEST, FARTHEST), np.float64)
 
 
 def _push(columns: FloatArray, value: FloatArray) -> None:
@@ -144,7 +157,9 @@ def _step(state: ExpertState, span: int, expert: int, statistic: FloatArray, exp
 
 def _noise(state: ExpertState, windows: Windows, change: FloatArray, spans: Spans, statistic: FloatArray) -> None:
     """Root mean square of the spread within windows, or of the changes between them where one reading is a window."""
-    rough = np.where(windows.count > 1, windows.spread / state.scale, np.abs(change) / np.sqrt(2.0))
+    rough = np.where(
+        windows.count > 1, np.minimum(windows.spread / state.scale, FARTHEST), np.abs(change) / np.sqrt(2.0)
+    )
     _push(state.roughness, rough)
     rms = np.sqrt(np.square(state.roughness).mean(axis=1))
     statistic[:, NOISE] = np.where(state.age > spans.noise, rms, np.nan)

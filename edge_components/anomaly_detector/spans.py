@@ -57,10 +57,10 @@ class Settings:
     """What a detector is set to; lengths in windows.
 
     ``calibration`` first windows of a series set its scale; ``false_alarms_per_month`` and series is what the alarm
-    level 1.0 stands for (None: what the length of calibration gives of itself, about one in three of it); an anomaly
+    level 1.0 stands for (None: what the length of calibration gives of itself, about one in eight of it); an anomaly
     ends below ``end_level`` for ``end_windows``; it is reported again each ``update_windows``; after ``drift_windows``
     it ends as drift and the series is calibrated on its last windows; silence counts from ``gap_windows``; ``season``
-    is the windows of a day, 0 where days are not looked at.
+    is the windows of a day, 0 where days are not looked at; ``together`` series share the rate of false alarms.
     """
 
     calibration: int = 60
@@ -71,6 +71,7 @@ class Settings:
     drift_windows: int = 3600
     gap_windows: int = 3
     season: int = 0
+    together: int = 1
 
     @property
     def spans(self) -> Spans:

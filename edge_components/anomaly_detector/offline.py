@@ -1,0 +1,140 @@
+"""The detector over a recorded table: the same ensemble, row by row, so that no score knows what comes after it.
+
+The score that is written is made for counting alarms: a row that reaches the alarm level within a rest of a fifth of
+the calibration after the last alarm is halved below it. ``anomaly`` marks whole stretches, from onset to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_components.anomaly_detector import table
+from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
+from edge_components.anomaly_detector.ensemble import Ensemble
+from edge_components.anomaly_detector.errors import TableError
+from edge_components.anomaly_detector.experts import CAUSES, Windows
+from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.spans import Settings
+
+DAY_MS = 86_400_000
+SHORTEST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """By row: ``score`` (0 while calibrating; at most one alarm a rest), ``level`` (the score without the rest),
+    ``anomaly``, the loudest ``cause`` and its ``channel``; and by row and channel what was ``expected``."""
+
+    score: FloatArray
+    level: FloatArray
+    anomaly: BoolArray
+    cause: list[str]
+    channel: list[str]
+    expected: FloatArray
+
+
+def settings_for(time_ms: IntArray, channels: int, calibrate: int) -> Settings:
+    """Return what a table is scored with: all lengths from the calibration's, the season from the rows' interval."""
+    interval = float(np.median(np.diff(time_ms[: calibrate + 1]))) if len(time_ms) > 1 else 0.0
+    day = round(DAY_MS / interval) if interval > 0 else 0
+    return Settings(
+        calibration=calibrate,
+        false_alarms_per_month=None,
+        end_windows=max(5, calibrate // 25),
+        drift_windows=calibrate,
+        update_windows=calibrate,
+        season=day if 4 <= day <= calibrate - 24 else 0,
+        together=channels,
+    )
+
+
+def score(
+    time_ms: IntArray,
+    values: FloatArray,
+    channels: Sequence[str],
+    calibrate: int,
+    forecast: Forecast = plain_forecast,
+) -> Detection:
+    """Score a table [rows, channels] that is calibrated on its first ``calibrate`` rows; NaN is a missing value."""
+    rows, n = values.shape
+    settings = settings_for(time_ms, n, calibrate)
+    ensemble = Ensemble(settings, forecast)
+    ensemble.add_series([None] * n)
+    interval = max(1, round(DAY_MS / settings.season)) if settings.season else 1
+    slots = (np.round(time_ms / interval) if settings.season else np.arange(rows)).astype(np.float64)
+    level, anomaly = np.zeros(rows), np.zeros(rows, np.bool_)
+    loudest, causes, expected = np.zeros(rows, np.intp), np.zeros(rows, np.intp), np.full((rows, n), np.nan)
+    none, one = np.zeros(n), np.ones(n)
+    for row in range(rows):
+        value = values[row]
+        step = ensemble.step(slice(None), row + 1, 1, Windows(value, value, value, none, one, one * slots[row]))
+        silence = ensemble.silent(row + 1)
+        scores = step.score
+        if silence is not None:
+            scores = scores.copy()
+            scores[silence.index] = silence.score
+            step.cause[silence.index] = silence.cause
+        if np.isfinite(scores).any():
+            loudest[row] = np.nanargmax(scores)
+            level[row], causes[row] = scores[loudest[row]], step.cause[loudest[row]]
+        expected[row] = step.expected
+        anomaly[row] = bool(ensemble.tracks.active.any())
+    known = level > 0
+    names = [CAUSES[at] if is_known else "" for at, is_known in zip(causes.tolist(), known.tolist(), strict=True)]
+    where = [channels[at] if is_known else "" for at, is_known in zip(loudest.tolist(), known.tolist(), strict=True)]
+    return Detection(rested(level, calibrate // 5), level, anomaly, names, where, expected)
+
+
+def rested(level: FloatArray, rest: int) -> FloatArray:
+    """Return scores in which each alarm (1.0 and more) is followed by ``rest`` rows without another."""
+    scores = level.copy()
+    last = -rest
+    for row in np.flatnonzero(level >= 1.0).tolist():
+        if row - last < rest:
+            scores[row] = 0.5
+        else:
+            last = row
+    return scores
+
+
+def detect(
+    inputs: Sequence[Path],
+    time: str,
+    values: Sequence[str],
+    calibrate: int,
+    out: Path,
+    png: bool = False,
+    forecast: Forecast = plain_forecast,
+) -> list[Path]:
+    """Score CSV files and write one CSV (and one PNG) for each into ``out``; returns the CSV files written.
+
+    Raises TableError for what cannot be read, scored or written; what was written before stays.
+    """
+    if calibrate < SHORTEST:
+        raise TableError(f"calibrate {calibrate}: at least {SHORTEST} rows")
+    if not values:
+        raise TableError("values: at least one column")
+    names = [path.stem for path in inputs]
+    twice = {name for name in names if names.count(name) > 1}
+    written = []
+    for path in inputs:
+        recorded = table.read(path, time, values)
+        if len(recorded.stamps) <= calibrate:
+            raise TableError(f"{path}: {len(recorded.stamps)} rows, more than the calibration's {calibrate} are needed")
+        found = score(recorded.time_ms, recorded.values, recorded.channels, calibrate, forecast)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TableError(f"{out}: {error}") from error
+        target = out / f"{path.parent.name + '_' if path.stem in twice else ''}{path.stem}.csv"
+        table.write(target, recorded, found.score, found.anomaly, found.cause, found.channel)
+        if png:
+            from edge_components.anomaly_detector.drawing import draw  # matplotlib is an extra
+
+            draw(target.with_suffix(".png"), recorded, found, calibrate)
+        written.append(target)
+    return written

@@ -1,0 +1,88 @@
+"""The detector takes anything that an aggregate can hold, and says nothing that is no score."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from edge_components.anomaly_detector import forecaster, offline
+from edge_components.anomaly_detector.ensemble import GREATEST, Ensemble
+from edge_components.anomaly_detector.experts import Windows
+from edge_components.anomaly_detector.spans import Settings
+from edge_components.anomaly_detector.tracking import Tracks, follow
+from wire.model import Phase
+
+CALIBRATION = 14
+FINITE = st.floats(-1e12, 1e12) | st.sampled_from([0.0, 1.0, -1e-300, 1e300, -1e300, np.nan])
+
+
+def run(values, whole=True):
+    """Score [windows, series]; with ``whole`` in one step a window, otherwise one series at a time."""
+    n = values.shape[1]
+    ensemble = Ensemble(Settings(calibration=CALIBRATION, drift_windows=10))
+    ensemble.add_series([None] * n)
+    scores = np.full(values.shape, np.nan)
+    for at, row in enumerate(values):
+        for index in [np.arange(n)] if whole else [np.array([k]) for k in range(n)]:
+            value, k = row[index], len(index)
+            windows = Windows(value, value, value, np.zeros(k), np.ones(k), np.full(k, float(at)))
+            scores[at, index] = ensemble.step(index, 1000 * at, 1000, windows).score
+        ensemble.silent(1000 * at)
+    return scores, ensemble
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.float64, st.tuples(st.integers(15, 45), st.integers(1, 3)), elements=FINITE))
+def test_scores_are_absent_or_from_zero_to_the_greatest(values):
+    scores, _ = run(values)
+    known = scores[np.isfinite(scores)]
+    assert ((known >= 0) & (known <= GREATEST)).all()
+    assert np.isnan(scores[:CALIBRATION]).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(arrays(np.float64, (30, 3), elements=st.floats(-1e6, 1e6)))
+def test_series_do_not_disturb_one_another(values):
+    together, _ = run(values)
+    apart, _ = run(values, whole=False)
+    assert np.allclose(together, apart, rtol=1e-6, atol=1e-9, equal_nan=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(arrays(np.float64, (30, 2), elements=st.floats(-1e6, 1e6)), st.integers(1, 29))
+def test_a_restart_changes_no_score(values, cut):
+    straight, _ = run(values)
+    _, before = run(values[:cut])
+    after = Ensemble(before.settings)
+    after.restore(before.state())
+    for at in range(cut, len(values)):
+        windows = Windows(values[at], values[at], values[at], np.zeros(2), np.ones(2), np.full(2, float(at)))
+        score = after.step(np.arange(2), 1000 * at, 1000, windows).score
+        assert np.array_equal(score, straight[at], equal_nan=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float64, st.integers(20, 60), elements=st.floats(-5, 5)), st.integers(2, 6))
+def test_left_out_errors_are_those_of_a_fit_without_the_row(values, lags):
+    _, errors = forecaster.fit(values, lags)
+    assert np.isnan(errors[:lags]).all()
+    assert np.isfinite(errors[lags:]).all()
+
+
+@given(st.lists(st.floats(0, 3) | st.just(np.nan), max_size=80))
+def test_an_anomaly_begins_once_and_ends_once(scores):
+    tracks, config = Tracks.empty(1, {}), Settings(calibration=14, end_windows=3, drift_windows=12)
+    phases = []
+    for at, score in enumerate(scores):
+        changes = follow(tracks, np.array([score]), np.array([1]), at, config)
+        phases += [change.phase for change in changes if change.phase is not Phase.UPDATE]
+    assert all(phase is (Phase.ONSET, Phase.END)[at % 2] for at, phase in enumerate(phases))
+
+
+@settings(max_examples=15, deadline=None)
+@given(arrays(np.float64, (40, 2), elements=st.floats(-100, 100)), st.integers(16, 39))
+def test_what_comes_after_changes_no_score_of_a_table(values, cut):
+    time_ms = np.arange(40) * 1000
+    whole = offline.score(time_ms, values, ["a", "b"], 15)
+    part = offline.score(time_ms[:cut], values[:cut], ["a", "b"], 15)
+    assert np.array_equal(whole.score[:cut], part.score)
