@@ -1,56 +1,23 @@
-"""Bringing planned faults about, and undoing them: one thread a fault while it lasts, one line in the log for each."""
+"""A plan of faults, brought about and undone: one thread a fault while it lasts, one line in the log for each."""
 
 from __future__ import annotations
 
-import os
-import resource
-import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import psutil
 
-from device_sim.chaos import clock as clocks
-from device_sim.chaos import disks
-from device_sim.chaos.broker import PersistentBroker
-from device_sim.chaos.disks import Disk
-from device_sim.chaos.downlink import Treatment
+from device_sim.chaos.actions import Action, World, actions
 from device_sim.chaos.errors import ChaosError
-from device_sim.chaos.gateway import AGGREGATOR, DETECTOR, FORWARDER, READER, Gateway
-from device_sim.chaos.proxy import Line
 from device_sim.chaos.schedule import Planned
-from device_sim.chaos.source import Keeper
 
 READY_SECONDS = 20.0
 """How long a fault waits for something to break: a component that is just being restarted, say."""
 
-AWAY_SECONDS = 1.0
 RETRY_SECONDS = 0.1
-EXTRA_BYTES = 2_000_000
-"""What a component short of memory may still map."""
-
-SLOW_LATENCY_S, SLOW_BYTES_PER_S = 0.15, 20_000.0
-DELAY_S = 4.0
-EMULATOR = "device_sim.cloud.emulator"
-
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What can be broken."""
-
-    gateway: Gateway
-    broker: PersistentBroker
-    keeper: Keeper
-    disk: Disk
-    cloud_line: Line
-    reader_line: Line
-    source_line: Line
-    clock: clocks.ComponentClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +35,8 @@ class Faults:
     """Runs a plan; :meth:`finish` returns when all is undone."""
 
     def __init__(self, world: World, say: Say) -> None:
-        self._world, self._say = world, say
-        self._actions = _actions(world)
+        self._say = say
+        self._actions = actions(world)
         self._began = time.monotonic()
         self._stop = threading.Event()
         self._dispatcher: threading.Thread | None = None
@@ -139,215 +106,3 @@ class Faults:
             if time.monotonic() > deadline or self._stop.wait(RETRY_SECONDS):
                 raise ChaosError(f"nothing to break within {READY_SECONDS:g} s")
         return what
-
-
-class Action:
-    """One fault: ``apply`` says what it did, or returns None while there is nothing to do it to; ``undo`` ends it."""
-
-    def __init__(self, apply: Callable[[], str | None], undo: Callable[[], object] = lambda: None) -> None:
-        self.apply, self.undo = apply, undo
-
-
-def _actions(world: World) -> dict[str, Callable[[float], Action]]:
-    """Return how each kind of fault is brought about, given its choice."""
-    gateway, cloud, reader = world.gateway, world.cloud_line, world.reader_line
-    actions: dict[str, Callable[[float], Action]] = {
-        "nucleus killed": lambda _: Action(lambda: _told("process", gateway.kill_nucleus())),
-        "broker killed": lambda _: Action(lambda: _kill_broker(world)),
-        "lambda worker killed": lambda choice: Action(lambda: _kill_lambda(choice)),
-        "cloud line cut": lambda _: Action(lambda: _cut(cloud)),
-        "cloud line refused": lambda _: Action(lambda: _refuse(cloud), cloud.accept),
-        "cloud line slow": lambda _: _weather(
-            cloud,
-            {"latency_s": SLOW_LATENCY_S, "bytes_per_s": SLOW_BYTES_PER_S},
-            {"latency_s": 0.0, "bytes_per_s": 0.0},
-        ),
-        "cloud line dead upwards": lambda choice: _dead(cloud, ("up_dead",), choice),
-        "cloud line dead downwards": lambda choice: _dead(cloud, ("down_dead",), choice),
-        "cloud line dead both ways": lambda choice: _dead(cloud, ("up_dead", "down_dead"), choice),
-        "acknowledgements lost": lambda _: _treat(cloud, Treatment.LOSE),
-        "acknowledgements doubled": lambda _: _treat(cloud, Treatment.DOUBLE),
-        "acknowledgements reordered": lambda _: _treat(cloud, Treatment.REORDER),
-        "acknowledgements delayed": lambda _: _treat(cloud, Treatment.DELAY),
-        "reader's line cut": lambda _: Action(lambda: _cut(reader)),
-        "reader's line refused": lambda _: Action(lambda: _refuse(reader), reader.accept),
-        "reader's line slow": lambda _: _slow(reader, 0.0),
-        "reader's line dead": lambda choice: _dead(reader, ("up_dead", "down_dead"), choice),
-        "source's line cut": lambda _: Action(lambda: _cut(world.source_line)),
-        "disk full": lambda choice: _full_disk(world, choice),
-        "disk read-only": lambda _: Action(lambda: _read_only(world), world.disk.writable),
-        "spool bytes flipped": lambda choice: Action(lambda: _flip(world, choice)),
-        "memory short": lambda choice: _Short(gateway, choice).action,
-    }
-    for name, component in (
-        ("reader", READER),
-        ("aggregator", AGGREGATOR),
-        ("detector", DETECTOR),
-        ("forwarder", FORWARDER),
-    ):
-        actions[f"{name} killed"] = _killer(gateway, component)
-        actions[f"{name} frozen"] = _freezer(gateway, component)
-    actions["clock set back an hour"] = _clock(world.clock, -clocks.HOUR)
-    actions["clock set forward a year"] = _clock(world.clock, clocks.YEAR)
-    return actions
-
-
-def _told(what: str, number: int | None) -> str | None:
-    return None if number is None else f"{what} {number}"
-
-
-def _killer(gateway: Gateway, component: str) -> Callable[[float], Action]:
-    return lambda _: Action(lambda: _told("process", gateway.signal(component, signal.SIGKILL)))
-
-
-def _freezer(gateway: Gateway, component: str) -> Callable[[float], Action]:
-    return lambda _: _Frozen(gateway, component).action
-
-
-def _clock(clock: clocks.ComponentClock, seconds: int) -> Callable[[float], Action]:
-    def apply() -> str:
-        clock.set(seconds)
-        return f"the components' wall clock is off by {seconds:+,} s"
-
-    return lambda _: Action(apply, lambda: clock.set(0))
-
-
-def _kill_broker(world: World) -> str:
-    pid = world.broker.kill()
-    time.sleep(AWAY_SECONDS)
-    world.broker.start()
-    return f"process {pid}, back after {AWAY_SECONDS:g} s, {world.keeper.publish_unsaved()} readings sent again"
-
-
-def _kill_lambda(choice: float) -> str | None:
-    """Kill a worker of the emulator, which is a child of ours and has them as children."""
-    workers = []
-    for child in psutil.Process().children():
-        if EMULATOR in child.cmdline():
-            workers += child.children(recursive=True)
-    if not workers:
-        return None
-    worker = workers[int(choice * len(workers))]
-    worker.kill()
-    return f"process {worker.pid}, one of {len(workers)}"
-
-
-def _cut(line: Line) -> str | None:
-    number = line.connections
-    if not number:
-        return None
-    line.cut()
-    return f"{number} connections"
-
-
-def _refuse(line: Line) -> str:
-    line.refuse()
-    return f"port {line.port} is closed"
-
-
-def _weather(line: Line, bad: dict[str, Any], good: dict[str, Any]) -> Action:
-    def change(values: dict[str, Any]) -> str:
-        for name, value in values.items():
-            setattr(line.weather, name, value)
-        return ", ".join(f"{name} {value}" for name, value in values.items())
-
-    return Action(lambda: change(bad), lambda: change(good))
-
-
-def _slow(line: Line, bytes_per_s: float) -> Action:
-    slow = {"latency_s": SLOW_LATENCY_S, "bytes_per_s": bytes_per_s}
-    return _weather(line, slow, {"latency_s": 0.0, "bytes_per_s": 0.0})
-
-
-def _dead(line: Line, directions: tuple[str, ...], choice: float) -> Action:
-    """A line that is dead and then lives again, or (half of the time) is found to have been dead all along."""
-    weather = _weather(line, dict.fromkeys(directions, True), dict.fromkeys(directions, False))
-
-    def undo() -> None:
-        if choice < 0.5:
-            line.cut()
-        weather.undo()
-
-    return Action(weather.apply, undo)
-
-
-def _treat(line: Line, treatment: Treatment) -> Action:
-    return _weather(line, {"acknowledgements": treatment, "delay_s": DELAY_S}, {"acknowledgements": Treatment.NONE})
-
-
-def _full_disk(world: World, choice: float) -> Action:
-    """A full disk, and half of the time a forwarder that is killed on it and must start there."""
-
-    def apply() -> str | None:
-        if choice < 0.5 and world.gateway.pid(FORWARDER) is None:
-            return None
-        world.disk.fill()
-        if choice < 0.5:
-            return f"and process {world.gateway.signal(FORWARDER, signal.SIGKILL)} killed on it"
-        return "nothing is free"
-
-    return Action(apply, world.disk.empty)
-
-
-def _read_only(world: World) -> str | None:
-    """Kill the forwarder, and make its disk read-only before it is back; that needs that nothing writes there."""
-    pid = world.gateway.signal(FORWARDER, signal.SIGKILL)
-    if pid is None:
-        return None
-    deadline = time.monotonic() + AWAY_SECONDS
-    while True:
-        try:
-            world.disk.read_only()
-        except ChaosError:
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(0.005)
-        else:
-            return f"under the forwarder, whose process {pid} was killed"
-
-
-def _flip(world: World, choice: float) -> str | None:
-    if world.gateway.signal(FORWARDER, signal.SIGKILL) is None:
-        return None
-    # The next process takes a second to come up; the dead one's files are free at once.
-    return disks.flip(world.gateway.work(FORWARDER), choice)
-
-
-class _Frozen:
-    """A component that is stopped, and later goes on (unless it was killed meanwhile)."""
-
-    def __init__(self, gateway: Gateway, component: str) -> None:
-        self._gateway, self._component = gateway, component
-        self._pid: int | None = None
-        self.action = Action(self._apply, self._undo)
-
-    def _apply(self) -> str | None:
-        self._pid = self._gateway.signal(self._component, signal.SIGSTOP)
-        return _told("process", self._pid)
-
-    def _undo(self) -> None:
-        if self._pid is not None and psutil.pid_exists(self._pid):
-            os.kill(self._pid, signal.SIGCONT)
-
-
-class _Short:
-    """A component that may map hardly more memory than it has."""
-
-    def __init__(self, gateway: Gateway, choice: float) -> None:
-        self._gateway, self._component = gateway, (AGGREGATOR, FORWARDER, READER)[int(choice * 3)]
-        self._pid: int | None = None
-        self.action = Action(self._apply, self._undo)
-
-    def _apply(self) -> str | None:
-        pid = self._gateway.pid(self._component)
-        if pid is None:
-            return None
-        process = psutil.Process(pid)
-        limit = int(process.memory_info().vms) + EXTRA_BYTES
-        process.rlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-        self._pid = pid
-        return f"{self._component}, process {pid}, may map {EXTRA_BYTES:,} bytes more"
-
-    def _undo(self) -> None:
-        if self._pid is not None and psutil.pid_exists(self._pid):
-            psutil.Process(self._pid).rlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

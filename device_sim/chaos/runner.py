@@ -16,11 +16,12 @@ from rich.console import Console
 
 from device_sim.build import build
 from device_sim.chaos import disks
+from device_sim.chaos.actions import World
 from device_sim.chaos.broker import IN_FLIGHT, PersistentBroker
 from device_sim.chaos.certificates import Authority
 from device_sim.chaos.clock import ComponentClock
 from device_sim.chaos.errors import ChaosError
-from device_sim.chaos.faults import Faults, World
+from device_sim.chaos.faults import Faults
 from device_sim.chaos.gateway import AGGREGATOR, COMPONENTS, DETECTOR, FORWARDER, READER, Gateway, Site
 from device_sim.chaos.ledger import Account, Drops, account, drops_of, totals
 from device_sim.chaos.numbering import RESOLUTION, Numbering

@@ -7,17 +7,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from device_sim.build import Built, BuiltComponent
 from device_sim.chaos import disks
+from device_sim.chaos.actions import World, actions
 from device_sim.chaos.clock import HOUR, YEAR, ComponentClock
 from device_sim.chaos.errors import ChaosError
 from device_sim.chaos.faults import Done
 from device_sim.chaos.ledger import Account, Drops
 from device_sim.chaos.proof import Proof
 from device_sim.chaos.report import Cloud, Report
+from device_sim.chaos.schedule import KINDS
 from device_sim.chaos.source import Keeper
 
 WANTED_KEYS = {
@@ -170,3 +173,9 @@ def test_the_json_object_has_the_keys_that_were_promised_and_counts_only_faults_
 )
 def test_a_run_holds_only_when_nothing_is_wrong(changes: dict[str, object]) -> None:
     assert not report(**changes).holds
+
+
+def test_every_kind_that_is_planned_can_be_brought_about() -> None:
+    nothing = SimpleNamespace()
+    known = actions(World(*[nothing] * 8))  # type: ignore[arg-type]  # nothing is broken here
+    assert {kind.name for kind in KINDS} <= set(known)
