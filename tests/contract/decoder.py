@@ -1,0 +1,233 @@
+"""A reader of batches written from wire/FORMAT.md alone, in Python's standard library: the proof that the page suffices.
+
+It imports nothing of the project, checks little, and is slow and plain on purpose.
+"""
+
+# ruff: noqa
+# mypy: ignore-errors
+# fmt: off
+import json, lzma, math, pathlib, re, struct, zlib
+PAGE = (pathlib.Path(__file__).parents[2] / "wire" / "FORMAT.md").read_text().replace("\n", " ")
+WORDS, UNITS = (text.split() for text in re.findall(r"in this order: `([^`]*)`", PAGE))
+DICTIONARY = b"".join(b"\0" + bytes([len(w)]) + w.encode() for w in WORDS) + b"".join(
+    bytes([len(u)]) + u.encode() + bytes([32 + int(p), 1, 0]) for u, p in zip(UNITS[::2], UNITS[1::2], strict=True))
+LZMA = [{"id": lzma.FILTER_LZMA1, "lc": 1, "lp": 0, "pb": 0, "dict_size": 65536}]
+GAINS, SHAPES = (10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48), (1, 2, 3, 4, 6, 8, 12, 16)
+TIME, WIDTH, COUNT, VALUE, LOW, HIGH, STD, SCORE, QUALITY, SCORED, PATCHES, ORDER, REST = range(1, 14)
+NAN, KINDS = math.nan, {1: "readings", 2: "aggregates", 3: "anomalies", 4: "notice", 5: "profile"}
+COLUMNS = {"readings": ("value",), "aggregates": ("mean", "min", "max", "std", "score")}
+class Bytes:
+    def __init__(self, data): self.data, self.at = data, 0
+    def left(self): return self.at < len(self.data)
+    def u8(self): return self.take(1)[0]
+    def int(self): return (v := self.num()) >> 1 ^ -(v & 1)
+    def ints(self, n): return [self.int() for _ in range(n)]
+    def doubles(self, n): return struct.unpack(f"<{n}d", self.take(8 * n))
+    def take(self, n):
+        assert self.at + n <= len(self.data), "cut short"
+        self.at += n
+        return self.data[self.at - n : self.at]
+    def num(self):
+        value = shift = 0
+        while (byte := self.u8()) > 127:
+            value, shift = value | (byte & 127) << shift, shift + 7
+        return value | byte << shift
+    def diffs(self, n):
+        steps = self.ints(n)
+        return [wrap(sum(steps[: i + 1])) for i in range(n)]
+    def places(self, n): return [sum(gaps[: i + 1]) + i for gaps in [[self.num() for _ in range(n)]] for i in range(n)]
+    def runs(self, mine=True):
+        return [mine == (i % 2 == 0) for i, n in enumerate([self.num() for _ in range(self.num())]) for _ in range(n)]
+def wrap(v): return (v + 2**63) % 2**64 - 2**63
+def inflate(coder, size, data):
+    if coder == 1: data = zlib.decompressobj(-15, zdict=DICTIONARY).decompress(data)
+    if coder == 2: data = lzma.decompress(data, lzma.FORMAT_RAW, filters=LZMA)
+    assert len(data) == size, "size"
+    return data
+def words(b):
+    out = [b""]
+    for _ in range(b.num()): out.append(out[-1][: b.u8()] + b.take(b.u8()))
+    return [word.decode() for word in out[1:]]
+def size_of(b):
+    tag = b.u8()
+    return None if tag == 0 else (b.doubles(1)[0], None) if tag == 1 else (b.num(), tag - 32)
+def directory(b):
+    n, stems, leaves, kinds = b.num(), words(b), words(b), []
+    for _ in range(b.num()):
+        unit, resolution, form = b.take(b.u8()).decode(), size_of(b), b.u8()
+        step, finer = (size_of(b), b.u8()) if form in (1, 2) else (resolution, 0)
+        kinds.append({"unit": unit, "form": form, "step": step, "finer": finer, "resolution": resolution,
+                      "parts": 1 if form == 3 else 10 ** (1 + finer)})
+    return [{"name": stems[s] + leaves[w], "kind": k, **kinds[k]} for s, w, k in zip(b.diffs(n), b.diffs(n), b.diffs(n))]
+def number(series, cell, mean=False):
+    if series["form"] == 3:
+        return struct.unpack("<d", struct.pack("<q", cell if cell >= 0 else cell ^ (2**63 - 1)))[0]
+    (m, e), parts = series["step"], series["parts"] if mean else 1
+    value = cell * m / parts if e is None else float(cell * m * 10 ** max(e, 0)) / float(10 ** max(-e, 0) * parts)
+    return struct.unpack("<f", struct.pack("<f", value))[0] if series["form"] == 2 and not mean else value
+def log(v):
+    b = v.bit_length()
+    y, t = (256 + ((v >> b - 9 if b > 9 else v << 9 - b) & 255)) << 22, 0
+    for _ in range(12):
+        y = y * y >> 30
+        t, y = 2 * t + (y >> 31), y >> (y >> 31)
+    return (b - 1 << 12) + t
+def std_offset(series, down, up):
+    if series["form"] == 3: return 0
+    m, e = series["step"]
+    unit = (math.frexp(m)[1] - 1 << 12) if e is None else log(m) + e * 13607
+    return (log(down) + log(up) >> 1) + unit - (1 + series["finer"]) * 13607
+def follow(level, window, cell, before, seen, offset=0):
+    if window > 64: return 256 * cell - offset + (cell - before) * 32 * (window - 64)
+    return level + (256 * cell - offset - level) // min(seen, window) if window else level
+class Columns:
+    """The columns of a batch: their payloads, the state of rANS, and what a profile knows."""
+    def __init__(self, b, series, symbols, known, late):
+        self.series, self.known, self.late, self.tables = series, known, late, {}
+        self.payloads = {b.u8() & 127: (b.u8(), Bytes(b.take(b.num()))) for _ in range(b.num())}
+        if symbols: self.state, *self.words = struct.unpack(f"<I{len(symbols) // 2 - 2}H", symbols)
+        self.order = None
+    def bytes(self, column): return self.payloads[column][1] if column in self.payloads else None
+    def cells(self, column, groups, offsets=None, halves=1):
+        """The cells of rows, given the group of each; offsets say what a row's other cells tell."""
+        n, offsets, (mode, b) = len(self.series) * halves, offsets or [0] * len(groups), self.payloads.get(column, (9, None))
+        if not b: return [0] * len(groups)
+        rows, window = [[i for i, g in enumerate(groups) if g == group] for group in range(n)], b.u8()
+        windows = list(b.take(n)) if window == 255 else [window] * n
+        if mode == 3: return self.model(column, rows, windows, offsets, SHAPES[b.u8()], GAINS[b.u8()], halves)
+        if ORDER in self.payloads and not self.order: self.order = [self.bytes(ORDER).num() for _ in range(n)]
+        flat = [i for g in (self.order if self.order and VALUE <= column <= SCORE else range(n)) for i in rows[g]]
+        off, at = [0] * len(groups) if mode == 0 else {i: b.int() if mode == 1 else wrap(b.num()) for i in flat}, -1
+        while mode == 0 and b.left():
+            at += b.num() + 1
+            off[flat[at]] = b.int()
+        for group in range(n):
+            level = before = 0
+            for seen, i in enumerate(rows[group], 1):
+                off[i] = cell = wrap(off[i] + (level + 128 >> 8))
+                level = follow(level, windows[group], cell, before, seen) if seen > 1 else 256 * cell * bool(windows[group])
+                before = cell
+        return [wrap(off[i] + (offsets[i] + 128 >> 8) * (column == STD)) for i in range(len(groups))]
+    def symbol(self, firsts):
+        slot = self.state % 2**14
+        i = max(i for i, first in enumerate(firsts[:-1]) if first <= slot)
+        self.state = (firsts[i + 1] - firsts[i]) * (self.state >> 14) + slot - firsts[i]
+        if self.state < 2**16: self.state = self.state << 16 | self.words.pop(0)
+        return i
+    def raw(self, bits):
+        some = min(14, bits)
+        return self.symbol(range(0, 2**14 + 1, 2 ** (14 - some))) | self.raw(bits - some) << some if bits else 0
+    def table(self, m, s, phase):
+        s = max(s, 1) if s < 8 else (s >> (h := s.bit_length() - 3) << h) + 2 ** (h - 1)
+        if (m, s, phase) not in self.tables:
+            reach, big, weights = 2 + s // 2, (2 * m - 1) * s * s, []
+            for d in range(-reach, reach + 1):
+                w, r = 2**24, (big << 24) // (big + (16 * d - 2 * phase) ** 2)
+                for _ in range(m): w = w * r >> 24
+                weights.append(w)
+            weights.append((weights[0] + weights[-1]) * reach // (2 * m - 1) + 1)
+            slots = [1 + w * (2**14 - 2 * reach - 2) // sum(weights) for w in weights]
+            slots[slots.index(max(slots))] += 2**14 - sum(slots)
+            self.tables[m, s, phase] = reach, [sum(slots[:i]) for i in range(len(slots) + 1)]
+        return self.tables[m, s, phase]
+    def one(self, p, spread, m, gain):
+        s = spread * gain >> 8
+        low = max(0, s.bit_length() - 7)
+        reach, firsts = self.table(m, s >> low, 0 if low else (p + 16 >> 5) % 8)
+        distance = self.symbol(firsts) - reach
+        if distance > reach:
+            z = 2 ** ((n := self.raw(7)) - 1) + self.raw(n - 1) - 1
+            distance = (reach + 1 + (z >> 1)) * (-1 if z & 1 else 1)
+        return ((p + 128 >> 8) - 2 ** (low - 1) if low else p + 16 >> 8) + distance * 2**low + self.raw(low)
+    def model(self, column, rows, windows, offsets, m, gain, halves):
+        cells, learnt, noise = [0] * len(offsets), {}, 1024
+        for group in (g for g in range(len(rows)) if rows[g]):
+            kind = learnt.setdefault((self.series[group // halves]["kind"], group % halves), [0, 2**14, noise, 0])
+            (level, spread, after, _), seen = kind, 0
+            if column in self.known:
+                (level, after), seen = self.known[column][group], 8
+                spread = after << (self.late if column == VALUE else 0)
+            for n, i in enumerate(rows[group]):
+                cell = cells[i] = self.one(level + offsets[i], spread, m, gain)
+                away = 256 * cell - level - offsets[i]
+                if n == 0:
+                    first, miss, spread, before = level + away, away, after, cell
+                seen += 1
+                level = follow(level, windows[group], cell, before, seen, offsets[i]) if seen > 1 else first
+                if seen > 1: spread += (min(abs(away), 6 * spread + 128) - spread) // min(seen + 3, 20)
+                before = cell
+            some = kind[3]
+            kind[0] = kind[0] + miss // min(some + 1, 8) if some else first
+            kind[1] = kind[1] + (abs(miss) - kind[1]) // min(some, 8) if some else (abs(first) >> 3) + 128
+            kind[2:] = (noise := spread) if seen > 1 else kind[2], some + 1
+        return cells
+def rows_of(kind, b, symbols, find):
+    known, late = {}, 0
+    if find:
+        places = [sum(gaps[: i + 1]) + i for gaps in [b.ints(b.num())] for i in range(len(gaps))]
+        series, late = [find[0][at] for at in places], b.u8()
+        known = {column: [have[at] for at in places] for column, have in find[1].items()}
+    else: series = directory(b)
+    counts, firsts, tick = b.diffs(len(series)), [b.int()], b.num()
+    for count in counts: firsts.append(wrap(firsts[-1] + b.int() * tick) if count else firsts[-1])
+    steps, usual = b.diffs(len(series)), b.ints(2) if kind == "aggregates" else None
+    columns, at = Columns(b, series, symbols, known, late), [(s, i) for s, n in enumerate(counts) for i in range(n)]
+    s_of, everywhere = [s for s, _ in at], [True] * len(at)
+    def take(column, where=everywhere, offsets=None, halves=1, groups=s_of):
+        chosen = [i for i, there in enumerate(where) if there]
+        found = columns.cells(column, [groups[i] for i in chosen], offsets and [offsets[i] for i in chosen], halves)
+        return dict(zip(chosen, found, strict=True))
+    late_by = take(TIME, [i > 0 for _, i in at])
+    rows = [{"series": series[s]["name"], "time_ms": wrap(firsts[s + 1] + (i * steps[s] + late_by.get(n, 0)) * tick)}
+            for n, (s, i) in enumerate(at)]
+    width, count = (take(WIDTH), take(COUNT)) if usual else ({}, {})
+    rest = columns.bytes(REST)
+    resting = rest.runs(mine=False) if rest else [False] * len(at)
+    cell = {s: rest.int() for s in sorted({s for s, r in zip(s_of, resting, strict=True) if r})}
+    filled = [not usual or wrap(usual[1] + count[n]) != 0 for n in range(len(at))]
+    moving = [f and not r for f, r in zip(filled, resting, strict=True)]
+    value = take(VALUE, moving) | {n: cell[s] for n, s in enumerate(s_of) if resting[n]}
+    if not usual:
+        for n, grade in take(QUALITY).items(): rows[n].update(value=number(series[s_of[n]], value[n]), quality=grade)
+    else:
+        q, parts = [value.get(n, 0) for n in range(len(at))], [series[s]["parts"] for s in s_of]
+        rounding = [(-(v % p * 256 // p), -(-v % p * 256 // p)) for v, p in zip(q, parts, strict=True)]
+        low, high = take(LOW, moving, [r[0] for r in rounding]), take(HIGH, moving, [r[1] for r in rounding])
+        least = {n: wrap(q[n] // parts[n] - low.get(n, 0)) for n in value}
+        most = {n: wrap(high.get(n, 0) - (-q[n] // parts[n])) if moving[n] else least[n] for n in value}
+        spans = {n: (wrap(q[n] - least[n] * parts[n]), wrap(most[n] * parts[n] - q[n])) for n in value}
+        wide = [n in spans and moving[n] and min(spans[n]) > 0 for n in range(len(at))]
+        std = take(STD, wide, [std_offset(series[s_of[n]], *spans[n]) if wide[n] else 0 for n in range(len(at))])
+        mask = columns.bytes(SCORED).runs() if SCORED in columns.payloads else [SCORE in columns.payloads] * len(at)
+        groups = [2 * s + r for s, r in zip(s_of, resting, strict=True)] if rest else s_of
+        score = take(SCORE, mask, None, 2 if rest else 1, groups)
+        for n, row in enumerate(rows):
+            one, score_ = series[s_of[n]], power(score[n] / 32) - 1 if n in score else NAN
+            row.update(width_ms=wrap(usual[0] + width[n]), count=wrap(usual[1] + count[n]), score=score_)
+            values = (number(one, q[n], True), number(one, least[n]), number(one, most[n])) if n in value else (NAN,) * 3
+            row.update(zip(("mean", "min", "max"), values), std=power(std[n] / 16) if n in std else 0.0 if n in value else NAN)
+    patches = columns.bytes(PATCHES)
+    for column in COLUMNS[kind] if patches else ():
+        places = patches.places(patches.num())
+        for n, double in zip(places, patches.doubles(len(places)), strict=True): rows[n][column] = double
+    order = sorted(range(len(at)), key=lambda n: (rows[n]["time_ms"], s_of[n]))
+    return [rows[n] for n in order]
+def decode(data: bytes, profiles: dict = None) -> dict:
+    assert data[:3] == b"SL\1" and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "no batch"
+    b = Bytes(data[3:-4])
+    name = {"epoch": struct.unpack("<Q", b.take(8))[0], "sequence": b.num(), "gateway": b.take(b.u8()).decode()}
+    flags = b.u8()
+    kind, coder, version = KINDS[flags >> 2 & 15], flags & 3, b.num() if flags & 64 else None
+    size, head = b.num(), coder == 3
+    content = inflate(b.u8() if head else coder, size, b.take(b.num() if head else len(b.data) - b.at))
+    symbols = b.take(len(b.data) - b.at)
+    if kind in ("anomalies", "notice"): return name | {"kind": kind, "rows": json.loads(content)}
+    b = Bytes(content)
+    if kind == "profile":
+        version, series = b.num(), directory(b)
+        states = {b.u8(): list(zip([level * 16 for level in b.ints(len(series))], map(spread_of, b.take(len(series)))))
+                  for _ in range(b.num())}
+        return name | {"kind": kind, "version": version, "rows": (series, states)}
+    return name | {"kind": kind, "rows": rows_of(kind, b, symbols, profiles[version] if version is not None else None)}
+def spread_of(q): return q if q < 4 else (4 + q % 4) << (q // 4 - 1)
+def power(exponent): return 2.0**exponent if exponent < 1024 else math.inf

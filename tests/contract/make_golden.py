@@ -1,0 +1,178 @@
+"""Writes a golden batch for each kind, coder and feature that has none yet: ``python -m tests.contract.make_golden``.
+
+A golden batch is never written again: it stands for what gateways in the field have sent. Beside each stands what it
+decodes to, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wire import codec, container, profile
+from wire.codec import Coder
+from wire.columns import OPTIONAL
+from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Readings, Rows, Series
+from wire.varint import Cursor, number
+
+GOLDEN = Path(__file__).parent / "golden"
+NAME = ("gateway-7", 0x0192_3456_789A_BCDE, 4711)
+PROFILE_VERSION = 7
+
+
+def aggregates(windows: int, series: int = 4, seed: int = 1) -> Aggregates:
+    """Rows of sensors with noise, one window after the other."""
+    rng = np.random.default_rng(seed)
+    raw = 200 + np.cumsum(rng.normal(0, 3, (windows, series, 1)), axis=0) + rng.normal(0, 4, (windows, series, 10))
+    raw = np.round(raw) / 10
+    names = [
+        Series(f"line-{i // 2}.{('temperature', 'flow')[i % 2]}", ("Cel", "l/min")[i % 2], 0.1) for i in range(series)
+    ]
+    n = windows * series
+    columns = (raw.mean(-1), raw.min(-1), raw.max(-1), raw.std(-1), rng.gamma(2, 0.2, (windows, series)))
+    mean, low, high, std, score = (column.reshape(-1) for column in columns)
+    return Aggregates(
+        tuple(names),
+        np.tile(np.arange(series), windows),
+        np.repeat(1_750_000_000_000 + 10_000 * np.arange(windows), series),
+        np.full(n, 10_000),
+        np.full(n, 10),
+        mean,
+        low,
+        high,
+        std,
+        score,
+    )
+
+
+def readings(n: int, seed: int = 2) -> Readings:
+    """Two sensors at 1 Hz with a lost reading here and there, and a third that comes when it likes."""
+    rng = np.random.default_rng(seed)
+    kept = np.flatnonzero(rng.random(n) > 0.03)
+    odd = np.cumsum(rng.integers(1, 90_000, n // 4))
+    times = np.concatenate((kept * 1000, kept * 1000 + 250, odd)) + 1_750_000_000_000
+    index = np.repeat([0, 1, 2], [len(kept), len(kept), len(odd)])
+    values = np.round(np.cumsum(rng.normal(0, 1, len(times))), 1) + 20
+    series = Series("pump.pressure", "bar", 0.1), Series("pump.current", "A", 0.1), Series("door.lux", "lx")
+    return Readings(series, index, times, values, (rng.random(len(times)) < 0.02).astype(np.uint8))
+
+
+def duty(windows: int) -> Aggregates:
+    """A machine that is on and off by turns."""
+    rows = aggregates(windows, 2, seed=5)
+    off = (np.arange(len(rows)) // 2 % 24) < 14
+    off &= rows.series_index == 1
+    mean, low, high, std = (np.where(off, 0.0, getattr(rows, name)) for name in ("mean", "min", "max", "std"))
+    return Aggregates(
+        rows.series, rows.series_index, rows.start_ms, rows.width_ms, rows.count, mean, low, high, std, rows.score
+    )
+
+
+def odd() -> Aggregates:
+    """Values that no scale holds, windows that are empty, rows that are not scored, odd widths and counts."""
+    rows = aggregates(12, 6, seed=9)
+    series = (
+        Series("a"), Series("b", "", 0.5), Series("c", "V", 1 / 3), Series("d"), Series("e", "µS/cm", 0.1), Series("f"),
+    )  # fmt: skip
+    mean, low, high, std = (getattr(rows, name).copy() for name in ("mean", "min", "max", "std"))
+    kind = rows.series_index
+    for column in (mean, low, high):
+        column[kind == 1] = np.round(column[kind == 1] * 2) / 2
+        column[kind == 2] = np.round(column[kind == 2]) / 3
+        column[kind == 3] = np.float32(column[kind == 3])
+        column[kind == 5] = column[kind == 5] * math.pi
+    count = rows.count.copy()
+    count[5], count[9], count[20] = 0, 9, -3
+    for column in (mean, low, high, std):
+        column[5] = math.nan
+    low[10], high[16], std[22], mean[28] = -math.inf, 1e300, math.nan, 7e-320
+    score = rows.score.copy()
+    score[::7], score[8], score[9] = math.nan, math.inf, -1.0
+    width = rows.width_ms.copy()
+    width[3] = 60_000
+    return Aggregates(series, kind, rows.start_ms, width, count, mean, low, high, std, score)
+
+
+def cases() -> Iterator[tuple[str, bytes]]:
+    """Yield each golden batch by name."""
+    for coder in Coder:
+        only = frozenset({coder})
+        yield f"aggregates-{coder.name.lower()}", codec.encode(Batch(*NAME, aggregates(20)), 10**9, coders=only)
+        yield f"readings-{coder.name.lower()}", codec.encode(Batch(*NAME, readings(120)), 10**9, coders=only)
+        yield f"odd-{coder.name.lower()}", codec.encode(Batch(*NAME, odd()), 10**9, coders=only)
+    yield "duty-model", codec.encode(Batch(*NAME, duty(60)), 10**9, coders=frozenset({Coder.MODEL}))
+    yield "empty", codec.encode(Batch(*NAME, aggregates(0)))
+    scored = aggregates(8)
+    unscored = Aggregates(
+        scored.series, *(getattr(scored, name) for name in AGGREGATE_COLUMNS[:-1]), scored.score * np.nan
+    )
+    yield "unscored", codec.encode(Batch(*NAME, unscored))
+    yield "profile", codec.encode_profile(*NAME, known())
+    one = aggregates(11, 12).take(slice(120, 132))
+    yield "with-profile", codec.seal(*NAME, min(codec._pack_known(one, known()), key=len))
+    yield "optional-column", codec.seal(*NAME, with_column(aggregates(3), 99 | OPTIONAL))
+    report = Anomaly(
+        "line-0.flow", Phase.ONSET, 1_750_000_000_000, 1_750_000_010_000, 2.25, "level", "up", 21.5, 19.0, 18.0, 20.0,
+        {"level": 2.25, "spike": 0.5}, "l/min",
+    )  # fmt: skip
+    yield "anomalies", codec.encode(Batch(*NAME, Anomalies((report,))))
+    yield "notice", codec.encode(Batch(*NAME, Notice(1_750_000_000_000, {"Forwarder": {"batches_formed": 12}})))
+
+
+def known() -> profile.Profile:
+    """The profile that the golden batch with a profile names."""
+    return profile.learn(aggregates(11, 12).take(slice(0, 120)), PROFILE_VERSION)
+
+
+def with_column(rows: Rows, tag: int) -> bytes:
+    """The rows packed, with one more column as a later version may add it."""
+    parts = container.unpack(codec.pack(rows, coders=frozenset({Coder.NONE})))
+    content = parts.stream
+    columns = codec.open_rows(parts).reader.entries
+    size = sum(entry.size for entry in columns.values())
+    begin, cursor = content[: len(content) - size - 1], Cursor(content, len(content) - size - 1)
+    count = cursor.number("columns")
+    more = begin + number(count + 1) + cursor.rest() + bytes((tag, 4)) + number(3) + b"new"
+    return container.pack(parts.kind, Coder.NONE, len(more), more)
+
+
+def shown(rows: Rows) -> Any:
+    """What is stored beside a batch: its rows as JSON values (NaN and infinities as text)."""
+    if isinstance(rows, Anomalies):
+        return [report.to_dict() for report in rows.reports]
+    if isinstance(rows, Notice):
+        return {"time_ms": rows.time_ms, "counters": {name: dict(counts) for name, counts in rows.counters.items()}}
+    names = AGGREGATE_COLUMNS[1:] if isinstance(rows, Aggregates) else ("time_ms", "value", "quality")
+    columns = {name: getattr(rows, name).tolist() for name in names}
+    which = [rows.series[i].name for i in rows.series_index.tolist()]
+    return [
+        {"series": name} | {column: plain(cells[at]) for column, cells in columns.items()}
+        for at, name in enumerate(which)
+    ]
+
+
+def plain(value: float) -> float | str:
+    """A number as JSON has it."""
+    return value if math.isfinite(value) else str(value)
+
+
+def main() -> None:
+    """Write what is missing."""
+    GOLDEN.mkdir(exist_ok=True)
+    for name, data in cases():
+        batch, expected = GOLDEN / f"{name}.batch", GOLDEN / f"{name}.json"
+        if batch.exists():
+            continue
+        batch.write_bytes(data)
+        if name != "profile":
+            rows = codec.decode(data, lambda _, version: known() if version == PROFILE_VERSION else None).rows
+            expected.write_text(json.dumps(shown(rows), indent=0, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
