@@ -37,12 +37,7 @@ def calibration_windows(duration_s: float) -> int:
 
 def merged_configuration(plant: Plant, duration_s: float, broker_port: int) -> dict[str, dict[str, Any]]:
     """Return what is merged into the components' configurations, by component."""
-    described: dict[str, dict[str, Any]] = {
-        series.name: {"unit": series.unit, "resolution": series.resolution} for series in plant.series
-    }
-    # As one reads them on a dashboard: less than a per cent or a degree, or than 1 MB/s, is nobody's concern.
-    described["host.*"] = {"resolution": 1.0}
-    described["host.network.*"] = {"resolution": 1_000_000.0}
+    described = {series.name: {"unit": series.unit, "resolution": series.resolution} for series in plant.series}
     return {
         SENSOR_READER: {"mqtt_port": broker_port, "series": described},
         AGGREGATOR: {"window_ms": WINDOW_MS, "idle_timeout_ms": 3000, "silence_ms": 3000},
