@@ -8,18 +8,27 @@ import struct
 import zlib
 from collections.abc import Mapping
 
-from tests.fuzz.targets import BATCHES, envelope, resealed_batch
+from tests.fuzz.targets import envelope
+from wire import container
+from wire.container import Coder, Kind
 
 DEEP = b"[" * 100_000
 NINES = b"9" * 1_000_000
 
 
-def batch_of(body: bytes, kind: int = 2) -> bytes:
-    """Return a sealed batch around a body that nobody would write."""
-    header = BATCHES[0][: BATCHES[0].index(b"gw-1") + 4]
-    packed = zlib.compressobj(9, wbits=-15)
-    inner = packed.compress(body) + packed.flush()
-    return resealed_batch(header + struct.pack("<BBI", kind, 1, len(body)) + inner + b"    ")
+def batch_of(content: bytes, kind: Kind = Kind.AGGREGATES, coder: Coder = Coder.DEFLATE) -> bytes:
+    """Return a sealed batch around content that nobody would write, however large."""
+    if coder is Coder.MODEL:
+        size, stream = container.join(content, b"\xff" * 4_000)
+    else:
+        size, stream = len(content), container.PACK[coder](content)
+    return container.seal("gw-1", 5, 7, container.pack(kind, coder, size, stream), 10**9)
+
+
+def wrong_size(content: bytes, size: int) -> bytes:
+    """Return a sealed batch that says another size than it has."""
+    packed = container.pack(Kind.READINGS, Coder.DEFLATE, size, container.deflate(content))
+    return container.seal("gw-1", 5, 7, packed, 10**9)
 
 
 def announced_frame(total: int, headers: int) -> bytes:
@@ -39,13 +48,27 @@ def aliases(levels: int) -> bytes:
 
 HOSTILE: Mapping[str, tuple[bytes, ...]] = {
     "wire": (
-        batch_of(bytes(8_000_000)),
-        batch_of(bytes(50_000_000)),
-        batch_of(b"\xff" * 1_000_000),
-        batch_of(struct.pack("<HI", 65_535, 2**32 - 1)),
-        batch_of(DEEP, kind=3),
-        batch_of(b'{"time_ms": ' + NINES + b"}", kind=4),
+        *(
+            batch_of(content, kind, coder)
+            for content in (bytes(8_000_000), bytes(50_000_000), b"\xff" * 1_000_000, b"\x7f" * 100_000)
+            for kind in (Kind.READINGS, Kind.AGGREGATES)
+            for coder in (Coder.DEFLATE, Coder.LZMA1)
+        ),
+        *(
+            batch_of(content, kind, Coder.MODEL)
+            for content in (bytes(8_000_000), b"\xff" * 100_000, b"\x7f" * 10_000)
+            for kind in (Kind.READINGS, Kind.AGGREGATES)
+        ),
+        wrong_size(bytes(50_000_000), 100),
+        wrong_size(bytes(100), 8_000_000),
+        batch_of(DEEP, Kind.ANOMALIES),
+        batch_of(b'{"time_ms": ' + NINES + b"}", Kind.NOTICE),
         b"SL" + bytes(1_000_000),
+    ),
+    "wire-profile": (
+        batch_of(bytes(8_000_000), Kind.PROFILE),
+        batch_of(b"\xff" * 1_000_000, Kind.PROFILE),
+        batch_of(b"\x7f" * 100_000, Kind.PROFILE),
     ),
     "acknowledgement": (
         DEEP,

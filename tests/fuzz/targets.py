@@ -32,8 +32,9 @@ from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.payloads import PayloadForm
 from edge_components.sensor_reader.timestamps import event_time_ms
 from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetters, FakeTable
-from wire import codec
+from wire import codec, profile
 from wire.acknowledgement import Acknowledgement
+from wire.container import Coder
 from wire.errors import WireError
 from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Readings, Series
 
@@ -80,9 +81,14 @@ def readings(rows: int) -> Readings:
 
 ANOMALY = Anomaly("pump-1.temperature", Phase.ONSET, START_MS, START_MS + 1000, 2.5, "spike", causes={"spike": 2.5})
 BATCHES = tuple(
+    codec.encode(Batch("gw-1", 5, 7, rows), 7_000, coders=frozenset({coder}))
+    for rows in (aggregates(40), readings(60))
+    for coder in Coder
+) + tuple(
     codec.encode(Batch("gw-1", 5, 7, rows), 7_000)
-    for rows in (aggregates(40), readings(60), Anomalies((ANOMALY,)), Notice(START_MS, {"Forwarder": {"late": 3}}))
+    for rows in (Anomalies((ANOMALY,)), Notice(START_MS, {"Forwarder": {"late": 3}}))
 )
+PROFILE = codec.encode_profile("gw-1", 5, 8, profile.learn(aggregates(40), 3))
 
 
 def resealed_batch(data: bytes) -> bytes:
@@ -117,8 +123,8 @@ def _frames(data: bytes) -> None:
 
 def _recipe(data: bytes) -> None:
     here = recipes.Platform("linux", "amd64")
-    for profile in PROFILES.values():
-        recipes.parse(data, "fuzz.yaml", profile, here)
+    for nucleus in PROFILES.values():
+        recipes.parse(data, "fuzz.yaml", nucleus, here)
 
 
 def _configuration(kind: type[Any]) -> Callable[[bytes], None]:
@@ -174,6 +180,7 @@ def _telemetry(data: bytes) -> None:
 
 TARGETS = (
     Target("wire", codec.decode, (WireError,), BATCHES, resealed_batch),
+    Target("wire-profile", codec.decode_profile, (WireError,), (PROFILE,), resealed_batch),
     Target(
         "acknowledgement",
         Acknowledgement.decode,
