@@ -8,7 +8,7 @@ import sqlite3
 import ssl
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,13 +60,16 @@ class Options:
         return max(1, int(self.seconds / 2.3)) if self.faults is None else self.faults
 
 
-def run(options: Options, root: Path, console: Console) -> Report:
-    """Run below ``root`` and return the report; whatever was started is ended.
+def run(options: Options, root: Path, console: Console, before_end: Callable[[], None] = lambda: None) -> Report:
+    """Run below ``root`` and return the report; whatever was started is ended, after ``before_end`` was called.
 
     Raises UnprovableError when this machine lacks mosquitto, ChaosError and its siblings when a part does not work.
     """
     with contextlib.ExitStack() as stack:
-        return _Run(options, root, stack, console).run()
+        try:
+            return _Run(options, root, stack, console).run()
+        finally:
+            before_end()
 
 
 class _Run:

@@ -41,9 +41,9 @@ def chaos_command(
     console = Console()
     root = make_root(FOLDER)
     code = 1
-    with Interrupts():
+    with Interrupts() as interrupts:
         try:
-            report = run(Options(minutes * 60, seed, faults, drain_s=drain), root, console)
+            report = run(Options(minutes * 60, seed, faults, drain_s=drain), root, console, interrupts.hold)
             show(report, console)
             if json_file is not None:
                 save(report, json_file)

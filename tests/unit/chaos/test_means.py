@@ -10,16 +10,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from device_sim.build import Built, BuiltComponent
-from device_sim.chaos import disks
+from device_sim.chaos import broker, disks
 from device_sim.chaos.actions import World, actions
 from device_sim.chaos.clock import HOUR, YEAR, ComponentClock
-from device_sim.chaos.errors import ChaosError
+from device_sim.chaos.errors import ChaosError, UnprovableError
 from device_sim.chaos.faults import Done
 from device_sim.chaos.ledger import Account, Drops
 from device_sim.chaos.proof import Proof
 from device_sim.chaos.report import Cloud, Report
+from device_sim.chaos.runner import Options, run
 from device_sim.chaos.schedule import KINDS
 from device_sim.chaos.source import Keeper
 
@@ -173,6 +175,12 @@ def test_the_json_object_has_the_keys_that_were_promised_and_counts_only_faults_
 )
 def test_a_run_holds_only_when_nothing_is_wrong(changes: dict[str, object]) -> None:
     assert not report(**changes).holds
+
+
+def test_without_mosquitto_a_run_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "find_mosquitto", lambda: None)
+    with pytest.raises(UnprovableError, match="apt-get install mosquitto"):
+        run(Options(), tmp_path, Console())
 
 
 def test_every_kind_that_is_planned_can_be_brought_about() -> None:
