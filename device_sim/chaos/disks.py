@@ -1,7 +1,8 @@
 """The disk under the forwarder's spool: full, read-only, with flipped bytes.
 
-As root it is a small file system of its own (tmpfs), which is really filled and really made read-only. Without root a
-full disk is what ``disk_keep_free_bytes`` makes of it, through a configuration update, and read-only are the files.
+Where we may mount, it is a small file system of its own (tmpfs), which is really filled and really made read-only.
+Elsewhere a full disk is what ``disk_keep_free_bytes`` makes of it, through a configuration update, and read-only are the
+files (which does not impress a process of root's).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import os
 import random
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +51,19 @@ class Disk(Protocol):
 
 def make(folder: Path, configure: Callable[[dict[str, int]], bool]) -> Tmpfs | Permissions:
     """Return the disk for the forwarder's work folder; ``configure`` merges into its configuration."""
-    return Tmpfs(folder) if os.geteuid() == 0 else Permissions(folder, configure)
+    return Tmpfs(folder) if can_mount() else Permissions(folder, configure)
+
+
+def can_mount() -> bool:
+    """Return whether file systems can be mounted here: that needs root, and a container that allows it."""
+    if os.geteuid() != 0:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with Tmpfs(Path(folder)):
+                return True
+        except (ChaosError, OSError):
+            return False
 
 
 class Tmpfs:
