@@ -1,8 +1,8 @@
 """The disk under the forwarder's spool: full, read-only, with flipped bytes.
 
 Where we may mount, it is a small file system of its own (tmpfs), which is really filled and really made read-only.
-Elsewhere a full disk is what ``disk_keep_free_bytes`` makes of it, through a configuration update, and read-only are the
-files (which does not impress a process of root's).
+Elsewhere a full disk is what ``disk_keep_free_bytes`` makes of it, through a configuration update, and read-only are
+the files (which does not impress a process of root's).
 """
 
 from __future__ import annotations
