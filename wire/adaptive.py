@@ -27,7 +27,7 @@ SIBLINGS = 8
 """Series of a kind over which their first cells' expectation forgets."""
 _WILD = 6
 """Times the spread that a miss counts for at most, so that one wild cell does not hide the usual ones."""
-_PRIOR = 3
+_PRIOR = 1
 """Cells that the spread taken from others counts for."""
 _WELL_KNOWN = 8
 """Cells that a profile's state counts for."""
@@ -54,11 +54,17 @@ class _Kind:
 
 
 class Past:
-    """What the series of each kind have shown in one column, and what a profile says of a series."""
+    """What the series of each kind have shown in one column, and what a profile says of a series.
 
-    def __init__(self, kinds: Sequence[int], known: Sequence[State] | None = None, late: int = 0) -> None:
+    ``wide`` columns are those whose first cells can be anything: the values themselves.
+    """
+
+    def __init__(
+        self, kinds: Sequence[int], known: Sequence[State] | None = None, late: int = 0, wide: bool = False
+    ) -> None:
         self._of, self._kinds = kinds, dict[int, _Kind]()
-        self._known, self._late = known, late
+        self._known, self._late = known, late if wide else 0
+        self._first = (4096 if wide else 8) << FRACTION
         self._noise = 4 << FRACTION
         self.states: list[State | None] = [None] * len(kinds)
 
@@ -69,7 +75,7 @@ class Past:
             return State(known.level, known.spread << self._late, _WELL_KNOWN), known.spread
         kind = self._kinds.get(self._of[series])
         if kind is None:
-            kind = self._kinds[self._of[series]] = _Kind(0, 64 << FRACTION, self._noise)
+            kind = self._kinds[self._of[series]] = _Kind(0, self._first, self._noise)
         return State(kind.level, kind.spread), kind.noise
 
     def end(self, series: int, first: int, miss: int, state: State) -> None:

@@ -18,6 +18,8 @@ FRACTION = 8
 HALF = 1 << (FRACTION - 1)
 SLOPE = 64
 STEEPEST = SLOPE + 16
+_NAMED = 6
+"""Bits that a window takes where each series has its own."""
 _LOOK = 96
 """Cells of a series on which windows are tried."""
 
@@ -121,7 +123,10 @@ def _wrapped(values: list[int]) -> Signed:
 
 
 def best_windows(cells: Signed, counts: Sequence[int], candidates: Sequence[int]) -> list[int]:
-    """Return for each series the candidate that misses its first cells least (of equal ones the first)."""
+    """Return for each series the candidate that misses its first cells least (of equal ones the first).
+
+    All get the same where that costs less than naming each.
+    """
     rows = np.array(counts, np.int64)
     length = int(min(_LOOK, rows.max(initial=0)))
     if length < 3:
@@ -132,8 +137,12 @@ def best_windows(cells: Signed, counts: Sequence[int], candidates: Sequence[int]
     grid = (cells[np.minimum(at, len(cells) - 1)].astype(np.float64) - cells[np.minimum(starts, len(cells) - 1), None])[
         :, :length
     ]
-    misses = [np.log2(np.abs(grid @ _weights(window, length)) + 0.5)[:, 2:].sum(axis=1) for window in candidates]
-    return [candidates[best] for best in np.argmin(misses, axis=0)]
+    missed = [np.log2(np.abs(grid @ _weights(window, length)) + 0.5)[:, 2:].sum(axis=1) for window in candidates]
+    bits = np.array(missed) * (rows / length)
+    common = int(np.argmin(bits.sum(axis=1)))
+    if bits.min(axis=0).sum() + _NAMED * len(rows) >= bits[common].sum():
+        return [candidates[common]] * len(counts)
+    return [candidates[best] for best in np.argmin(bits, axis=0)]
 
 
 _WEIGHTS: dict[tuple[int, int], npt.NDArray[np.float64]] = {}

@@ -140,9 +140,8 @@ class Reader:
         shape, gain = cursor.take(2, name)
         if self.decoder is None or shape >= len(SHAPES) or gain >= len(GAINS):
             raise FormatError(f"{name}: shape {shape}, gain {gain}, or no coder 3")
-        past = Past(
-            group_kinds(self.kinds, len(counts)), self.known.get(column), self.late if column is Id.VALUE else 0
-        )
+        kinds = group_kinds(self.kinds, len(counts))
+        past = Past(kinds, self.known.get(column), self.late, wide=column is Id.VALUE)
         plan = adaptive.Column(counts.tolist(), None if offsets is None else offsets.tolist(), windows)
         before = self.decoder.spent()
         cells = adaptive.decode(self.decoder, plan, past, shape, gain)

@@ -238,9 +238,10 @@ def _finer(size: float, means: FloatArray) -> int:
     finite = means[np.isfinite(means)]
     for finer in _FINER:
         parts = divisor * 10 ** (1 + finer)
-        whole = np.rint(finite * parts / multiplier)
-        if (np.abs(whole) < LARGEST).all() and (whole * multiplier / parts == finite).all():
-            return finer
+        with np.errstate(over="ignore"):
+            whole = np.rint(finite * parts / multiplier)
+            if (np.abs(whole) < LARGEST).all() and (whole * multiplier / parts == finite).all():
+                return finer
     return 0
 
 

@@ -150,9 +150,8 @@ class Writer:
         windows, head = self._windows(plan, counts.tolist(), plan.model_windows)
         offsets = None if plan.offsets is None else plan.offsets.tolist()
         column = adaptive.Column(counts.tolist(), offsets, windows)
-        past = Past(
-            group_kinds(self.kinds, len(counts)), self.known.get(plan.id), self.late if plan.id is Id.VALUE else 0
-        )
+        kinds = group_kinds(self.kinds, len(counts))
+        past = Past(kinds, self.known.get(plan.id), self.late, wide=plan.id is Id.VALUE)
         cells = plan.cells.tolist()
         expected, spreads = adaptive.follow(cells, column, past)
         shape, gain = adaptive.fit(cells, expected, spreads)

@@ -142,7 +142,7 @@ class Columns:
     def model(self, column, rows, windows, offsets, m, gain, halves):
         cells, learnt, noise = [0] * len(offsets), {}, 1024
         for group in (g for g in range(len(rows)) if rows[g]):
-            kind = learnt.setdefault((self.series[group // halves]["kind"], group % halves), [0, 2**14, noise, 0])
+            kind = learnt.setdefault((self.series[group // halves]["kind"], group % halves), [0, 2**20 if column == VALUE else 2**11, noise, 0])
             (level, spread, after, _), seen = kind, 0
             if column in self.known:
                 (level, after), seen = self.known[column][group], 8
@@ -154,7 +154,7 @@ class Columns:
                     first, miss, spread, before = level + away, away, after, cell
                 seen += 1
                 level = follow(level, windows[group], cell, before, seen, offsets[i]) if seen > 1 else first
-                if seen > 1: spread += (min(abs(away), 6 * spread + 128) - spread) // min(seen + 3, 20)
+                if seen > 1: spread += (min(abs(away), 6 * spread + 128) - spread) // min(seen + 1, 20)
                 before = cell
             some = kind[3]
             kind[0] = kind[0] + miss // min(some + 1, 8) if some else first

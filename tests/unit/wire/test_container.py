@@ -1,0 +1,150 @@
+"""What is around the rows: each way in which a batch can be wrong has its error, and nothing is inflated blindly."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+from tests.contract.make_golden import aggregates
+from wire import codec, container, directory
+from wire.codec import Coder, Kind
+from wire.errors import (
+    ChecksumError,
+    DecodeError,
+    FormatError,
+    LimitError,
+    MagicError,
+    ModelError,
+    TooLargeError,
+    VersionError,
+)
+from wire.limits import MAX_BATCH_BYTES, MAX_INFLATED_BYTES, MAX_ROWS
+from wire.model import MAX_SEQUENCE, Anomalies, Batch, Notice, Readings, Series
+from wire.steps import BITS
+from wire.varint import number, pack, pack_signed
+
+ROWS = aggregates(6)
+DATA = codec.encode(Batch("gw", 1, 2, ROWS))
+
+
+def crc(data: bytes) -> bytes:
+    return data + struct.pack("<I", zlib.crc32(data))
+
+
+def sealed(packed: bytes) -> bytes:
+    return codec.seal("gw", 1, 1, packed, 10**9)
+
+
+@pytest.mark.parametrize("data", [b"", b"S", b"XY" + DATA[2:], b"\0" * 64])
+def test_bytes_that_do_not_begin_as_a_batch_does(data: bytes) -> None:
+    with pytest.raises(MagicError):
+        codec.decode(data)
+
+
+def test_a_major_version_that_is_not_known() -> None:
+    with pytest.raises(VersionError, match="major version 2"):
+        codec.decode(crc(DATA[:2] + b"\2" + DATA[3:-4]))
+
+
+def test_a_byte_that_changed_on_the_way() -> None:
+    with pytest.raises(ChecksumError):
+        codec.decode(DATA[:-20] + bytes((DATA[-20] ^ 1,)) + DATA[-19:])
+
+
+@pytest.mark.parametrize("length", range(2, 20))
+def test_a_batch_that_is_cut_short(length: int) -> None:
+    with pytest.raises(DecodeError):
+        codec.decode(crc(DATA[:length]))
+
+
+def test_a_gateway_that_cannot_be_one() -> None:
+    changed = DATA[:-4].replace(b"\2gw", b"\2g/")
+    with pytest.raises(FormatError, match="gateway"):
+        codec.decode(crc(changed))
+
+
+@pytest.mark.parametrize("kind", [0, 6, 15])
+def test_a_kind_that_is_not_known(kind: int) -> None:
+    with pytest.raises(FormatError, match="flags"):
+        codec.decode(sealed(bytes((kind << 2,)) + number(0)))
+
+
+@pytest.mark.parametrize("kind", [Kind.ANOMALIES, Kind.NOTICE, Kind.PROFILE])
+def test_kinds_that_are_not_rows_have_no_model(kind: Kind) -> None:
+    with pytest.raises(FormatError):
+        codec.decode(sealed(container.pack(kind, Coder.MODEL, 0, b"")))
+
+
+def test_a_profile_is_no_batch_of_rows_and_rows_are_no_profile() -> None:
+    with pytest.raises(FormatError, match="no rows"):
+        codec.decode(sealed(container.pack(Kind.PROFILE, Coder.NONE, 0, b"")))
+    with pytest.raises(FormatError, match="no profile"):
+        codec.decode_profile(DATA)
+
+
+def test_a_size_above_the_limit_is_refused_before_anything_is_inflated() -> None:
+    with pytest.raises(LimitError):
+        codec.decode(sealed(container.pack(Kind.AGGREGATES, Coder.DEFLATE, MAX_INFLATED_BYTES + 1, b"")))
+
+
+@pytest.mark.parametrize("coder", [Coder.DEFLATE, Coder.LZMA1])
+def test_a_content_that_is_not_what_its_size_says(coder: Coder) -> None:
+    stream = container.PACK[coder](bytes(1000))
+    for size in (999, 1001):
+        with pytest.raises(FormatError, match="the batch says"):
+            container.inflate(coder, size, stream)
+    assert container.inflate(coder, 1000, stream) == bytes(1000)
+
+
+def test_more_rows_than_allowed_are_refused_before_they_are_allocated() -> None:
+    head = directory.write(directory.directory((Series("a"),), (BITS,)))
+    content = head + pack_signed(np.array([MAX_ROWS + 1]))
+    with pytest.raises(LimitError, match="rows"):
+        codec.decode(sealed(container.pack(Kind.READINGS, Coder.NONE, len(content), content)))
+
+
+def test_more_series_than_allowed_are_refused() -> None:
+    with pytest.raises(LimitError, match="series"):
+        codec.decode(sealed(container.pack(Kind.READINGS, Coder.NONE, 3, pack(np.array([65_000], np.uint64)))))
+
+
+def test_more_rows_than_allowed_are_not_encoded() -> None:
+    n = MAX_ROWS + 1
+    rows = Readings((Series("a"),), np.zeros(n, np.int64), np.arange(n), np.zeros(n), np.zeros(n, np.uint8))
+    with pytest.raises(ModelError, match="at most"):
+        codec.pack(rows)
+
+
+def test_the_most_rows_of_a_constant_take_few_bytes_and_come_back() -> None:
+    n = MAX_ROWS
+    rows = Readings((Series("a"),), np.zeros(n, np.int64), np.arange(n) * 1000, np.full(n, 5.0), np.zeros(n, np.uint8))
+    data = codec.encode(Batch("gw", 1, 1, rows), coders=codec.FAST)
+    assert len(data) < 200
+    back = codec.decode(data).rows
+    assert isinstance(back, Readings)
+    assert (back.value == 5.0).all()
+    assert (np.diff(back.time_ms) == 1000).all()
+
+
+def test_a_batch_above_its_limit_says_both_sizes() -> None:
+    with pytest.raises(TooLargeError, match=f"at most {MAX_BATCH_BYTES}"):
+        codec.encode(Batch("gw", 1, 1, aggregates(2000, 10)))
+
+
+@pytest.mark.parametrize("sequence", [1, 127, 128, MAX_SEQUENCE])
+@pytest.mark.parametrize("gateway", ["g", "g" * 128])
+def test_packed_rows_of_the_size_of_the_room_always_fit(gateway: str, sequence: int) -> None:
+    room = codec.room(gateway, 5_000)
+    assert len(codec.seal(gateway, 2**64 - 1, sequence, bytes(room), 5_000)) <= 5_000
+
+
+def test_a_notice_of_a_number_that_no_reader_takes_is_not_written() -> None:
+    with pytest.raises(ModelError, match="64 bits"):
+        codec.pack(Notice(1, {"a": {"b": 2**63}}))
+
+
+def test_no_reports_are_a_batch_too() -> None:
+    assert codec.unpack(codec.pack(Anomalies(()))) == Anomalies(())

@@ -1,0 +1,112 @@
+"""What the codec does with values: exact where it says so, and never silently anything else."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from wire import codec
+from wire.adaptive import Column, Past, decode, fit, follow, notes
+from wire.expectation import residuals, restore
+from wire.model import Aggregates, Readings, Series
+from wire.rans import TOTAL, Decoder, encode
+from wire.shapes import SHAPES, table
+from wire.steps import Form, choose, split
+
+
+def readings(values: list[float], resolution: float | None) -> np.ndarray:  # type: ignore[type-arg]
+    n = len(values)
+    rows = Readings(
+        (Series("a", "", resolution),), np.zeros(n, np.int64), np.arange(n), np.array(values), np.zeros(n, np.uint8)
+    )
+    back = codec.unpack(codec.pack(rows))
+    assert isinstance(back, Readings)
+    return back.value
+
+
+@pytest.mark.parametrize("resolution", [0.1, 0.01, 0.5, 0.0625, 1e-9, 1000.0, 2.5, None])
+def test_multiples_of_a_decimal_resolution_come_back_as_the_same_doubles(resolution: float | None) -> None:
+    multiplier, divisor = split(resolution or 0.1)
+    values = [k * multiplier / divisor for k in (-70, -3, 0, 1, 2, 3, 7, 11, 213, 999_999)]
+    assert readings(values, resolution).tolist() == values
+
+
+def test_a_value_a_hair_off_its_multiple_is_the_multiple() -> None:
+    assert readings([0.1 + 0.2, 21.3] * 8, 0.1).tolist() == [0.3, 21.3] * 8
+
+
+def test_values_that_are_no_multiples_of_the_declared_resolution_come_back_unchanged() -> None:
+    values = [21.37, 21.4, 21.41, 21.39]
+    assert readings(values, 0.5).tolist() == values
+
+
+def test_one_odd_value_among_many_costs_its_own_bytes_and_comes_back_unchanged() -> None:
+    values = [20.0 + k / 10 for k in range(40)]
+    values[13] = math.pi
+    assert readings(values, 0.1).tolist() == values
+    assert choose(np.array(values)).form is Form.BITS
+
+
+def test_single_precision_values_of_a_decimal_sensor_are_found() -> None:
+    values = [float(np.float32(k / 100)) for k in range(2000, 2060)]
+    assert choose(np.array(values)).form is Form.SINGLE
+    assert readings(values, None).tolist() == values
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, -0.0, 2.0**60 + 4096])
+def test_values_outside_every_scale_come_back(value: float) -> None:
+    back = readings([20.0, 20.1, value, 20.2], 0.1)
+    np.testing.assert_array_equal(back, [20.0, 20.1, value, 20.2])
+
+
+def test_rows_that_were_rounded_once_are_not_rounded_again_in_other_company() -> None:
+    """A gateway's next hop joins and splits batches: a step found there may be coarser than before."""
+
+    def one(mean: float, low: float, high: float) -> Aggregates:
+        cells = (np.array([x]) for x in (mean, low, high, 0.5, math.nan))
+        whole = (np.array([x]) for x in (0, 10_000, 10_000, 10))
+        return Aggregates((Series("host.cpu"),), *whole, *cells)
+
+    fine = codec.unpack(codec.pack(Aggregates.concatenate([one(12.3456, 12.25, 12.5), one(13.0, 12.0, 14.0)])))
+    assert isinstance(fine, Aggregates)
+    alone = codec.unpack(codec.pack(Aggregates.concatenate([fine.take(slice(1, 2)), one(13.0, 12.0, 14.0)])))
+    again = codec.unpack(codec.pack(fine.take(slice(0, 1))))
+    assert isinstance(again, Aggregates)
+    assert isinstance(alone, Aggregates)
+    assert again.mean[0] == fine.mean[0]
+    assert alone.mean[0] == fine.mean[1]
+
+
+@pytest.mark.parametrize("window", [0, 1, 2, 7, 63, 66, 72, 80])
+def test_residuals_give_the_cells_back_under_every_window(window: int) -> None:
+    rng = np.random.default_rng(window)
+    cells = np.concatenate((rng.integers(-(2**62), 2**62, 30), np.cumsum(rng.integers(-9, 9, 70)))).astype(np.int64)
+    counts = [0, 30, 1, 69]
+    left = residuals(cells, counts, [window] * 4)
+    np.testing.assert_array_equal(restore(left, counts, [window] * 4), cells)
+
+
+@pytest.mark.parametrize("shape", range(len(SHAPES)))
+def test_a_table_gives_every_distance_and_the_escape_a_slot(shape: int) -> None:
+    for level in (1, 2, 7, 9, 52, 120):
+        for phase in range(8):
+            reach, firsts = table(shape, level, phase)
+            slots = np.diff(firsts)
+            assert len(slots) == 2 * reach + 2
+            assert slots.min() >= 1
+            assert firsts[0] == 0
+            assert firsts[-1] == TOTAL
+
+
+def test_the_model_gives_back_cells_of_every_size() -> None:
+    rng = np.random.default_rng(3)
+    cells = [*rng.integers(-4, 4, 300).tolist(), 2**63 - 1, -(2**63), 0, *(1 << k for k in range(63))]
+    column = Column([150, 0, len(cells) - 150], rng.integers(-999, 999, len(cells)).tolist(), [8, 8, 70])
+    expected, spreads = follow(cells, column, Past([0, 0, 0]))
+    shape, gain = fit(cells, expected, spreads)
+    data = encode(notes(cells, expected, spreads, shape, gain))
+    decoder = Decoder(data)
+    assert decode(decoder, column, Past([0, 0, 0]), shape, gain) == cells
+    decoder.finish()
