@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from wire.codec import Profiles
 
 
 def register(app: typer.Typer) -> None:
@@ -18,24 +21,38 @@ def inspect_command(
     file: Annotated[str, typer.Argument(help="A file with one encoded batch, or - for standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
     rows: Annotated[int, typer.Option(min=0, help="At most so many rows; 0 is all.")] = 40,
+    profile: Annotated[str, typer.Option(help="A file with the profile that the batch names.")] = "",
 ) -> None:
-    """Show a batch: whose it is, and its rows."""
+    """Show a batch: whose it is, how it is packed, the bytes that each column takes, and its rows."""
     from device_sim import batches
     from device_sim.errors import SimulationError
+    from wire.anatomy import anatomy
     from wire.codec import decode
     from wire.errors import DecodeError
 
-    data = _read(file)
+    data, known = _read(file), _profile(profile)
     try:
-        batch = decode(data)
+        batch = decode(data, known)
+        found = anatomy(data, known)
     except DecodeError as error:
         raise SimulationError(f"{file}: no batch: {error}") from error
-    head = batches.head(batch, len(data))
+    head = batches.head(batch, len(data)) | {"coder": found.coder.name.lower()}
+    parts = [
+        {
+            "part": part.name,
+            "mode": part.mode,
+            "bytes": round(part.bytes, 1),
+            "percent": round(100 * part.bytes / len(data), 1),
+        }
+        for part in found.parts
+    ]
     table = batches.table(batch)
     if as_json:
-        typer.echo(json.dumps(head | {"rows": table if rows == 0 else table[:rows]}, allow_nan=False))
+        shown = {"parts": parts, "rows": table if rows == 0 else table[:rows]}
+        typer.echo(json.dumps(head | shown, allow_nan=False))
         return
     typer.echo("  ".join(f"{key} {value}" for key, value in head.items()))
+    batches.print_table(parts)
     batches.print_table(table if rows == 0 else table[:rows])
     if rows and len(table) > rows:
         typer.echo(f"... {len(table) - rows} more rows (--rows 0 shows all)")
@@ -50,3 +67,18 @@ def _read(file: str) -> bytes:
         return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise SimulationError(f"{file}: {error.strerror}") from error
+
+
+def _profile(file: str) -> Profiles | None:
+    """Return what finds the one profile in a file, None without one."""
+    from device_sim.errors import SimulationError
+    from wire.codec import decode_profile
+    from wire.errors import DecodeError
+
+    if not file:
+        return None
+    try:
+        owner, known = decode_profile(_read(file))
+    except DecodeError as error:
+        raise SimulationError(f"{file}: no profile: {error}") from error
+    return lambda gateway, version: known if (gateway, version) == (owner, known.version) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,7 @@ def cases() -> Iterator[tuple[str, bytes]]:
     yield "duty-model", codec.encode(Batch(*NAME, duty(60)), 10**9, coders=frozenset({Coder.MODEL}))
     yield "empty", codec.encode(Batch(*NAME, aggregates(0)))
     scored = aggregates(8)
-    unscored = Aggregates(
-        scored.series, *(getattr(scored, name) for name in AGGREGATE_COLUMNS[:-1]), scored.score * np.nan
-    )
-    yield "unscored", codec.encode(Batch(*NAME, unscored))
+    yield "unscored", codec.encode(Batch(*NAME, replace(scored, score=np.full(len(scored), np.nan))))
     yield "profile", codec.encode_profile(*NAME, known())
     one = aggregates(11, 12).take(slice(120, 132))
     yield "with-profile", codec.seal(*NAME, min(codec._pack_known(one, known()), key=len))
