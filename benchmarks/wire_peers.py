@@ -91,7 +91,7 @@ def senml_encode(rows: Table) -> bytes:
         packed = [{0: key, 2: value} for key, value in zip(keys, values, strict=True)]
         packed[0] = {-2: f"{name}/", -3: time / 1000} | packed[0]
         records += packed
-    return cbor2.dumps(records)
+    return bytes(cbor2.dumps(records))
 
 
 def _protobuf(field: int, kind: int, value: bytes) -> bytes:

@@ -102,7 +102,7 @@ def aggregates(sensors: int, windows: int, seed: int, shifted: bool = False) -> 
     n = (windows + WARM_UP) * WINDOW
     blocks = [_readings(i, seed, n, shifted).reshape(-1, WINDOW) for i in range(sensors)]
     rows = _aggregate(directory(sensors), blocks, WINDOW * 1000, np.random.default_rng(seed))
-    return rows.take(rows.start_ms >= START_MS + WARM_UP * WINDOW * 1000)
+    return rows.take(np.flatnonzero(rows.start_ms >= START_MS + WARM_UP * WINDOW * 1000))
 
 
 def _aggregate(series: Sequence[Series], blocks: Sequence[Array], width: int, rng: np.random.Generator) -> Aggregates:
