@@ -30,7 +30,9 @@ _EPOCH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _LONGEST_NUMBER = 9
 _PROFILE, _RESERVED = 0x40, 0x80
-_LZMA: list[dict[str, Any]] = [{"id": lzma.FILTER_LZMA1, "preset": 6, "dict_size": 1 << 16, "lc": 1, "lp": 0, "pb": 0}]
+_LZMA: list[dict[str, Any]] = [
+    {"id": lzma.FILTER_LZMA1, "preset": 6, "dict_size": 1 << 16, "lc": 1, "lp": 0, "pb": 0, "mf": lzma.MF_BT3}
+]
 
 
 class Kind(IntEnum):
