@@ -7,7 +7,8 @@ and, where ../shared/data is there, on real road sensors.
 The entropy estimate is what a coder would need that knew the distribution of every column of every series: cells at the
 stated precision, each less the best of several running means of those before it (the deviation less what the distances
 of minimum and maximum tell), Shannon's entropy of what is left, counted on a run long enough to know it (with
-Miller and Madow's correction). It leaves out names, times and everything else that is said once a batch. Times are of the processor, the best of five.
+Miller and Madow's correction). It leaves out names, times and everything else that is said once a batch.
+Times are of the processor, the best of five.
 """
 
 from __future__ import annotations
