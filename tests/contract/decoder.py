@@ -1,12 +1,8 @@
-"""A reader of batches written from wire/FORMAT.md alone, in Python's standard library: the proof that the page suffices.
-
-It imports nothing of the project, checks little, and is slow and plain on purpose.
-"""
-
+"""A reader of batches written from wire/FORMAT.md alone, with the standard library alone; it checks little."""
 # ruff: noqa
 # mypy: ignore-errors
 # fmt: off
-import json, lzma, math, pathlib, re, struct, zlib
+import itertools, json, lzma, math, pathlib, re, struct, zlib
 PAGE = (pathlib.Path(__file__).parents[2] / "wire" / "FORMAT.md").read_text().replace("\n", " ")
 WORDS, UNITS = (text.split() for text in re.findall(r"in this order: `([^`]*)`", PAGE))
 DICTIONARY = b"".join(b"\0" + bytes([len(w)]) + w.encode() for w in WORDS) + b"".join(
@@ -15,7 +11,6 @@ LZMA = [{"id": lzma.FILTER_LZMA1, "lc": 1, "lp": 0, "pb": 0, "dict_size": 65536}
 GAINS, SHAPES = (10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48), (1, 2, 3, 4, 6, 8, 12, 16)
 TIME, WIDTH, COUNT, VALUE, LOW, HIGH, STD, SCORE, QUALITY, SCORED, PATCHES, ORDER, REST = range(1, 14)
 NAN, KINDS = math.nan, {1: "readings", 2: "aggregates", 3: "anomalies", 4: "notice", 5: "profile"}
-COLUMNS = {"readings": ("value",), "aggregates": ("mean", "min", "max", "std", "score")}
 class Bytes:
     def __init__(self, data): self.data, self.at = data, 0
     def left(self): return self.at < len(self.data)
@@ -24,44 +19,31 @@ class Bytes:
     def ints(self, n): return [self.int() for _ in range(n)]
     def doubles(self, n): return struct.unpack(f"<{n}d", self.take(8 * n))
     def take(self, n):
-        assert self.at + n <= len(self.data), "cut short"
         self.at += n
         return self.data[self.at - n : self.at]
-    def num(self):
-        value = shift = 0
-        while (byte := self.u8()) > 127:
-            value, shift = value | (byte & 127) << shift, shift + 7
-        return value | byte << shift
-    def diffs(self, n):
-        steps = self.ints(n)
-        return [wrap(sum(steps[: i + 1])) for i in range(n)]
-    def places(self, n): return [sum(gaps[: i + 1]) + i for gaps in [[self.num() for _ in range(n)]] for i in range(n)]
+    def num(self): return v if (v := self.u8()) < 128 else v & 127 | self.num() << 7
+    def diffs(self, n): return [wrap(v) for v in itertools.accumulate(self.ints(n))]
+    def places(self, n): return [v - 1 for v in itertools.accumulate(self.num() + 1 for _ in range(n))]
     def runs(self, mine=True):
         return [mine == (i % 2 == 0) for i, n in enumerate([self.num() for _ in range(self.num())]) for _ in range(n)]
 def wrap(v): return (v + 2**63) % 2**64 - 2**63
 def inflate(coder, size, data):
     if coder == 1: data = zlib.decompressobj(-15, zdict=DICTIONARY).decompress(data)
-    if coder == 2: data = lzma.decompress(data, lzma.FORMAT_RAW, filters=LZMA)
-    assert len(data) == size, "size"
-    return data
+    return lzma.decompress(data, lzma.FORMAT_RAW, filters=LZMA) if coder == 2 else data[:size]
 def words(b):
     out = [b""]
     for _ in range(b.num()): out.append(out[-1][: b.u8()] + b.take(b.u8()))
     return [word.decode() for word in out[1:]]
-def size_of(b):
-    tag = b.u8()
-    return None if tag == 0 else (b.doubles(1)[0], None) if tag == 1 else (b.num(), tag - 32)
+def size_of(b): return (tag := b.u8()) and ((b.doubles(1)[0], None) if tag == 1 else (b.num(), tag - 32))
 def directory(b):
     n, stems, leaves, kinds = b.num(), words(b), words(b), []
     for _ in range(b.num()):
         unit, resolution, form = b.take(b.u8()).decode(), size_of(b), b.u8()
         step, finer = (size_of(b), b.u8()) if form in (1, 2) else (resolution, 0)
-        kinds.append({"unit": unit, "form": form, "step": step, "finer": finer, "resolution": resolution,
-                      "parts": 1 if form == 3 else 10 ** (1 + finer)})
+        kinds.append(dict(unit=unit, form=form, step=step, finer=finer, parts=1 if form == 3 else 10 ** (1 + finer)))
     return [{"name": stems[s] + leaves[w], "kind": k, **kinds[k]} for s, w, k in zip(b.diffs(n), b.diffs(n), b.diffs(n))]
 def number(series, cell, mean=False):
-    if series["form"] == 3:
-        return struct.unpack("<d", struct.pack("<q", cell if cell >= 0 else cell ^ (2**63 - 1)))[0]
+    if series["form"] == 3: return struct.unpack("<d", struct.pack("<q", cell if cell >= 0 else cell ^ 2**63 - 1))[0]
     (m, e), parts = series["step"], series["parts"] if mean else 1
     value = cell * m / parts if e is None else float(cell * m * 10 ** max(e, 0)) / float(10 ** max(-e, 0) * parts)
     return struct.unpack("<f", struct.pack("<f", value))[0] if series["form"] == 2 and not mean else value
@@ -69,8 +51,7 @@ def log(v):
     b = v.bit_length()
     y, t = (256 + ((v >> b - 9 if b > 9 else v << 9 - b) & 255)) << 22, 0
     for _ in range(12):
-        y = y * y >> 30
-        t, y = 2 * t + (y >> 31), y >> (y >> 31)
+        t, y = 2 * t + (y * y >> 61), y * y >> 30 >> (y * y >> 61)
     return (b - 1 << 12) + t
 def std_offset(series, down, up):
     if series["form"] == 3: return 0
@@ -81,15 +62,12 @@ def follow(level, window, cell, before, seen, offset=0):
     if window > 64: return 256 * cell - offset + (cell - before) * 32 * (window - 64)
     return level + (256 * cell - offset - level) // min(seen, window) if window else level
 class Columns:
-    """The columns of a batch: their payloads, the state of rANS, and what a profile knows."""
     def __init__(self, b, series, symbols, known, late):
-        self.series, self.known, self.late, self.tables = series, known, late, {}
+        self.series, self.known, self.late, self.tables, self.order = series, known, late, {}, None
         self.payloads = {b.u8() & 127: (b.u8(), Bytes(b.take(b.num()))) for _ in range(b.num())}
         if symbols: self.state, *self.words = struct.unpack(f"<I{len(symbols) // 2 - 2}H", symbols)
-        self.order = None
     def bytes(self, column): return self.payloads[column][1] if column in self.payloads else None
     def cells(self, column, groups, offsets=None, halves=1):
-        """The cells of rows, given the group of each; offsets say what a row's other cells tell."""
         n, offsets, (mode, b) = len(self.series) * halves, offsets or [0] * len(groups), self.payloads.get(column, (9, None))
         if not b: return [0] * len(groups)
         rows, window = [[i for i, g in enumerate(groups) if g == group] for group in range(n)], b.u8()
@@ -109,14 +87,12 @@ class Columns:
                 before = cell
         return [wrap(off[i] + (offsets[i] + 128 >> 8) * (column == STD)) for i in range(len(groups))]
     def symbol(self, firsts):
-        slot = self.state % 2**14
-        i = max(i for i, first in enumerate(firsts[:-1]) if first <= slot)
+        i = max(i for i, first in enumerate(firsts[:-1]) if first <= (slot := self.state % 2**14))
         self.state = (firsts[i + 1] - firsts[i]) * (self.state >> 14) + slot - firsts[i]
         if self.state < 2**16: self.state = self.state << 16 | self.words.pop(0)
         return i
     def raw(self, bits):
-        some = min(14, bits)
-        return self.symbol(range(0, 2**14 + 1, 2 ** (14 - some))) | self.raw(bits - some) << some if bits else 0
+        return self.symbol(range(0, 2**14 + 1, 2 ** max(0, 14 - bits))) | self.raw(max(0, bits - 14)) << 14 if bits else 0
     def table(self, m, s, phase):
         s = max(s, 1) if s < 8 else (s >> (h := s.bit_length() - 3) << h) + 2 ** (h - 1)
         if (m, s, phase) not in self.tables:
@@ -131,8 +107,7 @@ class Columns:
             self.tables[m, s, phase] = reach, [sum(slots[:i]) for i in range(len(slots) + 1)]
         return self.tables[m, s, phase]
     def one(self, p, spread, m, gain):
-        s = spread * gain >> 8
-        low = max(0, s.bit_length() - 7)
+        low = max(0, (s := spread * gain >> 8).bit_length() - 7)
         reach, firsts = self.table(m, s >> low, 0 if low else (p + 16 >> 5) % 8)
         distance = self.symbol(firsts) - reach
         if distance > reach:
@@ -142,21 +117,18 @@ class Columns:
     def model(self, column, rows, windows, offsets, m, gain, halves):
         cells, learnt, noise = [0] * len(offsets), {}, 1024
         for group in (g for g in range(len(rows)) if rows[g]):
-            kind = learnt.setdefault((self.series[group // halves]["kind"], group % halves), [0, 2**20 if column == VALUE else 2**11, noise, 0])
+            name, wide = (self.series[group // halves]["kind"], group % halves), column == VALUE
+            kind = learnt.setdefault(name, [0, 2**20 if wide else 2**11, noise, 0])
             (level, spread, after, _), seen = kind, 0
-            if column in self.known:
-                (level, after), seen = self.known[column][group], 8
-                spread = after << (self.late if column == VALUE else 0)
+            if column in self.known: (level, after), seen, spread = self.known[column][group], 8, self.known[column][group][1] << self.late * wide
             for n, i in enumerate(rows[group]):
                 cell = cells[i] = self.one(level + offsets[i], spread, m, gain)
                 away = 256 * cell - level - offsets[i]
-                if n == 0:
-                    first, miss, spread, before = level + away, away, after, cell
+                if n == 0: first, miss, spread, before = level + away, away, after, cell
                 seen += 1
                 level = follow(level, windows[group], cell, before, seen, offsets[i]) if seen > 1 else first
                 if seen > 1: spread += (min(abs(away), 6 * spread + 128) - spread) // min(seen + 1, 20)
-                before = cell
-            some = kind[3]
+                before, some = cell, kind[3]
             kind[0] = kind[0] + miss // min(some + 1, 8) if some else first
             kind[1] = kind[1] + (abs(miss) - kind[1]) // min(some, 8) if some else (abs(first) >> 3) + 128
             kind[2:] = (noise := spread) if seen > 1 else kind[2], some + 1
@@ -164,7 +136,7 @@ class Columns:
 def rows_of(kind, b, symbols, find):
     known, late = {}, 0
     if find:
-        places = [sum(gaps[: i + 1]) + i for gaps in [b.ints(b.num())] for i in range(len(gaps))]
+        places = [v - 1 for v in itertools.accumulate(gap + 1 for gap in b.ints(b.num()))]
         series, late = [find[0][at] for at in places], b.u8()
         known = {column: [have[at] for at in places] for column, have in find[1].items()}
     else: series = directory(b)
@@ -181,11 +153,9 @@ def rows_of(kind, b, symbols, find):
     rows = [{"series": series[s]["name"], "time_ms": wrap(firsts[s + 1] + (i * steps[s] + late_by.get(n, 0)) * tick)}
             for n, (s, i) in enumerate(at)]
     width, count = (take(WIDTH), take(COUNT)) if usual else ({}, {})
-    rest = columns.bytes(REST)
-    resting = rest.runs(mine=False) if rest else [False] * len(at)
+    resting = rest.runs(mine=False) if (rest := columns.bytes(REST)) else [False] * len(at)
     cell = {s: rest.int() for s in sorted({s for s, r in zip(s_of, resting, strict=True) if r})}
-    filled = [not usual or wrap(usual[1] + count[n]) != 0 for n in range(len(at))]
-    moving = [f and not r for f, r in zip(filled, resting, strict=True)]
+    moving = [(not usual or wrap(usual[1] + count[n]) != 0) and not resting[n] for n in range(len(at))]
     value = take(VALUE, moving) | {n: cell[s] for n, s in enumerate(s_of) if resting[n]}
     if not usual:
         for n, grade in take(QUALITY).items(): rows[n].update(value=number(series[s_of[n]], value[n]), quality=grade)
@@ -199,35 +169,31 @@ def rows_of(kind, b, symbols, find):
         wide = [n in spans and moving[n] and min(spans[n]) > 0 for n in range(len(at))]
         std = take(STD, wide, [std_offset(series[s_of[n]], *spans[n]) if wide[n] else 0 for n in range(len(at))])
         mask = columns.bytes(SCORED).runs() if SCORED in columns.payloads else [SCORE in columns.payloads] * len(at)
-        groups = [2 * s + r for s, r in zip(s_of, resting, strict=True)] if rest else s_of
-        score = take(SCORE, mask, None, 2 if rest else 1, groups)
+        score = take(SCORE, mask, None, 2, [2 * s + r for s, r in zip(s_of, resting)]) if rest else take(SCORE, mask)
         for n, row in enumerate(rows):
             one, score_ = series[s_of[n]], power(score[n] / 32) - 1 if n in score else NAN
             row.update(width_ms=wrap(usual[0] + width[n]), count=wrap(usual[1] + count[n]), score=score_)
             values = (number(one, q[n], True), number(one, least[n]), number(one, most[n])) if n in value else (NAN,) * 3
             row.update(zip(("mean", "min", "max"), values), std=power(std[n] / 16) if n in std else 0.0 if n in value else NAN)
     patches = columns.bytes(PATCHES)
-    for column in COLUMNS[kind] if patches else ():
+    for column in (("mean", "min", "max", "std", "score") if usual else ("value",)) if patches else ():
         places = patches.places(patches.num())
         for n, double in zip(places, patches.doubles(len(places)), strict=True): rows[n][column] = double
-    order = sorted(range(len(at)), key=lambda n: (rows[n]["time_ms"], s_of[n]))
-    return [rows[n] for n in order]
+    return [rows[n] for n in sorted(range(len(at)), key=lambda n: (rows[n]["time_ms"], s_of[n]))]
 def decode(data: bytes, profiles: dict = None) -> dict:
     assert data[:3] == b"SL\1" and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "no batch"
     b = Bytes(data[3:-4])
     name = {"epoch": struct.unpack("<Q", b.take(8))[0], "sequence": b.num(), "gateway": b.take(b.u8()).decode()}
-    flags = b.u8()
-    kind, coder, version = KINDS[flags >> 2 & 15], flags & 3, b.num() if flags & 64 else None
+    kind, coder, version = KINDS[(flags := b.u8()) >> 2 & 15], flags & 3, b.num() if flags & 64 else None
     size, head = b.num(), coder == 3
     content = inflate(b.u8() if head else coder, size, b.take(b.num() if head else len(b.data) - b.at))
     symbols = b.take(len(b.data) - b.at)
     if kind in ("anomalies", "notice"): return name | {"kind": kind, "rows": json.loads(content)}
     b = Bytes(content)
-    if kind == "profile":
-        version, series = b.num(), directory(b)
-        states = {b.u8(): list(zip([level * 16 for level in b.ints(len(series))], map(spread_of, b.take(len(series)))))
-                  for _ in range(b.num())}
-        return name | {"kind": kind, "version": version, "rows": (series, states)}
-    return name | {"kind": kind, "rows": rows_of(kind, b, symbols, profiles[version] if version is not None else None)}
-def spread_of(q): return q if q < 4 else (4 + q % 4) << (q // 4 - 1)
+    if kind != "profile":
+        return name | {"kind": kind, "rows": rows_of(kind, b, symbols, None if version is None else profiles[version])}
+    name, n = name | {"kind": kind, "version": b.num()}, len(series := directory(b))
+    spread_of = lambda q: q if q < 4 else (4 + q % 4) << (q // 4 - 1)
+    states = {b.u8(): [(level * 16, spread_of(q)) for level, q in zip(b.ints(n), b.take(n))] for _ in range(b.num())}
+    return name | {"rows": (series, states)}
 def power(exponent): return 2.0**exponent if exponent < 1024 else math.inf
