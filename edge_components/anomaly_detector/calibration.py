@@ -24,6 +24,8 @@ POWER = 4.0
 ALARM = 0.85
 """The joined statistic's level that is passed about once in ``NATURAL`` lengths of calibration."""
 NATURAL = 8.0
+OBSERVED = 0.1
+"""How far the level rises, in parts of itself, when alarms come e times as often as they should."""
 TAIL = 0.6
 PRIOR_WEIGHT = 5.0
 FLOORS = np.array([0.25, 1.0, 0.25, 0.25, 1e-3, 1.0, 0.5, 0.5, 0.25])
@@ -48,6 +50,7 @@ class Records(Columns):
     windows: FloatArray = column(0.0)
     above: FloatArray = column(0.0)
     excess: FloatArray = column(0.0)
+    alarms: FloatArray = column(0.0)
 
 
 def references(records: Records) -> FloatArray:
@@ -67,12 +70,18 @@ def joined(ratio: FloatArray) -> FloatArray:
 
 
 def levels(records: Records, calibration: int, windows_between_alarms: float) -> FloatArray:
-    """Return the joined statistic's alarm level [n] for one false alarm in so many windows."""
+    """Return the joined statistic's alarm level [n] for one false alarm in so many windows.
+
+    A series that has alarmed more often than that has its level raised; the rate is estimated with a Gamma prior of
+    one alarm in the time allowed for one.
+    """
     rarer = np.log(np.maximum(windows_between_alarms / (NATURAL * calibration), 1e-3))
     # With n windows seen, an exponential tail has its record at ln n mean excesses, a normal one at twice as many.
     prior = 0.85 * ALARM / np.log(np.maximum(records.windows, 10.0))
     slope = (PRIOR_WEIGHT * prior + records.excess) / (PRIOR_WEIGHT + records.above)
-    return np.asarray(np.maximum(ALARM + slope * rarer, 0.4), np.float64)
+    often = (1.0 + records.alarms) / (1.0 + records.windows / windows_between_alarms)
+    raised = 1.0 + OBSERVED * np.log(np.maximum(often, 1.0))
+    return np.asarray(np.maximum(ALARM + slope * rarer, 0.4) * raised, np.float64)
 
 
 def learn(records: Records, statistic: FloatArray, mix: FloatArray, learning: BoolArray, block: int) -> None:

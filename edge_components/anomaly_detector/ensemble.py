@@ -21,6 +21,7 @@ from edge_components.anomaly_detector.experts import (
     FORECAST,
     FORECASTS,
     GAP,
+    LEVEL,
     MEASURED,
     NAMES,
     STUCK,
@@ -30,6 +31,7 @@ from edge_components.anomaly_detector.experts import (
 from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
 from edge_components.anomaly_detector.spans import Settings
 from edge_components.anomaly_detector.tracking import Change, Tracks
+from wire.model import Phase
 
 MONTH_MS = 30 * 86_400_000.0
 GREATEST = 99.0
@@ -209,8 +211,9 @@ class Ensemble:
         step.causes[at], step.score[at] = causes, np.minimum(score, GREATEST)
         step.cause[at] = np.where(np.isfinite(causes), causes, -1.0).argmax(axis=1)
         self._explain(step, at, state, found, reference * level[:, None], windows)
-        self.experts.put(index, state)
         learning = ~self.tracks.active[step.index[at]]
+        state.level_held = ~learning & (causes[:, LEVEL] >= self.settings.end_level)
+        self.experts.put(index, state)
         calibration.learn(records, found.statistic, mix, learning, self._spans.block)
         self.records.put(index, records)
         self._follow(step, step.index[at], at)
@@ -247,6 +250,8 @@ class Ensemble:
         changes = tracking.follow(tracks, step.score[at], step.cause[at], step.start_ms, self.settings)
         self.tracks.put(rows, tracks)
         step.changes.extend(Change(int(at[c.row]), c.phase, c.drifted) for c in changes)
+        alarmed = np.array([rows[c.row] for c in changes if c.phase is Phase.ONSET], np.intp)
+        self.records.alarms[alarmed] += 1.0
         drifted = np.array([rows[c.row] for c in changes if c.drifted], np.intp)
         if len(drifted):
             self.recalibrate(drifted)

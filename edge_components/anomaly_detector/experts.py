@@ -82,6 +82,7 @@ class ExpertState(Columns):
     age: IntArray = column(0, np.int64)
     level: FloatArray = column(np.nan)
     slew: FloatArray = column(0.0)
+    level_held: BoolArray = column(False, np.bool_)
     weights: FloatArray = column(0.0)
     run: IntArray = column(0, np.int64)
     run_limit: FloatArray = column(np.inf)
@@ -138,11 +139,15 @@ def _push(columns: FloatArray, value: FloatArray) -> None:
 
 
 def _level(state: ExpertState, spans: Spans, statistic: FloatArray, expected: FloatArray) -> None:
-    """Distance of the rolling mean from a level that moves no faster than it did while calibrating."""
+    """Distance of the rolling mean from a level that moves no faster than it did while calibrating.
+
+    In an anomaly of the level it moves slower still, or it would be there when the series comes back.
+    """
     rolling = state.history[:, -spans.level :].mean(axis=1)
     ready = state.age >= spans.level
     state.level = np.where(ready & np.isnan(state.level), rolling, state.level)
-    state.level += np.clip(rolling - state.level, -state.slew, state.slew)
+    slew = np.where(state.level_held, 0.25, 1.0) * state.slew
+    state.level += np.clip(rolling - state.level, -slew, slew)
     expected[:, LEVEL] = state.level
     statistic[:, LEVEL] = np.where(ready, np.abs(rolling - state.level), np.nan)
 
