@@ -161,14 +161,17 @@ def _read_few(cursor: Cursor, counts: npt.NDArray[np.int64], total: int, name: s
     window = cursor.byte(name)
     if window > 1:
         raise FormatError(f"{name}: exceptions with a window of {window}")
-    pairs = cursor.column(_many(cursor), name)
-    if len(pairs) % 2 or len(pairs) // 2 > total or (len(pairs) and int(pairs[0::2].max()) >= total):
+    found = cursor.number(name)
+    if found > total:
+        raise FormatError(f"{name}: {found} exceptions for {total} cells")
+    gaps = cursor.column(found, name)
+    if found and int(gaps.max()) >= total:
         raise FormatError(f"{name}: exceptions outside its {total} cells")
-    places = np.cumsum(pairs[0::2].astype(np.int64) + 1) - 1
-    if len(places) and int(places[-1]) >= total:
+    places = np.cumsum(gaps.astype(np.int64) + 1) - 1
+    if found and int(places[-1]) >= total:
         raise FormatError(f"{name}: exceptions outside its {total} cells")
     left = np.zeros(total, np.int64)
-    left[places] = unfold(pairs[1::2])
+    left[places] = cursor.signed_column(found, name)
     return restore(left, counts.tolist(), [window] * len(counts))
 
 

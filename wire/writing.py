@@ -13,7 +13,7 @@ from wire.adaptive import Past, State
 from wire.columns import EACH, GROUPED, ORDERED, Id, Mode, gather, group_kinds, rounded
 from wire.container import lzma1
 from wire.expectation import best_windows, residuals
-from wire.varint import Signed, fold, number, pack, pack_signed
+from wire.varint import Signed, number, pack, pack_signed
 
 _FEW = 6
 """Exceptions are listed when at most one cell in so many is one."""
@@ -98,10 +98,8 @@ class Writer:
         self.entries.append(bytes((column, mode)) + number(len(payload)) + payload)
 
     def _few(self, plan: Plan, left: Signed, found: npt.NDArray[np.int64]) -> None:
-        pairs = np.empty(2 * len(found), np.uint64)
-        pairs[0::2] = np.diff(found, prepend=-1) - 1
-        pairs[1::2] = fold(left[found])
-        self._entry(plan.id, Mode.FEW, number(plan.few or 0) + pack(pairs))
+        places = pack((np.diff(found, prepend=-1) - 1).astype(np.uint64))
+        self._entry(plan.id, Mode.FEW, bytes((plan.few or 0,)) + number(len(found)) + places + pack_signed(left[found]))
 
     def _windows(self, plan: Plan, counts: list[int], candidates: tuple[int, ...]) -> tuple[list[int], bytes]:
         if len(candidates) == 1 or max(counts) < 3:

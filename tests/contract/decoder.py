@@ -1,7 +1,7 @@
-"""A reader of batches written from wire/FORMAT.md alone, with the standard library alone; it checks little."""
 # ruff: noqa
 # mypy: ignore-errors
 # fmt: off
+"""A reader of batches written from wire/FORMAT.md alone, with the standard library alone; it checks little."""
 import itertools, json, lzma, math, pathlib, re, struct, zlib
 PAGE = (pathlib.Path(__file__).parents[2] / "wire" / "FORMAT.md").read_text().replace("\n", " ")
 WORDS, UNITS = (text.split() for text in re.findall(r"in this order: `([^`]*)`", PAGE))
@@ -13,7 +13,6 @@ TIME, WIDTH, COUNT, VALUE, LOW, HIGH, STD, SCORE, QUALITY, SCORED, PATCHES, ORDE
 NAN, KINDS = math.nan, {1: "readings", 2: "aggregates", 3: "anomalies", 4: "notice", 5: "profile"}
 class Bytes:
     def __init__(self, data): self.data, self.at = data, 0
-    def left(self): return self.at < len(self.data)
     def u8(self): return self.take(1)[0]
     def int(self): return (v := self.num()) >> 1 ^ -(v & 1)
     def ints(self, n): return [self.int() for _ in range(n)]
@@ -75,10 +74,9 @@ class Columns:
         if mode == 3: return self.model(column, rows, windows, offsets, SHAPES[b.u8()], GAINS[b.u8()], halves)
         if ORDER in self.payloads and not self.order: self.order = [self.bytes(ORDER).num() for _ in range(n)]
         flat = [i for g in (self.order if self.order and VALUE <= column <= SCORE else range(n)) for i in rows[g]]
-        off, at = [0] * len(groups) if mode == 0 else {i: b.int() if mode == 1 else wrap(b.num()) for i in flat}, -1
-        while mode == 0 and b.left():
-            at += b.num() + 1
-            off[flat[at]] = b.int()
+        off = [0] * len(groups) if mode == 0 else {i: b.int() if mode == 1 else wrap(b.num()) for i in flat}
+        places = b.places(b.num()) if mode == 0 else []
+        for at in places: off[flat[at]] = b.int()
         for group in range(n):
             level = before = 0
             for seen, i in enumerate(rows[group], 1):
