@@ -144,9 +144,8 @@ class TfliteForecast:
         """See :class:`edge_components.anomaly_detector.forecaster.Forecast`."""
         n = len(terms)
         if n > len(self._terms):
-            # Room for a few more than asked, so that a window with one series more or less resizes nothing.
-            room = n if n < 8 else n + (-n % 32)
-            self._terms, self._weights = np.zeros((room, TERMS), np.float32), np.zeros((room, TERMS), np.float32)
+            # It only grows: a window with fewer series leaves rows unused, which costs less than resizing.
+            self._terms, self._weights = np.zeros((n, TERMS), np.float32), np.zeros((n, TERMS), np.float32)
         self._terms[:n], self._weights[:n] = terms, weights
         (forecast,) = self._model.run(self._terms, self._weights)
         return np.asarray(forecast[:n], np.float64)
