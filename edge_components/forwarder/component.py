@@ -182,9 +182,11 @@ class Forwarder:
         self._arrivals = {}
         arrivals = [arrival for arrival, _ in staged]
         spool, config = self._spool, self._config
-        available = max(0, self._free_disk() + spool.reusable() - config.disk_keep_free_bytes)
-        spool.max_bytes = min(config.spool_max_bytes, spool.size + available)
-        if not self._overflow.make_room(sum(len(a.payload) for a in arrivals), self._runtime.clock.wall_ms()):
+        needed = sum(len(arrival.payload) for arrival in arrivals)
+        # A disk that others have filled is no reason to drop what the spool has: senders wait.
+        short = needed > self._free_disk() + spool.reusable() - config.disk_keep_free_bytes
+        spool.max_bytes = config.spool_max_bytes
+        if short or not self._overflow.make_room(needed, self._runtime.clock.wall_ms()):
             # Not acknowledged, so the senders keep them and offer them again.
             self._counters.add("batches_refused_spool_full", len(arrivals))
             return

@@ -31,7 +31,10 @@ class Config:
         "size of the spool; when it is full the oldest rows are merged, then dropped",
     )
     disk_keep_free_bytes: int = integer(
-        67_108_864, 0, 1_000_000_000_000, "free disk that the spool leaves to others; below it the spool counts as full"
+        67_108_864,
+        0,
+        1_000_000_000_000,
+        "free disk that the spool leaves to others; below it nothing is taken in, and senders wait",
     )
     merge_max_window_s: int = integer(
         3600, 0, 86_400, "coarsest window that a full spool merges rows into before it drops any; 0 never merges"

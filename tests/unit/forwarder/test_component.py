@@ -229,6 +229,17 @@ def test_a_disk_that_is_nearly_full_takes_nothing_in_and_acknowledges_nothing_un
     assert rig.acks()[-1] == Acknowledgement(SENDER, 1)
 
 
+def test_a_disk_that_others_have_filled_costs_the_spool_nothing(rig: Rig) -> None:
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    rig.tick(20.0)
+    rig.disk_free = 0
+    rig.offer(2, aggregates(4, start=4))
+    rig.tick()
+    assert rig.waiting() == 1
+    assert rig.spool.losses() == {}
+
+
 def test_a_full_spool_merges_the_oldest_rows_keeps_their_counts_and_tells_the_cloud(tmp_path: Path) -> None:
     rig = Rig(tmp_path, spool_max_bytes=100_000, in_flight=2, batch_max_age_s=0.1)
     rng = np.random.default_rng(3)
