@@ -8,6 +8,7 @@ the connection closes; a request that fails is answered on its own stream and di
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -130,6 +131,7 @@ class Connection:
                         deadline.reschedule(None)
         except _ClosedError as reason:
             self._log.warning("connection closed: %s", reason, extra=self._who())
+            await self._await_end()
         except FrameSizeError as error:
             self._log.warning("packet refused, connection closed: %s", error, extra=self._who())
             if not self._profile.silent_overflow:
@@ -143,6 +145,13 @@ class Connection:
             self._log.info("connection lost: %s", error, extra=self._who())
         finally:
             await self._close()
+
+    async def _await_end(self) -> None:
+        """Let a client that was refused read so and go: our own end could overtake the answer."""
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(1):
+                while await self._reader.read(READ_BYTES):
+                    pass
 
     def abort(self) -> None:
         """Close at once."""

@@ -13,7 +13,10 @@ from device_sim.chaos.report import show
 from device_sim.chaos.runner import Options, run
 from device_sim.chaos.schedule import KINDS
 
-FAULTS, SECONDS, DRAIN_SECONDS = 42, 90.0, 60.0
+FAULTS, SECONDS = 42, 90.0
+DRAIN_SECONDS = 180.0
+"""At most: when all is silent at the end, the last windows close only after the aggregator's ``silence_ms``."""
+
 
 pytestmark = [
     pytest.mark.slow,
