@@ -56,7 +56,8 @@ class Packer:
             part = select(rows, slice(0, count))
             batch = Batch(self._gateway, self._outbox.epoch, self._outbox.next_sequence, part)
             try:
-                payload = codec.encode(batch, self._limit)
+                # Between components processor time counts for more than the last bytes.
+                payload = codec.encode(batch, self._limit, coders=codec.FAST)
             except TooLargeError as error:
                 self._ratio *= 1.5
                 if count == 1:
