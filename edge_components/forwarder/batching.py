@@ -9,7 +9,7 @@ badly (a new kind of series, noise) are encoded a third time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -33,22 +33,20 @@ class Cause(StrEnum):
 
 
 class Filled(NamedTuple):
-    """Rows that make one batch, and their bytes; ``marks`` are those given with rows whose last one is in here."""
+    """Rows that make one batch, in the order in which they came, and their bytes."""
 
     lane: Lane
     rows: Waiting
     body: bytes
     cause: Cause
-    marks: tuple[Hashable, ...]
 
 
 class Refused(NamedTuple):
-    """A single row (or report, or notice) that no batch can hold, and why; ``marks`` as in Filled."""
+    """A single row (or report, or notice) that no batch can hold, and why."""
 
     lane: Lane
     rows: Waiting
     error: WireError
-    marks: tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,6 @@ class Fill:
 class _Chunk:
     rows: int
     added: float
-    mark: Hashable | None
 
 
 class Batcher:
@@ -79,16 +76,10 @@ class Batcher:
         self._encode, self._max_bytes, self._max_age_s, self._refuse = encode, max_bytes, max_age_s, refuse
         self._piles: dict[tuple[Lane, type[Waiting]], _Pile] = {}
 
-    def add(self, lane: Lane, rows: Waiting, now: float, mark: Hashable | None = None) -> bool:
-        """Put rows into a lane at ``now`` (monotonic seconds); ``mark`` comes back when the last of them leaves.
-
-        Returns False, and keeps nothing, when there are no rows.
-        """
-        if len(rows) == 0:
-            return False
-        pile = self._piles.setdefault((lane, type(rows)), _Pile(_START[type(rows)]))
-        pile.add(rows, now, mark)
-        return True
+    def add(self, lane: Lane, rows: Waiting, now: float) -> None:
+        """Put rows into a lane at ``now`` (monotonic seconds)."""
+        if len(rows):
+            self._piles.setdefault((lane, type(rows)), _Pile(_START[type(rows)])).add(rows, now)
 
     def due(self, now: float) -> Iterator[Filled]:
         """Yield what is to be sent at ``now``, urgent lanes first."""
@@ -153,8 +144,7 @@ class Batcher:
         number, body = best
         if cause is Cause.FULL and number == pile.rows and len(body) < self._max_bytes:
             return None
-        rows, marks = pile.remove(number)
-        return Filled(lane, rows, body, cause, marks)
+        return Filled(lane, pile.remove(number), body, cause)
 
     def _try(self, lane: Lane, pile: _Pile, number: int) -> bytes | None:
         """Return the first rows encoded, or None when they cannot be; a single one that cannot be is given up."""
@@ -165,8 +155,7 @@ class Batcher:
                 raise TooLargeError(f"one row takes {len(body)} bytes, a batch holds {self._max_bytes}")
         except WireError as error:
             if number == 1:
-                rows, marks = pile.remove(1)
-                self._refuse(Refused(lane, rows, error, marks))
+                self._refuse(Refused(lane, pile.remove(1), error))
             return None
         return body
 
@@ -198,9 +187,9 @@ class _Pile:
         """When the oldest row came."""
         return self._chunks[0].added
 
-    def add(self, rows: Waiting, now: float, mark: Hashable | None) -> None:
+    def add(self, rows: Waiting, now: float) -> None:
         """Put rows at the end."""
-        self._chunks.append(_Chunk(len(rows), now, mark))
+        self._chunks.append(_Chunk(len(rows), now))
         self._parts.append(rows)
         self.rows += len(rows)
 
@@ -241,8 +230,8 @@ class _Pile:
             return Anomalies(merged.reports[:number])
         return merged
 
-    def remove(self, number: int) -> tuple[Waiting, tuple[Hashable, ...]]:
-        """Take the first rows out; returns them and the marks of the chunks that end with them."""
+    def remove(self, number: int) -> Waiting:
+        """Take the first rows out and return them."""
         rows = self.first(number)
         merged = self._merged()
         if isinstance(merged, Aggregates):
@@ -253,17 +242,13 @@ class _Pile:
             del self._parts[0]
         self.rows -= number
         self._measure = None
-        marks = []
         while self._chunks and self._chunks[0].rows <= number:
-            chunk = self._chunks.popleft()
-            number -= chunk.rows
-            if chunk.mark is not None:
-                marks.append(chunk.mark)
+            number -= self._chunks.popleft().rows
         if number:
             self._chunks[0].rows -= number
         if not self.rows:
             self._parts = []
-        return rows, tuple(marks)
+        return rows
 
     def _merged(self) -> Waiting:
         parts = self._parts

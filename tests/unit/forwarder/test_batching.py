@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_components.forwarder.batching import Batcher, Cause, Filled, Refused, Waiting
@@ -116,11 +116,9 @@ def test_a_live_stream_fills_batches_to_the_byte_with_few_encodings() -> None:
 def test_a_backlog_leaves_in_full_batches_in_order_and_complete() -> None:
     desk = Desk(max_age_s=1e9)
     rows = aggregates(4_000)
-    desk.batcher.add(Lane.BACKFILL, rows, 0.0, mark="all")
+    desk.batcher.add(Lane.BACKFILL, rows, 0.0)
     groups = list(desk.batcher.due(0.0))
-    assert [g.marks for g in groups[:-1]] == [()] * (len(groups) - 1)
     groups += desk.batcher.flush()
-    assert groups[-1].marks == ("all",)
     assert max(len(group.body) for group in groups) <= MAX
     assert min(len(group.body) for group in groups[1:-1]) >= 0.95 * MAX
     assert keys(groups) == [
@@ -129,18 +127,9 @@ def test_a_backlog_leaves_in_full_batches_in_order_and_complete() -> None:
     assert desk.encodings <= 3 * len(groups)
 
 
-def test_marks_come_back_with_the_last_row_they_were_given_with() -> None:
-    desk = Desk(max_age_s=10.0)
-    desk.batcher.add(Lane.BULK, aggregates(1), 0.0, mark=("a", 1))
-    desk.batcher.add(Lane.BULK, aggregates(1, start=1), 1.0)
-    desk.batcher.add(Lane.BULK, aggregates(1, start=2), 2.0, mark=("a", 2))
-    (group,) = desk.batcher.due(10.0)
-    assert group.marks == (("a", 1), ("a", 2))
-
-
-def test_no_rows_are_not_kept_and_said_so() -> None:
+def test_no_rows_are_not_kept() -> None:
     desk = Desk()
-    assert desk.batcher.add(Lane.BULK, Anomalies(()), 0.0, mark=1) is False
+    desk.batcher.add(Lane.BULK, Anomalies(()), 0.0)
     assert list(desk.batcher.flush()) == []
 
 
@@ -159,13 +148,13 @@ def test_the_fill_tells_rows_bytes_and_age_at_any_time() -> None:
 def test_a_report_that_no_batch_can_hold_is_refused_and_blocks_nothing() -> None:
     desk = Desk(max_bytes=400)
     giant = anomaly(size=1_000)
-    for mark, report in enumerate((anomaly(), giant, anomaly("spike"))):
-        desk.batcher.add(Lane.URGENT, Anomalies((report,)), 0.0, mark)
+    for report in (anomaly(), giant, anomaly("spike")):
+        desk.batcher.add(Lane.URGENT, Anomalies((report,)), 0.0)
     groups = list(desk.batcher.due(0.0)) + list(desk.batcher.due(0.0))
     sent = [r.cause for g in groups if isinstance(g.rows, Anomalies) for r in g.rows.reports]
     assert sent == ["level", "spike"]
     (refused,) = desk.refused
-    assert (refused.rows, refused.marks) == (Anomalies((giant,)), (1,))
+    assert refused.rows == Anomalies((giant,))
     assert "400" in str(refused.error)
 
 
@@ -195,6 +184,7 @@ def test_a_series_leaves_the_directory_with_its_last_row() -> None:
     assert len(group.rows.series) == 2
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(300, 3_000), st.floats(0.3, 6.0))
 def test_whatever_rows_come_each_leaves_once_in_order_and_no_group_is_too_large(
     seed: int, max_bytes: int, cost: float
@@ -213,8 +203,8 @@ def test_whatever_rows_come_each_leaves_once_in_order_and_no_group_is_too_large(
     for step in range(rng.randrange(1, 40)):
         rows = aggregates(rng.randrange(0, 60), series=rng.randrange(1, 5), start=start)
         start += 60
-        if batcher.add(Lane.BULK, rows, float(step)):
-            sent += [(rows.series[i].name, int(t)) for i, t in zip(rows.series_index, rows.start_ms, strict=True)]
+        batcher.add(Lane.BULK, rows, float(step))
+        sent += [(rows.series[i].name, int(t)) for i, t in zip(rows.series_index, rows.start_ms, strict=True)]
         groups += batcher.due(float(step))
     groups += batcher.flush()
     assert not refused
