@@ -10,7 +10,7 @@ import numpy as np
 from edge_components.anomaly_detector.errors import TableError
 
 if TYPE_CHECKING:
-    from edge_components.anomaly_detector.offline import Detection
+    from edge_components.anomaly_detector.detection import Detection
     from edge_components.anomaly_detector.table import Table
 
 

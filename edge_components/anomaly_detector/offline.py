@@ -7,13 +7,13 @@ the calibration after the last alarm is halved below it. ``anomaly`` marks whole
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge_components.anomaly_detector import table
-from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
+from edge_components.anomaly_detector.columns import FloatArray, IntArray
+from edge_components.anomaly_detector.detection import Detection
 from edge_components.anomaly_detector.ensemble import Ensemble
 from edge_components.anomaly_detector.errors import TableError
 from edge_components.anomaly_detector.experts import CAUSES, Windows
@@ -22,19 +22,6 @@ from edge_components.anomaly_detector.spans import Settings
 
 DAY_MS = 86_400_000
 SHORTEST = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """By row: ``score`` (0 while calibrating; at most one alarm a rest), ``level`` (the score without the rest),
-    ``anomaly``, the loudest ``cause`` and its ``channel``; and by row and channel what was ``expected``."""
-
-    score: FloatArray
-    level: FloatArray
-    anomaly: BoolArray
-    cause: list[str]
-    channel: list[str]
-    expected: FloatArray
 
 
 def settings_for(time_ms: IntArray, channels: int, calibrate: int) -> Settings:
