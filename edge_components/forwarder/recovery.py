@@ -131,11 +131,37 @@ def _mend_log(database: Path) -> None:
         database.with_name(database.name + "-shm").unlink(missing_ok=True)
 
 
+def _mend_schema(damaged: Path, fresh: Path) -> None:
+    """Write the schema as a new spool has it: one flipped bit in it makes every table unreadable.
+
+    Both were made by the same statements in one transaction and never vacuumed, so tables have the same root pages.
+    """
+    query = "SELECT rowid, type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY rowid"
+    try:
+        with contextlib.closing(sqlite3.connect(fresh, isolation_level=None)) as db:
+            right = db.execute(query).fetchall()
+        with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as db:
+            db.text_factory = lambda raw: raw.decode(errors="replace")
+            db.execute("PRAGMA writable_schema=ON")
+            found = db.execute(query).fetchall()
+            if found == right or [row[0] for row in found] != [row[0] for row in right]:
+                return
+            _LOG.error("spool: the schema is damaged; it is written as it must be")
+            for row in right:
+                db.execute(
+                    "UPDATE sqlite_schema SET type = ?, name = ?, tbl_name = ?, rootpage = ?, sql = ? WHERE rowid = ?",
+                    (*row[1:], row[0]),
+                )
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        _LOG.warning("damaged spool, its schema: %s", error)
+
+
 def _take_over(spool: Spool, damaged: Path) -> None:
     """Adopt every row of the damaged file that is sound, and count what is not."""
     batches, pending, senders, losses, unreadable = [], [], [], [], 0
     names: set[tuple[int, int]] = set()
     _mend_log(damaged)
+    _mend_schema(damaged, spool.path)
     # On a copy's terms: SQLite may write to the file it reads (its log is rolled in), the rows stay as they are.
     with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as db:
         for key, lane, batch_epoch, sequence, rows, crc, body in _rows(

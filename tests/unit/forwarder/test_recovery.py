@@ -87,3 +87,19 @@ def test_whatever_bytes_are_flipped_the_spool_opens_and_nothing_readable_is_lost
     if sound < 200 * 50:
         assert losses, "rows are gone and nothing was counted"
     spool.close()
+
+
+@pytest.mark.parametrize("word", [b"CREATE TABLE batches", b"lane INTEGER", b"CREATE TABLE senders", b"crc INTEGER"])
+def test_one_flipped_bit_in_the_schema_costs_nothing(tmp_path: Path, word: bytes) -> None:
+    path = tmp_path / "spool.sqlite3"
+    _filled(path)
+    data = bytearray(path.read_bytes())
+    data[data.index(word) + len(word) - 1] ^= 0x10
+    path.write_bytes(data)
+    spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
+    assert spool.losses() == {"spools_damaged": 1}
+    assert spool.holds(7, 30), "a sender's repetition would be taken for new"
+    assert len(list(spool.pending())) == 30
+    assert len(spool.sent()) == 20
+    assert len(spool.unsent(Lane.BULK, 1000)) == 180
+    spool.close()
