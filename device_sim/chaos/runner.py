@@ -28,7 +28,7 @@ from device_sim.chaos.numbering import RESOLUTION, Numbering
 from device_sim.chaos.proof import Proof, prove
 from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
-from device_sim.chaos.schedule import plan
+from device_sim.chaos.schedule import KINDS, Kind, plan
 from device_sim.chaos.source import Keeper, Source
 from device_sim.cloud import CloudStore, GatewayCredentials, LocalCloud
 from device_sim.places import REPO
@@ -53,6 +53,7 @@ class Options:
     faults: int | None = None
     series: int = 12
     drain_s: float = 120.0
+    kinds: tuple[Kind, ...] = KINDS
 
     @property
     def number(self) -> int:
@@ -82,7 +83,7 @@ class _Run:
 
     def run(self) -> Report:
         """Run and return the report."""
-        planned = plan(self._options.seed, self._options.seconds, self._options.number)
+        planned = plan(self._options.seed, self._options.seconds, self._options.number, self._options.kinds)
         world = self._start()
         source = Source(self._keeper, self._numbering, self._options.series)
         faults = Faults(world, self._say)
