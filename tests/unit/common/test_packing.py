@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,9 +41,9 @@ class Bench:
         self.packer = Packer("gw", self.outbox, limit, complaints)
         real = codec.encode
 
-        def counted(batch: codec.Batch, limit: int) -> bytes:
+        def counted(batch: codec.Batch, limit: int, **options: Any) -> bytes:
             self.encodings += 1
-            return real(batch, limit)
+            return real(batch, limit, **options)
 
         monkeypatch.setattr(packing.codec, "encode", counted)
 
