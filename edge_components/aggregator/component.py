@@ -17,13 +17,13 @@ from edge_components.aggregator.idle_clock import IdleClock
 from edge_components.aggregator.memory import Memory, Parts
 from edge_components.aggregator.window_types import Closed
 from edge_components.aggregator.windows import Windows
+from edge_components.common.delivery import free_acknowledged, send_due
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.common.handover import Inbox, Outbox, Reorder, RetryPolicy, new_epoch
 from edge_components.common.health import Complaints
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.packing import Packer, select
 from wire import codec, topics
-from wire.acknowledgement import Acknowledgement
 from wire.errors import DecodeError
 from wire.limits import MAX_BATCH_BYTES
 from wire.model import Aggregates, Readings
@@ -99,12 +99,7 @@ class Aggregator:
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
         """Free what the forwarder holds."""
-        try:
-            freed = self._outbox.acknowledge(Acknowledgement.decode(payload))
-        except DecodeError as error:
-            self._complaints.add("acknowledgements_unreadable", str(error))
-            return
-        self._counters.add("batches_acknowledged", freed)
+        free_acknowledged(self._outbox, payload, self._counters, self._complaints)
 
     def tick(self) -> None:
         """Close what is complete, flush by size or age, send what is due, acknowledge what was taken in."""
@@ -223,15 +218,7 @@ class Aggregator:
             self._oldest = None
 
     def _send(self, now: float) -> None:
-        for sequence, payload, times in self._outbox.to_send(now):
-            try:
-                self._runtime.bus.publish(topics.AGGREGATES, payload)
-            except ConnectionLostError:
-                raise
-            except BusError as error:
-                self._complaints.add("publish_failed", f"batch {sequence}: {error}")
-                return
-            self._counters.add("batches_sent_again" if times > 1 else "batches_sent")
+        send_due(self._outbox, self._runtime.bus, topics.AGGREGATES, now, self._counters, self._complaints)
 
     def _acknowledge(self) -> None:
         for ack in self._inbox.acknowledgements():

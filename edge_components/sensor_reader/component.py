@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_components.common.errors import BusError, ConnectionLostError
+from edge_components.common.delivery import free_acknowledged, send_due
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.health import Complaints
 from edge_components.common.lifecycle import Runtime
@@ -15,8 +15,6 @@ from edge_components.sensor_reader.intake import ROW_BYTES, Directory, Intake
 from edge_components.sensor_reader.receipts import Receipts
 from edge_components.sensor_reader.sources import Source
 from wire import codec, topics
-from wire.acknowledgement import Acknowledgement
-from wire.errors import DecodeError
 from wire.limits import MAX_LOCAL_BYTES
 
 REOPEN_SECONDS = 10.0
@@ -104,12 +102,7 @@ class SensorReader:
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
         """Free what the aggregator holds."""
-        try:
-            freed = self._outbox.acknowledge(Acknowledgement.decode(payload))
-        except DecodeError as error:
-            self._complaints.add("acknowledgements_unreadable", str(error))
-            return
-        self._counters.add("batches_acknowledged", freed)
+        free_acknowledged(self._outbox, payload, self._counters, self._complaints)
 
     def _open_wanted(self) -> None:
         """Open each source that is wanted and not open, and was not tried a short while ago."""
@@ -162,12 +155,4 @@ class SensorReader:
             self._complaints.add("readings_dropped", "the outbox is full: is the aggregator running?", readings)
 
     def _send(self, now: float) -> None:
-        for sequence, payload, times in self._outbox.to_send(now):
-            try:
-                self._runtime.bus.publish(topics.READINGS, payload)
-            except ConnectionLostError:
-                raise
-            except BusError as error:
-                self._complaints.add("publish_failed", f"batch {sequence}: {error}")
-                return
-            self._counters.add("batches_sent_again" if times > 1 else "batches_sent")
+        send_due(self._outbox, self._runtime.bus, topics.READINGS, now, self._counters, self._complaints)
