@@ -11,7 +11,7 @@ demo: $(VENV)/.ready
 	$(BIN)/strandline demo $(ARGS)
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.ready $(SAM)/.ready
 	$(BIN)/ruff check .
