@@ -16,19 +16,21 @@ import numpy.typing as npt
 
 from edge_components.anomaly_detector import calibration, experts, forecaster, season, tracking
 from edge_components.anomaly_detector.calibration import BLOCKS, Records
-from edge_components.anomaly_detector.columns import Columns, FloatArray, Index, IntArray, column
+from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, Index, IntArray, column
 from edge_components.anomaly_detector.experts import (
     FORECAST,
     FORECASTS,
     GAP,
     LEVEL,
     MEASURED,
+    MODEL,
     NAMES,
     STUCK,
     ExpertState,
     Windows,
 )
 from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.opinions import Opinion
 from edge_components.anomaly_detector.spans import Settings
 from edge_components.anomaly_detector.tracking import Change, Tracks
 from wire.model import Phase
@@ -113,8 +115,13 @@ class Ensemble:
         self.tracks, self.collected = self.tracks.grown(n), self.collected.grown(n)
         self.floor = np.append(self.floor, [resolution or 0.0 for resolution in resolutions])
 
-    def step(self, index: Index, start_ms: int, width_ms: int, windows: Windows) -> Step:
-        """Score one window of some series, each at most once; one that is not later than its last is not scored."""
+    def step(
+        self, index: Index, start_ms: int, width_ms: int, windows: Windows, opinion: Opinion | None = None
+    ) -> Step:
+        """Score one window of some series, each at most once; one that is not later than its last is not scored.
+
+        ``opinion`` is what models from outside say of the same rows; it counts for series that still collect, too.
+        """
         rows = np.arange(len(self))[index] if isinstance(index, slice) else index
         self.width_ms = width_ms
         self._note_start(start_ms)
@@ -127,7 +134,10 @@ class Ensemble:
         ready = present & self.collected.calibrated[rows]
         if ready.any():
             whole = bool(ready.all())
-            self._score(step, index if whole else rows[ready], np.flatnonzero(ready), windows.take(ready))
+            said = opinion.take(ready) if opinion is not None else None
+            self._score(step, index if whole else rows[ready], np.flatnonzero(ready), windows.take(ready), said)
+        if opinion is not None:
+            self._take_opinion_only(step, present & ~ready & np.isfinite(opinion.score), windows, opinion)
         waiting = rows[present & ~self.collected.calibrated[rows]]
         full = waiting[self.collected.kept[waiting] >= self.settings.calibration][:FITS_A_STEP]
         if len(full):
@@ -197,7 +207,9 @@ class Ensemble:
         self.collected.longest_gap[rows] = np.where(learning, np.maximum(longest, gap - 1), longest)
         self.collected.last_ms[rows] = start_ms
 
-    def _score(self, step: Step, index: Index, at: npt.NDArray[np.intp], windows: Windows) -> None:
+    def _score(
+        self, step: Step, index: Index, at: npt.NDArray[np.intp], windows: Windows, opinion: Opinion | None
+    ) -> None:
         state, records = self.experts.take(index), self.records.take(index)
         found = experts.look(state, windows, self.settings, self._spans, self.forecast)
         reference = calibration.references(records)
@@ -206,16 +218,32 @@ class Ensemble:
         causes = step.causes[at]
         causes[:, :MEASURED] = found.statistic / reference / level[:, None]
         causes[:, STUCK], causes[:, GAP] = found.stuck, found.gap
-        causes = np.minimum(causes, GREATEST)
         score = np.fmax(np.fmax(mix / level, found.stuck), found.gap)
+        if opinion is not None:
+            causes[:, MODEL] = opinion.score
+            score = np.fmax(score, opinion.score)
+        causes = np.minimum(causes, GREATEST)
         step.causes[at], step.score[at] = causes, np.minimum(score, GREATEST)
         step.cause[at] = np.where(np.isfinite(causes), causes, -1.0).argmax(axis=1)
         self._explain(step, at, state, found, reference * level[:, None], windows)
+        if opinion is not None:
+            _explain_opinion(step, at, opinion)
         learning = ~self.tracks.active[step.index[at]]
         state.level_held = ~learning & (causes[:, LEVEL] >= self.settings.end_level)
         self.experts.put(index, state)
         calibration.learn(records, found.statistic, mix, learning, self._spans.block)
         self.records.put(index, records)
+        self._follow(step, step.index[at], at)
+
+    def _take_opinion_only(self, step: Step, which: BoolArray, windows: Windows, opinion: Opinion) -> None:
+        """Score the rows of which only models have something to say yet."""
+        at = np.flatnonzero(which)
+        if not len(at):
+            return
+        said = opinion.take(at)
+        step.score[at] = step.causes[at, MODEL] = np.minimum(said.score, GREATEST)
+        step.cause[at], step.value[at] = MODEL, windows.mean[at]
+        _explain_opinion(step, at, said)
         self._follow(step, step.index[at], at)
 
     def _explain(
@@ -301,6 +329,14 @@ class Ensemble:
         self.experts.put(rows, state)
         self.records.put(rows, calibration.fit(statistics, self._spans.block, self._shapes))
         self.collected.calibrated[rows] = True
+
+
+def _explain_opinion(step: Step, at: npt.NDArray[np.intp], opinion: Opinion) -> None:
+    """Put the models' expectations where theirs is the loudest cause."""
+    by_model = step.cause[at] == MODEL
+    rows, said = at[by_model], opinion.take(by_model)
+    step.expected[rows] = said.expected
+    step.lower[rows], step.upper[rows] = said.expected - said.reach, said.expected + said.reach
 
 
 def run_limit(longest: IntArray, repeats: FloatArray, windows: int, probability: float) -> FloatArray:

@@ -27,12 +27,26 @@ NAMES = (
     "seasons",
     "stuck",
     "gap",
+    "model",
 )
-LEVEL, SPIKE, STEP, SHORT_STEP, NOISE, FORECAST, FORECASTS, SEASON, SEASONS, STUCK, GAP = range(len(NAMES))
-CAUSES = ("level", "spike", "step", "step", "noise", "forecast", "forecast", "season", "season", "stuck", "gap")
+LEVEL, SPIKE, STEP, SHORT_STEP, NOISE, FORECAST, FORECASTS, SEASON, SEASONS, STUCK, GAP, MODEL = range(len(NAMES))
+CAUSES = (
+    "level",
+    "spike",
+    "step",
+    "step",
+    "noise",
+    "forecast",
+    "forecast",
+    "season",
+    "season",
+    "stuck",
+    "gap",
+    "model",
+)
 """What each expert is called in a report: the longer and the shorter look at one thing have one name."""
 MEASURED = 9
-"""The first experts have statistics; the others count."""
+"""The first experts have statistics; stuck and gap count, and models from outside bring their scores along."""
 
 FLAT = 1e-9
 """Changes below so many scales are none."""

@@ -14,14 +14,17 @@ from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.ensemble import Ensemble, Step
 from edge_components.anomaly_detector.experts import Windows
 from edge_components.anomaly_detector.explain import report
+from edge_components.anomaly_detector.opinions import Opinions
 from wire.model import Aggregates, Anomaly, Series
 
 
 class Scoring:
-    """All series of a gateway by name, and their ensemble."""
+    """All series of a gateway by name, their ensemble, and what models from outside say besides."""
 
-    def __init__(self, ensemble: Ensemble, max_series: int, names: Sequence[str] = ()) -> None:
-        self.ensemble, self.max_series = ensemble, max_series
+    def __init__(
+        self, ensemble: Ensemble, max_series: int, names: Sequence[str] = (), opinions: Opinions | None = None
+    ) -> None:
+        self.ensemble, self.max_series, self._opinions = ensemble, max_series, opinions
         self.names = list(names)
         self._rows = {name: row for row, name in enumerate(self.names)}
         self._series = {name: Series(name) for name in self.names}
@@ -53,7 +56,10 @@ class Scoring:
         width_ms = int(rows.width_ms[at[0]])
         count, slot = rows.count[at].astype(np.float64), np.full(len(at), float(start_ms // max(width_ms, 1)))
         windows = Windows(rows.mean[at], rows.min[at], rows.max[at], rows.std[at], count, slot)
-        step = self.ensemble.step(places, start_ms, width_ms, windows)
+        opinion = None
+        if self._opinions is not None:
+            opinion = self._opinions(self.names, places, start_ms, width_ms, windows.mean)
+        step = self.ensemble.step(places, start_ms, width_ms, windows, opinion)
         self._report(step, width_ms, reports)
         if start_ms > self._newest:
             self._newest = start_ms
