@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from wire import codec
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Batch, Readings
 
 _PIPE_COLUMNS = 1_000
@@ -22,6 +23,36 @@ def head(batch: Batch, size: int) -> dict[str, Any]:
         "bytes": size,
         "bytes_per_row": round(size / max(1, len(batch.rows)), 2),
     }
+
+
+def unread_head(data: bytes) -> dict[str, Any]:
+    """Return whose batch it is, without reading its rows."""
+    gateway, epoch, sequence = codec.name_of(data)
+    return {
+        "kind": codec.kind_of(data).name.lower(),
+        "gateway": gateway,
+        "epoch": f"{epoch:016x}",
+        "sequence": sequence,
+        "bytes": len(data),
+    }
+
+
+def profile_head(data: bytes, known: codec.Profile) -> dict[str, Any]:
+    """Return whose profile it is, and how much is in it."""
+    size = {"count": len(known.series), "bytes_per_series": round(len(data) / max(1, len(known.series)), 2)}
+    return unread_head(data) | {"version": known.version} | size
+
+
+def profile_table(known: codec.Profile) -> list[dict[str, Any]]:
+    """Return what a profile says of each series: its step, and by column what is expected and how far off it may be."""
+    rows = []
+    for at, (series, step) in enumerate(zip(known.series, known.steps, strict=True)):
+        row: dict[str, Any] = {"series": series.name, "unit": series.unit, "step": step.size}
+        for column, states in known.states.items():
+            name = column.name.lower()
+            row |= {name: states[at].level / 256, f"{name}_spread": states[at].spread / 256}
+        rows.append(row)
+    return rows
 
 
 def table(batch: Batch) -> list[dict[str, Any]]:

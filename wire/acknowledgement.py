@@ -15,15 +15,22 @@ from wire.errors import FormatError, ModelError
 from wire.model import MAX_SEQUENCE
 
 MAX_RANGES = 64
+MAX_UNKNOWN = 16
+_MAX_VERSION = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """All of 1..``cumulative`` of ``epoch`` is held, and each inclusive range above it (ascending, disjoint)."""
+    """All of 1..``cumulative`` of ``epoch`` is held, and each inclusive range above it (ascending, disjoint).
+
+    ``unknown`` are the versions of profiles that batches named and the receiver lacks: those batches are not held, and
+    are to be sent again, after the profile or without it. (A sender that knows nothing of profiles ignores the key.)
+    """
 
     epoch: int
     cumulative: int
     ranges: tuple[tuple[int, int], ...] = ()
+    unknown: tuple[int, ...] = ()
 
     def covers(self, sequence: int) -> bool:
         """Return whether the receiver holds ``sequence``."""
@@ -33,6 +40,8 @@ class Acknowledgement:
         """Return the acknowledgement as JSON bytes, with the newest ``MAX_RANGES`` ranges at most."""
         ranges = [list(r) for r in self.ranges[-MAX_RANGES:]]
         body = {"v": 1, "epoch": f"{self.epoch:016x}", "cumulative": self.cumulative, "ranges": ranges}
+        if self.unknown:
+            body["unknown_profiles"] = list(self.unknown[:MAX_UNKNOWN])
         return json.dumps(body, separators=(",", ":")).encode()
 
     @classmethod
@@ -44,6 +53,7 @@ class Acknowledgement:
                 raise FormatError(f"acknowledgement: version {body['v']!r} is not 1")
             epoch, cumulative = int(body["epoch"], 16), body["cumulative"]
             ranges = tuple((first, last) for first, last in body["ranges"])
+            unknown = tuple(body.get("unknown_profiles", ()))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise FormatError(f"acknowledgement: {type(error).__name__}: {str(error)[:200]}") from error
         numbers = [cumulative, *(n for pair in ranges for n in pair)]
@@ -51,12 +61,14 @@ class Acknowledgement:
             raise FormatError(f"acknowledgement: numbers must be integers from 0 to {MAX_SEQUENCE}")
         if len(ranges) > MAX_RANGES:
             raise FormatError(f"acknowledgement: {len(ranges)} ranges, at most {MAX_RANGES}")
+        if len(unknown) > MAX_UNKNOWN or any(type(n) is not int or not 0 <= n <= _MAX_VERSION for n in unknown):
+            raise FormatError(f"acknowledgement: unknown_profiles: at most {MAX_UNKNOWN} numbers to {_MAX_VERSION}")
         below = cumulative
         for first, last in ranges:
             if not below < first <= last:
                 raise FormatError(f"acknowledgement: range {first} to {last} does not ascend above {below}")
             below = last
-        return cls(epoch, cumulative, ranges)
+        return cls(epoch, cumulative, ranges, unknown)
 
 
 class SequenceSet:

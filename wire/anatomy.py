@@ -8,10 +8,11 @@ from wire import codec, container
 from wire.codec import Profiles
 from wire.columns import Id, Mode
 from wire.container import Coder, Kind
-from wire.errors import FormatError, ModelError
+from wire.errors import FormatError, ModelError, UnknownProfileError
 
-ENVELOPE, DIRECTORY = "envelope", "directory"
-"""The parts that are no columns: name and checksum; and names and kinds of series, row counts, first times."""
+ENVELOPE, DIRECTORY, ROWS = "envelope", "directory", "rows"
+"""The parts that are no columns: name and checksum; names and kinds of series, row counts, first times; and all that
+cannot be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def anatomy(data: bytes, profiles: Profiles | None = None) -> Anatomy:
     """Return the anatomy of a batch; raises DecodeError.
 
     What the model coded is told to a fraction of a byte. Of what was packed as a whole, a part's share is by the size
-    that it has packed alone.
+    that it has packed alone. Where the profile that it names is not found, all columns are one part.
     """
     gateway, _, _, packed = container.unseal(data)
     parts = container.unpack(packed)
@@ -47,6 +48,8 @@ def anatomy(data: bytes, profiles: Profiles | None = None) -> Anatomy:
         return Anatomy(parts.kind, parts.coder, parts.profile, (envelope, whole))
     try:
         opened = codec.open_rows(parts, None if profiles is None else lambda version: profiles(gateway, version))
+    except UnknownProfileError:
+        return Anatomy(parts.kind, parts.coder, parts.profile, (envelope, Part(ROWS, "", len(parts.stream))))
     except ModelError as error:
         raise FormatError(str(error)) from error
     entries, spent = opened.reader.entries, opened.reader.spent

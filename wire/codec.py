@@ -18,7 +18,7 @@ from wire.container import Coder, Kind, Packed
 from wire.directory import Directory
 from wire.errors import FormatError, ModelError, UnknownProfileError
 from wire.limits import MAX_BATCH_BYTES, MAX_ROWS, MAX_SERIES
-from wire.model import Aggregates, Anomalies, Batch, Notice, Readings, Rows
+from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Batch, Notice, Readings, Rows
 from wire.profile import Profile
 from wire.reading import Reader
 from wire.rows import Layout, read_counts
@@ -65,10 +65,14 @@ def decode(data: bytes, profiles: Profiles | None = None) -> Batch:
 
 def encode_profile(gateway: str, epoch: int, sequence: int, known: Profile, limit: int = MAX_BATCH_BYTES) -> bytes:
     """Return a profile as bytes, named like a batch; raises TooLargeError above ``limit``: profile fewer series."""
+    return seal(gateway, epoch, sequence, pack_profile(known), limit)
+
+
+def pack_profile(known: Profile) -> bytes:
+    """Return a profile as a batch holds it, without the name."""
     content = profile.write(known)
     coder, stream = container.smallest(content)
-    packed = container.pack(Kind.PROFILE, coder, len(content), stream)
-    return seal(gateway, epoch, sequence, packed, limit)
+    return container.pack(Kind.PROFILE, coder, len(content), stream)
 
 
 def decode_profile(data: bytes) -> tuple[str, Profile]:
@@ -81,6 +85,34 @@ def decode_profile(data: bytes) -> tuple[str, Profile]:
         return gateway, profile.read(container.inflate(parts.coder, parts.size, parts.stream))
     except ModelError as error:
         raise FormatError(str(error)) from error
+
+
+def shorten(packed: bytes, known: Profile) -> bytes:
+    """Return packed rows as one who has the profile reads them, or as they are where that is not smaller.
+
+    What comes back of either is the same to the last bit. Raises DecodeError for what is not packed rows.
+    """
+    rows = unpack(packed)
+    if not isinstance(rows, Aggregates):
+        return packed
+    best = min(_pack_known(rows, known), key=len, default=packed)
+    if len(best) >= len(packed) or not _same(rows, unpack(best, lambda version: known)):
+        return packed
+    return best
+
+
+def _same(rows: Aggregates, others: Rows) -> bool:
+    return (
+        isinstance(others, Aggregates)
+        and rows.series == others.series
+        and all(getattr(rows, name).tobytes() == getattr(others, name).tobytes() for name in AGGREGATE_COLUMNS)
+    )
+
+
+def name_of(data: bytes) -> tuple[str, int, int]:
+    """Return (gateway, epoch, sequence) of a batch without reading what it holds; raises DecodeError."""
+    gateway, epoch, sequence, _ = container.unseal(data)
+    return gateway, epoch, sequence
 
 
 def kind_of(data: bytes) -> Kind:
@@ -244,8 +276,11 @@ __all__ = [
     "encode",
     "encode_profile",
     "kind_of",
+    "name_of",
     "pack",
+    "pack_profile",
     "room",
     "seal",
+    "shorten",
     "unpack",
 ]

@@ -7,8 +7,9 @@ profile again, or the batch without it.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,12 +60,13 @@ class Profile:
         return {column: [states[at] for at in places] for column, states in self.states.items()}
 
 
-def learn(rows: Aggregates, version: int) -> Profile:
+def learn(rows: Aggregates, version: int | None = None) -> Profile:
     """Return the profile that rows show, such as the last ten windows of each series.
 
-    Raises ModelError for a version out of range.
+    Without a ``version`` it gets the CRC32 of what it says, so that no two profiles of a gateway share one by a clock
+    or a counter that went back. Raises ModelError for a version out of range.
     """
-    if not 0 <= version <= MAX_VERSION:
+    if version is not None and not 0 <= version <= MAX_VERSION:
         raise ModelError(f"profile version {version}: 0 to {MAX_VERSION}")
     layout = Layout(rows.series_index, rows.start_ms, len(rows.series))
     entries = directory.directory(rows.series, aggregates.steps(rows, layout))
@@ -76,7 +78,8 @@ def learn(rows: Aggregates, version: int) -> Profile:
         shown = found[::2] if len(found) == 2 * len(rows.series) else found
         if shown:
             states[column] = tuple(_coarse(state or _UNKNOWN) for state in shown)
-    return Profile(version, entries.series, entries.steps, states)
+    learned = Profile(version or 0, entries.series, entries.steps, states)
+    return learned if version is not None else replace(learned, version=zlib.crc32(write(learned)))
 
 
 def write(profile: Profile) -> bytes:

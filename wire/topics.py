@@ -38,7 +38,7 @@ def ingest(gateway: str, lane: Lane) -> str:
 
 
 def ack(gateway: str) -> str:
-    """Return the topic on which the cloud acknowledges the batches of ``gateway``."""
+    """Return the topic on which the cloud acknowledges the batches of ``gateway``, and names profiles it lacks."""
     return f"strandline/v1/{check_gateway(gateway)}/ack"
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from cloud_functions.core.errors import Reason, RejectError
 from wire import codec, topics
-from wire.errors import WireError
+from wire.codec import Kind, Profile, Profiles
+from wire.errors import UnknownProfileError, WireError
 from wire.model import Batch
 
 NO_CLIENT = ("", "N/A", "n/a")
@@ -59,22 +60,59 @@ def read_envelope(body: str) -> Envelope:
     return Envelope(data, gateway, topic.rsplit("/", 1)[1], client if isinstance(client, str) else "", received_ms)
 
 
-def open_envelope(envelope: Envelope, *, check_client: bool) -> Arrival:
-    """Decode the batch and check who sent it; raises RejectError (codec or gateway).
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What can be told of a batch before its rows are read."""
+
+    kind: Kind
+    epoch: int
+    sequence: int
+
+
+def read_label(envelope: Envelope, *, check_client: bool) -> Label:
+    """Read what the batch is and check who sent it; raises RejectError (codec or gateway).
 
     With ``check_client`` the MQTT client's id must be the gateway's name, or that and ``#`` and a number, as the
     Greengrass nucleus numbers its further connections.
     """
     try:
-        batch = codec.decode(envelope.data)
+        gateway, epoch, sequence = codec.name_of(envelope.data)
+        kind = codec.kind_of(envelope.data)
     except WireError as error:
-        raise RejectError(Reason.CODEC, f"{type(error).__name__}: {str(error)[:300]}") from error
-    if batch.gateway != envelope.gateway:
-        raise RejectError(Reason.GATEWAY, f"the batch says {batch.gateway}, the topic {envelope.gateway}")
+        raise _unreadable(error) from error
+    if gateway != envelope.gateway:
+        raise RejectError(Reason.GATEWAY, f"the batch says {gateway[:140]}, the topic {envelope.gateway}")
     client = envelope.client
     if check_client and client not in NO_CLIENT and client.split("#", 1)[0] != envelope.gateway:
         raise RejectError(Reason.GATEWAY, f"client {client[:140]} published for {envelope.gateway}")
+    return Label(kind, epoch, sequence)
+
+
+def open_envelope(envelope: Envelope, *, check_client: bool, profiles: Profiles | None = None) -> Arrival:
+    """Decode the batch and check who sent it; raises RejectError (codec or gateway).
+
+    Raises UnknownProfileError for a sound batch that names a profile which ``profiles`` does not find.
+    """
+    read_label(envelope, check_client=check_client)
+    try:
+        batch = codec.decode(envelope.data, profiles)
+    except UnknownProfileError:
+        raise
+    except WireError as error:
+        raise _unreadable(error) from error
     return Arrival(batch, envelope.lane, envelope.received_ms, len(envelope.data), fingerprint(envelope.data))
+
+
+def open_profile(envelope: Envelope) -> Profile:
+    """Decode a profile that read_label has looked at; raises RejectError (codec)."""
+    try:
+        return codec.decode_profile(envelope.data)[1]
+    except WireError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: WireError) -> RejectError:
+    return RejectError(Reason.CODEC, f"{type(error).__name__}: {str(error)[:300]}")
 
 
 def fingerprint(data: bytes) -> bytes:

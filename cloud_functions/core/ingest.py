@@ -1,20 +1,26 @@
 """One invocation of ingest: store what came, then tell each gateway once an epoch what is held.
 
 An acknowledgement is sent only for what is stored, or kept among the dead letters with the reason: in both cases the
-cloud has it safely and the gateway may free it.
+cloud has it safely and the gateway may free it. A batch that names a profile which is not here is neither: the gateway
+is told which profile is missing, and sends both again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from cloud_functions.core.arrival import Arrival, Envelope, open_envelope, read_envelope
+from cloud_functions.core.arrival import Envelope, Label, open_envelope, open_profile, read_envelope, read_label
 from cloud_functions.core.errors import Reason, RejectError, StoreError
 from cloud_functions.core.holdings import Holdings
 from cloud_functions.core.ports import Acknowledger, DeadLetters, NowMs, Table
+from cloud_functions.core.profiles import Profiles
 from cloud_functions.core.storing import Storer, count, gateway_item
+from wire.acknowledgement import MAX_UNKNOWN
+from wire.codec import Kind
+from wire.errors import UnknownProfileError
 
 # Rejects whose batch is whole and comes from its own gateway: held among the dead letters, so acknowledged. A batch
 # that cannot be read has no name to acknowledge, and one under a false name is no business of that gateway.
@@ -28,6 +34,8 @@ class _Gateway:
     amounts: Counter[str] = field(default_factory=Counter)
     seen_ms: int | None = None
     held: dict[int, dict[int, list[str]]] = field(default_factory=dict)
+    unknown: dict[int, set[int]] = field(default_factory=dict)
+    """Profiles that are asked for, by the epoch of the batches that named them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,10 @@ class Ingest:
         log: logging.Logger,
         *,
         check_client: bool = True,
+        profiles: Profiles | None = None,
     ) -> None:
         self._table, self._storer, self._acknowledger = table, storer, acknowledger
+        self._profiles = profiles if profiles is not None else Profiles(table, now_ms)
         self._dead_letters, self._now_ms, self._log = dead_letters, now_ms, log
         self._check_client = check_client
         self._gateways: dict[str, _Gateway] = {}
@@ -70,49 +80,76 @@ class Ingest:
             self._reject(origin, None, None, error)
             return
         try:
-            arrival = open_envelope(envelope, check_client=self._check_client)
+            label = read_label(envelope, check_client=self._check_client)
         except RejectError as error:
             self._reject(origin, envelope, None, error)
             return
         try:
-            stored = self._storer.store(arrival)
+            if label.kind is Kind.PROFILE:
+                amounts = self._accept_profile(envelope, label)
+            else:
+                amounts = self._accept_batch(envelope, label)
         except RejectError as error:
-            self._reject(origin, envelope, arrival, error)
+            self._reject(origin, envelope, label, error)
             return
         self._see(envelope)
-        amounts = self._gateways.setdefault(envelope.gateway, _Gateway()).amounts
-        if stored.new:
-            amounts.update(batches=1, rows=stored.rows, bytes=arrival.size)
-        else:
-            amounts.update(duplicates=1)
-        self._hold(arrival, message_id)
+        self._of(envelope.gateway).amounts.update(amounts)
+        if "unknown_profiles" not in amounts:
+            self._hold(envelope.gateway, label, message_id)
+
+    def _accept_batch(self, envelope: Envelope, label: Label) -> Mapping[str, int]:
+        """Store a batch, or ask for its profile, and return what is to be counted."""
+        try:
+            arrival = open_envelope(envelope, check_client=self._check_client, profiles=self._profiles.find)
+        except UnknownProfileError as error:
+            if self._storer.has(envelope, label):  # stored while the profile was here
+                return {"duplicates": 1}
+            self._of(envelope.gateway).unknown.setdefault(label.epoch, set()).add(error.version)
+            return {"unknown_profiles": 1}
+        stored = self._storer.store(arrival)
+        return {"batches": 1, "rows": stored.rows, "bytes": arrival.size} if stored.new else {"duplicates": 1}
+
+    def _accept_profile(self, envelope: Envelope, label: Label) -> Mapping[str, int]:
+        """Store a profile, and return what is to be counted."""
+        known = open_profile(envelope)
+        try:
+            self._profiles.store(envelope, known)
+        except RejectError:
+            # The gateway must not believe that this one is known here: it would be read with the other.
+            self._of(envelope.gateway).unknown.setdefault(label.epoch, set()).add(known.version)
+            raise
+        new = self._storer.note(envelope, label)
+        return {"profiles": 1, "bytes": len(envelope.data)} if new else {"duplicates": 1}
 
     def finish(self) -> list[str]:
         """Acknowledge all that was accepted; return the messages that the queue must bring again."""
         failed: list[str] = []
         for gateway, work in self._gateways.items():
-            for epoch, messages in work.held.items():
+            for epoch in work.held.keys() | work.unknown.keys():
+                messages, unknown = work.held.get(epoch, {}), tuple(sorted(work.unknown.get(epoch, ())))
                 try:
                     held = Holdings(self._table, self._now_ms).add(gateway, epoch, messages)
                 except StoreError as error:
                     self._log.warning("acknowledgement of %s not saved: %s", gateway, error)
                     failed += [message for ids in messages.values() for message in ids]
                     continue
-                self._send(gateway, held.acknowledgement(epoch).encode(), work)
+                ack = replace(held.acknowledgement(epoch), unknown=unknown[:MAX_UNKNOWN])
+                self._send(gateway, ack.encode(), work)
             self._count(gateway, work)
         self._gateways.clear()
         return failed
 
-    def _hold(self, arrival: Arrival, message_id: str) -> None:
-        batch = arrival.batch
-        epochs = self._gateways.setdefault(batch.gateway, _Gateway()).held
-        epochs.setdefault(batch.epoch, {}).setdefault(batch.sequence, []).append(message_id)
+    def _of(self, gateway: str) -> _Gateway:
+        return self._gateways.setdefault(gateway, _Gateway())
+
+    def _hold(self, gateway: str, label: Label, message_id: str) -> None:
+        self._of(gateway).held.setdefault(label.epoch, {}).setdefault(label.sequence, []).append(message_id)
 
     def _see(self, envelope: Envelope) -> None:
-        work = self._gateways.setdefault(envelope.gateway, _Gateway())
+        work = self._of(envelope.gateway)
         work.seen_ms = max(work.seen_ms or 0, envelope.received_ms)
 
-    def _reject(self, origin: _Origin, envelope: Envelope | None, arrival: Arrival | None, error: RejectError) -> None:
+    def _reject(self, origin: _Origin, envelope: Envelope | None, label: Label | None, error: RejectError) -> None:
         gateway = envelope.gateway if envelope else ""
         self._log.error(
             "batch rejected: %s",
@@ -122,11 +159,11 @@ class Ingest:
         attributes = {"reason": str(error.reason), "detail": error.detail[:1000], "message_id": origin.message_id}
         attributes |= {name: text for name, text in (("gateway", gateway), ("source", origin.source)) if text}
         self._dead_letters.keep(origin.body, attributes)
-        self._gateways.setdefault(gateway, _Gateway()).amounts[f"rejected_{error.reason}"] += 1
+        self._of(gateway).amounts[f"rejected_{error.reason}"] += 1
         if envelope is not None:
             self._see(envelope)
-        if arrival is not None and error.reason in _HELD:
-            self._hold(arrival, origin.message_id)
+            if label is not None and error.reason in _HELD:
+                self._hold(gateway, label, origin.message_id)
 
     def _send(self, gateway: str, payload: bytes, work: _Gateway) -> None:
         try:

@@ -5,6 +5,7 @@ Telemetry table::
     series#<gateway>#<series>   <start_ms>#<epoch>#<sequence>               a record: one series' rows of one batch
     anomalies#<gateway>         <onset_ms>#<series>#<epoch>#<sequence>#<n>  a report of an anomaly
     batches#<gateway>           <epoch>#<sequence>                          the receipt of a batch
+    profiles#<gateway>          <version>                                   a profile of its series, as it was sent
     gateway#<gateway>           about | notice | rejects | ack#<epoch> | series#<series>
     gateways                    <gateway>                                   that it exists
 
@@ -47,6 +48,11 @@ def anomaly(gateway: str, series: str, onset_ms: int, epoch: int, sequence: int,
 def receipt(gateway: str, epoch: int, sequence: int) -> Key:
     """Return the key of a batch's receipt."""
     return Key(f"batches#{gateway}", batch_name(epoch, sequence))
+
+
+def profile(gateway: str, version: int) -> Key:
+    """Return the key of a profile of a gateway's series."""
+    return Key(f"profiles#{gateway}", f"{version:010d}")
 
 
 def acknowledgement(gateway: str, epoch: int) -> Key:

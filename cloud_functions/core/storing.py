@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cloud_functions.core import keys
-from cloud_functions.core.arrival import Arrival
+from cloud_functions.core.arrival import Arrival, Envelope, Label, fingerprint
 from cloud_functions.core.errors import Reason, RejectError
-from cloud_functions.core.ports import Item, NowMs, Table
+from cloud_functions.core.ports import Item, Key, NowMs, Table
 from cloud_functions.core.records import aggregates_of, records_of
 from wire.model import Aggregates, Anomalies, Batch, Notice, Readings, Series
 
@@ -100,11 +100,49 @@ class Storer:
             receipt = self._table.put_new(_receipt(arrival, now_ms, expires_at, len(items)))
             if receipt is None:
                 return Stored(True, len(batch.rows))
-        if receipt["digest"] != arrival.digest:
+        if receipt["digest"] != arrival.digest and not self._holds(arrival):
             name = keys.batch_name(batch.epoch, batch.sequence)
             raise RejectError(Reason.DIFFERENT, f"batch {name} of {batch.gateway} is stored with other content")
         self._table.add(keys.receipt(batch.gateway, batch.epoch, batch.sequence), {"times_seen": 1}, {}, {})
         return Stored(False, len(batch.rows))
+
+    def note(self, envelope: Envelope, label: Label) -> bool:
+        """Write the receipt of a batch that brought no rows but a profile; return whether it is the first."""
+        now_ms = self._now_ms()
+        item = {
+            **_receipt_of(envelope.gateway, label.epoch, label.sequence),
+            "lane": envelope.lane,
+            "bytes": len(envelope.data),
+            "rows": 0,
+            "holds": label.kind.name.lower(),
+            "items": 1,
+            "digest": fingerprint(envelope.data),
+            "received_ms": envelope.received_ms,
+            "stored_ms": now_ms,
+            "times_seen": 1,
+            "expires_at": (now_ms + self._retention_ms) // 1000,
+        }
+        if self._table.put_new(item) is None:
+            return True
+        self._table.add(keys.receipt(envelope.gateway, label.epoch, label.sequence), {"times_seen": 1}, {}, {})
+        return False
+
+    def has(self, envelope: Envelope, label: Label) -> bool:
+        """Return whether these very bytes are stored already, though they cannot be read without their profile."""
+        receipt = self._table.get(keys.receipt(envelope.gateway, label.epoch, label.sequence))
+        return receipt is not None and receipt["digest"] == fingerprint(envelope.data)
+
+    def _holds(self, arrival: Arrival) -> bool:
+        """Return whether the stored batch has the same rows: with and without a profile their bytes differ."""
+        batch = arrival.batch
+        receipt = self._table.get(keys.receipt(batch.gateway, batch.epoch, batch.sequence))
+        if not isinstance(batch.rows, Aggregates) or receipt is None or receipt["rows"] != len(batch.rows):
+            return False
+        for item in self._items(arrival, 0):
+            there = self._table.get(Key(str(item["pk"]), str(item["sk"])))
+            if there is None or there["columns"] != item["columns"]:
+                return False
+        return True
 
     def _write(self, arrival: Arrival, items: list[Item]) -> None:
         batch = arrival.batch
@@ -183,11 +221,8 @@ def count(table: Table, gateway: str, amounts: Mapping[str, int], now_ms: int, s
 
 def _receipt(arrival: Arrival, now_ms: int, expires_at: int, items: int) -> Item:
     batch = arrival.batch
-    key = keys.receipt(batch.gateway, batch.epoch, batch.sequence)
     return {
-        "pk": key.pk,
-        "sk": key.sk,
-        "kind": "receipt",
+        **_receipt_of(batch.gateway, batch.epoch, batch.sequence),
         "lane": arrival.lane,
         "bytes": arrival.size,
         "rows": len(batch.rows),
@@ -199,6 +234,11 @@ def _receipt(arrival: Arrival, now_ms: int, expires_at: int, items: int) -> Item
         "times_seen": 1,
         "expires_at": expires_at,
     }
+
+
+def _receipt_of(gateway: str, epoch: int, sequence: int) -> Item:
+    key = keys.receipt(gateway, epoch, sequence)
+    return {"pk": key.pk, "sk": key.sk, "kind": "receipt"}
 
 
 def _notice(gateway: str, notice: Notice, received_ms: int) -> Item:

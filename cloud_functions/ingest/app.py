@@ -15,6 +15,7 @@ from cloud_functions.adapters.iot import IotAcknowledger
 from cloud_functions.adapters.sqs import SqsDeadLetters
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.profiles import Profiles
 from cloud_functions.core.storing import Storer
 
 log = Logger(service="strandline-ingest")
@@ -24,13 +25,23 @@ table = DynamoTable(settings.text("TELEMETRY_TABLE"))
 acknowledger = IotAcknowledger()
 dead_letters = SqsDeadLetters(settings.text("DEAD_LETTERS_URL"))
 storer = Storer(table, now_ms, settings.number("RETENTION_DAYS", 90) * DAY_MS)
+profiles = Profiles(table, now_ms)
 check_client = settings.text("CLIENT_CHECK", "thing-name") == "thing-name"
 
 
 @log.inject_lambda_context
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Store an SQS batch; the answer names the messages that must come again."""
-    ingest = Ingest(table, storer, acknowledger, dead_letters, now_ms, log, check_client=check_client)  # type: ignore[arg-type]
+    ingest = Ingest(
+        table,
+        storer,
+        acknowledger,
+        dead_letters,
+        now_ms,
+        log,  # type: ignore[arg-type]
+        check_client=check_client,
+        profiles=profiles,
+    )
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
     def accept(record: SQSRecord) -> None:

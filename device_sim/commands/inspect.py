@@ -23,20 +23,33 @@ def inspect_command(
     rows: Annotated[int, typer.Option(min=0, help="At most so many rows; 0 is all.")] = 40,
     profile: Annotated[str, typer.Option(help="A file with the profile that the batch names.")] = "",
 ) -> None:
-    """Show a batch: whose it is, how it is packed, the bytes that each column takes, and its rows."""
+    """Show a batch: whose it is, how it is packed, the bytes that each column takes, and its rows.
+
+    Of one that names a profile, and without it, all but the rows.
+    """
     from device_sim import batches
     from device_sim.errors import SimulationError
     from wire.anatomy import anatomy
-    from wire.codec import decode
-    from wire.errors import DecodeError
+    from wire.codec import Kind, decode, decode_profile, kind_of
+    from wire.errors import DecodeError, UnknownProfileError
 
     data, known = _read(file), _profile(profile)
+    missing = ""
     try:
-        batch = decode(data, known)
         found = anatomy(data, known)
+        if kind_of(data) is Kind.PROFILE:
+            described = decode_profile(data)[1]
+            head, table = batches.profile_head(data, described), batches.profile_table(described)
+        else:
+            try:
+                batch = decode(data, known)
+                head, table = batches.head(batch, len(data)), batches.table(batch)
+            except UnknownProfileError as error:
+                head, table = batches.unread_head(data), []
+                missing = f"its rows need profile {error.version}: --profile FILE"
     except DecodeError as error:
         raise SimulationError(f"{file}: no batch: {error}") from error
-    head = batches.head(batch, len(data)) | {"coder": found.coder.name.lower()}
+    head |= {"coder": found.coder.name.lower()} | ({} if found.profile is None else {"profile": found.profile})
     parts = [
         {
             "part": part.name,
@@ -46,7 +59,8 @@ def inspect_command(
         }
         for part in found.parts
     ]
-    table = batches.table(batch)
+    if missing:
+        typer.echo(f"{file}: {missing}", err=True)
     if as_json:
         shown = {"parts": parts, "rows": table if rows == 0 else table[:rows]}
         typer.echo(json.dumps(head | shown, allow_nan=False))

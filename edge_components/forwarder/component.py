@@ -18,6 +18,7 @@ from edge_components.forwarder.batching import Batcher, Filled, Refused, Waiting
 from edge_components.forwarder.config import Config
 from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolReadOnlyError
 from edge_components.forwarder.overflow import Overflow
+from edge_components.forwarder.profiles import Profiles
 from edge_components.forwarder.spool import Arrival, Spool
 from edge_components.forwarder.uplink import Rates, Uplink
 from wire import codec, topics
@@ -47,6 +48,7 @@ class Forwarder:
         self._told_losses: Mapping[str, int] = {}
         self._disk_retry_at: float | None = None
         self._disk_told = self._reopen = False
+        self._profiles: Profiles | None = None
         self._begin(runtime.clock.monotonic())
 
     def start(self) -> None:
@@ -120,7 +122,8 @@ class Forwarder:
             self._acknowledge()
             self._collect_notice(now)
             for filled in self._batcher.due(now):
-                self._put(filled)
+                self._put(filled, now)
+            self._put_profile(self._profiles.again() if self._profiles is not None else None)
             self._uplink.pump(now)
             self._disk_told = False
         except SpoolError as error:
@@ -148,6 +151,13 @@ class Forwarder:
         self._loss_notice_due = now
         self._batcher = Batcher(codec.pack, room, config.batch_max_age_s, self._refuse)
         self._overflow = Overflow(self._spool, runtime.gateway, room, config.merge_max_window_s * 1000, self._log)
+        if config.ack != "cloud" or config.profile_interval_s <= 0:
+            self._profiles = None  # a cloud that does not answer cannot say that it lacks one
+        elif self._profiles is None:
+            self._profiles = Profiles(config.profile_interval_s, room, runtime.counters, self._log)
+        else:
+            self._profiles.forgotten()
+            self._profiles.interval_s = config.profile_interval_s
         self._uplink = Uplink(
             self._spool,
             runtime.bus.publish_to_iot_core,
@@ -158,6 +168,7 @@ class Forwarder:
             runtime.rng,
             now,
             await_cloud=config.ack == "cloud",
+            profiles=self._profiles,
         )
         self._take_up_pending(now)
         self._disk_retry_at = None
@@ -221,12 +232,20 @@ class Forwarder:
             counters = {**self._health, "Forwarder": self._counters.snapshot(), "Spool": losses}
             self._batcher.add(Lane.BULK, Notice(self._runtime.clock.wall_ms(), counters), now)
 
-    def _put(self, filled: Filled) -> None:
+    def _put(self, filled: Filled, now: float) -> None:
         rows = len(filled.rows)
         used = 0 if isinstance(filled.rows, Notice) else rows
         self._spool.put(filled.lane, filled.body, rows, used, self._runtime.clock.wall_ms())
         self._counters.add("batches_formed")
         self._counters.add(f"rows_formed_{filled.lane}", rows)
+        if self._profiles is not None and isinstance(filled.rows, Aggregates):
+            self._put_profile(self._profiles.formed(filled.rows, filled.body, now))
+
+    def _put_profile(self, packed: bytes | None) -> None:
+        """Let the cloud have a profile, as a batch without rows."""
+        if packed is not None and self._profiles is not None:
+            self._profiles.spooled(self._spool.put(Lane.BULK, packed, 0, 0, self._runtime.clock.wall_ms()))
+            self._counters.add("profiles_sent")
 
     def _refuse(self, refused: Refused) -> None:
         """Set a row that no batch can hold aside with its reason, so that it blocks none of the others."""

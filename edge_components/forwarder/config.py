@@ -46,6 +46,12 @@ class Config:
     )
     retry_first_s: float = number(5.0, 0.1, 3600, "wait before a batch is sent again, the first time")
     retry_longest_s: float = number(300.0, 0.1, 86_400, "longest wait before a batch is sent again")
+    profile_interval_s: float = number(
+        3600.0,
+        0.0,
+        604_800,
+        "least time from one profile of the series to the next, which spares small batches what it says; 0 sends none",
+    )
     notice_interval_s: float = number(
         300.0, 0.0, 86_400, "how often the gateway's counters are sent to the cloud; 0 is never"
     )

@@ -67,6 +67,8 @@ class Overflow:
     def _mergeable(self) -> Iterable[tuple[Spooled, Aggregates]]:
         for lane in (Lane.BACKFILL, Lane.BULK):
             for batch in self._spool.unsent(lane, 4 * AT_ONCE):
+                if not batch.rows:  # a profile
+                    continue
                 try:
                     rows = codec.decode(codec.seal(self._gateway, 0, 1, batch.body)).rows
                 except WireError as error:

@@ -160,12 +160,13 @@ class Spool:
 
     # Batches
 
-    def put(self, lane: Lane, body: bytes, rows: int, used_rows: int, created_ms: int) -> None:
-        """Put a batch's packed rows, which use up the oldest ``used_rows`` pending ones of its lane."""
+    def put(self, lane: Lane, body: bytes, rows: int, used_rows: int, created_ms: int) -> int:
+        """Put a batch's packed rows, which use up the oldest ``used_rows`` pending ones of its lane; return its id."""
         with self._transaction() as db:
-            tables.insert_batch(db, lane, body, rows, created_ms)
+            key = tables.insert_batch(db, lane, body, rows, created_ms)
             freed = tables.use_up(db, lane, used_rows)
         self._bytes += len(body) - freed
+        return key
 
     def set_aside(self, lane: Lane, rows: int, body: bytes | None, reason: str) -> None:
         """Move the oldest ``rows`` pending rows of a lane to the quarantine, as bytes where they can be written."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.common.handover import RetryPolicy, SendWindow
 from edge_components.common.health import Counters
 from edge_components.forwarder.pacing import Pace
+from edge_components.forwarder.profiles import Profiles
 from edge_components.forwarder.spool import Spool, Spooled
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
@@ -46,13 +47,16 @@ class Uplink:
         now: float,
         *,
         await_cloud: bool = True,
+        profiles: Profiles | None = None,
     ) -> None:
         self._spool, self._publish, self._gateway, self._counters = spool, publish, gateway, counters
         self._window = SendWindow(policy, rng)
         self._kept = min(SLOTS_KEPT_FOR_URGENT, policy.in_flight - 1)
         self._in_flight = policy.in_flight
         self._pace, self._backfill_pace = Pace(rates.per_second, now), Pace(rates.backfill_per_second, now)
-        self._await_cloud = await_cloud
+        self._await_cloud, self._profiles = await_cloud, profiles
+        self._named: dict[int, int] = {}
+        """The profiles that batches named which are in flight, by the batch's id."""
         # What a former process had sent: nobody knows what became of it, so it goes again.
         self._unsettled = deque(spool.sent())
 
@@ -84,10 +88,22 @@ class Uplink:
         freed = self._spool.free(ack)
         for key in freed:
             self._window.forget(key)
+            self._named.pop(key, None)
+        if self._profiles is not None:
+            self._profiles.freed(freed)
+            self._profiles.unknown(ack.unknown)
+        self._again_without(ack.unknown)
         if not freed and ack.epoch != self._spool.epoch:
             self._counters.add("acknowledgements_of_another_epoch")
         self._counters.add("batches_acknowledged", len(freed))
         return len(freed)
+
+    def _again_without(self, unknown: Collection[int]) -> None:
+        """Let the batches that named one of those profiles be sent again at once, and whole."""
+        for key in [key for key, version in self._named.items() if version in unknown]:
+            del self._named[key]
+            self._window.forget(key)
+            self._unsettled.append(key)
 
     def _send_again(self, now: float) -> None:
         waiting = self._window.due(now)
@@ -104,6 +120,7 @@ class Uplink:
                 self._window.forget(key)
                 continue
             self._counters.add("batches_sent_again")
+            self._named.pop(key, None)
             self._send(batch, now)
 
     def _send_new(self, lane: Lane, now: float, room: int) -> int:
@@ -112,10 +129,23 @@ class Uplink:
         batches = self._spool.unsent(lane, number) if number > 0 else []
         if batches:
             for batch in self._spool.number(batches):
+                short = self._shortened(batch)
                 self._counters.add("batches_sent")
-                self._counters.add("bytes_sent", len(batch.body))
-                self._send(batch, now)
+                self._counters.add("bytes_sent", len(short.body))
+                self._send(short, now)
         return len(batches)
+
+    def _shortened(self, batch: Spooled) -> Spooled:
+        """Return the batch as it is sent the first time: by a profile that the cloud has, where that is smaller."""
+        if self._profiles is None:
+            return batch
+        body, version = self._profiles.shorten(batch.body)
+        if version is None:
+            return batch
+        self._named[batch.id] = version
+        self._counters.add("batches_by_profile")
+        self._counters.add("bytes_saved_by_profile", len(batch.body) - len(body))
+        return replace(batch, body=body)
 
     def _send(self, batch: Spooled, now: float) -> None:
         # Noted before it is tried, so that a refused batch is due again like a lost one.

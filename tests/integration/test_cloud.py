@@ -22,7 +22,7 @@ import pytest
 
 from device_sim.cloud import CloudStore, GatewayCredentials, LocalCloud, PortTakenError, StartError
 from device_sim.cloud.cost import cost
-from wire import codec, topics
+from wire import codec, profile, topics
 from wire.acknowledgement import Acknowledgement
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Series
 from wire.topics import Lane
@@ -146,6 +146,24 @@ def test_a_batch_is_stored_and_acknowledged_over_mqtt(cloud: LocalCloud, store: 
     assert (receipt.lane, receipt.epoch, receipt.sequence, receipt.times_seen) == ("bulk", 7, 1, 1)
     assert (receipt.bytes, receipt.rows, receipt.holds) == (len(data), 60, "aggregates")
     assert gw.name in store.gateways()
+
+
+def test_a_batch_whose_profile_is_not_there_is_asked_for_and_stored_after_it(
+    cloud: LocalCloud, store: CloudStore
+) -> None:
+    known = profile.learn(aggregates(1))
+    with gateway(cloud, "gw-profile") as gw:
+        short = codec.shorten(codec.pack(aggregates(2, rows=3)), known)
+        data = codec.seal(gw.name, 7, 1, short)
+        gw.publish(topics.ingest(gw.name, Lane.BULK), data)
+        assert gw.acks.get(timeout=30) == Acknowledgement(7, 0, (), (known.version,))
+        gw.publish(topics.ingest(gw.name, Lane.BULK), codec.encode_profile(gw.name, 7, 2, known))
+        gw.acknowledged(7, 2)
+        gw.publish(topics.ingest(gw.name, Lane.BULK), data)
+        assert gw.acknowledged(7, 1) == Acknowledgement(7, 2)
+    stored = codec.decode(data, lambda *_: known).rows
+    assert repr(as_rows(store.aggregates(gw.name))) == repr(as_rows(stored))  # type: ignore[arg-type]
+    assert [receipt.holds for receipt in store.batches(gw.name)] == ["aggregates", "profile"]
 
 
 def test_a_batch_that_comes_again_is_stored_once_and_acknowledged_again(cloud: LocalCloud, store: CloudStore) -> None:

@@ -15,6 +15,7 @@ from device_sim.broker import SensorBroker, free_port
 from device_sim.cli import make_app
 from device_sim.commands.alerts import line
 from device_sim.commands.cost import estimated_usage
+from wire import codec, profile
 from wire.codec import encode
 from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Quality, Readings, Rows, Series
 
@@ -84,6 +85,26 @@ def test_inspect_shows_each_kind_of_batch_from_standard_input(rows: Rows, texts:
     result = _run("inspect", "-", stdin=_batch(rows))
     assert result.returncode == 0, result.stderr
     assert all(text in result.stdout.decode() for text in texts)
+
+
+def test_inspect_shows_a_batch_by_profile_with_the_profile_and_without_it_what_it_can(tmp_path: Path) -> None:
+    known = profile.learn(_aggregates())
+    (tmp_path / "profile").write_bytes(codec.encode_profile("gw-1", 5, 1, known))
+    (tmp_path / "batch").write_bytes(codec.seal("gw-1", 5, 2, codec.shorten(codec.pack(_aggregates()), known)))
+    run = CliRunner().invoke
+    shown = run(make_app(), ["inspect", str(tmp_path / "profile")]).output
+    assert all(text in shown for text in ("profile", str(known.version), "a.temperature", "value_spread"))
+    whole = run(make_app(), ["inspect", "--json", "--profile", str(tmp_path / "profile"), str(tmp_path / "batch")])
+    body = json.loads(whole.stdout)
+    assert (body["profile"], body["rows"][0]["mean"]) == (known.version, pytest.approx(20.5))
+    without = run(make_app(), ["inspect", "--json", str(tmp_path / "batch")])
+    body = json.loads(without.stdout)
+    assert (body["profile"], body["rows"], [part["part"] for part in body["parts"]]) == (
+        known.version,
+        [],
+        ["envelope", "rows"],
+    )
+    assert f"its rows need profile {known.version}" in without.stderr
 
 
 def test_inspect_shows_no_more_rows_than_asked_for_and_says_how_many_it_left_out() -> None:

@@ -43,7 +43,10 @@ class Rig:
     """A forwarder on fakes, that can be killed and started again on the same spool."""
 
     def __init__(self, work: Path, **values: Any) -> None:
-        self.work, self.config = work, Config(**{"batch_max_age_s": 10.0, "notice_interval_s": 0.0} | values)
+        self.work, self.config = (
+            work,
+            Config(**{"batch_max_age_s": 10.0, "notice_interval_s": 0.0, "profile_interval_s": 0.0} | values),
+        )
         self.disk_free = 10**12
         self.opened = 0
         self.runtime: Runtime

@@ -1,0 +1,165 @@
+"""Profiles in the cloud: a batch that names one which is not here is asked for again, never lost or read wrongly."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from cloud_functions.core import keys
+from cloud_functions.core.profiles import Profiles
+from tests.unit.cloud.fakes import NOW_MS, CrashError, FakeTable, aggregates, body
+from tests.unit.cloud.test_ingest import Site
+from wire import codec, profile, topics
+from wire.acknowledgement import Acknowledgement
+from wire.model import Aggregates, Batch
+
+KNOWN = profile.learn(aggregates(1))
+VERSION = KNOWN.version
+ROWS = aggregates(2)
+PROFILE = codec.encode_profile("gw-1", 7, 1, KNOWN)
+SHORT = codec.seal("gw-1", 7, 2, min(codec._pack_known(ROWS, KNOWN), key=len))
+WHOLE = codec.encode(Batch("gw-1", 7, 2, ROWS))
+ASKED = Acknowledgement(7, 0, (), (VERSION,))
+
+
+def sent(data: bytes, gateway: str = "gw-1") -> str:
+    topic = topics.ingest(gateway, topics.Lane.BULK).split("/", 3)[3]
+    fields = {"data": base64.b64encode(data).decode(), "topic": topic, "client": gateway, "received_at": NOW_MS}
+    return json.dumps(fields)
+
+
+def figures(site: Site) -> dict[str, object]:
+    return dict(site.table.of_kind("about")[0])
+
+
+def same(left: Aggregates, right: Aggregates) -> bool:
+    return sorted(left.mean.tolist()) == sorted(right.mean.tolist())
+
+
+def test_a_profile_is_stored_and_acknowledged_and_read_with() -> None:
+    site = Site()
+    assert site.deliver(sent(PROFILE)) == []
+    assert site.deliver(sent(SHORT)) == []
+    assert site.acks.sent == [("gw-1", Acknowledgement(7, 1)), ("gw-1", Acknowledgement(7, 2))]
+    assert same(site.rows("gw-1"), ROWS)
+    assert figures(site)["profiles"] == 1
+    (item,) = site.table.of_kind("profile")
+    assert int(item["expires_at"]) > NOW_MS // 1000
+    assert [receipt["holds"] for receipt in site.table.of_kind("receipt")] == ["profile", "aggregates"]
+
+
+def test_a_batch_that_names_an_unknown_profile_is_asked_for_and_neither_held_nor_a_dead_letter() -> None:
+    site = Site()
+    assert site.deliver(sent(SHORT)) == []
+    assert site.acks.sent == [("gw-1", ASKED)]
+    assert site.letters.kept == []
+    assert site.table.of_kind("record") == site.table.of_kind("receipt") == []
+    assert figures(site)["unknown_profiles"] == 1
+
+
+def test_a_batch_that_overtook_its_profile_is_stored_when_it_comes_again() -> None:
+    site = Site()
+    site.deliver(sent(SHORT), sent(PROFILE))
+    assert site.acks.sent == [("gw-1", Acknowledgement(7, 1, (), (VERSION,)))]
+    site.deliver(sent(SHORT))
+    assert site.acks.sent[-1] == ("gw-1", Acknowledgement(7, 2))
+    assert same(site.rows("gw-1"), ROWS)
+
+
+@pytest.mark.parametrize(("first", "second"), [(SHORT, WHOLE), (WHOLE, SHORT)])
+def test_the_same_rows_with_and_without_the_profile_are_one_batch(first: bytes, second: bytes) -> None:
+    site = Site()
+    site.deliver(sent(PROFILE))
+    site.deliver(sent(first))
+    records = site.table.of_kind("record")
+    site.deliver(sent(second))
+    assert site.table.of_kind("record") == records
+    assert site.letters.kept == []
+    assert site.table.of_kind("receipt")[1]["times_seen"] == 2
+
+
+def test_other_rows_under_a_stored_name_are_rejected_also_by_profile() -> None:
+    site = Site()
+    site.deliver(sent(PROFILE), body(Batch("gw-1", 7, 2, aggregates(3))))
+    site.deliver(sent(SHORT))
+    assert [letter["reason"] for _, letter in site.letters.kept] == ["different"]
+
+
+def test_what_was_stored_by_a_profile_is_known_when_it_comes_again_after_the_profile_has_gone() -> None:
+    site = Site()
+    site.deliver(sent(PROFILE), sent(SHORT))
+    del site.table.items[keys.profile("gw-1", VERSION)]
+    site.restart()
+    site.deliver(sent(SHORT))
+    assert site.acks.sent[-1] == ("gw-1", Acknowledgement(7, 2))
+    assert figures(site)["duplicates"] == 1
+
+
+def test_a_function_that_dies_while_it_stores_a_profile_stores_it_the_next_time() -> None:
+    site = Site()
+    site.table.writes_left = 0
+    with pytest.raises(CrashError):
+        site.deliver(sent(PROFILE))
+    site.table.writes_left = None
+    site.deliver(sent(PROFILE))
+    site.deliver(sent(SHORT))
+    assert site.acks.sent[-1] == ("gw-1", Acknowledgement(7, 2))
+
+
+def test_while_the_table_cannot_be_read_the_queue_keeps_the_batch() -> None:
+    site = Site()
+    site.table.refuse = lambda key: key.pk == "profiles#gw-1"
+    assert site.deliver(sent(SHORT)) == ["0"]
+    assert site.acks.sent == []
+
+
+def test_a_profile_that_was_damaged_in_the_table_is_asked_for_again_and_mended() -> None:
+    site = Site()
+    site.deliver(sent(PROFILE))
+    key = keys.profile("gw-1", VERSION)
+    site.table.items[key]["body"] = PROFILE[:-1] + b"!"
+    site.deliver(sent(SHORT))
+    assert site.acks.sent[-1][1].unknown == (VERSION,)
+    site.deliver(sent(PROFILE))
+    site.deliver(sent(SHORT))
+    assert same(site.rows("gw-1"), ROWS)
+
+
+def test_a_profile_that_was_damaged_on_its_way_is_kept_with_its_reason() -> None:
+    site = Site()
+    site.deliver(sent(PROFILE[:40] + b"!" + PROFILE[41:]))
+    assert site.letters.kept[0][1]["reason"] == "codec"
+    assert site.table.of_kind("profile") == []
+
+
+def test_another_profile_under_a_known_version_is_not_taken_and_the_gateway_is_told() -> None:
+    site = Site()
+    site.deliver(sent(PROFILE))
+    other = codec.encode_profile("gw-1", 7, 3, profile.learn(aggregates(5), VERSION))
+    site.deliver(sent(other))
+    assert site.acks.sent[-1] == ("gw-1", Acknowledgement(7, 1, ((3, 3),), (VERSION,)))
+    assert site.letters.kept[0][1]["reason"] == "different"
+    site.deliver(sent(SHORT))
+    assert same(site.rows("gw-1"), ROWS)
+
+
+def test_the_profile_of_another_gateway_is_not_used() -> None:
+    site = Site()
+    site.deliver(sent(PROFILE))
+    site.deliver(sent(codec.seal("gw-2", 7, 2, min(codec._pack_known(ROWS, KNOWN), key=len)), "gw-2"))
+    assert site.acks.sent[-1] == ("gw-2", ASKED)
+    site.deliver(sent(PROFILE, "gw-2"))
+    assert site.letters.kept[0][1]["reason"] == "gateway"
+
+
+def test_a_worker_reads_a_profile_once() -> None:
+    table = FakeTable()
+    site = Site(table)
+    site.deliver(sent(PROFILE))
+    found = Profiles(table, lambda: NOW_MS)
+    assert found.find("gw-1", VERSION) == KNOWN
+    table.items.clear()
+    assert found.find("gw-1", VERSION) == KNOWN
+    assert found.find("gw-1", VERSION + 1) is None
