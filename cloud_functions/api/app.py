@@ -8,24 +8,18 @@ from typing import Any
 from urllib.parse import unquote
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.answers import answer, refusal, try_again
 from cloud_functions.clock import DAY_MS, now_ms
-from cloud_functions.core import gateways, queries
+from cloud_functions.core import gateways, limits, queries
 from cloud_functions.core.alert import read_alert_id
 from cloud_functions.core.alerting import AlertBook
-from cloud_functions.core.errors import (
-    DifferentError,
-    NotFoundError,
-    Reason,
-    RejectError,
-    RequestError,
-    StoreError,
-)
+from cloud_functions.core.errors import DifferentError, Reason, RejectError, RequestError, StoreError
 from cloud_functions.core.storing import Storer, count
 from cloud_functions.core.telemetry import read_telemetry
 
@@ -110,6 +104,12 @@ def post_telemetry_of(gateway: str) -> Response[str]:
     return _store(unquote(gateway))
 
 
+@app.put("/gateways/<gateway>/limits")
+def put_limits(gateway: str) -> dict[str, Any]:
+    """Keep the limits of a series, which a forecast asks about."""
+    return limits.keep(telemetry, unquote(gateway), _body())
+
+
 def _store(gateway: str | None) -> Response[str]:
     arrival = read_telemetry(_body(), now_ms, gateway)
     batch = arrival.batch
@@ -120,7 +120,7 @@ def _store(gateway: str | None) -> Response[str]:
         raise kind([error.detail]) from error
     amounts = {"batches": 1, "rows": stored.rows, "bytes": arrival.size} if stored.new else {"duplicates": 1}
     count(telemetry, batch.gateway, amounts, now_ms(), arrival.received_ms)
-    return _answer(201 if stored.new else 200, {"stored": stored.rows, "new": stored.new})
+    return answer(201 if stored.new else 200, {"stored": stored.rows, "new": stored.new})
 
 
 def _silence() -> gateways.Silence:
@@ -155,19 +155,14 @@ def _caller() -> str:
     return " for ".join(part for part in (str(identity or ""), by) if part) or "unknown"
 
 
-def _answer(status: int, body: dict[str, Any]) -> Response[str]:
-    return Response(status, content_types.APPLICATION_JSON, json.dumps(body))
-
-
 @app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
 def refuse(error: RequestError) -> Response[str]:
     """Say what is wrong with the request."""
-    status = 404 if isinstance(error, NotFoundError) else 409 if isinstance(error, DifferentError) else 400
-    return _answer(status, {"problems": list(error.problems)})
+    return refusal(error)
 
 
 @app.exception_handler(StoreError)  # type: ignore[untyped-decorator]
-def try_again(error: StoreError) -> Response[str]:
+def store_failed(error: StoreError) -> Response[str]:
     """Say that it was not the request's fault."""
     log.error("store: %s", error)
-    return _answer(503, {"problems": ["the store did not answer; the same request may be sent again"]})
+    return try_again()

@@ -48,8 +48,8 @@ class Span:
 def read_span(query: Mapping[str, str], now_ms: int) -> Span:
     """Read ``from``, ``to``, ``limit`` and ``next``; raises RequestError that lists what is wrong."""
     problems: list[str] = []
-    to_ms = _moment(query, "to", now_ms, problems)
-    from_ms = _moment(query, "from", max(0, to_ms - HOUR_MS), problems)
+    to_ms = moment(query, "to", now_ms, problems)
+    from_ms = moment(query, "from", max(0, to_ms - HOUR_MS), problems)
     limit = _count(query, "limit", DEFAULT_ROWS, MAX_ROWS, problems)
     if not problems and from_ms >= to_ms:
         problems.append(f"from: {from_ms} is not before to, {to_ms}")
@@ -62,7 +62,9 @@ def read_span(query: Mapping[str, str], now_ms: int) -> Span:
     return Span(from_ms, to_ms, limit, after)
 
 
-def _moment(query: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
+def moment(query: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
+    """Return a moment of a query in ms, or ``default`` where it is not there; adds a sentence for one that is none."""
+    """Return a moment of a query in ms, or ``default`` where it is not there; adds a sentence for one that is none."""
     text = query.get(name)
     if text is None:
         return default

@@ -55,7 +55,7 @@ def cost(usage: Mapping[str, float], prices: Prices = US_EAST_1) -> dict[str, An
         "dynamodb reads": usage["table_items_read"] * prices.dynamodb_read,
         "sns": usage["alert_transitions"] * prices.sns_publish,
         "eventbridge": usage["alert_transitions"] * prices.eventbridge_put,
-        "http api": usage["api_invocations"] * prices.http_request,
+        "http api": (usage["api_invocations"] + usage["forecast_invocations"]) * prices.http_request,
     }
     items = {name: amount / MILLION for name, amount in items.items()}
     total, readings = sum(items.values()), usage.get("readings", 0)
@@ -68,4 +68,4 @@ def cost(usage: Mapping[str, float], prices: Prices = US_EAST_1) -> dict[str, An
 
 
 def _functions(usage: Mapping[str, float], what: str) -> float:
-    return sum(usage[f"{name}_{what}"] for name in ("ingest", "alerting", "api"))
+    return sum(usage[f"{name}_{what}"] for name in ("ingest", "alerting", "api", "forecast"))

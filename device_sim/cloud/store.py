@@ -18,7 +18,7 @@ from cloud_functions.core.storing import series_from
 from wire.model import Aggregates, Anomaly
 
 _REPORT = re.compile(r"REPORT RequestId:.*Billed Duration: (?P<ms>\d+) ms\s+Memory Size: (?P<mb>\d+) MB")
-FUNCTIONS = ("Ingest", "Alerting", "Api")
+FUNCTIONS = ("Ingest", "Alerting", "Api", "Forecast")
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,4 +84,6 @@ def estimated_usage(
         "alerting_gb_s": 2 * onsets_and_ends * invocation_ms / 1000 * 0.25,
         "api_invocations": 0.0,
         "api_gb_s": 0.0,
+        "forecast_invocations": 0.0,
+        "forecast_gb_s": 0.0,
     }

@@ -84,6 +84,8 @@ def test_each_role_may_do_what_its_code_does_and_nothing_else() -> None:
         | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:Query", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
         | {("dynamodb:Query", "${AlertsTable.Arn}/index/by_state")}
         | {(a, "ApiLogs") for a in logs},
+        "ForecastRole": {("dynamodb:GetItem", "TelemetryTable"), ("dynamodb:Query", "TelemetryTable")}
+        | {(a, "ForecastLogs") for a in logs},
     }
     assert set(ROLES) == set(wanted)
     for role, permissions in wanted.items():
@@ -92,7 +94,7 @@ def test_each_role_may_do_what_its_code_does_and_nothing_else() -> None:
 
 def test_every_function_has_a_role_of_its_own_that_only_lambda_may_take() -> None:
     roles = [named(function["Role"]) for function in FUNCTIONS.values()]
-    assert len(set(roles)) == len(FUNCTIONS) == 3
+    assert len(set(roles)) == len(FUNCTIONS) == 4
     for role in roles:
         (statement,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
@@ -228,14 +230,27 @@ def test_a_streams_record_that_cannot_be_done_leaves_after_some_tries() -> None:
     ]
 
 
-def test_the_template_and_the_api_have_the_same_routes_and_each_asks_who_calls() -> None:
-    routes = of_type("AWS::ApiGatewayV2::Route").values()
+@pytest.mark.parametrize("function", ["Api", "Forecast"])
+def test_the_template_and_a_function_have_the_same_routes_and_each_asks_who_calls(function: str) -> None:
+    routes = [
+        route
+        for route in of_type("AWS::ApiGatewayV2::Route").values()
+        if named(route["Target"]) == f"integrations/${{{function}Integration}}"
+    ]
     declared = {route["RouteKey"].replace("{", "<").replace("}", ">") for route in routes}
-    source = (ROOM / "api" / "app.py").read_text()
-    served = {f"{method.upper()} {path}" for method, path in re.findall(r'@app\.(get|post)\("([^"]+)"\)', source)}
+    source = (ROOM / function.lower() / "app.py").read_text()
+    served = {f"{method.upper()} {path}" for method, path in re.findall(r'@app\.(get|post|put)\("([^"]+)"\)', source)}
     assert declared == served
-    assert len(declared) == len(list(routes))
+    assert len(declared) == len(routes) > 0
     assert {route["AuthorizationType"] for route in routes} == {"AWS_IAM"}
+
+
+def test_no_route_leads_elsewhere_than_to_a_function_that_the_gateway_may_invoke() -> None:
+    integrations = of_type("AWS::ApiGatewayV2::Integration")
+    targets = {named(route["Target"]) for route in of_type("AWS::ApiGatewayV2::Route").values()}
+    assert targets == {f"integrations/${{{name}}}" for name in integrations}
+    reached = {named(integration["IntegrationUri"]) for integration in integrations.values()}
+    assert reached == {named(p["FunctionName"]) for p in of_type("AWS::Lambda::Permission").values()}
 
 
 def test_the_functions_requirements_are_those_of_the_project() -> None:

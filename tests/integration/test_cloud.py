@@ -393,6 +393,28 @@ def test_telemetry_over_http_is_stored_once_by_its_id(cloud: LocalCloud, store: 
     assert [receipt.lane for receipt in store.batches("http-1")] == ["http"]
 
 
+def test_the_api_tells_when_a_series_reaches_the_limit_that_is_kept_for_it(cloud: LocalCloud) -> None:
+    now = time.time_ns() // 1_000_000
+    times = [now - (120 - at) * 60_000 for at in range(120)]
+    readings = [
+        {"series": "tank.level", "time": at, "value": 1 + 0.01 * n + 0.02 * (n % 3)} for n, at in enumerate(times)
+    ]
+    assert cloud.call_api("POST", "/telemetry", {"id": "a", "gateway": "http-7", "readings": readings})[0] == 201
+    path = "/gateways/http-7/series/tank.level/forecast"
+    assert cloud.call_api("GET", path)[0] == 400
+    assert cloud.call_api("PUT", "/gateways/http-7/limits", {"series": "tank.level", "high": 2.6})[0] == 200
+    status, answer = cloud.call_api("GET", path)
+    assert status == 200
+    (entry,) = answer["limits"]
+    assert entry["limit"] == 2.6
+    assert entry["estimate"]["early_ms"] > now
+    assert entry["estimate"]["late_ms"] <= answer["until_ms"]
+    assert cloud.call_api("GET", "/gateways/http-7/forecast?series=tank.level") == (200, answer)
+    assert cloud.call_api("GET", f"{path}?low=0.5")[1]["limits"][0]["reason"] == "away"
+    assert cloud.call_api("GET", "/gateways/http-7/series/other/forecast?high=1")[0] == 404
+    assert cloud.call_api("GET", path, signed=False)[0] in (401, 403)
+
+
 def test_usage_is_counted_and_priced(cloud: LocalCloud, store: CloudStore) -> None:
     with gateway(cloud, "gw-usage") as gw:
         gw.send(Batch(gw.name, 8, 1, aggregates(1)))

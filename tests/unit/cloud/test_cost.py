@@ -22,6 +22,8 @@ USAGE = {
     "alerting_gb_s": 0.0,
     "api_invocations": 0.0,
     "api_gb_s": 0.0,
+    "forecast_invocations": 0.0,
+    "forecast_gb_s": 0.0,
 }
 
 

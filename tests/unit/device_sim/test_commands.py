@@ -206,3 +206,40 @@ def test_an_alert_is_one_line() -> None:
     shown = line(alert)
     assert shown.startswith("2023-11-14 22:13:20Z  firing")
     assert shown.endswith("score   3.25  observed 15, expected 11.5 A")
+
+
+def _recorded(path: Path, slope: float) -> Path:
+    rows = [f"{60 * at},{20 + slope * at + 0.1 * (at % 3):.3f}" for at in range(120)]
+    path.write_text("\n".join(["time,level", *rows]) + "\n")
+    return path
+
+
+def test_forecast_tells_of_a_file_when_each_limit_is_reached_or_why_not(tmp_path: Path) -> None:
+    file = str(_recorded(tmp_path / "tank.csv", 0.1))
+    asked = ["forecast", file, "--time", "time", "--values", "level", "--high", "36", "--low", "1"]
+    result = CliRunner().invoke(make_app(), asked)
+    assert result.exit_code == 0
+    high, low = result.output.splitlines()
+    assert "level  high 36  reached about 1970-01-01 02:" in high
+    assert "80% between" in high
+    assert "level  low 1  no estimate (away): the trend leads from" in low
+    answer = json.loads(CliRunner().invoke(make_app(), [*asked, "--json"]).output)
+    assert [entry["reason"] for entry in answer["limits"]] == [None, "away"]
+    assert answer["limits"][0]["estimate"]["early_ms"] < 9_600_000 < answer["limits"][0]["estimate"]["late_ms"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["FILE", "--time", "time", "--values", "depth", "--high", "1"], "no column 'depth'"),
+        (["FILE", "--time", "time", "--values", "level"], "--high, --low: at least one limit"),
+        (["FILE", "--time", "time", "--high", "1"], "--values: at least one column"),
+        (["FILE", "--time", "time", "--values", "level", "--high", "1", "--low", "2"], "low: 2 is not below high, 1"),
+        (["--high", "1"], "CSV files with --values, or --gateway and --series"),
+    ],
+)
+def test_forecast_says_what_is_wrong_with_what_it_was_given(tmp_path: Path, arguments: list[str], said: str) -> None:
+    file = str(_recorded(tmp_path / "tank.csv", 0.1))
+    done = _run("forecast", *[file if word == "FILE" else word for word in arguments])
+    assert done.returncode in (1, 2)
+    assert said in " ".join(done.stderr.decode().replace("│", " ").split())

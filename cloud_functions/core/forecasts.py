@@ -1,0 +1,143 @@
+"""What the forecast function answers: when a series reaches its limits by its recent past, or why that is not known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cloud_functions.core import keys, limits
+from cloud_functions.core.columns import decode_columns
+from cloud_functions.core.errors import NotFoundError, RequestError
+from cloud_functions.core.gateways import check_name
+from cloud_functions.core.history import History, history
+from cloud_functions.core.limits import Limits
+from cloud_functions.core.ports import Table
+from cloud_functions.core.queries import moment
+from cloud_functions.core.records import DAY_MS, join
+from cloud_functions.core.storing import series_from
+from cloud_functions.core.threshold import LEVEL, Estimate, NoEstimate, Outlook, Reason, Side
+from wire.errors import ModelError
+from wire.model import Series
+
+MAX_ROWS = 50_000
+"""The newest so many rows of the span are the history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Rows of [from_ms, to_ms) are the history; ``horizon_ms`` None is as long as that; no limits are those kept."""
+
+    from_ms: int
+    to_ms: int
+    horizon_ms: int | None
+    limits: Limits
+
+
+def read_request(query: Mapping[str, str], now_ms: int) -> Request:
+    """Read ``from``, ``to``, ``horizon``, ``high`` and ``low``; raises RequestError that lists what is wrong."""
+    problems: list[str] = []
+    to_ms = moment(query, "to", now_ms, problems)
+    from_ms = moment(query, "from", max(0, to_ms - DAY_MS), problems)
+    horizon = query.get("horizon")
+    if horizon is not None and not (horizon.isdecimal() and len(horizon) <= 13 and int(horizon) > 0):
+        problems.append(f"horizon: {horizon[:80]!r}: milliseconds, 1 or more")
+    wanted = limits.check(query, problems)
+    if not problems and from_ms >= to_ms:
+        problems.append(f"from: {from_ms} is not before to, {to_ms}")
+    if problems:
+        raise RequestError(problems)
+    return Request(from_ms, to_ms, int(horizon) if horizon else None, wanted)
+
+
+def forecast(telemetry: Table, gateway: str, series_name: str, request: Request) -> dict[str, Any]:
+    """Return when a stored series reaches its limits (see :func:`describe`).
+
+    Raises RequestError for names that cannot be and where no limit is named or kept, NotFoundError for a series that
+    is not known.
+    """
+    gateway = check_name(gateway)
+    try:
+        series = Series(series_name)
+    except ModelError as error:
+        raise RequestError([str(error)]) from error
+    wanted = request.limits or limits.kept(telemetry, gateway, series.name)
+    pk = keys.record(gateway, series.name, 0, 0, 1).pk
+    # No record crosses midnight, so the rows wanted lie in records that begin from the first day's start on.
+    first = keys.time(request.from_ms // DAY_MS * DAY_MS)
+    parts, rows = [], 0
+    for item in telemetry.query(pk, first, keys.time(request.to_ms), newest_first=True):
+        part = decode_columns(bytes(item["columns"]), series_from(item))  # type: ignore[arg-type]
+        part = part.take((part.start_ms >= request.from_ms) & (part.start_ms < request.to_ms))  # type: ignore[arg-type]
+        parts.append(part)
+        rows += len(part)
+        if rows >= MAX_ROWS:
+            break
+    if parts:
+        series = parts[0].series[0]
+    elif telemetry.get(keys.series(gateway, series.name)) is None:
+        raise NotFoundError([f"gateway {gateway} has no series {series.name}"])
+    if not wanted:
+        raise RequestError(["high, low: name at least one limit, or keep one for the series"])
+    joined = join(parts)
+    past = history(joined.start_ms, joined.width_ms, joined.count, joined.mean, request.to_ms)
+    return {"gateway": gateway, "series": series.name, "unit": series.unit} | describe(past, wanted, request.horizon_ms)
+
+
+def describe(past: History | None, wanted: Limits, horizon_ms: int | None) -> dict[str, Any]:
+    """Return JSON-ready when a history reaches limits.
+
+    ``limits`` has one entry each: ``side``, ``limit`` and ``estimate`` with ``early_ms``, ``middle_ms``, ``late_ms``
+    (when the limit is reached: with probability ``interval`` between the first and the last), or null with ``reason``
+    (see :class:`cloud_functions.core.threshold.Reason`) and ``detail``; ``probability`` is that of reaching it by
+    ``until_ms``, where it could be worked out. ``model`` is the best trend's parameters, in steps of the history.
+    """
+    if past is None:
+        nothing = NoEstimate(Reason.TOO_SHORT, "nothing came in the time asked for")
+        entries = [_refusal(side, limit, nothing) for side, limit in wanted.items()]
+        return {"interval": LEVEL, "history": None, "until_ms": None, "model": None, "limits": entries}
+    span = past.step_ms * len(past.values)
+    outlook = Outlook(past, math.ceil((span if horizon_ms is None else horizon_ms) / past.step_ms))
+    entries = [_entry(side, limit, outlook.reach(side, limit), past) for side, limit in wanted.items()]
+    fit = outlook.fit
+    return {
+        "interval": LEVEL,
+        "history": {
+            "from_ms": past.start_ms,
+            "to_ms": past.end_ms,
+            "rows": past.rows,
+            "steps": len(past.values),
+            "step_ms": past.step_ms,
+        },
+        "until_ms": past.end_ms + outlook.horizon * past.step_ms,
+        "model": None if fit is None else fit.parameters | {"trend_certainty": fit.trend_certainty},
+        "limits": entries,
+    }
+
+
+def _entry(side: Side, limit: float, answer: Estimate | NoEstimate, past: History) -> dict[str, Any]:
+    if isinstance(answer, NoEstimate):
+        return _refusal(side, limit, answer)
+    # Somewhere within its step: the interval takes in the whole of the first and of the last.
+    steps = {"early_ms": answer.early - 1, "middle_ms": answer.middle - 0.5, "late_ms": answer.late}
+    times = {name: past.end_ms + round(step * past.step_ms) for name, step in steps.items()}
+    return {
+        "side": str(side),
+        "limit": limit,
+        "estimate": times,
+        "probability": answer.probability,
+        "reason": None,
+        "detail": "",
+    }
+
+
+def _refusal(side: Side, limit: float, answer: NoEstimate) -> dict[str, Any]:
+    return {
+        "side": str(side),
+        "limit": limit,
+        "estimate": None,
+        "probability": answer.probability,
+        "reason": str(answer.reason),
+        "detail": answer.detail,
+    }

@@ -1,0 +1,126 @@
+"""When a series reaches a limit: an interval of time, or no estimate and why not.
+
+It tells of a value and a limit, nothing else: what it would mean for a machine is not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from cloud_functions.core.damped_trend import Fit, FloatArray, fit
+from cloud_functions.core.history import MIN_STEPS, History
+
+LEVEL = 0.8
+"""The share of intervals that hold what comes: a tenth comes before ``early``, a tenth after ``late`` or never."""
+CERTAINTY = 0.9
+"""How sure it must be that there is a trend."""
+MAX_REACH = 2.0
+"""No estimate looks farther ahead than so many times the history."""
+
+
+class Side(StrEnum):
+    """From where a limit is reached."""
+
+    HIGH = "high"
+    """From below."""
+    LOW = "low"
+    """From above."""
+
+
+class Reason(StrEnum):
+    """Why there is no estimate."""
+
+    TOO_SHORT = "too_short"
+    """Too little history."""
+    GAP = "gap"
+    """Too little history since the last gap, or nothing came lately."""
+    BEYOND = "beyond"
+    """The value is at or beyond the limit already."""
+    NO_TREND = "no_trend"
+    """A trend cannot be told from none."""
+    AWAY = "away"
+    """The trend leads away from the limit."""
+    BOUND = "bound"
+    """The trend is damped, and what it tends to lies before the limit."""
+    HORIZON = "horizon"
+    """It is not sure enough to be reached within the horizon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Steps from the history's end until the first one whose mean is at or beyond the limit, counted from 1.
+
+    ``early`` and ``late`` hold it with probability :data:`LEVEL`, ``middle`` is the median; ``probability`` is that of
+    reaching it within the horizon at all.
+    """
+
+    early: int
+    middle: int
+    late: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoEstimate:
+    """Why there is none; ``probability`` of reaching the limit within the horizon, where one could be worked out."""
+
+    reason: Reason
+    detail: str
+    probability: float | None = None
+
+
+class Outlook:
+    """The possible futures of one history over ``horizon`` steps, asked for one limit after the other."""
+
+    def __init__(self, history: History, horizon: int) -> None:
+        self.history = history
+        self.horizon = max(1, min(horizon, round(MAX_REACH * len(history.values))))
+        known = history.values[np.isfinite(history.values)]
+        self._refusal = _refusal(history, known)
+        # A series that never changed fits everything and tells of no trend.
+        moves = len(known) > 1 and float(np.ptp(known)) > 1e-9 * float(np.abs(known).max())
+        self.fit: Fit | None = fit(history.values) if self._refusal is None and moves else None
+        self._paths: FloatArray | None = None
+
+    def reach(self, side: Side, limit: float) -> Estimate | NoEstimate:
+        """Return when the limit is reached; the same history and limit always give the same answer."""
+        if self._refusal is not None:
+            return self._refusal
+        sign = 1.0 if side is Side.HIGH else -1.0
+        last = self.history.last
+        if sign * (last - limit) >= 0:
+            return NoEstimate(Reason.BEYOND, f"the value is {last:.6g}")
+        certainty = self.fit.trend_certainty if self.fit is not None else 0.0
+        if self.fit is None or certainty < CERTAINTY:
+            return NoEstimate(
+                Reason.NO_TREND, f"that there is a trend is {certainty:.0%} sure, {CERTAINTY:.0%} is asked"
+            )
+        if self._paths is None:
+            self._paths = self.fit.paths(self.horizon)
+        middle = np.median(self._paths[[0, -1]], axis=1)
+        if sign * (middle[1] - self.fit.parameters["level"]) <= 0:
+            return NoEstimate(Reason.AWAY, f"the trend leads from {last:.6g} towards {middle[1]:.6g}")
+        beyond = sign * (self._paths - limit) >= 0
+        reached = np.where(beyond.any(0), beyond.argmax(0) + 1, self.horizon + 1)
+        probability = float((reached <= self.horizon).mean())
+        early, half, late = np.quantile(reached, (0.5 - LEVEL / 2, 0.5, 0.5 + LEVEL / 2), method="higher").tolist()
+        if late <= self.horizon:
+            return Estimate(early, half, late, probability)
+        if sign * (self.fit.bound - limit) < 0:
+            return NoEstimate(Reason.BOUND, f"the damped trend tends to {self.fit.bound:.6g}", probability)
+        return NoEstimate(
+            Reason.HORIZON, f"{probability:.0%} of the possible futures reach it within the horizon", probability
+        )
+
+
+def _refusal(history: History, known: FloatArray) -> NoEstimate | None:
+    if history.silent_ms:
+        return NoEstimate(Reason.GAP, f"nothing came in the last {history.silent_ms} ms")
+    if len(known) >= MIN_STEPS:
+        return None
+    if history.gap_ms:
+        return NoEstimate(Reason.GAP, f"{len(known)} steps since a gap of {history.gap_ms} ms, {MIN_STEPS} are needed")
+    return NoEstimate(Reason.TOO_SHORT, f"{len(known)} steps with a value, {MIN_STEPS} are needed")

@@ -1,0 +1,63 @@
+"""The forecast function; its routes are those of template.yaml, each behind IAM. It reads the telemetry table only."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.logging import correlation_paths
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from cloud_functions import settings
+from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.answers import refusal, try_again
+from cloud_functions.clock import now_ms
+from cloud_functions.core import forecasts
+from cloud_functions.core.errors import RequestError, StoreError
+
+log = Logger(service="strandline-forecast")
+app = APIGatewayHttpResolver()
+
+telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"))
+
+
+@log.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request."""
+    return app.resolve(event, context)
+
+
+@app.get("/gateways/<gateway>/series/<series>/forecast")
+def show_forecast(gateway: str, series: str) -> dict[str, Any]:
+    """When a series reaches its limits."""
+    request = forecasts.read_request(_query(), now_ms())
+    return forecasts.forecast(telemetry, unquote(gateway), unquote(series), request)
+
+
+@app.get("/gateways/<gateway>/forecast")
+def show_forecast_of(gateway: str) -> dict[str, Any]:
+    """The same with the series in the query: its name may hold a slash, which a path does not carry everywhere."""
+    query = _query()
+    if "series" not in query:
+        raise RequestError(["series: it is missing"])
+    request = forecasts.read_request(query, now_ms())
+    return forecasts.forecast(telemetry, unquote(gateway), query["series"], request)
+
+
+def _query() -> dict[str, str]:
+    return dict(app.current_event.query_string_parameters or {})
+
+
+@app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
+def refuse(error: RequestError) -> Response[str]:
+    """Say what is wrong with the request."""
+    return refusal(error)
+
+
+@app.exception_handler(StoreError)  # type: ignore[untyped-decorator]
+def store_failed(error: StoreError) -> Response[str]:
+    """Say that it was not the request's fault."""
+    log.error("store: %s", error)
+    return try_again()

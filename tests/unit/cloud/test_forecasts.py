@@ -1,0 +1,208 @@
+"""What the forecast function answers from the tables, and the limits that are kept for a series."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cloud_functions.core import forecasts, limits
+from cloud_functions.core.errors import NotFoundError, RequestError, StoreError
+from cloud_functions.core.threshold import Side
+from tests.unit.cloud.fakes import NOW_MS, FakeTable
+from tests.unit.cloud.test_queries import SERIES, filled
+from wire.model import Aggregates, Batch
+
+WIDTH_MS, ROWS = 60_000, 180
+BEGIN_MS = NOW_MS - ROWS * WIDTH_MS
+HOUR_MS = 3_600_000
+CONTEXT = SimpleNamespace(
+    function_name="forecast", memory_limit_in_mb=512, invoked_function_arn="arn:aws:lambda:x", aws_request_id="1"
+)
+
+
+def rising(rows: int = ROWS, begin_ms: int = BEGIN_MS) -> FakeTable:
+    """A gateway whose series rises by 6 an hour from 20, a batch for every 30 rows."""
+    mean = 20.0 + 0.1 * np.arange(rows) + 0.2 * np.random.default_rng(1).normal(size=rows)
+    none = np.zeros(rows)
+    whole = Aggregates(
+        (SERIES,),
+        none.astype(np.int64),
+        begin_ms + WIDTH_MS * np.arange(rows, dtype=np.int64),
+        np.full(rows, WIDTH_MS, np.int64),
+        np.full(rows, 60, np.int64),
+        mean,
+        mean - 0.1,
+        mean + 0.1,
+        none,
+        np.full(rows, np.nan),
+    )
+    parts = [whole.take(slice(at, at + 30)) for at in range(0, rows, 30)]
+    return filled(*(Batch("gw-1", 7, at + 1, part) for at, part in enumerate(parts)))
+
+
+def ask(table: FakeTable, **query: Any) -> dict[str, Any]:
+    texts = {key.rstrip("_"): str(value) for key, value in query.items()}
+    return forecasts.forecast(table, "gw-1", SERIES.name, forecasts.read_request(texts, NOW_MS))
+
+
+def test_a_stored_series_is_forecast_from_the_rows_of_the_last_day() -> None:
+    answer = ask(rising(), high=44)
+    assert (answer["gateway"], answer["series"], answer["unit"]) == ("gw-1", SERIES.name, "Cel")
+    assert answer["history"]["rows"] == ROWS
+    assert answer["history"]["to_ms"] == NOW_MS
+    assert answer["until_ms"] == NOW_MS + ROWS * WIDTH_MS
+    (entry,) = answer["limits"]
+    estimate = entry["estimate"]
+    assert estimate["early_ms"] <= NOW_MS + HOUR_MS <= estimate["late_ms"]
+    assert estimate["early_ms"] < estimate["middle_ms"] < estimate["late_ms"]
+    assert (entry["side"], entry["limit"], entry["reason"]) == ("high", 44.0, None)
+    assert answer["model"]["trend"] == pytest.approx(0.1, rel=0.2)
+    json.dumps(answer, allow_nan=False)
+
+
+def test_only_the_rows_of_the_span_count_and_the_horizon_is_the_one_asked_for() -> None:
+    answer = ask(rising(), high=44, from_=NOW_MS - 60 * WIDTH_MS, horizon=10 * WIDTH_MS)
+    assert answer["history"]["from_ms"] == NOW_MS - 60 * WIDTH_MS
+    assert answer["until_ms"] == NOW_MS + 10 * WIDTH_MS
+    assert answer["limits"][0]["reason"] == "horizon"
+
+
+def test_the_newest_rows_are_the_history_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecasts, "MAX_ROWS", 45)
+    assert ask(rising(), high=44)["history"]["rows"] == 60
+
+
+def test_a_series_without_rows_in_the_span_has_no_estimate() -> None:
+    answer = ask(rising(), high=44, from_=0, to=1_000)
+    assert (answer["history"], answer["model"], answer["until_ms"]) == (None, None, None)
+    assert answer["limits"][0]["reason"] == "too_short"
+
+
+def test_a_series_that_fell_silent_has_no_estimate() -> None:
+    answer = ask(rising(begin_ms=BEGIN_MS - 6 * HOUR_MS), high=80)
+    assert answer["limits"][0]["reason"] == "gap"
+
+
+def test_both_limits_are_answered() -> None:
+    answer = ask(rising(), high=44, low=10)
+    assert [entry["side"] for entry in answer["limits"]] == ["high", "low"]
+    assert answer["limits"][1]["reason"] == "away"
+
+
+def test_without_a_limit_in_the_request_the_kept_ones_are_asked_about() -> None:
+    table = rising()
+    kept = limits.keep(table, "gw-1", json.dumps({"series": SERIES.name, "high": 44.5, "low": -1e-7}))
+    assert kept == {"gateway": "gw-1", "series": SERIES.name, "high": 44.5, "low": -1e-7}
+    assert {entry["side"]: entry["limit"] for entry in ask(table)["limits"]} == {"high": 44.5, "low": -1e-7}
+    assert [entry["limit"] for entry in ask(table, high=50)["limits"]] == [50.0]
+    limits.keep(table, "gw-1", json.dumps({"series": SERIES.name, "low": None, "high": 60}))
+    assert limits.kept(table, "gw-1", SERIES.name) == {Side.HIGH: 60.0}
+
+
+def test_a_series_without_any_limit_is_refused() -> None:
+    with pytest.raises(RequestError, match="high, low: name at least one limit"):
+        ask(rising())
+
+
+def test_what_is_not_known_is_not_found() -> None:
+    table, request = rising(), forecasts.read_request({"high": "1"}, NOW_MS)
+    with pytest.raises(NotFoundError, match="gateway gw-1 has no series other"):
+        forecasts.forecast(table, "gw-1", "other", request)
+    with pytest.raises(RequestError, match="gateway"):
+        forecasts.forecast(table, "gw#1", "other", request)
+    with pytest.raises(RequestError, match="series name"):
+        forecasts.forecast(table, "gw-1", "-", request)
+    with pytest.raises(NotFoundError, match="has no series other"):
+        limits.keep(table, "gw-1", '{"series": "other", "high": 1}')
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"high": "hot"}, "high: 'hot': a number"),
+        ({"high": "inf"}, "high: 'inf': a number"),
+        ({"low": "nan"}, "low: 'nan': a number"),
+        ({"high": "1", "low": "1"}, "low: 1 is not below high, 1"),
+        ({"horizon": "soon"}, "horizon: 'soon': milliseconds, 1 or more"),
+        ({"horizon": "0"}, "horizon: '0'"),
+        ({"from": "9", "to": "9"}, "from: 9 is not before to, 9"),
+        ({"to": "yesterday"}, "to: 'yesterday'"),
+    ],
+)
+def test_a_request_that_is_none_is_refused_with_its_key(query: dict[str, str], said: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        forecasts.read_request(query, NOW_MS)
+    assert any(said in problem for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("{", "body: no JSON"),
+        ("[" * 100_000, "body: no JSON"),
+        ("[]", "body: an object with series, high, low"),
+        ('{"high": 1}', "series: None: the name of a series"),
+        ('{"series": "a", "high": true}', "high: True: a number"),
+        ('{"series": "a", "high": 1e999}', "high: inf: a number"),
+        ('{"series": "a", "high": [1]}', r"high: \[1\]: a number"),
+        ('{"series": "a", "height": 1}', "height: series, high and low are known"),
+    ],
+)
+def test_limits_that_are_none_are_refused_with_their_key(body: str, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        limits.keep(rising(), "gw-1", body)
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.setenv("TELEMETRY_TABLE", "x")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    sys.modules.pop("cloud_functions.forecast.app", None)
+    module = importlib.import_module("cloud_functions.forecast.app")
+    monkeypatch.setattr(module, "telemetry", rising())
+    monkeypatch.setattr(module, "now_ms", lambda: NOW_MS)
+    yield module
+    sys.modules.pop("cloud_functions.forecast.app", None)
+
+
+def get(app: ModuleType, path: str, **query: str) -> tuple[int, dict[str, Any]]:
+    event = {
+        "version": "2.0",
+        "routeKey": f"GET {path}",
+        "rawPath": path,
+        "queryStringParameters": query,
+        "headers": {},
+        "requestContext": {"requestId": "1", "http": {"method": "GET", "path": path}, "stage": "$default"},
+    }
+    answer = app.lambda_handler(event, CONTEXT)
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def test_the_function_answers_both_of_its_routes_alike(app: ModuleType) -> None:
+    one = get(app, f"/gateways/gw-1/series/{SERIES.name}/forecast", high="44")
+    assert one[0] == 200
+    assert one[1]["limits"][0]["estimate"] is not None
+    assert get(app, "/gateways/gw-1/forecast", high="44", series=SERIES.name) == one
+
+
+def test_the_function_says_what_is_wrong_with_a_request(app: ModuleType) -> None:
+    assert get(app, "/gateways/gw-1/forecast", high="44") == (400, {"problems": ["series: it is missing"]})
+    assert get(app, "/gateways/gw-1/series/none/forecast", high="44")[0] == 404
+    assert get(app, f"/gateways/gw-1/series/{SERIES.name}/forecast", high="x")[0] == 400
+
+
+def test_a_store_that_does_not_answer_is_not_the_requests_fault(
+    app: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise StoreError("down")
+
+    monkeypatch.setattr(app.telemetry, "query", refuse)
+    assert get(app, f"/gateways/gw-1/series/{SERIES.name}/forecast", high="44")[0] == 503

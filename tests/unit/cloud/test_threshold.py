@@ -1,0 +1,117 @@
+"""Time to a limit: an interval that holds what comes, and a reason wherever there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cloud_functions.core.damped_trend import FloatArray
+from cloud_functions.core.history import MIN_STEPS, History
+from cloud_functions.core.threshold import LEVEL, Estimate, NoEstimate, Outlook, Reason, Side
+
+
+def past(values: FloatArray, gap_ms: int = 0, silent_ms: int = 0) -> History:
+    return History(np.asarray(values, np.float64), 1_000, 5_000_000, len(values), gap_ms, silent_ms)
+
+
+def noise(n: int, seed: int = 1) -> FloatArray:
+    return np.random.default_rng(seed).normal(size=n)
+
+
+RISING = 0.1 * np.arange(120) + 0.3 * noise(120)
+
+
+def refused(values: FloatArray, side: Side, limit: float, horizon: int = 100, **more: int) -> NoEstimate:
+    answer = Outlook(past(values, **more), horizon).reach(side, limit)
+    assert isinstance(answer, NoEstimate)
+    return answer
+
+
+def test_a_limit_ahead_of_a_steady_trend_has_an_interval_around_when_it_is_reached() -> None:
+    answer = Outlook(past(RISING), 100).reach(Side.HIGH, 17.0)
+    assert isinstance(answer, Estimate)
+    assert 40 <= answer.early <= answer.middle <= answer.late <= 60
+    assert answer.probability > 0.95
+
+
+def test_a_falling_series_reaches_a_low_limit_as_a_rising_one_reaches_a_high_one() -> None:
+    rising, falling = Outlook(past(RISING), 100), Outlook(past(-RISING), 100)
+    one, other = rising.reach(Side.HIGH, 17.0), falling.reach(Side.LOW, -17.0)
+    assert isinstance(one, Estimate)
+    assert isinstance(other, Estimate)
+    # Their futures are other draws of the same chance.
+    assert other.middle == pytest.approx(one.middle, abs=2)
+    assert other.late - other.early == pytest.approx(one.late - one.early, abs=6)
+
+
+def test_too_little_history_has_no_estimate() -> None:
+    assert refused(RISING[: MIN_STEPS - 1], Side.HIGH, 17.0).reason is Reason.TOO_SHORT
+    sparse = RISING.copy()
+    sparse[np.arange(120) % 6 != 0] = np.nan
+    assert refused(sparse, Side.HIGH, 17.0).reason is Reason.TOO_SHORT
+
+
+def test_too_little_history_since_a_gap_and_silence_have_no_estimate() -> None:
+    assert refused(RISING[:20], Side.HIGH, 17.0, gap_ms=90_000).reason is Reason.GAP
+    answer = refused(RISING, Side.HIGH, 17.0, silent_ms=90_000)
+    assert (answer.reason, answer.detail) == (Reason.GAP, "nothing came in the last 90000 ms")
+
+
+def test_enough_history_since_a_gap_has_one() -> None:
+    assert isinstance(Outlook(past(RISING, gap_ms=90_000), 100).reach(Side.HIGH, 17.0), Estimate)
+
+
+def test_a_value_at_or_beyond_the_limit_has_no_estimate() -> None:
+    last = float(RISING[-1])
+    assert refused(RISING, Side.HIGH, last).reason is Reason.BEYOND
+    assert refused(RISING, Side.LOW, last + 1).reason is Reason.BEYOND
+    assert refused(np.full(50, 4.0), Side.HIGH, 4.0).reason is Reason.BEYOND
+
+
+@pytest.mark.parametrize(
+    "values",
+    [noise(200), np.cumsum(noise(200)), np.full(200, 3.0), np.where(np.arange(200) > 90, 5.0, 0.0) + noise(200)],
+    ids=["noise", "random walk", "constant", "step"],
+)
+def test_a_series_without_a_trend_has_no_estimate(values: FloatArray) -> None:
+    assert refused(values, Side.HIGH, float(values.max()) + 1.0).reason is Reason.NO_TREND
+
+
+def test_a_trend_that_leads_away_from_the_limit_has_no_estimate() -> None:
+    assert refused(RISING, Side.LOW, -2.0).reason is Reason.AWAY
+
+
+def test_a_damped_trend_that_ends_before_the_limit_has_no_estimate() -> None:
+    saturating = 20.0 * (1 - np.exp(-np.arange(200) / 40.0)) + 0.05 * noise(200)
+    answer = refused(saturating[:120], Side.HIGH, 30.0)
+    assert answer.reason is Reason.BOUND
+    assert answer.probability == 0.0
+
+
+def test_a_limit_beyond_the_horizon_has_no_estimate_and_says_how_likely_it_is() -> None:
+    answer = refused(RISING, Side.HIGH, 17.0, horizon=20)
+    assert (answer.reason, answer.probability) == (Reason.HORIZON, 0.0)
+    answer = refused(RISING, Side.HIGH, 17.0, horizon=50)
+    assert answer.reason is Reason.HORIZON
+    assert answer.probability is not None
+    assert 0.0 < answer.probability < 0.5 + LEVEL / 2
+
+
+def test_the_horizon_is_no_longer_than_twice_the_history() -> None:
+    assert Outlook(past(RISING), 10_000).horizon == 240
+
+
+def test_the_intervals_hold_about_four_fifths_of_what_comes() -> None:
+    inside, asked = 0, 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        values = rng.uniform(0.03, 0.1) * np.arange(300) + rng.normal(size=300)
+        limit = float(values[:150].max() + 2.0)
+        reached = np.flatnonzero(values[150:] >= limit)
+        answer = Outlook(past(values[:150]), 150).reach(Side.HIGH, limit)
+        if isinstance(answer, Estimate):
+            asked += 1
+            inside += bool(len(reached) and answer.early <= reached[0] + 1 <= answer.late)
+    assert asked >= 25
+    # Three standard errors of a share of forty.
+    assert abs(inside / asked - LEVEL) < 0.2
