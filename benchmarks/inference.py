@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_components.anomaly_detector import tflite_model
+from edge_components.anomaly_detector import loading, tflite_model
 from edge_components.anomaly_detector.ensemble import Ensemble
 from edge_components.anomaly_detector.experts import Windows
 from edge_components.anomaly_detector.forecaster import TERMS, Forecast
+from edge_components.anomaly_detector.manifest import Manifest
 from edge_components.anomaly_detector.spans import Settings
 
 CALIBRATION = 60
@@ -38,7 +39,7 @@ def median_us(call: Callable[[], object], seconds: float = 1.0) -> float:
 
 def bare(series: int) -> Callable[[], object]:
     """Return one set, invoke and get on the interpreter itself, for all series at once."""
-    manifest = tflite_model.Manifest.read(tflite_model.SHIPPED)
+    manifest = Manifest.read(tflite_model.SHIPPED)
     interpreter = tflite_model.interpreter_class()(model_content=manifest.content(), num_threads=1)
     inputs, (output,) = interpreter.get_input_details(), interpreter.get_output_details()
     for detail in inputs:
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("--series", type=int, nargs="+", default=[10, 100, 200, 1_000, 10_000])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    forecast = tflite_model.load_forecast()
+    forecast = loading.load_forecast()
     rng = np.random.default_rng(1)
     rows = []
     print(f"{'series':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}{'window us':>12}{'us/series':>11}{'core %':>9}")

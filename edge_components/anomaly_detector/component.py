@@ -7,7 +7,9 @@ again gets the answer it got before. Anomalies are this component's own, and it 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,8 @@ from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.ensemble import Ensemble
 from edge_components.anomaly_detector.errors import StateError
 from edge_components.anomaly_detector.forecaster import Forecast
+from edge_components.anomaly_detector.forecaster_swap import ForecasterSwap
+from edge_components.anomaly_detector.model_keeper import ModelKeeper
 from edge_components.anomaly_detector.patience import Patience
 from edge_components.anomaly_detector.scoring import Scoring
 from edge_components.common.errors import BusError, ConnectionLostError, HandoverError
@@ -36,9 +40,10 @@ CACHED = 128
 class AnomalyDetector:
     """See :class:`edge_components.common.lifecycle.Component`."""
 
-    def __init__(self, config: Config, runtime: Runtime, forecast: Forecast) -> None:
+    def __init__(self, config: Config, runtime: Runtime, forecast: Forecast, models: ModelKeeper | None = None) -> None:
         self._config, self._runtime, self._forecast = config, runtime, forecast
-        self._scoring = Scoring(Ensemble(config.settings, forecast), config.max_series)
+        self._models, self._swap = models or ModelKeeper(config, runtime), ForecasterSwap(runtime)
+        self._scoring = self._new_scoring(Ensemble(config.settings, forecast))
         epoch = new_epoch(runtime.clock.wall_ms(), runtime.rng)
         self._outbox = Outbox(epoch, RetryPolicy(), runtime.rng)
         self._patience = Patience(config.patience)
@@ -48,12 +53,17 @@ class AnomalyDetector:
     def start(self) -> None:
         """Take back what was known before and subscribe."""
         self._restore()
+        self._models.start()
         self._runtime.bus.subscribe(topics.SCORED_ACK, self._on_acknowledgement)
         self._runtime.bus.subscribe(topics.AGGREGATES, self._on_aggregates)
 
     def tick(self) -> None:
-        """Send anomalies that are due, and save the calibration now and then."""
+        """Send anomalies that are due, see to models, and save the calibration now and then."""
         now = self._runtime.clock.monotonic()
+        self._models.tick()
+        forecast = self._swap.tick()
+        if forecast is not None:
+            self._forecast = self._scoring.ensemble.forecast = forecast
         for _, payload, times in self._outbox.to_send(now):
             if times > 1:
                 self._runtime.counters.add("anomaly_batches_repeated")
@@ -66,17 +76,24 @@ class AnomalyDetector:
         before, self._config = self._config, config
         self._scoring.max_series = config.max_series
         self._patience = Patience(config.patience)
+        self._models.reconfigure(config)
         if config.model != before.model:
-            self._runtime.log.warning("another model counts from the next start on")
+            self._swap.begin(config.model)
         lengths = config.calibration_windows, config.season_windows
         if lengths == (before.calibration_windows, before.season_windows):
             self._scoring.ensemble.settings = config.settings
         else:
-            self._scoring = Scoring(Ensemble(config.settings, self._forecast), config.max_series)
+            self._scoring = self._new_scoring(Ensemble(config.settings, self._forecast))
 
     def close(self) -> None:
         """Save the calibration; unacknowledged anomalies were published and the forwarder may have them."""
         self._save()
+        self._swap.close()
+        self._models.close()
+
+    def health(self) -> dict[str, Any]:
+        """Return what the health report says beside the counters."""
+        return {"models": self._models.health()}
 
     def _on_aggregates(self, _topic: str, payload: bytes) -> None:
         counters = self._runtime.counters
@@ -178,10 +195,14 @@ class AnomalyDetector:
             self._runtime.counters.add("state_refused")
             log.warning("calibration begins anew: %s", error)
             return
-        self._scoring = Scoring(ensemble, self._config.max_series, names)
+        self._scoring = self._new_scoring(ensemble, names)
         log.info("calibration of %d series taken back", len(names))
 
+    def _new_scoring(self, ensemble: Ensemble, names: Sequence[str] = ()) -> Scoring:
+        return Scoring(ensemble, self._config.max_series, names, self._models)
+
     def _save(self) -> None:
+        self._models.save()
         self._saved = self._runtime.clock.monotonic()
         try:
             state_file.save(self._runtime.work / STATE, self._scoring.names, self._scoring.ensemble.state())

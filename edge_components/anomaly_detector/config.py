@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_components.anomaly_detector.spans import Settings
-from edge_components.common.config import integer, mapping, number, text
+from edge_components.common.config import integer, mapping, number, text, texts
 
 _PATIENCE = "an object from globs to whole numbers from 0 to 1000000"
 
@@ -55,6 +55,15 @@ class Config:
     max_series: int = integer(4096, 1, 20_000, "series scored; further ones pass without score and are counted")
     save_seconds: float = number(30.0, 1, 86_400, "how often the calibration is saved to the work folder")
     model: str = text("", doc="path of a forecaster's manifest; empty is the one that comes with the component")
+    models: tuple[str, ...] = texts(
+        ["../io.strandline.model.*/model"],
+        "folders with the models of groups, from the work folder on: of every model component; [] is none",
+        pattern=r"\S.{0,511}",
+        allowed="a list of folders, in which * may stand for any text",
+    )
+    model_milliseconds: float = number(
+        50.0, 1, 10_000, "processor time that a call of a group's model may take; slower ones are refused"
+    )
 
     @property
     def settings(self) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from edge_components.anomaly_detector import tflite_model
+from edge_components.anomaly_detector import loading, tflite_model
 from edge_components.anomaly_detector.component import AnomalyDetector
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError
@@ -19,7 +19,7 @@ def build(config: Config, runtime: Runtime) -> AnomalyDetector:
     """Return the component; with the forecaster in NumPy where its model is refused."""
     forecast: Forecast = plain_forecast
     try:
-        forecast = tflite_model.load_forecast(Path(config.model) if config.model else tflite_model.SHIPPED)
+        forecast = loading.load_forecast(Path(config.model) if config.model else tflite_model.SHIPPED)
     except ModelRefusedError as error:
         runtime.counters.add("model_refused")
         runtime.log.error("the forecaster runs without its model: %s", error)

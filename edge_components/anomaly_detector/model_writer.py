@@ -17,6 +17,11 @@ import tflite
 
 SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
+_TYPES = {
+    "float32": tflite.TensorType.FLOAT32,
+    "int32": tflite.TensorType.INT32,
+    "bool": tflite.TensorType.BOOL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Tensor:
 
     name: str
     shape: tuple[int, ...]
-    constant: npt.NDArray[np.float32] | npt.NDArray[np.int32] | None = None
+    constant: npt.NDArray[np.float32] | npt.NDArray[np.int32] | npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +112,22 @@ def dense_network(layers: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -
     return write(graph)
 
 
-def write(graph: Graph) -> bytes:
-    """Return the graph as the bytes of a .tflite file."""
+def write(*graphs: Graph) -> bytes:
+    """Return graphs as the bytes of a .tflite file; the first is the one that runs, the others are its branches."""
     b = flatbuffers.Builder(1024)
-    codes = sorted({(operator.code, operator.version) for operator in graph.operators})
+    graph = graphs[0]
+    codes = sorted({(operator.code, operator.version) for each in graphs for operator in each.operators})
     # Buffer 0 is empty by the format's rule; each constant has one of its own.
-    blobs = [b""] + [t.constant.tobytes() for t in graph.tensors if t.constant is not None]
+    blobs = [b""] + [t.constant.tobytes() for each in graphs for t in each.tensors if t.constant is not None]
     buffers = [_buffer(b, blob) for blob in blobs]
-    subgraph = _subgraph(b, graph, codes)
+    subgraphs, constants = [], 0
+    for each in graphs:
+        subgraphs.append(_subgraph(b, each, codes, constants))
+        constants += sum(tensor.constant is not None for tensor in each.tensors)
     code_tables = [_code(b, *code) for code in codes]
     description = b.CreateString(graph.name)
     buffer_vector = _tables(b, buffers, tflite.ModelStartBuffersVector)
-    subgraph_vector = _tables(b, [subgraph], tflite.ModelStartSubgraphsVector)
+    subgraph_vector = _tables(b, subgraphs, tflite.ModelStartSubgraphsVector)
     code_vector = _tables(b, code_tables, tflite.ModelStartOperatorCodesVector)
     tflite.ModelStart(b)
     tflite.ModelAddVersion(b, SCHEMA_VERSION)
@@ -130,8 +139,9 @@ def write(graph: Graph) -> bytes:
     return bytes(b.Output())
 
 
-def _subgraph(b: flatbuffers.Builder, graph: Graph, codes: Sequence[tuple[int, int]]) -> int:
-    tensors, constants = [], 0
+def _subgraph(b: flatbuffers.Builder, graph: Graph, codes: Sequence[tuple[int, int]], constants: int) -> int:
+    """Write a graph whose constants stand behind those of the graphs before it."""
+    tensors = []
     for tensor in graph.tensors:
         constants += tensor.constant is not None
         tensors.append(_tensor(b, tensor, constants if tensor.constant is not None else 0))
@@ -151,13 +161,13 @@ def _subgraph(b: flatbuffers.Builder, graph: Graph, codes: Sequence[tuple[int, i
 
 
 def _tensor(b: flatbuffers.Builder, tensor: Tensor, buffer: int) -> int:
-    integers = tensor.constant is not None and tensor.constant.dtype == np.int32
+    kind = _TYPES[tensor.constant.dtype.name if tensor.constant is not None else "float32"]
     shape = b.CreateNumpyVector(np.array([max(1, n) for n in tensor.shape], np.int32))
     signature = b.CreateNumpyVector(np.array(tensor.shape, np.int32))
     name = b.CreateString(tensor.name)
     tflite.TensorStart(b)
     tflite.TensorAddShape(b, shape)
-    tflite.TensorAddType(b, tflite.TensorType.INT32 if integers else tflite.TensorType.FLOAT32)
+    tflite.TensorAddType(b, kind)
     tflite.TensorAddBuffer(b, buffer)
     tflite.TensorAddName(b, name)
     tflite.TensorAddShapeSignature(b, signature)

@@ -25,6 +25,12 @@ class Opinion:
         """Return the opinion that says nothing of ``n`` rows."""
         return cls(*(np.full(n, np.nan) for _ in range(3)))
 
+    def louder(self, other: Opinion) -> Opinion:
+        """Return by row the opinion with the higher score."""
+        theirs = np.isfinite(other.score) & ~(self.score >= other.score)
+        pairs = ((self.score, other.score), (self.expected, other.expected), (self.reach, other.reach))
+        return Opinion(*(np.where(theirs, their, own) for own, their in pairs))
+
     def take(self, index: IntArray | BoolArray) -> Opinion:
         """Return some of the rows."""
         return Opinion(self.score[index], self.expected[index], self.reach[index])

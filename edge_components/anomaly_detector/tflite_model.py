@@ -1,85 +1,26 @@
-"""Models as data from outside: checked against their manifest, tried in a child process, then loaded.
+"""TFLite models that are loaded: the bare model, the forecaster of single series, and models of groups.
 
 The interpreter is LiteRT where it is installed and tflite-runtime otherwise; both have the same interface. A truncated
-file can kill a process that loads it with tflite-runtime, so nothing is loaded here that a child has not survived.
+file can kill a process that loads it with tflite-runtime, so nothing is loaded here that a child has not survived:
+see :mod:`edge_components.anomaly_detector.trial_run`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
-import subprocess
-import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
 from edge_components.anomaly_detector.forecaster import TERMS
+from edge_components.anomaly_detector.manifest import GroupManifest, Manifest, Port
 
 SHIPPED = Path(__file__).parent / "models" / "forecaster.json"
-TRIAL_SECONDS = 30.0
-LARGEST_BYTES = 50_000_000
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """One input or output of a model: name (for the reader), shape with -1 for the batch, and type."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a model's file must be, read from the JSON beside it."""
-
-    name: str
-    file: Path
-    size: int
-    sha256: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a manifest; raises ModelRefusedError that names what is missing or wrong."""
-        try:
-            body = json.loads(path.read_text())
-            return cls(
-                name=str(body["name"]),
-                file=path.parent / Path(str(body["file"])).name,
-                size=int(body["size"]),
-                sha256=str(body["sha256"]),
-                inputs=tuple(_port(port) for port in body["inputs"]),
-                outputs=tuple(_port(port) for port in body["outputs"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelRefusedError(f"manifest {path}: {type(error).__name__}: {error}") from error
-
-    def content(self) -> bytes:
-        """Return the model's bytes; raises ModelRefusedError where they are not those of the manifest."""
-        try:
-            size = self.file.stat().st_size
-            data = self.file.read_bytes() if size <= LARGEST_BYTES else b""
-        except OSError as error:
-            raise ModelRefusedError(f"model {self.name}: {error}") from error
-        if size != self.size:
-            raise ModelRefusedError(f"model {self.name}: {self.file} has {size} bytes, the manifest says {self.size}")
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != self.sha256:
-            raise ModelRefusedError(f"model {self.name}: SHA-256 {digest}, the manifest says {self.sha256}")
-        return data
-
-
-def _port(body: Any) -> Port:
-    return Port(str(body["name"]), tuple(int(n) for n in body["shape"]), str(body["dtype"]))
 
 
 def interpreter_class() -> Any:
@@ -93,92 +34,123 @@ def interpreter_class() -> Any:
 
 
 class Model:
-    """A loaded model, run for any number of rows at a time; arrays are kept for as many as it was last run for."""
+    """A loaded model, run for any number of rows at a time.
+
+    Values go straight into the interpreter's memory and come straight out of it: the one copy there is converts them.
+    """
 
     def __init__(self, manifest: Manifest, content: bytes) -> None:
         try:
             self._interpreter = interpreter_class()(model_content=content, num_threads=1)
             self._inputs = self._interpreter.get_input_details()
             self._outputs = self._interpreter.get_output_details()
+            self._check(manifest, self._inputs, manifest.inputs, "input")
+            self._check(manifest, self._outputs, manifest.outputs, "output")
+            fixed = manifest.inputs[0].shape[0]
+            self._fixed, self._rows = (fixed if fixed > 0 else None), 0
+            if self._fixed:
+                self._interpreter.allocate_tensors()
+                self._rows = self._fixed
         except (ValueError, RuntimeError, TypeError) as error:
             raise ModelRefusedError(f"model {manifest.name}: {error}") from error
-        self.manifest, self._rows = manifest, 0
-        self._check(self._inputs, manifest.inputs, "input")
-        self._check(self._outputs, manifest.outputs, "output")
+        self.manifest = manifest
 
     def run(self, *values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        """Return the outputs for inputs of n rows each; raises ModelRefusedError where the model fails."""
+        """Return the outputs for inputs of n rows each, in the outputs' own types.
+
+        Raises ModelRefusedError where the model fails or answers with other shapes than its manifest says.
+        """
+        n = len(values[0])
+        if self._fixed is None or n == self._fixed:
+            return self._call(n, values)
+        parts = [
+            self._call(len(values[0][at : at + self._fixed]), [value[at : at + self._fixed] for value in values])
+            for at in range(0, n, self._fixed)
+        ]
+        return [np.concatenate(one) for one in zip(*parts, strict=True)]
+
+    def _call(self, n: int, values: Any) -> list[npt.NDArray[Any]]:
         try:
-            self._resize(len(values[0]))
+            if n > self._rows or (self._fixed is None and n < self._rows // 4):
+                self._resize(n)
             for detail, value in zip(self._inputs, values, strict=True):
-                self._interpreter.set_tensor(detail["index"], np.ascontiguousarray(value, detail["dtype"]))
+                # No view may be held while the interpreter runs, so none gets a name. Rows above n keep what they had.
+                self._interpreter.tensor(detail["index"])()[:n] = value
             self._interpreter.invoke()
-            return [self._interpreter.get_tensor(detail["index"]) for detail in self._outputs]
+            return [
+                self._output(detail, port, n) for detail, port in zip(self._outputs, self.manifest.outputs, strict=True)
+            ]
         except (ValueError, RuntimeError) as error:
             raise ModelRefusedError(f"model {self.manifest.name}: {error}") from error
 
+    def _output(self, detail: Mapping[str, Any], port: Port, n: int) -> npt.NDArray[Any]:
+        whole = self._interpreter.tensor(detail["index"])()
+        if whole.shape != (self._rows, *port.shape[1:]):
+            raise ModelRefusedError(
+                f"model {self.manifest.name}: {port.name} is {whole.shape} for {self._rows} rows, "
+                f"the manifest says {port.shape}"
+            )
+        return np.array(whole[:n])
+
     def _resize(self, rows: int) -> None:
-        if rows == self._rows:
-            return
         for detail, port in zip(self._inputs, self.manifest.inputs, strict=True):
             self._interpreter.resize_tensor_input(detail["index"], [rows, *port.shape[1:]])
         self._interpreter.allocate_tensors()
         self._rows = rows
 
-    def _check(self, details: list[dict[str, Any]], ports: tuple[Port, ...], what: str) -> None:
+    @staticmethod
+    def _check(manifest: Manifest, details: list[dict[str, Any]], ports: tuple[Port, ...], what: str) -> None:
         has = [(tuple(int(n) for n in d["shape"])[1:], np.dtype(d["dtype"]).name) for d in details]
         wants = [(port.shape[1:], port.dtype) for port in ports]
         if has != wants:
-            raise ModelRefusedError(f"model {self.manifest.name}: {what}s are {has}, the manifest says {wants}")
+            raise ModelRefusedError(f"model {manifest.name}: {what}s are {has}, the manifest says {wants}")
+
+    def quantisation(self) -> tuple[tuple[float, int], tuple[float, int]]:
+        """Return scale and zero point of the first input and the first output; scale 0 where it is not quantised."""
+        first, last = (details[0]["quantization"] for details in (self._inputs, self._outputs))
+        return (float(first[0]), int(first[1])), (float(last[0]), int(last[1]))
+
+
+class GroupModel:
+    """A group's model over real numbers, whatever its tensors' type: quantised by their own scale and zero point."""
+
+    def __init__(self, manifest: GroupManifest, content: bytes) -> None:
+        self.manifest, self._model = manifest, Model(manifest, content)
+        self._in, self._out = self._model.quantisation()
+        for port, (scale, _) in zip((manifest.inputs[0], manifest.outputs[0]), (self._in, self._out), strict=True):
+            if port.dtype != "float32" and not scale > 0:
+                raise ModelRefusedError(f"model {manifest.name}: {port.name} is {port.dtype} and has no scale")
+
+    def __call__(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the output [n, values] for standardised windows [n, window, channels].
+
+        Raises ModelRefusedError where the model fails, or says what is no number.
+        """
+        port = self.manifest.inputs[0]
+        values = windows.reshape(len(windows), *port.shape[1:])
+        if port.dtype != "float32":
+            limits = np.iinfo(port.dtype)
+            values = np.clip(np.rint(values / self._in[0]) + self._in[1], limits.min, limits.max)
+        (output,) = self._model.run(values)
+        real = output.reshape(len(windows), -1)
+        if self.manifest.outputs[0].dtype != "float32":
+            real = (real.astype(np.float32) - self._out[1]) * np.float32(self._out[0])
+        if not np.isfinite(real).all():
+            raise ModelRefusedError(f"model {self.manifest.name}: {self.manifest.outputs[0].name} is not finite")
+        return np.asarray(real, np.float32)
 
 
 class TfliteForecast:
     """The forecaster's sums of products through a TFLite model: one call for all series."""
 
     def __init__(self, model: Model) -> None:
+        shapes = [port.shape for port in model.manifest.inputs]
+        if shapes != [(-1, TERMS), (-1, TERMS)]:
+            name = model.manifest.name
+            raise ModelRefusedError(f"model {name}: inputs {shapes}, a forecaster has two of {TERMS} terms")
         self._model = model
-        self._terms = np.zeros((0, TERMS), np.float32)
-        self._weights = np.zeros((0, TERMS), np.float32)
 
     def __call__(self, terms: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """See :class:`edge_components.anomaly_detector.forecaster.Forecast`."""
-        n = len(terms)
-        if n > len(self._terms):
-            # It only grows: a window with fewer series leaves rows unused, which costs less than resizing.
-            self._terms, self._weights = np.zeros((n, TERMS), np.float32), np.zeros((n, TERMS), np.float32)
-        self._terms[:n], self._weights[:n] = terms, weights
-        (forecast,) = self._model.run(self._terms, self._weights)
-        return np.asarray(forecast[:n], np.float64)
-
-
-def try_in_child(path: Path, seconds: float = TRIAL_SECONDS) -> None:
-    """Let a child process load the model of a manifest and run it; raises ModelRefusedError with what went wrong."""
-    command = [sys.executable, "-m", "edge_components.anomaly_detector.trial", str(path)]
-    try:
-        child = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603 # ours
-    except subprocess.TimeoutExpired as error:
-        raise ModelRefusedError(f"model of {path}: no answer in {seconds:g} s") from error
-    except OSError as error:
-        raise ModelRefusedError(f"model of {path}: no trial: {error}") from error
-    if child.returncode < 0:
-        raise ModelRefusedError(f"model of {path}: the trial was killed by signal {-child.returncode}")
-    if child.returncode != 0:
-        lines = child.stderr.strip().splitlines() or ["no reason given"]
-        raise ModelRefusedError(lines[-1][:500])
-
-
-def load(path: Path, seconds: float = TRIAL_SECONDS) -> Model:
-    """Check, try and load the model of a manifest; raises ModelRefusedError and has loaded nothing then."""
-    manifest = Manifest.read(path)
-    content = manifest.content()
-    try_in_child(path, seconds)
-    return Model(manifest, content)
-
-
-def load_forecast(path: Path = SHIPPED) -> TfliteForecast:
-    """Load the forecaster's model; raises ModelRefusedError."""
-    model = load(path)
-    shapes = [port.shape for port in model.manifest.inputs]
-    if shapes != [(-1, TERMS), (-1, TERMS)]:
-        raise ModelRefusedError(f"model {model.manifest.name}: inputs {shapes}, a forecaster has two of {TERMS} terms")
-    return TfliteForecast(model)
+        (forecast,) = self._model.run(terms, weights)
+        return np.asarray(forecast, np.float64)

@@ -18,13 +18,14 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from edge_components.common.config import load
 from edge_components.common.errors import BusError, ConfigError, ConnectionLostError
 from edge_components.common.health import Counters, start_logging
 from edge_components.common.ports import Bus, Clock, SystemClock
 from wire import topics
+from wire.limits import MAX_LOCAL_BYTES
 
 EXIT_UNAVAILABLE = 69
 EXIT_SOFTWARE = 70
@@ -48,6 +49,14 @@ class Component(Protocol[C_contra]):
 
     def close(self) -> None:
         """Hand over what can still be handed over."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A component that has more to say in its health report than counters."""
+
+    def health(self) -> Mapping[str, Any]:
+        """Return what can be said as JSON, in few words."""
 
 
 TICK_SECONDS = 0.05
@@ -148,7 +157,7 @@ def run_component(name: str, kind: type[C], build: Callable[[C, Runtime], Compon
         component = build(config, runtime)
         _watch(kind, config, component, runtime)
         log.info("started", extra={"fields": {"config": config, "pid": os.getpid()}})
-        return loop.run(component, lambda: _report(name, runtime))
+        return loop.run(component, lambda: _report(name, component, runtime))
     except ConfigError as error:
         for problem in error.problems:
             log.error("configuration: %s", problem)
@@ -188,7 +197,10 @@ def _watch(kind: type[C], current: C, component: Component[C], runtime: Runtime)
     runtime.bus.on_configuration(validate, apply)
 
 
-def _report(name: str, runtime: Runtime) -> None:
+def _report(name: str, component: object, runtime: Runtime) -> None:
     counts = runtime.counters.snapshot()
-    runtime.log.info("counters", extra={"fields": {"counters": counts}})
-    runtime.bus.publish(topics.HEALTH, json.dumps({"component": name, "counters": counts}).encode())
+    state = dict(component.health()) if isinstance(component, Reporting) else {}
+    runtime.log.info("counters", extra={"fields": {"counters": counts, **({"state": state} if state else {})}})
+    report = {"component": name, "counters": counts}
+    whole = json.dumps({**report, "state": state} if state else report).encode()
+    runtime.bus.publish(topics.HEALTH, whole if len(whole) <= MAX_LOCAL_BYTES else json.dumps(report).encode())

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector import shipped, tflite_model
+from edge_components.anomaly_detector import loading, shipped
 from edge_components.anomaly_detector.errors import ModelRefusedError
 from edge_components.anomaly_detector.forecaster import TERMS, plain_forecast
 from tests.unit.anomaly_detector.plant import watch
@@ -14,7 +14,7 @@ from tests.unit.anomaly_detector.plant import watch
 
 @pytest.fixture(scope="module")
 def forecast():
-    return tflite_model.load_forecast()
+    return loading.load_forecast()
 
 
 def copy_of_shipped(folder, **changes):
@@ -47,7 +47,7 @@ def test_the_detector_says_the_same_with_the_model_as_with_numpy(forecast):
 def test_a_model_of_another_size_is_refused(tmp_path):
     path = copy_of_shipped(tmp_path, size=719)
     with pytest.raises(ModelRefusedError, match="has 720 bytes, the manifest says 719"):
-        tflite_model.load(path)
+        loading.load(path)
 
 
 def test_a_model_with_other_bytes_is_refused(tmp_path):
@@ -55,7 +55,7 @@ def test_a_model_with_other_bytes_is_refused(tmp_path):
     file = tmp_path / "forecaster.tflite"
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
     with pytest.raises(ModelRefusedError, match="SHA-256"):
-        tflite_model.load(path)
+        loading.load(path)
 
 
 def test_a_truncated_model_whose_manifest_agrees_is_refused_by_the_child(tmp_path):
@@ -66,14 +66,14 @@ def test_a_truncated_model_whose_manifest_agrees_is_refused_by_the_child(tmp_pat
     body = json.loads(path.read_text()) | {"size": len(cut), "sha256": hashlib.sha256(cut).hexdigest()}
     path.write_text(json.dumps(body))
     with pytest.raises(ModelRefusedError):
-        tflite_model.load(path)
+        loading.load(path)
 
 
 def test_a_model_with_another_shape_than_its_manifest_says_is_refused(tmp_path):
     port = {"name": "terms", "shape": [-1, 12], "dtype": "float32"}
     path = copy_of_shipped(tmp_path, inputs=[port, port])
     with pytest.raises(ModelRefusedError, match=r"inputs are .*97.*12"):
-        tflite_model.load(path)
+        loading.load(path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "x"}'])
@@ -81,4 +81,4 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     path = tmp_path / "m.json"
     path.write_text(text)
     with pytest.raises(ModelRefusedError, match=r"manifest .*m\.json"):
-        tflite_model.load(path)
+        loading.load(path)

@@ -1,0 +1,143 @@
+"""What a group model's errors mean: how they fall off, and so which error is the alarm level.
+
+Pure. A device's first windows are kept; with enough of them together the tail of each channel's errors, and of the
+group's, is fitted (peaks over threshold with an exponential tail, as in :mod:`calibration`). Until then the tails of
+the manifest count, from data that the training held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
+from edge_components.anomaly_detector.manifest import Defaults
+
+SHARE = 0.1
+"""The tail is what lies above the errors' 90th percentile."""
+LEAST_EXCESS = 0.15
+"""A tail is not taken for shorter than this, in thresholds: few windows tell little of it."""
+LEAST_ERROR = 1e-3
+"""Errors below, in scales of the channel, are none."""
+MOST_KEPT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Tails:
+    """How errors fall off: ``threshold``, mean ``excess`` above it, ``share`` of windows above; each [n, channels + 1],
+    the last is the group's."""
+
+    threshold: FloatArray
+    excess: FloatArray
+    share: FloatArray
+
+    @classmethod
+    def none(cls, n: int, columns: int) -> Tails:
+        """Return those of which nothing is known."""
+        return cls(*(np.full((n, columns), np.nan) for _ in range(3)))
+
+    def levels(self, probability: float) -> FloatArray:
+        """Return the errors that a window passes with this probability, [n, channels + 1]."""
+        return np.asarray(self.threshold + self.excess * np.log(np.maximum(self.share / probability, 1.0)), np.float64)
+
+
+def fit(errors: FloatArray) -> Tails:
+    """Return the tails of errors [windows, n, channels]."""
+    threshold, excess, share = _tail(np.maximum(errors, LEAST_ERROR))
+    together = group_error(errors, threshold)
+    group = _tail(together[:, :, None])
+    columns = zip((threshold, excess, share), group, strict=True)
+    return Tails(*(np.concatenate((each, of_group), axis=-1) for each, of_group in columns))
+
+
+def group_error(errors: FloatArray, threshold: FloatArray) -> FloatArray:
+    """Return the root mean square over channels of errors [..., n, channels] in thresholds [n, channels]."""
+    return np.asarray(np.sqrt(np.mean(np.square(errors / threshold), axis=-1)), np.float64)
+
+
+def _tail(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    threshold = np.quantile(values, 1.0 - SHARE, axis=0)
+    over = values > threshold
+    count = over.sum(axis=0)
+    excess = np.where(over, values - threshold, 0.0).sum(axis=0) / np.maximum(count, 1)
+    share = np.maximum(count, 1) / len(values)
+    return threshold, np.maximum(excess, LEAST_EXCESS * threshold), share
+
+
+class ErrorLevels:
+    """The last errors of each device [n, kept, channels], its tails, and the scores that follow from them."""
+
+    def __init__(self, channels: int, calibration: int, probability: float, defaults: Defaults | None) -> None:
+        self._calibration, self.probability = calibration, probability
+        self._size = min(calibration, MOST_KEPT)
+        self._defaults = defaults
+        self.errors = np.zeros((0, self._size, channels), np.float32)
+        self.seen = np.zeros(0, np.int64)
+        self.tails = Tails.none(0, channels + 1)
+
+    def grow(self, n: int) -> None:
+        """Make room for ``n`` devices in all; new ones begin with the manifest's tails."""
+        more, columns = n - len(self.seen), self.tails.threshold.shape[1]
+        self.errors = np.concatenate((self.errors, np.zeros((more, *self.errors.shape[1:]), np.float32)))
+        self.seen = np.append(self.seen, np.zeros(more, np.int64))
+        fresh = Tails.none(more, columns)
+        if self._defaults is not None:
+            given = (self._defaults.threshold, self._defaults.excess, self._defaults.share)
+            fresh = Tails(*(np.tile(column, (more, 1)) for column in given))
+        parts = ((getattr(self.tails, name), getattr(fresh, name)) for name in Tails.__slots__)
+        self.tails = Tails(*(np.concatenate(part) for part in parts))
+
+    @property
+    def calibrated(self) -> BoolArray:
+        """Whether each device's own tails are known."""
+        return np.asarray(self.seen >= self._calibration)
+
+    def score(self, rows: IntArray, errors: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Take errors [n, channels] of some devices in; returns the scores and the alarm levels [n, channels].
+
+        The group's score is that of its loudest channel, where it is greater than the channel's own. NaN where neither
+        the device nor the manifest knows tails.
+        """
+        tails = Tails(self.tails.threshold[rows], self.tails.excess[rows], self.tails.share[rows])
+        levels = tails.levels(self.probability)
+        scores = np.maximum(errors, LEAST_ERROR) / levels[:, :-1]
+        group = group_error(errors, tails.threshold[:, :-1]) / levels[:, -1]
+        loudest = np.where(np.isfinite(scores), scores, -1.0).argmax(axis=1)
+        each = np.arange(len(rows))
+        scores[each, loudest] = np.maximum(scores[each, loudest], group)
+        self._keep(rows, errors)
+        return scores, levels[:, :-1]
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what must survive a restart."""
+        arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self.tails, name) for name in Tails.__slots__}
+        return arrays | {"errors": self.errors, "seen": self.seen}
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take back what :meth:`state` gave; raises ValueError where it is of another layout."""
+        mine = self.state()
+        if set(arrays) != set(mine):
+            raise ValueError("other columns than this version keeps")
+        n = len(arrays["seen"])
+        for name, array in mine.items():
+            if arrays[name].shape != (n, *array.shape[1:]) or arrays[name].dtype != array.dtype:
+                raise ValueError(f"{name}: {arrays[name].dtype} {arrays[name].shape}")
+        self.errors, self.seen = arrays["errors"].copy(), arrays["seen"].copy()
+        self.tails = Tails(*(arrays[name].copy() for name in Tails.__slots__))
+
+    def calibrate_anew(self, rows: IntArray) -> None:
+        """Fit some devices' tails on their last errors."""
+        known = rows[self.seen[rows] >= self._size]
+        if len(known):
+            found = fit(np.swapaxes(self.errors[known].astype(np.float64), 0, 1))
+            for name in Tails.__slots__:
+                getattr(self.tails, name)[known] = getattr(found, name)
+
+    def _keep(self, rows: IntArray, errors: FloatArray) -> None:
+        self.errors[rows, self.seen[rows] % self._size] = errors
+        self.seen[rows] += 1
+        self.calibrate_anew(rows[self.seen[rows] == self._calibration])

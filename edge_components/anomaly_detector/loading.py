@@ -1,0 +1,30 @@
+"""From a manifest's path to a loaded model: checked, tried in a child, loaded; at a component's start and in tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_components.anomaly_detector.manifest import GroupManifest, Manifest
+from edge_components.anomaly_detector.tflite_model import SHIPPED, GroupModel, Model, TfliteForecast
+from edge_components.anomaly_detector.trial_run import TRIAL_SECONDS, Trial
+
+
+def load(path: Path, seconds: float = TRIAL_SECONDS) -> Model:
+    """Check, try and load the model of a manifest; raises ModelRefusedError and has loaded nothing then."""
+    manifest = Manifest.read(path)
+    content = manifest.content()
+    Trial(path, seconds).wait()
+    return Model(manifest, content)
+
+
+def load_group(path: Path, seconds: float = TRIAL_SECONDS) -> GroupModel:
+    """Check, try and load a group's model; raises ModelRefusedError and has loaded nothing then."""
+    manifest = GroupManifest.read(path)
+    content = manifest.content()
+    Trial(path, seconds).wait()
+    return GroupModel(manifest, content)
+
+
+def load_forecast(path: Path = SHIPPED) -> TfliteForecast:
+    """Load the forecaster's model; raises ModelRefusedError."""
+    return TfliteForecast(load(path))

@@ -1,0 +1,304 @@
+"""Keeps one working model for each group: finds what is offered, tries it in a child, swaps it in, takes it back.
+
+Nothing here waits: a trial goes on while windows are scored, with the model that there was. A new model has to do its
+first calls well before it counts; until then the one before it stands by, and takes over where it fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_components.anomaly_detector import state_file
+from edge_components.anomaly_detector.columns import FloatArray, IntArray
+from edge_components.anomaly_detector.config import Config
+from edge_components.anomaly_detector.errors import ModelRefusedError, StateError
+from edge_components.anomaly_detector.group_scorer import GroupScorer, Run
+from edge_components.anomaly_detector.live_model import FIRST_CALLS, LiveModel, ProcessWatch, Watch
+from edge_components.anomaly_detector.manifest import GroupManifest
+from edge_components.anomaly_detector.model_offers import Offer, Offers
+from edge_components.anomaly_detector.model_store import MANIFEST, ModelStore
+from edge_components.anomaly_detector.opinions import Opinion
+from edge_components.anomaly_detector.tflite_model import GroupModel
+from edge_components.anomaly_detector.trial_run import Trial
+from edge_components.common.lifecycle import Runtime
+
+LOOK_SECONDS = 2.0
+MISSED_LOOKS = 3
+"""A model is withdrawn when so many looks do not find it: a version that replaces another leaves no gap so long."""
+TOLD = 12
+LONGEST_TOLD = 200
+MOST_TOLD = 1000
+MONTH_MS = 30 * 86_400_000.0
+
+Load = Callable[[GroupManifest, bytes], Run]
+
+
+class ModelKeeper:
+    """See :class:`edge_components.anomaly_detector.opinions.Opinions` for what it is asked."""
+
+    def __init__(self, config: Config, runtime: Runtime, load: Load = GroupModel, watch: Watch | None = None) -> None:
+        self._config, self._runtime, self._load = config, runtime, load
+        self._watch = watch or ProcessWatch()
+        self._store, self._offers = ModelStore(runtime.work / "models"), Offers(runtime.work)
+        self._live: dict[str, LiveModel] = {}
+        self._wanted: dict[str, Offer] = {}
+        self._missed: dict[str, int] = {}
+        self._trial: tuple[Trial, str, str] | None = None
+        self._looked = -np.inf
+        self._told: set[str] = set()
+        self._refusals: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Take up what was kept: it is tried again, for the runtime may be another."""
+        try:
+            for sentence in self._store.open():
+                self._tell(sentence)
+        except StateError as error:
+            self._runtime.counters.add("models_state_refused")
+            self._runtime.log.warning("models begin anew: %s", error)
+
+    def tick(self) -> None:
+        """Look for models now and then, and see to the trial that goes on."""
+        now = self._runtime.clock.monotonic()
+        if self._trial is not None:
+            self._see_to_trial()
+        if self._trial is None and now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            self._look()
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on with other settings."""
+        before, self._config = self._config, config
+        if config.models != before.models:
+            self._looked = -np.inf
+            self._missed = dict.fromkeys(self._missed, MISSED_LOOKS)
+        if config.calibration_windows != before.calibration_windows:
+            for live in self._live.values():
+                live.scorer = self._scorer(live)
+        for live in self._live.values():
+            if live.scorer is not None:
+                live.scorer.levels.probability = self._probability(live.manifest)
+                live.scorer.drift_windows = config.drift_windows
+
+    def close(self) -> None:
+        """End a trial that goes on."""
+        if self._trial is not None:
+            self._trial[0].abandon()
+            self._trial = None
+        try:
+            self._store.pause()
+        except StateError as error:
+            self._complain(error)
+
+    def __call__(
+        self, names: Sequence[str], places: IntArray, start_ms: int, width_ms: int, mean: FloatArray
+    ) -> Opinion | None:
+        """Return what the models say of a window's rows; one that fails is taken back and says nothing."""
+        opinion: Opinion | None = None
+        for group, live in list(self._live.items()):
+            if live.scorer is None:
+                continue
+            try:
+                said = live.scorer(names, places, start_ms, width_ms, mean)
+            except ModelRefusedError as error:
+                self._take_back(group, live, str(error))
+                continue
+            if not live.proven and live.calls >= FIRST_CALLS:
+                self._confirm(group, live)
+            if said is not None:
+                opinion = said if opinion is None else opinion.louder(said)
+        return opinion
+
+    def save(self) -> None:
+        """Save the calibrations beside the models."""
+        for group, live in self._live.items():
+            if live.proven and live.scorer is not None:
+                path = self._store.folder(group, live.identity) / "levels.npz"
+                try:
+                    state_file.save(path, list(live.scorer.devices), live.scorer.levels.state())
+                except StateError as error:
+                    self._complain(error)
+
+    def health(self) -> dict[str, Any]:
+        """Return which models are live, and why others are not."""
+        live = {
+            group: {
+                "version": one.manifest.version,
+                "kind": one.manifest.kind,
+                "state": "live" if one.proven else "in its first calls",
+                **(_figures(one, one.scorer) if one.scorer is not None else {}),
+            }
+            for group, one in list(self._live.items())[:TOLD]
+        }
+        unread = {path.parent.parent.name: why for path, why in self._offers.wrong.items()}
+        told = list((self._refusals | unread).items())[-TOLD:]
+        refused = {what: why[:LONGEST_TOLD] for what, why in told}
+        trying = {} if self._trial is None else {"trying": f"{self._trial[1]} {self._version(self._trial[1])}"}
+        return {"live": live, "refused": refused, **trying}
+
+    def _look(self) -> None:
+        offered = self._offers.look(self._config.models)
+        for path, why in self._offers.wrong.items():
+            self._tell(why if str(path) in why else f"{path}: {why}")
+        for group in set(self._live) | set(self._store.groups):
+            # A manifest that cannot be read may be the next version of any group: nobody goes for its sake.
+            found = group in offered or bool(self._offers.wrong)
+            self._missed[group] = 0 if found else self._missed.get(group, 0) + 1
+            if self._missed[group] >= MISSED_LOOKS:
+                self._withdraw(group)
+        for group, offer in offered.items():
+            self._wanted[group] = offer
+            if self._begin(group, offer):
+                return
+
+    def _begin(self, group: str, offer: Offer) -> bool:
+        """Begin the trial of what a group should have, if it has not; return whether one began."""
+        kept, live = self._store.group(group), self._live.get(group)
+        refused = offer.identity in kept.refused
+        if refused:
+            self._refusals.setdefault(f"{group} {offer.version}", kept.refused[offer.identity])
+        wanted = kept.live if refused or live is None else offer.identity
+        if live is None and kept.live is None:
+            wanted = None if refused else offer.identity
+        if wanted is None or (live is not None and live.identity == wanted):
+            return False
+        try:
+            path = self._store.folder(group, wanted) / MANIFEST
+            if wanted == offer.identity and not path.exists():
+                self._store.take_in(offer.path)
+            self._trial = Trial(path), group, wanted
+        except ModelRefusedError as error:
+            self._refuse(group, wanted, str(error))
+        except StateError as error:
+            self._complain(error)
+        return self._trial is not None
+
+    def _see_to_trial(self) -> None:
+        assert self._trial is not None  # noqa: S101 # for the type checker: tick has looked
+        trial, group, identity = self._trial
+        if not trial.over():
+            return
+        self._trial, self._looked = None, -np.inf  # there may be another that waits
+        try:
+            call_s = trial.outcome()
+            allowed_s = self._config.model_milliseconds / 1000.0
+            if call_s > allowed_s:
+                raise ModelRefusedError(
+                    f"a call of it takes {call_s * 1000:.1f} ms in its trial, allowed are {allowed_s * 1000:g} ms"
+                )
+            self._swap(group, identity, allowed_s)
+        except ModelRefusedError as error:
+            self._refuse(group, identity, str(error))
+        except StateError as error:
+            self._complain(error)
+
+    def _swap(self, group: str, identity: str, allowed_s: float) -> None:
+        folder = self._store.folder(group, identity)
+        manifest = GroupManifest.read(folder / MANIFEST)
+        run = self._load(manifest, manifest.content())
+        live = LiveModel(identity, manifest, run, allowed_s, self._watch, self._live.get(group))
+        live.proven = self._store.group(group).live == identity
+        live.scorer = self._scorer(live)
+        self._restore(folder, live.scorer)
+        if not live.proven:
+            self._store.begin(group, identity)
+        self._live[group] = live
+        self._runtime.counters.add("models_swapped_in")
+        self._runtime.log.info("model %s %s scores group %s", manifest.name, manifest.version, group)
+
+    def _confirm(self, group: str, live: LiveModel) -> None:
+        live.proven, live.previous = True, None
+        self._runtime.counters.add("models_confirmed")
+        try:
+            self._store.confirm(group, live.identity)
+        except StateError as error:
+            self._complain(error)
+
+    def _take_back(self, group: str, live: LiveModel, reason: str) -> None:
+        """Put the model that was before in the place of one that fails, or none where there is none."""
+        self._runtime.counters.add("models_taken_back")
+        if live.previous is not None:
+            self._live[group] = live.previous
+        else:
+            del self._live[group]
+        self._refuse(group, live.identity, f"{reason} (call {live.calls + 1})", live.manifest.version)
+
+    def _refuse(self, group: str, identity: str, reason: str, version: str = "") -> None:
+        self._refusals[f"{group} {version or self._version(group)}"] = reason
+        self._tell(f"group {group}: {reason}")
+        try:
+            self._store.refuse(group, identity, reason)
+        except StateError as error:
+            self._complain(error)
+
+    def _tell(self, sentence: str) -> None:
+        """Count and log a refusal, once."""
+        if sentence in self._told:
+            return
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
+        self._told.add(sentence)
+        self._runtime.counters.add("model_refused")
+        self._runtime.log.error("a model is refused, what there was stays: %s", sentence)
+
+    def _withdraw(self, group: str) -> None:
+        """End what nobody offers any more."""
+        if self._live.pop(group, None) is not None:
+            self._runtime.counters.add("models_withdrawn")
+            self._runtime.log.info("group %s has no model any more: it is not offered", group)
+        self._missed.pop(group, None)
+        self._wanted.pop(group, None)
+        self._refusals = {what: why for what, why in self._refusals.items() if what.split(" ")[0] != group}
+        try:
+            self._store.forget(group)
+        except StateError as error:
+            self._complain(error)
+
+    def _scorer(self, live: LiveModel) -> GroupScorer:
+        config, channels = self._config, max(1, len(live.manifest.channels))
+        most = max(1, config.max_series // channels)
+        return GroupScorer(
+            live.manifest,
+            live,
+            config.calibration_windows,
+            self._probability(live.manifest),
+            config.drift_windows,
+            most,
+        )
+
+    def _probability(self, manifest: GroupManifest) -> float:
+        """Return how rarely a channel's error may pass its level: half the false alarms a series is allowed."""
+        return float(self._config.false_alarms_per_month * manifest.interval_ms / MONTH_MS / 2.0)
+
+    def _restore(self, folder: Path, scorer: GroupScorer) -> None:
+        try:
+            kept = state_file.read(folder / "levels.npz")
+            if kept is not None:
+                scorer.restore(*kept)
+        except (StateError, ValueError) as error:
+            self._runtime.counters.add("state_refused")
+            self._runtime.log.warning("calibration of group %s begins anew: %s", scorer.manifest.group, error)
+
+    def _version(self, group: str) -> str:
+        return self._wanted[group].version if group in self._wanted else "?"
+
+    def _complain(self, error: StateError) -> None:
+        self._runtime.counters.add("models_not_kept")
+        self._runtime.log.warning("%s", error)
+
+
+def _figures(live: LiveModel, scorer: GroupScorer) -> Mapping[str, Any]:
+    return {
+        "devices": len(scorer.devices),
+        "calibrated": int(scorer.levels.calibrated.sum()),
+        "windows": scorer.windows_scored,
+        "windows_broken": scorer.windows_broken,
+        "windows_of_other_width": scorer.windows_of_other_width,
+        "drifts": scorer.drifts,
+        "slow_calls": live.slow,
+        "call_us": round(1e6 * live.busy_s / max(1, live.calls), 1),
+    }

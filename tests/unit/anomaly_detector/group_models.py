@@ -1,0 +1,71 @@
+"""Models of groups for tests: good ones and every kind of bad one, as real .tflite files with a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tflite
+
+from edge_components.anomaly_detector.model_writer import Graph, Operator, dense_network, write
+
+CHANNELS = ("x", "y", "z")
+WINDOW = 2
+
+
+def identity(values: int, bias: float = 0.0) -> bytes:
+    """A dense network that gives back what it is given, and a bias."""
+    return dense_network([(np.eye(values), np.full(values, bias))])
+
+
+def endless(values: int) -> bytes:
+    """A loop whose condition always holds."""
+    main, condition, body = Graph("main"), Graph("condition"), Graph("body")
+    main.inputs, main.outputs = [main.tensor("in", (-1, values))], [main.tensor("out", (-1, values))]
+
+    def options(b: Any) -> int:
+        tflite.WhileOptionsStart(b)
+        tflite.WhileOptionsAddCondSubgraphIndex(b, 1)
+        tflite.WhileOptionsAddBodySubgraphIndex(b, 2)
+        return int(tflite.WhileOptionsEnd(b))
+
+    loop = Operator(tflite.BuiltinOperator.WHILE, 1, (0,), (1,), tflite.BuiltinOptions.WhileOptions, options)
+    main.operators.append(loop)
+    condition.inputs = [condition.tensor("in", (-1, values))]
+    condition.outputs = [condition.tensor("yes", (1,), np.array([True]))]
+    body.inputs, body.outputs = [body.tensor("in", (-1, values))], [body.tensor("out", (-1, values))]
+    body.operators.append(Operator(tflite.BuiltinOperator.ABS, 1, (0,), (1,)))
+    return write(main, condition, body)
+
+
+def offer(folder: Path, model: bytes | None = None, version: str = "0.1.0", **changes: Any) -> Path:
+    """Write a model and its manifest into a folder and return the manifest's path."""
+    channels = changes.pop("names", CHANNELS)
+    values = WINDOW * len(channels)
+    content = identity(values) if model is None else model
+    body = {
+        "format": "strandline-model/1",
+        "name": "pump-autoencoder",
+        "version": version,
+        "kind": "autoencoder",
+        "group": "pump",
+        "devices": "pump*",
+        "channels": [{"name": name, "unit": "bar", "centre": 10.0, "scale": 0.5} for name in channels],
+        "clip": 20.0,
+        "window": WINDOW,
+        "interval_ms": 1000,
+        "calibration": None,
+        "file": "model.tflite",
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "inputs": [{"name": "windows", "shape": [-1, values], "dtype": "float32"}],
+        "outputs": [{"name": "given back", "shape": [-1, values], "dtype": "float32"}],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.tflite").write_bytes(content)
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps(body | changes))
+    return manifest

@@ -1,0 +1,147 @@
+"""Models of groups: what runs, and what is refused in a real child process."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.loading import load_group
+from edge_components.anomaly_detector.manifest import GroupManifest
+from edge_components.anomaly_detector.model_writer import Graph, Operator, dense_network, write
+from edge_components.anomaly_detector.trial_run import Trial
+from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, endless, identity, offer
+
+VALUES = WINDOW * len(CHANNELS)
+MLPERF = Path(__file__).parents[4] / "shared" / "data" / "tflite"
+
+
+def test_a_good_model_is_tried_and_runs_for_any_number_of_rows(tmp_path):
+    model = load_group(offer(tmp_path))
+    for rows in (1, 7, 2, 300, 3):
+        windows = np.random.default_rng(rows).normal(size=(rows, WINDOW, len(CHANNELS))).astype(np.float32)
+        assert model(windows).reshape(windows.shape) == pytest.approx(windows, abs=1e-5)
+
+
+def test_a_model_of_one_row_at_a_time_runs_for_many(tmp_path):
+    port = {"name": "w", "shape": [1, VALUES], "dtype": "float32"}
+    model = load_group(offer(tmp_path, inputs=[port], outputs=[port]))
+    windows = np.random.default_rng(1).normal(size=(5, WINDOW, len(CHANNELS))).astype(np.float32)
+    assert model(windows).reshape(windows.shape) == pytest.approx(windows, abs=1e-5)
+
+
+def refusal(path, seconds=20.0):
+    with pytest.raises(ModelRefusedError) as refused:
+        load_group(path, seconds)
+    return str(refused.value)
+
+
+def test_a_model_of_another_size_or_with_other_bytes_is_refused(tmp_path):
+    assert "bytes, the manifest says" in refusal(offer(tmp_path / "a", size=VALUES))
+    path = offer(tmp_path / "b")
+    file = path.with_name("model.tflite")
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    assert "SHA-256" in refusal(path)
+
+
+def test_a_truncated_model_is_refused_whatever_it_does_to_the_child(tmp_path):
+    whole = identity(VALUES)
+    for part in (1 / 4, 1 / 2, 3 / 4):
+        assert refusal(offer(tmp_path / str(part), whole[: int(part * len(whole))]))
+
+
+def test_a_model_that_kills_the_child_is_refused_with_the_signal(tmp_path):
+    # An operator that reads a tensor the graph does not have.
+    graph = Graph("wild")
+    graph.inputs, graph.outputs = [graph.tensor("in", (-1, VALUES))], [graph.tensor("out", (-1, VALUES))]
+    graph.operators.append(Operator(101, 1, (0,), (1,)))
+    content = bytearray(write(graph))
+    killed = []
+    for at in range(40, len(content), 24):
+        broken = bytearray(content)
+        broken[at : at + 4] = b"\xff\xff\xff\x7f"
+        path = offer(tmp_path / str(at), bytes(broken))
+        trial = Trial(path, 20.0)
+        try:
+            trial.wait()
+        except ModelRefusedError as error:
+            killed.append("signal" in str(error))
+            if killed[-1]:
+                break
+    assert any(killed)
+
+
+def test_a_model_that_says_what_is_no_number_is_refused(tmp_path):
+    assert "is not finite" in refusal(offer(tmp_path, identity(VALUES, np.nan)))
+
+
+def test_a_model_of_another_shape_is_refused(tmp_path):
+    assert "inputs are" in refusal(offer(tmp_path, identity(VALUES + 1)))
+    narrow = dense_network([(np.zeros((VALUES, 2)), np.zeros(2))])
+    assert "outputs are" in refusal(offer(tmp_path, narrow))
+
+
+def test_a_model_that_never_ends_is_ended(tmp_path):
+    began = time.monotonic()
+    assert "no answer in 1.5 s" in refusal(offer(tmp_path, endless(VALUES)), 1.5)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format": "other/1"}, "format"),
+        ({"kind": "oracle"}, "kind is 'oracle'"),
+        ({"window": 0}, "window is '0', allowed is a whole number from 1"),
+        ({"window": 3}, "inputs"),
+        ({"channels": []}, "channels"),
+        ({"channels": [{"name": "x", "unit": "", "centre": 0, "scale": 0}]}, r"channels\[\].scale is '0'"),
+        ({"channels": [{"name": "x", "unit": "", "centre": float("nan"), "scale": 1}]}, r"channels\[\].centre"),
+        ({"file": "../../etc/passwd"}, "file"),
+        ({"group": ".."}, "group"),
+        ({"size": -1}, "size"),
+        ({"sha256": "x"}, "sha256"),
+        ({"interval_ms": 0.5}, "interval_ms"),
+        ({"calibration": {"threshold": [1], "excess": [1], "share": [1]}}, "calibration.threshold"),
+        ({"inputs": [{"name": "w", "shape": [-1, 10**9], "dtype": "float32"}]}, r"inputs\[\].shape"),
+        ({"inputs": [{"name": "w", "shape": [-1, VALUES], "dtype": "complex64"}]}, r"inputs\[0\].dtype"),
+    ],
+)
+def test_a_manifest_with_a_wrong_value_is_refused_by_its_key(tmp_path, changes, said):
+    with pytest.raises(ModelRefusedError, match=said):
+        GroupManifest.read(offer(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_the_mlperf_tiny_autoencoders_run_as_any_other_model(tmp_path, kind):
+    name = {"float32": "model_ToyCar.tflite", "int8": "model_ToyCar_quant_fullint_micro_intio.tflite"}[kind]
+    if not (MLPERF / name).is_file():
+        pytest.skip(f"{MLPERF / name} is not there: the MLPerf Tiny models are not part of the project")
+    port = [{"name": "frames", "shape": [-1, 640], "dtype": kind}]
+    bins = [f"bin{k}" for k in range(128)]
+    path = offer(tmp_path, (MLPERF / name).read_bytes(), names=bins, window=5, inputs=port, outputs=port, clip=None)
+    body = json.loads(path.read_text())
+    body["channels"] = [{"name": name, "unit": "dB", "centre": 0.0, "scale": 1.0} for name in bins]
+    path.write_text(json.dumps(body))
+    model = load_group(path)
+    usual = np.random.default_rng(1).uniform(-30, 10, size=(4, 5, 128)).astype(np.float32)
+    given = model(usual)
+    assert given.shape == (4, 640)
+    assert -80 < given.mean() < 30
+    assert (given.std(axis=1) > 1).all()
+
+
+def test_the_int8_model_says_about_what_the_float_model_says(tmp_path):
+    files = [MLPERF / "model_ToyCar.tflite", MLPERF / "model_ToyCar_quant_fullint_micro_intio.tflite"]
+    if not all(file.is_file() for file in files):
+        pytest.skip(f"{MLPERF}: the MLPerf Tiny models are not part of the project")
+    usual = np.random.default_rng(2).uniform(-25, 0, size=(3, 5, 128)).astype(np.float32)
+    said = []
+    for file, kind in zip(files, ("float32", "int8"), strict=True):
+        port = [{"name": "frames", "shape": [-1, 640], "dtype": kind}]
+        names = [f"bin{k}" for k in range(128)]
+        path = offer(tmp_path / kind, file.read_bytes(), names=names, window=5, inputs=port, outputs=port, clip=None)
+        said.append(load_group(path)(usual))
+    assert np.abs(said[0] - said[1]).mean() < 2.0
