@@ -71,7 +71,9 @@ class Manifest:
         except OSError as error:
             raise ModelRefusedError(f"model {self.name}: {error}") from error
         if size != self.size:
-            raise ModelRefusedError(f"model {self.name}: {self.file} has {size} bytes, the manifest says {self.size}")
+            raise ModelRefusedError(
+                f"model {self.name}: {self.file.name} has {size} bytes, the manifest says {self.size}"
+            )
         if size > LARGEST_BYTES:
             raise ModelRefusedError(f"model {self.name}: {size} bytes, at most {LARGEST_BYTES} are loaded")
         digest = hashlib.sha256(data).hexdigest()

@@ -23,7 +23,7 @@ from edge_components.anomaly_detector.model_offers import Offer, Offers
 from edge_components.anomaly_detector.model_store import MANIFEST, ModelStore
 from edge_components.anomaly_detector.opinions import Opinion
 from edge_components.anomaly_detector.tflite_model import GroupModel
-from edge_components.anomaly_detector.trial_run import Trial
+from edge_components.anomaly_detector.trial_run import Trial, Trying
 from edge_components.common.lifecycle import Runtime
 
 LOOK_SECONDS = 2.0
@@ -40,14 +40,21 @@ Load = Callable[[GroupManifest, bytes], Run]
 class ModelKeeper:
     """See :class:`edge_components.anomaly_detector.opinions.Opinions` for what it is asked."""
 
-    def __init__(self, config: Config, runtime: Runtime, load: Load = GroupModel, watch: Watch | None = None) -> None:
-        self._config, self._runtime, self._load = config, runtime, load
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        load: Load = GroupModel,
+        try_model: Callable[[Path], Trying] = Trial,
+        watch: Watch | None = None,
+    ) -> None:
+        self._config, self._runtime, self._load, self._try = config, runtime, load, try_model
         self._watch = watch or ProcessWatch()
         self._store, self._offers = ModelStore(runtime.work / "models"), Offers(runtime.work)
         self._live: dict[str, LiveModel] = {}
         self._wanted: dict[str, Offer] = {}
         self._missed: dict[str, int] = {}
-        self._trial: tuple[Trial, str, str] | None = None
+        self._trial: tuple[Trying, str, str] | None = None
         self._looked = -np.inf
         self._told: set[str] = set()
         self._refusals: dict[str, str] = {}
@@ -170,7 +177,7 @@ class ModelKeeper:
             path = self._store.folder(group, wanted) / MANIFEST
             if wanted == offer.identity and not path.exists():
                 self._store.take_in(offer.path)
-            self._trial = Trial(path), group, wanted
+            self._trial = self._try(path), group, wanted
         except ModelRefusedError as error:
             self._refuse(group, wanted, str(error))
         except StateError as error:
@@ -214,7 +221,7 @@ class ModelKeeper:
         live.proven, live.previous = True, None
         self._runtime.counters.add("models_confirmed")
         try:
-            self._store.confirm(group, live.identity)
+            self._store.confirm(group, live.identity, self._tried(group))
         except StateError as error:
             self._complain(error)
 
@@ -231,7 +238,7 @@ class ModelKeeper:
         self._refusals[f"{group} {version or self._version(group)}"] = reason
         self._tell(f"group {group}: {reason}")
         try:
-            self._store.refuse(group, identity, reason)
+            self._store.refuse(group, identity, reason, self._tried(group))
         except StateError as error:
             self._complain(error)
 
@@ -282,6 +289,10 @@ class ModelKeeper:
         except (StateError, ValueError) as error:
             self._runtime.counters.add("state_refused")
             self._runtime.log.warning("calibration of group %s begins anew: %s", scorer.manifest.group, error)
+
+    def _tried(self, group: str) -> str | None:
+        """Return the identity of the group's model that is being tried."""
+        return self._trial[2] if self._trial is not None and self._trial[1] == group else None
 
     def _version(self, group: str) -> str:
         return self._wanted[group].version if group in self._wanted else "?"

@@ -104,19 +104,19 @@ class ModelStore:
         kept.trying = identity
         self._save()
 
-    def confirm(self, group: str, identity: str) -> None:
-        """Note that a model counts from now on; the others of its group are forgotten."""
+    def confirm(self, group: str, identity: str, tried: str | None) -> None:
+        """Note that a model counts from now on; the others of its group are forgotten, but for one being tried."""
         kept = self.group(group)
         kept.live, kept.trying, kept.deaths = identity, None, 0
         self._save()
-        self._clean(group, {identity})
+        self._clean(group, {identity, tried})
 
-    def refuse(self, group: str, identity: str, reason: str) -> None:
-        """Note that a model is not to be tried again, and why."""
+    def refuse(self, group: str, identity: str, reason: str, tried: str | None) -> None:
+        """Note that a model is not to be tried again, and why; what is kept is as in :meth:`confirm`."""
         kept = self.group(group)
         self._refuse(kept, identity, reason)
         self._save()
-        self._clean(group, {kept.live} if kept.live else set())
+        self._clean(group, {kept.live, kept.trying, tried})
 
     def forget(self, group: str) -> None:
         """Forget a group and its models."""
@@ -141,7 +141,7 @@ class ModelStore:
         if kept.live == identity:
             kept.live = None
 
-    def _clean(self, group: str, wanted: set[str]) -> None:
+    def _clean(self, group: str, wanted: set[str | None]) -> None:
         with contextlib.suppress(OSError):
             for folder in (self._root / group).iterdir():
                 if folder.name not in wanted:

@@ -12,11 +12,25 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Protocol
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
 
 TRIAL_SECONDS = 30.0
 LONGEST_REASON = 500
+
+
+class Trying(Protocol):
+    """A trial that goes on."""
+
+    def over(self) -> bool:
+        """Return whether the outcome is known."""
+
+    def outcome(self) -> float:
+        """Return the seconds that a call takes; raises ModelRefusedError with what is wrong."""
+
+    def abandon(self) -> None:
+        """End it; nothing more is wanted of it."""
 
 
 class Trial:

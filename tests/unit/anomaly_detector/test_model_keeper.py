@@ -1,0 +1,432 @@
+"""Models that come, fail, are replaced and go while the detector scores: real files, real children, a fake clock."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_components.anomaly_detector.component import AnomalyDetector
+from edge_components.anomaly_detector.config import Config
+from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.forecaster import plain_forecast
+from edge_components.anomaly_detector.live_model import FIRST_CALLS
+from edge_components.anomaly_detector.model_keeper import ModelKeeper
+from edge_components.anomaly_detector.model_writer import dense_network
+from edge_components.anomaly_detector.shipped import files
+from edge_components.anomaly_detector.tflite_model import GroupModel, TfliteForecast
+from edge_components.anomaly_detector.trial_run import Trial
+from edge_components.common.config import load
+from tests.fakes import fake_runtime
+from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, endless, identity, offer
+from wire import topics
+from wire.codec import decode, encode
+from wire.model import Aggregates, Batch, Series
+
+REPO = Path(__file__).parents[3]
+START_MS = 1_700_000_000_000
+VALUES = WINDOW * len(CHANNELS)
+TAILS = {"threshold": [0.3] * 3 + [1.0], "excess": [0.05] * 3 + [0.1], "share": [0.1] * 4}
+SERIES = tuple(Series(f"pump1.{name}", "bar", 0.01) for name in CHANNELS)
+
+
+def zeros():
+    """An auto-encoder that gives back the centre, whatever it is given."""
+    return dense_network([(np.zeros((VALUES, VALUES)), np.zeros(VALUES))])
+
+
+class Passed:
+    """A trial that has gone well already."""
+
+    def __init__(self, path):
+        assert path.is_file()
+
+    def over(self):
+        return True
+
+    def outcome(self):
+        return 1e-4
+
+    def abandon(self):
+        pass
+
+
+class Plant:
+    """A detector on fakes in its work folder, and model components beside it."""
+
+    def __init__(self, root, load_model=None, try_model=Passed, **config):
+        self.root, self.work = root, root / "work" / "io.strandline.AnomalyDetector"
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.config = load(Config, {"calibration_windows": 20, **config})
+        self.runtime, self.bus, self.clock = fake_runtime(self.work)
+        self.keeper = ModelKeeper(self.config, self.runtime, load_model or GroupModel, try_model)
+        self.detector = AnomalyDetector(self.config, self.runtime, plain_forecast, self.keeper)
+        self.detector.start()
+        self.second = 0
+
+    def deploy(self, version, model=None, component="io.strandline.model.Pump", **changes):
+        """What the model component's run step does: a link in its work folder to its artifact."""
+        place = self.root / "packages" / component / version / "model"
+        offer(place, zeros() if model is None else model, version, **{"calibration": TAILS, **changes})
+        link = self.root / "work" / component / "model"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        fresh = link.with_name("model.new")
+        fresh.symlink_to(place)
+        fresh.replace(link)
+
+    def until(self, condition, what, seconds=20.0):
+        """Let time pass for the detector until something holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: {self.health()}"
+            self.clock.advance(0.5)
+            self.detector.tick()
+            time.sleep(0.005)
+
+    def settle(self):
+        """Let every trial that is due come to its end."""
+        for _ in range(6):
+            self.clock.advance(2.5)
+            self.detector.tick()
+            self.until(lambda: self.keeper._trial is None, "the trial ends")
+
+    def health(self):
+        return self.detector.health()["models"]
+
+    def version(self):
+        live = self.health()["live"]
+        return live["pump"]["version"] if live else None
+
+    def score(self, values, times=1):
+        """Windows of one second; returns the last batch as it was passed on."""
+        for _ in range(times):
+            n, start = len(values), START_MS + 1000 * self.second
+            mean = np.array(values, np.float64)
+            rows = Aggregates(
+                SERIES,
+                np.arange(n),
+                np.full(n, start),
+                np.full(n, 1000),
+                np.full(n, 5),
+                mean,
+                mean - 0.1,
+                mean + 0.1,
+                np.full(n, 0.05),
+                np.full(n, np.nan),
+            )
+            self.second += 1
+            self.bus.deliver(topics.AGGREGATES, encode(Batch("gw-test", 7, self.second, rows)))
+            self.detector.tick()
+        scored = [b.rows for b in map(decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Aggregates)]
+        return scored[-1].score
+
+    def reports(self):
+        batches = [decode(payload) for payload in self.bus.on(topics.SCORED)]
+        return [r for b in batches if not isinstance(b.rows, Aggregates) for r in b.rows.reports]
+
+
+@pytest.fixture
+def plant(tmp_path):
+    made = Plant(tmp_path)
+    yield made
+    made.detector.close()
+
+
+@pytest.fixture
+def careful(tmp_path):
+    """A plant that tries models in children, which may take a second and a half."""
+    made = Plant(tmp_path, try_model=lambda path: Trial(path, 1.5))
+    yield made
+    made.detector.close()
+
+
+def usual(plant, times=1):
+    return plant.score([10.1, 10.1, 10.1], times)
+
+
+def test_a_model_that_is_deployed_scores_without_a_restart_and_explains_itself(plant):
+    usual(plant)
+    plant.deploy("0.1.0")
+    plant.settle()
+    assert plant.version() == "0.1.0"
+    usual(plant, 3)
+    score = plant.score([10.1, 16.0, 10.1])
+    assert score[1] >= 1.0
+    (onset,) = [report for report in plant.reports() if report.series == "pump1.y"]
+    assert (onset.cause, onset.direction) == ("model", "up")
+    assert onset.expected == pytest.approx(10.0)
+    assert onset.lower < onset.expected < onset.upper < onset.observed
+    assert onset.causes["model"] >= 1.0
+
+
+def test_a_model_counts_after_its_first_calls_and_comes_back_after_a_restart(plant, tmp_path):
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS)
+    assert plant.health()["live"]["pump"]["state"] == "in its first calls"
+    usual(plant, 5)
+    assert plant.health()["live"]["pump"]["state"] == "live"
+    assert plant.runtime.counters["models_confirmed"] == 1
+    plant.detector.close()
+    again = Plant(tmp_path)
+    again.settle()
+    assert again.health()["live"]["pump"]["state"] == "live"
+    again.detector.close()
+
+
+def test_a_new_version_replaces_the_old_one_and_keeps_nothing_of_it(plant):
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS + 3)
+    plant.deploy("0.2.0", identity(VALUES))
+    plant.settle()
+    assert plant.version() == "0.2.0"
+    usual(plant, FIRST_CALLS + 3)
+    assert len([path for path in (plant.work / "models" / "pump").iterdir() if path.is_dir()]) == 1
+
+
+BAD = {
+    "truncated": ({"model": zeros()[:300]}, None),
+    "of another size": ({"size": 12}, "bytes, the manifest says 12"),
+    "with other bytes": ({"sha256": "0" * 64}, "SHA-256"),
+    "of another shape": ({"model": identity(VALUES + 1)}, "inputs are"),
+    "that says NaN": ({"model": identity(VALUES, np.nan)}, "is not finite"),
+    "with a wrong manifest": ({"window": "two"}, "window is 'two'"),
+    "without its calibration's keys": ({"calibration": {}}, "calibration.threshold"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_the_old_model_stays_when_the_new_one_is(careful, name):
+    plant, (changes, reason) = careful, BAD[name]
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS + 3)
+    plant.deploy("0.2.0", **changes)
+    plant.settle()
+    assert plant.version() == "0.1.0"
+    assert plant.runtime.counters["model_refused"] == 1
+    (told,) = plant.health()["refused"].values()
+    assert reason is None or reason in told
+    usual(plant, 2)
+    assert plant.score([10.1, 16.0, 10.1])[1] >= 1.0
+    assert plant.version() == "0.1.0"
+
+
+def test_a_model_that_never_ends_costs_no_window_and_is_refused(careful):
+    plant = careful
+    plant.deploy("0.1.0")
+    plant.settle()
+    plant.deploy("0.2.0", endless(VALUES))
+    plant.clock.advance(3)
+    plant.detector.tick()
+    assert plant.health()["trying"] == "pump 0.2.0"
+    usual(plant, 30)  # windows go on while the trial does, and the old model comes to count
+    assert plant.runtime.counters["model_refused"] == 0
+    plant.until(lambda: plant.runtime.counters["model_refused"] == 1, "the endless one is refused")
+    assert "no answer in 1.5 s" in plant.health()["refused"]["pump 0.2.0"]
+    assert plant.version() == "0.1.0"
+
+
+def failing_after(calls, how):
+    """A loader of models that go wrong live after so many calls, having passed their trial; only version 0.2 does."""
+
+    def load_model(manifest, content):
+        model, made = GroupModel(manifest, content), 0
+
+        def run(windows):
+            nonlocal made
+            made += 1
+            return how(model, windows) if manifest.version == "0.2.0" and made > calls else model(windows)
+
+        return run
+
+    return load_model
+
+
+def says_nan(model, windows):
+    raise ModelRefusedError(f"model {model.manifest.name}: output is not finite")
+
+
+def other_shape(model, windows):
+    return model(windows)[:, :2]
+
+
+def slow(model, windows):
+    end = time.thread_time() + 0.02
+    while time.thread_time() < end:
+        pass
+    return model(windows)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [(says_nan, "not finite"), (other_shape, "output is (1, 2)"), (slow, "took more than 10 ms")],
+)
+def test_a_model_that_fails_in_its_first_calls_is_taken_back(tmp_path, how, reason):
+    plant = Plant(tmp_path, failing_after(5, how), model_milliseconds=10)
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS + 3)
+    plant.deploy("0.2.0", identity(VALUES))
+    plant.settle()
+    assert plant.version() == "0.2.0"
+    usual(plant, FIRST_CALLS)
+    assert plant.version() == "0.1.0"
+    assert plant.runtime.counters["models_taken_back"] == 1
+    assert reason in plant.health()["refused"]["pump 0.2.0"]
+    usual(plant, 3)
+    assert plant.score([10.1, 16.0, 10.1])[1] >= 1.0
+    plant.settle()
+    assert plant.version() == "0.1.0"  # it is not tried again
+    plant.detector.close()
+    again = Plant(tmp_path)
+    again.settle()
+    assert again.version() == "0.1.0"  # nor after a restart
+    assert reason in again.health()["refused"]["pump 0.2.0"]
+    again.detector.close()
+
+
+def test_a_model_is_withdrawn_with_its_component_and_the_others_stay(plant, tmp_path):
+    fan = tuple(f"fan.{name}" for name in CHANNELS)
+    plant.deploy("0.1.0")
+    plant.deploy("0.1.0", component="io.strandline.model.Fan", group="fan", devices=None, names=fan)
+    plant.settle()
+    assert set(plant.health()["live"]) == {"pump", "fan"}
+    shutil.rmtree(tmp_path / "packages" / "io.strandline.model.Fan")
+    plant.settle()
+    assert set(plant.health()["live"]) == {"pump"}
+    assert plant.runtime.counters["models_withdrawn"] == 1
+
+
+def test_two_components_with_one_group_do_not_take_turns(plant):
+    plant.deploy("0.1.0")
+    plant.deploy("0.9.0", component="io.strandline.model.Other")
+    plant.settle()
+    assert plant.runtime.counters["models_swapped_in"] == 1
+    assert any("offered by" in why for why in plant.health()["refused"].values())
+
+
+def test_the_configuration_changes_live_where_models_are_looked_for(plant, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    offer(elsewhere, zeros(), "0.7.0", calibration=TAILS)
+    plant.deploy("0.1.0")
+    plant.settle()
+    plant.detector.reconfigure(load(Config, {"calibration_windows": 20, "models": [str(elsewhere)]}))
+    plant.settle()
+    assert plant.version() == "0.7.0"
+    plant.detector.reconfigure(load(Config, {"calibration_windows": 20, "models": []}))
+    plant.settle()
+    assert plant.health()["live"] == {}
+
+
+def test_the_forecaster_is_swapped_live_and_a_bad_one_is_refused(plant, tmp_path):
+    for name, content in files().items():
+        (tmp_path / name).write_bytes(content)
+    changed = {"calibration_windows": 20, "model": str(tmp_path / "forecaster.json")}
+    plant.detector.reconfigure(load(Config, changed))
+    plant.until(lambda: plant.runtime.counters["models_swapped_in"] == 1, "the forecaster is swapped")
+    assert isinstance(plant.detector._scoring.ensemble.forecast, TfliteForecast)
+    plant.detector.reconfigure(load(Config, changed | {"model": str(tmp_path / "none.json")}))
+    assert plant.runtime.counters["model_refused"] == 1
+    assert isinstance(plant.detector._scoring.ensemble.forecast, TfliteForecast)
+
+
+def test_a_process_that_ends_in_a_model_s_first_calls_twice_is_not_ended_by_it_again(tmp_path):
+    first = Plant(tmp_path)
+    first.deploy("0.1.0")
+    first.settle()
+    assert first.version() == "0.1.0"
+    second = Plant(tmp_path)  # the first one never closed
+    second.settle()
+    assert second.version() == "0.1.0"
+    third = Plant(tmp_path)
+    third.settle()
+    assert third.version() is None
+    assert "2 times" in third.health()["refused"]["pump 0.1.0"]
+    third.detector.close()
+
+
+def test_a_clean_stop_in_a_model_s_first_calls_is_no_fault_of_its(tmp_path):
+    for _ in range(3):
+        plant = Plant(tmp_path)
+        plant.deploy("0.1.0")
+        plant.settle()
+        assert plant.version() == "0.1.0"
+        plant.detector.close()
+
+
+def test_a_call_that_stands_still_ends_the_process(tmp_path):
+    """In a process of its own: nothing in a thread can interrupt the interpreter."""
+    path = offer(tmp_path, endless(VALUES))
+    code = f"""
+        from pathlib import Path
+        import numpy as np
+        from edge_components.anomaly_detector import live_model
+        from edge_components.anomaly_detector.manifest import GroupManifest
+        from edge_components.anomaly_detector.tflite_model import GroupModel
+        live_model.STILL_SECONDS = 0.5
+        manifest = GroupManifest.read(Path({str(path)!r}))
+        model = GroupModel(manifest, manifest.content())
+        live = live_model.LiveModel("id", manifest, model, 1.0, live_model.ProcessWatch())
+        live(np.zeros((1, {WINDOW}, {len(CHANNELS)}), np.float32))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=REPO, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 1
+    assert "Timeout" in done.stderr
+
+
+def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path):
+    (tmp_path / "work" / "io.strandline.AnomalyDetector" / "models").mkdir(parents=True)
+    (tmp_path / "work" / "io.strandline.AnomalyDetector" / "models" / "state.json").write_text("[1]")
+    plant = Plant(tmp_path)
+    assert plant.runtime.counters["models_state_refused"] == 1
+    plant.deploy("0.1.0")
+    plant.settle()
+    assert plant.version() == "0.1.0"
+    plant.detector.close()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_disk_that_takes_nothing_is_counted_and_scoring_goes_on(tmp_path):
+    plant = Plant(tmp_path)
+    plant.deploy("0.1.0")
+    plant.work.chmod(0o500)
+    plant.settle()
+    plant.work.chmod(0o700)
+    assert plant.runtime.counters["models_not_kept"] > 0
+    assert np.isnan(usual(plant)).all()
+
+
+def test_calibration_of_a_model_survives_a_restart(tmp_path):
+    plant = Plant(tmp_path)
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, 30)
+    assert plant.health()["live"]["pump"]["calibrated"] == 1
+    plant.detector.close()
+    again = Plant(tmp_path)
+    again.settle()
+    assert again.health()["live"]["pump"]["calibrated"] == 1
+    again.detector.close()
+
+
+def test_the_health_report_fits_a_message(plant):
+    for k in range(20):
+        names = tuple(f"d{k}.{name}" for name in CHANNELS)
+        plant.deploy("0.1.0", component=f"io.strandline.model.G{k}", group=f"g{k}", devices=None, names=names)
+        plant.deploy("0.1.0", component=f"io.strandline.model.B{k}", group=f"b{k}", kind="x" * 500)
+    for _ in range(60):
+        plant.clock.advance(2.5)
+        plant.detector.tick()
+    assert plant.runtime.counters["models_swapped_in"] == 20
+    assert len(plant.health()["refused"]) == len(plant.health()["live"]) == 12
+    assert len(json.dumps(plant.detector.health())) < 6_000
