@@ -213,7 +213,7 @@ class Aggregator:
             taken = self._packer.put(rows)
             self._counters.add("batches")
             rows = select(rows, slice(taken, None))
-        self._pending = [rows] if len(rows) else []
+            self._pending = [rows] if len(rows) else []  # at once: a row is in a batch or here, whatever fails next
         if not self._pending:
             self._oldest = None
 

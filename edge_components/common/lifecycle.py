@@ -69,6 +69,7 @@ class Loop:
         self._calls: queue.Queue[Callable[[], None]] = queue.Queue(size)
         self._counters, self._log, self._clock = counters, log, clock
         self._exit: int | None = None
+        self._broken = False
 
     def post(self, call: Callable[[], None]) -> None:
         """Hand a call to the loop from any thread; over the queue's size it is dropped and counted (senders repeat)."""
@@ -83,7 +84,11 @@ class Loop:
             self._exit = code
 
     def run(self, component: Component[Any], report: Callable[[], None]) -> int:
-        """Run until stopped and return the exit code. One failing call is logged and counted and blocks no other."""
+        """Run until stopped and return the exit code. One failing call is logged and counted and blocks no other.
+
+        But where memory ran out, any step may be half done, and what is on disk is all that can be trusted: the process
+        ends as a kill -9 would end it, without ``close``, and is started again.
+        """
         component.start()
         reported = self._clock.monotonic()
         while self._exit is None:
@@ -98,16 +103,23 @@ class Loop:
             if self._clock.monotonic() - reported >= HEALTH_SECONDS:
                 reported = self._clock.monotonic()
                 self._guard(report)
-        self._guard(component.close)
-        self._guard(report)
+        if not self._broken:
+            self._guard(component.close)
+            self._guard(report)
         return self._exit or 0
 
     def _guard(self, call: Callable[[], None]) -> None:
+        if self._broken:
+            return
         try:
             call()
         except ConnectionLostError as error:
             self._log.error("the connection to the nucleus is lost: %s", error)
             self.stop(EXIT_UNAVAILABLE)
+        except MemoryError:
+            self._broken = True
+            self._exit = EXIT_SOFTWARE  # whatever was asked before: this is no good end
+            self._log.exception("out of memory; the component ends and is to be started again from what is on disk")
         except Exception:  # noqa: BLE001 # the loop's outermost edge: one poisonous item must not stop the rest
             self._counters.add("errors")
             self._log.exception("a call failed; the loop goes on")

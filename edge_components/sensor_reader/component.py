@@ -136,17 +136,22 @@ class SensorReader:
             self._flush()
 
     def _flush(self) -> None:
-        """Cut the intake into batches; where the outbox is full the oldest go, for most sensors cannot wait."""
-        readings = self._intake.take()
-        self._oldest = None
+        """Cut the intake into batches; where the outbox is full the oldest go, for most sensors cannot wait.
+
+        Whatever fails on the way, a reading stays in the intake until it is in a batch: else the receipts, which count
+        readings, would tell the broker of one that nobody has.
+        """
+        readings = self._intake.held()
         while len(readings):
             while self._outbox.room < MAX_LOCAL_BYTES:
                 self._drop_oldest()
             sequence = self._outbox.next_sequence
             taken = self._packer.put(readings)
             self._receipts.cut(sequence, taken)
+            self._intake.forget(taken)
             self._counters.add("batches")
             readings = select(readings, slice(taken, None))
+        self._oldest = None
 
     def _drop_oldest(self) -> None:
         dropped = self._outbox.drop_oldest()

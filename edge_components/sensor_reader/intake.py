@@ -109,18 +109,23 @@ class Intake:
             series = self.directory[place]
             self._directory_bytes += series_bytes(series.name, series.unit)
 
-    def take(self) -> Readings:
-        """Return the readings held, in order of arrival, and hold none."""
+    def held(self) -> Readings:
+        """Return the readings held, in order of arrival."""
         index = np.array(self._index, dtype=np.int64)
         used, own = np.unique(index, return_inverse=True)
-        readings = Readings(
+        return Readings(
             tuple(self.directory[place] for place in used.tolist()),
             own.astype(np.int64),
             np.array(self._time, dtype=np.int64),
             np.array(self._value, dtype=np.float64),
             np.array(self._quality, dtype=np.uint8),
         )
-        self._index, self._time, self._value, self._quality = array("q"), array("q"), array("d"), array("B")
-        self._mentioned.clear()
-        self._directory_bytes = 0
-        return readings
+
+    def forget(self, number: int) -> None:
+        """Forget the oldest ``number`` readings."""
+        for column in (self._index, self._time, self._value, self._quality):
+            del column[:number]
+        self._mentioned = set(self._index)
+        self._directory_bytes = sum(
+            series_bytes(self.directory[place].name, self.directory[place].unit) for place in self._mentioned
+        )

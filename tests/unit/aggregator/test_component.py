@@ -352,3 +352,26 @@ def _act(rig: Rig, action: str) -> None:
     if "kill" in action:
         rig.kill()
         rig.boot()
+
+
+def test_rows_that_could_not_be_cut_into_a_batch_come_out_once_when_they_can(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = np.random.default_rng(1)
+    times = [START - 600_000 + 1000 * at for at in range(600)]
+    rig.offer(1, readings(times, list(chance.normal(size=600))))
+    whole, calls = codec.encode, 0
+
+    def short(*arguments: Any, **named: Any) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls == 2:  # after one batch of several was made
+            raise MemoryError
+        return whole(*arguments, **named)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(codec, "encode", short)
+        rig.tick()
+        rig.tick()
+    rig.run_out()
+    assert sum(rig.counts().values()) == 600

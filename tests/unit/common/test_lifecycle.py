@@ -89,6 +89,18 @@ def test_a_tick_that_fails_comes_again() -> None:
     assert counters["errors"] == 2
 
 
+def test_out_of_memory_ends_the_process_without_touching_what_is_on_disk(caplog: pytest.LogCaptureFixture) -> None:
+    loop, _counters, _clock = loop_of()
+
+    def fail(_: Recorder) -> None:
+        raise MemoryError
+
+    part = component(loop, fail)
+    assert loop.run(part, lambda: part.done.append("report")) == lifecycle.EXIT_SOFTWARE
+    assert part.done == ["start", "tick"]
+    assert "MemoryError" in caplog.text
+
+
 def test_a_lost_connection_ends_the_loop_with_its_code_after_closing() -> None:
     loop, counters, _clock = loop_of()
 

@@ -257,3 +257,26 @@ def test_receipts_are_settled_once_the_readings_are_held(bench: Bench) -> None:
     bench.acknowledge(1)
     bench.tick()
     assert settled == ["a"]
+
+
+def test_readings_that_could_not_be_cut_into_a_batch_stay_and_their_broker_is_not_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[str] = []
+    bench.source.say("a", (5, 1.0), (6, 2.0))
+    bench.source.waiting.append(lambda sink: sink.receipt(lambda: settled.append("a")))
+
+    def short(*_: object, **__: object) -> bytes:
+        raise MemoryError
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(codec, "encode", short)
+        bench.tick()
+        bench.tick(1.0)
+    bench.source.say("b", (7, 3.0))
+    bench.tick(1.0)
+    assert settled == []
+    bench.acknowledge(1)
+    bench.tick()
+    assert bench.values() == [1.0, 2.0, 3.0]
+    assert settled == ["a"]

@@ -22,13 +22,18 @@ def test_what_is_taken_is_what_was_added_with_only_the_series_it_needs() -> None
     intake.add(c, 5, 1.5)
     intake.add(a, 4, -2.0, Quality.BAD)
     intake.add(c, 6, 1.0)
-    readings = intake.take()
+    readings = intake.held()
     assert readings.series == (Series("a", "Cel", 0.5), Series("c", "Cel", 0.5))
     assert [readings.series[at].name for at in readings.series_index] == ["c", "a", "c"]
     assert readings.time_ms.tolist() == [5, 4, 6]
     assert readings.value.tolist() == [1.5, -2.0, 1.0]
     assert readings.quality.tolist() == [0, 2, 0]
-    assert (len(intake), intake.directory_bytes, len(intake.take())) == (0, 0, 0)
+    needed = intake.directory_bytes
+    intake.forget(2)
+    assert intake.held().value.tolist() == [1.0]
+    assert 0 < intake.directory_bytes < needed
+    intake.forget(1)
+    assert (len(intake), intake.directory_bytes, len(intake.held())) == (0, 0, 0)
     assert b == 1
 
 
