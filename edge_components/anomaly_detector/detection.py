@@ -10,7 +10,8 @@ from edge_components.anomaly_detector.columns import BoolArray, FloatArray
 @dataclass(frozen=True, slots=True)
 class Detection:
     """By row: ``score`` (0 while calibrating; at most one alarm a rest), ``level`` (the score without the rest),
-    ``anomaly``, the loudest ``cause`` and its ``channel``; and by row and channel what was ``expected``."""
+    ``anomaly``, the loudest ``cause`` and its ``channel``; and by row and channel what was ``expected``, between
+    ``lower`` and ``upper`` (NaN where the loudest cause knows no such bounds of the value)."""
 
     score: FloatArray
     level: FloatArray
@@ -18,3 +19,5 @@ class Detection:
     cause: list[str]
     channel: list[str]
     expected: FloatArray
+    lower: FloatArray
+    upper: FloatArray

@@ -2,26 +2,34 @@
 
 The score that is written is made for counting alarms: a row that reaches the alarm level within a rest of a fifth of
 the calibration after the last alarm is halved below it. ``anomaly`` marks whole stretches, from onset to end.
+
+One channel is judged by the experts. Several are taken for the channels of one thing: they are judged together
+(:mod:`joint`), and of the experts only those count that see a channel stand still or fall silent, since what single
+channels do by chance would drown what all of them say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edge_components.anomaly_detector import table
-from edge_components.anomaly_detector.columns import FloatArray, IntArray
+from edge_components.anomaly_detector import joint_baseline, table
+from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
 from edge_components.anomaly_detector.detection import Detection
 from edge_components.anomaly_detector.ensemble import Ensemble
 from edge_components.anomaly_detector.errors import TableError
-from edge_components.anomaly_detector.experts import CAUSES, Windows
+from edge_components.anomaly_detector.experts import CAUSES, GAP, NOISE, STUCK, Windows
 from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.joint import Joint
 from edge_components.anomaly_detector.spans import Settings
 
 DAY_MS = 86_400_000
 SHORTEST = 12
+QUIET = 0.99
+"""Outside of its anomalies a group's score stays below the alarm level."""
 
 
 def settings_for(time_ms: IntArray, channels: int, calibrate: int) -> Settings:
@@ -47,6 +55,63 @@ def score(
     forecast: Forecast = plain_forecast,
 ) -> Detection:
     """Score a table [rows, channels] that is calibrated on its first ``calibrate`` rows; NaN is a missing value."""
+    apart = _apart(time_ms, values, channels, calibrate, forecast)
+    if len(channels) > 1 and calibrate >= joint_baseline.SHORTEST:
+        return _together(apart, values, channels, calibrate)
+    return apart.detection(channels, calibrate)
+
+
+@dataclass(slots=True)
+class _Apart:
+    """What the experts say of each channel by itself: by row the loudest channel's score (``level``), its cause and
+    number, and whether any is in an anomaly; ``counted`` [rows, channels, 2] is what those say that count, standing
+    still and falling silent."""
+
+    level: FloatArray
+    cause: IntArray
+    channel: IntArray
+    anomaly: BoolArray
+    counted: FloatArray
+    expected: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+
+    def detection(self, channels: Sequence[str], calibrate: int) -> Detection:
+        """Return the loudest channel's say."""
+        known = self.level > 0
+        names = [CAUSES[at] if said else "" for at, said in zip(self.cause, known, strict=True)]
+        where = [channels[at] if said else "" for at, said in zip(self.channel, known, strict=True)]
+        score = rested(self.level, calibrate // 5)
+        return Detection(score, self.level, self.anomaly, names, where, self.expected, self.lower, self.upper)
+
+
+def _together(apart: _Apart, values: FloatArray, channels: Sequence[str], calibrate: int) -> Detection:
+    """Return what the group of all channels is found to hold."""
+    rows = len(values)
+    group = Joint(len(channels), calibrate, drift_rows=2 * calibrate, update_rows=calibrate)
+    level, expected, reach = np.zeros(rows), np.full(values.shape, np.nan), np.full(values.shape, np.nan)
+    anomaly, causes, where = np.zeros(rows, np.bool_), [""] * rows, [""] * rows
+    for row in range(rows):
+        found = group.step(values[row])
+        if not np.isfinite(found.score):
+            continue
+        counted = apart.counted[row].max(axis=1)
+        at = int(counted.argmax())
+        expected[row], reach[row] = found.expected, found.reach
+        anomaly[row] = found.anomaly or counted[at] >= 1.0
+        causes[row], where[row], level[row] = "joint", channels[found.channel], found.score
+        if counted[at] > found.score or (counted[at] >= 1.0 and not found.anomaly):
+            loudest = STUCK if apart.counted[row, at, 0] >= apart.counted[row, at, 1] else GAP
+            causes[row], where[row], level[row] = CAUSES[loudest], channels[at], counted[at]
+        if not anomaly[row]:
+            level[row] = min(level[row], QUIET)
+    score = rested(level, calibrate // 5)
+    return Detection(score, level, anomaly, causes, where, expected, expected - reach, expected + reach)
+
+
+def _apart(
+    time_ms: IntArray, values: FloatArray, channels: Sequence[str], calibrate: int, forecast: Forecast
+) -> _Apart:
     rows, n = values.shape
     settings = settings_for(time_ms, n, calibrate)
     ensemble = Ensemble(settings, forecast)
@@ -54,7 +119,9 @@ def score(
     interval = max(1, round(DAY_MS / settings.season)) if settings.season else 1
     slots = (np.round(time_ms / interval) if settings.season else np.arange(rows)).astype(np.float64)
     level, anomaly = np.zeros(rows), np.zeros(rows, np.bool_)
-    loudest, causes, expected = np.zeros(rows, np.intp), np.zeros(rows, np.intp), np.full((rows, n), np.nan)
+    loudest, causes = np.zeros(rows, np.intp), np.zeros(rows, np.intp)
+    expected, lower, upper = (np.full((rows, n), np.nan) for _ in range(3))
+    counted = np.zeros((rows, n, 2))
     none, one = np.zeros(n), np.ones(n)
     for row in range(rows):
         value = values[row]
@@ -65,15 +132,15 @@ def score(
             scores = scores.copy()
             scores[silence.index] = silence.score
             step.cause[silence.index] = silence.cause
+            counted[row, silence.index, 1] = silence.score
+        counted[row] = np.fmax(counted[row], step.causes[:, [STUCK, GAP]])
         if np.isfinite(scores).any():
             loudest[row] = np.nanargmax(scores)
             level[row], causes[row] = scores[loudest[row]], step.cause[loudest[row]]
-        expected[row] = step.expected
+        expected[row], bounded = step.expected, step.cause != NOISE
+        lower[row], upper[row] = np.where(bounded, step.lower, np.nan), np.where(bounded, step.upper, np.nan)
         anomaly[row] = bool(ensemble.tracks.active.any())
-    known = level > 0
-    names = [CAUSES[at] if is_known else "" for at, is_known in zip(causes.tolist(), known.tolist(), strict=True)]
-    where = [channels[at] if is_known else "" for at, is_known in zip(loudest.tolist(), known.tolist(), strict=True)]
-    return Detection(rested(level, calibrate // 5), level, anomaly, names, where, expected)
+    return _Apart(level, causes, loudest, anomaly, counted, expected, lower, upper)
 
 
 def rested(level: FloatArray, rest: int) -> FloatArray:
