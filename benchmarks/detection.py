@@ -2,8 +2,8 @@
 
 ``python benchmarks/detection.py [--data ../shared/data/nab] [--scorer ../shared/tools/nab_score.py] [--json FILE]
 [--only PREFIX ...] [--quick]``. The score is NAB's (standard profile): with the best threshold for all files, as its
-scoreboard takes it, and with the level fixed beforehand at 1.0. River's HalfSpaceTrees and PyOD's IForest run where
-they are installed.
+scoreboard takes it, and with the level fixed beforehand at 1.0. The baselines are those of detection_baselines.py, each
+with the same rest after an alarm; river's HalfSpaceTrees and PyOD's IForest run where they are installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,11 @@ from edge_components.anomaly_detector.ensemble import MONTH_MS, Ensemble
 from edge_components.anomaly_detector.experts import Windows
 from edge_components.anomaly_detector.spans import Settings
 from wire.model import Phase
+
+if TYPE_CHECKING or __package__:
+    from benchmarks.detection_baselines import ONE_CHANNEL, Baseline, known, windowed_gaussian
+else:  # run as a file, beside which the other is
+    from detection_baselines import ONE_CHANNEL, Baseline, known, windowed_gaussian
 
 FloatArray = npt.NDArray[np.float64]
 Scorer = Callable[[FloatArray, npt.NDArray[np.int64], int], FloatArray]
@@ -74,60 +79,22 @@ def ours(values: FloatArray, time_ms: npt.NDArray[np.int64], calibrate: int) -> 
     return offline.score(time_ms, values[:, None], ["value"], calibrate).score
 
 
-def windowed_gaussian(values: FloatArray, time_ms: npt.NDArray[np.int64], calibrate: int) -> FloatArray:
-    """Distance from the mean of the last rows in their standard deviations; four of them are an alarm."""
-    span = max(30, calibrate)
-    scores = np.zeros(len(values))
-    for row in range(calibrate, len(values)):
-        last = values[max(0, row - span) : row]
-        scores[row] = abs(values[row] - last.mean()) / (4.0 * max(last.std(), 1e-9))
-    return scores
+def _baseline(score: Baseline, rest: bool = True) -> Scorer:
+    """Return a baseline with the rest after an alarm that ours has, without which it alarms row after row."""
 
+    def scored(values: FloatArray, time_ms: npt.NDArray[np.int64], calibrate: int) -> FloatArray:
+        scores = score(known(values), calibrate)
+        return offline.rested(scores, calibrate // 5) if rest else scores
 
-def ewma(values: FloatArray, time_ms: npt.NDArray[np.int64], calibrate: int) -> FloatArray:
-    """Distance from an exponentially weighted mean in its weighted deviations (weight 0.05); four are an alarm."""
-    mean, variance = float(values[0]), 0.0
-    scores = np.zeros(len(values))
-    for row, value in enumerate(values.tolist()):
-        if row >= calibrate:
-            scores[row] = abs(value - mean) / (4.0 * max(variance, 1e-18) ** 0.5)
-        change = value - mean
-        mean += 0.05 * change
-        variance = 0.95 * (variance + 0.05 * change * change)
-    return scores
-
-
-def half_space_trees(values: FloatArray, time_ms: npt.NDArray[np.int64], calibrate: int) -> FloatArray:
-    """River's streaming forest; its score of 0.5 to 1 is mapped so that 0.9 is an alarm."""
-    from river import anomaly
-
-    low, high = values[:calibrate].min(), values[:calibrate].max()
-    model = anomaly.HalfSpaceTrees(n_trees=25, height=8, window_size=min(250, calibrate), seed=1)
-    scores = np.zeros(len(values))
-    for row, value in enumerate(((values - low) / max(high - low, 1e-9)).clip(0, 1).tolist()):
-        if row >= calibrate:
-            scores[row] = model.score_one({"x": value}) / 0.9
-        model.learn_one({"x": value})
-    return scores
-
-
-def isolation_forest(values: FloatArray, time_ms: npt.NDArray[np.int64], calibrate: int) -> FloatArray:
-    """PyOD's isolation forest over the last eight rows, fitted on the probation; its own threshold is the alarm."""
-    from pyod.models.iforest import IForest
-
-    rows = np.lib.stride_tricks.sliding_window_view(np.concatenate((np.full(7, values[0]), values)), 8)
-    model = IForest(contamination=0.01, random_state=1).fit(rows[:calibrate])
-    scores = model.decision_function(rows) - model.threshold_
-    return np.where(np.arange(len(values)) < calibrate, 0.0, np.exp(8.0 * scores))
+    return scored
 
 
 DETECTORS: dict[str, tuple[Scorer, str]] = {
     "strandline": (ours, ""),
-    "windowed Gaussian": (windowed_gaussian, ""),
-    "EWMA z-score": (ewma, ""),
-    "river HalfSpaceTrees": (half_space_trees, "river"),
-    "PyOD IForest": (isolation_forest, "pyod"),
+    "windowed Gaussian, NAB": (_baseline(windowed_gaussian, rest=False), ""),
+    **{name: (_baseline(score), package) for name, (score, package) in ONE_CHANNEL.items()},
 }
+"""By name: the detector, and the library that it needs. NAB's own windowed Gaussian has no rest."""
 
 
 def measure(files: Sequence[File], detector: Scorer, data: Path, scorer: Path) -> dict[str, float]:
@@ -225,7 +192,7 @@ def main() -> None:
     options = parser.parse_args()
     files = load(options.data, options.only)
     report: dict[str, Any] = {"files": len(files), "detectors": {}, "skipped": [], "false_alarms": []}
-    print(f"{'detector':22}{'best':>8}{'fixed':>8}{'found':>8}{'of':>5}{'false/week':>12}{'delay min':>11}{'s':>8}")
+    print(f"{'detector':24}{'best':>8}{'fixed':>8}{'found':>8}{'of':>5}{'false/week':>12}{'delay min':>11}{'s':>8}")
     for name, (detector, package) in DETECTORS.items():
         if options.quick and name != "strandline":
             continue
@@ -233,10 +200,10 @@ def main() -> None:
             row = measure(files, detector, options.data, options.scorer)
         except ImportError:
             report["skipped"].append(name)
-            print(f"{name:22}  not run: {package} is not installed")
+            print(f"{name:24}  not run: {package} is not installed")
             continue
         report["detectors"][name] = row
-        print("{:22}{:8.1f}{:8.1f}{:8}{:5}{:12.2f}{:11.1f}{:8.1f}".format(name, *row.values()))
+        print("{:24}{:8.1f}{:8.1f}{:8}{:5}{:12.2f}{:11.1f}{:8.1f}".format(name, *row.values()))
     print(f"\n{'process':18}{'calibration':>12}{'set/month':>12}{'measured':>10}{'ratio':>8}")
     kinds = ["normal"] if options.quick else ["normal", "autoregressive", "laplace", "daily swing"]
     for kind in kinds:

@@ -1,0 +1,140 @@
+"""What others would use for the same task: statistics of a line, and streaming or batch forests of known libraries.
+
+Each takes values (float64[n], or [n, channels] for groups) and how many rows at the beginning are the calibration, and
+returns a score for every row, 0 in the calibration, 1.0 being its own alarm level. All are causal: a score uses its row
+and those before it. Where a library gives no level, it is the greatest score that the calibration's own last quarter
+gets. Settings were tried on the same files as everything else, and the better kept (for the forests: one or eight rows
+at once, fitted once or again and again; for the weight of the mean: 0.01 to 0.2).
+
+``river`` and ``pyod`` come with the extra ``bench``; a baseline whose library is not installed raises ImportError, and
+the benchmark says that it is absent.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Baseline = Callable[[FloatArray, int], FloatArray]
+
+SIGMAS = 4.0
+LAGS = 8
+_TINY = 1e-9
+
+
+def windowed_gaussian(values: FloatArray, calibrate: int, most: int = 6400, step: int = 100) -> FloatArray:
+    """Distance from the mean of the last rows in their deviations, as NAB's own baseline has it (Lavin & Ahmad 2015).
+
+    All rows so far until there are 6,400; then the newest 6,400, renewed every hundred rows.
+    """
+    scores = np.zeros(len(values))
+    sums, squares = np.cumsum(values), np.cumsum(values**2)
+    for row in range(max(1, calibrate), len(values)):
+        end = row if row <= most else most + (row - most) // step * step
+        first = max(0, end - most)
+        total = sums[end - 1] - (sums[first - 1] if first else 0.0)
+        square = squares[end - 1] - (squares[first - 1] if first else 0.0)
+        mean = total / (end - first)
+        deviation = max(square / (end - first) - mean**2, 0.0) ** 0.5
+        scores[row] = abs(values[row] - mean) / (SIGMAS * max(deviation, _TINY))
+    return scores
+
+
+def ewma(values: FloatArray, calibrate: int, weight: float = 0.01) -> FloatArray:
+    """Distance from an exponentially weighted mean in its weighted deviations (Roberts 1959; Lucas & Saccucci 1990)."""
+    mean, variance = float(values[0]), 0.0
+    scores = np.zeros(len(values))
+    for row, value in enumerate(values.tolist()):
+        if row >= calibrate:
+            scores[row] = abs(value - mean) / (SIGMAS * max(variance, 1e-18) ** 0.5)
+        change = value - mean
+        mean += weight * change
+        variance = (1 - weight) * (variance + weight * change * change)
+    return scores
+
+
+def half_space_trees(values: FloatArray, calibrate: int, lags: int = 1) -> FloatArray:
+    """River's streaming forest (Tan, Ting & Liu 2011) over the last rows, scaled to the calibration's range."""
+    from river import anomaly
+
+    low, high = values[:calibrate].min(), values[:calibrate].max()
+    # Half of the range is left on either side for what the calibration has not seen.
+    scaled = ((values - low) / (2 * max(high - low, _TINY)) + 0.25).clip(0, 1)
+    model = anomaly.HalfSpaceTrees(n_trees=25, height=8, window_size=min(250, calibrate), seed=1)
+    scores = np.zeros(len(values))
+    for row, one in enumerate(_lagged(scaled, lags)):
+        x = dict(enumerate(one.tolist()))
+        scores[row] = model.score_one(x)
+        model.learn_one(x)
+    return _over_own_level(scores, calibrate)
+
+
+def isolation_forest(values: FloatArray, calibrate: int, refit: int = 500) -> FloatArray:
+    """PyOD's isolation forest (Liu, Ting & Zhou 2008): of one channel over its last eight rows, of several row by row.
+
+    Fitted on the calibration, and one channel's again every ``refit`` rows, on the newest twice as many as that.
+    """
+    from pyod.models.iforest import IForest
+
+    rows = _lagged(values, LAGS) if values.ndim == 1 else values
+    scores = np.zeros(len(rows))
+    starts = [0, *range(calibrate, len(rows), refit)] if values.ndim == 1 else [0]
+    with warnings.catch_warnings():
+        # Of what the libraries below say to each other.
+        warnings.simplefilter("ignore")
+        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+            past = rows[max(0, start - 2 * calibrate) : max(start, calibrate)]
+            scores[start:end] = IForest(random_state=1).fit(past).decision_function(rows[start:end])
+    # PyOD's scores begin below 0; isolation scores of 0 to 1 are half a unit higher.
+    return _over_own_level(scores + 0.5, calibrate)
+
+
+def principal_components(values: FloatArray, calibrate: int, share: float = 0.9) -> FloatArray:
+    """T² and Q of a PCA of the calibration (Jackson & Mudholkar 1979), the greater over its 99.9% quantile there."""
+    first = values[:calibrate]
+    z = (values - first.mean(0)) / np.maximum(first.std(0), _TINY)
+    _, singular, axes = np.linalg.svd(z[:calibrate], full_matrices=False)
+    variance = singular**2 / calibrate
+    kept = int(np.searchsorted(np.cumsum(variance) / variance.sum(), share)) + 1
+    along = z @ axes[:kept].T
+    t2 = (along**2 / np.maximum(variance[:kept], _TINY)).sum(1)
+    q = ((z - along @ axes[:kept]) ** 2).sum(1)
+    scores = np.maximum(*(one / max(float(np.quantile(one[:calibrate], 0.999)), _TINY) for one in (t2, q)))
+    return np.where(np.arange(len(values)) < calibrate, 0.0, scores)
+
+
+def _lagged(values: FloatArray, lags: int) -> FloatArray:
+    padded = np.concatenate((np.full(lags - 1, values[0]), values))
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, lags))
+
+
+def _over_own_level(scores: FloatArray, calibrate: int) -> FloatArray:
+    level = float(scores[calibrate * 3 // 4 : calibrate].max())
+    return np.where(np.arange(len(scores)) < calibrate, 0.0, scores / max(level, _TINY))
+
+
+def known(values: FloatArray) -> FloatArray:
+    """Return [n] or [n, channels] in which what is missing has the value before it (0 where there is none)."""
+    at = np.where(np.isfinite(values), np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1)), -1)
+    last = np.maximum.accumulate(at, axis=0)
+    filled = np.take_along_axis(values, np.maximum(last, 0), axis=0)
+    return np.where(last >= 0, filled, 0.0)
+
+
+ONE_CHANNEL: dict[str, tuple[Baseline, str]] = {
+    "windowed Gaussian": (windowed_gaussian, ""),
+    "EWMA z-score": (ewma, ""),
+    "river HalfSpaceTrees": (half_space_trees, "river"),
+    "PyOD IForest": (isolation_forest, "pyod"),
+}
+"""By name: the baseline, and the library that it needs beside NumPy."""
+
+GROUPS: dict[str, tuple[Baseline, str]] = {
+    "PCA T² and Q": (principal_components, ""),
+    "PyOD IForest": (isolation_forest, "pyod"),
+}
+"""The same for several channels at once."""
