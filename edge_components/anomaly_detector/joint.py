@@ -1,0 +1,290 @@
+"""The joint score of a group: series that are measured together, such as the channels of one machine.
+
+Pure, one object a group, a row at a time. A group first collects ``calibration`` rows. From then on its channels'
+moving means are held against their slow levels (:mod:`joint_baseline`), and an anomaly begins when they stay away.
+While it lasts the levels stand still, and what is asked is how much of the fault is still there: how far the channels
+are, seen along the direction in which they went when it began. So an anomaly ends when what had gone comes back, even
+where a slow channel, such as a temperature, has meanwhile moved for good. What is left then is the new level, and for
+a while the old one is right too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_components.anomaly_detector import joint_baseline as base
+from edge_components.anomaly_detector.columns import FloatArray
+from edge_components.anomaly_detector.joint_baseline import Baseline
+from wire.model import Phase
+
+GREATEST = 99.0
+WILD_ROWS = 2
+"""So many values in a row may be left out as wild; what is as far off for longer is where the channel is."""
+ONSET_ROWS = 4
+"""An anomaly begins when the score has stood at 1.0 for so many rows."""
+DIRECTION_ROWS = 60
+"""Where an anomaly goes is the mean of its first rows."""
+PLATEAU_ROWS = 80
+"""How far it went is the median of its last rows."""
+LEFT_OVER = 0.25
+"""It is over when less than this part of it is left,"""
+END_LEVEL = 0.6
+"""or when the score of the shorter span is below this level,"""
+END_ROWS = 6
+"""for so many rows."""
+SETTLE_ROWS = 35
+"""So long after an end nothing is said; then each channel's level is where it was, or where it is now,"""
+SAME = 1.5
+"""if that is farther than so many spreads."""
+CALM_ROWS = 100
+"""So long after that the old level counts as usual as well."""
+
+
+@dataclass(slots=True)
+class Finding:
+    """What a row is: ``score`` (NaN while calibrating), whether it lies in an anomaly, each channel's ``share`` [c] in
+    the score (0 to 1), what was ``expected`` and how far from it is the alarm level (``reach``) in the channels' own
+    units [c], and the anomaly's ``phase`` where this row changes it (``drifted``: it ended because it stays)."""
+
+    score: float
+    anomaly: bool
+    share: FloatArray
+    expected: FloatArray
+    reach: FloatArray
+    phase: Phase | None = None
+    drifted: bool = False
+
+    @property
+    def channel(self) -> int:
+        """The channel that contributes most."""
+        return int(self.share.argmax())
+
+
+@dataclass(slots=True)
+class State:
+    """All that a group knows, in arrays, so that it survives a restart. Values are standardised but for ``rows``."""
+
+    rows: FloatArray
+    """The rows to calibrate on [calibration, c], in the channels' units."""
+    recent: FloatArray
+    last: FloatArray
+    """The last three rows; the median of each three is what counts, since noise often has heavy tails."""
+    wild: npt.NDArray[np.int64]
+    """How many values in a row were left out of each channel because they were wild."""
+    level: FloatArray
+    old: FloatArray
+    anchor: FloatArray
+    direction: FloatArray
+    settled: FloatArray
+    gone: FloatArray
+    """How much of the anomaly there was, in its last rows."""
+    rough: FloatArray
+    counts: npt.NDArray[np.int64]
+    """See the names below."""
+
+
+KEPT, ACTIVE, LASTED, ABOVE, QUIET, SETTLING, CALM, REPORTED = range(8)
+
+
+class Joint:
+    """One group of ``channels`` series."""
+
+    def __init__(self, channels: int, calibration: int, drift_rows: int, update_rows: int) -> None:
+        self.calibration, self.drift_rows, self.update_rows = calibration, drift_rows, update_rows
+        self.baseline: Baseline | None = None
+        nothing = np.full(channels, np.nan)
+        self._state = State(
+            rows=np.full((calibration, channels), np.nan),
+            recent=np.zeros((base.HISTORY, channels)),
+            last=np.zeros((3, channels)),
+            wild=np.zeros(channels, np.int64),
+            level=nothing.copy(),
+            old=nothing.copy(),
+            anchor=nothing.copy(),
+            direction=np.zeros(channels),
+            settled=np.zeros(channels),
+            gone=np.full(PLATEAU_ROWS, np.nan),
+            rough=np.full(PLATEAU_ROWS, np.nan),
+            counts=np.zeros(8, np.int64),
+        )
+
+    @property
+    def seen(self) -> int:
+        """How many rows there were."""
+        return int(self._state.counts[KEPT])
+
+    def step(self, row: FloatArray) -> Finding:
+        """Take a row [c] in, NaN where a value is missing, and return what it is."""
+        state, counts = self._state, self._state.counts
+        counts[KEPT] += 1
+        if self.baseline is None:
+            state.rows[counts[KEPT] - 1] = row
+            if counts[KEPT] >= self.calibration:
+                self._fit()
+            nothing = np.full(len(row), np.nan)
+            return Finding(np.nan, False, np.zeros(len(row)), nothing, nothing)
+        self._push(self.baseline, row)
+        return self._judge(self.baseline)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return everything that must survive a restart, by name."""
+        kept = {f"state.{f.name}": getattr(self._state, f.name) for f in dataclasses.fields(State)}
+        if self.baseline is not None:
+            kept |= {f"baseline.{f.name}": getattr(self.baseline, f.name) for f in dataclasses.fields(Baseline)}
+        return kept
+
+    def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """Take back what :meth:`state` gave; raises ValueError where it is of another layout."""
+        for name, mine in self.state().items():
+            kept = arrays.get(name)
+            if kept is None or kept.shape != mine.shape or kept.dtype != mine.dtype:
+                raise ValueError(f"{name}: not as this version keeps it")
+        fitted = {f.name: arrays.get(f"baseline.{f.name}") for f in dataclasses.fields(Baseline)}
+        found = {name: array.copy() for name, array in fitted.items() if array is not None}
+        if found and len(found) < len(fitted):
+            raise ValueError("baseline: not as this version keeps it")
+        self.baseline = Baseline(**found) if found else None
+        self._state = State(**{f.name: arrays[f"state.{f.name}"].copy() for f in dataclasses.fields(State)})
+
+    def _fit(self) -> None:
+        state = self._state
+        self.baseline = base.fit(state.rows)
+        values = self.baseline.standard(base.filled(state.rows))
+        state.last[:] = values[-3:]
+        values = base.middle_of_three(values)
+        state.recent[:] = values[-base.HISTORY :]
+        level = values[: max(base.SPANS)].mean(axis=0)
+        for row in range(base.HISTORY, len(values)):
+            level = base.moving_level(level, base.means_of(values[row - base.HISTORY : row])[-1], self.baseline.slew)
+        state.level[:] = level
+
+    def _push(self, baseline: Baseline, row: FloatArray) -> None:
+        state = self._state
+        value = baseline.standard(row)
+        mean = state.recent[-base.SPANS[0] :].mean(axis=0)
+        missing = ~np.isfinite(value)
+        far = ~missing & (np.abs(value - mean) > baseline.jump)
+        wild = far & (state.wild < WILD_ROWS)
+        state.wild[:] = np.where(wild, state.wild + 1, np.where(far, state.wild, 0))
+        state.recent[:-1] = state.recent[1:].copy()
+        state.last[:-1] = state.last[1:].copy()
+        state.last[-1] = baseline.likely(value, ~missing & ~wild, mean)
+        state.recent[-1] = np.median(state.last, axis=0)
+
+    def _judge(self, baseline: Baseline) -> Finding:
+        state, counts = self._state, self._state.counts
+        means = base.means_of(state.recent)
+        rough = baseline.rough(base.roughness_of(state.recent))
+        if not counts[ACTIVE]:
+            state.level[:] = base.moving_level(state.level, means[-1], baseline.slew)
+        level, alone, together = self._nearest(baseline, means)
+        score = min(max(float(alone.max()), together, float(rough.max())), GREATEST)
+        share = self._shares(baseline, means, level, alone, together, rough)
+        phase, drifted = None, False
+        if counts[ACTIVE]:
+            phase, drifted = self._go_on(baseline, means, rough)
+        elif counts[SETTLING]:
+            self._settle()
+        else:
+            phase = self._watch(baseline, means, level, score)
+        expected = baseline.centre + level * baseline.scale
+        reach = (baseline.alone * baseline.spread).min(axis=0) * baseline.scale
+        return Finding(score, bool(counts[ACTIVE]), share, expected, reach, phase, drifted)
+
+    def _nearest(self, baseline: Baseline, means: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+        """Return the nearest of the levels that count as usual, and how far the means are from it."""
+        state = self._state
+        levels = [state.anchor if state.counts[ACTIVE] else state.level]
+        if np.isfinite(state.old).all():
+            levels.append(state.old)
+        found = [(level, *baseline.departures(means, level)) for level in levels]
+        return min(found, key=lambda one: max(float(one[1].max()), one[2]))
+
+    def _shares(
+        self,
+        baseline: Baseline,
+        means: FloatArray,
+        level: FloatArray,
+        alone: FloatArray,
+        together: float,
+        rough: FloatArray,
+    ) -> FloatArray:
+        if together > max(alone.max(), rough.max()):
+            alone = baseline.shares(means, level)
+        elif rough.max() > alone.max():
+            alone = rough
+        return np.asarray(alone / max(float(alone.sum()), 1e-12), np.float64)
+
+    def _watch(self, baseline: Baseline, means: FloatArray, level: FloatArray, score: float) -> Phase | None:
+        """Outside of an anomaly: see whether one begins."""
+        state, counts = self._state, self._state.counts
+        counts[ABOVE] = counts[ABOVE] + 1 if score >= 1.0 else 0
+        if counts[ABOVE] >= ONSET_ROWS:
+            state.anchor[:] = level
+            counts[[ACTIVE, LASTED, ABOVE, QUIET, REPORTED]] = 1, 0, 0, 0, 0
+            state.direction[:] = (means[0] - level) / baseline.spread[0]
+            state.gone[:], state.rough[:] = np.nan, np.nan
+            return Phase.ONSET
+        if np.isfinite(state.old).all():
+            counts[CALM] += 1
+            if counts[CALM] > CALM_ROWS:
+                state.level[:] = level
+                state.old[:] = np.nan
+        return None
+
+    def _go_on(self, baseline: Baseline, means: FloatArray, rough: FloatArray) -> tuple[Phase | None, bool]:
+        """In an anomaly: see how much of it is left, and whether it is over."""
+        state, counts = self._state, self._state.counts
+        counts[LASTED] += 1
+        counts[REPORTED] += 1
+        away = (means[0] - state.anchor) / baseline.spread[0]
+        if counts[LASTED] <= DIRECTION_ROWS:
+            state.direction += (away - state.direction) / (counts[LASTED] + 1)
+        metric = baseline.precision @ state.direction
+        size = float(state.direction @ metric) + 1e-9
+        _push(state.gone, float(away @ metric) / size)
+        _push(state.rough, float(rough.max()))
+        left = state.gone[-1] + 1.0 / np.sqrt(size) < LEFT_OVER * np.nanmedian(state.gone)
+        smooth = state.rough[-1] < max(END_LEVEL, LEFT_OVER * np.nanmedian(state.rough))
+        back = state.rough[-1] < END_LEVEL and self._is_back(baseline, means)
+        counts[QUIET] = counts[QUIET] + 1 if (left and smooth) or back else 0
+        drifted = bool(counts[LASTED] >= self.drift_rows)
+        if counts[QUIET] >= END_ROWS or drifted:
+            counts[[ACTIVE, SETTLING, CALM]] = 0, SETTLE_ROWS, 0
+            state.old[:], state.settled[:] = state.anchor, 0.0
+            return Phase.END, drifted and counts[QUIET] < END_ROWS
+        if counts[REPORTED] >= self.update_rows:
+            counts[REPORTED] = 0
+            return Phase.UPDATE, False
+        return None, False
+
+    def _is_back(self, baseline: Baseline, means: FloatArray) -> bool:
+        short = np.broadcast_to(means[0], means.shape)
+        for level in (self._state.anchor, self._state.old):
+            away = (short[0] - level) / baseline.spread[0]
+            together = np.sqrt(max(float(away @ baseline.precision @ away), 0.0) / len(away)) / baseline.together[0]
+            if max(float((np.abs(away) / baseline.alone[0]).max()), float(together)) < END_LEVEL:
+                return True
+        return False
+
+    def _settle(self) -> None:
+        """After an anomaly: see where the channels are now."""
+        state, counts = self._state, self._state.counts
+        assert self.baseline is not None  # noqa: S101 # only what is fitted gets here
+        counts[SETTLING] -= 1
+        state.settled += state.recent[-1] / SETTLE_ROWS
+        if counts[SETTLING] == 0:
+            moved = np.abs(state.settled - state.old) >= SAME * self.baseline.spread[-1]
+            state.level[:] = np.where(moved, state.settled, state.old)
+            # The anomaly's own rows are out of the windows from here on.
+            state.recent[:-SETTLE_ROWS] = state.level
+
+
+def _push(ring: FloatArray, value: float) -> None:
+    ring[:-1] = ring[1:]
+    ring[-1] = value
