@@ -6,6 +6,7 @@
     ├── PlantError       a plant, a fault or a schedule that cannot be
     ├── BrokerError      the sensors' broker does not start, or does not answer
     ├── BuildError       recipes or components that cannot be packed
+    ├── TrainingError    data that cannot be trained on, or a model that cannot be made or packed
     ├── AccountError     an AWS account, or the stack in it, that cannot be read
     └── DemoError        a part of the demo did not do what it must
 """
@@ -25,6 +26,10 @@ class BrokerError(SimulationError):
 
 class BuildError(SimulationError):
     """A recipe or a component that cannot be packed; names the file and the cause."""
+
+
+class TrainingError(SimulationError):
+    """Data cannot be trained on, or a model cannot be made or packed; names the file, the option or the extra."""
 
 
 class AccountError(SimulationError):
