@@ -1,0 +1,140 @@
+"""A trained model as a component of its own, beside the unmodified detector on the local nucleus."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from awsiot.greengrasscoreipc import model as ipc
+
+from device_sim.build import build
+from device_sim.nucleus.process import NucleusProcess
+from device_sim.places import REPO
+from device_sim.training.train import Wish, train
+from tests.integration.nucleus_site import Listener, until
+from wire import topics
+from wire.codec import decode, encode
+from wire.errors import WireError
+from wire.model import Aggregates, Anomalies, Anomaly, Batch, Series
+
+DETECTOR, MODEL = "io.strandline.AnomalyDetector", "io.strandline.model.Pump"
+NAMES = ("pressure", "flow", "speed")
+START_S = 1_700_000_000
+
+
+def plant(second: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Three channels that follow one load."""
+    load = np.sin(second / 7.0)
+    return np.array([10 + load, 5 - 2 * load, 100 + 30 * load]) + np.random.default_rng(second).normal(0, 0.02, 3)
+
+
+def recorded(folder: Path) -> Path:
+    path = folder / "pump.csv"
+    rows = [f"{START_S + s},{','.join(f'{v:.5f}' for v in plant(s))}" for s in range(800)]
+    path.write_text("\n".join(["time," + ",".join(NAMES), *rows]) + "\n")
+    return path
+
+
+class Gateway:
+    """What stands around the detector: an aggregator that sends windows, and ears for what comes out."""
+
+    def __init__(self, nucleus: NucleusProcess, listener: Listener) -> None:
+        self.nucleus, self.listener, self.second = nucleus, listener, 0
+        self.heard: list[tuple[str, bytes]] = []
+        for topic in (topics.HEALTH, topics.SCORED):
+            listener.client.subscribe_to_topic(topic=topic, on_stream_event=self._keep)
+
+    def _keep(self, event: Any) -> None:
+        if (message := event.binary_message) is not None:
+            self.heard.append((message.context.topic, bytes(message.message or b"")))
+
+    def windows(self, count: int, shift: float = 0.0) -> None:
+        """Send windows of one second; ``shift`` is added to the flow alone."""
+        series = tuple(Series(f"pump.{name}") for name in NAMES)
+        for _ in range(count):
+            self.second += 1
+            mean = plant(self.second) + np.array([0.0, shift, 0.0])
+            whole = [np.full(3, value) for value in (1000 * (START_S + 5000 + self.second), 1000, 5)]
+            rows = Aggregates(series, np.arange(3), *whole, mean, mean, mean, np.full(3, 0.01), np.full(3, np.nan))
+            payload = encode(Batch("gw-test", 9, self.second, rows))
+            message = ipc.PublishMessage(binary_message=ipc.BinaryMessage(message=payload))
+            self.listener.client.publish_to_topic(topic=topics.AGGREGATES, publish_message=message)
+
+    def anomalies(self) -> list[Anomaly]:
+        found = []
+        for topic, payload in list(self.heard):
+            with contextlib.suppress(WireError):
+                if topic == topics.SCORED and isinstance(rows := decode(payload).rows, Anomalies):
+                    found += rows.reports
+        return found
+
+    def models(self) -> dict[str, Any]:
+        """What the detector's newest health report says of models."""
+        reports = [json.loads(payload) for topic, payload in list(self.heard) if topic == topics.HEALTH]
+        ours = [report["state"]["models"] for report in reports if report["component"] == DETECTOR]
+        return dict(ours[-1]) if ours else {"live": {}, "refused": {}}
+
+    def deploy(self, out: Path, version: str) -> None:
+        """As greengrass-cli deployment create --recipeDir --artifactDir --merge does."""
+        self.listener.client.create_local_deployment(
+            recipe_directory_path=str(out / "recipes"),
+            artifacts_directory_path=str(out / "artifacts"),
+            root_component_versions_to_add={MODEL: version},
+        )
+        offered = self.nucleus.root / "work" / MODEL / "model"
+        until(lambda: version in str(offered.resolve()), f"{MODEL} {version} is offered", 30)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    built = build(REPO, tmp_path)
+    nucleus = NucleusProcess.start(
+        tmp_path / "gg", "gw-test", built.recipes, built.artifacts, {DETECTOR: "0.1.0"}, options=("--stop-seconds", "3")
+    )
+    with nucleus, contextlib.ExitStack() as stack:
+        nucleus.wait_running(90)
+        listener = Listener(nucleus, "test/none")
+        stack.callback(listener.close)
+        yield Gateway(nucleus, listener)
+
+
+def spoil(out: Path, version: str) -> None:
+    """Cut the model's file short, as a transfer that broke off would."""
+    archive = out / "artifacts" / MODEL / version / "model.zip"
+    with zipfile.ZipFile(archive) as packed:
+        parts = {name: packed.read(name) for name in packed.namelist()}
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("manifest.json", parts["manifest.json"])
+        packed.writestr("model.tflite", parts["model.tflite"][:400])
+
+
+def test_a_model_is_deployed_scores_and_outlives_a_broken_successor(gateway: Gateway, tmp_path: Path) -> None:
+    out = tmp_path / "models"
+    wish = Wish(recorded(tmp_path), "pump", out, window=2)
+    assert [train(wish).packed.version for _ in range(2)] == ["0.1.0", "0.2.0"]
+    spoil(out, "0.2.0")
+    detector = gateway.nucleus.component_pid(DETECTOR)
+    gateway.deploy(out, "0.1.0")
+    until(lambda: "pump" in gateway.models()["live"], "the model is live", 40)
+    gateway.windows(30)
+    gateway.windows(5, shift=4.0)
+    until(lambda: any("model" in one.causes for one in gateway.anomalies()), "an anomaly that the model sees", 20)
+    onset = next(one for one in gateway.anomalies() if one.cause == "model")
+    assert (onset.series, onset.direction) == ("pump.flow", "up")
+    gateway.deploy(out, "0.2.0")
+    until(lambda: bool(gateway.models()["refused"]), "the broken model is refused", 40)
+    models = gateway.models()
+    assert models["live"]["pump"]["version"] == "0.1.0"
+    assert models["live"]["pump"]["state"] == "live"
+    assert "the manifest says" in models["refused"]["pump 0.2.0"]
+    before = len(gateway.anomalies())
+    gateway.windows(30)
+    gateway.windows(5, shift=-4.0)
+    until(lambda: any("model" in one.causes for one in gateway.anomalies()[before:]), "the old model goes on", 20)
+    assert gateway.nucleus.component_pid(DETECTOR) == detector
