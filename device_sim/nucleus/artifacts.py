@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from device_sim.nucleus.errors import ArtifactError
@@ -38,6 +39,14 @@ class ArtifactStore:
         self.decompressed_path(recipe).mkdir(parents=True, exist_ok=True)
         for artifact in recipe.artifacts:
             self._one(recipe, artifact, source / recipe.name / str(recipe.version) / artifact.file)
+
+    def clean(self, recipes: Iterable[Recipe]) -> None:
+        """Remove all artifacts but those of these recipes, as the Java nucleus does after a deployment."""
+        kept = {(recipe.name, str(recipe.version)) for recipe in recipes}
+        for folder in ("artifacts", "artifacts-unarchived"):
+            for version in (self._packages / folder).glob("*/*"):
+                if (version.parent.name, version.name) not in kept:
+                    shutil.rmtree(version, ignore_errors=True)
 
     def _one(self, recipe: Recipe, artifact: Artifact, source: Path) -> None:
         kept = self.path(recipe) / artifact.file

@@ -166,6 +166,7 @@ class Deployments:
         await self._apply(target)
         broken = await self._components.settled()
         if not broken:
+            await asyncio.to_thread(self._artifacts.clean, target.recipes.values())
             self._finish(deployment, Detail.SUCCESSFUL)
             return
         error = DeploymentError("; ".join(f"{one.plan.name} is BROKEN: {one.why}" for one in broken))

@@ -138,3 +138,8 @@ def test_a_model_is_deployed_scores_and_outlives_a_broken_successor(gateway: Gat
     gateway.windows(5, shift=-4.0)
     until(lambda: any("model" in one.causes for one in gateway.anomalies()[before:]), "the old model goes on", 20)
     assert gateway.nucleus.component_pid(DETECTOR) == detector
+    gateway.listener.client.create_local_deployment(root_components_to_remove=[MODEL])
+    log = gateway.nucleus.log(DETECTOR)
+    until(
+        lambda: "group pump has no model any more" in log.read_text(), "the model is withdrawn with its component", 40
+    )
