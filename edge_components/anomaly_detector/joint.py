@@ -179,15 +179,16 @@ class Joint:
     def _judge(self, baseline: Baseline) -> Finding:
         state, counts = self._state, self._state.counts
         means = base.means_of(state.recent)
-        rough = baseline.rough(base.roughness_of(state.recent))
+        rough, rough_together = baseline.rough(base.roughness_of(state.recent))
+        roughest = max(float(rough.max()), rough_together)
         if not counts[ACTIVE]:
             state.level[:] = base.moving_level(state.level, means[-1], baseline.slew)
         level, alone, together = self._nearest(baseline, means)
-        score = min(max(float(alone.max()), together, float(rough.max())), GREATEST)
-        share = self._shares(baseline, means, level, alone, together, rough)
+        score = min(max(float(alone.max()), together, roughest), GREATEST)
+        share = self._shares(baseline, means, level, alone, together, rough, roughest)
         phase, drifted = None, False
         if counts[ACTIVE]:
-            phase, drifted = self._go_on(baseline, means, rough)
+            phase, drifted = self._go_on(baseline, means, roughest)
         elif counts[SETTLING]:
             self._settle()
         else:
@@ -213,10 +214,11 @@ class Joint:
         alone: FloatArray,
         together: float,
         rough: FloatArray,
+        roughest: float,
     ) -> FloatArray:
-        if together > max(alone.max(), rough.max()):
+        if together > max(alone.max(), roughest):
             alone = baseline.shares(means, level)
-        elif rough.max() > alone.max():
+        elif roughest > alone.max():
             alone = rough
         return np.asarray(alone / max(float(alone.sum()), 1e-12), np.float64)
 
@@ -237,7 +239,7 @@ class Joint:
                 state.old[:] = np.nan
         return None
 
-    def _go_on(self, baseline: Baseline, means: FloatArray, rough: FloatArray) -> tuple[Phase | None, bool]:
+    def _go_on(self, baseline: Baseline, means: FloatArray, roughest: float) -> tuple[Phase | None, bool]:
         """In an anomaly: see how much of it is left, and whether it is over."""
         state, counts = self._state, self._state.counts
         counts[LASTED] += 1
@@ -248,7 +250,7 @@ class Joint:
         metric = baseline.precision @ state.direction
         size = float(state.direction @ metric) + 1e-9
         _push(state.gone, float(away @ metric) / size)
-        _push(state.rough, float(rough.max()))
+        _push(state.rough, roughest)
         left = state.gone[-1] + 1.0 / np.sqrt(size) < LEFT_OVER * np.nanmedian(state.gone)
         smooth = state.rough[-1] < max(END_LEVEL, LEFT_OVER * np.nanmedian(state.rough))
         back = state.rough[-1] < END_LEVEL and self._is_back(baseline, means)

@@ -21,12 +21,12 @@ ROUGH_SPAN = 30
 HISTORY = ROUGH_SPAN + 1
 SHORTEST = 120
 """Rows at least to fit on."""
-CLIP = 4.0
+CLIP = 5.0
 """While fitting, values count as no farther from the centre than so many scales."""
 SLEW = 1.5
 LEAST_SLEW = 0.003
 """Levels follow so many times as fast as they did while calibrating; at least so many scales a row."""
-SHRINK = 0.3
+SHRINK = 0.2
 """How far correlations are drawn to none: few rows tell few of them (Ledoit and Wolf 2004)."""
 WILD = 7.0
 """A single value is wild when it is so many spreads from the mean of the last ones."""
@@ -34,10 +34,12 @@ PARTS = 4
 TOGETHER = 1.3
 ALONE = 1.5
 ROUGHER = 2.0
+ROUGHER_TOGETHER = 1.8
 WANDER = 1.2
 """The alarm level of each look, as a multiple of the greatest of the calibration."""
 LEAST_ALONE = 2.5
-LEAST_ROUGH = 5.0
+LEAST_ROUGH = 3.0
+LEAST_ROUGH_TOGETHER = 1.5
 """Greatest values of the calibration are not taken for less than so many of their own deviations."""
 _LEAST_SPREAD = 0.02
 _LEAST_ROUGHNESS = 0.1
@@ -45,9 +47,10 @@ _LEAST_ROUGHNESS = 0.1
 
 @dataclass(slots=True)
 class Baseline:
-    """By channel [c]: ``centre``, ``scale`` (in the channel's unit); all else in scales: ``slew`` (how fast the level
-    moves a row), ``jump`` (how far a single value must be off to be wild), ``spread`` [spans, c] of the means about it, ``alone`` [spans, c] and ``together`` [spans] the alarm
-    levels, ``precision`` [c, c] the inverse correlation, ``roughness``, ``roughness_spread`` and ``rougher``."""
+    """By channel [c]: ``centre`` and ``scale`` in the channel's unit; all else in scales: ``slew`` (how fast the level
+    moves a row), ``jump`` (how far a single value must be off to be wild), ``spread`` [spans, c] of the means about
+    the level, ``alone`` [spans, c] and ``together`` [spans] the alarm levels, ``precision`` [c, c] the inverse
+    correlation, ``roughness``, ``roughness_spread``, ``rougher`` and ``rougher_together`` [1]."""
 
     centre: FloatArray
     scale: FloatArray
@@ -60,6 +63,7 @@ class Baseline:
     roughness: FloatArray
     roughness_spread: FloatArray
     rougher: FloatArray
+    rougher_together: FloatArray
 
     def standard(self, rows: FloatArray) -> FloatArray:
         """Return rows [..., c] in scales from the centre, within a bound."""
@@ -89,11 +93,11 @@ class Baseline:
         away = (means[-1] - level) / self.spread[-1]
         return np.asarray(np.maximum(away * (self.precision @ away), 0.0), np.float64)
 
-    def rough(self, roughness: FloatArray) -> FloatArray:
-        """Return how rough each channel [c] is; 1.0 is the alarm level. Less rough than usual is nothing."""
-        return np.asarray(
-            np.maximum((roughness - self.roughness) / self.roughness_spread / self.rougher, 0.0), np.float64
-        )
+    def rough(self, roughness: FloatArray) -> tuple[FloatArray, float]:
+        """Return how rough each channel [c] is by itself, and all together; 1.0 is the alarm level of either. Less
+        rough than usual is nothing."""
+        above = np.maximum((roughness - self.roughness) / self.roughness_spread, 0.0)
+        return above / self.rougher, float(np.sqrt(np.square(above).mean()) / self.rougher_together[0])
 
 
 def moving_level(level: FloatArray, mean: FloatArray, slew: FloatArray) -> FloatArray:
@@ -131,7 +135,8 @@ def fit(rows: FloatArray) -> Baseline:
     spread, precision = _spread(away), _precision(away[0])
     alone, together = _left_out(away)
     deviation = np.maximum(rough.std(axis=0), _LEAST_ROUGHNESS)
-    roughest = ((rough - rough.mean(axis=0)) / deviation).max(axis=0)
+    rougher = np.maximum((rough - rough.mean(axis=0)) / deviation, 0.0)
+    roughest = float(np.sqrt(np.square(rougher).mean(axis=1)).max())
     return Baseline(
         centre=centre,
         scale=scale,
@@ -143,7 +148,8 @@ def fit(rows: FloatArray) -> Baseline:
         precision=precision,
         roughness=rough.mean(axis=0),
         roughness_spread=deviation,
-        rougher=ROUGHER * margin * np.maximum(roughest, LEAST_ROUGH),
+        rougher=ROUGHER * margin * np.maximum(rougher.max(axis=0), LEAST_ROUGH),
+        rougher_together=np.array([ROUGHER_TOGETHER * margin * max(roughest, LEAST_ROUGH_TOGETHER)]),
     )
 
 
@@ -152,13 +158,13 @@ def filled(rows: FloatArray) -> FloatArray:
     known = np.isfinite(rows)
     first = np.where(known.any(axis=0), known.argmax(axis=0), 0)
     last = np.maximum.accumulate(np.where(known, np.arange(len(rows))[:, None], first), axis=0)
-    return np.nan_to_num(np.take_along_axis(rows, last, axis=0), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.asarray(np.nan_to_num(np.take_along_axis(rows, last, axis=0), posinf=0.0, neginf=0.0), np.float64)
 
 
 def middle_of_three(values: FloatArray) -> FloatArray:
     """Return the median of each row [c] of ``values`` [n, c] and its two former ones."""
     before = np.concatenate((values[:1], values[:1], values))
-    return np.median(np.stack((before[:-2], before[1:-1], before[2:])), axis=0)
+    return np.asarray(np.median(np.stack((before[:-2], before[1:-1], before[2:])), axis=0), np.float64)
 
 
 def _without_wild(values: FloatArray) -> tuple[FloatArray, FloatArray]:
