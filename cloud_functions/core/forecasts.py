@@ -91,7 +91,8 @@ def describe(past: History | None, wanted: Limits, horizon_ms: int | None) -> di
     ``limits`` has one entry each: ``side``, ``limit`` and ``estimate`` with ``early_ms``, ``middle_ms``, ``late_ms``
     (when the limit is reached: with probability ``interval`` between the first and the last), or null with ``reason``
     (see :class:`cloud_functions.core.threshold.Reason`) and ``detail``; ``probability`` is that of reaching it by
-    ``until_ms``, where it could be worked out. ``model`` is the best trend's parameters, in steps of the history.
+    ``until_ms``, where it could be worked out. ``model`` is the best trend's parameters, in steps of the history, and
+    ``cycle_ms`` the period of the cycle that was taken out, if there is one.
     """
     if past is None:
         nothing = NoEstimate(Reason.TOO_SHORT, "nothing came in the time asked for")
@@ -100,7 +101,8 @@ def describe(past: History | None, wanted: Limits, horizon_ms: int | None) -> di
     span = past.step_ms * len(past.values)
     outlook = Outlook(past, math.ceil((span if horizon_ms is None else horizon_ms) / past.step_ms))
     entries = [_entry(side, limit, outlook.reach(side, limit), past) for side, limit in wanted.items()]
-    fit = outlook.fit
+    fit, cycle = outlook.fit, outlook.cycle
+    cycle_ms = None if cycle is None else round(cycle.period * past.step_ms)
     return {
         "interval": LEVEL,
         "history": {
@@ -111,7 +113,9 @@ def describe(past: History | None, wanted: Limits, horizon_ms: int | None) -> di
             "step_ms": past.step_ms,
         },
         "until_ms": past.end_ms + outlook.horizon * past.step_ms,
-        "model": None if fit is None else fit.parameters | {"trend_certainty": fit.trend_certainty},
+        "model": None
+        if fit is None
+        else fit.parameters | {"trend_certainty": fit.trend_certainty, "cycle_ms": cycle_ms},
         "limits": entries,
     }
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from cloud_functions.core.cycle import Cycle, find
 from cloud_functions.core.damped_trend import Fit, FloatArray, fit
 from cloud_functions.core.history import MIN_STEPS, History
 
@@ -73,16 +74,25 @@ class NoEstimate:
 
 
 class Outlook:
-    """The possible futures of one history over ``horizon`` steps, asked for one limit after the other."""
+    """The possible futures of one history over ``horizon`` steps, asked for one limit after the other.
+
+    ``fit`` and ``cycle`` are None where there is too little history, or nothing of the kind in it; the trend is that of
+    the history without its cycle.
+    """
 
     def __init__(self, history: History, horizon: int) -> None:
-        self.history = history
-        self.horizon = max(1, min(horizon, round(MAX_REACH * len(history.values))))
+        self.history, n = history, len(history.values)
+        self.horizon = max(1, min(horizon, round(MAX_REACH * n)))
         known = history.values[np.isfinite(history.values)]
         self._refusal = _refusal(history, known)
-        # A series that never changed fits everything and tells of no trend.
-        moves = len(known) > 1 and float(np.ptp(known)) > 1e-9 * float(np.abs(known).max())
-        self.fit: Fit | None = fit(history.values) if self._refusal is None and moves else None
+        self.cycle: Cycle | None = find(history.values) if self._refusal is None else None
+        swing = np.zeros(n + self.horizon)
+        if self.cycle is not None:
+            swing = self.cycle.at(np.arange(n + self.horizon, dtype=np.float64))
+        rest, self._ahead = history.values - swing[:n], swing[n:]
+        # What never changes fits everything and tells of no trend.
+        moves = len(known) > 1 and float(np.nanmax(rest) - np.nanmin(rest)) > 1e-9 * float(np.abs(known).max())
+        self.fit: Fit | None = fit(rest) if self._refusal is None and moves else None
         self._paths: FloatArray | None = None
 
     def reach(self, side: Side, limit: float) -> Estimate | NoEstimate:
@@ -100,17 +110,18 @@ class Outlook:
             )
         if self._paths is None:
             self._paths = self.fit.paths(self.horizon)
-        middle = np.median(self._paths[[0, -1]], axis=1)
-        if sign * (middle[1] - self.fit.parameters["level"]) <= 0:
-            return NoEstimate(Reason.AWAY, f"the trend leads from {last:.6g} towards {middle[1]:.6g}")
-        beyond = sign * (self._paths - limit) >= 0
+        level, end = self.fit.parameters["level"], float(np.median(self._paths[-1]))
+        if sign * (end - level) <= 0:
+            return NoEstimate(Reason.AWAY, f"the trend leads from {level:.6g} towards {end:.6g}")
+        beyond = sign * (self._paths + self._ahead[:, None] - limit) >= 0
         reached = np.where(beyond.any(0), beyond.argmax(0) + 1, self.horizon + 1)
         probability = float((reached <= self.horizon).mean())
         early, half, late = np.quantile(reached, (0.5 - LEVEL / 2, 0.5, 0.5 + LEVEL / 2), method="higher").tolist()
         if late <= self.horizon:
             return Estimate(early, half, late, probability)
-        if sign * (self.fit.bound - limit) < 0:
-            return NoEstimate(Reason.BOUND, f"the damped trend tends to {self.fit.bound:.6g}", probability)
+        bound = self.fit.bound + sign * float((sign * self._ahead).max())
+        if sign * (bound - limit) < 0:
+            return NoEstimate(Reason.BOUND, f"the damped trend tends to {bound:.6g}", probability)
         return NoEstimate(
             Reason.HORIZON, f"{probability:.0%} of the possible futures reach it within the horizon", probability
         )

@@ -97,6 +97,26 @@ def test_a_limit_beyond_the_horizon_has_no_estimate_and_says_how_likely_it_is() 
     assert 0.0 < answer.probability < 0.5 + LEVEL / 2
 
 
+def test_a_growth_under_a_daily_swing_is_told_with_the_hour_of_the_day() -> None:
+    at = np.arange(360)
+    values = 0.02 * at + 3.0 * np.sin(2 * np.pi * at / 24) + 0.2 * np.random.default_rng(4).normal(size=360)
+    outlook = Outlook(past(values[:240]), 120)
+    assert outlook.cycle is not None
+    assert outlook.cycle.period == pytest.approx(24, rel=0.01)
+    answer = outlook.reach(Side.HIGH, 8.6)
+    assert isinstance(answer, Estimate)
+    reached = int(np.flatnonzero(values[240:] >= 8.6)[0]) + 1
+    assert answer.early <= reached <= answer.late
+    assert answer.late - answer.early <= 30
+    assert refused(values[:240], Side.LOW, -5.0).reason is Reason.AWAY
+
+
+def test_a_swing_alone_has_no_estimate_however_clear_it_is() -> None:
+    swing = 3.0 * np.sin(2 * np.pi * np.arange(240) / 24)
+    assert refused(swing, Side.HIGH, 3.5).reason is Reason.NO_TREND
+    assert refused(swing + 0.1 * noise(240), Side.HIGH, 3.5).reason is Reason.NO_TREND
+
+
 def test_the_horizon_is_no_longer_than_twice_the_history() -> None:
     assert Outlook(past(RISING), 10_000).horizon == 240
 

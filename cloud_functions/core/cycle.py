@@ -1,0 +1,74 @@
+"""A cycle in a history, such as a day's: what of it is sure to go on, so that a trend is not looked for in its slopes.
+
+Harmonic regression beside a straight line (Hyndman & Athanasopoulos, "Forecasting: Principles and Practice", 7.4 and
+10.5), the period from the periodogram. A cycle counts only when it was there often enough, and when the first two
+thirds of the history foretell its last third by it: a random walk looks like a cycle too, but only afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+HARMONICS = 3
+LEAST_TIMES = 3.0
+"""How often a cycle must have come round."""
+LEAST_STEPS = 6.0
+"""How many steps it must have, so that its harmonics can be told apart."""
+LEAST_SHARE = 0.5
+"""Of what moves around the line it must explain so much, in the history and in the last third from what was before."""
+_TRIED, _AROUND = 6, np.linspace(-0.25, 0.25, 11)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cycle:
+    """``period`` in steps; ``weights`` [2 * HARMONICS] of its cosines and sines, from the history's first step on."""
+
+    period: float
+    weights: FloatArray
+
+    def at(self, steps: FloatArray) -> FloatArray:
+        """Return float64[n]: how far from the trend the cycle is at ``steps``, counted from the history's first."""
+        return np.asarray(_waves(steps, self.period) @ self.weights)
+
+
+def find(values: FloatArray) -> Cycle | None:
+    """Return the cycle in float64[n], NaN where nothing came, or None where none is sure."""
+    at = np.flatnonzero(np.isfinite(values)).astype(np.float64)
+    known, n = values[np.isfinite(values)], len(values)
+    line = np.stack([np.ones_like(at), at], axis=1)
+    rest = _rest(line, known)
+    times = np.arange(LEAST_TIMES, n / LEAST_STEPS, 0.5)
+    if not len(times) or len(known) < 4 * (2 + 2 * HARMONICS) or not rest > 0:
+        return None
+    residual = known - line @ _fit(line, known)
+    power = np.abs(np.exp(-2j * np.pi / n * np.outer(times, at)) @ residual)
+    tried = (times[np.argsort(power)[-_TRIED:], None] + _AROUND).ravel()
+    periods = n / tried[tried >= LEAST_TIMES]
+    period = min(periods.tolist(), key=lambda one: _rest(np.hstack([line, _waves(at, one)]), known))
+    both = np.hstack([line, _waves(at, period)])
+    if 1 - _rest(both, known) / rest < LEAST_SHARE:
+        return None
+    first = at < at[-1] * 2 / 3
+    foretold = _waves(at[~first], period) @ _fit(both[first], known[first])[2:]
+    later = known[~first]
+    if 1 - _rest(line[~first], later - foretold) / max(_rest(line[~first], later), 1e-300) < LEAST_SHARE:
+        return None
+    return Cycle(period, _fit(both, known)[2:])
+
+
+def _waves(at: FloatArray, period: float) -> FloatArray:
+    angle = np.outer(at, np.arange(1, HARMONICS + 1)) * (2 * np.pi / period)
+    return np.hstack([np.cos(angle), np.sin(angle)])
+
+
+def _fit(design: FloatArray, values: FloatArray) -> FloatArray:
+    return np.asarray(np.linalg.lstsq(design, values, rcond=None)[0])
+
+
+def _rest(design: FloatArray, values: FloatArray) -> float:
+    return float(((values - design @ _fit(design, values)) ** 2).sum())
