@@ -19,7 +19,8 @@ from edge_components.forwarder.config import Config
 from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolReadOnlyError
 from edge_components.forwarder.overflow import Overflow
 from edge_components.forwarder.profiles import Profiles
-from edge_components.forwarder.spool import Arrival, Spool
+from edge_components.forwarder.rows import Arrival
+from edge_components.forwarder.spool import Spool
 from edge_components.forwarder.uplink import Rates, Uplink
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from edge_components.forwarder.batching import Batcher, Refused
 from edge_components.forwarder.coarsening import coarsen
-from edge_components.forwarder.spool import Spool, Spooled
+from edge_components.forwarder.rows import Spooled
+from edge_components.forwarder.spool import Spool
 from wire import codec
 from wire.errors import WireError
 from wire.model import Aggregates

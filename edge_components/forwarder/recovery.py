@@ -1,32 +1,25 @@
-"""Opening a spool that may be damaged: it is moved aside whole, and what can still be read is taken over.
+"""Opening a spool that may be damaged: it is moved aside whole, and what it held is taken over into a new one.
 
-A batch that had a number keeps it, epoch and all: the cloud may have stored it, and would store it twice under another.
+The journal (journal.py) says what the spool held and has its newest payloads, the damaged file has the others. A batch
+that had a number keeps it, epoch and all: the cloud may have stored it, and would store it twice under another.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shutil
 import sqlite3
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from edge_components.forwarder import wal
+from edge_components.forwarder import journal, salvage, tables, wal
 from edge_components.forwarder.errors import SpoolError
-from edge_components.forwarder.mark import SUFFIX
-from edge_components.forwarder.spool import Pending, Spool, Spooled
-from edge_components.forwarder.tables import LANE_OF
-from wire import codec
-from wire.acknowledgement import SequenceSet
-from wire.errors import WireError
+from edge_components.forwarder.journal import Found
+from edge_components.forwarder.spool import Spool
 
 _LOG = logging.getLogger("strandline")
 _KEPT, _FOUND = "-wal-kept", "-wal-found"
-_SUFFIXES = ("", "-wal", "-shm", SUFFIX, _FOUND)
+_SUFFIXES = ("", "-wal", "-shm", *journal.SUFFIXES, _FOUND)
 _ASIDE, _FRESH = ".recovering", ".fresh"
 
 
@@ -40,7 +33,7 @@ def open_spool(path: Path, epoch: int, max_bytes: int, wall_ms: int) -> Spool:
         if not aside.exists():
             kept = _keep_log(path)
             try:
-                spool = Spool.open(path, epoch, max_bytes)
+                spool = _open_sound(path, epoch, max_bytes, kept)
             except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
                 _LOG.error("spool %s is damaged: %s", path, error)
                 with contextlib.suppress(FileNotFoundError):
@@ -52,6 +45,36 @@ def open_spool(path: Path, epoch: int, max_bytes: int, wall_ms: int) -> Spool:
         return _recover(path, aside, epoch, max_bytes, path.with_name(f"{path.name}.{wall_ms}.damaged"))
     except (OSError, sqlite3.DatabaseError) as error:
         raise SpoolError(f"spool {path}: {error}") from error
+
+
+def _open_sound(path: Path, epoch: int, max_bytes: int, kept: Path) -> Spool:
+    """Open the spool; raises sqlite3.DatabaseError or ValueError where it is not what its journal says it must be."""
+    found = journal.read(path)
+    spool = Spool.open(path, epoch, max_bytes, known=found is not None)
+    try:
+        held = spool.held()
+        if found is not None:
+            _compare(spool, held, found, kept)
+    except BaseException:
+        spool.close()
+        raise
+    return spool
+
+
+def _compare(spool: Spool, held: dict[journal.Key, list[object]], found: Found, kept: Path) -> None:
+    there, here = found.moment, spool.moment
+    if there.epoch != here.epoch:
+        raise ValueError(f"it has the epoch {here.epoch:016x}, its journal {there.epoch:016x}")
+    if here.commits < there.commits - 1:
+        raise ValueError(f"it went back from commit {there.commits} to {here.commits}")
+    if here.commits == there.commits - 1:
+        # Either it was killed before the last commit, or a flipped bit in the log takes that commit back.
+        if kept.exists() and wal.repaired(kept.read_bytes(), tables.PAGE_BYTES) is not None:
+            raise ValueError(f"it went back from commit {there.commits} to {here.commits}")
+    elif here == there and found.intact and held != found.rows:
+        raise ValueError("its rows are not those of its journal")
+    elif here.commits == there.commits and here != there:
+        raise ValueError(f"it gave {here.last} numbers, by its journal {there.last}")
 
 
 def _recover(path: Path, aside: Path, epoch: int, max_bytes: int, damaged: Path) -> Spool:
@@ -68,7 +91,10 @@ def _recover(path: Path, aside: Path, epoch: int, max_bytes: int, damaged: Path)
         _remove(fresh)
         spool = Spool.open(fresh, epoch, max_bytes)
         try:
-            _take_over(spool, aside)
+            _mend_log(aside)
+            _mend_header(aside, fresh)
+            _mend_schema(aside, fresh)
+            salvage.take_over(spool, aside, journal.read(aside))
         finally:
             spool.close()
         fresh.rename(path)
@@ -118,17 +144,29 @@ def _mend_log(database: Path) -> None:
     log = _log_of(database)
     if not log.exists() or not database.exists():
         return
-    size = int.from_bytes(database.read_bytes()[16:18], "big") if database.stat().st_size >= 18 else 0
-    page_bytes = {0: 4096, 1: 65_536}.get(size, size)
-    if page_bytes < 512 or page_bytes & (page_bytes - 1):
-        return
     found = log.read_bytes()
-    mended = wal.repaired(found, page_bytes)
+    mended = wal.repaired(found, tables.PAGE_BYTES)
     if mended is not None:
         _LOG.error("spool: the log is damaged; its frames are read all the same")
         database.with_name(database.name + _FOUND).write_bytes(found)
         log.write_bytes(mended)
         database.with_name(database.name + "-shm").unlink(missing_ok=True)
+
+
+def _mend_header(damaged: Path, fresh: Path) -> None:
+    """Write what a database's first bytes must be (https://www.sqlite.org/fileformat2.html#the_database_header)."""
+    size = damaged.stat().st_size if damaged.exists() else 0
+    if size < tables.PAGE_BYTES:
+        return
+    with contextlib.closing(sqlite3.connect(fresh, isolation_level=None)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    right = fresh.read_bytes()[:100]
+    with damaged.open("r+b") as file:
+        there = file.read(100)
+        pages = (size // tables.PAGE_BYTES).to_bytes(4, "big")
+        # As they are stay the counter of changes, which goes twice, and the list of free pages.
+        file.seek(0)
+        file.write(right[:24] + there[24:28] + pages + there[32:40] + right[40:92] + there[24:28] + right[96:])
 
 
 def _mend_schema(damaged: Path, fresh: Path) -> None:
@@ -154,72 +192,3 @@ def _mend_schema(damaged: Path, fresh: Path) -> None:
                 )
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         _LOG.warning("damaged spool, its schema: %s", error)
-
-
-def _take_over(spool: Spool, damaged: Path) -> None:
-    """Adopt every row of the damaged file that is sound, and count what is not."""
-    batches, pending, senders, losses, unreadable = [], [], [], [], 0
-    names: set[tuple[int, int]] = set()
-    _mend_log(damaged)
-    _mend_schema(damaged, spool.path)
-    # On a copy's terms: SQLite may write to the file it reads (its log is rolled in), the rows stay as they are.
-    with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as db:
-        for key, lane, batch_epoch, sequence, rows, crc, body in _rows(
-            db, "batches", "id, lane, coalesce(epoch, '0'), coalesce(sequence, 0), rows, crc, body"
-        ):
-            try:
-                if zlib.crc32(body) != crc:
-                    raise ValueError("its bytes changed on the disk")
-                name = (int(batch_epoch, 16), int(sequence))
-                if sequence and name in names:
-                    raise ValueError("another batch has its number")
-                names.add(name)
-                batches.append(Spooled(int(key), LANE_OF[lane], *name, int(rows), body))
-            except (ValueError, TypeError, KeyError):
-                unreadable += 1
-        for key, lane, rows, used, payload in _rows(db, "pending", "id, lane, rows, used, payload"):
-            try:
-                if not 0 <= used < rows or len(codec.decode(payload).rows) != rows:
-                    raise ValueError("its rows are not as they were counted")
-                pending.append(Pending(int(key), LANE_OF[lane], int(rows), int(used), payload))
-            except (WireError, ValueError, TypeError, KeyError):
-                unreadable += 1
-        senders = [row for row in _rows(db, "senders", "epoch, cumulative, ranges") if _is_sender(row)]
-        losses = [row for row in _rows(db, "losses", "reason, number") if isinstance(row[1], int)]
-    spool.adopt(batches, pending, senders)
-    for reason, number in losses:
-        spool.lose(str(reason), number)
-    spool.lose("spools_damaged", 1)
-    if unreadable:
-        spool.lose("batches_not_recovered", unreadable)
-    _LOG.error(
-        "recovered from the damaged spool: %d batches, %d payloads of rows; %d could not be read",
-        len(batches), len(pending), unreadable,
-    )  # fmt: skip
-
-
-def _rows(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table up from the lowest key and, past a damaged page, down from the highest."""
-    seen: set[Any] = set()
-    for order in ("ASC", "DESC"):
-        try:
-            # The names are this module's own.
-            cursor = db.execute(f"SELECT {columns} FROM {table} ORDER BY rowid {order}")  # noqa: S608
-            for row in cursor:
-                if row[0] in seen:
-                    return
-                seen.add(row[0])
-                yield row
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            _LOG.warning("damaged spool, table %s, %s: %s", table, order, error)
-        else:
-            return
-
-
-def _is_sender(row: tuple[Any, ...]) -> bool:
-    try:
-        int(row[0], 16)
-        SequenceSet(int(row[1]), [(a, b) for a, b in json.loads(row[2])])
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return True

@@ -10,70 +10,34 @@ without a gap in the numbers, and those with one stay as they are, because the c
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_components.forwarder import tables
-from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolFullError, SpoolReadOnlyError
-from edge_components.forwarder.mark import Mark
+from edge_components.forwarder import images, tables
+from edge_components.forwarder.database import Database
+from edge_components.forwarder.errors import SpoolError, SpoolFullError
+from edge_components.forwarder.journal import Key, Moment
+from edge_components.forwarder.rows import Arrival, Pending, Spooled
 from edge_components.forwarder.tables import LANE_NUMBER, LANE_OF
 from wire.acknowledgement import Acknowledgement, SequenceSet
 from wire.topics import Lane
 
-
-@dataclass(frozen=True, slots=True)
-class Spooled:
-    """A batch that waits; ``epoch`` and ``sequence`` are 0 until it is first sent."""
-
-    id: int
-    lane: Lane
-    epoch: int
-    sequence: int
-    rows: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Rows as they were taken in, of which the first ``used`` are in batches already."""
-
-    id: int
-    lane: Lane
-    rows: int
-    used: int
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A sender's batch to take in."""
-
-    epoch: int
-    sequence: int
-    lane: Lane
-    rows: int
-    payload: bytes
-
-
-_DAMAGED, _READ_ONLY = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), sqlite3.SQLITE_READONLY
 _BATCH = "SELECT id, lane, coalesce(epoch, '0'), coalesce(sequence, 0), rows, body, crc FROM batches "
 
 
 class Spool:
     """The queue; every method raises SpoolError, naming the file, when SQLite cannot do its part."""
 
-    def __init__(self, connection: sqlite3.Connection, mark: Mark, path: Path, max_bytes: int) -> None:
-        self._db, self._mark, self.path, self.max_bytes = connection, mark, path, max_bytes
-        meta = dict(self._db.execute("SELECT key, value FROM meta"))
-        self.epoch = int(meta["epoch"], 16)
-        self._last = int(meta["last_sequence"])
-        self._commits = int(meta.get("commits", 0))
+    def __init__(self, database: Database, max_bytes: int) -> None:
+        self._database, self._db = database, database.connection
+        self.path, self.max_bytes = database.path, max_bytes
+        self.epoch, self._last = database.moment.epoch, database.moment.last
+        self._transaction, self._read = database.transaction, database.read
         self._bytes: int = self._db.execute(
             "SELECT (SELECT coalesce(sum(length(payload)), 0) FROM pending)"
             " + (SELECT coalesce(sum(length(body)), 0) FROM batches)"
@@ -84,24 +48,32 @@ class Spool:
         }
 
     @classmethod
-    def open(cls, path: Path, epoch: int, max_bytes: int) -> Spool:
-        """Open the spool at ``path``, or make it under ``epoch``.
+    def open(cls, path: Path, epoch: int, max_bytes: int, *, known: bool = False) -> Spool:
+        """Open the spool at ``path``, or make it under ``epoch``; with ``known`` it must be there.
 
-        Raises sqlite3.DatabaseError itself (not OperationalError) for a file that is no sound spool: see recovery.py.
+        Raises sqlite3.DatabaseError itself (not OperationalError), ValueError, KeyError or TypeError for a file that is
+        no sound spool: see recovery.py.
         """
-        mark = Mark(path)
         try:
-            connection = tables.connect(path, epoch, mark.read())
+            database = Database(path, epoch, known)
             try:
-                return cls(connection, mark, path, max_bytes)
+                return cls(database, max_bytes)
             except BaseException:
-                connection.close()
+                database.close()
                 raise
-        except BaseException as error:
-            mark.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise SpoolError(f"spool {path}: {error}") from error
-            raise
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a schema that names other tables or columns
+                raise sqlite3.DatabaseError(f"damaged: {error}") from error
+            raise SpoolError(f"spool {path}: {error}") from error
+
+    @property
+    def moment(self) -> Moment:
+        """Where the spool stands."""
+        return self._database.moment
+
+    def held(self) -> dict[Key, list[Any]]:
+        """Return every row without its payload; raises ValueError for a batch whose bytes have changed."""
+        return images.held(self._db)
 
     @property
     def size(self) -> int:
@@ -167,6 +139,7 @@ class Spool:
             freed = tables.use_up(db, lane, used_rows)
         self._bytes += len(body) - freed
         return key
+        return key
 
     def set_aside(self, lane: Lane, rows: int, body: bytes | None, reason: str) -> None:
         """Move the oldest ``rows`` pending rows of a lane to the quarantine, as bytes where they can be written."""
@@ -183,7 +156,7 @@ class Spool:
 
     def sent(self) -> list[int]:
         """Return the ids of all batches that were sent and not freed, oldest first; for a restart."""
-        return [key for (key,) in self._read("SELECT id FROM batches WHERE sequence IS NOT NULL ORDER BY id", ())]
+        return [key for (key,) in self._read("SELECT id FROM batches WHERE sequence IS NOT NULL ORDER BY id")]
 
     def get(self, key: int) -> Spooled | None:
         """Return a batch, or None when it is freed or can no longer be read."""
@@ -217,7 +190,7 @@ class Spool:
 
     def counts(self) -> dict[Lane, int]:
         """Return how many batches wait in each lane, sent or not."""
-        found = dict(self._read("SELECT lane, count(*) FROM batches GROUP BY lane", ()))
+        found = dict(self._read("SELECT lane, count(*) FROM batches GROUP BY lane"))
         return {lane: found.get(number, 0) for lane, number in LANE_NUMBER.items()}
 
     def demote(self, keep: int) -> int:
@@ -260,7 +233,7 @@ class Spool:
 
     def losses(self) -> dict[str, int]:
         """Return the number of rows merged, dropped, set aside or not recovered, by reason."""
-        return dict(self._read("SELECT reason, number FROM losses ORDER BY reason", ()))
+        return dict(self._read("SELECT reason, number FROM losses ORDER BY reason"))
 
     def lose(self, reason: str, number: int) -> None:
         """Count a loss."""
@@ -291,27 +264,15 @@ class Spool:
 
     def reusable(self) -> int:
         """Return the bytes in the file that are free to be written again."""
-        return int(self._read("PRAGMA freelist_count", ())[0][0] * self._read("PRAGMA page_size", ())[0][0])
+        return int(self._read("PRAGMA freelist_count")[0][0] * self._read("PRAGMA page_size")[0][0])
 
     def quarantined(self) -> int:
         """Return how many entries the quarantine has."""
-        return int(self._read("SELECT count(*) FROM quarantine", ())[0][0])
+        return int(self._read("SELECT count(*) FROM quarantine")[0][0])
 
     def close(self) -> None:
         """Close the files."""
-        self._db.close()
-        self._mark.close()
-
-    def _read(self, query: str, values: tuple[object, ...]) -> list[Any]:
-        try:
-            return self._db.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise self._failure(error) from error
-
-    def _failure(self, error: sqlite3.DatabaseError) -> SpoolError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details of an extended code
-        kind = SpoolDamagedError if code in _DAMAGED else SpoolReadOnlyError if code == _READ_ONLY else SpoolError
-        return kind(f"spool {self.path}: {error}")
+        self._database.close()
 
     def _sound(self, rows: list[Any]) -> list[Spooled]:
         """Return the batches whose bytes are as they were written, and move the others to the quarantine."""
@@ -326,25 +287,3 @@ class Spool:
                 freed = tables.delete_batches(db, [key])
             self._bytes -= freed
         return sound
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        commits = self._commits
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                before = self._db.total_changes
-                yield self._db
-                if self._db.total_changes != before:  # what changes nothing is to write nothing
-                    tables.count_commit(self._db)
-                    commits += 1
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.DatabaseError):  # SQLite may have rolled back by itself (disk full)
-                    self._db.execute("ROLLBACK")
-                raise
-        except sqlite3.DatabaseError as error:
-            raise self._failure(error) from error
-        if commits != self._commits:
-            self._commits = commits
-            self._mark.write(self.epoch, commits)

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_components.forwarder.errors import SpoolError
+from edge_components.forwarder.journal import Moment
 from wire.acknowledgement import SequenceSet
 from wire.topics import Lane
 
 SCHEMA_VERSION = 1
+PAGE_BYTES = 4096
 REMEMBERED_SENDERS = 16
 LANE_NUMBER = {Lane.URGENT: 0, Lane.BULK: 1, Lane.BACKFILL: 2}
 LANE_OF = {number: lane for lane, number in LANE_NUMBER.items()}
@@ -42,18 +44,19 @@ CREATE TABLE losses (reason TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT;
 """
 
 
-def connect(path: Path, epoch: int, marked: tuple[int, int] | None = None) -> sqlite3.Connection:
+def connect(path: Path, epoch: int, known: bool = False) -> sqlite3.Connection:
     """Open the spool's file, or make it under ``epoch``; raises sqlite3.DatabaseError when it is not sound.
 
-    ``marked`` is the epoch and the number of commits that it is known to have come to: one that is behind is not sound.
+    ``known`` tells that something was in it before, so that an empty one is not sound either.
     """
     db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
     try:
+        db.execute(f"PRAGMA page_size={PAGE_BYTES}")  # counts only for a file that is made now
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            if marked is not None:
+            if known:
                 raise sqlite3.DatabaseError("damaged: it is empty, and was not")
             # executescript takes no parameters; both values are our own numbers.
             first = f"INSERT INTO meta VALUES ('epoch', '{epoch:016x}'), ('last_sequence', '0'), ('commits', '0');"  # noqa: S608
@@ -62,18 +65,21 @@ def connect(path: Path, epoch: int, marked: tuple[int, int] | None = None) -> sq
             raise SpoolError(f"spool {path}: schema {version}, this forwarder knows {SCHEMA_VERSION}")
         elif (verdict := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(f"damaged: {verdict}")
-        elif marked is not None and (here := _progress(db))[0] == marked[0] and here[1] < marked[1]:
-            raise sqlite3.DatabaseError(f"damaged: it went back from commit {marked[1]} to {here[1]}")
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _progress(db: sqlite3.Connection) -> tuple[int, int]:
-    """Return the spool's epoch and its number of commits."""
+def moment(db: sqlite3.Connection) -> Moment:
+    """Return where the spool stands; raises KeyError or ValueError where that cannot be read."""
     meta = dict(db.execute("SELECT key, value FROM meta"))
-    return int(meta["epoch"], 16), int(meta.get("commits", 0))
+    return Moment(int(meta["epoch"], 16), int(meta.get("commits", 0)), int(meta["last_sequence"]))
+
+
+def last_sequence(db: sqlite3.Connection) -> int:
+    """Return the last sequence number given."""
+    return int(db.execute("SELECT value FROM meta WHERE key = 'last_sequence'").fetchone()[0])
 
 
 def count_commit(db: sqlite3.Connection) -> None:

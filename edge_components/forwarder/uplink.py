@@ -15,7 +15,8 @@ from edge_components.common.handover import RetryPolicy, SendWindow
 from edge_components.common.health import Counters
 from edge_components.forwarder.pacing import Pace
 from edge_components.forwarder.profiles import Profiles
-from edge_components.forwarder.spool import Spool, Spooled
+from edge_components.forwarder.rows import Spooled
+from edge_components.forwarder.spool import Spool
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
 from wire.topics import Lane

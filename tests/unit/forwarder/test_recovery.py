@@ -10,7 +10,8 @@ import pytest
 
 from edge_components.forwarder.errors import SpoolError
 from edge_components.forwarder.recovery import open_spool
-from edge_components.forwarder.spool import Arrival, Spool
+from edge_components.forwarder.rows import Arrival
+from edge_components.forwarder.spool import Spool
 from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.model import Anomalies, Anomaly, Batch, Phase

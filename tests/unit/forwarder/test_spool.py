@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge_components.forwarder.errors import SpoolError, SpoolFullError
-from edge_components.forwarder.spool import Arrival, Spool
+from edge_components.forwarder.rows import Arrival
+from edge_components.forwarder.spool import Spool
 from wire.acknowledgement import Acknowledgement
 from wire.topics import Lane
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_components.forwarder import wal
-from edge_components.forwarder.mark import SUFFIX, Mark
+from edge_components.forwarder import journal, wal
 from edge_components.forwarder.recovery import open_spool
-from edge_components.forwarder.spool import Arrival, Spool
+from edge_components.forwarder.rows import Arrival
+from edge_components.forwarder.spool import Spool
 from wire import codec
 from wire.model import Anomalies, Anomaly, Batch, Phase
 from wire.topics import Lane
@@ -82,23 +82,14 @@ def test_a_kill_alone_is_no_damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_bit_flipped_anywhere_in_the_log_costs_what_it_hit_and_nothing_behind_it(path: Path, seed: int) -> None:
+def test_a_bit_flipped_anywhere_in_the_log_costs_nothing(path: Path, seed: int) -> None:
     log = log_of(path)
     flip(log, [random.Random(seed).randrange(log.stat().st_size)])
     spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
-    batches, numbered, pending, held = state(spool)
-    if spool.epoch == 1:
-        assert state(spool) == WHOLE
-    else:
-        losses = spool.losses()
-        assert losses["spools_damaged"] == 1
-        missing = FORMED - batches + (3 * TAKEN - pending) // 3
-        assert missing <= 40, "one page holds no more"
-        assert missing == losses.get("batches_not_recovered", 0) or held == TAKEN
-        assert batches >= FORMED - 3
-        assert numbered >= NUMBERED - 3
-        sent = {(batch.epoch, batch.sequence) for key in spool.sent() if (batch := spool.get(key))}
-        assert all(epoch == 1 for epoch, _ in sent), "a batch that the cloud may have keeps its name"
+    assert state(spool) == WHOLE
+    sent = {(batch.epoch, batch.sequence) for key in spool.sent() if (batch := spool.get(key))}
+    assert all(epoch == 1 for epoch, _ in sent), "a batch that the cloud may have keeps its name"
+    assert spool.losses() == ({"spools_damaged": 1} if spool.epoch == 2 else {})
     assert not path.with_name(path.name + ".recovering").exists()
     spool.close()
 
@@ -116,14 +107,14 @@ def test_a_spool_that_is_suddenly_empty_is_damaged_and_not_new(path: Path) -> No
     path.unlink()
     log_of(path).unlink()
     spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
-    assert spool.losses() == {"spools_damaged": 1}
-    assert spool.epoch == 2
+    assert spool.losses() == {"spools_damaged": 1}, "the journal has all of it"
+    assert (state(spool), spool.epoch) == (WHOLE, 2)
     spool.close()
 
 
 def test_a_recovery_that_was_cut_short_is_taken_up_again(path: Path) -> None:
     flip(log_of(path), [32 + 24 + 100])
-    for suffix in ("", "-wal", SUFFIX):  # as far as the first step of a recovery comes, and no further
+    for suffix in ("", "-wal", *journal.SUFFIXES):  # as far as the first step of a recovery comes, and no further
         path.with_name(path.name + suffix).rename(path.with_name(path.name + ".recovering" + suffix))
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
@@ -146,21 +137,31 @@ def test_a_recovery_that_ended_before_its_last_step_keeps_the_new_spool(path: Pa
 def test_a_commit_that_the_power_cut_short_is_no_damage(path: Path) -> None:
     frame = 24 + 4096
     log = log_of(path)
-    with log.open("r+b") as raw:
+    with log.open("r+b") as raw:  # the commit's own frame is not on the disk, what the journal says of it is
         raw.truncate(log.stat().st_size - frame // 2)
-    marked = Mark(path)
-    epoch, commits = marked.read() or (0, 0)
-    marked.write(epoch, commits - 1)  # it is noted only after the commit, which never was
-    marked.close()
     spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
-    assert spool.epoch == 1
-    assert spool.losses() == {}
+    assert (spool.epoch, spool.losses()) == (1, {})
     spool.close()
 
 
-@pytest.mark.parametrize("mark", [b"", b"rubbish", bytes(20), b"\xff" * 20])
-def test_a_mark_that_cannot_be_read_accuses_nobody(path: Path, mark: bytes) -> None:
-    path.with_name(path.name + SUFFIX).write_bytes(mark)
+@pytest.mark.parametrize("size", [0, 1, 1000, -1000, -1])
+def test_a_journal_that_the_power_cut_short_accuses_nobody(path: Path, size: int) -> None:
+    for suffix in journal.SUFFIXES:
+        file = path.with_name(path.name + suffix)
+        file.write_bytes(file.read_bytes()[:size])
+    spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
+    assert (state(spool), spool.epoch, spool.losses()) == (WHOLE, 1, {})
+    spool.close()
+
+
+@pytest.mark.parametrize("rubbish", [b"rubbish", bytes(20), b"\xa5SJ1" * 100, None])
+def test_a_journal_that_cannot_be_read_accuses_nobody(path: Path, rubbish: bytes | None) -> None:
+    for suffix in journal.SUFFIXES:
+        file = path.with_name(path.name + suffix)
+        if rubbish is None:
+            file.unlink()
+        else:
+            file.write_bytes(rubbish)
     spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
     assert (state(spool), spool.epoch) == (WHOLE, 1)
     spool.close()

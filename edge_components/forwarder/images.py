@@ -1,0 +1,85 @@
+"""The spool's rows as the journal notes them, and which of them a transaction has touched.
+
+Triggers of the connection's own (temporary ones: they are not in the file) note each row that any statement touches, so
+no change can be forgotten.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from edge_components.forwarder.journal import Change, Key
+
+KEPT_BYTES = 1_000_000
+"""Payloads of the newest batches that a journal begins with."""
+
+
+class _Table(NamedTuple):
+    key: str
+    values: str
+    payload: str
+
+
+TABLES = {
+    "pending": _Table("id", "lane, rows, used", "payload"),
+    "batches": _Table("id", "lane, rows, coalesce(epoch, ''), coalesce(sequence, 0), crc", "body"),
+    "senders": _Table("epoch", "cumulative, ranges, touched", ""),
+    "losses": _Table("reason", "number", ""),
+}
+
+
+def watch(db: sqlite3.Connection) -> None:
+    """Begin to note what is touched."""
+    db.execute("PRAGMA temp_store=MEMORY")
+    db.execute("CREATE TEMP TABLE touched_rows (kind TEXT NOT NULL, key NOT NULL, fresh INTEGER NOT NULL)")
+    for name, table in TABLES.items():
+        for event, row, fresh in (("INSERT", "NEW", 1), ("UPDATE", "NEW", 0), ("DELETE", "OLD", 0)):
+            note = f"INSERT INTO touched_rows VALUES ('{name}', {row}.{table.key}, {fresh})"  # noqa: S608 # our names
+            db.execute(f"CREATE TEMP TRIGGER {name}_{event} AFTER {event} ON main.{name} BEGIN {note}; END")
+
+
+def touched(db: sqlite3.Connection) -> list[Change]:
+    """Return the rows touched since the last call as they are now; with its payload one that is new."""
+    rows = db.execute("SELECT kind, key, max(fresh) FROM touched_rows GROUP BY kind, key").fetchall()
+    db.execute("DELETE FROM touched_rows")
+    return [_image(db, kind, key, bool(fresh)) for kind, key, fresh in rows]
+
+
+def everything(db: sqlite3.Connection) -> Iterator[Change]:
+    """Yield all rows, with the payloads of all that are pending and of the newest batches."""
+    room = KEPT_BYTES
+    for name, table in TABLES.items():
+        keys = db.execute(f"SELECT {table.key} FROM {name} ORDER BY rowid DESC").fetchall()  # noqa: S608 # our names
+        for (key,) in keys:
+            change = _image(db, name, key, room > 0 or name == "pending")
+            room -= len(change.payload)
+            yield change
+
+
+def held(db: sqlite3.Connection) -> dict[Key, list[Any]]:
+    """Return the values of all rows by key; raises ValueError for a batch whose bytes are not as they were written."""
+    rows: dict[Key, list[Any]] = {}
+    for name, table in TABLES.items():
+        payload = table.payload or "x''"
+        query = f"SELECT {table.key}, {payload}, {table.values} FROM {name}"  # noqa: S608 # our own names
+        for key, body, *values in db.execute(query):
+            if name == "batches" and zlib.crc32(body) != values[-1]:
+                raise ValueError(f"batch {key}: its bytes changed on the disk")
+            rows[name, key] = [*values, zlib.crc32(body)] if name == "pending" else values
+    return rows
+
+
+def _image(db: sqlite3.Connection, name: str, key: int | str, with_payload: bool) -> Change:
+    table = TABLES[name]
+    payload = table.payload if table.payload and (with_payload or name == "pending") else "x''"
+    query = f"SELECT {payload}, {table.values} FROM {name} WHERE {table.key} = ?"  # noqa: S608 # our own names
+    row = db.execute(query, (key,)).fetchone()
+    if row is None:
+        return Change((name, key), None)
+    body, *values = row
+    if name == "pending":
+        values.append(zlib.crc32(body))
+    return Change((name, key), values, bytes(body) if with_payload else b"")
