@@ -236,7 +236,7 @@ class Forwarder:
     def _put(self, filled: Filled, now: float) -> None:
         rows = len(filled.rows)
         used = 0 if isinstance(filled.rows, Notice) else rows
-        self._spool.put(filled.lane, filled.body, rows, used, self._runtime.clock.wall_ms())
+        self._spool.put(filled.lane, filled.body, used, used, self._runtime.clock.wall_ms())
         self._counters.add("batches_formed")
         self._counters.add(f"rows_formed_{filled.lane}", rows)
         if self._profiles is not None and isinstance(filled.rows, Aggregates):
