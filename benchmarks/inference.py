@@ -1,17 +1,25 @@
-"""What scoring costs: the whole detector a window, and the TFLite forecaster beside its bare interpreter.
+"""What scoring costs: the whole detector a window, its models beside their bare interpreters, and memory.
 
-``python benchmarks/inference.py [--series 10 100 200 1000 10000] [--json FILE]``. One thread. ``ratio`` is the
-forecaster's call (with its copies and conversions) over one bare set, invoke and get for the whole batch.
+``python -m benchmarks.inference [--series 10 100 200 1000 10000] [--seconds 1] [--json FILE]``. One thread. ``bare`` is
+one set, invoke and get on the interpreter itself for the whole batch, ``call`` the same work as the detector does it,
+with its conversions and checks; the two take turns, so that a busy machine is no fault of either. ``window`` is the
+scoring of one window of calibrated series by the whole ensemble.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import itertools
 import json
-import resource
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,44 +27,50 @@ from edge_components.anomaly_detector import loading, tflite_model
 from edge_components.anomaly_detector.ensemble import Ensemble
 from edge_components.anomaly_detector.experts import Windows
 from edge_components.anomaly_detector.forecaster import TERMS, Forecast
-from edge_components.anomaly_detector.manifest import Manifest
+from edge_components.anomaly_detector.manifest import FORMAT, Manifest
 from edge_components.anomaly_detector.spans import Settings
 
 CALIBRATION = 60
+CHANNELS, WINDOW = 8, 8
+"""Of the group's model: 64 values, as ``strandline train`` makes them by default for eight channels."""
+MEMORY_SERIES = 1_000
+Call = Callable[[], object]
 
 
-def median_us(call: Callable[[], object], seconds: float = 1.0) -> float:
-    """Return the median time of a call in microseconds, over about ``seconds``."""
-    call()
-    taken: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(taken) < 10:
-        began = time.perf_counter()
+def in_turn(calls: tuple[Call, ...], seconds: float) -> tuple[float, ...]:
+    """Return the median times of calls in microseconds; they take turns for about ``seconds``."""
+    for call in calls:
         call()
-        taken.append(time.perf_counter() - began)
-    return float(np.median(taken)) * 1e6
+    taken: list[list[float]] = [[] for _ in calls]
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(taken[0]) < 10:
+        for call, times in zip(calls, taken, strict=True):
+            began = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - began)
+    return tuple(float(np.median(times)) * 1e6 for times in taken)
 
 
-def bare(series: int) -> Callable[[], object]:
-    """Return one set, invoke and get on the interpreter itself, for all series at once."""
-    manifest = Manifest.read(tflite_model.SHIPPED)
-    interpreter = tflite_model.interpreter_class()(model_content=manifest.content(), num_threads=1)
+def bare(content: bytes, rows: int, values: int) -> Call:
+    """Return one set, invoke and get on the interpreter itself, for all rows at once."""
+    interpreter = tflite_model.interpreter_class()(model_content=content, num_threads=1)
     inputs, (output,) = interpreter.get_input_details(), interpreter.get_output_details()
     for detail in inputs:
-        interpreter.resize_tensor_input(detail["index"], [series, TERMS])
+        interpreter.resize_tensor_input(detail["index"], [rows, values])
     interpreter.allocate_tensors()
-    values = np.random.default_rng(0).normal(size=(series, TERMS)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    given = [(detail["index"], rng.normal(size=(rows, values)).astype(np.float32)) for detail in inputs]
 
     def call() -> object:
-        for detail in inputs:
-            interpreter.set_tensor(detail["index"], values)
+        for index, array in given:
+            interpreter.set_tensor(index, array)
         interpreter.invoke()
         return interpreter.get_tensor(output["index"])
 
     return call
 
 
-def whole(series: int, forecast: Forecast) -> Callable[[], object]:
+def whole(series: int, forecast: Forecast) -> Call:
     """Return the scoring of one window of calibrated series."""
     ensemble = Ensemble(Settings(calibration=CALIBRATION), forecast)
     ensemble.add_series([None] * series)
@@ -76,36 +90,117 @@ def whole(series: int, forecast: Forecast) -> Callable[[], object]:
     return call
 
 
+def group_files(folder: Path) -> Path:
+    """Write a dense auto-encoder of a group, untrained, and return its manifest's path; needs the train extra."""
+    from device_sim.training.dense import sizes_for
+    from edge_components.anomaly_detector.model_writer import dense_network
+
+    rng, sizes = np.random.default_rng(0), sizes_for(CHANNELS * WINDOW, None)
+    layers = [(rng.normal(0, 0.1, (a, b)), np.zeros(b)) for a, b in itertools.pairwise(sizes)]
+    content = dense_network(layers)
+    port = [{"name": "windows", "shape": [-1, CHANNELS * WINDOW], "dtype": "float32"}]
+    manifest = {
+        "format": FORMAT,
+        "name": "bench",
+        "version": "0.1.0",
+        "kind": "autoencoder",
+        "group": "bench",
+        "devices": "*",
+        "window": WINDOW,
+        "interval_ms": 1000,
+        "channels": [{"name": f"c{k}", "unit": "", "centre": 0.0, "scale": 1.0} for k in range(CHANNELS)],
+        "inputs": port,
+        "outputs": port,
+        "file": "model.tflite",
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    (folder / "model.tflite").write_bytes(content)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder / "manifest.json"
+
+
+def resident_kb(what: str) -> int:
+    """Return the resident memory of a process of its own that does one of the two for a thousand series."""
+    done = subprocess.run(  # noqa: S603 # ourselves
+        [sys.executable, "-m", "benchmarks.inference", "--memory-of", what],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    return int(done.stdout)
+
+
+def tell_memory(what: str) -> None:
+    """Print this process' resident memory in KB after some windows."""
+    if what == "bare":
+        interpreter = bare(Manifest.read(tflite_model.SHIPPED).content(), MEMORY_SERIES, TERMS)
+        calls = [interpreter]
+    else:
+        calls = [whole(MEMORY_SERIES, loading.load_forecast())]
+    for _ in range(20):
+        calls[0]()
+    status = Path("/proc/self/status").read_text()
+    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+
+
+def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the two tables, printed as they come."""
+    forecast, content = loading.load_forecast(), Manifest.read(tflite_model.SHIPPED).content()
+    rng, rows = np.random.default_rng(1), []
+    print(f"{'series':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}{'window us':>12}{'us/series':>11}{'core %':>9}")
+    for n in series:
+        terms, weights = rng.normal(size=(n, TERMS)), rng.normal(size=(n, TERMS)).astype(np.float32)
+        one, other = in_turn((bare(content, n, TERMS), lambda t=terms, w=weights: forecast(t, w)), seconds)  # type: ignore[misc]
+        (window,) = in_turn((whole(n, forecast),), seconds)
+        row = {
+            "series": n,
+            "bare_us": round(one, 1),
+            "call_us": round(other, 1),
+            "ratio": round(other / one, 2),
+            "window_us": round(window, 1),
+            "us_a_series": round(window / n, 2),
+            "core_percent_at_one_window_a_second": round(window / 1e4, 2),
+        }
+        rows.append(row)
+        print("{:8}{:10.1f}{:10.1f}{:8.2f}{:12.1f}{:11.2f}{:9.2f}".format(*row.values()))
+    model, groups = loading.load_group(group), []
+    print(
+        f"\n{'devices':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}   a group's auto-encoder, {CHANNELS} channels each"
+    )
+    for n in series:
+        windows = rng.normal(size=(n, WINDOW, CHANNELS)).astype(np.float32)
+        one, other = in_turn(
+            (bare(model.manifest.content(), n, WINDOW * CHANNELS), lambda w=windows: model(w)),  # type: ignore[misc]
+            seconds,
+        )
+        found = {"devices": n, "bare_us": round(one, 1), "call_us": round(other, 1), "ratio": round(other / one, 2)}
+        groups.append(found)
+        print("{:8}{:10.1f}{:10.1f}{:8.2f}".format(*found.values()))
+    return {"rows": rows, "groups": groups}
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, nargs="+", default=[10, 100, 200, 1_000, 10_000])
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long each figure is measured")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--memory-of", choices=["bare", "scoring"], help=argparse.SUPPRESS)
     options = parser.parse_args()
-    forecast = loading.load_forecast()
-    rng = np.random.default_rng(1)
-    rows = []
-    print(f"{'series':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}{'window us':>12}{'us/series':>11}{'core %':>9}")
-    for series in options.series:
-        terms, weights = rng.normal(size=(series, TERMS)), rng.normal(size=(series, TERMS))
-        bare_us = median_us(bare(series))
-        call_us = median_us(lambda terms=terms, weights=weights: forecast(terms, weights))  # type: ignore[misc]
-        window_us = median_us(whole(series, forecast))
-        row = {
-            "series": series,
-            "bare_us": round(bare_us, 1),
-            "call_us": round(call_us, 1),
-            "ratio": round(call_us / bare_us, 2),
-            "window_us": round(window_us, 1),
-            "us_a_series": round(window_us / series, 2),
-            "core_percent_at_one_window_a_second": round(window_us / 1e4, 2),
-        }
-        rows.append(row)
-        print("{:8}{:10.1f}{:10.1f}{:8.2f}{:12.1f}{:11.2f}{:9.2f}".format(*row.values()))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"most memory: {memory} MB")
+    if options.memory_of:
+        tell_memory(options.memory_of)
+        return
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        found: dict[str, Any] = compare(options.series, options.seconds, group_files(Path(folder)))
+    memory = {what: resident_kb(what) for what in ("bare", "scoring")}
+    print(f"\nresident memory for {MEMORY_SERIES} series: bare interpreter {memory['bare'] / 1024:.0f} MB,", end=" ")
+    print(f"scoring {memory['scoring'] / 1024:.0f} MB; load of the machine before: {load:.1f}")
     if options.json:
-        options.json.write_text(json.dumps({"rows": rows, "memory_mb": memory}, indent=2) + "\n")
+        report = {**found, "memory_kb": memory, "load": load}
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

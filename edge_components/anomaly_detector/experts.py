@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_components.anomaly_detector import forecaster, season
 from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
-from edge_components.anomaly_detector.forecaster import Forecast
+from edge_components.anomaly_detector.forecaster import Forecast, Weights
 from edge_components.anomaly_detector.spans import Settings, Spans
 
 NAMES = (
@@ -97,7 +97,7 @@ class ExpertState(Columns):
     level: FloatArray = column(np.nan)
     slew: FloatArray = column(0.0)
     level_held: BoolArray = column(False, np.bool_)
-    weights: FloatArray = column(0.0)
+    weights: Weights = column(0.0, np.float32)
     run: IntArray = column(0, np.int64)
     run_limit: FloatArray = column(np.inf)
     usual_count: FloatArray = column(0.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_components.anomaly_detector.columns import FloatArray
 from edge_components.anomaly_detector.spans import LAGS
@@ -19,14 +20,18 @@ CLIP = 8.0
 """Values enter the fit and the forecast clipped to so many scales, so that one spike cannot throw either."""
 
 
+Weights = npt.NDArray[np.float32]
+"""As the TFLite model takes them: kept so, no call has to convert them."""
+
+
 class Forecast(Protocol):
     """Sums of products: ``terms`` and ``weights`` [n, TERMS] to [n]."""
 
-    def __call__(self, terms: FloatArray, weights: FloatArray) -> FloatArray:
+    def __call__(self, terms: FloatArray, weights: Weights) -> FloatArray:
         """Return one forecast a series."""
 
 
-def plain_forecast(terms: FloatArray, weights: FloatArray) -> FloatArray:
+def plain_forecast(terms: FloatArray, weights: Weights) -> FloatArray:
     """Forecast with NumPy; what the TFLite model is held against, and what stands in when no model may run."""
     return np.asarray(np.einsum("nt,nt->n", terms, weights), np.float64)
 

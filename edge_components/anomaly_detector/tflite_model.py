@@ -8,7 +8,6 @@ see :mod:`edge_components.anomaly_detector.trial_run`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,9 @@ class Model:
             self._outputs = self._interpreter.get_output_details()
             self._check(manifest, self._inputs, manifest.inputs, "input")
             self._check(manifest, self._outputs, manifest.outputs, "output")
+            # What these return are views of the interpreter's memory; none may be held while it runs.
+            self._writing = [self._interpreter.tensor(detail["index"]) for detail in self._inputs]
+            self._reading = [self._interpreter.tensor(detail["index"]) for detail in self._outputs]
             fixed = manifest.inputs[0].shape[0]
             self._fixed, self._rows = (fixed if fixed > 0 else None), 0
             if self._fixed:
@@ -73,18 +75,15 @@ class Model:
         try:
             if n > self._rows or (self._fixed is None and n < self._rows // 4):
                 self._resize(n)
-            for detail, value in zip(self._inputs, values, strict=True):
-                # No view may be held while the interpreter runs, so none gets a name. Rows above n keep what they had.
-                self._interpreter.tensor(detail["index"])()[:n] = value
+            for view, value in zip(self._writing, values, strict=True):
+                view()[:n] = value  # rows above n keep what they had
             self._interpreter.invoke()
-            return [
-                self._output(detail, port, n) for detail, port in zip(self._outputs, self.manifest.outputs, strict=True)
-            ]
+            ports = self.manifest.outputs
+            return [self._output(view(), port, n) for view, port in zip(self._reading, ports, strict=True)]
         except (ValueError, RuntimeError) as error:
             raise ModelRefusedError(f"model {self.manifest.name}: {error}") from error
 
-    def _output(self, detail: Mapping[str, Any], port: Port, n: int) -> npt.NDArray[Any]:
-        whole = self._interpreter.tensor(detail["index"])()
+    def _output(self, whole: npt.NDArray[Any], port: Port, n: int) -> npt.NDArray[Any]:
         if whole.shape != (self._rows, *port.shape[1:]):
             raise ModelRefusedError(
                 f"model {self.manifest.name}: {port.name} is {whole.shape} for {self._rows} rows, "
@@ -150,7 +149,7 @@ class TfliteForecast:
             raise ModelRefusedError(f"model {name}: inputs {shapes}, a forecaster has two of {TERMS} terms")
         self._model = model
 
-    def __call__(self, terms: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def __call__(self, terms: npt.NDArray[np.float64], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """See :class:`edge_components.anomaly_detector.forecaster.Forecast`."""
         (forecast,) = self._model.run(terms, weights)
         return np.asarray(forecast, np.float64)
