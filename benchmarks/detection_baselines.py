@@ -4,7 +4,8 @@ Each takes values (float64[n], or [n, channels] for groups) and how many rows at
 returns a score for every row, 0 in the calibration, 1.0 being its own alarm level. All are causal: a score uses its row
 and those before it. Where a library gives no level, it is the greatest score that the calibration's own last quarter
 gets. Settings were tried on the same files as everything else, and the better kept (for the forests: one, four or eight
-rows at once, fitted once or again and again; for the weight of the mean: 0.01 to 0.2).
+rows at once, fitted once or again and again; for the weight of the mean: 0.01 to 0.2), those of groups on the rigs'
+tuning faults (moving means of 1 to 60 rows, 70 to 95% of the variance).
 
 ``river`` and ``pyod`` come with the extra ``bench``; a baseline whose library is not installed raises ImportError, and
 the benchmark says that it is absent.
@@ -74,37 +75,55 @@ def half_space_trees(values: FloatArray, calibrate: int, lags: int = 4) -> Float
 
 
 def isolation_forest(values: FloatArray, calibrate: int, refit: int = 500) -> FloatArray:
-    """PyOD's isolation forest (Liu, Ting & Zhou 2008): of one channel over its last eight rows, of several row by row.
+    """PyOD's isolation forest (Liu, Ting & Zhou 2008) over the last eight rows of one channel.
 
-    Fitted on the calibration, and one channel's again every ``refit`` rows, on the newest twice as many as that.
+    Fitted on the calibration, and again every ``refit`` rows on the newest twice as many as that.
     """
+    rows = _lagged(values, LAGS)
+    scores = np.zeros(len(rows))
+    starts = [0, *range(calibrate, len(rows), refit)]
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        scores[start:end] = _isolated(rows[max(0, start - 2 * calibrate) : max(start, calibrate)], rows[start:end])
+    return _over_own_level(scores, calibrate)
+
+
+def group_isolation_forest(values: FloatArray, calibrate: int, smooth: int = 5) -> FloatArray:
+    """The same of several channels, row by row; the mean of the last ``smooth`` scores counts."""
+    return _over_own_level(_moving_mean(_isolated(values[:calibrate], values), smooth), calibrate)
+
+
+def _isolated(past: FloatArray, rows: FloatArray) -> FloatArray:
     from pyod.models.iforest import IForest
 
-    rows = _lagged(values, LAGS) if values.ndim == 1 else values
-    scores = np.zeros(len(rows))
-    starts = [0, *range(calibrate, len(rows), refit)] if values.ndim == 1 else [0]
     with warnings.catch_warnings():
         # Of what the libraries below say to each other.
         warnings.simplefilter("ignore")
-        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-            past = rows[max(0, start - 2 * calibrate) : max(start, calibrate)]
-            scores[start:end] = IForest(random_state=1).fit(past).decision_function(rows[start:end])
-    # PyOD's scores begin below 0; isolation scores of 0 to 1 are half a unit higher.
-    return _over_own_level(scores + 0.5, calibrate)
+        # PyOD's scores begin below 0; isolation scores of 0 to 1 are half a unit higher.
+        return np.asarray(IForest(random_state=1).fit(past).decision_function(rows) + 0.5)
 
 
-def principal_components(values: FloatArray, calibrate: int, share: float = 0.9) -> FloatArray:
-    """T² and Q of a PCA of the calibration (Jackson & Mudholkar 1979), the greater over its 99.9% quantile there."""
+def principal_components(values: FloatArray, calibrate: int, share: float = 0.95, smooth: int = 15) -> FloatArray:
+    """T² and Q of a PCA of the calibration (Jackson & Mudholkar 1979), each over its 99.9% quantile there, the greater.
+
+    The components explain ``share``; the mean of the last ``smooth`` values of each statistic counts.
+    """
     first = values[:calibrate]
     z = (values - first.mean(0)) / np.maximum(first.std(0), _TINY)
     _, singular, axes = np.linalg.svd(z[:calibrate], full_matrices=False)
     variance = singular**2 / calibrate
     kept = int(np.searchsorted(np.cumsum(variance) / variance.sum(), share)) + 1
     along = z @ axes[:kept].T
-    t2 = (along**2 / np.maximum(variance[:kept], _TINY)).sum(1)
-    q = ((z - along @ axes[:kept]) ** 2).sum(1)
+    t2 = _moving_mean((along**2 / np.maximum(variance[:kept], _TINY)).sum(1), smooth)
+    q = _moving_mean(((z - along @ axes[:kept]) ** 2).sum(1), smooth)
     scores = np.maximum(*(one / max(float(np.quantile(one[:calibrate], 0.999)), _TINY) for one in (t2, q)))
     return np.where(np.arange(len(values)) < calibrate, 0.0, scores)
+
+
+def _moving_mean(values: FloatArray, span: int) -> FloatArray:
+    sums = np.concatenate(([0.0], np.cumsum(values)))
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(last - span, 0)
+    return np.asarray((sums[last] - sums[first]) / (last - first))
 
 
 def _lagged(values: FloatArray, lags: int) -> FloatArray:
@@ -135,6 +154,6 @@ ONE_CHANNEL: dict[str, tuple[Baseline, str]] = {
 
 GROUPS: dict[str, tuple[Baseline, str]] = {
     "PCA T² and Q": (principal_components, ""),
-    "PyOD IForest": (isolation_forest, "pyod"),
+    "PyOD IForest": (group_isolation_forest, "pyod"),
 }
 """The same for several channels at once."""
