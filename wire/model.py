@@ -24,6 +24,7 @@ ByteArray = npt.NDArray[np.uint8]
 
 MAX_NAME = 128
 MAX_CAUSES = 64
+MAX_HISTORY = 64
 MAX_SEQUENCE = 2**63 - 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*\Z")
 _GATEWAY = re.compile(r"[A-Za-z0-9_:\-]{1,128}\Z")
@@ -180,6 +181,8 @@ class Anomaly:
 
     ``(series, onset_ms)`` names the anomaly; ``time_ms`` is the end of the window that gave this report. ``cause`` is
     the expert that spoke loudest, ``causes`` each expert's score. Values are in the series' unit; None is not known.
+    An anomaly of a group names the ``channel`` that contributes most, and the values are that channel's. ``history``
+    has what was observed in the last windows, oldest first.
     """
 
     series: str
@@ -195,17 +198,24 @@ class Anomaly:
     upper: float | None = None
     causes: Mapping[str, float] = field(default_factory=dict)
     unit: str = ""
+    channel: str = ""
+    history: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values, without those that are not known."""
         values = {name: getattr(self, name) for name in self.__slots__}
-        known = {name: value for name, value in values.items() if value not in (None, "", {})}
+        known = {name: value for name, value in values.items() if value not in (None, "", {}, ())}
+        if self.history:
+            known["history"] = list(self.history)
         return known | {"phase": str(self.phase), "cause": self.cause}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Build a report from JSON values; raises ModelError and names the key that is missing or wrong."""
         try:
+            history = data.get("history", [])
+            if not isinstance(history, list) or len(history) > MAX_HISTORY:
+                raise ModelError(f"anomaly: history: a list of at most {MAX_HISTORY} numbers")
             causes = data.get("causes", {})
             if not isinstance(causes, dict) or len(causes) > MAX_CAUSES or not all(isinstance(c, str) for c in causes):
                 raise ModelError(f"anomaly: causes: an object of at most {MAX_CAUSES} numbers")
@@ -223,6 +233,8 @@ class Anomaly:
                 upper=_number_or_none(data, "upper"),
                 causes={name[:64]: _number(causes, name, "causes: ") for name in causes},
                 unit=_text(data, "unit", 32, ""),
+                channel=_text(data, "channel", MAX_NAME, ""),
+                history=tuple(_number({"history": value}, "history") for value in history),
             )
         except KeyError as error:
             raise ModelError(f"anomaly: {str(error.args[0])[:80]} is missing") from error

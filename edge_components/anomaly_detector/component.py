@@ -82,6 +82,8 @@ class AnomalyDetector:
         lengths = config.calibration_windows, config.season_windows
         if lengths == (before.calibration_windows, before.season_windows):
             self._scoring.ensemble.settings = config.settings
+            if config.group_settings != before.group_settings:
+                self._scoring.regroup(config.group_settings)
         else:
             self._scoring = self._new_scoring(Ensemble(config.settings, self._forecast))
 
@@ -188,6 +190,7 @@ class AnomalyDetector:
                 return
             names, arrays = kept
             ensemble = Ensemble(self._config.settings, self._forecast)
+            grouped = {name: arrays.pop(name) for name in list(arrays) if name.startswith("group")}
             ensemble.restore(arrays)
             if len(ensemble) != len(names):
                 raise StateError(f"state: {len(names)} names for {len(ensemble)} series")
@@ -197,15 +200,20 @@ class AnomalyDetector:
             return
         self._scoring = self._new_scoring(ensemble, names)
         log.info("calibration of %d series taken back", len(names))
+        try:
+            self._scoring.groups.restore(grouped)
+        except ValueError as error:
+            self._scoring.regroup(self._config.group_settings)
+            log.warning("groups calibrate anew: %s", error)
 
     def _new_scoring(self, ensemble: Ensemble, names: Sequence[str] = ()) -> Scoring:
-        return Scoring(ensemble, self._config.max_series, names, self._models)
+        return Scoring(ensemble, self._config.max_series, names, self._models, self._config.group_settings)
 
     def _save(self) -> None:
         self._models.save()
         self._saved = self._runtime.clock.monotonic()
         try:
-            state_file.save(self._runtime.work / STATE, self._scoring.names, self._scoring.ensemble.state())
+            state_file.save(self._runtime.work / STATE, self._scoring.names, self._scoring.state())
         except StateError as error:
             self._runtime.counters.add("state_not_saved")
             self._runtime.log.warning("%s", error)

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edge_components.anomaly_detector.groups import GroupSettings
+from edge_components.anomaly_detector.joint_baseline import SHORTEST
 from edge_components.anomaly_detector.spans import Settings
 from edge_components.common.config import integer, mapping, number, text, texts
+from wire.errors import ModelError
+from wire.model import Series
 
 _PATIENCE = "an object from globs to whole numbers from 0 to 1000000"
 
@@ -21,6 +25,21 @@ def _patience(value: Any) -> dict[str, int]:
         raise ValueError(_PATIENCE) from error
     if any(not 0 <= windows <= 1_000_000 for windows in found.values()):
         raise ValueError(_PATIENCE)
+    return found
+
+
+_GROUPS = 'an object from globs to names of groups, or to "" for none'
+
+
+def _groups(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value.values()):
+        raise ValueError(_GROUPS)
+    found = {str(glob): str(name) for glob, name in value.items()}
+    try:
+        for name in found.values():
+            Series(name or "none")
+    except ModelError as error:
+        raise ValueError(_GROUPS) from error
     return found
 
 
@@ -52,6 +71,15 @@ class Config:
     season_windows: int = integer(
         0, 0, 2000, "windows in a day, for the comparison with former days; 0 is none; calibrate over more than one day"
     )
+    group_windows: int = integer(
+        300, 0, 2000, "first windows that a group is calibrated on, 0 for no groups; fewer than 120 count as 120"
+    )
+    groups: dict[str, str] = mapping(  # noqa: RUF009 # a field, as all of these
+        {"host.*": ""},
+        _groups,
+        _GROUPS,
+        "which series are judged together too, by glob over names; others are by their device",
+    )
     max_series: int = integer(4096, 1, 20_000, "series scored; further ones pass without score and are counted")
     save_seconds: float = number(30.0, 1, 86_400, "how often the calibration is saved to the work folder")
     model: str = text("", doc="path of a forecaster's manifest; empty is the one that comes with the component")
@@ -77,4 +105,15 @@ class Config:
             drift_windows=self.drift_windows,
             gap_windows=self.gap_windows,
             season=self.season_windows,
+        )
+
+    @property
+    def group_settings(self) -> GroupSettings:
+        """What the groups are set to."""
+        return GroupSettings(
+            windows=max(self.group_windows, SHORTEST) if self.group_windows else 0,
+            names=self.groups,
+            drift_windows=self.drift_windows,
+            update_windows=self.update_windows,
+            false_alarms_per_month=self.false_alarms_per_month,
         )

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector import calibration, experts, forecaster, season, tracking
+from edge_components.anomaly_detector import calibration, experts, fitting, forecaster, season, tracking
 from edge_components.anomaly_detector.calibration import BLOCKS, Records
-from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, Index, IntArray, column
+from edge_components.anomaly_detector.collected import Collected
+from edge_components.anomaly_detector.columns import BoolArray, FloatArray, Index, IntArray
 from edge_components.anomaly_detector.experts import (
-    FORECAST,
-    FORECASTS,
     GAP,
     LEVEL,
     MEASURED,
@@ -48,17 +47,6 @@ GRACE_WINDOWS = 2
 
 STARTS_KEPT = 512
 """Windows that are remembered to tell which of them a series has missed."""
-
-
-@dataclass(slots=True)
-class Collected(Columns):
-    """The last windows of each series, in a ring, and where it stands in time."""
-
-    rows: FloatArray = column(np.nan)
-    kept: IntArray = column(0, np.int64)
-    calibrated: npt.NDArray[np.bool_] = column(False, np.bool_)
-    last_ms: IntArray = column(np.iinfo(np.int64).min, np.int64)
-    longest_gap: IntArray = column(0, np.int64)
 
 
 @dataclass(slots=True)
@@ -129,8 +117,8 @@ class Ensemble:
         windows = windows.bounded()
         later = self.collected.last_ms[rows] < start_ms
         present = later & np.isfinite(windows.mean) & (windows.count > 0)
-        self._note_gaps(rows[present], start_ms)
-        self._keep(rows[present], windows.take(present))
+        self.collected.note_gaps(rows[present], start_ms, self.width_ms)
+        self.collected.keep(rows[present], windows.take(present))
         ready = present & self.collected.calibrated[rows]
         if ready.any():
             whole = bool(ready.all())
@@ -162,6 +150,10 @@ class Ensemble:
         step.score[:], step.cause[:] = step.causes[:, GAP], GAP
         self._follow(step, rows, np.arange(len(rows)))
         return step
+
+    def last_means(self, row: int, windows: int) -> FloatArray:
+        """Return the means of a series' last windows, oldest first."""
+        return self.collected.in_order(np.array([row]))[0, -windows:, 0]
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return everything that must survive a restart, by name."""
@@ -198,14 +190,6 @@ class Ensemble:
         if not self._starts or start_ms > self._starts[-1]:
             self._starts.append(start_ms)
             del self._starts[:-STARTS_KEPT]
-
-    def _note_gaps(self, rows: IntArray, start_ms: int) -> None:
-        first = self.collected.last_ms[rows] < 0
-        gap = np.where(first, 0, (start_ms - self.collected.last_ms[rows]) // max(self.width_ms, 1))
-        learning = ~self.collected.calibrated[rows]
-        longest = self.collected.longest_gap[rows]
-        self.collected.longest_gap[rows] = np.where(learning, np.maximum(longest, gap - 1), longest)
-        self.collected.last_ms[rows] = start_ms
 
     def _score(
         self, step: Step, index: Index, at: npt.NDArray[np.intp], windows: Windows, opinion: Opinion | None
@@ -295,39 +279,12 @@ class Ensemble:
             return calibration.NATURAL * self.settings.calibration * self.settings.together
         return MONTH_MS / max(self.width_ms, 1) / wanted * self.settings.together
 
-    def _keep(self, rows: IntArray, windows: Windows) -> None:
-        packed = np.stack([getattr(windows, name) for name in Windows.__slots__], axis=1)
-        self.collected.rows[rows, self.collected.kept[rows] % self.settings.calibration] = packed
-        self.collected.kept[rows] += 1
-
     def _fit(self, rows: IntArray) -> None:
-        size = self.settings.calibration
-        order = (self.collected.kept[rows][:, None] + np.arange(size)) % size
-        kept = np.take_along_axis(self.collected.rows[rows], order[:, :, None], axis=1)
-        state = ExpertState.empty(len(rows), self._shapes)
-        mean, count = kept[:, :, 0], kept[:, :, 4]
-        state.centre = np.median(mean, axis=1)
-        state.scale = _scale(mean, state.centre, self.floor[rows])
-        values = (mean - state.centre[:, None]) / state.scale[:, None]
-        state.slew = _slew(values)
-        state.usual_count = np.median(count, axis=1)
-        errors = np.full(values.shape, np.nan)
-        for at in range(len(rows)):
-            state.weights[at], errors[at] = forecaster.fit(values[at], self._spans.lags)
-        statistics = np.empty((size, len(rows), MEASURED))
-        longest, repeats = np.zeros(len(rows), np.int64), np.zeros(len(rows))
-        for t in range(size):
-            found = experts.look(state, Windows(*kept[:, t].T), self.settings, self._spans, plain_forecast)
-            statistics[t] = found.statistic
-            longest = np.maximum(longest, state.run)
-            repeats += state.run > 0
-        # The fit has seen these windows: what its errors would be had it not is what to expect of new ones.
-        statistics[:, :, FORECAST] = np.abs(errors).T
-        statistics[:, :, FORECASTS] = _rolling_mean(np.abs(errors), self._spans.errors).T
-        state.run_limit = run_limit(longest, repeats, size, 0.1 / self._windows_between_alarms())
-        state.deficit[:] = 0.0
+        kept = self.collected.in_order(rows)
+        between = self._windows_between_alarms()
+        state, records = fitting.fit(kept, self.floor[rows], self.settings, self._shapes, between)
         self.experts.put(rows, state)
-        self.records.put(rows, calibration.fit(statistics, self._spans.block, self._shapes))
+        self.records.put(rows, records)
         self.collected.calibrated[rows] = True
 
 
@@ -337,37 +294,3 @@ def _explain_opinion(step: Step, at: npt.NDArray[np.intp], opinion: Opinion) -> 
     rows, said = at[by_model], opinion.take(by_model)
     step.expected[rows] = said.expected
     step.lower[rows], step.upper[rows] = said.expected - said.reach, said.expected + said.reach
-
-
-def run_limit(longest: IntArray, repeats: FloatArray, windows: int, probability: float) -> FloatArray:
-    """Return how many equal windows in a row are too many: infinitely many for a series that never changed.
-
-    If a window repeats its former with a chance p of its own, k in a row have p^k; p is not taken for less than what
-    so few windows can tell.
-    """
-    chance = (repeats + 1.0) / (windows + 1.0)
-    rare = np.log(probability) / np.log(np.minimum(chance, 0.99))
-    limit = np.maximum(np.maximum(rare, 3.0 * longest + 2.0), 5.0)
-    return np.where(repeats >= windows - 1, np.inf, limit)
-
-
-def _scale(mean: FloatArray, centre: FloatArray, resolution: FloatArray) -> FloatArray:
-    """Return each series' scale: robust where that says something, and never below what its resolution makes."""
-    away = np.abs(mean - centre[:, None])
-    robust = 1.4826 * np.median(away, axis=1)
-    plain = mean.std(axis=1)
-    floor = np.maximum(np.maximum(resolution, 1e-3 * np.abs(centre)), 1e-9)
-    return np.asarray(np.maximum(np.maximum(robust, 0.5 * plain), floor), np.float64)
-
-
-def _slew(values: FloatArray) -> FloatArray:
-    """Return how far a series' level moved a window while it calibrated: between the means of its two halves."""
-    half = values.shape[1] // 2
-    return np.asarray(np.abs(values[:, -half:].mean(axis=1) - values[:, :half].mean(axis=1)) / half, np.float64)
-
-
-def _rolling_mean(values: FloatArray, span: int) -> FloatArray:
-    """Return the means of the last ``span`` values along the rows of [n, t], NaN where one is not known."""
-    means = np.full(values.shape, np.nan)
-    means[:, span - 1 :] = np.lib.stride_tricks.sliding_window_view(values, span, axis=1).mean(axis=2)
-    return means

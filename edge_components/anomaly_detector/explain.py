@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from edge_components.anomaly_detector.columns import FloatArray
 from edge_components.anomaly_detector.ensemble import Step
 from edge_components.anomaly_detector.experts import CAUSES, GAP, NOISE, STUCK
 from edge_components.anomaly_detector.tracking import Change, Tracks
@@ -17,10 +18,15 @@ DRIFT = "drift"
 """The cause of an end that is none: the series stays at its new level and is calibrated anew."""
 
 SPOKE_UP = 0.5
+HISTORY = 16
+"""So many windows before a report go with it."""
 
 
-def report(step: Step, change: Change, tracks: Tracks, series: Series, width_ms: int) -> Anomaly:
-    """Return the report of a change; ``tracks`` are those of all series. Its score is the highest so far."""
+def report(step: Step, change: Change, tracks: Tracks, series: Series, width_ms: int, history: FloatArray) -> Anomaly:
+    """Return the report of a change; ``tracks`` are those of all series, ``history`` has this one's last windows.
+
+    Its score is the highest so far.
+    """
     row, at = change.row, int(step.index[change.row])
     cause = int(tracks.cause[at] if change.phase is Phase.END else step.cause[row])
     spoke: dict[str, float] = {}
@@ -35,13 +41,19 @@ def report(step: Step, change: Change, tracks: Tracks, series: Series, width_ms:
         score=round(float(tracks.peak[at]), 3),
         cause=DRIFT if change.drifted else CAUSES[cause],
         direction=_direction(cause, float(step.value[row]), float(step.expected[row])),
-        observed=_known(step.value[row]),
-        expected=_known(step.expected[row]),
-        lower=_known(step.lower[row]),
-        upper=_known(step.upper[row]),
+        observed=compact(step.value[row]),
+        expected=compact(step.expected[row]),
+        lower=compact(step.lower[row]),
+        upper=compact(step.upper[row]),
         causes=spoke,
         unit=series.unit,
+        history=brief(history),
     )
+
+
+def brief(history: FloatArray) -> tuple[float, ...]:
+    """Return the values that are known, with few digits."""
+    return tuple(float(f"{value:.4g}") for value in history.tolist() if math.isfinite(value))
 
 
 def _direction(cause: int, value: float, expected: float) -> str:
@@ -54,5 +66,6 @@ def _direction(cause: int, value: float, expected: float) -> str:
     return ""
 
 
-def _known(value: float) -> float | None:
+def compact(value: float) -> float | None:
+    """Return a number with as many digits as a reader can use, None where it is none."""
     return float(f"{value:.6g}") if math.isfinite(value) else None

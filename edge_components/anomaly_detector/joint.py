@@ -97,6 +97,8 @@ class Joint:
     def __init__(self, channels: int, calibration: int, drift_rows: int, update_rows: int) -> None:
         self.calibration, self.drift_rows, self.update_rows = calibration, drift_rows, update_rows
         self.baseline: Baseline | None = None
+        self.level = 1.0
+        """Scores are what was found over this level."""
         nothing = np.full(channels, np.nan)
         self._state = State(
             rows=np.full((calibration, channels), np.nan),
@@ -130,6 +132,12 @@ class Joint:
             return Finding(np.nan, False, np.zeros(len(row)), nothing, nothing)
         self._push(self.baseline, row)
         return self._judge(self.baseline)
+
+    def history(self, channel: int, rows: int) -> FloatArray:
+        """Return what a calibrated channel's last rows were, wild values left out, in its unit."""
+        assert self.baseline is not None  # noqa: S101 # only what is fitted has anything to tell
+        last = self._state.recent[-rows:, channel]
+        return np.asarray(self.baseline.centre[channel] + last * self.baseline.scale[channel], np.float64)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return everything that must survive a restart, by name."""
@@ -184,7 +192,7 @@ class Joint:
         if not counts[ACTIVE]:
             state.level[:] = base.moving_level(state.level, means[-1], baseline.slew)
         level, alone, together = self._nearest(baseline, means)
-        score = min(max(float(alone.max()), together, roughest), GREATEST)
+        score = min(max(float(alone.max()), together, roughest) / self.level, GREATEST)
         share = self._shares(baseline, means, level, alone, together, rough, roughest)
         phase, drifted = None, False
         if counts[ACTIVE]:
@@ -194,7 +202,7 @@ class Joint:
         else:
             phase = self._watch(baseline, means, level, score)
         expected = baseline.centre + level * baseline.scale
-        reach = (baseline.alone * baseline.spread).min(axis=0) * baseline.scale
+        reach = (baseline.alone * baseline.spread).min(axis=0) * baseline.scale * self.level
         return Finding(score, bool(counts[ACTIVE]), share, expected, reach, phase, drifted)
 
     def _nearest(self, baseline: Baseline, means: FloatArray) -> tuple[FloatArray, FloatArray, float]:
@@ -250,7 +258,7 @@ class Joint:
         metric = baseline.precision @ state.direction
         size = float(state.direction @ metric) + 1e-9
         _push(state.gone, float(away @ metric) / size)
-        _push(state.rough, roughest)
+        _push(state.rough, roughest / self.level)
         left = state.gone[-1] + 1.0 / np.sqrt(size) < LEFT_OVER * np.nanmedian(state.gone)
         smooth = state.rough[-1] < max(END_LEVEL, LEFT_OVER * np.nanmedian(state.rough))
         back = state.rough[-1] < END_LEVEL and self._is_back(baseline, means)
@@ -270,7 +278,7 @@ class Joint:
         for level in (self._state.anchor, self._state.old):
             away = (short[0] - level) / baseline.spread[0]
             together = np.sqrt(max(float(away @ baseline.precision @ away), 0.0) / len(away)) / baseline.together[0]
-            if max(float((np.abs(away) / baseline.alone[0]).max()), float(together)) < END_LEVEL:
+            if max(float((np.abs(away) / baseline.alone[0]).max()), float(together)) < END_LEVEL * self.level:
                 return True
         return False
 

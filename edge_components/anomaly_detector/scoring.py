@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.ensemble import Ensemble, Step
 from edge_components.anomaly_detector.experts import Windows
-from edge_components.anomaly_detector.explain import report
+from edge_components.anomaly_detector.explain import HISTORY, report
+from edge_components.anomaly_detector.groups import Groups, GroupSettings
 from edge_components.anomaly_detector.opinions import Opinions
 from wire.model import Aggregates, Anomaly, Series
 
@@ -22,13 +25,28 @@ class Scoring:
     """All series of a gateway by name, their ensemble, and what models from outside say besides."""
 
     def __init__(
-        self, ensemble: Ensemble, max_series: int, names: Sequence[str] = (), opinions: Opinions | None = None
+        self,
+        ensemble: Ensemble,
+        max_series: int,
+        names: Sequence[str] = (),
+        opinions: Opinions | None = None,
+        groups: GroupSettings | None = None,
     ) -> None:
         self.ensemble, self.max_series, self._opinions = ensemble, max_series, opinions
         self.names = list(names)
         self._rows = {name: row for row, name in enumerate(self.names)}
         self._series = {name: Series(name) for name in self.names}
         self._newest = -1
+        self.regroup(groups or GroupSettings())
+
+    def regroup(self, settings: GroupSettings) -> None:
+        """Make the groups anew; they calibrate anew."""
+        self.groups = Groups(settings)
+        self.groups.add([self._series[name] for name in self.names])
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return everything that must survive a restart, by name, but for the names of the series."""
+        return self.ensemble.state() | self.groups.state()
 
     def score(self, rows: Aggregates) -> tuple[Aggregates, list[Anomaly]]:
         """Return the same rows with their scores (NaN where there is none), and what is to be reported."""
@@ -47,8 +65,9 @@ class Scoring:
         return scored, reports
 
     def watched(self, name: str) -> int:
-        """Return for how many windows a series was watched, those of its calibration included."""
-        return int(self.ensemble.collected.kept[self._rows[name]])
+        """Return for how many windows a series or group was watched, those of its calibration included."""
+        group = self.groups.watched(name)
+        return group if group is not None else int(self.ensemble.collected.kept[self._rows[name]])
 
     def _window(
         self, rows: Aggregates, at: IntArray, places: IntArray, start_ms: int, reports: list[Anomaly]
@@ -66,12 +85,14 @@ class Scoring:
             silence = self.ensemble.silent(start_ms)
             if silence is not None:
                 self._report(silence, width_ms, reports)
+        reports += self.groups.window(places, start_ms, width_ms, windows.mean)
         return step.score
 
     def _report(self, step: Step, width_ms: int, reports: list[Anomaly]) -> None:
         for change in step.changes:
-            series = self._series[self.names[int(step.index[change.row])]]
-            reports.append(report(step, change, self.ensemble.tracks, series, width_ms))
+            at = int(step.index[change.row])
+            history = self.ensemble.last_means(at, HISTORY)
+            reports.append(report(step, change, self.ensemble.tracks, self._series[self.names[at]], width_ms, history))
 
     def _places(self, directory: Sequence[Series]) -> IntArray:
         """Return each series' row, -1 for those above the limit; new ones get a row."""
@@ -82,5 +103,6 @@ class Scoring:
         for series in unknown:
             self._rows[series.name] = len(self.names)
             self.names.append(series.name)
+        self.groups.add(unknown)
         self._series.update({series.name: series for series in directory if series.name in self._rows})
         return np.array([self._rows.get(series.name, -1) for series in directory], np.int64)

@@ -1,0 +1,128 @@
+"""Groups as windows come in: who belongs together, when a window is judged, and what the operator is told."""
+
+import numpy as np
+import pytest
+
+from edge_components.anomaly_detector.groups import Groups, GroupSettings
+from wire.model import Anomaly, Phase, Series
+
+NAMES = ("pump-1.flow", "pump-1.current", "pump-1.pressure", "pump-2.flow", "pump-2.current", "alone")
+SETTINGS = GroupSettings(windows=150, names={"spare.*": ""}, drift_windows=400, false_alarms_per_month=1000.0)
+FIRST = 7
+
+
+def made(settings=SETTINGS, names=NAMES):
+    groups = Groups(settings)
+    groups.add([Series(name, "bar", 0.1) for name in names])
+    return groups
+
+
+def plant(windows, fault=None):
+    """Values [windows, series] in which the channels of a machine share most; the fault is on pump-1.current."""
+    rng = np.random.default_rng(4)
+    shared = rng.normal(size=(windows, 6))[:, [0, 0, 0, 3, 3, 5]] + 0.5 * rng.normal(size=(windows, 6))
+    if fault is not None:
+        shared[fault:, 1] += 9.0
+    return shared + 20.0
+
+
+def run(groups, values, first=FIRST):
+    every = np.arange(values.shape[1])
+    reports = []
+    for at, row in enumerate(values):
+        reports += groups.window(every, (first + at) * 1000, 1000, row)
+    return reports
+
+
+def test_series_of_a_device_belong_together_and_globs_say_otherwise():
+    settings = GroupSettings(names={"host.*": "", "*.ambient": "hall", "hall.host.*": "x"})
+    assert settings.group_of("pump-1.flow") == "pump-1"
+    assert settings.group_of("site.pump-1.flow") == "site.pump-1"
+    assert settings.group_of("host.cpu") == ""
+    assert settings.group_of("pump-1.ambient") == "hall"
+    assert settings.group_of("alone") == ""
+
+
+def test_a_fault_is_reported_for_the_group_with_its_channel_and_what_was_expected():
+    reports = run(made(), plant(260, fault=200))
+    onset = reports[0]
+    assert (onset.series, onset.phase, onset.cause) == ("pump-1.joint", Phase.ONSET, "joint")
+    assert onset.channel == "pump-1.current"
+    assert (onset.direction, onset.unit) == ("up", "bar")
+    assert onset.lower < onset.expected < onset.upper < onset.observed
+    assert onset.expected == pytest.approx(20, abs=0.5)
+    assert 200 + FIRST <= onset.onset_ms / 1000 <= 210 + FIRST
+    assert onset.time_ms == onset.onset_ms + 1000
+    assert len(onset.history) == 16
+    assert {report.series for report in reports} == {"pump-1.joint"}
+
+
+def test_a_report_survives_the_wire():
+    (onset, *_) = run(made(), plant(260, fault=200))
+    assert Anomaly.from_dict(onset.to_dict()) == onset
+
+
+def test_series_of_a_window_may_come_in_parts():
+    values, groups, parts = plant(260, fault=200), made(), []
+    for at, row in enumerate(values):
+        for part in ([0, 3], [1], [2, 4, 5]):
+            parts += groups.window(np.array(part), (FIRST + at) * 1000, 1000, row[part])
+    assert parts == run(made(), values)
+
+
+def test_a_window_that_lacks_a_series_is_judged_when_the_next_begins():
+    values, groups = plant(300, fault=200), made()
+    reports = run(groups, values[:150])
+    without = np.array([0, 1, 3, 4, 5])
+    for at in range(150, 300):
+        reports += groups.window(without, (FIRST + at) * 1000, 1000, values[at, without])
+    assert [report.phase for report in reports][:1] == [Phase.ONSET]
+    assert reports[0].channel == "pump-1.current"
+
+
+def test_a_window_that_comes_again_or_late_changes_nothing():
+    values, groups = plant(260, fault=200), made()
+    every, reports = np.arange(6), []
+    for at, row in enumerate(values):
+        for start in (FIRST + at, FIRST + at, FIRST + at - 3):
+            reports += groups.window(every, start * 1000, 1000, row if start == FIRST + at else row + 1e6)
+    assert reports == run(made(), values)
+
+
+def test_a_restart_changes_no_report():
+    values = plant(300, fault=200)
+    before, after = made(), made()
+    first = run(before, values[:230])
+    after.restore(before.state())
+    assert first + run(after, values[230:], first=FIRST + 230) == run(made(), values)
+
+
+def test_what_was_kept_of_other_groups_is_refused():
+    with pytest.raises(ValueError, match="the groups are others than before"):
+        made().restore(made(names=NAMES[:4]).state())
+
+
+def test_a_series_that_comes_after_the_calibration_stays_outside():
+    groups = made()
+    run(groups, plant(200))
+    groups.add([Series("pump-1.late")])
+    assert groups.window(np.array([6]), 900_000, 1000, np.array([1e9])) == []
+
+
+def test_a_group_is_watched_by_its_own_name():
+    groups = made()
+    run(groups, plant(30))
+    assert groups.watched("pump-1.joint") == 30
+    assert groups.watched("pump-1.flow") is None
+
+
+def test_no_groups_are_made_where_none_are_wanted():
+    assert run(made(GroupSettings(windows=0)), plant(400, fault=200)) == []
+
+
+def test_a_lower_rate_and_a_louder_past_raise_the_alarm_level():
+    plain = SETTINGS.level(1000, alarms=0, windows=1000)
+    rare = GroupSettings(windows=150, false_alarms_per_month=1.0).level(1000, alarms=0, windows=1000)
+    loud = SETTINGS.level(1000, alarms=20, windows=1000)
+    assert 1.0 <= plain < rare
+    assert plain < loud
