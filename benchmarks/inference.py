@@ -27,6 +27,7 @@ from edge_components.anomaly_detector import loading, tflite_model
 from edge_components.anomaly_detector.ensemble import Ensemble
 from edge_components.anomaly_detector.experts import Windows
 from edge_components.anomaly_detector.forecaster import TERMS, Forecast
+from edge_components.anomaly_detector.group_scorer import GroupScorer
 from edge_components.anomaly_detector.manifest import FORMAT, Manifest
 from edge_components.anomaly_detector.spans import Settings
 
@@ -86,6 +87,22 @@ def whole(series: int, forecast: Forecast) -> Call:
         return ensemble.step(slice(None), at * 1000, 1000, windows)
 
     while not ensemble.collected.calibrated.all():
+        call()
+    return call
+
+
+def scored(devices: int, model: tflite_model.GroupModel) -> Call:
+    """Return the scoring of one window of all channels of calibrated devices."""
+    scorer = GroupScorer(model.manifest, model, CALIBRATION, 1e-6, 10**9, devices)
+    names = [f"d{device}.c{channel}" for device in range(devices) for channel in range(CHANNELS)]
+    places, rng, at = np.arange(len(names)), np.random.default_rng(0), 0
+
+    def call() -> object:
+        nonlocal at
+        at += 1
+        return scorer(names, places, at * 1000, 1000, rng.normal(size=len(names)))
+
+    for _ in range(CALIBRATION + WINDOW):
         call()
     return call
 
@@ -166,18 +183,26 @@ def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[di
         rows.append(row)
         print("{:8}{:10.1f}{:10.1f}{:8.2f}{:12.1f}{:11.2f}{:9.2f}".format(*row.values()))
     model, groups = loading.load_group(group), []
-    print(
-        f"\n{'devices':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}   a group's auto-encoder, {CHANNELS} channels each"
-    )
+    print(f"\na group's auto-encoder, {CHANNELS} channels a device, {WINDOW} windows")
+    print(f"{'devices':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}{'window us':>12}{'us/series':>11}{'core %':>9}")
     for n in series:
         windows = rng.normal(size=(n, WINDOW, CHANNELS)).astype(np.float32)
         one, other = in_turn(
             (bare(model.manifest.content(), n, WINDOW * CHANNELS), lambda w=windows: model(w)),  # type: ignore[misc]
             seconds,
         )
-        found = {"devices": n, "bare_us": round(one, 1), "call_us": round(other, 1), "ratio": round(other / one, 2)}
+        (window,) = in_turn((scored(n, model),), seconds)
+        found = {
+            "devices": n,
+            "bare_us": round(one, 1),
+            "call_us": round(other, 1),
+            "ratio": round(other / one, 2),
+            "window_us": round(window, 1),
+            "us_a_series": round(window / n / CHANNELS, 2),
+            "core_percent_at_one_window_a_second": round(window / 1e4, 2),
+        }
         groups.append(found)
-        print("{:8}{:10.1f}{:10.1f}{:8.2f}".format(*found.values()))
+        print("{:8}{:10.1f}{:10.1f}{:8.2f}{:12.1f}{:11.2f}{:9.2f}".format(*found.values()))
     return {"rows": rows, "groups": groups}
 
 

@@ -78,9 +78,12 @@ class ErrorLevels:
         self.errors = np.zeros((0, self._size, channels), np.float32)
         self.seen = np.zeros(0, np.int64)
         self.tails = Tails.none(0, channels + 1)
+        self.version = 0
+        """Grows with each change that a restart must not undo: devices that come, and what is fitted."""
 
     def grow(self, n: int) -> None:
         """Make room for ``n`` devices in all; new ones begin with the manifest's tails."""
+        self.version += 1
         more, columns = n - len(self.seen), self.tails.threshold.shape[1]
         self.errors = np.concatenate((self.errors, np.zeros((more, *self.errors.shape[1:]), np.float32)))
         self.seen = np.append(self.seen, np.zeros(more, np.int64))
@@ -133,6 +136,7 @@ class ErrorLevels:
         """Fit some devices' tails on their last errors."""
         known = rows[self.seen[rows] >= self._size]
         if len(known):
+            self.version += 1
             found = fit(np.swapaxes(self.errors[known].astype(np.float64), 0, 1))
             for name in Tails.__slots__:
                 getattr(self.tails, name)[known] = getattr(found, name)

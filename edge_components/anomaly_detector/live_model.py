@@ -66,6 +66,7 @@ class LiveModel:
     busy_s: float = 0.0
     cpu: Callable[[], float] = time.thread_time
     proven: bool = False
+    saved: int = 0
 
     def __call__(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run it; raises ModelRefusedError where it fails, or too many of its first calls take too long."""

@@ -121,9 +121,10 @@ class ModelKeeper:
         return opinion
 
     def save(self) -> None:
-        """Save the calibrations beside the models."""
+        """Save the calibrations beside the models, where there is something new in them."""
         for group, live in self._live.items():
-            if live.proven and live.scorer is not None:
+            if live.proven and live.scorer is not None and live.scorer.levels.version != live.saved:
+                live.saved = live.scorer.levels.version
                 path = self._store.folder(group, live.identity) / "levels.npz"
                 try:
                     state_file.save(path, list(live.scorer.devices), live.scorer.levels.state())
@@ -157,6 +158,10 @@ class ModelKeeper:
             self._missed[group] = 0 if found else self._missed.get(group, 0) + 1
             if self._missed[group] >= MISSED_LOOKS:
                 self._withdraw(group)
+        for group, live in self._live.items():
+            if live.scorer is not None and live.scorer.windows_of_other_width and not live.scorer.windows_scored:
+                width = live.manifest.interval_ms
+                self._complain_once(f"group {group}: its model scores windows of {width} ms, and others come")
         for group, offer in offered.items():
             self._wanted[group] = offer
             if self._begin(group, offer):
@@ -244,13 +249,21 @@ class ModelKeeper:
 
     def _tell(self, sentence: str) -> None:
         """Count and log a refusal, once."""
+        if self._is_new(sentence):
+            self._runtime.counters.add("model_refused")
+            self._runtime.log.error("a model is refused, what there was stays: %s", sentence)
+
+    def _complain_once(self, sentence: str) -> None:
+        if self._is_new(sentence):
+            self._runtime.log.warning("%s", sentence)
+
+    def _is_new(self, sentence: str) -> bool:
         if sentence in self._told:
-            return
+            return False
         if len(self._told) >= MOST_TOLD:
             self._told.clear()
         self._told.add(sentence)
-        self._runtime.counters.add("model_refused")
-        self._runtime.log.error("a model is refused, what there was stays: %s", sentence)
+        return True
 
     def _withdraw(self, group: str) -> None:
         """End what nobody offers any more."""

@@ -416,7 +416,22 @@ def test_calibration_of_a_model_survives_a_restart(tmp_path):
     again = Plant(tmp_path)
     again.settle()
     assert again.health()["live"]["pump"]["calibrated"] == 1
+    kept = next(again.work.glob("models/pump/*/levels.npz")).stat().st_mtime_ns
+    usual(again, 30)
+    again.keeper.save()
+    assert next(again.work.glob("models/pump/*/levels.npz")).stat().st_mtime_ns == kept  # nothing new in it
     again.detector.close()
+
+
+def test_windows_of_another_width_are_told_of_once(plant, caplog):
+    plant.deploy("0.1.0", interval_ms=5000)
+    plant.settle()
+    usual(plant, 3)
+    plant.settle()
+    plant.settle()
+    told = [record.message for record in caplog.records if "windows of 5000 ms" in record.message]
+    assert len(told) == 1
+    assert plant.health()["live"]["pump"]["windows_of_other_width"] == 9
 
 
 def test_the_health_report_fits_a_message(plant):
