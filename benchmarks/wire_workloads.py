@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,47 +26,56 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of sensor: where it stands, how fast it wanders, and how noisy it is, in its unit."""
+    """A kind of sensor: where it stands, and in its unit how noisy it is (standard deviation), over how many seconds
+    that noise is alike (a transmitter's damping, the process itself), and how far the level wanders in a second.
+    """
 
     channel: str
     unit: str
     resolution: float
     level: float
-    wander: float
     noise: float
+    damping: float
+    wander: float
 
 
+# Noise of one to ten steps of the resolution, as instruments have whose last digit moves. What hangs on the load
+# (current, flow, power) wanders by some percent of its level over half an hour, what is slow (temperature, humidity,
+# CO2) is damped over five to ten seconds.
 KINDS = (
-    Kind("temperature", "Cel", 0.1, 64.0, 0.03, 0.1),
-    Kind("pressure", "bar", 0.01, 5.2, 0.003, 0.02),
-    Kind("vibration", "mm/s", 0.01, 2.4, 0.004, 0.06),
-    Kind("current", "A", 0.01, 11.5, 0.006, 0.04),
-    Kind("humidity", "%RH", 0.1, 55.0, 0.02, 0.15),
-    Kind("level", "m", 0.001, 3.1, 0.0008, 0.003),
-    Kind("flow", "l/min", 0.1, 120.0, 0.08, 0.4),
-    Kind("voltage", "V", 0.1, 230.0, 0.05, 0.25),
-    Kind("power", "W", 1.0, 2600.0, 1.5, 7.0),
-    Kind("co2", "ppm", 1.0, 620.0, 0.4, 2.0),
+    Kind("temperature", "Cel", 0.1, 64.0, 0.15, 5.0, 0.06),
+    Kind("pressure", "bar", 0.01, 5.2, 0.03, 2.0, 0.007),
+    Kind("vibration", "mm/s", 0.01, 2.4, 0.08, 2.0, 0.01),
+    Kind("current", "A", 0.01, 11.5, 0.06, 2.0, 0.015),
+    Kind("humidity", "%RH", 0.1, 55.0, 0.2, 8.0, 0.05),
+    Kind("level", "m", 0.001, 3.1, 0.005, 3.0, 0.0016),
+    Kind("flow", "l/min", 0.1, 120.0, 0.6, 3.0, 0.2),
+    Kind("voltage", "V", 0.1, 230.0, 0.35, 2.0, 0.1),
+    Kind("power", "W", 1.0, 2600.0, 10.0, 3.0, 4.0),
+    Kind("co2", "ppm", 1.0, 620.0, 3.0, 10.0, 1.0),
 )
-WARM_UP = 30
+WARM_UP = 200
 """Windows before the first one of a workload, in which the score's averages settle."""
 
 
 def readings_of(kind: Kind, rng: np.random.Generator, n: int, shifted: bool = False) -> Array:
-    """Return ``n`` readings at 1 Hz: a level that wanders and is pulled back slowly, with white noise on top.
+    """Return ``n`` readings at 1 Hz: a level that wanders and is pulled back slowly, with damped noise on top.
 
     Shifted: noise x4, drift x10, and a machine that is on and off by turns, with heavy tails (Student's t, 3).
     """
-    noise, wander = kind.noise * rng.uniform(0.6, 1.6), kind.wander * rng.uniform(0.6, 1.6)
+    noise, wander = kind.noise * rng.uniform(0.7, 1.4), kind.wander * rng.uniform(0.7, 1.4)
     if shifted:
         noise, wander = 4 * noise, 10 * wander
+    kept = math.exp(-1 / kind.damping)
     steps = rng.normal(0.0, wander, n)
-    level, wandering = np.empty(n), 0.0
+    shocks = rng.standard_t(3, n) / math.sqrt(3) if shifted else rng.normal(0.0, 1.0, n)
+    shocks *= noise * math.sqrt(1 - kept**2)
+    level, wandering, noisy = np.empty(n), 0.0, 0.0
     for at in range(n):
         wandering = 0.9995 * wandering + steps[at]
-        level[at] = wandering
-    level += kind.level * rng.uniform(0.8, 1.2)
-    values = level + (noise * rng.standard_t(3, n) / np.sqrt(3) if shifted else rng.normal(0.0, noise, n))
+        noisy = kept * noisy + shocks[at]
+        level[at] = wandering + noisy
+    values = level + kind.level * rng.uniform(0.8, 1.2)
     if shifted and kind.channel in ("vibration", "current", "flow", "power"):
         values = np.where(_duty(rng, n), values, 0.0)
     rounded: Array = np.round(np.round(values / kind.resolution) * kind.resolution, 6)

@@ -26,7 +26,6 @@ from wire.rows import (
     Times,
     carried,
     in_time_order,
-    most_common,
     near,
     read_patches,
     read_rest,
@@ -37,7 +36,7 @@ from wire.rows import (
     write_times,
 )
 from wire.steps import Form, Scales, Step, choose_all, decimal
-from wire.varint import Cursor, signed
+from wire.varint import Cursor, most_common, signed
 from wire.writing import Plan, Writer
 
 STD_PARTS, SCORE_PARTS = 16, 32

@@ -7,7 +7,6 @@ model (coder 3). :mod:`wire.writing` and :mod:`wire.reading` do it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -58,11 +57,8 @@ class Mode(IntEnum):
     """Symbols of the model, behind the head; the payload has the model's parameters."""
     BYTES = 4
     """A layout of its own."""
-
-
-def group_kinds(kinds: Sequence[int], groups: int) -> Sequence[int]:
-    """Return the kind of each group: a series at rest learns from others at rest."""
-    return kinds if groups == len(kinds) else [2 * kind + regime for kind in kinds for regime in (0, 1)]
+    RARE = 5
+    """Exceptions as in FEW, as symbols of the model."""
 
 
 def gather(counts: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -18,9 +18,13 @@ from wire.limits import MAX_SERIES
 from wire.model import Series
 from wire.steps import Form, Step, read_size, write_size
 from wire.varint import Cursor, number, pack_signed
+from wire.words import UNITS, WORDS
 
 SEPARATORS = ".:/"
 _FINEST = 4
+_LISTED, _KIND_LISTED = 255, 128
+_WORD_NUMBERS = {word: at for at, word in enumerate(WORDS)}
+_UNIT_NUMBERS = {unit: at for at, unit in enumerate(UNITS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +97,15 @@ def _once(words: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
 
 
 def _words(words: Sequence[str]) -> bytes:
-    """Each word as what it shares with the one before, and what is new."""
+    """Each word as what it shares with the one before, and what is new; or by its number in the list of words."""
     out, before = [number(len(words))], b""
     for word in words:
         data, shared = word.encode(), 0
-        while shared < min(len(data), len(before)) and data[shared] == before[shared]:
+        if data in _WORD_NUMBERS:
+            out.append(bytes((_LISTED, _WORD_NUMBERS[data])))
+            before = data
+            continue
+        while shared < min(len(data), len(before), _LISTED - 1) and data[shared] == before[shared]:
             shared += 1
         out.append(bytes((shared, len(data) - shared)) + data[shared:])
         before = data
@@ -111,6 +119,12 @@ def _read_words(cursor: Cursor, field: str) -> list[str]:
     words, before = [], b""
     for _ in range(count):
         shared, new = cursor.take(2, field)
+        if shared == _LISTED:
+            if new >= len(WORDS):
+                raise FormatError(f"{field}: word {new} of {len(WORDS)}")
+            before = WORDS[new]
+            words.append(before.decode())
+            continue
         if shared > len(before):
             raise FormatError(f"{field}: {shared} bytes shared with a word of {len(before)}")
         before = before[:shared] + cursor.take(new, field)
@@ -122,13 +136,21 @@ def _read_words(cursor: Cursor, field: str) -> list[str]:
 
 
 def _kind(series: Series, step: Step) -> bytes:
+    if step.form is Form.RESOLUTION and (listed := _UNIT_NUMBERS.get((series.unit, series.resolution))) is not None:
+        return bytes((_KIND_LISTED + listed,))
     unit = series.unit.encode()
     found = b"" if step.form in (Form.RESOLUTION, Form.BITS) else write_size(step.size) + bytes((step.finer,))
     return bytes((len(unit),)) + unit + write_size(series.resolution) + bytes((step.form,)) + found
 
 
 def _read_kind(cursor: Cursor) -> tuple[str, float | None, Step]:
-    unit = cursor.text(cursor.byte("unit"), "unit")
+    length = cursor.byte("unit")
+    if length >= _KIND_LISTED:
+        if length - _KIND_LISTED >= len(UNITS):
+            raise FormatError(f"unit {length - _KIND_LISTED} of {len(UNITS)}")
+        unit, size = UNITS[length - _KIND_LISTED]
+        return unit, size, Step(Form.RESOLUTION, size)
+    unit = cursor.text(length, "unit")
     resolution = read_size(cursor, "resolution")
     tag = cursor.byte("form")
     if tag == Form.BITS:
@@ -137,10 +159,10 @@ def _read_kind(cursor: Cursor) -> tuple[str, float | None, Step]:
         return unit, resolution, Step(Form.RESOLUTION, resolution)
     if tag not in (Form.FOUND, Form.SINGLE):
         raise FormatError(f"form {tag} of a series with resolution {resolution}")
-    size, finer = read_size(cursor, "step"), cursor.byte("finer")
-    if size is None or finer > _FINEST:
-        raise FormatError(f"step {size}, finer {finer}")
-    return unit, resolution, Step(Form(tag), size, finer)
+    found, finer = read_size(cursor, "step"), cursor.byte("finer")
+    if found is None or finer > _FINEST:
+        raise FormatError(f"step {found}, finer {finer}")
+    return unit, resolution, Step(Form(tag), found, finer)
 
 
 def _steps_of(places: npt.NDArray[np.int64]) -> bytes:

@@ -1,7 +1,8 @@
 """What the next cell of a column is expected to be, from those before it in the same series.
 
 A window says how: 0, nothing (always 0); 1 to 63, the mean of that many, a running one that forgets; 64 + k, the last
-cell and k eighths of the last step on. Everything is integer: expectations carry eight fractional bits, and divisions
+cell and k eighths of the last step on; 96 + 8 j + k (in the model only), from the last cell k eighths of the way to the
+running mean of SLOW[j]. Everything is integer: expectations carry eight fractional bits, and divisions
 round down, so that every platform expects the same.
 """
 
@@ -18,15 +19,33 @@ FRACTION = 8
 HALF = 1 << (FRACTION - 1)
 SLOPE = 64
 STEEPEST = SLOPE + 16
-_NAMED = 6
+BETWEEN = 96
+SLOW = (3, 4, 6, 8, 12, 16, 24, 32)
+_NAMED = 16
 """Bits that a window takes where each series has its own."""
-_LOOK = 96
+_LOOK = 192
 """Cells of a series on which windows are tried."""
 
 
 def allowed(window: int) -> bool:
     """Return whether a byte is a window."""
     return 0 <= window <= STEEPEST
+
+
+def allowed_in_model(window: int) -> bool:
+    """Return whether a byte is a window that the model knows."""
+    return allowed(window) or BETWEEN <= window < BETWEEN + 8 * len(SLOW)
+
+
+def apart(window: int) -> tuple[int, int]:
+    """Return the running mean's window and the turn of a window above SLOPE.
+
+    A turn above 0 is the share of the last step (with eight fractional bits) that is added to the last cell, one below
+    0 says how many eighths of the way the expectation lies from the last cell towards the running mean.
+    """
+    if window < BETWEEN:
+        return 0, (window - SLOPE) << (FRACTION - 3)
+    return SLOW[(window - BETWEEN) >> 3], -((window - BETWEEN) & 7)
 
 
 def residuals(cells: Signed, counts: Sequence[int], windows: Sequence[int]) -> Signed:
@@ -140,9 +159,9 @@ def best_windows(cells: Signed, counts: Sequence[int], candidates: Sequence[int]
     missed = [np.log2(np.abs(grid @ _weights(window, length)) + 0.5)[:, 2:].sum(axis=1) for window in candidates]
     bits = np.array(missed) * (rows / length)
     common = int(np.argmin(bits.sum(axis=1)))
-    if bits.min(axis=0).sum() + _NAMED * len(rows) >= bits[common].sum():
-        return [candidates[common]] * len(counts)
-    return [candidates[best] for best in np.argmin(bits, axis=0)]
+    # The least of many is so by chance in part: another window than the common one must show that it is better.
+    better = bits.min(axis=0) + _NAMED < bits[common]
+    return [candidates[best] for best in np.where(better, np.argmin(bits, axis=0), common)]
 
 
 _WEIGHTS: dict[tuple[int, int], npt.NDArray[np.float64]] = {}
@@ -151,9 +170,17 @@ _WEIGHTS: dict[tuple[int, int], npt.NDArray[np.float64]] = {}
 def _weights(window: int, length: int) -> npt.NDArray[np.float64]:
     """Return the matrix that turns cells into residuals, approximately: each expectation is linear in those before."""
     if (window, _LOOK) not in _WEIGHTS:
-        expected = np.zeros((_LOOK, _LOOK))
+        expected, running = np.zeros((_LOOK, _LOOK)), np.zeros(_LOOK)
         for at in range(1, _LOOK):
-            if window > SLOPE:
+            if window >= BETWEEN:
+                slow, turn = apart(window)
+                share = 1 / min(at, slow)
+                expected[:, at] = running * (1 - share)
+                expected[at - 1, at] += share
+                running = expected[:, at].copy()
+                expected[:, at] *= -turn / 8
+                expected[at - 1, at] += 1 + turn / 8
+            elif window > SLOPE:
                 expected[at - 1, at] = 1 + (window - SLOPE) / 8
                 expected[max(at - 2, 0), at] -= (window - SLOPE) / 8
             else:

@@ -18,6 +18,9 @@ LOWEST = 1 << 16
 """The state with which coding begins and decoding must end."""
 _SHED = 32 - TOTAL_BITS
 _SLOTS = TOTAL_BITS + 1
+_USUAL = 15 * TOTAL // 16
+"""Slots of an exception's usual value."""
+_SIZE_BITS = 7
 _SLOTS_MASK = (1 << _SLOTS) - 1
 
 
@@ -35,6 +38,18 @@ def raw(value: int, bits: int) -> list[int]:
         notes.append(note((value & ((1 << size) - 1)) * slots, slots))
         value >>= size
         bits -= size
+    return notes
+
+
+def rare(gaps: Sequence[int], values: Sequence[int], usual: int, size: int) -> list[int]:
+    """Return exceptions as symbols: the gap before each (Rice's code with ``size`` raw bits), and its value."""
+    notes = []
+    for gap, value in zip(gaps, values, strict=True):
+        notes += [note(TOTAL >> 1, TOTAL >> 1)] * (gap >> size) + [note(0, TOTAL >> 1)] + raw(gap, size)
+        notes.append(note(0, _USUAL) if value == usual else note(_USUAL, TOTAL - _USUAL))
+        if value != usual:
+            folded = value << 1 if value >= 0 else ~(value << 1)
+            notes += raw(folded.bit_length(), _SIZE_BITS) + raw(folded, folded.bit_length())
     return notes
 
 
@@ -63,6 +78,7 @@ class Decoder:
     def __init__(self, data: bytes) -> None:
         if len(data) < 4 or len(data) % 2:
             raise FormatError(f"coded columns: {len(data)} bytes, must be even and at least 4")
+        self.state: int
         self.state, *words = struct.unpack(f"<I{(len(data) - 4) // 2}H", data)
         # Past the end zeros are read: the check at the end finds out, and the loops need none.
         self.words: list[int] = words
@@ -81,6 +97,32 @@ class Decoder:
                 self.state = self.state << 16 | self.word()
             done += size
         return value
+
+    def rare(self, count: int, usual: int, size: int, most: int) -> tuple[list[int], list[int]]:
+        """Return the gaps and values of exceptions; no gap is above ``most``."""
+        gaps, values = [], []
+        for _ in range(count):
+            gap = 0
+            while self._one_of_two(TOTAL >> 1):
+                gap += 1
+                if gap << size > most:
+                    raise FormatError("coded columns: an exception beyond the rows")
+            gaps.append(gap << size | self.raw(size))
+            folded = self.raw(self.raw(_SIZE_BITS)) if self._one_of_two(_USUAL) else None
+            if folded is not None and folded >= 2**64:
+                raise FormatError("coded columns: an exception of more than 64 bits")
+            values.append(usual if folded is None else folded >> 1 ^ -(folded & 1))
+        return gaps, values
+
+    def _one_of_two(self, first: int) -> bool:
+        """Take a symbol of two, the first of which has so many slots, and return whether it is the second."""
+        slot = self.state & (TOTAL - 1)
+        second = slot >= first
+        slots, begin = (TOTAL - first, first) if second else (first, 0)
+        self.state = slots * (self.state >> TOTAL_BITS) + slot - begin
+        if self.state < LOWEST:
+            self.state = self.state << 16 | self.word()
+        return second
 
     def word(self) -> int:
         """Return the next word; raises FormatError when there is none."""

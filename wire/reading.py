@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from wire import adaptive, rans
-from wire.adaptive import GAINS, Past, State
-from wire.columns import EACH, GROUPED, MAX_COLUMNS, OPTIONAL, ORDERED, Id, Mode, gather, group_kinds, rounded
+from wire import modelling, rans
+from wire.adaptive import GAINS, MEMORIES, Column, Fit, State, follow
+from wire.columns import EACH, GROUPED, MAX_COLUMNS, OPTIONAL, ORDERED, Id, Mode, gather, rounded
 from wire.errors import FormatError, LimitError
-from wire.expectation import allowed, restore
-from wire.shapes import SHAPES
+from wire.expectation import allowed, allowed_in_model, restore
+from wire.modelling import BESIDE, SHARES, aways, with_share
+from wire.shapes import MOST_SKEWED, SHAPES, SKEWS
 from wire.varint import Cursor, Signed, unfold
+
+_LARGEST_GAP = 16
+"""Raw bits of the gaps between exceptions, at most."""
 
 
 @dataclass(slots=True)
@@ -38,6 +42,8 @@ class Reader:
     regimes: bool = False
     order: npt.NDArray[np.int64] | None = None
     spent: dict[int, float] = field(default_factory=dict)
+    states: dict[Id, list[State | None]] = field(default_factory=dict)
+    aways: dict[Id, list[int]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, cursor: Cursor, kinds: Sequence[int]) -> Reader:
@@ -55,7 +61,7 @@ class Reader:
             payload = cursor.take(cursor.number("column size"), f"column {tag}")
             column = tag & ~OPTIONAL
             if column not in Id.__members__.values():
-                if tag & OPTIONAL and mode != Mode.MODELLED:
+                if tag & OPTIONAL and mode not in (Mode.MODELLED, Mode.RARE):
                     continue
                 raise FormatError(f"column {column}: not known, and not one to skip")
             if column in entries:
@@ -108,6 +114,8 @@ class Reader:
         cursor, name = Cursor(entry.payload), f"column {column.name.lower()}"
         if entry.mode == Mode.FEW:
             cells = _read_few(cursor, counts, total, name)
+        elif entry.mode == Mode.RARE:
+            cells = self._read_rare(cursor, column, counts, total)
         elif entry.mode in (Mode.SIGNED, Mode.UNSIGNED):
             cells = self._read_bytes(cursor, column, entry.mode, counts)
             if offsets is not None and bytes_offsets:
@@ -133,23 +141,54 @@ class Reader:
             left = placed
         return restore(left, counts.tolist(), windows)
 
+    def _read_rare(self, cursor: Cursor, column: Id, counts: npt.NDArray[np.int64], total: int) -> Signed:
+        name = f"column {column.name.lower()}"
+        window, found = cursor.byte(name), cursor.number(name)
+        usual, size = cursor.signed(name), cursor.byte(name)
+        if self.decoder is None or window > 1 or found > total or size > _LARGEST_GAP:
+            raise FormatError(
+                f"{name}: {found} exceptions for {total} cells, window {window}, {size} bits, or no coder 3"
+            )
+        before = self.decoder.spent()
+        gaps, values = self.decoder.rare(found, usual, size, total)
+        self.spent[column] = self.decoder.spent() - before
+        places = np.cumsum(np.array(gaps, np.int64) + 1) - 1
+        if found and int(places[-1]) >= total:
+            raise FormatError(f"{name}: exceptions outside its {total} cells")
+        left = np.zeros(total, np.int64)
+        left[places] = np.array(values, np.int64)
+        return restore(left, counts.tolist(), [window] * len(counts))
+
     def _read_model(
         self, cursor: Cursor, column: Id, counts: npt.NDArray[np.int64], offsets: Signed | None, name: str
     ) -> Signed:
-        windows = _read_windows(cursor, len(counts), name)
-        shape, gain = cursor.take(2, name)
-        if self.decoder is None or shape >= len(SHAPES) or gain >= len(GAINS):
-            raise FormatError(f"{name}: shape {shape}, gain {gain}, or no coder 3")
-        kinds = group_kinds(self.kinds, len(counts))
-        past = Past(kinds, self.known.get(column), self.late, wide=column is Id.VALUE)
-        plan = adaptive.Column(counts.tolist(), None if offsets is None else offsets.tolist(), windows)
+        windows = _read_windows(cursor, len(counts), name, allowed_in_model)
+        shape, gain, skew, memory = cursor.take(4, name)
+        share = cursor.byte(name) - SHARES if column in BESIDE else 0
+        known = (
+            shape < len(SHAPES) and gain < len(GAINS) and abs(skew - SKEWS) <= MOST_SKEWED and memory < len(MEMORIES)
+        )
+        if self.decoder is None or not known:
+            raise FormatError(f"{name}: shape {shape}, gain {gain}, skew {skew}, memory {memory}, or no coder 3")
+        beside = self.aways.get(BESIDE[column]) if column in BESIDE else None
+        if abs(share) > SHARES or (share and beside is None):
+            raise FormatError(f"{name}: a share of {share} of a column that is not there")
+        past = modelling.past(column, self.kinds, len(counts), self.known.get(column), self.late, self.states)
+        own = None if offsets is None else offsets.tolist()
+        if beside is not None and share:
+            own = with_share(offsets, beside, share)
         before = self.decoder.spent()
-        cells = adaptive.decode(self.decoder, plan, past, shape, gain)
+        followed = follow(
+            Column(counts.tolist(), own, windows, memory), past, (), self.decoder, Fit(shape, gain, skew - SKEWS)
+        )
         self.spent[column] = self.decoder.spent() - before
-        return np.array(cells, np.int64)
+        self.states[column] = past.states
+        if column in BESIDE.values():
+            self.aways[column] = aways(followed)
+        return np.array(followed.cells, np.int64)
 
 
-def _read_windows(cursor: Cursor, series: int, name: str) -> list[int]:
+def _read_windows(cursor: Cursor, series: int, name: str, allowed: Callable[[int], bool] = allowed) -> list[int]:
     window = cursor.byte(name)
     windows = list(cursor.take(series, name)) if window == EACH else [window] * series
     if not all(map(allowed, set(windows))):

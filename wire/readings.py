@@ -9,6 +9,7 @@ import numpy as np
 from wire.columns import Id
 from wire.directory import Directory
 from wire.errors import FormatError
+from wire.expectation import BETWEEN
 from wire.model import Readings
 from wire.reading import Reader
 from wire.rows import (
@@ -28,6 +29,7 @@ from wire.varint import Cursor
 from wire.writing import Plan, Writer
 
 VALUE_WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 66, 68, 72)
+MODEL_VALUE_WINDOWS = (*VALUE_WINDOWS, *(BETWEEN + 8 * slow + share for slow in (1, 3, 5, 7) for share in range(1, 7)))
 BYTES_VALUE_WINDOWS = (1, 2, 4, 8, 16, 72)
 
 
@@ -54,7 +56,7 @@ def write(rows: Readings, layout: Layout, steps_of: Sequence[Step], writer: Writ
             whole[moving],
             layout.series[moving],
             bytes_windows=BYTES_VALUE_WINDOWS,
-            model_windows=VALUE_WINDOWS,
+            model_windows=MODEL_VALUE_WINDOWS,
         )
     )
     writer.put(Plan(Id.QUALITY, rows.quality[layout.order].astype(np.int64), layout.series, few=0))

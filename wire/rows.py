@@ -125,16 +125,6 @@ def in_time_order(times: IntArray, series: IntArray) -> npt.NDArray[np.intp]:
     return order
 
 
-def most_common(values: IntArray) -> int:
-    """Return the value that occurs most often (the smallest of those, 0 for none)."""
-    if not len(values):
-        return 0
-    if (values == values[0]).all():
-        return int(values[0])
-    found, often = np.unique(values, return_counts=True)
-    return int(found[np.argmax(often)])
-
-
 def write_patches(patches: Sequence[tuple[npt.NDArray[np.intp], FloatArray]]) -> bytes:
     """Return cells whose value the integers do not give, column by column: where, and the double."""
     out = []
@@ -226,7 +216,10 @@ def _resting(cells: IntArray, still: npt.NDArray[np.bool_]) -> npt.NDArray[np.bo
     if resting.sum() < _LEAST_REST or len(moving) < _LEAST_REST:
         return none
     usual = np.median(np.abs(np.diff(moving.astype(np.float64))))
-    away = np.median(np.abs(moving.astype(np.float64) - float(found[np.argmax(often)])))
+    # One that rests gets there and back by a jump, one that only lingers by its usual steps.
+    edges = np.flatnonzero(np.diff(resting))
+    jumps = np.abs(cells[edges].astype(np.float64) - cells[edges + 1].astype(np.float64))
+    away = np.median(jumps) if len(jumps) else 0.0
     return resting if away > _FAR * (usual + 1) else none
 
 

@@ -1,7 +1,7 @@
 """How likely a cell is, at a distance from what was expected: integer tables of Student's t, by shape and spread.
 
-The weight of a distance d is (1 + d^2 / (v s^2))^-m with v = 2m - 1: heavy tails for m = 1 (Cauchy), nearly a normal
-distribution for m = 16. Everything is integer, so that every platform has the same tables.
+The weight of a distance d from the mode is (1 + d^2 / (v s^2))^-m with v = 2m - 1: heavy tails for m = 1 (Cauchy),
+nearly a normal distribution for m = 16. Everything is integer, so that every platform has the same tables.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ from functools import lru_cache
 
 from wire.rans import TOTAL
 
+SKEWS, MOST_SKEWED = 16, 8
+"""A skew is a number of sixteenths by which the side above is wider and the one below narrower."""
+LEAN = 25
+"""How far the mode lies below the mean, in spreads and 1/256 of the skew."""
 SHAPES = (1, 2, 3, 4, 6, 8, 12, 16)
 """The exponents m that a column may name, by number."""
 
@@ -26,18 +30,22 @@ LEVELS = tuple(spread_level(spread) for spread in range(128))
 
 
 @lru_cache(maxsize=4096)
-def table(shape: int, level: int, phase: int) -> tuple[int, tuple[int, ...]]:
+def table(shape: int, level: int, phase: int, skew: int = 0) -> tuple[int, tuple[int, ...]]:
     """Return (reach, first slots): slots of the distances -reach to reach, and of the escape beyond, out of TOTAL.
 
-    ``shape`` indexes SHAPES; ``level`` is the spread in sixteenths; the centre lies ``phase`` eighths above 0.
+    ``shape`` indexes SHAPES; ``level`` is the spread in sixteenths; the centre lies ``phase`` eighths above 0. Above
+    its mode the distribution is ``skew`` sixteenths wider than the spread, below it as much narrower.
     """
     power = SHAPES[shape]
-    scale = (2 * power - 1) * level * level
+    below, above = level * (SKEWS - skew), level * (SKEWS + skew)
+    lean = level * skew * LEAN >> 8
     reach = 2 + level // 2
     weights = []
     for distance in range(-reach, reach + 1):
-        away = 16 * distance - 2 * phase
-        ratio, weight = (scale << 24) // (scale + away * away), 1 << 24
+        away = 16 * distance - 2 * phase + lean
+        side = above if away > 0 else below
+        scale = (2 * power - 1) * side * side
+        ratio, weight = (scale << 24) // (scale + (SKEWS * away) ** 2), 1 << 24
         for _ in range(power):
             weight = weight * ratio >> 24
         weights.append(weight)

@@ -157,3 +157,13 @@ class Cursor:
     def rest(self) -> bytes:
         """Return all that is left."""
         return self.take(self.left, "rest")
+
+
+def most_common(values: Signed) -> int:
+    """Return the value that occurs most often (the smallest of those, 0 for none)."""
+    if not len(values):
+        return 0
+    if (values == values[0]).all():
+        return int(values[0])
+    found, often = np.unique(values, return_counts=True)
+    return int(found[np.argmax(often)])

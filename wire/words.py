@@ -21,6 +21,10 @@ _UNITS = (
     ("Cel", -2), ("Cel", -1),
 )  # fmt: skip
 
+WORDS = tuple(word.encode() for word in _CHANNELS.split())
+"""Words that a directory may say by number."""
+UNITS = tuple((unit, 10.0**tens if tens >= 0 else 1 / 10**-tens) for unit, tens in _UNITS)
+"""Units with a resolution that a directory may say by number."""
 DICTIONARY = b"".join(
     [b"\0" + bytes((len(word),)) + word.encode() for word in _CHANNELS.split()]
     + [bytes((len(unit),)) + unit.encode() + bytes((32 + tens, 1, 0)) for unit, tens in _UNITS]

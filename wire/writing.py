@@ -8,15 +8,22 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from wire import adaptive, rans
-from wire.adaptive import Past, State
-from wire.columns import EACH, GROUPED, ORDERED, Id, Mode, gather, group_kinds, rounded
+from wire import adaptive, modelling, rans
+from wire.adaptive import MEMORIES, Column, Followed, State
+from wire.columns import EACH, GROUPED, ORDERED, Id, Mode, gather, rounded
 from wire.container import lzma1
 from wire.expectation import best_windows, residuals
-from wire.varint import Signed, number, pack, pack_signed
+from wire.fitting import fit
+from wire.modelling import BESIDE, SHARES, aways, best_share, with_share
+from wire.shapes import SKEWS
+from wire.varint import Signed, most_common, number, pack, pack_signed, signed
 
+_RARE = 12
+"""Exceptions from which the model's symbols are shorter than bytes."""
 _FEW = 6
 """Exceptions are listed when at most one cell in so many is one."""
+_MANY = 16
+"""Cells a group from which it pays to look for the memory of its spread."""
 _DEEP = 8
 """Rows a series from which it pays to write an order."""
 
@@ -54,6 +61,7 @@ class Writer:
     entries: list[bytes] = field(default_factory=list)
     notes: list[int] = field(default_factory=list)
     states: dict[Id, list[State | None]] = field(default_factory=dict)
+    aways: dict[Id, list[int]] = field(default_factory=dict)
 
     def put(self, plan: Plan, needed: bool = False) -> None:
         """Add a column, in the cheapest way; one that says nothing only where it is ``needed`` all the same."""
@@ -98,8 +106,17 @@ class Writer:
         self.entries.append(bytes((column, mode)) + number(len(payload)) + payload)
 
     def _few(self, plan: Plan, left: Signed, found: npt.NDArray[np.int64]) -> None:
-        places = pack((np.diff(found, prepend=-1) - 1).astype(np.uint64))
-        self._entry(plan.id, Mode.FEW, bytes((plan.few or 0,)) + number(len(found)) + places + pack_signed(left[found]))
+        gaps, values = np.diff(found, prepend=-1) - 1, left[found]
+        head = bytes((plan.few or 0,)) + number(len(found))
+        listed = pack(gaps.astype(np.uint64)) + pack_signed(values)
+        if self.modelled and len(found) >= _RARE:
+            usual, size = most_common(values), max(int(gaps.mean() * 0.7).bit_length() - 1, 0)
+            symbols = rans.rare(gaps.tolist(), values.tolist(), usual, size)
+            if rans.bits(symbols) / 8 < len(lzma1(listed)):
+                self.notes += symbols
+                self._entry(plan.id, Mode.RARE, head + signed(usual) + bytes((size,)))
+                return
+        self._entry(plan.id, Mode.FEW, head + listed)
 
     def _windows(self, plan: Plan, counts: list[int], candidates: tuple[int, ...]) -> tuple[list[int], bytes]:
         if len(candidates) == 1 or max(counts) < 3:
@@ -146,13 +163,30 @@ class Writer:
 
     def _model(self, plan: Plan, counts: npt.NDArray[np.int64]) -> None:
         windows, head = self._windows(plan, counts.tolist(), plan.model_windows)
-        offsets = None if plan.offsets is None else plan.offsets.tolist()
-        column = adaptive.Column(counts.tolist(), offsets, windows)
-        kinds = group_kinds(self.kinds, len(counts))
-        past = Past(kinds, self.known.get(plan.id), self.late, wide=plan.id is Id.VALUE)
+        beside = self.aways.get(BESIDE[plan.id]) if plan.id in BESIDE else None
+        column = Column(counts.tolist(), None if plan.offsets is None else plan.offsets.tolist(), windows, 0)
         cells = plan.cells.tolist()
-        expected, spreads = adaptive.follow(cells, column, past)
-        shape, gain = adaptive.fit(cells, expected, spreads)
-        self.notes += adaptive.notes(cells, expected, spreads, shape, gain)
-        self.states[plan.id] = past.states
-        self._entry(plan.id, Mode.MODELLED, head + bytes((shape, gain)))
+        followed, states = self._followed(plan.id, column, cells)
+        share = 0 if beside is None else best_share(followed, beside)
+        if beside is not None and share:
+            column = replace(column, offsets=with_share(plan.offsets, beside, share))
+            followed, states = self._followed(plan.id, column, cells)
+        how, cost = fit(followed)
+        memory = 0
+        for longer in range(1, len(MEMORIES)) if len(cells) >= _MANY * len(counts) else ():
+            other, other_states = self._followed(plan.id, replace(column, memory=longer), cells)
+            found = fit(other)
+            if found[1] < cost:
+                followed, states, memory, (how, cost) = other, other_states, longer, found
+        by = (share + SHARES,) if plan.id in BESIDE else ()
+        self.notes += adaptive.notes(followed, how)
+        self.states[plan.id], self.aways[plan.id] = states, aways(followed)
+        self._entry(
+            plan.id,
+            Mode.MODELLED,
+            head + bytes((how.shape, how.gain, how.skew + SKEWS, memory, *by)),
+        )
+
+    def _followed(self, id_: Id, column: Column, cells: list[int]) -> tuple[Followed, list[State | None]]:
+        past = modelling.past(id_, self.kinds, len(column.counts), self.known.get(id_), self.late, self.states)
+        return adaptive.follow(column, past, cells), past.states

@@ -1,11 +1,12 @@
 """Writes a golden batch for each kind, coder and feature that has none yet: ``python -m tests.contract.make_golden``.
 
 A golden batch is never written again: it stands for what gateways in the field have sent. Beside each stands what it
-decodes to, as JSON.
+decodes to, as JSON, and golden/README.md lists all of them with their SHA-256.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -24,6 +25,14 @@ from wire.varint import Cursor, number
 GOLDEN = Path(__file__).parent / "golden"
 NAME = ("gateway-7", 0x0192_3456_789A_BCDE, 4711)
 PROFILE_VERSION = 7
+LIST = GOLDEN / "README.md"
+HEADING = """# Golden batches
+
+What gateways in the field have sent: a reader of version 1 reads them for ever. These files are frozen. One may be
+added (`python -m tests.contract.make_golden` writes what is missing and lists it here); none may be changed or taken
+away, for then batches that wait on some gateway's disk could no longer be read. Tests hold each to its SHA-256.
+
+"""
 
 
 def aggregates(windows: int, series: int = 4, seed: int = 1) -> Aggregates:
@@ -61,6 +70,18 @@ def readings(n: int, seed: int = 2) -> Readings:
     values = np.round(np.cumsum(rng.normal(0, 1, len(times))), 1) + 20
     series = Series("pump.pressure", "bar", 0.1), Series("pump.current", "A", 0.1), Series("door.lux", "lx")
     return Readings(series, index, times, values, (rng.random(len(times)) < 0.02).astype(np.uint8))
+
+
+def waves(n: int) -> Readings:
+    """A damped noise on a level that wanders, which the model expects between the last reading and a running mean."""
+    rng = np.random.default_rng(8)
+    noise, level = rng.normal(0, 6, n), np.cumsum(rng.normal(0, 1.5, n))
+    for at in range(1, n):
+        noise[at] += 0.6 * noise[at - 1]
+    series = (Series("press-4.pressure", "bar", 0.01), Series("wave.odd-name", "furlong", 0.01))
+    values = np.concatenate((np.round(500 + noise + level) / 100, np.round(-3 * noise - level) / 100))
+    times = 1_750_000_000_000 + 1000 * np.tile(np.arange(n), 2)
+    return Readings(series, np.repeat([0, 1], n), times, values, np.zeros(2 * n, np.uint8))
 
 
 def duty(windows: int) -> Aggregates:
@@ -106,6 +127,9 @@ def cases() -> Iterator[tuple[str, bytes]]:
         yield f"aggregates-{coder.name.lower()}", codec.encode(Batch(*NAME, aggregates(20)), 10**9, coders=only)
         yield f"readings-{coder.name.lower()}", codec.encode(Batch(*NAME, readings(120)), 10**9, coders=only)
         yield f"odd-{coder.name.lower()}", codec.encode(Batch(*NAME, odd()), 10**9, coders=only)
+    long = replace(aggregates(60, 6, seed=6), count=np.where(np.arange(360) % 17 == 3, 9, 10))
+    yield "long-model", codec.encode(Batch(*NAME, long), 10**9, coders=frozenset({Coder.MODEL}))
+    yield "wave-model", codec.encode(Batch(*NAME, waves(400)), 10**9, coders=frozenset({Coder.MODEL}))
     yield "duty-model", codec.encode(Batch(*NAME, duty(60)), 10**9, coders=frozenset({Coder.MODEL}))
     yield "empty", codec.encode(Batch(*NAME, aggregates(0)))
     scored = aggregates(8)
@@ -159,9 +183,16 @@ def plain(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
+def digests() -> dict[str, str]:
+    """The SHA-256 of every golden file, by name."""
+    files = sorted(path for path in GOLDEN.iterdir() if path.suffix in (".batch", ".json"))
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
 def main() -> None:
-    """Write what is missing."""
+    """Write what is missing, and add it to the list."""
     GOLDEN.mkdir(exist_ok=True)
+    listed = LIST.read_text() if LIST.exists() else HEADING
     for name, data in cases():
         batch, expected = GOLDEN / f"{name}.batch", GOLDEN / f"{name}.json"
         if batch.exists():
@@ -170,6 +201,10 @@ def main() -> None:
         if name != "profile":
             rows = codec.decode(data, lambda _, version: known() if version == PROFILE_VERSION else None).rows
             expected.write_text(json.dumps(shown(rows), indent=0, allow_nan=False) + "\n")
+    for name, digest in digests().items():
+        if f" {name}\n" not in listed:
+            listed += f"    {digest} {name}\n"
+    LIST.write_text(listed)
 
 
 if __name__ == "__main__":

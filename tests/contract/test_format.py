@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from tests.contract import decoder
-from tests.contract.make_golden import GOLDEN, NAME, PROFILE_VERSION, aggregates, cases, shown, with_column
+from tests.contract.make_golden import (
+    GOLDEN,
+    LIST,
+    NAME,
+    PROFILE_VERSION,
+    aggregates,
+    cases,
+    digests,
+    shown,
+    with_column,
+)
 from wire import codec
 from wire.errors import FormatError, UnknownProfileError
 from wire.words import DICTIONARY
@@ -44,6 +54,11 @@ def assert_same(left: Any, right: Any) -> None:
 
 def test_there_is_a_golden_batch_for_each_kind_coder_and_feature() -> None:
     assert {name for name, _ in cases()} == {path.stem for path in GOLDEN.glob("*.batch")}
+
+
+def test_no_golden_file_was_changed_or_taken_away() -> None:
+    listed = dict(reversed(line.split()) for line in LIST.read_text().splitlines() if line.startswith("    "))
+    assert listed == digests()
 
 
 @pytest.mark.parametrize("name", BATCHES)

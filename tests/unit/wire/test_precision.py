@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from wire import codec
-from wire.adaptive import Column, Past, decode, fit, follow, notes
-from wire.expectation import residuals, restore
+from wire.adaptive import MEMORIES, Column, Past, follow, notes
+from wire.expectation import BETWEEN, residuals, restore
+from wire.fitting import fit
 from wire.model import Aggregates, Readings, Series
 from wire.rans import TOTAL, Decoder, encode
 from wire.shapes import SHAPES, table
@@ -88,11 +89,12 @@ def test_residuals_give_the_cells_back_under_every_window(window: int) -> None:
     np.testing.assert_array_equal(restore(left, counts, [window] * 4), cells)
 
 
+@pytest.mark.parametrize("skew", [-8, 0, 8])
 @pytest.mark.parametrize("shape", range(len(SHAPES)))
-def test_a_table_gives_every_distance_and_the_escape_a_slot(shape: int) -> None:
+def test_a_table_gives_every_distance_and_the_escape_a_slot(shape: int, skew: int) -> None:
     for level in (1, 2, 7, 9, 52, 120):
         for phase in range(8):
-            reach, firsts = table(shape, level, phase)
+            reach, firsts = table(shape, level, phase, skew)
             slots = np.diff(firsts)
             assert len(slots) == 2 * reach + 2
             assert slots.min() >= 1
@@ -100,13 +102,16 @@ def test_a_table_gives_every_distance_and_the_escape_a_slot(shape: int) -> None:
             assert firsts[-1] == TOTAL
 
 
-def test_the_model_gives_back_cells_of_every_size() -> None:
+@pytest.mark.parametrize("memory", range(len(MEMORIES)))
+@pytest.mark.parametrize("skew", [-8, 0, 5])
+def test_the_model_gives_back_cells_of_every_size(memory: int, skew: int) -> None:
     rng = np.random.default_rng(3)
     cells = [*rng.integers(-4, 4, 300).tolist(), 2**63 - 1, -(2**63), 0, *(1 << k for k in range(63))]
-    column = Column([150, 0, len(cells) - 150], rng.integers(-999, 999, len(cells)).tolist(), [8, 8, 70])
-    expected, spreads = follow(cells, column, Past([0, 0, 0]))
-    shape, gain = fit(cells, expected, spreads)
-    data = encode(notes(cells, expected, spreads, shape, gain))
-    decoder = Decoder(data)
-    assert decode(decoder, column, Past([0, 0, 0]), shape, gain) == cells
-    decoder.finish()
+    offsets = rng.integers(-999, 999, len(cells)).tolist()
+    column = Column([150, 0, 150, len(cells) - 300], offsets, [8, 8, 70, BETWEEN + 19], memory)
+    for options in ({}, {"chained": True}, {"wide": True}):
+        followed = follow(column, Past([0, 0, 0, 0], **options), cells)
+        how = fit(followed)[0]._replace(skew=skew)
+        decoder = Decoder(encode(notes(followed, how)))
+        assert follow(column, Past([0, 0, 0, 0], **options), (), decoder, how).cells == cells
+        decoder.finish()
