@@ -1,0 +1,71 @@
+"""The baselines are run fairly: causal, nothing in the calibration, and each finds what it is there for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.detection_baselines import GROUPS, ONE_CHANNEL, Baseline, FloatArray, known
+from benchmarks.detection_groups import measure
+from device_sim import rigs
+
+CALIBRATE = 200
+PACKAGES = {name: package for table in (ONE_CHANNEL, GROUPS) for name, (_, package) in table.items()}
+CASES = [("one", name) for name in ONE_CHANNEL] + [("group", name) for name in GROUPS]
+
+
+def case(kind: str, name: str) -> tuple[Baseline, FloatArray]:
+    if PACKAGES[name]:
+        pytest.importorskip(PACKAGES[name])
+    rng = np.random.default_rng(1)
+    if kind == "one":
+        values = rng.normal(size=500)
+        values[400:403] += 12.0
+        return ONE_CHANNEL[name][0], values
+    # Two channels that go together, and then do not, without leaving their range.
+    common = rng.normal(size=500)
+    values = np.stack([common, common + 0.1 * rng.normal(size=500)], axis=1)
+    values[400:, 1] = -values[400:, 1]
+    return GROUPS[name][0], values
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_a_score_uses_nothing_that_comes_after_it(kind: str, name: str) -> None:
+    baseline, values = case(kind, name)
+    whole, part = baseline(values, CALIBRATE), baseline(values[:450], CALIBRATE)
+    assert len(whole) == len(values)
+    assert whole[:450] == pytest.approx(part, rel=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_the_calibration_is_not_scored_and_what_differs_from_it_is_scored_higher(kind: str, name: str) -> None:
+    baseline, values = case(kind, name)
+    scores = baseline(values, CALIBRATE)
+    assert not scores[:CALIBRATE].any()
+    if (kind, name) == ("group", "PyOD IForest"):
+        return  # it looks along the axes, and so does not see this
+    assert scores[400:404].max() > np.quantile(scores[CALIBRATE:400], 0.99)
+
+
+def test_what_is_missing_has_the_value_before_it() -> None:
+    assert known(np.array([np.nan, 1.0, np.nan, np.nan, 2.0])).tolist() == [0.0, 1.0, 1.0, 1.0, 2.0]
+    assert known(np.array([[1.0, np.nan], [np.nan, 3.0]])).tolist() == [[1.0, 0.0], [1.0, 3.0]]
+
+
+def test_rows_stretches_and_delays_of_a_group_are_counted() -> None:
+    faulty = np.zeros(rigs.CALIBRATION + 3600, np.bool_)
+    faulty[-1000:-500] = True
+    run = rigs.Run("leak", 1, np.arange(len(faulty)) * 1000, np.zeros((len(faulty), 8)), faulty)
+
+    def detector(run: rigs.Run) -> np.ndarray:
+        marked = np.zeros(len(run.faulty), np.bool_)
+        marked[:10] = True  # in the calibration, where nothing counts
+        marked[-2000:-1990] = marked[-900:-400] = True
+        return marked
+
+    result = measure([run], detector)
+    assert (result["faults_found"], result["faults"], result["median_delay_s"]) == (1, 1, 100)
+    assert result["missed_rows"] == pytest.approx(100 / 500)
+    assert result["false_rows"] == pytest.approx(110 / 3100, abs=1e-4)
+    assert result["false_alarms_an_hour"] == pytest.approx(1 / (3100 / 3600), abs=0.01)
+    assert result["f1"] == pytest.approx(2 * 400 / (2 * 400 + 100 + 110), abs=1e-3)
