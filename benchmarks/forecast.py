@@ -1,8 +1,8 @@
 """How far the time to a limit can be trusted: a rolling-origin back-test, beside a line by least squares.
 
 ``python benchmarks/forecast.py [--data ../shared/data/nab] [--series 20] [--seed 100] [--json FILE]``. At each origin
-only what came before is shown, the horizon is as long as half of it, and the truth is the first step after whose mean is
-at or beyond the limit. A false promise is an estimate where none came within the horizon.
+only what came before is shown, the horizon is as long as half of it, and the truth is the first step after whose mean
+is at or beyond the limit. A false promise is an estimate where none came within the horizon.
 
 Simulated series are seeded, 240 steps of history, with a limit 0.3, 1 and 2 of the history's deviations beyond what it
 has reached. Real ones are NAB's files with the limits that a hundredth of all their values lie beyond, above and below,
