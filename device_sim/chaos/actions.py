@@ -80,7 +80,9 @@ def actions(world: World) -> dict[str, Callable[[float], Action]]:
         "source's line cut": lambda _: Action(lambda: _cut(world.source_line)),
         "disk full": lambda choice: _full_disk(world, choice),
         "disk read-only": lambda _: Action(lambda: _read_only(world), world.disk.writable),
-        "spool bytes flipped": lambda choice: Action(lambda: _flip(world, choice)),
+        "spool bytes flipped": lambda choice: Action(lambda: _flip(gateway, FORWARDER, disks.SPOOL, choice)),
+        "checkpoint bytes flipped": lambda choice: Action(lambda: _flip(gateway, AGGREGATOR, "checkpoint", choice)),
+        "calibration bytes flipped": lambda choice: Action(lambda: _flip(gateway, DETECTOR, "calibration", choice)),
         "memory short": lambda choice: _Short(gateway, choice).action,
     }
     for name, component in (
@@ -210,11 +212,12 @@ def _read_only(world: World) -> str | None:
             return f"under the forwarder, whose process {pid} was killed"
 
 
-def _flip(world: World, choice: float) -> str | None:
-    if world.gateway.signal(FORWARDER, signal.SIGKILL) is None:
+def _flip(gateway: Gateway, component: str, name: str, choice: float) -> str | None:
+    folder = gateway.work(component)
+    if not any(folder.glob(f"{name}*")) or gateway.signal(component, signal.SIGKILL) is None:
         return None
     # The next process takes a second to come up; the dead one's files are free at once.
-    return disks.flip(world.gateway.work(FORWARDER), choice)
+    return disks.flip(folder, name, choice)
 
 
 class _Frozen:

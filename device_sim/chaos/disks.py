@@ -153,13 +153,18 @@ class Permissions:
             file.chmod(0o644)
 
 
-def flip(folder: Path, choice: float, most: int = 8) -> str | None:
-    """Flip bits in the spool's files, and say which; None when there are none. The forwarder must not run.
+def flip(folder: Path, name: str, choice: float, most: int = 8) -> str | None:
+    """Flip bits in one of the files whose names begin with ``name``, and say which; None when there are none.
 
-    ``choice`` (0 to 1) decides how many, in which file, and where.
+    Whose files they are must not run. ``choice`` (0 to 1) decides how many, in which file, and where.
     """
     rng = random.Random(choice)  # noqa: S311 # a seeded fault, no secret
-    files = [file for file in (folder / SPOOL, folder / f"{SPOOL}-wal") if file.exists() and file.stat().st_size]
+    # The index of SQLite's log is made anew by who opens it; what was damaged before lies there for people to look at.
+    files = [
+        file
+        for file in sorted(folder.glob(f"{name}*"))
+        if file.stat().st_size and not file.name.endswith("-shm") and ".damaged" not in file.name
+    ]
     if not files:
         return None
     file = rng.choice(files)

@@ -13,32 +13,31 @@ from dataclasses import dataclass, field
 
 from device_sim.chaos.proof import Proof, Span
 
-READING_DROPS = ("rejected_", "invalid_", "late", "readings_dropped", "mqtt_overflow")
+READING_DROPS = ("rejected_", "invalid_", "late", "readings_dropped", "readings_lost", "mqtt_overflow")
 """Beginnings of the names of reader's and aggregator's counters of readings that are in no aggregate."""
 
 NO_DROPS = ("invalid_duplicate",)
 """A reading that had come before is in an aggregate, though it was dropped when it came again."""
 
-ROW_DROPS = ("rows_dropped_", "rows_refused", "rows_unreadable", "rows_too_large")
-BATCH_DROPS = ("batches_not_recovered",)
+ROW_DROPS = ("rows_dropped_", "rows_not_recovered_", "rows_refused", "rows_unreadable")
+NO_ROWS = ("_urgent",)
+"""Endings of the names of those that are reports of anomalies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """What was counted as dropped: readings, rows and whole batches, by ``<component>.<reason>``.
+    """What was counted as dropped: readings and rows, by ``<component>.<reason>``.
 
-    ``rows_a_batch`` is the most that one batch held, ``windows_a_row`` how many windows the coarsest row spans.
+    ``windows_a_row`` is how many windows the coarsest row spans.
     """
 
     readings: Mapping[str, int] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
-    batches: Mapping[str, int] = field(default_factory=dict)
-    rows_a_batch: int = 0
     windows_a_row: int = 1
 
     def all(self) -> dict[str, int]:
         """Return every counter."""
-        return {**self.readings, **self.rows, **self.batches}
+        return {**self.readings, **self.rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,7 @@ def totals(lines: Iterable[str]) -> dict[str, int]:
     return dict(total)
 
 
-def drops_of(
-    counters: Mapping[str, Mapping[str, int]], losses: Mapping[str, int], rows_a_batch: int, windows_a_row: int
-) -> Drops:
+def drops_of(counters: Mapping[str, Mapping[str, int]], losses: Mapping[str, int], windows_a_row: int) -> Drops:
     """Return what stands for something dropped, among components' counters (by component) and the spool's losses."""
     readings = {
         f"{component}.{reason}": count
@@ -84,11 +81,12 @@ def drops_of(
         for reason, count in counts.items()
         if count and reason.startswith(READING_DROPS) and reason not in NO_DROPS
     }
-    rows, batches = (
-        {f"Spool.{reason}": count for reason, count in losses.items() if count and reason.startswith(names)}
-        for names in (ROW_DROPS, BATCH_DROPS)
-    )
-    return Drops(readings, rows, batches, rows_a_batch, windows_a_row if losses.get("rows_merged") else 1)
+    rows = {
+        f"Spool.{reason}": count
+        for reason, count in losses.items()
+        if count and reason.startswith(ROW_DROPS) and not reason.endswith(NO_ROWS)
+    }
+    return Drops(readings, rows, windows_a_row if losses.get("rows_merged") else 1)
 
 
 def account(proof: Proof, drops: Drops, width_ms: int) -> Account:
@@ -99,7 +97,7 @@ def account(proof: Proof, drops: Drops, width_ms: int) -> Account:
     of one. A window that is missing for a reason and one that is missing without cannot be told apart: only the numbers
     are compared.
     """
-    rows = sum(drops.rows.values()) + sum(drops.batches.values()) * drops.rows_a_batch
+    rows = sum(drops.rows.values())
     readings = sum(drops.readings.values())
     accounted = 0
     unexplained: list[str] = []

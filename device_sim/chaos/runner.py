@@ -200,8 +200,7 @@ class _Run:
         stored = self._store.aggregates(GATEWAY)
         proof = prove(source.sent(), stored, self._numbering)
         counters = {name.rsplit(".", 1)[-1]: totals(self._gateway.log_lines(name)) for name in COMPONENTS}
-        rows = max((receipt.rows for receipt in self._store.batches(GATEWAY)), default=0)
-        drops = drops_of(counters, self._losses_told(), rows, 4)
+        drops = drops_of(counters, self._losses_told(), 4)
         return proof, account(proof, drops, self._numbering.width_ms), drops
 
     def _losses_told(self) -> dict[str, int]:

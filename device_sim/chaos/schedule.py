@@ -71,6 +71,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("disk full", (Target.FORWARDER,), 2, 5),
     Kind("disk read-only", (Target.FORWARDER,), 2, 4),
     Kind("spool bytes flipped", (Target.FORWARDER,)),
+    Kind("checkpoint bytes flipped", (Target.AGGREGATOR,)),
+    Kind("calibration bytes flipped", (Target.DETECTOR,)),
     Kind("clock set back an hour", (Target.CLOCK,), 2, 5),
     Kind("clock set forward a year", (Target.CLOCK,), 2, 5),
     Kind("memory short", (Target.AGGREGATOR,), 2, 4),
@@ -78,6 +80,14 @@ KINDS: tuple[Kind, ...] = (
 
 RECOVERY_SECONDS = 3.0
 """How long a target is left alone after a fault, so that the next one finds something to break."""
+
+
+def kinds_of(names: Sequence[str]) -> tuple[Kind, ...]:
+    """Return the kinds of which a name is a part of, all for no names; raises ScheduleError for one that is in none."""
+    for name in names:
+        if not any(name in kind.name for kind in KINDS):
+            raise ScheduleError(f"no kind of fault has {name!r} in its name: {', '.join(kind.name for kind in KINDS)}")
+    return tuple(kind for kind in KINDS if not names or any(name in kind.name for name in names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ def chaos_command(
     drain: Annotated[
         float, typer.Option(min=20, help="Seconds to wait at the end until the cloud has everything.")
     ] = 180.0,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only kinds of fault with this in their names; may be given again.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result there as one JSON object.")] = None,
     keep: Annotated[bool, typer.Option(help="Keep the folder with logs and spool also when all is well.")] = False,
 ) -> None:
@@ -33,6 +36,7 @@ def chaos_command(
 
     from device_sim.chaos.report import show
     from device_sim.chaos.runner import Options, make_root, run, save
+    from device_sim.chaos.schedule import kinds_of
     from device_sim.cloud import CloudSimError
     from device_sim.demo.interrupts import InterruptedRunError, Interrupts
     from device_sim.errors import SimulationError
@@ -43,7 +47,8 @@ def chaos_command(
     code = 1
     with Interrupts() as interrupts:
         try:
-            report = run(Options(minutes * 60, seed, faults, drain_s=drain), root, console, interrupts.hold)
+            options = Options(minutes * 60, seed, faults, drain_s=drain, kinds=kinds_of(only or ()))
+            report = run(options, root, console, interrupts.hold)
             show(report, console)
             if json_file is not None:
                 save(report, json_file)

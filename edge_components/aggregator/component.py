@@ -129,9 +129,13 @@ class Aggregator:
             self._runtime.log.info("batches that the forwarder does not hold yet, kept on disk: %d", len(self._outbox))
 
     def _restore(self, saved: Saved) -> None:
-        """Go on from the checkpoint; one that is damaged costs the open windows, which is counted."""
+        """Go on from the checkpoint, or its copy; where both are damaged, what is lost with them is counted."""
         if saved.damaged:
-            self._complaints.add("checkpoint_damaged", "it is kept as .damaged; open windows and what waited are lost")
+            self._complaints.add("checkpoint_damaged", "it is kept as .damaged, and its copy is used")
+        if saved.lost:
+            held = "an unknown number of" if saved.held_readings is None else str(saved.held_readings)
+            self._complaints.add("checkpoint_lost", f"its copy is damaged too: {held} readings are lost with them")
+            self._counters.add("readings_lost", saved.held_readings or 0)
         closed = self._memory.restore(saved, self._parts(), self._config.windows, self._idle.seconds)
         if closed is not None:
             self._collect(closed)

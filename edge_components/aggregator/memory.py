@@ -15,6 +15,7 @@ from edge_components.aggregator.window_types import Arrays, Closed, WindowSettin
 from edge_components.aggregator.windows import Windows
 from edge_components.common.handover import Inbox, Outbox
 from edge_components.common.ports import Clock
+from wire import codec
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Series
 
 STATE_VERSION = 1
@@ -41,7 +42,8 @@ class Memory:
     def __init__(self, checkpoint: Checkpoint, clock: Clock, interval_s: float, log: logging.Logger) -> None:
         self.interval_s = interval_s
         self._checkpoint, self._clock, self._log = checkpoint, clock, log
-        self._saved: set[int] = set()
+        self._saved: dict[int, int] = {}
+        """The batches that the checkpoint has, and how many readings are in each."""
         self._due = 0.0
         self.failures = 0
 
@@ -57,11 +59,12 @@ class Memory:
             raise ValueError(f"state version {facts['version']}")
         parts.directory.places([_series(entry) for entry in facts["series"]])
         parts.cleaner.recent.restore(arrays)
+        parts.cleaner.recent.remember_closed(np.frombuffer(saved.closed, np.uint64))
         parts.windows.reconfigure(replace(settings, width_ms=int(facts["width_ms"])))
         parts.windows.restore(arrays, now)
         parts.inbox.restore({int(epoch, 16): (c, ranges) for epoch, (c, ranges) in facts["inbox"].items()})
         parts.outbox.restore(int(facts["epoch"], 16), int(facts["last_sequence"]), saved.outbox)
-        self._saved = set(saved.outbox)
+        self._saved = {sequence: _readings_in(payload) for sequence, payload in saved.outbox.items()}
         if facts["pending"]:
             columns = (arrays[f"pending_{name}"] for name in AGGREGATE_COLUMNS)
             parts.pending.append(Aggregates(tuple(map(_series, facts["pending"])), *columns))  # type: ignore[arg-type]
@@ -77,11 +80,16 @@ class Memory:
         held = parts.outbox.held()
         parts.cleaner.recent.forget(parts.windows.closed_ms)
         began = self._clock.monotonic()
+        added = {sequence: payload for sequence, payload in held.items() if sequence not in self._saved}
+        kept = {sequence: count for sequence, count in self._saved.items() if sequence in held}
+        kept |= {sequence: _readings_in(payload) for sequence, payload in added.items()}
+        waiting = sum(int(rows.count.sum()) for rows in parts.pending)
+        readings = parts.windows.readings + waiting + sum(kept.values())
         try:
+            freed = self._saved.keys() - held.keys()
+            closed = parts.cleaner.recent.newly_closed()
             self._checkpoint.save(
-                _state(parts, settings),
-                [(sequence, payload) for sequence, payload in held.items() if sequence not in self._saved],
-                self._saved - held.keys(),
+                _state(parts, settings), added.items(), freed, readings=readings, closed=closed.tobytes()
             )
         except CheckpointError as error:
             if not self.failures:
@@ -90,13 +98,18 @@ class Memory:
             self._due = now + RETRY_SECONDS
             return False
         self.failures = 0
-        self._saved = set(held)
+        self._saved = kept
         self._due = now + max(self.interval_s, _COST_FACTOR * (self._clock.monotonic() - began))
         return True
 
     def close(self) -> None:
         """Close the file."""
         self._checkpoint.close()
+
+
+def _readings_in(payload: bytes) -> int:
+    rows = codec.decode(payload).rows
+    return int(rows.count.sum()) if isinstance(rows, Aggregates) else 0
 
 
 def _state(parts: Parts, settings: WindowSettings) -> State:

@@ -32,6 +32,11 @@ class Windows:
         """How many windows are open."""
         return len(self._open.key)
 
+    @property
+    def readings(self) -> int:
+        """How many readings are in the windows that are open."""
+        return int(self._open.count.sum())
+
     def add(self, place: IntArray, time_ms: IntArray, value: FloatArray, now_ms: int, now: float) -> int:
         """Take readings (finite values, times from 0 to the year 9999) and return how many were late and dropped.
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from edge_components.anomaly_detector.errors import StateError
 
 Arrays = dict[str, npt.NDArray[Any]]
 _NAMES = "series_names"
+_CRC_BYTES = 4
 
 
 def save(path: Path, names: Sequence[str], arrays: Arrays) -> None:
@@ -28,6 +30,7 @@ def save(path: Path, names: Sequence[str], arrays: Arrays) -> None:
     try:
         with fresh.open("wb") as file:
             file.write(packed.getbuffer())
+            file.write(zlib.crc32(packed.getbuffer()).to_bytes(_CRC_BYTES, "little"))
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
@@ -38,7 +41,10 @@ def save(path: Path, names: Sequence[str], arrays: Arrays) -> None:
 def read(path: Path) -> tuple[list[str], Arrays] | None:
     """Return names and arrays, or None where nothing was ever saved; raises StateError for a file it cannot read."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
+        raw = path.read_bytes()
+        if zlib.crc32(raw[:-_CRC_BYTES]).to_bytes(_CRC_BYTES, "little") != raw[-_CRC_BYTES:]:
+            raise ValueError("its bytes changed on the disk")
+        with np.load(io.BytesIO(raw[:-_CRC_BYTES]), allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
         names = json.loads(arrays.pop(_NAMES).tobytes())
     except FileNotFoundError:

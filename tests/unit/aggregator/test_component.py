@@ -222,7 +222,12 @@ def test_a_damaged_checkpoint_begins_a_new_epoch_and_is_counted(rig: Rig) -> Non
     (rig.work / "checkpoint.sqlite3").write_bytes(b"rubbish" * 1000)
     for suffix in ("-wal", "-shm"):
         (rig.work / f"checkpoint.sqlite3{suffix}").unlink(missing_ok=True)
+    copy = rig.work / "checkpoint.sqlite3-copy"
+    data = bytearray(copy.read_bytes())
+    data[100] ^= 1
+    copy.write_bytes(data)
     rig.boot()
+    assert rig.runtime.counters["readings_lost"] == 2
     rig.offer(1, readings([START + 9000, START + 20_000], [1.0, 2.0]))
     rig.run_out()
     assert rig.runtime.counters["checkpoint_damaged"] == 1
@@ -375,3 +380,32 @@ def test_rows_that_could_not_be_cut_into_a_batch_come_out_once_when_they_can(
     monkeypatch.undo()
     rig.run_out()
     assert sum(rig.counts().values()) == 600
+
+
+def test_a_damaged_checkpoint_whose_copy_is_whole_costs_nothing(rig: Rig) -> None:
+    rig.offer(1, readings([START, START + 3000], [1.0, 2.0]))
+    rig.tick()
+    rig.kill()
+    (rig.work / "checkpoint.sqlite3").write_bytes(b"rubbish" * 1000)
+    for suffix in ("-wal", "-shm"):
+        (rig.work / f"checkpoint.sqlite3{suffix}").unlink(missing_ok=True)
+    rig.boot()
+    rig.offer(1, readings([START, START + 3000], [1.0, 2.0]))
+    rig.run_out()
+    assert rig.runtime.counters["checkpoint_damaged"] == 1
+    assert rig.runtime.counters["batches_repeated"] == 1
+    assert rig.counts() == {START: 1, START + 3000: 1}
+    assert len({epoch for epoch, _ in rig.batches()}) == 1
+
+
+def test_a_repetition_for_a_closed_window_is_no_late_reading_also_after_a_restart(rig: Rig) -> None:
+    rig.offer(1, readings([START, START + 3000, START + 6000], [1.0, 2.0, 3.0]))
+    rig.run_out(2.0)
+    rig.offer(2, readings([START, START + 1], [1.0, 9.0]))
+    rig.run_out(1.0)
+    assert (rig.runtime.counters["invalid_duplicate"], rig.runtime.counters["late"]) == (1, 1)
+    rig.kill()
+    rig.boot()
+    rig.offer(3, readings([START, START + 1, START + 2], [1.0, 9.0, 9.0]))
+    rig.run_out(1.0)
+    assert (rig.runtime.counters["invalid_duplicate"], rig.runtime.counters["late"]) == (2, 1)

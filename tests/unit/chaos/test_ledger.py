@@ -40,12 +40,12 @@ def test_counters_are_summed_over_the_processes_that_a_component_ran_as() -> Non
 
 def test_a_reading_that_had_come_before_is_no_drop_and_a_merged_row_no_loss() -> None:
     counters = {"Aggregator": {"invalid_duplicate": 9, "late": 3, "windows": 50, "invalid_out_of_range": 0}}
-    drops = drops_of(counters, {"rows_merged": 40, "rows_dropped_bulk": 2, "batches_not_recovered": 1}, 30, 4)
+    losses = {"rows_merged": 40, "rows_dropped_bulk": 2, "rows_not_recovered_urgent": 3, "spools_damaged": 1}
+    drops = drops_of(counters, losses, 4)
     assert drops.readings == {"Aggregator.late": 3}
     assert drops.rows == {"Spool.rows_dropped_bulk": 2}
-    assert drops.batches == {"Spool.batches_not_recovered": 1}
     assert drops.windows_a_row == 4
-    assert drops_of({}, {}, 30, 4).windows_a_row == 1, "where nothing was merged a row is one window"
+    assert drops_of({}, {}, 4).windows_a_row == 1, "where nothing was merged a row is one window"
 
 
 def test_missing_readings_that_nobody_counted_are_lost() -> None:
@@ -73,10 +73,8 @@ def test_a_dropped_reading_explains_one_missing_reading(counted: int, lost: int)
     assert (result.accounted, result.lost) == (3 - lost, lost)
 
 
-def test_a_batch_that_was_not_recovered_explains_as_many_rows_as_a_batch_holds() -> None:
-    spans = [span(0), span(0, series="chaos.b"), span(0, series="chaos.c")]
-    result = account(proof(*spans), Drops(batches={"Spool.batches_not_recovered": 1}, rows_a_batch=2), WIDTH)
-    assert (result.accounted, result.lost) == (16, 8)
+def test_a_batch_whose_rows_nobody_knows_explains_nothing() -> None:
+    assert drops_of({}, {"batches_not_recovered": 1}, 4).all() == {}
 
 
 def test_whole_windows_take_the_dropped_rows_before_parts_of_windows_do() -> None:

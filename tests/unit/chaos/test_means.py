@@ -76,7 +76,7 @@ def test_the_same_choice_flips_the_same_bits(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         spool = tmp_path / name / disks.SPOOL
         spool.write_bytes(bytes(10_000))
-        said.append(disks.flip(tmp_path / name, 0.42))
+        said.append(disks.flip(tmp_path / name, disks.SPOOL, 0.42))
         data.append(spool.read_bytes())
     assert said[0] == said[1]
     assert data[0] == data[1]
@@ -86,7 +86,7 @@ def test_the_same_choice_flips_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_there_is_nothing_to_flip_where_there_is_no_spool(tmp_path: Path) -> None:
-    assert disks.flip(tmp_path, 0.5) is None
+    assert disks.flip(tmp_path, disks.SPOOL, 0.5) is None
 
 
 @pytest.mark.skipif(not disks.can_mount(), reason="mounting a file system needs root, and a machine that allows it")

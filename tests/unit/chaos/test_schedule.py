@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device_sim.chaos.errors import ScheduleError
-from device_sim.chaos.schedule import KINDS, RECOVERY_SECONDS, Target, plan
+from device_sim.chaos.schedule import KINDS, RECOVERY_SECONDS, Target, kinds_of, plan
 
 SEEDS = st.integers(0, 10_000)
 
@@ -49,3 +49,13 @@ def test_more_faults_than_the_time_holds_are_refused() -> None:
 def test_a_plan_of_nothing_is_refused() -> None:
     with pytest.raises(ScheduleError):
         plan(1, 60, 0)
+
+
+def test_kinds_are_chosen_by_a_part_of_their_names() -> None:
+    assert kinds_of(()) == KINDS
+    assert [kind.name for kind in kinds_of(("calibration", "reader killed"))] == [
+        "reader killed",
+        "calibration bytes flipped",
+    ]
+    with pytest.raises(ScheduleError, match="'meteor'"):
+        kinds_of(("meteor",))
