@@ -26,6 +26,9 @@ def gateway_command(
     config: Annotated[
         Path | None, typer.Option(help="JSON: {component: {key: value}} merged into the components' configurations.")
     ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder that `strandline train` wrote to: the newest of each model runs too.")
+    ] = None,
     root: Annotated[Path, typer.Option(help="The gateway's folder: its logs, spool and calibration.")] = Path(
         ".strandline/gateway"
     ),
@@ -38,6 +41,7 @@ def gateway_command(
     from device_sim.errors import SimulationError
     from device_sim.nucleus.main import main
     from device_sim.places import REPO
+    from device_sim.training.model_component import bring_in
 
     host, port = split_address(broker, "broker")
     merged = _read(config)
@@ -51,7 +55,10 @@ def gateway_command(
     argv = ["--root", str(root / "nucleus"), "--thing", thing, "--region", region, "--profile", profile]
     argv += ["--recipes", str(built.recipes), "--artifacts", str(built.artifacts), "--merge-config", str(merge_file)]
     argv += ["--iot-endpoint", endpoint, "--cert", str(cert), "--key", str(key), "--ca", str(ca)]
-    for name, version in deployments(built).items():
+    deploy = deployments(built)
+    if models is not None:
+        deploy |= bring_in(models, built.recipes, built.artifacts)
+    for name, version in deploy.items():
         argv += ["--deploy", f"{name}={version}"]
     raise typer.Exit(main(argv))
 

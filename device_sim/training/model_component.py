@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,6 +57,29 @@ def next_version(out: Path, group: str) -> str:
         return "0.1.0"
     major, minor, _ = max(tuple(int(part) for part in match.groups()) for match in there)
     return f"{major}.{minor + 1}.0"
+
+
+def bring_in(models: Path, recipes: Path, artifacts: Path) -> dict[str, str]:
+    """Copy the newest version of every model packed in ``models`` into a site's folders; returns what to deploy.
+
+    Raises TrainingError where there is none, or it cannot be copied.
+    """
+    newest: dict[str, tuple[int, ...]] = {}
+    for recipe in (models / "recipes").glob(f"{PREFIX}*.yaml"):
+        name, _, version = recipe.stem.rpartition("-")
+        if match := _VERSION.fullmatch(version):
+            newest[name] = max(newest.get(name, ()), tuple(int(part) for part in match.groups()))
+    if not newest:
+        raise TrainingError(f"--models {models}: no model components there; `strandline train` makes them")
+    deploy = {name: ".".join(str(part) for part in version) for name, version in sorted(newest.items())}
+    try:
+        for name, version in deploy.items():
+            shutil.copy(models / "recipes" / f"{name}-{version}.yaml", recipes)
+            target = artifacts / name / version
+            shutil.copytree(models / "artifacts" / name / version, target, dirs_exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"--models {error.filename}: {error.strerror}") from error
+    return deploy
 
 
 def pack(out: Path, model: bytes, manifest: Mapping[str, Any]) -> PackedModel:

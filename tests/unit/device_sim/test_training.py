@@ -18,6 +18,7 @@ from device_sim.errors import TrainingError
 from device_sim.nucleus.profile import PROFILES
 from device_sim.nucleus.recipes import Platform, load
 from device_sim.training import dataset, dense
+from device_sim.training.model_component import bring_in
 from device_sim.training.train import Trained, Wish, train
 from edge_components.anomaly_detector.error_levels import Tails
 from edge_components.anomaly_detector.loading import load_group
@@ -116,6 +117,18 @@ def test_each_training_is_the_next_version_and_none_is_overwritten(table: Path, 
     assert [train(wish).packed.version for _ in range(3)] == ["0.1.0", "0.2.0", "0.3.0"]
     with pytest.raises(TrainingError, match=r"0\.2\.0 is in .* already"):
         train(Wish(table, "pump", tmp_path, kind="forecaster", window=1, version="0.2.0"))
+
+
+def test_a_gateway_takes_the_newest_version_of_each_model(table: Path, tmp_path: Path) -> None:
+    out, recipes, artifacts = tmp_path / "out", tmp_path / "site/recipes", tmp_path / "site/artifacts"
+    recipes.mkdir(parents=True)
+    for group, version in (("pump", "0.9.0"), ("pump", "0.10.0"), ("fan", "1.0.0")):
+        train(Wish(table, group, out, kind="forecaster", window=1, version=version))
+    deploy = bring_in(out, recipes, artifacts)
+    assert deploy == {"io.strandline.model.Fan": "1.0.0", "io.strandline.model.Pump": "0.10.0"}
+    assert len(list(recipes.iterdir())) == len(list(artifacts.rglob("model.zip"))) == 2
+    with pytest.raises(TrainingError, match="no model components"):
+        bring_in(tmp_path, recipes, artifacts)
 
 
 def test_wider_windows_are_the_means_that_an_aggregator_would_form(table: Path) -> None:
