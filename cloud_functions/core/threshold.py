@@ -91,7 +91,9 @@ class Outlook:
             swing = self.cycle.at(np.arange(n + self.horizon, dtype=np.float64))
         rest, self._ahead = history.values - swing[:n], swing[n:]
         # What never changes fits everything and tells of no trend.
-        moves = len(known) > 1 and float(np.nanmax(rest) - np.nanmin(rest)) > 1e-9 * float(np.abs(known).max())
+        moves = len(known) > 1 and float(np.nanmax(rest) - np.nanmin(rest)) > max(
+            1e-9 * float(np.abs(known).max()), 1e-100
+        )
         self.fit: Fit | None = fit(rest) if self._refusal is None and moves else None
         self._paths: FloatArray | None = None
 

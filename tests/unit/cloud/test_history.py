@@ -82,4 +82,5 @@ def test_rows_without_a_reading_or_a_value_are_none() -> None:
     empty = np.array([0], np.int64)
     assert history(empty, empty + WIDTH, empty, np.array([1.0])) is None
     assert history(empty, empty + WIDTH, empty + 3, np.array([np.nan])) is None
+    assert history(empty, empty + WIDTH, empty + 3, np.array([1e200])) is None
     assert past([0]).values.tolist() == [0.0]

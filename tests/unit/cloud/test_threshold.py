@@ -117,6 +117,14 @@ def test_a_swing_alone_has_no_estimate_however_clear_it_is() -> None:
     assert refused(swing + 0.1 * noise(240), Side.HIGH, 3.5).reason is Reason.NO_TREND
 
 
+@pytest.mark.parametrize("factor", [1e-300, 1e-90, 1e-9, 1e99])
+@pytest.mark.parametrize("limit", [-1e300, -1e-300, 0.0, 5e-299, 3.0, 1e300])
+def test_values_and_limits_of_every_size_are_answered(factor: float, limit: float) -> None:
+    outlook = Outlook(past(RISING * factor), 50)
+    for side in Side:
+        assert isinstance(outlook.reach(side, limit), Estimate | NoEstimate)
+
+
 def test_the_horizon_is_no_longer_than_twice_the_history() -> None:
     assert Outlook(past(RISING), 10_000).horizon == 240
 
