@@ -70,15 +70,13 @@ def _by_series(
 ) -> Signed:
     if not any(windows):
         return cells
-    if all(window == 1 for window in windows):
-        return at_once(cells, np.array(counts, np.int64))
-    out, at = np.array(cells, np.int64), 0
+    out, at = at_once(cells, np.array(counts, np.int64)), 0
     for count, window in zip(counts, windows, strict=True):
         part = slice(at, at + count)
         at += count
-        if window == 1:
-            out[part] = at_once(cells[part], np.array([count], np.int64))
-        elif window and count > 1:
+        if window == 0:
+            out[part] = cells[part]
+        elif window > 1 and count > 1:
             out[part] = one_by_one(cells[part].tolist(), window)
     return out
 

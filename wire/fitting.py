@@ -19,20 +19,29 @@ _LOOK = 500
 """Cells that a column's parameters are chosen by, about."""
 
 
-def fit(followed: Followed) -> tuple[Fit, float]:
-    """Return the parameters that would code the cells in the fewest bits, and how many bits, approximately."""
-    cells, expected, spreads = followed.cells, followed.expected, followed.spreads
-    # Golden steps: spread out evenly, and never in step with where series begin.
-    places = range(len(cells)) if len(cells) <= _LOOK else [i * 40503 % 65536 * len(cells) >> 16 for i in range(_LOOK)]
-    away = np.array([(cells[at] << FRACTION) - expected[at] for at in places], np.float64) / 256
-    spread = np.array([spreads[at] for at in places], np.float64) / 256
+def fit(followed: Followed) -> Fit:
+    """Return the parameters that would code the cells in the fewest bits, approximately."""
+    away, spread = _seen(followed)
     shape, gain, skew = _USUAL_SHAPE, 0, 0
     for _ in range(2):
         gain = int(np.argmin([_cost(away, spread, Fit(shape, number, skew)) for number in range(len(GAINS))]))
         skew = min(_TRIED, key=lambda number: _cost(away, spread, Fit(shape, gain, number)))
         shape = int(np.argmin([_cost(away, spread, Fit(number, gain, skew)) for number in range(len(SHAPES))]))
-    best = Fit(shape, gain, skew)
-    return best, _cost(away, spread, best) * len(cells) / len(places)
+    return Fit(shape, gain, skew)
+
+
+def cost(followed: Followed, how: Fit) -> float:
+    """Return what a look at the cells says they would cost, to compare one way of following them with another."""
+    return _cost(*_seen(followed), how)
+
+
+def _seen(followed: Followed) -> tuple[FloatArray, FloatArray]:
+    """Return how far off some of the cells are, and the spreads they are measured by."""
+    cells, expected, spreads = followed.cells, followed.expected, followed.spreads
+    # Golden steps: spread out evenly, and never in step with where series begin.
+    places = range(len(cells)) if len(cells) <= _LOOK else [i * 40503 % 65536 * len(cells) >> 16 for i in range(_LOOK)]
+    away = np.array([(cells[at] << FRACTION) - expected[at] for at in places], np.float64) / 256
+    return away, np.array([spreads[at] for at in places], np.float64) / 256
 
 
 def _cost(away: FloatArray, spread: FloatArray, how: Fit) -> float:

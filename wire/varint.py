@@ -17,6 +17,7 @@ Signed = npt.NDArray[np.int64]
 Unsigned = npt.NDArray[np.uint64]
 LONGEST = 10
 """Bytes that a number of 64 bits takes."""
+_SHIFTS = 7 * np.arange(LONGEST, dtype=np.uint64)
 
 
 def fold(values: Signed) -> Unsigned:
@@ -36,17 +37,13 @@ def pack(values: Unsigned) -> bytes:
     widest = (int(values.max()).bit_length() + 6) // 7
     if widest <= 1:
         return values.astype(np.uint8).tobytes()
-    lengths = np.ones(len(values), np.int64)
-    for width in range(1, widest):
-        lengths += values >= np.uint64(1 << (7 * width))
-    ends = np.cumsum(lengths)
-    starts = ends - lengths
-    out = np.empty(int(ends[-1]), np.uint8)
-    for at in range(widest):
-        has = lengths > at
-        digits = (values[has] >> np.uint64(7 * at)) & np.uint64(127)
-        out[starts[has] + at] = digits.astype(np.uint8) | ((lengths[has] > at + 1) << 7).astype(np.uint8)
-    return out.tobytes()
+    if widest <= 4:
+        values = values.astype(np.uint32)
+    left = values[:, None] >> _SHIFTS[:widest].astype(values.dtype)
+    digits = (left & values.dtype.type(127)).astype(np.uint8) | ((left > 127).view(np.uint8) << np.uint8(7))
+    used = left > 0
+    used[:, 0] = True
+    return digits[used].tobytes()
 
 
 def pack_signed(values: Signed) -> bytes:

@@ -13,7 +13,7 @@ from wire.adaptive import MEMORIES, Column, Followed, State
 from wire.columns import EACH, GROUPED, ORDERED, Id, Mode, gather, rounded
 from wire.container import lzma1
 from wire.expectation import best_windows, residuals
-from wire.fitting import fit
+from wire.fitting import cost, fit
 from wire.modelling import BESIDE, SHARES, aways, best_share, with_share
 from wire.shapes import SKEWS
 from wire.varint import Signed, most_common, number, pack, pack_signed, signed
@@ -171,20 +171,20 @@ class Writer:
         if beside is not None and share:
             column = replace(column, offsets=with_share(plan.offsets, beside, share))
             followed, states = self._followed(plan.id, column, cells)
-        how, cost = fit(followed)
-        memory = 0
-        for longer in range(1, len(MEMORIES)) if len(cells) >= _MANY * len(counts) else ():
-            other, other_states = self._followed(plan.id, replace(column, memory=longer), cells)
-            found = fit(other)
-            if found[1] < cost:
-                followed, states, memory, (how, cost) = other, other_states, longer, found
+        how = fit(followed)
+        if len(cells) >= _MANY * len(counts):
+            ways = [(column, followed, states)]
+            for memory in range(1, len(MEMORIES)):
+                other = replace(column, memory=memory)
+                ways.append((other, *self._followed(plan.id, other, cells)))
+            column, followed, states = min(ways, key=lambda way: cost(way[1], how))
         by = (share + SHARES,) if plan.id in BESIDE else ()
         self.notes += adaptive.notes(followed, how)
         self.states[plan.id], self.aways[plan.id] = states, aways(followed)
         self._entry(
             plan.id,
             Mode.MODELLED,
-            head + bytes((how.shape, how.gain, how.skew + SKEWS, memory, *by)),
+            head + bytes((how.shape, how.gain, how.skew + SKEWS, column.memory, *by)),
         )
 
     def _followed(self, id_: Id, column: Column, cells: list[int]) -> tuple[Followed, list[State | None]]:

@@ -111,7 +111,7 @@ def test_the_model_gives_back_cells_of_every_size(memory: int, skew: int) -> Non
     column = Column([150, 0, 150, len(cells) - 300], offsets, [8, 8, 70, BETWEEN + 19], memory)
     for options in ({}, {"chained": True}, {"wide": True}):
         followed = follow(column, Past([0, 0, 0, 0], **options), cells)
-        how = fit(followed)[0]._replace(skew=skew)
+        how = fit(followed)._replace(skew=skew)
         decoder = Decoder(encode(notes(followed, how)))
         assert follow(column, Past([0, 0, 0, 0], **options), (), decoder, how).cells == cells
         decoder.finish()
