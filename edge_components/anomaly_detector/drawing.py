@@ -49,7 +49,7 @@ def draw(path: Path, recorded: Table, found: Detection, calibrate: int) -> None:
     except ImportError as error:
         raise TableError("a PNG needs matplotlib: pip install 'strandline[plot]'") from error
     n = len(recorded.channels)
-    each = 2.2 if n == 1 else 1.3 if n <= 3 else 0.8
+    each = 2.2 if n == 1 else 1.3 if n <= 3 else 0.75
     figure = Figure(figsize=(WIDTH, round(each * n + SCORE_PANEL + MARGINS, 2)), dpi=DPI, layout="constrained")
     axes = figure.subplots(n + 1, 1, sharex=True, squeeze=False, height_ratios=[each] * n + [SCORE_PANEL])[:, 0]
     time = (recorded.time_ms.astype("datetime64[ms]"), "time, UTC")

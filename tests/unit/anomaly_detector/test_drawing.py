@@ -31,7 +31,7 @@ def scored(channels: int, rows: int = ROWS) -> tuple[Table, Detection]:
     return Table([str(ms) for ms in time_ms], time_ms, names, values), found
 
 
-@pytest.mark.parametrize(("channels", "inches"), [(1, 4.6), (8, 8.8)])
+@pytest.mark.parametrize(("channels", "inches"), [(1, 4.6), (8, 8.4)])
 def test_the_picture_is_a_small_png_of_the_size_that_its_channels_make(
     tmp_path: Path, channels: int, inches: float
 ) -> None:
