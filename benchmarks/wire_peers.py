@@ -1,5 +1,7 @@
 """What others would make of the same rows, each as favourably as it is used: values rounded to the precision that the
 wire format states (mean to a tenth of the resolution, deviation and score to three digits), names once where it can.
+Those that know integers (Avro, Parquet, Arrow, Pcodec) get the very integers of the wire format, which makes them two
+to three times smaller than with doubles.
 
 The peers come with ``pip install -e .[bench]``. Sparkplug B is written here by hand as its protobuf schema says (a
 metric a value, by alias, as after a birth certificate): the protobuf compiler would make the same bytes.
@@ -152,31 +154,50 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     return value | data[at] << shift, at + 1
 
 
-def _schema(keys: list[str]) -> Any:
-    fields = [{"name": "series", "type": "string"}]
-    fields += [{"name": key, "type": "long" if key in ("time", "count") else "double"} for key in keys]
-    return fastavro.parse_schema({"type": "record", "name": "Row", "fields": fields})
-
-
 def avro_encode(rows: Table) -> bytes:
-    """Avro: an object container file with deflate blocks."""
-    keys, out = list(rows.columns), io.BytesIO()
-    records = [dict(zip(["series", *keys], row, strict=True)) for row in _records(rows)]
-    fastavro.writer(out, _schema(keys), records, codec="deflate")
+    """Avro: an object container file with deflated blocks; values as the integers that ``whole`` has, names once."""
+    keys, out = list(rows.whole), io.BytesIO()
+    fields = [{"name": key, "type": "long"} for key in ("series", *keys)]
+    schema = fastavro.parse_schema({"type": "record", "name": "Row", "fields": fields})
+    columns = (rows.index, *rows.whole.values())
+    cells = zip(*(np.asarray(column).astype(np.int64).tolist() for column in columns), strict=True)
+    records = [dict(zip(("series", *keys), row, strict=True)) for row in cells]
+    names = {"series": ",".join(rows.names)}
+    fastavro.writer(out, schema, records, codec="deflate", codec_compression_level=9, metadata=names)
     return out.getvalue()
 
 
 def _arrow(rows: Table) -> Any:
+    """The rows as integers of as few bits as hold them, names once."""
     names = pa.DictionaryArray.from_arrays(pa.array(rows.index.astype(np.int16)), pa.array(rows.names))
-    small = {key: column.astype(np.int32) if key == "count" else column for key, column in rows.columns.items()}
-    return pa.table({"series": names, **small})
+    return pa.table({"series": names, **{key: _narrow(column) for key, column in rows.whole.items()}})
+
+
+def _narrow(column: Column) -> Column:
+    for kind in (np.int8, np.int16, np.int32):
+        if np.iinfo(kind).min <= column.min(initial=0) and column.max(initial=0) <= np.iinfo(kind).max:
+            return column.astype(kind)
+    return column.astype(np.int64)
 
 
 def parquet_encode(rows: Table) -> bytes:
-    """Parquet with zstd at its best."""
-    out = io.BytesIO()
-    pq.write_table(_arrow(rows), out, compression="zstd", compression_level=19)
-    return out.getvalue()
+    """Parquet with zstd at its best, without statistics; integers plain or as packed deltas, whichever is smaller."""
+    content, made = _arrow(rows), []
+    deltas = {key: "DELTA_BINARY_PACKED" for key in rows.whole if content[key].type in (pa.int32(), pa.int64())}
+    for encoding in (None, deltas):
+        out = io.BytesIO()
+        pq.write_table(
+            content,
+            out,
+            compression="zstd",
+            compression_level=19,
+            use_dictionary=["series"],
+            column_encoding=encoding,
+            write_statistics=False,
+            store_schema=False,
+        )
+        made.append(out.getvalue())
+    return min(made, key=len)
 
 
 def arrow_encode(rows: Table) -> bytes:
