@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import socket
 import ssl
@@ -413,6 +414,16 @@ def test_the_api_tells_when_a_series_reaches_the_limit_that_is_kept_for_it(cloud
     assert cloud.call_api("GET", f"{path}?low=0.5")[1]["limits"][0]["reason"] == "away"
     assert cloud.call_api("GET", "/gateways/http-7/series/other/forecast?high=1")[0] == 404
     assert cloud.call_api("GET", path, signed=False)[0] in (401, 403)
+    program = "from device_sim.cli import main; main()"
+    asked = ["forecast", "--gateway", "http-7", "--series", "tank.level"]
+    command = [sys.executable, "-c", program, *asked]
+    done = subprocess.run(command, env=os.environ | cloud.environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("http-7 tank.level  high 2.6  reached about ")
+    lost = [*command[:-1], "tank.depth", "--high", "1"]
+    done = subprocess.run(lost, env=os.environ | cloud.environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "gateway http-7 has no series tank.depth" in done.stderr
 
 
 def test_usage_is_counted_and_priced(cloud: LocalCloud, store: CloudStore) -> None:
