@@ -6,5 +6,5 @@ makes anomalies of scores; all of these are pure and columnar over series. ``off
 recorded table. ``component`` and ``main`` put it on the bus; ``tflite_model`` runs models.
 
 Models of groups come from outside: ``manifest`` says what one is, ``model_offers`` finds it, ``trial`` tries it in a
-child, ``model_store`` keeps it, ``group_scorer`` scores with it (``error_levels``), ``model_keeper`` decides which counts.
+child, ``model_store`` keeps it, ``group_scorer`` scores with it, and ``model_keeper`` decides which one counts.
 """

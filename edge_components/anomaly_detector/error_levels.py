@@ -2,7 +2,8 @@
 
 Pure. A device's first windows are kept; with enough of them together the tail of each channel's errors, and of the
 group's, is fitted (peaks over threshold with an exponential tail, as in :mod:`calibration`). Until then the tails of
-the manifest count, from data that the training held out.
+the manifest count, from data that the training held out; and after it they are what the device's own, from few windows
+that overlap, are drawn towards.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from edge_components.anomaly_detector.manifest import Defaults
 SHARE = 0.1
 """The tail is what lies above the errors' 90th percentile."""
 LEAST_EXCESS = 0.15
-"""A tail is not taken for shorter than this, in thresholds: few windows tell little of it."""
+"""A tail is not taken for shorter than this, in thresholds, where nothing but few windows tells of it."""
+PRIOR = 5.0
+"""The manifest's tails weigh as much as so many windows that share nothing with each other."""
 LEAST_ERROR = 1e-3
 """Errors below, in scales of the channel, are none."""
 MOST_KEPT = 500
@@ -45,11 +48,14 @@ class Tails:
         return np.asarray(self.threshold + self.excess * np.log(np.maximum(self.share / probability, 1.0)), np.float64)
 
 
-def fit(errors: FloatArray) -> Tails:
-    """Return the tails of errors [windows, n, channels]."""
-    threshold, excess, share = _tail(np.maximum(errors, LEAST_ERROR))
+def fit(errors: FloatArray, defaults: Defaults | None = None, overlap: int = 1) -> Tails:
+    """Return the tails of errors [windows, n, channels], each of which shares values with ``overlap`` others or none.
+
+    With ``defaults`` they are drawn towards those.
+    """
+    threshold, excess, share = _tail(np.maximum(errors, LEAST_ERROR), defaults, slice(None, -1), overlap)
     together = group_error(errors, threshold)
-    group = _tail(together[:, :, None])
+    group = _tail(together[:, :, None], defaults, slice(-1, None), overlap)
     columns = zip((threshold, excess, share), group, strict=True)
     return Tails(*(np.concatenate((each, of_group), axis=-1) for each, of_group in columns))
 
@@ -59,20 +65,30 @@ def group_error(errors: FloatArray, threshold: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(np.mean(np.square(errors / threshold), axis=-1)), np.float64)
 
 
-def _tail(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _tail(
+    values: FloatArray, defaults: Defaults | None, columns: slice, overlap: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     threshold = np.quantile(values, 1.0 - SHARE, axis=0)
     over = values > threshold
     count = over.sum(axis=0)
     excess = np.where(over, values - threshold, 0.0).sum(axis=0) / np.maximum(count, 1)
     share = np.maximum(count, 1) / len(values)
-    return threshold, np.maximum(excess, LEAST_EXCESS * threshold), share
+    if defaults is None:
+        return threshold, np.maximum(excess, LEAST_EXCESS * threshold), share
+    usual, length = defaults.threshold[columns], defaults.excess[columns] / defaults.threshold[columns]
+    own = len(values) / overlap
+    drawn = np.exp((own * np.log(threshold) + PRIOR * np.log(usual)) / (own + PRIOR))
+    above = count / overlap
+    return drawn, drawn * (above * excess / threshold + PRIOR * length) / (above + PRIOR), share
 
 
 class ErrorLevels:
     """The last errors of each device [n, kept, channels], its tails, and the scores that follow from them."""
 
-    def __init__(self, channels: int, calibration: int, probability: float, defaults: Defaults | None) -> None:
-        self._calibration, self.probability = calibration, probability
+    def __init__(
+        self, channels: int, calibration: int, probability: float, defaults: Defaults | None, overlap: int = 1
+    ) -> None:
+        self._calibration, self.probability, self._overlap = calibration, probability, overlap
         self._size = min(calibration, MOST_KEPT)
         self._defaults = defaults
         self.errors = np.zeros((0, self._size, channels), np.float32)
@@ -137,7 +153,8 @@ class ErrorLevels:
         known = rows[self.seen[rows] >= self._size]
         if len(known):
             self.version += 1
-            found = fit(np.swapaxes(self.errors[known].astype(np.float64), 0, 1))
+            errors = np.swapaxes(self.errors[known].astype(np.float64), 0, 1)
+            found = fit(errors, self._defaults, self._overlap)
             for name in Tails.__slots__:
                 getattr(self.tails, name)[known] = getattr(found, name)
 

@@ -37,7 +37,8 @@ class GroupScorer:
         self.manifest, self._run, self._most = manifest, run, most
         self.drift_windows = drift_windows
         channels = len(manifest.channels)
-        self.levels = ErrorLevels(channels, calibration, probability, manifest.defaults)
+        overlap = manifest.window if manifest.kind == AUTOENCODER else 1
+        self.levels = ErrorLevels(channels, calibration, probability, manifest.defaults, overlap)
         self._channel = {name: at for at, name in enumerate(manifest.channels)}
         self.devices: dict[str, int] = {}
         self._names: Sequence[str] = ()

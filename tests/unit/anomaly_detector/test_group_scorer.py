@@ -6,7 +6,7 @@ import pytest
 from edge_components.anomaly_detector import error_levels
 from edge_components.anomaly_detector.error_levels import fit
 from edge_components.anomaly_detector.group_scorer import GroupScorer
-from edge_components.anomaly_detector.manifest import GroupManifest
+from edge_components.anomaly_detector.manifest import Defaults, GroupManifest
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, offer
 
 SECOND = 1000
@@ -189,6 +189,20 @@ def test_channels_may_be_whole_series_names(tmp_path):
         feed.send(second, feed.values(second) | {"other": 10.0})
     assert list(feed.scorer.devices) == [""]
     assert feed.scorer.windows_scored == 59
+
+
+def test_a_device_s_own_tails_are_drawn_towards_the_manifest_s_the_less_the_more_it_has_seen():
+    rng = np.random.default_rng(4)
+    defaults = Defaults(np.full(3, 1.0), np.full(3, 0.5), np.full(3, 0.1))
+    thresholds = []
+    for windows in (40, 400, 4000):
+        errors = 0.1 * np.abs(rng.normal(size=(windows, 1, 2)))
+        alone, drawn = fit(errors), fit(errors, defaults, overlap=4)
+        assert alone.threshold[0, 0] < drawn.threshold[0, 0] < 1.0
+        thresholds.append(drawn.threshold[0, 0] / alone.threshold[0, 0])
+    assert thresholds[0] > 1.5
+    assert thresholds[0] > thresholds[1] > thresholds[2]
+    assert thresholds[2] < 1.05
 
 
 def test_tails_follow_the_errors():
