@@ -4,7 +4,7 @@ Three queues have them. Ingest keeps the batches that it rejects in its own, eac
 what ingest failed on five times. What a topic rule could not hand to its queue is in the rules' queue, in the form of
 IoT Core's error action (https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html). Which stretch
 of a stream alerting gave up on is in alerting's queue, in the form of Lambda's failure destination; that is no batch
-and has no queue to go back to.
+and has no queue to go back to, but for 24 hours the stream still has it, and the function can be given it again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from cloud_functions.core.arrival import read_envelope
 from cloud_functions.core.errors import NoWayBackError, RejectError, StoreError
-from cloud_functions.core.ports import Letter, LetterBox, Sender
+from cloud_functions.core.ports import Letter, LetterBox, Replay, Sender, Stretch
 from wire import topics
 from wire.errors import ModelError
 from wire.topics import Lane
@@ -111,6 +111,19 @@ def _of_stream(letter: Letter) -> Content:
     return Content("stream", detail, "", "", "", None, None, problem)
 
 
+def stretch_of(letter: Letter) -> Stretch:
+    """Return which stretch of a stream alerting gave up on; raises NoWayBackError where the letter does not tell."""
+    try:
+        told: Any = json.loads(letter.body)["DDBStreamBatchInfo"]
+        first, last = str(told["startSequenceNumber"]), str(told["endSequenceNumber"])
+        if int(first) > int(last):
+            raise ValueError(f"from {first:.40} to {last:.40}")
+        return Stretch(str(told["streamArn"]), str(told["shardId"]), first, last)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        text = f"it names no stretch of a stream: {type(error).__name__}: {str(error)[:200]}"
+        raise NoWayBackError(text) from error
+
+
 def way_back(box: Box, letter: Letter, queues: Mapping[str, str]) -> tuple[str, str]:
     """Return the queue's URL and the text to put there.
 
@@ -118,7 +131,7 @@ def way_back(box: Box, letter: Letter, queues: Mapping[str, str]) -> tuple[str, 
     Raises NoWayBackError.
     """
     if box is Box.ALERTING:
-        raise NoWayBackError("it names a stretch of a table's stream, which cannot be sent again: see the README")
+        raise NoWayBackError("it names a stretch of a table's stream, which came from no queue")
     source = (letter.attributes.get("source") or letter.source).rsplit(":", 1)[-1]
     for url in queues.values():
         if source and url.rsplit("/", 1)[-1] == source:
@@ -197,15 +210,19 @@ class Review:
         """Return the letters whose id begins so."""
         return [held for held in self.letters if held.letter.id.startswith(beginning)]
 
-    def redrive(self, held: Held, queues: Mapping[str, str], sender: Sender) -> Outcome:
+    def redrive(self, held: Held, queues: Mapping[str, str], sender: Sender, replay: Replay) -> Outcome:
         """Send a letter back to where it came from, and delete it only when it is there.
+
+        What alerting gave up on is given to it again at once, and deleted when it has taken it.
 
         Whatever happens between the two leaves it in both queues, which is harmless: a batch is stored once.
         """
         letter = held.letter
         try:
-            url, body = way_back(held.box, letter, queues)
-            sender.send(url, body)
+            if held.box is Box.ALERTING:
+                replay.replay(stretch_of(letter))
+            else:
+                sender.send(*way_back(held.box, letter, queues))
         except (NoWayBackError, StoreError) as error:
             return Outcome(held, False, str(error))
         try:

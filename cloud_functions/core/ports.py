@@ -109,6 +109,22 @@ class Sender(Protocol):
         """Return when the queue at ``url`` has the text; raises StoreError when that is not certain."""
 
 
+class Stretch(NamedTuple):
+    """Some changes in a row of a table's stream: the first's and the last's sequence numbers in a shard."""
+
+    stream: str
+    shard: str
+    first: str
+    last: str
+
+
+class Replay(Protocol):
+    """Hands a stretch of a stream to its function again."""
+
+    def replay(self, stretch: Stretch) -> None:
+        """Return when the function has taken it; raises NoWayBackError or StoreError."""
+
+
 class Publisher(Protocol):
     """Takes an alert's CloudEvent to those who want to know."""
 

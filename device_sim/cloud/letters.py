@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cloud_functions.adapters.sqs import SqsLetterBox, SqsSender
+from cloud_functions.adapters.stretches import StreamReplay
 from cloud_functions.core.deadletters import LANES, Box, Review
 from device_sim.cloud.store import Account
 
@@ -32,3 +33,9 @@ def queues(account: Account) -> dict[str, str]:
 def sender(account: Account) -> SqsSender:
     """Return what sends to them."""
     return SqsSender(account.client("sqs"))
+
+
+def replay(account: Account) -> StreamReplay:
+    """Return what gives alerting a stretch of a stream again."""
+    function = account.outputs["AlertingFunctionName"]
+    return StreamReplay(account.client("dynamodbstreams"), account.client("lambda"), function)

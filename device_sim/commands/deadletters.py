@@ -117,7 +117,8 @@ def redrive_command(
     """Send dead letters back to the queues they came from; exit code 1 when one of them could not be.
 
     A letter is deleted only when its queue has it. Interrupted in between it is in both, which is harmless: a batch is
-    stored once however often it comes. What is rejected again becomes a new dead letter.
+    stored once however often it comes. What is rejected again becomes a new dead letter. What alerting gave up on is
+    read from the table's stream, which has it for 24 hours, and given to alerting again.
     """
     from device_sim.cloud import letters as post
 
@@ -131,7 +132,7 @@ def redrive_command(
             chosen = {held.letter.id: held for held in review.letters}
         outcomes = []
         for held in chosen.values():
-            outcome = review.redrive(held, post.queues(account), post.sender(account))
+            outcome = review.redrive(held, post.queues(account), post.sender(account), post.replay(account))
             outcomes.append({"id": held.letter.id, "sent": outcome.sent, "problem": outcome.problem})
             if not as_json:
                 typer.echo(f"{held.letter.id}  {outcome.problem or 'sent back'}", err=bool(outcome.problem))

@@ -24,7 +24,7 @@ from device_sim.cloud import CloudStore, LocalCloud
 from device_sim.cloud.letters import queues
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
-from wire.model import Aggregates, Batch, Notice, Series
+from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Series
 from wire.topics import Lane
 
 T = TypeVar("T")
@@ -282,3 +282,38 @@ def _counted(cloud: LocalCloud, name: str, batches: int) -> dict[str, Any] | Non
 
 def _silent(command: Command) -> bool:
     return "Z silent" in command("gateways", "--silent-after", "0.02")
+
+
+@pytest.mark.slow
+def test_a_report_that_alerting_gave_up_on_becomes_an_alert_after_all(cloud: LocalCloud) -> None:
+    command, store = Command(cloud), CloudStore(cloud)
+    report = Anomaly("pump0.temperature", Phase.ONSET, START_MS, START_MS + 10_000, 2.5, "spike")
+    data = base64.b64encode(codec.encode(Batch("gw-1", 7, 1, Anomalies((report,))))).decode()
+    envelope(cloud, data, "gw-1", "gw-1")
+    until(lambda: store.alerts("gw-1"), "the alert is there")
+    streams, telemetry = cloud.client("dynamodbstreams"), cloud.outputs["TelemetryTableName"]
+    (stream,) = streams.list_streams(TableName=telemetry)["Streams"]
+    (shard,) = streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]["Shards"]
+    at = {"StreamArn": stream["StreamArn"], "ShardId": shard["ShardId"]}
+    iterator = streams.get_shard_iterator(**at, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    numbers = [one["dynamodb"]["SequenceNumber"] for one in streams.get_records(ShardIterator=iterator)["Records"]]
+    table = cloud.client("dynamodb")
+    for item in table.scan(TableName=cloud.outputs["AlertsTableName"])["Items"]:
+        key = {"pk": item["pk"], "sk": item["sk"]}
+        table.delete_item(TableName=cloud.outputs["AlertsTableName"], Key=key)
+    assert store.alerts("gw-1") == []
+    for first in (numbers[0], "0" * 21):
+        stretch = {
+            "shardId": shard["ShardId"],
+            "streamArn": stream["StreamArn"],
+            "startSequenceNumber": first,
+            "endSequenceNumber": numbers[-1],
+            "batchSize": len(numbers),
+        }
+        letter = {"requestContext": {"condition": "RetryAttemptsExhausted"}, "DDBStreamBatchInfo": stretch}
+        url = cloud.outputs["AlertingDeadLettersUrl"]
+        cloud.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(letter))
+    assert {letter["reason"] for letter in _letters(command, 2)} == {"stream"}
+    assert "streams keep 24 hours" in _said(cloud, "deadletters", "redrive", "--all")
+    until(lambda: len(store.alerts("gw-1")) == 1, "the alert is there again")
+    assert len(_letters(command, 1)) == 1, "what the stream has forgotten stays"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cloud_functions.core.errors import StoreError
-from cloud_functions.core.ports import Item, Key, Letter, Value
+from cloud_functions.core.ports import Item, Key, Letter, Stretch, Value
 from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.model import Aggregates, Anomaly, Batch, Phase, Series
@@ -195,6 +195,19 @@ class FakeSender:
     def send(self, url: str, body: str) -> None:
         self.before()
         self.sent.append((url, body))
+
+
+@dataclass
+class FakeReplay:
+    """Keeps the stretches given; raises ``refuse`` where it is set."""
+
+    given: list[Stretch] = field(default_factory=list)
+    refuse: Exception | None = None
+
+    def replay(self, stretch: Stretch) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+        self.given.append(stretch)
 
 
 @dataclass

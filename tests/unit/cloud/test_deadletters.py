@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.core.deadletters import Box, Review, counted, payload, read, way_back
+from cloud_functions.core.deadletters import Box, Review, counted, payload, read, stretch_of, way_back
 from cloud_functions.core.errors import NoWayBackError, StoreError
 from cloud_functions.core.ingest import Ingest
-from cloud_functions.core.ports import Letter
+from cloud_functions.core.ports import Letter, Stretch
 from cloud_functions.core.storing import Storer
 from tests.unit.cloud.fakes import (
     NOW_MS,
     FakeAcknowledger,
     FakeDeadLetters,
     FakeLetterBox,
+    FakeReplay,
     FakeSender,
     FakeTable,
     aggregates,
@@ -34,7 +35,13 @@ QUEUES = {"urgent": "https://sqs/123456789012/urgent-queue-abc", "bulk": "https:
 BATCH = Batch("gw-1", 7, 1, aggregates(1))
 STRETCH = {
     "requestContext": {"condition": "RetryAttemptsExhausted"},
-    "DDBStreamBatchInfo": {"batchSize": 3, "streamArn": "arn:aws:dynamodb:r:1:table/telemetry/stream/x"},
+    "DDBStreamBatchInfo": {
+        "batchSize": 3,
+        "streamArn": "arn:aws:dynamodb:r:1:table/telemetry/stream/x",
+        "shardId": "shard-1",
+        "startSequenceNumber": "100",
+        "endSequenceNumber": "102",
+    },
 }
 
 
@@ -102,7 +109,7 @@ def test_what_a_rule_failed_on_goes_back_as_the_rule_would_have_sent_it(prefix: 
 @pytest.mark.parametrize(
     ("box", "given_letter", "said"),
     [
-        (Box.ALERTING, letter(json.dumps(STRETCH)), "a stretch of a table's stream"),
+        (Box.ALERTING, letter(json.dumps(STRETCH)), "which came from no queue"),
         (Box.INGEST, letter("{", reason="envelope"), "neither it nor its topic"),
         (Box.INGEST, letter(body(BATCH, "backfill")), "neither it nor its topic"),
         (Box.INGEST, letter(body(BATCH), source="arn:aws:sqs:r:1:other"), "the queue other, which is none of"),
@@ -162,7 +169,7 @@ def test_a_letter_that_comes_twice_while_looking_is_one_with_its_newest_handle()
         box.hidden.clear()
         review.collect(100)
         assert len(review.letters) == 2
-        assert review.redrive(review.letters[0], QUEUES, FakeSender()).problem == ""
+        assert review.redrive(review.letters[0], QUEUES, FakeSender(), FakeReplay()).problem == ""
     assert (len(box.letters), box.hidden) == (1, set())
 
 
@@ -172,7 +179,7 @@ def test_a_redriven_letter_is_sent_and_then_deleted() -> None:
     with Review(all_boxes, 30) as review:
         review.collect(100)
         (held,) = review.find("id-1")
-        outcome = review.redrive(held, QUEUES, sender)
+        outcome = review.redrive(held, QUEUES, sender, FakeReplay())
         assert (outcome.sent, outcome.problem) == (True, "")
     assert sender.sent == [(QUEUES["bulk"], bodies(2)[1])]
     assert ([one.id for one in box.letters], box.hidden) == (["id-0"], set())
@@ -183,7 +190,7 @@ def test_a_letter_that_could_not_be_sent_stays_and_blocks_none_of_the_others() -
     sender = FakeSender()
     with Review(all_boxes, 30) as review:
         review.collect(100)
-        outcomes = [review.redrive(held, QUEUES, sender) for held in review.letters]
+        outcomes = [review.redrive(held, QUEUES, sender, FakeReplay()) for held in review.letters]
     assert [(outcome.sent, bool(outcome.problem)) for outcome in outcomes] == [(False, True), (True, False)]
     assert [one.body for one in box.letters] == ["{"]
 
@@ -196,7 +203,7 @@ def test_a_queue_that_refuses_leaves_the_letter_where_it_was() -> None:
 
     with Review(all_boxes, 30) as review:
         review.collect(100)
-        outcome = review.redrive(review.letters[0], QUEUES, FakeSender(before=down))
+        outcome = review.redrive(review.letters[0], QUEUES, FakeSender(before=down), FakeReplay())
     assert (outcome.sent, outcome.problem, len(box.letters), box.hidden) == (False, "sqs is down", 1, set())
 
 
@@ -205,7 +212,7 @@ def test_one_that_is_sent_and_not_deleted_says_so_and_stays() -> None:
     box.refuse_delete = True
     with Review(all_boxes, 30) as review:
         review.collect(100)
-        outcome = review.redrive(review.letters[0], QUEUES, FakeSender())
+        outcome = review.redrive(review.letters[0], QUEUES, FakeSender(), FakeReplay())
     assert outcome.sent
     assert "still among the dead letters" in outcome.problem
     assert (len(box.letters), box.hidden) == (1, set())
@@ -218,7 +225,7 @@ def test_one_who_is_interrupted_after_the_send_loses_nothing_and_stores_nothing_
     box.interrupt_delete = True
     with contextlib.suppress(KeyboardInterrupt), Review(all_boxes, 30) as review:
         review.collect(100)
-        review.redrive(review.letters[0], QUEUES, sender)
+        review.redrive(review.letters[0], QUEUES, sender, FakeReplay())
         pytest.fail("was not interrupted")
     assert (len(box.letters), box.hidden) == (1, set())
     table = FakeTable()
@@ -228,6 +235,27 @@ def test_one_who_is_interrupted_after_the_send_loses_nothing_and_stores_nothing_
         ingest.accept(str(at), sent)
     assert len(table.of_kind("receipt")) == 1
     assert len(table.of_kind("record")) == 3
+
+
+def test_what_alerting_gave_up_on_is_given_to_it_again_and_deleted_only_then() -> None:
+    box = FakeLetterBox()
+    box.put(json.dumps(STRETCH), NOW_MS)
+    replay = FakeReplay(refuse=StoreError("the function failed on it again"))
+    with Review({Box.ALERTING: box}, 30) as review:
+        review.collect(100)
+        outcome = review.redrive(review.letters[0], QUEUES, FakeSender(), replay)
+        assert (outcome.sent, outcome.problem) == (False, "the function failed on it again")
+        assert len(box.letters) == 1
+        replay.refuse = None
+        assert review.redrive(review.letters[0], QUEUES, FakeSender(), replay).sent
+    assert replay.given == [Stretch("arn:aws:dynamodb:r:1:table/telemetry/stream/x", "shard-1", "100", "102")]
+    assert box.letters == []
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "{", json.dumps({"DDBStreamBatchInfo": {"startSequenceNumber": "x"}})])
+def test_a_letter_that_names_no_stretch_stays_and_says_so(text: str) -> None:
+    with pytest.raises(NoWayBackError, match="names no stretch"):
+        stretch_of(letter(text))
 
 
 def test_an_end_at_which_letters_cannot_be_released_is_no_error_since_they_come_back_by_themselves() -> None:
