@@ -31,6 +31,7 @@ EXIT_UNAVAILABLE = 69
 EXIT_SOFTWARE = 70
 EXIT_CONFIG = 78
 HEALTH_SECONDS = 10.0
+CLOCK_JUMP_SECONDS = 2.0
 C = TypeVar("C")
 C_contra = TypeVar("C_contra", contravariant=True)
 
@@ -70,6 +71,7 @@ class Loop:
         self._counters, self._log, self._clock = counters, log, clock
         self._exit: int | None = None
         self._broken = False
+        self._clock_offset_ms = 0.0
 
     def post(self, call: Callable[[], None]) -> None:
         """Hand a call to the loop from any thread; over the queue's size it is dropped and counted (senders repeat)."""
@@ -91,6 +93,7 @@ class Loop:
         """
         component.start()
         reported = self._clock.monotonic()
+        self._clock_offset_ms = self._offset_ms()
         while self._exit is None:
             try:
                 call = self._calls.get(timeout=TICK_SECONDS)
@@ -100,6 +103,7 @@ class Loop:
             except queue.Empty:
                 pass
             self._guard(component.tick)
+            self._watch_clock()
             if self._clock.monotonic() - reported >= HEALTH_SECONDS:
                 reported = self._clock.monotonic()
                 self._guard(report)
@@ -107,6 +111,19 @@ class Loop:
             self._guard(component.close)
             self._guard(report)
         return self._exit or 0
+
+    def _offset_ms(self) -> float:
+        return self._clock.wall_ms() - 1000 * self._clock.monotonic()
+
+    def _watch_clock(self) -> None:
+        """Tell of a wall clock that was set: times that were given by it before and after do not fit together."""
+        offset_ms = self._offset_ms()
+        jump_s = (offset_ms - self._clock_offset_ms) / 1000
+        if abs(jump_s) > CLOCK_JUMP_SECONDS:
+            self._counters.add("clock_jumps")
+            self._log.warning("the wall clock was set by %+.1f s", jump_s)
+        # A clock that is slowly brought to the right time does not jump.
+        self._clock_offset_ms = offset_ms
 
     def _guard(self, call: Callable[[], None]) -> None:
         if self._broken:

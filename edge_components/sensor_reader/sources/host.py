@@ -14,6 +14,7 @@ from typing import Protocol
 import psutil
 
 from edge_components.common.ports import Clock
+from edge_components.sensor_reader.arrival_clock import ArrivalClock
 from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.sources import Sink
 
@@ -72,6 +73,7 @@ class HostSource:
 
     def __init__(self, settings: HostSettings, clock: Clock, probe: Probe) -> None:
         self._settings, self._clock, self._probe = settings, clock, probe
+        self._arrival_clock = ArrivalClock(clock)
         self._due = clock.monotonic()
         self._totals: dict[str, tuple[float, int]] = {}
 
@@ -90,6 +92,9 @@ class HostSource:
             return
         interval = self._settings.interval_ms / 1000
         self._due = self._due + interval if now < self._due + interval else now + interval
+        if self._arrival_clock.waiting:
+            sink.reject("rejected_clock_unset", "the gateway's clock has not got the time yet")
+            return
         time_ms = self._clock.wall_ms()
         for item in self._probe.look():
             if isinstance(item, Unread):

@@ -19,6 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_components.common.health import Counters
 from edge_components.common.ports import Clock
+from edge_components.common.wall_clock import is_set
+from edge_components.sensor_reader.arrival_clock import ArrivalClock
 from edge_components.sensor_reader.errors import RejectedError, SourceError
 from edge_components.sensor_reader.payloads import PayloadForm
 from edge_components.sensor_reader.sources import Sink
@@ -28,6 +30,9 @@ from edge_components.sensor_reader.topic_patterns import TopicPattern
 MAX_WAITING = 50_000
 MAX_WAITING_BYTES = 16_000_000
 """What may wait between the network thread and the loop; a loop that lags further loses the newest, counted."""
+
+MAX_TIMELESS = 10_000
+"""Of those, what may wait for the gateway's clock to get the time; more are stamped with what it says."""
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 1, 30
 _JOIN_SECONDS = 10.0
@@ -59,12 +64,16 @@ class MqttSettings:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A publication as it came; ``payload`` is None where it was too large to keep, ``size`` is its length."""
+    """A publication as it came; ``payload`` is None where it was too large to keep, ``size`` is its length.
+
+    ``arrival_ms`` and ``monotonic`` (seconds) are what both clocks said then.
+    """
 
     topic: str
     payload: bytes | None
     size: int
     arrival_ms: int
+    monotonic: float
     retained: bool
     mid: int
     connection: int
@@ -79,6 +88,8 @@ class MqttSource:
         self._form = PayloadForm(settings.value_key, settings.time_key, settings.quality_key)
         self._places: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._arrival_clock = ArrivalClock(clock)
+        self._timeless: list[Arrival] = []
         self._waiting: list[Arrival] = []
         self._waiting_bytes = 0
         self._client: paho.Client | None = None
@@ -97,9 +108,13 @@ class MqttSource:
         """Read what has come; one that cannot be read is rejected and holds up no other."""
         with self._lock:
             arrivals, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if self._timeless and not self._arrival_clock.waiting:
+            arrivals, self._timeless = self._timeless + arrivals, []
         for arrival in arrivals:
             try:
-                self._read(arrival, sink)
+                if not self._read(arrival, sink):
+                    self._timeless.append(arrival)
+                    continue
             except RejectedError as error:
                 sink.reject(error.reason, f"topic {arrival.topic[:160]!r}: {error}")
             if arrival.mid:
@@ -119,7 +134,8 @@ class MqttSource:
         if self._client is not None and connection == self._connection:
             self._client.ack(mid, self._settings.qos)
 
-    def _read(self, arrival: Arrival, sink: Sink) -> None:
+    def _read(self, arrival: Arrival, sink: Sink) -> bool:
+        """Hand a reading over and return whether it was: one without a time waits for a clock that is not set yet."""
         if arrival.payload is None:
             most = self._settings.max_payload_bytes
             raise RejectedError("rejected_size", f"a payload of {arrival.size} bytes, at most {most} are read")
@@ -129,8 +145,14 @@ class MqttSource:
         said = self._form.read(arrival.payload)
         if arrival.retained and said.time is None:
             raise RejectedError("rejected_retained", "a retained payload without a time: nobody knows when it was read")
-        time_ms = event_time_ms(said.time, arrival.arrival_ms, self._settings.max_future_ms)
-        sink.add(place, time_ms, said.value, said.quality)
+        arrival_ms = self._arrival_clock.moment_ms(arrival.arrival_ms, arrival.monotonic)
+        if said.time is None and arrival_ms is None and len(self._timeless) < MAX_TIMELESS:
+            return False
+        if said.time is None and not is_set(arrival_ms or 0):
+            self._counters.add("readings_clock_unset")
+        known_ms = arrival.arrival_ms if arrival_ms is None else arrival_ms
+        sink.add(place, event_time_ms(said.time, known_ms, self._settings.max_future_ms), said.value, said.quality)
+        return True
 
     def _place(self, topic: str, sink: Sink) -> int:
         for pattern in self._patterns:
@@ -214,7 +236,8 @@ class MqttSource:
         size = len(message.payload)
         payload = bytes(message.payload) if size <= self._settings.max_payload_bytes else None
         mid = message.mid if message.qos else 0
-        arrival = Arrival(topic, payload, size, self._clock.wall_ms(), message.retain, mid, self._connection)
+        moment = self._clock.wall_ms(), self._clock.monotonic()
+        arrival = Arrival(topic, payload, size, *moment, message.retain, mid, self._connection)
         with self._lock:
             if len(self._waiting) < MAX_WAITING and self._waiting_bytes < MAX_WAITING_BYTES:
                 self._waiting.append(arrival)

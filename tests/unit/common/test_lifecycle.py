@@ -89,6 +89,21 @@ def test_a_tick_that_fails_comes_again() -> None:
     assert counters["errors"] == 2
 
 
+def test_a_wall_clock_that_is_set_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    loop, counters, clock = loop_of()
+
+    def set_clock(part: Recorder) -> None:
+        steps = {1: 3_600_000, 2: 1_000, 3: -3_600_000}
+        clock.wall += steps.get(part.done.count("tick"), 0)
+        if part.done.count("tick") == 5:
+            loop.stop()
+
+    assert loop.run(component(loop, set_clock), lambda: None) == 0
+    assert counters["clock_jumps"] == 2
+    assert "set by +3600.0 s" in caplog.text
+    assert "set by -3600.0 s" in caplog.text
+
+
 def test_out_of_memory_ends_the_process_without_touching_what_is_on_disk(caplog: pytest.LogCaptureFixture) -> None:
     loop, _counters, _clock = loop_of()
 

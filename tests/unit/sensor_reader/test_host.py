@@ -94,6 +94,19 @@ def test_counts_are_read_as_rates_and_one_that_was_reset_makes_none() -> None:
     assert read(110) == [50.0]
 
 
+def test_nothing_is_read_while_the_clock_has_no_time_but_not_for_ever() -> None:
+    source, probe, clock, sink = host()
+    clock.wall = 60_000
+    probe.seen = [Gauge("cpu", 1.0, "%", 0.1)]
+    source.start()
+    clock.advance(1.0)
+    source.poll(sink)
+    assert (sink.readings, [reason for reason, _ in sink.rejected]) == ([], ["rejected_clock_unset"])
+    clock.advance(300.0)
+    source.poll(sink)
+    assert [name for name, _, _ in sink.readings] == ["host.cpu"]
+
+
 def test_a_part_that_cannot_be_read_is_named_and_the_others_are_read() -> None:
     source, probe, clock, sink = host()
     probe.seen = [Unread("storage", "no such path"), Gauge("cpu", float("nan"), "%", 0.1), Gauge("memory", 1.0, "%", 1)]
