@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 MONTH_SECONDS = 30 * 86_400.0
-RECORD_OVERHEAD_BYTES = 200
-"""Keys, names and times of a record beside its encoded columns."""
+RECORD_OVERHEAD_BYTES = 280
+"""Keys, names and times of a record, and what its columns take before the first row (some 80 bytes)."""
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +22,10 @@ def cost_command(
     series: Annotated[int, typer.Option(min=1, help="Series of each gateway.")] = 24,
     rate: Annotated[float, typer.Option(min=1e-6, help="Readings a second of each series.")] = 5.0,
     window: Annotated[float, typer.Option(min=0.1, help="Seconds of a window.")] = 10.0,
-    bytes_per_aggregate: Annotated[float, typer.Option(min=0.1, help="Measured: see the demo's summary.")] = 15.0,
+    bytes_per_aggregate: Annotated[
+        float,
+        typer.Option(min=0.1, help="Measured on benchmarks/wire.py's series: 24, six windows a batch."),
+    ] = 4.1,
     batch_age: Annotated[float, typer.Option(min=0.1, help="Seconds after which a batch goes though not full.")] = 60.0,
     invocation_ms: Annotated[float, typer.Option(min=1, help="Milliseconds of an ingest invocation.")] = 40.0,
     alerts: Annotated[float, typer.Option(min=0, help="Alerts a month of each gateway.")] = 10.0,
