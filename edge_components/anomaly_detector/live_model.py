@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError
 from edge_components.anomaly_detector.group_scorer import GroupScorer, Run
 from edge_components.anomaly_detector.manifest import GroupManifest
@@ -24,6 +25,7 @@ FIRST_CALLS = 20
 """Calls that a model must do well before it counts."""
 MOST_SLOW = 3
 """So many of them may not take longer than allowed."""
+MONTH_MS = 30 * 86_400_000.0
 STILL_SECONDS = 20.0
 """A call that takes so long stands still."""
 
@@ -95,3 +97,32 @@ class LiveModel:
                     f"{self.allowed_s * 1000:g} ms, the last {took * 1000:.1f} ms"
                 )
         return output
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the health report says of it."""
+        scorer = self.scorer
+        if scorer is None:
+            return {}
+        return {
+            "devices": len(scorer.devices),
+            "calibrated": int(scorer.levels.calibrated.sum()),
+            "windows": scorer.windows_scored,
+            "windows_broken": scorer.windows_broken,
+            "windows_of_other_width": scorer.windows_of_other_width,
+            "drifts": scorer.drifts,
+            "slow_calls": self.slow,
+            "call_us": round(1e6 * self.busy_s / max(1, self.calls), 1),
+        }
+
+
+def scorer_for(live: LiveModel, config: Config) -> GroupScorer:
+    """Return a scorer that begins anew with a model."""
+    manifest = live.manifest
+    most = max(1, config.max_series // len(manifest.channels))
+    probability = alarm_probability(manifest, config)
+    return GroupScorer(manifest, live, config.calibration_windows, probability, config.drift_windows, most)
+
+
+def alarm_probability(manifest: GroupManifest, config: Config) -> float:
+    """Return how rarely a channel's error may pass its level: half the false alarms that a series is allowed."""
+    return float(config.false_alarms_per_month * manifest.interval_ms / MONTH_MS / 2.0)

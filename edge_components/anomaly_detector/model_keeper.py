@@ -6,7 +6,7 @@ first calls well before it counts; until then the one before it stands by, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,19 @@ from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError, StateError
 from edge_components.anomaly_detector.group_scorer import GroupScorer, Run
-from edge_components.anomaly_detector.live_model import FIRST_CALLS, LiveModel, ProcessWatch, Watch
+from edge_components.anomaly_detector.live_model import (
+    FIRST_CALLS,
+    LiveModel,
+    ProcessWatch,
+    Watch,
+    alarm_probability,
+    scorer_for,
+)
 from edge_components.anomaly_detector.manifest import GroupManifest
 from edge_components.anomaly_detector.model_offers import Offer, Offers
 from edge_components.anomaly_detector.model_store import MANIFEST, ModelStore
 from edge_components.anomaly_detector.opinions import Opinion
+from edge_components.anomaly_detector.refusals import TOLD, Refusals
 from edge_components.anomaly_detector.tflite_model import GroupModel
 from edge_components.anomaly_detector.trial_run import Trial, Trying
 from edge_components.common.lifecycle import Runtime
@@ -29,10 +37,6 @@ from edge_components.common.lifecycle import Runtime
 LOOK_SECONDS = 2.0
 MISSED_LOOKS = 3
 """A model is withdrawn when so many looks do not find it: a version that replaces another leaves no gap so long."""
-TOLD = 12
-LONGEST_TOLD = 200
-MOST_TOLD = 1000
-MONTH_MS = 30 * 86_400_000.0
 
 Load = Callable[[GroupManifest, bytes], Run]
 
@@ -56,14 +60,13 @@ class ModelKeeper:
         self._missed: dict[str, int] = {}
         self._trial: tuple[Trying, str, str] | None = None
         self._looked = -np.inf
-        self._told: set[str] = set()
-        self._refusals: dict[str, str] = {}
+        self._refusals = Refusals(runtime)
 
     def start(self) -> None:
         """Take up what was kept: it is tried again, for the runtime may be another."""
         try:
             for sentence in self._store.open():
-                self._tell(sentence)
+                self._refusals.tell(sentence)
         except StateError as error:
             self._runtime.counters.add("models_state_refused")
             self._runtime.log.warning("models begin anew: %s", error)
@@ -83,12 +86,14 @@ class ModelKeeper:
         if config.models != before.models:
             self._looked = -np.inf
             self._missed = dict.fromkeys(self._missed, MISSED_LOOKS)
+        if config.model_milliseconds != before.model_milliseconds:
+            self._forgive()  # some may have been refused for being too slow
         if config.calibration_windows != before.calibration_windows:
             for live in self._live.values():
-                live.scorer = self._scorer(live)
+                live.scorer = scorer_for(live, self._config)
         for live in self._live.values():
             if live.scorer is not None:
-                live.scorer.levels.probability = self._probability(live.manifest)
+                live.scorer.levels.probability = alarm_probability(live.manifest, config)
                 live.scorer.drift_windows = config.drift_windows
 
     def close(self) -> None:
@@ -114,6 +119,10 @@ class ModelKeeper:
             except ModelRefusedError as error:
                 self._take_back(group, live, str(error))
                 continue
+            except Exception as error:  # a model's outermost edge: scoring goes on without it
+                self._runtime.log.exception("group %s: its model's scoring failed", group)
+                self._take_back(group, live, f"{type(error).__name__}: {error}")
+                continue
             if not live.proven and live.calls >= FIRST_CALLS:
                 self._confirm(group, live)
             if said is not None:
@@ -138,20 +147,26 @@ class ModelKeeper:
                 "version": one.manifest.version,
                 "kind": one.manifest.kind,
                 "state": "live" if one.proven else "in its first calls",
-                **(_figures(one, one.scorer) if one.scorer is not None else {}),
+                **one.figures(),
             }
             for group, one in list(self._live.items())[:TOLD]
         }
-        unread = {path.parent.parent.name: why for path, why in self._offers.wrong.items()}
-        told = list((self._refusals | unread).items())[-TOLD:]
-        refused = {what: why[:LONGEST_TOLD] for what, why in told}
+        refused = self._refusals.report({path.parent.parent.name: why for path, why in self._offers.wrong.items()})
         trying = {} if self._trial is None else {"trying": f"{self._trial[1]} {self._version(self._trial[1])}"}
         return {"live": live, "refused": refused, **trying}
+
+    def _forgive(self) -> None:
+        for group in self._store.groups:
+            self._refusals.forget(group)
+        try:
+            self._store.forgive()
+        except StateError as error:
+            self._complain(error)
 
     def _look(self) -> None:
         offered = self._offers.look(self._config.models)
         for path, why in self._offers.wrong.items():
-            self._tell(why if str(path) in why else f"{path}: {why}")
+            self._refusals.tell(why if str(path) in why else f"{path}: {why}")
         for group in set(self._live) | set(self._store.groups):
             # A manifest that cannot be read may be the next version of any group: nobody goes for its sake.
             found = group in offered or bool(self._offers.wrong)
@@ -161,7 +176,7 @@ class ModelKeeper:
         for group, live in self._live.items():
             if live.scorer is not None and live.scorer.windows_of_other_width and not live.scorer.windows_scored:
                 width = live.manifest.interval_ms
-                self._complain_once(f"group {group}: its model scores windows of {width} ms, and others come")
+                self._refusals.complain(f"group {group}: its model scores windows of {width} ms, and others come")
         for group, offer in offered.items():
             self._wanted[group] = offer
             if self._begin(group, offer):
@@ -172,7 +187,7 @@ class ModelKeeper:
         kept, live = self._store.group(group), self._live.get(group)
         refused = offer.identity in kept.refused
         if refused:
-            self._refusals.setdefault(f"{group} {offer.version}", kept.refused[offer.identity])
+            self._refusals.remember(group, offer.version, kept.refused[offer.identity])
         wanted = kept.live if refused or live is None else offer.identity
         if live is None and kept.live is None:
             wanted = None if refused else offer.identity
@@ -212,12 +227,18 @@ class ModelKeeper:
         folder = self._store.folder(group, identity)
         manifest = GroupManifest.read(folder / MANIFEST)
         run = self._load(manifest, manifest.content())
-        live = LiveModel(identity, manifest, run, allowed_s, self._watch, self._live.get(group))
+        before = self._live.get(group)
+        # The one that stands by is the last that counted, not one that is in its own first calls.
+        previous = before.previous if before is not None and not before.proven else before
+        live = LiveModel(identity, manifest, run, allowed_s, self._watch, previous)
         live.proven = self._store.group(group).live == identity
-        live.scorer = self._scorer(live)
+        live.scorer = scorer_for(live, self._config)
         self._restore(folder, live.scorer)
         if not live.proven:
-            self._store.begin(group, identity)
+            try:
+                self._store.begin(group, identity)
+            except StateError as error:
+                self._complain(error)
         self._live[group] = live
         self._runtime.counters.add("models_swapped_in")
         self._runtime.log.info("model %s %s scores group %s", manifest.name, manifest.version, group)
@@ -240,30 +261,11 @@ class ModelKeeper:
         self._refuse(group, live.identity, f"{reason} (call {live.calls + 1})", live.manifest.version)
 
     def _refuse(self, group: str, identity: str, reason: str, version: str = "") -> None:
-        self._refusals[f"{group} {version or self._version(group)}"] = reason
-        self._tell(f"group {group}: {reason}")
+        self._refusals.add(group, version or self._version(group), reason)
         try:
             self._store.refuse(group, identity, reason, self._tried(group))
         except StateError as error:
             self._complain(error)
-
-    def _tell(self, sentence: str) -> None:
-        """Count and log a refusal, once."""
-        if self._is_new(sentence):
-            self._runtime.counters.add("model_refused")
-            self._runtime.log.error("a model is refused, what there was stays: %s", sentence)
-
-    def _complain_once(self, sentence: str) -> None:
-        if self._is_new(sentence):
-            self._runtime.log.warning("%s", sentence)
-
-    def _is_new(self, sentence: str) -> bool:
-        if sentence in self._told:
-            return False
-        if len(self._told) >= MOST_TOLD:
-            self._told.clear()
-        self._told.add(sentence)
-        return True
 
     def _withdraw(self, group: str) -> None:
         """End what nobody offers any more."""
@@ -272,27 +274,11 @@ class ModelKeeper:
             self._runtime.log.info("group %s has no model any more: it is not offered", group)
         self._missed.pop(group, None)
         self._wanted.pop(group, None)
-        self._refusals = {what: why for what, why in self._refusals.items() if what.split(" ")[0] != group}
+        self._refusals.forget(group)
         try:
             self._store.forget(group)
         except StateError as error:
             self._complain(error)
-
-    def _scorer(self, live: LiveModel) -> GroupScorer:
-        config, channels = self._config, max(1, len(live.manifest.channels))
-        most = max(1, config.max_series // channels)
-        return GroupScorer(
-            live.manifest,
-            live,
-            config.calibration_windows,
-            self._probability(live.manifest),
-            config.drift_windows,
-            most,
-        )
-
-    def _probability(self, manifest: GroupManifest) -> float:
-        """Return how rarely a channel's error may pass its level: half the false alarms a series is allowed."""
-        return float(self._config.false_alarms_per_month * manifest.interval_ms / MONTH_MS / 2.0)
 
     def _restore(self, folder: Path, scorer: GroupScorer) -> None:
         try:
@@ -312,17 +298,4 @@ class ModelKeeper:
 
     def _complain(self, error: StateError) -> None:
         self._runtime.counters.add("models_not_kept")
-        self._runtime.log.warning("%s", error)
-
-
-def _figures(live: LiveModel, scorer: GroupScorer) -> Mapping[str, Any]:
-    return {
-        "devices": len(scorer.devices),
-        "calibrated": int(scorer.levels.calibrated.sum()),
-        "windows": scorer.windows_scored,
-        "windows_broken": scorer.windows_broken,
-        "windows_of_other_width": scorer.windows_of_other_width,
-        "drifts": scorer.drifts,
-        "slow_calls": live.slow,
-        "call_us": round(1e6 * live.busy_s / max(1, live.calls), 1),
-    }
+        self._refusals.complain(str(error))

@@ -124,6 +124,13 @@ class ModelStore:
         self._save()
         shutil.rmtree(self._root / group, ignore_errors=True)
 
+    def forgive(self) -> None:
+        """Forget what was refused: it may be tried again."""
+        for kept in self.groups.values():
+            kept.refused.clear()
+        if self.groups:
+            self._save()
+
     def pause(self) -> None:
         """Note that the process ends as it should: nobody's first calls were its end."""
         for kept in self.groups.values():

@@ -236,8 +236,8 @@ def test_a_model_that_never_ends_costs_no_window_and_is_refused(careful):
     assert plant.version() == "0.1.0"
 
 
-def failing_after(calls, how):
-    """A loader of models that go wrong live after so many calls, having passed their trial; only version 0.2 does."""
+def failing_after(calls, how, version="0.2.0"):
+    """A loader of models of which one version goes wrong after so many calls, having passed its trial."""
 
     def load_model(manifest, content):
         model, made = GroupModel(manifest, content), 0
@@ -245,7 +245,7 @@ def failing_after(calls, how):
         def run(windows):
             nonlocal made
             made += 1
-            return how(model, windows) if manifest.version == "0.2.0" and made > calls else model(windows)
+            return how(model, windows) if manifest.version == version and made > calls else model(windows)
 
         return run
 
@@ -293,6 +293,49 @@ def test_a_model_that_fails_in_its_first_calls_is_taken_back(tmp_path, how, reas
     assert again.version() == "0.1.0"  # nor after a restart
     assert reason in again.health()["refused"]["pump 0.2.0"]
     again.detector.close()
+
+
+def test_a_model_that_was_too_slow_is_tried_again_when_more_is_allowed(tmp_path):
+    plant = Plant(tmp_path, failing_after(0, slow), model_milliseconds=10)
+    plant.deploy("0.2.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS)
+    assert plant.version() is None
+    plant.detector.reconfigure(load(Config, {"calibration_windows": 20, "model_milliseconds": 1000}))
+    plant.settle()
+    usual(plant, FIRST_CALLS + 3)
+    assert plant.health() == {"live": plant.health()["live"], "refused": {}}
+    assert plant.health()["live"]["pump"]["state"] == "live"
+    plant.detector.close()
+
+
+def test_a_model_whose_scoring_fails_in_an_unforeseen_way_stops_nothing_else(tmp_path):
+    def surprise(model, windows):
+        raise ZeroDivisionError("a surprise")
+
+    plant = Plant(tmp_path, failing_after(5, surprise))
+    plant.deploy("0.2.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS)
+    assert plant.runtime.counters["scoring_failed"] == 0
+    assert "a surprise" in plant.health()["refused"]["pump 0.2.0"]
+    plant.detector.close()
+
+
+def test_the_model_that_stands_by_is_the_last_that_counted(tmp_path):
+    plant = Plant(tmp_path, failing_after(1, says_nan, "0.3.0"))
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS + 3)
+    plant.deploy("0.2.0", identity(VALUES))
+    plant.settle()
+    usual(plant, 3)
+    plant.deploy("0.3.0", identity(VALUES))
+    plant.settle()
+    assert plant.version() == "0.3.0"
+    usual(plant, 3)
+    assert plant.version() == "0.1.0"
+    plant.detector.close()
 
 
 def test_a_model_is_withdrawn_with_its_component_and_the_others_stay(plant, tmp_path):
