@@ -206,9 +206,7 @@ def test_rows_that_rest_on_a_profile_come_back_as_those_that_do_not(sent: Aggreg
 
 @BUSY
 @given(aggregates(), aggregates())
-def test_a_batch_that_is_shortened_by_any_profile_gives_the_very_same_rows(
-    sent: Aggregates, others: Aggregates
-) -> None:
+def test_a_batch_that_any_profile_shortens_gives_the_very_same_rows(sent: Aggregates, others: Aggregates) -> None:
     whole = codec.pack(sent)
     for known in (profile.learn(sent), profile.learn(others)):
         short = codec.shorten(whole, known)
@@ -276,8 +274,8 @@ def contents() -> list[tuple[str, bytes]]:
         found.append((f"readings-{coder.name}", codec.pack(raw, coders=frozenset({coder}))))
     found.append(("known", codec._pack_known(small(), KNOWN)[0]))
     # Rare exceptions, and what is expected between the last cell and a running mean, want more rows.
-    for name in ("long-model", "wave-model"):
-        found.append((name, container.unseal((GOLDEN / f"{name}.batch").read_bytes())[3]))
+    long = ("long-model", "wave-model")
+    found += [(name, container.unseal((GOLDEN / f"{name}.batch").read_bytes())[3]) for name in long]
     found.append(("anomalies", codec.pack(Anomalies((Anomaly("a", Phase.END, 1, 2, 3.0, "gap"),)))))
     found.append(("notice", codec.pack(Notice(1, {"forwarder": {"sent": 2}}))))
     return found
