@@ -1,0 +1,60 @@
+"""Whatever a manifest says, it is read or refused with a sentence; nothing else can come of it."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.manifest import GroupManifest
+from tests.unit.anomaly_detector.group_models import offer
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner))
+with tempfile.TemporaryDirectory() as _folder:
+    GOOD = json.loads(offer(Path(_folder)).read_text())
+
+
+def read(text: bytes):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "manifest.json"
+        path.write_bytes(text)
+        return GroupManifest.read(path)
+
+
+def read_or_refused(text: bytes) -> None:
+    try:
+        manifest = read(text)
+    except ModelRefusedError:
+        return
+    # What is read can be scored with.
+    assert len(manifest.channels) == len(manifest.centre) == len(manifest.scale) == len(manifest.units) > 0
+    assert np.isfinite(manifest.centre).all()
+    assert (manifest.scale > 0).all()
+    assert manifest.inputs[0].values == manifest.window * len(manifest.channels)
+    assert manifest.file.parent.is_absolute()
+
+
+def test_the_good_one_is_read():
+    assert read(json.dumps(GOOD).encode()).group == "pump"
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.sampled_from(sorted(GOOD)), VALUES)
+def test_any_value_of_a_key_is_read_or_refused(key, value):
+    read_or_refused(json.dumps(GOOD | {key: value}).encode())
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.sampled_from(["channels", "inputs", "outputs"]), st.sampled_from(["name", "scale", "shape", "dtype"]), VALUES)
+def test_any_value_within_a_list_is_read_or_refused(key, inner, value):
+    changed = [one | {inner: value} for one in GOOD[key]]
+    read_or_refused(json.dumps(GOOD | {key: changed}).encode())
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused(text):
+    read_or_refused(text)
