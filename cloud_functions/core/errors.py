@@ -31,6 +31,8 @@ class Reason(StrEnum):
     """A row's time lies outside what can be stored."""
     SIZE = "size"
     """A row group is larger than the store takes."""
+    PROFILE = "profile"
+    """The batch names a profile that is not here, and its gateway has freed it: it was held among the dead letters."""
     DIFFERENT = "different"
     """A batch of that name is stored already, with other content."""
 

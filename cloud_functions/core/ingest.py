@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from cloud_functions.core import keys
 from cloud_functions.core.arrival import Envelope, Label, open_envelope, open_profile, read_envelope, read_label
 from cloud_functions.core.errors import Reason, RejectError, StoreError
-from cloud_functions.core.holdings import Holdings
+from cloud_functions.core.holdings import Holdings, held_of
 from cloud_functions.core.ports import Acknowledger, DeadLetters, NowMs, Table
 from cloud_functions.core.profiles import Profiles
 from cloud_functions.core.storing import Storer, count, gateway_item
@@ -104,6 +105,9 @@ class Ingest:
         except UnknownProfileError as error:
             if self._storer.has(envelope, label):  # stored while the profile was here
                 return {"duplicates": 1}
+            held = held_of(self._table.get(keys.acknowledgement(envelope.gateway, label.epoch)))
+            if label.sequence in held:  # a dead letter that is tried again: its gateway has it no more
+                raise RejectError(Reason.PROFILE, str(error)) from error
             self._of(envelope.gateway).unknown.setdefault(label.epoch, set()).add(error.version)
             return {"unknown_profiles": 1}
         stored = self._storer.store(arrival)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.acknowledgement import MAX_RANGES, Acknowledgement, SequenceSet
+from wire.acknowledgement import MAX_RANGES, MAX_UNKNOWN, Acknowledgement, SequenceSet
 from wire.errors import FormatError, ModelError
 from wire.model import MAX_SEQUENCE
 
@@ -58,13 +58,29 @@ def test_an_acknowledgement_comes_back_from_its_bytes(numbers: list[int], epoch:
     assert covered == set(numbers) or len(held.ranges) > MAX_RANGES
 
 
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=MAX_UNKNOWN))
+def test_the_profiles_that_are_asked_for_come_back_and_nothing_is_said_where_there_are_none(
+    versions: list[int],
+) -> None:
+    ack = Acknowledgement(5, 3, (), tuple(versions))
+    assert Acknowledgement.decode(ack.encode()) == ack
+    assert (b"unknown_profiles" in ack.encode()) is bool(versions)
+
+
+@pytest.mark.parametrize("versions", [[-1], [2**32], ["1"], [1.0], [True], 5, None, list(range(17))])
+def test_versions_that_are_none_are_refused(versions: object) -> None:
+    body = {"v": 1, "epoch": "ff", "cumulative": 3, "ranges": [], "unknown_profiles": versions}
+    with pytest.raises(FormatError):
+        Acknowledgement.decode(json.dumps(body).encode())
+
+
 @given(st.binary(max_size=200) | json_values.map(lambda v: json.dumps(v).encode()))
 def test_any_bytes_give_an_acknowledgement_or_a_format_error(data: bytes) -> None:
     with contextlib.suppress(FormatError):
         Acknowledgement.decode(data)
 
 
-@given(st.sampled_from(["v", "epoch", "cumulative", "ranges"]), json_values)
+@given(st.sampled_from(["v", "epoch", "cumulative", "ranges", "unknown_profiles"]), json_values)
 def test_any_value_of_any_key_gives_an_acknowledgement_or_a_format_error(key: str, value: object) -> None:
     body = {"v": 1, "epoch": "ff", "cumulative": 3, "ranges": [[5, 6]]} | {key: value}
     with contextlib.suppress(FormatError):

@@ -145,6 +145,17 @@ def test_another_profile_under_a_known_version_is_not_taken_and_the_gateway_is_t
     assert same(site.rows("gw-1"), ROWS)
 
 
+def test_a_dead_letter_that_is_tried_again_without_its_profile_is_a_dead_letter_again() -> None:
+    site = Site()
+    site.deliver(sent(PROFILE), body(Batch("gw-1", 7, 2, aggregates(3))))
+    site.deliver(sent(SHORT))  # other rows under that name: held among the dead letters, so acknowledged
+    site.table.items = {k: v for k, v in site.table.items.items() if k.pk not in ("profiles#gw-1", "batches#gw-1")}
+    site.restart()
+    site.deliver(site.letters.kept[0][0])
+    assert [letter["reason"] for _, letter in site.letters.kept] == ["different", "profile"]
+    assert site.acks.sent[-1] == ("gw-1", Acknowledgement(7, 2))
+
+
 def test_the_profile_of_another_gateway_is_not_used() -> None:
     site = Site()
     site.deliver(sent(PROFILE))
