@@ -122,7 +122,8 @@ class ErrorLevels:
         the device nor the manifest knows tails.
         """
         tails = Tails(self.tails.threshold[rows], self.tails.excess[rows], self.tails.share[rows])
-        levels = tails.levels(self.probability)
+        # An error over several windows stays above its level for a while: windows above are more than alarms.
+        levels = tails.levels(self.probability * np.sqrt(self._overlap))
         scores = np.maximum(errors, LEAST_ERROR) / levels[:, :-1]
         group = group_error(errors, tails.threshold[:, :-1]) / levels[:, -1]
         loudest = np.where(np.isfinite(scores), scores, -1.0).argmax(axis=1)

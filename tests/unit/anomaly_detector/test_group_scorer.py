@@ -79,7 +79,7 @@ def test_the_manifest_s_calibration_counts_until_the_device_s_own_is_known(tmp_p
     said = feed.run(range(5))
     assert np.isnan(said[0].score).all()
     assert np.isfinite(said[1].score[:6]).all()
-    wanted = 0.1 + 0.02 * np.log(0.1 / PROBABILITY)
+    wanted = 0.1 + 0.02 * np.log(0.1 / PROBABILITY / np.sqrt(WINDOW))
     assert said[1].reach[0] == pytest.approx(wanted * 0.5)
 
 
