@@ -84,7 +84,7 @@ class Columns:
             for seen, i in enumerate(rows[group], 1):
                 before, cell = cell, wrap(off[i] + (level + 128 >> 8))
                 off[i], (level, slow) = cell, follow(level, slow, windows[group], cell, before if seen > 1 else cell, seen)
-        return [wrap(off[i] + (offsets[i] + 128 >> 8) * (column == STD)) for i in range(len(groups))]
+        return [wrap(off[i] + (offsets[i] + 128 >> 8) * (column == STD and mode in (1, 2))) for i in range(len(groups))]
     def symbol(self, firsts):
         i = max(i for i, first in enumerate(firsts[:-1]) if first <= (slot := self.state % 2**14))
         self.state = (firsts[i + 1] - firsts[i]) * (self.state >> 14) + slot - firsts[i]
