@@ -52,11 +52,15 @@ def everything(db: sqlite3.Connection) -> Iterator[Change]:
     """Yield all rows, with the payloads of all that are pending and of the newest batches."""
     room = KEPT_BYTES
     for name, table in TABLES.items():
-        keys = db.execute(f"SELECT {table.key} FROM {name} ORDER BY rowid DESC").fetchall()  # noqa: S608 # our names
-        for (key,) in keys:
-            change = _image(db, name, key, room > 0 or name == "pending")
-            room -= len(change.payload)
-            yield change
+        # Values alone: SQLite then reads no payload, and there may be a quarter of a gigabyte of them.
+        query = f"SELECT {table.key}, {table.values} FROM {name} ORDER BY rowid DESC"  # noqa: S608 # our own names
+        for key, *values in db.execute(query).fetchall():
+            if name == "pending" or (table.payload and room > 0):
+                change = _image(db, name, key, True)
+                room -= len(change.payload)
+                yield change
+            else:
+                yield Change((name, key), values)
 
 
 def held(db: sqlite3.Connection) -> dict[Key, list[Any]]:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 SUFFIXES = ("-journal-a", "-journal-b")
 GROWN_BYTES = 1_000_000
-"""A journal that has grown by so much is begun anew."""
+"""A journal that has grown by so much, and to twice what it began with, is begun anew."""
 
 _MAGIC = b"\xa5SJ1"
 _HEAD = struct.Struct("<4sII")
@@ -78,10 +78,7 @@ class Journal:
     def add(self, moment: Moment, changes: list[Change], everything: Callable[[], Iterable[Change]]) -> None:
         """Note a commit that is about to be made; raises OSError when it is not noted, and must not be made."""
         try:
-            frames = list(_frames(moment, changes, base=False))
-            whole, facts = (
-                b"".join(_encoded(frame, payloads=payloads) for frame in frames) for payloads in (True, False)
-            )
+            whole, facts = _both(_frames(moment, changes, base=False))
             self._room -= len(whole)
             if self._room < 0:
                 self._begin(moment, list(everything()))
@@ -105,16 +102,15 @@ class Journal:
 
     def _begin(self, moment: Moment, changes: list[Change]) -> None:
         self.close()
-        frames = list(_frames(moment, changes, base=True))
-        for suffix, payloads in zip(SUFFIXES, (True, False), strict=True):
+        whole, facts = _both(_frames(moment, changes, base=True))
+        for suffix, data in zip(SUFFIXES, (whole, facts), strict=True):
             path = self._path.with_name(self._path.name + suffix)
             part = path.with_name(path.name + _PART)
             file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._files.append(file)
-            for frame in frames:
-                _write(file, _encoded(frame, payloads=payloads))
+            _write(file, data)
             part.replace(path)
-        self._room = GROWN_BYTES
+        self._room = max(GROWN_BYTES, len(whole))
 
 
 def read(path: Path) -> Found | None:
@@ -169,8 +165,17 @@ def _frames(moment: Moment, changes: list[Change], *, base: bool) -> Iterator[_F
         yield _Frame(moment, base, part, parts, changes[part * _CHANGES_A_FRAME :][:_CHANGES_A_FRAME])
 
 
-def _encoded(frame: _Frame, *, payloads: bool) -> bytes:
-    kept = [change.payload if payloads else b"" for change in frame.changes]
+def _both(frames: Iterable[_Frame]) -> tuple[bytes, bytes]:
+    """Return the frames with and without payloads."""
+    whole, facts = [], []
+    for frame in frames:
+        kept = [change.payload for change in frame.changes]
+        whole.append(_encoded(frame, kept))
+        facts.append(_encoded(frame, [b""] * len(kept)) if any(kept) else whole[-1])
+    return b"".join(whole), b"".join(facts)
+
+
+def _encoded(frame: _Frame, kept: list[bytes]) -> bytes:
     told = [(*change.key, change.values, len(payload)) for change, payload in zip(frame.changes, kept, strict=True)]
     moment = (f"{frame.moment.epoch:016x}", *frame.moment[1:])
     text = json.dumps([moment, int(frame.base), frame.part, frame.parts, told], separators=(",", ":")).encode()
