@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,13 @@ def directory(series: Sequence[Series], steps: Sequence[Step]) -> Directory:
 
 def write(entries: Directory) -> bytes:
     """Return the directory as bytes."""
+    return _written(entries.series, entries.steps)
+
+
+@lru_cache(maxsize=16)
+def _written(series: tuple[Series, ...], steps: tuple[Step, ...]) -> bytes:
+    """A gateway's batches are mostly of the same series, so what was written last is kept."""
+    entries = directory(series, steps)
     cuts = [_cut(series.name) for series in entries.series]
     stems, stem_of = _once([stem for stem, _ in cuts])
     leaves, leaf_of = _once([leaf for _, leaf in cuts])
