@@ -25,14 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector import offline, table
-from edge_components.anomaly_detector.ensemble import MONTH_MS, Ensemble
-from edge_components.anomaly_detector.experts import Windows
-from edge_components.anomaly_detector.spans import Settings
-from wire.model import Phase
 
 if TYPE_CHECKING or __package__:
+    from benchmarks import false_alarms
     from benchmarks.detection_baselines import ONE_CHANNEL, Baseline, known, windowed_gaussian
-else:  # run as a file, beside which the other is
+else:  # run as a file, beside which the others are
+    import false_alarms
     from detection_baselines import ONE_CHANNEL, Baseline, known, windowed_gaussian
 
 FloatArray = npt.NDArray[np.float64]
@@ -148,37 +146,18 @@ def _score(scorer: Path, data: Path, results: Path, more: Sequence[str]) -> floa
     return float(json.loads(done.stdout)["standard"]["score"])
 
 
-def noise(kind: str, rows: int, series: int, seed: int) -> FloatArray:
-    """Return [rows, series] of a process in which nothing is wrong."""
-    rng = np.random.default_rng(seed)
-    values = rng.laplace(size=(rows, series)) if kind == "laplace" else rng.normal(size=(rows, series))
-    for row in range(1, rows if kind == "autoregressive" else 1):
-        values[row] += 0.8 * values[row - 1]
-    if kind == "daily swing":
-        values += 3.0 * np.sin(np.arange(rows) * (2 * np.pi / 96))[:, None]
-    return np.asarray(values, np.float64)
-
-
-def false_alarms(kind: str, calibration: int, every: int, rows: int, series: int) -> dict[str, Any]:
-    """Return how many false alarms there are against how many the setting allows, in windows of one minute."""
-    width_ms = 60_000
-    setting = MONTH_MS / width_ms / every
-    values = noise(kind, rows, series, seed=1)
-    ensemble = Ensemble(Settings(calibration=calibration, false_alarms_per_month=setting))
-    ensemble.add_series([None] * series)
-    none, one, alarms = np.zeros(series), np.ones(series), 0
-    for row, value in enumerate(values, start=1):
-        windows = Windows(value, value, value, none, one, one * row)
-        step = ensemble.step(slice(None), row * width_ms, width_ms, windows)
-        alarms += sum(change.phase is Phase.ONSET for change in step.changes)
-    allowed = series * (rows - calibration) / every
-    return {
-        "process": kind,
-        "calibration": calibration,
-        "set_a_month": round(setting, 2),
-        "measured_a_month": round(alarms / allowed * setting, 2),
-        "ratio": round(alarms / allowed, 2),
-    }
+def keeping(files: Sequence[File], quick: bool) -> list[dict[str, Any]]:
+    """Return how the setting of false alarms is kept where nothing is wrong."""
+    found = []
+    for kind in false_alarms.KINDS[:1] if quick else false_alarms.KINDS:
+        for calibration, every in false_alarms.CASES:
+            found.append(false_alarms.simulated(kind, calibration, every, rows=5_000, series=60))
+        found.append(false_alarms.grouped(kind, 300, 1_000, rows=4_000, groups=6))
+    for group in sorted({file.name.partition("/")[0] for file in files}):
+        some = [file for file in files if file.name.startswith(f"{group}/")][: 2 if quick else None]
+        one = [(f.recorded.time_ms, f.recorded.values[:, 0], f.probation, f.windows) for f in some]
+        found.append(false_alarms.recorded(group, one, 1_000, rows=4_000))
+    return found
 
 
 def main() -> None:
@@ -204,13 +183,10 @@ def main() -> None:
             continue
         report["detectors"][name] = row
         print("{:24}{:8.1f}{:8.1f}{:8}{:5}{:12.2f}{:11.1f}{:8.1f}".format(name, *row.values()))
-    print(f"\n{'process':18}{'calibration':>12}{'set/month':>12}{'measured':>10}{'ratio':>8}")
-    kinds = ["normal"] if options.quick else ["normal", "autoregressive", "laplace", "daily swing"]
-    for kind in kinds:
-        for calibration, every in ((60, 1_000), (300, 1_000), (300, 5_000)):
-            result = false_alarms(kind, calibration, every, rows=5_000, series=60)
-            report["false_alarms"].append(result)
-            print("{:18}{:12}{:12.2f}{:10.2f}{:8.2f}".format(*result.values()))
+    print(f"\n{'process':24}{'calibration':>12}{'set/month':>12}{'measured':>10}{'alarms':>8}{'ratio':>8}")
+    for result in keeping(files, options.quick):
+        report["false_alarms"].append(result)
+        print("{:24}{:12}{:12.2f}{:10.2f}{:8}{:8.2f}".format(*result.values()))
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -28,8 +28,8 @@ OBSERVED = 0.1
 """How far the level rises, in parts of itself, when alarms come e times as often as they should."""
 TAIL = 0.6
 PRIOR_WEIGHT = 5.0
-FLOORS = np.array([0.25, 1.0, 0.25, 0.25, 1e-3, 1.0, 0.5, 0.5, 0.25])
-"""Records never lie below these, in scales of the series."""
+FLOORS = np.array([0.25, 1.0, 0.25, 0.25, 1e-3, 1.0, 0.5, 0.5, 0.25, 2.0])
+"""Records never lie below these, in scales of the series (of its forecast's errors for the last)."""
 
 
 @dataclass(slots=True)

@@ -213,6 +213,7 @@ class Ensemble:
         if opinion is not None:
             _explain_opinion(step, at, opinion)
         learning = ~self.tracks.active[step.index[at]]
+        experts.forget_trend(state, ~learning)
         state.level_held = ~learning & (causes[:, LEVEL] >= self.settings.end_level)
         self.experts.put(index, state)
         calibration.learn(records, found.statistic, mix, learning, self._spans.block)

@@ -25,11 +25,14 @@ NAMES = (
     "forecasts",
     "season",
     "seasons",
+    "trend",
     "stuck",
     "gap",
     "model",
 )
-LEVEL, SPIKE, STEP, SHORT_STEP, NOISE, FORECAST, FORECASTS, SEASON, SEASONS, STUCK, GAP, MODEL = range(len(NAMES))
+LEVEL, SPIKE, STEP, SHORT_STEP, NOISE, FORECAST, FORECASTS, SEASON, SEASONS, TREND, STUCK, GAP, MODEL = range(
+    len(NAMES)
+)
 CAUSES = (
     "level",
     "spike",
@@ -40,13 +43,17 @@ CAUSES = (
     "forecast",
     "season",
     "season",
+    "trend",
     "stuck",
     "gap",
     "model",
 )
 """What each expert is called in a report: the longer and the shorter look at one thing have one name."""
-MEASURED = 9
+MEASURED = 10
 """The first experts have statistics; stuck and gap count, and models from outside bring their scores along."""
+
+FORGIVEN = 0.5
+"""How much of each forecast's error, in deviations, the cumulated ones do not take in."""
 
 FLAT = 1e-9
 """Changes below so many scales are none."""
@@ -90,6 +97,9 @@ class ExpertState(Columns):
     history: FloatArray = column(0.0)
     roughness: FloatArray = column(0.0)
     errors: FloatArray = column(0.0)
+    error_scale: FloatArray = column(1.0)
+    rising: FloatArray = column(0.0)
+    falling: FloatArray = column(0.0)
     season_errors: FloatArray = column(np.nan)
     season_ring: FloatArray = column(np.nan)
     season_last: IntArray = column(-1, np.int64)
@@ -136,6 +146,8 @@ def look(state: ExpertState, windows: Windows, settings: Settings, spans: Spans,
     _step(state, spans.short_step, SHORT_STEP, statistic, expected)
     _noise(state, windows, value - previous, spans, statistic)
     _forecast(state, np.abs(value - predicted), predicted, spans, statistic, expected)
+    if spans.trend:
+        _trend(state, value - predicted, predicted, spans, statistic, expected)
     if settings.season:
         _season(state, windows, value, settings.season, statistic, expected)
     flat = (np.abs(value - previous) <= FLAT) & (windows.spread <= FLAT * state.scale) & (state.age > 1)
@@ -197,6 +209,35 @@ def _forecast(
     expected[:, FORECAST] = expected[:, FORECASTS] = predicted
     statistic[:, FORECAST] = np.where(state.age > spans.lags, error, np.nan)
     statistic[:, FORECASTS] = np.where(state.age >= spans.lags + spans.errors, state.errors.mean(axis=1), np.nan)
+
+
+def _trend(
+    state: ExpertState,
+    error: FloatArray,
+    predicted: FloatArray,
+    spans: Spans,
+    statistic: FloatArray,
+    expected: FloatArray,
+) -> None:
+    """Errors of the forecast that go one way for long, cumulated (CUSUM, Page 1954)."""
+    ready = state.age > spans.lags
+    state.rising, state.falling = (
+        np.where(ready, column, 0.0) for column in cumulated(state.rising, state.falling, error / state.error_scale)
+    )
+    expected[:, TREND] = predicted
+    statistic[:, TREND] = np.where(ready, np.maximum(state.rising, state.falling), np.nan)
+
+
+def forget_trend(state: ExpertState, which: BoolArray) -> None:
+    """Halve the cumulated errors of series that are in an anomaly: it has been told, and must be able to end."""
+    state.rising = np.where(which, 0.5 * state.rising, state.rising)
+    state.falling = np.where(which, 0.5 * state.falling, state.falling)
+
+
+def cumulated(rising: FloatArray, falling: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the two sums one window on; ``error`` is in its own deviations, and one alone says little."""
+    bounded = np.clip(error, -4.0, 4.0)
+    return np.maximum(rising + bounded - FORGIVEN, 0.0), np.maximum(falling - bounded - FORGIVEN, 0.0)
 
 
 def _season(

@@ -7,7 +7,7 @@ import numpy as np
 from edge_components.anomaly_detector import calibration, experts, forecaster
 from edge_components.anomaly_detector.calibration import Records
 from edge_components.anomaly_detector.columns import FloatArray, IntArray
-from edge_components.anomaly_detector.experts import FORECAST, FORECASTS, MEASURED, ExpertState, Windows
+from edge_components.anomaly_detector.experts import FORECAST, FORECASTS, MEASURED, TREND, ExpertState, Windows
 from edge_components.anomaly_detector.forecaster import plain_forecast
 from edge_components.anomaly_detector.spans import Settings
 
@@ -30,6 +30,7 @@ def fit(
     errors = np.full(values.shape, np.nan)
     for at in range(len(kept)):
         state.weights[at], errors[at] = forecaster.fit(values[at], spans.lags)
+    state.error_scale = _scale_of_errors(errors)
     statistics = np.empty((size, len(kept), MEASURED))
     longest, repeats = np.zeros(len(kept), np.int64), np.zeros(len(kept))
     for t in range(size):
@@ -40,9 +41,29 @@ def fit(
     # The fit has seen these windows: what its errors would be had it not is what to expect of new ones.
     statistics[:, :, FORECAST] = np.abs(errors).T
     statistics[:, :, FORECASTS] = _rolling_mean(np.abs(errors), spans.errors).T
+    if spans.trend:
+        statistics[:, :, TREND] = _trends(errors / state.error_scale[:, None], state)
     state.run_limit = run_limit(longest, repeats, size, 0.1 / between)
     state.deficit[:] = 0.0
     return state, calibration.fit(statistics, spans.block, shapes)
+
+
+def _scale_of_errors(errors: FloatArray) -> FloatArray:
+    """Return the deviation of each series' errors [n, windows]: robust where that says something."""
+    robust = 1.4826 * np.nanmedian(np.abs(errors), axis=1)
+    return np.asarray(np.maximum(np.maximum(robust, 0.5 * np.nanstd(errors, axis=1)), 0.02), np.float64)
+
+
+def _trends(errors: FloatArray, state: ExpertState) -> FloatArray:
+    """Return what the cumulated errors [n, windows] come to by window, and leave the last ones in ``state``."""
+    known = np.isfinite(errors)
+    state.rising[:], state.falling[:] = 0.0, 0.0
+    sums = np.full(errors.T.shape, np.nan)
+    for t in range(errors.shape[1]):
+        error = np.where(known[:, t], errors[:, t], 0.0)
+        state.rising, state.falling = experts.cumulated(state.rising, state.falling, error)
+        sums[t] = np.where(known[:, t], np.maximum(state.rising, state.falling), np.nan)
+    return sums
 
 
 def run_limit(longest: IntArray, repeats: FloatArray, windows: int, probability: float) -> FloatArray:

@@ -27,7 +27,7 @@ CAUSE = "joint"
 MOST_CHANNELS = 64
 NATURAL = 2000.0
 """At its plain level a group passes the alarm level about once in so many windows when nothing is wrong."""
-GROWTH = 0.1
+GROWTH = 0.15
 """How much higher the level stands for a rate e times as low."""
 
 

@@ -14,7 +14,9 @@ class Spans:
     """Windows that each expert looks over; longer calibrations afford longer looks.
 
     ``level``, ``step`` and ``short_step`` (each of two halves), ``spike`` (median of the former), ``noise``, ``lags``
-    (forecaster), ``errors`` and ``season_errors`` (over which errors are averaged), ``block`` (of a record).
+    (forecaster), ``errors`` and ``season_errors`` (over which errors are averaged), ``block`` (of a record). ``trend``
+    is whether errors are cumulated: after a short calibration drift is seen by nothing else, after a long one the level
+    sees it, and what cumulates is how little the forecast fits in the long run.
     """
 
     level: int
@@ -26,6 +28,7 @@ class Spans:
     errors: int
     season_errors: int
     block: int
+    trend: bool
 
     @classmethod
     def of(cls, calibration: int) -> Self:
@@ -40,6 +43,7 @@ class Spans:
             errors=_within(calibration // 8, 2, 6),
             season_errors=24,
             block=max(4, calibration // 3),
+            trend=calibration < 120,
         )
 
     @property

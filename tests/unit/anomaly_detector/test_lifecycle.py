@@ -6,8 +6,10 @@ import pytest
 from edge_components.anomaly_detector import calibration
 from edge_components.anomaly_detector.ensemble import MONTH_MS, Ensemble
 from edge_components.anomaly_detector.experts import Windows
+from edge_components.anomaly_detector.explain import report
 from edge_components.anomaly_detector.spans import Settings
-from wire.model import Phase
+from edge_components.anomaly_detector.tracking import Tracks, follow
+from wire.model import Phase, Series
 
 WIDTH_MS = 60_000
 
@@ -64,3 +66,47 @@ def test_false_alarms_come_within_a_factor_of_three_of_the_setting(kind):
     _, changes, _ = run(values, Settings(calibration=100, false_alarms_per_month=rate))
     alarms = sum(phase is Phase.ONSET for _, _, phase, _ in changes)
     assert 1 / 3 <= alarms / (series * (rows - 100) / every) <= 3
+
+
+def test_a_slow_drift_after_a_short_calibration_is_told_as_a_trend_and_ends():
+    rng = np.random.default_rng(5)
+    values = rng.normal(0, 1, (400, 20))
+    values[150:210] += np.linspace(0, 5, 60)[:, None]
+    _, changes, ensemble = run(values, Settings(calibration=60, false_alarms_per_month=40.0))
+    onsets = {series: at for at, series, phase, _ in reversed(changes) if phase is Phase.ONSET and 150 <= at < 215}
+    assert len(onsets) >= 18
+    assert np.median(list(onsets.values())) < 200
+    assert not ensemble.tracks.active.any()
+
+
+def test_errors_are_not_cumulated_after_a_long_calibration():
+    values = np.random.default_rng(5).normal(0, 1, (300, 3)) + np.arange(300)[:, None] / 50
+    _, _, ensemble = run(values, Settings(calibration=120))
+    assert not ensemble.experts.rising.any()
+    assert np.isfinite(ensemble.records.second).all()
+
+
+def test_an_anomaly_begins_at_one_is_told_again_and_ends_only_when_it_stays_low():
+    settings = Settings(calibration=60, end_level=0.7, end_windows=3, update_windows=4)
+    tracks = Tracks.empty(1, {})
+    scores = [0.9, 1.2, 0.8, 0.5, 0.5, 0.75, 0.6, 0.6, 0.6, 0.9, 1.1]
+    told = []
+    for at, score in enumerate(scores):
+        told += [(at, c.phase) for c in follow(tracks, np.array([score]), np.array([0]), at, settings)]
+    # After the end an echo must be twice as loud to begin another.
+    assert told == [(1, Phase.ONSET), (5, Phase.UPDATE), (8, Phase.END)]
+
+
+def test_a_report_says_what_why_since_when_and_what_came_before():
+    values = np.random.default_rng(3).normal(20, 1, (160, 1))
+    values[150:] += 40.0
+    _, _, before = run(values[:150], Settings(calibration=60))
+    windows = Windows(*(values[150], values[150], values[150], np.zeros(1), np.ones(1), np.full(1, 150.0)))
+    step = before.step(slice(None), 151 * WIDTH_MS, WIDTH_MS, windows)
+    series = Series("a.x", "V")
+    told = report(step, step.changes[0], before.tracks, series, WIDTH_MS, before.last_means(0, 16))
+    assert (told.series, told.phase, told.direction, told.unit) == ("a.x", Phase.ONSET, "up", "V")
+    assert told.cause in told.causes
+    assert told.lower < told.expected < told.upper < told.observed
+    assert told.time_ms - told.onset_ms == WIDTH_MS
+    assert told.history == pytest.approx(values[135:151, 0], rel=1e-3)

@@ -1,0 +1,114 @@
+"""How the false-alarm setting is kept where nothing is wrong: simulated processes, groups, and recorded stretches.
+
+Part of ``benchmarks/detection.py``. The ratio is false alarms over those that the setting allows; 1/3 to 3 is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_components.anomaly_detector.ensemble import MONTH_MS, Ensemble
+from edge_components.anomaly_detector.experts import Windows
+from edge_components.anomaly_detector.groups import Groups, GroupSettings
+from edge_components.anomaly_detector.offline import DAY_MS
+from edge_components.anomaly_detector.spans import Settings
+from wire.model import Phase, Series
+
+FloatArray = npt.NDArray[np.float64]
+WIDTH_MS = 60_000
+KINDS = ("normal", "autoregressive", "laplace", "daily swing", "wandering")
+CASES = ((60, 1_000), (300, 1_000), (300, 5_000))
+"""Lengths of calibration, and how many windows there are to be between false alarms."""
+
+
+def noise(kind: str, rows: int, series: int, seed: int) -> FloatArray:
+    """Return [rows, series] of a process in which nothing is wrong."""
+    rng = np.random.default_rng(seed)
+    values = rng.laplace(size=(rows, series)) if kind == "laplace" else rng.normal(size=(rows, series))
+    keep = {"autoregressive": 0.8, "wandering": 0.99}.get(kind, 0.0)
+    for row in range(1, rows if keep else 1):
+        values[row] += keep * values[row - 1]
+    if kind == "daily swing":
+        values += 3.0 * np.sin(np.arange(rows) * (2 * np.pi / 96))[:, None]
+    return np.asarray(values, np.float64)
+
+
+def simulated(kind: str, calibration: int, every: int, rows: int, series: int) -> dict[str, Any]:
+    """Score single series in which nothing is wrong."""
+    values = noise(kind, rows, series, seed=1)
+    onsets = _onsets(values, np.arange(1, rows + 1) * WIDTH_MS, calibration, every)
+    return _told(kind, calibration, every, WIDTH_MS, len(onsets), series * (rows - calibration))
+
+
+def grouped(kind: str, calibration: int, every: int, rows: int, groups: int) -> dict[str, Any]:
+    """Score groups of six channels that share most of what they do."""
+    rng = np.random.default_rng(2)
+    shared = np.repeat(noise(kind, rows, groups, seed=3), 6, axis=1)
+    values = shared + 0.3 * rng.normal(size=shared.shape)
+    found = Groups(GroupSettings(calibration, false_alarms_per_month=MONTH_MS / WIDTH_MS / every))
+    found.add([Series(f"m{at // 6}.c{at % 6}") for at in range(values.shape[1])])
+    places, alarms = np.arange(values.shape[1]), 0
+    for row, value in enumerate(values, start=1):
+        reports = found.window(places, row * WIDTH_MS, WIDTH_MS, value)
+        alarms += sum(report.phase is Phase.ONSET for report in reports)
+    return _told(f"groups, {kind}", calibration, every, WIDTH_MS, alarms, groups * (rows - calibration))
+
+
+def recorded(
+    name: str,
+    files: Sequence[tuple[npt.NDArray[np.int64], FloatArray, int, Sequence[tuple[int, int]]]],
+    every: int,
+    rows: int,
+) -> dict[str, Any]:
+    """Score the first ``rows`` of recordings (times, values, calibration, labelled windows) and count the alarms that
+    begin outside of the labelled windows."""
+    alarms = quiet = 0
+    for time_ms, values, calibration, windows in files:
+        time_ms, values = time_ms[:rows], values[:rows]
+        normal = np.ones(len(time_ms), np.bool_)
+        for first, last in windows:
+            normal &= (time_ms < first) | (time_ms > last)
+        normal[:calibration] = False
+        onsets = _onsets(values[:, None], time_ms, calibration, every)
+        alarms += int(normal[onsets].sum())
+        quiet += int(normal.sum())
+    width_ms = int(np.median(np.diff(files[0][0])))
+    return _told(name, files[0][2], every, width_ms, alarms, quiet)
+
+
+def _onsets(values: FloatArray, time_ms: npt.NDArray[np.int64], calibration: int, every: int) -> list[int]:
+    """Return the rows at which anomalies begin, a row for each."""
+    width_ms = max(1, int(np.median(np.diff(time_ms))))
+    day = round(DAY_MS / width_ms)
+    settings = Settings(
+        calibration=calibration,
+        false_alarms_per_month=MONTH_MS / width_ms / every,
+        season=day if 4 <= day <= calibration - 24 else 0,
+        drift_windows=2 * calibration,
+    )
+    series = values.shape[1]
+    ensemble = Ensemble(settings)
+    ensemble.add_series([None] * series)
+    none, one = np.zeros(series), np.ones(series)
+    onsets: list[int] = []
+    for row, value in enumerate(values):
+        slot = one * round(int(time_ms[row]) / width_ms)
+        step = ensemble.step(slice(None), (row + 1) * width_ms, width_ms, Windows(value, value, value, none, one, slot))
+        onsets += [row for change in step.changes if change.phase is Phase.ONSET]
+    return onsets
+
+
+def _told(name: str, calibration: int, every: int, width_ms: int, alarms: int, windows: int) -> dict[str, Any]:
+    setting, allowed = MONTH_MS / width_ms / every, windows / every
+    return {
+        "process": name,
+        "calibration": calibration,
+        "set_a_month": round(setting, 2),
+        "measured_a_month": round(alarms / allowed * setting, 2),
+        "alarms": alarms,
+        "ratio": round(alarms / allowed, 2),
+    }
