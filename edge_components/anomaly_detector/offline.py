@@ -28,6 +28,9 @@ from edge_components.anomaly_detector.spans import Settings
 
 DAY_MS = 86_400_000
 SHORTEST = 12
+QUIET_ROWS = 5
+LOW = 0.7
+"""An alarm after so many rows below this is a new one, not the last one still going on."""
 QUIET = 0.99
 """Outside of its anomalies a group's score stays below the alarm level."""
 
@@ -144,14 +147,21 @@ def _apart(
 
 
 def rested(level: FloatArray, rest: int) -> FloatArray:
-    """Return scores in which each alarm (1.0 and more) is followed by ``rest`` rows without another."""
+    """Return scores in which each alarm (1.0 and more) is followed by ``rest`` rows without another.
+
+    The rest is twice as long each time that the score has not been low for a while since the last alarm: what goes on
+    is told again, but ever more rarely.
+    """
     scores = level.copy()
-    last = -rest
-    for row in np.flatnonzero(level >= 1.0).tolist():
-        if row - last < rest:
-            scores[row] = 0.5
-        else:
-            last = row
+    last, waiting, low = -rest, rest, QUIET_ROWS
+    for row, value in enumerate(level.tolist()):
+        if value >= 1.0:
+            if row - last < waiting:
+                scores[row] = 0.5
+            else:
+                waiting = rest if low >= QUIET_ROWS else 2 * waiting
+                last, low = row, 0
+        low += value < LOW
     return scores
 
 

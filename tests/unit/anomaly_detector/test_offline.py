@@ -89,6 +89,13 @@ def test_alarms_keep_a_rest_between_them():
     assert offline.rested(level, 4).tolist() == [0, 2, 0.5, 0.5, 0.9, 1.5, 0.5]
 
 
+def test_an_alarm_that_goes_on_is_told_again_ever_more_rarely():
+    going_on = offline.rested(np.full(64, 2.0), 4)
+    assert np.flatnonzero(going_on >= 1).tolist() == [0, 4, 12, 28, 60]
+    twice = np.concatenate((np.full(6, 2.0), np.full(6, 0.1), np.full(6, 2.0)))
+    assert np.flatnonzero(offline.rested(twice, 4) >= 1).tolist() == [0, 4, 12, 16]
+
+
 def test_missing_values_are_left_out_and_long_silence_is_a_gap():
     time_ms, values = recording(channels=2)
     values[300:320, 1] = np.nan
