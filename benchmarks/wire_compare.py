@@ -37,7 +37,6 @@ Encode = Callable[[Any], bytes]
 NAME = ("gateway-7", 0x0192_3456_789A_BCDE, 4711)
 LONG = 4_000
 """Windows (or tens of readings) from which the entropy is estimated."""
-_BYTES = frozenset({Coder.DEFLATE, Coder.LZMA1})
 
 
 def main() -> int:
@@ -88,7 +87,10 @@ def measure(seed: int, peers: dict[str, tuple[Encode, Callable[[bytes], Any]]]) 
 
 def _w1(rows: Aggregates, seed: int, shifted: bool, peers: Any) -> dict[str, Any]:
     entropy = aggregates_entropy(workloads.aggregates(20, LONG, seed, shifted))
-    ours = _ours() | {"ours_deflate_lzma1": (lambda part: encode(part, coders=_BYTES), codec.decode)}
+    ours = _ours() | {
+        "ours_deflate": (lambda part: encode(part, coders=frozenset({Coder.DEFLATE})), codec.decode),
+        "ours_lzma1": (lambda part: encode(part, coders=frozenset({Coder.LZMA1})), codec.decode),
+    }
     return _fitted(rows, MAX_BATCH_BYTES, ours, peers) | {"entropy_bytes_per_row": entropy}
 
 
