@@ -151,23 +151,27 @@ def best_windows(cells: Signed, counts: Sequence[int], candidates: Sequence[int]
     starts = np.cumsum(rows) - rows
     at = starts[:, None] + np.minimum(np.arange(length), np.maximum(rows - 1, 0)[:, None])
     # Relative to the first cell: the sums stay small. Beyond a series' end its last cell stands, for all candidates.
-    grid = (cells[np.minimum(at, len(cells) - 1)].astype(np.float64) - cells[np.minimum(starts, len(cells) - 1), None])[
-        :, :length
-    ]
-    missed = [np.log2(np.abs(grid @ _weights(window, length)) + 0.5)[:, 2:].sum(axis=1) for window in candidates]
-    bits = np.array(missed) * (rows / length)
+    # Single precision will do: what is chosen here says how many bytes are sent, not which rows.
+    wide = cells[np.minimum(at, len(cells) - 1)].astype(np.float64)
+    grid = (wide - cells[np.minimum(starts, len(cells) - 1), None]).astype(np.float32)
+    half = np.float32(0.5)
+    missed = [np.log2(np.abs(grid @ _weights(window, length)) + half).sum(axis=1) for window in candidates]
+    bits = np.array(missed, np.float64) * (rows / length)
     common = int(np.argmin(bits.sum(axis=1)))
     # The least of many is so by chance in part: another window than the common one must show that it is better.
     better = bits.min(axis=0) + _NAMED < bits[common]
     return [candidates[best] for best in np.where(better, np.argmin(bits, axis=0), common)]
 
 
-_WEIGHTS: dict[tuple[int, int], npt.NDArray[np.float64]] = {}
+_WEIGHTS: dict[int, npt.NDArray[np.float32]] = {}
 
 
-def _weights(window: int, length: int) -> npt.NDArray[np.float64]:
-    """Return the matrix that turns cells into residuals, approximately: each expectation is linear in those before."""
-    if (window, _LOOK) not in _WEIGHTS:
+def _weights(window: int, length: int) -> npt.NDArray[np.float32]:
+    """Return the matrix that turns cells into residuals, those of the first two left out.
+
+    It is so approximately: each expectation is linear in the cells before.
+    """
+    if window not in _WEIGHTS:
         expected, running = np.zeros((_LOOK, _LOOK)), np.zeros(_LOOK)
         for at in range(1, _LOOK):
             if window >= BETWEEN:
@@ -185,5 +189,5 @@ def _weights(window: int, length: int) -> npt.NDArray[np.float64]:
                 share = 1 / min(at, window)
                 expected[:, at] = expected[:, at - 1] * (1 - share)
                 expected[at - 1, at] += share
-        _WEIGHTS[window, _LOOK] = np.eye(_LOOK) - expected
-    return _WEIGHTS[window, _LOOK][:length, :length]
+        _WEIGHTS[window] = (np.eye(_LOOK) - expected).astype(np.float32)
+    return _WEIGHTS[window][:length, 2:length]
