@@ -31,7 +31,9 @@ DIRECTION_ROWS = 60
 """Where an anomaly goes is the mean of its first rows."""
 PLATEAU_ROWS = 80
 """How far it went is the median of its last rows."""
-LEFT_OVER = 0.25
+LEAST_PLATEAU = 0.9
+"""and not less than this part of what it was in its first ones."""
+LEFT_OVER = 0.35
 """It is over when less than this part of it is left,"""
 END_LEVEL = 0.6
 """or when the score of the shorter span is below this level,"""
@@ -88,7 +90,7 @@ class State:
     """See the names below."""
 
 
-KEPT, ACTIVE, LASTED, ABOVE, QUIET, SETTLING, CALM, REPORTED = range(8)
+KEPT, ACTIVE, LASTED, ABOVE, QUIET, SETTLING, CALM, REPORTED, ROUGH = range(9)
 
 
 class Joint:
@@ -112,7 +114,7 @@ class Joint:
             settled=np.zeros(channels),
             gone=np.full(PLATEAU_ROWS, np.nan),
             rough=np.full(PLATEAU_ROWS, np.nan),
-            counts=np.zeros(8, np.int64),
+            counts=np.zeros(9, np.int64),
         )
 
     @property
@@ -193,7 +195,9 @@ class Joint:
             state.level[:] = base.moving_level(state.level, means[-1], baseline.slew)
         level, alone, together = self._nearest(baseline, means)
         score = min(max(float(alone.max()), together, roughest) / self.level, GREATEST)
-        share = self._shares(baseline, means, level, alone, together, rough, roughest)
+        share = rough if roughest > alone.max() else alone
+        if together > max(alone.max(), roughest):
+            share = baseline.shares(means, level)
         phase, drifted = None, False
         if counts[ACTIVE]:
             phase, drifted = self._go_on(baseline, means, roughest)
@@ -201,9 +205,12 @@ class Joint:
             self._settle()
         else:
             phase = self._watch(baseline, means, level, score)
+            counts[ROUGH] = roughest > max(float(alone.max()), together)
         expected = baseline.centre + level * baseline.scale
         reach = (baseline.alone * baseline.spread).min(axis=0) * baseline.scale * self.level
-        return Finding(score, bool(counts[ACTIVE]), share, expected, reach, phase, drifted)
+        return Finding(
+            score, bool(counts[ACTIVE]), share / max(float(share.sum()), 1e-12), expected, reach, phase, drifted
+        )
 
     def _nearest(self, baseline: Baseline, means: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         """Return the nearest of the levels that count as usual, and how far the means are from it."""
@@ -213,22 +220,6 @@ class Joint:
             levels.append(state.old)
         found = [(level, *baseline.departures(means, level)) for level in levels]
         return min(found, key=lambda one: max(float(one[1].max()), one[2]))
-
-    def _shares(
-        self,
-        baseline: Baseline,
-        means: FloatArray,
-        level: FloatArray,
-        alone: FloatArray,
-        together: float,
-        rough: FloatArray,
-        roughest: float,
-    ) -> FloatArray:
-        if together > max(alone.max(), roughest):
-            alone = baseline.shares(means, level)
-        elif roughest > alone.max():
-            alone = rough
-        return np.asarray(alone / max(float(alone.sum()), 1e-12), np.float64)
 
     def _watch(self, baseline: Baseline, means: FloatArray, level: FloatArray, score: float) -> Phase | None:
         """Outside of an anomaly: see whether one begins."""
@@ -255,14 +246,15 @@ class Joint:
         away = (means[0] - state.anchor) / baseline.spread[0]
         if counts[LASTED] <= DIRECTION_ROWS:
             state.direction += (away - state.direction) / (counts[LASTED] + 1)
-        metric = baseline.precision @ state.direction
-        size = float(state.direction @ metric) + 1e-9
-        _push(state.gone, float(away @ metric) / size)
+        size = float(np.square(state.direction).sum()) + 1e-9
+        # A channel that goes on where it only began to go says little of whether the fault is still there.
+        along = np.clip(away * np.sign(state.direction), -np.abs(state.direction), 1.5 * np.abs(state.direction))
+        _push(state.gone, float(along @ np.abs(state.direction)) / size)
         _push(state.rough, roughest / self.level)
-        left = state.gone[-1] + 1.0 / np.sqrt(size) < LEFT_OVER * np.nanmedian(state.gone)
+        left = state.gone[-1] + 1.0 / np.sqrt(size) < LEFT_OVER * max(float(np.nanmedian(state.gone)), LEAST_PLATEAU)
         smooth = state.rough[-1] < max(END_LEVEL, LEFT_OVER * np.nanmedian(state.rough))
         back = state.rough[-1] < END_LEVEL and self._is_back(baseline, means)
-        counts[QUIET] = counts[QUIET] + 1 if (left and smooth) or back else 0
+        counts[QUIET] = counts[QUIET] + 1 if ((left or counts[ROUGH]) and smooth) or back else 0
         drifted = bool(counts[LASTED] >= self.drift_rows)
         if counts[QUIET] >= END_ROWS or drifted:
             counts[[ACTIVE, SETTLING, CALM]] = 0, SETTLE_ROWS, 0
