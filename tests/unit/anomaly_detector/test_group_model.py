@@ -1,6 +1,9 @@
 """Models of groups: what runs, and what is refused in a real child process."""
 
 import json
+import subprocess
+import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -90,6 +93,26 @@ def test_a_model_that_never_ends_is_ended(tmp_path):
     began = time.monotonic()
     assert "no answer in 1.5 s" in refusal(offer(tmp_path, endless(VALUES)), 1.5)
     assert time.monotonic() - began < 10
+
+
+def test_a_trial_that_takes_too_much_memory_is_refused(tmp_path):
+    code = """
+        import sys
+        import numpy as np
+        from edge_components.anomaly_detector import trial
+        trial.MOST_MEMORY = 256 * 1024 * 1024
+        trial.attempt = lambda path: np.ones(2**27).sum()
+        sys.exit(trial.main())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.strip()) == (1, "it needs more than 256 MB")
 
 
 @pytest.mark.parametrize(

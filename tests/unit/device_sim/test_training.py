@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import json
 import zipfile
 from pathlib import Path
@@ -232,3 +233,22 @@ def test_the_command_trains_and_tells_how_to_deploy(table: Path, tmp_path: Path)
     assert "pressure" in done.output
     wrong = CliRunner().invoke(make_app(), [*arguments[:4], "../x"])
     assert isinstance(wrong.exception, TrainingError)
+
+
+@pytest.mark.parametrize("more", [{"kind": "convolutional"}, {"int8": True}, {"kind": "convolutional", "int8": True}])
+def test_what_tensorflow_makes_runs_as_the_others_do(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed: it is a gigabyte, in the extra train-tensorflow")
+    from device_sim.training import keras_models
+
+    monkeypatch.setattr(keras_models, "EPOCHS", 5)
+    trained = train(Wish(table, "pump", tmp_path / "out", window=8, **more))
+    model = load_group(unpacked(trained, tmp_path / "model"))
+    windows = np.random.default_rng(1).normal(size=(9, 8, 4)).astype(np.float32)
+    said = model(windows)
+    assert said.shape == (9, 32)
+    assert said == pytest.approx(np.concatenate([model(one[None]) for one in windows]), abs=1e-5)
+    assert model.manifest.inputs[0].dtype == ("int8" if more.get("int8") else "float32")
+    assert trained.manifest["metrics"]["explained"] > 0.2

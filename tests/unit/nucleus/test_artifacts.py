@@ -114,3 +114,20 @@ def test_what_is_missing_damaged_or_not_as_digested_is_named(tmp_path: Path, sou
     prepare(tmp_path, recipe(Artifact("code.zip", unzip=False, executable=False, digest=digest)))
     with pytest.raises(ArtifactError, match="the recipe says other"):
         prepare(tmp_path, recipe(Artifact("code.zip", unzip=False, executable=False, digest="other")))
+
+
+def test_what_no_deployment_needs_any_more_is_removed_and_the_rest_stays(tmp_path: Path, source: Path) -> None:
+    pack(source / "code.zip", "main.py")
+    wanted = recipe(ZIP)
+    store = prepare(tmp_path, wanted)
+    newer = Recipe("io.x.One", parse_version("2.0.0"), "r.yaml", {}, {}, {}, (ZIP,))
+    (tmp_path / "artifacts/io.x.One/2.0.0").mkdir()
+    pack(tmp_path / "artifacts/io.x.One/2.0.0/code.zip", "main.py")
+    store.prepare(newer, tmp_path / "artifacts")
+    store.clean([newer])
+    assert not store.path(wanted).exists()
+    assert not store.decompressed_path(wanted).exists()
+    assert (store.decompressed_path(newer) / "code" / "main.py").is_file()
+    store.prepare(newer, tmp_path / "none")  # what stays is still good for the next deployment
+    store.clean([])
+    assert not store.path(newer).exists()
