@@ -27,6 +27,8 @@ PRIOR = 5.0
 LEAST_ERROR = 1e-3
 """Errors below, in scales of the channel, are none."""
 MOST_KEPT = 500
+OBSERVED = 0.1
+"""How far the levels rise, in parts of themselves, when alarms come e times as often as they should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class ErrorLevels:
         self._size = min(calibration, MOST_KEPT)
         self._defaults = defaults
         self.errors = np.zeros((0, self._size, channels), np.float32)
-        self.seen = np.zeros(0, np.int64)
+        self.seen, self.alarms = np.zeros(0, np.int64), np.zeros(0)
+        self._above = np.zeros(0, np.bool_)
         self.tails = Tails.none(0, channels + 1)
         self.version = 0
         """Grows with each change that a restart must not undo: devices that come, and what is fitted."""
@@ -103,6 +106,10 @@ class ErrorLevels:
         more, columns = n - len(self.seen), self.tails.threshold.shape[1]
         self.errors = np.concatenate((self.errors, np.zeros((more, *self.errors.shape[1:]), np.float32)))
         self.seen = np.append(self.seen, np.zeros(more, np.int64))
+        self.alarms, self._above = (
+            np.append(self.alarms, np.zeros(more)),
+            np.append(self._above, np.zeros(more, np.bool_)),
+        )
         fresh = Tails.none(more, columns)
         if self._defaults is not None:
             given = (self._defaults.threshold, self._defaults.excess, self._defaults.share)
@@ -123,19 +130,22 @@ class ErrorLevels:
         """
         tails = Tails(self.tails.threshold[rows], self.tails.excess[rows], self.tails.share[rows])
         # An error over several windows stays above its level for a while: windows above are more than alarms.
-        levels = tails.levels(self.probability * np.sqrt(self._overlap))
+        levels = tails.levels(self.probability * np.sqrt(self._overlap)) * self._raised(rows)[:, None]
         scores = np.maximum(errors, LEAST_ERROR) / levels[:, :-1]
         group = group_error(errors, tails.threshold[:, :-1]) / levels[:, -1]
         loudest = np.where(np.isfinite(scores), scores, -1.0).argmax(axis=1)
         each = np.arange(len(rows))
         scores[each, loudest] = np.maximum(scores[each, loudest], group)
+        above = scores[each, loudest] >= 1.0
+        self.alarms[rows] += above & ~self._above[rows]
+        self._above[rows] = above
         self._keep(rows, errors)
         return scores, levels[:, :-1]
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what must survive a restart."""
         arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self.tails, name) for name in Tails.__slots__}
-        return arrays | {"errors": self.errors, "seen": self.seen}
+        return arrays | {"errors": self.errors, "seen": self.seen, "alarms": self.alarms}
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take back what :meth:`state` gave; raises ValueError where it is of another layout."""
@@ -146,8 +156,15 @@ class ErrorLevels:
         for name, array in mine.items():
             if arrays[name].shape != (n, *array.shape[1:]) or arrays[name].dtype != array.dtype:
                 raise ValueError(f"{name}: {arrays[name].dtype} {arrays[name].shape}")
-        self.errors, self.seen = arrays["errors"].copy(), arrays["seen"].copy()
+        self.errors, self.seen, self.alarms = (arrays[name].copy() for name in ("errors", "seen", "alarms"))
+        self._above = np.zeros(n, np.bool_)
         self.tails = Tails(*(arrays[name].copy() for name in Tails.__slots__))
+
+    def _raised(self, rows: IntArray) -> FloatArray:
+        """Return what the levels of devices that alarmed too often are raised by, as the experts' are."""
+        allowed = self.seen[rows] * self.probability * self.errors.shape[2]
+        often = (1.0 + self.alarms[rows]) / (1.0 + allowed)
+        return np.asarray(1.0 + OBSERVED * np.log(np.maximum(often, 1.0)), np.float64)
 
     def calibrate_anew(self, rows: IntArray) -> None:
         """Fit some devices' tails on their last errors."""

@@ -205,6 +205,16 @@ def test_a_device_s_own_tails_are_drawn_towards_the_manifest_s_the_less_the_more
     assert thresholds[2] < 1.05
 
 
+def test_a_device_that_alarms_too_often_has_its_levels_raised(feed):
+    feed.run(range(60))
+    before = feed.send(60, feed.values(60)).reach[:6].copy()
+    for second in range(61, 100):
+        feed.send(second, feed.values(second, **({"pump1_y": 13.0} if second % 4 == 0 else {})))
+    after = feed.send(100, feed.values(100)).reach[:6]
+    assert (after[:3] > 1.15 * before[:3]).all()
+    assert after[3:] == pytest.approx(before[3:])
+
+
 def test_tails_follow_the_errors():
     rng = np.random.default_rng(3)
     errors = np.abs(rng.normal(size=(20_000, 1, 2)))
