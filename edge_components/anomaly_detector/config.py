@@ -72,7 +72,11 @@ class Config:
         0, 0, 2000, "windows in a day, for the comparison with former days; 0 is none; calibrate over more than one day"
     )
     group_windows: int = integer(
-        300, 0, 2000, "first windows that a group is calibrated on, 0 for no groups; fewer than 120 count as 120"
+        1200,
+        0,
+        2000,
+        "first windows that a group is calibrated on, at least as long as what the machine does in turn; fewer than "
+        "120 count as 120, and 0 is no groups",
     )
     groups: dict[str, str] = mapping(  # noqa: RUF009 # a field, as all of these
         {"host.*": ""},

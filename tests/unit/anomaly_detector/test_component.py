@@ -247,3 +247,37 @@ def test_the_recipe_has_every_key_with_its_default():
     values = recipe["ComponentConfiguration"]["DefaultConfiguration"]
     assert set(values) - {"accessControl"} == set(Config.__dataclass_fields__)
     assert load(Config, values) == Config()
+
+
+def grouped(**changes):
+    return load(Config, {"calibration_windows": 20, "group_windows": 120, **changes})
+
+
+def test_a_group_survives_a_restart_and_reports_its_own_anomaly(tmp_path):
+    before = Bench(tmp_path, grouped())
+    run(before, range(125))
+    before.detector.close()
+    after = Bench(tmp_path, grouped())
+    for second in range(125, 145):
+        values = normal(second)
+        after.send(batch(second, [values[0] + 3.0, values[1]]))
+    told = [report for report in after.reports() if report.series == "a.joint"]
+    assert [(report.cause, report.channel) for report in told][:1] == [("joint", "a.x")]
+
+
+def test_other_groups_than_before_calibrate_anew_and_series_go_on(tmp_path):
+    before = Bench(tmp_path, grouped())
+    run(before, range(125))
+    before.detector.close()
+    after = Bench(tmp_path, grouped(groups={"*": "all"}))
+    run(after, range(125, 130))
+    assert np.isfinite([b.rows.score for b in after.scored()]).all()
+    assert after.runtime.counters["state_refused"] == 0
+
+
+def test_a_live_change_of_the_groups_keeps_the_calibration_of_the_series(tmp_path):
+    bench = Bench(tmp_path, grouped())
+    run(bench, range(60))
+    bench.detector.reconfigure(grouped(group_windows=0))
+    run(bench, range(60, 62))
+    assert np.isfinite(bench.scored()[-1].rows.score).all()
