@@ -24,7 +24,7 @@ WIDTH, DPI = 10.0, 90
 """Inches, and pixels in one."""
 SCORE_PANEL, MARGINS = 1.5, 0.9
 OBSERVED, EXPECTED, ALARM, QUIET = "#0072B2", "#009E73", "#D55E00", "#777777"
-COLOURS = 48
+COLOURS = 56
 """Of the PNG's palette: a third of the bytes, and no eye sees it."""
 MAX_COLUMNS = 1000
 LABEL_ROWS = 2
@@ -143,7 +143,7 @@ def thin(values: FloatArray) -> np.ndarray[Any, np.dtype[np.intp]]:
 
 def _span(axis: Any, x: Any, stretch: Stretch, own: bool) -> None:
     last = min(stretch.last + 1, len(x) - 1)
-    alpha = 0.3 if own else 0.15
+    alpha = 0.4 if own else 0.2
     # An anomaly of one row is seen too.
     axis.axvspan(x[stretch.first], x[last], facecolor=ALARM, edgecolor=ALARM, alpha=alpha, linewidth=1.2 if own else 0)
 
@@ -190,7 +190,7 @@ def _legend(figure: Any, axis: Any, title: str) -> None:
     from matplotlib.patches import Patch
 
     handles, _ = axis.get_legend_handles_labels()
-    handles += [Patch(color=ALARM, alpha=0.3, label="anomaly"), Patch(color=QUIET, alpha=0.13, label="calibration")]
+    handles += [Patch(color=ALARM, alpha=0.4, label="anomaly"), Patch(color=QUIET, alpha=0.13, label="calibration")]
     figure.legend(handles=handles, loc="outside upper right", ncols=4, fontsize="small", frameon=False)
     figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
 
