@@ -25,6 +25,7 @@ import numpy.typing as npt
 from edge_components.aggregator.copy import Copy, Kept
 from edge_components.aggregator.recent import MAX_CLOSED
 from edge_components.common.errors import EdgeError
+from edge_components.common.schema import made_by
 
 SCHEMA_VERSION = 2
 Arrays = Mapping[str, npt.NDArray[np.generic]]
@@ -212,6 +213,8 @@ def _connect(path: Path, known: bool) -> sqlite3.Connection:
             db.executescript(f"BEGIN;{_SCHEMA}{_SCHEMA_2}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         elif version == 1:  # of 0.1.0: without the count
             db.executescript(f"BEGIN;{_SCHEMA_2}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+        elif version != SCHEMA_VERSION and made_by(db, _SCHEMA + _SCHEMA_2):
+            raise sqlite3.DatabaseError(f"damaged: it says that its schema is {version}, and it is {SCHEMA_VERSION}")
         elif version != SCHEMA_VERSION:
             raise CheckpointError(f"checkpoint {path}: schema {version}, this aggregator knows {SCHEMA_VERSION}")
     except BaseException:

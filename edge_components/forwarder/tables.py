@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edge_components.common.schema import made_by
 from edge_components.forwarder.errors import SpoolError
 from edge_components.forwarder.journal import Moment
 from wire.acknowledgement import SequenceSet
@@ -61,6 +62,8 @@ def connect(path: Path, epoch: int, known: bool = False) -> sqlite3.Connection:
             # executescript takes no parameters; both values are our own numbers.
             first = f"INSERT INTO meta VALUES ('epoch', '{epoch:016x}'), ('last_sequence', '0'), ('commits', '0');"  # noqa: S608
             db.executescript(f"BEGIN;{_SCHEMA}{first}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+        elif version != SCHEMA_VERSION and made_by(db, _SCHEMA):
+            raise sqlite3.DatabaseError(f"damaged: it says that its schema is {version}, and it is {SCHEMA_VERSION}")
         elif version != SCHEMA_VERSION:
             raise SpoolError(f"spool {path}: schema {version}, this forwarder knows {SCHEMA_VERSION}")
         elif (verdict := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":

@@ -52,6 +52,20 @@ def test_bytes_that_changed_on_the_disk_are_noticed_and_the_copy_stands_for_them
     checkpoint.close()
 
 
+def test_a_number_of_a_schema_that_was_flipped_is_damage_and_that_of_a_newer_one_is_refused(path: Path) -> None:
+    checkpoint, _ = Checkpoint.open(path, 1)
+    checkpoint.save(STATE, [(1, b"one")], [])
+    checkpoint._db.execute("PRAGMA user_version=66")
+    checkpoint.close()
+    checkpoint, saved = Checkpoint.open(path, 2)
+    assert (saved.damaged, saved.lost, saved.outbox) == (True, False, {1: b"one"})
+    checkpoint._db.execute("CREATE TABLE what_newer_ones_have (id INTEGER)")
+    checkpoint._db.execute("PRAGMA user_version=66")
+    checkpoint.close()
+    with pytest.raises(CheckpointError, match="schema 66"):
+        Checkpoint.open(path, 3)
+
+
 def test_where_the_copy_is_damaged_too_it_is_known_how_many_readings_are_lost(path: Path) -> None:
     checkpoint, _ = Checkpoint.open(path, 1)
     checkpoint.save(STATE, [(1, b"one")], [], readings=77)

@@ -31,11 +31,23 @@ def test_rubbish_is_moved_aside_whole_and_a_new_epoch_begins(tmp_path: Path) -> 
 def test_a_file_of_a_newer_schema_is_refused_and_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "spool.sqlite3"
     spool = Spool.open(path, epoch=1, max_bytes=10_000)
+    spool._db.execute("CREATE TABLE what_newer_ones_have (id INTEGER)")
     spool._db.execute("PRAGMA user_version=99")
     spool.close()
     with pytest.raises(SpoolError, match="schema 99"):
         open_spool(path, epoch=2, max_bytes=10_000, wall_ms=1)
     assert [entry.name for entry in tmp_path.iterdir() if "damaged" in entry.name] == []
+
+
+def test_a_flipped_bit_in_the_schema_s_number_is_damage_and_costs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    _filled(path)
+    data = bytearray(path.read_bytes())
+    data[61] ^= 0x10
+    path.write_bytes(data)
+    spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
+    assert (spool.epoch, spool.losses(), len(list(spool.pending()))) == (2, {"spools_damaged": 1}, 30)
+    spool.close()
 
 
 def _filled(path: Path) -> None:
