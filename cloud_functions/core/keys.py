@@ -6,7 +6,7 @@ Telemetry table::
     anomalies#<gateway>         <onset_ms>#<series>#<epoch>#<sequence>#<n>  a report of an anomaly
     batches#<gateway>           <epoch>#<sequence>                          the receipt of a batch
     profiles#<gateway>          <version>                                   a profile of its series, as it was sent
-    gateway#<gateway>           about | notice | rejects | ack#<epoch> | series#<series>
+    gateway#<gateway>           about | notice | rejects | ack#<epoch> | series#<series> | limits#<series>
     gateways                    <gateway>                                   that it exists
 
 Alerts table::
