@@ -136,13 +136,19 @@ class Checkpoint:
         self._copy.write(Kept(self._commits, readings, body, self._outbox))
 
     def _compare(self, kept: Kept | None) -> None:
-        """Raise ValueError where the copy shows that this file is not what it was."""
-        if kept is None or kept.commits < self._commits:
-            return
-        if kept.commits > self._commits:
+        """Raise ValueError where the copy shows that this file is not what it was; bring a copy that is behind up.
+
+        What is told from here on is this file's, and an older copy must not stand for it later.
+        """
+        if kept is not None and kept.commits > self._commits:
             raise ValueError(f"it went back from commit {kept.commits} to {self._commits}")
-        if kept.body is not None and kept.outbox != self._outbox:
-            raise ValueError("its batches are not those of its copy")
+        if kept is not None and kept.commits == self._commits and kept.body is not None:
+            if kept.outbox != self._outbox:
+                raise ValueError("its batches are not those of its copy")
+            return
+        row = self._db.execute("SELECT body FROM state").fetchone()
+        if row is not None:
+            self._copy.write(Kept(self._commits, kept.readings if kept is not None else 0, row[0], self._outbox))
 
     def _take_over(self, kept: Kept) -> None:
         self._write(kept.body or b"", list(kept.outbox.items()), [], kept.commits)

@@ -95,6 +95,7 @@ def _recover(path: Path, aside: Path, epoch: int, max_bytes: int, damaged: Path)
             _mend_header(aside, fresh)
             _mend_schema(aside, fresh)
             salvage.take_over(spool, aside, journal.read(aside))
+            spool.settle()
         finally:
             spool.close()
         fresh.rename(path)

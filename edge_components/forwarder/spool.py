@@ -270,6 +270,11 @@ class Spool:
         """Return how many entries the quarantine has."""
         return int(self._read("SELECT count(*) FROM quarantine")[0][0])
 
+    def settle(self) -> None:
+        """Bring all that is committed into the file itself, so that it is whole without its log; raises SpoolError."""
+        if self._read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+            raise SpoolError(f"spool {self.path}: its log cannot be brought in")
+
     def close(self) -> None:
         """Close the files."""
         self._database.close()

@@ -66,6 +66,21 @@ def test_a_number_of_a_schema_that_was_flipped_is_damage_and_that_of_a_newer_one
         Checkpoint.open(path, 3)
 
 
+def test_a_copy_that_is_behind_is_brought_up_before_anything_is_told(path: Path) -> None:
+    checkpoint, _ = Checkpoint.open(path, 1)
+    checkpoint.save(STATE, [(1, b"one")], [])
+    behind = path.with_name(path.name + SUFFIX).read_bytes()
+    checkpoint.save(STATE, [(2, b"two")], [])
+    checkpoint.close()
+    path.with_name(path.name + SUFFIX).write_bytes(behind)  # killed between the commit and the copy
+    checkpoint, _ = Checkpoint.open(path, 2)
+    checkpoint.close()
+    path.write_bytes(b"rubbish" * 1000)
+    checkpoint, saved = Checkpoint.open(path, 3)
+    assert (saved.lost, saved.outbox) == (False, {1: b"one", 2: b"two"})
+    checkpoint.close()
+
+
 def test_where_the_copy_is_damaged_too_it_is_known_how_many_readings_are_lost(path: Path) -> None:
     checkpoint, _ = Checkpoint.open(path, 1)
     checkpoint.save(STATE, [(1, b"one")], [], readings=77)
