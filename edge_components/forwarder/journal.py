@@ -51,11 +51,11 @@ class Moment(NamedTuple):
 
 @dataclass(slots=True)
 class Found:
-    """What a journal says: rows by key, and payloads by key and CRC-32; ``intact`` when no part of it is missing."""
+    """What a journal says: rows by key, and all payloads that a key ever had; ``intact`` when no part is missing."""
 
     moment: Moment
     rows: dict[Key, list[Any]] = field(default_factory=dict)
-    payloads: dict[tuple[Key, int], bytes] = field(default_factory=dict)
+    payloads: dict[Key, list[bytes]] = field(default_factory=dict)
     intact: bool = False
 
 
@@ -127,7 +127,9 @@ def read(path: Path) -> Found | None:
     best = max(found, key=lambda one: (one.intact, one.moment.commits))
     for frames in files:
         for frame in frames:
-            best.payloads |= {(c.key, zlib.crc32(c.payload)): c.payload for c in frame.changes if c.payload}
+            for change in frame.changes:
+                if change.payload:
+                    best.payloads.setdefault(change.key, []).append(change.payload)
     return best
 
 

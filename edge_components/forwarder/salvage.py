@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_components.forwarder.images import TABLES
+from edge_components.forwarder.images import TABLES, digest
 from edge_components.forwarder.journal import Found, Key
 from edge_components.forwarder.rows import Pending, Spooled
 from edge_components.forwarder.spool import Spool
@@ -69,8 +69,9 @@ def _by_journal(db: sqlite3.Connection, found: Found) -> tuple[list[Spooled], li
     names = [key for key in found.rows if key[0] in ("batches", "pending")]
     for name in sorted(names, key=lambda key: (key[0], int(key[1]))):
         values, key = found.rows[name], int(name[1])
-        crc, lane = values[-1], LANE_OF[values[0]]
-        body = _payload(db, name, crc) or found.payloads.get((name, crc))
+        lane = LANE_OF[values[0]]
+        candidates = (*_payloads(db, name), *found.payloads.get(name, ()))
+        body = next((one for one in candidates if digest(name[0], one) == values[-1]), None)
         if name[0] == "batches":
             _, rows, epoch, sequence, _ = values
             if body is None:
@@ -86,15 +87,15 @@ def _by_journal(db: sqlite3.Connection, found: Found) -> tuple[list[Spooled], li
     return batches, pending, lost
 
 
-def _payload(db: sqlite3.Connection, name: Key, crc: int) -> bytes | None:
-    """Return a row's payload where the table has it as it was written: each is looked up by itself, past damage."""
+def _payloads(db: sqlite3.Connection, name: Key) -> list[bytes]:
+    """Return the payload that the table has under a key, if it can be read: each is looked up by itself."""
     table = TABLES[name[0]]
     try:
         query = f"SELECT {table.payload} FROM {name[0]} WHERE {table.key} = ?"  # noqa: S608 # our own names
         row = db.execute(query, (name[1],)).fetchone()
     except (sqlite3.DatabaseError, UnicodeDecodeError):
-        return None
-    return row[0] if row and isinstance(row[0], bytes) and zlib.crc32(row[0]) == crc else None
+        return []
+    return [row[0]] if row and isinstance(row[0], bytes) else []
 
 
 def _by_tables(db: sqlite3.Connection) -> tuple[list[Spooled], list[Pending], Counter[str]]:
