@@ -29,7 +29,7 @@ from device_sim.chaos.proof import Proof, prove
 from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.schedule import KINDS, Kind, plan
-from device_sim.chaos.source import Keeper, Source
+from device_sim.chaos.source import SAVE_MARGIN_SECONDS, Keeper, Source
 from device_sim.cloud import CloudStore, GatewayCredentials, LocalCloud
 from device_sim.places import REPO
 
@@ -157,12 +157,18 @@ class _Run:
         }
 
     def _wait_for_subscription(self) -> None:
-        """Wait until the broker knows the reader: what is published before is nobody's."""
+        """Wait until the broker has the reader's subscription on disk: what is published without one is nobody's.
+
+        It acknowledges a subscription before it saves it, as it does a publication.
+        """
         deadline = time.monotonic() + START_SECONDS
-        while not self._broker.has_subscriber(SUBSCRIPTION):
+        subscribed_at: float | None = None
+        while subscribed_at is None or self._broker.saved_at() < subscribed_at + SAVE_MARGIN_SECONDS:
             if time.monotonic() > deadline:
                 raise ChaosError(f"the sensor reader has not subscribed; see {self._root / 'gateway/logs'}")
             time.sleep(TICK_SECONDS)
+            if subscribed_at is None and self._broker.has_subscriber(SUBSCRIPTION):
+                subscribed_at = time.time()
 
     def _tend(self, source: Source) -> None:
         source.check()
