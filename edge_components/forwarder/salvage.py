@@ -126,6 +126,9 @@ def _by_tables(db: sqlite3.Connection) -> tuple[list[Spooled], list[Pending], Co
             lost[f"rows_not_recovered_{LANE_OF[lane]}"] += rows - used
         except (ValueError, TypeError, KeyError):
             lost["batches_not_recovered"] += 1
+    # Past a damaged page they were read from the other end.
+    batches.sort(key=lambda one: one.id)
+    pending.sort(key=lambda one: one.id)
     return batches, pending, lost
 
 
