@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from edge_components.anomaly_detector import loading, tflite_model
-from edge_components.anomaly_detector.ensemble import Ensemble
-from edge_components.anomaly_detector.experts import Windows
-from edge_components.anomaly_detector.forecaster import TERMS, Forecast
-from edge_components.anomaly_detector.group_scorer import GroupScorer
-from edge_components.anomaly_detector.manifest import FORMAT, Manifest
-from edge_components.anomaly_detector.spans import Settings
+from edge_components.anomaly_detector.models import loading, tflite_model
+from edge_components.anomaly_detector.models.group_scorer import GroupScorer
+from edge_components.anomaly_detector.models.manifest import FORMAT, Manifest
+from edge_components.anomaly_detector.statistics.ensemble import Ensemble
+from edge_components.anomaly_detector.statistics.experts import Windows
+from edge_components.anomaly_detector.statistics.forecaster import TERMS, Forecast
+from edge_components.anomaly_detector.statistics.spans import Settings
 
 CALIBRATION = 60
 CHANNELS, WINDOW = 8, 8
@@ -110,7 +110,7 @@ def scored(devices: int, model: tflite_model.GroupModel) -> Call:
 def group_files(folder: Path) -> Path:
     """Write a dense auto-encoder of a group, untrained, and return its manifest's path; needs the train extra."""
     from device_sim.training.dense import sizes_for
-    from edge_components.anomaly_detector.model_writer import dense_network
+    from edge_components.anomaly_detector.models.model_writer import dense_network
 
     rng, sizes = np.random.default_rng(0), sizes_for(CHANNELS * WINDOW, None)
     layers = [(rng.normal(0, 0.1, (a, b)), np.zeros(b)) for a, b in itertools.pairwise(sizes)]

@@ -18,7 +18,7 @@ import numpy as np
 from device_sim import rigs
 from device_sim.faults import Fault, FaultKind, readings
 from device_sim.signals import demo_plant
-from edge_components.anomaly_detector.offline import detect
+from edge_components.anomaly_detector.recorded.offline import detect
 from wire.model import FloatArray, IntArray
 
 SEED = 7

@@ -24,7 +24,7 @@ def detect_command(
     """Score recorded tables as a gateway would have: timestamp, score (1.0 is an alarm), anomaly, cause, channel."""
     from device_sim.errors import SimulationError
     from edge_components.anomaly_detector.errors import DetectorError
-    from edge_components.anomaly_detector.offline import detect
+    from edge_components.anomaly_detector.recorded.offline import detect
 
     channels = [name.strip() for name in values.split(",") if name.strip()]
     try:

@@ -72,8 +72,8 @@ def _recorded(
     from cloud_functions.core.forecasts import describe
     from cloud_functions.core.history import history
     from device_sim.errors import SimulationError
-    from edge_components.anomaly_detector import table
     from edge_components.anomaly_detector.errors import TableError
+    from edge_components.anomaly_detector.recorded import table
 
     channels = [name.strip() for name in values.split(",") if name.strip()]
     if not channels:

@@ -2,5 +2,5 @@
 
 ``dataset`` reads and cuts, ``dense`` (auto-encoder), ``ridge`` (linear forecaster) and ``keras_models`` (convolutional
 and int8, with TensorFlow) fit, ``evaluation`` measures on what was held out, ``model_component`` writes recipe, model
-and manifest, and ``train`` puts them together. ``edge_components.anomaly_detector.manifest`` reads what they make.
+and manifest, and ``train`` puts them together. The detector's ``models.manifest`` reads what they make.
 """

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from device_sim.errors import TrainingError
-from edge_components.anomaly_detector import table
 from edge_components.anomaly_detector.errors import TableError
-from edge_components.anomaly_detector.manifest import FARTHEST
+from edge_components.anomaly_detector.models.manifest import FARTHEST
+from edge_components.anomaly_detector.recorded import table
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from device_sim.training.dataset import FloatArray
-from edge_components.anomaly_detector.error_levels import LEAST_ERROR, Tails, fit, group_error
+from edge_components.anomaly_detector.models.error_levels import LEAST_ERROR, Tails, fit, group_error
 
 Run = Callable[[FloatArray], FloatArray]
 """A model over standardised windows [n, window, channels]; returns [n, values]."""

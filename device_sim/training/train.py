@@ -14,7 +14,7 @@ from device_sim.training import dataset, dense, evaluation, ridge
 from device_sim.training.dataset import Dataset, FloatArray, Parts
 from device_sim.training.evaluation import Question
 from device_sim.training.model_component import PackedModel, next_version, pack
-from edge_components.anomaly_detector.manifest import AUTOENCODER, FORECASTER, FORMAT, MOST_VALUES
+from edge_components.anomaly_detector.models.manifest import AUTOENCODER, FORECASTER, FORMAT, MOST_VALUES
 
 KINDS = (AUTOENCODER, FORECASTER, "convolutional")
 CLIP = 20.0
@@ -120,7 +120,7 @@ def _make(parts: Parts, wish: Wish) -> _Made:
         return _Made(*keras_models.make(wish.kind, fitted, stop_on, wish.bottleneck, wish.int8, wish.seed))
     layers = fit_layers(wish.kind, fitted, stop_on, wish.bottleneck, wish.seed)
     try:
-        from edge_components.anomaly_detector.model_writer import dense_network
+        from edge_components.anomaly_detector.models.model_writer import dense_network
     except ImportError as error:
         raise TrainingError(f"{error.name} is not installed: {EXTRA}") from error
     values, outputs = layers.layers[0][0].shape[0], layers.layers[-1][0].shape[1]

@@ -15,13 +15,13 @@ import numpy as np
 
 from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.ensemble import Ensemble
 from edge_components.anomaly_detector.errors import StateError
-from edge_components.anomaly_detector.forecaster import Forecast
-from edge_components.anomaly_detector.forecaster_swap import ForecasterSwap
-from edge_components.anomaly_detector.model_keeper import ModelKeeper
+from edge_components.anomaly_detector.models.forecaster_swap import ForecasterSwap
+from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
 from edge_components.anomaly_detector.patience import Patience
 from edge_components.anomaly_detector.scoring import Scoring
+from edge_components.anomaly_detector.statistics.ensemble import Ensemble
+from edge_components.anomaly_detector.statistics.forecaster import Forecast
 from edge_components.common.errors import BusError, ConnectionLostError, HandoverError
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime

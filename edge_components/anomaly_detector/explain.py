@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from edge_components.anomaly_detector.columns import FloatArray
-from edge_components.anomaly_detector.ensemble import Step
-from edge_components.anomaly_detector.experts import CAUSES, GAP, NOISE, STUCK
-from edge_components.anomaly_detector.tracking import Change, Tracks
+from edge_components.anomaly_detector.statistics.columns import FloatArray
+from edge_components.anomaly_detector.statistics.ensemble import Step
+from edge_components.anomaly_detector.statistics.experts import CAUSES, GAP, NOISE, STUCK
+from edge_components.anomaly_detector.statistics.tracking import Change, Tracks
 from wire.model import Anomaly, Phase, Series
 
 DRIFT = "drift"

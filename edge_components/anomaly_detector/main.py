@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from edge_components.anomaly_detector import loading, tflite_model
 from edge_components.anomaly_detector.component import AnomalyDetector
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.models import loading, tflite_model
+from edge_components.anomaly_detector.statistics.forecaster import Forecast, plain_forecast
 from edge_components.common.lifecycle import Runtime, run_component
 
 NAME = "io.strandline.AnomalyDetector"

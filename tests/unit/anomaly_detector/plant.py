@@ -8,10 +8,10 @@ import numpy as np
 
 from device_sim.faults import Fault, readings, schedule
 from device_sim.signals import demo_plant
-from edge_components.anomaly_detector.ensemble import Ensemble, Step
-from edge_components.anomaly_detector.experts import CAUSES, Windows
-from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
-from edge_components.anomaly_detector.spans import Settings
+from edge_components.anomaly_detector.statistics.ensemble import Ensemble, Step
+from edge_components.anomaly_detector.statistics.experts import CAUSES, Windows
+from edge_components.anomaly_detector.statistics.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.statistics.spans import Settings
 from wire.model import Phase, Series
 
 RATE_HZ = 5

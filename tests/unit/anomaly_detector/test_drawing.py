@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.detection import Detection
-from edge_components.anomaly_detector.drawing import DPI, MAX_COLUMNS, WIDTH, Stretch, draw, stretches, thin
 from edge_components.anomaly_detector.errors import TableError
-from edge_components.anomaly_detector.table import Table
+from edge_components.anomaly_detector.recorded.detection import Detection
+from edge_components.anomaly_detector.recorded.drawing import DPI, MAX_COLUMNS, WIDTH, Stretch, draw, stretches, thin
+from edge_components.anomaly_detector.recorded.table import Table
 
 ROWS = 200
 

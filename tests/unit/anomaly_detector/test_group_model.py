@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.loading import load_group
-from edge_components.anomaly_detector.manifest import GroupManifest
-from edge_components.anomaly_detector.model_writer import Graph, Operator, dense_network, write
-from edge_components.anomaly_detector.tflite_model import interpreter_class
-from edge_components.anomaly_detector.trial_run import Trial
+from edge_components.anomaly_detector.models.loading import load_group
+from edge_components.anomaly_detector.models.manifest import GroupManifest
+from edge_components.anomaly_detector.models.model_writer import Graph, Operator, dense_network, write
+from edge_components.anomaly_detector.models.tflite_model import interpreter_class
+from edge_components.anomaly_detector.models.trial_run import Trial
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, endless, identity, offer
 
 VALUES = WINDOW * len(CHANNELS)
@@ -99,7 +99,7 @@ def test_a_trial_that_takes_too_much_memory_is_refused(tmp_path):
     code = """
         import sys
         import numpy as np
-        from edge_components.anomaly_detector import trial
+        from edge_components.anomaly_detector.models import trial
         trial.MOST_MEMORY = 256 * 1024 * 1024
         trial.attempt = lambda path: np.ones(2**27).sum()
         sys.exit(trial.main())

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from device_sim import rigs
-from edge_components.anomaly_detector import joint_baseline, offline
-from edge_components.anomaly_detector.joint import Joint
+from edge_components.anomaly_detector.recorded import offline
+from edge_components.anomaly_detector.statistics import joint_baseline
+from edge_components.anomaly_detector.statistics.joint import Joint
 from wire.model import Phase
 
 CALIBRATION = 400

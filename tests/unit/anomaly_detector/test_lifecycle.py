@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector import calibration
-from edge_components.anomaly_detector.ensemble import MONTH_MS, Ensemble
-from edge_components.anomaly_detector.experts import Windows
 from edge_components.anomaly_detector.explain import report
-from edge_components.anomaly_detector.spans import Settings
-from edge_components.anomaly_detector.tracking import Tracks, follow
+from edge_components.anomaly_detector.statistics import calibration
+from edge_components.anomaly_detector.statistics.ensemble import MONTH_MS, Ensemble
+from edge_components.anomaly_detector.statistics.experts import Windows
+from edge_components.anomaly_detector.statistics.spans import Settings
+from edge_components.anomaly_detector.statistics.tracking import Tracks, follow
 from wire.model import Phase, Series
 
 WIDTH_MS = 60_000

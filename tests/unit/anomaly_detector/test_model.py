@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector import loading, shipped
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.forecaster import TERMS, plain_forecast
+from edge_components.anomaly_detector.models import loading, shipped
+from edge_components.anomaly_detector.statistics.forecaster import TERMS, plain_forecast
 from tests.unit.anomaly_detector.plant import watch
 
 

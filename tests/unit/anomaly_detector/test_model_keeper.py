@@ -14,13 +14,13 @@ import pytest
 from edge_components.anomaly_detector.component import AnomalyDetector
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.forecaster import plain_forecast
-from edge_components.anomaly_detector.live_model import FIRST_CALLS
-from edge_components.anomaly_detector.model_keeper import ModelKeeper
-from edge_components.anomaly_detector.model_writer import dense_network
-from edge_components.anomaly_detector.shipped import files
-from edge_components.anomaly_detector.tflite_model import GroupModel, TfliteForecast
-from edge_components.anomaly_detector.trial_run import Trial
+from edge_components.anomaly_detector.models.live_model import FIRST_CALLS
+from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
+from edge_components.anomaly_detector.models.model_writer import dense_network
+from edge_components.anomaly_detector.models.shipped import files
+from edge_components.anomaly_detector.models.tflite_model import GroupModel, TfliteForecast
+from edge_components.anomaly_detector.models.trial_run import Trial
+from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
 from edge_components.common.config import load
 from tests.fakes import fake_runtime
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, endless, identity, offer
@@ -412,9 +412,9 @@ def test_a_call_that_stands_still_ends_the_process(tmp_path):
     code = f"""
         from pathlib import Path
         import numpy as np
-        from edge_components.anomaly_detector import live_model
-        from edge_components.anomaly_detector.manifest import GroupManifest
-        from edge_components.anomaly_detector.tflite_model import GroupModel
+        from edge_components.anomaly_detector.models import live_model
+        from edge_components.anomaly_detector.models.manifest import GroupManifest
+        from edge_components.anomaly_detector.models.tflite_model import GroupModel
         live_model.STILL_SECONDS = 0.5
         manifest = GroupManifest.read(Path({str(path)!r}))
         model = GroupModel(manifest, manifest.content())

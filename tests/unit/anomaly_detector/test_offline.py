@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector import offline, table
 from edge_components.anomaly_detector.errors import TableError
+from edge_components.anomaly_detector.recorded import offline, table
 
 CALIBRATE = 120
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.ensemble import Ensemble
-from edge_components.anomaly_detector.experts import MODEL, Windows
-from edge_components.anomaly_detector.opinions import Opinion
-from edge_components.anomaly_detector.spans import Settings
+from edge_components.anomaly_detector.statistics.ensemble import Ensemble
+from edge_components.anomaly_detector.statistics.experts import MODEL, Windows
+from edge_components.anomaly_detector.statistics.opinions import Opinion
+from edge_components.anomaly_detector.statistics.spans import Settings
 
 CALIBRATION = 20
 

@@ -21,9 +21,9 @@ from device_sim.nucleus.recipes import Platform, load
 from device_sim.training import dataset, dense
 from device_sim.training.model_component import bring_in
 from device_sim.training.train import Trained, Wish, train
-from edge_components.anomaly_detector.error_levels import Tails
-from edge_components.anomaly_detector.loading import load_group
-from edge_components.anomaly_detector.manifest import GroupManifest
+from edge_components.anomaly_detector.models.error_levels import Tails
+from edge_components.anomaly_detector.models.loading import load_group
+from edge_components.anomaly_detector.models.manifest import GroupManifest
 
 NAMES = ("pressure", "flow", "current", "speed")
 START_S = 1_700_000_000

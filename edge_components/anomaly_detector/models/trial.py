@@ -1,7 +1,7 @@
 """The child process in which a model is tried: load it, run it on a few inputs, exit 0 if its answers are numbers.
 
-``python -m edge_components.anomaly_detector.trial MANIFEST`` prints one JSON object with the processor time that a call
-takes in the median; a refusal is one line on standard error, exit code 1.
+``python -m edge_components.anomaly_detector.models.trial MANIFEST`` prints one JSON object with the processor time that
+a call takes in the median; a refusal is one line on standard error, exit code 1.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.manifest import FORMAT, GroupManifest, Manifest
-from edge_components.anomaly_detector.tflite_model import GroupModel, Model
+from edge_components.anomaly_detector.models.manifest import FORMAT, GroupManifest, Manifest
+from edge_components.anomaly_detector.models.tflite_model import GroupModel, Model
 
 MOST_MEMORY = 768 * 1024 * 1024
 MOST_SECONDS = 60

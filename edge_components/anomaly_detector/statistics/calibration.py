@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
+from edge_components.anomaly_detector.statistics.columns import BoolArray, Columns, FloatArray, IntArray, column
 
 BLOCKS = 16
 GROWTH = 1.5

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector import joint_baseline as base
-from edge_components.anomaly_detector.columns import FloatArray
-from edge_components.anomaly_detector.joint_baseline import Baseline
+from edge_components.anomaly_detector.statistics import joint_baseline as base
+from edge_components.anomaly_detector.statistics.columns import FloatArray
+from edge_components.anomaly_detector.statistics.joint_baseline import Baseline
 from wire.model import Phase
 
 GREATEST = 99.0

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector import calibration, experts, fitting, forecaster, season, tracking
-from edge_components.anomaly_detector.calibration import BLOCKS, Records
-from edge_components.anomaly_detector.collected import Collected
-from edge_components.anomaly_detector.columns import BoolArray, FloatArray, Index, IntArray
-from edge_components.anomaly_detector.experts import (
+from edge_components.anomaly_detector.statistics import calibration, experts, fitting, forecaster, season, tracking
+from edge_components.anomaly_detector.statistics.calibration import BLOCKS, Records
+from edge_components.anomaly_detector.statistics.collected import Collected
+from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray, Index, IntArray
+from edge_components.anomaly_detector.statistics.experts import (
     GAP,
     LEVEL,
     MEASURED,
@@ -28,10 +28,10 @@ from edge_components.anomaly_detector.experts import (
     ExpertState,
     Windows,
 )
-from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
-from edge_components.anomaly_detector.opinions import Opinion
-from edge_components.anomaly_detector.spans import Settings
-from edge_components.anomaly_detector.tracking import Change, Tracks
+from edge_components.anomaly_detector.statistics.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.statistics.opinions import Opinion
+from edge_components.anomaly_detector.statistics.spans import Settings
+from edge_components.anomaly_detector.statistics.tracking import Change, Tracks
 from wire.model import Phase
 
 MONTH_MS = 30 * 86_400_000.0

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
 from edge_components.anomaly_detector.errors import TableError
+from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Makes the model file that comes with the component; run where the ``train`` extra is installed.
 
-``python -m edge_components.anomaly_detector.shipped`` writes models/forecaster.tflite and its manifest; a test holds
+``python -m edge_components.anomaly_detector.models.shipped`` writes forecaster.tflite and its manifest; a test holds
 the committed files equal to what this makes.
 """
 
@@ -10,10 +10,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from edge_components.anomaly_detector.forecaster import TERMS
-from edge_components.anomaly_detector.model_writer import linear_forecaster
+from edge_components.anomaly_detector.models.model_writer import linear_forecaster
+from edge_components.anomaly_detector.statistics.forecaster import TERMS
 
-FOLDER = Path(__file__).parent / "models"
+FOLDER = Path(__file__).parent
 
 
 def files() -> dict[str, bytes]:

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from edge_components.anomaly_detector import state_file
-from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError, StateError
-from edge_components.anomaly_detector.group_scorer import GroupScorer, Run
-from edge_components.anomaly_detector.live_model import (
+from edge_components.anomaly_detector.models.group_scorer import GroupScorer, Run
+from edge_components.anomaly_detector.models.live_model import (
     FIRST_CALLS,
     LiveModel,
     ProcessWatch,
@@ -25,13 +24,14 @@ from edge_components.anomaly_detector.live_model import (
     alarm_probability,
     scorer_for,
 )
-from edge_components.anomaly_detector.manifest import GroupManifest
-from edge_components.anomaly_detector.model_offers import Offer, Offers
-from edge_components.anomaly_detector.model_store import MANIFEST, ModelStore
-from edge_components.anomaly_detector.opinions import Opinion
-from edge_components.anomaly_detector.refusals import TOLD, Refusals
-from edge_components.anomaly_detector.tflite_model import GroupModel
-from edge_components.anomaly_detector.trial_run import Trial, Trying
+from edge_components.anomaly_detector.models.manifest import GroupManifest
+from edge_components.anomaly_detector.models.model_offers import Offer, Offers
+from edge_components.anomaly_detector.models.model_store import MANIFEST, ModelStore
+from edge_components.anomaly_detector.models.refusals import TOLD, Refusals
+from edge_components.anomaly_detector.models.tflite_model import GroupModel
+from edge_components.anomaly_detector.models.trial_run import Trial, Trying
+from edge_components.anomaly_detector.statistics.columns import FloatArray, IntArray
+from edge_components.anomaly_detector.statistics.opinions import Opinion
 from edge_components.common.lifecycle import Runtime
 
 LOOK_SECONDS = 2.0
@@ -42,7 +42,7 @@ Load = Callable[[GroupManifest, bytes], Run]
 
 
 class ModelKeeper:
-    """See :class:`edge_components.anomaly_detector.opinions.Opinions` for what it is asked."""
+    """See :class:`edge_components.anomaly_detector.statistics.opinions.Opinions` for what it is asked."""
 
     def __init__(
         self,

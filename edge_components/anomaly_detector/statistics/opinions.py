@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
+from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray, IntArray
 
 
 @dataclass(slots=True)

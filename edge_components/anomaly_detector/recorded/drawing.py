@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import FloatArray
 from edge_components.anomaly_detector.errors import TableError
+from edge_components.anomaly_detector.statistics.columns import FloatArray
 
 if TYPE_CHECKING:
-    from edge_components.anomaly_detector.detection import Detection
-    from edge_components.anomaly_detector.table import Table
+    from edge_components.anomaly_detector.recorded.detection import Detection
+    from edge_components.anomaly_detector.recorded.table import Table
 
 WIDTH, DPI = 10.0, 90
 """Inches, and pixels in one."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_components.anomaly_detector.manifest import GroupManifest, Manifest
-from edge_components.anomaly_detector.tflite_model import SHIPPED, GroupModel, Model, TfliteForecast
-from edge_components.anomaly_detector.trial_run import TRIAL_SECONDS, Trial
+from edge_components.anomaly_detector.models.manifest import GroupManifest, Manifest
+from edge_components.anomaly_detector.models.tflite_model import SHIPPED, GroupModel, Model, TfliteForecast
+from edge_components.anomaly_detector.models.trial_run import TRIAL_SECONDS, Trial
 
 
 def load(path: Path, seconds: float = TRIAL_SECONDS) -> Model:

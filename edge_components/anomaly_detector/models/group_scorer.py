@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.columns import FloatArray, IntArray
-from edge_components.anomaly_detector.error_levels import ErrorLevels
-from edge_components.anomaly_detector.manifest import AUTOENCODER, GroupManifest
-from edge_components.anomaly_detector.opinions import Opinion
+from edge_components.anomaly_detector.models.error_levels import ErrorLevels
+from edge_components.anomaly_detector.models.manifest import AUTOENCODER, GroupManifest
+from edge_components.anomaly_detector.statistics.columns import FloatArray, IntArray
+from edge_components.anomaly_detector.statistics.opinions import Opinion
 
 WAITING = 8
 """Windows of a device that may wait for their channels at a time."""
@@ -54,7 +54,7 @@ class GroupScorer:
     def __call__(
         self, names: Sequence[str], places: IntArray, start_ms: int, width_ms: int, mean: FloatArray
     ) -> Opinion | None:
-        """See :class:`edge_components.anomaly_detector.opinions.Opinions`; raises what the model raises."""
+        """See :class:`edge_components.anomaly_detector.statistics.opinions.Opinions`; raises what the model raises."""
         self._learn(names)
         at = np.flatnonzero(self._row_of[places] >= 0)
         if not len(at):

@@ -39,7 +39,7 @@ class Trial:
     def __init__(self, path: Path, seconds: float = TRIAL_SECONDS) -> None:
         """Start it; raises ModelRefusedError where that cannot be done."""
         self._path, self._seconds, self._end, self._late = path, seconds, time.monotonic() + seconds, False
-        command = [sys.executable, "-m", "edge_components.anomaly_detector.trial", str(path)]
+        command = [sys.executable, "-m", "edge_components.anomaly_detector.models.trial", str(path)]
         self._said, self._complained = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 # closed below
         try:
             self._child = subprocess.Popen(command, stdout=self._said, stderr=self._complained)  # noqa: S603 # ours

@@ -2,7 +2,7 @@
 
 The interpreter is LiteRT where it is installed and tflite-runtime otherwise; both have the same interface. A truncated
 file can kill a process that loads it with tflite-runtime, so nothing is loaded here that a child has not survived:
-see :mod:`edge_components.anomaly_detector.trial_run`.
+see :mod:`edge_components.anomaly_detector.models.trial_run`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.forecaster import TERMS
-from edge_components.anomaly_detector.manifest import GroupManifest, Manifest, Port
+from edge_components.anomaly_detector.models.manifest import GroupManifest, Manifest, Port
+from edge_components.anomaly_detector.statistics.forecaster import TERMS
 
-SHIPPED = Path(__file__).parent / "models" / "forecaster.json"
+SHIPPED = Path(__file__).parent / "forecaster.json"
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
@@ -150,6 +150,6 @@ class TfliteForecast:
         self._model = model
 
     def __call__(self, terms: npt.NDArray[np.float64], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """See :class:`edge_components.anomaly_detector.forecaster.Forecast`."""
+        """See :class:`edge_components.anomaly_detector.statistics.forecaster.Forecast`."""
         (forecast,) = self._model.run(terms, weights)
         return np.asarray(forecast, np.float64)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
-from edge_components.anomaly_detector.spans import Settings
+from edge_components.anomaly_detector.statistics.columns import BoolArray, Columns, FloatArray, IntArray, column
+from edge_components.anomaly_detector.statistics.spans import Settings
 from wire.model import Phase
 
 

@@ -17,8 +17,8 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import FloatArray
 from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.statistics.columns import FloatArray
 
 FORMAT = "strandline-model/1"
 AUTOENCODER, FORECASTER = "autoencoder", "forecaster"

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
-from edge_components.anomaly_detector.manifest import Defaults
+from edge_components.anomaly_detector.models.manifest import Defaults
+from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray, IntArray
 
 SHARE = 0.1
 """The tail is what lies above the errors' 90th percentile."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.manifest import Manifest
-from edge_components.anomaly_detector.tflite_model import SHIPPED, Model, TfliteForecast
-from edge_components.anomaly_detector.trial_run import Trial
+from edge_components.anomaly_detector.models.manifest import Manifest
+from edge_components.anomaly_detector.models.tflite_model import SHIPPED, Model, TfliteForecast
+from edge_components.anomaly_detector.models.trial_run import Trial
 from edge_components.common.lifecycle import Runtime
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_components.anomaly_detector import calibration, experts, forecaster
-from edge_components.anomaly_detector.calibration import Records
-from edge_components.anomaly_detector.columns import FloatArray, IntArray
-from edge_components.anomaly_detector.experts import FORECAST, FORECASTS, MEASURED, TREND, ExpertState, Windows
-from edge_components.anomaly_detector.forecaster import plain_forecast
-from edge_components.anomaly_detector.spans import Settings
+from edge_components.anomaly_detector.statistics import calibration, experts, forecaster
+from edge_components.anomaly_detector.statistics.calibration import Records
+from edge_components.anomaly_detector.statistics.columns import FloatArray, IntArray
+from edge_components.anomaly_detector.statistics.experts import (
+    FORECAST,
+    FORECASTS,
+    MEASURED,
+    TREND,
+    ExpertState,
+    Windows,
+)
+from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
+from edge_components.anomaly_detector.statistics.spans import Settings
 
 
 def fit(

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.group_scorer import GroupScorer, Run
-from edge_components.anomaly_detector.manifest import GroupManifest
+from edge_components.anomaly_detector.models.group_scorer import GroupScorer, Run
+from edge_components.anomaly_detector.models.manifest import GroupManifest
 
 FIRST_CALLS = 20
 """Calls that a model must do well before it counts."""

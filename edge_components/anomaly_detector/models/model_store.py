@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_components.anomaly_detector.errors import StateError
-from edge_components.anomaly_detector.manifest import GroupManifest
+from edge_components.anomaly_detector.models.manifest import GroupManifest
 
 MANIFEST = "manifest.json"
 MOST_REFUSED = 16

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector import forecaster, season
-from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
-from edge_components.anomaly_detector.forecaster import Forecast, Weights
-from edge_components.anomaly_detector.spans import Settings, Spans
+from edge_components.anomaly_detector.statistics import forecaster, season
+from edge_components.anomaly_detector.statistics.columns import BoolArray, Columns, FloatArray, IntArray, column
+from edge_components.anomaly_detector.statistics.forecaster import Forecast, Weights
+from edge_components.anomaly_detector.statistics.spans import Settings, Spans
 
 NAMES = (
     "level",

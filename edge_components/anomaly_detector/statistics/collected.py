@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
-from edge_components.anomaly_detector.experts import Windows
+from edge_components.anomaly_detector.statistics.columns import BoolArray, Columns, FloatArray, IntArray, column
+from edge_components.anomaly_detector.statistics.experts import Windows
 
 
 @dataclass(slots=True)

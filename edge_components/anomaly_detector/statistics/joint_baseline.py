@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import BoolArray, FloatArray
+from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray
 
 SPANS = (8, 20)
 """Rows over which means are taken."""

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.explain import DRIFT, HISTORY, brief, compact
-from edge_components.anomaly_detector.joint import Finding, Joint
+from edge_components.anomaly_detector.statistics.columns import FloatArray, IntArray
+from edge_components.anomaly_detector.statistics.joint import Finding, Joint
 from wire.model import MAX_NAME, Anomaly, Phase, Series
 
 Arrays = dict[str, npt.NDArray[Any]]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.manifest import GroupManifest
-from edge_components.anomaly_detector.model_store import MANIFEST, identity_of
+from edge_components.anomaly_detector.models.manifest import GroupManifest
+from edge_components.anomaly_detector.models.model_store import MANIFEST, identity_of
 
 Signature = tuple[str, int, int, int]
 

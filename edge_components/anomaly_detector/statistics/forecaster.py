@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.columns import FloatArray
-from edge_components.anomaly_detector.spans import LAGS
+from edge_components.anomaly_detector.statistics.columns import FloatArray
+from edge_components.anomaly_detector.statistics.spans import LAGS
 
 TERMS = LAGS + 1
 RIDGE = 1 / 30

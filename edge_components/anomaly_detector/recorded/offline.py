@@ -16,15 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_components.anomaly_detector import joint_baseline, table
-from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
-from edge_components.anomaly_detector.detection import Detection
-from edge_components.anomaly_detector.ensemble import Ensemble
 from edge_components.anomaly_detector.errors import TableError
-from edge_components.anomaly_detector.experts import CAUSES, GAP, NOISE, STUCK, Windows
-from edge_components.anomaly_detector.forecaster import Forecast, plain_forecast
-from edge_components.anomaly_detector.joint import Joint
-from edge_components.anomaly_detector.spans import Settings
+from edge_components.anomaly_detector.recorded import table
+from edge_components.anomaly_detector.recorded.detection import Detection
+from edge_components.anomaly_detector.statistics import joint_baseline
+from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray, IntArray
+from edge_components.anomaly_detector.statistics.ensemble import Ensemble
+from edge_components.anomaly_detector.statistics.experts import CAUSES, GAP, NOISE, STUCK, Windows
+from edge_components.anomaly_detector.statistics.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.statistics.joint import Joint
+from edge_components.anomaly_detector.statistics.spans import Settings
 
 DAY_MS = 86_400_000
 SHORTEST = 12
@@ -197,7 +198,7 @@ def detect(
         target = out / f"{path.parent.name + '_' if path.stem in twice else ''}{path.stem}.csv"
         table.write(target, recorded, found.score, found.anomaly, found.cause, found.channel)
         if png:
-            from edge_components.anomaly_detector.drawing import draw  # matplotlib is an extra
+            from edge_components.anomaly_detector.recorded.drawing import draw  # matplotlib is an extra
 
             draw(target.with_suffix(".png"), recorded, found, calibrate)
         written.append(target)

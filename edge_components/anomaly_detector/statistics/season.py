@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import FloatArray, IntArray
+from edge_components.anomaly_detector.statistics.columns import FloatArray, IntArray
 
 DAYS = 7
 _BACK = np.arange(1, DAYS + 1)[:, None]
