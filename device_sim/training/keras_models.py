@@ -16,6 +16,7 @@ import numpy as np
 from device_sim.errors import TrainingError
 from device_sim.training.dataset import FloatArray
 from device_sim.training.evaluation import Question, Run
+from device_sim.training.layers import CLIP, fit_layers
 
 EXTRA = "pip install 'strandline[train-tensorflow]'"
 REPRESENTATIVE = 300
@@ -71,7 +72,7 @@ def _convolutional(keras: Any, fitted: Question, stop_on: Question, bottleneck: 
     )
     model.compile(optimizer=keras.optimizers.Adam(RATE), loss="mse")
     stop = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
-    inputs, stop_inputs = (np.clip(one.inputs, -20, 20).astype(np.float32) for one in (fitted, stop_on))
+    inputs, stop_inputs = (np.clip(one.inputs, -CLIP, CLIP).astype(np.float32) for one in (fitted, stop_on))
     history = model.fit(
         inputs,
         inputs,
@@ -88,8 +89,6 @@ def _dense(
     keras: Any, kind: str, fitted: Question, stop_on: Question, bottleneck: int | None, seed: int
 ) -> tuple[Any, int]:
     """Return our own dense layers as a Keras model, to be quantised."""
-    from device_sim.training.train import fit_layers
-
     made = fit_layers(kind, fitted, stop_on, bottleneck, seed)
     last = len(made.layers) - 1
     sizes = [weights.shape[1] for weights, _ in made.layers]
@@ -112,7 +111,7 @@ def _convert(tensorflow: Any, model: Any, inputs: FloatArray, int8: bool) -> byt
 
             def representative() -> Iterator[list[Any]]:
                 for row in rows:
-                    yield [np.clip(inputs[row], -20, 20).astype(np.float32).reshape(1, *shape)]
+                    yield [np.clip(inputs[row], -CLIP, CLIP).astype(np.float32).reshape(1, *shape)]
 
             converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
             converter.representative_dataset = representative
@@ -135,7 +134,7 @@ def _as_it_runs(tensorflow: Any, content: bytes) -> tuple[dict[str, Any], Run]:
     def run(windows: FloatArray) -> FloatArray:
         interpreter.allocate_tensors()
         scale, zero = first["quantization"]
-        rows = np.clip(windows, -20, 20).reshape(len(windows), *[int(n) for n in first["shape"][1:]])
+        rows = np.clip(windows, -CLIP, CLIP).reshape(len(windows), *[int(n) for n in first["shape"][1:]])
         said = []
         for row in rows:
             value = row if not scale else np.clip(np.rint(row / scale) + zero, -128, 127)

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from device_sim.errors import TrainingError
-from device_sim.training import dataset, dense, evaluation, ridge
+from device_sim.training import dataset, dense, evaluation
 from device_sim.training.dataset import Dataset, FloatArray, Parts
 from device_sim.training.evaluation import Question
+from device_sim.training.layers import CLIP, fit_layers
 from device_sim.training.model_component import PackedModel, next_version, pack
 from edge_components.anomaly_detector.models.manifest import AUTOENCODER, FORECASTER, FORMAT, MOST_VALUES
 
 KINDS = (AUTOENCODER, FORECASTER, "convolutional")
-CLIP = 20.0
 EXTRA = "pip install 'strandline[train]'"
 
 
@@ -137,14 +137,6 @@ def _make(parts: Parts, wish: Wish) -> _Made:
         return dense.run(rounded, np.clip(windows, -CLIP, CLIP).reshape(len(windows), -1))
 
     return _Made(dense_network(layers.layers), ports, run, layers.epochs)
-
-
-def fit_layers(kind: str, fitted: Question, stop_on: Question, bottleneck: int | None, seed: int) -> dense.Fitted:
-    """Fit the dense layers of an auto-encoder or of a forecaster."""
-    inputs, stop_inputs = (np.clip(one.inputs, -CLIP, CLIP).reshape(len(one.inputs), -1) for one in (fitted, stop_on))
-    if kind == FORECASTER:
-        return ridge.fit(inputs, fitted.wanted, stop_inputs, stop_on.wanted)
-    return dense.fit(inputs, stop_inputs, dense.sizes_for(inputs.shape[1], bottleneck), seed)
 
 
 def _meaning(wish: Wish, found: Dataset, parts: Parts) -> dict[str, Any]:
