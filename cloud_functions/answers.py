@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response, content_types
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 
-from cloud_functions.core.errors import DifferentError, NotFoundError, RequestError
+from cloud_functions.core.errors import DifferentError, NotFoundError, RequestError, StoreError
 
 
 def answer(status: int, body: dict[str, Any]) -> Response[str]:
@@ -15,12 +16,15 @@ def answer(status: int, body: dict[str, Any]) -> Response[str]:
     return Response(status, content_types.APPLICATION_JSON, json.dumps(body))
 
 
-def refusal(error: RequestError) -> Response[str]:
-    """Return what says what is wrong with a request."""
-    status = 404 if isinstance(error, NotFoundError) else 409 if isinstance(error, DifferentError) else 400
-    return answer(status, {"problems": list(error.problems)})
+def answer_errors(app: APIGatewayHttpResolver, log: Logger) -> None:
+    """Have ``app`` answer a bad request with what is wrong with it, and a failing store with 503."""
 
+    @app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
+    def refuse(error: RequestError) -> Response[str]:
+        status = 404 if isinstance(error, NotFoundError) else 409 if isinstance(error, DifferentError) else 400
+        return answer(status, {"problems": list(error.problems)})
 
-def try_again() -> Response[str]:
-    """Return what says that the store did not answer, and that the request was not at fault."""
-    return answer(503, {"problems": ["the store did not answer; the same request may be sent again"]})
+    @app.exception_handler(StoreError)  # type: ignore[untyped-decorator]
+    def store_failed(error: StoreError) -> Response[str]:
+        log.error("store: %s", error)
+        return answer(503, {"problems": ["the store did not answer; the same request may be sent again"]})

@@ -14,17 +14,18 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
-from cloud_functions.answers import answer, refusal, try_again
+from cloud_functions.answers import answer, answer_errors
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core import gateways, limits, queries
 from cloud_functions.core.alert import read_alert_id
 from cloud_functions.core.alerting import AlertBook
-from cloud_functions.core.errors import DifferentError, Reason, RejectError, RequestError, StoreError
+from cloud_functions.core.errors import DifferentError, Reason, RejectError, RequestError
 from cloud_functions.core.storing import Storer, count
 from cloud_functions.core.telemetry import read_telemetry
 
 log = Logger(service="strandline-api")
 app = APIGatewayHttpResolver()
+answer_errors(app, log)
 
 telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"))
 alerts_table = DynamoTable(settings.text("ALERTS_TABLE"))
@@ -153,16 +154,3 @@ def _caller() -> str:
     if not isinstance(by, str) or len(by) > 128:
         raise RequestError([f"by: {by!r:.80}: a text of at most 128 characters"])
     return " for ".join(part for part in (str(identity or ""), by) if part) or "unknown"
-
-
-@app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
-def refuse(error: RequestError) -> Response[str]:
-    """Say what is wrong with the request."""
-    return refusal(error)
-
-
-@app.exception_handler(StoreError)  # type: ignore[untyped-decorator]
-def store_failed(error: StoreError) -> Response[str]:
-    """Say that it was not the request's fault."""
-    log.error("store: %s", error)
-    return try_again()

@@ -6,19 +6,20 @@ from typing import Any
 from urllib.parse import unquote
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
-from cloud_functions.answers import refusal, try_again
+from cloud_functions.answers import answer_errors
 from cloud_functions.clock import now_ms
 from cloud_functions.core import forecasts
-from cloud_functions.core.errors import RequestError, StoreError
+from cloud_functions.core.errors import RequestError
 
 log = Logger(service="strandline-forecast")
 app = APIGatewayHttpResolver()
+answer_errors(app, log)
 
 telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"))
 
@@ -48,16 +49,3 @@ def show_forecast_of(gateway: str) -> dict[str, Any]:
 
 def _query() -> dict[str, str]:
     return dict(app.current_event.query_string_parameters or {})
-
-
-@app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
-def refuse(error: RequestError) -> Response[str]:
-    """Say what is wrong with the request."""
-    return refusal(error)
-
-
-@app.exception_handler(StoreError)  # type: ignore[untyped-decorator]
-def store_failed(error: StoreError) -> Response[str]:
-    """Say that it was not the request's fault."""
-    log.error("store: %s", error)
-    return try_again()
