@@ -188,10 +188,14 @@ def _fill_rest(columns: list[FloatArray], scales: Scales, resting: npt.NDArray[n
 
 def _read_scores(reader: Reader, groups: IntArray) -> FloatArray:
     score = np.full(len(groups), np.nan)
-    if not reader.has(Id.SCORE):
-        return score
     runs = reader.take_bytes(Id.SCORED)
+    if not reader.has(Id.SCORE):
+        if runs is not None:
+            raise FormatError("scored: without scores")
+        return score
     scored = np.ones(len(groups), bool) if runs is None else read_runs(runs, len(groups))
+    if runs is not None and runs.left:
+        raise FormatError(f"scored: {runs.left} bytes are left")
     code = reader.take(Id.SCORE, groups[scored])
     if len(code) and int(code.min()) < 0:
         raise FormatError("score: below 0")
@@ -262,6 +266,7 @@ def _log(values: IntArray) -> IntArray:
     """Return the logarithm, 4096 to the octave, by the leading nine bits (0 for what is not above 0)."""
     values = np.maximum(values, 1)
     bits = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
+    bits -= values >> bits == 0  # a double rounds one just below a power of two up to it
     leading = np.where(bits >= 8, values >> np.maximum(bits - 8, 0), values << np.maximum(8 - bits, 0))
     logs: IntArray = (bits << _LOG_BITS) + _LOGS[leading & 255]
     return logs

@@ -13,7 +13,7 @@ import numpy as np
 
 from wire import aggregates, container, directory, profile, rans, readings, reports
 from wire.adaptive import State
-from wire.columns import Id
+from wire.columns import OF_AGGREGATES, OF_READINGS, Id
 from wire.container import Coder, Kind, Packed
 from wire.directory import Directory
 from wire.errors import FormatError, ModelError, UnknownProfileError
@@ -80,8 +80,8 @@ def decode_profile(data: bytes) -> tuple[str, Profile]:
     try:
         gateway, _, _, packed = container.unseal(data)
         parts = container.unpack(packed)
-        if parts.kind is not Kind.PROFILE or parts.coder is Coder.MODEL:
-            raise FormatError(f"kind {parts.kind.name}, coder {parts.coder.name}: no profile")
+        if parts.kind is not Kind.PROFILE or parts.coder is Coder.MODEL or parts.profile is not None:
+            raise FormatError(f"kind {parts.kind.name}, coder {parts.coder.name}, profile {parts.profile}: no profile")
         return gateway, profile.read(container.inflate(parts.coder, parts.size, parts.stream))
     except ModelError as error:
         raise FormatError(str(error)) from error
@@ -230,7 +230,8 @@ def open_rows(parts: Packed, find: Callable[[int], Profile | None] | None = None
     opened: list[Reader] = []
 
     def open_columns(cursor: Cursor) -> Reader:
-        reader = Reader.open(cursor, entries.kinds.tolist())
+        own = OF_READINGS if parts.kind is Kind.READINGS else OF_AGGREGATES
+        reader = Reader.open(cursor, entries.kinds.tolist(), own)
         reader.decoder, reader.known, reader.late = decoder, states, late
         if cursor.left:
             raise FormatError(f"{cursor.left} bytes are left after the columns")

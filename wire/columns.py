@@ -40,6 +40,8 @@ class Id(IntEnum):
     REST = 13
 
 
+OF_READINGS = frozenset({Id.TIME, Id.VALUE, Id.QUALITY, Id.PATCHES, Id.ORDER, Id.REST})
+OF_AGGREGATES = frozenset(Id) - {Id.QUALITY}
 ORDERED = frozenset({Id.VALUE, Id.LOW, Id.HIGH, Id.STD, Id.SCORE})
 """The columns whose cells stand in the order that ORDER gives, where they are bytes."""
 GROUPED = frozenset({Id.SCORE})

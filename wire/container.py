@@ -160,23 +160,20 @@ def part(packed: Packed) -> tuple[bytes, bytes]:
 
 def inflate(coder: Coder, size: int, stream: bytes) -> bytes:
     """Return what was packed; raises FormatError. No more than ``size`` bytes (and one) are inflated."""
-    if coder is Coder.NONE:
-        content = stream
-    elif coder is Coder.DEFLATE:
-        content = _inflate_deflate(stream, size + 1)
-    else:
+    content, ended = stream, True
+    if coder is not Coder.NONE:
+        inflater = (
+            zlib.decompressobj(wbits=-15, zdict=DICTIONARY)
+            if coder is Coder.DEFLATE
+            else lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA)
+        )
         try:
-            content = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA).decompress(stream, size + 1)
-        except (lzma.LZMAError, EOFError) as error:
+            content = inflater.decompress(stream, size + 1)
+        except (zlib.error, lzma.LZMAError, EOFError) as error:
             raise FormatError(f"content: {error}") from error
+        ended = inflater.eof and not inflater.unused_data
     if len(content) != size:
         raise FormatError(f"content: {len(content)} bytes or more, the batch says {size}")
+    if not ended:
+        raise FormatError("content: its stream does not end where it should")
     return content
-
-
-def _inflate_deflate(stream: bytes, most: int) -> bytes:
-    inflater = zlib.decompressobj(wbits=-15, zdict=DICTIONARY)
-    try:
-        return inflater.decompress(stream, most)
-    except zlib.error as error:
-        raise FormatError(f"content: {error}") from error

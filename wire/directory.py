@@ -84,6 +84,8 @@ def read(cursor: Cursor) -> Directory:
     if size > MAX_SERIES:
         raise LimitError(f"{size} kinds, at most {MAX_SERIES}")
     kinds = [_read_kind(cursor) for _ in range(size)]
+    if len(set(kinds)) < size:
+        raise FormatError("kinds: one is listed twice")
     stem_of, leaf_of = _read_steps(cursor, count, len(stems), "stem"), _read_steps(cursor, count, len(leaves), "leaf")
     kind_of = _read_steps(cursor, count, size, "kind")
     series = tuple(

@@ -33,6 +33,7 @@ def past(
     of = [0] * len(kinds) if column in CHAINED else kinds
     if groups != len(kinds):  # a series at rest is a group of its own, and learns from others at rest
         of = [2 * kind + regime for kind in of for regime in (0, 1)]
+        known = None if known is None else [state for state in known for _ in (0, 1)]
     begun = ended.get(BESIDE[column]) if column in BESIDE else None
     return Past(of, known, late, wide=column is Id.VALUE, chained=column in CHAINED, begun=begun)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,10 +46,10 @@ class Reader:
     aways: dict[Id, list[int]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, cursor: Cursor, kinds: Sequence[int]) -> Reader:
-        """Read the directory of columns; those that may be skipped and are not known are.
+    def open(cls, cursor: Cursor, kinds: Sequence[int], own: Set[Id]) -> Reader:
+        """Read the directory of columns; those that may be skipped and are not known are. ``own`` are the kind's.
 
-        Raises FormatError for unknown ones that matter, for the same column twice, and for too many.
+        Raises FormatError for unknown or foreign ones that matter, for the same column twice, and for too many.
         """
         count = cursor.number("columns")
         if count > MAX_COLUMNS:
@@ -64,8 +64,8 @@ class Reader:
                 if tag & OPTIONAL and mode not in (Mode.MODELLED, Mode.RARE):
                     continue
                 raise FormatError(f"column {column}: not known, and not one to skip")
-            if column in entries:
-                raise FormatError(f"column {column}: twice")
+            if column in entries or Id(column) not in own:
+                raise FormatError(f"column {column}: {'twice' if column in entries else 'not one of this kind'}")
             entries[column] = Entry(mode, payload, cursor.at - before)
         reader = cls(entries, kinds)
         order = reader.take_bytes(Id.ORDER)
@@ -73,6 +73,8 @@ class Reader:
             reader.order = order.column(_many(order), "order").astype(np.int64)
             if (np.sort(reader.order) != np.arange(len(reader.order))).any():
                 raise FormatError("order: does not name each series once")
+            if order.left:
+                raise FormatError(f"order: {order.left} bytes are left")
         return reader
 
     def has(self, column: Id) -> bool:

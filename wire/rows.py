@@ -233,6 +233,8 @@ def read_rest(reader: Reader, series: IntArray) -> tuple[npt.NDArray[np.bool_], 
         return np.zeros(len(series), bool), series[:0]
     reader.regimes = True
     resting = ~read_runs(cursor, len(series))
+    if not resting.any():
+        raise FormatError("rest: of no row")
     found, which = np.unique(series[resting], return_inverse=True)
     cells = cursor.signed_column(len(found), "rest")
     if cursor.left:

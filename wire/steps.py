@@ -95,10 +95,11 @@ def write_size(size: float | None) -> bytes:
 
 
 def read_size(cursor: Cursor, field: str) -> float | None:
-    """Read what write_size wrote; raises FormatError for what is not finite and above 0."""
+    """Read what write_size wrote; raises FormatError for what is not finite and above 0, or otherwise written."""
     tag = cursor.byte(field)
     if tag == _NONE:
         return None
+    short = None
     if tag == _DOUBLE:
         size = float(np.frombuffer(cursor.take(8, field), "<f8")[0])
     elif tag - _ZERO in _EXPONENTS:
@@ -106,10 +107,13 @@ def read_size(cursor: Cursor, field: str) -> float | None:
         if mantissa >= _MANTISSA:
             raise FormatError(f"{field}: mantissa {mantissa}, below {_MANTISSA}")
         size = float(mantissa * 10**exponent) if exponent >= 0 else mantissa / 10**-exponent
+        short = mantissa, exponent
     else:
         raise FormatError(f"{field}: tag {tag}")
     if not (math.isfinite(size) and size > 0):
         raise FormatError(f"{field}: {size}")
+    if decimal(size) != short:
+        raise FormatError(f"{field}: {size} is not written so")
     return size
 
 

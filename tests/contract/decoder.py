@@ -42,8 +42,8 @@ def directory(b):
 def number(series, cell, mean=False):
     if series["form"] == 3: return struct.unpack("<d", struct.pack("<q", cell if cell >= 0 else cell ^ 2**63 - 1))[0]
     (m, e), parts = series["step"], series["parts"] if mean else 1
-    value = cell * m / parts if e is None else float(cell * m * 10 ** max(e, 0)) / float(10 ** max(-e, 0) * parts)
-    return struct.unpack("<f", struct.pack("<f", value))[0] if series["form"] == 2 and not mean else value
+    value = cell * m / parts if e is None else float(cell) * float(m * 10 ** max(e, 0)) / float(10 ** max(-e, 0) * parts)
+    return value if series["form"] != 2 or mean else struct.unpack("<f", struct.pack("<f", value))[0] if abs(value) < 2.0**128 - 2.0**103 else value * math.inf
 def log(v):
     y, t = (256 + ((v >> b - 9 if (b := v.bit_length()) > 9 else v << 9 - b) & 255)) << 22, 0
     for _ in range(12):
@@ -57,8 +57,8 @@ def std_offset(series, down, up):
 def follow(level, slow, window, cell, before, seen, offset=0):
     value, slowly = 256 * cell - offset, (3, 4, 6, 8, 12, 16, 24, 32)[(window - 96) // 8] if window > 95 else max(window, 1)
     slow += (value - slow) // min(seen, slowly)
-    if window > 95: return value + ((slow - value) * (window % 8) >> 3), slow
-    return value + (cell - before) * 32 * (window - 64) if window > 64 else slow if window else level, slow
+    if window > 95 and window % 8: return value + ((slow - value) * (window % 8) >> 3), slow
+    return value + (cell - before) * 32 * (window - 64) if 64 < window < 96 else slow if window else level, slow
 class Columns:
     def __init__(self, b, series, symbols, known, late):
         self.series, self.known, self.late, self.tables, self.order, self.ended, self.aways = series, known, late, {}, None, {}, {}
@@ -120,7 +120,7 @@ class Columns:
             level, spread, after, some, seen = kind = learnt.setdefault(name, [0, 2 ** (20 if column == VALUE else 11), noise, 0, 0])
             if column == HIGH and (begun := self.ended.get(LOW, {}).get(group, (0, 0, 0)))[2] > 3:
                 level, spread, seen, after = *begun, begun[1]
-            if column in self.known: (level, after), seen, spread = self.known[column][group], 8, None
+            if column in self.known: (level, after), seen, spread = self.known[column][group // halves], 8, None
             for seen, i in enumerate(rows[group], min(seen, 12) + 1):
                 if spread is None: spread = after << self.late * (column == VALUE)
                 cell = cells[i] = self.one(level + offsets[i], spread, m, gain, skew)
@@ -161,10 +161,10 @@ def rows_of(kind, b, symbols, find):
     for n, grade in ({} if usual else take(QUALITY)).items(): rows[n].update(value=number(series[s_of[n]], value[n]), quality=grade)
     if usual:
         q, parts = [value.get(n, 0) for n in range(len(at))], [series[s]["parts"] for s in s_of]
-        rounding = [(-(v % p * 256 // p), -(-v % p * 256 // p)) for v, p in zip(q, parts, strict=True)]
+        rounding = [(-(v % p * 256 // p), -(wrap(-v) % p * 256 // p)) for v, p in zip(q, parts, strict=True)]
         low, high = take(LOW, moving, [r[0] for r in rounding]), take(HIGH, moving, [r[1] for r in rounding])
         least = {n: wrap(q[n] // parts[n] - low.get(n, 0)) for n in value}
-        most = {n: wrap(high.get(n, 0) - (-q[n] // parts[n])) if moving[n] else least[n] for n in value}
+        most = {n: wrap(high.get(n, 0) - (wrap(-q[n]) // parts[n])) if moving[n] else least[n] for n in value}
         spans = {n: (wrap(q[n] - least[n] * parts[n]), wrap(most[n] * parts[n] - q[n])) for n in value}
         wide = [n in spans and moving[n] and min(spans[n]) > 0 for n in range(len(at))]
         std = take(STD, wide, [std_offset(series[s_of[n]], *spans[n]) if wide[n] else 0 for n in range(len(at))])

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.contract import rare_ways
 from wire import codec, container, profile
 from wire.codec import Coder
 from wire.columns import OPTIONAL
@@ -31,6 +32,11 @@ HEADING = """# Golden batches
 What gateways in the field have sent: a reader of version 1 reads them for ever. These files are frozen. One may be
 added (`python -m tests.contract.make_golden` writes what is missing and lists it here); none may be changed or taken
 away, for then batches that wait on some gateway's disk could no longer be read. Tests hold each to its SHA-256.
+
+The JSON beside a batch has its rows as objects: of readings `series`, `time_ms`, `value`, `quality`; of aggregates
+`series`, `start_ms`, `width_ms`, `count`, `mean`, `min`, `max`, `std`, `score`; anomalies and notices as they are.
+Doubles that are not finite are the texts `nan`, `inf` and `-inf`. `late-profile`, `rest-profile` and `with-profile` are
+read with `profile.batch`, which has no JSON.
 
 """
 
@@ -143,7 +149,11 @@ def cases() -> Iterator[tuple[str, bytes]]:
         {"level": 2.25, "spike": 0.5}, "l/min",
     )  # fmt: skip
     yield "anomalies", codec.encode(Batch(*NAME, Anomalies((report,))))
+    told = replace(report, phase=Phase.UPDATE, series="line-0", channel="line-0.flow", history=(19.0, 20.25, 21.5))
+    yield "anomalies-channel-history", codec.encode(Batch(*NAME, Anomalies((told, replace(told, observed=None)))))
     yield "notice", codec.encode(Batch(*NAME, Notice(1_750_000_000_000, {"Forwarder": {"batches_formed": 12}})))
+    for name, packed in rare_ways.batches(aggregates(24, 12), aggregates(14, 16), readings(120), known()):
+        yield name, codec.seal(*NAME, packed, 10**9)
 
 
 def known() -> profile.Profile:

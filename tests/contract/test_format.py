@@ -22,7 +22,10 @@ from tests.contract.make_golden import (
     shown,
     with_column,
 )
-from wire import codec
+from tests.contract.rare_ways import BYTES_WINDOWS, MODEL_WINDOWS
+from wire import codec, container
+from wire.columns import EACH, Id, Mode
+from wire.container import Kind
 from wire.errors import FormatError, UnknownProfileError
 from wire.words import DICTIONARY
 
@@ -94,6 +97,36 @@ def test_the_reader_written_from_the_page_imports_nothing_of_the_project() -> No
     assert imported == ["itertools, json, lzma, math, pathlib, re, struct, zlib"]
     assert decoder.DICTIONARY == DICTIONARY
     assert len(text.splitlines()) < 200
+
+
+def test_the_golden_batches_have_every_way_of_writing_a_column() -> None:
+    seen: dict[str, set[Any]] = {name: set() for name in ("modes", "windows", "shapes", "memories", "late")}
+    for name in BATCHES:
+        parts = container.unpack(container.unseal(golden(name)[0])[3])
+        if parts.kind not in (Kind.READINGS, Kind.AGGREGATES):
+            continue
+        reader = codec.open_rows(parts, lambda version: find(NAME[0], version)).reader
+        seen["late"].add(reader.late)
+        for column, entry in reader.entries.items():
+            each = entry.payload[0] == EACH
+            seen["modes"].add((Id(column), Mode(entry.mode)))
+            if entry.mode in (Mode.SIGNED, Mode.UNSIGNED, Mode.MODELLED):
+                groups = len(reader.kinds) * (2 if reader.regimes and column == Id.SCORE else 1) if each else 1
+                seen["windows"] |= {(Mode(entry.mode), window) for window in entry.payload[each : each + groups]}
+            if entry.mode == Mode.MODELLED:
+                shape, _, _, memory = entry.payload[each + groups :][:4]
+                seen["shapes"].add(shape)
+                seen["memories"].add(memory)
+    numbers = {Id.TIME, Id.WIDTH, Id.COUNT, Id.VALUE, Id.LOW, Id.HIGH, Id.STD, Id.SCORE}
+    ways = {(column, mode) for column in numbers for mode in (Mode.SIGNED, Mode.UNSIGNED, Mode.MODELLED)}
+    assert seen["modes"] >= ways | {(column, Mode.RARE) for column in (Id.WIDTH, Id.COUNT)}
+    assert seen["modes"] >= {(Id.QUALITY, Mode.MODELLED), (Id.SCORE, Mode.FEW), (Id.QUALITY, Mode.FEW)}
+    assert seen["modes"] >= {(column, Mode.BYTES) for column in (Id.REST, Id.SCORED, Id.PATCHES, Id.ORDER)}
+    assert seen["windows"] >= {(mode, window) for mode in (1, 2) for window in BYTES_WINDOWS}
+    assert seen["windows"] >= {(Mode.MODELLED, window) for window in MODEL_WINDOWS}
+    assert seen["shapes"] >= {0, 1, 2, 3, 5, 7}
+    assert seen["memories"] == {0, 1, 2}
+    assert seen["late"] >= {0, 3, 16}
 
 
 def test_a_batch_whose_profile_is_not_known_says_which() -> None:

@@ -1,0 +1,130 @@
+"""Writes columns in ways that the encoder would not choose, though a reader must know them: for golden batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from wire import adaptive, aggregates, codec, container, directory, modelling, rans, readings
+from wire.adaptive import Column, Fit
+from wire.columns import EACH, ORDERED, Id, Mode, gather, rounded
+from wire.container import Coder, Kind
+from wire.expectation import residuals
+from wire.model import Aggregates, Readings
+from wire.modelling import BESIDE, SHARES, aways, with_share
+from wire.profile import Profile
+from wire.rows import Layout
+from wire.shapes import SKEWS
+from wire.varint import number, pack, pack_signed, signed
+from wire.writing import Plan, Writer
+
+
+class Way(NamedTuple):
+    """How a column is written: its mode, the windows of its groups (by turns), and what mode 3 or 5 needs."""
+
+    mode: Mode
+    windows: Sequence[int] = (0,)
+    how: Fit = Fit(0, 0, 0)
+    memory: int = 0
+    share: int = 0
+    usual: int = 0
+    size: int = 0
+
+
+@dataclass(slots=True)
+class Forced(Writer):
+    """A writer that is told how to write each column; those without a way are written as ever."""
+
+    ways: Mapping[Id, Way] = field(default_factory=dict)
+
+    def put(self, plan: Plan, needed: bool = False) -> None:
+        """Add a column in the way that is forced upon it."""
+        way = self.ways.get(plan.id)
+        if way is None or not len(plan.cells):
+            Writer.put(self, plan, needed)
+            return
+        plan = self._arranged(plan)
+        counts = np.bincount(plan.groups, minlength=self._size(plan.id)).astype(np.int64)
+        windows = [way.windows[at % len(way.windows)] for at in range(len(counts))]
+        head = bytes((windows[0],)) if len(way.windows) == 1 else bytes((EACH, *windows))
+        if way.mode is Mode.MODELLED:
+            self._symbols(plan, way, Column(counts.tolist(), None, windows, way.memory), head)
+            return
+        both = way.mode in (Mode.SIGNED, Mode.UNSIGNED) and plan.offsets is not None and plan.bytes_offsets
+        cells = plan.cells - rounded(plan.offsets) if both and plan.offsets is not None else plan.cells
+        left = residuals(cells, counts.tolist(), windows)
+        if way.mode in (Mode.FEW, Mode.RARE):
+            found = np.flatnonzero(left)
+            gaps, values = np.diff(found, prepend=-1) - 1, left[found]
+            head += number(len(found))
+            if way.mode is Mode.FEW:
+                head += pack(gaps.astype(np.uint64)) + pack_signed(values)
+            else:
+                self.notes += rans.rare(gaps.tolist(), values.tolist(), way.usual, way.size)
+                head += signed(way.usual) + bytes((way.size,))
+        else:
+            if self.order is not None and plan.id in ORDERED:
+                left = left[gather(counts, self.order)]
+            head += pack_signed(left) if way.mode is Mode.SIGNED else pack(left.view(np.uint64))
+        self._entry(plan.id, way.mode, head)
+
+    def _symbols(self, plan: Plan, way: Way, column: Column, head: bytes) -> None:
+        own = None if plan.offsets is None else plan.offsets.tolist()
+        if way.share:
+            own = with_share(plan.offsets, self.aways[BESIDE[plan.id]], way.share)
+        column = replace(column, offsets=own)
+        past = modelling.past(plan.id, self.kinds, len(column.counts), self.known.get(plan.id), self.late, self.states)
+        followed = adaptive.follow(column, past, plan.cells.tolist())
+        self.notes += adaptive.notes(followed, way.how)
+        self.states[plan.id], self.aways[plan.id] = past.states, aways(followed)
+        by = (way.share + SHARES,) if plan.id in BESIDE else ()
+        self._entry(
+            plan.id,
+            Mode.MODELLED,
+            head + bytes((way.how.shape, way.how.gain, way.how.skew + SKEWS, way.memory, *by)),
+        )
+
+
+def forced(
+    rows: Readings | Aggregates,
+    ways: Mapping[Id, Way],
+    coder: Coder = Coder.MODEL,
+    *,
+    order: Sequence[int] | None = None,
+    known: Profile | None = None,
+    late: int = 0,
+) -> bytes:
+    """Return rows packed in those ways; ``order`` is that of the series in modes 1 and 2.
+
+    Series at rest are told apart under every coder.
+    """
+    times = rows.time_ms if isinstance(rows, Readings) else rows.start_ms
+    layout = Layout(rows.series_index, times, len(rows.series))
+    if known is not None:
+        places = known.select(rows.series)
+        assert places is not None
+        entries, states = known.entries(places), known.known(places)
+        begin = number(len(places)) + pack_signed(np.diff(np.array(places, np.int64), prepend=np.int64(-1)) - 1)
+        begin += bytes((late,))
+    else:
+        steps = readings.steps(rows, layout) if isinstance(rows, Readings) else aggregates.steps(rows, layout)
+        entries, states = directory.directory(rows.series, steps), {}
+        begin = directory.write(entries)
+    writer = Forced(entries.kinds.tolist(), modelled=True, known=states, late=late, ways=ways)
+    if order is not None:
+        writer.order = np.array(order, np.int64)
+        writer.put_bytes(Id.ORDER, pack(writer.order.astype(np.uint64)))
+    begin += codec._counts(layout)
+    if isinstance(rows, Readings):
+        kind, content = Kind.READINGS, begin + readings.write(rows, layout, entries.steps, writer)
+    else:
+        kind, content = Kind.AGGREGATES, begin + aggregates.write(rows, layout, entries.steps, writer)
+    content += writer.finish()
+    version = None if known is None else known.version
+    if coder is Coder.MODEL:
+        return container.pack(kind, coder, *container.join(content, rans.encode(writer.notes)), profile=version)
+    assert not writer.notes
+    return container.pack(kind, coder, len(content), container.PACK[coder](content))
