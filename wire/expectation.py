@@ -1,9 +1,9 @@
 """What the next cell of a column is expected to be, from those before it in the same series.
 
-A window says how: 0, nothing (always 0); 1 to 63, the mean of that many, a running one that forgets; 64 + k, the last
+A window says how: 0, nothing (always 0); 1 to 64, the mean of that many, a running one that forgets; 64 + k, the last
 cell and k eighths of the last step on; 96 + 8 j + k (in the model only), from the last cell k eighths of the way to the
-running mean of SLOW[j]. Everything is integer: expectations carry eight fractional bits, and divisions
-round down, so that every platform expects the same.
+running mean of SLOW[j], or with k = 0 that mean itself. Everything is integer: expectations carry eight
+fractional bits, and divisions round down, so that every platform expects the same.
 """
 
 from __future__ import annotations
