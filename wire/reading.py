@@ -154,11 +154,11 @@ class Reader:
         before = self.decoder.spent()
         gaps, values = self.decoder.rare(found, usual, size, total)
         self.spent[column] = self.decoder.spent() - before
-        places = np.cumsum(np.array(gaps, np.int64) + 1) - 1
+        places = np.cumsum(_signed(gaps, name) + 1) - 1
         if found and int(places[-1]) >= total:
             raise FormatError(f"{name}: exceptions outside its {total} cells")
         left = np.zeros(total, np.int64)
-        left[places] = np.array(values, np.int64)
+        left[places] = _signed(values, name)
         return restore(left, counts.tolist(), [window] * len(counts))
 
     def _read_model(
@@ -187,7 +187,15 @@ class Reader:
         self.states[column] = past.states
         if column in BESIDE.values():
             self.aways[column] = aways(followed)
-        return np.array(followed.cells, np.int64)
+        return _signed(followed.cells, name)
+
+
+def _signed(cells: Sequence[int], name: str) -> Signed:
+    """Return what a coder has read as signed integers; it knows of no bound."""
+    try:
+        return np.array(cells, np.int64)
+    except OverflowError as error:
+        raise FormatError(f"{name}: a cell of more than 64 bits") from error
 
 
 def _read_windows(cursor: Cursor, series: int, name: str, allowed: Callable[[int], bool] = allowed) -> list[int]:

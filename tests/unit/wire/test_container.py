@@ -148,3 +148,14 @@ def test_a_notice_of_a_number_that_no_reader_takes_is_not_written() -> None:
 
 def test_no_reports_are_a_batch_too() -> None:
     assert codec.unpack(codec.pack(Anomalies(()))) == Anomalies(())
+
+
+def test_coded_cells_beyond_64_bits_are_refused() -> None:
+    found_by_fuzzing = bytes.fromhex(
+        "534c010500000000000000070467772d310b560152636264602f28cd2dd035d463faeff4df8e0922cecce8c8c0ccc0c0"
+        "c0c4c0a4c1d0f0a1edd0bbd4097e0c4c2c0c0be630a6b0b030b37a30300831b032b32a30300830b031b329b003690e76"
+        "a0003b131703004cbb1400a33fff3fff3f30c0ab3c73411aa4e06c75dd48211900a8ce50211df65f19b31ba401698035"
+        "80d1fe8d8169901a98c46cbb1a51f1a3d8ffbfff3f687fa7d1a33fff7fffbfebb87059b2b7cfc745a731a1"
+    )
+    with pytest.raises(FormatError, match="more than 64 bits"):
+        codec.decode(found_by_fuzzing)
