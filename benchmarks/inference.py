@@ -162,6 +162,21 @@ def tell_memory(what: str) -> None:
     print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
 
 
+def _row(rows: dict[str, int], series: int, bare_us: float, call_us: float, window_us: float) -> dict[str, Any]:
+    """Print a row of a table and return it."""
+    row = {
+        **rows,
+        "bare_us": round(bare_us, 1),
+        "call_us": round(call_us, 1),
+        "ratio": round(call_us / bare_us, 2),
+        "window_us": round(window_us, 1),
+        "us_a_series": round(window_us / series, 2),
+        "core_percent_at_one_window_a_second": round(window_us / 1e4, 2),
+    }
+    print("{:8}{:10.1f}{:10.1f}{:8.2f}{:12.1f}{:11.2f}{:9.2f}".format(*row.values()))
+    return row
+
+
 def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of the two tables, printed as they come."""
     forecast, content = loading.load_forecast(), Manifest.read(tflite_model.SHIPPED).content()
@@ -171,17 +186,7 @@ def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[di
         terms, weights = rng.normal(size=(n, TERMS)), rng.normal(size=(n, TERMS)).astype(np.float32)
         one, other = in_turn((bare(content, n, TERMS), lambda t=terms, w=weights: forecast(t, w)), seconds)  # type: ignore[misc]
         (window,) = in_turn((whole(n, forecast),), seconds)
-        row = {
-            "series": n,
-            "bare_us": round(one, 1),
-            "call_us": round(other, 1),
-            "ratio": round(other / one, 2),
-            "window_us": round(window, 1),
-            "us_a_series": round(window / n, 2),
-            "core_percent_at_one_window_a_second": round(window / 1e4, 2),
-        }
-        rows.append(row)
-        print("{:8}{:10.1f}{:10.1f}{:8.2f}{:12.1f}{:11.2f}{:9.2f}".format(*row.values()))
+        rows.append(_row({"series": n}, n, one, other, window))
     model, groups = loading.load_group(group), []
     print(f"\na group's auto-encoder, {CHANNELS} channels a device, {WINDOW} windows")
     print(f"{'devices':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}{'window us':>12}{'us/series':>11}{'core %':>9}")
@@ -192,17 +197,7 @@ def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[di
             seconds,
         )
         (window,) = in_turn((scored(n, model),), seconds)
-        found = {
-            "devices": n,
-            "bare_us": round(one, 1),
-            "call_us": round(other, 1),
-            "ratio": round(other / one, 2),
-            "window_us": round(window, 1),
-            "us_a_series": round(window / n / CHANNELS, 2),
-            "core_percent_at_one_window_a_second": round(window / 1e4, 2),
-        }
-        groups.append(found)
-        print("{:8}{:10.1f}{:10.1f}{:8.2f}{:12.1f}{:11.2f}{:9.2f}".format(*found.values()))
+        groups.append(_row({"devices": n}, n * CHANNELS, one, other, window))
     return {"rows": rows, "groups": groups}
 
 

@@ -26,16 +26,21 @@ def save(path: Path, names: Sequence[str], arrays: Arrays) -> None:
     packed = io.BytesIO()
     text = np.frombuffer(json.dumps(list(names)).encode(), np.uint8)
     np.savez(packed, **{_NAMES: text}, **arrays)
-    fresh = path.with_suffix(".new")
+    crc = zlib.crc32(packed.getbuffer()).to_bytes(_CRC_BYTES, "little")
     try:
-        with fresh.open("wb") as file:
-            file.write(packed.getbuffer())
-            file.write(zlib.crc32(packed.getbuffer()).to_bytes(_CRC_BYTES, "little"))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_whole(path, packed.getbuffer(), crc)
     except OSError as error:
         raise StateError(f"state {path} not written: {error}") from error
+
+
+def write_whole(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file of these parts; the old one stays until the new one is safe on disk. Raises OSError."""
+    fresh = path.with_name(f".{path.name}.new")
+    with fresh.open("wb") as file:
+        file.writelines(parts)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def read(path: Path) -> tuple[list[str], Arrays] | None:

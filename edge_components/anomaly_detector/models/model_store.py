@@ -14,13 +14,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.errors import StateError
 from edge_components.anomaly_detector.models.manifest import GroupManifest
 
@@ -91,8 +91,8 @@ class ModelStore:
             text = offered.read_bytes()
             folder = self.folder(manifest.group, identity_of(text))
             folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / manifest.file.name, content)
-            _write(folder / MANIFEST, text)
+            state_file.write_whole(folder / manifest.file.name, content)
+            state_file.write_whole(folder / MANIFEST, text)
         except OSError as error:
             raise StateError(f"model {manifest.name} of group {manifest.group} cannot be kept: {error}") from error
         return folder.name, manifest
@@ -161,7 +161,7 @@ class ModelStore:
         }
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            _write(self._root / "state.json", json.dumps(body, indent=1).encode())
+            state_file.write_whole(self._root / "state.json", json.dumps(body, indent=1).encode())
         except OSError as error:
             raise StateError(f"state of models {self._root} not written: {error}") from error
 
@@ -176,12 +176,3 @@ def _parse(body: Mapping[str, Mapping[str, Any]]) -> dict[str, Kept]:
         )
         for group, one in body.items()
     }
-
-
-def _write(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
