@@ -25,10 +25,7 @@ from wire.model import MAX_NAME, Anomaly, Phase, Series
 Arrays = dict[str, npt.NDArray[Any]]
 CAUSE = "joint"
 MOST_CHANNELS = 64
-NATURAL = 2000.0
-"""At its plain level a group passes the alarm level about once in so many windows when nothing is wrong."""
-GROWTH = 0.15
-"""How much higher the level stands for a rate e times as low."""
+MONTH_MS = 30 * 86_400_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +46,9 @@ class GroupSettings:
             return self.names[max(matching, key=lambda glob: (len(glob), glob))]
         return series.rpartition(".")[0]
 
-    def level(self, width_ms: int, alarms: int, windows: int) -> float:
-        """Return the alarm level for the wanted rate; a group that has alarmed more often has it raised."""
-        between = 30 * 86_400_000.0 / max(width_ms, 1) / self.false_alarms_per_month
-        often = (1.0 + alarms) / (1.0 + windows / between)
-        return (1.0 + GROWTH * max(0.0, math.log(between / NATURAL))) * (1.0 + GROWTH * max(0.0, math.log(often)))
+    def windows_between(self, width_ms: int) -> float:
+        """Return how many windows of a length there are to be between a group's false alarms."""
+        return MONTH_MS / max(width_ms, 1) / self.false_alarms_per_month
 
 
 class Group:
@@ -65,7 +60,7 @@ class Group:
         self.joint = self._new_joint()
         self._row = np.zeros(0)
         self._start_ms, self._width_ms, self._judged = -(2**63), 0, True
-        self._onset_ms, self._peak, self._alarms = 0, 0.0, 0
+        self._onset_ms, self._peak = 0, 0.0
 
     def add(self, series: Series) -> int:
         """Return the slot of a new series, -1 where the group takes no more: it is calibrated, or full."""
@@ -91,17 +86,17 @@ class Group:
 
     def state(self) -> Arrays:
         """Return everything that must survive a restart, by name."""
-        marks = np.array([self._start_ms, self._width_ms, int(self._judged), self._onset_ms, self._alarms], np.int64)
+        marks = np.array([self._start_ms, self._width_ms, int(self._judged), self._onset_ms], np.int64)
         return self.joint.state() | {"row": self._row, "marks": marks, "peak": np.array([self._peak])}
 
     def restore(self, arrays: Arrays) -> None:
         """Take back what :meth:`state` gave; raises ValueError where it is of another layout."""
         row, marks, peak = (arrays.get(name) for name in ("row", "marks", "peak"))
-        if row is None or marks is None or peak is None or row.shape != self._row.shape or marks.shape != (5,):
+        if row is None or marks is None or peak is None or row.shape != self._row.shape or marks.shape != (4,):
             raise ValueError(f"group {self.name}: not as this version keeps it")
         self.joint.restore(arrays)
         self._row, self._peak = row.copy(), float(peak[0])
-        self._start_ms, self._width_ms, judged, self._onset_ms, self._alarms = marks.tolist()
+        self._start_ms, self._width_ms, judged, self._onset_ms = marks.tolist()
         self._judged = bool(judged)
 
     def _new_joint(self) -> Joint:
@@ -113,10 +108,10 @@ class Group:
         if self._judged or len(self.series) < 2:
             return []
         self._judged = True
-        self.joint.level = self._settings.level(self._width_ms, self._alarms, self.joint.seen)
+        self.joint.rows_between = self._settings.windows_between(self._width_ms)
         found = self.joint.step(self._row)
         if found.phase is Phase.ONSET:
-            self._onset_ms, self._peak, self._alarms = self._start_ms, 0.0, self._alarms + 1
+            self._onset_ms, self._peak = self._start_ms, 0.0
         self._peak = max(self._peak, found.score) if math.isfinite(found.score) else self._peak
         return [self._report(found, found.phase)] if found.phase is not None else []
 

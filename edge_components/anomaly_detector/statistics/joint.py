@@ -20,6 +20,7 @@ import numpy.typing as npt
 from edge_components.anomaly_detector.statistics import joint_baseline as base
 from edge_components.anomaly_detector.statistics.columns import FloatArray
 from edge_components.anomaly_detector.statistics.joint_baseline import Baseline
+from edge_components.anomaly_detector.statistics.joint_tail import Tail
 from wire.model import Phase
 
 GREATEST = 99.0
@@ -99,8 +100,11 @@ class Joint:
     def __init__(self, channels: int, calibration: int, drift_rows: int, update_rows: int) -> None:
         self.calibration, self.drift_rows, self.update_rows = calibration, drift_rows, update_rows
         self.baseline: Baseline | None = None
+        self.rows_between: float | None = None
+        """How many rows are to be between false alarms; None for as many as there happen to be at the plain level."""
         self.level = 1.0
         """Scores are what was found over this level."""
+        self._tail = Tail.empty(ONSET_ROWS)
         nothing = np.full(channels, np.nan)
         self._state = State(
             rows=np.full((calibration, channels), np.nan),
@@ -133,6 +137,7 @@ class Joint:
             nothing = np.full(len(row), np.nan)
             return Finding(np.nan, False, np.zeros(len(row)), nothing, nothing)
         self._push(self.baseline, row)
+        self.level = 1.0 if self.rows_between is None else self._tail.level(self.rows_between)
         return self._judge(self.baseline)
 
     def history(self, channel: int, rows: int) -> FloatArray:
@@ -144,6 +149,7 @@ class Joint:
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return everything that must survive a restart, by name."""
         kept = {f"state.{f.name}": getattr(self._state, f.name) for f in dataclasses.fields(State)}
+        kept |= {f"tail.{name}": array for name, array in self._tail.state().items()}
         if self.baseline is not None:
             kept |= {f"baseline.{f.name}": getattr(self.baseline, f.name) for f in dataclasses.fields(Baseline)}
         return kept
@@ -160,10 +166,12 @@ class Joint:
             raise ValueError("baseline: not as this version keeps it")
         self.baseline = Baseline(**found) if found else None
         self._state = State(**{f.name: arrays[f"state.{f.name}"].copy() for f in dataclasses.fields(State)})
+        self._tail.restore({name: arrays[f"tail.{name}"] for name in self._tail.state()})
 
     def _fit(self) -> None:
         state = self._state
-        self.baseline = base.fit(state.rows)
+        self.baseline, usual = base.fit(state.rows)
+        self._tail.fit(usual)
         values = self.baseline.standard(base.filled(state.rows))
         state.last[:] = values[-3:]
         values = base.middle_of_three(values)
@@ -225,7 +233,10 @@ class Joint:
         """Outside of an anomaly: see whether one begins."""
         state, counts = self._state, self._state.counts
         counts[ABOVE] = counts[ABOVE] + 1 if score >= 1.0 else 0
-        if counts[ABOVE] >= ONSET_ROWS:
+        if counts[ABOVE] < ONSET_ROWS:
+            self._tail.learn(score * self.level)
+        else:
+            self._tail.alarmed(self.level)
             state.anchor[:] = level
             counts[[ACTIVE, LASTED, ABOVE, QUIET, REPORTED]] = 1, 0, 0, 0, 0
             state.direction[:] = (means[0] - level) / baseline.spread[0]

@@ -116,9 +116,9 @@ def means_of(recent: FloatArray) -> FloatArray:
     return np.stack([recent[-span:].mean(axis=0) for span in SPANS])
 
 
-def fit(rows: FloatArray) -> Baseline:
-    """Return the baseline of ``rows`` [n, c], in order, NaN where a value is missing; raises ValueError below
-    ``SHORTEST`` rows."""
+def fit(rows: FloatArray) -> tuple[Baseline, FloatArray]:
+    """Return the baseline of ``rows`` [n, c], in order, NaN where a value is missing, and the score of those that have
+    ``HISTORY`` before them, as the parts that were left out are seen; raises ValueError below ``SHORTEST`` rows."""
     if len(rows) < SHORTEST:
         raise ValueError(f"{len(rows)} rows: at least {SHORTEST}")
     rows = filled(rows)
@@ -134,23 +134,31 @@ def fit(rows: FloatArray) -> Baseline:
     margin = np.sqrt(max(1.0, 400.0 / len(rows)))  # the greatest of fewer rows says less
     spread, precision = _spread(away), _precision(away[0])
     alone, together = _left_out(away)
+    greatest_alone, greatest_together = alone.max(axis=1), together.max(axis=1)
     deviation = np.maximum(rough.std(axis=0), _LEAST_ROUGHNESS)
     rougher = np.maximum((rough - rough.mean(axis=0)) / deviation, 0.0)
     roughest = float(np.sqrt(np.square(rougher).mean(axis=1)).max())
-    return Baseline(
+    baseline = Baseline(
         centre=centre,
         scale=scale,
         slew=slew,
         jump=jump,
         spread=spread,
-        alone=(ALONE + WANDER * _wandering(values)) * margin * np.maximum(alone, LEAST_ALONE),
-        together=TOGETHER * margin * together,
+        alone=(ALONE + WANDER * _wandering(values)) * margin * np.maximum(greatest_alone, LEAST_ALONE),
+        together=TOGETHER * margin * greatest_together,
         precision=precision,
         roughness=rough.mean(axis=0),
         roughness_spread=deviation,
         rougher=ROUGHER * margin * np.maximum(rougher.max(axis=0), LEAST_ROUGH),
         rougher_together=np.array([ROUGHER_TOGETHER * margin * max(roughest, LEAST_ROUGH_TOGETHER)]),
     )
+    looks = (
+        (alone / baseline.alone[:, None]).max(axis=(0, 2)),
+        (together / baseline.together[:, None]).max(axis=0),
+        (rougher / baseline.rougher).max(axis=1),
+        np.sqrt(np.square(rougher).mean(axis=1)) / baseline.rougher_together,
+    )
+    return baseline, np.asarray(np.max(looks, axis=0), np.float64)
 
 
 def filled(rows: FloatArray) -> FloatArray:
@@ -219,12 +227,12 @@ def _precision(away: FloatArray) -> FloatArray:
 
 
 def _left_out(away: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the greatest distances alone [spans, c] and together [spans], of each part as the other parts see it."""
-    alone, together = np.zeros(away.shape[::2]), np.zeros(len(away))
+    """Return the distances alone [spans, rows, c] and together [spans, rows], of each part as the others see it."""
+    alone, together = np.zeros(away.shape), np.zeros(away.shape[:2])
     for part in np.array_split(np.arange(away.shape[1]), PARTS):
         others = np.delete(away, part, axis=1)
         seen = away[:, part] / _spread(others)[:, None]
         squared = np.einsum("sni,ij,snj->sn", seen, _precision(others[0]), seen) / away.shape[2]
-        alone = np.maximum(alone, np.abs(seen).max(axis=1))
-        together = np.maximum(together, np.sqrt(np.maximum(squared, 0.0)).max(axis=1))
+        alone[:, part] = np.abs(seen)
+        together[:, part] = np.sqrt(np.maximum(squared, 0.0))
     return alone, together

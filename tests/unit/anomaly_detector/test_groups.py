@@ -7,7 +7,7 @@ from edge_components.anomaly_detector.statistics.groups import Groups, GroupSett
 from wire.model import Anomaly, Phase, Series
 
 NAMES = ("pump-1.flow", "pump-1.current", "pump-1.pressure", "pump-2.flow", "pump-2.current", "alone")
-SETTINGS = GroupSettings(windows=150, names={"spare.*": ""}, drift_windows=400, false_alarms_per_month=1000.0)
+SETTINGS = GroupSettings(windows=150, names={"spare.*": ""}, drift_windows=400, false_alarms_per_month=10.0)
 FIRST = 7
 
 
@@ -120,9 +120,14 @@ def test_no_groups_are_made_where_none_are_wanted():
     assert run(made(GroupSettings(windows=0)), plant(400, fault=200)) == []
 
 
-def test_a_lower_rate_and_a_louder_past_raise_the_alarm_level():
-    plain = SETTINGS.level(1000, alarms=0, windows=1000)
-    rare = GroupSettings(windows=150, false_alarms_per_month=1.0).level(1000, alarms=0, windows=1000)
-    loud = SETTINGS.level(1000, alarms=20, windows=1000)
-    assert 1.0 <= plain < rare
-    assert plain < loud
+def test_windows_between_false_alarms_follow_from_the_rate_and_the_windows_length():
+    assert SETTINGS.windows_between(60_000) == pytest.approx(4320)
+    assert SETTINGS.windows_between(1000) == pytest.approx(259_200)
+
+
+def test_a_rarer_alarm_needs_more_of_a_fault():
+    values = plant(260)
+    values[200:, 1] += 1.5
+    often, seldom = (made(GroupSettings(windows=150, false_alarms_per_month=rate)) for rate in (1000.0, 0.001))
+    assert "pump-1.joint" in {report.series for report in run(often, values)}
+    assert run(seldom, values) == []
