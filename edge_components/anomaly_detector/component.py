@@ -16,7 +16,7 @@ import numpy as np
 from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import StateError
-from edge_components.anomaly_detector.models.forecaster_swap import ForecasterSwap
+from edge_components.anomaly_detector.models.forecasters import Forecasters
 from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
 from edge_components.anomaly_detector.patience import Patience
 from edge_components.anomaly_detector.scoring import Scoring
@@ -40,9 +40,17 @@ CACHED = 128
 class AnomalyDetector:
     """See :class:`edge_components.common.lifecycle.Component`."""
 
-    def __init__(self, config: Config, runtime: Runtime, forecast: Forecast, models: ModelKeeper | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        forecast: Forecast,
+        models: ModelKeeper | None = None,
+        forecasters: Forecasters | None = None,
+    ) -> None:
         self._config, self._runtime, self._forecast = config, runtime, forecast
-        self._models, self._swap = models or ModelKeeper(config, runtime), ForecasterSwap(runtime)
+        self._models = models or ModelKeeper(config, runtime)
+        self._forecasters = forecasters or Forecasters(config, runtime)
         self._scoring = self._new_scoring(Ensemble(config.settings, forecast))
         epoch = new_epoch(runtime.clock.wall_ms(), runtime.rng)
         self._outbox = Outbox(epoch, RetryPolicy(), runtime.rng)
@@ -61,7 +69,7 @@ class AnomalyDetector:
         """Send anomalies that are due, see to models, and save the calibration now and then."""
         now = self._runtime.clock.monotonic()
         self._models.tick()
-        forecast = self._swap.tick()
+        forecast = self._forecasters.tick()
         if forecast is not None:
             self._forecast = self._scoring.ensemble.forecast = forecast
         for _, payload, times in self._outbox.to_send(now):
@@ -77,8 +85,7 @@ class AnomalyDetector:
         self._scoring.max_series = config.max_series
         self._patience = Patience(config.patience)
         self._models.reconfigure(config)
-        if config.model != before.model:
-            self._swap.begin(config.model)
+        self._forecasters.reconfigure(config)
         lengths = config.calibration_windows, config.season_windows
         if lengths == (before.calibration_windows, before.season_windows):
             self._scoring.ensemble.settings = config.settings
@@ -90,12 +97,12 @@ class AnomalyDetector:
     def close(self) -> None:
         """Save the calibration; unacknowledged anomalies were published and the forwarder may have them."""
         self._save()
-        self._swap.close()
+        self._forecasters.close()
         self._models.close()
 
     def health(self) -> dict[str, Any]:
         """Return what the health report says beside the counters."""
-        return {"models": self._models.health()}
+        return {"models": self._models.health(), "forecaster": self._forecasters.health()}
 
     def _on_aggregates(self, _topic: str, payload: bytes) -> None:
         counters = self._runtime.counters

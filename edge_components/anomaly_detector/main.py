@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from edge_components.anomaly_detector.component import AnomalyDetector
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.models import loading, tflite_model
-from edge_components.anomaly_detector.statistics.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.models import last_words
+from edge_components.anomaly_detector.models.calls import Watchdog
+from edge_components.anomaly_detector.models.forecasters import Forecasters
+from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
+from edge_components.anomaly_detector.models.watch_thread import WatchThread
 from edge_components.common.lifecycle import Runtime, run_component
 
 NAME = "io.strandline.AnomalyDetector"
 
 
 def build(config: Config, runtime: Runtime) -> AnomalyDetector:
-    """Return the component; with the forecaster in NumPy where its model is refused."""
-    forecast: Forecast = plain_forecast
-    try:
-        forecast = loading.load_forecast(Path(config.model) if config.model else tflite_model.SHIPPED)
-    except ModelRefusedError as error:
-        runtime.counters.add("model_refused")
-        runtime.log.error("the forecaster runs without its model: %s", error)
-    return AnomalyDetector(config, runtime, forecast)
+    """Return the component; a model that ended the process before this one is refused, and this one is watched."""
+    dog, words = Watchdog(), last_words.begin(runtime.work / "last_words.txt", runtime.log)
+    WatchThread(dog, runtime.log).start()
+    forecasters = Forecasters(config, runtime, dog=dog, last_words=words)
+    models = ModelKeeper(config, runtime, dog=dog, last_words=words)
+    return AnomalyDetector(config, runtime, forecasters.first(), models, forecasters)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ def fit(errors: FloatArray, defaults: Defaults | None = None, overlap: int = 1) 
 
     With ``defaults`` they are drawn towards those.
     """
-    threshold, excess, share = _tail(np.maximum(errors, LEAST_ERROR), defaults, slice(None, -1), overlap)
+    errors = np.maximum(errors, LEAST_ERROR)
+    threshold, excess, share = _tail(errors, defaults, slice(None, -1), overlap)
     together = group_error(errors, threshold)
     group = _tail(together[:, :, None], defaults, slice(-1, None), overlap)
     columns = zip((threshold, excess, share), group, strict=True)

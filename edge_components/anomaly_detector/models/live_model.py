@@ -1,23 +1,20 @@
-"""A group's model at work: its calls are timed, and in its first ones watched for standing still.
+"""A group's model at work: what its calls give back is checked, and how long they take.
 
-A call into the interpreter cannot be interrupted. So a model that stands still in its first calls ends the process
-after a while, is found guilty at the next start (:mod:`model_store`), and is not loaded again.
+One that crashes the process, or stands still until the watchdog ends it (:mod:`calls`), is found guilty at the next
+start (:mod:`model_store`), and is not loaded again.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.models.calls import Calls
 from edge_components.anomaly_detector.models.group_scorer import GroupScorer, Run
 from edge_components.anomaly_detector.models.manifest import GroupManifest
 
@@ -26,30 +23,6 @@ FIRST_CALLS = 20
 MOST_SLOW = 3
 """So many of them may not take longer than allowed."""
 MONTH_MS = 30 * 86_400_000.0
-STILL_SECONDS = 20.0
-"""A call that takes so long stands still."""
-
-
-class Watch(Protocol):
-    """Ends the process when it is not disarmed in time."""
-
-    def arm(self, seconds: float) -> None:
-        """Begin to wait."""
-
-    def disarm(self) -> None:
-        """Wait no more."""
-
-
-class ProcessWatch:
-    """The interpreter's own watchdog thread: it needs nothing of the thread that stands still."""
-
-    def arm(self, seconds: float) -> None:
-        """Begin to wait."""
-        faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
-
-    def disarm(self) -> None:
-        """Wait no more."""
-        faulthandler.cancel_dump_traceback_later()
 
 
 @dataclass(slots=True)
@@ -59,43 +32,23 @@ class LiveModel:
     identity: str
     manifest: GroupManifest
     run: Run
-    allowed_s: float
-    watch: Watch
+    calls: Calls
     previous: LiveModel | None = None
     scorer: GroupScorer | None = None
-    calls: int = 0
-    slow: int = 0
-    busy_s: float = 0.0
-    cpu: Callable[[], float] = time.thread_time
     proven: bool = False
     saved: int = 0
 
     def __call__(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Run it; raises ModelRefusedError where it fails, or too many of its first calls take too long."""
-        if self.proven:
-            return self._call(windows)
-        self.watch.arm(STILL_SECONDS)
-        try:
-            return self._call(windows)
-        finally:
-            self.watch.disarm()
-
-    def _call(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        # Processor time, not the clock's: a busy gateway is no fault of the model.
-        began = self.cpu()
-        output = self.run(windows)
-        took = self.cpu() - began
-        self.calls += 1
-        self.busy_s += took
+        """Run it; raises ModelRefusedError where it fails, or too often takes too long."""
+        calls = self.calls
+        output = calls.make(self.run, windows)
         if output.shape != (len(windows), self.manifest.outputs_wanted):
             raise ModelRefusedError(f"model {self.manifest.name}: output is {output.shape} for {len(windows)} rows")
-        if took > self.allowed_s:
-            self.slow += 1
-            if not self.proven and self.slow >= MOST_SLOW:
-                raise ModelRefusedError(
-                    f"model {self.manifest.name}: {self.slow} of its first {self.calls} calls took more than "
-                    f"{self.allowed_s * 1000:g} ms, the last {took * 1000:.1f} ms"
-                )
+        if calls.last_s > calls.allowed_s and (calls.too_slow or (not self.proven and calls.slow >= MOST_SLOW)):
+            raise ModelRefusedError(
+                f"model {self.manifest.name}: {calls.slow} of its {'' if self.proven else 'first '}{calls.made} calls "
+                f"took more than {calls.allowed_s * 1000:g} ms, the last {calls.last_s * 1000:.1f} ms"
+            )
         return output
 
     def figures(self) -> dict[str, Any]:
@@ -110,8 +63,8 @@ class LiveModel:
             "windows_broken": scorer.windows_broken,
             "windows_of_other_width": scorer.windows_of_other_width,
             "drifts": scorer.drifts,
-            "slow_calls": self.slow,
-            "call_us": round(1e6 * self.busy_s / max(1, self.calls), 1),
+            "slow_calls": self.calls.slow,
+            "call_us": round(1e6 * self.calls.busy_s / max(1, self.calls.made), 1),
         }
 
 

@@ -1,4 +1,4 @@
-"""From a manifest's path to a loaded model: checked, tried in a child, loaded; at a component's start and in tools."""
+"""From a manifest's path to a loaded model in one step that waits: checked, tried in a child, loaded; for tools."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Keeps one working model for each group: finds what is offered, tries it in a child, swaps it in, takes it back.
 
 Nothing here waits: a trial goes on while windows are scored, with the model that there was. A new model has to do its
-first calls well before it counts; until then the one before it stands by, and takes over where it fails.
+first calls well before it counts; until then the one before it stands by, and takes over where it fails. Later the one
+before it is still on disk, and is tried and swapped in again where the one that counts fails.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import numpy as np
 from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError, StateError
+from edge_components.anomaly_detector.models import at_work
+from edge_components.anomaly_detector.models.calls import Calls, Watchdog
 from edge_components.anomaly_detector.models.group_scorer import GroupScorer, Run
 from edge_components.anomaly_detector.models.live_model import (
     FIRST_CALLS,
     LiveModel,
-    ProcessWatch,
-    Watch,
     alarm_probability,
     scorer_for,
 )
@@ -50,10 +51,12 @@ class ModelKeeper:
         runtime: Runtime,
         load: Load = GroupModel,
         try_model: Callable[[Path], Trying] = Trial,
-        watch: Watch | None = None,
+        dog: Watchdog | None = None,
+        last_words: str = "",
     ) -> None:
+        """``last_words`` are what the process before this one said if it crashed."""
         self._config, self._runtime, self._load, self._try = config, runtime, load, try_model
-        self._watch = watch or ProcessWatch()
+        self._dog, self._last_words = dog or Watchdog(), last_words
         self._store, self._offers = ModelStore(runtime.work / "models"), Offers(runtime.work)
         self._live: dict[str, LiveModel] = {}
         self._wanted: dict[str, Offer] = {}
@@ -65,8 +68,9 @@ class ModelKeeper:
     def start(self) -> None:
         """Take up what was kept: it is tried again, for the runtime may be another."""
         try:
-            for sentence in self._store.open():
-                self._refusals.tell(sentence)
+            for verdict in self._store.open(self._last_words):
+                self._runtime.counters.add(f"models_{verdict.what}")
+                self._refusals.add(verdict.group, verdict.version, verdict.reason)
         except StateError as error:
             self._runtime.counters.add("models_state_refused")
             self._runtime.log.warning("models begin anew: %s", error)
@@ -92,6 +96,7 @@ class ModelKeeper:
             for live in self._live.values():
                 live.scorer = scorer_for(live, self._config)
         for live in self._live.values():
+            live.calls.allowed_s = config.model_milliseconds / 1000.0
             if live.scorer is not None:
                 live.scorer.levels.probability = alarm_probability(live.manifest, config)
                 live.scorer.drift_windows = config.drift_windows
@@ -123,7 +128,7 @@ class ModelKeeper:
                 self._runtime.log.exception("group %s: its model's scoring failed", group)
                 self._take_back(group, live, f"{type(error).__name__}: {error}")
                 continue
-            if not live.proven and live.calls >= FIRST_CALLS:
+            if not live.proven and live.calls.made >= FIRST_CALLS:
                 self._confirm(group, live)
             if said is not None:
                 opinion = said if opinion is None else opinion.louder(said)
@@ -230,8 +235,11 @@ class ModelKeeper:
         before = self._live.get(group)
         # The one that stands by is the last that counted, not one that is in its own first calls.
         previous = before.previous if before is not None and not before.proven else before
-        live = LiveModel(identity, manifest, run, allowed_s, self._watch, previous)
-        live.proven = self._store.group(group).live == identity
+        name = f"model {manifest.name} {manifest.version} of group {group}"
+        calls = Calls(name, allowed_s, self._mark(folder), self._dog)
+        live = LiveModel(identity, manifest, run, calls, previous)
+        kept = self._store.group(group)
+        live.proven = kept.live == identity and kept.trying != identity
         live.scorer = scorer_for(live, self._config)
         self._restore(folder, live.scorer)
         if not live.proven:
@@ -258,7 +266,7 @@ class ModelKeeper:
             self._live[group] = live.previous
         else:
             del self._live[group]
-        self._refuse(group, live.identity, f"{reason} (call {live.calls + 1})", live.manifest.version)
+        self._refuse(group, live.identity, f"{reason} (call {live.calls.made})", live.manifest.version)
 
     def _refuse(self, group: str, identity: str, reason: str, version: str = "") -> None:
         self._refusals.add(group, version or self._version(group), reason)
@@ -279,6 +287,13 @@ class ModelKeeper:
             self._store.forget(group)
         except StateError as error:
             self._complain(error)
+
+    def _mark(self, folder: Path) -> at_work.Mark:
+        try:
+            return at_work.Mark(folder / at_work.FILE)
+        except OSError as error:
+            self._complain(StateError(f"a crash at work would not be known: {error}"))
+            return at_work.Mark()
 
     def _restore(self, folder: Path, scorer: GroupScorer) -> None:
         try:

@@ -26,6 +26,9 @@ class Trying(Protocol):
     def over(self) -> bool:
         """Return whether the outcome is known."""
 
+    def wait(self) -> float:
+        """Wait for the end; returns and raises as :meth:`outcome`."""
+
     def outcome(self) -> float:
         """Return the seconds that a call takes; raises ModelRefusedError with what is wrong."""
 
