@@ -36,7 +36,7 @@ class LiveForecast:
         if found.shape != (len(terms),):
             raise ModelRefusedError(f"{calls.name}: forecasts are {found.shape} for {len(terms)} series")
         finite = np.isfinite(found)
-        if not finite.all() and not np.isfinite(plain_forecast(terms, weights)[~finite]).all():
+        if not finite.all() and np.isfinite(plain_forecast(terms, weights)[~finite]).any():
             raise ModelRefusedError(f"{calls.name}: a forecast is not finite")
         if calls.too_slow:
             raise ModelRefusedError(

@@ -20,11 +20,12 @@ class WatchThread(threading.Thread):
         self,
         dog: Watchdog,
         log: logging.Logger,
-        every_s: float = LOOK_SECONDS,
+        every_s: float | None = None,
         end: Callable[[int], object] = os._exit,
     ) -> None:
         super().__init__(name="models-watchdog", daemon=True)
-        self._dog, self._log, self._every_s, self._end = dog, log, every_s, end
+        self._dog, self._log, self._end = dog, log, end
+        self._every_s = LOOK_SECONDS if every_s is None else every_s
         self._stopped = threading.Event()
 
     def run(self) -> None:

@@ -41,6 +41,40 @@ def endless(values: int) -> bytes:
     return write(main, condition, body)
 
 
+def sometimes_endless(values: int, around: float, reach: float) -> bytes:
+    """Gives back what it is given, one row at a time, but never ends where the greatest value is near ``around``."""
+    main, condition, body = Graph("main"), Graph("condition"), Graph("body")
+    main.inputs, main.outputs = [main.tensor("in", (-1, values))], [main.tensor("out", (-1, values))]
+
+    def loops(b: Any) -> int:
+        tflite.WhileOptionsStart(b)
+        tflite.WhileOptionsAddCondSubgraphIndex(b, 1)
+        tflite.WhileOptionsAddBodySubgraphIndex(b, 2)
+        return int(tflite.WhileOptionsEnd(b))
+
+    def reduces(b: Any) -> int:
+        tflite.ReducerOptionsStart(b)
+        tflite.ReducerOptionsAddKeepDims(b, False)
+        return int(tflite.ReducerOptionsEnd(b))
+
+    op, options = tflite.BuiltinOperator, tflite.BuiltinOptions
+    main.operators.append(Operator(op.WHILE, 1, (0,), (1,), options.WhileOptions, loops))
+    condition.inputs = [condition.tensor("in", (-1, values))]
+    axes = condition.tensor("axes", (2,), np.array([0, 1], np.int32))
+    centre = condition.tensor("centre", (), np.array(around, np.float32))
+    limit = condition.tensor("limit", (), np.array(reach**2, np.float32))
+    greatest, away, near = (condition.tensor(name, ()) for name in ("greatest", "away", "near"))
+    condition.operators += [
+        Operator(op.REDUCE_MAX, 1, (0, axes), (greatest,), options.ReducerOptions, reduces),
+        Operator(op.SQUARED_DIFFERENCE, 1, (greatest, centre), (away,)),
+        Operator(op.LESS, 1, (away, limit), (near,)),
+    ]
+    condition.outputs = [near]
+    body.inputs, body.outputs = [body.tensor("in", (-1, values))], [body.tensor("out", (-1, values))]
+    body.operators.append(Operator(op.ABS, 1, (0,), (1,)))
+    return write(main, condition, body)
+
+
 def offer(folder: Path, model: bytes | None = None, version: str = "0.1.0", **changes: Any) -> Path:
     """Write a model and its manifest into a folder and return the manifest's path."""
     channels = changes.pop("names", CHANNELS)

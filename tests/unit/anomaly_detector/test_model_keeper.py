@@ -7,123 +7,17 @@ import time
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.component import AnomalyDetector
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.models import at_work
 from edge_components.anomaly_detector.models.live_forecast import LiveForecast
 from edge_components.anomaly_detector.models.live_model import FIRST_CALLS
-from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
-from edge_components.anomaly_detector.models.model_writer import dense_network
 from edge_components.anomaly_detector.models.shipped import files
 from edge_components.anomaly_detector.models.tflite_model import GroupModel
 from edge_components.anomaly_detector.models.trial_run import Trial
-from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
 from edge_components.common.config import load
-from tests.fakes import fake_runtime
-from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, endless, identity, offer
-from wire import topics
-from wire.codec import decode, encode
-from wire.model import Aggregates, Batch, Series
-
-START_MS = 1_700_000_000_000
-VALUES = WINDOW * len(CHANNELS)
-TAILS = {"threshold": [0.3] * 3 + [1.0], "excess": [0.05] * 3 + [0.1], "share": [0.1] * 4}
-SERIES = tuple(Series(f"pump1.{name}", "bar", 0.01) for name in CHANNELS)
-
-
-def zeros():
-    """An auto-encoder that gives back the centre, whatever it is given."""
-    return dense_network([(np.zeros((VALUES, VALUES)), np.zeros(VALUES))])
-
-
-class Passed:
-    """A trial that has gone well already."""
-
-    def __init__(self, path):
-        assert path.is_file()
-
-    def over(self):
-        return True
-
-    def outcome(self):
-        return 1e-4
-
-    def abandon(self):
-        pass
-
-
-class Plant:
-    """A detector on fakes in its work folder, and model components beside it."""
-
-    def __init__(self, root, load_model=None, try_model=Passed, **config):
-        self.root, self.work = root, root / "work" / "io.strandline.AnomalyDetector"
-        self.work.mkdir(parents=True, exist_ok=True)
-        self.config = load(Config, {"calibration_windows": 20, **config})
-        self.runtime, self.bus, self.clock = fake_runtime(self.work)
-        self.keeper = ModelKeeper(self.config, self.runtime, load_model or GroupModel, try_model)
-        self.detector = AnomalyDetector(self.config, self.runtime, plain_forecast, self.keeper)
-        self.detector.start()
-        self.second = 0
-
-    def deploy(self, version, model=None, component="io.strandline.model.Pump", **changes):
-        """What the model component's run step does: a link in its work folder to its artifact."""
-        place = self.root / "packages" / component / version / "model"
-        offer(place, zeros() if model is None else model, version, **{"calibration": TAILS, **changes})
-        link = self.root / "work" / component / "model"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        fresh = link.with_name("model.new")
-        fresh.symlink_to(place)
-        fresh.replace(link)
-
-    def until(self, condition, what, seconds=20.0):
-        """Let time pass for the detector until something holds."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"{what}: {self.health()}"
-            self.clock.advance(0.5)
-            self.detector.tick()
-            time.sleep(0.005)
-
-    def settle(self):
-        """Let every trial that is due come to its end."""
-        for _ in range(6):
-            self.clock.advance(2.5)
-            self.detector.tick()
-            self.until(lambda: self.keeper._trial is None, "the trial ends")
-
-    def health(self):
-        return self.detector.health()["models"]
-
-    def version(self):
-        live = self.health()["live"]
-        return live["pump"]["version"] if live else None
-
-    def score(self, values, times=1):
-        """Windows of one second; returns the last batch as it was passed on."""
-        for _ in range(times):
-            n, start = len(values), START_MS + 1000 * self.second
-            mean = np.array(values, np.float64)
-            rows = Aggregates(
-                SERIES,
-                np.arange(n),
-                np.full(n, start),
-                np.full(n, 1000),
-                np.full(n, 5),
-                mean,
-                mean - 0.1,
-                mean + 0.1,
-                np.full(n, 0.05),
-                np.full(n, np.nan),
-            )
-            self.second += 1
-            self.bus.deliver(topics.AGGREGATES, encode(Batch("gw-test", 7, self.second, rows)))
-            self.detector.tick()
-        scored = [b.rows for b in map(decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Aggregates)]
-        return scored[-1].score
-
-    def reports(self):
-        batches = [decode(payload) for payload in self.bus.on(topics.SCORED)]
-        return [r for b in batches if not isinstance(b.rows, Aggregates) for r in b.rows.reports]
+from tests.unit.anomaly_detector.group_models import CHANNELS, endless, identity, offer
+from tests.unit.anomaly_detector.model_site import TAILS, VALUES, Plant, usual, zeros
 
 
 @pytest.fixture
@@ -139,10 +33,6 @@ def careful(tmp_path):
     made = Plant(tmp_path, try_model=lambda path: Trial(path, 1.5 if '"0.9.0"' in path.read_text() else 30.0))
     yield made
     made.detector.close()
-
-
-def usual(plant, times=1):
-    return plant.score([10.1, 10.1, 10.1], times)
 
 
 def test_a_model_that_is_deployed_scores_without_a_restart_and_explains_itself(plant):
@@ -399,6 +289,126 @@ def test_a_clean_stop_in_a_model_s_first_calls_is_no_fault_of_its(tmp_path):
         plant.settle()
         assert plant.version() == "0.1.0"
         plant.detector.close()
+
+
+def two_that_count(tmp_path, **how):
+    """A plant whose second version counts, the first one being kept."""
+    plant = Plant(tmp_path, **how)
+    for version in ("0.1.0", "0.2.0"):
+        plant.deploy(version, identity(VALUES))
+        plant.settle()
+        usual(plant, FIRST_CALLS + 3)
+    assert plant.health()["live"]["pump"]["state"] == "live"
+    return plant
+
+
+def die_at_work(plant, still_s=0.0):
+    """What is on disk is what a process leaves that ends in a call."""
+    mark = plant.keeper._live["pump"].calls.mark
+    mark.turn()
+    mark.note_still(still_s)
+
+
+@pytest.mark.parametrize(
+    ("still_s", "last_words", "counter", "reason"),
+    [
+        (20.0, "", "models_stood_still", "it stood still at work after 22 calls, for 20 s"),
+        (0.0, "Fatal Python error: Aborted", "models_crashed", "crashed in a call of it, after 22: Fatal Python error"),
+    ],
+)
+def test_a_model_that_ended_the_process_once_at_work_is_refused_and_the_one_before_it_goes_on(
+    tmp_path, still_s, last_words, counter, reason
+):
+    plant = two_that_count(tmp_path)
+    die_at_work(plant, still_s)
+    again = Plant(tmp_path, last_words=last_words)
+    again.settle()
+    assert again.health()["live"]["pump"] | {"version": "0.1.0", "state": "live"} == again.health()["live"]["pump"]
+    assert reason in again.health()["refused"]["pump 0.2.0"]
+    assert (again.runtime.counters[counter], again.runtime.counters["model_refused"]) == (1, 1)
+    usual(again, 3)
+    assert again.score([10.1, 16.0, 10.1])[1] is not None
+    die_at_work(again, 20.0)
+    third = Plant(tmp_path)
+    third.settle()
+    assert third.version() is None  # there is none left, and the component lives on
+    assert set(third.health()["refused"]) == {"pump 0.1.0", "pump 0.2.0"}
+    usual(third, 3)
+    third.detector.close()
+
+
+def test_a_process_that_is_killed_in_a_model_s_call_suspects_it_and_refuses_it_the_second_time(tmp_path):
+    plant = two_that_count(tmp_path)
+    die_at_work(plant)
+    again = Plant(tmp_path)
+    again.settle()
+    assert again.version() == "0.2.0"
+    assert again.health()["live"]["pump"]["state"] == "in its first calls"
+    assert again.runtime.counters["model_refused"] == 0
+    die_at_work(again)
+    third = Plant(tmp_path)
+    third.settle()
+    assert third.version() == "0.1.0"
+    assert "killed in a call of it, 2 times" in third.health()["refused"]["pump 0.2.0"]
+    third.detector.close()
+
+
+def test_a_model_that_was_suspected_and_does_its_calls_well_counts_again(tmp_path):
+    for _ in range(3):  # each of which would be the second death
+        plant = Plant(tmp_path)
+        plant.deploy("0.2.0", identity(VALUES))
+        plant.settle()
+        usual(plant, FIRST_CALLS + 3)
+        assert plant.health()["live"]["pump"]["state"] == "live"
+        die_at_work(plant)
+
+
+def test_a_crash_between_calls_is_no_model_s_fault(tmp_path):
+    two_that_count(tmp_path)
+    again = Plant(tmp_path, last_words="Fatal Python error: Segmentation fault")
+    again.settle()
+    assert again.health()["live"]["pump"]["state"] == "live"
+    again.detector.close()
+
+
+def test_a_mark_from_before_the_machine_started_anew_accuses_nobody(tmp_path, monkeypatch):
+    plant = two_that_count(tmp_path)
+    die_at_work(plant, 20.0)
+    monkeypatch.setattr(at_work, "_boot", lambda: b"another boot, 16")
+    again = Plant(tmp_path)
+    again.settle()
+    assert again.health()["live"]["pump"]["state"] == "live"
+    again.detector.close()
+
+
+def test_a_model_that_says_nan_long_after_its_trial_makes_place_for_the_one_before_it(tmp_path):
+    plant = two_that_count(tmp_path, load_model=failing_after(40, says_nan))
+    usual(plant, 40)
+    assert plant.runtime.counters["models_taken_back"] == 1
+    plant.settle()
+    assert plant.health()["live"]["pump"] | {"version": "0.1.0", "state": "live"} == plant.health()["live"]["pump"]
+    plant.detector.close()
+
+
+def test_a_model_that_becomes_slow_for_good_long_after_its_trial_makes_place_for_the_one_before_it(tmp_path):
+    plant = two_that_count(tmp_path, load_model=failing_after(40, slow), model_milliseconds=10)
+    usual(plant, 100)
+    plant.settle()
+    assert plant.version() == "0.1.0"
+    assert "of its " in plant.health()["refused"]["pump 0.2.0"]
+    assert "calls took more than 10 ms" in plant.health()["refused"]["pump 0.2.0"]
+    plant.detector.close()
+
+
+def test_a_model_whose_mark_cannot_be_made_scores_all_the_same(plant, monkeypatch):
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(at_work, "_mapped", full)
+    plant.deploy("0.1.0")
+    plant.settle()
+    assert plant.version() == "0.1.0"
+    assert plant.runtime.counters["models_not_kept"] == 1
 
 
 def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path):

@@ -1,0 +1,74 @@
+"""A process in which a detector scores with a model that ends it; run by test_after_the_trial.
+
+``python -m tests.unit.anomaly_detector.ending FOLDER HOW`` deploys a good model, then one that passes its trial and
+does its first calls well, and lets data come on which that one stands still (``still``), crashes the process
+(``abort``) or is killed from outside (``kill``). With ``again`` nothing new is deployed, and the same data come. Prints
+what became of it, as JSON.
+"""
+
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+from edge_components.anomaly_detector.main import build
+from edge_components.anomaly_detector.models import calls, watch_thread
+from edge_components.anomaly_detector.models.live_model import FIRST_CALLS
+from edge_components.anomaly_detector.models.tflite_model import GroupModel
+from tests.unit.anomaly_detector.group_models import identity, sometimes_endless
+from tests.unit.anomaly_detector.model_site import VALUES, Plant, usual
+
+ROW = [{"name": "row", "shape": [1, VALUES], "dtype": "float32"}]
+BAD = [14.5, 14.5, 14.5]
+"""Nine spreads from the centre: no trial asks for it."""
+
+
+def ends(how):
+    """Have the second version's calls end the process on such data."""
+    usual_call = GroupModel.__call__
+
+    def call(self, windows):
+        if self.manifest.version == "0.2.0" and abs(windows.max() - 9.0) < 3.0:
+            if how == "abort":
+                os.abort()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return usual_call(self, windows)
+
+    GroupModel.__call__ = call
+
+
+def tell(**what):
+    """Say it before the process can end."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def main(folder, how):
+    """Score until the end."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    calls.STILL_SECONDS, watch_thread.LOOK_SECONDS = 0.2, 0.02
+    if how in ("abort", "kill"):
+        ends(how)
+    plant = Plant(Path(folder), build=build)
+    if how != "again":
+        models = {"0.1.0": {}, "0.2.0": {"model": sometimes_endless(VALUES, 9.0, 3.0), "inputs": ROW, "outputs": ROW}}
+        for version, changes in models.items():
+            plant.deploy(version, **{"model": identity(VALUES), **changes})
+            plant.settle()
+            usual(plant, FIRST_CALLS + 3)
+    plant.settle()
+    before = plant.health()["live"]
+    tell(before=before)
+    usual(plant, 3)
+    plant.score(BAD, 3)
+    usual(plant, 3)
+    tell(after=plant.detector.health(), counters=plant.runtime.counters.snapshot())
+    plant.detector.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,130 @@
+"""A detector on fakes with model components beside it: real files, real interpreters, a fake clock."""
+
+import time
+
+import numpy as np
+
+from edge_components.anomaly_detector.component import AnomalyDetector
+from edge_components.anomaly_detector.config import Config
+from edge_components.anomaly_detector.models.calls import Watchdog
+from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
+from edge_components.anomaly_detector.models.model_writer import dense_network
+from edge_components.anomaly_detector.models.tflite_model import GroupModel
+from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
+from edge_components.common.config import load
+from tests.fakes import fake_runtime
+from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, offer
+from wire import topics
+from wire.codec import decode, encode
+from wire.model import Aggregates, Batch, Series
+
+START_MS = 1_700_000_000_000
+VALUES = WINDOW * len(CHANNELS)
+TAILS = {"threshold": [0.3] * 3 + [1.0], "excess": [0.05] * 3 + [0.1], "share": [0.1] * 4}
+SERIES = tuple(Series(f"pump1.{name}", "bar", 0.01) for name in CHANNELS)
+
+
+def zeros():
+    """An auto-encoder that gives back the centre, whatever it is given."""
+    return dense_network([(np.zeros((VALUES, VALUES)), np.zeros(VALUES))])
+
+
+class Passed:
+    """A trial that has gone well already."""
+
+    def __init__(self, path):
+        assert path.is_file()
+
+    def over(self):
+        return True
+
+    def wait(self):
+        return self.outcome()
+
+    def outcome(self):
+        return 1e-4
+
+    def abandon(self):
+        pass
+
+
+class Plant:
+    """A detector on fakes in its work folder, and model components beside it."""
+
+    def __init__(self, root, load_model=None, try_model=Passed, last_words="", build=None, **config):
+        self.root, self.work = root, root / "work" / "io.strandline.AnomalyDetector"
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.config = load(Config, {"calibration_windows": 20, **config})
+        self.runtime, self.bus, self.clock = fake_runtime(self.work)
+        if build is None:
+            models = ModelKeeper(self.config, self.runtime, load_model or GroupModel, try_model, Watchdog(), last_words)
+            self.detector = AnomalyDetector(self.config, self.runtime, plain_forecast, models)
+        else:
+            self.detector = build(self.config, self.runtime)
+        self.keeper = self.detector._models
+        self.detector.start()
+        self.second = 0
+
+    def deploy(self, version, model=None, component="io.strandline.model.Pump", **changes):
+        """What the model component's run step does: a link in its work folder to its artifact."""
+        place = self.root / "packages" / component / version / "model"
+        offer(place, zeros() if model is None else model, version, **{"calibration": TAILS, **changes})
+        link = self.root / "work" / component / "model"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        fresh = link.with_name("model.new")
+        fresh.symlink_to(place)
+        fresh.replace(link)
+
+    def until(self, condition, what, seconds=20.0):
+        """Let time pass for the detector until something holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: {self.health()}"
+            self.clock.advance(0.5)
+            self.detector.tick()
+            time.sleep(0.005)
+
+    def settle(self):
+        """Let every trial that is due come to its end."""
+        for _ in range(6):
+            self.clock.advance(2.5)
+            self.detector.tick()
+            self.until(lambda: self.keeper._trial is None, "the trial ends")
+
+    def health(self):
+        return self.detector.health()["models"]
+
+    def version(self):
+        live = self.health()["live"]
+        return live["pump"]["version"] if live else None
+
+    def score(self, values, times=1):
+        """Windows of one second; returns the last batch as it was passed on."""
+        for _ in range(times):
+            n, start = len(values), START_MS + 1000 * self.second
+            mean = np.array(values, np.float64)
+            rows = Aggregates(
+                SERIES,
+                np.arange(n),
+                np.full(n, start),
+                np.full(n, 1000),
+                np.full(n, 5),
+                mean,
+                mean - 0.1,
+                mean + 0.1,
+                np.full(n, 0.05),
+                np.full(n, np.nan),
+            )
+            self.second += 1
+            self.bus.deliver(topics.AGGREGATES, encode(Batch("gw-test", 7, self.second, rows)))
+            self.detector.tick()
+        scored = [b.rows for b in map(decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Aggregates)]
+        return scored[-1].score
+
+    def reports(self):
+        batches = [decode(payload) for payload in self.bus.on(topics.SCORED)]
+        return [r for b in batches if not isinstance(b.rows, Aggregates) for r in b.rows.reports]
+
+
+def usual(plant, times=1):
+    return plant.score([10.1, 10.1, 10.1], times)
