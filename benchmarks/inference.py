@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.inference [--series 10 100 200 1000 10000] [--seconds 1] [--json FILE]``. One thread. ``bare`` is
 one set, invoke and get on the interpreter itself for the whole batch, ``call`` the same work as the detector does it,
-with its conversions and checks; the two take turns, so that a busy machine is no fault of either. ``window`` is the
-scoring of one window of calibrated series by the whole ensemble.
+with its conversions and checks, its mark on disk and, for groups, its look at the processor's time; the two take turns,
+so that a busy machine is no fault of either. ``window`` is the scoring of one window of calibrated series by the whole
+ensemble.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from edge_components.anomaly_detector.models import loading, tflite_model
-from edge_components.anomaly_detector.models.group_scorer import GroupScorer
-from edge_components.anomaly_detector.models.manifest import FORMAT, Manifest
+from edge_components.anomaly_detector.models import at_work, forecasters, loading, tflite_model
+from edge_components.anomaly_detector.models.calls import Calls
+from edge_components.anomaly_detector.models.group_scorer import GroupScorer, Run
+from edge_components.anomaly_detector.models.live_forecast import LiveForecast
+from edge_components.anomaly_detector.models.manifest import FORMAT, GroupManifest, Manifest
 from edge_components.anomaly_detector.statistics.ensemble import Ensemble
 from edge_components.anomaly_detector.statistics.experts import Windows
 from edge_components.anomaly_detector.statistics.forecaster import TERMS, Forecast
@@ -91,9 +95,15 @@ def whole(series: int, forecast: Forecast) -> Call:
     return call
 
 
-def scored(devices: int, model: tflite_model.GroupModel) -> Call:
+def forecast_at_work(folder: Path) -> LiveForecast:
+    """Return the shipped forecaster as the detector has it at work."""
+    calls = Calls("shipped", 1.0, at_work.Mark(folder / "forecaster"), cpu=forecasters.untimed)
+    return LiveForecast(loading.load_forecast(), calls, print)
+
+
+def scored(devices: int, manifest: GroupManifest, run: Run) -> Call:
     """Return the scoring of one window of all channels of calibrated devices."""
-    scorer = GroupScorer(model.manifest, model, CALIBRATION, 1e-6, 10**9, devices)
+    scorer = GroupScorer(manifest, run, CALIBRATION, 1e-6, 10**9, devices)
     names = [f"d{device}.c{channel}" for device in range(devices) for channel in range(CHANNELS)]
     places, rng, at = np.arange(len(names)), np.random.default_rng(0), 0
 
@@ -155,7 +165,8 @@ def tell_memory(what: str) -> None:
         interpreter = bare(Manifest.read(tflite_model.SHIPPED).content(), MEMORY_SERIES, TERMS)
         calls = [interpreter]
     else:
-        calls = [whole(MEMORY_SERIES, loading.load_forecast())]
+        with tempfile.TemporaryDirectory() as folder:
+            calls = [whole(MEMORY_SERIES, forecast_at_work(Path(folder)))]
     for _ in range(20):
         calls[0]()
     status = Path("/proc/self/status").read_text()
@@ -179,7 +190,7 @@ def _row(rows: dict[str, int], series: int, bare_us: float, call_us: float, wind
 
 def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of the two tables, printed as they come."""
-    forecast, content = loading.load_forecast(), Manifest.read(tflite_model.SHIPPED).content()
+    forecast, content = forecast_at_work(group.parent), Manifest.read(tflite_model.SHIPPED).content()
     rng, rows = np.random.default_rng(1), []
     print(f"{'series':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}{'window us':>12}{'us/series':>11}{'core %':>9}")
     for n in series:
@@ -188,15 +199,20 @@ def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[di
         (window,) = in_turn((whole(n, forecast),), seconds)
         rows.append(_row({"series": n}, n, one, other, window))
     model, groups = loading.load_group(group), []
+    manifest, calls = model.manifest, Calls("group", 1.0, at_work.Mark(group.parent / "group"))
+
+    def run(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return calls.make(model, windows)
+
     print(f"\na group's auto-encoder, {CHANNELS} channels a device, {WINDOW} windows")
     print(f"{'devices':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}{'window us':>12}{'us/series':>11}{'core %':>9}")
     for n in series:
         windows = rng.normal(size=(n, WINDOW, CHANNELS)).astype(np.float32)
         one, other = in_turn(
-            (bare(model.manifest.content(), n, WINDOW * CHANNELS), lambda w=windows: model(w)),  # type: ignore[misc]
+            (bare(manifest.content(), n, WINDOW * CHANNELS), lambda w=windows: run(w)),  # type: ignore[misc]
             seconds,
         )
-        (window,) = in_turn((scored(n, model),), seconds)
+        (window,) = in_turn((scored(n, manifest, run),), seconds)
         groups.append(_row({"devices": n}, n * CHANNELS, one, other, window))
     return {"rows": rows, "groups": groups}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from edge_components.anomaly_detector.models.at_work import Mark
 
@@ -20,7 +20,7 @@ STILL_TIMES = 10.0
 MOST_DEBT = 20.0
 """What calls take more than they may adds up, less what others leave; so many times what one may take is too much."""
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 
@@ -37,8 +37,13 @@ class Calls:
     ) -> None:
         self.name, self.allowed_s, self.mark = name, allowed_s, mark or Mark()
         self._dog, self._cpu = dog or Watchdog(), cpu
-        self.made = self.slow = 0
+        self.slow = 0
         self.busy_s = self.last_s = self.debt_s = 0.0
+
+    @property
+    def made(self) -> int:
+        """How many have ended."""
+        return self.mark.turns // 2
 
     @property
     def still_s(self) -> float:
@@ -50,21 +55,24 @@ class Calls:
         """Whether they take more than they may, not once but again and again, or once beyond all measure."""
         return self.debt_s > MOST_DEBT * self.allowed_s
 
-    def make(self, run: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+    def make(self, run: Callable[[*Ts], T], *values: *Ts) -> T:
         """Make one; raises what it raises."""
         self._dog.current = self
         # Processor time, not the clock's: a busy gateway is no fault of the model.
         began = self._cpu()
         self.mark.turn()
         try:
-            return run(*values, **named)
+            return run(*values)
         finally:
             self.mark.turn()
-            self.made += 1
-            self.last_s = self._cpu() - began
-            self.busy_s += self.last_s
-            self.slow += self.last_s > self.allowed_s
-            self.debt_s = max(0.0, self.debt_s + self.last_s - self.allowed_s)
+            self.last_s = took = self._cpu() - began
+            if took:
+                self._account(took)
+
+    def _account(self, took: float) -> None:
+        self.busy_s += took
+        self.slow += took > self.allowed_s
+        self.debt_s = max(0.0, self.debt_s + took - self.allowed_s)
 
 
 class Watchdog:

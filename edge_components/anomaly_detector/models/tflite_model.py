@@ -143,10 +143,12 @@ class TfliteForecast:
     """The forecaster's sums of products through a TFLite model: one call for all series."""
 
     def __init__(self, model: Model) -> None:
-        shapes = [port.shape for port in model.manifest.inputs]
+        name = model.manifest.name
+        shapes, given = ([port.shape for port in ports] for ports in (model.manifest.inputs, model.manifest.outputs))
         if shapes != [(-1, TERMS), (-1, TERMS)]:
-            name = model.manifest.name
             raise ModelRefusedError(f"model {name}: inputs {shapes}, a forecaster has two of {TERMS} terms")
+        if given != [(-1,)]:
+            raise ModelRefusedError(f"model {name}: outputs {given}, a forecaster has one of one value a row")
         self._model = model
 
     def __call__(self, terms: npt.NDArray[np.float64], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

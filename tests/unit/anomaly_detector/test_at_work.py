@@ -158,7 +158,8 @@ def test_the_thread_ends_the_process_and_says_which_model_it_was(caplog):
     codes = []
     dog = Watchdog()
     calls = Calls("model a of group b", 0.0, dog=dog)
-    calls.made = 41
+    for _ in range(41):
+        calls.make(lambda: None)
     thread = WatchThread(dog, logging.getLogger("strandline.test"), 0.001, codes.append)
     dog.look = lambda seconds: calls  # the time it takes is another test's
     thread.start()

@@ -76,6 +76,12 @@ def test_a_model_with_another_shape_than_its_manifest_says_is_refused(tmp_path):
         loading.load(path)
 
 
+def test_a_forecaster_that_gives_more_than_one_value_a_row_is_refused(tmp_path):
+    port = {"name": "forecast", "shape": [-1, 1], "dtype": "float32"}
+    with pytest.raises(ModelRefusedError, match=r"outputs are \[\(\(\), 'float32'\)\]"):
+        loading.load_forecast(copy_of_shipped(tmp_path, outputs=[port]))
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "x"}'])
 def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     path = tmp_path / "m.json"
