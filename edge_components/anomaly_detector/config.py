@@ -94,7 +94,7 @@ class Config:
         allowed="a list of folders, in which * may stand for any text",
     )
     model_milliseconds: float = number(
-        50.0, 1, 10_000, "processor time that a call of a group's model may take; slower ones are refused"
+        50.0, 1, 10_000, "processor time that a call of a model from outside may take; slower ones are refused"
     )
 
     @property

@@ -138,6 +138,7 @@ class Forecasters:
         try:
             for verdict in self._store.open(self._last_words):
                 self._runtime.counters.add(f"models_{verdict.what}")
+                self._runtime.log.error("the forecaster's model %s failed: %s", verdict.version, verdict.reason)
         except StateError as error:
             self._complain(error)
 

@@ -53,7 +53,8 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A model that is refused for what became of the process: ``what`` is ``stood_still``, ``crashed`` or ``died``."""
+    """A model that is refused for what became of the process: ``what`` is ``stood_still``, ``crashed`` or
+    ``suspected``."""
 
     group: str
     version: str
@@ -160,7 +161,7 @@ class ModelStore:
 
     def _judge(self, group: str, kept: Kept, last_words: str) -> Verdict | None:
         """Refuse the model that ended the process, if one did; a suspect has to do its first calls again."""
-        suspect, what, reason = kept.trying, "died", "the process ended in its first calls"
+        suspect, what, reason = kept.trying, "suspected", "the process ended in its first calls"
         for identity in (kept.trying, kept.live):
             left = at_work.left(self.folder(group, identity) / at_work.FILE) if identity else None
             if left is None:
@@ -175,7 +176,7 @@ class ModelStore:
             return None
         kept.deaths = kept.deaths + 1 if kept.trying == suspect else 1
         kept.trying = suspect
-        if what == "died":
+        if what == "suspected":
             if kept.deaths < MOST_DEATHS:
                 return None
             reason += f", {kept.deaths} times"
