@@ -1,11 +1,11 @@
 """The joint score of a group: series that are measured together, such as the channels of one machine.
 
 Pure, one object a group, a row at a time. A group first collects ``calibration`` rows. From then on its channels'
-moving means are held against their slow levels (:mod:`joint_baseline`), and an anomaly begins when they stay away.
-While it lasts the levels stand still, and what is asked is how much of the fault is still there: how far the channels
-are, seen along the direction in which they went when it began. So an anomaly ends when what had gone comes back, even
-where a slow channel, such as a temperature, has meanwhile moved for good. What is left then is the new level, and for
-a while the old one is right too.
+moving means are held against their slow levels (:mod:`joint_baseline`), and an anomaly begins when they stay away. How
+far that is follows from how rare false alarms are to be (:mod:`joint_tail`). While it lasts the levels stand still, and
+what is asked is how much of the fault is still there (:mod:`joint_course`). So an anomaly ends when what had gone comes
+back, even where a slow channel, such as a temperature, has meanwhile moved for good. Where such a channel is then is
+its new level, and for a while that is followed wherever it goes; and the old level of all is right too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from edge_components.anomaly_detector.statistics import joint_baseline as base
 from edge_components.anomaly_detector.statistics.columns import FloatArray
 from edge_components.anomaly_detector.statistics.joint_baseline import Baseline
+from edge_components.anomaly_detector.statistics.joint_course import Course
 from edge_components.anomaly_detector.statistics.joint_tail import Tail
 from wire.model import Phase
 
@@ -28,24 +29,14 @@ WILD_ROWS = 2
 """So many values in a row may be left out as wild; what is as far off for longer is where the channel is."""
 ONSET_ROWS = 4
 """An anomaly begins when the score has stood at 1.0 for so many rows."""
-DIRECTION_ROWS = 60
-"""Where an anomaly goes is the mean of its first rows."""
-PLATEAU_ROWS = 80
-"""How far it went is the median of its last rows."""
-LEAST_PLATEAU = 0.9
-"""and not less than this part of what it was in its first ones."""
-LEFT_OVER = 0.35
-"""It is over when less than this part of it is left,"""
 END_LEVEL = 0.6
-"""or when the score of the shorter span is below this level,"""
-END_ROWS = 6
-"""for so many rows."""
+"""All are back where they were when the score of the shorter span is below this level."""
 SETTLE_ROWS = 35
 """So long after an end nothing is said; then each channel's level is where it was, or where it is now,"""
 SAME = 1.5
 """if that is farther than so many spreads."""
-CALM_ROWS = 100
-"""So long after that the old level counts as usual as well."""
+FOLLOWED = 2
+"""What an anomaly has moved is followed for so many times its rows, and no longer than the calibration was."""
 
 
 @dataclass(slots=True)
@@ -82,16 +73,14 @@ class State:
     level: FloatArray
     old: FloatArray
     anchor: FloatArray
-    direction: FloatArray
     settled: FloatArray
-    gone: FloatArray
-    """How much of the anomaly there was, in its last rows."""
-    rough: FloatArray
+    free: FloatArray
+    """For how many rows more each channel's level is followed."""
     counts: npt.NDArray[np.int64]
     """See the names below."""
 
 
-KEPT, ACTIVE, LASTED, ABOVE, QUIET, SETTLING, CALM, REPORTED, ROUGH = range(9)
+KEPT, ACTIVE, ABOVE, SETTLING, CALM, REPORTED = range(6)
 
 
 class Joint:
@@ -105,6 +94,7 @@ class Joint:
         self.level = 1.0
         """Scores are what was found over this level."""
         self._tail = Tail.empty(ONSET_ROWS)
+        self._course = Course.empty(channels)
         nothing = np.full(channels, np.nan)
         self._state = State(
             rows=np.full((calibration, channels), np.nan),
@@ -114,11 +104,9 @@ class Joint:
             level=nothing.copy(),
             old=nothing.copy(),
             anchor=nothing.copy(),
-            direction=np.zeros(channels),
             settled=np.zeros(channels),
-            gone=np.full(PLATEAU_ROWS, np.nan),
-            rough=np.full(PLATEAU_ROWS, np.nan),
-            counts=np.zeros(9, np.int64),
+            free=np.zeros(channels),
+            counts=np.zeros(6, np.int64),
         )
 
     @property
@@ -149,7 +137,8 @@ class Joint:
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return everything that must survive a restart, by name."""
         kept = {f"state.{f.name}": getattr(self._state, f.name) for f in dataclasses.fields(State)}
-        kept |= {f"tail.{name}": array for name, array in self._tail.state().items()}
+        kept |= {f"tail.{f.name}": getattr(self._tail, f.name) for f in dataclasses.fields(Tail)}
+        kept |= {f"course.{f.name}": getattr(self._course, f.name) for f in dataclasses.fields(Course)}
         if self.baseline is not None:
             kept |= {f"baseline.{f.name}": getattr(self.baseline, f.name) for f in dataclasses.fields(Baseline)}
         return kept
@@ -166,7 +155,8 @@ class Joint:
             raise ValueError("baseline: not as this version keeps it")
         self.baseline = Baseline(**found) if found else None
         self._state = State(**{f.name: arrays[f"state.{f.name}"].copy() for f in dataclasses.fields(State)})
-        self._tail.restore({name: arrays[f"tail.{name}"] for name in self._tail.state()})
+        self._tail = Tail(**{f.name: arrays[f"tail.{f.name}"].copy() for f in dataclasses.fields(Tail)})
+        self._course = Course(**{f.name: arrays[f"course.{f.name}"].copy() for f in dataclasses.fields(Course)})
 
     def _fit(self) -> None:
         state = self._state
@@ -200,7 +190,9 @@ class Joint:
         rough, rough_together = baseline.rough(base.roughness_of(state.recent))
         roughest = max(float(rough.max()), rough_together)
         if not counts[ACTIVE]:
-            state.level[:] = base.moving_level(state.level, means[-1], baseline.slew)
+            slew = np.where(state.free > 0, np.inf, baseline.slew)
+            state.level[:] = base.moving_level(state.level, means[-1], slew)
+            state.free -= state.free > 0
         level, alone, together = self._nearest(baseline, means)
         score = min(max(float(alone.max()), together, roughest) / self.level, GREATEST)
         share = rough if roughest > alone.max() else alone
@@ -208,12 +200,12 @@ class Joint:
             share = baseline.shares(means, level)
         phase, drifted = None, False
         if counts[ACTIVE]:
-            phase, drifted = self._go_on(baseline, means, roughest)
+            back = roughest < END_LEVEL * self.level and self._is_back(baseline, means)
+            phase, drifted = self._go_on(baseline.look(means, state.anchor, rough), baseline.wander, back)
         elif counts[SETTLING]:
             self._settle()
         else:
-            phase = self._watch(baseline, means, level, score)
-            counts[ROUGH] = roughest > max(float(alone.max()), together)
+            phase = self._watch(baseline.look(means, level, rough), level, score)
         expected = baseline.centre + level * baseline.scale
         reach = (baseline.alone * baseline.spread).min(axis=0) * baseline.scale * self.level
         return Finding(
@@ -229,7 +221,7 @@ class Joint:
         found = [(level, *baseline.departures(means, level)) for level in levels]
         return min(found, key=lambda one: max(float(one[1].max()), one[2]))
 
-    def _watch(self, baseline: Baseline, means: FloatArray, level: FloatArray, score: float) -> Phase | None:
+    def _watch(self, look: FloatArray, level: FloatArray, score: float) -> Phase | None:
         """Outside of an anomaly: see whether one begins."""
         state, counts = self._state, self._state.counts
         counts[ABOVE] = counts[ABOVE] + 1 if score >= 1.0 else 0
@@ -238,39 +230,25 @@ class Joint:
         else:
             self._tail.alarmed(self.level)
             state.anchor[:] = level
-            counts[[ACTIVE, LASTED, ABOVE, QUIET, REPORTED]] = 1, 0, 0, 0, 0
-            state.direction[:] = (means[0] - level) / baseline.spread[0]
-            state.gone[:], state.rough[:] = np.nan, np.nan
+            counts[[ACTIVE, ABOVE, REPORTED]] = 1, 0, 0
+            self._course.begin(look)
             return Phase.ONSET
         if np.isfinite(state.old).all():
             counts[CALM] += 1
-            if counts[CALM] > CALM_ROWS:
+            if counts[CALM] > self.calibration:
                 state.level[:] = level
                 state.old[:] = np.nan
         return None
 
-    def _go_on(self, baseline: Baseline, means: FloatArray, roughest: float) -> tuple[Phase | None, bool]:
-        """In an anomaly: see how much of it is left, and whether it is over."""
+    def _go_on(self, look: FloatArray, wander: FloatArray, back: bool) -> tuple[Phase | None, bool]:
+        """In an anomaly: see whether it is over."""
         state, counts = self._state, self._state.counts
-        counts[LASTED] += 1
         counts[REPORTED] += 1
-        away = (means[0] - state.anchor) / baseline.spread[0]
-        if counts[LASTED] <= DIRECTION_ROWS:
-            state.direction += (away - state.direction) / (counts[LASTED] + 1)
-        size = float(np.square(state.direction).sum()) + 1e-9
-        # A channel that goes on where it only began to go says little of whether the fault is still there.
-        along = np.clip(away * np.sign(state.direction), -np.abs(state.direction), 1.5 * np.abs(state.direction))
-        _push(state.gone, float(along @ np.abs(state.direction)) / size)
-        _push(state.rough, roughest / self.level)
-        left = state.gone[-1] + 1.0 / np.sqrt(size) < LEFT_OVER * max(float(np.nanmedian(state.gone)), LEAST_PLATEAU)
-        smooth = state.rough[-1] < max(END_LEVEL, LEFT_OVER * np.nanmedian(state.rough))
-        back = state.rough[-1] < END_LEVEL and self._is_back(baseline, means)
-        counts[QUIET] = counts[QUIET] + 1 if ((left or counts[ROUGH]) and smooth) or back else 0
-        drifted = bool(counts[LASTED] >= self.drift_rows)
-        if counts[QUIET] >= END_ROWS or drifted:
+        over = self._course.over(look, wander, back)
+        if over or self._course.lasted >= self.drift_rows:
             counts[[ACTIVE, SETTLING, CALM]] = 0, SETTLE_ROWS, 0
             state.old[:], state.settled[:] = state.anchor, 0.0
-            return Phase.END, drifted and counts[QUIET] < END_ROWS
+            return Phase.END, not over
         if counts[REPORTED] >= self.update_rows:
             counts[REPORTED] = 0
             return Phase.UPDATE, False
@@ -294,10 +272,6 @@ class Joint:
         if counts[SETTLING] == 0:
             moved = np.abs(state.settled - state.old) >= SAME * self.baseline.spread[-1]
             state.level[:] = np.where(moved, state.settled, state.old)
+            state.free[:] = np.where(moved, min(FOLLOWED * self._course.lasted, self.calibration), 0)
             # The anomaly's own rows are out of the windows from here on.
             state.recent[:-SETTLE_ROWS] = state.level
-
-
-def _push(ring: FloatArray, value: float) -> None:
-    ring[:-1] = ring[1:]
-    ring[-1] = value

@@ -50,7 +50,8 @@ class Baseline:
     """By channel [c]: ``centre`` and ``scale`` in the channel's unit; all else in scales: ``slew`` (how fast the level
     moves a row), ``jump`` (how far a single value must be off to be wild), ``spread`` [spans, c] of the means about
     the level, ``alone`` [spans, c] and ``together`` [spans] the alarm levels, ``precision`` [c, c] the inverse
-    correlation, ``roughness``, ``roughness_spread``, ``rougher`` and ``rougher_together`` [1]."""
+    correlation, ``roughness``, ``roughness_spread``, ``rougher`` and ``rougher_together`` [1], ``wander`` how much the
+    channel wanders by itself, 0 to 1."""
 
     centre: FloatArray
     scale: FloatArray
@@ -64,6 +65,7 @@ class Baseline:
     roughness_spread: FloatArray
     rougher: FloatArray
     rougher_together: FloatArray
+    wander: FloatArray
 
     def standard(self, rows: FloatArray) -> FloatArray:
         """Return rows [..., c] in scales from the centre, within a bound."""
@@ -93,6 +95,11 @@ class Baseline:
         away = (means[-1] - level) / self.spread[-1]
         return np.asarray(np.maximum(away * (self.precision @ away), 0.0), np.float64)
 
+    def look(self, means: FloatArray, level: FloatArray, rough: FloatArray) -> FloatArray:
+        """Return what the channels look like [2c], in spreads: how far the short means are from a level, and how much
+        rougher than usual they are, given how ``rough`` each is by itself."""
+        return np.concatenate(((means[0] - level) / self.spread[0], rough * self.rougher))
+
     def rough(self, roughness: FloatArray) -> tuple[FloatArray, float]:
         """Return how rough each channel [c] is by itself, and all together; 1.0 is the alarm level of either. Less
         rough than usual is nothing."""
@@ -106,9 +113,11 @@ def moving_level(level: FloatArray, mean: FloatArray, slew: FloatArray) -> Float
 
 
 def roughness_of(recent: FloatArray) -> FloatArray:
-    """Return how much values [rows, c] change from row to row: the logarithm of the root mean square."""
+    """Return how much values [rows, c] change from row to row: the logarithm of the root mean square, without the
+    greatest change, since a step is not rough."""
     change = np.minimum(np.square(np.diff(recent, axis=0)), 16.0)
-    return np.asarray(np.log(np.sqrt(change.mean(axis=0)) + 0.1), np.float64)
+    mean = (change.sum(axis=0) - change.max(axis=0)) / (len(change) - 1)
+    return np.asarray(np.log(np.sqrt(np.maximum(mean, 0.0)) + 0.1), np.float64)
 
 
 def means_of(recent: FloatArray) -> FloatArray:
@@ -134,6 +143,7 @@ def fit(rows: FloatArray) -> tuple[Baseline, FloatArray]:
     margin = np.sqrt(max(1.0, 400.0 / len(rows)))  # the greatest of fewer rows says less
     spread, precision = _spread(away), _precision(away[0])
     alone, together = _left_out(away)
+    wander = _wandering(values)
     greatest_alone, greatest_together = alone.max(axis=1), together.max(axis=1)
     deviation = np.maximum(rough.std(axis=0), _LEAST_ROUGHNESS)
     rougher = np.maximum((rough - rough.mean(axis=0)) / deviation, 0.0)
@@ -144,13 +154,14 @@ def fit(rows: FloatArray) -> tuple[Baseline, FloatArray]:
         slew=slew,
         jump=jump,
         spread=spread,
-        alone=(ALONE + WANDER * _wandering(values)) * margin * np.maximum(greatest_alone, LEAST_ALONE),
+        alone=(ALONE + WANDER * wander) * margin * np.maximum(greatest_alone, LEAST_ALONE),
         together=TOGETHER * margin * greatest_together,
         precision=precision,
         roughness=rough.mean(axis=0),
         roughness_spread=deviation,
         rougher=ROUGHER * margin * np.maximum(rougher.max(axis=0), LEAST_ROUGH),
         rougher_together=np.array([ROUGHER_TOGETHER * margin * max(roughest, LEAST_ROUGH_TOGETHER)]),
+        wander=wander,
     )
     looks = (
         (alone / baseline.alone[:, None]).max(axis=(0, 2)),

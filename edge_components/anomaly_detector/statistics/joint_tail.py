@@ -10,12 +10,9 @@ level of that time, by how much is unknown (it is censored), so no fault can pus
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray
 
@@ -35,8 +32,6 @@ MOST_OFTEN, LEAST_OFTEN = 50.0, 0.02
 LOWEST = 0.3
 
 CURRENT, ROWS, WATCHED, ALARMS, BETWEEN, LEVEL = range(6)
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(slots=True)
@@ -86,15 +81,6 @@ class Tail:
         if numbers[BETWEEN] != rows_between:
             numbers[[BETWEEN, LEVEL]] = rows_between, self._level(rows_between)
         return float(numbers[LEVEL])
-
-    def state(self) -> Arrays:
-        """Return everything that must survive a restart, by name."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-
-    def restore(self, arrays: Arrays) -> None:
-        """Take back what :meth:`state` gave."""
-        for name in self.state():
-            setattr(self, name, arrays[name].copy())
 
     def _push(self, greatest: float, censored: bool) -> None:
         for ring, value in ((self.greatest, greatest), (self.censored, censored)):
