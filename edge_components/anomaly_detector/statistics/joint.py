@@ -32,11 +32,13 @@ ONSET_ROWS = 4
 END_LEVEL = 0.6
 """All are back where they were when the score of the shorter span is below this level."""
 SETTLE_ROWS = 35
-"""So long after an end nothing is said; then each channel's level is where it was, or where it is now,"""
+"""So long after an end it is only asked whether it comes again; then each level is where it was, or where it is now,"""
 SAME = 1.5
 """if that is farther than so many spreads."""
 FOLLOWED = 2
-"""What an anomaly has moved is followed for so many times its rows, and no longer than the calibration was."""
+"""What an anomaly has moved is followed for so many times its rows, and no longer than the calibration was,"""
+LONG_ROWS = 60
+"""where it has lasted for so many: what is shorter heats nothing, and the next fault is not to be followed."""
 
 
 @dataclass(slots=True)
@@ -203,7 +205,7 @@ class Joint:
             back = roughest < END_LEVEL * self.level and self._is_back(baseline, means)
             phase, drifted = self._go_on(baseline.look(means, state.anchor, rough), baseline.wander, back)
         elif counts[SETTLING]:
-            self._settle()
+            phase = self._settle(baseline, baseline.look(means, state.anchor, rough), score)
         else:
             phase = self._watch(baseline.look(means, level, rough), level, score)
         expected = baseline.centre + level * baseline.scale
@@ -215,10 +217,12 @@ class Joint:
     def _nearest(self, baseline: Baseline, means: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         """Return the nearest of the levels that count as usual, and how far the means are from it."""
         state = self._state
-        levels = [state.anchor if state.counts[ACTIVE] else state.level]
+        usual = state.anchor if state.counts[ACTIVE] else state.level
+        followed = (state.free > 0) & (state.counts[ACTIVE] == 0)
+        levels = [usual]
         if np.isfinite(state.old).all():
-            levels.append(state.old)
-        found = [(level, *baseline.departures(means, level)) for level in levels]
+            levels.append(np.where(followed, usual, state.old))
+        found = [(level, *baseline.departures(means, level, ~followed)) for level in levels]
         return min(found, key=lambda one: max(float(one[1].max()), one[2]))
 
     def _watch(self, look: FloatArray, level: FloatArray, score: float) -> Phase | None:
@@ -263,15 +267,25 @@ class Joint:
                 return True
         return False
 
-    def _settle(self) -> None:
-        """After an anomaly: see where the channels are now."""
+    def _settle(self, baseline: Baseline, look: FloatArray, score: float) -> Phase | None:
+        """After an anomaly: see whether it goes on after all, and where the channels are now."""
         state, counts = self._state, self._state.counts
-        assert self.baseline is not None  # noqa: S101 # only what is fitted gets here
+        stayed = self._course.lasted >= self.drift_rows
+        again = not stayed and score >= 1.0 and self._course.again(look, baseline.wander)
+        counts[ABOVE] = counts[ABOVE] + 1 if again else 0
+        if counts[ABOVE] >= ONSET_ROWS:
+            self._tail.alarmed(self.level)
+            self._course.go_on()
+            counts[[ACTIVE, ABOVE, SETTLING, REPORTED]] = 1, 0, 0, 0
+            state.old[:] = np.nan
+            return Phase.ONSET
         counts[SETTLING] -= 1
         state.settled += state.recent[-1] / SETTLE_ROWS
         if counts[SETTLING] == 0:
-            moved = np.abs(state.settled - state.old) >= SAME * self.baseline.spread[-1]
+            moved = np.abs(state.settled - state.old) >= SAME * baseline.spread[-1]
             state.level[:] = np.where(moved, state.settled, state.old)
-            state.free[:] = np.where(moved, min(FOLLOWED * self._course.lasted, self.calibration), 0)
+            lasted = self._course.lasted if self._course.lasted >= LONG_ROWS else 0
+            state.free[:] = np.where(moved, min(FOLLOWED * lasted, self.calibration), 0)
             # The anomaly's own rows are out of the windows from here on.
             state.recent[:-SETTLE_ROWS] = state.level
+        return None

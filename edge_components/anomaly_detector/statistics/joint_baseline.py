@@ -76,19 +76,26 @@ class Baseline:
         where all were in the ``mean`` of the last rows."""
         if known.all():
             return row
-        off = np.where(known, (row - mean) / self.spread[0], 0.0)
-        among, given = self.precision[np.ix_(~known, ~known)], self.precision[np.ix_(~known, known)]
-        off[~known] = -np.linalg.solve(among, given @ off[known])
+        off = self._filled(np.where(known, (row - mean) / self.spread[0], 0.0)[None], known)[0]
         return np.asarray(mean + off * self.spread[0], np.float64)
 
-    def departures(self, means: FloatArray, level: FloatArray) -> tuple[FloatArray, float]:
+    def departures(self, means: FloatArray, level: FloatArray, counted: BoolArray) -> tuple[FloatArray, float]:
         """Return how far ``means`` [spans, c] are from a level: each channel's by itself [c], and all together; 1.0
-        is the alarm level of either."""
+        is the alarm level of either. Channels that are not ``counted`` [c] are where the others let expect them."""
         away = (means - level) / self.spread
+        if not counted.all():
+            away = self._filled(away, counted)
         alone = np.abs(away) / self.alone
         squared = np.einsum("si,ij,sj->s", away, self.precision, away) / away.shape[1]
         together = np.sqrt(np.maximum(squared, 0.0)) / self.together
         return alone.max(axis=0), float(together.max())
+
+    def _filled(self, away: FloatArray, known: BoolArray) -> FloatArray:
+        """Return distances [n, c] in spreads with those of channels that are not ``known`` as the others let expect."""
+        among, given = self.precision[np.ix_(~known, ~known)], self.precision[np.ix_(~known, known)]
+        found = away.copy()
+        found[:, ~known] = -np.linalg.solve(among, given @ away[:, known].T).T
+        return found
 
     def shares(self, means: FloatArray, level: FloatArray) -> FloatArray:
         """Return what each channel [c] adds to the distance of all together (it sums to its square)."""

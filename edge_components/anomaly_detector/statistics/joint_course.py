@@ -66,17 +66,32 @@ class Course:
         self.numbers[0] += 1
         if self.lasted <= FIRST_ROWS:
             self.first += (look - self.first) / (self.lasted + 1)
-        say = np.concatenate((1.0 - SLOW * wander, np.ones(len(wander))))
-        for ring, value in ((self.looks, look), (self.gone, _left(look, self.first, say)[0])):
+        for ring, value in ((self.looks, look), (self.gone, _left(look, self.first, _say(wander))[0])):
             ring[:-1] = ring[1:].copy()
             ring[-1] = value
-        kept = min(self.lasted, PLATEAU_ROWS)
-        plateau = max(float(np.median(self.gone[-kept:])), LEAST_PLATEAU)
-        half = sum(_left(look, self.first, say)) < LEFT_OVER * plateau or (
-            self.lasted >= KNOWN_ROWS and sum(_left(look, np.median(self.looks[-kept:], axis=0), say)) < LEFT_OVER
-        )
+        (first, chance), (usual, usual_chance) = self._left(look, wander)
+        half = first + chance < LEFT_OVER or (self.lasted >= KNOWN_ROWS and usual + usual_chance < LEFT_OVER)
         self.numbers[1] = self.numbers[1] + 1 if half or back else 0
         return bool(self.numbers[1] >= END_ROWS)
+
+    def again(self, look: FloatArray, wander: FloatArray) -> bool:
+        """Return whether more than half of an anomaly that was over is there again."""
+        return all(left > LEFT_OVER for left, _ in self._left(look, wander))
+
+    def go_on(self) -> None:
+        """Take in that it is not over after all."""
+        self.numbers[1] = 0
+
+    def _left(self, look: FloatArray, wander: FloatArray) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return how much is left, and how far chance may move that, by the first look and by the last ones."""
+        kept = min(self.lasted, PLATEAU_ROWS)
+        left, chance = _left(look, self.first, _say(wander))
+        plateau = max(float(np.median(self.gone[-kept:])), LEAST_PLATEAU)
+        return (left / plateau, chance / plateau), _left(look, np.median(self.looks[-kept:], axis=0), _say(wander))
+
+
+def _say(wander: FloatArray) -> FloatArray:
+    return np.concatenate((1.0 - SLOW * wander, np.ones(len(wander))))
 
 
 def _left(look: FloatArray, usual: FloatArray, say: FloatArray) -> tuple[float, float]:

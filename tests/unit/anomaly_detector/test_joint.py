@@ -58,6 +58,56 @@ def test_it_ends_where_a_slow_channel_has_moved_for_good():
     assert not anomaly[825:].any()
 
 
+def test_what_a_fault_has_heated_neither_holds_up_its_end_nor_alarms_while_it_cools_down():
+    values = correlated(1200)
+    values[500:700, :2] += 8.0
+    heat = 40.0 * (1.0 - np.exp(-np.arange(200) / 100))
+    values[500:700, 3] += heat
+    values[700:, 3] += heat[-1] * np.exp(-np.arange(500) / 200)
+    anomaly = in_anomaly(watch(group(), values))
+    assert anomaly[510:700].all()
+    assert not anomaly[730:].any()
+
+
+def test_a_fault_that_only_a_slow_channel_shows_lasts_until_half_of_it_has_gone():
+    values = correlated(1200)
+    cooling = 40.0 * np.exp(-np.arange(400) / 100)  # half of it after 69 rows
+    values[500:700, 3] += 40.0
+    values[700:1100, 3] += cooling
+    anomaly = in_anomaly(watch(group(), values))
+    assert anomaly[510:760].all()
+    assert not anomaly[800:].any()
+
+
+def test_a_fault_that_pauses_goes_on():
+    values = correlated(1000)
+    values[500:600, 1] += 8.0
+    values[625:800, 1] += 8.0
+    found = watch(group(), values)
+    onsets = [at for at, one in enumerate(found) if one.phase is Phase.ONSET]
+    assert len(onsets) == 2
+    assert 625 <= onsets[1] <= 640
+    assert in_anomaly(found)[onsets[1] : 800].all()
+    assert not in_anomaly(found)[820:].any()
+
+
+def test_where_a_group_was_before_an_anomaly_stays_right_for_as_long_as_the_calibration():
+    values = correlated(1300)
+    values[500:900, 1] += 8.0
+    found = watch(group(drift_rows=200), values)
+    assert [one.drifted for one in found if one.phase is Phase.END] == [True]
+    assert not in_anomaly(found)[730:].any()
+
+
+def test_a_step_is_not_rough():
+    values = np.random.default_rng(3).normal(size=(joint_baseline.HISTORY, 2))
+    stepped = values.copy()
+    stepped[10:, 1] += 50.0
+    plain, rough = joint_baseline.roughness_of(values), joint_baseline.roughness_of(stepped)
+    assert rough[0] == plain[0]
+    assert abs(rough[1] - plain[1]) < 0.2
+
+
 def test_a_drift_as_slow_as_in_the_calibration_is_no_anomaly():
     values = correlated(1600)
     values[:, 0] += np.arange(1600) / 50
@@ -101,7 +151,7 @@ def test_while_it_lasts_it_is_reported_again_and_no_level_moves():
     assert np.array_equal(found[onset].expected, found[-1].expected)
 
 
-@pytest.mark.parametrize("cut", [100, 450, 620])
+@pytest.mark.parametrize("cut", [100, 450, 620, 708, 720, 760])
 def test_a_restart_changes_nothing(cut):
     values = correlated(800)
     values[600:700, 1] += 8.0
