@@ -152,7 +152,8 @@ def keeping(files: Sequence[File], quick: bool) -> list[dict[str, Any]]:
     for kind in false_alarms.KINDS[:1] if quick else false_alarms.KINDS:
         for calibration, every in false_alarms.CASES:
             found.append(false_alarms.simulated(kind, calibration, every, rows=5_000, series=60))
-        found.append(false_alarms.grouped(kind, 300, 1_000, rows=4_000, groups=6))
+        for calibration, every in false_alarms.GROUPED:
+            found.append(false_alarms.grouped(kind, calibration, every, rows=6_000 + calibration, groups=6))
     for group in sorted({file.name.partition("/")[0] for file in files}):
         some = [file for file in files if file.name.startswith(f"{group}/")][: 2 if quick else None]
         one = [(f.recorded.time_ms, f.recorded.values[:, 0], f.probation, f.windows) for f in some]
