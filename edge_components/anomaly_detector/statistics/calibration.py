@@ -15,20 +15,26 @@ import numpy as np
 from edge_components.anomaly_detector.statistics.columns import BoolArray, Columns, FloatArray, IntArray, column
 
 BLOCKS = 16
-GROWTH = 1.5
+GROWTH = 3.0
 """An odd window raises a record by no more than this, so that one alarm does not hide the next."""
 MARGIN = 0.3
 """Records stand so much higher, over the root of the blocks seen, while few have been."""
-POWER = 4.0
+POWER = 3.5
 """The joined statistic is this power mean of the experts': between the mean (1) and the loudest (infinite)."""
-ALARM = 0.85
+ALARM = 0.8
 """The joined statistic's level that is passed about once in ``NATURAL`` lengths of calibration."""
 NATURAL = 8.0
 OBSERVED = 0.1
 """How far the level rises, in parts of itself, when alarms come e times as often as they should."""
 TAIL = 0.6
+FARTHEST = 1.2
+"""Above ``TAIL`` the join counts up to here."""
 PRIOR_WEIGHT = 5.0
-FLOORS = np.array([0.25, 1.0, 0.25, 0.25, 1e-3, 1.0, 0.5, 0.5, 0.25, 2.0])
+PRIOR_ALARMS = 20.0
+"""What is known of all series weighs as much as so many times that one passed ``ALARM``."""
+OF_ITSELF = 6.0
+"""Where no rate is set, one alarm in so many lengths of calibration."""
+FLOORS = np.array([0.25, 0.25, 1.0, 0.25, 0.25, 1e-3, 1.0, 0.5, 0.5, 0.25, 2.0])
 """Records never lie below these, in scales of the series (of its forecast's errors for the last)."""
 
 
@@ -37,7 +43,8 @@ class Records(Columns):
     """The record of each series' and expert's statistic, and the tail of the joined one.
 
     ``maxima`` [series, MEASURED, BLOCKS], ``first``, ``second``, ``current`` and ``held`` [series, MEASURED]; by
-    series: windows in the current block, blocks seen, windows learnt, and how many and how far above ``TAIL``.
+    series: windows in the current block, blocks seen, windows learnt, how many of them above ``TAIL`` and how far, how
+    many above ``ALARM``, and alarms.
     """
 
     maxima: FloatArray = column(0.0)
@@ -50,6 +57,7 @@ class Records(Columns):
     windows: FloatArray = column(0.0)
     above: FloatArray = column(0.0)
     excess: FloatArray = column(0.0)
+    passed: FloatArray = column(0.0)
     alarms: FloatArray = column(0.0)
 
 
@@ -69,19 +77,27 @@ def joined(ratio: FloatArray) -> FloatArray:
     return np.asarray(np.where(count > 0, mean, np.nan), np.float64)
 
 
-def levels(records: Records, calibration: int, windows_between_alarms: float) -> FloatArray:
+def levels(records: Records, calibration: int, windows_between_alarms: float, seen_counts: bool) -> FloatArray:
     """Return the joined statistic's alarm level [n] for one false alarm in so many windows.
 
-    A series that has alarmed more often than that has its level raised; the rate is estimated with a Gamma prior of
-    one alarm in the time allowed for one.
+    How often ``ALARM`` is passed is known from many series; where ``seen_counts``, what the series itself does is
+    weighed in (a Gamma prior of ``PRIOR_ALARMS``). From there on the tail is taken for an exponential one. Where it
+    does not count, no rate is promised: then only a series that has alarmed more often has its level raised.
     """
-    rarer = np.log(np.maximum(windows_between_alarms / (NATURAL * calibration), 1e-3))
     # With n windows seen, an exponential tail has its record at ln n mean excesses, a normal one at twice as many.
     prior = 0.85 * ALARM / np.log(np.maximum(records.windows, 10.0))
     slope = (PRIOR_WEIGHT * prior + records.excess) / (PRIOR_WEIGHT + records.above)
+    usual = NATURAL * calibration
+    if seen_counts:
+        passes = (PRIOR_ALARMS + records.passed) / (PRIOR_ALARMS * usual + records.windows)
+        return _not_too_low(ALARM + slope * np.log(np.maximum(windows_between_alarms * passes, 1e-3)))
     often = (1.0 + records.alarms) / (1.0 + records.windows / windows_between_alarms)
-    raised = 1.0 + OBSERVED * np.log(np.maximum(often, 1.0))
-    return np.asarray(np.maximum(ALARM + slope * rarer, 0.4) * raised, np.float64)
+    level = _not_too_low(ALARM + slope * np.log(np.maximum(windows_between_alarms / usual, 1e-3)))
+    return level * (1.0 + OBSERVED * np.log(np.maximum(often, 1.0)))
+
+
+def _not_too_low(level: FloatArray) -> FloatArray:
+    return np.asarray(np.maximum(level, 0.4), np.float64)
 
 
 def learn(records: Records, statistic: FloatArray, mix: FloatArray, learning: BoolArray, block: int) -> None:
@@ -97,7 +113,8 @@ def learn(records: Records, statistic: FloatArray, mix: FloatArray, learning: Bo
     over = known & (mix > TAIL)
     records.windows += known
     records.above += over
-    records.excess += np.where(over, np.minimum(mix, GROWTH) - TAIL, 0.0)
+    records.excess += np.where(over, np.minimum(mix, FARTHEST) - TAIL, 0.0)
+    records.passed += known & (mix > ALARM)
     records.in_block += learning
     close(records, np.flatnonzero(records.in_block >= block))
 
@@ -132,5 +149,5 @@ def fit(statistics: FloatArray, block: int, shapes: dict[str, tuple[int, ...]]) 
         over = mix > TAIL
         records.windows += np.isfinite(mix)
         records.above += over
-        records.excess += np.where(over, np.minimum(mix, GROWTH) - TAIL, 0.0)
+        records.excess += np.where(over, np.minimum(mix, FARTHEST) - TAIL, 0.0)
     return records

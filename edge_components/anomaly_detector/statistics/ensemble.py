@@ -198,7 +198,12 @@ class Ensemble:
         found = experts.look(state, windows, self.settings, self._spans, self.forecast)
         reference = calibration.references(records)
         mix = calibration.joined(found.statistic / reference)
-        level = calibration.levels(records, self.settings.calibration, self._windows_between_alarms())
+        level = calibration.levels(
+            records,
+            self.settings.calibration,
+            self._windows_between_alarms(),
+            seen_counts=self.settings.false_alarms_per_month is not None,
+        )
         causes = step.causes[at]
         causes[:, :MEASURED] = found.statistic / reference / level[:, None]
         causes[:, STUCK], causes[:, GAP] = found.stuck, found.gap
@@ -277,7 +282,7 @@ class Ensemble:
     def _windows_between_alarms(self) -> float:
         wanted = self.settings.false_alarms_per_month
         if wanted is None:
-            return calibration.NATURAL * self.settings.calibration * self.settings.together
+            return calibration.OF_ITSELF * self.settings.calibration * self.settings.together
         return MONTH_MS / max(self.width_ms, 1) / wanted * self.settings.together
 
     def _fit(self, rows: IntArray) -> None:

@@ -17,6 +17,7 @@ from edge_components.anomaly_detector.statistics.spans import Settings, Spans
 
 NAMES = (
     "level",
+    "shift",
     "spike",
     "step",
     "short_step",
@@ -30,10 +31,11 @@ NAMES = (
     "gap",
     "model",
 )
-LEVEL, SPIKE, STEP, SHORT_STEP, NOISE, FORECAST, FORECASTS, SEASON, SEASONS, TREND, STUCK, GAP, MODEL = range(
+LEVEL, SHIFT, SPIKE, STEP, SHORT_STEP, NOISE, FORECAST, FORECASTS, SEASON, SEASONS, TREND, STUCK, GAP, MODEL = range(
     len(NAMES)
 )
 CAUSES = (
+    "level",
     "level",
     "spike",
     "step",
@@ -49,7 +51,7 @@ CAUSES = (
     "model",
 )
 """What each expert is called in a report: the longer and the shorter look at one thing have one name."""
-MEASURED = 10
+MEASURED = 11
 """The first experts have statistics; stuck and gap count, and models from outside bring their scores along."""
 
 FORGIVEN = 0.5
@@ -148,6 +150,8 @@ def look(state: ExpertState, windows: Windows, settings: Settings, spans: Spans,
     _forecast(state, np.abs(value - predicted), predicted, spans, statistic, expected)
     if spans.trend:
         _trend(state, value - predicted, predicted, spans, statistic, expected)
+    else:
+        _shift(state, spans.level, statistic, expected)
     if settings.season:
         _season(state, windows, value, settings.season, statistic, expected)
     flat = (np.abs(value - previous) <= FLAT) & (windows.spread <= FLAT * state.scale) & (state.age > 1)
@@ -176,6 +180,19 @@ def _level(state: ExpertState, spans: Spans, statistic: FloatArray, expected: Fl
     state.level += np.clip(rolling - state.level, -slew, slew)
     expected[:, LEVEL] = state.level
     statistic[:, LEVEL] = np.where(ready, np.abs(rolling - state.level), np.nan)
+
+
+def _shift(state: ExpertState, span: int, statistic: FloatArray, expected: FloatArray) -> None:
+    """Distance of the nearer quartile of the last windows from the median of twice as many before.
+
+    A few bursts move neither, so where they hide a change from the means this sees it.
+    """
+    former = np.median(state.history[:, -3 * span : -span], axis=1)
+    tail = span // 4
+    ordered = np.partition(state.history[:, -span:], (tail, span - 1 - tail), axis=1)
+    away = np.abs(ordered[:, [tail, span - 1 - tail]] - former[:, None]).min(axis=1)
+    expected[:, SHIFT] = former
+    statistic[:, SHIFT] = np.where(state.age >= 3 * span, away, np.nan)
 
 
 def _step(state: ExpertState, span: int, expert: int, statistic: FloatArray, expected: FloatArray) -> None:

@@ -13,10 +13,11 @@ LAGS = 96
 class Spans:
     """Windows that each expert looks over; longer calibrations afford longer looks.
 
-    ``level``, ``step`` and ``short_step`` (each of two halves), ``spike`` (median of the former), ``noise``, ``lags``
-    (forecaster), ``errors`` and ``season_errors`` (over which errors are averaged), ``block`` (of a record). ``trend``
-    is whether errors are cumulated: after a short calibration drift is seen by nothing else, after a long one the level
-    sees it, and what cumulates is how little the forecast fits in the long run.
+    ``level`` (a shift is held against twice as many before), ``step`` and ``short_step`` (each of two halves),
+    ``spike`` (median of the former), ``noise``, ``lags`` (forecaster), ``errors`` and ``season_errors`` (over which
+    errors are averaged), ``block`` (of a record). ``trend`` is whether errors are cumulated: after a short calibration
+    drift is seen by nothing else, and so few windows have no quartiles; after a long one level and shift see it, and
+    what cumulates is how little the forecast fits in the long run.
     """
 
     level: int
@@ -49,7 +50,7 @@ class Spans:
     @property
     def history(self) -> int:
         """How many windows must be kept."""
-        return 1 + max(self.level, 2 * self.step, self.spike, self.lags)
+        return 1 + max(3 * self.level, 2 * self.step, self.spike, self.lags)
 
 
 def _within(value: int, low: int, high: int) -> int:
