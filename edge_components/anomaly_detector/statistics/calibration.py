@@ -93,7 +93,7 @@ def levels(records: Records, calibration: int, windows_between_alarms: float, se
         return _not_too_low(ALARM + slope * np.log(np.maximum(windows_between_alarms * passes, 1e-3)))
     often = (1.0 + records.alarms) / (1.0 + records.windows / windows_between_alarms)
     level = _not_too_low(ALARM + slope * np.log(np.maximum(windows_between_alarms / usual, 1e-3)))
-    return level * (1.0 + OBSERVED * np.log(np.maximum(often, 1.0)))
+    return np.asarray(level * (1.0 + OBSERVED * np.log(np.maximum(often, 1.0))), np.float64)
 
 
 def _not_too_low(level: FloatArray) -> FloatArray:
