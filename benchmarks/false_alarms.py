@@ -1,8 +1,8 @@
 """How the false-alarm setting is kept where nothing is wrong: simulated processes, groups, and recorded stretches.
 
 Part of ``benchmarks/detection.py``. The ratio is false alarms over those that the setting allows; 1/3 to 3 is kept.
-By itself it is for groups: ``python benchmarks/false_alarms.py [--calibration 300] [--every 43200] [--rows 43200]
-[--groups 12] [--kinds normal laplace ...]``; one in 43,200 windows of a minute is one a month.
+By itself: ``python benchmarks/false_alarms.py [--calibration 300] [--every 43200] [--rows 43200] [--groups 12 |
+--series 60] [--kinds normal laplace ...]``; one in 43,200 windows of a minute is one a month.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wire.model import Phase, Series
 FloatArray = npt.NDArray[np.float64]
 WIDTH_MS = 60_000
 KINDS = ("normal", "autoregressive", "laplace", "daily swing", "wandering")
-CASES = ((60, 1_000), (300, 1_000), (300, 5_000))
+CASES = ((60, 1_000), (300, 1_000), (300, 5_000), (60, 43_200), (300, 43_200))
 """Lengths of calibration, and how many windows there are to be between false alarms."""
 GROUPED = ((300, 1_000), (300, 5_000), (1_200, 1_000))
 """The same of groups."""
@@ -120,18 +120,20 @@ def _told(name: str, calibration: int, every: int, width_ms: int, alarms: int, w
 
 
 def main() -> None:
-    """Run groups and print."""
+    """Run groups, or single series, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calibration", type=int, default=300)
     parser.add_argument("--every", type=int, default=43_200, help="windows that are to be between false alarms")
-    parser.add_argument("--rows", type=int, default=43_200, help="windows of each group after its calibration")
+    parser.add_argument("--rows", type=int, default=43_200, help="windows after the calibration")
     parser.add_argument("--groups", type=int, default=12)
+    parser.add_argument("--series", type=int, default=0, help="so many single series instead of groups")
     parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
     options = parser.parse_args()
     for kind in options.kinds:
         rows = options.calibration + options.rows
-        found = grouped(kind, options.calibration, options.every, rows, options.groups)
-        allowed = options.groups * options.rows / options.every
+        score, many = (simulated, options.series) if options.series else (grouped, options.groups)
+        found = score(kind, options.calibration, options.every, rows, many)
+        allowed = many * options.rows / options.every
         print(f"{found['process']:24} {found['alarms']} alarms, {allowed:.1f} allowed: {found['ratio']}", flush=True)
 
 
