@@ -23,16 +23,17 @@ POWER = 3.5
 """The joined statistic is this power mean of the experts': between the mean (1) and the loudest (infinite)."""
 ALARM = 0.8
 """The joined statistic's level that is passed about once in ``NATURAL`` lengths of calibration."""
-NATURAL = 8.0
+NATURAL = 6.0
 OBSERVED = 0.1
 """How far the level rises, in parts of itself, when alarms come e times as often as they should."""
 TAIL = 0.6
 FARTHEST = 1.2
-"""Above ``TAIL`` the join counts up to here."""
+"""Above ``TAIL`` the join counts up to here,"""
+HIGHEST = 1.4
+"""and a block's greatest above ``ALARM`` up to here."""
 PRIOR_WEIGHT = 5.0
-PRIOR_ALARMS = 20.0
-"""What is known of all series weighs as much as so many times that one passed ``ALARM``."""
-OF_ITSELF = 6.0
+"""What is known of all series weighs as much as so many excesses of a series' own, or passes of ``ALARM``."""
+OF_ITSELF = 4.5
 """Where no rate is set, one alarm in so many lengths of calibration."""
 FLOORS = np.array([0.25, 0.25, 1.0, 0.25, 0.25, 1e-3, 1.0, 0.5, 0.5, 0.25, 2.0])
 """Records never lie below these, in scales of the series (of its forecast's errors for the last)."""
@@ -43,8 +44,8 @@ class Records(Columns):
     """The record of each series' and expert's statistic, and the tail of the joined one.
 
     ``maxima`` [series, MEASURED, BLOCKS], ``first``, ``second``, ``current`` and ``held`` [series, MEASURED]; by
-    series: windows in the current block, blocks seen, windows learnt, how many of them above ``TAIL`` and how far, how
-    many above ``ALARM``, and alarms.
+    series: windows in the current block, blocks seen, windows learnt, how many of them above ``TAIL`` and how far, the
+    current block's greatest join, how many blocks went above ``ALARM`` and how far, and alarms.
     """
 
     maxima: FloatArray = column(0.0)
@@ -57,7 +58,9 @@ class Records(Columns):
     windows: FloatArray = column(0.0)
     above: FloatArray = column(0.0)
     excess: FloatArray = column(0.0)
+    highest: FloatArray = column(0.0)
     passed: FloatArray = column(0.0)
+    passed_excess: FloatArray = column(0.0)
     alarms: FloatArray = column(0.0)
 
 
@@ -80,16 +83,18 @@ def joined(ratio: FloatArray) -> FloatArray:
 def levels(records: Records, calibration: int, windows_between_alarms: float, seen_counts: bool) -> FloatArray:
     """Return the joined statistic's alarm level [n] for one false alarm in so many windows.
 
-    How often ``ALARM`` is passed is known from many series; where ``seen_counts``, what the series itself does is
-    weighed in (a Gamma prior of ``PRIOR_ALARMS``). From there on the tail is taken for an exponential one. Where it
-    does not count, no rate is promised: then only a series that has alarmed more often has its level raised.
+    How often ``ALARM`` is passed, and how far, is known from many series; where ``seen_counts``, what the series itself
+    does is weighed in, one peak a block, so that one that lasts counts once. From there on the tail is taken for an
+    exponential one. Where it does not count, no rate is promised: then only a series that has alarmed more often than
+    wanted has its level raised.
     """
     # With n windows seen, an exponential tail has its record at ln n mean excesses, a normal one at twice as many.
     prior = 0.85 * ALARM / np.log(np.maximum(records.windows, 10.0))
     slope = (PRIOR_WEIGHT * prior + records.excess) / (PRIOR_WEIGHT + records.above)
     usual = NATURAL * calibration
     if seen_counts:
-        passes = (PRIOR_ALARMS + records.passed) / (PRIOR_ALARMS * usual + records.windows)
+        slope = (PRIOR_WEIGHT * slope + records.passed_excess) / (PRIOR_WEIGHT + records.passed)
+        passes = (PRIOR_WEIGHT + records.passed) / (PRIOR_WEIGHT * usual + records.windows)
         return _not_too_low(ALARM + slope * np.log(np.maximum(windows_between_alarms * passes, 1e-3)))
     often = (1.0 + records.alarms) / (1.0 + records.windows / windows_between_alarms)
     level = _not_too_low(ALARM + slope * np.log(np.maximum(windows_between_alarms / usual, 1e-3)))
@@ -114,9 +119,14 @@ def learn(records: Records, statistic: FloatArray, mix: FloatArray, learning: Bo
     records.windows += known
     records.above += over
     records.excess += np.where(over, np.minimum(mix, FARTHEST) - TAIL, 0.0)
-    records.passed += known & (mix > ALARM)
+    records.highest = np.where(known, np.maximum(records.highest, mix), records.highest)
     records.in_block += learning
-    close(records, np.flatnonzero(records.in_block >= block))
+    full = np.flatnonzero(records.in_block >= block)
+    close(records, full)
+    passed = full[records.highest[full] > ALARM]
+    records.passed[passed] += 1.0
+    records.passed_excess[passed] += np.minimum(records.highest[passed], HIGHEST) - ALARM
+    records.highest[full] = 0.0
 
 
 def close(records: Records, rows: IntArray) -> None:
