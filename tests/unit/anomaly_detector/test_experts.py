@@ -68,6 +68,7 @@ def test_short_calibrations_have_no_shift():
 def records(windows, passed=0.0, alarms=0.0):
     kept = Records.empty(1, dict.fromkeys(("first", "second", "current", "held"), (MEASURED,)))
     kept.windows[:], kept.passed[:], kept.alarms[:] = windows, passed, alarms
+    kept.passed_excess[:] = 0.1 * passed
     return kept
 
 
@@ -85,6 +86,16 @@ def test_a_series_that_passes_the_alarm_level_more_often_than_others_has_its_own
     usual = records(10_000, passed=10_000 / (60 * calibration.NATURAL))
     often, rarely = records(10_000, passed=200.0), records(10_000, passed=0.0)
     assert level(rarely, 1_000) < level(usual, 1_000) < level(often, 1_000)
+
+
+def test_what_stays_near_the_alarm_for_a_whole_block_counts_as_one_pass():
+    kept = records(0)
+    kept.maxima = np.zeros((1, MEASURED, calibration.BLOCKS))
+    said = np.ones((1, MEASURED))
+    for mix in [0.9] * 20 + [0.1] * 20 + [0.1] * 19 + [5.0]:
+        calibration.learn(kept, said, np.array([mix]), np.array([True]), block=20)
+    assert kept.passed[0] == 2
+    assert kept.passed_excess[0] == pytest.approx(0.9 + calibration.HIGHEST - 2 * calibration.ALARM)
 
 
 def test_without_a_rate_that_is_set_only_alarms_raise_the_level():
