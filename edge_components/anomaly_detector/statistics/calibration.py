@@ -86,7 +86,7 @@ def levels(records: Records, calibration: int, windows_between_alarms: float, se
     How often ``ALARM`` is passed, and how far, is known from many series; where ``seen_counts``, what the series itself
     does is weighed in, one peak a block, so that one that lasts counts once. From there on the tail is taken for an
     exponential one. Where it does not count, no rate is promised: then only a series that has alarmed more often than
-    wanted has its level raised.
+    others do has its level raised.
     """
     # With n windows seen, an exponential tail has its record at ln n mean excesses, a normal one at twice as many.
     prior = 0.85 * ALARM / np.log(np.maximum(records.windows, 10.0))
@@ -96,7 +96,7 @@ def levels(records: Records, calibration: int, windows_between_alarms: float, se
         slope = (PRIOR_WEIGHT * slope + records.passed_excess) / (PRIOR_WEIGHT + records.passed)
         passes = (PRIOR_WEIGHT + records.passed) / (PRIOR_WEIGHT * usual + records.windows)
         return _not_too_low(ALARM + slope * np.log(np.maximum(windows_between_alarms * passes, 1e-3)))
-    often = (1.0 + records.alarms) / (1.0 + records.windows / windows_between_alarms)
+    often = (1.0 + records.alarms) / (1.0 + records.windows / usual)
     level = _not_too_low(ALARM + slope * np.log(np.maximum(windows_between_alarms / usual, 1e-3)))
     return np.asarray(level * (1.0 + OBSERVED * np.log(np.maximum(often, 1.0))), np.float64)
 
