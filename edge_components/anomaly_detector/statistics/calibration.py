@@ -24,8 +24,11 @@ POWER = 3.5
 ALARM = 0.8
 """The joined statistic's level that is passed about once in ``NATURAL`` lengths of calibration."""
 NATURAL = 6.0
-OBSERVED = 0.1
-"""How far the level rises, in parts of itself, when alarms come e times as often as they should."""
+OBSERVED, OF_ITSELF_OBSERVED = 0.2, 0.1
+"""How far the level rises, in parts of itself, when alarms come e times as often as they should, or, where no rate is
+set, as they usually do."""
+LOWEST = 0.4
+"""No alarm level lies below it."""
 TAIL = 0.6
 FARTHEST = 1.2
 """Above ``TAIL`` the join counts up to here,"""
@@ -85,24 +88,26 @@ def levels(records: Records, calibration: int, windows_between_alarms: float, se
 
     How often ``ALARM`` is passed, and how far, is known from many series; where ``seen_counts``, what the series itself
     does is weighed in, one peak a block, so that one that lasts counts once. From there on the tail is taken for an
-    exponential one. Where it does not count, no rate is promised: then only a series that has alarmed more often than
-    others do has its level raised.
+    exponential one. A series that alarms more often than it should has its level raised besides. Where what is seen
+    does not count, no rate is promised, and it is raised where a series alarms more often than series usually do.
     """
     # With n windows seen, an exponential tail has its record at ln n mean excesses, a normal one at twice as many.
     prior = 0.85 * ALARM / np.log(np.maximum(records.windows, 10.0))
     slope = (PRIOR_WEIGHT * prior + records.excess) / (PRIOR_WEIGHT + records.above)
     usual = NATURAL * calibration
-    if seen_counts:
-        slope = (PRIOR_WEIGHT * slope + records.passed_excess) / (PRIOR_WEIGHT + records.passed)
-        passes = (PRIOR_WEIGHT + records.passed) / (PRIOR_WEIGHT * usual + records.windows)
-        return _not_too_low(ALARM + slope * np.log(np.maximum(windows_between_alarms * passes, 1e-3)))
-    often = (1.0 + records.alarms) / (1.0 + records.windows / usual)
-    level = _not_too_low(ALARM + slope * np.log(np.maximum(windows_between_alarms / usual, 1e-3)))
-    return np.asarray(level * (1.0 + OBSERVED * np.log(np.maximum(often, 1.0))), np.float64)
+    if not seen_counts:
+        return _raised(records, ALARM + slope * np.log(windows_between_alarms / usual), usual, OF_ITSELF_OBSERVED)
+    slope = (PRIOR_WEIGHT * slope + records.passed_excess) / (PRIOR_WEIGHT + records.passed)
+    passes = (PRIOR_WEIGHT + records.passed) / (PRIOR_WEIGHT * usual + records.windows)
+    rarer = np.log(np.maximum(windows_between_alarms * passes, 1e-3))
+    return _raised(records, ALARM + slope * rarer, windows_between_alarms, OBSERVED)
 
 
-def _not_too_low(level: FloatArray) -> FloatArray:
-    return np.asarray(np.maximum(level, 0.4), np.float64)
+def _raised(records: Records, level: FloatArray, windows_between_alarms: float, observed: float) -> FloatArray:
+    """Return a level [n] raised for series that have alarmed more often; with a prior of one alarm in its time."""
+    often = (1.0 + records.alarms) / (1.0 + records.windows / windows_between_alarms)
+    raised = 1.0 + observed * np.log(np.maximum(often, 1.0))
+    return np.asarray(np.maximum(level, LOWEST) * raised, np.float64)
 
 
 def learn(records: Records, statistic: FloatArray, mix: FloatArray, learning: BoolArray, block: int) -> None:
