@@ -110,20 +110,20 @@ def _raised(records: Records, level: FloatArray, windows_between_alarms: float, 
     return np.asarray(np.maximum(level, LOWEST) * raised, np.float64)
 
 
-def learn(records: Records, statistic: FloatArray, mix: FloatArray, learning: BoolArray, block: int) -> None:
-    """Take a window's statistics [n, MEASURED] and their join [n] in, where ``learning`` [n].
+def learn(
+    records: Records, statistic: FloatArray, reference: FloatArray, mix: FloatArray, learning: BoolArray, block: int
+) -> None:
+    """Take a window's statistics [n, MEASURED] in, with their :func:`references` and their join [n], where ``learning``
+    [n].
 
     Where not, in an anomaly, nothing adapts; its statistics are held and taken in once when it is over.
     """
     seen = np.maximum(np.where(np.isfinite(statistic), statistic, 0.0), records.held)
     records.held = np.where(learning[:, None], 0.0, seen)
-    value = np.where(learning[:, None], np.minimum(seen, GROWTH * references(records)), 0.0)
+    value = np.where(learning[:, None], np.minimum(seen, GROWTH * reference), 0.0)
     records.current = np.maximum(records.current, value)
     known = learning & np.isfinite(mix)
-    over = known & (mix > TAIL)
-    records.windows += known
-    records.above += over
-    records.excess += np.where(over, np.minimum(mix, FARTHEST) - TAIL, 0.0)
+    _count(records, mix, known)
     records.highest = np.where(known, np.maximum(records.highest, mix), records.highest)
     records.in_block += learning
     full = np.flatnonzero(records.in_block >= block)
@@ -132,6 +132,14 @@ def learn(records: Records, statistic: FloatArray, mix: FloatArray, learning: Bo
     records.passed[passed] += 1.0
     records.passed_excess[passed] += np.minimum(records.highest[passed], HIGHEST) - ALARM
     records.highest[full] = 0.0
+
+
+def _count(records: Records, mix: FloatArray, known: BoolArray) -> None:
+    """Take in how far the join [n] of a window goes above ``TAIL``, where it is ``known`` [n]."""
+    over = known & (mix > TAIL)
+    records.windows += known
+    records.above += over
+    records.excess += np.where(over, np.minimum(mix, FARTHEST) - TAIL, 0.0)
 
 
 def close(records: Records, rows: IntArray) -> None:
@@ -161,8 +169,5 @@ def fit(statistics: FloatArray, block: int, shapes: dict[str, tuple[int, ...]]) 
     reference = references(records)
     for statistic in statistics:
         mix = joined(statistic / reference)
-        over = mix > TAIL
-        records.windows += np.isfinite(mix)
-        records.above += over
-        records.excess += np.where(over, np.minimum(mix, FARTHEST) - TAIL, 0.0)
+        _count(records, mix, np.isfinite(mix))
     return records

@@ -17,6 +17,12 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 
+def push(ring: npt.NDArray[Any], value: Any) -> None:
+    """Put a value, or a row of them, at the end of a ring, and drop its oldest."""
+    ring[:-1] = ring[1:]
+    ring[-1] = value
+
+
 def column(fill: float, dtype: Any = np.float64) -> Any:
     """Declare a column with the value that a new series begins with."""
     return dataclasses.field(metadata={"fill": fill, "dtype": dtype})

@@ -221,7 +221,7 @@ class Ensemble:
         experts.forget_trend(state, ~learning)
         state.level_held = ~learning & (causes[:, LEVEL] >= self.settings.end_level)
         self.experts.put(index, state)
-        calibration.learn(records, found.statistic, mix, learning, self._spans.block)
+        calibration.learn(records, found.statistic, reference, mix, learning, self._spans.block)
         self.records.put(index, records)
         self._follow(step, step.index[at], at)
 

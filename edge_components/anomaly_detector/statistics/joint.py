@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.statistics import joint_baseline as base
-from edge_components.anomaly_detector.statistics.columns import FloatArray
+from edge_components.anomaly_detector.statistics.columns import FloatArray, push
 from edge_components.anomaly_detector.statistics.joint_baseline import Baseline
 from edge_components.anomaly_detector.statistics.joint_course import Course
 from edge_components.anomaly_detector.statistics.joint_tail import Tail
@@ -181,10 +181,8 @@ class Joint:
         far = ~missing & (np.abs(value - mean) > baseline.jump)
         wild = far & (state.wild < WILD_ROWS)
         state.wild[:] = np.where(wild, state.wild + 1, np.where(far, state.wild, 0))
-        state.recent[:-1] = state.recent[1:].copy()
-        state.last[:-1] = state.last[1:].copy()
-        state.last[-1] = baseline.likely(value, ~missing & ~wild, mean)
-        state.recent[-1] = np.median(state.last, axis=0)
+        push(state.last, baseline.likely(value, ~missing & ~wild, mean))
+        push(state.recent, np.median(state.last, axis=0))
 
     def _judge(self, baseline: Baseline) -> Finding:
         state, counts = self._state, self._state.counts

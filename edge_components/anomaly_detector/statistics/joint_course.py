@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.statistics.columns import FloatArray
+from edge_components.anomaly_detector.statistics.columns import FloatArray, push
 
 FIRST_ROWS = 10
 """Slow followers have not come far in so many rows."""
@@ -66,9 +66,8 @@ class Course:
         self.numbers[0] += 1
         if self.lasted <= FIRST_ROWS:
             self.first += (look - self.first) / (self.lasted + 1)
-        for ring, value in ((self.looks, look), (self.gone, _left(look, self.first, _say(wander))[0])):
-            ring[:-1] = ring[1:].copy()
-            ring[-1] = value
+        push(self.looks, look)
+        push(self.gone, _left(look, self.first, _say(wander))[0])
         (first, chance), (usual, usual_chance) = self._left(look, wander)
         half = first + chance < LEFT_OVER or (self.lasted >= KNOWN_ROWS and usual + usual_chance < LEFT_OVER)
         self.numbers[1] = self.numbers[1] + 1 if half or back else 0

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray
+from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray, push
 
 BLOCK = 50
 """Rows in a block: more than the score takes to forget."""
@@ -60,8 +60,7 @@ class Tail:
 
     def learn(self, score: float) -> None:
         """Take a row's score in that is in no anomaly."""
-        self.lately[:-1] = self.lately[1:]
-        self.lately[-1] = score
+        push(self.lately, score)
         numbers = self.numbers
         numbers[CURRENT] = max(numbers[CURRENT], self.lately.min())
         numbers[ROWS] += 1
@@ -83,9 +82,8 @@ class Tail:
         return float(numbers[LEVEL])
 
     def _push(self, greatest: float, censored: bool) -> None:
-        for ring, value in ((self.greatest, greatest), (self.censored, censored)):
-            ring[:-1] = ring[1:].copy()
-            ring[-1] = value
+        push(self.greatest, greatest)
+        push(self.censored, censored)
         self.numbers[[CURRENT, ROWS, BETWEEN]] = 0.0
 
     def _level(self, rows_between: float) -> float:

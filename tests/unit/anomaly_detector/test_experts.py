@@ -93,7 +93,7 @@ def test_what_stays_near_the_alarm_for_a_whole_block_counts_as_one_pass():
     kept.maxima = np.zeros((1, MEASURED, calibration.BLOCKS))
     said = np.ones((1, MEASURED))
     for mix in [0.9] * 20 + [0.1] * 20 + [0.1] * 19 + [5.0]:
-        calibration.learn(kept, said, np.array([mix]), np.array([True]), block=20)
+        calibration.learn(kept, said, calibration.references(kept), np.array([mix]), np.array([True]), block=20)
     assert kept.passed[0] == 2
     assert kept.passed_excess[0] == pytest.approx(0.9 + calibration.HIGHEST - 2 * calibration.ALARM)
 
