@@ -11,6 +11,7 @@ from typing import Any
 from edge_components.common.errors import BusError
 from edge_components.common.health import Counters
 from edge_components.common.lifecycle import Loop, Runtime
+from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.ports import Handler
 
 
@@ -95,5 +96,6 @@ def fake_runtime(work: Path, gateway: str = "gw-test", seed: int = 1) -> tuple[R
     """Return a runtime on fakes, with the bus and the clock to play with."""
     bus, clock, counters, log = FakeBus(), FakeClock(), Counters(), logging.getLogger("strandline.test")
     loop = Loop(counters, log, clock)
-    runtime = Runtime(gateway, bus, clock, counters, log, loop, work, random.Random(seed))
+    limited_log = RateLimitedLog(counters, log, clock)
+    runtime = Runtime(gateway, bus, clock, counters, log, limited_log, loop, work, random.Random(seed))
     return runtime, bus, clock

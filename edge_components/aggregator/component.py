@@ -20,7 +20,6 @@ from edge_components.aggregator.windows import Windows
 from edge_components.common.delivery import free_acknowledged, send_due
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.common.handover import Inbox, Outbox, Reorder, RetryPolicy, new_epoch
-from edge_components.common.health import Complaints
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.packing import Packer, select
 from wire import codec, topics
@@ -45,7 +44,7 @@ class Aggregator:
     def __init__(self, config: Config, runtime: Runtime, checkpoint: Checkpoint, saved: Saved) -> None:
         self._config, self._runtime = config, runtime
         self._counters, self._clock = runtime.counters, runtime.clock
-        self._complaints = Complaints(runtime.counters, runtime.log, runtime.clock)
+        self._limited_log = runtime.limited_log
         self._directory = Directory(config.ranges, config.max_series)
         self._cleaner = Cleaner(config.rules)
         self._windows = Windows(config.windows)
@@ -58,7 +57,7 @@ class Aggregator:
             runtime.rng,
             config.outbox_bytes,
         )
-        self._packer = Packer(runtime.gateway, self._outbox, MAX_BATCH_BYTES, self._complaints, MAX_ROWS)
+        self._packer = Packer(runtime.gateway, self._outbox, MAX_BATCH_BYTES, self._limited_log, MAX_ROWS)
         self._pending: list[Aggregates] = []
         self._oldest: float | None = None
         self._memory = Memory(checkpoint, runtime.clock, config.checkpoint_ms / 1000, runtime.log)
@@ -74,32 +73,32 @@ class Aggregator:
         now = self._clock.monotonic()
         self._idle.hear(now)
         if self._refusing:
-            self._complaints.add("batches_refused", "the outbox is full: is the forwarder running?")
+            self._limited_log.warning("batches_refused", "the outbox is full: is the forwarder running?")
             return
         try:
             batch = codec.decode(payload)
         except DecodeError as error:
-            self._complaints.add("batches_unreadable", f"{type(error).__name__}: {error}")
+            self._limited_log.warning("batches_unreadable", f"{type(error).__name__}: {error}")
             return
         if batch.gateway != self._runtime.gateway:
             text = f"a batch of gateway {batch.gateway}, this is {self._runtime.gateway}"
-            self._complaints.add("batches_foreign", text)
+            self._limited_log.warning("batches_foreign", text)
             return
         if not isinstance(batch.rows, Readings):
             self._inbox.accept(batch.epoch, batch.sequence)  # so that its sender does not repeat it for ever
-            self._complaints.add("batches_unexpected", f"a batch of {type(batch.rows).__name__}")
+            self._limited_log.warning("batches_unexpected", f"a batch of {type(batch.rows).__name__}")
             return
         if (batch.epoch, batch.sequence) in self._inbox:
             self._inbox.accept(batch.epoch, batch.sequence)  # so that it is acknowledged again
             self._counters.add("batches_repeated")
             return
         if not self._reorder.add(batch.epoch, batch.sequence, batch.rows, now):
-            self._complaints.add("batches_refused", f"batches before {batch.sequence} are missing")
+            self._limited_log.warning("batches_refused", f"batches before {batch.sequence} are missing")
         self._take_ready(now)
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
         """Free what the forwarder holds."""
-        free_acknowledged(self._outbox, payload, self._counters, self._complaints)
+        free_acknowledged(self._outbox, payload, self._counters, self._limited_log)
 
     def tick(self) -> None:
         """Close what is complete, flush by size or age, send what is due, acknowledge what was taken in."""
@@ -131,10 +130,10 @@ class Aggregator:
     def _restore(self, saved: Saved) -> None:
         """Go on from the checkpoint, or its copy; where both are damaged, what is lost with them is counted."""
         if saved.damaged:
-            self._complaints.add("checkpoint_damaged", "it is kept as .damaged, and its copy is used")
+            self._limited_log.warning("checkpoint_damaged", "it is kept as .damaged, and its copy is used")
         if saved.lost:
             held = "an unknown number of" if saved.held_readings is None else str(saved.held_readings)
-            self._complaints.add("checkpoint_lost", f"its copy is damaged too: {held} readings are lost with them")
+            self._limited_log.warning("checkpoint_lost", f"its copy is damaged too: {held} readings are lost with them")
             self._counters.add("readings_lost", saved.held_readings or 0)
         closed = self._memory.restore(saved, self._parts(), self._config.windows, self._idle.seconds)
         if closed is not None:
@@ -170,16 +169,16 @@ class Aggregator:
         unplaced = places == UNPLACED
         if unplaced.any():
             text = f"more than {self._config.max_series} series"
-            self._complaints.add("invalid_series_limit", text, int(np.count_nonzero(unplaced)))
+            self._limited_log.warning("invalid_series_limit", text, int(np.count_nonzero(unplaced)))
             columns = columns.keep(~unplaced)
         now_ms = self._clock.wall_ms()
         columns, dropped = self._cleaner.clean(columns, self._directory.low, self._directory.high, now_ms)
         names = ", ".join(series.name for series in readings.series[:5])
         for reason, count in dropped.items():
-            self._complaints.add(f"invalid_{reason}", f"{count} readings in a batch of {names}...", count)
+            self._limited_log.warning(f"invalid_{reason}", f"{count} readings in a batch of {names}...", count)
         late = self._windows.add(columns.place, columns.time_ms, columns.value, now_ms, self._idle.seconds)
         if late:
-            self._complaints.add("late", f"{late} readings in a batch of {names}...", late)
+            self._limited_log.warning("late", f"{late} readings in a batch of {names}...", late)
 
     def _collect(self, closed: Closed) -> None:
         if not len(closed):
@@ -222,7 +221,7 @@ class Aggregator:
             self._oldest = None
 
     def _send(self, now: float) -> None:
-        send_due(self._outbox, self._runtime.bus, topics.AGGREGATES, now, self._counters, self._complaints)
+        send_due(self._outbox, self._runtime.bus, topics.AGGREGATES, now, self._counters, self._limited_log)
 
     def _acknowledge(self) -> None:
         for ack in self._inbox.acknowledgements():
@@ -231,4 +230,4 @@ class Aggregator:
             except ConnectionLostError:
                 raise
             except BusError as error:
-                self._complaints.add("publish_failed", f"acknowledgement: {error}")
+                self._limited_log.warning("publish_failed", f"acknowledgement: {error}")

@@ -14,8 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
-from edge_components.common.ports import Clock
-
 
 class Counters:
     """Named counts that only grow while the process lives; any thread may add (the network's threads do)."""
@@ -37,28 +35,6 @@ class Counters:
         """Return all counts, by name."""
         with self._lock:
             return dict(sorted(self._counts.items()))
-
-
-class Complaints:
-    """Counts what is wrong by reason and logs it, each reason at most once in ``every_s`` seconds.
-
-    A sensor that sends rubbish a thousand times a second must not fill the disk with sentences about it.
-    """
-
-    def __init__(self, counters: Counters, log: logging.Logger, clock: Clock, every_s: float = 60.0) -> None:
-        self._counters, self._log, self._clock, self._every_s = counters, log, clock, every_s
-        self._said: dict[str, float] = {}
-        self._unsaid: Counter[str] = Counter()
-
-    def add(self, reason: str, text: str, amount: int = 1) -> None:
-        """Count ``amount`` under ``reason`` and log ``text`` unless the reason was logged a short while ago."""
-        self._counters.add(reason, amount)
-        now = self._clock.monotonic()
-        if reason in self._said and now - self._said[reason] < self._every_s:
-            self._unsaid[reason] += amount
-            return
-        self._said[reason] = now
-        self._log.warning("%s: %s", reason, text, extra={"fields": {"count": amount + self._unsaid.pop(reason, 0)}})
 
 
 class JsonFormatter(logging.Formatter):

@@ -23,6 +23,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from edge_components.common.config import load
 from edge_components.common.errors import BusError, ConfigError, ConnectionLostError
 from edge_components.common.health import Counters, start_logging
+from edge_components.common.limited_log import WORST_KEYS, RateLimitedLog
 from edge_components.common.ports import Bus, Clock, SystemClock
 from wire import topics
 from wire.limits import MAX_LOCAL_BYTES
@@ -151,6 +152,7 @@ class Runtime:
     clock: Clock
     counters: Counters
     log: logging.Logger
+    limited_log: RateLimitedLog
     loop: Loop
     work: Path
     rng: random.Random
@@ -179,6 +181,7 @@ def run_component(name: str, kind: type[C], build: Callable[[C, Runtime], Compon
             clock,
             counters,
             log,
+            RateLimitedLog(counters, log, clock),
             loop,
             Path.cwd(),
             random.Random(),  # noqa: S311 # jitter, no secret
@@ -227,9 +230,29 @@ def _watch(kind: type[C], current: C, component: Component[C], runtime: Runtime)
 
 
 def _report(name: str, component: object, runtime: Runtime) -> None:
-    counts = runtime.counters.snapshot()
-    state = dict(component.health()) if isinstance(component, Reporting) else {}
-    runtime.log.info("counters", extra={"fields": {"counters": counts, **({"state": state} if state else {})}})
-    report = {"component": name, "counters": counts}
-    whole = json.dumps({**report, "state": state} if state else report).encode()
-    runtime.bus.publish(topics.HEALTH, whole if len(whole) <= MAX_LOCAL_BYTES else json.dumps(report).encode())
+    """Log the counters, the state and the worst keys of each reason, and publish them for the forwarder."""
+    runtime.limited_log.summarize()
+    report: dict[str, Any] = {"component": name, "counters": runtime.counters.snapshot()}
+    if isinstance(component, Reporting) and (state := dict(component.health())):
+        report["state"] = state
+    if worst := runtime.limited_log.worst():
+        report["worst"] = worst
+    fields = {key: value for key, value in report.items() if key != "component"}
+    runtime.log.info("counters", extra={"fields": fields})
+    runtime.bus.publish(topics.HEALTH, fitted(report))
+
+
+def fitted(report: Mapping[str, Any], limit: int = MAX_LOCAL_BYTES) -> bytes:
+    """Encode a health report in at most ``limit`` bytes: with fewer worst keys, without state, only the counters."""
+    worst = report.get("worst", {})
+    for number in range(WORST_KEYS, 0, -1):
+        fewer = {reason: dict(list(keys.items())[:number]) for reason, keys in worst.items()}
+        encoded = json.dumps({**report, "worst": fewer} if fewer else report).encode()
+        if len(encoded) <= limit:
+            return encoded
+    bare = {key: value for key, value in report.items() if key != "worst"}
+    encoded = json.dumps(bare).encode()
+    if len(encoded) > limit:
+        bare.pop("state", None)
+        encoded = json.dumps(bare).encode()
+    return encoded

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from edge_components.common.handover import Outbox
-from edge_components.common.health import Complaints
+from edge_components.common.limited_log import RateLimitedLog
 from wire import codec
 from wire.errors import TooLargeError
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Batch, Readings
@@ -36,9 +36,9 @@ class Packer:
     """Encodes rows under the next number of an outbox and leaves them there."""
 
     def __init__(
-        self, gateway: str, outbox: Outbox, limit: int, complaints: Complaints, max_rows: int = 65_536
+        self, gateway: str, outbox: Outbox, limit: int, limited_log: RateLimitedLog, max_rows: int = 65_536
     ) -> None:
-        self._gateway, self._outbox, self._limit, self._complaints = gateway, outbox, limit, complaints
+        self._gateway, self._outbox, self._limit, self._limited_log = gateway, outbox, limit, limited_log
         self._max_rows = max_rows
         self._ratio = 1.0
 
@@ -61,7 +61,7 @@ class Packer:
             except TooLargeError as error:
                 self._ratio *= 1.5
                 if count == 1:
-                    self._complaints.add("rows_too_large", str(error))
+                    self._limited_log.warning("rows_too_large", str(error))
                     return 1
                 count //= 2
                 continue

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from edge_components.common.delivery import free_acknowledged, send_due
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
-from edge_components.common.health import Complaints
 from edge_components.common.lifecycle import Runtime
+from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.packing import Packer, select
 from edge_components.sensor_reader.config import Config, Settings
 from edge_components.sensor_reader.errors import SourceError
@@ -22,12 +22,12 @@ Open = Callable[[Settings], Source]
 
 
 class _Sink:
-    """What sources see: the intake, the directory behind it, and the complaints about what they hand over."""
+    """What sources see: the intake, the directory behind it, and the log of what they reject."""
 
-    def __init__(self, intake: Intake, receipts: Receipts, complaints: Complaints) -> None:
+    def __init__(self, intake: Intake, receipts: Receipts, limited_log: RateLimitedLog) -> None:
         self.place = intake.directory.place
         self.add = intake.add
-        self.reject = complaints.add
+        self.reject = limited_log.warning
         self._intake, self._receipts = intake, receipts
 
     def receipt(self, settle: Callable[[], None]) -> None:
@@ -40,11 +40,11 @@ class SensorReader:
     def __init__(self, config: Config, runtime: Runtime, open_source: Open) -> None:
         self._config, self._runtime, self._open = config, runtime, open_source
         self._counters, self._clock = runtime.counters, runtime.clock
-        self._complaints = Complaints(runtime.counters, runtime.log, runtime.clock)
+        self._limited_log = runtime.limited_log
         self._directory = Directory(config.series, config.max_series)
         self._intake = Intake(self._directory)
         self._receipts = Receipts()
-        self._sink = _Sink(self._intake, self._receipts, self._complaints)
+        self._sink = _Sink(self._intake, self._receipts, self._limited_log)
         self._wanted = config.sources(runtime.gateway)
         self._sources: dict[str, tuple[Settings, Source]] = {}
         self._closed: dict[str, float] = {}
@@ -55,7 +55,7 @@ class SensorReader:
             runtime.rng,
             config.outbox_bytes,
         )
-        self._packer = Packer(runtime.gateway, self._outbox, MAX_LOCAL_BYTES, self._complaints)
+        self._packer = Packer(runtime.gateway, self._outbox, MAX_LOCAL_BYTES, self._limited_log)
 
     def start(self) -> None:
         """Subscribe, then begin to read."""
@@ -102,7 +102,7 @@ class SensorReader:
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
         """Free what the aggregator holds."""
-        free_acknowledged(self._outbox, payload, self._counters, self._complaints)
+        free_acknowledged(self._outbox, payload, self._counters, self._limited_log)
 
     def _open_wanted(self) -> None:
         """Open each source that is wanted and not open, and was not tried a short while ago."""
@@ -115,7 +115,7 @@ class SensorReader:
                 source.start()
             except SourceError as error:
                 self._closed[name] = now + REOPEN_SECONDS
-                self._complaints.add("sources_failed", f"{error}; tried again every {REOPEN_SECONDS:g} s")
+                self._limited_log.warning("sources_failed", f"{error}; tried again every {REOPEN_SECONDS:g} s")
                 continue
             self._sources[name] = (settings, source)
             self._runtime.log.info("source %s is open", name)
@@ -157,7 +157,7 @@ class SensorReader:
         dropped = self._outbox.drop_oldest()
         if dropped is not None:
             readings = len(codec.decode(dropped[1]).rows)
-            self._complaints.add("readings_dropped", "the outbox is full: is the aggregator running?", readings)
+            self._limited_log.warning("readings_dropped", "the outbox is full: is the aggregator running?", readings)
 
     def _send(self, now: float) -> None:
-        send_due(self._outbox, self._runtime.bus, topics.READINGS, now, self._counters, self._complaints)
+        send_due(self._outbox, self._runtime.bus, topics.READINGS, now, self._counters, self._limited_log)

@@ -1,4 +1,4 @@
-"""Counts are exact whoever counts, and complaints are counted always and said seldom."""
+"""Counters are exact under concurrent use, and log lines are JSON objects."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import threading
 
 import pytest
 
-from edge_components.common.health import Complaints, Counters, JsonFormatter, start_logging
-from tests.fakes import FakeClock
+from edge_components.common.health import Counters, JsonFormatter, start_logging
 
 
 def test_threads_that_count_at_once_lose_no_count() -> None:
@@ -37,20 +36,6 @@ def test_a_snapshot_is_by_name_and_does_not_move_on() -> None:
     counters.add("a")
     assert list(taken.items()) == [("a", 3), ("b", 1)]
     assert counters["never"] == 0
-
-
-def test_complaints_count_all_and_say_each_reason_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
-    counters, clock = Counters(), FakeClock()
-    complaints = Complaints(counters, logging.getLogger("test"), clock, every_s=60.0)
-    for at in range(1_000):
-        complaints.add("rejected_json", f"topic {at}")
-    complaints.add("rejected_time", "topic t", 5)
-    assert [record.getMessage() for record in caplog.records] == ["rejected_json: topic 0", "rejected_time: topic t"]
-    clock.advance(60.0)
-    complaints.add("rejected_json", "topic later")
-    assert caplog.records[-1].getMessage() == "rejected_json: topic later"
-    assert caplog.records[-1].fields == {"count": 1_000}  # type: ignore[attr-defined]
-    assert counters.snapshot() == {"rejected_json": 1_001, "rejected_time": 5}
 
 
 def test_a_log_line_is_one_json_object_with_gateway_component_fields_and_traceback() -> None:

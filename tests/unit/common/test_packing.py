@@ -12,7 +12,8 @@ import pytest
 from edge_components.common import packing
 from edge_components.common.errors import HandoverError
 from edge_components.common.handover import Outbox, RetryPolicy
-from edge_components.common.health import Complaints, Counters
+from edge_components.common.health import Counters
+from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.packing import Packer, plain_bytes, select
 from tests.fakes import FakeClock
 from wire import codec
@@ -37,8 +38,8 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: int = MAX_LOCAL_BYTES, max_bytes: int = 10**8) -> None:
         self.outbox = Outbox(1, RetryPolicy(in_flight=10_000), random.Random(1), max_bytes)
         self.counters, self.encodings = Counters(), 0
-        complaints = Complaints(self.counters, logging.getLogger("test"), FakeClock())
-        self.packer = Packer("gw", self.outbox, limit, complaints)
+        limited_log = RateLimitedLog(self.counters, logging.getLogger("test"), FakeClock())
+        self.packer = Packer("gw", self.outbox, limit, limited_log)
         real = codec.encode
 
         def counted(batch: codec.Batch, limit: int, **options: Any) -> bytes:
