@@ -21,6 +21,7 @@ from awsiot.greengrasscoreipc import model
 
 from cloud_functions.core.records import join
 from device_sim.errors import DemoError
+from edge_components.common import readings_message
 from wire import topics
 from wire.acknowledgement import Acknowledgement, SequenceSet
 from wire.codec import decode
@@ -154,8 +155,10 @@ class Tap:
                 self._rows += len(batch.rows)
 
     def _on_readings(self, payload: bytes) -> None:
+        if not payload:  # a flush request
+            return
         try:
-            batch = decode(payload)
+            batch = readings_message.decode(payload)
         except WireError:
             self._unreadable += 1
             return

@@ -17,12 +17,13 @@ from edge_components.aggregator.idle_clock import IdleClock
 from edge_components.aggregator.memory import Memory, Parts
 from edge_components.aggregator.window_types import Closed
 from edge_components.aggregator.windows import Windows
+from edge_components.common import readings_message
 from edge_components.common.delivery import free_acknowledged, send_due
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.common.handover import Inbox, Outbox, Reorder, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.packing import Packer, select
-from wire import codec, topics
+from wire import topics
 from wire.errors import DecodeError
 from wire.limits import MAX_BATCH_BYTES
 from wire.model import Aggregates, Readings
@@ -72,11 +73,13 @@ class Aggregator:
         """Take a batch in, once."""
         now = self._clock.monotonic()
         self._idle.hear(now)
+        if not payload:  # a flush request: the next checkpoint acknowledges what was received
+            return
         if self._refusing:
             self._limited_log.warning("batches_refused", "the outbox is full: is the forwarder running?")
             return
         try:
-            batch = codec.decode(payload)
+            batch = readings_message.decode(payload)
         except DecodeError as error:
             self._limited_log.warning("batches_unreadable", f"{type(error).__name__}: {error}")
             return

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from edge_components.common import readings_message
 from edge_components.common.handover import Outbox
 from edge_components.common.limited_log import RateLimitedLog
 from wire import codec
@@ -56,8 +57,7 @@ class Packer:
             part = select(rows, slice(0, count))
             batch = Batch(self._gateway, self._outbox.epoch, self._outbox.next_sequence, part)
             try:
-                # Between components processor time counts for more than the last bytes.
-                payload = codec.encode(batch, self._limit, coders=codec.FAST)
+                payload = _encode(batch, self._limit)
             except TooLargeError as error:
                 self._ratio *= 1.5
                 if count == 1:
@@ -73,6 +73,13 @@ class Packer:
         expected = self._ratio * plain_bytes(rows)
         room = self._limit * _FILL
         return len(rows) if expected <= self._limit else max(1, int(len(rows) * room / expected))
+
+
+def _encode(batch: Batch, limit: int) -> bytes:
+    """Encode a batch for another component: processor time counts for more than the last bytes."""
+    if isinstance(batch.rows, Readings):
+        return readings_message.encode(batch, limit)
+    return codec.encode(batch, limit, coders=codec.FAST)
 
 
 def plain_bytes(rows: Readings | Aggregates) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge_components.common import readings_message
 from edge_components.common.delivery import free_acknowledged, send_due
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
@@ -14,7 +15,7 @@ from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.intake import ROW_BYTES, Directory, Intake
 from edge_components.sensor_reader.receipts import Receipts
 from edge_components.sensor_reader.sources import Source
-from wire import codec, topics
+from wire import topics
 from wire.limits import MAX_LOCAL_BYTES
 
 REOPEN_SECONDS = 10.0
@@ -156,7 +157,7 @@ class SensorReader:
     def _drop_oldest(self) -> None:
         dropped = self._outbox.drop_oldest()
         if dropped is not None:
-            readings = len(codec.decode(dropped[1]).rows)
+            readings = len(readings_message.decode(dropped[1]).rows)
             self._limited_log.warning("readings_dropped", "the outbox is full: is the aggregator running?", readings)
 
     def _send(self, now: float) -> None:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_components.common import packing
+from edge_components.common import packing, readings_message
 from edge_components.common.errors import HandoverError
 from edge_components.common.handover import Outbox, RetryPolicy
 from edge_components.common.health import Counters
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.packing import Packer, plain_bytes, select
 from tests.fakes import FakeClock
-from wire import codec
 from wire.limits import MAX_LOCAL_BYTES
-from wire.model import Readings, Series
+from wire.model import Batch, Readings, Series
 
 
 def readings(count: int, series: int = 10, seed: int = 1) -> Readings:
@@ -40,18 +38,18 @@ class Bench:
         self.counters, self.encodings = Counters(), 0
         limited_log = RateLimitedLog(self.counters, logging.getLogger("test"), FakeClock())
         self.packer = Packer("gw", self.outbox, limit, limited_log)
-        real = codec.encode
+        real = readings_message.encode
 
-        def counted(batch: codec.Batch, limit: int, **options: Any) -> bytes:
+        def counted(batch: Batch, limit: int) -> bytes:
             self.encodings += 1
-            return real(batch, limit, **options)
+            return real(batch, limit)
 
-        monkeypatch.setattr(packing.codec, "encode", counted)
+        monkeypatch.setattr(packing.readings_message, "encode", counted)
 
     def pack(self, rows: Readings) -> list[Readings]:
         while len(rows):
             rows = select(rows, slice(self.packer.put(rows), None))
-        return [codec.decode(payload).rows for _, payload, _ in self.outbox.to_send(0.0)]  # type: ignore[misc]
+        return [readings_message.decode(payload).rows for _, payload, _ in self.outbox.to_send(0.0)]  # type: ignore[misc]
 
 
 def test_every_row_is_in_one_batch_in_order_and_every_batch_fits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_components.common import readings_message
 from edge_components.common.config import load
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.sensor_reader.component import SensorReader
@@ -17,7 +18,7 @@ from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.sources import Sink
 from edge_components.sensor_reader.sources.host import HostSettings
 from tests.fakes import fake_runtime
-from wire import codec, topics
+from wire import topics
 from wire.acknowledgement import Acknowledgement
 from wire.limits import MAX_LOCAL_BYTES
 from wire.model import Batch, Readings, Series
@@ -78,7 +79,7 @@ class Bench:
         self.reader.tick()
 
     def batches(self) -> list[Batch]:
-        return [codec.decode(payload) for payload in self.bus.on(topics.READINGS)]
+        return [readings_message.decode(payload) for payload in self.bus.on(topics.READINGS)]
 
     def values(self) -> list[float]:
         """Every value published, each batch once."""
@@ -269,7 +270,7 @@ def test_readings_that_could_not_be_cut_into_a_batch_stay_and_their_broker_is_no
     def short(*_: object, **__: object) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr(codec, "encode", short)
+    monkeypatch.setattr(readings_message, "encode", short)
     bench.tick()
     with pytest.raises(MemoryError):
         bench.tick(1.0)
