@@ -18,6 +18,7 @@ check: $(VENV)/.ready $(SAM)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/check_language.py
 	$(BIN)/cfn-lint cloud_functions/template.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(SAM)/bin/sam validate --lint --template cloud_functions/template.yaml
 

@@ -1,6 +1,6 @@
-"""The contract between edge and cloud: what a batch holds, how it is written, and where it is sent.
+"""Contract between edge and cloud: data model, batch format, acknowledgements and topics.
 
-Everything that crosses from a gateway to the cloud, or from one component to the next, is a :class:`wire.model.Batch`
-encoded by :mod:`wire.codec` and published on a topic of :mod:`wire.topics`; the one signal that returns is a
+All data from a gateway to the cloud, or from one component to the next, is a :class:`wire.model.Batch` encoded by
+:mod:`wire.codec` and published on a topic of :mod:`wire.topics`. The only signal in the other direction is a
 :class:`wire.acknowledgement.Acknowledgement`. This package imports nothing else of the project.
 """

@@ -1,6 +1,6 @@
-"""The signal that returns: which batches of an epoch the receiver holds safely, as TCP's SACK says it (RFC 2018).
+"""Acknowledgement of the batches that a receiver has stored durably, in the form of TCP's SACK (RFC 2018).
 
-The same signal serves all three hops: aggregator to sensor reader, forwarder to aggregator, cloud to forwarder.
+All three hops use it: aggregator to sensor reader, forwarder to aggregator, cloud to forwarder.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _MAX_VERSION = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """All of 1..``cumulative`` of ``epoch`` is held, and each inclusive range above it (ascending, disjoint).
+    """Batches 1..``cumulative`` of ``epoch`` are stored, and those in the inclusive, ascending ``ranges`` above it.
 
-    ``unknown`` are the versions of profiles that batches named and the receiver lacks: those batches are not held, and
-    are to be sent again, after the profile or without it. (A sender that knows nothing of profiles ignores the key.)
+    ``unknown`` lists versions of profiles that batches need and the receiver lacks: those batches are not stored and
+    must be sent again, after the profile or without it. (A sender without profiles ignores the key.)
     """
 
     epoch: int
@@ -33,11 +33,11 @@ class Acknowledgement:
     unknown: tuple[int, ...] = ()
 
     def covers(self, sequence: int) -> bool:
-        """Return whether the receiver holds ``sequence``."""
+        """Return whether ``sequence`` is acknowledged."""
         return sequence <= self.cumulative or any(first <= sequence <= last for first, last in self.ranges)
 
     def encode(self) -> bytes:
-        """Return the acknowledgement as JSON bytes, with the newest ``MAX_RANGES`` ranges at most."""
+        """Return the acknowledgement as JSON bytes, with at most the newest ``MAX_RANGES`` ranges."""
         ranges = [list(r) for r in self.ranges[-MAX_RANGES:]]
         body = {"v": 1, "epoch": f"{self.epoch:016x}", "cumulative": self.cumulative, "ranges": ranges}
         if self.unknown:
@@ -46,7 +46,7 @@ class Acknowledgement:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Read JSON bytes; unknown keys are ignored. Raises FormatError for anything that is no acknowledgement."""
+        """Decode JSON bytes; unknown keys are ignored. Raises FormatError for an invalid acknowledgement."""
         try:
             body = json.loads(data)
             if body["v"] != 1:
@@ -72,7 +72,7 @@ class Acknowledgement:
 
 
 class SequenceSet:
-    """The sequence numbers of one epoch that a receiver holds: a cumulative number and the ranges above it."""
+    """Set of received sequence numbers of one epoch: a cumulative number and the ranges above it."""
 
     def __init__(self, cumulative: int = 0, ranges: Iterable[tuple[int, int]] = ()) -> None:
         self._cumulative = cumulative
@@ -80,17 +80,17 @@ class SequenceSet:
 
     @property
     def cumulative(self) -> int:
-        """The highest number up to which nothing is missing."""
+        """Highest number below which no number is missing."""
         return self._cumulative
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """The inclusive ranges held above the cumulative number, ascending."""
+        """Inclusive ranges above the cumulative number, ascending."""
         return tuple(self._ranges)
 
     @property
     def highest(self) -> int:
-        """The highest number held, 0 when there is none."""
+        """Highest number in the set, 0 if it is empty."""
         return self._ranges[-1][1] if self._ranges else self._cumulative
 
     def __contains__(self, sequence: int) -> bool:
@@ -119,12 +119,12 @@ class SequenceSet:
         return True
 
     def missing(self) -> Iterator[tuple[int, int]]:
-        """Yield the inclusive gaps between the cumulative number and the highest one held."""
+        """Yield the inclusive gaps between the cumulative number and the highest number."""
         below = self._cumulative
         for first, last in self._ranges:
             yield below + 1, first - 1
             below = last
 
     def acknowledgement(self, epoch: int) -> Acknowledgement:
-        """Return what to tell the sender."""
+        """Return the acknowledgement to send for this set."""
         return Acknowledgement(epoch, self._cumulative, self.ranges[-MAX_RANGES:])

@@ -1,9 +1,9 @@
-"""Aggregates as columns of integers, and back.
+"""Conversion of aggregates to columns of integers and back.
 
-The mean is counted in tenths of the step. The minimum is written as how far it lies below the mean's floor, the maximum
-as how far above its ceiling. The standard deviation is a logarithm, sixteen to the octave, and is expected from the two
-distances: its square is at most their product (Bhatia and Davis, 2000), and just that when there are only two values.
-The score is a logarithm of 1 + score, 32 to the octave.
+The mean is an integer in tenths of the step. The minimum is written as its distance below the floor of the mean, the
+maximum as its distance above the ceiling. The standard deviation is a logarithm with 16 units per octave, predicted
+from the two distances: its square is at most their product (Bhatia and Davis, 2000), with equality for two values. The
+score is a logarithm of 1 + score with 32 units per octave.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from wire.column_reader import Reader
+from wire.column_writer import Plan, Writer
 from wire.columns import Id
 from wire.directory import Directory
 from wire.errors import FormatError
-from wire.expectation import FRACTION
 from wire.model import Aggregates, FloatArray, IntArray
-from wire.reading import Reader
+from wire.model_coder.prediction import FRACTION
+from wire.quantization import Form, Scales, Step, choose_all, decimal
 from wire.readings import BYTES_VALUE_WINDOWS, VALUE_WINDOWS
 from wire.rows import (
     Layout,
     Times,
-    carried,
+    fill_forward,
     in_time_order,
-    near,
+    is_exact,
     read_patches,
     read_rest,
     read_runs,
@@ -35,17 +37,15 @@ from wire.rows import (
     write_runs,
     write_times,
 )
-from wire.steps import Form, Scales, Step, choose_all, decimal
 from wire.varint import Cursor, most_common, signed
-from wire.writing import Plan, Writer
 
 STD_PARTS, SCORE_PARTS = 16, 32
-"""Logarithms to the octave."""
+"""Units per octave."""
 SCORE_WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 BYTES_SCORE_WINDOWS = (1, 2, 4, 8)
 _LOG_BITS = 12
 _LOG_TEN = 13607
-"""Logarithm of ten, 4096 to the octave."""
+"""Logarithm of ten in units of 1/4096 octave."""
 
 
 def steps(rows: Aggregates, layout: Layout) -> tuple[Step, ...]:
@@ -55,7 +55,7 @@ def steps(rows: Aggregates, layout: Layout) -> tuple[Step, ...]:
 
 
 def write(rows: Aggregates, layout: Layout, steps_of: Sequence[Step], writer: Writer) -> bytes:
-    """Write all columns, and return what goes before them."""
+    """Write all columns and return the bytes that precede them."""
     order = layout.order
     head = write_times(layout, writer)
     width, count = rows.width_ms[order], rows.count[order]
@@ -85,12 +85,12 @@ def _write_values(
     below, below_fits = scales.whole(low)
     above, above_fits = scales.whole(high)
     q, below, above = (
-        carried(cells, ~(fits & filled)) for cells, fits in ((q, q_fits), (below, below_fits), (above, above_fits))
+        fill_forward(cells, ~(fits & filled)) for cells, fits in ((q, q_fits), (below, below_fits), (above, above_fits))
     )
     bad = [
         ~_close_mean(mean, scales.value(q, mean=True), scales),
-        ~near(low, scales.value(below), scales),
-        ~near(high, scales.value(above), scales),
+        ~is_exact(low, scales.value(below), scales),
+        ~is_exact(high, scales.value(above), scales),
     ]
     still = filled & (q == below * scales.parts) & (q == above * scales.parts)
     groups, moving = layout.series, filled
@@ -107,7 +107,7 @@ def _write_values(
     with np.errstate(all="ignore"):
         code = np.rint(STD_PARTS * np.log2(std))
         no_code = ~(np.isfinite(code) & (np.abs(np.exp2(code / STD_PARTS) - std) <= 0.022 * std))
-    code = carried(np.where(no_code, 0.0, code).astype(np.int64), no_code)[wide]
+    code = fill_forward(np.where(no_code, 0.0, code).astype(np.int64), no_code)[wide]
     offsets = _std_offsets(q, below, above, parts, _unit_logs(steps_of)[part])[wide[moving]]
     writer.put(Plan(Id.STD, code, layout.series[wide], offsets, bytes_offsets=True))
     gaps = ~filled & np.isnan(mean) & np.isnan(low) & np.isnan(high) & np.isnan(std)
@@ -124,7 +124,7 @@ def _write_scores(score: FloatArray, scored: npt.NDArray[np.bool_], groups: IntA
     with np.errstate(all="ignore"):
         code = np.rint(SCORE_PARTS * np.log2(1 + score))
         odd = scored & ~((score >= 0) & (np.abs(np.exp2(code / SCORE_PARTS) - 1 - score) <= 0.011 * (1 + score)))
-    code = carried(np.where(odd | ~scored, 0.0, code).astype(np.int64), odd | ~scored)[scored]
+    code = fill_forward(np.where(odd | ~scored, 0.0, code).astype(np.int64), odd | ~scored)[scored]
     plan = Plan(Id.SCORE, code, groups[scored], bytes_windows=BYTES_SCORE_WINDOWS, model_windows=SCORE_WINDOWS, few=0)
     writer.put(plan, needed=True)
     return _patch(odd, score)
@@ -136,7 +136,7 @@ def _patch(wrong: npt.NDArray[np.bool_], values: FloatArray) -> _Patch:
 
 
 def read(cursor: Cursor, entries: Directory, counts: IntArray, open_columns: Callable[[Cursor], Reader]) -> Aggregates:
-    """Read what write wrote; raises DecodeError."""
+    """Read aggregates written by :func:`write`; raises DecodeError."""
     times = Times(cursor, counts)
     usual_width, usual_count = cursor.signed("width"), cursor.signed("count")
     reader = open_columns(cursor)
@@ -212,17 +212,17 @@ def _close_mean(mean: FloatArray, back: FloatArray, scales: Scales) -> npt.NDArr
 
 
 def _fraction(q: IntArray, parts: IntArray) -> IntArray:
-    """What rounding the mean down takes off the distance, as an offset."""
+    """Return the offset of a distance that comes from rounding the mean down."""
     return -((q % parts << FRACTION) // parts)
 
 
 def _wide(q: IntArray, below: IntArray, above: IntArray, parts: IntArray) -> npt.NDArray[np.bool_]:
-    """Return where the mean lies between minimum and maximum; elsewhere there is no deviation."""
+    """Return the mask of rows whose mean lies strictly between minimum and maximum; elsewhere the deviation is 0."""
     return (q - below * parts > 0) & (above * parts - q > 0)
 
 
 def _std_offsets(q: IntArray, below: IntArray, above: IntArray, parts: IntArray, unit: IntArray) -> IntArray:
-    """Return sixteenths of octaves, with eight fractional bits, at which the deviation would be the largest."""
+    """Return the upper bound of the deviation, in sixteenths of an octave with eight fractional bits."""
     down, up = q - below * parts, above * parts - q
     offsets = ((_log(down) + _log(up)) >> 1) + unit
     return np.where(unit == _NO_UNIT, 0, offsets)
@@ -232,7 +232,7 @@ _NO_UNIT = np.int64(-(2**40))
 
 
 def _unit_logs(steps_of: Sequence[Step]) -> IntArray:
-    """Return the logarithm of each mean's unit, 4096 to the octave; _NO_UNIT where means are bits."""
+    """Return the logarithm of each mean's unit in 1/4096 octave; _NO_UNIT for series stored as bits."""
     return np.array([_NO_UNIT if step.form is Form.BITS else _unit_log(step) for step in steps_of], np.int64)
 
 
@@ -247,7 +247,7 @@ def _unit_log(step: Step) -> int:
 
 
 def _logs() -> IntArray:
-    """Logarithms of 1 + i / 256, 4096 to the octave, by squaring: exact integers on every platform."""
+    """Return the logarithms of 1 + i / 256 in 1/4096 octave, by squaring: the same integers on every platform."""
     out = []
     for i in range(256):
         y, log = (256 + i) << 22, 0
@@ -263,10 +263,10 @@ _LOGS = _logs()
 
 
 def _log(values: IntArray) -> IntArray:
-    """Return the logarithm, 4096 to the octave, by the leading nine bits (0 for what is not above 0)."""
+    """Return the logarithm in 1/4096 octave from the leading nine bits (0 for values that are not above 0)."""
     values = np.maximum(values, 1)
     bits = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
-    bits -= values >> bits == 0  # a double rounds one just below a power of two up to it
+    bits -= values >> bits == 0  # a double rounds a value just below a power of two up to it
     leading = np.where(bits >= 8, values >> np.maximum(bits - 8, 0), values << np.maximum(8 - bits, 0))
     logs: IntArray = (bits << _LOG_BITS) + _LOGS[leading & 255]
     return logs

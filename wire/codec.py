@@ -1,6 +1,6 @@
-"""Batches as bytes and back: the public face of the codec. The layout is specified in FORMAT.md.
+"""Encoder and decoder of batches: the public interface of the codec. FORMAT.md specifies the layout.
 
-Pure: no I/O, no clock. Any bytes at all give a batch or a :class:`wire.errors.DecodeError`, in bounded time and memory.
+Pure: no I/O, no clock. Arbitrary bytes give a batch or a :class:`wire.errors.DecodeError`, in bounded time and memory.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from functools import partial
 
 import numpy as np
 
-from wire import aggregates, container, directory, profile, rans, readings, reports
-from wire.adaptive import State
+from wire import aggregates, container, directory, profile, readings, reports
+from wire.column_reader import Reader
+from wire.column_writer import Writer
 from wire.columns import OF_AGGREGATES, OF_READINGS, Id
 from wire.container import Coder, Kind, Packed
 from wire.directory import Directory
 from wire.errors import FormatError, ModelError, UnknownProfileError
 from wire.limits import MAX_BATCH_BYTES, MAX_ROWS, MAX_SERIES
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Batch, Notice, Readings, Rows
+from wire.model_coder import rans
+from wire.model_coder.adaptive_model import State
 from wire.profile import Profile
-from wire.reading import Reader
 from wire.rows import Layout, read_counts
 from wire.varint import Cursor, number, pack_signed
-from wire.writing import Writer
 
 ALL = frozenset(Coder)
-"""Every coder: the smallest result is kept."""
+"""All coders: the smallest result is used."""
 FAST = frozenset({Coder.NONE, Coder.DEFLATE})
-"""The coders that cost least time, for where that counts more than bytes."""
+"""The fastest coders, for links where CPU time counts more than bytes."""
 Profiles = Callable[[str, int], Profile | None]
-"""What finds the profile of a gateway by its version, None when there is none."""
+"""Lookup of a gateway's profile by its version; returns None for an unknown one."""
 _LATE = (0, 1, 2, 3)
 _MOST_LATE = 16
 
@@ -42,18 +43,19 @@ def encode(
     known: Profile | None = None,
     coders: frozenset[Coder] = ALL,
 ) -> bytes:
-    """Return the batch as bytes; of what ``coders`` give, the smallest. ``known`` is a profile that the reader has.
+    """Return the encoded batch; of ``coders`` the one with the smallest result is used.
 
+    ``known`` is a profile that the reader has.
     Raises TooLargeError above ``limit`` bytes, and ModelError for more rows or series than a batch may hold.
     """
     return seal(batch.gateway, batch.epoch, batch.sequence, pack(batch.rows, known=known, coders=coders), limit)
 
 
 def decode(data: bytes, profiles: Profiles | None = None) -> Batch:
-    """Return the batch that ``data`` holds; raises DecodeError (see wire.errors) for anything else.
+    """Return the batch encoded in ``data``; raises DecodeError (see wire.errors) for anything else.
 
-    Rows come back in the order of time, then of the directory; the precision is stated in FORMAT.md. A batch that
-    names a profile which ``profiles`` does not find raises UnknownProfileError.
+    Rows are in the order of time, then of the directory; FORMAT.md states the precision. Raises UnknownProfileError for
+    a batch whose profile ``profiles`` does not find.
     """
     try:
         gateway, epoch, sequence, packed = container.unseal(data)
@@ -64,33 +66,35 @@ def decode(data: bytes, profiles: Profiles | None = None) -> Batch:
 
 
 def encode_profile(gateway: str, epoch: int, sequence: int, known: Profile, limit: int = MAX_BATCH_BYTES) -> bytes:
-    """Return a profile as bytes, named like a batch; raises TooLargeError above ``limit``: profile fewer series."""
+    """Return an encoded profile, named like a batch; raises TooLargeError above ``limit``: profile fewer series."""
     return seal(gateway, epoch, sequence, pack_profile(known), limit)
 
 
 def pack_profile(known: Profile) -> bytes:
-    """Return a profile as a batch holds it, without the name."""
+    """Return an encoded profile without the batch name."""
     content = profile.write(known)
     coder, stream = container.smallest(content)
     return container.pack(Kind.PROFILE, coder, len(content), stream)
 
 
 def decode_profile(data: bytes) -> tuple[str, Profile]:
-    """Return (gateway, profile); raises DecodeError for what is none."""
+    """Return (gateway, profile); raises DecodeError for anything but a profile."""
     try:
         gateway, _, _, packed = container.unseal(data)
         parts = container.unpack(packed)
         if parts.kind is not Kind.PROFILE or parts.coder is Coder.MODEL or parts.profile is not None:
-            raise FormatError(f"kind {parts.kind.name}, coder {parts.coder.name}, profile {parts.profile}: no profile")
+            raise FormatError(
+                f"kind {parts.kind.name}, coder {parts.coder.name}, profile {parts.profile}: not a profile"
+            )
         return gateway, profile.read(container.inflate(parts.coder, parts.size, parts.stream))
     except ModelError as error:
         raise FormatError(str(error)) from error
 
 
 def shorten(packed: bytes, known: Profile) -> bytes:
-    """Return packed rows as one who has the profile reads them, or as they are where that is not smaller.
+    """Return packed rows encoded against a profile, or unchanged if that is not smaller.
 
-    What comes back of either is the same to the last bit. Raises DecodeError for what is not packed rows.
+    Both decode to exactly the same rows. Raises DecodeError for anything but packed rows.
     """
     rows = unpack(packed)
     if not isinstance(rows, Aggregates):
@@ -110,28 +114,28 @@ def _same(rows: Aggregates, others: Rows) -> bool:
 
 
 def name_of(data: bytes) -> tuple[str, int, int]:
-    """Return (gateway, epoch, sequence) of a batch without reading what it holds; raises DecodeError."""
+    """Return (gateway, epoch, sequence) of a batch without decoding its rows; raises DecodeError."""
     gateway, epoch, sequence, _ = container.unseal(data)
     return gateway, epoch, sequence
 
 
 def kind_of(data: bytes) -> Kind:
-    """Return what a batch holds, for readers that take profiles too; raises DecodeError."""
+    """Return the kind of a batch (rows, notice, profile); raises DecodeError."""
     return container.unpack(container.unseal(data)[3]).kind
 
 
 def seal(gateway: str, epoch: int, sequence: int, packed: bytes, limit: int = MAX_BATCH_BYTES) -> bytes:
-    """Return the batch of that name around rows that were packed before; raises TooLargeError above ``limit``."""
+    """Return the batch with this name around packed rows; raises TooLargeError above ``limit``."""
     return container.seal(gateway, epoch, sequence, packed, limit)
 
 
 def room(gateway: str, limit: int = MAX_BATCH_BYTES) -> int:
-    """Return how long packed rows may be so that a batch of ``gateway`` with any number fits ``limit``."""
+    """Return the maximum size of packed rows for a batch of ``gateway`` with any sequence number within ``limit``."""
     return container.room(gateway, limit)
 
 
 def pack(rows: Rows, *, known: Profile | None = None, coders: frozenset[Coder] = ALL) -> bytes:
-    """Return the rows as a batch holds them, without the name: what can be made before the number is known.
+    """Return the encoded rows without the batch name, so that they can be packed before the sequence is known.
 
     Raises ModelError for more rows or series than a batch may hold.
     """
@@ -170,12 +174,12 @@ def _pack_alone(rows: Readings | Aggregates, coders: frozenset[Coder]) -> list[b
     if Coder.MODEL in coders:
         writer = Writer(entries.kinds.tolist(), modelled=True)
         head = begin + write(writer) + writer.finish()
-        made.append(container.pack(kind, Coder.MODEL, *container.join(head, rans.encode(writer.notes))))
+        made.append(container.pack(kind, Coder.MODEL, *container.join(head, rans.encode(writer.symbols))))
     return made
 
 
 def _pack_known(rows: Aggregates, known: Profile) -> list[bytes]:
-    """Return the rows as one who has the profile reads them; nothing when it lacks one of the series."""
+    """Return the rows encoded against a profile, per value of ``late``; empty if it lacks one of the series."""
     places = known.select(rows.series)
     if places is None:
         return []
@@ -186,7 +190,7 @@ def _pack_known(rows: Aggregates, known: Profile) -> list[bytes]:
         writer = Writer(entries.kinds.tolist(), modelled=True, known=known.known(places), late=late)
         head = begin + bytes((late,)) + _counts(layout)
         head += aggregates.write(rows, layout, entries.steps, writer) + writer.finish()
-        joined = container.join(head, rans.encode(writer.notes))
+        joined = container.join(head, rans.encode(writer.symbols))
         made.append(container.pack(Kind.AGGREGATES, Coder.MODEL, *joined, profile=known.version))
     return made
 
@@ -197,7 +201,7 @@ def _counts(layout: Layout) -> bytes:
 
 @dataclass(slots=True)
 class Opened:
-    """The columns of a batch, for those who look into one: see :func:`open_rows`."""
+    """Decoded rows with the column reader they came from; see :func:`open_rows`."""
 
     rows: Readings | Aggregates
     parts: Packed
@@ -206,21 +210,21 @@ class Opened:
 
 
 def unpack(packed: bytes, find: Callable[[int], Profile | None] | None = None) -> Rows:
-    """Return the rows that pack was given; raises DecodeError or ModelError."""
+    """Return the rows encoded by :func:`pack`; raises DecodeError or ModelError."""
     parts = container.unpack(packed)
     if parts.kind in (Kind.READINGS, Kind.AGGREGATES):
         return open_rows(parts, find).rows
     if parts.coder is Coder.MODEL or parts.profile is not None or parts.kind is Kind.PROFILE:
-        raise FormatError(f"{parts.kind.name.lower()} by {parts.coder.name}, profile {parts.profile}: no rows")
+        raise FormatError(f"{parts.kind.name.lower()} by {parts.coder.name}, profile {parts.profile}: not rows")
     content = container.inflate(parts.coder, parts.size, parts.stream)
     return reports.read_anomalies(content) if parts.kind is Kind.ANOMALIES else reports.read_notice(content)
 
 
 def open_rows(parts: Packed, find: Callable[[int], Profile | None] | None = None) -> Opened:
-    """Return readings or aggregates together with what their columns were read from; raises DecodeError."""
+    """Return readings or aggregates together with their column reader; raises DecodeError."""
     decoder = None
     if parts.coder is Coder.MODEL:
-        content, symbols = container.part(parts)
+        content, symbols = container.split(parts)
         decoder = rans.Decoder(symbols)
     else:
         content = container.inflate(parts.coder, parts.size, parts.stream)

@@ -1,8 +1,9 @@
-"""The columns of a batch: their numbers, how they may be written, and what writing and reading have in common.
+"""Columns of a batch: their ids, their modes, and helpers shared by :mod:`wire.column_writer` and
+:mod:`wire.column_reader`.
 
-A column is a run of integers, series after series. Those that say nothing (all as expected) are left out; those with
-few exceptions list these; the others are written whole, as bytes for the coders that pack bytes, or as symbols of the
-model (coder 3). :mod:`wire.writing` and :mod:`wire.reading` do it.
+A column is a sequence of integers, series after series. A column whose cells all equal their prediction is omitted; one
+with few exceptions lists these; any other is written whole, as bytes for the byte coders or as symbols of the model
+(coder 3).
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from wire.expectation import FRACTION, HALF
+from wire.model_coder.prediction import FRACTION, HALF
 from wire.varint import Signed
 
 OPTIONAL = 0x80
-"""Set in a column's number when a reader that does not know it may skip it."""
+"""Flag in a column's id: a reader that does not know the column may skip it."""
 EACH = 255
-"""In place of a window: each series has its own, which follow."""
+"""Marker in place of a window: one window per series follows."""
 MAX_COLUMNS = 64
 
 
 class Id(IntEnum):
-    """The numbers of the columns."""
+    """Ids of the columns."""
 
     TIME = 1
     WIDTH = 2
@@ -43,28 +44,28 @@ class Id(IntEnum):
 OF_READINGS = frozenset({Id.TIME, Id.VALUE, Id.QUALITY, Id.PATCHES, Id.ORDER, Id.REST})
 OF_AGGREGATES = frozenset(Id) - {Id.QUALITY}
 ORDERED = frozenset({Id.VALUE, Id.LOW, Id.HIGH, Id.STD, Id.SCORE})
-"""The columns whose cells stand in the order that ORDER gives, where they are bytes."""
+"""Columns whose cells follow the series order of ORDER when they are bytes."""
 GROUPED = frozenset({Id.SCORE})
-"""The columns in which a series at rest (see REST) is a group of its own."""
+"""Columns in which a series at rest (see REST) is a separate group."""
 
 
 class Mode(IntEnum):
-    """How a column's cells are written."""
+    """Encoding of a column's cells."""
 
     FEW = 0
-    """Exceptions: how many cells are as expected before each, and what it is off by."""
+    """Exceptions: for each the number of predicted cells before it, and its residual."""
     SIGNED = 1
     UNSIGNED = 2
     MODELLED = 3
-    """Symbols of the model, behind the head; the payload has the model's parameters."""
+    """Symbols of the model, after the head; the payload holds the model's parameters."""
     BYTES = 4
-    """A layout of its own."""
+    """A layout specific to the column."""
     RARE = 5
     """Exceptions as in FEW, as symbols of the model."""
 
 
 def gather(counts: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the places of all cells when the series stand in ``order``."""
+    """Return the indexes of all cells with the series arranged in ``order``."""
     starts, sizes = (np.cumsum(counts) - counts)[order], counts[order]
     ends = np.cumsum(sizes)
     shifts: npt.NDArray[np.int64] = np.repeat(starts - (ends - sizes), sizes)
@@ -72,5 +73,5 @@ def gather(counts: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> npt.N
 
 
 def rounded(offsets: Signed) -> Signed:
-    """Return offsets as whole cells."""
+    """Return offsets rounded to whole cells."""
     return (offsets + HALF) >> FRACTION

@@ -1,11 +1,11 @@
-"""What is around the rows: the name of the batch, what is inside and how it is packed, and the checksum.
+"""Container around the rows: name of the batch, kind, coder and checksum.
 
 ::
 
     "SL"  major  epoch u64  sequence  gateway  |  packed                                  |  CRC32 u32
                                                |  flags  [profile]  size  stream          |
 
-``packed`` can be made before the batch has its number; see FORMAT.md.
+``packed`` can be encoded before the sequence number is known; see FORMAT.md.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Any
 from wire.errors import ChecksumError, FormatError, LimitError, MagicError, TooLargeError, VersionError
 from wire.limits import MAX_INFLATED_BYTES
 from wire.model import check_name
+from wire.preset_dictionary import DICTIONARY
 from wire.varint import Cursor, number
-from wire.words import DICTIONARY
 
 MAGIC = b"SL"
 MAJOR = 1
 _EPOCH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
-_LONGEST_NUMBER = 9
+_MAX_VARINT = 9
 _PROFILE, _RESERVED = 0x40, 0x80
 _LZMA: list[dict[str, Any]] = [
     {"id": lzma.FILTER_LZMA1, "preset": 6, "dict_size": 1 << 16, "lc": 1, "lp": 0, "pb": 0, "mf": lzma.MF_BT3}
@@ -36,7 +36,7 @@ _LZMA: list[dict[str, Any]] = [
 
 
 class Kind(IntEnum):
-    """What a batch holds."""
+    """Content of a batch."""
 
     READINGS = 1
     AGGREGATES = 2
@@ -46,18 +46,18 @@ class Kind(IntEnum):
 
 
 class Coder(IntEnum):
-    """How the content is packed."""
+    """Compression of the content."""
 
     NONE = 0
     DEFLATE = 1
     LZMA1 = 2
     MODEL = 3
-    """The head as deflate packs it, then symbols of the model."""
+    """The compressed head, followed by symbols of the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What ``packed`` says: the kind, the coder, the profile that is needed, and the stream with its inflated size."""
+    """Parsed ``packed``: kind, coder, version of the required profile, and the stream with its inflated size."""
 
     kind: Kind
     coder: Coder
@@ -67,7 +67,7 @@ class Packed:
 
 
 def seal(gateway: str, epoch: int, sequence: int, packed: bytes, limit: int) -> bytes:
-    """Return the batch of that name around rows that were packed before; raises TooLargeError above ``limit``."""
+    """Return the batch with this name around packed rows; raises TooLargeError above ``limit``."""
     name = check_name(gateway, epoch, sequence).encode()
     data = b"".join((MAGIC, bytes((MAJOR,)), _EPOCH.pack(epoch), number(sequence), bytes((len(name),)), name, packed))
     data += _CRC.pack(zlib.crc32(data))
@@ -77,8 +77,8 @@ def seal(gateway: str, epoch: int, sequence: int, packed: bytes, limit: int) -> 
 
 
 def room(gateway: str, limit: int) -> int:
-    """Return how long packed rows may be so that a batch of ``gateway`` with any number fits ``limit``."""
-    return limit - len(MAGIC) - 1 - _EPOCH.size - _LONGEST_NUMBER - 1 - len(gateway.encode()) - _CRC.size
+    """Return the maximum size of packed rows for a batch of ``gateway`` with any sequence number within ``limit``."""
+    return limit - len(MAGIC) - 1 - _EPOCH.size - _MAX_VARINT - 1 - len(gateway.encode()) - _CRC.size
 
 
 def unseal(data: bytes) -> tuple[str, int, int, bytes]:
@@ -89,10 +89,10 @@ def unseal(data: bytes) -> tuple[str, int, int, bytes]:
         raise FormatError(f"{len(data)} bytes are too few for a batch")
     if data[2] != MAJOR:
         raise VersionError(f"major version {data[2]}, this reader knows {MAJOR}")
-    (said,) = _CRC.unpack_from(data, len(data) - _CRC.size)
+    (stated,) = _CRC.unpack_from(data, len(data) - _CRC.size)
     body = data[: -_CRC.size]
-    if said != zlib.crc32(body):
-        raise ChecksumError(f"CRC32 {zlib.crc32(body):08x}, the batch says {said:08x}")
+    if stated != zlib.crc32(body):
+        raise ChecksumError(f"CRC32 {zlib.crc32(body):08x}, the batch states {stated:08x}")
     cursor = Cursor(body, 3)
     (epoch,) = _EPOCH.unpack(cursor.take(_EPOCH.size, "epoch"))
     sequence = cursor.number("sequence")
@@ -101,14 +101,14 @@ def unseal(data: bytes) -> tuple[str, int, int, bytes]:
 
 
 def pack(kind: Kind, coder: Coder, size: int, stream: bytes, profile: int | None = None) -> bytes:
-    """Return ``packed``."""
+    """Return ``packed`` from its parts."""
     flags = coder | kind << 2 | (_PROFILE if profile is not None else 0)
     named = b"" if profile is None else number(profile)
     return bytes((flags,)) + named + number(size) + stream
 
 
 def unpack(packed: bytes) -> Packed:
-    """Return what ``packed`` says; raises FormatError, and LimitError for a size that is not allowed."""
+    """Return the parts of ``packed``; raises FormatError, and LimitError for a size above the limit."""
     cursor = Cursor(packed)
     flags = cursor.byte("flags")
     kind, coder = flags >> 2 & 15, flags & 3
@@ -122,34 +122,34 @@ def unpack(packed: bytes) -> Packed:
 
 
 def deflate(content: bytes) -> bytes:
-    """Return the content as raw deflate (RFC 1951), its window filled with the dictionary."""
+    """Return the content as raw deflate (RFC 1951) with the preset dictionary."""
     packer = zlib.compressobj(9, wbits=-15, memLevel=9, zdict=DICTIONARY)
     return packer.compress(content) + packer.flush()
 
 
 def lzma1(content: bytes) -> bytes:
-    """Return the content as raw LZMA1; no larger a dictionary than it needs is made, which is half the time."""
+    """Return the content as raw LZMA1; the dictionary is no larger than the content, which halves the time."""
     size = min(max(1 << (len(content) - 1).bit_length(), 1 << 12), 1 << 16) if content else 1 << 12
     return lzma.compress(content, format=lzma.FORMAT_RAW, filters=[_LZMA[0] | {"dict_size": size}])
 
 
 PACK: dict[Coder, Callable[[bytes], bytes]] = {Coder.NONE: bytes, Coder.DEFLATE: deflate, Coder.LZMA1: lzma1}
-"""The coders that pack bytes."""
+"""Byte coders."""
 
 
 def smallest(content: bytes) -> tuple[Coder, bytes]:
-    """Return the content packed in whichever of the three ways is smallest."""
+    """Return the content packed by the byte coder with the smallest result."""
     return min(((coder, compress(content)) for coder, compress in PACK.items()), key=lambda choice: len(choice[1]))
 
 
 def join(head: bytes, symbols: bytes) -> tuple[int, bytes]:
-    """Return (size, stream) of a head and the model's symbols: how the head is packed, its length, itself, symbols."""
+    """Return (size of the head, stream): coder and length of the packed head, the packed head, the symbols."""
     coder, packed = smallest(head)
     return len(head), bytes((coder,)) + number(len(packed)) + packed + symbols
 
 
-def part(packed: Packed) -> tuple[bytes, bytes]:
-    """Return (head, symbols) of a stream that join made; raises FormatError."""
+def split(packed: Packed) -> tuple[bytes, bytes]:
+    """Return (head, symbols) of a stream made by :func:`join`; raises FormatError."""
     cursor = Cursor(packed.stream)
     coder = cursor.byte("coder of the head")
     if coder not in (Coder.NONE, Coder.DEFLATE, Coder.LZMA1):
@@ -159,7 +159,7 @@ def part(packed: Packed) -> tuple[bytes, bytes]:
 
 
 def inflate(coder: Coder, size: int, stream: bytes) -> bytes:
-    """Return what was packed; raises FormatError. No more than ``size`` bytes (and one) are inflated."""
+    """Return the unpacked content; raises FormatError. At most ``size`` + 1 bytes are inflated."""
     content, ended = stream, True
     if coder is not Coder.NONE:
         inflater = (
@@ -173,7 +173,7 @@ def inflate(coder: Coder, size: int, stream: bytes) -> bytes:
             raise FormatError(f"content: {error}") from error
         ended = inflater.eof and not inflater.unused_data
     if len(content) != size:
-        raise FormatError(f"content: {len(content)} bytes or more, the batch says {size}")
+        raise FormatError(f"content: {len(content)} bytes or more, the batch states {size}")
     if not ended:
-        raise FormatError("content: its stream does not end where it should")
+        raise FormatError("content: its stream does not end at the stated size")
     return content

@@ -1,8 +1,8 @@
-"""The directory of series as bytes: names by stem and leaf, and what is said once for all series of a kind.
+"""Encoding of the directory of series: names split into stem and leaf, and shared properties listed once per kind.
 
-Names of a gateway repeat themselves (line-01.temperature, line-01.pressure, line-02.temperature): each is cut after its
-last separator, stems and leaves are listed once, and each series says which of both it has. A kind is a unit, a
-resolution and a step.
+Series names of a gateway have common parts (line-01.temperature, line-01.pressure, line-02.temperature). Each name is
+split after its last separator; stems and leaves are listed once and each series refers to them by index. A kind is a
+unit, a resolution and a step.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy.typing as npt
 from wire.errors import FormatError, LimitError
 from wire.limits import MAX_SERIES
 from wire.model import Series
-from wire.steps import Form, Step, read_size, write_size
+from wire.preset_dictionary import UNITS, WORDS
+from wire.quantization import Form, Step, read_size, write_size
 from wire.varint import Cursor, number, pack_signed
-from wire.words import UNITS, WORDS
 
 SEPARATORS = ".:/"
 _FINEST = 4
@@ -30,7 +30,7 @@ _UNIT_NUMBERS = {unit: at for at, unit in enumerate(UNITS)}
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Series, the step of each, and the number of its kind (equal for equal unit, resolution and step)."""
+    """Series with the step and the kind of each (the kind is equal for equal unit, resolution and step)."""
 
     series: tuple[Series, ...]
     steps: tuple[Step, ...]
@@ -38,7 +38,7 @@ class Directory:
 
 
 def directory(series: Sequence[Series], steps: Sequence[Step]) -> Directory:
-    """Return the directory of series with their steps."""
+    """Return the directory of these series and steps."""
     seen: dict[tuple[str, float | None, Step], int] = {}
     kinds = [
         seen.setdefault((one.unit, one.resolution, step), len(seen)) for one, step in zip(series, steps, strict=True)
@@ -47,17 +47,17 @@ def directory(series: Sequence[Series], steps: Sequence[Step]) -> Directory:
 
 
 def write(entries: Directory) -> bytes:
-    """Return the directory as bytes."""
+    """Return the encoded directory."""
     return _written(entries.series, entries.steps)
 
 
 @lru_cache(maxsize=16)
 def _written(series: tuple[Series, ...], steps: tuple[Step, ...]) -> bytes:
-    """A gateway's batches are mostly of the same series, so what was written last is kept."""
+    """Return the encoded directory; cached, because a gateway's batches mostly have the same series."""
     entries = directory(series, steps)
     cuts = [_cut(series.name) for series in entries.series]
-    stems, stem_of = _once([stem for stem, _ in cuts])
-    leaves, leaf_of = _once([leaf for _, leaf in cuts])
+    stems, stem_of = _unique([stem for stem, _ in cuts])
+    leaves, leaf_of = _unique([leaf for _, leaf in cuts])
     first_of = np.unique(entries.kinds, return_index=True)[1]
     kinds = [_kind(entries.series[at], entries.steps[at]) for at in first_of.tolist()]
     return b"".join(
@@ -67,15 +67,15 @@ def _written(series: tuple[Series, ...], steps: tuple[Step, ...]) -> bytes:
             _words(leaves),
             number(len(kinds)),
             *kinds,
-            _steps_of(stem_of),
-            _steps_of(leaf_of),
-            _steps_of(entries.kinds),
+            _index_differences(stem_of),
+            _index_differences(leaf_of),
+            _index_differences(entries.kinds),
         )
     )
 
 
 def read(cursor: Cursor) -> Directory:
-    """Read a directory; raises DecodeError (or ModelError for a name that the model does not allow)."""
+    """Decode a directory; raises DecodeError (or ModelError for a name that the model does not allow)."""
     count = cursor.number("series")
     if count > MAX_SERIES:
         raise LimitError(f"{count} series, at most {MAX_SERIES}")
@@ -86,8 +86,11 @@ def read(cursor: Cursor) -> Directory:
     kinds = [_read_kind(cursor) for _ in range(size)]
     if len(set(kinds)) < size:
         raise FormatError("kinds: one is listed twice")
-    stem_of, leaf_of = _read_steps(cursor, count, len(stems), "stem"), _read_steps(cursor, count, len(leaves), "leaf")
-    kind_of = _read_steps(cursor, count, size, "kind")
+    stem_of, leaf_of = (
+        _read_indexes(cursor, count, len(stems), "stem"),
+        _read_indexes(cursor, count, len(leaves), "leaf"),
+    )
+    kind_of = _read_indexes(cursor, count, size, "kind")
     series = tuple(
         Series(stems[stem] + leaves[leaf], kinds[kind][0], kinds[kind][1])
         for stem, leaf, kind in zip(stem_of.tolist(), leaf_of.tolist(), kind_of.tolist(), strict=True)
@@ -100,14 +103,14 @@ def _cut(name: str) -> tuple[str, str]:
     return name[:at], name[at:]
 
 
-def _once(words: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
+def _unique(words: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
     seen: dict[str, int] = {}
-    places = [seen.setdefault(word, len(seen)) for word in words]
-    return list(seen), np.array(places, np.int64)
+    indexes = [seen.setdefault(word, len(seen)) for word in words]
+    return list(seen), np.array(indexes, np.int64)
 
 
 def _words(words: Sequence[str]) -> bytes:
-    """Each word as what it shares with the one before, and what is new; or by its number in the list of words."""
+    """Return words as (length of the prefix shared with the previous one, new bytes), or as index of a listed word."""
     out, before = [number(len(words))], b""
     for word in words:
         data, shared = word.encode(), 0
@@ -175,12 +178,12 @@ def _read_kind(cursor: Cursor) -> tuple[str, float | None, Step]:
     return unit, resolution, Step(Form(tag), found, finer)
 
 
-def _steps_of(places: npt.NDArray[np.int64]) -> bytes:
-    return pack_signed(np.diff(places, prepend=np.int64(0)))
+def _index_differences(indexes: npt.NDArray[np.int64]) -> bytes:
+    return pack_signed(np.diff(indexes, prepend=np.int64(0)))
 
 
-def _read_steps(cursor: Cursor, count: int, limit: int, field: str) -> npt.NDArray[np.int64]:
-    places = np.cumsum(cursor.signed_column(count, field))
-    if count and (int(places.min()) < 0 or int(places.max()) >= limit):
+def _read_indexes(cursor: Cursor, count: int, limit: int, field: str) -> npt.NDArray[np.int64]:
+    indexes = np.cumsum(cursor.signed_column(count, field))
+    if count and (int(indexes.min()) < 0 or int(indexes.max()) >= limit):
         raise FormatError(f"{field} of a series outside the {limit} listed")
-    return places
+    return indexes

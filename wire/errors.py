@@ -1,26 +1,26 @@
-"""The error tree of the wire.
+"""Error tree of the wire package.
 
 ::
 
     WireError
-    ├── ModelError            a value that the model does not allow, found before it is encoded
-    ├── TooLargeError         an encoded batch above the size its carrier takes
-    └── DecodeError           bytes that are no batch (or no acknowledgement)
-        ├── MagicError        they do not begin as a batch does
-        ├── VersionError      a major version that this reader does not know
-        ├── ChecksumError     they were changed on the way
-        ├── LimitError        they claim more rows or bytes than a batch may hold
-        ├── UnknownProfileError   they name a profile that the reader does not have
-        └── FormatError       anything else that is malformed; names the field and the offset
+    ├── ModelError            a value that the data model does not allow, found before encoding
+    ├── TooLargeError         an encoded batch above the size limit of its transport
+    └── DecodeError           bytes that are not a valid batch (or acknowledgement)
+        ├── MagicError        wrong magic number
+        ├── VersionError      unknown major version
+        ├── ChecksumError     corrupted in transit
+        ├── LimitError        more rows or bytes than a batch may hold
+        ├── UnknownProfileError   encoded against a profile that the reader does not have
+        └── FormatError       any other malformation; names the field and the offset
 """
 
 
 class WireError(Exception):
-    """Base of every error that this package raises."""
+    """Base class of all errors of this package."""
 
 
 class ModelError(WireError):
-    """A value that the model does not allow; names the field, the value and what is allowed."""
+    """A value that the data model does not allow; names the field, the value and the allowed range."""
 
 
 class TooLargeError(WireError):
@@ -28,7 +28,7 @@ class TooLargeError(WireError):
 
 
 class DecodeError(WireError):
-    """Bytes that cannot be read as what they should be."""
+    """Bytes that cannot be decoded."""
 
 
 class MagicError(DecodeError):
@@ -48,10 +48,10 @@ class LimitError(DecodeError):
 
 
 class UnknownProfileError(DecodeError):
-    """The batch names a profile that the reader does not have; ``version`` is its name."""
+    """The batch needs a profile that the reader does not have; ``version`` identifies it."""
 
     def __init__(self, version: int) -> None:
-        super().__init__(f"profile {version} is not known here: it must be sent again")
+        super().__init__(f"profile {version} is unknown: it must be sent again")
         self.version = version
 
 

@@ -1,10 +1,10 @@
-"""The sizes that the carriers set; why each, in FORMAT.md."""
+"""Size limits of batches; FORMAT.md gives the reason for each."""
 
 MAX_BATCH_BYTES = 5_000
-"""A batch to the cloud: with its topic one metered unit of 5 KB."""
+"""Maximum size of a batch to the cloud: with its topic one metered unit of 5 KB."""
 
 MAX_LOCAL_BYTES = 7_000
-"""A message between components: nucleus lite closes the connection a little above it."""
+"""Maximum size of a message between components: nucleus lite closes the connection a little above it."""
 
 MAX_ROWS = 65_536
 MAX_SERIES = 4_096

@@ -1,7 +1,7 @@
-"""The data that flows: series, readings, aggregates, anomalies, notices, and the batch that carries them.
+"""Data model: series, readings, aggregates, anomalies, notices, and the batch that carries them.
 
-Rows are columnar: one NumPy array a column, one element a row, and a directory of series that ``series_index`` points
-into. Times are integer milliseconds since the epoch, UTC. Names follow SenML (RFC 8428, section 4.5.1).
+Rows are columnar: one NumPy array per column, one element per row, and a directory of series that ``series_index``
+refers to. Times are integer milliseconds since the epoch, UTC. Names follow SenML (RFC 8428, section 4.5.1).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GATEWAY = re.compile(r"[A-Za-z0-9_:\-]{1,128}\Z")
 
 
 class Quality(IntEnum):
-    """How far a reading may be trusted; the three severities of OPC UA status codes."""
+    """Quality of a reading: the three severities of OPC UA status codes."""
 
     GOOD = 0
     UNCERTAIN = 1
@@ -40,9 +40,9 @@ class Quality(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One measured channel of one sensor.
+    """One measured channel of one device.
 
-    ``resolution`` is the smallest step of the value in ``unit``, above 0, or None where it is not known.
+    ``resolution`` is the smallest step of the value in ``unit``, above 0, or None if unknown.
     Raises ModelError for a name, unit or resolution that is not allowed.
     """
 
@@ -62,14 +62,14 @@ class Series:
 
 
 def check_gateway(name: str) -> str:
-    """Return ``name`` if it can be a gateway's name (an AWS IoT thing name), else raise ModelError."""
+    """Return ``name`` if it is a valid gateway name (an AWS IoT thing name), else raise ModelError."""
     if not _GATEWAY.match(name):
         raise ModelError(f"gateway {name[:140]!r}: 1 to 128 of A-Z a-z 0-9 _ : -")
     return name
 
 
 def check_name(gateway: str, epoch: int, sequence: int) -> str:
-    """Return ``gateway`` if the three can name a batch, else raise ModelError."""
+    """Return ``gateway`` if the three values are a valid batch name, else raise ModelError."""
     if not 0 <= epoch < 2**64:
         raise ModelError(f"epoch {epoch}: 0 to 2^64 - 1")
     if not 1 <= sequence <= MAX_SEQUENCE:
@@ -88,7 +88,7 @@ def _columns_agree(rows: object, series: Sequence[Series], columns: Mapping[str,
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readings:
-    """Readings as columns: what a sensor said, and when.
+    """Readings as columns.
 
     ``series_index`` int64[n] into ``series``; ``time_ms`` int64[n]; ``value`` float64[n]; ``quality`` uint8[n].
     """
@@ -117,7 +117,7 @@ class Readings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aggregates:
-    """One row a series and window; windows are half-open, [start_ms, start_ms + width_ms).
+    """Aggregates as columns, one row per series and window; windows are half-open, [start_ms, start_ms + width_ms).
 
     ``series_index``, ``start_ms``, ``width_ms``, ``count`` int64[n]; ``mean``, ``min``, ``max``, ``std`` (population)
     float64[n]. ``score`` float64[n]: at least 0, higher is more anomalous, 1.0 is the alarm level, NaN is not scored.
@@ -141,11 +141,11 @@ class Aggregates:
         return len(self.start_ms)
 
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Aggregates:
-        """Return the rows selected, with the whole directory of series."""
+        """Return the selected rows with the whole directory of series."""
         return Aggregates(self.series, *(getattr(self, name)[rows] for name in AGGREGATE_COLUMNS))
 
     def compact(self) -> Aggregates:
-        """Return the same rows with only those series in the directory that have one."""
+        """Return the same rows with only those series in the directory that have rows."""
         used, index = np.unique(self.series_index, return_inverse=True)
         if len(used) == len(self.series):
             return self
@@ -154,21 +154,21 @@ class Aggregates:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Aggregates]) -> Aggregates:
-        """Return the rows of all parts in order, under one directory in the order of first mention."""
-        places: dict[Series, int] = {}
+        """Return the rows of all parts in order, with one directory in the order of first occurrence."""
+        ids: dict[Series, int] = {}
         indexes = []
         for part in parts:
-            own = np.array([places.setdefault(series, len(places)) for series in part.series], dtype=np.int64)
+            own = np.array([ids.setdefault(series, len(ids)) for series in part.series], dtype=np.int64)
             indexes.append(own[part.series_index])
         columns = [np.concatenate([getattr(part, name) for part in parts]) for name in AGGREGATE_COLUMNS[1:]]
-        return cls(tuple(places), np.concatenate(indexes), *columns)
+        return cls(tuple(ids), np.concatenate(indexes), *columns)
 
 
 AGGREGATE_COLUMNS = ("series_index", "start_ms", "width_ms", "count", "mean", "min", "max", "std", "score")
 
 
 class Phase(StrEnum):
-    """Where in its life an anomaly stands when it is reported."""
+    """Phase of an anomaly at the time of a report."""
 
     ONSET = "onset"
     UPDATE = "update"
@@ -177,12 +177,12 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """One report of a stretch of a series in which the score stands above the level.
+    """Report of an anomaly: a period in which the score of a series is above the alarm level.
 
-    ``(series, onset_ms)`` names the anomaly; ``time_ms`` is the end of the window that gave this report. ``cause`` is
-    the expert that spoke loudest, ``causes`` each expert's score. Values are in the series' unit; None is not known.
-    An anomaly of a group names the ``channel`` that contributes most, and the values are that channel's. ``history``
-    has what was observed in the last windows, oldest first.
+    ``(series, onset_ms)`` identifies the anomaly; ``time_ms`` is the end of the window that caused this report.
+    ``cause`` is the expert with the highest score, ``causes`` the score of each expert. Values are in the series' unit,
+    None if unknown. An anomaly of a group names the ``channel`` that contributes most; the values are those of this
+    channel. ``history`` holds the observed values of the last windows, oldest first.
     """
 
     series: str
@@ -202,7 +202,7 @@ class Anomaly:
     history: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON-ready values, without those that are not known."""
+        """Return the report as JSON-ready values, without unknown ones."""
         values = {name: getattr(self, name) for name in self.__slots__}
         known = {name: value for name, value in values.items() if value not in (None, "", {}, ())}
         if self.history:
@@ -211,7 +211,7 @@ class Anomaly:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Build a report from JSON values; raises ModelError and names the key that is missing or wrong."""
+        """Build a report from JSON values; raises ModelError that names the missing or invalid key."""
         try:
             history = data.get("history", [])
             if not isinstance(history, list) or len(history) > MAX_HISTORY:
@@ -243,17 +243,17 @@ class Anomaly:
 
 
 def _text(data: Mapping[str, Any], key: str, longest: int, default: str | None = None) -> str:
-    """Return a string, cut to ``longest`` characters: words for people may be long, and are no reason to refuse."""
+    """Return a string, cut to ``longest`` characters: a long text is not a reason to reject a report."""
     value = data[key] if default is None else data.get(key, default)
     if not isinstance(value, str):
-        raise ModelError(f"anomaly: {key}: {str(value)[:80]!r} is no text")
+        raise ModelError(f"anomaly: {key}: {str(value)[:80]!r} is not text")
     return value[:longest]
 
 
 def _time(data: Mapping[str, Any], key: str) -> int:
     value = data[key]
     if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise ModelError(f"anomaly: {key}: {str(value)[:80]!r} is no 64-bit whole number of milliseconds")
+        raise ModelError(f"anomaly: {key}: {str(value)[:80]!r} is not a 64-bit integer of milliseconds")
     return value
 
 
@@ -262,7 +262,7 @@ def _number(data: Mapping[str, Any], key: str, within: str = "") -> float:
     if type(value) is int and abs(value) < 2**63:
         value = float(value)
     if not isinstance(value, float) or not math.isfinite(value):
-        raise ModelError(f"anomaly: {within}{key[:64]}: {str(value)[:80]!r} is no finite number")
+        raise ModelError(f"anomaly: {within}{key[:64]}: {str(value)[:80]!r} is not a finite number")
     return value
 
 
@@ -272,7 +272,7 @@ def _number_or_none(data: Mapping[str, Any], key: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Anomalies:
-    """Reports of anomalies; few and urgent, so objects and not columns."""
+    """Reports of anomalies; few and urgent, so objects instead of columns."""
 
     reports: tuple[Anomaly, ...]
 
@@ -282,7 +282,7 @@ class Anomalies:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a gateway says of itself: its counters by component, and the time it said so."""
+    """Status message of a gateway: its counters by component and the time of the report."""
 
     time_ms: int
     counters: Mapping[str, Mapping[str, int]]
@@ -296,7 +296,7 @@ Rows = Readings | Aggregates | Anomalies | Notice
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The encoded unit of transfer: rows, and the name (gateway, epoch, sequence) that makes their storage idempotent.
+    """Unit of transfer: rows, and the name (gateway, epoch, sequence) that makes storing them idempotent.
 
     ``epoch`` (unsigned 64 bit) is new after any loss of the sender's state; ``sequence`` counts from 1 within it.
     """

@@ -1,8 +1,8 @@
-"""What the reader knows of series before a batch comes: sent rarely, named by a version, so that a batch of one window
-of many series need say neither their names nor what to expect of them.
+"""Profiles: series names, steps and model states that the reader knows in advance.
 
-A batch that names a profile is read with that very one, or not at all (UnknownProfileError): the sender then sends the
-profile again, or the batch without it.
+A profile is sent rarely and named by a version; a batch with one window of many series can refer to it and omit names
+and model states. Such a batch can be decoded with exactly this profile only (else UnknownProfileError): the sender then
+sends the profile again, or the batch without it.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wire import aggregates, directory
-from wire.adaptive import State
+from wire.column_writer import Writer
 from wire.columns import Id
 from wire.directory import Directory
 from wire.errors import FormatError, ModelError
 from wire.model import Aggregates, Series
+from wire.model_coder.adaptive_model import State
+from wire.quantization import Step
 from wire.rows import Layout
-from wire.steps import Step
 from wire.varint import Cursor, number, pack_signed
-from wire.writing import Writer
 
 COLUMNS = (Id.VALUE, Id.LOW, Id.HIGH, Id.STD, Id.SCORE)
-"""The columns of which a profile has states, in the order in which they are written."""
+"""Columns whose states a profile holds, in the order in which they are written."""
 MAX_VERSION = 2**32 - 1
 _LEVEL_BITS = 4
-"""Fractional bits of a level that are left out."""
+"""Fractional bits of a level that are dropped."""
 _HIGHEST = 2**62 - 1
 _UNKNOWN = State(0, 4 << 8)
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The series of a gateway, how their values are counted, and what their aggregates have been like.
+    """Series of a gateway, their quantization steps, and the model states of their aggregates.
 
-    ``version`` (0 to 2^32 - 1) names it among the profiles of the gateway; a profile never changes under its version.
+    ``version`` (0 to 2^32 - 1) identifies it among the profiles of the gateway; a profile is never changed.
     """
 
     version: int
@@ -46,25 +46,25 @@ class Profile:
     states: Mapping[Id, tuple[State, ...]]
 
     def select(self, series: Sequence[Series]) -> list[int] | None:
-        """Return the places of series in the profile, None when it lacks one."""
-        places = {one: at for at, one in enumerate(self.series)}
-        found = [places.get(one, -1) for one in series]
+        """Return the indexes of the series in the profile, or None if it lacks one of them."""
+        indexes = {one: at for at, one in enumerate(self.series)}
+        found = [indexes.get(one, -1) for one in series]
         return None if -1 in found else found
 
-    def entries(self, places: Sequence[int]) -> Directory:
-        """Return the directory of the series in those places."""
-        return directory.directory([self.series[at] for at in places], [self.steps[at] for at in places])
+    def entries(self, indexes: Sequence[int]) -> Directory:
+        """Return the directory of the series at these indexes."""
+        return directory.directory([self.series[at] for at in indexes], [self.steps[at] for at in indexes])
 
-    def known(self, places: Sequence[int]) -> dict[Id, list[State]]:
-        """Return the states of the series in those places."""
-        return {column: [states[at] for at in places] for column, states in self.states.items()}
+    def known(self, indexes: Sequence[int]) -> dict[Id, list[State]]:
+        """Return the model states of the series at these indexes."""
+        return {column: [states[at] for at in indexes] for column, states in self.states.items()}
 
 
 def learn(rows: Aggregates, version: int | None = None) -> Profile:
-    """Return the profile that rows show, such as the last ten windows of each series.
+    """Return a profile learned from rows, such as the last ten windows of each series.
 
-    Without a ``version`` it gets the CRC32 of what it says, so that no two profiles of a gateway share one by a clock
-    or a counter that went back. Raises ModelError for a version out of range.
+    The default ``version`` is the CRC32 of the profile's content, so that two different profiles of a gateway do not
+    share a version after a clock or counter went back. Raises ModelError for a version out of range.
     """
     if version is not None and not 0 <= version <= MAX_VERSION:
         raise ModelError(f"profile version {version}: 0 to {MAX_VERSION}")
@@ -83,12 +83,12 @@ def learn(rows: Aggregates, version: int | None = None) -> Profile:
 
 
 def write(profile: Profile) -> bytes:
-    """Return a profile as bytes."""
+    """Return the encoded profile."""
     entries = directory.directory(profile.series, profile.steps)
     out = [number(profile.version), directory.write(entries), number(len(profile.states))]
     for column, states in profile.states.items():
         levels = np.array([state.level >> _LEVEL_BITS for state in states], np.int64)
-        out += [bytes((column,)), pack_signed(levels), bytes(_short(state.spread) for state in states)]
+        out += [bytes((column,)), pack_signed(levels), bytes(_to_byte(state.spread) for state in states)]
     return b"".join(out)
 
 
@@ -108,10 +108,10 @@ def read(content: bytes) -> Profile:
         if len(levels) and int(np.abs(np.clip(levels, -_HIGHEST - 1, None)).max()) > _HIGHEST:
             raise FormatError("profile: a level of more than 62 bits")
         spreads = cursor.take(len(entries.series), "spreads")
-        if any(short >= 4 * 62 for short in spreads):
+        if any(code >= 4 * 62 for code in spreads):
             raise FormatError("profile: a spread of more than 62 bits")
         states[Id(tag)] = tuple(
-            State(level << _LEVEL_BITS, _long(short)) for level, short in zip(levels.tolist(), spreads, strict=True)
+            State(level << _LEVEL_BITS, _from_byte(code)) for level, code in zip(levels.tolist(), spreads, strict=True)
         )
     if cursor.left:
         raise FormatError(f"profile: {cursor.left} bytes are left")
@@ -119,18 +119,18 @@ def read(content: bytes) -> Profile:
 
 
 def _coarse(state: State) -> State:
-    """Return the state as it is after writing and reading."""
+    """Return the state rounded as by writing and reading."""
     level = max(-_HIGHEST, min(state.level >> _LEVEL_BITS, _HIGHEST))
-    return State(level << _LEVEL_BITS, _long(_short(state.spread)))
+    return State(level << _LEVEL_BITS, _from_byte(_to_byte(state.spread)))
 
 
-def _short(spread: int) -> int:
-    """Return a spread as octave and quarter of it, in one byte."""
+def _to_byte(spread: int) -> int:
+    """Return a spread as octave and quarter octave, in one byte."""
     if spread < 4:
         return max(spread, 0)
     shift = min(spread.bit_length() - 3, 60)
     return min(4 * (shift + 1) + (spread >> shift & 3), 4 * 62 - 1)
 
 
-def _long(short: int) -> int:
-    return short if short < 4 else (4 + short % 4) << (short // 4 - 1)
+def _from_byte(code: int) -> int:
+    return code if code < 4 else (4 + code % 4) << (code // 4 - 1)

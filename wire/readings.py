@@ -1,4 +1,4 @@
-"""Readings as columns of integers, and back."""
+"""Conversion of readings to columns of integers and back."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from wire.column_reader import Reader
+from wire.column_writer import Plan, Writer
 from wire.columns import Id
 from wire.directory import Directory
 from wire.errors import FormatError
-from wire.expectation import BETWEEN
 from wire.model import Readings
-from wire.reading import Reader
+from wire.model_coder.prediction import BETWEEN
+from wire.quantization import Scales, Step, choose_all
 from wire.rows import (
     Layout,
     Times,
-    carried,
+    fill_forward,
     in_time_order,
-    near,
+    is_exact,
     read_patches,
     read_rest,
     write_patches,
     write_rest,
     write_times,
 )
-from wire.steps import Scales, Step, choose_all
 from wire.varint import Cursor
-from wire.writing import Plan, Writer
 
 VALUE_WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 66, 68, 72)
 MODEL_VALUE_WINDOWS = (*VALUE_WINDOWS, *(BETWEEN + 8 * slow + share for slow in (1, 3, 5, 7) for share in range(1, 7)))
@@ -40,13 +40,13 @@ def steps(rows: Readings, layout: Layout) -> tuple[Step, ...]:
 
 
 def write(rows: Readings, layout: Layout, steps_of: Sequence[Step], writer: Writer) -> bytes:
-    """Write all columns, and return what goes before them."""
+    """Write all columns and return the bytes that precede them."""
     head = write_times(layout, writer)
     values = rows.value[layout.order]
     scales = Scales(steps_of, layout.series)
     whole, fits = scales.whole(values)
-    wrong = ~(fits & near(values, scales.value(whole), scales))
-    whole = carried(whole, wrong)
+    wrong = ~(fits & is_exact(values, scales.value(whole), scales))
+    whole = fill_forward(whole, wrong)
     moving = np.ones(len(whole), bool)
     if writer.modelled:
         moving = ~write_rest(whole, np.ones(len(whole), bool), layout, writer)
@@ -67,7 +67,7 @@ def write(rows: Readings, layout: Layout, steps_of: Sequence[Step], writer: Writ
 
 
 def read(cursor: Cursor, entries: Directory, counts: np.ndarray, open_columns: Callable[[Cursor], Reader]) -> Readings:  # type: ignore[type-arg]
-    """Read what write wrote; raises DecodeError."""
+    """Read readings written by :func:`write`; raises DecodeError."""
     times = Times(cursor, counts)
     reader = open_columns(cursor)
     series = np.repeat(np.arange(len(counts)), counts)

@@ -1,4 +1,4 @@
-"""Anomalies and notices as JSON: few, urgent, and of a shape that grows."""
+"""JSON encoding of anomalies and notices, which are few, urgent and extensible."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from wire.model import Anomalies, Anomaly, Notice
 
 
 def write(rows: Anomalies | Notice) -> bytes:
-    """Return the rows as JSON; raises ModelError for values that JSON has no words for."""
+    """Return the rows as JSON; raises ModelError for values that JSON cannot represent."""
     if isinstance(rows, Anomalies):
         return _json([report.to_dict() for report in rows.reports])
     if not all(map(_fits, _numbers(rows.time_ms, rows.counters))):
-        raise ModelError("notice: time_ms and counters must be whole numbers of 64 bits")
+        raise ModelError("notice: time_ms and counters must be 64-bit integers")
     return _json({"time_ms": rows.time_ms, "counters": rows.counters})
 
 
@@ -37,7 +37,7 @@ def read_notice(body: bytes) -> Notice:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"notice: {type(error).__name__}: {str(error)[:200]}") from error
     if not all(map(_fits, numbers)):
-        raise FormatError("notice: time_ms and counters must be whole numbers of 64 bits")
+        raise FormatError("notice: time_ms and counters must be 64-bit integers")
     return Notice(time_ms, counters)
 
 
@@ -53,7 +53,7 @@ def _json(value: object) -> bytes:
     try:
         return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
     except (ValueError, TypeError) as error:
-        raise ModelError(f"not to be written as JSON: {error}") from error
+        raise ModelError(f"cannot be written as JSON: {error}") from error
 
 
 def _load(body: bytes) -> Any:

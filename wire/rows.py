@@ -1,6 +1,6 @@
-"""Rows as columns of integers, and back: what Readings and Aggregates have in common.
+"""Conversion of rows to columns of integers and back: the parts common to readings and aggregates.
 
-Rows travel series by series, each in the order of time, and come back in the order of time, then of the directory.
+Rows are written series by series, each in time order, and are returned in the order of time, then of the directory.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from wire.column_reader import Reader
+from wire.column_writer import Plan, Writer
 from wire.columns import Id
 from wire.errors import FormatError, LimitError
 from wire.limits import MAX_ROWS
 from wire.model import FloatArray, IntArray
-from wire.reading import Reader
-from wire.steps import Scales
+from wire.quantization import Scales
 from wire.varint import Cursor, number, pack, pack_signed, signed
-from wire.writing import Plan, Writer
 
 TIME_WINDOWS = (1, 4, 16, 32)
 
 
 class Layout:
-    """Where each series' rows stand once they are sorted by series, then time."""
+    """Order of the rows sorted by series, then time, and the number of rows of each series."""
 
     def __init__(self, series_index: IntArray, times: IntArray, series: int) -> None:
         self.order = np.lexsort((times, series_index))
@@ -33,7 +33,7 @@ class Layout:
 
 
 def write_times(layout: Layout, writer: Writer) -> bytes:
-    """Write the column of times, and return what goes before the columns: counts, ticks, firsts and steps."""
+    """Write the time column and return the bytes that precede the columns: first times, tick and steps."""
     times, counts = layout.times, layout.counts
     used = counts > 0
     starts = (np.cumsum(counts) - counts)[used]
@@ -66,7 +66,7 @@ def write_times(layout: Layout, writer: Writer) -> bytes:
 
 
 def _tick(gaps: IntArray, jumps: IntArray) -> int:
-    """Return the largest number of milliseconds that all distances are whole in (1 where they overflow)."""
+    """Return the largest number of milliseconds that divides all time differences (1 if they overflow)."""
     both = np.concatenate((gaps, jumps))
     if not len(both) or int(gaps.min(initial=0)) < 0 or int(np.abs(both).max()) < 0:
         return 1
@@ -74,7 +74,7 @@ def _tick(gaps: IntArray, jumps: IntArray) -> int:
 
 
 def _steps(gaps: IntArray, counts: IntArray) -> IntArray:
-    """Return the step of each series: the middle one of its gaps; where it has none, that of the series before."""
+    """Return the step of each series: the median time difference, or the step of the previous series if it has none."""
     if len(gaps) and (gaps == gaps[0]).all():
         return np.full(len(counts), gaps[0])
     steps, at, step = np.zeros(len(counts), np.int64), 0, 0
@@ -86,15 +86,15 @@ def _steps(gaps: IntArray, counts: IntArray) -> IntArray:
 
 
 def read_counts(cursor: Cursor, series: int) -> IntArray:
-    """Read how many rows each series has; raises LimitError for too many."""
+    """Read the number of rows of each series; raises LimitError for too many."""
     counts = np.cumsum(cursor.signed_column(series, "rows a series"))
     if series and (int(counts.min()) < 0 or int(counts.max()) > MAX_ROWS or int(counts.sum()) > MAX_ROWS):
-        raise LimitError(f"more than {MAX_ROWS} rows, or fewer than none in a series")
+        raise LimitError(f"more than {MAX_ROWS} rows, or a negative number in a series")
     return counts
 
 
 class Times:
-    """What stands before the columns of times, read."""
+    """First times, tick and steps, as read from the bytes before the columns."""
 
     def __init__(self, cursor: Cursor, counts: IntArray) -> None:
         used = int((counts > 0).sum())
@@ -120,13 +120,13 @@ class Times:
 
 
 def in_time_order(times: IntArray, series: IntArray) -> npt.NDArray[np.intp]:
-    """Return the order in which rows come back."""
+    """Return the order in which a reader returns rows."""
     order: npt.NDArray[np.intp] = np.lexsort((series, times))
     return order
 
 
 def write_patches(patches: Sequence[tuple[npt.NDArray[np.intp], FloatArray]]) -> bytes:
-    """Return cells whose value the integers do not give, column by column: where, and the double."""
+    """Return patches, column by column: the rows whose value the integers do not represent, and the doubles."""
     out = []
     for places, values in patches:
         gaps = np.diff(places.astype(np.int64), prepend=np.int64(-1)) - 1
@@ -135,7 +135,7 @@ def write_patches(patches: Sequence[tuple[npt.NDArray[np.intp], FloatArray]]) ->
 
 
 def read_patches(cursor: Cursor, columns: Sequence[FloatArray]) -> None:
-    """Put patches into the columns that write_patches was given them for."""
+    """Apply patches to the columns, in the order used by :func:`write_patches`."""
     for values in columns:
         count = cursor.number("patches")
         if count > len(values):
@@ -152,29 +152,29 @@ def read_patches(cursor: Cursor, columns: Sequence[FloatArray]) -> None:
 
 
 def write_runs(chosen: npt.NDArray[np.bool_]) -> bytes:
-    """Return a mask as lengths of runs, the first of which is of what is chosen."""
+    """Return a mask as run lengths, starting with a run of True."""
     edges = np.flatnonzero(np.diff(chosen, prepend=True, append=not chosen[-1]))
     return number(len(edges)) + pack(np.diff(edges, prepend=0).astype(np.uint64))
 
 
 def read_runs(cursor: Cursor, total: int) -> npt.NDArray[np.bool_]:
-    """Return the mask that write_runs wrote."""
+    """Read a mask written by :func:`write_runs`."""
     lengths = cursor.column(cursor.number("runs"), "runs")
     if (len(lengths) and int(lengths.max()) > total) or int(lengths.sum()) != total:
         raise FormatError(f"runs: of other than the {total} rows")
     return np.repeat(np.arange(len(lengths)) % 2 == 0, lengths.astype(np.int64))
 
 
-def near(values: FloatArray, back: FloatArray, scales: Scales) -> npt.NDArray[np.bool_]:
-    """Return where values are the multiples that stand for them (but for a millionth of a declared resolution)."""
+def is_exact(values: FloatArray, back: FloatArray, scales: Scales) -> npt.NDArray[np.bool_]:
+    """Return the mask of values that equal their multiple (to a millionth of a declared resolution)."""
     with np.errstate(all="ignore"):
         close = np.abs(values - back) <= 1e-6 * scales.multiplier / scales.divisor
     right: npt.NDArray[np.bool_] = scales.bits | (values == back) | (close & scales.declared)
     return right
 
 
-def carried(cells: IntArray, wrong: npt.NDArray[np.bool_]) -> IntArray:
-    """Return the cells with wrong ones replaced by the last right one before, so that they cost little."""
+def fill_forward(cells: IntArray, wrong: npt.NDArray[np.bool_]) -> IntArray:
+    """Return the cells with wrong ones replaced by the last correct one, so that they take few bytes."""
     if not wrong.any():
         return cells
     places = np.where(wrong, 0, np.arange(len(cells)))
@@ -182,15 +182,15 @@ def carried(cells: IntArray, wrong: npt.NDArray[np.bool_]) -> IntArray:
 
 
 def write_rest(cells: IntArray, still: npt.NDArray[np.bool_], layout: Layout, writer: Writer) -> npt.NDArray[np.bool_]:
-    """Write where series are at rest, and return it as a mask of rows.
+    """Write the rows in which series are at rest and return them as a mask.
 
-    A machine that is on and off by turns has two ways of being. Where it stands ``still`` at the one cell that it rests
-    at, nothing more is written of its values, and what is expected of the others is not disturbed.
+    A machine that switches on and off has two regimes. For rows at its one resting value (``still``: minimum, mean and
+    maximum are equal) no more values are written, and the predictions of the other rows are not disturbed.
     """
     resting = np.zeros(len(cells), bool)
     ends = np.cumsum(layout.counts).tolist()
     for end, count in zip(ends, layout.counts.tolist(), strict=True):
-        if count >= _DEEP:
+        if count >= _MIN_ROWS:
             part = slice(end - count, end)
             resting[part] = _resting(cells[part], still[part])
     if resting.any():
@@ -201,33 +201,33 @@ def write_rest(cells: IntArray, still: npt.NDArray[np.bool_], layout: Layout, wr
 
 
 def _resting(cells: IntArray, still: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return which cells of a series are at rest: long enough, and far enough from what the others do."""
+    """Return the mask of cells of a series that are at rest: for long enough, and far enough from the other cells."""
     none = np.zeros(len(cells), bool)
     found, often = np.unique(cells[still], return_counts=True)
-    if not len(found) or often.max() < _LEAST_REST:
+    if not len(found) or often.max() < _MIN_AT_REST:
         return none
     resting = still & (cells == found[np.argmax(often)])
     edges = np.flatnonzero(np.diff(resting, prepend=False, append=False))
     begins, ends = edges[0::2], edges[1::2]
     for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-        if end - begin < _SHORTEST_REST:
+        if end - begin < _MIN_RUN:
             resting[begin:end] = False
     moving = cells[~resting]
-    if resting.sum() < _LEAST_REST or len(moving) < _LEAST_REST:
+    if resting.sum() < _MIN_AT_REST or len(moving) < _MIN_AT_REST:
         return none
     usual = np.median(np.abs(np.diff(moving.astype(np.float64))))
-    # One that rests gets there and back by a jump, one that only lingers by its usual steps.
+    # A machine that stops reaches its resting value by a jump, not by its usual steps.
     edges = np.flatnonzero(np.diff(resting))
     jumps = np.abs(cells[edges].astype(np.float64) - cells[edges + 1].astype(np.float64))
     away = np.median(jumps) if len(jumps) else 0.0
-    return resting if away > _FAR * (usual + 1) else none
+    return resting if away > _MIN_JUMP * (usual + 1) else none
 
 
-_DEEP, _LEAST_REST, _SHORTEST_REST, _FAR = 16, 6, 3, 4
+_MIN_ROWS, _MIN_AT_REST, _MIN_RUN, _MIN_JUMP = 16, 6, 3, 4
 
 
 def read_rest(reader: Reader, series: IntArray) -> tuple[npt.NDArray[np.bool_], IntArray]:
-    """Return where series are at rest, and the cell of each such row."""
+    """Return the mask of rows at rest and the cell of each of them."""
     cursor = reader.take_bytes(Id.REST)
     if cursor is None:
         return np.zeros(len(series), bool), series[:0]

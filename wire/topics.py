@@ -1,7 +1,7 @@
-"""The topics: local ones between components, and those between gateway and cloud.
+"""Topics between components and between gateway and cloud.
 
 Local topics are IPC pub/sub on the gateway. Batches go to the cloud over AWS IoT Core Basic Ingest, where the
-``$aws/rules/<rule>/`` prefix is neither billed nor seen by the rule's ``topic()``.
+``$aws/rules/<rule>/`` prefix is not billed and not part of the rule's ``topic()``.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ HEALTH = "strandline/local/health"
 
 
 class Lane(StrEnum):
-    """The lanes of spool and cloud, in the order in which they are served."""
+    """Lanes of spool and cloud, by descending priority."""
 
     URGENT = "urgent"
     BULK = "bulk"
     BACKFILL = "backfill"
 
 
-# Backfill shares bulk's way through the cloud: it is a lane of the gateway's disk, not of the cloud's queues.
+# Backfill uses bulk's rule: it is a lane of the gateway's spool, not a queue of the cloud.
 _RULE = {Lane.URGENT: "urgent", Lane.BULK: "bulk", Lane.BACKFILL: "bulk"}
 
 
@@ -38,7 +38,7 @@ def ingest(gateway: str, lane: Lane) -> str:
 
 
 def ack(gateway: str) -> str:
-    """Return the topic on which the cloud acknowledges the batches of ``gateway``, and names profiles it lacks."""
+    """Return the topic on which the cloud acknowledges the batches of ``gateway``, and requests unknown profiles."""
     return f"strandline/v1/{check_gateway(gateway)}/ack"
 
 
@@ -48,7 +48,7 @@ def alerts(gateway: str) -> str:
 
 
 def gateway_of(topic: str) -> str:
-    """Return the gateway that a cloud topic (without the Basic Ingest prefix) names; raises ModelError if none."""
+    """Return the gateway named in a cloud topic (without the Basic Ingest prefix); raises ModelError."""
     levels = topic.split("/")
     if len(levels) != 4 or levels[:2] != ["strandline", "v1"]:
         raise ModelError(f"topic {topic[:200]!r}: not strandline/v1/<gateway>/<lane>")

@@ -1,6 +1,6 @@
-"""Whole numbers of varying length (LEB128, as DWARF and Protocol Buffers write them), one at a time and by the column.
+"""Variable-length integers (LEB128, as in DWARF and Protocol Buffers), single and in columns.
 
-Signed ones are folded first so that small stay small (zigzag: 0, -1, 1, -2 become 0, 1, 2, 3).
+Signed integers are zigzag-folded first (0, -1, 1, -2 become 0, 1, 2, 3), so that small magnitudes stay short.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from wire.errors import FormatError
 
 Signed = npt.NDArray[np.int64]
 Unsigned = npt.NDArray[np.uint64]
-LONGEST = 10
-"""Bytes that a number of 64 bits takes."""
-_SHIFTS = 7 * np.arange(LONGEST, dtype=np.uint64)
+MAX_VARINT_BYTES = 10
+"""Maximum bytes of a 64-bit number."""
+_SHIFTS = 7 * np.arange(MAX_VARINT_BYTES, dtype=np.uint64)
 
 
 def fold(values: Signed) -> Unsigned:
-    """Return signed numbers as unsigned ones, small ones small."""
+    """Return signed numbers zigzag-folded to unsigned ones."""
     return ((values << 1) ^ (values >> 63)).view(np.uint64)
 
 
 def unfold(values: Unsigned) -> Signed:
-    """Return what was folded."""
+    """Return the signed numbers from :func:`fold`."""
     return ((values >> np.uint64(1)) ^ (~(values & np.uint64(1)) + np.uint64(1))).view(np.int64)
 
 
@@ -72,14 +72,14 @@ def numbers(values: Iterable[int]) -> bytes:
 
 
 class Cursor:
-    """Reads forward through bytes; every method raises FormatError that names the field which is cut short."""
+    """Forward reader of bytes; every method raises FormatError that names the truncated field."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self.data, self.at = data, at
 
     @property
     def left(self) -> int:
-        """Bytes that are left."""
+        """Number of unread bytes."""
         return len(self.data) - self.at
 
     def take(self, size: int, field: str) -> bytes:
@@ -96,7 +96,7 @@ class Cursor:
     def number(self, field: str) -> int:
         """Return the next unsigned number of at most 64 bits."""
         value = 0
-        for at in range(LONGEST):
+        for at in range(MAX_VARINT_BYTES):
             digit = self.byte(field)
             value |= (digit & 127) << (7 * at)
             if digit < 128:
@@ -116,7 +116,7 @@ class Cursor:
         """Return the next ``count`` unsigned numbers."""
         if count > self.left:
             raise FormatError(f"{field}: {count} numbers at offset {self.at}, {self.left} bytes are left")
-        raw = np.frombuffer(self.data, np.uint8, min(self.left, LONGEST * count), self.at)
+        raw = np.frombuffer(self.data, np.uint8, min(self.left, MAX_VARINT_BYTES * count), self.at)
         if count and raw[:count].max() < 128:
             self.at += count
             return raw[:count].astype(np.uint64)
@@ -131,7 +131,9 @@ class Cursor:
         starts = np.concatenate(([0], ends[:-1] + 1))
         lengths = ends - starts + 1
         widest = int(lengths.max())
-        if widest > LONGEST or (widest == LONGEST and int(raw[ends[lengths == LONGEST]].max()) > 1):
+        if widest > MAX_VARINT_BYTES or (
+            widest == MAX_VARINT_BYTES and int(raw[ends[lengths == MAX_VARINT_BYTES]].max()) > 1
+        ):
             raise FormatError(f"{field}: a number of more than 64 bits at offset {self.at}")
         values: Unsigned = (raw[starts] & 127).astype(np.uint64)
         for at in range(1, widest):
@@ -152,12 +154,12 @@ class Cursor:
             raise FormatError(f"{field}: not UTF-8") from error
 
     def rest(self) -> bytes:
-        """Return all that is left."""
+        """Return all unread bytes."""
         return self.take(self.left, "rest")
 
 
 def most_common(values: Signed) -> int:
-    """Return the value that occurs most often (the smallest of those, 0 for none)."""
+    """Return the most frequent value (the smallest on a tie, 0 for an empty column)."""
     if not len(values):
         return 0
     if (values == values[0]).all():

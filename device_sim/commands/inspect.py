@@ -29,14 +29,14 @@ def inspect_command(
     """
     from device_sim import batches
     from device_sim.errors import SimulationError
-    from wire.anatomy import anatomy
     from wire.codec import Kind, decode, decode_profile, kind_of
     from wire.errors import DecodeError, UnknownProfileError
+    from wire.size_breakdown import break_down
 
     data, known = _read(file), _profile(profile)
     missing = ""
     try:
-        found = anatomy(data, known)
+        found = break_down(data, known)
         if kind_of(data) is Kind.PROFILE:
             described = decode_profile(data)[1]
             head, table = batches.profile_head(data, described), batches.profile_table(described)

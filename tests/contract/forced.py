@@ -8,18 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wire import adaptive, aggregates, codec, container, directory, modelling, rans, readings
-from wire.adaptive import Column, Fit
+from wire import aggregates, codec, column_context, container, directory, readings
+from wire.column_context import BESIDE, SHARES, add_share, deviations
+from wire.column_writer import Plan, Writer
 from wire.columns import EACH, ORDERED, Id, Mode, gather, rounded
 from wire.container import Coder, Kind
-from wire.expectation import residuals
 from wire.model import Aggregates, Readings
-from wire.modelling import BESIDE, SHARES, aways, with_share
+from wire.model_coder import adaptive_model, rans
+from wire.model_coder.adaptive_model import Column, ModelParameters
+from wire.model_coder.distributions import SKEWS
+from wire.model_coder.prediction import residuals
 from wire.profile import Profile
 from wire.rows import Layout
-from wire.shapes import SKEWS
 from wire.varint import number, pack, pack_signed, signed
-from wire.writing import Plan, Writer
 
 
 class Way(NamedTuple):
@@ -27,7 +28,7 @@ class Way(NamedTuple):
 
     mode: Mode
     windows: Sequence[int] = (0,)
-    how: Fit = Fit(0, 0, 0)
+    how: ModelParameters = ModelParameters(0, 0, 0)
     memory: int = 0
     share: int = 0
     usual: int = 0
@@ -63,7 +64,7 @@ class Forced(Writer):
             if way.mode is Mode.FEW:
                 head += pack(gaps.astype(np.uint64)) + pack_signed(values)
             else:
-                self.notes += rans.rare(gaps.tolist(), values.tolist(), way.usual, way.size)
+                self.symbols += rans.rare(gaps.tolist(), values.tolist(), way.usual, way.size)
                 head += signed(way.usual) + bytes((way.size,))
         else:
             if self.order is not None and plan.id in ORDERED:
@@ -74,12 +75,14 @@ class Forced(Writer):
     def _symbols(self, plan: Plan, way: Way, column: Column, head: bytes) -> None:
         own = None if plan.offsets is None else plan.offsets.tolist()
         if way.share:
-            own = with_share(plan.offsets, self.aways[BESIDE[plan.id]], way.share)
+            own = add_share(plan.offsets, self.deviations[BESIDE[plan.id]], way.share)
         column = replace(column, offsets=own)
-        past = modelling.past(plan.id, self.kinds, len(column.counts), self.known.get(plan.id), self.late, self.states)
-        followed = adaptive.follow(column, past, plan.cells.tolist())
-        self.notes += adaptive.notes(followed, way.how)
-        self.states[plan.id], self.aways[plan.id] = past.states, aways(followed)
+        starts = column_context.group_starts(
+            plan.id, self.kinds, len(column.counts), self.known.get(plan.id), self.late, self.states
+        )
+        followed = adaptive_model.run_model(column, starts, plan.cells.tolist())
+        self.symbols += adaptive_model.symbols(followed, way.how)
+        self.states[plan.id], self.deviations[plan.id] = starts.states, deviations(followed)
         by = (way.share + SHARES,) if plan.id in BESIDE else ()
         self._entry(
             plan.id,
@@ -99,7 +102,7 @@ def forced(
 ) -> bytes:
     """Return rows packed in those ways; ``order`` is that of the series in modes 1 and 2.
 
-    Series at rest are told apart under every coder.
+    Series at rest are distinguished under every coder.
     """
     times = rows.time_ms if isinstance(rows, Readings) else rows.start_ms
     layout = Layout(rows.series_index, times, len(rows.series))
@@ -125,6 +128,6 @@ def forced(
     content += writer.finish()
     version = None if known is None else known.version
     if coder is Coder.MODEL:
-        return container.pack(kind, coder, *container.join(content, rans.encode(writer.notes)), profile=version)
-    assert not writer.notes
+        return container.pack(kind, coder, *container.join(content, rans.encode(writer.symbols)), profile=version)
+    assert not writer.symbols
     return container.pack(kind, coder, len(content), container.PACK[coder](content))

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from tests.contract.forced import Way, forced
-from wire.adaptive import Fit
 from wire.columns import Id, Mode
 from wire.container import Coder
 from wire.model import Aggregates, Readings, Series
+from wire.model_coder.adaptive_model import ModelParameters
 from wire.profile import Profile
 
 BYTES_WINDOWS = (0, 1, 2, 7, 63, 64, 65, 72, 80)
@@ -88,14 +88,17 @@ def batches(rows: Aggregates, many: Aggregates, some: Readings, known: Profile) 
         "windows-unsigned",
         forced(uneven(many), dict.fromkeys(_AGGREGATES, Way(unsigned, BYTES_WINDOWS[::-1])), Coder.NONE),
     )
-    by = dict.fromkeys(_AGGREGATES, Way(model, MODEL_WINDOWS, Fit(5, 4, 3), 1))
-    by |= {Id.HIGH: Way(model, MODEL_WINDOWS[::-1], Fit(7, 11, -8), 2, share=-8), Id.STD: Way(model, (68,))}
+    by = dict.fromkeys(_AGGREGATES, Way(model, MODEL_WINDOWS, ModelParameters(5, 4, 3), 1))
+    by |= {Id.HIGH: Way(model, MODEL_WINDOWS[::-1], ModelParameters(7, 11, -8), 2, share=-8), Id.STD: Way(model, (68,))}
     yield "windows-model", forced(uneven(many), by)
-    same = dict.fromkeys(_AGGREGATES, Way(model, (63,), Fit(5, 0, 8), 0))
-    yield "seen-model", forced(uneven(many), same | {Id.HIGH: Way(model, (63,), Fit(0, 2, 0), 0, share=5)})
+    same = dict.fromkeys(_AGGREGATES, Way(model, (63,), ModelParameters(5, 0, 8), 0))
+    yield "seen-model", forced(uneven(many), same | {Id.HIGH: Way(model, (63,), ModelParameters(0, 2, 0), 0, share=5)})
     yield (
         "quality-model",
-        forced(graded(some), dict.fromkeys((Id.TIME, Id.VALUE, Id.QUALITY), Way(model, (64, 80, 103), Fit(5, 3, -2)))),
+        forced(
+            graded(some),
+            dict.fromkeys((Id.TIME, Id.VALUE, Id.QUALITY), Way(model, (64, 80, 103), ModelParameters(5, 3, -2))),
+        ),
     )
     rare = {Id.WIDTH: Way(Mode.RARE, (0,), usual=10_000, size=2), Id.COUNT: Way(Mode.RARE, (1,), usual=1, size=0)}
     yield "rare-model", forced(jumps(rows), rare)
@@ -111,14 +114,17 @@ def batches(rows: Aggregates, many: Aggregates, some: Readings, known: Profile) 
     turned = tuple(reversed(range(12)))
     places = replace(rows, series=tuple(rows.series[at] for at in turned), series_index=11 - rows.series_index)
     yield "late-profile", forced(places, {}, known=known, late=3)
-    more = dict.fromkeys((Id.TIME, Id.WIDTH, Id.COUNT, Id.STD, Id.SCORE), Way(model, (5,), Fit(5, 2, 1)))
+    more = dict.fromkeys((Id.TIME, Id.WIDTH, Id.COUNT, Id.STD, Id.SCORE), Way(model, (5,), ModelParameters(5, 2, 1)))
     yield "rest-profile", forced(uneven(many_rest(rows)), more, known=known, late=16)
     yield "huge-none", forced(huge(12), {Id.VALUE: Way(signed, BYTES_WINDOWS)}, Coder.NONE)
     yield "huge-lzma1", forced(huge(12), {Id.VALUE: Way(unsigned, BYTES_WINDOWS[::-1])}, Coder.LZMA1)
-    yield "huge-model", forced(huge(12), {Id.VALUE: Way(model, (63, 80, 103, 64, 0, 1, 159, 96, 72), Fit(1, 11, 5))})
+    yield (
+        "huge-model",
+        forced(huge(12), {Id.VALUE: Way(model, (63, 80, 103, 64, 0, 1, 159, 96, 72), ModelParameters(1, 11, 5))}),
+    )
     spans = dict.fromkeys(_AGGREGATES, Way(signed, (1, 64, 72)))
     yield "huge-spans-deflate", forced(huge_spans(many), spans, Coder.DEFLATE)
-    by = dict.fromkeys((Id.VALUE, Id.LOW, Id.HIGH), Way(model, (63, 80, 103, 64), Fit(2, 6, 0), 1))
+    by = dict.fromkeys((Id.VALUE, Id.LOW, Id.HIGH), Way(model, (63, 80, 103, 64), ModelParameters(2, 6, 0), 1))
     yield "huge-spans-model", forced(huge_spans(many), by)
 
 

@@ -27,7 +27,7 @@ from wire import codec, container
 from wire.columns import EACH, Id, Mode
 from wire.container import Kind
 from wire.errors import FormatError, UnknownProfileError
-from wire.words import DICTIONARY
+from wire.preset_dictionary import DICTIONARY
 
 BATCHES = sorted(path.stem for path in GOLDEN.glob("*.batch") if path.stem != "profile")
 SENT_PROFILE = (GOLDEN / "profile.batch").read_bytes()

@@ -15,11 +15,11 @@ from wire.codec import Coder
 from wire.columns import Id, Mode
 from wire.container import Kind
 from wire.errors import FormatError
-from wire.expectation import residuals, restore
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Rows
-from wire.steps import read_size
+from wire.model_coder.prediction import residuals, restore
+from wire.preset_dictionary import DICTIONARY
+from wire.quantization import read_size
 from wire.varint import Cursor, number
-from wire.words import DICTIONARY
 
 
 def altered(rows: Rows, changes: dict[int, tuple[int, bytes] | None]) -> bytes:
@@ -111,7 +111,7 @@ def test_a_profile_names_no_profile() -> None:
     parts = container.unpack(packed)
     named = container.pack(parts.kind, parts.coder, parts.size, parts.stream, 7)
     codec.decode_profile(codec.seal("gw", 1, 1, packed))
-    with pytest.raises(FormatError, match="no profile"):
+    with pytest.raises(FormatError, match="not a profile"):
         codec.decode_profile(codec.seal("gw", 1, 1, named))
 
 

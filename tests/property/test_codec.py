@@ -320,7 +320,7 @@ def test_a_head_changed_anywhere_gives_a_batch_or_a_decode_error(data: st.DataOb
     parts = container.unpack(packed)
     symbols = b""
     if parts.coder is Coder.MODEL:
-        head, symbols = container.part(parts)
+        head, symbols = container.split(parts)
     else:
         head = container.inflate(parts.coder, parts.size, parts.stream)
     changed = bytearray(head)

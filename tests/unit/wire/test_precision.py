@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from wire import codec
-from wire.adaptive import MEMORIES, Column, Past, follow, notes
-from wire.expectation import BETWEEN, residuals, restore
-from wire.fitting import fit
 from wire.model import Aggregates, Readings, Series
-from wire.rans import TOTAL, Decoder, encode
-from wire.shapes import SHAPES, table
-from wire.steps import Form, choose, split
+from wire.model_coder.adaptive_model import MEMORIES, Column, GroupStarts, run_model, symbols
+from wire.model_coder.distributions import SHAPES, table
+from wire.model_coder.parameter_search import search_parameters
+from wire.model_coder.prediction import BETWEEN, residuals, restore
+from wire.model_coder.rans import TOTAL, Decoder, encode
+from wire.quantization import Form, choose, split
 
 
 def readings(values: list[float], resolution: float | None) -> np.ndarray:  # type: ignore[type-arg]
@@ -110,8 +110,8 @@ def test_the_model_gives_back_cells_of_every_size(memory: int, skew: int) -> Non
     offsets = rng.integers(-999, 999, len(cells)).tolist()
     column = Column([150, 0, 150, len(cells) - 300], offsets, [8, 8, 70, BETWEEN + 19], memory)
     for options in ({}, {"chained": True}, {"wide": True}):
-        followed = follow(column, Past([0, 0, 0, 0], **options), cells)
-        how = fit(followed)._replace(skew=skew)
-        decoder = Decoder(encode(notes(followed, how)))
-        assert follow(column, Past([0, 0, 0, 0], **options), (), decoder, how).cells == cells
+        followed = run_model(column, GroupStarts([0, 0, 0, 0], **options), cells)
+        how = search_parameters(followed)._replace(skew=skew)
+        decoder = Decoder(encode(symbols(followed, how)))
+        assert run_model(column, GroupStarts([0, 0, 0, 0], **options), (), decoder, how).cells == cells
         decoder.finish()

@@ -1,7 +1,7 @@
-"""The entropy coder: rANS (Jarek Duda, arXiv:1311.2540), a state of 32 bits that sheds words of 16.
+"""Entropy coder: rANS (Jarek Duda, arXiv:1311.2540) with a 32-bit state that is renormalized in 16-bit words.
 
-Coding runs backwards and decoding forwards, so a symbol is noted as (first slot, slots) of a total of 2^14 and all are
-coded at the end.
+Encoding runs backwards and decoding forwards, so the encoder collects symbols as (first slot, slots) out of 2^14 and
+codes all of them at the end.
 """
 
 from __future__ import annotations
@@ -15,53 +15,53 @@ from wire.errors import FormatError
 TOTAL_BITS = 14
 TOTAL = 1 << TOTAL_BITS
 LOWEST = 1 << 16
-"""The state with which coding begins and decoding must end."""
+"""Initial state of encoding and required final state of decoding."""
 _SHED = 32 - TOTAL_BITS
 _SLOTS = TOTAL_BITS + 1
 _USUAL = 15 * TOTAL // 16
-"""Slots of an exception's usual value."""
+"""Slots of the most common value of exceptions."""
 _SIZE_BITS = 7
 _SLOTS_MASK = (1 << _SLOTS) - 1
 
 
-def note(first: int, slots: int) -> int:
-    """Return a symbol as one number."""
+def symbol(first: int, slots: int) -> int:
+    """Return a symbol, (first slot, number of slots), packed in one integer."""
     return first << _SLOTS | slots
 
 
 def raw(value: int, bits: int) -> list[int]:
-    """Return ``bits`` bits, lowest first, as symbols that are all alike likely."""
-    notes = []
+    """Return ``bits`` raw bits, lowest first, as equally likely symbols."""
+    symbols = []
     while bits > 0:
         size = min(bits, TOTAL_BITS)
         slots = TOTAL >> size
-        notes.append(note((value & ((1 << size) - 1)) * slots, slots))
+        symbols.append(symbol((value & ((1 << size) - 1)) * slots, slots))
         value >>= size
         bits -= size
-    return notes
+    return symbols
 
 
 def rare(gaps: Sequence[int], values: Sequence[int], usual: int, size: int) -> list[int]:
-    """Return exceptions as symbols: the gap before each (Rice's code with ``size`` raw bits), and its value."""
-    notes = []
+    """Return exceptions as symbols: the gap before each (Rice code with ``size`` raw bits) and its value."""
+    symbols = []
     for gap, value in zip(gaps, values, strict=True):
-        notes += [note(TOTAL >> 1, TOTAL >> 1)] * (gap >> size) + [note(0, TOTAL >> 1)] + raw(gap, size)
-        notes.append(note(0, _USUAL) if value == usual else note(_USUAL, TOTAL - _USUAL))
+        symbols += [symbol(TOTAL >> 1, TOTAL >> 1)] * (gap >> size) + [symbol(0, TOTAL >> 1)] + raw(gap, size)
+        symbols.append(symbol(0, _USUAL) if value == usual else symbol(_USUAL, TOTAL - _USUAL))
         if value != usual:
             folded = value << 1 if value >= 0 else ~(value << 1)
-            notes += raw(folded.bit_length(), _SIZE_BITS) + raw(folded, folded.bit_length())
-    return notes
+            symbols += raw(folded.bit_length(), _SIZE_BITS) + raw(folded, folded.bit_length())
+    return symbols
 
 
-def bits(notes: Sequence[int]) -> float:
-    """Return what the symbols take."""
-    return sum(TOTAL_BITS - math.log2(one & _SLOTS_MASK) for one in notes)
+def bits(symbols: Sequence[int]) -> float:
+    """Return the information content of the symbols in bits."""
+    return sum(TOTAL_BITS - math.log2(one & _SLOTS_MASK) for one in symbols)
 
 
-def encode(notes: Sequence[int]) -> bytes:
-    """Return the symbols as bytes: the last state, and the words in the order in which decoding takes them."""
+def encode(symbols: Sequence[int]) -> bytes:
+    """Return the coded symbols: the final state, then the words in the order in which the decoder reads them."""
     state, words = LOWEST, []
-    for one in reversed(notes):
+    for one in reversed(symbols):
         slots = one & _SLOTS_MASK
         if state >= slots << _SHED:
             words.append(state & 0xFFFF)
@@ -73,14 +73,13 @@ def encode(notes: Sequence[int]) -> bytes:
 
 
 class Decoder:
-    """The state while decoding; the models take it apart in their own loops (see wire.adaptive) for speed."""
+    """Decoder state; :mod:`wire.model_coder.adaptive_model` updates it in its own loop, for speed."""
 
     def __init__(self, data: bytes) -> None:
         if len(data) < 4 or len(data) % 2:
             raise FormatError(f"coded columns: {len(data)} bytes, must be even and at least 4")
         self.state: int
         self.state, *words = struct.unpack(f"<I{(len(data) - 4) // 2}H", data)
-        # Past the end zeros are read: the check at the end finds out, and the loops need none.
         self.words: list[int] = words
         self.at = 0
 
@@ -99,7 +98,7 @@ class Decoder:
         return value
 
     def rare(self, count: int, usual: int, size: int, most: int) -> tuple[list[int], list[int]]:
-        """Return the gaps and values of exceptions; no gap is above ``most``."""
+        """Return the gaps and values of exceptions; raises FormatError for a gap above ``most``."""
         gaps, values = [], []
         for _ in range(count):
             gap = 0
@@ -115,7 +114,7 @@ class Decoder:
         return gaps, values
 
     def _one_of_two(self, first: int) -> bool:
-        """Take a symbol of two, the first of which has so many slots, and return whether it is the second."""
+        """Decode one of two symbols, the first with ``first`` slots; return True for the second."""
         slot = self.state & (TOTAL - 1)
         second = slot >= first
         slots, begin = (TOTAL - first, first) if second else (first, 0)
@@ -125,17 +124,17 @@ class Decoder:
         return second
 
     def word(self) -> int:
-        """Return the next word; raises FormatError when there is none."""
+        """Return the next word; raises FormatError at the end of the data."""
         if self.at >= len(self.words):
             raise FormatError("coded columns: cut short")
         self.at += 1
         return self.words[self.at - 1]
 
-    def spent(self) -> float:
-        """Return how many bytes of information have been taken since the beginning."""
+    def consumed(self) -> float:
+        """Return the bytes of information decoded since the start."""
         return 2 * self.at + 4 - math.log2(max(self.state, 1)) / 8
 
     def finish(self) -> None:
-        """Raise FormatError unless everything has been taken and the state is that of the beginning."""
+        """Raise FormatError unless all words are consumed and the state is the initial one."""
         if self.at != len(self.words) or self.state != LOWEST:
-            raise FormatError("coded columns: the coder does not end where it should")
+            raise FormatError("coded columns: the coder does not end in its initial state")

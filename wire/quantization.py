@@ -1,8 +1,8 @@
-"""Values as whole multiples of a step, so that columns hold integers; exact both ways.
+"""Exact quantization of values as integer multiples of a step, so that columns hold integers.
 
-The step is the series' resolution where the values are multiples of it, else one found from the data, else the values
-travel as the integers that their IEEE 754 bits are. A step is written as a decimal, m x 10^e: k x m / 10^-e is the
-double nearest to the decimal number, which is how sensors and their drivers write it.
+The step is the series' resolution if the values are multiples of it, else a step found from the data; otherwise the
+IEEE 754 bits of the values are used as integers. A step is a decimal, m x 10^e: k x m / 10^-e is the double nearest to
+the decimal number, which is what sensors and their drivers produce.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from wire.model import FloatArray, IntArray
 from wire.varint import Cursor, number
 
 LARGEST = 2**50
-"""Multiples (and the parts that means are counted in) stay below this, so that doubles hold them exactly."""
+"""Bound of multiples (and of the finer units of means), so that doubles hold them exactly."""
 _EXPONENTS = range(-22, 23)
-"""Powers of ten that a double holds exactly, as multiplier or divisor."""
+"""Exponents of powers of ten that a double holds exactly, as multiplier or divisor."""
 _MANTISSA = 2**31
 _NONE, _DOUBLE, _ZERO = 0, 1, 32
 _PLACES = range(10)
@@ -33,7 +33,7 @@ _FINER = range(5)
 
 
 class Form(IntEnum):
-    """How a series' values are integers."""
+    """Representation of a series' values as integers."""
 
     RESOLUTION = 0
     """Multiples of the series' resolution."""
@@ -42,14 +42,14 @@ class Form(IntEnum):
     SINGLE = 2
     """Multiples of a step found from the data, each rounded to single precision."""
     BITS = 3
-    """The bits of the double, folded so that their order is that of the values."""
+    """Bits of the double, folded so that integer order equals value order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How a series' values are integers: ``size`` in the series' unit, ``finer`` powers of ten below it for means.
+    """Quantization step of a series: ``size`` in the series' unit.
 
-    Means are counted in ``size / 10^(1 + finer)``, for BITS in the bits themselves.
+    Means use the finer unit ``size / 10^(1 + finer)``; with BITS they use the bits themselves.
     """
 
     form: Form
@@ -58,7 +58,7 @@ class Step:
 
     @property
     def parts(self) -> int:
-        """How many of a mean's units make a step."""
+        """Units of a mean per step."""
         return 1 if self.form is Form.BITS else 10 ** (1 + self.finer)
 
 
@@ -66,7 +66,7 @@ BITS = Step(Form.BITS, 1.0)
 
 
 def split(size: float) -> tuple[float, float]:
-    """Return a step as (multiplier, divisor), both exact doubles; (size, 1) where it is no short decimal."""
+    """Return a step as (multiplier, divisor), both exact doubles; (size, 1) if it is not a short decimal."""
     short = decimal(size)
     if short is None:
         return size, 1.0
@@ -76,7 +76,7 @@ def split(size: float) -> tuple[float, float]:
 
 @lru_cache(maxsize=4096)
 def decimal(size: float) -> tuple[int, int] | None:
-    """Return a size as (m, e) with m x 10^e, None where it is no short decimal."""
+    """Return a size as (m, e) with m x 10^e, or None if it is not a short decimal."""
     _, digits, exponent = Decimal(repr(size)).normalize().as_tuple()
     mantissa = int("".join(map(str, digits)))
     if not isinstance(exponent, int) or exponent not in _EXPONENTS or mantissa >= _MANTISSA:
@@ -95,7 +95,7 @@ def write_size(size: float | None) -> bytes:
 
 
 def read_size(cursor: Cursor, field: str) -> float | None:
-    """Read what write_size wrote; raises FormatError for what is not finite and above 0, or otherwise written."""
+    """Read a size written by :func:`write_size`; raises FormatError unless it is finite, above 0 and canonical."""
     tag = cursor.byte(field)
     if tag == _NONE:
         return None
@@ -118,12 +118,12 @@ def read_size(cursor: Cursor, field: str) -> float | None:
 
 
 def fold_bits(values: FloatArray) -> IntArray:
-    """Return doubles as integers in the same order."""
+    """Return doubles as integers that sort in the same order."""
     return _turn(np.ascontiguousarray(values, np.float64).view(np.int64))
 
 
 def unfold_bits(values: IntArray) -> FloatArray:
-    """Return the doubles that were folded."""
+    """Return the doubles from :func:`fold_bits`."""
     return _turn(values).view(np.float64)
 
 
@@ -132,7 +132,7 @@ def _turn(bits: IntArray) -> IntArray:
 
 
 class Scales:
-    """The steps of all rows at once: arrays with one element a row."""
+    """Steps of all rows as arrays, one element per row."""
 
     def __init__(self, steps: Sequence[Step], series: npt.NDArray[np.int64]) -> None:
         splits = np.array([split(step.size) for step in steps]).reshape(-1, 2)
@@ -144,7 +144,7 @@ class Scales:
         self._plain = not (self.bits.any() or self.single.any())
 
     def whole(self, values: FloatArray, mean: bool = False) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-        """Return the nearest integers, and where there is one (a finite value, not too large)."""
+        """Return the nearest integers and a mask of the values that have one (finite and not too large)."""
         divisor = self.divisor * self.parts if mean else self.divisor
         with np.errstate(all="ignore"):
             scaled = np.rint(values * divisor / self.multiplier)
@@ -155,7 +155,7 @@ class Scales:
         return np.where(self.bits, fold_bits(values), result), fits | self.bits
 
     def value(self, whole: IntArray, mean: bool = False) -> FloatArray:
-        """Return the values that the integers stand for."""
+        """Return the values that the integers represent."""
         divisor = self.divisor * self.parts if mean else self.divisor
         with np.errstate(over="ignore"):
             values: FloatArray = whole * self.multiplier / divisor
@@ -172,10 +172,10 @@ def choose_all(
     values: Sequence[FloatArray],
     means: FloatArray | None = None,
 ) -> tuple[Step, ...]:
-    """Return the step of each series: its resolution where that will do, else what :func:`choose` finds.
+    """Return the step of each series: its resolution if that fits, else the result of :func:`choose`.
 
-    ``series`` has the series of each row, ascending; ``values`` one or more columns that are multiples of the step. A
-    resolution will do when at most one value in eight is no multiple of it.
+    ``series`` gives the series of each row, ascending; ``values`` one or more columns to represent as multiples. A
+    resolution fits if at least seven of eight values are multiples of it.
     """
     counts = np.bincount(series, minlength=len(resolutions))
     misses = _misses(resolutions, series, values, len(resolutions))
@@ -193,7 +193,7 @@ def choose_all(
 def _misses(
     resolutions: Sequence[float | None], series: IntArray, values: Sequence[FloatArray], count: int
 ) -> npt.NDArray[np.int64]:
-    """Return how many finite values of each series are no multiples of its resolution, or too large ones."""
+    """Return for each series the number of finite values that are not multiples of its resolution or are too large."""
     splits = np.array([(np.nan, 1.0) if size is None else split(size) for size in resolutions]).reshape(-1, 2)
     multiplier, divisor = splits[series, 0], splits[series, 1]
     misses = np.zeros(count, np.int64)
@@ -206,11 +206,11 @@ def _misses(
 
 
 def choose(values: FloatArray, means: FloatArray | None = None) -> Step:
-    """Return the step for one series of which no resolution is known: a decimal one of which all finite values are
-    multiples, else BITS.
+    """Return the step of a series without a known resolution: a decimal of which all finite values are multiples, or
+    BITS.
 
-    ``means`` that are whole in a finer part of it keep that part, so that rows which were rounded once are not rounded
-    again when they travel on in other company.
+    If the ``means`` are integers in a finer unit of the step, that unit is kept, so that rows which were rounded once
+    are not rounded again when they are encoded in another batch.
     """
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -250,5 +250,5 @@ def _finer(size: float, means: FloatArray) -> int:
 
 
 def describe(step: Step) -> dict[str, Any]:
-    """Return a step as a person reads it."""
+    """Return a step in readable form."""
     return {"form": step.form.name.lower(), "step": step.size}

@@ -1,7 +1,8 @@
-"""The model behind coder 3: each cell is coded by how far it lies from what was expected, against its own past misses.
+"""Adaptive model of coder 3: code each cell by its distance from a prediction, scaled by the mean past error.
 
-What a series does not yet know of itself it takes from those of its kind before it, or from a profile. The spread
-(mean absolute miss) and the expectation are integers with eight fractional bits; see FORMAT.md for every step.
+A group of cells (usually one series) has a level (the prediction) and a spread (the mean absolute error), both integers
+with eight fractional bits. A new group starts from earlier groups of its kind or from a profile. FORMAT.md specifies
+every step.
 """
 
 from __future__ import annotations
@@ -11,34 +12,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from wire import rans
 from wire.errors import FormatError
-from wire.expectation import FRACTION, HALF, SLOPE, apart
-from wire.rans import LOWEST, TOTAL, TOTAL_BITS
-from wire.shapes import LEVELS, table
+from wire.model_coder import rans
+from wire.model_coder.distributions import LEVELS, table
+from wire.model_coder.prediction import FRACTION, HALF, SLOPE, split_window
+from wire.model_coder.rans import LOWEST, TOTAL, TOTAL_BITS
 
 GAINS = (10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48)
-"""What turns a mean miss into the table's spread, in sixteenths, by number."""
+"""Factors from the mean absolute error to the spread of the distribution table, in sixteenths, by index."""
 MEMORIES = (20, 48, 112)
-"""Cells over which the spread of the misses forgets, by number."""
+"""Time constants of the spread, in cells, by index."""
 TRUST = 12
-"""Cells that a state counts for at most, where a group begins with that of another."""
-_ENOUGH = 4
-"""Cells from which the state of another column is one to begin with."""
+"""Maximum weight, in cells, of a state inherited from another group."""
+_MIN_INHERITED = 4
+"""Minimum number of cells behind a state of another column before a group may start from it."""
 SIBLINGS = 8
-"""Series of a kind over which their first cells' expectation forgets."""
-_WILD = 6
-"""Times the spread that a miss counts for at most, so that one wild cell does not hide the usual ones."""
+"""Time constant, in series, of a kind's prediction for first cells."""
+_OUTLIER = 6
+"""Limit of an error, in spreads, when it updates the spread: one outlier must not hide normal cells."""
 _PRIOR = 1
-"""Cells that the spread taken from others counts for."""
-_WELL_KNOWN = 8
-"""Cells that a profile's state counts for."""
+"""Weight, in cells, of an inherited spread."""
+_PROFILE_WEIGHT = 8
+"""Weight, in cells, of a state from a profile."""
 _ESCAPE_BITS = 7
 
 
 @dataclass(slots=True)
 class State:
-    """What a series knows in one column: expectation and spread, and how many cells it comes from."""
+    """Prediction and spread of one group in one column, and the number of cells they come from."""
 
     level: int
     spread: int
@@ -52,12 +53,13 @@ class _Kind:
     series: int = 0
 
 
-class Past:
-    """What groups begin with in one column: what those of their kind have shown before, or a profile says.
+class GroupStarts:
+    """Initial states of the groups of one column, learned from earlier groups of the same kind or from a profile.
 
-    ``wide`` columns are those whose first cells can be anything: the values themselves. In ``chained`` ones a group
-    goes on where the last of its kind ended. ``begun`` has the states with which the same groups ended in a column that
-    is alike.
+    ``kinds`` gives the kind of each group; ``known`` its state in a profile, whose spread is shifted left by ``late``.
+    ``wide`` columns have unpredictable first cells (the values themselves). In ``chained`` columns a group continues
+    with the final state of the previous group of its kind. ``begun`` gives the final states of the same groups in a
+    related column.
     """
 
     def __init__(
@@ -76,24 +78,24 @@ class Past:
         self._noise = 4 << FRACTION
         self.states: list[State | None] = [None] * len(kinds)
 
-    def begin(self, group: int) -> tuple[int, int, int, int]:
-        """Return a group's level, spread and count, and the spread to go on with after its first cell."""
+    def start(self, group: int) -> tuple[int, int, int, int]:
+        """Return a group's initial level, spread and count, and the spread to use after its first cell."""
         if self._known is not None:
             known = self._known[group]
-            return known.level, known.spread << self._late, _WELL_KNOWN, known.spread
+            return known.level, known.spread << self._late, _PROFILE_WEIGHT, known.spread
         kind = self._kinds.get(self._of[group])
         if kind is None:
             kind = self._kinds[self._of[group]] = _Kind(State(0, self._first), self._noise)
         begun = None if self._begun is None else self._begun[group]
-        if begun is not None and begun.seen >= _ENOUGH:
+        if begun is not None and begun.seen >= _MIN_INHERITED:
             return begun.level, begun.spread, min(begun.seen, TRUST), begun.spread
         state = kind.state
         if self._chained and kind.series:
             return state.level, state.spread, min(state.seen, TRUST), state.spread
         return state.level, state.spread, 0, kind.noise
 
-    def end(self, group: int, first: int, miss: int, state: State) -> None:
-        """Learn from a group: where its first cell was, how far off that was expected, and what it knows now."""
+    def learn(self, group: int, first: int, error: int, state: State) -> None:
+        """Update the kind with a finished group: its first value, the error of that prediction, its final state."""
         self.states[group] = state
         if self._known is not None:
             return
@@ -104,16 +106,19 @@ class Past:
         elif kind.series == 1:
             kind.state = State(first, (abs(first) >> 3) + HALF)
         else:
-            kind.state.level += miss // min(kind.series, SIBLINGS)
-            kind.state.spread += (abs(miss) - kind.state.spread) // min(kind.series - 1, SIBLINGS)
+            kind.state.level += error // min(kind.series, SIBLINGS)
+            kind.state.spread += (abs(error) - kind.state.spread) // min(kind.series - 1, SIBLINGS)
         if state.seen > 1:
             kind.noise = self._noise = state.spread
 
 
 @dataclass(slots=True)
 class Column:
-    """How a column's cells are expected: how many each group has, what each lies above its expectation for reasons of
-    its own row (eight fractional bits), the window of each group, and the number of the memory of its spread.
+    """Prediction settings of one column.
+
+    ``counts``: cells of each group. ``offsets``: known offset of each cell from its prediction, derived from other
+    columns of its row (eight fractional bits). ``windows``: prediction window of each group. ``memory``: index into
+    :data:`MEMORIES`.
     """
 
     counts: Sequence[int]
@@ -122,30 +127,34 @@ class Column:
     memory: int
 
 
-class Fit(NamedTuple):
-    """How a column's cells lie about what is expected of them: shape and gain by number, and the skew."""
+class ModelParameters(NamedTuple):
+    """Parameters of a column's distribution: indexes of shape and gain, and the skew."""
 
     shape: int
     gain: int
     skew: int
 
 
-PLAIN = Fit(0, 0, 0)
+DEFAULT_PARAMETERS = ModelParameters(0, 0, 0)
 
 
 @dataclass(slots=True)
-class Followed:
-    """The cells of a column, and what each was expected to be and with what spread (when encoding)."""
+class PredictedColumn:
+    """Cells of a column with the prediction of each and, when encoding, the spread at that cell."""
 
     cells: Sequence[int]
     expected: list[int]
     spreads: list[int]
 
 
-def follow(  # noqa: C901 # one loop for both ways: a call a cell would cost more than all it does
-    column: Column, past: Past, known: Sequence[int], decoder: rans.Decoder | None = None, how: Fit = PLAIN
-) -> Followed:
-    """Go through a column: of cells that are ``known`` return what to expect of each, with a ``decoder`` decode them.
+def run_model(  # noqa: C901 # one loop for both directions: a function call per cell would double the time
+    column: Column,
+    starts: GroupStarts,
+    known: Sequence[int],
+    decoder: rans.Decoder | None = None,
+    parameters: ModelParameters = DEFAULT_PARAMETERS,
+) -> PredictedColumn:
+    """Run the model over a column: predict the ``known`` cells, or decode them when a ``decoder`` is given.
 
     Raises FormatError for symbols that no encoder writes.
     """
@@ -155,18 +164,18 @@ def follow(  # noqa: C901 # one loop for both ways: a call a cell would cost mor
     offsets, memory = column.offsets, MEMORIES[column.memory]
     words: list[int] = []
     state = word = end = at = offset = 0
-    shape, factor, skew = how.shape, GAINS[how.gain], how.skew
+    shape, factor, skew = parameters.shape, GAINS[parameters.gain], parameters.skew
     if decoder is not None:
         words, state, word, end = decoder.words, decoder.state, decoder.at, len(decoder.words)
     tables: dict[int, tuple[int, tuple[int, ...]]] = {}
     for group, count in enumerate(column.counts):
         if not count:
             continue
-        level, spread, seen, noise = past.begin(group)
+        level, spread, seen, noise = starts.start(group)
         slow, last, window, turn = level, 0, column.windows[group], 0
         if window > SLOPE:
-            window, turn = apart(window)
-        first = miss = 0
+            window, turn = split_window(window)
+        first = first_error = 0
         for n in range(count):
             if offsets is not None:
                 offset = offsets[at]
@@ -192,15 +201,15 @@ def follow(  # noqa: C901 # one loop for both ways: a call a cell would cost mor
                     found = tables[key] = table(shape, key >> 3, key & 7, skew)
                 reach, firsts = found
                 slot = state & 16383
-                place = bisect_right(firsts, slot) - 1
-                begin = firsts[place]
-                state = (firsts[place + 1] - begin) * (state >> TOTAL_BITS) + slot - begin
+                index = bisect_right(firsts, slot) - 1
+                begin = firsts[index]
+                state = (firsts[index + 1] - begin) * (state >> TOTAL_BITS) + slot - begin
                 if state < LOWEST:
                     if word >= end:
                         raise FormatError("coded columns: cut short")
                     state = state << 16 | words[word]
                     word += 1
-                symbol = place - reach
+                symbol = index - reach
                 if symbol > reach or low:
                     decoder.state, decoder.at = state, word
                     if symbol > reach:
@@ -215,7 +224,7 @@ def follow(  # noqa: C901 # one loop for both ways: a call a cell would cost mor
             value = (cell << FRACTION) - offset
             away = value - level
             if n == 0:
-                first, miss, last = value, away, cell
+                first, first_error, last = value, away, cell
                 if seen == 0:
                     level, slow, spread, seen = value, value, noise, 1
                     continue
@@ -230,22 +239,22 @@ def follow(  # noqa: C901 # one loop for both ways: a call a cell would cost mor
             elif window:
                 level += away // (seen if seen < window else window)
             size = away if away >= 0 else -away
-            if size > _WILD * spread + HALF:
-                size = _WILD * spread + HALF
+            if size > _OUTLIER * spread + HALF:
+                size = _OUTLIER * spread + HALF
             spread += (size - spread) // (seen + _PRIOR if seen + _PRIOR < memory else memory)
-        past.end(group, first, miss, State(level, spread, seen))
+        starts.learn(group, first, first_error, State(level, spread, seen))
     if decoder is not None:
         decoder.state, decoder.at = state, word
-    return Followed(known if decoder is None else cells, expected, spreads)
+    return PredictedColumn(known if decoder is None else cells, expected, spreads)
 
 
-def notes(followed: Followed, how: Fit) -> list[int]:
-    """Return the cells as symbols for wire.rans.encode."""
+def symbols(column: PredictedColumn, parameters: ModelParameters) -> list[int]:
+    """Return the cells as symbols for :func:`wire.model_coder.rans.encode`."""
     out: list[int] = []
-    shape, factor, skew = how.shape, GAINS[how.gain], how.skew
+    shape, factor, skew = parameters.shape, GAINS[parameters.gain], parameters.skew
     tables: dict[int, tuple[int, tuple[int, ...]]] = {}
-    for cell, centre, miss in zip(followed.cells, followed.expected, followed.spreads, strict=True):
-        spread = miss * factor >> FRACTION
+    for cell, centre, error in zip(column.cells, column.expected, column.spreads, strict=True):
+        spread = error * factor >> FRACTION
         low = 0
         if spread < 128:
             centre += 16
@@ -265,7 +274,7 @@ def notes(followed: Followed, how: Fit) -> list[int]:
             out.append(first << 15 | firsts[symbol + reach + 1] - first)
         else:
             first = firsts[-2]
-            out.append(rans.note(first, TOTAL - first))
+            out.append(rans.symbol(first, TOTAL - first))
             beyond = (abs(symbol) - reach - 1) << 1 | (symbol < 0)
             size = (beyond + 1).bit_length()
             out += rans.raw(size, _ESCAPE_BITS) + rans.raw(beyond + 1 - (1 << (size - 1)), size - 1)

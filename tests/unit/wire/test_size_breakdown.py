@@ -1,4 +1,4 @@
-"""The anatomy of a batch: every byte belongs to a part."""
+"""The size breakdown of a batch: every byte belongs to a part."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typer.testing import CliRunner
 from device_sim.commands import inspect
 from tests.contract.make_golden import GOLDEN
 from tests.contract.test_format import BATCHES, find, golden
-from wire.anatomy import anatomy
+from wire.size_breakdown import break_down
 
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_the_parts_of_a_batch_add_up_to_its_size(name: str) -> None:
     data, _ = golden(name)
-    found = anatomy(data, find)
+    found = break_down(data, find)
     assert sum(part.bytes for part in found.parts) == pytest.approx(len(data), abs=4)
     assert all(part.bytes >= 0 for part in found.parts)
 
 
 def test_the_columns_of_aggregates_are_told_apart() -> None:
-    found = anatomy(golden("aggregates-model")[0])
+    found = break_down(golden("aggregates-model")[0])
     sizes = {part.name: part.bytes for part in found.parts}
     assert {"envelope", "directory", "value", "low", "high", "std", "score"} == set(sizes)
     assert sizes["value"] > sizes["low"] > 1

@@ -1,4 +1,4 @@
-"""How likely a cell is, at a distance from what was expected: integer tables of Student's t, by shape and spread.
+"""Frequency tables of the distance between a cell and its prediction: Student's t in integers, by shape and spread.
 
 The weight of a distance d from the mode is (1 + d^2 / (v s^2))^-m with v = 2m - 1: heavy tails for m = 1 (Cauchy),
 nearly a normal distribution for m = 16. Everything is integer, so that every platform has the same tables.
@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from wire.rans import TOTAL
+from wire.model_coder.rans import TOTAL
 
 SKEWS, MOST_SKEWED = 16, 8
-"""A skew is a number of sixteenths by which the side above is wider and the one below narrower."""
+"""Unit and limit of a skew: sixteenths by which the upper side is wider and the lower side narrower."""
 LEAN = 25
-"""How far the mode lies below the mean, in spreads and 1/256 of the skew."""
+"""Distance of the mode below the mean, in spreads and 1/256 of the skew."""
 SHAPES = (1, 2, 3, 4, 6, 8, 12, 16)
-"""The exponents m that a column may name, by number."""
+"""Exponents m of the distribution, by index."""
 
 
 def spread_level(spread: int) -> int:
-    """Return the middle of the quarter octave that a spread (1 to 127 sixteenths) lies in; up to 7 it is its own."""
+    """Return a spread (1 to 127 sixteenths) rounded to the middle of its quarter octave; up to 7 it is unchanged."""
     if spread < 8:
         return max(1, spread)
     shift = spread.bit_length() - 3
@@ -31,7 +31,7 @@ LEVELS = tuple(spread_level(spread) for spread in range(128))
 
 @lru_cache(maxsize=4096)
 def table(shape: int, level: int, phase: int, skew: int = 0) -> tuple[int, tuple[int, ...]]:
-    """Return (reach, first slots): slots of the distances -reach to reach, and of the escape beyond, out of TOTAL.
+    """Return (reach, first slots) of the distances -reach to reach and of the escape symbol, out of TOTAL slots.
 
     ``shape`` indexes SHAPES; ``level`` is the spread in sixteenths; the centre lies ``phase`` eighths above 0. Above
     its mode the distribution is ``skew`` sixteenths wider than the spread, below it as much narrower.
@@ -50,7 +50,7 @@ def table(shape: int, level: int, phase: int, skew: int = 0) -> tuple[int, tuple
             weight = weight * ratio >> 24
         weights.append(weight)
     beyond = (weights[0] + weights[-1]) * reach // (2 * power - 1) + 1
-    # Each has one slot for sure; the others are shared out by weight, and the likeliest gets what rounding leaves.
+    # Every symbol gets one slot; the rest is shared by weight, and the most likely symbol gets the rounding remainder.
     free, total = TOTAL - len(weights) - 1, sum(weights) + beyond
     slots = [1 + weight * free // total for weight in [*weights, beyond]]
     slots[slots.index(max(slots))] += TOTAL - sum(slots)

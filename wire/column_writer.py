@@ -1,4 +1,4 @@
-"""Columns as bytes: each in the way that suits it, with a directory that tells what may be skipped."""
+"""Writer of the columns of a batch: each in its cheapest mode, listed in a directory of columns."""
 
 from __future__ import annotations
 
@@ -8,49 +8,50 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from wire import adaptive, modelling, rans
-from wire.adaptive import MEMORIES, Column, Followed, State
+from wire import column_context
+from wire.column_context import BESIDE, SHARES, add_share, choose_share, deviations
 from wire.columns import EACH, GROUPED, ORDERED, Id, Mode, gather, rounded
 from wire.container import lzma1
-from wire.expectation import best_windows, residuals
-from wire.fitting import cost, fit
-from wire.modelling import BESIDE, SHARES, aways, best_share, with_share
-from wire.shapes import SKEWS
+from wire.model_coder import adaptive_model, rans
+from wire.model_coder.adaptive_model import MEMORIES, Column, PredictedColumn, State
+from wire.model_coder.distributions import SKEWS
+from wire.model_coder.parameter_search import estimated_cost, search_parameters
+from wire.model_coder.prediction import best_windows, residuals
 from wire.varint import Signed, most_common, number, pack, pack_signed, signed
 
-_RARE = 12
-"""Exceptions from which the model's symbols are shorter than bytes."""
-_FEW = 6
-"""Exceptions are listed when at most one cell in so many is one."""
-_MANY = 16
-"""Cells a group from which it pays to look for the memory of its spread."""
-_DEEP = 8
-"""Rows a series from which it pays to write an order."""
+_MIN_RARE = 12
+"""Minimum number of exceptions for which the model's symbols are tried."""
+_EXCEPTION_RATIO = 6
+"""Exceptions are listed when at most one cell in six is one."""
+_MIN_MEMORY_CELLS = 16
+"""Minimum cells per group for which other time constants of the spread are tried."""
+_MIN_ORDER_ROWS = 8
+"""Minimum rows per series for which an order of series is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A column to be written: its cells in the order of rows, and what may be expected of them.
+    """A column to write: its cells in row order and the predictors to try.
 
-    ``offsets`` (eight fractional bits) is what a cell lies above its expectation for reasons of its own row;
-    ``bytes_offsets`` says whether the coders that pack bytes take them off too. The windows are what the encoder tries.
+    ``offsets`` (eight fractional bits) is the known offset of each cell from its prediction, derived from other columns
+    of its row; with ``bytes_offsets`` the byte coders subtract it, too.
     """
 
     id: Id
     cells: Signed
     groups: npt.NDArray[np.int64]
-    """Which group (a series, or a series in one of its regimes) each cell belongs to."""
+    """Group of each cell: a series, or a series in one of its regimes."""
     offsets: Signed | None = None
     bytes_offsets: bool = False
     few: int | None = None
-    """The window under which exceptions may be listed, None where that is never worth while."""
+    """Window for listing exceptions; None to never list them."""
     bytes_windows: tuple[int, ...] = (0,)
     model_windows: tuple[int, ...] = (32,)
 
 
 @dataclass(slots=True)
 class Writer:
-    """Collects the columns of a batch; ``modelled`` writes them for coder 3."""
+    """Collects the columns of a batch; with ``modelled`` they are written for coder 3."""
 
     kinds: Sequence[int]
     modelled: bool
@@ -59,12 +60,12 @@ class Writer:
     regimes: bool = False
     order: npt.NDArray[np.int64] | None = None
     entries: list[bytes] = field(default_factory=list)
-    notes: list[int] = field(default_factory=list)
+    symbols: list[int] = field(default_factory=list)
     states: dict[Id, list[State | None]] = field(default_factory=dict)
-    aways: dict[Id, list[int]] = field(default_factory=dict)
+    deviations: dict[Id, list[int]] = field(default_factory=dict)
 
     def put(self, plan: Plan, needed: bool = False) -> None:
-        """Add a column, in the cheapest way; one that says nothing only where it is ``needed`` all the same."""
+        """Add a column in its cheapest mode; one without exceptions is omitted unless it is ``needed``."""
         if not len(plan.cells):
             return
         plan = self._arranged(plan)
@@ -72,7 +73,7 @@ class Writer:
         if plan.few is not None:
             left = residuals(plan.cells, counts.tolist(), [plan.few] * len(counts))
             found = np.flatnonzero(left)
-            if len(found) * _FEW <= len(left):
+            if len(found) * _EXCEPTION_RATIO <= len(left):
                 if len(found) or needed:
                     self._few(plan, left, found)
                 return
@@ -87,7 +88,7 @@ class Writer:
         return len(self.kinds) * (2 if self.regimes and column in GROUPED else 1)
 
     def _arranged(self, plan: Plan) -> Plan:
-        """Return the cells group by group."""
+        """Return the plan with its cells sorted by group."""
         if not self.regimes or plan.id not in GROUPED:
             return plan
         order = np.argsort(plan.groups, kind="stable")
@@ -95,7 +96,7 @@ class Writer:
         return replace(plan, cells=plan.cells[order], groups=plan.groups[order], offsets=offsets)
 
     def put_bytes(self, column: Id, payload: bytes) -> None:
-        """Add a column that has a layout of its own."""
+        """Add a column with its own layout."""
         self._entry(column, Mode.BYTES, payload)
 
     def finish(self) -> bytes:
@@ -109,11 +110,11 @@ class Writer:
         gaps, values = np.diff(found, prepend=-1) - 1, left[found]
         head = bytes((plan.few or 0,)) + number(len(found))
         listed = pack(gaps.astype(np.uint64)) + pack_signed(values)
-        if self.modelled and len(found) >= _RARE:
+        if self.modelled and len(found) >= _MIN_RARE:
             usual, size = most_common(values), max(int(gaps.mean() * 0.7).bit_length() - 1, 0)
             symbols = rans.rare(gaps.tolist(), values.tolist(), usual, size)
             if rans.bits(symbols) / 8 < len(lzma1(listed)):
-                self.notes += symbols
+                self.symbols += symbols
                 self._entry(plan.id, Mode.RARE, head + signed(usual) + bytes((size,)))
                 return
         self._entry(plan.id, Mode.FEW, head + listed)
@@ -140,9 +141,9 @@ class Writer:
             self._entry(plan.id, Mode.SIGNED, head + pack_signed(left))
 
     def _choose_order(self, left: Signed, counts: npt.NDArray[np.int64]) -> None:
-        """Let quiet series stand before noisy ones: what packs bytes adapts to its surroundings."""
+        """Arrange series by noise: the byte coders adapt to neighbouring cells."""
         series = len(counts)
-        if series < 2 or len(left) < _DEEP * series:
+        if series < 2 or len(left) < _MIN_ORDER_ROWS * series:
             return
         noise = np.bincount(np.repeat(np.arange(series), counts), np.log2(np.abs(left.astype(np.float64)) + 1), series)
         order = np.argsort(np.round(noise / np.maximum(counts, 1), 3), kind="stable")
@@ -151,42 +152,44 @@ class Writer:
             self._entry(Id.ORDER, Mode.BYTES, pack(order.astype(np.uint64)))
 
     def _either(self, plan: Plan, counts: npt.NDArray[np.int64]) -> None:
-        """Write the model's symbols, or bytes where these pack smaller: times repeat in ways that no distance shows."""
-        entries, symbols = len(self.entries), len(self.notes)
+        """Write the model's symbols, or bytes if they pack smaller (repeated patterns of times)."""
+        entries, symbols = len(self.entries), len(self.symbols)
         self._model(plan, counts)
         modelled = self.entries.pop()
         self._bytes(plan, counts)
-        if len(lzma1(self.entries[entries])) < len(modelled) + rans.bits(self.notes[symbols:]) / 8:
-            del self.notes[symbols:]
+        if len(lzma1(self.entries[entries])) < len(modelled) + rans.bits(self.symbols[symbols:]) / 8:
+            del self.symbols[symbols:]
         else:
             self.entries[entries] = modelled
 
     def _model(self, plan: Plan, counts: npt.NDArray[np.int64]) -> None:
         windows, head = self._windows(plan, counts.tolist(), plan.model_windows)
-        beside = self.aways.get(BESIDE[plan.id]) if plan.id in BESIDE else None
+        beside = self.deviations.get(BESIDE[plan.id]) if plan.id in BESIDE else None
         column = Column(counts.tolist(), None if plan.offsets is None else plan.offsets.tolist(), windows, 0)
         cells = plan.cells.tolist()
-        followed, states = self._followed(plan.id, column, cells)
-        share = 0 if beside is None else best_share(followed, beside)
+        predicted, states = self._predict(plan.id, column, cells)
+        share = 0 if beside is None else choose_share(predicted, beside)
         if beside is not None and share:
-            column = replace(column, offsets=with_share(plan.offsets, beside, share))
-            followed, states = self._followed(plan.id, column, cells)
-        how = fit(followed)
-        if len(cells) >= _MANY * len(counts):
-            ways = [(column, followed, states)]
+            column = replace(column, offsets=add_share(plan.offsets, beside, share))
+            predicted, states = self._predict(plan.id, column, cells)
+        parameters = search_parameters(predicted)
+        if len(cells) >= _MIN_MEMORY_CELLS * len(counts):
+            options = [(column, predicted, states)]
             for memory in range(1, len(MEMORIES)):
                 other = replace(column, memory=memory)
-                ways.append((other, *self._followed(plan.id, other, cells)))
-            column, followed, states = min(ways, key=lambda way: cost(way[1], how))
-        by = (share + SHARES,) if plan.id in BESIDE else ()
-        self.notes += adaptive.notes(followed, how)
-        self.states[plan.id], self.aways[plan.id] = states, aways(followed)
+                options.append((other, *self._predict(plan.id, other, cells)))
+            column, predicted, states = min(options, key=lambda option: estimated_cost(option[1], parameters))
+        shared = (share + SHARES,) if plan.id in BESIDE else ()
+        self.symbols += adaptive_model.symbols(predicted, parameters)
+        self.states[plan.id], self.deviations[plan.id] = states, deviations(predicted)
         self._entry(
             plan.id,
             Mode.MODELLED,
-            head + bytes((how.shape, how.gain, how.skew + SKEWS, column.memory, *by)),
+            head + bytes((parameters.shape, parameters.gain, parameters.skew + SKEWS, column.memory, *shared)),
         )
 
-    def _followed(self, id_: Id, column: Column, cells: list[int]) -> tuple[Followed, list[State | None]]:
-        past = modelling.past(id_, self.kinds, len(column.counts), self.known.get(id_), self.late, self.states)
-        return adaptive.follow(column, past, cells), past.states
+    def _predict(self, id_: Id, column: Column, cells: list[int]) -> tuple[PredictedColumn, list[State | None]]:
+        starts = column_context.group_starts(
+            id_, self.kinds, len(column.counts), self.known.get(id_), self.late, self.states
+        )
+        return adaptive_model.run_model(column, starts, cells), starts.states

@@ -1,4 +1,4 @@
-"""Bytes as columns: the directory first, then each column when it is asked for."""
+"""Reader of the columns of a batch: first the directory of columns, then each column on request."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from wire import modelling, rans
-from wire.adaptive import GAINS, MEMORIES, Column, Fit, State, follow
+from wire import column_context
+from wire.column_context import BESIDE, SHARES, add_share, deviations
 from wire.columns import EACH, GROUPED, MAX_COLUMNS, OPTIONAL, ORDERED, Id, Mode, gather, rounded
 from wire.errors import FormatError, LimitError
-from wire.expectation import allowed, allowed_in_model, restore
-from wire.modelling import BESIDE, SHARES, aways, with_share
-from wire.shapes import MOST_SKEWED, SHAPES, SKEWS
+from wire.model_coder import rans
+from wire.model_coder.adaptive_model import GAINS, MEMORIES, Column, ModelParameters, State, run_model
+from wire.model_coder.distributions import MOST_SKEWED, SHAPES, SKEWS
+from wire.model_coder.prediction import is_model_window, is_window, restore
 from wire.varint import Cursor, Signed, unfold
 
 _LARGEST_GAP = 16
-"""Raw bits of the gaps between exceptions, at most."""
+"""Maximum raw bits of the gaps between exceptions."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """A column as listed in the directory; ``size`` is what it takes there."""
+    """A column as listed in the directory; ``size`` is its size there in bytes."""
 
     mode: int
     payload: bytes
@@ -32,7 +33,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Reader:
-    """The columns of a batch; ``decoder`` has the symbols of coder 3, ``spent`` what each column took of them."""
+    """Columns of a batch. ``decoder`` holds the symbols of coder 3, ``consumed`` the bytes of them per column."""
 
     entries: dict[int, Entry]
     kinds: Sequence[int]
@@ -41,15 +42,16 @@ class Reader:
     late: int = 0
     regimes: bool = False
     order: npt.NDArray[np.int64] | None = None
-    spent: dict[int, float] = field(default_factory=dict)
+    consumed: dict[int, float] = field(default_factory=dict)
     states: dict[Id, list[State | None]] = field(default_factory=dict)
-    aways: dict[Id, list[int]] = field(default_factory=dict)
+    deviations: dict[Id, list[int]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, cursor: Cursor, kinds: Sequence[int], own: Set[Id]) -> Reader:
-        """Read the directory of columns; those that may be skipped and are not known are. ``own`` are the kind's.
+        """Read the directory of columns and skip unknown optional ones; ``own`` are the columns of the batch's kind.
 
-        Raises FormatError for unknown or foreign ones that matter, for the same column twice, and for too many.
+        Raises FormatError for a required column that is unknown or of another kind and for a duplicate, and LimitError
+        for too many columns.
         """
         count = cursor.number("columns")
         if count > MAX_COLUMNS:
@@ -63,14 +65,14 @@ class Reader:
             if column not in Id.__members__.values():
                 if tag & OPTIONAL and mode not in (Mode.MODELLED, Mode.RARE):
                     continue
-                raise FormatError(f"column {column}: not known, and not one to skip")
+                raise FormatError(f"column {column}: unknown, and not optional")
             if column in entries or Id(column) not in own:
                 raise FormatError(f"column {column}: {'twice' if column in entries else 'not one of this kind'}")
             entries[column] = Entry(mode, payload, cursor.at - before)
         reader = cls(entries, kinds)
         order = reader.take_bytes(Id.ORDER)
         if order is not None:
-            reader.order = order.column(_many(order), "order").astype(np.int64)
+            reader.order = order.column(_count_numbers(order), "order").astype(np.int64)
             if (np.sort(reader.order) != np.arange(len(reader.order))).any():
                 raise FormatError("order: does not name each series once")
             if order.left:
@@ -78,11 +80,11 @@ class Reader:
         return reader
 
     def has(self, column: Id) -> bool:
-        """Return whether the column is there."""
+        """Return whether the batch has the column."""
         return column in self.entries
 
     def take_bytes(self, column: Id) -> Cursor | None:
-        """Return the payload of a column with a layout of its own, None when it is left out."""
+        """Return the payload of a column with its own layout, or None if it is omitted."""
         entry = self.entries.get(column)
         if entry is None:
             return None
@@ -138,9 +140,9 @@ class Reader:
         if self.order is not None and id_ in ORDERED:
             if len(self.order) != len(counts):
                 raise FormatError(f"order: {len(self.order)} of {len(counts)} groups")
-            placed = np.empty_like(left)
-            placed[gather(counts, self.order)] = left
-            left = placed
+            reordered = np.empty_like(left)
+            reordered[gather(counts, self.order)] = left
+            left = reordered
         return restore(left, counts.tolist(), windows)
 
     def _read_rare(self, cursor: Cursor, column: Id, counts: npt.NDArray[np.int64], total: int) -> Signed:
@@ -151,20 +153,20 @@ class Reader:
             raise FormatError(
                 f"{name}: {found} exceptions for {total} cells, window {window}, {size} bits, or no coder 3"
             )
-        before = self.decoder.spent()
+        before = self.decoder.consumed()
         gaps, values = self.decoder.rare(found, usual, size, total)
-        self.spent[column] = self.decoder.spent() - before
-        places = np.cumsum(_signed(gaps, name) + 1) - 1
-        if found and int(places[-1]) >= total:
+        self.consumed[column] = self.decoder.consumed() - before
+        indexes = np.cumsum(_signed(gaps, name) + 1) - 1
+        if found and int(indexes[-1]) >= total:
             raise FormatError(f"{name}: exceptions outside its {total} cells")
         left = np.zeros(total, np.int64)
-        left[places] = _signed(values, name)
+        left[indexes] = _signed(values, name)
         return restore(left, counts.tolist(), [window] * len(counts))
 
     def _read_model(
         self, cursor: Cursor, column: Id, counts: npt.NDArray[np.int64], offsets: Signed | None, name: str
     ) -> Signed:
-        windows = _read_windows(cursor, len(counts), name, allowed_in_model)
+        windows = _read_windows(cursor, len(counts), name, is_model_window)
         shape, gain, skew, memory = cursor.take(4, name)
         share = cursor.byte(name) - SHARES if column in BESIDE else 0
         known = (
@@ -172,36 +174,42 @@ class Reader:
         )
         if self.decoder is None or not known:
             raise FormatError(f"{name}: shape {shape}, gain {gain}, skew {skew}, memory {memory}, or no coder 3")
-        beside = self.aways.get(BESIDE[column]) if column in BESIDE else None
+        beside = self.deviations.get(BESIDE[column]) if column in BESIDE else None
         if abs(share) > SHARES or (share and beside is None):
-            raise FormatError(f"{name}: a share of {share} of a column that is not there")
-        past = modelling.past(column, self.kinds, len(counts), self.known.get(column), self.late, self.states)
+            raise FormatError(f"{name}: a share of {share} of a missing column")
+        starts = column_context.group_starts(
+            column, self.kinds, len(counts), self.known.get(column), self.late, self.states
+        )
         own = None if offsets is None else offsets.tolist()
         if beside is not None and share:
-            own = with_share(offsets, beside, share)
-        before = self.decoder.spent()
-        followed = follow(
-            Column(counts.tolist(), own, windows, memory), past, (), self.decoder, Fit(shape, gain, skew - SKEWS)
+            own = add_share(offsets, beside, share)
+        before = self.decoder.consumed()
+        decoded = run_model(
+            Column(counts.tolist(), own, windows, memory),
+            starts,
+            (),
+            self.decoder,
+            ModelParameters(shape, gain, skew - SKEWS),
         )
-        self.spent[column] = self.decoder.spent() - before
-        self.states[column] = past.states
+        self.consumed[column] = self.decoder.consumed() - before
+        self.states[column] = starts.states
         if column in BESIDE.values():
-            self.aways[column] = aways(followed)
-        return _signed(followed.cells, name)
+            self.deviations[column] = deviations(decoded)
+        return _signed(decoded.cells, name)
 
 
 def _signed(cells: Sequence[int], name: str) -> Signed:
-    """Return what a coder has read as signed integers; it knows of no bound."""
+    """Return decoded cells as int64; the coder itself has no bound."""
     try:
         return np.array(cells, np.int64)
     except OverflowError as error:
         raise FormatError(f"{name}: a cell of more than 64 bits") from error
 
 
-def _read_windows(cursor: Cursor, series: int, name: str, allowed: Callable[[int], bool] = allowed) -> list[int]:
+def _read_windows(cursor: Cursor, series: int, name: str, is_valid: Callable[[int], bool] = is_window) -> list[int]:
     window = cursor.byte(name)
     windows = list(cursor.take(series, name)) if window == EACH else [window] * series
-    if not all(map(allowed, set(windows))):
+    if not all(map(is_valid, set(windows))):
         raise FormatError(f"{name}: a window of {max(windows)}")
     return windows
 
@@ -216,14 +224,14 @@ def _read_few(cursor: Cursor, counts: npt.NDArray[np.int64], total: int, name: s
     gaps = cursor.column(found, name)
     if found and int(gaps.max()) >= total:
         raise FormatError(f"{name}: exceptions outside its {total} cells")
-    places = np.cumsum(gaps.astype(np.int64) + 1) - 1
-    if found and int(places[-1]) >= total:
+    indexes = np.cumsum(gaps.astype(np.int64) + 1) - 1
+    if found and int(indexes[-1]) >= total:
         raise FormatError(f"{name}: exceptions outside its {total} cells")
     left = np.zeros(total, np.int64)
-    left[places] = cursor.signed_column(found, name)
+    left[indexes] = cursor.signed_column(found, name)
     return restore(left, counts.tolist(), [window] * len(counts))
 
 
-def _many(cursor: Cursor) -> int:
-    """Return how many numbers are left."""
+def _count_numbers(cursor: Cursor) -> int:
+    """Return the number of varints left."""
     return int((np.frombuffer(cursor.data, np.uint8, cursor.left, cursor.at) < 128).sum()) if cursor.left else 0

@@ -1,7 +1,7 @@
-"""The words that heads are full of: a preset dictionary for deflate (RFC 1950 names the idea, RFC 1951 the window).
+"""Preset dictionary for deflate (RFC 1950, section 2.2): strings that are frequent in the directory of a batch.
 
-Names of channels, and units of SenML (RFC 8428) with the commonest resolutions, as a head writes them. It is part of
-the format: the dictionary of version 1 never changes.
+It holds channel names, and SenML units (RFC 8428) with their most common resolutions, in the form in which a directory
+writes them. It is part of the format: the dictionary of version 1 never changes.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _UNITS = (
 )  # fmt: skip
 
 WORDS = tuple(word.encode() for word in _CHANNELS.split())
-"""Words that a directory may say by number."""
+"""Names that a directory may replace by their index."""
 UNITS = tuple((unit, 10.0**tens if tens >= 0 else 1 / 10**-tens) for unit, tens in _UNITS)
-"""Units with a resolution that a directory may say by number."""
+"""Units with a resolution that a directory may replace by their index."""
 DICTIONARY = b"".join(
     [b"\0" + bytes((len(word),)) + word.encode() for word in _CHANNELS.split()]
     + [bytes((len(unit),)) + unit.encode() + bytes((32 + tens, 1, 0)) for unit, tens in _UNITS]

@@ -1,9 +1,9 @@
-"""What the next cell of a column is expected to be, from those before it in the same series.
+"""Prediction of the next cell of a column from the previous cells of the same series.
 
-A window says how: 0, nothing (always 0); 1 to 64, the mean of that many, a running one that forgets; 64 + k, the last
-cell and k eighths of the last step on; 96 + 8 j + k (in the model only), from the last cell k eighths of the way to the
-running mean of SLOW[j], or with k = 0 that mean itself. Everything is integer: expectations carry eight
-fractional bits, and divisions round down, so that every platform expects the same.
+The *window* (one byte) selects the predictor: 0 predicts 0; 1 to 64 the exponentially weighted mean over that number of
+cells; 64 + k the last cell plus k eighths of the last difference; 96 + 8 j + k (in the model only) a point k eighths of
+the way from the last cell to the running mean over SLOW[j] cells, for k = 0 that mean. Predictions are integers with
+eight fractional bits and divisions round down, so every platform predicts the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from wire.varint import Signed
+Signed = npt.NDArray[np.int64]
 
 FRACTION = 8
 HALF = 1 << (FRACTION - 1)
@@ -22,26 +22,26 @@ STEEPEST = SLOPE + 16
 BETWEEN = 96
 SLOW = (3, 4, 6, 8, 12, 16, 24, 32)
 _NAMED = 16
-"""Bits that a window takes where each series has its own."""
-_LOOK = 192
-"""Cells of a series on which windows are tried."""
+"""Cost, in bits, of giving one series its own window."""
+_SAMPLED_CELLS = 192
+"""Number of cells of a series on which windows are compared."""
 
 
-def allowed(window: int) -> bool:
-    """Return whether a byte is a window."""
+def is_window(window: int) -> bool:
+    """Return whether a byte is a valid window outside the model."""
     return 0 <= window <= STEEPEST
 
 
-def allowed_in_model(window: int) -> bool:
-    """Return whether a byte is a window that the model knows."""
-    return allowed(window) or BETWEEN <= window < BETWEEN + 8 * len(SLOW)
+def is_model_window(window: int) -> bool:
+    """Return whether a byte is a valid window of the model."""
+    return is_window(window) or BETWEEN <= window < BETWEEN + 8 * len(SLOW)
 
 
-def apart(window: int) -> tuple[int, int]:
-    """Return the running mean's window and the turn of a window above SLOPE.
+def split_window(window: int) -> tuple[int, int]:
+    """Return (window of the running mean, turn) of a window above SLOPE.
 
-    A turn above 0 is the share of the last step (with eight fractional bits) that is added to the last cell, one below
-    0 says how many eighths of the way the expectation lies from the last cell towards the running mean.
+    A positive turn is the share of the last difference (eight fractional bits) added to the last cell; a negative turn
+    is minus the number of eighths from the last cell towards the running mean.
     """
     if window < BETWEEN:
         return 0, (window - SLOPE) << (FRACTION - 3)
@@ -49,15 +49,15 @@ def apart(window: int) -> tuple[int, int]:
 
 
 def residuals(cells: Signed, counts: Sequence[int], windows: Sequence[int]) -> Signed:
-    """Return each cell less what was expected (rounded); the first cell of a series is expected to be 0.
+    """Return each cell minus its rounded prediction; the prediction of a series' first cell is 0.
 
-    ``counts`` are the cells of each series, ``windows`` how each is expected. Wraps at 64 bits.
+    ``counts`` gives the number of cells of each series, ``windows`` its predictor. Wraps at 64 bits.
     """
     return _by_series(cells, counts, windows, _difference, _residuals)
 
 
 def restore(left: Signed, counts: Sequence[int], windows: Sequence[int]) -> Signed:
-    """Return the cells that gave the residuals."""
+    """Return the cells from their residuals: the inverse of :func:`residuals`."""
     return _by_series(left, counts, windows, _sum, _restore)
 
 
@@ -128,7 +128,7 @@ def _restore(left: list[int], window: int) -> Signed:
 
 
 def wrap(value: int) -> int:
-    """Return the number of 64 bits with the same lowest 64 bits."""
+    """Return ``value`` wrapped to a signed 64-bit integer."""
     return (value + 2**63) % 2**64 - 2**63
 
 
@@ -140,25 +140,25 @@ def _wrapped(values: list[int]) -> Signed:
 
 
 def best_windows(cells: Signed, counts: Sequence[int], candidates: Sequence[int]) -> list[int]:
-    """Return for each series the candidate that misses its first cells least (of equal ones the first).
+    """Return for each series the candidate window with the smallest residuals on its first cells.
 
-    All get the same where that costs less than naming each.
+    Ties go to the earlier candidate. All series get the same window where naming each would cost more.
     """
     rows = np.array(counts, np.int64)
-    length = int(min(_LOOK, rows.max(initial=0)))
+    length = int(min(_SAMPLED_CELLS, rows.max(initial=0)))
     if length < 3:
         return [candidates[0]] * len(counts)
     starts = np.cumsum(rows) - rows
     at = starts[:, None] + np.minimum(np.arange(length), np.maximum(rows - 1, 0)[:, None])
-    # Relative to the first cell: the sums stay small. Beyond a series' end its last cell stands, for all candidates.
-    # Single precision will do: what is chosen here says how many bytes are sent, not which rows.
+    # Relative to the first cell, so that sums stay small. Shorter series are padded with their last cell.
+    # Single precision is enough: the choice affects the size of the batch, not its content.
     wide = cells[np.minimum(at, len(cells) - 1)].astype(np.float64)
     grid = (wide - cells[np.minimum(starts, len(cells) - 1), None]).astype(np.float32)
     half = np.float32(0.5)
-    missed = [np.log2(np.abs(grid @ _weights(window, length)) + half).sum(axis=1) for window in candidates]
-    bits = np.array(missed, np.float64) * (rows / length)
+    errors = [np.log2(np.abs(grid @ _weights(window, length)) + half).sum(axis=1) for window in candidates]
+    bits = np.array(errors, np.float64) * (rows / length)
     common = int(np.argmin(bits.sum(axis=1)))
-    # The least of many is so by chance in part: another window than the common one must show that it is better.
+    # The minimum over many candidates is partly chance: only a clear gain justifies a window of its own.
     better = bits.min(axis=0) + _NAMED < bits[common]
     return [candidates[best] for best in np.where(better, np.argmin(bits, axis=0), common)]
 
@@ -167,15 +167,15 @@ _WEIGHTS: dict[int, npt.NDArray[np.float32]] = {}
 
 
 def _weights(window: int, length: int) -> npt.NDArray[np.float32]:
-    """Return the matrix that turns cells into residuals, those of the first two left out.
+    """Return the matrix that maps cells to approximate residuals, without those of the first two cells.
 
-    It is so approximately: each expectation is linear in the cells before.
+    Each prediction is approximated as a linear function of the previous cells.
     """
     if window not in _WEIGHTS:
-        expected, running = np.zeros((_LOOK, _LOOK)), np.zeros(_LOOK)
-        for at in range(1, _LOOK):
+        expected, running = np.zeros((_SAMPLED_CELLS, _SAMPLED_CELLS)), np.zeros(_SAMPLED_CELLS)
+        for at in range(1, _SAMPLED_CELLS):
             if window >= BETWEEN:
-                slow, turn = apart(window)
+                slow, turn = split_window(window)
                 share = 1 / min(at, slow)
                 expected[:, at] = running * (1 - share)
                 expected[at - 1, at] += share
@@ -189,5 +189,5 @@ def _weights(window: int, length: int) -> npt.NDArray[np.float32]:
                 share = 1 / min(at, window)
                 expected[:, at] = expected[:, at - 1] * (1 - share)
                 expected[at - 1, at] += share
-        _WEIGHTS[window] = (np.eye(_LOOK) - expected).astype(np.float32)
+        _WEIGHTS[window] = (np.eye(_SAMPLED_CELLS) - expected).astype(np.float32)
     return _WEIGHTS[window][:length, 2:length]
