@@ -1,0 +1,11 @@
+"""Write-ahead log for state that a component must not lose: append, group commit, rare snapshot, replay at start.
+
+The format and the guarantees are described in docs/adr/0011-an-append-only-journal.md.
+"""
+
+from edge_components.common.journal.frame import Record
+from edge_components.common.journal.journal import Journal, JournalError
+from edge_components.common.journal.policy import CommitPolicy
+from edge_components.common.journal.recovery import Lost, Recovered
+
+__all__ = ["CommitPolicy", "Journal", "JournalError", "Lost", "Record", "Recovered"]

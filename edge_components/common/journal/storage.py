@@ -1,0 +1,118 @@
+"""The files of a journal: the port that the journal writes to, and the real file system behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import Protocol
+
+
+class Storage(Protocol):
+    """Files of a folder by name. Every method may raise OSError."""
+
+    def names(self) -> list[str]:
+        """Return the names of the files that exist; none where the folder does not exist."""
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes."""
+
+    def size(self, name: str) -> int:
+        """Return a file's size, 0 where it does not exist."""
+
+    def allocate(self, name: str, size: int) -> None:
+        """Make sure that a file exists durably and has ``size`` bytes on the disk, so that writing needs no space."""
+
+    def write(self, name: str, offset: int, data: bytes) -> None:
+        """Write over bytes of a file that was allocated."""
+
+    def sync(self, name: str) -> None:
+        """Return when everything written to the file is on the disk."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+
+    def close(self) -> None:
+        """Close all files."""
+
+
+class FileStorage:
+    """The files of a folder on the disk, opened when they are first written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, int] = {}
+
+    def names(self) -> list[str]:
+        """Return the names of the files that exist."""
+        try:
+            return sorted(entry.name for entry in os.scandir(self._folder) if entry.is_file())
+        except FileNotFoundError:
+            return []
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes."""
+        return (self._folder / name).read_bytes()
+
+    def size(self, name: str) -> int:
+        """Return a file's size."""
+        try:
+            return (self._folder / name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def allocate(self, name: str, size: int) -> None:
+        """Make the file ``size`` bytes long with blocks reserved; shorten it where it is longer."""
+        file = self._file(name)
+        present = os.fstat(file).st_size
+        if present > size:
+            os.ftruncate(file, size)
+        elif present < size:
+            try:
+                os.posix_fallocate(file, present, size - present)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    raise
+                os.ftruncate(file, size)
+
+    def write(self, name: str, offset: int, data: bytes) -> None:
+        """Write all of ``data``."""
+        file, view = self._file(name), memoryview(data)
+        while view:
+            written = os.pwrite(file, view, offset)
+            offset, view = offset + written, view[written:]
+
+    def sync(self, name: str) -> None:
+        """Wait for the disk."""
+        os.fdatasync(self._file(name))
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        if (file := self._files.pop(name, None)) is not None:
+            os.close(file)
+        (self._folder / name).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files.values():
+            with contextlib.suppress(OSError):
+                os.close(file)
+        self._files.clear()
+
+    def _file(self, name: str) -> int:
+        if name not in self._files:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder / name
+            new = not path.exists()
+            self._files[name] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if new:
+                self._sync_folder()
+        return self._files[name]
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
