@@ -1,4 +1,4 @@
-"""What the template tells the functions through their environment."""
+"""Settings of the functions, passed by the template as environment variables."""
 
 from __future__ import annotations
 

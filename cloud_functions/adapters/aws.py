@@ -28,7 +28,7 @@ def client(service: str) -> Any:
 
 @contextmanager
 def store_errors(what: str) -> Iterator[None]:
-    """Turn whatever the SDK raises inside into a StoreError that says what was tried."""
+    """Convert SDK errors inside the block to a StoreError that names the operation."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:

@@ -1,4 +1,4 @@
-"""Dead letters in SQS queues, and the way back from them."""
+"""Dead letters in SQS queues, and redriving them."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloud_functions.adapters.aws import client, store_errors
-from cloud_functions.core.ports import Letter
+from cloud_functions.core.ports import DeadLetter
 
 _AT_ONCE = 10
-"""The most that SQS gives or takes in a call."""
+"""Maximum number of messages per SQS call."""
 _WAIT_S = 1
-"""With a wait SQS asks all of its servers, without one only a few of them."""
+"""Long polling queries all SQS servers, short polling only a subset."""
 
 
-class SqsDeadLetters:
-    """Keeps texts in the queue at ``url``, with the reason among the message's attributes."""
+class SqsDeadLetterSink:
+    """Stores texts in the queue at ``url``, with the reason in the message's attributes."""
 
     def __init__(self, url: str, sqs: Any = None) -> None:
         self._url = url
         self._client = sqs if sqs is not None else client("sqs")
 
     def keep(self, body: str, attributes: Mapping[str, str]) -> None:
-        """Keep the text as it came, with attributes; raises StoreError when it is not kept."""
+        """Store the unchanged text with attributes; raises StoreError when it is not stored."""
         typed = {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items() if text}
         with store_errors("keep a dead letter"):
             self._client.send_message(QueueUrl=self._url, MessageBody=body, MessageAttributes=typed)
 
 
-class SqsLetterBox:
+class SqsDeadLetterQueue:
     """The dead letters of the queue at ``url``, behind :class:`cloud_functions.core.ports.LetterBox`."""
 
     def __init__(self, url: str, sqs: Any) -> None:
         self._url, self._client = url, sqs
 
-    def receive(self, hide_s: int) -> list[Letter]:
-        """Return a few letters, hidden from others for ``hide_s`` seconds; none when no more are found."""
+    def receive(self, hide_s: int) -> list[DeadLetter]:
+        """Return a few letters, hidden from other receivers for ``hide_s`` seconds; an empty list when none is left."""
         with store_errors("receive dead letters"):
             answer = self._client.receive_message(
                 QueueUrl=self._url,
@@ -48,38 +48,38 @@ class SqsLetterBox:
         return [_letter(message) for message in answer.get("Messages", [])]
 
     def release(self, handles: Sequence[str]) -> None:
-        """Show letters to others again."""
+        """Make letters visible again."""
         for at in range(0, len(handles), _AT_ONCE):
             entries = [
                 {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": 0}
                 for n, handle in enumerate(handles[at : at + _AT_ONCE])
             ]
-            # One that is not released (its handle is too old) is shown again already.
+            # A letter whose handle has expired is visible again already.
             with store_errors("release dead letters"):
                 self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
     def delete(self, handle: str) -> None:
-        """Delete a letter for good."""
+        """Delete a letter."""
         with store_errors("delete a dead letter"):
             self._client.delete_message(QueueUrl=self._url, ReceiptHandle=handle)
 
 
 class SqsSender:
-    """Puts texts into queues."""
+    """Sends texts to queues."""
 
     def __init__(self, sqs: Any) -> None:
         self._client = sqs
 
     def send(self, url: str, body: str) -> None:
-        """Return when the queue at ``url`` has the text; raises StoreError when that is not certain."""
+        """Send the text to the queue at ``url``; raises StoreError when delivery is not certain."""
         with store_errors("redrive"):
             self._client.send_message(QueueUrl=url, MessageBody=body)
 
 
-def _letter(message: Mapping[str, Any]) -> Letter:
+def _letter(message: Mapping[str, Any]) -> DeadLetter:
     typed = message.get("MessageAttributes", {})
     system = message.get("Attributes", {})
-    return Letter(
+    return DeadLetter(
         id=message["MessageId"],
         handle=message["ReceiptHandle"],
         body=message["Body"],

@@ -11,7 +11,7 @@ from cloud_functions.core.ports import Item
 
 
 def images(record: Mapping[str, Any]) -> tuple[Item | None, Item | None]:
-    """Return the item before and after a change, None where there was or is none, or the stream does not carry it."""
+    """Return the item before and after a change; None if it did not exist or is not part of the stream record."""
     change = record["dynamodb"]
     return _image(change.get("OldImage")), _image(change.get("NewImage"))
 

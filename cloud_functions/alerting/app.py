@@ -14,7 +14,7 @@ from cloud_functions.adapters.iot import IotPublisher
 from cloud_functions.adapters.sns import SnsPublisher
 from cloud_functions.adapters.streams import images
 from cloud_functions.clock import DAY_MS, now_ms
-from cloud_functions.core.alerting import AlertBook, anomaly_of, tell
+from cloud_functions.core.alerting import AlertBook, anomaly_of, publish_transitions
 from cloud_functions.core.errors import CloudError
 
 log = Logger(service="strandline-alerting")
@@ -58,5 +58,5 @@ def _take(record: dict[str, Any]) -> None:
     if report is not None:
         alert = book.report(*report)
         log.info("report", extra={"gateway": alert.gateway, "series": alert.report.series, "state": alert.state})
-    elif tell(old, new, publishers):
+    elif publish_transitions(old, new, publishers):
         log.info("told", extra={"gateway": new["pk"], "alert": new["sk"], "state": new["state"]})

@@ -14,7 +14,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
-from cloud_functions.answers import answer, answer_errors
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core import gateways, limits, queries
 from cloud_functions.core.alert import read_alert_id
@@ -22,6 +21,7 @@ from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import DifferentError, Reason, RejectError, RequestError
 from cloud_functions.core.storing import Storer, count
 from cloud_functions.core.telemetry import read_telemetry
+from cloud_functions.http_errors import answer, answer_errors
 
 log = Logger(service="strandline-api")
 app = APIGatewayHttpResolver()
@@ -143,13 +143,13 @@ def _body() -> str:
 
 
 def _caller() -> str:
-    """Who acknowledges: the IAM identity that signed, and the name that it gives for whoever sits before it."""
+    """Return the acknowledging person: the signing IAM identity and the name that the request gives."""
     context = app.current_event.raw_event.get("requestContext") or {}
     identity = ((context.get("authorizer") or {}).get("iam") or {}).get("userArn")
     try:
         given = json.loads(_body() or "{}")
     except (ValueError, RecursionError) as error:
-        raise RequestError([f"body: no JSON: {str(error)[:200]}"]) from error
+        raise RequestError([f"body: not JSON: {str(error)[:200]}"]) from error
     by = given.get("by", "") if isinstance(given, dict) else None
     if not isinstance(by, str) or len(by) > 128:
         raise RequestError([f"by: {by!r:.80}: a text of at most 128 characters"])

@@ -1,12 +1,12 @@
-"""The alert: what is known of an anomaly, from whatever reports came, in whatever order and however often.
+"""State of an alert, merged from the reports of an anomaly in any order and with repetitions.
 
-Reports are merged so that the same set of them gives the same alert: times by maximum, the report shown by the greatest
-score. The state follows from what is known and is never set::
+The same set of reports always gives the same alert: times are merged by maximum, the report shown is the one with the
+highest score. The state is derived and never set::
 
     pending -> firing -> acknowledged -> resolved
 
 An alert is pending until its anomaly has lasted ``hold_ms``, as with Prometheus' ``for``. One that resolves before
-that never fires and nobody is told.
+that never fires and is not published.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wire.model import Anomaly, Phase
 
 
 class State(StrEnum):
-    """Where an alert stands."""
+    """State of an alert."""
 
     PENDING = "pending"
     FIRING = "firing"
@@ -38,11 +38,11 @@ _ORDER = tuple(State)
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What is known of the anomaly (gateway, series, onset_ms).
+    """Alert for the anomaly (gateway, series, onset_ms).
 
-    ``last_ms`` is the latest time that a report speaks of, ``ended_ms`` when the anomaly ended, None while it has not.
-    ``report`` is the report with the greatest score. ``fired`` tells whether anybody was or will be told. ``opened_ms``
-    is the cloud's clock when it first heard of it.
+    ``report`` is the report with the highest score, ``last_ms`` the latest time in any report, ``ended_ms`` the end of
+    the anomaly or None. ``fired`` is True once the alert is or will be published. ``opened_ms`` is the cloud's time of
+    the first report.
     """
 
     gateway: str
@@ -57,7 +57,7 @@ class Alert:
     version: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the alert as JSON-ready values: the report's, and what is known beyond it."""
+        """Return the alert as JSON-ready values, including those of the report."""
         report = {name: value for name, value in self.report.to_dict().items() if name not in ("phase", "time_ms")}
         return report | {
             "id": alert_id(self.gateway, self.report.series, self.report.onset_ms),
@@ -72,7 +72,7 @@ class Alert:
 
 
 def merge(alert: Alert | None, gateway: str, report: Anomaly, now_ms: int, hold_ms: int = 0) -> Alert:
-    """Return what is known after a report; a report that adds nothing returns an equal alert."""
+    """Return the alert after a report; a report without new information returns an equal alert."""
     if alert is None:
         alert = Alert(gateway, report, report.time_ms, None, State.PENDING, False, now_ms)
     ended_ms = alert.ended_ms
@@ -80,15 +80,15 @@ def merge(alert: Alert | None, gateway: str, report: Anomaly, now_ms: int, hold_
         ended_ms = report.time_ms if ended_ms is None else max(ended_ms, report.time_ms)
     known = replace(
         alert,
-        report=max(alert.report, report, key=_loudness),
+        report=max(alert.report, report, key=_severity_key),
         last_ms=max(alert.last_ms, report.time_ms),
         ended_ms=ended_ms,
     )
     return _settled(known, hold_ms)
 
 
-def _loudness(report: Anomaly) -> tuple[float, int, str]:
-    # The text decides between reports that differ in nothing else that orders them.
+def _severity_key(report: Anomaly) -> tuple[float, int, str]:
+    # The text breaks ties, so that the order of merging does not matter.
     return report.score, report.time_ms, json.dumps(report.to_dict(), sort_keys=True)
 
 
@@ -104,7 +104,7 @@ def _settled(alert: Alert, hold_ms: int) -> Alert:
 
 
 def acknowledge(alert: Alert, by: str, now_ms: int) -> Alert:
-    """Return the alert acknowledged; the first who did stays. Raises RequestError for one that is resolved."""
+    """Return the acknowledged alert; the first acknowledgement is kept. Raises RequestError for a resolved alert."""
     if alert.state is State.RESOLVED:
         raise RequestError([f"alert of {alert.report.series}: it is resolved and cannot be acknowledged any more"])
     if alert.acknowledged_ms is not None:
@@ -113,7 +113,7 @@ def acknowledge(alert: Alert, by: str, now_ms: int) -> Alert:
 
 
 def transitions(before: Alert | None, after: Alert) -> tuple[State, ...]:
-    """Return the states that were entered between two versions of an alert, in order, and that people are told of."""
+    """Return the states entered between two versions of an alert that are to be published, in order."""
     if not after.fired:
         return ()
     old = before.state if before is not None and before.fired else State.PENDING
@@ -123,21 +123,21 @@ def transitions(before: Alert | None, after: Alert) -> tuple[State, ...]:
 
 
 def alert_id(gateway: str, series: str, onset_ms: int) -> str:
-    """Return the id by which the api names an alert: hexadecimal, so that it needs no quoting anywhere."""
+    """Return the id of an alert in the API: hexadecimal, so that it never needs quoting."""
     return f"{gateway}#{onset_ms}#{series}".encode().hex()
 
 
 def read_alert_id(text: str) -> tuple[str, str, int]:
-    """Return (gateway, series, onset_ms) of an id; raises RequestError for anything that is none."""
+    """Return (gateway, series, onset_ms) of an alert id; raises RequestError for an invalid id."""
     try:
         gateway, onset, series = bytes.fromhex(text).decode().split("#")
         return gateway, series, int(onset)
     except ValueError as error:
-        raise RequestError([f"alert {text[:100]!r} is no alert's id"]) from error
+        raise RequestError([f"alert {text[:100]!r} is not an alert id"]) from error
 
 
 def to_item(alert: Alert, expires_at: int) -> Item:
-    """Return the alert as the table keeps it."""
+    """Return the alert as an item of the table."""
     key = keys.alert(alert.gateway, alert.report.series, alert.report.onset_ms)
     item: Item = {
         "pk": key.pk,
@@ -156,7 +156,7 @@ def to_item(alert: Alert, expires_at: int) -> Item:
 
 
 def from_item(item: Mapping[str, Any]) -> Alert:
-    """Return the alert that the table keeps."""
+    """Return the alert of an item."""
     return Alert(
         gateway=str(item["pk"]),
         report=Anomaly.from_dict(json.loads(item["report"])),

@@ -1,7 +1,7 @@
-"""Two steps, each fed by a table's stream: reports change alerts, and changed alerts are told to the world.
+"""Two steps, each driven by a table's stream: merge reports into alerts, and publish transitions of alerts.
 
-The alerts table's stream stands between the two as an outbox: a change that was written is told, even if whatever
-wrote it dies the next moment; and since the stream comes again after a failure, it is told at least once.
+The stream of the alerts table is the outbox between the two: a change is published even if its writer crashes right
+after writing it, and at least once, because the stream repeats records after a failure.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ ATTEMPTS = 12
 
 
 class AlertBook:
-    """The alerts table: changes an alert on top of what was read, until no other change comes in between."""
+    """The alerts table; updates are optimistic and retried on conflict."""
 
     def __init__(self, table: Table, now_ms: NowMs, retention_ms: int, hold_ms: int = 0) -> None:
         self._table, self._now_ms = table, now_ms
         self._retention_ms, self._hold_ms = retention_ms, hold_ms
 
     def report(self, gateway: str, report: Anomaly) -> Alert:
-        """Merge a report into its alert; one that adds nothing writes nothing. Raises StoreError."""
+        """Merge a report into its alert; a report without new information writes nothing. Raises StoreError."""
         key = keys.alert(gateway, report.series, report.onset_ms)
         for _ in range(ATTEMPTS):
             before = self._read(self._table.get(key))
@@ -60,16 +60,16 @@ class AlertBook:
 
 
 def anomaly_of(image: Mapping[str, Any]) -> tuple[str, Anomaly] | None:
-    """Return (gateway, report) of a telemetry item, None when it is no report; raises WireError for a broken one."""
+    """Return (gateway, report) of a telemetry item, or None for another item; raises WireError for an invalid one."""
     if image.get("kind") != "anomaly":
         return None
     return str(image["gateway"]), Anomaly.from_dict(json.loads(str(image["report"])))
 
 
-def tell(old: Mapping[str, Any] | None, new: Mapping[str, Any], publishers: Sequence[Publisher]) -> int:
-    """Publish what changed between two images of an alert; return how many envelopes that were.
+def publish_transitions(old: Mapping[str, Any] | None, new: Mapping[str, Any], publishers: Sequence[Publisher]) -> int:
+    """Publish the transitions between two images of an alert; return their number.
 
-    Raises StoreError when a publisher did not take one: all of them are published again when the change comes again.
+    Raises StoreError when a publisher fails: all of them are published again when the stream repeats the record.
     """
     if new.get("kind") != "alert":
         return 0

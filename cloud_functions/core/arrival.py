@@ -1,7 +1,7 @@
-"""From the topic rule's envelope to a checked batch.
+"""Parsing of the topic rule's envelope and checks of the batch in it.
 
-The rule sends ``{"data": base64, "topic", "client", "principal", "received_at"}`` (see template.yaml). That the topic
-names the publisher is the work of the gateway's IoT policy; here batch, topic and client must agree.
+The rule sends ``{"data": base64, "topic", "client", "principal", "received_at"}`` (see template.yaml). The gateway's
+IoT policy guarantees that the topic names the publisher; here batch, topic and client must agree.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from wire.errors import UnknownProfileError, WireError
 from wire.model import Batch
 
 NO_CLIENT = ("", "N/A", "n/a")
-"""What clientid() gives for a publish that came over HTTP."""
+"""Values of clientid() for a publish over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A batch that came in: from where, by which lane, when (ms UTC), and the fingerprint of its bytes."""
+    """A received batch with its lane, arrival time (ms UTC), size and the fingerprint of its bytes."""
 
     batch: Batch
     lane: str
@@ -46,7 +46,7 @@ class Envelope:
 
 
 def read_envelope(body: str) -> Envelope:
-    """Read the queue's text; raises RejectError (envelope) for anything that the rule does not send."""
+    """Parse a message of the queue; raises RejectError (envelope) for anything that the rule does not send."""
     try:
         fields: Any = json.loads(body)
         data = base64.b64decode(fields["data"], validate=True)
@@ -62,7 +62,7 @@ def read_envelope(body: str) -> Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What can be told of a batch before its rows are read."""
+    """Name and kind of a batch, known without decoding its rows."""
 
     kind: Kind
     epoch: int
@@ -70,7 +70,7 @@ class Label:
 
 
 def read_label(envelope: Envelope, *, check_client: bool) -> Label:
-    """Read what the batch is and check who sent it; raises RejectError (codec or gateway).
+    """Read name and kind of the batch and check its sender; raises RejectError (codec or gateway).
 
     With ``check_client`` the MQTT client's id must be the gateway's name, or that and ``#`` and a number, as the
     Greengrass nucleus numbers its further connections.
@@ -81,7 +81,7 @@ def read_label(envelope: Envelope, *, check_client: bool) -> Label:
     except WireError as error:
         raise _unreadable(error) from error
     if gateway != envelope.gateway:
-        raise RejectError(Reason.GATEWAY, f"the batch says {gateway[:140]}, the topic {envelope.gateway}")
+        raise RejectError(Reason.GATEWAY, f"the batch names {gateway[:140]}, the topic {envelope.gateway}")
     client = envelope.client
     if check_client and client not in NO_CLIENT and client.split("#", 1)[0] != envelope.gateway:
         raise RejectError(Reason.GATEWAY, f"client {client[:140]} published for {envelope.gateway}")
@@ -89,9 +89,9 @@ def read_label(envelope: Envelope, *, check_client: bool) -> Label:
 
 
 def open_envelope(envelope: Envelope, *, check_client: bool, profiles: Profiles | None = None) -> Arrival:
-    """Decode the batch and check who sent it; raises RejectError (codec or gateway).
+    """Decode the batch and check its sender; raises RejectError (codec or gateway).
 
-    Raises UnknownProfileError for a sound batch that names a profile which ``profiles`` does not find.
+    Raises UnknownProfileError for a valid batch whose profile ``profiles`` does not find.
     """
     read_label(envelope, check_client=check_client)
     try:
@@ -104,7 +104,7 @@ def open_envelope(envelope: Envelope, *, check_client: bool, profiles: Profiles 
 
 
 def open_profile(envelope: Envelope) -> Profile:
-    """Decode a profile that read_label has looked at; raises RejectError (codec)."""
+    """Decode a profile; raises RejectError (codec)."""
     try:
         return codec.decode_profile(envelope.data)[1]
     except WireError as error:
@@ -116,5 +116,5 @@ def _unreadable(error: WireError) -> RejectError:
 
 
 def fingerprint(data: bytes) -> bytes:
-    """Return 16 bytes that tell one content from another."""
+    """Return a 16-byte digest that identifies the content."""
     return hashlib.sha256(data).digest()[:16]

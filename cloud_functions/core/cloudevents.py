@@ -1,7 +1,7 @@
 """The envelope in which an alert's transitions leave: CloudEvents 1.0, structured mode, JSON.
 
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md. Delivery is at least once; ``source`` and ``id``
-name the transition, so whoever gets it twice can tell.
+name the transition, so a subscriber can detect duplicates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TYPE_PREFIX = "io.strandline.alert."
 
 
 def envelope(alert: Alert, entered: State) -> dict[str, Any]:
-    """Return the CloudEvent that tells that ``alert`` entered a state; the same transition gives the same id."""
+    """Return the CloudEvent for ``alert`` entering a state; the same transition has the same id."""
     report = alert.report
     at_ms = {
         State.RESOLVED: alert.ended_ms,

@@ -1,6 +1,6 @@
 """One series' columns as bytes, from which every value comes back to the bit.
 
-The first byte tells how they are written:
+The first byte is the format:
 
 2: a batch of :mod:`wire.codec` with this one series (see wire/FORMAT.md), which is an order of magnitude smaller. It
    keeps values at a stated precision only; but those that came over the wire have it already, so mostly it gives back

@@ -46,7 +46,7 @@ def grid() -> tuple[FloatArray, npt.NDArray[np.bool_]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """What the history says. Columns are the grid's m models; states are (level, trend) after the last value.
+    """Fit of the history. Columns are the grid's m models; states are (level, trend) after the last value.
 
     ``weight`` [m] sums to 1; ``state`` [2, m]; ``response`` [2, 2, m]: how the last state follows from the first;
     ``spread`` [m, 2, 2]: of the first state, in units of ``sigma`` [m], the one-step error; ``best`` is the best model
@@ -68,7 +68,7 @@ class Fit:
 
     @property
     def trend_certainty(self) -> float:
-        """How sure it is that the series has a trend at all: the weight of the models that have one."""
+        """Probability that the series has a trend: the weight of the models with a trend."""
         return float(self.weight[grid()[1]].sum())
 
     @property
@@ -86,7 +86,7 @@ class Fit:
 
     @property
     def bound(self) -> float:
-        """What the best trend tends to and never passes: infinite where it is not damped."""
+        """Limit of the best trend; infinite if it is not damped."""
         phi = float(grid()[0][2, self.best])
         level, trend = self.state[:, self.best]
         rest = trend * phi / (1 - phi) if phi < 1 else (np.sign(trend) * np.inf if trend else 0.0)

@@ -1,10 +1,11 @@
-"""Dead letters: what they are, why they are there, and their way back into the queue they came from.
+"""Dead letters: their content, the reason for each, and redriving them to the queue they came from.
 
-Three queues have them. Ingest keeps the batches that it rejects in its own, each with the reason, and SQS moves there
-what ingest failed on five times. What a topic rule could not hand to its queue is in the rules' queue, in the form of
-IoT Core's error action (https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html). Which stretch
-of a stream alerting gave up on is in alerting's queue, in the form of Lambda's failure destination; that is no batch
-and has no queue to go back to, but for 24 hours the stream still has it, and the function can be given it again.
+There are three dead-letter queues. Ingest's holds rejected batches, each with the reason, and messages that SQS moved
+there after ingest failed on them five times. The rules' queue holds messages that a topic rule could not deliver, in
+the format of IoT Core's error action (https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html).
+Alerting's queue holds ranges of a table's stream that the function failed on, in the format of Lambda's failure
+destination; such a range is not a batch and has no source queue, but the stream keeps it for 24 hours and the function
+can be invoked with it again.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from cloud_functions.core.arrival import read_envelope
-from cloud_functions.core.errors import NoWayBackError, RejectError, StoreError
-from cloud_functions.core.ports import Letter, LetterBox, Replay, Sender, Stretch
+from cloud_functions.core.errors import NoRedriveTargetError, RejectError, StoreError
+from cloud_functions.core.ports import DeadLetter, DeadLetterQueue, Replay, Sender, StreamRange
 from wire import topics
 from wire.errors import ModelError
 from wire.topics import Lane
 
 LANES = (Lane.URGENT, Lane.BULK)
-"""Those that have a queue."""
+"""Lanes with a queue of their own."""
 
 
 class Box(StrEnum):
-    """Which of the stack's dead-letter queues."""
+    """Dead-letter queues of a stack."""
 
     INGEST = "ingest"
     RULES = "rules"
@@ -37,10 +38,10 @@ class Box(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a dead letter is: ``data`` is the batch as its gateway sent it, None where the text holds none.
+    """Parsed dead letter; ``data`` is the batch as its gateway sent it, or None if the text does not contain one.
 
-    ``reason`` is one of ingest's (see cloud_functions.core.errors), or ``failed`` (ingest tried in vain), ``rule`` (the
-    rule could not hand it over) or ``stream`` (alerting gave up). ``problem`` tells why there is no ``data``.
+    ``reason`` is one of ingest's (see cloud_functions.core.errors), or ``failed`` (ingest failed repeatedly), ``rule``
+    (the rule could not deliver it) or ``stream`` (alerting failed). ``problem`` explains a missing ``data``.
     """
 
     reason: str
@@ -53,8 +54,8 @@ class Content:
     problem: str
 
 
-def read(box: Box, letter: Letter) -> Content:
-    """Return what a dead letter is, whatever it holds."""
+def read(box: Box, letter: DeadLetter) -> Content:
+    """Return the parsed dead letter; any text is accepted."""
     if box is Box.ALERTING:
         return _of_stream(letter)
     if box is Box.RULES:
@@ -63,7 +64,7 @@ def read(box: Box, letter: Letter) -> Content:
     if "reason" in attributes:
         reason, detail = attributes["reason"], attributes.get("detail", "")
     else:
-        reason, detail = "failed", "ingest failed on it each time that the queue brought it: see its log"
+        reason, detail = "failed", "ingest failed on each delivery: see its log"
     return _of_envelope(letter.body, reason, detail, attributes.get("gateway", ""))
 
 
@@ -76,7 +77,7 @@ def _of_envelope(body: str, reason: str, detail: str, gateway: str) -> Content:
     return Content(reason, detail, envelope.gateway, topic, envelope.client, envelope.received_ms, envelope.data, "")
 
 
-def _of_rule(letter: Letter) -> Content:
+def _of_rule(letter: DeadLetter) -> Content:
     try:
         failures = "; ".join(
             f"{failure.get('failedAction')} {failure.get('failedResource')}: {failure.get('errorMessage')}"
@@ -84,69 +85,69 @@ def _of_rule(letter: Letter) -> Content:
         )
         body = _envelope_of_rule(letter)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        problem = f"no error action of a rule: {type(error).__name__}: {str(error)[:300]}"
+        problem = f"not an error action: {type(error).__name__}: {str(error)[:300]}"
         return Content("rule", "", "", "", "", None, None, problem)
     return _of_envelope(body, "rule", failures, "")
 
 
-def _envelope_of_rule(letter: Letter) -> str:
-    """Return what the rule would have sent; the publisher's certificate and the moment of arrival are not told."""
-    told: Any = json.loads(letter.body)
-    topic = str(told["topic"])
+def _envelope_of_rule(letter: DeadLetter) -> str:
+    """Return the message of the rule; an error action lacks the publisher's certificate and the arrival time."""
+    failure: Any = json.loads(letter.body)
+    topic = str(failure["topic"])
     if topic.startswith("$aws/rules/"):
         topic = topic.split("/", 3)[3]
-    fields = {"data": told["base64OriginalPayload"], "topic": topic, "client": str(told.get("clientId", ""))}
+    fields = {"data": failure["base64OriginalPayload"], "topic": topic, "client": str(failure.get("clientId", ""))}
     return json.dumps(fields | {"principal": "", "received_at": letter.sent_ms})
 
 
-def _of_stream(letter: Letter) -> Content:
-    problem = "it names a stretch of a table's stream and holds no batch"
+def _of_stream(letter: DeadLetter) -> Content:
+    problem = "it refers to a range of a table's stream and does not contain a batch"
     try:
-        told: Any = json.loads(letter.body)
-        stretch = told["DDBStreamBatchInfo"]
-        table = str(stretch["streamArn"]).split("/")[1]
-        detail = f"{told['requestContext']['condition']}: {stretch['batchSize']} changes of {table}"
+        failure: Any = json.loads(letter.body)
+        stream_range = failure["DDBStreamBatchInfo"]
+        table = str(stream_range["streamArn"]).split("/")[1]
+        detail = f"{failure['requestContext']['condition']}: {stream_range['batchSize']} changes of {table}"
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         return Content("stream", f"unknown form: {type(error).__name__}", "", "", "", None, None, problem)
     return Content("stream", detail, "", "", "", None, None, problem)
 
 
-def stretch_of(letter: Letter) -> Stretch:
-    """Return which stretch of a stream alerting gave up on; raises NoWayBackError where the letter does not tell."""
+def stream_range_of(letter: DeadLetter) -> StreamRange:
+    """Return the range of a stream that alerting failed on; raises NoRedriveTargetError for another letter."""
     try:
-        told: Any = json.loads(letter.body)["DDBStreamBatchInfo"]
-        first, last = str(told["startSequenceNumber"]), str(told["endSequenceNumber"])
+        info: Any = json.loads(letter.body)["DDBStreamBatchInfo"]
+        first, last = str(info["startSequenceNumber"]), str(info["endSequenceNumber"])
         if int(first) > int(last):
             raise ValueError(f"from {first:.40} to {last:.40}")
-        return Stretch(str(told["streamArn"]), str(told["shardId"]), first, last)
+        return StreamRange(str(info["streamArn"]), str(info["shardId"]), first, last)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        text = f"it names no stretch of a stream: {type(error).__name__}: {str(error)[:200]}"
-        raise NoWayBackError(text) from error
+        text = f"it does not refer to a range of a stream: {type(error).__name__}: {str(error)[:200]}"
+        raise NoRedriveTargetError(text) from error
 
 
-def way_back(box: Box, letter: Letter, queues: Mapping[str, str]) -> tuple[str, str]:
-    """Return the queue's URL and the text to put there.
+def redrive_target(box: Box, letter: DeadLetter, queues: Mapping[str, str]) -> tuple[str, str]:
+    """Return the URL of the source queue and the text to send to it.
 
-    ``queues`` are the URLs by lane. Where the letter does not tell which queue it came from, its topic's lane does.
-    Raises NoWayBackError.
+    ``queues`` are the URLs by lane. If the letter does not name its source queue, the lane of its topic is used.
+    Raises NoRedriveTargetError.
     """
     if box is Box.ALERTING:
-        raise NoWayBackError("it names a stretch of a table's stream, which came from no queue")
+        raise NoRedriveTargetError("it refers to a range of a table's stream, which does not come from a queue")
     source = (letter.attributes.get("source") or letter.source).rsplit(":", 1)[-1]
     for url in queues.values():
         if source and url.rsplit("/", 1)[-1] == source:
             return url, letter.body
     if source:
-        raise NoWayBackError(f"it came from the queue {source}, which is none of this stack's")
+        raise NoRedriveTargetError(f"it came from the queue {source}, which does not belong to this stack")
     body = letter.body
     if box is Box.RULES:
         try:
             body = _envelope_of_rule(letter)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-            raise NoWayBackError(f"no error action of a rule: {type(error).__name__}: {str(error)[:200]}") from error
+            raise NoRedriveTargetError(f"not an error action: {type(error).__name__}: {str(error)[:200]}") from error
     lane = _lane(body)
     if lane not in queues:
-        raise NoWayBackError("neither it nor its topic tells which queue it came from")
+        raise NoRedriveTargetError("neither the letter nor its topic names the source queue")
     return queues[lane], body
 
 
@@ -160,70 +161,69 @@ def _lane(body: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A dead letter in hand, and which queue has it."""
+class ReceivedLetter:
+    """A received dead letter and its queue."""
 
     box: Box
-    letter: Letter
+    letter: DeadLetter
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a redriven letter: an empty ``problem`` is success; ``sent`` tells whether its queue has it."""
+    """Outcome of redriving a letter: success if ``problem`` is empty; ``sent`` is True if the queue accepted it."""
 
-    held: Held
+    held: ReceivedLetter
     sent: bool
     problem: str
 
 
 class Review:
-    """Dead letters in hand. A context manager: at its end all that were not redriven are shown to others again.
+    """Received dead letters; a context manager that at its end releases those that were not redriven.
 
-    SQS has no way to look without taking: a letter that is received is hidden from everybody else for ``hide_s``
-    seconds, or until this is over. Whoever dies on the way leaves them to come back by themselves.
+    SQS cannot read without receiving: a received letter is hidden from other receivers for ``hide_s`` seconds, or until
+    the review ends. After a crash the letters become visible again when this time has passed.
     """
 
-    def __init__(self, boxes: Mapping[Box, LetterBox], hide_s: int) -> None:
+    def __init__(self, boxes: Mapping[Box, DeadLetterQueue], hide_s: int) -> None:
         self._boxes, self._hide_s = boxes, hide_s
-        self._held: dict[tuple[Box, str], Held] = {}
+        self._held: dict[tuple[Box, str], ReceivedLetter] = {}
 
     @property
-    def letters(self) -> list[Held]:
-        """All that are in hand, the oldest first."""
+    def letters(self) -> list[ReceivedLetter]:
+        """Received letters, oldest first."""
         return sorted(self._held.values(), key=lambda held: (held.letter.sent_ms, held.box, held.letter.id))
 
     def collect(self, limit: int) -> bool:
-        """Take letters in hand, ``limit`` or a few more; return whether more may wait."""
+        """Receive letters, ``limit`` or a few more; return False when the queues have no more."""
         for box, letters in self._boxes.items():
             while True:
                 if len(self._held) >= limit:
                     return True
                 received = letters.receive(self._hide_s)
                 known = [(box, letter.id) in self._held for letter in received]
-                # One that comes a second time gets a new handle, and only that one counts.
-                self._held.update({(box, letter.id): Held(box, letter) for letter in received})
+                # A letter that is received again has a new handle, and only that one is valid.
+                self._held.update({(box, letter.id): ReceivedLetter(box, letter) for letter in received})
                 if all(known):
                     break
         return False
 
-    def find(self, beginning: str) -> list[Held]:
-        """Return the letters whose id begins so."""
+    def find(self, beginning: str) -> list[ReceivedLetter]:
+        """Return the letters whose id has this prefix."""
         return [held for held in self.letters if held.letter.id.startswith(beginning)]
 
-    def redrive(self, held: Held, queues: Mapping[str, str], sender: Sender, replay: Replay) -> Outcome:
-        """Send a letter back to where it came from, and delete it only when it is there.
+    def redrive(self, held: ReceivedLetter, queues: Mapping[str, str], sender: Sender, replay: Replay) -> Outcome:
+        """Send a letter to its source queue, then delete it.
 
-        What alerting gave up on is given to it again at once, and deleted when it has taken it.
-
-        Whatever happens between the two leaves it in both queues, which is harmless: a batch is stored once.
+        A stream range is processed by alerting at once and deleted on success. A crash between the two steps leaves the
+        letter in both queues, which is harmless: a batch is stored once.
         """
         letter = held.letter
         try:
             if held.box is Box.ALERTING:
-                replay.replay(stretch_of(letter))
+                replay.replay(stream_range_of(letter))
             else:
-                sender.send(*way_back(held.box, letter, queues))
-        except (NoWayBackError, StoreError) as error:
+                sender.send(*redrive_target(held.box, letter, queues))
+        except (NoRedriveTargetError, StoreError) as error:
             return Outcome(held, False, str(error))
         try:
             self._boxes[held.box].delete(letter.handle)
@@ -243,20 +243,20 @@ class Review:
             _release(letters, handles)
 
 
-def _release(letters: LetterBox, handles: Sequence[str]) -> None:
+def _release(letters: DeadLetterQueue, handles: Sequence[str]) -> None:
     try:
         letters.release(handles)
     except StoreError:
-        # They come back by themselves when they have been hidden long enough.
+        # They become visible again when their visibility timeout has passed.
         return
 
 
 def counted(contents: Iterable[Content]) -> dict[str, int]:
-    """Return how many there are of each reason."""
+    """Return the number of letters per reason."""
     reasons = [content.reason for content in contents]
     return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
 
 
-def payload(letter: Letter, content: Content) -> bytes:
-    """Return the bytes to look at: the batch's, or else the text as it came."""
+def payload(letter: DeadLetter, content: Content) -> bytes:
+    """Return the bytes of the batch, or of the text if it does not contain a batch."""
     return content.data if content.data is not None else letter.body.encode()

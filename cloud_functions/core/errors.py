@@ -1,15 +1,15 @@
-"""The error tree of the cloud.
+"""Error tree of the cloud functions.
 
 ::
 
     CloudError
-    ├── RejectError           a batch that can never be stored; has a reason and, where it is known, the batch's name
-    ├── NoWayBackError        a dead letter that cannot be put into a queue again; says why
-    ├── RequestError          what an HTTP client asked for is not allowed; one sentence a problem
-    │   ├── NotFoundError     it names something that does not exist
+    ├── RejectError           a batch that can never be stored; has a reason
+    ├── NoRedriveTargetError  a dead letter without a queue to return to
+    ├── RequestError          an invalid HTTP request; one sentence per problem
+    │   ├── NotFoundError     it refers to something that does not exist
     │   └── DifferentError    its id was used before, with other content
-    └── StoreError            an AWS service did not do what it was asked; trying again may help
-        └── ConflictError     an optimistic update lost against others too often
+    └── StoreError            a service failed; a retry may help
+        └── ConflictError     an optimistic update failed repeatedly
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a batch was rejected; the name under which it is counted."""
+    """Reason for rejecting a batch, and the suffix of its counter."""
 
     ENVELOPE = "envelope"
     """The queue's text is not what the topic rule sends."""
     CODEC = "codec"
-    """The bytes are no batch."""
+    """The bytes are not a valid batch."""
     GATEWAY = "gateway"
     """The batch, the topic and the client do not name the same gateway."""
     TIME = "time"
@@ -32,29 +32,29 @@ class Reason(StrEnum):
     SIZE = "size"
     """A row group is larger than the store takes."""
     PROFILE = "profile"
-    """The batch names a profile that is not here, and its gateway has freed it: it was held among the dead letters."""
+    """The batch needs an unknown profile and its gateway no longer has the batch (a redriven dead letter)."""
     DIFFERENT = "different"
     """A batch of that name is stored already, with other content."""
 
 
 class CloudError(Exception):
-    """Base of every error that the cloud's functions raise."""
+    """Base class of all errors of the cloud functions."""
 
 
 class RejectError(CloudError):
-    """A batch that can never be stored, however often it comes."""
+    """A batch that can never be stored, not even after a retry."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason, self.detail = reason, detail
 
 
-class NoWayBackError(CloudError):
-    """A dead letter that cannot be put into a queue again; says why."""
+class NoRedriveTargetError(CloudError):
+    """A dead letter that cannot be redriven, with the reason."""
 
 
 class RequestError(CloudError):
-    """What an HTTP client asked for is not allowed; ``problems`` has one sentence each."""
+    """An invalid HTTP request; ``problems`` has one sentence each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -62,7 +62,7 @@ class RequestError(CloudError):
 
 
 class NotFoundError(RequestError):
-    """What the request names does not exist."""
+    """The request refers to something that does not exist."""
 
 
 class DifferentError(RequestError):
@@ -70,8 +70,8 @@ class DifferentError(RequestError):
 
 
 class StoreError(CloudError):
-    """An AWS service did not do what it was asked."""
+    """A service failed."""
 
 
 class ConflictError(StoreError):
-    """An optimistic update lost against others too often."""
+    """An optimistic update failed repeatedly because of concurrent updates."""

@@ -1,4 +1,4 @@
-"""What the forecast function answers: when a series reaches its limits by its recent past, or why that is not known."""
+"""Queries of the forecast function: when a series reaches its limits, or why there is no estimate."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from cloud_functions.core import keys
 from cloud_functions.core.errors import NotFoundError, RequestError
-from cloud_functions.core.holdings import held_of
 from cloud_functions.core.ports import Item, Table
+from cloud_functions.core.received_sequences import received_of
 from wire.errors import ModelError
 from wire.model import check_gateway
 
@@ -116,7 +116,7 @@ def _figures(name: str, about: Item | None, silence: Silence) -> dict[str, Any]:
 
 
 def _epoch(item: Item) -> dict[str, Any]:
-    held = held_of(item)
+    held = received_of(item)
     return {
         "epoch": str(item["sk"])[4:],
         "cumulative": held.cumulative,

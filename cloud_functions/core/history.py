@@ -21,8 +21,8 @@ LONG_GAP_ROWS, LONG_GAP_SHARE = 10, 0.05
 class History:
     """``values`` float64[n]: the mean of each step of ``step_ms``, NaN where nothing came; the last ends at ``end_ms``.
 
-    ``gap_ms`` is the long gap that it begins after, 0 where there is none; ``silent_ms`` how long nothing has come
-    since, 0 where that is no long gap; ``rows`` how many rows it is made of.
+    ``gap_ms`` is the length of the long gap before it, 0 without one; ``silent_ms`` the time since its last row, 0 if
+    that is not a long gap; ``rows`` the number of its rows.
     """
 
     values: FloatArray
@@ -34,7 +34,7 @@ class History:
 
     @property
     def start_ms(self) -> int:
-        """Where the first step begins."""
+        """Start of the first step."""
         return self.end_ms - self.step_ms * len(self.values)
 
     @property

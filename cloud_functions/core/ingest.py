@@ -1,8 +1,8 @@
-"""One invocation of ingest: store what came, then tell each gateway once an epoch what is held.
+"""One invocation of ingest: store the batches, then send each gateway one acknowledgement per epoch.
 
-An acknowledgement is sent only for what is stored, or kept among the dead letters with the reason: in both cases the
-cloud has it safely and the gateway may free it. A batch that names a profile which is not here is neither: the gateway
-is told which profile is missing, and sends both again.
+Only batches that are stored, or kept as dead letters with the reason, are acknowledged: the cloud has them durably and
+the gateway may free them. A batch that needs an unknown profile is neither: the acknowledgement requests the profile,
+and the gateway sends both again.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from dataclasses import dataclass, field, replace
 from cloud_functions.core import keys
 from cloud_functions.core.arrival import Envelope, Label, open_envelope, open_profile, read_envelope, read_label
 from cloud_functions.core.errors import Reason, RejectError, StoreError
-from cloud_functions.core.holdings import Holdings, held_of
-from cloud_functions.core.ports import Acknowledger, DeadLetters, NowMs, Table
+from cloud_functions.core.ports import Acknowledger, DeadLetterSink, NowMs, Table
 from cloud_functions.core.profiles import Profiles
+from cloud_functions.core.received_sequences import ReceivedSequences, received_of
 from cloud_functions.core.storing import Storer, count, gateway_item
 from wire.acknowledgement import MAX_UNKNOWN
 from wire.codec import Kind
 from wire.errors import UnknownProfileError
 
-# Rejects whose batch is whole and comes from its own gateway: held among the dead letters, so acknowledged. A batch
-# that cannot be read has no name to acknowledge, and one under a false name is no business of that gateway.
+# Reasons for which an intact batch from its own gateway is kept as a dead letter and acknowledged. A batch that cannot
+# be decoded has no name to acknowledge, and a batch under a foreign name must not be acknowledged to that gateway.
 _HELD = (Reason.TIME, Reason.SIZE, Reason.DIFFERENT)
 
 
 @dataclass(slots=True)
 class _Gateway:
-    """What one invocation did for a gateway."""
+    """Work of one invocation for one gateway."""
 
     amounts: Counter[str] = field(default_factory=Counter)
     seen_ms: int | None = None
     held: dict[int, dict[int, list[str]]] = field(default_factory=dict)
     unknown: dict[int, set[int]] = field(default_factory=dict)
-    """Profiles that are asked for, by the epoch of the batches that named them."""
+    """Unknown profiles, by the epoch of the batches that need them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """What the queue gave: the message, and which queue it was."""
+    """A message and the queue it came from."""
 
     message_id: str
     body: str
@@ -49,14 +49,14 @@ class _Origin:
 
 
 class Ingest:
-    """Collects the batches of one invocation; ``log`` gets a line a reject."""
+    """Collects the batches of one invocation; ``log`` gets a line per rejected batch."""
 
     def __init__(
         self,
         table: Table,
         storer: Storer,
         acknowledger: Acknowledger,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterSink,
         now_ms: NowMs,
         log: logging.Logger,
         *,
@@ -70,9 +70,9 @@ class Ingest:
         self._gateways: dict[str, _Gateway] = {}
 
     def accept(self, message_id: str, body: str, source: str = "") -> None:
-        """Store one batch that came from the queue ``source`` (an ARN), or keep it among the dead letters.
+        """Store one batch from the queue ``source`` (an ARN), or keep it as a dead letter.
 
-        Raises StoreError when neither is certain: the queue will bring it again.
+        Raises StoreError when neither is certain: the queue delivers it again.
         """
         origin = _Origin(message_id, body, source)
         try:
@@ -99,14 +99,14 @@ class Ingest:
             self._hold(envelope.gateway, label, message_id)
 
     def _accept_batch(self, envelope: Envelope, label: Label) -> Mapping[str, int]:
-        """Store a batch, or ask for its profile, and return what is to be counted."""
+        """Store a batch or request its profile; return the amounts to count."""
         try:
             arrival = open_envelope(envelope, check_client=self._check_client, profiles=self._profiles.find)
         except UnknownProfileError as error:
             if self._storer.has(envelope, label):  # stored while the profile was here
                 return {"duplicates": 1}
-            held = held_of(self._table.get(keys.acknowledgement(envelope.gateway, label.epoch)))
-            if label.sequence in held:  # a dead letter that is tried again: its gateway has it no more
+            held = received_of(self._table.get(keys.acknowledgement(envelope.gateway, label.epoch)))
+            if label.sequence in held:  # a redriven dead letter: its gateway no longer has it
                 raise RejectError(Reason.PROFILE, str(error)) from error
             self._of(envelope.gateway).unknown.setdefault(label.epoch, set()).add(error.version)
             return {"unknown_profiles": 1}
@@ -114,25 +114,25 @@ class Ingest:
         return {"batches": 1, "rows": stored.rows, "bytes": arrival.size} if stored.new else {"duplicates": 1}
 
     def _accept_profile(self, envelope: Envelope, label: Label) -> Mapping[str, int]:
-        """Store a profile, and return what is to be counted."""
+        """Store a profile; return the amounts to count."""
         known = open_profile(envelope)
         try:
             self._profiles.store(envelope, known)
         except RejectError:
-            # The gateway must not believe that this one is known here: it would be read with the other.
+            # Request it again: batches of this gateway must not be decoded with the other profile.
             self._of(envelope.gateway).unknown.setdefault(label.epoch, set()).add(known.version)
             raise
         new = self._storer.note(envelope, label)
         return {"profiles": 1, "bytes": len(envelope.data)} if new else {"duplicates": 1}
 
     def finish(self) -> list[str]:
-        """Acknowledge all that was accepted; return the messages that the queue must bring again."""
+        """Acknowledge all accepted batches; return the messages that the queue must deliver again."""
         failed: list[str] = []
         for gateway, work in self._gateways.items():
             for epoch in work.held.keys() | work.unknown.keys():
                 messages, unknown = work.held.get(epoch, {}), tuple(sorted(work.unknown.get(epoch, ())))
                 try:
-                    held = Holdings(self._table, self._now_ms).add(gateway, epoch, messages)
+                    held = ReceivedSequences(self._table, self._now_ms).add(gateway, epoch, messages)
                 except StoreError as error:
                     self._log.warning("acknowledgement of %s not saved: %s", gateway, error)
                     failed += [message for ids in messages.values() for message in ids]
@@ -174,7 +174,7 @@ class Ingest:
             self._acknowledger.send(gateway, payload)
             work.amounts["acknowledgements"] += 1
         except StoreError as error:
-            # The next acknowledgement covers it, and the gateway sends again what it believes lost.
+            # The next acknowledgement covers it, and the gateway retransmits unacknowledged batches.
             self._log.warning("acknowledgement to %s not sent: %s", gateway, error)
 
     def _count(self, gateway: str, work: _Gateway) -> None:
@@ -182,7 +182,7 @@ class Ingest:
             now_ms = self._now_ms()
             count(self._table, gateway, work.amounts, now_ms, now_ms if work.seen_ms is None else work.seen_ms)
             if gateway and any(name.startswith("rejected_") for name in work.amounts):
-                # One whose batches are all rejected is to be seen too.
+                # A gateway whose batches are all rejected must be listed, too.
                 self._table.put_new(gateway_item(gateway))
         except StoreError as error:
             self._log.warning("figures of %s not counted: %s", gateway, error)

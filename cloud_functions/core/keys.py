@@ -61,7 +61,7 @@ def acknowledgement(gateway: str, epoch: int) -> Key:
 
 
 def about(gateway: str, part: str = ABOUT) -> Key:
-    """Return the key of one of the items that tell of a gateway."""
+    """Return the key of an item about a gateway."""
     return Key(f"gateway#{gateway}", part)
 
 

@@ -1,4 +1,4 @@
-"""The limits of a series: what a forecast asks about when the request names none. They raise no alert."""
+"""Limits of a series: the default of forecast requests. They do not raise alerts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGEST = 1e300
 
 
 def check(given: Mapping[str, Any], problems: list[str]) -> dict[Side, float]:
-    """Return the limits among numbers or texts under ``high`` and ``low``; adds one sentence for each that is none."""
+    """Return the limits given as ``high`` and ``low``; adds one sentence per invalid value to ``problems``."""
     limits: dict[Side, float] = {}
     for side in Side:
         value = given.get(side)
@@ -38,14 +38,14 @@ def check(given: Mapping[str, Any], problems: list[str]) -> dict[Side, float]:
 
 
 def keep(telemetry: Table, gateway: str, body: str) -> dict[str, Any]:
-    """Keep a series' limits, ``{"series", "high", "low"}``; one that is absent or null is taken away.
+    """Store a series' limits, ``{"series", "high", "low"}``; an absent or null limit is removed.
 
-    Raises RequestError that lists what is wrong, NotFoundError for a series that the gateway never sent.
+    Raises RequestError with the problems, NotFoundError for a series that the gateway never sent.
     """
     try:
         given = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError([f"body: no JSON: {str(error)[:200]}"]) from error
+        raise RequestError([f"body: not JSON: {str(error)[:200]}"]) from error
     if not isinstance(given, dict):
         raise RequestError(["body: an object with series, high, low"])
     gateway = check_name(gateway)
@@ -65,7 +65,7 @@ def keep(telemetry: Table, gateway: str, body: str) -> dict[str, Any]:
 
 
 def kept(telemetry: Table, gateway: str, series: str) -> Limits:
-    """Return the limits that are kept for a series, which may be none."""
+    """Return the stored limits of a series, possibly empty."""
     item = telemetry.get(_key(gateway, series)) or {}
     return {side: float(str(item[side])) for side in Side if side in item}
 

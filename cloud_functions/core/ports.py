@@ -1,4 +1,4 @@
-"""The ports of the core: what it needs of AWS, and no more. ``adapters`` has the real ones, tests have fakes."""
+"""Ports of the core. ``adapters`` implements them, tests use fakes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 Value = str | int | bytes
 Item = dict[str, Value]
-"""What the table keeps under a key: flat, with ``pk`` and ``sk`` among its attributes."""
+"""Item of a table: a flat mapping that includes ``pk`` and ``sk``."""
 
 NowMs = Callable[[], int]
 """Returns milliseconds since the epoch, UTC."""
@@ -21,25 +21,25 @@ class Key(NamedTuple):
 
 
 class Table(Protocol):
-    """A table with optimistic writes. Every method raises StoreError when the service does not do it."""
+    """A table with optimistic writes. Every method raises StoreError when the service fails."""
 
     def get(self, key: Key) -> Item | None:
-        """Return the item as it is after every write that succeeded before."""
+        """Return the item; a consistent read."""
 
     def get_many(self, keys: Iterable[Key]) -> dict[Key, Item]:
         """Return the items that exist."""
 
     def put_many(self, items: Iterable[Item]) -> None:
-        """Write items over whatever is there, in no order; returns when all are written."""
+        """Write items unconditionally, in any order; returns when all are written."""
 
     def put_new(self, item: Item) -> Item | None:
-        """Write the item if its key is free and return None, else return what is there."""
+        """Write the item if its key is free and return None, else return the existing item."""
 
     def put_newest(self, item: Item, by: str) -> bool:
-        """Write the item unless the one there has a greater or equal number ``by``; return whether it was written."""
+        """Write the item unless the existing one has a greater or equal number ``by``; return True if written."""
 
     def replace(self, item: Item, version: int) -> bool:
-        """Write the item with ``version`` + 1 if the one there has ``version`` (0: none); return whether it was."""
+        """Write the item with ``version`` + 1 if the existing one has ``version`` (0: absent); True if written."""
 
     def add(
         self,
@@ -49,36 +49,36 @@ class Table(Protocol):
         first: Mapping[str, Value],
         newest: tuple[str, int] | None = None,
     ) -> Item:
-        """Add to numbers, set ``values``, set ``first`` where absent; return the item.
+        """Add to numbers, set ``values``, set ``first`` if absent; return the item.
 
-        ``newest`` names a number and its value, set unless the one there is greater.
+        ``newest`` is a number's name and value, set unless the existing one is greater.
         """
 
     def query(self, pk: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False) -> Iterator[Item]:
-        """Yield the items whose sort key lies in [first, last], in its order, fetched as they are needed."""
+        """Yield the items whose sort key lies in [first, last], in order, fetched lazily."""
 
     def query_index(self, index: str, attribute: str, value: str, *, newest_first: bool = False) -> Iterator[Item]:
-        """Yield the items that a secondary index has under ``attribute`` = ``value``, in the order of its sort key."""
+        """Yield the items of a secondary index with ``attribute`` = ``value``, in the order of its sort key."""
 
 
 class Acknowledger(Protocol):
-    """Tells a gateway which of its batches are stored."""
+    """Sends acknowledgements of stored batches to gateways."""
 
     def send(self, gateway: str, payload: bytes) -> None:
-        """Publish an acknowledgement; raises StoreError when it could not be handed over."""
+        """Publish an acknowledgement; raises StoreError when it was not accepted."""
 
 
-class DeadLetters(Protocol):
-    """Keeps what cannot be processed, for people to look at."""
+class DeadLetterSink(Protocol):
+    """Stores messages that cannot be processed, for operators."""
 
     def keep(self, body: str, attributes: Mapping[str, str]) -> None:
-        """Keep the text as it came, with attributes; raises StoreError when it is not kept."""
+        """Store the unchanged text with attributes; raises StoreError when it is not stored."""
 
 
-class Letter(NamedTuple):
-    """A dead letter as its queue gives it; ``handle`` is what the queue wants to hear to delete or release it.
+class DeadLetter(NamedTuple):
+    """A dead letter as received from its queue; ``handle`` deletes or releases it.
 
-    ``source`` is the ARN of the queue that gave up on it, empty where it was not a queue that moved it.
+    ``source`` is the ARN of the queue that moved it, empty if it was not moved by a queue.
     """
 
     id: str
@@ -89,28 +89,28 @@ class Letter(NamedTuple):
     source: str
 
 
-class LetterBox(Protocol):
-    """A queue of dead letters. Every method raises StoreError when the service does not do it."""
+class DeadLetterQueue(Protocol):
+    """A dead-letter queue. Every method raises StoreError when the service fails."""
 
-    def receive(self, hide_s: int) -> list[Letter]:
-        """Return a few letters, hidden from others for ``hide_s`` seconds; none when no more are found."""
+    def receive(self, hide_s: int) -> list[DeadLetter]:
+        """Return a few letters, hidden from other receivers for ``hide_s`` seconds; an empty list when none is left."""
 
     def release(self, handles: Sequence[str]) -> None:
-        """Show letters to others again."""
+        """Make letters visible again."""
 
     def delete(self, handle: str) -> None:
-        """Delete a letter for good."""
+        """Delete a letter."""
 
 
 class Sender(Protocol):
-    """Puts a text into a queue."""
+    """Sends a text to a queue."""
 
     def send(self, url: str, body: str) -> None:
-        """Return when the queue at ``url`` has the text; raises StoreError when that is not certain."""
+        """Send the text to the queue at ``url``; raises StoreError when delivery is not certain."""
 
 
-class Stretch(NamedTuple):
-    """Some changes in a row of a table's stream: the first's and the last's sequence numbers in a shard."""
+class StreamRange(NamedTuple):
+    """A range of a table's stream: first and last sequence number in a shard."""
 
     stream: str
     shard: str
@@ -119,14 +119,14 @@ class Stretch(NamedTuple):
 
 
 class Replay(Protocol):
-    """Hands a stretch of a stream to its function again."""
+    """Processes a range of a stream again."""
 
-    def replay(self, stretch: Stretch) -> None:
-        """Return when the function has taken it; raises NoWayBackError or StoreError."""
+    def replay(self, stream_range: StreamRange) -> None:
+        """Invoke the function with the range; raises NoRedriveTargetError or StoreError."""
 
 
 class Publisher(Protocol):
-    """Takes an alert's CloudEvent to those who want to know."""
+    """Publishes an alert's CloudEvent to subscribers."""
 
     def publish(self, gateway: str, envelope: Mapping[str, object]) -> None:
-        """Publish the envelope; raises StoreError when it could not be handed over."""
+        """Publish the envelope; raises StoreError when it was not accepted."""

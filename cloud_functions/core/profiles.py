@@ -1,7 +1,7 @@
-"""The profiles that gateways send of their series, so that small batches need not say it all (see wire.profile).
+"""Profiles of series sent by gateways (see wire.profile).
 
-A profile never changes under its version, so what was read once stays true. It lives as long as ``KEPT_MS`` from when
-it was last sent. A gateway whose profile is gone is told so, and sends it again: none is needed to keep data.
+A profile never changes under its version, so cached ones stay valid. It expires ``KEPT_MS`` after it was last sent; the
+gateway then gets a request for it and sends it again, so no data depends on a stored profile.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wire.errors import WireError
 
 KEPT_MS = 60 * 86_400_000
 MAX_CACHED = 64
-"""Profiles that a worker keeps in memory, the ones last used; one of 200 series takes some 200 KB."""
+"""Profiles cached per worker, least recently used evicted; one of 200 series takes some 200 KB."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -31,7 +31,7 @@ class Profiles:
         self._cached: OrderedDict[tuple[str, int], Profile] = OrderedDict()
 
     def find(self, gateway: str, version: int) -> Profile | None:
-        """Return a profile, None when there is none that can be read; raises StoreError."""
+        """Return a profile, or None if it is unknown or unreadable; raises StoreError."""
         name = (gateway, version)
         if name not in self._cached:
             item = self._table.get(keys.profile(gateway, version))
@@ -45,7 +45,7 @@ class Profiles:
         return self._cached[name]
 
     def store(self, envelope: Envelope, known: Profile) -> None:
-        """Store a profile as it came; once more only makes it live longer.
+        """Store a profile unchanged; storing it again extends its life.
 
         Raises RejectError (different) when another is stored under its version, and StoreError.
         """
@@ -70,11 +70,11 @@ def _read(item: Item, gateway: str, version: int) -> Profile | None:
     try:
         owner, known = codec.decode_profile(item["body"])  # type: ignore[arg-type] # we wrote it
     except WireError as error:
-        _LOG.error("profile %d of %s cannot be read, and is asked for again: %s", version, gateway, error)
+        _LOG.error("profile %d of %s cannot be read and is requested again: %s", version, gateway, error)
         return None
     return known if (owner, known.version) == (gateway, version) else None
 
 
 def _digest(known: Profile) -> bytes:
-    """Return the fingerprint of what a profile says, whatever number it was sent under."""
+    """Return a digest of the profile's content, independent of its batch name."""
     return fingerprint(profile.write(known))

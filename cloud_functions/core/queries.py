@@ -1,4 +1,4 @@
-"""What the api answers of series, their rows and alerts, read from the tables."""
+"""Queries of the API for series, rows and alerts."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def read_span(query: Mapping[str, str], now_ms: int) -> Span:
 
 
 def moment(query: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
-    """Return a moment of a query in ms, or ``default`` where it is not there; adds a sentence for one that is none."""
-    """Return a moment of a query in ms, or ``default`` where it is not there; adds a sentence for one that is none."""
+    """Return a time parameter in ms, or ``default`` if absent; adds a sentence to ``problems`` if invalid."""
+    """Return a time parameter in ms, or ``default`` if absent; adds a sentence to ``problems`` if invalid."""
     text = query.get(name)
     if text is None:
         return default

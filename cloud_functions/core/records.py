@@ -1,7 +1,7 @@
-"""Records: what the cloud keeps of one series' rows in one batch.
+"""Records: one series' rows of one batch as stored in the cloud.
 
-A record never crosses midnight UTC, so whoever wants the rows from a moment on begins at that day's start and misses
-none.
+A record never crosses midnight UTC, so a query from a given time starts at the beginning of that day and misses no
+row.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def read_telemetry(body: str, now_ms: NowMs, gateway: str | None = None) -> Arri
     try:
         request: Any = json.loads(body, parse_constant=_no_constant, parse_int=_small_int)
     except (ValueError, RecursionError) as error:
-        raise RequestError([f"body: no JSON: {str(error)[:200]}"]) from error
+        raise RequestError([f"body: not JSON: {str(error)[:200]}"]) from error
     if not isinstance(request, dict):
         raise RequestError([f"body: a JSON object, not {type(request).__name__}"])
     problems: list[str] = []

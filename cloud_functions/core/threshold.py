@@ -1,6 +1,6 @@
-"""When a series reaches a limit: an interval of time, or no estimate and why not.
+"""Time at which a series reaches a limit: an interval, or no estimate with a reason.
 
-It tells of a value and a limit, nothing else: what it would mean for a machine is not known here.
+It concerns a value and a limit only, not the consequences for a machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Side(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why there is no estimate."""
+    """Reason for a missing estimate."""
 
     TOO_SHORT = "too_short"
     """Too little history."""
@@ -66,7 +66,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class NoEstimate:
-    """Why there is none; ``probability`` of reaching the limit within the horizon, where one could be worked out."""
+    """A missing estimate: the reason and, if known, the ``probability`` of reaching the limit within the horizon."""
 
     reason: Reason
     detail: str

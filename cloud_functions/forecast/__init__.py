@@ -1,1 +1,1 @@
-"""Beside the api: reads a series' recent past and tells when it reaches a limit, or why that is not known."""
+"""Forecast function: when a series reaches a limit, or why there is no estimate."""

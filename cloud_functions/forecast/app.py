@@ -12,10 +12,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
-from cloud_functions.answers import answer_errors
 from cloud_functions.clock import now_ms
 from cloud_functions.core import forecasts
 from cloud_functions.core.errors import RequestError
+from cloud_functions.http_errors import answer_errors
 
 log = Logger(service="strandline-forecast")
 app = APIGatewayHttpResolver()
@@ -32,7 +32,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
 @app.get("/gateways/<gateway>/series/<series>/forecast")
 def show_forecast(gateway: str, series: str) -> dict[str, Any]:
-    """When a series reaches its limits."""
+    """Return when a series reaches its limits."""
     request = forecasts.read_request(_query(), now_ms())
     return forecasts.forecast(telemetry, unquote(gateway), unquote(series), request)
 

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.iot import IotAcknowledger
-from cloud_functions.adapters.sqs import SqsDeadLetters
+from cloud_functions.adapters.sqs import SqsDeadLetterSink
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.profiles import Profiles
@@ -23,7 +23,7 @@ log = Logger(service="strandline-ingest")
 
 table = DynamoTable(settings.text("TELEMETRY_TABLE"))
 acknowledger = IotAcknowledger()
-dead_letters = SqsDeadLetters(settings.text("DEAD_LETTERS_URL"))
+dead_letters = SqsDeadLetterSink(settings.text("DEAD_LETTERS_URL"))
 storer = Storer(table, now_ms, settings.number("RETENTION_DAYS", 90) * DAY_MS)
 profiles = Profiles(table, now_ms)
 check_client = settings.text("CLIENT_CHECK", "thing-name") == "thing-name"

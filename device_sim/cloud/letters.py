@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cloud_functions.adapters.sqs import SqsLetterBox, SqsSender
-from cloud_functions.adapters.stretches import StreamReplay
+from cloud_functions.adapters.sqs import SqsDeadLetterQueue, SqsSender
+from cloud_functions.adapters.stream_ranges import StreamReplay
 from cloud_functions.core.deadletters import LANES, Box, Review
 from device_sim.cloud.store import Account
 
@@ -22,7 +22,7 @@ _OUTPUTS = {
 def review(account: Account, hide_s: int = HIDE_S) -> Review:
     """Return a look at all dead letters of the stack."""
     sqs = account.client("sqs")
-    return Review({box: SqsLetterBox(account.outputs[name], sqs) for box, name in _OUTPUTS.items()}, hide_s)
+    return Review({box: SqsDeadLetterQueue(account.outputs[name], sqs) for box, name in _OUTPUTS.items()}, hide_s)
 
 
 def queues(account: Account) -> dict[str, str]:

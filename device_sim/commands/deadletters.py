@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from cloud_functions.core.deadletters import Content, Held, Review
+    from cloud_functions.core.deadletters import Content, ReceivedLetter, Review
     from device_sim.account import Account
 
 Stack = Annotated[str, typer.Option(help="The CloudFormation stack.")]
@@ -168,7 +168,7 @@ def _review(stack: str, endpoint_url: str | None, hide_s: int | None = None) -> 
         raise AccountError(f"stack {stack}: {error}") from error
 
 
-def _one(review: Review, beginning: str) -> Held:
+def _one(review: Review, beginning: str) -> ReceivedLetter:
     from device_sim.errors import SimulationError
 
     found = review.find(beginning)
@@ -177,13 +177,13 @@ def _one(review: Review, beginning: str) -> Held:
     return found[0]
 
 
-def _read(held: Held) -> Content:
+def _read(held: ReceivedLetter) -> Content:
     from cloud_functions.core.deadletters import read
 
     return read(held.box, held.letter)
 
 
-def _row(held: Held) -> dict[str, Any]:
+def _row(held: ReceivedLetter) -> dict[str, Any]:
     from cloud_functions.core.deadletters import payload
 
     letter, content = held.letter, _read(held)

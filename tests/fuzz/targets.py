@@ -31,7 +31,7 @@ from edge_components.sensor_reader.config import Config as ReaderConfig
 from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.payloads import PayloadForm
 from edge_components.sensor_reader.timestamps import event_time_ms
-from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetters, FakeTable
+from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetterSink, FakeTable
 from wire import codec, profile
 from wire.acknowledgement import Acknowledgement
 from wire.container import Coder
@@ -159,7 +159,7 @@ def envelope(batch: bytes, topic: str = "strandline/v1/gw-1/bulk", client: str =
 
 def _ingest(data: bytes) -> None:
     """The whole function on fakes: whatever comes is stored or a dead letter, and never raises."""
-    table, letters, acknowledger = FakeTable(), FakeDeadLetters(), FakeAcknowledger()
+    table, letters, acknowledger = FakeTable(), FakeDeadLetterSink(), FakeAcknowledger()
     storer = Storer(table, lambda: NOW_MS, 1000, Catalogue())
     ingest = Ingest(table, storer, acknowledger, letters, lambda: NOW_MS, _SILENT)
     ingest.accept("1", data.decode("utf-8", "replace"))

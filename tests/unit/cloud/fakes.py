@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cloud_functions.core.errors import StoreError
-from cloud_functions.core.ports import Item, Key, Letter, Stretch, Value
+from cloud_functions.core.ports import DeadLetter, Item, Key, StreamRange, Value
 from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.model import Aggregates, Anomaly, Batch, Phase, Series
@@ -134,7 +134,7 @@ class FakeAcknowledger:
 
 
 @dataclass
-class FakeDeadLetters:
+class FakeDeadLetterSink:
     """Keeps what was kept; refuses when told to."""
 
     kept: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -147,10 +147,10 @@ class FakeDeadLetters:
 
 
 @dataclass
-class FakeLetterBox:
+class FakeDeadLetterQueue:
     """A queue of dead letters that hides what was received until it is released; refuses what it is told to."""
 
-    letters: list[Letter] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)
     refuse_delete: bool = False
     refuse_release: bool = False
@@ -158,11 +158,11 @@ class FakeLetterBox:
     handles: Iterator[int] = field(default_factory=itertools.count)
 
     def put(self, body: str, sent_ms: int = NOW_MS, source: str = "", **attributes: str) -> str:
-        letter = Letter(f"id-{len(self.letters)}", "", body, attributes, sent_ms, source)
+        letter = DeadLetter(f"id-{len(self.letters)}", "", body, attributes, sent_ms, source)
         self.letters.append(letter)
         return letter.id
 
-    def receive(self, hide_s: int) -> list[Letter]:
+    def receive(self, hide_s: int) -> list[DeadLetter]:
         assert hide_s > 0
         found = [letter for letter in self.letters if letter.id not in self.hidden][:10]
         self.hidden |= {letter.id for letter in found}
@@ -201,10 +201,10 @@ class FakeSender:
 class FakeReplay:
     """Keeps the stretches given; raises ``refuse`` where it is set."""
 
-    given: list[Stretch] = field(default_factory=list)
+    given: list[StreamRange] = field(default_factory=list)
     refuse: Exception | None = None
 
-    def replay(self, stretch: Stretch) -> None:
+    def replay(self, stretch: StreamRange) -> None:
         if self.refuse is not None:
             raise self.refuse
         self.given.append(stretch)

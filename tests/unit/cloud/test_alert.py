@@ -152,7 +152,7 @@ def test_an_id_names_the_alert_and_needs_no_quoting() -> None:
 
 @pytest.mark.parametrize("text", ["", "zz", "ff", "abc", b"a".hex(), b"a#b#c".hex(), b"a#1#b#c".hex()])
 def test_what_is_no_id_is_refused(text: str) -> None:
-    with pytest.raises(RequestError, match="no alert's id"):
+    with pytest.raises(RequestError, match="is not an alert id"):
         read_alert_id(text)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_functions.core.alert import State
-from cloud_functions.core.alerting import AlertBook, anomaly_of, tell
+from cloud_functions.core.alerting import AlertBook, anomaly_of, publish_transitions
 from cloud_functions.core.errors import ConflictError, NotFoundError, StoreError
 from cloud_functions.core.ports import Item
 from tests.unit.cloud.fakes import NOW_MS, START_MS, CrashError, FakePublisher, FakeTable, report
@@ -28,7 +28,7 @@ def told(table: FakeTable) -> list[str]:
     """What the whole stream tells."""
     publisher = FakePublisher()
     for old, new in table.stream:
-        tell(old, new, [publisher])
+        publish_transitions(old, new, [publisher])
     return [str(one["type"]) for one in publisher.published]
 
 
@@ -102,14 +102,14 @@ def test_a_publisher_that_fails_makes_the_change_come_again_for_all() -> None:
     book(table).report("gw-1", report())
     ((old, new),) = table.stream
     with pytest.raises(StoreError):
-        tell(old, new, [fine, failing])
-    assert tell(old, new, [fine, failing]) == 1
+        publish_transitions(old, new, [fine, failing])
+    assert publish_transitions(old, new, [fine, failing]) == 1
     assert len({one["id"] for one in fine.published}) == len(failing.published) == 1
 
 
 def test_other_items_are_neither_reports_nor_alerts() -> None:
     assert anomaly_of({"kind": "record"}) is None
-    assert tell(None, {"kind": "record"}, []) == 0
+    assert publish_transitions(None, {"kind": "record"}, []) == 0
 
 
 def test_a_broken_report_is_an_error_that_names_the_key() -> None:
@@ -134,12 +134,12 @@ class Streams:
                 book(self.table).report("gw-1", one)
             self.table.writes_left = None
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         changes: list[tuple[Item | None, Mapping[str, Any]]] = list(self.table.stream)
         while changes:
             size = self.data.draw(st.integers(1, len(changes)))
             for old, new in changes[:size]:
-                tell(old, new, [self.publisher])
+                publish_transitions(old, new, [self.publisher])
             # Dead after telling and before the stream knew: the same changes come again.
             if not self.data.draw(st.booleans()):
                 changes = changes[size:]
@@ -151,7 +151,7 @@ def test_whatever_dies_each_transition_is_told_and_names_itself(data: st.DataObj
     life = [report(), report(Phase.UPDATE, 2_000, 3.0), report(Phase.END, 3_000)]
     streams = Streams(FakeTable(), data)
     streams.feed(data.draw(st.permutations(life * 2)))
-    streams.tell()
+    streams.publish()
     by_id = {str(one["id"]): str(one["type"]) for one in streams.publisher.published}
     assert sorted(by_id.values()) == ["io.strandline.alert.firing", "io.strandline.alert.resolved"]
     (item,) = streams.table.items.values()

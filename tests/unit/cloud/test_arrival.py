@@ -54,7 +54,7 @@ def test_bytes_that_are_no_batch_are_rejected_with_the_codecs_reason() -> None:
 
 def test_a_batch_under_anothers_topic_is_rejected() -> None:
     envelope = read_envelope(body(BATCH, topic="strandline/v1/gw-2/bulk"))
-    with pytest.raises(RejectError, match="the batch says gw-1, the topic gw-2") as caught:
+    with pytest.raises(RejectError, match="the batch names gw-1, the topic gw-2") as caught:
         open_envelope(envelope, check_client=False)
     assert caught.value.reason is Reason.GATEWAY
 

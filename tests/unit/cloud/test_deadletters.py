@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.core.deadletters import Box, Review, counted, payload, read, stretch_of, way_back
-from cloud_functions.core.errors import NoWayBackError, StoreError
+from cloud_functions.core.deadletters import Box, Review, counted, payload, read, redrive_target, stream_range_of
+from cloud_functions.core.errors import NoRedriveTargetError, StoreError
 from cloud_functions.core.ingest import Ingest
-from cloud_functions.core.ports import Letter, Stretch
+from cloud_functions.core.ports import DeadLetter, StreamRange
 from cloud_functions.core.storing import Storer
 from tests.unit.cloud.fakes import (
     NOW_MS,
     FakeAcknowledger,
-    FakeDeadLetters,
-    FakeLetterBox,
+    FakeDeadLetterQueue,
+    FakeDeadLetterSink,
     FakeReplay,
     FakeSender,
     FakeTable,
@@ -45,11 +45,11 @@ STRETCH = {
 }
 
 
-def letter(text: str, source: str = "", **attributes: str) -> Letter:
-    return Letter("id", "handle", text, attributes, NOW_MS, source)
+def letter(text: str, source: str = "", **attributes: str) -> DeadLetter:
+    return DeadLetter("id", "handle", text, attributes, NOW_MS, source)
 
 
-def of_rule(topic: str = "strandline/v1/gw-1/urgent") -> Letter:
+def of_rule(topic: str = "strandline/v1/gw-1/urgent") -> DeadLetter:
     failure = {"failedAction": "SqsAction", "failedResource": "https://q", "errorMessage": "no such queue"}
     data = base64.b64encode(codec.encode(BATCH)).decode()
     told = {"ruleName": "r", "topic": topic, "clientId": "gw-1", "base64OriginalPayload": data, "failures": [failure]}
@@ -79,7 +79,7 @@ def test_what_a_rule_could_not_hand_over_is_a_batch_with_the_rules_failure() -> 
     content = read(Box.RULES, of_rule())
     assert (content.reason, content.detail) == ("rule", "SqsAction https://q: no such queue")
     assert (content.gateway, content.data) == ("gw-1", codec.encode(BATCH))
-    assert read(Box.RULES, letter("[]")).problem.startswith("no error action of a rule")
+    assert read(Box.RULES, letter("[]")).problem.startswith("not an error action")
 
 
 def test_a_stretch_of_a_stream_tells_which_and_holds_no_batch() -> None:
@@ -93,33 +93,33 @@ def test_a_letter_goes_back_to_the_queue_that_it_names_whatever_its_topic() -> N
         letter(body(BATCH, "bulk"), source=URGENT_ARN),
         letter("{", source="", reason="x")._replace(attributes={"source": URGENT_ARN, "reason": "envelope"}),
     ):
-        assert way_back(Box.INGEST, one, QUEUES) == (QUEUES["urgent"], one.body)
+        assert redrive_target(Box.INGEST, one, QUEUES) == (QUEUES["urgent"], one.body)
 
 
 def test_a_letter_that_names_no_queue_goes_by_its_topic() -> None:
-    assert way_back(Box.INGEST, letter(body(BATCH, "bulk")), QUEUES) == (QUEUES["bulk"], body(BATCH, "bulk"))
+    assert redrive_target(Box.INGEST, letter(body(BATCH, "bulk")), QUEUES) == (QUEUES["bulk"], body(BATCH, "bulk"))
 
 
 @pytest.mark.parametrize("prefix", ["", "$aws/rules/strandline_urgent/"])
 def test_what_a_rule_failed_on_goes_back_as_the_rule_would_have_sent_it(prefix: str) -> None:
-    url, text = way_back(Box.RULES, of_rule(f"{prefix}strandline/v1/gw-1/urgent"), QUEUES)
+    url, text = redrive_target(Box.RULES, of_rule(f"{prefix}strandline/v1/gw-1/urgent"), QUEUES)
     assert (url, json.loads(text)) == (QUEUES["urgent"], json.loads(body(BATCH, "urgent")) | {"principal": ""})
 
 
 @pytest.mark.parametrize(
     ("box", "given_letter", "said"),
     [
-        (Box.ALERTING, letter(json.dumps(STRETCH)), "which came from no queue"),
-        (Box.INGEST, letter("{", reason="envelope"), "neither it nor its topic"),
-        (Box.INGEST, letter(body(BATCH, "backfill")), "neither it nor its topic"),
-        (Box.INGEST, letter(body(BATCH), source="arn:aws:sqs:r:1:other"), "the queue other, which is none of"),
-        (Box.RULES, letter("{}"), "no error action of a rule: KeyError"),
-        (Box.RULES, of_rule("$aws/rules/x"), "no error action of a rule: IndexError"),
+        (Box.ALERTING, letter(json.dumps(STRETCH)), "which does not come from a queue"),
+        (Box.INGEST, letter("{", reason="envelope"), "neither the letter nor its topic"),
+        (Box.INGEST, letter(body(BATCH, "backfill")), "neither the letter nor its topic"),
+        (Box.INGEST, letter(body(BATCH), source="arn:aws:sqs:r:1:other"), "the queue other, which does not belong"),
+        (Box.RULES, letter("{}"), "not an error action: KeyError"),
+        (Box.RULES, of_rule("$aws/rules/x"), "not an error action: IndexError"),
     ],
 )
-def test_a_letter_that_cannot_go_back_says_why(box: Box, given_letter: Letter, said: str) -> None:
-    with pytest.raises(NoWayBackError, match=said):
-        way_back(box, given_letter, QUEUES)
+def test_a_letter_that_cannot_go_back_says_why(box: Box, given_letter: DeadLetter, said: str) -> None:
+    with pytest.raises(NoRedriveTargetError, match=said):
+        redrive_target(box, given_letter, QUEUES)
 
 
 @given(
@@ -129,15 +129,15 @@ def test_a_letter_that_cannot_go_back_says_why(box: Box, given_letter: Letter, s
 def test_any_text_is_shown_and_either_goes_back_or_says_why(box: Box, text: str) -> None:
     one = letter(text)
     assert read(box, one).reason
-    with contextlib.suppress(NoWayBackError):
-        assert way_back(box, one, QUEUES)[0] in QUEUES.values()
+    with contextlib.suppress(NoRedriveTargetError):
+        assert redrive_target(box, one, QUEUES)[0] in QUEUES.values()
 
 
-def boxes(*bodies: str) -> tuple[dict[Box, FakeLetterBox], FakeLetterBox]:
-    box = FakeLetterBox()
+def boxes(*bodies: str) -> tuple[dict[Box, FakeDeadLetterQueue], FakeDeadLetterQueue]:
+    box = FakeDeadLetterQueue()
     for at, text in enumerate(bodies):
         box.put(text, NOW_MS + at, reason="time")
-    return {Box.INGEST: box, Box.RULES: FakeLetterBox()}, box
+    return {Box.INGEST: box, Box.RULES: FakeDeadLetterQueue()}, box
 
 
 def bodies(n: int) -> list[str]:
@@ -230,7 +230,7 @@ def test_one_who_is_interrupted_after_the_send_loses_nothing_and_stores_nothing_
     assert (len(box.letters), box.hidden) == (1, set())
     table = FakeTable()
     storer = Storer(table, lambda: NOW_MS, 1_000)
-    ingest = Ingest(table, storer, FakeAcknowledger(), FakeDeadLetters(), lambda: NOW_MS, logging.getLogger("test"))
+    ingest = Ingest(table, storer, FakeAcknowledger(), FakeDeadLetterSink(), lambda: NOW_MS, logging.getLogger("test"))
     for at, (_, sent) in enumerate(sender.sent * 2):
         ingest.accept(str(at), sent)
     assert len(table.of_kind("receipt")) == 1
@@ -238,7 +238,7 @@ def test_one_who_is_interrupted_after_the_send_loses_nothing_and_stores_nothing_
 
 
 def test_what_alerting_gave_up_on_is_given_to_it_again_and_deleted_only_then() -> None:
-    box = FakeLetterBox()
+    box = FakeDeadLetterQueue()
     box.put(json.dumps(STRETCH), NOW_MS)
     replay = FakeReplay(refuse=StoreError("the function failed on it again"))
     with Review({Box.ALERTING: box}, 30) as review:
@@ -248,14 +248,14 @@ def test_what_alerting_gave_up_on_is_given_to_it_again_and_deleted_only_then() -
         assert len(box.letters) == 1
         replay.refuse = None
         assert review.redrive(review.letters[0], QUEUES, FakeSender(), replay).sent
-    assert replay.given == [Stretch("arn:aws:dynamodb:r:1:table/telemetry/stream/x", "shard-1", "100", "102")]
+    assert replay.given == [StreamRange("arn:aws:dynamodb:r:1:table/telemetry/stream/x", "shard-1", "100", "102")]
     assert box.letters == []
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "{", json.dumps({"DDBStreamBatchInfo": {"startSequenceNumber": "x"}})])
 def test_a_letter_that_names_no_stretch_stays_and_says_so(text: str) -> None:
-    with pytest.raises(NoWayBackError, match="names no stretch"):
-        stretch_of(letter(text))
+    with pytest.raises(NoRedriveTargetError, match="does not refer to a range"):
+        stream_range_of(letter(text))
 
 
 def test_an_end_at_which_letters_cannot_be_released_is_no_error_since_they_come_back_by_themselves() -> None:
@@ -267,9 +267,9 @@ def test_an_end_at_which_letters_cannot_be_released_is_no_error_since_they_come_
 
 
 def test_ingest_notes_which_queue_a_rejected_batch_came_from() -> None:
-    letters, table = FakeDeadLetters(), FakeTable()
+    letters, table = FakeDeadLetterSink(), FakeTable()
     storer = Storer(table, lambda: NOW_MS, 1_000)
     ingest = Ingest(table, storer, FakeAcknowledger(), letters, lambda: NOW_MS, logging.getLogger("test"))
     ingest.accept("m", "{", URGENT_ARN)
     ((text, attributes),) = letters.kept
-    assert way_back(Box.INGEST, letter(text)._replace(attributes=attributes), QUEUES) == (QUEUES["urgent"], "{")
+    assert redrive_target(Box.INGEST, letter(text)._replace(attributes=attributes), QUEUES) == (QUEUES["urgent"], "{")

@@ -145,8 +145,8 @@ def test_a_request_that_is_none_is_refused_with_its_key(query: dict[str, str], s
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("{", "body: no JSON"),
-        ("[" * 100_000, "body: no JSON"),
+        ("{", "body: not JSON"),
+        ("[" * 100_000, "body: not JSON"),
         ("[]", "body: an object with series, high, low"),
         ('{"high": 1}', "series: None: the name of a series"),
         ('{"series": "a", "high": true}', "high: True: a number"),

@@ -18,7 +18,7 @@ from tests.unit.cloud.fakes import (
     NOW_MS,
     START_MS,
     FakeAcknowledger,
-    FakeDeadLetters,
+    FakeDeadLetterSink,
     FakeTable,
     aggregates,
     body,
@@ -32,7 +32,7 @@ NOW = Silence(NOW_MS, 60_000)
 def deliver(table: FakeTable, *bodies: str, now_ms: int = NOW_MS) -> None:
     storer = Storer(table, lambda: now_ms, 86_400_000)
     log = logging.getLogger("test")
-    ingest = Ingest(table, storer, FakeAcknowledger(), FakeDeadLetters(), lambda: now_ms, log)
+    ingest = Ingest(table, storer, FakeAcknowledger(), FakeDeadLetterSink(), lambda: now_ms, log)
     for at, text in enumerate(bodies):
         ingest.accept(str(at), text)
     ingest.finish()

@@ -22,7 +22,7 @@ from tests.unit.cloud.fakes import (
     START_MS,
     CrashError,
     FakeAcknowledger,
-    FakeDeadLetters,
+    FakeDeadLetterSink,
     FakeTable,
     aggregates,
     body,
@@ -40,7 +40,7 @@ class Site:
 
     def __init__(self, table: FakeTable | None = None) -> None:
         self.table = table if table is not None else FakeTable()
-        self.acks, self.letters = FakeAcknowledger(), FakeDeadLetters()
+        self.acks, self.letters = FakeAcknowledger(), FakeDeadLetterSink()
         self.restart()
 
     def restart(self) -> None:

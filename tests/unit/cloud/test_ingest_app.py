@@ -13,7 +13,7 @@ import pytest
 from cloud_functions.core import keys
 from cloud_functions.core.errors import CloudError
 from cloud_functions.core.storing import Storer
-from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetters, FakeTable, aggregates, body
+from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetterSink, FakeTable, aggregates, body
 from wire.model import Batch
 
 CONTEXT = SimpleNamespace(
@@ -32,7 +32,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setattr(module, "table", table)
     monkeypatch.setattr(module, "storer", Storer(table, lambda: NOW_MS, 1_000))
     monkeypatch.setattr(module, "acknowledger", FakeAcknowledger())
-    monkeypatch.setattr(module, "dead_letters", FakeDeadLetters())
+    monkeypatch.setattr(module, "dead_letters", FakeDeadLetterSink())
     yield module
     sys.modules.pop("cloud_functions.ingest.app", None)
 

@@ -19,7 +19,7 @@ from tests.unit.cloud.fakes import (
     NOW_MS,
     START_MS,
     FakeAcknowledger,
-    FakeDeadLetters,
+    FakeDeadLetterSink,
     FakeTable,
     body,
     report,
@@ -33,7 +33,7 @@ SERIES = Series("pump0.temperature", "Cel", 0.1)
 def filled(*batches: Batch) -> FakeTable:
     table = FakeTable()
     storer = Storer(table, lambda: NOW_MS, 86_400_000)
-    ingest = Ingest(table, storer, FakeAcknowledger(), FakeDeadLetters(), lambda: NOW_MS, logging.getLogger("test"))
+    ingest = Ingest(table, storer, FakeAcknowledger(), FakeDeadLetterSink(), lambda: NOW_MS, logging.getLogger("test"))
     for batch in batches:
         ingest.accept("m", body(batch))
     ingest.finish()

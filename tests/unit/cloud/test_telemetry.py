@@ -59,8 +59,8 @@ def test_a_request_that_is_sent_again_is_stored_once_however_its_json_is_laid_ou
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("", "body: no JSON"),
-        ("[" * 100_000, "body: no JSON"),
+        ("", "body: not JSON"),
+        ("[" * 100_000, "body: not JSON"),
         ("[]", "body: a JSON object, not list"),
         ('{"id": NaN}', "NaN is no JSON number"),
         (request(GOOD, id=""), "id: ''"),

@@ -1,4 +1,4 @@
-"""How the HTTP functions answer: JSON, and what is wrong as one sentence a problem."""
+"""JSON responses and error handling of the HTTP functions; each problem is one sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def answer(status: int, body: dict[str, Any]) -> Response[str]:
 
 
 def answer_errors(app: APIGatewayHttpResolver, log: Logger) -> None:
-    """Have ``app`` answer a bad request with what is wrong with it, and a failing store with 503."""
+    """Register handlers on ``app``: 4xx with the problems of a bad request, 503 for a failing store."""
 
     @app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
     def refuse(error: RequestError) -> Response[str]:

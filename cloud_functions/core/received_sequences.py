@@ -1,7 +1,7 @@
-"""Which batches of an epoch the cloud holds, kept in the table and changed only on top of what was read.
+"""Sequence numbers of an epoch that the cloud has stored, kept in the table with optimistic updates.
 
-A number below the highest held that did not come is a gap. Batches overtake one another, so a gap is news only when it
-stays: ``gap_since_ms`` is the cloud's clock when the lowest missing number began to be missing.
+A missing number below the highest received one is a gap. Batches may overtake one another, so only a gap that persists
+matters: ``gap_since_ms`` is the cloud's time at which the lowest missing number began to be missing.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from wire.acknowledgement import SequenceSet
 
 ATTEMPTS = 12
 MAX_KEPT_RANGES = 1_024
-"""Ranges kept above the cumulative number, the newest, so that an item stays small whatever a gateway sends."""
+"""Maximum ranges above the cumulative number (the newest are kept), so that an item stays small."""
 
 
-class Holdings:
-    """The sequence numbers held, by gateway and epoch."""
+class ReceivedSequences:
+    """Received sequence numbers by gateway and epoch."""
 
     def __init__(self, table: Table, now_ms: NowMs) -> None:
         self._table, self._now_ms = table, now_ms
 
     def add(self, gateway: str, epoch: int, sequences: Iterable[int]) -> SequenceSet:
-        """Add sequence numbers and return all that is held; raises ConflictError if others kept changing it."""
+        """Add sequence numbers and return all received ones; raises ConflictError after repeated conflicts."""
         key, wanted = keys.acknowledgement(gateway, epoch), sorted(sequences)
         for _ in range(ATTEMPTS):
             item = self._table.get(key)
-            held = held_of(item)
+            held = received_of(item)
             if not [sequence for sequence in wanted if held.add(sequence)]:
                 return held
             version = int(item["version"]) if item else 0
@@ -51,14 +51,14 @@ def _item(key: Key, before: Item | None, held: SequenceSet, now_ms: int) -> Item
         "changed_ms": now_ms,
     }
     if held.ranges:
-        # The next lowest gap counts from when it became the lowest: on a busy gateway gaps come and go all the time.
+        # The time restarts when another gap becomes the lowest: on a busy gateway short gaps are normal.
         same = before.get("cumulative", 0) == held.cumulative
         fresh["gap_since_ms"] = before.get("gap_since_ms", now_ms) if same else now_ms
     return fresh
 
 
-def held_of(item: Item | None) -> SequenceSet:
-    """Return the sequence numbers that an item keeps."""
+def received_of(item: Item | None) -> SequenceSet:
+    """Return the sequence numbers stored in an item."""
     if item is None:
         return SequenceSet()
     return SequenceSet(int(item["cumulative"]), ((int(a), int(b)) for a, b in json.loads(str(item["ranges"]))))
