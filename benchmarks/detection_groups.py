@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from device_sim import rigs
+from device_sim.simulation import rigs
 from edge_components.anomaly_detector.recorded import offline
 
 if TYPE_CHECKING or __package__:

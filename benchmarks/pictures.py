@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from device_sim import rigs
-from device_sim.faults import Fault, FaultKind, readings
-from device_sim.signals import demo_plant
+from device_sim.simulation import rigs
+from device_sim.simulation.faults import Fault, FaultKind, readings
+from device_sim.simulation.signals import demo_plant
 from edge_components.anomaly_detector.recorded.offline import detect
 from wire.model import FloatArray, IntArray
 

@@ -14,7 +14,7 @@ from device_sim.errors import AccountError
 
 
 class Account:
-    """What :class:`device_sim.cloud.store.CloudStore` needs: clients, and the stack's outputs.
+    """Access to a deployed stack for :class:`device_sim.aws.store.CloudStore`: clients and the stack's outputs.
 
     Raises AccountError when the account or the stack in it cannot be read.
     """

@@ -1,4 +1,4 @@
-"""A batch as people read it: whose it is, its rows as a table, or its bytes where it is none."""
+"""A batch in readable form: its name and its rows as a table, or the bytes of anything else."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def profile_head(data: bytes, known: codec.Profile) -> dict[str, Any]:
 
 
 def profile_table(known: codec.Profile) -> list[dict[str, Any]]:
-    """Return what a profile says of each series: its step, and by column what is expected and how far off it may be."""
+    """Return a profile in readable form: for each series its step, and level and spread per column."""
     rows = []
     for at, (series, step) in enumerate(zip(known.series, known.steps, strict=True)):
         row: dict[str, Any] = {"series": series.name, "unit": series.unit, "step": step.size}

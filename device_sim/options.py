@@ -1,4 +1,4 @@
-"""What the commands' options have in common."""
+"""Helpers shared by the options of the commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the sources are that the simulation runs: the working tree this package is installed from."""
+"""Path of the source tree that this package is installed from."""
 
 from pathlib import Path
 

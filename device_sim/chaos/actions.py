@@ -28,7 +28,7 @@ EXTRA_BYTES = 2_000_000
 
 SLOW_LATENCY_S, SLOW_BYTES_PER_S = 0.15, 20_000.0
 DELAY_S = 4.0
-EMULATOR = "device_sim.cloud.emulator"
+EMULATOR = "device_sim.aws.emulator"
 
 
 @dataclass(frozen=True, slots=True)

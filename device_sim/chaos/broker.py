@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-from device_sim.broker import HOST, find_mosquitto, free_port
 from device_sim.chaos.errors import ChaosError, UnprovableError
+from device_sim.simulation.sensor_broker import HOST, find_mosquitto, free_port
 
 START_SECONDS = 10.0
 IN_FLIGHT = 200

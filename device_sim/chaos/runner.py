@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from device_sim.aws import CloudStore, GatewayCredentials, LocalCloud
 from device_sim.build import build
 from device_sim.chaos import disks
 from device_sim.chaos.actions import World
@@ -30,7 +31,6 @@ from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.schedule import KINDS, Kind, plan
 from device_sim.chaos.source import SAVE_MARGIN_SECONDS, Keeper, Source
-from device_sim.cloud import CloudStore, GatewayCredentials, LocalCloud
 from device_sim.places import REPO
 
 GATEWAY = "gw-chaos"

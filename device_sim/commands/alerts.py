@@ -32,7 +32,7 @@ def alerts_command(
     from cloud_functions.core.errors import StoreError
     from cloud_functions.core.gateways import Silence, mark
     from device_sim.account import Account
-    from device_sim.cloud.store import CloudStore
+    from device_sim.aws.store import CloudStore
     from device_sim.errors import AccountError
 
     account = Account(stack, endpoint_url)

@@ -22,8 +22,8 @@ def build_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Pack components and Lambda functions, the same bytes from the same sources."""
+    from device_sim.aws.package import stage_lambda
     from device_sim.build import build, summary
-    from device_sim.cloud.package import stage_lambda
     from device_sim.errors import BuildError
     from device_sim.places import REPO
 

@@ -34,10 +34,10 @@ def chaos_command(
     """Lay faults over a real gateway and a local cloud; exit code 0 only if nothing was lost and nothing doubled."""
     from rich.console import Console
 
+    from device_sim.aws import CloudSimError
     from device_sim.chaos.report import show
     from device_sim.chaos.runner import Options, make_root, run, save
     from device_sim.chaos.schedule import kinds_of
-    from device_sim.cloud import CloudSimError
     from device_sim.demo.interrupts import InterruptedRunError, Interrupts
     from device_sim.errors import SimulationError
     from device_sim.nucleus.errors import NucleusError

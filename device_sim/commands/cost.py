@@ -33,7 +33,7 @@ def cost_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Estimate a month's cost in US dollars at us-east-1 list prices, without the free tier."""
-    from device_sim.cloud.cost import cost
+    from device_sim.aws.cost import cost
 
     usage = estimated_usage(series, rate, window, bytes_per_aggregate, batch_age, invocation_ms, alerts)
     usage = {name: amount * gateways for name, amount in usage.items()}

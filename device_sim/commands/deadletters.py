@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_command(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, or a few more.")] = 1_000,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="About the maximum number of letters.")] = 1_000,
     stack: Stack = "strandline",
     endpoint_url: Endpoint = None,
     as_json: AsJson = False,
@@ -60,12 +60,12 @@ def list_command(
 
 def show_command(
     letter: Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or its beginning.")],
-    rows: Annotated[int, typer.Option(min=0, help="At most so many rows, or lines of bytes; 0 is all.")] = 40,
+    rows: Annotated[int, typer.Option(min=0, help="Maximum number of rows, or of lines of bytes; 0 shows all.")] = 40,
     stack: Stack = "strandline",
     endpoint_url: Endpoint = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one: its batch's rows, or its bytes and why they are no batch."""
+    """Show one letter: the rows of its batch, or its bytes and the decoding error."""
     from cloud_functions.core.deadletters import payload
     from device_sim import batches
     from wire.codec import decode
@@ -109,7 +109,7 @@ def show_command(
 def redrive_command(
     letters: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, or their beginnings.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All that wait now.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Of all, at most so many or a few more.")] = 1_000,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="With --all: about the maximum number.")] = 1_000,
     stack: Stack = "strandline",
     endpoint_url: Endpoint = None,
     as_json: AsJson = False,
@@ -120,11 +120,11 @@ def redrive_command(
     stored once however often it comes. What is rejected again becomes a new dead letter. What alerting gave up on is
     read from the table's stream, which has it for 24 hours, and given to alerting again.
     """
-    from device_sim.cloud import letters as post
+    from device_sim.aws import dead_letters as queues
 
     if bool(letters) == every:
         raise typer.BadParameter("name letters by their ids, or --all")
-    with _review(stack, endpoint_url, post.REDRIVE_HIDE_S) as (account, review):
+    with _review(stack, endpoint_url, queues.REDRIVE_HIDE_S) as (account, review):
         more = review.collect(_ALL if letters else limit)
         if letters:
             chosen = {held.letter.id: held for held in (_one(review, letter) for letter in letters)}
@@ -132,7 +132,7 @@ def redrive_command(
             chosen = {held.letter.id: held for held in review.letters}
         outcomes = []
         for held in chosen.values():
-            outcome = review.redrive(held, post.queues(account), post.sender(account), post.replay(account))
+            outcome = review.redrive(held, queues.queues(account), queues.sender(account), queues.replay(account))
             outcomes.append({"id": held.letter.id, "sent": outcome.sent, "problem": outcome.problem})
             if not as_json:
                 typer.echo(f"{held.letter.id}  {outcome.problem or 'sent back'}", err=bool(outcome.problem))
@@ -152,13 +152,13 @@ def _review(stack: str, endpoint_url: str | None, hide_s: int | None = None) -> 
     """Reach the stack; what AWS refuses leaves as an AccountError."""
     from cloud_functions.core.errors import StoreError
     from device_sim.account import Account
-    from device_sim.cloud import letters as post
+    from device_sim.aws import dead_letters as queues
     from device_sim.errors import AccountError
 
     account = Account(stack, endpoint_url)
     try:
-        review = post.review(account, hide_s or post.HIDE_S)
-        post.queues(account)
+        review = queues.review(account, hide_s or queues.HIDE_S)
+        queues.queues(account)
     except KeyError as error:
         raise AccountError(f"stack {stack}: it has no output {error}") from error
     try:

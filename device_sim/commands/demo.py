@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from device_sim.broker import BrokerKind
+from device_sim.simulation.sensor_broker import BrokerKind
 
 
 def register(app: typer.Typer) -> None:

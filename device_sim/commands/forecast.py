@@ -37,7 +37,7 @@ def forecast_command(
     endpoint_url: Annotated[str | None, typer.Option(help="A local cloud's; also AWS_ENDPOINT_URL.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: what the api answers, one a series.")] = False,
 ) -> None:
-    """Tell when a series reaches a limit, by a damped trend, with an interval; or that it can't be told, and why."""
+    """Estimate when a series reaches a limit (damped trend, with an interval), or give the reason for no estimate."""
     from cloud_functions.core.errors import RequestError
     from cloud_functions.core.limits import check
     from device_sim.errors import AccountError, SimulationError

@@ -33,7 +33,7 @@ def gateway_command(
         ".strandline/gateway"
     ),
     profile: Annotated[str, typer.Option(help="java, or lite for nucleus lite's limits.")] = "java",
-    region: Annotated[str, typer.Option(help="The AWS region told to the components.")] = "us-east-1",
+    region: Annotated[str, typer.Option(help="AWS region in the components' environment.")] = "us-east-1",
 ) -> None:
     """Run a gateway until SIGTERM or Ctrl-C; prints one JSON line for each change of a component's state."""
     from device_sim.build import build, deployments

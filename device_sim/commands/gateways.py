@@ -1,4 +1,4 @@
-"""``strandline gateways``: who sends to a stack, what came, what is missing, and what they say they lost."""
+"""``strandline gateways``: gateways of a stack with received, missing and lost data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def gateways_command(
     endpoint_url: Annotated[str | None, typer.Option(help="A local cloud's; also AWS_ENDPOINT_URL.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: what the api answers.")] = False,
 ) -> None:
-    """Show gateways: figures, silence, gaps in their sequences, losses they told of."""
+    """Show gateways: figures, silence, gaps in their sequences, reported losses."""
     from cloud_functions.adapters.dynamodb import DynamoTable
     from cloud_functions.clock import now_ms
     from cloud_functions.core import gateways

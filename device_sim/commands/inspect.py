@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def inspect_command(
     file: Annotated[str, typer.Argument(help="A file with one encoded batch, or - for standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
-    rows: Annotated[int, typer.Option(min=0, help="At most so many rows; 0 is all.")] = 40,
+    rows: Annotated[int, typer.Option(min=0, help="Maximum number of rows; 0 shows all.")] = 40,
     profile: Annotated[str, typer.Option(help="A file with the profile that the batch names.")] = "",
 ) -> None:
     """Show a batch: whose it is, how it is packed, the bytes that each column takes, and its rows.

@@ -29,10 +29,10 @@ def sim_command(
     labels: Annotated[Path | None, typer.Option(help="Write the faults' labels there, as JSON lines.")] = None,
 ) -> None:
     """Publish 24 simulated sensors to sensors/<device>/<channel> as {"value": ..., "time": <ms>} with QoS 1."""
-    from device_sim.devices import MqttPublisher, Pace, Sensors
     from device_sim.errors import SimulationError
-    from device_sim.faults import schedule
-    from device_sim.signals import demo_plant
+    from device_sim.simulation.devices import MqttPublisher, Pace, Sensors
+    from device_sim.simulation.faults import schedule
+    from device_sim.simulation.signals import demo_plant
     from edge_components.common.ports import SystemClock
 
     host, port = split_address(broker, "broker")

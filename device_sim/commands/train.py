@@ -38,7 +38,7 @@ def train_command(
     kind: Annotated[
         str,
         typer.Option(
-            help="autoencoder (gives the last windows back; the error tells what does not belong together), forecaster "
+            help="autoencoder (reconstructs the last windows; the error shows inconsistent channels), forecaster "
             "(linear, of the next window), or convolutional (an auto-encoder, made by TensorFlow)."
         ),
     ] = "autoencoder",
@@ -69,8 +69,8 @@ def train_command(
 ) -> None:
     """Train a model of channels that belong together, and pack it as a Greengrass component of its own.
 
-    The oldest 70 % of the data are fitted on, the next 10 % tell when to stop, and the newest 20 % give the figures and
-    the calibration that counts until a device has one of its own. Deploy the component beside the anomaly detector: it
+    The oldest 70 % of the data are for fitting, the next 10 % for early stopping, and the newest 20 % for the figures
+    and the calibration that is used until a device has its own. Deploy the component beside the anomaly detector: it
     is tried there in a child process, and scores without a restart. Dense and linear models need strandline's extra
     `train`, convolutional and int8 ones its extra `train-tensorflow`.
     """

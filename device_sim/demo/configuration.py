@@ -1,4 +1,4 @@
-"""What a run is told, and what it sets differently from the components' defaults so that a minute shows it all."""
+"""Options of a run, and the component settings that differ from the defaults so that one minute shows everything."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device_sim.broker import BrokerKind
-from device_sim.faults import REST_SHARE
-from device_sim.signals import Plant
+from device_sim.simulation.faults import REST_SHARE
+from device_sim.simulation.sensor_broker import BrokerKind
+from device_sim.simulation.signals import Plant
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the command line says."""
+    """Options of the command line."""
 
     duration_s: float = 90.0
     seed: int = 1

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cloud_functions.core.alert import State
-from device_sim.cloud.cost import cost
-from device_sim.cloud.store import BatchReceipt, CloudStore
+from device_sim.aws.cost import cost
+from device_sim.aws.store import BatchReceipt, CloudStore
 from device_sim.demo.configuration import AGGREGATOR, SENSOR_READER, WINDOW_MS
 from device_sim.demo.matching import Alarm, match
 from device_sim.demo.proof import CountProof, RowProof, compare_counts, compare_rows
 from device_sim.demo.summary import Summary
 from device_sim.demo.tap import Tap
-from device_sim.devices import Sensors
+from device_sim.simulation.devices import Sensors
 from wire.model import Aggregates
 
 DROP_PREFIXES = ("rejected_", "readings_dropped", "mqtt_overflow", "invalid_", "late")
@@ -30,7 +30,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether both hold and there is something that they hold of."""
+        """True if both proofs hold and are not empty."""
         return self.rows.holds and self.counts.holds and self.rows.stored > 0
 
 

@@ -1,4 +1,4 @@
-"""Which faults were alerted, how soon, and which alerts were false.
+"""Matching of alerts to faults: detected faults, delays and false alerts.
 
 Pure. An alert answers a fault when it is about the fault's series, or another of the same machine (a pump's channels
 follow one load), and its anomaly begins in [fault's start, fault's end + grace], give or take one window at the start.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from device_sim.faults import Fault
+from device_sim.simulation.faults import Fault
 
 GRACE_SECONDS = 8.0
 """How long after a fault an anomaly may begin and still be its consequence: the return to normal is a change too."""
@@ -53,14 +53,14 @@ class FaultResult:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """What came of the faults, in their order, and the alerts that answered none."""
+    """Outcome of each fault, in order, and the alerts that match no fault."""
 
     results: tuple[FaultResult, ...]
     false: tuple[Alarm, ...]
 
     @property
     def detected(self) -> int:
-        """How many faults were alerted."""
+        """Number of detected faults."""
         return sum(result.alarm is not None for result in self.results)
 
     @property

@@ -1,4 +1,4 @@
-"""What is seen while the demo runs: a live table on a terminal, plain lines elsewhere."""
+"""Progress display of the demo: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from device_sim.demo.matching import Alarm
-from device_sim.faults import Fault
+from device_sim.simulation.faults import Fault
 
 LINE_SECONDS = 10.0
 SHOWN = 12
@@ -22,7 +22,7 @@ SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Where the run stands; the numbers from ``stored`` on are the cloud's."""
+    """State of the run; the numbers from ``stored`` on are from the cloud."""
 
     elapsed_s: float
     duration_s: float
@@ -71,11 +71,11 @@ class Progress:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """Say something that stays."""
+        """Print a permanent line."""
         self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", highlight=False, soft_wrap=True)
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show where the run stands, and say which alerts opened and resolved since the last time."""
+        """Show the state of the run and the alerts that opened or resolved since the last call."""
         for alarm in snapshot.alarms:
             name = (alarm.series, alarm.start_ms)
             if name not in self._opened:

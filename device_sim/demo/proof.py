@@ -1,4 +1,4 @@
-"""Whether the cloud has exactly what the aggregators made, and the aggregators counted exactly what the sensors sent.
+"""Proof that the cloud stored exactly the aggregator's rows, and that these count exactly the readings sent.
 
 Pure. Two proofs that share nothing: row by row between the tap behind the aggregator and the cloud's store, and count
 by count between the sensors' ledger and the cloud's store.
@@ -33,7 +33,7 @@ class RowProof:
 
     @property
     def holds(self) -> bool:
-        """Whether the cloud has exactly the rows that were made."""
+        """True if the cloud has exactly the rows that were made."""
         return not (self.lost or self.duplicated or self.unexpected or self.different)
 
 
@@ -58,14 +58,14 @@ class CountProof:
 
     @property
     def holds(self) -> bool:
-        """Whether every reading is accounted for exactly once."""
+        """True if every reading is accounted for exactly once."""
         return self.missing == 0 and self.windows_over == 0 and (self.dropped > 0 or self.windows_under == 0)
 
 
 def compare_rows(made: Aggregates, stored: Aggregates, resolutions: Mapping[str, float]) -> RowProof:
     """Hold the stored rows against those made; ``resolutions`` gives those of series whose rows do not name theirs.
 
-    A row that was made twice is the tap's to tell apart: here each of ``made`` must be one row.
+    The tap removes repeated rows: here each of ``made`` must be one row.
     """
     names = sorted({series.name for rows in (made, stored) for series in rows.series})
     ids = {name: at for at, name in enumerate(names)}

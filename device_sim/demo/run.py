@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from device_sim.cloud import CloudSimError
+from device_sim.aws import CloudSimError
 from device_sim.demo import site as sites
 from device_sim.demo.configuration import SENSOR_READER, WINDOW_MS, DemoOptions
 from device_sim.demo.interrupts import InterruptedRunError, Interrupts
@@ -20,11 +20,11 @@ from device_sim.demo.judge import Judge
 from device_sim.demo.progress import Progress, Snapshot
 from device_sim.demo.site import SensorThread, Site
 from device_sim.demo.summary import Summary, show
-from device_sim.devices import Pace, Sensors
 from device_sim.errors import DemoError, SimulationError
-from device_sim.faults import schedule
 from device_sim.nucleus.errors import NucleusError
-from device_sim.signals import demo_plant
+from device_sim.simulation.devices import Pace, Sensors
+from device_sim.simulation.faults import schedule
+from device_sim.simulation.signals import demo_plant
 from edge_components.common.ports import SystemClock
 
 DRAIN_SECONDS = 60.0
@@ -141,7 +141,7 @@ class _Run:
     def _drain(self, site: Site, sensors: Sensors, judge: Judge, progress: Progress) -> None:
         """End the sensor reader, let the last windows close by the clock, then wait until all made is stored.
 
-        Each waits for what is on its way to it. Returns when the deadline has passed too: the summary then says what
+        Each waits for the messages on their way to it. Also returns at the deadline: the summary then states what
         is missing.
         """
         deadline = time.monotonic() + DRAIN_SECONDS

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_sim.broker import SensorBroker
+from device_sim.aws import CloudStore, LocalCloud
 from device_sim.build import build, deployments
-from device_sim.cloud import CloudStore, LocalCloud
 from device_sim.demo.configuration import SENSOR_READER, DemoOptions, merged_configuration
 from device_sim.demo.tap import Tap
-from device_sim.devices import MqttPublisher, Sensors
 from device_sim.errors import DemoError, SimulationError
 from device_sim.nucleus.process import NucleusProcess
 from device_sim.places import REPO
-from device_sim.signals import Plant
+from device_sim.simulation.devices import MqttPublisher, Sensors
+from device_sim.simulation.sensor_broker import SensorBroker
+from device_sim.simulation.signals import Plant
 from edge_components.common.ports import Clock
 
 GATEWAY = "gw-demo"
@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What was started."""
+    """The started parts of a demo."""
 
     root: Path
     broker: SensorBroker
@@ -124,7 +124,7 @@ def check_alive(site: Site) -> None:
 
 
 class Troubles:
-    """Says what goes wrong with the gateway's components, each thing once."""
+    """Reports errors of the gateway's components, each once."""
 
     def __init__(self, nucleus: NucleusProcess) -> None:
         self._nucleus, self._read = nucleus, 0
@@ -155,7 +155,7 @@ class SensorThread:
 
     @property
     def running(self) -> bool:
-        """Whether they still send; raises the error that ended them, if one did."""
+        """True while the sensors send; raises the error that ended them."""
         if not self._thread.is_alive() and self._error is not None:
             raise self._error
         return self._thread.is_alive()

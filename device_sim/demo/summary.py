@@ -15,7 +15,7 @@ from device_sim.demo.proof import CountProof, RowProof
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything that is said at the end.
+    """Contents of the final summary.
 
     ``readings`` is the sum of the counts in the cloud's rows, ``batches`` and ``size`` (bytes) are of the distinct
     batches that brought them, ``wire_batches`` and ``wire_size`` of all that came, anomalies and notices too.
@@ -38,7 +38,7 @@ class Summary:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was lost or doubled, and the cloud's rows are those that were made."""
+        """True if nothing was lost or duplicated and the cloud's rows are those that were made."""
         return self.rows.holds and self.counts.holds and self.aggregates > 0
 
     @property

@@ -1,7 +1,6 @@
-"""A listener at the nucleus, with the command line's rights: what goes over the local topics, and a few operations.
+"""Subscriber to the components' local topics, with the command line's rights, and a few operations of the nucleus.
 
-What it hears comes by the same local topics that components use, and by none of the ways that lead to the cloud, so
-that it can testify to what the aggregator made.
+It receives the aggregates on the local topics, independent of the path to the cloud, as the reference for the proof.
 """
 
 from __future__ import annotations
@@ -69,12 +68,12 @@ class Tap:
 
     @property
     def rows(self) -> int:
-        """How many aggregates were made so far."""
+        """Number of aggregates made so far."""
         return self._rows
 
     @property
     def unreadable(self) -> int:
-        """How many batches could not be decoded; with any, the proof does not hold."""
+        """Number of batches that could not be decoded; if not 0, the proof does not hold."""
         return self._unreadable
 
     def aggregates(self) -> Aggregates:
@@ -84,7 +83,7 @@ class Tap:
         return join([rows for rows in (decode(payload).rows for payload in payloads) if isinstance(rows, Aggregates)])
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """Return each component's counters, as they last said, summed over its restarts."""
+        """Return each component's last reported counters, summed over its restarts."""
         with self._lock:
             return {name: counts.total() for name, counts in self._counters.items()}
 
@@ -102,7 +101,7 @@ class Tap:
             )
 
     def state(self, component: str) -> str:
-        """Return a component's lifecycle state; raises DemoError when the nucleus does not say."""
+        """Return a component's lifecycle state; raises DemoError when the nucleus does not answer."""
         request = model.GetComponentDetailsRequest(component_name=component)
         response = self._operate(self._client.new_get_component_details(), request, component)
         return str(response.component_details.state)
@@ -191,14 +190,14 @@ class Tap:
 
 
 class Restarted:
-    """Counters that begin at nothing when their process does; one that falls tells of a restart."""
+    """Counters that restart at 0 with their process; a decrease indicates a restart."""
 
     def __init__(self) -> None:
         self._before: dict[str, int] = {}
         self._now: dict[str, int] = {}
 
     def update(self, counts: dict[str, int]) -> None:
-        """Take what the process says now."""
+        """Update with the current counters of the process."""
         if any(counts.get(name, 0) < count for name, count in self._now.items()):
             self._before = self.total()
         self._now = counts

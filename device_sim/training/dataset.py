@@ -35,7 +35,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What is trained on: stretches in order, each window ``interval_ms`` wide."""
+    """Training data: contiguous sections in order, each window ``interval_ms`` wide."""
 
     channels: tuple[str, ...]
     interval_ms: int
@@ -45,7 +45,7 @@ class Dataset:
 
     @property
     def windows(self) -> int:
-        """How many there are in all."""
+        """Total number of windows."""
         return sum(len(stretch.time_ms) for stretch in self.stretches)
 
     @property

@@ -31,7 +31,7 @@ class Fitted:
 
 
 def sizes_for(values: int, bottleneck: int | None) -> tuple[int, ...]:
-    """Return the layers' sizes for inputs of so many values."""
+    """Return the layers' sizes for a number of input values."""
     narrow = bottleneck or max(1, min(16, values // 4))
     wide = max(narrow, min(128, max(16, values)))
     return values, wide, narrow, wide, values

@@ -1,4 +1,4 @@
-"""How good a model is, on the part of the data that nothing else has seen; and from the same part its calibration."""
+"""Evaluation and calibration of a model on the held-out part of the data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_PROBES = 500
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Windows a model is asked about, [n, window, channels], and what it ought to say of each, [n, channels]."""
+    """Model inputs, [n, window, channels], and the target of each, [n, channels]."""
 
     inputs: FloatArray
     wanted: FloatArray

@@ -1,4 +1,4 @@
-"""The dense layers of a model, fitted in NumPy, whoever writes the file: the project's own writer or TensorFlow."""
+"""Dense layers of a model, fitted in NumPy; the file is written by the project's own writer or by TensorFlow."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@
     <out>/artifacts/<NAME>/<VERSION>/model.zip        model.tflite and manifest.json
 
 The component has one step: it puts a link to its unpacked artifact into its own work folder, where the anomaly detector
-finds it (docs/models.md tells why). It depends on nothing and nothing depends on it, so nothing is restarted for it.
+finds it (docs/models.md explains why). It depends on nothing and nothing depends on it, so nothing is restarted for it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def next_version(out: Path, group: str) -> str:
 def bring_in(models: Path, recipes: Path, artifacts: Path) -> dict[str, str]:
     """Copy the newest version of every model packed in ``models`` into a site's folders; returns what to deploy.
 
-    Raises TrainingError where there is none, or it cannot be copied.
+    Raises TrainingError if the component does not exist or cannot be copied.
     """
     newest: dict[str, tuple[int, ...]] = {}
     for recipe in (models / "recipes").glob(f"{PREFIX}*.yaml"):

@@ -23,7 +23,7 @@ EXTRA = "pip install 'strandline[train]'"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be trained; see ``strandline train --help`` for each."""
+    """Training request; see ``strandline train --help`` for each."""
 
     data: Path
     group: str
@@ -44,7 +44,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What came of it."""
+    """Result of a training."""
 
     packed: PackedModel
     manifest: dict[str, Any]

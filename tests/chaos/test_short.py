@@ -8,10 +8,10 @@ import psutil
 import pytest
 from rich.console import Console
 
-from device_sim.broker import find_mosquitto
 from device_sim.chaos.report import show
 from device_sim.chaos.runner import Options, run
 from device_sim.chaos.schedule import KINDS
+from device_sim.simulation.sensor_broker import find_mosquitto
 
 FAULTS, SECONDS = 42, 90.0
 DRAIN_SECONDS = 180.0

@@ -21,8 +21,8 @@ import paho.mqtt.client as mqtt
 import psutil
 import pytest
 
-from device_sim.cloud import CloudStore, GatewayCredentials, LocalCloud, PortTakenError, StartError
-from device_sim.cloud.cost import cost
+from device_sim.aws import CloudStore, GatewayCredentials, LocalCloud, PortTakenError, StartError
+from device_sim.aws.cost import cost
 from wire import codec, profile, topics
 from wire.acknowledgement import Acknowledgement
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Series
@@ -474,7 +474,7 @@ def test_stopping_leaves_no_process_and_no_open_port(tmp_path: Path) -> None:
 
 def test_the_emulator_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from device_sim.cloud import LocalCloud\n"
+        "import sys, time; from pathlib import Path; from device_sim.aws import LocalCloud\n"
         "cloud = LocalCloud.start(Path(sys.argv[1])); cloud.call_api('GET', '/gateways')\n"
         "print(cloud.pid, flush=True); time.sleep(600)"
     )

@@ -15,8 +15,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from device_sim.cloud import LocalCloud
-from device_sim.cloud.process import DIRECT
+from device_sim.aws import LocalCloud
+from device_sim.aws.process import DIRECT
 
 TEMPLATE = (Path(__file__).resolve().parents[2] / "cloud_functions" / "template.yaml").read_text()
 ROUTES = re.findall(r"RouteKey: (GET|POST|PUT) (\S+)", TEMPLATE)

@@ -20,8 +20,8 @@ import numpy as np
 import paho.mqtt.client as mqtt
 import pytest
 
-from device_sim.cloud import CloudStore, LocalCloud
-from device_sim.cloud.letters import queues
+from device_sim.aws import CloudStore, LocalCloud
+from device_sim.aws.dead_letters import queues
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
 from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Series

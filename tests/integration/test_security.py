@@ -21,11 +21,11 @@ import pytest
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 
-from device_sim.broker import HOST, find_mosquitto, free_port
+from device_sim.aws import LocalCloud
 from device_sim.chaos.certificates import Authority, Pair
-from device_sim.cloud import LocalCloud
 from device_sim.nucleus.process import NucleusProcess
 from device_sim.places import REPO
+from device_sim.simulation.sensor_broker import HOST, find_mosquitto, free_port
 from tests.integration.nucleus_site import Site, until
 from wire import topics
 from wire.topics import Lane

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_sim.faults import Fault, FaultKind, readings, schedule
-from device_sim.signals import demo_plant, noise_key, normals
+from device_sim.simulation.faults import Fault, FaultKind, readings, schedule
+from device_sim.simulation.signals import demo_plant, noise_key, normals
 
 seeds = st.integers(-(2**40), 2**40)
 

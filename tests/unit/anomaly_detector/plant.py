@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from device_sim.faults import Fault, readings, schedule
-from device_sim.signals import demo_plant
+from device_sim.simulation.faults import Fault, readings, schedule
+from device_sim.simulation.signals import demo_plant
 from edge_components.anomaly_detector.statistics.ensemble import Ensemble, Step
 from edge_components.anomaly_detector.statistics.experts import CAUSES, Windows
 from edge_components.anomaly_detector.statistics.forecaster import Forecast, plain_forecast

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.detection_baselines import GROUPS, ONE_CHANNEL, Baseline, FloatArray, known
 from benchmarks.detection_groups import measure
-from device_sim import rigs
+from device_sim.simulation import rigs
 
 CALIBRATE = 200
 PACKAGES = {name: package for table in (ONE_CHANNEL, GROUPS) for name, (_, package) in table.items()}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from device_sim.cloud.cost import Prices, cost
-from device_sim.cloud.store import item_bytes
+from device_sim.aws.cost import Prices, cost
+from device_sim.aws.store import item_bytes
 
 USAGE = {
     "batches": 900_000.0,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from device_sim.cloud.package import lambda_files, stage_lambda, zip_folder
+from device_sim.aws.package import lambda_files, stage_lambda, zip_folder
 
 REPO = Path(__file__).resolve().parents[3]
 

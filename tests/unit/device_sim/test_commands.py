@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from device_sim.broker import SensorBroker, free_port
 from device_sim.cli import make_app
 from device_sim.commands.alerts import line
 from device_sim.commands.cost import estimated_usage
+from device_sim.simulation.sensor_broker import SensorBroker, free_port
 from wire import codec, profile
 from wire.codec import encode
 from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Quality, Readings, Rows, Series

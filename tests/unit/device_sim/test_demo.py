@@ -27,8 +27,8 @@ from device_sim.demo.proof import CountProof, RowProof
 from device_sim.demo.run import run
 from device_sim.demo.summary import Summary, show
 from device_sim.demo.tap import Restarted
-from device_sim.faults import Fault, FaultKind, schedule
-from device_sim.signals import demo_plant
+from device_sim.simulation.faults import Fault, FaultKind, schedule
+from device_sim.simulation.signals import demo_plant
 from edge_components.common.config import load
 
 FOLDERS = {

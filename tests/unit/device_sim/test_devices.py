@@ -10,11 +10,11 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from device_sim.broker import SensorBroker, free_port
-from device_sim.devices import Ledger, MqttPublisher, Pace, Sensors
 from device_sim.errors import BrokerError
-from device_sim.faults import Fault, FaultKind, readings
-from device_sim.signals import demo_plant
+from device_sim.simulation.devices import Ledger, MqttPublisher, Pace, Sensors
+from device_sim.simulation.faults import Fault, FaultKind, readings
+from device_sim.simulation.sensor_broker import SensorBroker, free_port
+from device_sim.simulation.signals import demo_plant
 from edge_components.common.ports import SystemClock
 from tests.fakes import FakeClock
 from tests.unit.device_sim.waiting import until

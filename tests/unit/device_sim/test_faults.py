@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from device_sim.errors import PlantError
-from device_sim.faults import Fault, FaultKind, readings, schedule
-from device_sim.signals import Plant, Pump, demo_plant
+from device_sim.simulation.faults import Fault, FaultKind, readings, schedule
+from device_sim.simulation.signals import Plant, Pump, demo_plant
 
 TICKS = np.arange(450)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from device_sim.demo.matching import Alarm, match
-from device_sim.faults import Fault, FaultKind
+from device_sim.simulation.faults import Fault, FaultKind
 
 END = 90_000
 FAULT = Fault("pump-1.pressure", FaultKind.STEP, 50_000, 60_000, 3.0)

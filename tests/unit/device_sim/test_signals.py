@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from device_sim.errors import PlantError
-from device_sim.signals import Channel, ColdRoom, Load, Plant, Pump, Tank, demo_plant, normals
+from device_sim.simulation.signals import Channel, ColdRoom, Load, Plant, Pump, Tank, demo_plant, normals
 from wire.model import FloatArray
 
 

@@ -13,7 +13,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from device_sim.broker import BrokerKind, SensorBroker, find_mosquitto, free_port
+from device_sim.simulation.sensor_broker import BrokerKind, SensorBroker, find_mosquitto, free_port
 from edge_components.common.config import load
 from edge_components.common.health import Counters
 from edge_components.sensor_reader.config import Config

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from device_sim.broker import BrokerKind, SensorBroker, find_mosquitto, free_port
-from device_sim.devices import MqttPublisher
 from device_sim.errors import BrokerError
+from device_sim.simulation.devices import MqttPublisher
+from device_sim.simulation.sensor_broker import BrokerKind, SensorBroker, find_mosquitto, free_port
 
 KINDS = [
     BrokerKind.IOTCORE,
@@ -62,7 +62,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Pat
 def test_mosquitto_that_is_absent_is_an_error_that_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("device_sim.broker.find_mosquitto", lambda: None)
+    monkeypatch.setattr("device_sim.simulation.sensor_broker.find_mosquitto", lambda: None)
     with pytest.raises(BrokerError, match="apt-get install mosquitto"):
         SensorBroker(tmp_path, kind=BrokerKind.MOSQUITTO).__enter__()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class GatewayCredentials:
-    """Where a gateway connects over MQTT with TLS, and the files that prove who it is.
+    """MQTT endpoint (TLS) of a gateway and the files of its identity.
 
     The client id must be the gateway's name.
     """

@@ -27,7 +27,7 @@ _MOSQUITTO_PLACES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 
 
 class BrokerKind(StrEnum):
-    """Which broker."""
+    """Kinds of broker."""
 
     IOTCORE = "iotcore"
     MOSQUITTO = "mosquitto"

@@ -16,7 +16,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_sim.cloud.errors import PortTakenError, StartError
+from device_sim.aws.errors import PortTakenError, StartError
 
 REGION = "us-east-1"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -145,7 +145,7 @@ def _spawn(root: Path, temporary: Path, log: Path, http_port: int, mqtt_port: in
     repo = Path(__file__).resolve().parents[2]
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "device_sim.cloud.emulator"],
+            [sys.executable, "-m", "device_sim.aws.emulator"],
             cwd=repo,
             env=environment,
             stdin=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """The child process: the emulator, on loopback only, that dies with its parent.
 
-Run as ``python -m device_sim.cloud.emulator`` in a session of its own, with the emulator's settings in the environment.
+Run as ``python -m device_sim.aws.emulator`` in a session of its own, with the emulator's settings in the environment.
 The parent holds the other end of standard input: when that closes, however the parent ended, the whole process group
 goes, the Lambda workers included.
 """
@@ -34,9 +34,9 @@ def _stay_on_loopback() -> None:
 
 
 def main() -> None:
-    """Run the emulator until it is told to stop or the parent is gone."""
+    """Run the emulator until a stop signal or the end of the parent process."""
     if os.getpgrp() != os.getpid():
-        sys.exit("device_sim.cloud.emulator must lead its own process group: it ends by ending the group")
+        sys.exit("device_sim.aws.emulator must lead its own process group: it ends by ending the group")
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     _stay_on_loopback()
     sys.argv = ["ministack"]

@@ -17,10 +17,10 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from device_sim.cloud import gateways, process
-from device_sim.cloud.errors import DeployError
-from device_sim.cloud.gateways import GatewayCredentials
-from device_sim.cloud.package import stage_lambda, zip_folder
+from device_sim.aws import gateways, process
+from device_sim.aws.errors import DeployError
+from device_sim.aws.gateways import GatewayCredentials
+from device_sim.aws.package import stage_lambda, zip_folder
 
 REPO = Path(__file__).resolve().parents[2]
 STACK = "strandline"
@@ -56,7 +56,7 @@ class LocalCloud:
     ) -> Self:
         """Start the emulator below ``root``, deploy the template with ``parameters``, and return when it serves.
 
-        Raises PortTakenError, StartError or DeployError (see device_sim.cloud.errors); then nothing is left running.
+        Raises PortTakenError, StartError or DeployError (see device_sim.aws.errors); then nothing is left running.
         """
         root = root.resolve()
         cloud = cls(root, process.start(root, http_port, mqtt_port))
@@ -70,7 +70,7 @@ class LocalCloud:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads every AWS tool (the CLI, an SDK) to this account when it is in its environment."""
+        """Environment variables that direct AWS tools (the CLI, an SDK) to this account."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_DEFAULT_REGION": self.region,
@@ -146,7 +146,7 @@ class LocalCloud:
         self.stop()
 
     def _deploy(self, repo: Path, parameters: dict[str, str]) -> None:
-        """What `sam deploy` does: put the package into a bucket, name it in the template, create the stack."""
+        """Deploy like `sam deploy`: upload the package to a bucket, refer to it in the template, create the stack."""
         package = zip_folder(stage_lambda(repo, self._root / "lambda"), self._root / "lambda.zip")
         s3, stacks = self.client("s3"), self.client("cloudformation")
         s3.create_bucket(Bucket=_BUCKET)

@@ -1,4 +1,4 @@
-"""What simulated sensors measure: machines as curves over time, with each channel's own noise and resolution.
+"""Signals of simulated sensors: machines as curves over time, with each channel's own noise and resolution.
 
 Pure, and addressable at random: a reading is a function of (seed, series, tick), so the same run comes out whatever
 the chunks it is asked for in. Columns are ``float64[channels, ticks]``.
@@ -25,9 +25,9 @@ U64Array = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What one sensor measures: ``resolution`` is its smallest step and ``noise`` its standard deviation, in ``unit``.
+    """Channel of a sensor: ``resolution`` is its smallest step and ``noise`` its standard deviation, in ``unit``.
 
-    ``low`` is the least that it can say (a level is never negative).
+    ``low`` is its lower bound (a level is never negative).
     """
 
     name: str
@@ -37,7 +37,7 @@ class Channel:
     low: float = -math.inf
 
     def quantise(self, values: FloatArray) -> FloatArray:
-        """Return the values as the sensor says them: multiples of the resolution, not below ``low``."""
+        """Return the values as reported by the sensor: multiples of the resolution, not below ``low``."""
         digits = max(0, -int(Decimal(str(self.resolution)).as_tuple().exponent))
         steps = np.round(np.maximum(values, self.low) / self.resolution)
         # Adding 0.0 turns -0.0 into 0.0.
@@ -212,7 +212,7 @@ class Plant:
         return values
 
     def quantise(self, values: FloatArray) -> FloatArray:
-        """Return float64[series, n] as the sensors say it; NaN stays NaN."""
+        """Return float64[series, n] as reported by the sensors; NaN stays NaN."""
         return np.stack([channel.quantise(row) for channel, row in zip(self.channels, values, strict=True)])
 
     def spread(self, seconds: float = 90.0) -> FloatArray:

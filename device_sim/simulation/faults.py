@@ -14,12 +14,12 @@ from enum import StrEnum
 import numpy as np
 
 from device_sim.errors import PlantError
-from device_sim.signals import Plant, noise_key, normals
+from device_sim.simulation.signals import Plant, noise_key, normals
 from wire.model import FloatArray, IntArray
 
 
 class FaultKind(StrEnum):
-    """What can go wrong with a sensor or what it watches."""
+    """Kinds of faults of a sensor or of the measured machine."""
 
     SPIKE = "spike"
     DRIFT = "drift"
@@ -60,7 +60,7 @@ class Fault:
 
 
 def readings(plant: Plant, faults: Iterable[Fault], ticks: IntArray) -> FloatArray:
-    """Return float64[series, n]: what the plant's sensors say at the ticks; NaN where they say nothing.
+    """Return float64[series, n]: readings of the plant's sensors at the ticks; NaN for a missing reading.
 
     Raises PlantError for a fault on a series that the plant does not have.
     """

@@ -1,4 +1,4 @@
-"""What the cloud has, read from its tables: the truth that a demo, a test or a chaos run is judged by."""
+"""Stored data, read from the cloud's tables: the reference for demos, tests and chaos runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FUNCTIONS = ("Ingest", "Alerting", "Api", "Forecast")
 
 @dataclass(frozen=True, slots=True)
 class BatchReceipt:
-    """What the cloud noted of a batch; ``received_ms`` is when the rule saw it first, ``holds`` what kind of rows."""
+    """Receipt of a batch; ``received_ms`` is its first arrival at the rule, ``holds`` the kind of rows."""
 
     lane: str
     epoch: int
@@ -104,7 +104,7 @@ class CloudStore:
         return receipts
 
     def usage(self) -> dict[str, float]:
-        """Return what AWS would have metered so far; device_sim.cloud.cost puts prices to it.
+        """Return what AWS would have metered so far; device_sim.aws.cost puts prices to it.
 
         Counted from what is stored and from the functions' logs, in the units in which AWS bills: IoT rules and
         messages by 5 KB, writes by 1 KB an item.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cloud_functions.adapters.sqs import SqsDeadLetterQueue, SqsSender
 from cloud_functions.adapters.stream_ranges import StreamReplay
 from cloud_functions.core.deadletters import LANES, Box, Review
-from device_sim.cloud.store import Account
+from device_sim.aws.store import Account
 
 HIDE_S = 30
 """How long a letter that is looked at stays hidden from others, should whoever looks die."""

@@ -20,8 +20,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from device_sim.errors import BrokerError
-from device_sim.faults import Fault, readings
-from device_sim.signals import Plant
+from device_sim.simulation.faults import Fault, readings
+from device_sim.simulation.signals import Plant
 from edge_components.common.ports import Clock
 from wire.model import FloatArray, IntArray, Series
 
@@ -30,7 +30,7 @@ CONNECT_SECONDS = 10.0
 
 
 class Publisher(Protocol):
-    """Where readings go."""
+    """Destination of readings."""
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Hand one over; raises BrokerError when it can't be."""
@@ -40,7 +40,7 @@ class Publisher(Protocol):
 
 
 class Ledger:
-    """How many readings were sent, by series and epoch-aligned window of ``width_ms``."""
+    """Number of readings sent, by series and epoch-aligned window of ``width_ms``."""
 
     def __init__(self, series: Sequence[Series], width_ms: int) -> None:
         self.series, self.width_ms = tuple(series), width_ms
@@ -65,7 +65,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The clock that the sensors live by, and how they wait: seconds to wait in, True out when told to stop."""
+    """Clock of the sensors and a wait function: takes seconds, returns True on a stop request."""
 
     clock: Clock
     wait: Callable[[float], bool]
@@ -91,7 +91,7 @@ class Sensors:
         return tuple(fault.shifted(self.origin_ms) for fault in self.faults)
 
     def run(self, duration_s: float) -> int:
-        """Send for ``duration_s`` seconds, or until told to stop; then wait for the broker to confirm what was sent.
+        """Send for ``duration_s`` seconds, or until a stop request; then wait for the broker to confirm what was sent.
 
         Returns the number of readings sent; raises BrokerError when the broker has not confirmed all of them.
         """

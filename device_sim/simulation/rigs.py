@@ -3,7 +3,7 @@
 Pure and seeded. What makes such runs hard is in all of them, by chance: a warm-up whose pace is not that of the
 calibration, mains that wander, vibration that settles a little elsewhere by itself, single wild readings, coarse
 resolutions, seconds that are missing. ``TUNING`` kinds of faults may be looked at when a detector is built;
-``HELD_OUT`` ones are for the figure that is told.
+``HELD_OUT`` ones are for the published figure.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _normal(rows: int, rng: Random) -> _State:
 
 
 def _sensors(state: _State, rng: Random) -> FloatArray:
-    """Return what the eight sensors say, [rows, 8]."""
+    """Return the readings of the eight sensors, [rows, 8]."""
     rows = len(state.speed)
     noise = rng.uniform(0.5, 1.5, 8)
     speed = state.speed * (1.0 - state.slip)

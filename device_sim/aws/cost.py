@@ -1,4 +1,4 @@
-"""What AWS would charge for what was used: prices of us-east-1, on demand, without the free tier.
+"""Estimate of the AWS charges for a usage: prices of us-east-1, on demand, without the free tier.
 
 Sources, as of 2025: https://aws.amazon.com/iot-core/pricing, /lambda/pricing (arm64), /dynamodb/pricing/on-demand,
 /sqs/pricing, /sns/pricing, /eventbridge/pricing, /api-gateway/pricing. Not in it: data transfer, CloudWatch logs, KMS,
@@ -16,7 +16,7 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars; per million unless the name says otherwise."""
+    """Prices in US dollars; per million unless the name states otherwise."""
 
     iot_message: float = 1.00
     iot_rule: float = 0.15
@@ -39,7 +39,7 @@ def cost(usage: Mapping[str, float], prices: Prices = US_EAST_1) -> dict[str, An
     """Return ``{"items": {what: usd}, "total_usd", "usd_per_million_readings", "storage_usd_per_month"}``.
 
     ``usage`` is CloudStore.usage(); with ``readings`` in it (how many went into what was sent) the total is also given
-    per million of them, else that is None. Storage is no part of the total: it is a month's rent of what is kept.
+    per million of them, else that is None. The total excludes storage, which is charged per month.
     """
     batches, metered = usage["batches"] + usage["duplicates"], usage["metered_batches"]
     # A long poll and a delete carry up to ten messages; a batch shares them with those of its invocation.
