@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.common.handover import Outbox
 from edge_components.common.health import Counters
@@ -35,3 +37,36 @@ def free_acknowledged(outbox: Outbox, payload: bytes, counters: Counters, limite
         limited_log.warning("acknowledgements_unreadable", str(error))
         return
     counters.add("batches_acknowledged", freed)
+
+
+class BatchSender:
+    """Sends the batches of an outbox on a topic until they are acknowledged on another."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        bus: Bus,
+        topic: str,
+        ack_topic: str,
+        counters: Counters,
+        limited_log: RateLimitedLog,
+        rng: random.Random,
+    ) -> None:
+        self._outbox, self._bus, self._topic, self._ack_topic = outbox, bus, topic, ack_topic
+        self._counters, self._limited_log = counters, limited_log
+
+    def start(self) -> None:
+        """Subscribe to the acknowledgements."""
+        self._bus.subscribe(self._ack_topic, self.on_acknowledgement)
+
+    def send_due(self, now: float) -> None:
+        """Publish what is due at ``now``."""
+        send_due(self._outbox, self._bus, self._topic, now, self._counters, self._limited_log)
+
+    def next_s(self, now: float) -> float:
+        """Return the seconds until :meth:`send_due` has something to do."""
+        return self._outbox.next_s(now)
+
+    def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
+        """Free what an acknowledgement covers."""
+        free_acknowledged(self._outbox, payload, self._counters, self._limited_log)

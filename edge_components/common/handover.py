@@ -79,6 +79,10 @@ class SendWindow:
         """Return the numbers to send again, lowest first."""
         return sorted(sequence for sequence, flight in self._flights.items() if flight.due <= now)
 
+    def next_s(self, now: float) -> float:
+        """Return the seconds until a number is to be sent again; infinite when none is in flight."""
+        return max(0.0, min((flight.due for flight in self._flights.values()), default=float("inf")) - now)
+
     def acknowledge(self, ack: Acknowledgement) -> list[int]:
         """Forget what the acknowledgement covers and return it, lowest first."""
         freed = sorted(sequence for sequence in self._flights if ack.covers(sequence))
@@ -169,6 +173,10 @@ class Outbox:
         while self._fresh and self._window.room:
             sequence = self._fresh.popleft()
             yield sequence, self._payloads[sequence], self._window.sent(sequence, now)
+
+    def next_s(self, now: float) -> float:
+        """Return the seconds until :meth:`to_send` yields something; infinite when nothing waits."""
+        return 0.0 if self._fresh and self._window.room else self._window.next_s(now)
 
     def acknowledge(self, ack: Acknowledgement) -> int:
         """Free what is acknowledged and return how many batches that were; another epoch's changes nothing."""

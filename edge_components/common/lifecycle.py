@@ -43,7 +43,7 @@ class Component(Protocol[C_contra]):
     def start(self) -> None:
         """Subscribe and begin."""
 
-    def tick(self) -> None:
+    def tick(self) -> float | None:
         """Do what time asks for; called after each arrival and at least every ``TICK_SECONDS``."""
 
     def reconfigure(self, config: C_contra) -> None:
@@ -80,6 +80,11 @@ class Loop:
             self._calls.put_nowait(call)
         except queue.Full:
             self._counters.add("loop_overflow")
+
+    def wake(self) -> None:
+        """Let the component's tick run soon, from any thread."""
+        if self._calls.empty():
+            self._calls.put(lambda: None)
 
     def stop(self, code: int = 0) -> None:
         """Ask the loop to end with an exit code; the first one counts. Safe from a signal handler."""

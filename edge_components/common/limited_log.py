@@ -98,6 +98,14 @@ class RateLimitedLog:
         self._reasons: dict[str, _Reason] = {}
         self._lock = threading.Lock()
 
+    def count(self, reason: str, count: int = 1) -> None:
+        """Count without logging."""
+        self._counters.add(reason, count)
+
+    def info(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
+        """Log as :meth:`warning` an event that is no fault: its keys are not among the worst."""
+        self._record(logging.INFO, reason, message, count, key)
+
     def warning(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
         """Count ``count`` events under ``reason``, and log ``message`` unless ``key`` was logged a short while ago.
 
@@ -109,7 +117,11 @@ class RateLimitedLog:
         """Log as :meth:`warning`, at the level of an error."""
         self._record(logging.ERROR, reason, message, count, key)
 
-    def _record(self, level: int, reason: str, message: str, count: int, key: str) -> None:
+    def exception(self, reason: str, message: str, *, key: str = "") -> None:
+        """Log as :meth:`error`, with the traceback of the exception that is being handled."""
+        self._record(logging.ERROR, reason, message, 1, key, traceback=True)
+
+    def _record(self, level: int, reason: str, message: str, count: int, key: str, *, traceback: bool = False) -> None:
         self._counters.add(reason, count)
         key, now = key[:MAX_KEY_LENGTH], self._clock.monotonic()
         with self._lock:
@@ -117,7 +129,7 @@ class RateLimitedLog:
             if state is None:
                 state = self._reasons[reason] = _Reason(now)
             state.rotate(now)
-            if key:
+            if key and level > logging.INFO:
                 state.keys.add(key, count)
             if not state.may_log(key, now, self._interval_s):
                 if not state.suppressed:
@@ -127,7 +139,7 @@ class RateLimitedLog:
                     state.suppressed_keys.add(key, count)
                 return
         fields = {"reason": reason, "count": count, **({"key": key} if key else {})}
-        self._log.log(level, "%s: %s", reason, message, extra={"fields": fields})
+        self._log.log(level, "%s: %s", reason, message, exc_info=traceback, extra={"fields": fields})
 
     def summarize(self, *, final: bool = False) -> None:
         """Log the suppressed lines of each reason, once an interval, or at once where it is the ``final`` summary."""

@@ -1,38 +1,61 @@
-"""The sensor reader's loop, against ports: poll the sources, batch what they say, hand it over, keep it until held."""
+"""The sensor reader's loop, against ports: poll sources, batch their readings, send them, keep them until stored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from edge_components.common import readings_message
-from edge_components.common.delivery import free_acknowledged, send_due
+from edge_components.common.delivery import BatchSender
+from edge_components.common.errors import BusError
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
-from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.packing import Packer, select
 from edge_components.sensor_reader.config import Config, Settings
 from edge_components.sensor_reader.errors import SourceError
-from edge_components.sensor_reader.intake import ROW_BYTES, Directory, Intake
-from edge_components.sensor_reader.receipts import Receipts
+from edge_components.sensor_reader.intake import ROW_BYTES, Intake
+from edge_components.sensor_reader.pending_acknowledgements import PendingAcknowledgements
+from edge_components.sensor_reader.series_registry import Origin, SeriesRegistry
 from edge_components.sensor_reader.sources import Source
 from wire import topics
 from wire.limits import MAX_LOCAL_BYTES
 
 REOPEN_SECONDS = 10.0
-Open = Callable[[Settings], Source]
+FLUSH_REPEAT_SECONDS = 1.0
+LONGEST_SLEEP_SECONDS = 1.0
+FLUSH_REQUEST = b""
+"""An empty message on the topic of readings: commit and acknowledge what you have received, a sender is blocked."""
+
+Open = Callable[[str, Settings], Source]
 
 
 class _Sink:
-    """What sources see: the intake, the directory behind it, and the log of what they reject."""
+    """One source's view of the intake; see edge_components.sensor_reader.sources.Sink."""
 
-    def __init__(self, intake: Intake, receipts: Receipts, limited_log: RateLimitedLog) -> None:
-        self.place = intake.directory.place
-        self.add = intake.add
-        self.reject = limited_log.warning
-        self._intake, self._receipts = intake, receipts
+    def __init__(self, name: str, reader: SensorReader) -> None:
+        self._name, self._reader = name, reader
 
-    def receipt(self, settle: Callable[[], None]) -> None:
-        self._receipts.expect(len(self._intake), settle)
+    def series_id(self, name: str, place: str, unit: str = "", resolution: float | None = None) -> int:
+        now = self._reader.clock.monotonic()
+        return self._reader.registry.series_id(name, Origin(self._name, place), now, unit, resolution)
+
+    def extend(
+        self,
+        series_ids: Sequence[int],
+        times_ms: Sequence[int],
+        values: Sequence[float],
+        qualities: Sequence[int],
+        arrived: float,
+    ) -> None:
+        self._reader.intake.extend(series_ids, times_ms, values, qualities, arrived)
+        self._reader.flush_full()
+
+    def when_stored(self, acknowledge: Callable[[], None]) -> None:
+        self._reader.pending.add(len(self._reader.intake), acknowledge)
+
+    def reject(self, reason: str, text: str, count: int = 1, *, key: str = "") -> None:
+        self._reader.log.warning(reason, text, count, key=key)
 
 
 class SensorReader:
@@ -40,125 +63,185 @@ class SensorReader:
 
     def __init__(self, config: Config, runtime: Runtime, open_source: Open) -> None:
         self._config, self._runtime, self._open = config, runtime, open_source
-        self._counters, self._clock = runtime.counters, runtime.clock
-        self._limited_log = runtime.limited_log
-        self._directory = Directory(config.series, config.max_series)
-        self._intake = Intake(self._directory)
-        self._receipts = Receipts()
-        self._sink = _Sink(self._intake, self._receipts, self._limited_log)
+        self._counters, self.clock, self.log = runtime.counters, runtime.clock, runtime.limited_log
+        self.registry = SeriesRegistry(config.series, config.max_series)
+        self.intake = Intake(self.registry)
+        self.pending = PendingAcknowledgements()
+        self._connect_registry()
         self._wanted = config.sources(runtime.gateway)
-        self._sources: dict[str, tuple[Settings, Source]] = {}
+        self._sources: dict[str, tuple[Settings, Source, _Sink]] = {}
         self._closed: dict[str, float] = {}
-        self._oldest: float | None = None
+        self._flush_asked: float | None = None
         self._outbox = Outbox(
             new_epoch(runtime.clock.wall_ms(), runtime.rng),
             RetryPolicy(first_s=float(config.retry_s)),
             runtime.rng,
             config.outbox_bytes,
         )
-        self._packer = Packer(runtime.gateway, self._outbox, MAX_LOCAL_BYTES, self._limited_log)
+        self._packer = Packer(runtime.gateway, self._outbox, MAX_LOCAL_BYTES, self.log)
+        self._sender = BatchSender(
+            self._outbox,
+            runtime.bus,
+            topics.READINGS,
+            topics.READINGS_ACK,
+            runtime.counters,
+            runtime.limited_log,
+            runtime.rng,
+        )
 
     def start(self) -> None:
         """Subscribe, then begin to read."""
-        self._runtime.bus.subscribe(topics.READINGS_ACK, self.on_acknowledgement)
+        self._sender.start()
         self._open_wanted()
 
-    def tick(self) -> None:
-        """Poll the sources, flush by size or age, send what is due."""
+    def tick(self) -> float:
+        """Poll the sources, flush by size or age, send what is due; return the seconds until the next call."""
         self._open_wanted()
-        for _settings, source in self._sources.values():
-            self._poll(source)
-        now = self._clock.monotonic()
-        old = self._oldest is not None and now - self._oldest >= self._config.max_age_ms / 1000
-        # A broker that awaits this many acknowledgements sends no more until it has some.
-        if old or self._receipts.uncut >= self._config.mqtt_inflight:
-            self._flush()
-        self._receipts.settle(self._outbox.oldest)
-        self._send(now)
+        for _settings, source, sink in self._sources.values():
+            source.poll(sink)
+        now = self.clock.monotonic()
+        if self._blocked() or self._flush_in(now) <= 0:
+            self.flush()
+        self._sender.send_due(now)
+        if self.pending.settle(self._outbox.oldest):
+            self._flush_asked = None
+        if blocked := self._blocked() and len(self._outbox) > 0:
+            self._request_flush(now)
+        return self._next_s(now, blocked)
 
     def reconfigure(self, config: Config) -> None:
         """Restart only the sources whose settings changed; what they had is read first."""
         self._wanted = config.sources(self._runtime.gateway)
-        for name in [name for name, (settings, _) in self._sources.items() if self._wanted.get(name) != settings]:
+        changed = [name for name, opened in self._sources.items() if self._wanted.get(name) != opened[0]]
+        for name in changed:
             self._close_source(name)
-        self._flush()
-        self._directory.describe(config.series, config.max_series)
+            self.registry.release(name)
+        self.flush()
+        self.registry.describe(config.series, config.max_series)
         self._config = config
         self._closed.clear()
         self._outbox.set_limits(RetryPolicy(first_s=float(config.retry_s)), config.outbox_bytes)
         self._open_wanted()
 
     def close(self) -> None:
-        """Stop reading and hand over what has been read."""
+        """Stop reading and send what has been read."""
         for name in list(self._sources):
             self._close_source(name)
-        self._flush()
-        self._send(self._clock.monotonic())
-        if len(self._receipts):
-            self._runtime.log.info(
-                "%d publications stay unacknowledged: the broker sends them again", len(self._receipts)
-            )
+        self.flush()
+        self._sender.send_due(self.clock.monotonic())
+        if len(self.pending):
+            self._runtime.log.info("some publications stay unacknowledged: the broker sends them again")
         if len(self._outbox):
             self._runtime.log.warning("stopped with %d batches sent and not acknowledged", len(self._outbox))
 
-    def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
-        """Free what the aggregator holds."""
-        free_acknowledged(self._outbox, payload, self._counters, self._limited_log)
+    def health(self) -> Mapping[str, Any]:
+        """Return the state of the sources, and the number of series."""
+        states = {name: dict(source.health()) for name, (_, source, _) in self._sources.items()}
+        return {"series": len(self.registry), **{name: state for name, state in states.items() if state}}
+
+    def flush_full(self) -> None:
+        """Cut batches from the intake as long as it fills one."""
+        if self._packer.full(len(self.intake), ROW_BYTES, self.intake.directory_bytes):
+            self._cut(everything=False)
+
+    def flush(self) -> None:
+        """Cut all of the intake into batches."""
+        self._cut(everything=True)
+
+    def _connect_registry(self) -> None:
+        registry = self.registry
+        registry.in_use = lambda: self.intake.used
+        registry.make_room = self.flush
+        registry.on_forget = self._forget
+        registry.on_move = self._moved
+        registry.on_evict = self._evicted
+
+    def _forget(self, origin: Origin) -> None:
+        if origin.source in self._sources:
+            self._sources[origin.source][1].forget(origin.place)
+
+    def _moved(self, name: str, before: Origin, after: Origin) -> None:
+        self.log.warning("series_moved", f"{name} comes from {after} now, {before} is silent", key=name)
+
+    def _evicted(self, name: str, silence_s: float) -> None:
+        text = f"{name}, silent for {silence_s:.0f} s, makes room: there are {self._config.max_series} series"
+        self.log.warning("series_forgotten", text, key=name)
 
     def _open_wanted(self) -> None:
         """Open each source that is wanted and not open, and was not tried a short while ago."""
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         for name, settings in self._wanted.items():
             if name in self._sources or now < self._closed.get(name, now):
                 continue
-            source = self._open(settings)
+            source = self._open(name, settings)
             try:
                 source.start()
             except SourceError as error:
                 self._closed[name] = now + REOPEN_SECONDS
-                self._limited_log.warning("sources_failed", f"{error}; tried again every {REOPEN_SECONDS:g} s")
+                self.log.warning("sources_failed", f"{error}; tried again every {REOPEN_SECONDS:g} s", key=name)
                 continue
-            self._sources[name] = (settings, source)
+            self._sources[name] = (settings, source, _Sink(name, self))
             self._runtime.log.info("source %s is open", name)
 
     def _close_source(self, name: str) -> None:
-        _settings, source = self._sources.pop(name)
+        _settings, source, sink = self._sources[name]
         source.close()
-        self._poll(source)
+        source.poll(sink)
+        del self._sources[name]
 
-    def _poll(self, source: Source) -> None:
-        before = len(self._intake)
-        source.poll(self._sink)
-        after = len(self._intake)
-        self._counters.add("readings", after - before)
-        if after and self._oldest is None:
-            self._oldest = self._clock.monotonic()
-        if self._packer.full(after, ROW_BYTES, self._intake.directory_bytes):
-            self._flush()
+    def _blocked(self) -> bool:
+        """Return whether a sender waits for acknowledgements."""
+        return any(source.blocked() for _settings, source, _sink in self._sources.values())
 
-    def _flush(self) -> None:
+    def _flush_in(self, now: float) -> float:
+        """Return the seconds until the oldest reading has waited long enough for its batch to fill."""
+        oldest = self.intake.oldest
+        return math.inf if oldest is None else oldest + self._config.max_age_ms / 1000 - now
+
+    def _next_s(self, now: float, blocked: bool) -> float:
+        waits = [LONGEST_SLEEP_SECONDS, self._flush_in(now), self._sender.next_s(now)]
+        waits += [source.next_poll_s() for _settings, source, _sink in self._sources.values()]
+        if blocked and self._flush_asked is not None:
+            waits.append(self._flush_asked + FLUSH_REPEAT_SECONDS - now)
+        return max(0.0, min(waits))
+
+    def _request_flush(self, now: float) -> None:
+        """Ask the aggregator to commit, once everything is sent; again after a while without an acknowledgement."""
+        if self._flush_asked is not None and now - self._flush_asked < FLUSH_REPEAT_SECONDS:
+            return
+        self._flush_asked = now
+        try:
+            self._runtime.bus.publish(topics.READINGS, FLUSH_REQUEST)
+        except BusError as error:
+            self.log.warning("publish_failed", f"flush request: {error}", key=topics.READINGS)
+            return
+        self._counters.add("flush_requests")
+
+    def _cut(self, everything: bool) -> None:
         """Cut the intake into batches; where the outbox is full the oldest go, for most sensors cannot wait.
 
-        Whatever fails on the way, a reading stays in the intake until it is in a batch: else the receipts, which count
-        readings, would tell the broker of one that nobody has.
+        Whatever fails on the way, a reading stays in the intake until it is in a batch: otherwise the acknowledgements,
+        which count readings, would confirm one to its broker that is stored nowhere.
         """
-        readings = self._intake.held()
-        while len(readings):
+        if not len(self.intake):
+            return
+        readings, used = self.intake.held(), self.intake.used_ids()
+        self.registry.heard(used, self.intake.oldest or self.clock.monotonic())
+        while len(readings) and (
+            everything or self._packer.full(len(readings), ROW_BYTES, self.intake.directory_bytes)
+        ):
             while self._outbox.room < MAX_LOCAL_BYTES:
                 self._drop_oldest()
             sequence = self._outbox.next_sequence
             taken = self._packer.put(readings)
-            self._receipts.cut(sequence, taken)
-            self._intake.forget(taken)
+            self.pending.cut(sequence, taken)
+            self.intake.forget(taken)
+            self._counters.add("readings", taken)
             self._counters.add("batches")
             readings = select(readings, slice(taken, None))
-        self._oldest = None
 
     def _drop_oldest(self) -> None:
         dropped = self._outbox.drop_oldest()
         if dropped is not None:
             readings = len(readings_message.decode(dropped[1]).rows)
-            self._limited_log.warning("readings_dropped", "the outbox is full: is the aggregator running?", readings)
-
-    def _send(self, now: float) -> None:
-        send_due(self._outbox, self._runtime.bus, topics.READINGS, now, self._counters, self._limited_log)
+            self.log.warning("readings_dropped", "the outbox is full: is the aggregator running?", readings)

@@ -9,7 +9,8 @@ from typing import Any
 
 from edge_components.common.config import flag, integer, mapping, text, texts
 from edge_components.common.errors import ConfigError
-from edge_components.sensor_reader.intake import Traits
+from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
+from edge_components.sensor_reader.series_registry import Traits
 from edge_components.sensor_reader.sources.host import HostSettings
 from edge_components.sensor_reader.sources.mqtt import MqttSettings
 from edge_components.sensor_reader.topic_patterns import PATTERN, TopicPattern
@@ -72,11 +73,14 @@ class Config:
         allowed="a list of topics in which a level may be {placeholder} or +, and the last #; one placeholder or more",
     )
     mqtt_qos: int = integer(1, 0, 1, "quality of service of the subscriptions; with 1 the broker sends again")
+    mqtt_version: str = text(
+        "auto", "protocol version; `auto` is 5, and 3.1.1 with a broker that refuses it", choices=("auto", "5", "3.1.1")
+    )
     mqtt_inflight: int = integer(
-        20,
+        1_000,
         1,
         65_535,
-        "publications that the broker lets wait unacknowledged (mosquitto: max_inflight_messages)",
+        "publications that may be unacknowledged; an MQTT 5 broker is asked for it, another has its own limit",
     )
     mqtt_clean_session: bool = flag(False, "have the broker forget the session, and what it queued, on disconnection")
     mqtt_keepalive_s: int = integer(30, 5, 3_600, "seconds after which a silent connection is probed")
@@ -112,12 +116,16 @@ class Config:
         _TRAITS,
         "units and resolutions by glob over series' names; of several that match the longest counts",
     )
-    max_series: int = integer(4_096, 1, 4_096, "readings of a series beyond these many are rejected")
-    max_age_ms: int = integer(250, 10, 60_000, "milliseconds that a reading waits at most for its batch to fill")
+    max_series: int = integer(
+        DEFAULT_SERIES, 1, MAX_SERIES, "series at most; beyond it the one least recently heard is forgotten"
+    )
+    max_age_ms: int = integer(1_000, 10, 60_000, "milliseconds that a reading waits at most for its batch to fill")
     outbox_bytes: int = integer(
         4_000_000, 100_000, 100_000_000, "batches kept in memory until acknowledged; beyond it the oldest are dropped"
     )
-    retry_s: int = integer(2, 1, 60, "seconds until a batch that is not acknowledged is first sent again")
+    retry_s: int = integer(
+        30, 1, 600, "seconds until an unacknowledged batch is first sent again; above the aggregator's `commit_ms`"
+    )
 
     def __post_init__(self) -> None:
         problems = []
@@ -147,6 +155,8 @@ class Config:
                 client_id=self.mqtt_client_id or f"strandline-{gateway}",
                 topics=self.mqtt_topics,
                 qos=self.mqtt_qos,
+                inflight=self.mqtt_inflight,
+                version=self.mqtt_version,
                 clean_session=self.mqtt_clean_session,
                 keepalive_s=self.mqtt_keepalive_s,
                 username=self.mqtt_username,

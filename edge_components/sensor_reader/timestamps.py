@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +12,12 @@ from edge_components.sensor_reader.errors import RejectedError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-# What a number is, told by its magnitude: each unit covers the years 1973 to 5138 and no two overlap.
+# The unit of a number follows from its magnitude: each unit covers the years 1973 to 5138 and no two overlap.
 _SECONDS, _MILLISECONDS, _MICROSECONDS, _NANOSECONDS, _END = 10**8, 10**11, 10**14, 10**17, 10**20
 
 
 def event_time_ms(raw: Any, arrival_ms: int, max_future_ms: int) -> int:
-    """Return the event time that ``raw`` (a payload's JSON value, or None for absent) says.
+    """Return the event time of ``raw``, a payload's JSON value, None for absent.
 
     A number is seconds, milliseconds, microseconds or nanoseconds since the epoch; text is ISO 8601 with an offset. An
     absent time is the arrival time. Raises RejectedError for anything else, and for a time more than ``max_future_ms``
@@ -33,11 +34,24 @@ def event_time_ms(raw: Any, arrival_ms: int, max_future_ms: int) -> int:
     return time_ms
 
 
+def event_times_ms(raw: Sequence[Any], arrival_ms: int, max_future_ms: int) -> list[int] | None:
+    """Return the event times of many payloads as :func:`event_time_ms` does, None when one of them is rejected."""
+    kinds = set(map(type, raw))
+    if kinds == {int} and min(raw) >= _MILLISECONDS and max(raw) < min(_MICROSECONDS, arrival_ms + max_future_ms):
+        return list(raw)
+    if kinds == {type(None)}:
+        return [arrival_ms] * len(raw)
+    try:
+        return [event_time_ms(one, arrival_ms, max_future_ms) for one in raw]
+    except RejectedError:
+        return None
+
+
 def _from_number(raw: int | float) -> int:
     if isinstance(raw, float) and not math.isfinite(raw):
         raise RejectedError("rejected_time", f"time {raw} is not finite")
     if not _SECONDS <= raw < _END:
-        raise RejectedError("rejected_time", f"time {_shown(raw)} is no time since 1973 in s, ms, us or ns")
+        raise RejectedError("rejected_time", f"time {_shown(raw)} is not a time since 1973 in s, ms, us or ns")
     if raw < _MILLISECONDS:
         return round(raw * 1000)
     if raw < _MICROSECONDS:

@@ -1,40 +1,62 @@
-"""The sources: each reads one kind of sensor and hands readings to the intake.
+"""The sources: each reads one kind of sensor and passes readings to the intake.
 
-A source that waits for its sensor does so on its own thread and keeps what it hears raw; ``poll`` is called on the
+A source that waits for its sensor does so on its own thread and keeps what arrives unparsed; ``poll`` is called on the
 component's loop and turns that into readings, so the rest needs no locks. A further kind is one module here and one
 settings class in ``config.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 
 class Sink(Protocol):
-    """Where a source puts readings; every method is called on the loop, from ``poll``."""
+    """The receiver of one source's readings; every method is called on the loop, from ``poll``."""
 
-    def place(self, name: str, origin: str, unit: str = "", resolution: float | None = None) -> int:
-        """Return the number of a series; raises RejectedError when it may not be."""
+    def series_id(self, name: str, place: str, unit: str = "", resolution: float | None = None) -> int:
+        """Return the id of the series that ``place`` (a topic, a register) provides; raises RejectedError."""
 
-    def add(self, place: int, time_ms: int, value: float, quality: int = 0) -> None:
-        """Take a reading: finite value, event time in milliseconds since the epoch, a wire.model.Quality."""
+    def extend(
+        self,
+        series_ids: Sequence[int],
+        times_ms: Sequence[int],
+        values: Sequence[float],
+        qualities: Sequence[int],
+        arrived: float,
+    ) -> None:
+        """Take readings as columns: finite values, event times in milliseconds since the epoch, wire.model.Quality.
 
-    def receipt(self, settle: Callable[[], None]) -> None:
-        """Have ``settle`` called, on the loop, once the aggregator holds every reading handed over so far."""
+        ``arrived`` is the monotonic time of their arrival.
+        """
 
-    def reject(self, reason: str, text: str, amount: int = 1) -> None:
-        """Count what could not be taken, and say once in a while where it came from and what is wrong with it."""
+    def when_stored(self, acknowledge: Callable[[], None]) -> None:
+        """Have ``acknowledge`` called, on the loop, once the aggregator has stored every reading taken so far."""
+
+    def reject(self, reason: str, text: str, count: int = 1, *, key: str = "") -> None:
+        """Count what could not be taken, and log it at a limited rate; ``key`` names its place in the source."""
 
 
 class Source(Protocol):
-    """One kind of sensor."""
+    """One configured origin of readings."""
 
     def start(self) -> None:
-        """Begin; raises SourceError when that cannot be (it is tried again)."""
+        """Begin; raises SourceError when that is not possible (it is retried)."""
 
     def poll(self, sink: Sink) -> None:
-        """Hand over what has come since the last call; returns at once."""
+        """Pass on what has arrived since the last call; returns at once."""
+
+    def next_poll_s(self) -> float:
+        """Return the seconds until the next poll, unless the source wakes the loop before; infinite for never."""
+
+    def blocked(self) -> bool:
+        """Return whether the sender waits for acknowledgements and sends nothing until it has some."""
+
+    def forget(self, place: str) -> None:
+        """Drop what is cached of a place whose series was forgotten or is provided by another place now."""
+
+    def health(self) -> Mapping[str, Any]:
+        """Return the state for the health report, empty when there is nothing to report."""
 
     def close(self) -> None:
         """Stop reading; a last ``poll`` may follow. Safe to call when not started."""

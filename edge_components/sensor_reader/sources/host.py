@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import psutil
 
@@ -17,13 +17,12 @@ from edge_components.common.ports import Clock
 from edge_components.sensor_reader.arrival_clock import ArrivalClock
 from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.sources import Sink
-
-ORIGIN = "host"
+from wire.model import Quality
 
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What the configuration says of the host; see config.py for the meaning of each."""
+    """The settings of the host source; see config.py for the meaning of each."""
 
     prefix: str
     interval_ms: int
@@ -93,14 +92,29 @@ class HostSource:
         interval = self._settings.interval_ms / 1000
         self._due = self._due + interval if now < self._due + interval else now + interval
         if self._arrival_clock.waiting:
-            sink.reject("rejected_clock_unset", "the gateway's clock has not got the time yet")
+            sink.reject("rejected_clock_unset", "the gateway's clock does not have the time yet")
             return
         time_ms = self._clock.wall_ms()
         for item in self._probe.look():
             if isinstance(item, Unread):
-                sink.reject("rejected_host", f"{item.part} cannot be read: {item.why}")
+                sink.reject("rejected_host", f"{item.part} cannot be read: {item.why}", key=item.part)
             else:
                 self._read(item, now, time_ms, sink)
+
+    def next_poll_s(self) -> float:
+        """Return the seconds until the next interval."""
+        return max(0.0, self._due - self._clock.monotonic())
+
+    def blocked(self) -> bool:
+        """The machine waits for no acknowledgement."""
+        return False
+
+    def forget(self, place: str) -> None:
+        """Nothing is cached."""
+
+    def health(self) -> Mapping[str, Any]:
+        """There is nothing to report."""
+        return {}
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -111,9 +125,11 @@ class HostSource:
             return
         name = f"{self._settings.prefix}.{item.channel}"
         try:
-            sink.add(sink.place(name, ORIGIN, item.unit, item.resolution), time_ms, value)
+            series_id = sink.series_id(name, item.channel, item.unit, item.resolution)
         except RejectedError as error:
-            sink.reject(error.reason, f"host: {error}")
+            sink.reject(error.reason, f"host: {error}", key=name)
+        else:
+            sink.extend((series_id,), (time_ms,), (value,), (Quality.GOOD,), now)
 
     def _rate(self, total: Total, now: float) -> float | None:
         before = self._totals.get(total.channel)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,21 +19,23 @@ from edge_components.sensor_reader.config import Config, Settings
 from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.sources import Sink
 from edge_components.sensor_reader.sources.host import HostSettings
-from tests.fakes import fake_runtime
+from tests.fakes import FakeClock, fake_runtime
 from wire import topics
 from wire.acknowledgement import Acknowledgement
 from wire.limits import MAX_LOCAL_BYTES
 from wire.model import Batch, Readings, Series
 
-CONFIG = load(Config, {"mqtt": False})
+CONFIG = load(Config, {"mqtt": False, "max_age_ms": 250, "retry_s": 2})
 
 
 class FakeSource:
     """Hands over what the test puts into it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: FakeClock) -> None:
+        self.clock = clock
         self.settings, self.waiting, self.state = settings, [], "new"
         self.failure: SourceError | None = None
+        self.is_blocked, self.forgotten = False, []
 
     def start(self) -> None:
         if self.failure is not None:
@@ -43,14 +47,26 @@ class FakeSource:
         for action in waiting:
             action(sink)
 
+    def next_poll_s(self) -> float:
+        return math.inf
+
+    def blocked(self) -> bool:
+        return self.is_blocked
+
+    def forget(self, place: str) -> None:
+        self.forgotten.append(place)
+
+    def health(self) -> Mapping[str, Any]:
+        return {"state": self.state}
+
     def close(self) -> None:
         self.state = "closed"
 
-    def say(self, name: str, *readings: tuple[int, float]) -> None:
+    def read(self, name: str, *readings: tuple[int, float], place: str = "") -> None:
         def add(sink: Sink) -> None:
-            place = sink.place(name, name, "m")
+            series_id = sink.series_id(name, place or name, "m")
             for time_ms, value in readings:
-                sink.add(place, time_ms, value)
+                sink.extend((series_id,), (time_ms,), (value,), (0,), self.clock.monotonic())
 
         self.waiting.append(add)
 
@@ -64,8 +80,8 @@ class Bench:
         self.failures: list[SourceError] = []
         self.reader = SensorReader(config, self.runtime, self._open)
 
-    def _open(self, settings: Settings) -> FakeSource:
-        source = FakeSource(settings)
+    def _open(self, _name: str, settings: Settings) -> FakeSource:
+        source = FakeSource(settings, self.clock)
         source.failure = self.failures.pop(0) if self.failures else None
         self.sources.append(source)
         return source
@@ -79,7 +95,7 @@ class Bench:
         self.reader.tick()
 
     def batches(self) -> list[Batch]:
-        return [readings_message.decode(payload) for payload in self.bus.on(topics.READINGS)]
+        return [readings_message.decode(payload) for payload in self.bus.on(topics.READINGS) if payload]
 
     def values(self) -> list[float]:
         """Every value published, each batch once."""
@@ -99,9 +115,9 @@ def bench() -> Bench:
 
 
 def test_readings_wait_for_their_batch_no_longer_than_the_age_allows(bench: Bench) -> None:
-    bench.source.say("a", (5, 1.0))
+    bench.source.read("a", (5, 1.0))
     bench.tick()
-    bench.source.say("b", (6, 2.0), (7, 3.0))
+    bench.source.read("b", (6, 2.0), (7, 3.0))
     bench.tick(0.2)
     assert bench.batches() == []
     bench.tick(0.05)
@@ -118,15 +134,16 @@ def test_readings_wait_for_their_batch_no_longer_than_the_age_allows(bench: Benc
 def test_a_full_batch_goes_at_once_and_none_is_too_large(bench: Bench) -> None:
     chance = np.random.default_rng(1)
     readings = [(1_700_000_000_000 + at, float(chance.normal())) for at in range(5_000)]
-    bench.source.say("a", *readings)
+    bench.source.read("a", *readings)
     bench.tick()
-    bench.acknowledge(1)
+    assert len(bench.batches()) > 1
+    bench.tick(0.25)
     assert bench.values() == pytest.approx([value for _, value in readings], abs=1e-9)
     assert all(len(payload) <= MAX_LOCAL_BYTES for payload in bench.bus.on(topics.READINGS))
 
 
 def test_a_batch_is_sent_again_until_it_is_acknowledged(bench: Bench) -> None:
-    bench.source.say("a", (5, 1.0))
+    bench.source.read("a", (5, 1.0))
     bench.tick()
     for _ in range(8):
         bench.tick(1.0)
@@ -140,7 +157,7 @@ def test_a_batch_is_sent_again_until_it_is_acknowledged(bench: Bench) -> None:
 
 
 def test_an_acknowledgement_that_cannot_be_read_is_counted_and_frees_nothing(bench: Bench) -> None:
-    bench.source.say("a", (5, 1.0))
+    bench.source.read("a", (5, 1.0))
     bench.tick(0.3)
     bench.tick(0.3)
     bench.bus.deliver(topics.READINGS_ACK, b"junk")
@@ -151,7 +168,7 @@ def test_an_acknowledgement_that_cannot_be_read_is_counted_and_frees_nothing(ben
 
 def test_a_publish_that_fails_is_counted_and_tried_again(bench: Bench) -> None:
     bench.bus.failure = BusError("busy")
-    bench.source.say("a", (5, 1.0))
+    bench.source.read("a", (5, 1.0))
     bench.tick()
     bench.tick(0.3)
     assert bench.runtime.counters["publish_failed"] == 1
@@ -161,7 +178,7 @@ def test_a_publish_that_fails_is_counted_and_tried_again(bench: Bench) -> None:
 
 
 def test_a_lost_connection_is_left_to_the_loop(bench: Bench) -> None:
-    bench.source.say("a", (5, 1.0))
+    bench.source.read("a", (5, 1.0))
     bench.tick()
     bench.bus.failure = ConnectionLostError("gone")
     with pytest.raises(ConnectionLostError):
@@ -173,7 +190,7 @@ def test_when_nobody_takes_batches_the_oldest_go_and_every_reading_lost_is_count
     bench.reader.start()
     chance, given = np.random.default_rng(1), 0
     for turn in range(60):
-        bench.source.say("a", *((turn * 10_000 + at, float(chance.normal())) for at in range(500)))
+        bench.source.read("a", *((turn * 10_000 + at, float(chance.normal())) for at in range(500)))
         given += 500
         bench.tick(1.0)
     bench.tick(1.0)
@@ -189,11 +206,11 @@ def test_when_nobody_takes_batches_the_oldest_go_and_every_reading_lost_is_count
 
 
 def test_a_source_that_cannot_begin_is_tried_again_and_the_other_one_reads() -> None:
-    bench = Bench(load(Config, {}))
+    bench = Bench(load(Config, {"max_age_ms": 250}))
     bench.failures = [SourceError("mqtt: cannot use /ca.pem")]
     bench.reader.start()
     assert [source.state for source in bench.sources] == ["new", "open"]
-    bench.source.say("a", (5, 1.0))
+    bench.source.read("a", (5, 1.0))
     bench.tick(9.0)
     bench.tick(0.5)
     assert bench.values() == [1.0]
@@ -204,12 +221,14 @@ def test_a_source_that_cannot_begin_is_tried_again_and_the_other_one_reads() -> 
 
 
 def test_another_configuration_restarts_only_the_sources_that_it_changes_and_loses_nothing() -> None:
-    bench = Bench(load(Config, {}))
+    bench = Bench(load(Config, {"max_age_ms": 250}))
     bench.reader.start()
     mqtt, host = bench.sources
-    mqtt.say("a", (5, 1.0))
-    host.say("b", (6, 2.0))
-    bench.reader.reconfigure(load(Config, {"host_interval_ms": 500, "series": {"a": {"unit": "Cel"}}}))
+    mqtt.read("a", (5, 1.0))
+    host.read("b", (6, 2.0))
+    bench.reader.reconfigure(
+        load(Config, {"max_age_ms": 250, "host_interval_ms": 500, "series": {"a": {"unit": "Cel"}}})
+    )
     bench.tick(1.0)
     assert [source.state for source in bench.sources] == ["open", "closed", "open"]
     assert isinstance(bench.source.settings, HostSettings)
@@ -221,7 +240,7 @@ def test_another_configuration_restarts_only_the_sources_that_it_changes_and_los
 
 
 def test_a_source_that_is_switched_off_is_closed() -> None:
-    bench = Bench(load(Config, {}))
+    bench = Bench(load(Config, {"max_age_ms": 250}))
     bench.reader.start()
     bench.reader.reconfigure(CONFIG)
     bench.tick(1.0)
@@ -229,7 +248,7 @@ def test_a_source_that_is_switched_off_is_closed() -> None:
 
 
 def test_closing_reads_what_came_last_and_hands_it_over(bench: Bench) -> None:
-    bench.source.say("a", (5, 1.0))
+    bench.source.read("a", (5, 1.0))
     bench.reader.close()
     assert bench.source.state == "closed"
     assert bench.values() == [1.0]
@@ -237,21 +256,21 @@ def test_closing_reads_what_came_last_and_hands_it_over(bench: Bench) -> None:
 
 def test_a_reading_that_is_rejected_is_counted_and_disturbs_no_other(bench: Bench) -> None:
     def reject(sink: Sink) -> None:
-        sink.reject("rejected_json", "topic t: no JSON")
+        sink.reject("rejected_json", "topic t: not JSON", key="t")
 
     actions: list[Callable[[Sink], None]] = [reject, reject]
     bench.source.waiting += actions
-    bench.source.say("a", (5, 1.0))
+    bench.source.read("a", (5, 1.0))
     bench.tick()
     bench.tick(0.3)
     assert bench.values() == [1.0]
     assert bench.runtime.counters["rejected_json"] == 2
 
 
-def test_receipts_are_settled_once_the_readings_are_held(bench: Bench) -> None:
+def test_acknowledgements_are_made_once_the_readings_are_stored(bench: Bench) -> None:
     settled: list[str] = []
-    bench.source.say("a", (5, 1.0))
-    bench.source.waiting.append(lambda sink: sink.receipt(lambda: settled.append("a")))
+    bench.source.read("a", (5, 1.0))
+    bench.source.waiting.append(lambda sink: sink.when_stored(lambda: settled.append("a")))
     bench.tick()
     bench.tick(0.3)
     assert settled == []
@@ -260,12 +279,12 @@ def test_receipts_are_settled_once_the_readings_are_held(bench: Bench) -> None:
     assert settled == ["a"]
 
 
-def test_readings_that_could_not_be_cut_into_a_batch_stay_and_their_broker_is_not_told(
+def test_readings_that_could_not_be_cut_into_a_batch_stay_and_are_not_acknowledged(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settled: list[str] = []
-    bench.source.say("a", (5, 1.0), (6, 2.0))
-    bench.source.waiting.append(lambda sink: sink.receipt(lambda: settled.append("a")))
+    bench.source.read("a", (5, 1.0), (6, 2.0))
+    bench.source.waiting.append(lambda sink: sink.when_stored(lambda: settled.append("a")))
 
     def short(*_: object, **__: object) -> bytes:
         raise MemoryError
@@ -275,10 +294,72 @@ def test_readings_that_could_not_be_cut_into_a_batch_stay_and_their_broker_is_no
     with pytest.raises(MemoryError):
         bench.tick(1.0)
     monkeypatch.undo()
-    bench.source.say("b", (7, 3.0))
+    bench.source.read("b", (7, 3.0))
     bench.tick(1.0)
     assert settled == []
     bench.acknowledge(1)
     bench.tick()
     assert bench.values() == [1.0, 2.0, 3.0]
     assert settled == ["a"]
+
+
+def test_a_blocked_sender_has_its_readings_sent_and_committed_at_once(bench: Bench) -> None:
+    bench.source.read("a", (5, 1.0))
+    bench.source.is_blocked = True
+    assert bench.reader.tick() <= 1.0
+    assert bench.bus.on(topics.READINGS)[1:] == [b""]
+    assert bench.values() == [1.0]
+    bench.tick(0.5)
+    assert bench.bus.on(topics.READINGS)[1:] == [b""]  # not again so soon
+    bench.tick(0.6)
+    assert bench.bus.on(topics.READINGS).count(b"") == 2
+    bench.acknowledge(1)
+    bench.tick(5.0)
+    assert bench.bus.on(topics.READINGS).count(b"") == 2  # nothing is left to commit
+
+
+def test_a_sender_that_is_not_blocked_waits_for_the_aggregator_to_commit(bench: Bench) -> None:
+    bench.source.read("a", (5, 1.0))
+    bench.tick()
+    bench.tick(0.3)
+    bench.tick(10.0)
+    assert b"" not in bench.bus.on(topics.READINGS)
+
+
+def test_an_idle_reader_asks_to_be_called_no_more_than_once_a_second(bench: Bench) -> None:
+    assert bench.reader.tick() == 1.0
+    bench.source.read("a", (5, 1.0))
+    assert bench.reader.tick() == pytest.approx(0.25)
+
+
+def test_at_the_limit_a_silent_series_makes_room_and_its_id_is_reused_only_after_its_readings_are_sent() -> None:
+    bench = Bench(replace(CONFIG, max_series=2))
+    bench.reader.start()
+    for at, name in enumerate("abcda"):
+        bench.source.read(name, (at, float(at)))
+        bench.tick(0.01)
+    bench.tick(1.0)
+    named = [
+        (batch.rows.series[index].name, value)  # type: ignore[union-attr]
+        for batch in bench.batches()
+        for index, value in zip(batch.rows.series_index, batch.rows.value, strict=True)  # type: ignore[union-attr]
+    ]
+    assert named == [("a", 0.0), ("b", 1.0), ("c", 2.0), ("d", 3.0), ("a", 4.0)]
+    assert bench.runtime.counters["series_forgotten"] == 3
+    assert bench.source.forgotten == ["a", "b", "c"]
+
+
+def test_other_settings_let_another_place_provide_a_series() -> None:
+    bench = Bench(load(Config, {"host": False, "max_age_ms": 250}))
+    bench.reader.start()
+    bench.source.read("a", (5, 1.0), place="old/a")
+    bench.tick(1.0)
+    bench.reader.reconfigure(load(Config, {"host": False, "max_age_ms": 250, "mqtt_topics": ["new/{a}"]}))
+    bench.source.read("a", (6, 2.0), place="new/a")
+    bench.tick(1.0)
+    bench.tick(1.0)
+    assert bench.values() == [1.0, 2.0]
+
+
+def test_the_health_report_has_the_state_of_each_source(bench: Bench) -> None:
+    assert bench.reader.health() == {"series": 0, "host": {"state": "open"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -30,21 +31,29 @@ class ListSink:
     rejected: list[tuple[str, str]] = field(default_factory=list)
     full: bool = False
 
-    def place(self, name: str, origin: str, unit: str = "", resolution: float | None = None) -> int:
+    def series_id(self, name: str, place: str, unit: str = "", resolution: float | None = None) -> int:
         if self.full:
             raise RejectedError("rejected_series_limit", "full")
         self.series[name] = Series(name, unit, resolution)
         self.names.append(name)
         return len(self.names) - 1
 
-    def add(self, place: int, time_ms: int, value: float, quality: int = 0) -> None:
-        self.readings.append((self.names[place], time_ms, value))
+    def extend(
+        self,
+        series_ids: Sequence[int],
+        times_ms: Sequence[int],
+        values: Sequence[float],
+        qualities: Sequence[int],
+        arrived: float,
+    ) -> None:
+        names = [self.names[series_id] for series_id in series_ids]
+        self.readings += zip(names, times_ms, values, strict=True)
 
-    def reject(self, reason: str, text: str, amount: int = 1) -> None:
+    def reject(self, reason: str, text: str, count: int = 1, *, key: str = "") -> None:
         self.rejected.append((reason, text))
 
-    def receipt(self, settle: object) -> None:
-        raise AssertionError("a host has nobody to acknowledge to")
+    def when_stored(self, acknowledge: object) -> None:
+        raise AssertionError("the machine waits for no acknowledgement")
 
 
 class FakeProbe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,49 +17,35 @@ from paho.mqtt.enums import CallbackAPIVersion
 from device_sim.simulation.sensor_broker import BrokerKind, SensorBroker, find_mosquitto, free_port
 from edge_components.common.config import load
 from edge_components.common.health import Counters
+from edge_components.common.limited_log import RateLimitedLog
 from edge_components.sensor_reader.config import Config
 from edge_components.sensor_reader.errors import SourceError
-from edge_components.sensor_reader.intake import Directory
-from edge_components.sensor_reader.sources.mqtt import MqttSettings, MqttSource
+from edge_components.sensor_reader.mqtt import connection
+from edge_components.sensor_reader.sources.mqtt import MqttSettings, open_mqtt
 from tests.fakes import FakeClock
+from tests.unit.sensor_reader.fakes import Filters, Sink
 
 DEADLINE = 15.0
-
-
-class Sink:
-    """A sink on a real directory that keeps what it gets; receipts are settled at once."""
-
-    def __init__(self) -> None:
-        self.directory = Directory({}, 100)
-        self.place = self.directory.place
-        self.readings: list[tuple[str, int, float]] = []
-        self.rejected: list[tuple[str, str]] = []
-
-    def add(self, place: int, time_ms: int, value: float, quality: int = 0) -> None:
-        self.readings.append((self.directory[place].name, time_ms, value))
-
-    def reject(self, reason: str, text: str, amount: int = 1) -> None:
-        self.rejected.append((reason, text))
-
-    def receipt(self, settle: Callable[[], None]) -> None:
-        settle()
 
 
 class Site:
     """A source, what it hands over, and a sensor that publishes."""
 
-    def __init__(self, port: int, **changes: object) -> None:
+    def __init__(self, port: int, filters: Filters | None = None, **changes: object) -> None:
         settings = load(Config, {"mqtt_port": port, "host": False}).sources("gw")["mqtt"]
         assert isinstance(settings, MqttSettings)
-        self.counters, self.clock, self.sink = Counters(), FakeClock(), Sink()
+        self.counters, self.clock = Counters(), FakeClock()
+        self.sink = Sink(self.clock)
         self.port, self.settings = port, replace(settings, **changes)  # type: ignore[arg-type]
-        self.source = MqttSource(self.settings, self.clock, self.counters, logging.getLogger("test"))
+        log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
+        self.woken = threading.Event()
+        self.source = open_mqtt(self.settings, filters or Filters(), self.clock, log, self.woken.set)
         self.sensor = paho.Client(CallbackAPIVersion.VERSION2)
 
     def poll_until(self, done: Callable[[], bool]) -> None:
         end = time.monotonic() + DEADLINE
         while not done():
-            assert time.monotonic() < end, f"{self.sink} {self.counters.snapshot()}"
+            assert time.monotonic() < end, (self.sink.readings, self.sink.rejected, self.counters.snapshot())
             self.source.poll(self.sink)
             time.sleep(0.01)
 
@@ -179,10 +166,8 @@ def test_closing_while_the_broker_is_away_ends_the_thread() -> None:
     site = Site(free_port())
     site.source.start()
     site.poll_until(lambda: site.counters["mqtt_unreachable"] >= 1)
-    thread = site.source._thread
-    assert thread is not None
     site.source.close()
-    assert not thread.is_alive()
+    assert "mqtt" not in [thread.name for thread in threading.enumerate()]
     site.source.close()
 
 
@@ -201,15 +186,39 @@ def test_files_that_cannot_be_used_are_named(changes: dict[str, object]) -> None
     site.source.close()
 
 
-def test_what_the_loop_does_not_fetch_is_bounded_and_counted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge_components.sensor_reader.sources import mqtt as module
-
-    monkeypatch.setattr(module, "MAX_WAITING", 3)
-    for at in range(10):
-        site.sensor.publish("sensors/a/b", str(at), qos=0)
+def test_what_the_loop_does_not_take_stays_at_the_broker_and_none_is_lost(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_WAITING_BYTES", 2_000)
+    for at in range(3_000):
+        site.sensor.publish("sensors/a/b", str(at), qos=1)
     end = time.monotonic() + DEADLINE
-    while site.counters["mqtt_overflow"] < 7 and time.monotonic() < end:
+    while site.counters["mqtt_paused"] < 1 and time.monotonic() < end:
         time.sleep(0.01)
-    site.source.poll(site.sink)
-    assert [value for _, _, value in site.sink.readings] == [0.0, 1.0, 2.0]
-    assert site.counters["mqtt_overflow"] == 7
+    site.poll_until(lambda: len(site.sink.readings) >= 3_000)
+    assert [value for _, _, value in site.sink.readings] == [float(at) for at in range(3_000)]
+    assert site.counters["mqtt_paused"] >= 1
+
+
+def test_a_large_payload_is_skipped_and_acknowledged(site: Site) -> None:
+    site.publish("sensors/a/b", b"1" * 200_000)
+    site.publish("sensors/a/b", b"2")
+    site.poll_until(lambda: bool(site.sink.readings))
+    assert [reason for reason, _ in site.sink.rejected] == ["rejected_size"]
+
+
+def test_an_empty_payload_is_counted_and_not_rejected(site: Site) -> None:
+    site.publish("sensors/a/b", b"", retain=True)
+    site.publish("sensors/a/b", b"2")
+    site.poll_until(lambda: bool(site.sink.readings))
+    assert site.sink.rejected == []
+    assert site.counters["payloads_empty"] == 1
+
+
+def test_the_loop_is_woken_when_a_window_is_full(site: Site) -> None:
+    site.source._connection.wake_after(3)
+    site.woken.clear()
+    for at in range(3):
+        site.sensor.publish("sensors/a/b", str(at), qos=1)
+    assert site.woken.wait(DEADLINE)  # the clock stands still: it was the number of publications
+    site.poll_until(lambda: len(site.sink.readings) == 3)

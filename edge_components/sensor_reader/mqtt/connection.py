@@ -1,0 +1,277 @@
+"""The thread that keeps a connection to a broker for ever: connect, subscribe, receive, acknowledge, connect again."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_components.common.limited_log import RateLimitedLog
+from edge_components.common.ports import Clock
+from edge_components.sensor_reader.errors import ProtocolError, SourceError
+from edge_components.sensor_reader.mqtt.client import MqttClient
+from edge_components.sensor_reader.mqtt.credentials import Credentials
+from edge_components.sensor_reader.mqtt.failures import Failure, connection_failure
+from edge_components.sensor_reader.mqtt.packets import Publications
+from edge_components.sensor_reader.mqtt.settings import MqttSettings
+from edge_components.sensor_reader.mqtt.subscriptions import FilterStore, Subscriptions
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
+CREDENTIAL_CHECK_S = 10.0
+MAX_WAITING_BYTES = 4_000_000
+"""Beyond this many bytes that the loop has not taken, the socket is not read: the broker keeps the rest."""
+
+WAKE_BYTES = 64_000
+HOLD_S = 0.25
+_LONGEST_WAIT_S = 60.0
+_JOIN_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The publications of one read, and both clocks then; ``connection`` is the number of the connection."""
+
+    publications: Publications
+    arrival_ms: int
+    monotonic: float
+    connection: int
+
+
+class MqttConnection:
+    """A connection that is made again for ever. Its methods are called on the loop, ``wake`` on its own thread."""
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        filters: list[str],
+        store: FilterStore,
+        clock: Clock,
+        log: RateLimitedLog,
+        wake: Callable[[], None],
+        hold_s: float = HOLD_S,
+    ) -> None:
+        self._settings, self._clock, self._log, self._wake = settings, clock, log, wake
+        self._subscriptions = Subscriptions(filters, store)
+        self._hold_s = hold_s
+        self._lock = threading.Lock()
+        self._waiting: list[Received] = []
+        self._waiting_bytes = self._waiting_count = 0
+        self._acknowledgements: list[tuple[int, bytes]] = []
+        self._wake_count = 1
+        self._signal: socket.socket | None = None
+        """Interrupts the thread's wait for the network."""
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._client: MqttClient | None = None
+        self._number = 0
+        self._version5 = settings.version != "3.1.1"
+        self._failure: Failure | None = Failure("mqtt_unreachable", "not connected yet")
+        self._retry_s = FIRST_RETRY_S
+        self._paused = False
+
+    def start(self) -> None:
+        """Begin to connect; raises SourceError for files that cannot be used."""
+        self._settings.credential_files.load()
+        self._signal, signalled = socket.socketpair()
+        for end in (self._signal, signalled):
+            end.setblocking(False)
+        self._thread = threading.Thread(target=self._run, args=(signalled,), name="mqtt", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Disconnect and wait for the thread."""
+        self._stopping.set()
+        self._interrupt()
+        if self._thread is not None:
+            self._thread.join(_JOIN_SECONDS)
+            self._thread = None
+        if self._signal is not None:
+            self._signal.close()
+            self._signal = None
+
+    def take(self) -> list[Received]:
+        """Return what has arrived since the last call."""
+        with self._lock:
+            received, self._waiting = self._waiting, []
+            paused = self._waiting_bytes >= MAX_WAITING_BYTES
+            self._waiting_bytes = self._waiting_count = 0
+        if paused:
+            self._interrupt()
+        return received
+
+    def wake_after(self, count: int) -> None:
+        """Wake the loop as soon as ``count`` publications wait: then the broker is blocked."""
+        self._wake_count = max(1, count)
+
+    def acknowledge(self, connection: int, packets: bytes) -> None:
+        """Send acknowledgements, unless the connection is another by now, on which they would mean others."""
+        with self._lock:
+            self._acknowledgements.append((connection, packets))
+        self._interrupt()
+
+    def health(self) -> Mapping[str, Any]:
+        """Return the state of the connection."""
+        failure, refused = self._failure, dict(self._subscriptions.refused)
+        state: dict[str, Any] = {"connected": failure is None, "broker": self._settings.address}
+        if failure is not None:
+            state["failure"] = failure.text
+        if refused:
+            state["refused_subscriptions"] = refused
+        return state
+
+    def _interrupt(self) -> None:
+        if self._signal is not None:
+            with contextlib.suppress(OSError):  # enough signals wait, or the thread has ended
+                self._signal.send(b"\0")
+
+    def _run(self, signalled: socket.socket) -> None:
+        with signalled:
+            self._run_until_stopped(signalled)
+
+    def _run_until_stopped(self, signalled: socket.socket) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._live(signalled)
+            except (OSError, ProtocolError) as error:
+                self._failed(connection_failure(error))
+            except SourceError as error:
+                self._failed(Failure("mqtt_credentials_failed", str(error)))
+            except Exception as error:  # noqa: BLE001 # the thread's outermost edge
+                self._failed(Failure("mqtt_errors", f"{type(error).__name__}: {error}"))
+            self._client = None
+            if self._stopping.wait(self._retry_s):
+                break
+            self._retry_s = min(LONGEST_RETRY_S, max(FIRST_RETRY_S, 2 * self._retry_s))
+
+    def _live(self, signalled: socket.socket) -> None:
+        """Connect and serve until the connection is lost; raises OSError, ProtocolError or SourceError."""
+        credentials = self._settings.credential_files.load()
+        client = self._client = MqttClient(self._settings, credentials, self, self._version5)
+        self._number += 1
+        with contextlib.closing(client):
+            client.connect()
+            check_at = self._clock.monotonic() + CREDENTIAL_CHECK_S
+            while client.open and not self._stopping.is_set():
+                now = self._clock.monotonic()
+                if now >= check_at:
+                    check_at = now + CREDENTIAL_CHECK_S
+                    if credentials.context or credentials.password:
+                        credentials = self._checked(credentials, client)
+                if client.accepted and (due := self._subscriptions.due(now)):
+                    client.subscribe(due, self._settings.qos)
+                self._send_acknowledgements(client)
+                client.serve(signalled, self._pass_on(now), self._pausing())
+                with contextlib.suppress(BlockingIOError):
+                    signalled.recv(65_536)
+        if not client.accepted and not self._stopping.is_set():
+            self._not_accepted(client)
+
+    def _not_accepted(self, client: MqttClient) -> None:
+        """Name the failure of a connection that ended before the broker accepted it."""
+        if self._failure is None or self._failure.counter != "mqtt_refused":
+            self._failed(connection_failure(client.failure or ConnectionResetError("the broker closed it")))
+        if self._version5 and self._settings.version == "auto":
+            # Brokers of MQTT 3.1.1 refuse version 5, or close the connection; tried in turns until one is accepted.
+            self._version5 = False
+        elif self._settings.version == "auto":
+            self._version5 = True
+
+    def _checked(self, credentials: Credentials, client: MqttClient) -> Credentials:
+        """Connect again when the files were replaced and can be used; keep the connection as long as they cannot."""
+        files = self._settings.credential_files
+        if files.stamps() == credentials.stamps:
+            return credentials
+        try:
+            files.load()
+        except SourceError as error:
+            self._log.error("mqtt_credentials_failed", f"{error}; the connection stays", key=self._settings.address)
+            return credentials
+        self._log.warning("mqtt_credentials_replaced", "the files have changed: connecting again")
+        self._retry_s = 0.0
+        client.close()
+        return credentials
+
+    def _send_acknowledgements(self, client: MqttClient) -> None:
+        with self._lock:
+            waiting, self._acknowledgements = self._acknowledgements, []
+        packets = b"".join(packets for number, packets in waiting if number == self._number)
+        if packets:
+            client.send(packets)
+
+    def _pausing(self) -> bool:
+        paused = self._waiting_bytes >= MAX_WAITING_BYTES
+        if paused and not self._paused:
+            self._log.warning("mqtt_paused", "publications come faster than they are processed: the broker waits")
+        self._paused = paused
+        return paused
+
+    def _pass_on(self, now: float) -> float:
+        """Wake the loop when enough waits, or the oldest has waited long enough; return the seconds until that."""
+        with self._lock:
+            if not self._waiting:
+                return _LONGEST_WAIT_S
+            left = self._waiting[0].monotonic + self._hold_s - now
+            enough = self._waiting_count >= self._wake_count or self._waiting_bytes >= WAKE_BYTES
+        if enough or left <= 0:
+            self._wake()
+            return self._hold_s
+        return left
+
+    def _failed(self, failure: Failure) -> None:
+        self._failure = failure
+        self._log.error(
+            failure.counter,
+            f"no connection to {self._settings.address}: {failure.text}; tried again for ever",
+            key=self._settings.address,
+        )
+
+    def on_connected(self, session_present: bool) -> None:
+        """Subscribe, and give up what a former process subscribed and is no longer wanted."""
+        self._failure, self._retry_s = None, FIRST_RETRY_S
+        client = self._client
+        if client is None:
+            return
+        version = "5" if self._version5 else "3.1.1"
+        resumed = ", session resumed" if session_present else ""
+        self._log.info("mqtt_connected", f"{self._settings.address}, MQTT {version}{resumed}")
+        wanted, ended = self._subscriptions.connected(session_present)
+        client.subscribe(wanted, self._settings.qos)
+        if ended:
+            client.unsubscribe(ended)
+
+    def on_refused(self, reason: str) -> None:
+        """Note that the broker refused the connection."""
+        self._failed(Failure("mqtt_refused", f"the broker refuses the connection: {reason}"))
+
+    def on_subscribed(self, results: Mapping[str, str | None]) -> None:
+        """Log the filters that the broker refuses; they are tried again."""
+        self._subscriptions.answered(results, self._clock.monotonic())
+        for one, reason in results.items():
+            if reason is not None:
+                self._log.error(
+                    "mqtt_subscription_refused", f"{one!r}: {reason}; tried again, without its readings", key=one
+                )
+
+    def on_unsubscribed(self, filters: list[str]) -> None:
+        """Forget what the broker no longer holds."""
+        self._subscriptions.unsubscribed(filters)
+        if filters:
+            self._log.info("mqtt_unsubscribed", ", ".join(filters), len(filters))
+
+    def on_publications(self, publications: Publications) -> None:
+        """Keep publications for the loop."""
+        received = Received(publications, self._clock.wall_ms(), self._clock.monotonic(), self._number)
+        with self._lock:
+            self._waiting.append(received)
+            self._waiting_count += len(publications)
+            self._waiting_bytes += publications.size
+
+    def on_disconnected(self, reason: str) -> None:
+        """Log the loss of a connection that was accepted."""
+        client = self._client
+        if client is not None and client.accepted and not self._stopping.is_set() and self._retry_s:
+            self._failure = Failure("mqtt_disconnected", f"the connection is lost: {reason}")
+            self._log.warning("mqtt_disconnected", f"{self._settings.address}: {reason}", key=self._settings.address)

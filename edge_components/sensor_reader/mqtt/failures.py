@@ -1,0 +1,62 @@
+"""The names of what keeps a connection to a broker from being made. Pure."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+
+from edge_components.sensor_reader.errors import ProtocolError
+
+_VERIFICATION = {
+    10: "it has expired",
+    9: "it is not valid yet (or this gateway's clock is wrong)",
+    18: "it is self-signed and not among the trusted certificates",
+    19: "a certificate that signed it is self-signed and not trusted",
+    20: "it is signed by an authority that is not trusted",
+    21: "the certificate that signed it is missing",
+    62: "it is for another host name",
+    64: "it is for another address",
+}
+"""By OpenSSL's code of the verification error (X509_V_ERR_*)."""
+
+_REASONS = {
+    "WRONG_VERSION_NUMBER": "the broker does not speak TLS on this port",
+    "HTTP_REQUEST": "the broker does not speak TLS on this port",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the broker requires a client certificate (mqtt_cert_file)",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the broker refuses the handshake; it may require a client certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the broker refuses the client certificate: it has expired",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "the broker refuses the client certificate: it is revoked",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the broker refuses the client certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the broker refuses the client certificate",
+    "TLSV1_ALERT_UNKNOWN_CA": "the broker does not trust the authority that signed the client certificate",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no connection: the counter, and a sentence with the cause."""
+
+    counter: str
+    text: str
+
+
+def connection_failure(error: Exception) -> Failure:
+    """Return the name of an error that connecting, or the first use of the connection, raised."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        cause = _VERIFICATION.get(error.verify_code, error.verify_message)
+        return Failure("mqtt_tls_failed", f"the broker's certificate is not accepted: {cause}")
+    if isinstance(error, ssl.SSLError):
+        reason = error.reason or str(error)
+        return Failure("mqtt_tls_failed", f"TLS failed: {_REASONS.get(reason, reason)}")
+    if isinstance(error, socket.gaierror):
+        return Failure("mqtt_dns_failed", f"the host name cannot be resolved: {error.strerror}")
+    if isinstance(error, TimeoutError):
+        return Failure("mqtt_timeout", "no answer in time")
+    if isinstance(error, ConnectionRefusedError):
+        return Failure("mqtt_unreachable", "nothing listens on this port (connection refused)")
+    if isinstance(error, ProtocolError):
+        return Failure("mqtt_errors", f"the broker breaks the protocol: {error}")
+    if isinstance(error, ConnectionError):
+        return Failure("mqtt_unreachable", f"the connection was closed: {error}")
+    return Failure("mqtt_unreachable", str(error) or type(error).__name__)

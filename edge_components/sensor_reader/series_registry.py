@@ -1,0 +1,168 @@
+"""The series of this process: each under an id that is reused only once nothing refers to it. Pure.
+
+A series has one origin (a topic, a source). Another origin takes a series over when the first has been silent for a
+while: a device that moved to another topic. While both are alive, the second is a collision.
+
+At the limit the series least recently heard is forgotten, so devices that were replaced make room for new ones.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_components.sensor_reader.errors import CollisionError, RejectedError
+from wire.errors import ModelError
+from wire.model import IntArray, Series
+
+Traits = Mapping[str, tuple[str | None, float | None]]
+"""Unit and resolution by a glob over series' names; None keeps the source's."""
+
+SHORTEST_SILENCE_S, LONGEST_SILENCE_S = 10.0, 600.0
+UNKNOWN_SILENCE_S = 60.0
+_SILENT_GAPS = 3.0
+_GAP_DECAY = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a series comes from: the name of a source, and the topic or register in it."""
+
+    source: str
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.place[:160]}"
+
+
+class SeriesRegistry:
+    """Series by name and by id, with their origins and the times at which they were last heard."""
+
+    def __init__(self, traits: Traits, max_series: int) -> None:
+        self._traits, self._max_series = traits, max_series
+        self._ids: dict[str, int] = {}
+        self._given: list[Series] = []
+        self._series: list[Series] = []
+        self._origins: list[Origin | None] = []
+        self._heard = np.zeros(0)
+        self._gap = np.zeros(0)
+        self.in_use: Callable[[], Collection[int]] = tuple
+        """Returns the ids that readings refer to: those are not reused."""
+        self.make_room: Callable[[], None] = lambda: None
+        """Has the readings that refer to ids sent, when every id is in use."""
+        self.on_forget: Callable[[Origin], None] = lambda origin: None
+        """Called with an origin that no longer provides the series that it did."""
+        self.on_move: Callable[[str, Origin, Origin], None] = lambda name, before, after: None
+        """Called when another origin takes a series over."""
+        self.on_evict: Callable[[str, float], None] = lambda name, silence_s: None
+        """Called with a series that is forgotten, and the seconds since it was heard."""
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, series_id: int) -> Series:
+        return self._series[series_id]
+
+    def series_id(self, name: str, origin: Origin, now: float, unit: str = "", resolution: float | None = None) -> int:
+        """Return the id of the series that ``origin`` provides at ``now`` (monotonic seconds).
+
+        Raises RejectedError for a name that is not allowed and where no series can make room, CollisionError while
+        another origin provides the series.
+        """
+        known = self._ids.get(name)
+        if known is None:
+            return self._add(name, origin, now, unit, resolution)
+        before = self._origins[known]
+        if before != origin:
+            if before is not None:
+                self._take_over(known, before, origin, now)
+            self._origins[known] = origin
+        return known
+
+    def heard(self, series_ids: IntArray, at: float) -> None:
+        """Note the series, each once, that were heard at ``at`` (monotonic seconds) or a little later."""
+        since = at - self._heard[series_ids]
+        known = self._gap[series_ids] >= 0
+        gap = np.where(known, np.maximum(since, self._gap[series_ids] * _GAP_DECAY), np.where(since > 0, since, -1.0))
+        self._gap[series_ids] = gap
+        self._heard[series_ids] = np.maximum(self._heard[series_ids], at)
+
+    def release(self, source: str) -> None:
+        """Let any origin take over the series of a source: its settings changed."""
+        for series_id, origin in enumerate(self._origins):
+            if origin is not None and origin.source == source:
+                self._origins[series_id] = None
+
+    def describe(self, traits: Traits, max_series: int) -> None:
+        """Apply other units, resolutions and limit; ids stay."""
+        self._traits, self._max_series = traits, max_series
+        self._series = [self._described(given) for given in self._given]
+
+    def _take_over(self, series_id: int, before: Origin, after: Origin, now: float) -> None:
+        gap = float(self._gap[series_id])
+        needed = UNKNOWN_SILENCE_S if gap < 0 else min(max(_SILENT_GAPS * gap, SHORTEST_SILENCE_S), LONGEST_SILENCE_S)
+        heard = float(self._heard[series_id])
+        name = self._given[series_id].name
+        if now - heard < needed:
+            text = f"series {name} comes from {before} and from {after} at once"
+            raise CollisionError(text, heard)
+        self.on_forget(before)
+        self.on_move(name, before, after)
+
+    def _add(self, name: str, origin: Origin, now: float, unit: str, resolution: float | None) -> int:
+        try:
+            given = Series(name, unit, resolution)
+        except ModelError as error:
+            raise RejectedError("rejected_name", str(error)) from error
+        if len(self._ids) >= self._max_series:
+            series_id = self._evict(name, now)
+            self._given[series_id], self._series[series_id] = given, self._described(given)
+            self._origins[series_id] = origin
+        else:
+            series_id = len(self._given)
+            self._given.append(given)
+            self._series.append(self._described(given))
+            self._origins.append(origin)
+            if series_id >= len(self._heard):
+                more = np.zeros(max(64, len(self._heard)))
+                self._heard, self._gap = np.append(self._heard, more), np.append(self._gap, more)
+        self._heard[series_id], self._gap[series_id] = now, -1.0
+        self._ids[name] = series_id
+        return series_id
+
+    def _evict(self, name: str, now: float) -> int:
+        """Forget the series least recently heard that no reading refers to, and return its id."""
+        series_id = self._least_recent()
+        if series_id is None:
+            self.make_room()
+            series_id = self._least_recent()
+        if series_id is None:
+            raise RejectedError("rejected_series_limit", f"series {name} is one more than {self._max_series}")
+        forgotten = self._given[series_id].name
+        del self._ids[forgotten]
+        origin = self._origins[series_id]
+        if origin is not None:
+            self.on_forget(origin)
+        self.on_evict(forgotten, now - float(self._heard[series_id]))
+        return series_id
+
+    def _least_recent(self) -> int | None:
+        heard = self._heard[: len(self._given)].copy()
+        heard[list(self.in_use())] = np.inf
+        series_id = int(np.argmin(heard))
+        return None if np.isinf(heard[series_id]) else series_id
+
+    def _described(self, given: Series) -> Series:
+        # The longest glob that matches is the most specific; Greengrass keeps no order of keys to go by.
+        matching = [glob for glob in self._traits if fnmatch.fnmatchcase(given.name, glob)]
+        if not matching:
+            return given
+        unit, resolution = self._traits[max(matching, key=lambda glob: (len(glob), glob))]
+        return Series(
+            given.name,
+            given.unit if unit is None else unit,
+            given.resolution if resolution is None else resolution,
+        )

@@ -1,0 +1,86 @@
+"""A blocked broker is recognised by its window, or by a pause; a pause of the sensors is not taken for one for long."""
+
+from __future__ import annotations
+
+from edge_components.sensor_reader.mqtt.flow import PAUSE_S, FlowMonitor
+
+
+class Broker:
+    """A broker with a window of its own, which sends as sensors publish and is acknowledged on request."""
+
+    def __init__(self, window: int, configured: int) -> None:
+        self.flow, self.window, self.now = FlowMonitor(configured), window, 0.0
+        self.queued = self.sent = self.requests = 0
+
+    def publish(self, count: int) -> None:
+        self.queued += count
+        self._send()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass in small steps, acknowledging all whenever the broker seems blocked."""
+        for _ in range(round(seconds / 0.05)):
+            self.now += 0.05
+            if self.flow.blocked(self.now):
+                self.requests += 1
+                self.acknowledge()
+
+    def acknowledge(self) -> None:
+        count, self.sent = self.sent, 0
+        self.flow.acknowledged(count, self.now)
+        self._send()
+
+    def _send(self) -> None:
+        count = min(self.queued, self.window - self.sent)
+        if count:
+            self.queued -= count
+            self.sent += count
+            self.flow.received(count, self.now)
+
+
+def test_a_full_window_is_blocked_at_once() -> None:
+    broker = Broker(20, 20)
+    broker.publish(19)
+    assert not broker.flow.blocked(0.0)
+    assert broker.flow.room == 1
+    broker.publish(30)
+    assert broker.flow.blocked(0.0)
+
+
+def test_a_window_smaller_than_configured_is_found_by_a_pause_and_known_from_then_on() -> None:
+    broker = Broker(20, 1_000)
+    broker.publish(1_000)
+    assert not broker.flow.blocked(0.0)
+    assert broker.flow.next_check_s(0.0) == PAUSE_S
+    broker.advance(0.25)
+    assert broker.queued == 960
+    assert broker.flow.room == 0
+    assert broker.flow.blocked(broker.now)
+
+
+def test_pauses_of_sensors_cost_few_requests_and_teach_no_window() -> None:
+    broker = Broker(1_000, 1_000)
+    for second in range(120):
+        broker.publish(24)
+        broker.advance(1.0)
+        if second % 5 == 4:
+            broker.acknowledge()
+    assert broker.requests <= 5
+    assert broker.flow.room > 800
+
+
+def test_a_window_that_was_taken_for_too_small_is_given_up() -> None:
+    broker = Broker(1_000, 1_000)
+    broker.publish(10)
+    broker.advance(0.3)
+    broker.publish(10)  # by chance at once after the acknowledgement
+    broker.publish(5)
+    assert broker.flow.room == 1_000 - 15
+    assert not broker.flow.blocked(broker.now)
+
+
+def test_another_connection_begins_with_nothing() -> None:
+    broker = Broker(20, 1_000)
+    broker.publish(100)
+    broker.advance(1.0)
+    broker.flow.reset()
+    assert (broker.flow.room, broker.flow.blocked(broker.now)) == (1_000, False)

@@ -1,0 +1,234 @@
+"""Publications become readings and acknowledgements, whatever else is among them, with a connection in memory."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+
+import pytest
+
+from edge_components.common.config import load
+from edge_components.common.health import Counters
+from edge_components.common.limited_log import RateLimitedLog
+from edge_components.sensor_reader.arrival_clock import WAIT_SECONDS
+from edge_components.sensor_reader.config import Config
+from edge_components.sensor_reader.mqtt.flow import PAUSE_S
+from edge_components.sensor_reader.sources.mqtt import MqttSettings, MqttSource
+from tests.fakes import FakeClock
+from tests.unit.sensor_reader.fakes import FakeConnection, Sink
+
+NOW_MS = 1_700_000_000_000
+
+
+class Bench:
+    """A source on fakes; ``wall_ms`` is the gateway's clock at the start."""
+
+    def __init__(self, wall_ms: int = NOW_MS, **changes: object) -> None:
+        settings = load(Config, {"host": False}).sources("gw")["mqtt"]
+        assert isinstance(settings, MqttSettings)
+        self.clock, self.counters = FakeClock(wall_ms), Counters()
+        self.sink, self.connection = Sink(self.clock), FakeConnection(self.clock)
+        log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
+        settings = replace(settings, **changes)  # type: ignore[arg-type]
+        self.source = MqttSource(settings, self.clock, log, self.connection)
+
+    def publish(self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False) -> None:
+        self.connection.publish(*publications, qos=qos, retain=retain)
+        self.source.poll(self.sink)
+
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.source.poll(self.sink)
+
+    @property
+    def values(self) -> list[float]:
+        return [value for _, _, value in self.sink.readings]
+
+    @property
+    def reasons(self) -> list[str]:
+        return [reason for reason, _ in self.sink.rejected]
+
+
+def test_one_that_is_rejected_neither_shifts_nor_delays_the_others_and_all_are_acknowledged() -> None:
+    bench = Bench()
+    bench.publish(
+        ("sensors/a/x", b"1"),
+        ("sensors/a/x", b"[1"),
+        ("sensors/b/x", b"2]"),
+        ("elsewhere", b"3"),
+        ("sensors/b/x", b'{"value": 4, "time": 1700000000005}'),
+        ("sensors/b/x", b""),
+        ("sensors/c/x", b"5"),
+    )
+    assert bench.sink.readings == [
+        ("a.x", NOW_MS, 1.0),
+        ("b.x", 1_700_000_000_005, 4.0),
+        ("c.x", NOW_MS, 5.0),
+    ]
+    assert bench.reasons == ["rejected_json", "rejected_json", "rejected_topic"]
+    assert bench.counters["payloads_empty"] == 1
+    assert bench.connection.acknowledged == list(range(1, 8))
+
+
+def test_many_at_once_give_what_each_gives_alone() -> None:
+    together, alone = Bench(), Bench()
+    publications = [(f"sensors/d{at % 7}/x", b'{"value": %d, "time": %d}' % (at, NOW_MS + at)) for at in range(500)]
+    together.publish(*publications)
+    together.publish(*publications)
+    for _ in range(2):
+        for publication in publications:
+            alone.publish(publication)
+    assert together.sink.readings == alone.sink.readings
+    assert together.connection.acknowledged == alone.connection.acknowledged == list(range(1, 1001))
+
+
+@pytest.mark.parametrize("time", [b"1700000000", b"1700000000.5", b'"2023-11-14T22:13:20Z"', b"1700000000000000"])
+def test_times_in_other_forms_are_read_too(time: bytes) -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.publish(("sensors/a/x", b'{"value": 1, "time": %s}' % time), ("sensors/a/x", b"2"))
+    assert [time_ms // 1000 for _, time_ms, _ in bench.sink.readings] == [NOW_MS // 1000] * 4
+
+
+def test_a_time_in_the_future_is_rejected_among_others_that_are_not() -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.publish(
+            ("sensors/a/x", b'{"value": 1, "time": %d}' % NOW_MS),
+            ("sensors/a/x", b'{"value": 2, "time": %d}' % (NOW_MS + 10**9)),
+        )
+    assert bench.values == [1.0, 1.0]
+    assert bench.reasons == ["rejected_future"] * 2
+
+
+def test_acknowledgements_wait_until_the_readings_are_stored() -> None:
+    bench = Bench()
+    bench.sink.pending = []
+    bench.publish(("sensors/a/x", b"1"), ("sensors/b/x", b"2"))
+    bench.publish(("sensors/a/x", b"3"), qos=0)
+    assert bench.connection.acknowledged == []
+    for acknowledge in bench.sink.pending:
+        acknowledge()
+    assert bench.connection.acknowledged == [1, 2]
+
+
+def test_publications_of_a_former_connection_are_not_acknowledged_on_the_next() -> None:
+    bench = Bench()
+    bench.sink.pending = []
+    bench.publish(("sensors/a/x", b"1"))
+    bench.connection.number = 2
+    bench.publish(("sensors/a/x", b"1"))
+    first, second = bench.sink.pending
+    first()
+    assert bench.connection.acknowledged == []
+    second()
+    assert bench.connection.acknowledged == [2]
+
+
+def test_a_full_window_blocks_the_broker_until_it_is_acknowledged() -> None:
+    bench = Bench(inflight=3)
+    bench.sink.pending = []
+    bench.publish(("sensors/a/x", b"1"), ("sensors/a/x", b"2"))
+    assert (bench.source.blocked(), bench.connection.woken_after) == (False, 1)
+    bench.publish(("sensors/a/x", b"3"))
+    assert bench.source.blocked()
+    for acknowledge in bench.sink.pending:
+        acknowledge()
+    assert not bench.source.blocked()
+
+
+def test_a_pause_while_publications_wait_may_be_a_blocked_broker() -> None:
+    bench = Bench(inflight=1_000)
+    bench.sink.pending = []
+    bench.publish(*[("sensors/a/x", b"1")] * 20)
+    assert (bench.source.blocked(), bench.source.next_poll_s()) == (False, PAUSE_S)
+    bench.wait(PAUSE_S)
+    assert bench.source.blocked()
+    assert bench.source.next_poll_s() == math.inf
+
+
+def test_a_moved_device_loses_nothing_once_its_old_topic_is_silent() -> None:
+    bench = Bench(topics=("line1/{device}", "line2/{device}"))
+    for value in range(4):
+        bench.publish(("line1/pump", b"%d" % value))
+        bench.clock.advance(1.0)
+    for value in range(4, 20):
+        bench.publish(("line2/pump", b"%d" % value))
+        bench.clock.advance(1.0)
+    assert bench.values == [float(value) for value in range(20)]
+    assert bench.reasons == []
+    assert sorted(bench.connection.acknowledged) == list(range(1, 21))
+    bench.publish(("line1/other", b"1"))
+    assert bench.sink.readings[-1][0] == "other"
+
+
+def test_two_topics_that_are_alive_at_once_are_reported_with_both_and_the_first_is_read() -> None:
+    bench = Bench(topics=("line1/{device}", "line2/{device}"))
+    for _ in range(30):
+        bench.publish(("line1/pump", b"1"))
+        bench.clock.advance(0.5)
+        bench.publish(("line2/pump", b"2"))
+        bench.clock.advance(0.5)
+    bench.publish(("line1/pump", b"1"))
+    bench.wait(0.1)
+    assert set(bench.values) == {1.0}
+    assert bench.reasons == ["rejected_collision"] * 30
+    assert all("line1/pump" in text and "line2/pump" in text for _, text in bench.sink.rejected)
+    assert sorted(bench.connection.acknowledged) == list(range(1, 62))
+
+
+def test_what_a_collision_holds_back_leaves_most_of_the_window_to_the_others() -> None:
+    bench = Bench(topics=("line1/{device}", "line2/{device}"), inflight=20)
+    bench.publish(("line1/pump", b"1"))
+    bench.clock.advance(0.5)
+    bench.publish(*[("line2/pump", b"2")] * 20)
+    assert bench.reasons == ["rejected_collision"] * 15
+    assert bench.source.health()["held_back"] == 5
+
+
+def test_what_is_held_back_is_dropped_with_its_connection_for_the_broker_sends_it_again() -> None:
+    bench = Bench(topics=("line1/{device}", "line2/{device}"))
+    bench.publish(("line1/pump", b"1"))
+    bench.publish(("line2/pump", b"2"))
+    bench.connection.number = 2
+    bench.publish(("line2/pump", b"2"))
+    bench.wait(100.0)
+    assert bench.values == [1.0, 2.0]
+
+
+def test_a_retained_payload_counts_only_with_its_time() -> None:
+    bench = Bench()
+    bench.publish(("sensors/a/x", b"1"), ("sensors/a/x", b'{"value": 2, "time": %d}' % NOW_MS), retain=True)
+    assert (bench.values, bench.reasons) == ([2.0], ["rejected_retained"])
+
+
+def test_a_forgotten_topic_is_named_anew() -> None:
+    bench = Bench()
+    bench.publish(("sensors/a/x", b"1"))
+    bench.sink.registry.release("mqtt")
+    bench.source.forget("sensors/a/x")
+    bench.publish(("sensors/a/x", b"2"))
+    assert bench.values == [1.0, 2.0]
+
+
+def test_publications_without_a_time_wait_unacknowledged_for_the_clock_and_others_do_not() -> None:
+    bench = Bench(wall_ms=60_000)
+    bench.publish(("sensors/a/x", b"1"), ("sensors/a/x", b'{"value": 2, "time": %d}' % NOW_MS))
+    bench.wait(10.0)
+    assert bench.sink.readings == [("a.x", NOW_MS, 2.0)]
+    assert bench.connection.acknowledged == [2]
+    bench.clock.wall = NOW_MS + 10_000
+    bench.source.poll(bench.sink)
+    assert bench.sink.readings[1:] == [("a.x", NOW_MS, 1.0)]
+    assert bench.connection.acknowledged == [2, 1]
+    assert bench.counters["readings_clock_unset"] == 0
+
+
+def test_when_the_clock_never_gets_the_time_they_are_stamped_with_it_as_it_is_and_counted() -> None:
+    bench = Bench(wall_ms=60_000)
+    bench.publish(("sensors/a/x", b"1"))
+    assert bench.sink.readings == []
+    bench.wait(WAIT_SECONDS)
+    assert bench.sink.readings == [("a.x", 60_000, 1.0)]
+    assert bench.counters["readings_clock_unset"] == 1
