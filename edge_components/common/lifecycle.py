@@ -131,7 +131,7 @@ class Loop:
         # A clock that is slowly brought to the right time does not jump.
         self._clock_offset_ms = offset_ms
 
-    def _guard(self, call: Callable[[], None]) -> None:
+    def _guard(self, call: Callable[[], object]) -> None:
         if self._broken:
             return
         try:
