@@ -45,12 +45,12 @@ class Authority:
         )
         self.ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, name: str = "localhost") -> Pair:
-        """Return a certificate for a server on loopback."""
+    def server(self, name: str = "localhost", days: int = 30) -> Pair:
+        """Return a certificate for a server on loopback, valid for ``days`` from now (below 0: it has expired)."""
         names = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            [x509.DNSName(name), *([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))] if name == "localhost" else [])]
         )
-        return self._issue(name, ExtendedKeyUsageOID.SERVER_AUTH, names)
+        return self._issue(name, ExtendedKeyUsageOID.SERVER_AUTH, names, days)
 
     def gateway(self, name: str) -> Pair:
         """Return a certificate for a gateway."""
@@ -71,10 +71,12 @@ class Authority:
         file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         return file
 
-    def _issue(self, name: str, use: x509.ObjectIdentifier, names: x509.SubjectAlternativeName | None) -> Pair:
+    def _issue(
+        self, name: str, use: x509.ObjectIdentifier, names: x509.SubjectAlternativeName | None, days: int = 30
+    ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = self._builder(subject, key.public_key()).add_extension(
+        builder = self._builder(subject, key.public_key(), days).add_extension(
             x509.BasicConstraints(ca=False, path_length=None), critical=True
         )
         builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
@@ -91,7 +93,7 @@ class Authority:
         )
         return pair
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int = 30) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
@@ -99,8 +101,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _DAY)
-            .not_valid_after(now + 30 * _DAY)
+            .not_valid_before(now - 10 * _DAY)
+            .not_valid_after(now + days * _DAY)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )

@@ -20,6 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge_components.sensor_reader.mqtt.credentials import Credentials
+from edge_components.sensor_reader.mqtt.failures import HandshakeError
 from edge_components.sensor_reader.mqtt.packets import PUBCOMP, PUBREL, PacketReader, Publications
 from edge_components.sensor_reader.mqtt.settings import MqttSettings
 
@@ -55,8 +56,11 @@ class Events(Protocol):
 class _Paho(paho.Client):
     """The library's client, which reads what it is given and not the socket."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, tls: ssl.SSLContext | None, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._tls = tls
+        if tls is not None:
+            self.tls_set_context(tls)
         self.given = b""
         self.failure: OSError | None = None
 
@@ -67,6 +71,22 @@ class _Paho(paho.Client):
         if self.failure is not None:
             raise self.failure
         raise BlockingIOError
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        """Make the TLS handshake; unlike the library, close the socket when it fails, and name that failure."""
+        sock = (self._tls or ssl.create_default_context()).wrap_socket(
+            tcp_sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
+        try:
+            sock.settimeout(CONNECT_SECONDS)
+            sock.do_handshake()
+        except (ConnectionError, TimeoutError, ssl.SSLEOFError) as error:
+            sock.close()
+            raise HandshakeError(error.strerror or str(error)) from error
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 class MqttClient:
@@ -140,6 +160,7 @@ class MqttClient:
     def _make(self, credentials: Credentials) -> _Paho:
         settings, version5 = self._settings, self.version5
         client = _Paho(
+            credentials.context,
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
             clean_session=None if version5 else settings.clean_session,
@@ -148,8 +169,6 @@ class MqttClient:
         )
         if settings.username:
             client.username_pw_set(settings.username, credentials.password)
-        if credentials.context is not None:
-            client.tls_set_context(credentials.context)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_unsubscribe = self._on_subscribe, self._on_unsubscribe
         client.on_message = self._on_message

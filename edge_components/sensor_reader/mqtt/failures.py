@@ -12,7 +12,7 @@ _VERIFICATION = {
     10: "it has expired",
     9: "it is not valid yet (or this gateway's clock is wrong)",
     18: "it is self-signed and not among the trusted certificates",
-    19: "a certificate that signed it is self-signed and not trusted",
+    19: "it is signed by an authority that is not trusted",
     20: "it is signed by an authority that is not trusted",
     21: "the certificate that signed it is missing",
     62: "it is for another host name",
@@ -33,6 +33,10 @@ _REASONS = {
 }
 
 
+class HandshakeError(OSError):
+    """The connection ended during the TLS handshake, without a reason from the other side."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why there is no connection: the counter, and a sentence with the cause."""
@@ -49,6 +53,9 @@ def connection_failure(error: Exception) -> Failure:
     if isinstance(error, ssl.SSLError):
         reason = error.reason or str(error)
         return Failure("mqtt_tls_failed", f"TLS failed: {_REASONS.get(reason, reason)}")
+    if isinstance(error, HandshakeError):
+        cause = f"the connection ended during the handshake ({error}); does it speak TLS on this port?"
+        return Failure("mqtt_tls_failed", f"TLS failed: {cause}")
     if isinstance(error, socket.gaierror):
         return Failure("mqtt_dns_failed", f"the host name cannot be resolved: {error.strerror}")
     if isinstance(error, TimeoutError):

@@ -1,0 +1,71 @@
+"""An MQTT source with a real connection, its readings in memory, and a sensor that publishes to the same broker."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge_components.common.config import load
+from edge_components.common.health import Counters
+from edge_components.common.limited_log import RateLimitedLog
+from edge_components.sensor_reader.config import Config
+from edge_components.sensor_reader.mqtt.subscriptions import FilterStore
+from edge_components.sensor_reader.sources.mqtt import MqttSettings, open_mqtt
+from tests.fakes import FakeClock
+from tests.unit.sensor_reader.fakes import Filters, Sink
+
+DEADLINE = 15.0
+
+
+class Site:
+    """A source, what it hands over, and a sensor that publishes."""
+
+    def __init__(self, port: int, filters: FilterStore | None = None, **changes: object) -> None:
+        settings = load(Config, {"mqtt_port": port, "host": False}).sources("gw")["mqtt"]
+        assert isinstance(settings, MqttSettings)
+        self.counters, self.clock = Counters(), FakeClock()
+        self.sink = Sink(self.clock)
+        self.port, self.settings = port, replace(settings, **changes)  # type: ignore[arg-type]
+        log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
+        self.woken = threading.Event()
+        self.source = open_mqtt(self.settings, filters or Filters(), self.clock, log, self.woken.set)
+        self.sensor = paho.Client(CallbackAPIVersion.VERSION2)
+
+    def poll_until(self, done: Callable[[], bool]) -> None:
+        end = time.monotonic() + DEADLINE
+        while not done():
+            assert time.monotonic() < end, (self.sink.readings, self.sink.rejected, self.counters.snapshot())
+            self.source.poll(self.sink)
+            time.sleep(0.01)
+
+    def open(self) -> None:
+        self.source.start()
+        self.sensor.connect("127.0.0.1", self.port)
+        self.sensor.loop_start()
+        # A subscription is in force when something published arrives.
+        self.poll_until(self._heard)
+        self.clear()
+
+    def _heard(self) -> bool:
+        self.publish("sensors/probe/x", "1")
+        return bool(self.sink.readings)
+
+    def clear(self) -> None:
+        """Forget the probes, also those still under way."""
+        self.publish("sensors/probe/end", "1")
+        self.poll_until(lambda: any(name == "probe.end" for name, _, _ in self.sink.readings))
+        self.sink.readings.clear()
+
+    def publish(self, topic: str, payload: str | bytes, retain: bool = False) -> None:
+        self.sensor.publish(topic, payload, qos=1, retain=retain).wait_for_publish(DEADLINE)
+
+    def close(self) -> None:
+        self.source.close()
+        self.sensor.disconnect()
+        self.sensor.loop_stop()
