@@ -1,7 +1,7 @@
-"""The gateway under test: a nucleus that can be killed, the components that it runs, and the operator who helps.
+"""The gateway under test: a nucleus that can be killed, its components, and the operator.
 
-A component that failed too often is BROKEN, as on a real core, until someone restarts it: here that is :meth:`tend`,
-and the report says how often it was needed.
+A component that failed too often is BROKEN, as on a real core, until an operator deploys again: here that is
+:meth:`tend`, and the report counts it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from device_sim.nucleus.process import Credentials, NucleusProcess
 READER, AGGREGATOR = "io.strandline.SensorReader", "io.strandline.Aggregator"
 DETECTOR, FORWARDER = "io.strandline.AnomalyDetector", "io.strandline.Forwarder"
 COMPONENTS = (READER, AGGREGATOR, DETECTOR, FORWARDER)
-OPTIONS = ("--restart-limit", "8", "--restart-pause", "0.05", "--stop-seconds", "5")
+OPTIONS = ("--restart-limit", "8", "--restart-pause", "0.05", "--stop-seconds", "5", "--reconnect-seconds", "2")
 ORPHAN_SECONDS = 15.0
 
 
@@ -48,6 +48,7 @@ class Gateway:
         self._site = site
         self._lock = threading.RLock()
         self._nucleus: NucleusProcess | None = None
+        self._mending: set[str] = set()
         self.restarted_by_hand = 0
         self.orphans = 0
 
@@ -123,16 +124,18 @@ class Gateway:
         return old
 
     def tend(self) -> list[str]:
-        """Restart the components that are BROKEN, as an operator would, and return their names."""
+        """Deploy again when components are BROKEN, as an operator would, and return their names."""
         with self._lock:
             nucleus = self._nucleus
         if nucleus is None or not nucleus.alive:
             return []
-        broken = [name for name, state in nucleus.states().items() if state == "BROKEN"]
-        for name in broken:
-            self._call(nucleus, lambda client, name=name: client.restart_component(component_name=name))
-            self.restarted_by_hand += 1
-        return broken
+        broken = {name for name, state in nucleus.states().items() if state == "BROKEN"}
+        fresh = sorted(broken - self._mending)
+        if fresh:
+            self._call(nucleus, lambda client: client.create_local_deployment())
+            self.restarted_by_hand += len(fresh)
+        self._mending = broken
+        return fresh
 
     def configure(self, component: str, values: Mapping[str, Any]) -> bool:
         """Merge values into a component's configuration by a local deployment; False when the nucleus is away."""

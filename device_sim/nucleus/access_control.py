@@ -1,8 +1,9 @@
-"""Who may do what: the ``accessControl`` of a component's configuration; pure.
+"""Authorization by the ``accessControl`` of a component's configuration; pure.
 
 The rules, as the Java nucleus applies them: ``*`` in a resource stands for any characters, slashes included, in every
 service; in ``aws.greengrass.ipc.mqttproxy`` a level ``+`` and a last level ``#`` are MQTT wildcards too, elsewhere they
-are literal. ``${*}``, ``${?}`` and ``${$}`` stand for the character within. ``{iot:thingName}`` is the thing's name.
+are literal. ``${*}``, ``${?}`` and ``${$}`` stand for the character within. Recipe variables are not replaced: no
+released nucleus lite knows them here, and the Java nucleus only with its option ``interpolateComponentConfiguration``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Policy:
     resources: tuple[str, ...]
 
 
-def policies(access_control: object, thing: str) -> tuple[tuple[Policy, ...], tuple[str, ...]]:
+def policies(access_control: object) -> tuple[tuple[Policy, ...], tuple[str, ...]]:
     """Return the policies of an ``accessControl`` object, and a sentence for each that is malformed.
 
     A malformed policy allows nothing and does not keep the others from counting.
@@ -40,7 +41,7 @@ def policies(access_control: object, thing: str) -> tuple[tuple[Policy, ...], tu
     bad: list[str] = []
     for service, name, raw in _walk(access_control, bad):
         try:
-            good.append(_policy(service, name, raw, thing))
+            good.append(_policy(service, name, raw))
         except ConfigurationError as error:
             bad.append(str(error))
     return tuple(good), tuple(bad)
@@ -69,16 +70,12 @@ def _walk(access_control: object, bad: list[str]) -> Iterator[tuple[str, str, ob
             bad.append(f"{KEY}/{service}: {named!r} is no object of policies")
 
 
-def _policy(service: str, name: str, raw: object, thing: str) -> Policy:
+def _policy(service: str, name: str, raw: object) -> Policy:
     where = f"{KEY}/{service}/{name}"
     if not isinstance(raw, Mapping):
         raise ConfigurationError(f"{where}: {raw!r} is no policy, which has operations and resources")
     resources = _texts(raw, "resources", where)
-    return Policy(
-        service,
-        frozenset(_texts(raw, "operations", where)),
-        tuple(resource.replace("{iot:thingName}", thing) for resource in resources),
-    )
+    return Policy(service, frozenset(_texts(raw, "operations", where)), resources)
 
 
 def _texts(raw: Mapping[Any, object], key: str, where: str) -> tuple[str, ...]:
@@ -89,7 +86,7 @@ def _texts(raw: Mapping[Any, object], key: str, where: str) -> tuple[str, ...]:
 
 
 def resource_matches(pattern: str, resource: str, mqtt: bool) -> bool:
-    """Return whether a policy's resource covers ``resource``, in time linear in each (states, no backtracking).
+    """Return whether a policy's resource covers ``resource``, in time linear in both (states, no backtracking).
 
     With ``mqtt``, wildcards of a requested filter are covered only by wildcards at least as wide.
     """
@@ -126,7 +123,7 @@ def _tokens(pattern: str, mqtt: bool) -> list[object]:
 
 
 def _closure(tokens: list[object], states: set[int]) -> set[int]:
-    """Add the states reached without reading anything: every wildcard may be empty."""
+    """Add the states reached without reading a character: every wildcard may be empty."""
     for state in sorted(states):
         reached = state
         while reached < len(tokens) and not isinstance(tokens[reached], str):

@@ -6,14 +6,14 @@ import argparse
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device_sim.nucleus.bridge import Endpoint
 from device_sim.nucleus.configuration import ConfigurationUpdate, check_depth
+from device_sim.nucleus.endpoint import Endpoint
 from device_sim.nucleus.errors import ConfigurationError, StartError, VersionError
-from device_sim.nucleus.profile import PROFILES, Profile
-from device_sim.nucleus.supervisor import Limits
+from device_sim.nucleus.profile import PROFILES, Profile, UplinkRules
+from device_sim.nucleus.supervisor import STOP_SECONDS, Limits
 from device_sim.nucleus.versions import parse_version
 
 _THING = re.compile(r"[A-Za-z0-9:_-]{1,128}")
@@ -21,7 +21,7 @@ _THING = re.compile(r"[A-Za-z0-9:_-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line asks for."""
+    """Settings from the command line."""
 
     root: Path
     thing: str
@@ -33,19 +33,21 @@ class Settings:
     profile: Profile
     endpoint: Endpoint | None
     limits: Limits
+    uplink: UplinkRules
     validation_seconds: float
 
 
 def read(argv: Sequence[str]) -> Settings:
-    """Return the settings; raises StartError (and SystemExit for what argparse answers itself)."""
+    """Return the settings; raises StartError (and SystemExit where argparse answers itself)."""
     given = _parser().parse_args(argv)
     if not _THING.fullmatch(given.thing):
         raise StartError(f"--thing {given.thing!r}: 1 to 128 letters, digits, :, _ and - are allowed")
     for option in ("recipes", "artifacts"):
         if not getattr(given, option).is_dir():
             raise StartError(f"--{option} {getattr(given, option)}: no such folder")
-    if given.restart_limit < 1:
+    if given.restart_limit is not None and given.restart_limit < 1:
         raise StartError(f"--restart-limit {given.restart_limit}: 1 or more is allowed")
+    profile = PROFILES[given.profile]
     return Settings(
         root=given.root.absolute(),
         thing=given.thing,
@@ -54,15 +56,28 @@ def read(argv: Sequence[str]) -> Settings:
         artifacts=given.artifacts.absolute(),
         deploy=dict(_deployed(text) for text in given.deploy),
         updates=_updates(given.merge_config),
-        profile=PROFILES[given.profile],
+        profile=profile,
         endpoint=_endpoint(given),
-        limits=Limits(starts=given.restart_limit, pause=given.restart_pause, stop=given.stop_seconds),
+        limits=_limits(given, profile),
+        uplink=_uplink(given, profile),
         validation_seconds=given.validation_seconds,
     )
 
 
+def _limits(given: argparse.Namespace, profile: Profile) -> Limits:
+    asked = {"limit": given.restart_limit, "pause": given.restart_pause}
+    restarts = replace(profile.restarts, **{name: value for name, value in asked.items() if value is not None})
+    return Limits(restarts, profile.binds_hard, profile.installs_first, given.stop_seconds)
+
+
+def _uplink(given: argparse.Namespace, profile: Profile) -> UplinkRules:
+    longest, rules = given.reconnect_seconds, profile.uplink
+    if longest is None:
+        return rules
+    return replace(rules, first_pause=min(rules.first_pause, longest), longest_pause=longest)
+
+
 def _parser() -> argparse.ArgumentParser:
-    limits = Limits()
     parser = argparse.ArgumentParser(prog="python -m device_sim.nucleus", description="A local AWS IoT Greengrass v2.")
     parser.add_argument("--root", type=Path, required=True, help="the nucleus' folder, made if it is absent")
     parser.add_argument("--thing", required=True, help="the gateway's name")
@@ -76,9 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cert", type=Path, help="the gateway's certificate (PEM)")
     parser.add_argument("--key", type=Path, help="its key (PEM)")
     parser.add_argument("--ca", type=Path, help="the authority that signed IoT Core's certificate (PEM)")
-    parser.add_argument("--restart-limit", type=int, default=limits.starts, help="failures an hour until BROKEN")
-    parser.add_argument("--restart-pause", type=float, default=limits.pause, help="seconds before the first new try")
-    parser.add_argument("--stop-seconds", type=float, default=limits.stop, help="from SIGTERM to SIGKILL")
+    parser.add_argument("--restart-limit", type=int, help="failures an hour until BROKEN; default: the profile's")
+    parser.add_argument("--restart-pause", type=float, help="seconds before a restart; default: the profile's")
+    parser.add_argument("--stop-seconds", type=float, default=STOP_SECONDS, help="from SIGTERM to SIGKILL")
+    parser.add_argument(
+        "--reconnect-seconds", type=float, help="longest pause before a reconnect; default: the profile's"
+    )
     parser.add_argument("--validation-seconds", type=float, default=20.0, help="for a component to validate")
     return parser
 

@@ -1,9 +1,7 @@
 """The bridge to AWS IoT Core: one MQTT client with the gateway's certificate.
 
-Limits as in "AWS IoT Core endpoints and quotas" and the nucleus' own: 100 messages and 512 KB a second, ten
-unacknowledged publishes, 2.5 MB queued in memory. A message that is in flight each time the connection breaks is given
-up after MAX_ATTEMPTS: IoT Core answers a topic that the policy does not allow by closing the connection, and one such
-message must not block the rest. Paho's thread only posts to the event loop; everything else happens there.
+What it queues, limits, waits for and drops is set by the profile's :class:`UplinkRules` and kept in :mod:`outbox`.
+Paho's thread only posts to the event loop; everything else runs there.
 """
 
 from __future__ import annotations
@@ -12,68 +10,32 @@ import asyncio
 import contextlib
 import logging
 import random
-import ssl
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from device_sim.nucleus.errors import BridgeError, StartError
+from device_sim.nucleus.endpoint import Endpoint
+from device_sim.nucleus.errors import BridgeError
+from device_sim.nucleus.outbox import Outbox, Publish
 from device_sim.nucleus.pace import Pace
+from device_sim.nucleus.profile import UplinkRules
 from device_sim.nucleus.topics import matches
 
-MAX_QUEUED_BYTES = 2_621_440
-MAX_IN_FLIGHT = 10
 MESSAGES_A_SECOND, BYTES_A_SECOND = 100.0, 512_000.0
-MAX_ATTEMPTS = 10
-CAREFUL_ATTEMPTS = 2
-"""From here on a message is sent alone, so that the one that breaks the connection is found out."""
 CONNECT_SECONDS = 10.0
 SUBSCRIBE_SECONDS = 10.0
 FLUSH_SECONDS = 1.0
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
+KEEPALIVE_SECONDS = 30
+PACKET_OVERHEAD = 8
+"""Bytes of an MQTT publish beside topic and payload."""
 
 Deliver = Callable[[str, bytes], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where IoT Core is and who we are there."""
-
-    host: str
-    port: int
-    certificate: Path
-    key: Path
-    authority: Path
-
-    def context(self) -> ssl.SSLContext:
-        """Return the TLS context for mutual authentication; raises StartError naming the file that is no good."""
-        try:
-            context = ssl.create_default_context(cafile=self.authority)
-        except (OSError, ssl.SSLError) as error:
-            raise StartError(f"--ca {self.authority}: {error}") from error
-        try:
-            context.load_cert_chain(self.certificate, self.key)
-        except (OSError, ssl.SSLError) as error:
-            raise StartError(f"--cert {self.certificate} with --key {self.key}: {error}") from error
-        return context
-
-
-@dataclass(slots=True)
-class _Queued:
-    topic: str
-    payload: bytes
-    qos: int
-    attempts: int = 0
-
-    @property
-    def size(self) -> int:
-        return len(self.topic) + len(self.payload)
+Changed = Callable[[bool, str], None]
+"""Called with whether the gateway is connected now, and the address or the reason."""
 
 
 @dataclass(eq=False, slots=True)
@@ -84,119 +46,121 @@ class _Subscription:
 
 
 class Bridge:
-    """Publishes, subscribes and stays connected; without an endpoint it is a nucleus that is offline for ever."""
+    """Publishes, subscribes and stays connected; without an endpoint the nucleus stays offline."""
 
     def __init__(
-        self,
-        thing: str,
-        endpoint: Endpoint | None,
-        queues_offline: bool,
-        told: Callable[[bool, str], None],
-        log: logging.Logger,
+        self, thing: str, endpoint: Endpoint | None, rules: UplinkRules, changed: Changed, log: logging.Logger
     ) -> None:
-        self._thing, self._endpoint, self._queues_offline = thing, endpoint, queues_offline
-        self._told, self._log = told, log
+        self._thing, self._endpoint, self._rules = thing, endpoint, rules
+        self._changed, self._log = changed, log
         self._context = endpoint.context() if endpoint is not None else None
         self._client: mqtt.Client | None = None
         self._connected = False
-        self._queue: deque[_Queued] = deque()
-        self._queued_bytes = 0
-        self._in_flight: dict[int, _Queued] = {}
+        self._connected_once = asyncio.Event()
+        self._outbox = Outbox(rules)
         self._pace = Pace(MESSAGES_A_SECOND, BYTES_A_SECOND)
         self._timer: asyncio.TimerHandle | None = None
         self._subscriptions: list[_Subscription] = []
-        self._asked: dict[int, asyncio.Future[bool]] = {}
+        self._unanswered: dict[int, asyncio.Future[str]] = {}
         self._task: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._up = asyncio.Event()
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to connect, and to connect again whenever the connection is lost."""
         if self._endpoint is not None:
             self._task = asyncio.create_task(self._stay_connected(), name="bridge")
 
     async def stop(self) -> None:
-        """Send what is queued for a moment, then disconnect."""
+        """Send the waiting publishes for a moment, then disconnect."""
         if self._connected:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_SECONDS):
-                    while self._connected and (self._queue or self._in_flight):
+                    while self._connected and not self._outbox.empty:
                         await asyncio.sleep(0.02)
+        await self._end_task()
+
+    async def crash(self) -> None:
+        """Disconnect at once and forget subscriptions and unacknowledged publishes, as a killed iotcored does."""
+        self._subscriptions.clear()
+        await self._end_task()
+        self._outbox = Outbox(self._rules)
+
+    async def _end_task(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> None:
-        """Queue a message; raises BridgeError when it cannot be."""
-        if not self._connected and (qos == 0 or not self._queues_offline):
-            raise BridgeError(
-                "not connected to IoT Core" + (", and QoS 0 is not queued" if self._queues_offline else "")
-            )
-        queued = _Queued(topic, payload, qos)
-        if self._queued_bytes + queued.size > MAX_QUEUED_BYTES:
-            raise BridgeError(f"the queue to IoT Core is full ({self._queued_bytes} of {MAX_QUEUED_BYTES} bytes)")
-        self._queue.append(queued)
-        self._queued_bytes += queued.size
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> None:
+        """Take a message for IoT Core; raises BridgeError when the nucleus would refuse it."""
+        self._outbox.add(Publish(topic, payload, qos, retain and self._rules.retains), self._connected)
         self._pump()
 
     async def subscribe(self, pattern: str, qos: int, deliver: Deliver) -> Callable[[], None]:
-        """Subscribe, now or as soon as there is a connection; return what ends it. Raises BridgeError when refused."""
+        """Subscribe and return the function that unsubscribes; raises BridgeError when it is refused.
+
+        While offline this fails (nucleus lite, and Java after a lost connection) or waits (Java before its first one).
+        """
         subscription = _Subscription(pattern, qos, deliver)
-        known = any(one.pattern == pattern and one.qos >= qos for one in self._subscriptions)
-        self._subscriptions.append(subscription)
-
-        def end() -> None:
-            if subscription in self._subscriptions:
-                self._subscriptions.remove(subscription)
-                if not any(one.pattern == pattern for one in self._subscriptions) and self._client is not None:
-                    self._client.unsubscribe(pattern)
-
-        if self._connected and not known and not await self._ask_for(pattern, qos):
-            end()
-            raise BridgeError(f"IoT Core refuses the subscription to {pattern!r}")
-        return end
-
-    async def _ask_for(self, pattern: str, qos: int) -> bool:
-        """Subscribe on the present connection; when that is lost meanwhile, the next one will."""
-        if self._client is None:
-            return True
-        code, mid = self._client.subscribe(pattern, qos)
+        if self._rules.awaits_suback and any(one.pattern == pattern for one in self._subscriptions):
+            self._subscriptions.append(subscription)
+            return lambda: self._unsubscribe(subscription)
+        if self._rules.waits_for_connection:
+            await self._connected_once.wait()
+        client = self._client
+        if not self._connected or client is None:
+            raise BridgeError(f"subscribe to {pattern}: not connected to IoT Core")
+        code, mid = client.subscribe(pattern, qos)
         if code != mqtt.MQTT_ERR_SUCCESS or mid is None:
-            return True
-        answer = self._asked[mid] = asyncio.get_running_loop().create_future()
+            raise BridgeError(f"subscribe to {pattern}: {mqtt.error_string(code)}")
+        if self._rules.awaits_suback and (refusal := await self._suback(mid)):
+            raise BridgeError(f"subscribe to {pattern}: {refusal}")
+        self._subscriptions.append(subscription)
+        return lambda: self._unsubscribe(subscription)
+
+    def _unsubscribe(self, subscription: _Subscription) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            shared = any(one.pattern == subscription.pattern for one in self._subscriptions)
+            if not shared and self._client is not None:
+                self._client.unsubscribe(subscription.pattern)
+
+    async def _suback(self, mid: int) -> str:
+        """Wait for a SUBACK; return why the subscription is refused, or an empty text."""
+        answer = self._unanswered[mid] = asyncio.get_running_loop().create_future()
         try:
             return await asyncio.wait_for(answer, SUBSCRIBE_SECONDS)
         except TimeoutError:
-            self._log.warning("no SUBACK for %s in %g s", pattern, SUBSCRIBE_SECONDS)
-            return True
+            return f"no SUBACK in {SUBSCRIBE_SECONDS:g} s"
         finally:
-            self._asked.pop(mid, None)
+            self._unanswered.pop(mid, None)
 
     async def _stay_connected(self) -> None:
-        pause = SHORTEST_PAUSE
+        pause = self._rules.first_pause
         while True:
             try:
                 await self._connect()
-                pause = SHORTEST_PAUSE
+                pause = self._rules.first_pause
                 await self._lost.wait()
                 why = "the connection was lost"
             except (OSError, TimeoutError, ValueError) as error:
                 why = str(error) or type(error).__name__
             finally:
                 await self._disconnect()
-            self._told(False, why)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 # jitter, no secret
-            pause = min(LONGEST_PAUSE, pause * 2)
+            self._changed(False, why)
+            await asyncio.sleep(random.uniform(0.0, pause))  # noqa: S311 # jitter, no secret
+            pause = min(self._rules.longest_pause, pause * 2)
 
     async def _connect(self) -> None:
-        """Make a new client and connect it: a client of paho's would send again for ever what breaks its connection."""
-        endpoint, context = self._endpoint, self._context
-        if endpoint is None or context is None:
+        """Connect a new client: one of paho's would send again for ever a publish that breaks its connection."""
+        endpoint = self._endpoint
+        if endpoint is None:
             return
         self._lost.clear()
         self._up.clear()
-        client = self._client = self._new_client(context)
-        await asyncio.to_thread(client.connect, endpoint.host, endpoint.port, 30)
+        client = self._client = self._new_client()
+        await asyncio.to_thread(client.connect, endpoint.host, endpoint.port, KEEPALIVE_SECONDS)
         client.loop_start()
         up, lost = asyncio.create_task(self._up.wait()), asyncio.create_task(self._lost.wait())
         try:
@@ -207,7 +171,8 @@ class Bridge:
             up.cancel()
             lost.cancel()
         self._connected = True
-        self._told(True, f"{endpoint.host}:{endpoint.port}")
+        self._connected_once.set()
+        self._changed(True, f"{endpoint.host}:{endpoint.port}")
         wanted: dict[str, int] = {}
         for one in self._subscriptions:
             wanted[one.pattern] = max(one.qos, wanted.get(one.pattern, 0))
@@ -215,17 +180,17 @@ class Bridge:
             client.subscribe(pattern, qos)
         self._pump()
 
-    def _new_client(self, context: ssl.SSLContext) -> mqtt.Client:
+    def _new_client(self) -> mqtt.Client:
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._thing,
-            clean_session=False,
+            clean_session=not self._rules.persistent_session,
             protocol=mqtt.MQTTv311,
             reconnect_on_failure=False,
         )
-        client.tls_set_context(context)
+        client.tls_set_context(self._context)
         client.connect_timeout = CONNECT_SECONDS / 2
-        client.max_inflight_messages_set(MAX_IN_FLIGHT)
+        client.max_inflight_messages_set(self._rules.in_flight)
         post = asyncio.get_running_loop().call_soon_threadsafe
 
         def on_connect(_client: object, _data: object, _flags: object, reason: ReasonCode, _more: object) -> None:
@@ -259,65 +224,54 @@ class Bridge:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for answer in self._asked.values():
+        for answer in self._unanswered.values():
             if not answer.done():
-                answer.set_result(True)
-        self._requeue()
+                answer.set_result("the connection was lost")
+        for dropped in self._outbox.disconnected():
+            self._log.error("dropped after %d broken connections: %s", dropped.attempts, dropped.topic)
         if client is not None:
             client.on_disconnect = None
             client.disconnect()
             await asyncio.to_thread(client.loop_stop)
 
-    def _requeue(self) -> None:
-        back = []
-        for queued in self._in_flight.values():
-            queued.attempts += 1
-            if queued.attempts < MAX_ATTEMPTS:
-                back.append(queued)
-            else:
-                self._queued_bytes -= queued.size
-                self._log.error("given up after %d broken connections: %s", queued.attempts, queued.topic)
-        self._in_flight.clear()
-        self._queue.extendleft(reversed(back))
-
     def _pump(self) -> None:
-        """Send what may be sent now."""
-        while self._queue and self._connected and self._client is not None and self._timer is None:
-            queued = self._queue[0]
-            if len(self._in_flight) >= (1 if queued.attempts >= CAREFUL_ATTEMPTS else MAX_IN_FLIGHT):
+        """Send the publishes that may be sent now."""
+        while self._connected and self._client is not None and self._timer is None:
+            publish = self._outbox.next()
+            if publish is None:
                 return
             loop = asyncio.get_running_loop()
-            delay = self._pace.take(loop.time(), queued.size)
+            delay = self._pace.take(loop.time(), publish.size) if self._rules.paced else 0.0
             if delay > 0:
-                self._timer = loop.call_later(delay, self._again)
+                self._timer = loop.call_later(delay, self._pump_again)
                 return
-            info = self._client.publish(queued.topic, queued.payload, queued.qos)
+            info = self._client.publish(publish.topic, publish.payload, publish.qos, publish.retain)
             if info.rc != mqtt.MQTT_ERR_SUCCESS:
                 return
-            self._queue.popleft()
-            if queued.qos:
-                self._in_flight[info.mid] = queued
-            else:
-                self._queued_bytes -= queued.size
+            self._outbox.sent(info.mid)
 
-    def _again(self) -> None:
+    def _pump_again(self) -> None:
         self._timer = None
         self._pump()
 
     def _acknowledged(self, client: mqtt.Client, mid: int) -> None:
-        if client is self._client and (queued := self._in_flight.pop(mid, None)) is not None:
-            self._queued_bytes -= queued.size
+        if client is self._client and self._outbox.acknowledged(mid):
             self._pump()
 
     def _granted(self, mid: int, codes: list[ReasonCode]) -> None:
-        refused = any(code.is_failure for code in codes)
-        answer = self._asked.get(mid)
+        refusals = [str(code) for code in codes if code.is_failure]
+        answer = self._unanswered.get(mid)
         if answer is not None and not answer.done():
-            answer.set_result(not refused)
-        elif refused:
-            self._log.error("IoT Core refuses a subscription that it granted before")
+            answer.set_result(f"IoT Core refuses it: {refusals[0]}" if refusals else "")
+        elif refusals:
+            self._log.error("IoT Core refuses a subscription: %s", refusals[0])
 
     def _arrived(self, topic: str, payload: bytes) -> None:
+        largest, size = self._rules.max_inbound_bytes, len(topic.encode()) + len(payload) + PACKET_OVERHEAD
+        if largest is not None and size > largest:
+            self._log.error("a message of %d bytes on %s breaks the connection, %d fit", size, topic, largest)
+            self._lost.set()
+            return
         for subscription in tuple(self._subscriptions):
             if matches(subscription.pattern, topic):
                 subscription.deliver(topic, payload)

@@ -1,4 +1,4 @@
-"""All components of this nucleus: what runs, in which order it starts and stops, and who is told."""
+"""All components of this nucleus: the order in which they start and stop, and who is notified of changes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from device_sim.nucleus.groups import ProcessGroups
 from device_sim.nucleus.plan import Plan
-from device_sim.nucleus.supervisor import READY, Limits, State, Supervisor, Wish
+from device_sim.nucleus.supervisor import ACTIVE, READY, Command, Limits, State, Supervisor
 
 STEADY_SECONDS = 1.0
-Told = Callable[[Supervisor, State, State, str], None]
+Changed = Callable[[Supervisor, State, State, str], None]
 
 
 class Components:
@@ -24,11 +24,11 @@ class Components:
         environment: Callable[[str], Mapping[str, str]],
         logs: Path,
         groups: ProcessGroups,
-        told: Told,
+        changed: Changed,
         log: logging.Logger,
     ) -> None:
         self._limits, self._environment, self._logs = limits, environment, logs
-        self._groups, self._told, self._log = groups, told, log
+        self._groups, self._notify, self._log = groups, changed, log
         self._all: dict[str, Supervisor] = {}
         self._changed = asyncio.Event()
 
@@ -41,7 +41,7 @@ class Components:
         return tuple(self._all.values())
 
     async def apply(self, plans: Mapping[str, Plan]) -> None:
-        """Run exactly these plans: end what is not among them, then start or change the others."""
+        """Run exactly these plans: end the other components, then start or change these."""
         await self._remove([name for name in self._all if name not in plans])
         old, self._all = self._all, {}
         fresh = []
@@ -58,21 +58,34 @@ class Components:
     async def settled(self) -> list[Supervisor]:
         """Wait until every component stays RUNNING or FINISHED, or one is BROKEN; return the broken ones.
 
-        A ``run`` script makes a component RUNNING before it has shown whether it can run, so that has to hold a moment.
+        A ``run`` script makes a component RUNNING as soon as it is started, so that state has to last a moment.
         """
         while True:
             self._changed.clear()
-            broken = [one for one in self._all.values() if one.state is State.BROKEN and not one.asked]
+            broken = [one for one in self._all.values() if one.state is State.BROKEN and not one.commanded]
             if broken:
                 return broken
-            ready = all(one.state in READY and not one.asked for one in self._all.values())
+            ready = all(one.state in READY and not one.commanded for one in self._all.values())
             try:
                 await asyncio.wait_for(self._changed.wait(), STEADY_SECONDS if ready else None)
             except TimeoutError:
                 return []
 
+    def restart(self, name: str, why: str) -> None:
+        """Restart a component as RestartComponent does; where HARD binds, its dependants restart with it."""
+        self._all[name].restart(why)
+        if self._limits.binds_hard:
+            for other in self._all.values():
+                if other.plan.dependencies.get(name) and other.state in ACTIVE:
+                    self.restart(other.plan.name, f"its HARD dependency {name} is restarted")
+
+    def reset_failures(self) -> None:
+        """Forget the failures of all components."""
+        for supervisor in self._all.values():
+            supervisor.reset_failures()
+
     async def stop(self) -> None:
-        """End all, those that need others first."""
+        """End all, dependants first."""
         await self._remove(list(self._all))
 
     def kill(self) -> None:
@@ -84,7 +97,7 @@ class Components:
         return Supervisor(
             plan,
             self._limits,
-            self._environment(plan.name),
+            lambda: self._environment(plan.name),
             self._is_ready,
             self._on_change,
             self._logs / f"{plan.name}.log",
@@ -93,21 +106,23 @@ class Components:
         )
 
     async def _remove(self, names: Iterable[str]) -> None:
-        """End these in reverse order of dependency, each as soon as nothing that needs it is left."""
+        """End these in reverse order of dependency, each as soon as no dependant of it is left."""
         waiting = dict.fromkeys(names)
         while waiting:
             needed = {need for name in waiting for need in self._all[name].plan.dependencies}
-            # A cycle cannot be deployed, so there is always one that nobody needs.
+            # A cycle cannot be deployed, so one without dependants is always left.
             free = [name for name in waiting if name not in needed] or list(waiting)
             for name in free:
-                self._all[name].ask(Wish.REMOVE, "it is removed")
+                self._all[name].command(Command.REMOVE, "it is removed")
             await asyncio.gather(*(self._all[name].gone() for name in free))
             for name in free:
                 waiting.pop(name)
                 del self._all[name]
 
     def _is_ready(self, plan: Plan) -> bool:
-        """Return whether what a component depends on lets it run; a soft dependency only goes first."""
+        """Return whether a component's dependencies let it run; a soft dependency only gives the order."""
+        if self._limits.installs_first and any(one.installing for one in self._all.values()):
+            return False
         for name, hard in plan.dependencies.items():
             needed = self._all.get(name)
             if needed is None:
@@ -118,9 +133,11 @@ class Components:
         return True
 
     def _on_change(self, supervisor: Supervisor, old: State, new: State, why: str) -> None:
-        self._told(supervisor, old, new, why)
+        self._notify(supervisor, old, new, why)
         self._changed.set()
         name = supervisor.plan.name
         for other in self._all.values():
+            if self._limits.installs_first:
+                other.recheck()
             if name in other.plan.dependencies:
-                other.dependency_changed(name, other.plan.dependencies[name])
+                other.dependency_changed(name, other.plan.dependencies[name], new)

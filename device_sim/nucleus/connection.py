@@ -1,8 +1,8 @@
 """The connection protocol of event-stream RPC, server side, on one socket.
 
 CONNECT with a token, then streams: a request opens one, a response answers it, a subscription keeps it open for
-events until either side ends it with TERMINATE_STREAM. What breaks the protocol is answered with PROTOCOL_ERROR and
-the connection closes; a request that fails is answered on its own stream and disturbs nothing else.
+events until either side ends it with TERMINATE_STREAM. A violation of the protocol is answered with PROTOCOL_ERROR and
+the connection closes; a request that fails is answered with an error on its own stream only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONNECT_SECONDS = 10.0
 READ_BYTES = 65_536
 MAX_STREAMS = 1_024
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
-"""A subscriber that reads nothing is let go when so much waits for it; the nucleus has no memory to lend."""
+"""The connection of a subscriber that does not read is closed when this much waits for it."""
 
 
 class Type(IntEnum):
@@ -47,11 +47,11 @@ TERMINATE_STREAM = 2
 
 
 class _ProtocolError(NucleusError):
-    """The peer does not speak the protocol; the connection is answered once more and closed."""
+    """A violation of the protocol; the connection is answered once more and closed."""
 
 
 class _ClosedError(NucleusError):
-    """The connection ends without another word."""
+    """The connection ends without a further message."""
 
 
 class Stream:
@@ -59,15 +59,15 @@ class Stream:
 
     def __init__(self, connection: Connection, number: int) -> None:
         self._connection, self._number = connection, number
-        self._answered = self.closed = False
+        self.answered = self.closed = False
         self._waiting: list[tuple[str, Mapping[str, Any]]] = []
         self._endings: list[Callable[[], None]] = []
 
     def event(self, model: str, payload: Mapping[str, Any]) -> None:
-        """Send an event such as ``aws.greengrass#IoTCoreMessage``; one that comes before the response waits for it."""
+        """Send an event such as ``aws.greengrass#IoTCoreMessage``, after the response at the earliest."""
         if self.closed:
             return
-        if self._answered:
+        if self.answered:
             self._connection.send(self._number, Type.APPLICATION_MESSAGE, 0, model, payload)
         else:
             self._waiting.append((model, payload))
@@ -79,15 +79,15 @@ class Stream:
         else:
             self._endings.append(end)
 
-    def answered(self) -> None:
-        """The response is sent: events may follow."""
-        self._answered = True
+    def release(self) -> None:
+        """Send the events that waited for the response."""
+        self.answered = True
         waiting, self._waiting = self._waiting, []
         for model, payload in waiting:
             self.event(model, payload)
 
     def close(self) -> None:
-        """End what the stream keeps."""
+        """Call the functions registered for the end of the stream."""
         self.closed = True
         endings, self._endings = self._endings, []
         for end in endings:
@@ -121,7 +121,7 @@ class Connection:
         self.identity: Identity | None = None
 
     async def serve(self) -> None:
-        """Serve until the connection ends; never raises for what the peer does."""
+        """Serve until the connection ends; errors of the peer are not raised."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS) as deadline:
                 while data := await self._reader.read(READ_BYTES):
@@ -147,7 +147,7 @@ class Connection:
             await self._close()
 
     async def _await_end(self) -> None:
-        """Let a client that was refused read so and go: our own end could overtake the answer."""
+        """Wait until a refused client closes, so that it reads the answer before our end."""
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(1):
                 while await self._reader.read(READ_BYTES):
@@ -242,7 +242,7 @@ class Connection:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, number: int, stream: Stream, operation: str, payload: bytes) -> None:
-        """Answer one request; requests begin in the order in which they came, so publishing keeps its order."""
+        """Answer one request; requests begin in the order of their arrival, which keeps publishes in order."""
         identity = self.identity
         if identity is None:
             return
@@ -262,18 +262,15 @@ class Connection:
         flags = 0 if stays or not self._profile.ends_unary else TERMINATE_STREAM
         self.send(number, Type.APPLICATION_MESSAGE, flags, model, response)
         if stays:
-            stream.answered()
+            stream.release()
         else:
             self._end(number)
 
     def _fail(self, number: int, error: OperationError) -> None:
         model = error.kind if "#" in error.kind else f"aws.greengrass#{error.kind}"
-        payload = {
-            "_message": error.text,
-            "_errorCode": model.split("#")[1],
-            "message": error.text,
-            **error.fields,
-        }
+        payload = {"_message": error.text, "_errorCode": model.split("#")[1]}
+        if not self._profile.terse_errors:
+            payload |= {"message": error.text, **error.fields}
         self.send(number, Type.APPLICATION_ERROR, TERMINATE_STREAM, model, payload)
 
     def _end(self, number: int) -> None:

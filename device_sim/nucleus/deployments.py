@@ -1,4 +1,4 @@
-"""Deployments, one at a time: resolve, prepare, validate, apply, wait, and go back when it fails."""
+"""Deployments, one at a time: resolve, prepare, validate, apply, wait, and roll back when that fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from device_sim.nucleus.validation import Validators
 from device_sim.nucleus.versions import Version, parse_version
 
 MAX_KEPT = 200
-"""Deployments remembered for GetLocalDeploymentStatus."""
+"""Deployments kept on record for GetLocalDeploymentStatus."""
 
 
 class Status(StrEnum):
@@ -50,7 +50,7 @@ class Detail(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a deployment asks for."""
+    """Content of a deployment."""
 
     add: Mapping[str, str] = field(default_factory=dict)
     remove: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Order:
 
 @dataclass(slots=True)
 class Deployment:
-    """One deployment and how far it is."""
+    """One deployment and its progress."""
 
     id: str
     order: Order
@@ -76,7 +76,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """What is to run, worked out before anything is touched."""
+    """Target state, worked out before anything is changed."""
 
     roots: Mapping[str, Version]
     recipes: Mapping[str, Recipe]
@@ -85,7 +85,7 @@ class _Target:
 
 
 class Deployments:
-    """The queue, and what runs now."""
+    """The queue of deployments and the present state."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Deployments:
         return self._kept.get(identifier)
 
     def all(self) -> tuple[Deployment, ...]:
-        """Return those remembered, oldest first."""
+        """Return the deployments on record, oldest first."""
         return tuple(self._kept.values())
 
     async def run(self) -> None:

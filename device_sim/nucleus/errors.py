@@ -3,25 +3,26 @@
 ::
 
     NucleusError
-    ├── EventStreamError          bytes that are no event-stream frame
+    ├── EventStreamError          bytes that do not form an event-stream frame
     │   ├── FrameChecksumError    a CRC32 does not match
     │   ├── FrameSizeError        a frame, its headers or a value is larger than allowed
     │   └── FrameFormatError      anything else that is malformed
     ├── RecipeError               a recipe that cannot be used; names file, key, value and what is allowed
-    │   ├── VersionError          a version or a version range that is none
+    │   ├── VersionError          an invalid version or version range
     │   ├── PlatformError         no manifest fits this machine
     │   ├── VariableError         a script names a variable that does not exist
     │   └── DependencyError       the dependencies cannot be met
-    │       ├── MissingDependencyError   a component or a version of it that no recipe gives
+    │       ├── MissingDependencyError   a component or a version of it without a recipe
     │       └── DependencyCycleError     components that wait for each other
     ├── ArtifactError             an artifact that is missing, damaged or dangerous
     ├── ConfigurationError        a configuration, or a change of one, that is malformed
     ├── StaleUpdateError          a configuration change older than what it would overwrite
     ├── DeploymentError           a deployment that cannot be carried out, or was not accepted
     ├── ScriptError               a lifecycle script that failed, or took too long
-    ├── BridgeError               IoT Core cannot take what was asked of it
+    ├── BridgeError               a publish or a subscription that IoT Core or the nucleus refuses
+    ├── DaemonError               a daemon that this nucleus lacks, or a malformed control request
     ├── StartError                this nucleus cannot start: arguments, permissions, a root in use
-    └── OperationError            what an IPC call is answered with; see operations/base.py
+    └── OperationError            error answer of an IPC call; see operations/base.py
 """
 
 
@@ -30,7 +31,7 @@ class NucleusError(Exception):
 
 
 class EventStreamError(NucleusError):
-    """Bytes that are no event-stream frame."""
+    """Bytes that do not form an event-stream frame."""
 
 
 class FrameChecksumError(EventStreamError):
@@ -50,7 +51,7 @@ class RecipeError(NucleusError):
 
 
 class VersionError(RecipeError):
-    """A version or a version range that is none."""
+    """An invalid version or version range."""
 
 
 class PlatformError(RecipeError):
@@ -66,7 +67,7 @@ class DependencyError(RecipeError):
 
 
 class MissingDependencyError(DependencyError):
-    """A component, or a version of it, that no recipe gives."""
+    """A component, or a version of it, without a recipe."""
 
 
 class DependencyCycleError(DependencyError):
@@ -94,7 +95,11 @@ class ScriptError(NucleusError):
 
 
 class BridgeError(NucleusError):
-    """IoT Core, or the queue towards it, cannot take what was asked of it."""
+    """A publish or a subscription that IoT Core, or the nucleus on the way there, refuses."""
+
+
+class DaemonError(NucleusError):
+    """A daemon that this nucleus lacks, or a malformed control request."""
 
 
 class StartError(NucleusError):
@@ -102,7 +107,7 @@ class StartError(NucleusError):
 
 
 class OperationError(NucleusError):
-    """What an IPC call is answered with: the model's error ``kind`` (such as ``UnauthorizedError``) and a sentence."""
+    """Error answer of an IPC call: the model's error ``kind`` (such as ``UnauthorizedError``) and a sentence."""
 
     def __init__(self, kind: str, text: str, **fields: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""Tokens, and who holds them."""
+"""Tokens and their holders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who speaks on a connection: a component by its name, or the command line's client."""
+    """Holder of a token: a component by its name, or the command line's client."""
 
     name: str
     is_cli: bool = False
@@ -19,7 +19,7 @@ CLI = Identity("aws.greengrass.Cli", is_cli=True)
 
 
 class Tokens:
-    """One secret token an identity, for the nucleus' life."""
+    """One secret token per identity."""
 
     def __init__(self) -> None:
         self._tokens: dict[Identity, str] = {}
@@ -28,8 +28,12 @@ class Tokens:
         """Return the identity's token, made on first use."""
         return self._tokens.setdefault(identity, secrets.token_hex(16))
 
+    def revoke_components(self) -> None:
+        """Forget the tokens of all components, as a restart of ggipcd does; new processes get new ones."""
+        self._tokens = {identity: token for identity, token in self._tokens.items() if identity.is_cli}
+
     def holder(self, token: object) -> Identity | None:
-        """Return whose token this is, or None; takes the same time for every wrong token."""
+        """Return the token's holder or None; takes the same time for every wrong token."""
         given = token.encode(errors="surrogatepass") if isinstance(token, str) else b""
         found = None
         for identity, own in self._tokens.items():

@@ -1,8 +1,8 @@
 """The variables of recipes: ``{namespace:key}`` in scripts and environments; pure.
 
 Known are ``{artifacts:path}``, ``{artifacts:decompressedPath}``, ``{work:path}``, ``{kernel:rootPath}``,
-``{iot:thingName}`` and ``{configuration:<JSON pointer>}``; with a dependency's name in front
-(``{io.example.Other:artifacts:path}``) they are that component's.
+``{iot:thingName}`` and ``{configuration:<JSON pointer>}``; on the Java nucleus, with a dependency's name in front
+(``{io.example.Other:artifacts:path}``), they are that component's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BRACED = re.compile(r"\{[^{}\n]*\}?")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a component's variables stand for: the fixed ones by ``namespace:key``, and its configuration."""
+    """Values of a component's variables: the fixed ones by ``namespace:key``, and its configuration."""
 
     fixed: Mapping[str, str]
     configuration: Mapping[str, Any]
@@ -39,9 +39,9 @@ class Scope:
 def interpolate(script: str, name: str, scopes: Mapping[str, Scope], strict: bool) -> str:
     """Return ``script`` with its variables replaced.
 
-    ``scopes`` holds the component ``name`` and those it depends on. With ``strict`` every ``{`` has to begin a
-    variable, as nucleus lite reads it; otherwise what is not of the form ``{namespace:key}`` stays. Raises
-    VariableError naming the variable and those that there are.
+    ``scopes`` holds the component ``name`` and its dependencies. With ``strict``, as on nucleus lite, every ``{`` has
+    to begin a variable, and one of the component's own; otherwise text not of the form ``{namespace:key}`` stays.
+    Raises VariableError naming the variable and the known ones.
     """
     pieces, at = [], 0
     while (start := script.find("{", at)) >= 0:
@@ -50,6 +50,8 @@ def interpolate(script: str, name: str, scopes: Mapping[str, Scope], strict: boo
             found = _BRACED.match(script, start)
             what = found[0] if found else script[start : start + 20]
             raise VariableError(f"{what!r} is no variable, and nucleus lite takes every {{ for one; {_allowed()}")
+        if match is not None and match["component"] is not None and strict:
+            raise VariableError(f"{match[0]!r}: nucleus lite knows no variables of other components; {_allowed()}")
         pieces.append(script[at:start])
         pieces.append(script[start] if match is None else _value(match, name, scopes))
         at = start + 1 if match is None else match.end()

@@ -1,7 +1,7 @@
-"""Wires the nucleus together, runs it until SIGTERM or SIGINT, and leaves nothing behind.
+"""Entry point: wire the nucleus together, run it until SIGTERM or SIGINT, and clean up.
 
-Exit codes: 0 asked to end, 2 it could not start (one sentence on standard error), 3 what was to be deployed cannot be
-(a recipe, an artifact, a dependency).
+Exit codes: 0 ended by a signal, 2 it could not start (one sentence on standard error), 3 the first deployment was not
+possible (a recipe, an artifact, a dependency).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from device_sim.nucleus.arguments import Settings, read
 from device_sim.nucleus.artifacts import ArtifactStore
 from device_sim.nucleus.bridge import Bridge
 from device_sim.nucleus.components import Components
+from device_sim.nucleus.control import CLI_INFO, ControlServer
+from device_sim.nucleus.daemons import Daemon, Daemons
 from device_sim.nucleus.deployments import Deployment, Deployments, Detail, Order
 from device_sim.nucleus.errors import NucleusError, StartError
 from device_sim.nucleus.groups import ProcessGroups
@@ -38,7 +40,6 @@ from device_sim.nucleus.validation import Validators
 
 EXIT_START = 2
 EXIT_DEPLOYMENT = 3
-CLI_INFO = "cli_ipc_info.json"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "aarch64", "armv7l": "arm", "armv6l": "arm", "i686": "x86"}
 INHERITED = (
     *("HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LC_ALL", "LC_CTYPE"),
@@ -94,10 +95,8 @@ class Nucleus:
         self._tokens = Tokens()
         here = Platform(platform.system().lower(), ARCHITECTURES.get(platform.machine(), platform.machine()))
         self._book = RecipeBook(settings.profile, here)
-        store = ConfigurationStore(settings.root / "config" / "effective.json", settings.thing, log)
-        self._bridge = Bridge(
-            settings.thing, settings.endpoint, settings.profile.queues_offline, self._tell_of_iot_core, log
-        )
+        store = ConfigurationStore(settings.root / "config" / "effective.json", log)
+        self._bridge = Bridge(settings.thing, settings.endpoint, settings.uplink, self._tell_of_iot_core, log)
         self._groups = ProcessGroups(settings.root / "run", log)
         self._components = Components(
             settings.limits, self._environment, settings.root / "logs", self._groups, self._tell_of_component, log
@@ -116,23 +115,52 @@ class Nucleus:
             log,
             settings.validation_seconds,
         )
+        bus = LocalBus()
+        daemons = Daemons(self._daemons(bus, store))
         services = Services(
-            settings.profile, LocalBus(), self._bridge, store, self._components, self._deployments, validators
+            settings.profile, bus, self._bridge, store, self._components, self._deployments, validators, daemons
         )
-        self._server = IpcServer(self._tokens, dispatcher(services), settings.profile, log)
+        self._server = IpcServer(self._tokens, dispatcher(services, log), settings.profile, log)
+        self._control = ControlServer(daemons)
         self._asked_to_end = asyncio.Event()
         self._info = settings.root / CLI_INFO
 
+    def _daemons(self, bus: LocalBus, store: ConfigurationStore) -> dict[str, Daemon]:
+        """Return the processes of nucleus lite with what each loses when it ends; the Java nucleus has none."""
+
+        async def lose_local_subscriptions() -> None:
+            bus.clear()
+
+        async def lose_watches() -> None:
+            store.drop_watches()
+
+        async def lose_connections() -> None:
+            self._tokens.revoke_components()
+            await self._server.close_connections()
+
+        async def forget_failures() -> None:
+            self._components.reset_failures()
+
+        known = {
+            "iotcored": Daemon(self._bridge.crash, self._bridge.start),
+            "ggpubsubd": Daemon(lose_local_subscriptions),
+            "ggconfigd": Daemon(lose_watches),
+            "ggipcd": Daemon(lose_connections),
+            "gghealthd": Daemon(forget_failures),
+        }
+        return {name: known[name] for name in self._settings.profile.daemons}
+
     async def run(self) -> int:
-        """Run until asked to end."""
+        """Run until a signal ends it."""
         self._catch_signals()
         self._groups.sweep()
         working: asyncio.Task[None] | None = None
         code = 0
         try:
             await self._server.start(self._settings.root)
+            await self._control.start(self._server.path.parent)
             self._write_info()
-            self._bridge.start()
+            await self._bridge.start()
             self._journal.tell("nucleus", state="READY", pid=os.getpid(), socket=str(self._server.path))
             working = asyncio.create_task(self._deployments.run(), name="deployments")
             code = await self._first_deployment()
@@ -165,6 +193,7 @@ class Nucleus:
             await asyncio.gather(working, return_exceptions=True)
         await self._components.stop()
         await self._bridge.stop()
+        await self._control.stop()
         await self._server.stop()
         self._info.unlink(missing_ok=True)
         self._journal.tell("nucleus", state="ENDED")
@@ -179,7 +208,13 @@ class Nucleus:
             asyncio.get_running_loop().add_signal_handler(number, asked)
 
     def _write_info(self) -> None:
-        content = json.dumps({"socket": str(self._server.path), "token": self._tokens.issue(CLI)})
+        content = json.dumps(
+            {
+                "socket": str(self._server.path),
+                "token": self._tokens.issue(CLI),
+                "control": str(self._control.path),
+            }
+        )
         try:
             self._info.unlink(missing_ok=True)
             with os.fdopen(os.open(self._info, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -188,7 +223,7 @@ class Nucleus:
             raise StartError(f"{self._info}: {error.strerror}") from error
 
     def _environment(self, name: str) -> Mapping[str, str]:
-        """Return a component's environment: what Greengrass gives, and what the machine must add to it.
+        """Return a component's environment: Greengrass' variables and those of this machine that it needs.
 
         ``python3`` of a script is the Python that runs this nucleus, so an install step finds what is installed here.
         """

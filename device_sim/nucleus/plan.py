@@ -1,4 +1,4 @@
-"""From recipes and configurations to what the supervisor runs; pure."""
+"""Plans: recipes and configurations turned into what the supervisor runs; pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from device_sim.nucleus.configuration import Configuration
-from device_sim.nucleus.errors import RecipeError, VariableError
+from device_sim.nucleus.errors import DependencyError, RecipeError, VariableError
 from device_sim.nucleus.interpolation import Scope, interpolate
 from device_sim.nucleus.profile import Profile
 from device_sim.nucleus.recipes import Recipe, Step
@@ -16,7 +16,7 @@ from device_sim.nucleus.recipes import Recipe, Step
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One component as it runs: scripts without variables, and whether each dependency is hard."""
+    """One component as it runs: scripts without variables, and its ordered dependencies (True: HARD)."""
 
     name: str
     version: str
@@ -24,19 +24,24 @@ class Plan:
     dependencies: Mapping[str, bool]
     work: Path
 
+    @property
+    def runs(self) -> bool:
+        """Whether there is a step that makes it RUNNING."""
+        return "run" in self.steps or "startup" in self.steps
+
     def needs_install(self, old: Plan) -> bool:
-        """Return whether going from ``old`` to this asks for the install step again."""
+        """Return whether the change from ``old`` to this plan requires the install step."""
         fresh = ("bootstrap", "install")
         return self.version != old.version or any(self.steps.get(name) != old.steps.get(name) for name in fresh)
 
     def needs_restart(self, old: Plan) -> bool:
-        """Return whether it asks for a restart; a change of configuration alone does not."""
+        """Return whether the change requires a restart; a change of configuration alone does not."""
         return self.steps != old.steps or self.dependencies != old.dependencies
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where a component's files lie."""
+    """Folders of a component's files."""
 
     artifacts: Path
     decompressed: Path
@@ -51,9 +56,26 @@ def plan(
     thing: str,
     profile: Profile,
 ) -> dict[str, Plan]:
-    """Return the plans by name, in the order of ``recipes``; raises VariableError for an unknown variable."""
+    """Return the plans by name, in the order of ``recipes``.
+
+    Raises VariableError for an unknown variable, and DependencyError for a HARD dependency that can never be started.
+    """
     scopes = {name: Scope(_fixed(folders[name], root, thing), _values(configurations.get(name))) for name in recipes}
-    return {name: _plan(recipe, recipes, scopes, folders[name], profile) for name, recipe in recipes.items()}
+    plans = {name: _plan(recipe, recipes, scopes, folders[name], profile) for name, recipe in recipes.items()}
+    if profile.binds_hard:
+        _check_bound(plans)
+    return plans
+
+
+def _check_bound(plans: Mapping[str, Plan]) -> None:
+    """Raise DependencyError for a HARD dependency that systemd has no unit for."""
+    for name, own in plans.items():
+        for needed, hard in own.dependencies.items():
+            if hard and not plans[needed].runs:
+                raise DependencyError(
+                    f"{name}: its HARD dependency {needed} has neither run nor startup, so nucleus lite makes no unit "
+                    f"for it and never starts {name}; SOFT is allowed"
+                )
 
 
 def _plan(
@@ -61,7 +83,7 @@ def _plan(
 ) -> Plan:
     seen = {name: scopes[name] for name in (recipe.name, *recipe.dependencies) if name in scopes}
     steps = {name: _filled(recipe, name, step, seen, profile) for name, step in recipe.steps.items()}
-    needs = {name: need.hard for name, need in recipe.dependencies.items() if name in recipes}
+    needs = {name: need.hard for name, need in recipe.dependencies.items() if name in recipes and need.ordered}
     return Plan(recipe.name, str(recipe.version), steps, needs, folders.work)
 
 

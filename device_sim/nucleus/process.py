@@ -1,4 +1,4 @@
-"""A nucleus in a process of its own, started and watched from Python: what the demo and the tests use."""
+"""A nucleus in a child process, started and watched from Python; for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from device_sim.nucleus import control
 from device_sim.nucleus.errors import NucleusError
 
-CLI_INFO, ERRORS = "cli_ipc_info.json", "nucleus.stderr"
+ERRORS = "nucleus.stderr"
 READY = frozenset({"RUNNING", "FINISHED"})
 POLL_SECONDS = 0.1
 
 
 class NucleusProcessError(NucleusError):
-    """The nucleus did not come to where it was waited for; says what it and its components wrote last."""
+    """The nucleus did not reach the state waited for; carries its and its components' last output."""
 
 
 class Credentials(Protocol):
-    """IoT Core's MQTT endpoint, and the PEM files with which the gateway is let in."""
+    """IoT Core's MQTT endpoint and the gateway's PEM files."""
 
     @property
     def host(self) -> str:
@@ -135,7 +136,7 @@ class NucleusProcess:
     @property
     def cli_info(self) -> Path:
         """The file with the socket's path and the token of a client that may use every local topic."""
-        return self.root / CLI_INFO
+        return self.root / control.CLI_INFO
 
     @property
     def logs(self) -> Path:
@@ -209,6 +210,10 @@ class NucleusProcess:
 
         info = json.loads(self.cli_info.read_text())
         return GreengrassCoreIPCClientV2(client=connect(ipc_socket=info["socket"], authtoken=info["token"]))
+
+    def restart_daemon(self, name: str) -> None:
+        """Restart one of nucleus lite's daemons and wait until it works again; raises DaemonError."""
+        control.restart(self.root, name)
 
     def stop(self, seconds: float = 30.0) -> int:
         """End the nucleus with SIGTERM (SIGKILL to it after ``seconds``) and return its exit code."""

@@ -1,57 +1,152 @@
-"""How the two nuclei that AWS ships differ, as far as a component can see.
+"""Differences between the two AWS Greengrass nuclei, as far as a component can observe them.
 
-Measured on nucleus lite 2.6.0; the Java nucleus as its sources and AWS' developer guide describe it.
+Measured on nucleus lite 2.6.0 and read in its source; the Java nucleus as its source (2.18) and AWS' developer guide
+describe it.
 """
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RestartRules:
+    """Rules by which a failed component is started again or given up."""
+
+    limit: int
+    """Failures until the component is BROKEN."""
+    window: float
+    """Seconds after which failures no longer count."""
+    pause: float
+    """Seconds between a failure and the next start."""
+    counts_starts: bool
+    """Count starts within a window, as systemd's StartLimitBurst does; otherwise count failures that follow each other
+    by less than ``window``."""
+    clean_signals: frozenset[int]
+    """Signals that end a component without counting as a failure."""
+    restart_mends: bool
+    """RestartComponent starts a BROKEN component again; otherwise only a deployment does."""
+    deployment_starts_finished: bool
+    """A deployment starts components again that have FINISHED or were stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkRules:
+    """Rules of the connection to IoT Core."""
+
+    queued_bytes: int
+    """Bytes of messages that wait for a connection in memory; 0: PublishToIoTCore fails while offline."""
+    in_flight: int
+    """Publishes with QoS 1 that may be unacknowledged."""
+    in_flight_bytes: int | None
+    """Bytes of MQTT packets that may be unacknowledged."""
+    paced: bool
+    """Keep to 100 messages and 512 KB a second."""
+    persistent_session: bool
+    """Resume the MQTT session and send unacknowledged publishes again; otherwise both are dropped on a reconnect."""
+    waits_for_connection: bool
+    """SubscribeToIoTCore is answered after the first connection; otherwise it fails while there is none."""
+    awaits_suback: bool
+    """SubscribeToIoTCore is answered after the broker's SUBACK; otherwise when it is sent, and a refusal is silent."""
+    retains: bool
+    """Pass the retain flag of a publish on."""
+    max_inbound_bytes: int | None
+    """The largest MQTT packet that can be received; a larger one breaks the connection."""
+    first_pause: float
+    """Upper bound, in seconds, of the random pause before the first reconnect."""
+    longest_pause: float
+    """Upper bound of that pause after it has doubled with each failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The limits and habits of one nucleus."""
+    """Limits and behaviour of one nucleus."""
 
     name: str
     version: str
     component: str
-    """The name under which recipes depend on the nucleus itself."""
+    """The component name under which recipes depend on the nucleus itself."""
     max_packet_bytes: int
     """The largest event-stream frame, in bytes."""
     silent_overflow: bool
     """A frame above the limit closes the connection without an error."""
     typed_scalars: bool
-    """YAML scalars keep their type; otherwise every one arrives as the string that stands in the recipe."""
+    """YAML scalars keep their type; otherwise each one is the string written in the recipe."""
     strict_variables: bool
-    """Every ``{`` of a script begins a recipe variable; otherwise only ``{namespace:key}`` does."""
+    """Each ``{`` in a script begins a recipe variable; otherwise only ``{namespace:key}`` does."""
     needs_runtime: bool
-    """A manifest counts only when its Platform has ``runtime: "*"`` (or names the nucleus)."""
+    """A manifest is used only when its Platform has ``runtime: "*"`` (or names the nucleus)."""
     exact_keys: bool
     """Lifecycle keys are case-sensitive."""
     lifecycle: frozenset[str]
-    """The lifecycle steps that are run; others are ignored."""
+    """Lifecycle steps that are run; others are ignored."""
+    unzips: bool
+    """A local deployment unpacks archives; otherwise it copies the artifact folder as it is."""
+    untyped_is_hard: bool
+    """A dependency without DependencyType is HARD; otherwise it gives no order of starting."""
+    binds_hard: bool
+    """The end of a HARD dependency stops its dependants for good (systemd's BindsTo); otherwise they wait for it."""
+    installs_first: bool
+    """A deployment starts no component before every install step has ended."""
     validates: bool
-    """Components may validate configuration updates before they count."""
+    """Components can validate configuration updates before they take effect."""
     ends_unary: bool
     """A unary response ends its stream; otherwise the client has to."""
-    queues_offline: bool
-    """PublishToIoTCore queues while there is no connection; otherwise it fails."""
+    terse_errors: bool
+    """Errors have a fixed text under ``_message`` only, which the SDK's models do not read."""
+    max_local_topic_bytes: int | None
+    """The longest topic of local publish/subscribe."""
+    daemons: tuple[str, ...]
+    """Processes of the nucleus that can be restarted alone."""
+    restarts: RestartRules
+    uplink: UplinkRules
 
 
 JAVA = Profile(
     name="java",
     version="2.14.0",
     component="aws.greengrass.Nucleus",
-    max_packet_bytes=16 * 1024 * 1024,
+    max_packet_bytes=16 * MIB,
     silent_overflow=False,
     typed_scalars=True,
     strict_variables=False,
     needs_runtime=False,
     exact_keys=False,
     lifecycle=frozenset({"bootstrap", "install", "startup", "run", "shutdown", "recover"}),
+    unzips=True,
+    untyped_is_hard=True,
+    binds_hard=False,
+    installs_first=False,
     validates=True,
     ends_unary=True,
-    queues_offline=True,
+    terse_errors=False,
+    max_local_topic_bytes=None,
+    daemons=(),
+    restarts=RestartRules(
+        limit=3,
+        window=3600.0,
+        pause=0.0,
+        counts_starts=False,
+        clean_signals=frozenset(),
+        restart_mends=False,
+        deployment_starts_finished=False,
+    ),
+    uplink=UplinkRules(
+        queued_bytes=MIB * 5 // 2,
+        in_flight=5,
+        in_flight_bytes=None,
+        paced=True,
+        persistent_session=True,
+        waits_for_connection=True,
+        awaits_suback=True,
+        retains=True,
+        max_inbound_bytes=None,
+        first_pause=1.0,
+        longest_pause=120.0,
+    ),
 )
 LITE = Profile(
     name="lite",
@@ -64,8 +159,36 @@ LITE = Profile(
     needs_runtime=True,
     exact_keys=True,
     lifecycle=frozenset({"bootstrap", "install", "startup", "run"}),
+    unzips=False,
+    untyped_is_hard=False,
+    binds_hard=True,
+    installs_first=True,
     validates=False,
     ends_unary=False,
-    queues_offline=False,
+    terse_errors=True,
+    max_local_topic_bytes=256,
+    daemons=("iotcored", "ggpubsubd", "ggconfigd", "ggipcd", "gghealthd"),
+    restarts=RestartRules(
+        limit=3,
+        window=3600.0,
+        pause=1.0,
+        counts_starts=True,
+        clean_signals=frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE}),
+        restart_mends=True,
+        deployment_starts_finished=True,
+    ),
+    uplink=UplinkRules(
+        queued_bytes=0,
+        in_flight=10,
+        in_flight_bytes=15_000,
+        paced=False,
+        persistent_session=False,
+        waits_for_connection=False,
+        awaits_suback=False,
+        retains=False,
+        max_inbound_bytes=5_000,
+        first_pause=5.0,
+        longest_pause=300.0,
+    ),
 )
 PROFILES = {profile.name: profile for profile in (JAVA, LITE)}

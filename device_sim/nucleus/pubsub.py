@@ -1,4 +1,4 @@
-"""Local publish/subscribe: who gets what is published on a topic."""
+"""Local publish/subscribe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LocalBus:
         self._wild: list[_Subscription] = []
 
     def subscribe(self, pattern: str, owner: str, from_others: bool, deliver: Deliver) -> Callable[[], None]:
-        """Subscribe and return what ends it; with ``from_others`` the owner does not hear itself."""
+        """Subscribe and return the function that ends it; with ``from_others`` without the owner's own messages."""
         subscription = _Subscription(pattern, owner, from_others, deliver)
         wild = any(level in ("+", "#") for level in pattern.split("/"))
         place = self._wild if wild else self._exact.setdefault(pattern, [])
@@ -42,9 +42,14 @@ class LocalBus:
 
         return end
 
+    def clear(self) -> None:
+        """Drop all subscriptions, as a restart of ggpubsubd does."""
+        self._exact.clear()
+        self._wild.clear()
+
     def publish(self, topic: str, message: Mapping[str, Any], publisher: str) -> int:
-        """Deliver and return to how many."""
-        heard = [
+        """Deliver and return the number of subscriptions."""
+        receiving = [
             subscription
             for subscription in (
                 *self._exact.get(topic, ()),
@@ -52,6 +57,6 @@ class LocalBus:
             )
             if not (subscription.from_others and subscription.owner == publisher)
         ]
-        for subscription in heard:
+        for subscription in receiving:
             subscription.deliver(topic, message)
-        return len(heard)
+        return len(receiving)

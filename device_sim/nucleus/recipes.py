@@ -61,10 +61,11 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A dependency."""
+    """A dependency; one that is not ``ordered`` is deployed too and gives no order of starting."""
 
     versions: VersionRange
     hard: bool
+    ordered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ class _Reader:
         for name, raw in self._object(top.get("ComponentDependencies") or {}, "ComponentDependencies").items():
             where = f"ComponentDependencies.{name}"
             entry = self._object(raw, where)
+            untyped = "DependencyType" not in entry
             kind = str(entry.get("DependencyType", "HARD")).upper()
             if kind not in ("HARD", "SOFT"):
                 self._refuse(f"{where}.DependencyType", entry["DependencyType"], "HARD and SOFT are")
@@ -175,7 +177,7 @@ class _Reader:
                 versions = parse_range(entry.get("VersionRequirement"))
             except RecipeError as error:
                 raise type(error)(f"{self._source}: {where}.VersionRequirement: {error}") from error
-            needs[name] = Need(versions, kind == "HARD")
+            needs[name] = Need(versions, kind == "HARD", self._profile.untyped_is_hard or not untyped)
         return needs
 
     def _manifest(self, top: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The UNIX socket on which components speak to the nucleus."""
+"""The UNIX socket of Greengrass IPC."""
 
 from __future__ import annotations
 
@@ -45,13 +45,17 @@ class IpcServer:
         finally:
             os.umask(previous)
 
+    async def close_connections(self) -> None:
+        """Close every connection; the socket stays open."""
+        for connection in tuple(self._connections):
+            connection.abort()
+        await asyncio.gather(*self._connections.values(), return_exceptions=True)
+
     async def stop(self) -> None:
         """Close every connection and remove the socket."""
         if self._server is not None:
             self._server.close()
-        for connection in tuple(self._connections):
-            connection.abort()
-        await asyncio.gather(*self._connections.values(), return_exceptions=True)
+        await self.close_connections()
         self.path.unlink(missing_ok=True)
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The configurations of the deployed components: kept on disk, and told to whoever watches them."""
+"""Configurations of the deployed components: kept on disk, with notifications of changes."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class _Watch:
 
 
 class ConfigurationStore:
-    """One :class:`Configuration` a component, written to a file at each change so that it outlives the nucleus."""
+    """One :class:`Configuration` per component, written to a file at each change so that it survives the nucleus."""
 
-    def __init__(self, file: Path, thing: str, log: logging.Logger) -> None:
-        self._file, self._thing, self._log = file, thing, log
+    def __init__(self, file: Path, log: logging.Logger) -> None:
+        self._file, self._log = file, log
         self._kept: dict[str, Configuration] = self._read()
         self._policies: dict[str, tuple[Policy, ...]] = {}
         self._watches: list[_Watch] = []
 
     def get(self, name: str) -> Configuration | None:
-        """Return a component's configuration, or None when it has none."""
+        """Return a component's configuration, or None."""
         return self._kept.get(name)
 
     def snapshot(self) -> dict[str, Configuration]:
@@ -44,17 +44,17 @@ class ConfigurationStore:
         return dict(self._kept)
 
     def policies(self, name: str) -> tuple[Policy, ...]:
-        """Return what a component's accessControl allows."""
+        """Return the policies of a component's accessControl."""
         if name not in self._policies:
             kept = self._kept.get(name)
-            good, bad = policies(kept.values.get(KEY) if kept is not None else None, self._thing)
+            good, bad = policies(kept.values.get(KEY) if kept is not None else None)
             for sentence in bad:
                 self._log.error("%s: %s", name, sentence)
             self._policies[name] = good
         return self._policies[name]
 
     def put(self, configurations: Mapping[str, Configuration]) -> None:
-        """Replace the configurations of these components, write them and tell of the leaves that changed."""
+        """Replace the configurations of these components, write them and notify of the leaves that changed."""
         changes = []
         for name, new in configurations.items():
             old = self._kept.get(name)
@@ -64,10 +64,10 @@ class ConfigurationStore:
         if changes:
             self._write()
         for name, leaf in changes:
-            self._tell(name, leaf)
+            self._notify(name, leaf)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Forget components that are gone."""
+        """Forget components that were removed."""
         for name in names:
             self._kept.pop(name, None)
             self._policies.pop(name, None)
@@ -78,7 +78,7 @@ class ConfigurationStore:
         self.put({name: self._kept[name].updated(path, value, timestamp_ms)})
 
     def watch(self, name: str, path: Keys, changed: Changed) -> Callable[[], None]:
-        """Call ``changed`` for each change at or below ``path`` (or of what it stands in); return what ends it."""
+        """Call ``changed`` for each change at or below ``path`` or of a parent; return the function that ends it."""
         watch = _Watch(name, path, changed)
         self._watches.append(watch)
 
@@ -88,7 +88,11 @@ class ConfigurationStore:
 
         return end
 
-    def _tell(self, name: str, leaf: Keys) -> None:
+    def drop_watches(self) -> None:
+        """Drop all watches, as a restart of ggconfigd does."""
+        self._watches.clear()
+
+    def _notify(self, name: str, leaf: Keys) -> None:
         for watch in tuple(self._watches):
             shared = min(len(leaf), len(watch.path))
             if watch.name == name and leaf[:shared] == watch.path[:shared]:

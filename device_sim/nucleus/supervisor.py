@@ -1,9 +1,9 @@
-"""One component's life: install, wait for what it needs, start, watch, stop, start again within limits.
+"""One component's life: install, wait for its dependencies, start, watch, stop, start again within limits.
 
 The states are those of Greengrass: NEW, INSTALLED, STARTING, RUNNING, STOPPING, FINISHED, ERRORED, BROKEN. A component
-with a ``run`` script is RUNNING as soon as the script is; one with ``startup`` when that has ended well, or says so
-with UpdateState. A failure is tried again with a growing pause; too many within the window make it BROKEN until
-someone restarts it or deploys it anew.
+with a ``run`` script is RUNNING as soon as the script is started; one with ``startup`` when that has exited with 0 or
+reported RUNNING with UpdateState. A failed component is started again after a pause; when its restart budget is used up
+it is BROKEN until a deployment (and, on nucleus lite, RestartComponent) starts it again.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import asyncio
 import logging
 import shutil
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from device_sim.nucleus.budget import Phase, budget
 from device_sim.nucleus.component_log import ComponentLog
 from device_sim.nucleus.errors import NucleusError, ScriptError
 from device_sim.nucleus.groups import ProcessGroups
 from device_sim.nucleus.plan import Plan
+from device_sim.nucleus.profile import RestartRules
 from device_sim.nucleus.recipes import Step
 from device_sim.nucleus.script import Script
 
@@ -44,21 +45,26 @@ class State(StrEnum):
 
 READY = frozenset({State.RUNNING, State.FINISHED})
 ACTIVE = frozenset({State.STARTING, State.RUNNING})
+ENDED = frozenset({State.ERRORED, State.BROKEN, State.FINISHED})
+STOP_SECONDS = 5.0
+"""From SIGTERM to SIGKILL on the Java nucleus; systemd waits longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How often a failing component is started, and how patient we are; seconds."""
+    """How a component is restarted and stopped."""
 
-    starts: int = 3
-    window: float = 3600.0
-    pause: float = 0.5
-    longest_pause: float = 30.0
-    stop: float = 10.0
+    restarts: RestartRules
+    binds_hard: bool = False
+    """The end of a HARD dependency stops the component for good."""
+    installs_first: bool = False
+    """Start no component before every install step has ended."""
+    stop: float = STOP_SECONDS
+    """Seconds from SIGTERM to SIGKILL."""
 
 
-class Wish(IntEnum):
-    """What is asked of a component; the stronger wish wins while one waits."""
+class Command(IntEnum):
+    """Order to a component; the highest one wins while several wait."""
 
     FAIL = 0
     RESTART = 1
@@ -67,12 +73,12 @@ class Wish(IntEnum):
     REMOVE = 4
 
 
-class _AskedError(NucleusError):
-    """Something is asked of the component while it does something else."""
+class _CommandedError(NucleusError):
+    """A command has come and interrupts the present step."""
 
 
 Changed = Callable[["Supervisor", State, State, str], None]
-"""Called with the old and the new state and why."""
+"""Called with the old and the new state and the reason."""
 
 
 class Supervisor:
@@ -82,7 +88,7 @@ class Supervisor:
         self,
         plan: Plan,
         limits: Limits,
-        environment: Mapping[str, str],
+        environment: Callable[[], Mapping[str, str]],
         ready: Callable[[Plan], bool],
         changed: Changed,
         log_file: Path,
@@ -95,80 +101,114 @@ class Supervisor:
         self._output = ComponentLog(log_file)
         self._output_failed = False
         self._script: Script | None = None
-        self._wish: Wish | None = None
+        self._command: Command | None = None
         self._why = ""
-        self._woken, self._dependencies, self._says_running = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._failures: deque[float] = deque()
+        self._woken, self._dependencies = asyncio.Event(), asyncio.Event()
+        self._reported_running = asyncio.Event()
+        self._budget = budget(limits.restarts)
         self._resume = State.NEW
         self._next_plan: Plan | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
-        """The process (group) that runs, if one does."""
+        """Id of the process (and group) of the running script, or None."""
         return self._script.pid if self._script is not None else None
 
     @property
     def failures(self) -> int:
-        """Failures within the window."""
-        return len(self._failures)
+        """Failures that count against the restart budget."""
+        return self._budget.failures
 
     @property
-    def asked(self) -> bool:
-        """Whether something is asked that is not done yet, so that the state is about to change."""
-        return self._wish is not None
+    def installing(self) -> bool:
+        """Whether the install step is not done, and not given up."""
+        return self.state is State.NEW or (self.state is State.ERRORED and self._resume is State.NEW)
+
+    @property
+    def commanded(self) -> bool:
+        """Whether a command is not carried out yet, so that the state is about to change."""
+        return self._command is not None
 
     def start(self) -> None:
         """Begin the life."""
         self._task = asyncio.create_task(self._live(), name=f"supervise {self.plan.name}")
 
-    def ask(self, wish: Wish, why: str) -> None:
-        """Ask for something; it is done as soon as what runs can be left."""
-        if self._wish is None or wish > self._wish:
-            self._wish, self._why = wish, why
+    def command(self, command: Command, why: str) -> None:
+        """Give a command; it is carried out as soon as the present step can be interrupted."""
+        if self._command is None or command > self._command:
+            self._command, self._why = command, why
         self._woken.set()
 
-    def replace(self, plan: Plan) -> None:
-        """Go on with another plan, restarted or installed anew as the difference asks for."""
-        current = self._next_plan or self.plan
-        self._next_plan = plan
-        if plan.needs_install(current):
-            self.ask(Wish.REINSTALL, "deployed anew")
-        elif plan.needs_restart(current) or self.state in (State.BROKEN, State.ERRORED):
-            self.ask(Wish.RESTART, "deployed anew")
+    def restart(self, why: str) -> None:
+        """Restart as RestartComponent does; a BROKEN component stays so where only a deployment mends it."""
+        if self.state is State.BROKEN and not self._limits.restarts.restart_mends:
+            self._log.error("%s is BROKEN: only a deployment starts it again", self.plan.name)
+            return
+        self._budget.reset()
+        self.command(Command.RESTART, why)
 
-    def dependency_changed(self, name: str, hard: bool) -> None:
-        """Look again at what this one needs; restart when a hard dependency is no longer ready."""
+    def reset_failures(self) -> None:
+        """Forget the failures that count against the budget."""
+        self._budget.reset()
+
+    def replace(self, plan: Plan) -> None:
+        """Continue with the plan of a deployment; install or restart when the difference requires it."""
+        current, rules = self._next_plan or self.plan, self._limits.restarts
+        self._next_plan = plan
+        broken = self.state is State.BROKEN
+        if rules.counts_starts:
+            self._budget.reset()
+        if plan.needs_install(current) or (broken and not rules.restart_mends):
+            self.command(Command.REINSTALL, "deployed anew")
+        elif plan.needs_restart(current) or broken or self.state is State.ERRORED:
+            self.command(Command.RESTART, "deployed anew")
+        elif rules.deployment_starts_finished and self.state is State.FINISHED and plan.runs:
+            self.command(Command.RESTART, "a deployment starts what has ended")
+
+    def dependency_changed(self, name: str, hard: bool, state: State) -> None:
+        """Check the dependencies again after ``name`` has changed to ``state``.
+
+        A hard dependency that is no longer ready restarts this component, or stops it for good (Limits.binds_hard).
+        """
         self._dependencies.set()
-        if hard and self.state in ACTIVE and not self._ready(self.plan):
-            self.ask(Wish.RESTART, f"its dependency {name} is not running")
+        if not hard or self.state not in ACTIVE:
+            return
+        if self._limits.binds_hard and state in ENDED:
+            self.command(Command.STOP, f"its HARD dependency {name} is {state}; it is not started again by itself")
+        elif not self._ready(self.plan):
+            self.command(Command.RESTART, f"its dependency {name} is not running")
+
+    def recheck(self) -> None:
+        """Check again whether the component may start."""
+        self._dependencies.set()
 
     def reported(self, state: State) -> None:
-        """Take the state that the component reports itself."""
+        """Take the state that the component reports with UpdateState."""
         if state is State.RUNNING:
-            self._says_running.set()
+            self._reported_running.set()
         elif self.state in ACTIVE:
-            self.ask(Wish.FAIL, "it reported ERRORED")
+            self.command(Command.FAIL, "it reported ERRORED")
 
     async def gone(self) -> None:
-        """Wait until the life has ended, which REMOVE asks for."""
+        """Wait until the life has ended after REMOVE."""
         if self._task is not None:
             await self._task
         self._output.close()
 
     def kill(self) -> None:
-        """Kill what runs at once; for a nucleus that is told twice to end."""
+        """Kill the running script at once, for a nucleus that is signalled twice."""
         if self._script is not None:
             self._script.kill()
 
     async def _live(self) -> None:
         while True:
             try:
-                if self._wish is not None:
-                    raise _AskedError
-                await self._onward()
-            except _AskedError:
-                if await self._grant():
+                if self._command is not None:
+                    raise _CommandedError
+                await self._advance()
+            except _CommandedError:
+                if await self._obey():
                     return
             except ScriptError as error:
                 await self._fail(str(error))
@@ -176,23 +216,25 @@ class Supervisor:
                 self._log.exception("%s: supervision failed", self.plan.name)
                 self._set(State.BROKEN, f"an error inside the nucleus: {error}")
 
-    async def _onward(self) -> None:
-        """Go on from the present state to the next at which nothing runs."""
+    async def _advance(self) -> None:
+        """Go from the present state to the next one in which no script runs."""
         if self.state is State.NEW:
+            self._budget.started(Phase.INSTALL, time.monotonic())
             for name in ("bootstrap", "install"):
                 await self._to_end(name)
             self._set(State.INSTALLED, "installed")
         elif self.state is State.INSTALLED:
             while not self._ready(self.plan):
                 self._dependencies.clear()
-                await self._unless_asked(self._dependencies.wait())
-            self._says_running.clear()
-            self._set(State.STARTING, "what it depends on is ready")
+                await self._unless_commanded(self._dependencies.wait())
+            self._reported_running.clear()
+            self._budget.started(Phase.RUN, time.monotonic())
+            self._set(State.STARTING, "its dependencies are ready")
             await (self._run() if "run" in self.plan.steps else self._startup())
         elif self.state is State.ERRORED:
             await self._recover()
         else:
-            await self._unless_asked(asyncio.Event().wait())
+            await self._unless_commanded(asyncio.Event().wait())
 
     async def _run(self) -> None:
         step = self.plan.steps["run"]
@@ -202,37 +244,39 @@ class Supervisor:
         script = await self._begin(step)
         self._set(State.RUNNING, "run is started")
         try:
-            code = await self._unless_asked(script.wait(), step.timeout)
+            code = await self._unless_commanded(script.wait(), step.timeout)
         except TimeoutError as error:
             raise ScriptError(f"run took longer than {step.timeout} s") from error
         await self._end_script(0.0)
-        if code != 0:
+        if code != 0 and -code not in self._limits.restarts.clean_signals:
             raise ScriptError(f"run ended with {_code(code)}")
-        self._set(State.FINISHED, "run ended with exit code 0")
+        self._set(State.FINISHED, f"run ended with {_code(code)}")
 
     async def _startup(self) -> None:
         step = self.plan.steps.get("startup")
         if step is None or _skips(step):
-            self._set(State.FINISHED, "it has nothing to run" if step is None else f"Skipif {step.skip_if} holds")
+            self._set(
+                State.FINISHED, "it has no run or startup step" if step is None else f"Skipif {step.skip_if} holds"
+            )
             return
         script = await self._begin(step)
         ended = asyncio.create_task(script.wait())
-        told = asyncio.create_task(self._says_running.wait())
+        reported = asyncio.create_task(self._reported_running.wait())
         try:
-            either = asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
-            await self._unless_asked(either, step.timeout)
+            either = asyncio.wait({ended, reported}, return_when=asyncio.FIRST_COMPLETED)
+            await self._unless_commanded(either, step.timeout)
             if ended.done() and ended.result() != 0:
                 raise ScriptError(f"startup ended with {_code(ended.result())}")
-            # What startup left running in its group is the component; stopping it ends the group.
+            # The processes that startup left in its group are the component; stopping it ends the group.
             self._set(State.RUNNING, "startup ended with exit code 0" if ended.done() else "it reported RUNNING")
-            if (code := await self._unless_asked(script.wait())) != 0:
+            if (code := await self._unless_commanded(script.wait())) != 0:
                 raise ScriptError(f"startup ended with {_code(code)}")
-            await self._unless_asked(asyncio.Event().wait())
+            await self._unless_commanded(asyncio.Event().wait())
         except TimeoutError as error:
             raise ScriptError(f"startup took longer than {step.timeout} s") from error
         finally:
             ended.cancel()
-            told.cancel()
+            reported.cancel()
 
     async def _to_end(self, name: str) -> None:
         """Run an install-like step to its end; raises ScriptError for a failure or a timeout."""
@@ -241,7 +285,7 @@ class Supervisor:
             return
         script = await self._begin(step)
         try:
-            code = await self._unless_asked(script.wait(), step.timeout)
+            code = await self._unless_commanded(script.wait(), step.timeout)
         except TimeoutError as error:
             raise ScriptError(f"{name} took longer than {step.timeout} s") from error
         await self._end_script(0.0)
@@ -249,53 +293,50 @@ class Supervisor:
             raise ScriptError(f"{name} ended with {_code(code)}")
 
     async def _fail(self, why: str) -> None:
-        """Count a failure and end what is left of the script; over the limit the component is BROKEN."""
-        self._resume = State.NEW if self.state is State.NEW else State.INSTALLED
+        """Count a failure and end the rest of the script; over the budget the component is BROKEN."""
+        installing = self.state is State.NEW
+        self._resume = State.NEW if installing else State.INSTALLED
         await self._end_script(self._limits.stop)
-        now = time.monotonic()
-        self._failures.append(now)
-        while self._failures[0] <= now - self._limits.window:
-            self._failures.popleft()
-        if len(self._failures) < self._limits.starts:
-            self._set(State.ERRORED, why)
-        else:
-            self._set(State.ERRORED, why)
-            self._set(State.BROKEN, f"failed {len(self._failures)} times in {self._limits.window:g} s, last: {why}")
+        broken = self._budget.failed(Phase.INSTALL if installing else Phase.RUN, time.monotonic())
+        failures = self._budget.failures
+        self._set(State.ERRORED, why)
+        if broken:
+            self._set(State.BROKEN, f"failed {failures} times in {self._limits.restarts.window:g} s, last: {why}")
 
     async def _recover(self) -> None:
-        """After a failure: the recover step, then a pause that grows, then back to where it failed."""
+        """Run the recover step, pause, and go back to the state before the failure."""
         try:
             await self._to_end("recover")
         except ScriptError as error:
             await self._end_script(self._limits.stop)
             self._log.warning("%s: %s", self.plan.name, error)
-        pause = min(self._limits.longest_pause, self._limits.pause * 2 ** (len(self._failures) - 1))
-        await self._unless_asked(asyncio.sleep(pause))
+        pause = self._limits.restarts.pause
+        await self._unless_commanded(asyncio.sleep(pause))
         self._set(self._resume, f"tried again after {pause:g} s")
 
-    async def _grant(self) -> bool:
-        """Do what was asked; return whether that was the end."""
-        wish, why = self._wish, self._why
-        self._wish = None
+    async def _obey(self) -> bool:
+        """Carry out the command; return whether the life has ended."""
+        command, why = self._command, self._why
+        self._command = None
         self._woken.clear()
-        if wish is Wish.FAIL:
+        if command is Command.FAIL:
             await self._fail(why)
             return False
         was = self.state
         await self._halt(why)
         if self._next_plan is not None:
             self.plan, self._next_plan = self._next_plan, None
-        if wish in (Wish.STOP, Wish.REMOVE):
+        if command in (Command.STOP, Command.REMOVE):
             self._set(State.FINISHED, why)
-            return wish is Wish.REMOVE
+            return command is Command.REMOVE
         if was is State.BROKEN:
-            self._failures.clear()
+            self._budget.reset()
         never_installed = was is State.NEW or (was in (State.ERRORED, State.BROKEN) and self._resume is State.NEW)
-        self._set(State.NEW if wish is Wish.REINSTALL or never_installed else State.INSTALLED, why)
+        self._set(State.NEW if command is Command.REINSTALL or never_installed else State.INSTALLED, why)
         return False
 
     async def _halt(self, why: str) -> None:
-        """Stop what runs: the shutdown step, then the signals to the group."""
+        """Stop the running script: the shutdown step, then signals to its process group."""
         if self._script is None:
             return
         if self.state in ACTIVE:
@@ -326,7 +367,7 @@ class Supervisor:
             self.plan.work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ScriptError(f"{self.plan.work}: {error.strerror}") from error
-        environment = {**self._environment, **step.environment}
+        environment = {**self._environment(), **step.environment}
         self._script = await Script.start(step.script, self.plan.work, environment, self._write)
         self._groups.add(self._script.pid)
         return self._script
@@ -337,8 +378,8 @@ class Supervisor:
             self._groups.remove(self._script.pid)
             self._script = None
 
-    async def _unless_asked(self, work: Awaitable[T], seconds: float | None = None) -> T:
-        """Wait for ``work``; raises _AskedError as soon as something is asked, TimeoutError after ``seconds``."""
+    async def _unless_commanded(self, work: Awaitable[T], seconds: float | None = None) -> T:
+        """Wait for ``work``; raise _CommandedError as soon as a command comes, TimeoutError after ``seconds``."""
         task, woken = asyncio.ensure_future(work), asyncio.create_task(self._woken.wait())
         try:
             done, _ = await asyncio.wait({task, woken}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -347,13 +388,13 @@ class Supervisor:
             if not task.done():
                 task.cancel()
         if woken in done:
-            raise _AskedError
+            raise _CommandedError
         if task not in done:
             raise TimeoutError
         return task.result()
 
     def _write(self, data: bytes) -> None:
-        """A disk that takes no log must not stop the component at a full pipe."""
+        """Write to the log; an error there must not block the component at a full pipe."""
         try:
             self._output.write(data)
         except (OSError, ValueError) as error:
@@ -364,6 +405,8 @@ class Supervisor:
     def _set(self, state: State, why: str) -> None:
         if state is not self.state:
             old, self.state, self.why = self.state, state, why
+            if old in (State.NEW, State.RUNNING) and state not in (State.ERRORED, State.BROKEN):
+                self._budget.left(Phase.INSTALL if old is State.NEW else Phase.RUN)
             self._changed(self, old, state, why)
 
 

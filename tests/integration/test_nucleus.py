@@ -131,7 +131,7 @@ def test_what_the_recipe_does_not_allow_is_unauthorized(site: Site, listening: A
         say("test/said", said)
     stay()
     """
-    proxy = {"operations": ["aws.greengrass#PublishToIoTCore"], "resources": ["{iot:thingName}/+"]}
+    proxy = {"operations": ["aws.greengrass#PublishToIoTCore"], "resources": ["gw-test/+"]}
     pubsub = {"operations": ["*"], "resources": ["test/*"]}
     access = {"aws.greengrass.ipc.mqttproxy": {"p": proxy}, "aws.greengrass.ipc.pubsub": {"p": pubsub}}
     site.component("io.test.Tries", code, access=access)
@@ -165,7 +165,7 @@ say("test/other", repr(client.get_configuration(component_name="io.test.Other", 
 try:
     client.get_configuration(key_path=["absent"])
 except model.ResourceNotFoundError as error:
-    say("test/absent", error.resource_name)
+    say("test/absent", str(error.resource_name))
 import datetime
 now = datetime.datetime.now(datetime.timezone.utc)
 client.update_configuration(key_path=["nested"], timestamp=now, value_to_merge={"limit": 7, "fresh": [1]})
@@ -203,12 +203,11 @@ def test_a_configuration_is_read_changed_and_watched(site: Site, listening: Any,
         kept = "1.5" if profile == "java" else "'1.5'"
         assert f"'kept': {kept}" in listener.on("test/whole")[0]
         assert listener.on("test/other") == ["{'mine': True}" if profile == "java" else "{'mine': 'true'}"]
-        assert listener.on("test/absent") == ["/absent"]
-        assert listener.on("test/refused") == [
-            "FailedUpdateConditionCheckError",
-            "InvalidArgumentsError",
-            "InvalidArgumentsError",
-        ]
+        # Nucleus lite names no resource, and takes an older value without storing it.
+        assert listener.on("test/absent") == ["/absent" if profile == "java" else "None"]
+        java = ["FailedUpdateConditionCheckError", "InvalidArgumentsError", "InvalidArgumentsError"]
+        lite = ["ServiceError", "InvalidArgumentsError"]
+        assert listener.on("test/refused") == (java if profile == "java" else lite)
         until(lambda: len(listener.on("test/changed")) == 2, "two changes")
         assert set(listener.on("test/changed")) == {"nested/limit", "nested/fresh"}
 

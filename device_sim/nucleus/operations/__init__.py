@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from device_sim.nucleus.errors import OperationError
 from device_sim.nucleus.identities import Identity
 from device_sim.nucleus.operations import configuration, iot_core, lifecycle, local, pubsub
 from device_sim.nucleus.operations.base import MODEL, Call, Operation, Services
+from device_sim.nucleus.operations.terse import terse
 
 TABLE: Mapping[str, Operation] = {
     **pubsub.OPERATIONS,
@@ -40,19 +42,34 @@ ABSENT = frozenset(
         "VerifyClientDeviceIdentity",
     }
 )
-"""Operations of the model that this nucleus does not have: ServiceError, as nucleus lite answers for those it lacks."""
+"""Operations of the model that this nucleus lacks: ServiceError, as nucleus lite answers."""
+
+CLASSIC_ONLY = frozenset(local.OPERATIONS) - {"CreateLocalDeployment", "RestartComponent"}
+"""Operations of greengrass-cli that nucleus lite lacks."""
 
 
-def dispatcher(services: Services) -> Dispatch:
-    """Return what answers a request."""
+async def _answer(call: Call) -> Answer:
+    name, profile = call.operation, call.services.profile
+    short = name.removeprefix(MODEL)
+    operation = TABLE.get(short) if name.startswith(MODEL) else None
+    # Tests and demos use these as the command line's client under both profiles; components of lite lack them.
+    if operation is None or (profile.terse_errors and short in CLASSIC_ONLY and not call.identity.is_cli):
+        known = profile.terse_errors or (name.startswith(MODEL) and short in ABSENT)
+        raise OperationError("ServiceError" if known else "aws#UnsupportedOperation", f"{name} is not supported")
+    response = await operation.handler(call)
+    return f"{name}Response", response, operation.stays
+
+
+def dispatcher(services: Services, log: logging.Logger) -> Dispatch:
+    """Return the function that answers requests."""
 
     async def dispatch(identity: Identity, name: str, request: Mapping[str, Any], stream: Stream) -> Answer:
-        short = name.removeprefix(MODEL)
-        operation = TABLE.get(short) if name.startswith(MODEL) else None
-        if operation is None:
-            known = name.startswith(MODEL) and short in ABSENT
-            raise OperationError("ServiceError" if known else "aws#UnsupportedOperation", f"{name} is not supported")
-        response = await operation.handler(Call(identity, name, request, stream, services))
-        return f"{name}Response", response, operation.stays
+        try:
+            return await _answer(Call(identity, name, request, stream, services))
+        except OperationError as error:
+            if not services.profile.terse_errors:
+                raise
+            log.warning("%s: %s: %s: %s", identity.name, name, error.kind, error)
+            raise terse(name.removeprefix(MODEL), error) from error
 
     return dispatch

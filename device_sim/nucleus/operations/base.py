@@ -1,4 +1,4 @@
-"""What every operation's handler gets, and how it reads its request.
+"""Call and services of an operation's handler, and readers of its request.
 
 A handler raises OperationError with the name of an error shape of the IPC model: InvalidArgumentsError,
 UnauthorizedError, ResourceNotFoundError, ServiceError and so on.
@@ -18,6 +18,7 @@ from device_sim.nucleus.bridge import Bridge
 from device_sim.nucleus.components import Components
 from device_sim.nucleus.configuration import Path
 from device_sim.nucleus.connection import Stream
+from device_sim.nucleus.daemons import Daemons
 from device_sim.nucleus.deployments import Deployments
 from device_sim.nucleus.errors import OperationError
 from device_sim.nucleus.identities import Identity
@@ -40,11 +41,12 @@ class Services:
     components: Components
     deployments: Deployments
     validators: Validators
+    daemons: Daemons
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: who asks for which operation with what, on which stream."""
+    """One request: its caller, operation, payload and stream."""
 
     identity: Identity
     operation: str
@@ -55,7 +57,7 @@ class Call:
     def authorize(self, service: str, resource: str) -> None:
         """Raise UnauthorizedError unless the caller's accessControl allows the operation on ``resource``.
 
-        The command line's client may do everything but speak to IoT Core in the gateway's name.
+        The command line's client may do everything except use IoT Core under the gateway's name.
         """
         if self.identity.is_cli and service != access_control.MQTT_PROXY:
             return

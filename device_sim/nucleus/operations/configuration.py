@@ -11,10 +11,13 @@ from device_sim.nucleus.configuration import Path, check_depth, find, pointer
 from device_sim.nucleus.errors import ConfigurationError, OperationError, StaleUpdateError
 from device_sim.nucleus.operations.base import MODEL, Call, Operation, invalid
 
+DAEMON = "ggconfigd"
+
 
 async def get(call: Call) -> Mapping[str, Any]:
     """Return an object of the configuration, or a leaf as ``{leaf: value}``; also of another component."""
     name, path = call.optional_text("componentName") or call.identity.name, call.key_path()
+    await call.services.daemons.answering(DAEMON)
     value = _found(call, name, path)
     return {"componentName": name, "value": value if isinstance(value, Mapping) else {path[-1]: value}}
 
@@ -40,6 +43,7 @@ def _found(call: Call, name: str, path: Path) -> Any:
 async def update(call: Call) -> Mapping[str, Any]:
     """Merge an object into the component's own configuration, unless it has changed since."""
     path, value = call.key_path(), call.request.get("valueToMerge")
+    await call.services.daemons.answering(DAEMON)
     if not isinstance(value, Mapping):
         raise invalid("valueToMerge: an object is required")
     if path[:1] == (KEY,) or (not path and KEY in value):
@@ -50,14 +54,17 @@ async def update(call: Call) -> Mapping[str, Any]:
         check_depth(value)
         call.services.store.update(call.identity.name, path, value, _timestamp_ms(call.request.get("timestamp")))
     except ConfigurationError as error:
-        raise invalid(f"keyPath: {error}") from error
+        kind = "ServiceError" if call.services.profile.terse_errors else "InvalidArgumentsError"
+        raise OperationError(kind, f"keyPath: {error}") from error
     except StaleUpdateError as error:
+        if call.services.profile.terse_errors:
+            return {}  # nucleus lite ignores an older value and reports success
         raise OperationError("FailedUpdateConditionCheckError", str(error)) from error
     return {}
 
 
 def _timestamp_ms(raw: object) -> int:
-    """The SDK sends seconds since the epoch; without a timestamp the update is of now."""
+    """Return milliseconds; the SDK sends seconds since the epoch, and without a timestamp the update is of now."""
     if raw is None:
         return time.time_ns() // 1_000_000
     if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw < 1e11:
@@ -68,6 +75,7 @@ def _timestamp_ms(raw: object) -> int:
 async def watch(call: Call) -> Mapping[str, Any]:
     """Send an event for each leaf that changes at or below a key, also of another component."""
     name, path = call.optional_text("componentName") or call.identity.name, call.key_path()
+    await call.services.daemons.answering(DAEMON)
     _found(call, name, path)
 
     def changed(leaf: Path) -> None:
@@ -90,7 +98,7 @@ async def validate(call: Call) -> Mapping[str, Any]:
 
 
 async def report(call: Call) -> Mapping[str, Any]:
-    """Take the answer."""
+    """Take the component's report on a proposed configuration."""
     _must_validate(call)
     given = call.request.get("configurationValidityReport")
     if not isinstance(given, Mapping) or given.get("status") not in ("ACCEPTED", "REJECTED"):

@@ -11,33 +11,39 @@ from device_sim.nucleus.errors import BridgeError, OperationError
 from device_sim.nucleus.operations.base import MODEL, Call, Operation, blob, invalid
 from device_sim.nucleus.topics import MAX_CORE_PAYLOAD, wrong_filter, wrong_for_core, wrong_topic
 
+DAEMON = "iotcored"
+
 
 async def publish(call: Call) -> Mapping[str, Any]:
-    """Queue a message; the answer says that it is queued, not that IoT Core has it."""
+    """Publish to IoT Core; the answer confirms that the nucleus has taken the message, not that IoT Core has it."""
     topic = call.text("topicName")
     if (wrong := wrong_topic(topic) or wrong_for_core(topic)) is not None:
         raise invalid(wrong)
     qos = _qos(call)
     call.authorize(MQTT_PROXY, topic)
+    await call.services.daemons.answering(DAEMON)
     payload = blob(call.request.get("payload"), "payload")
     if len(payload) > MAX_CORE_PAYLOAD:
         raise invalid(f"payload of {len(payload)} bytes, IoT Core takes at most {MAX_CORE_PAYLOAD}")
     try:
-        call.services.bridge.publish(topic, payload, qos)
+        call.services.bridge.publish(topic, payload, qos, call.request.get("retain") is True)
     except BridgeError as error:
         raise OperationError("ServiceError", str(error)) from error
     return {}
 
 
 async def subscribe(call: Call) -> Mapping[str, Any]:
-    """Send events for what arrives from IoT Core."""
+    """Send events for messages from IoT Core; one that arrives before the answer is dropped."""
     pattern = call.text("topicName")
     if (wrong := wrong_filter(pattern) or wrong_for_core(pattern)) is not None:
         raise invalid(wrong)
     qos = _qos(call)
     call.authorize(MQTT_PROXY, pattern)
+    await call.services.daemons.answering(DAEMON)
 
     def deliver(topic: str, payload: bytes) -> None:
+        if not call.stream.answered:
+            return
         message = {"topicName": topic, "payload": base64.b64encode(payload).decode()}
         call.stream.event(f"{MODEL}IoTCoreMessage", {"message": message})
 
@@ -49,7 +55,7 @@ async def subscribe(call: Call) -> Mapping[str, Any]:
 
 
 def _qos(call: Call) -> int:
-    if call.request.get("qos") is None:
+    if call.request.get("qos") is None and not call.services.profile.terse_errors:
         raise invalid("qos: is missing, allowed are 0, 1")
     return int(call.choice("qos", ("0", "1"), "0"))
 

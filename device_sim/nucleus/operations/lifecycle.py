@@ -1,4 +1,4 @@
-"""UpdateState: what a component says of itself."""
+"""UpdateState: a component reports its own state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What greengrass-cli asks for: components and local deployments.
+"""Operations of greengrass-cli: components and local deployments.
 
 The command line's client may do all of it; a component needs a policy of the service ``aws.greengrass.Cli``.
 """
@@ -16,11 +16,11 @@ from device_sim.nucleus.configuration import ConfigurationUpdate, check_depth, p
 from device_sim.nucleus.deployments import Deployment, Order
 from device_sim.nucleus.errors import ConfigurationError, OperationError
 from device_sim.nucleus.operations.base import Call, Operation, invalid
-from device_sim.nucleus.supervisor import Supervisor, Wish
+from device_sim.nucleus.supervisor import Command, Supervisor
 
 
 async def create_deployment(call: Call) -> Mapping[str, Any]:
-    """Queue a deployment and return its id; GetLocalDeploymentStatus tells how it went."""
+    """Queue a deployment and return its id; GetLocalDeploymentStatus gives its outcome."""
     call.authorize(CLI, "*")
     order = Order(
         add=_texts(call, "rootComponentVersionsToAdd"),
@@ -95,7 +95,7 @@ async def deployment_status(call: Call) -> Mapping[str, Any]:
 
 
 async def deployments(call: Call) -> Mapping[str, Any]:
-    """Return all deployments that are remembered."""
+    """Return the deployments that are still on record."""
     call.authorize(CLI, "*")
     return {"localDeployments": [_deployment(one) for one in call.services.deployments.all()]}
 
@@ -128,14 +128,15 @@ async def component(call: Call) -> Mapping[str, Any]:
 
 
 async def restart(call: Call) -> Mapping[str, Any]:
-    """Restart a component; the answer says that it was asked to."""
-    _named(call).ask(Wish.RESTART, f"{call.identity.name} restarts it")
+    """Restart a component; the answer confirms the command only."""
+    supervisor = _named(call)
+    call.services.components.restart(supervisor.plan.name, f"{call.identity.name} restarts it")
     return {"restartStatus": "SUCCEEDED"}
 
 
 async def stop(call: Call) -> Mapping[str, Any]:
-    """Stop a component; the answer says that it was asked to."""
-    _named(call).ask(Wish.STOP, f"{call.identity.name} stops it")
+    """Stop a component; the answer confirms the command only."""
+    _named(call).command(Command.STOP, f"{call.identity.name} stops it")
     return {"stopStatus": "SUCCEEDED"}
 
 

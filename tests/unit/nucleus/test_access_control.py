@@ -52,18 +52,27 @@ def test_a_hostile_pattern_takes_no_longer_than_its_length() -> None:
     assert time.monotonic() - started < 1
 
 
-def test_the_things_name_is_filled_in_and_the_service_and_operation_count() -> None:
+def test_service_operation_and_resource_must_match() -> None:
     given = {
-        MQTT_PROXY: {"p": {"operations": ["aws.greengrass#PublishToIoTCore"], "resources": ["{iot:thingName}/up"]}},
+        MQTT_PROXY: {"p": {"operations": ["aws.greengrass#PublishToIoTCore"], "resources": ["gw-1/up"]}},
         PUBSUB: {"p": {"operations": ["*"], "resources": ["local"]}},
     }
-    granted, bad = policies(given, "gw-1")
+    granted, bad = policies(given)
     assert bad == ()
     assert allows(granted, MQTT_PROXY, "aws.greengrass#PublishToIoTCore", "gw-1/up")
     assert not allows(granted, MQTT_PROXY, "aws.greengrass#PublishToIoTCore", "gw-2/up")
     assert not allows(granted, MQTT_PROXY, "aws.greengrass#SubscribeToIoTCore", "gw-1/up")
     assert not allows(granted, PUBSUB, "aws.greengrass#PublishToTopic", "gw-1/up")
     assert allows(granted, PUBSUB, "aws.greengrass#PublishToTopic", "local")
+
+
+def test_a_recipe_variable_is_not_replaced_and_a_plus_stands_for_the_level() -> None:
+    resources = ["strandline/v1/{iot:thingName}/ack"]
+    granted, _ = policies({MQTT_PROXY: {"p": {"operations": ["*"], "resources": resources}}})
+    assert not allows(granted, MQTT_PROXY, "aws.greengrass#SubscribeToIoTCore", "strandline/v1/gw-1/ack")
+    granted, _ = policies({MQTT_PROXY: {"p": {"operations": ["*"], "resources": ["strandline/v1/+/ack"]}}})
+    assert allows(granted, MQTT_PROXY, "aws.greengrass#SubscribeToIoTCore", "strandline/v1/gw-1/ack")
+    assert not allows(granted, MQTT_PROXY, "aws.greengrass#SubscribeToIoTCore", "strandline/v1/gw-1/x/ack")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +89,7 @@ def test_the_things_name_is_filled_in_and_the_service_and_operation_count() -> N
 )
 def test_a_malformed_policy_allows_nothing_and_is_named(raw: Any) -> None:
     good = {PUBSUB: {"good": {"operations": ["*"], "resources": ["x"]}}}
-    granted, bad = policies({**raw, **good} if isinstance(raw, dict) else raw, "gw")
+    granted, bad = policies({**raw, **good} if isinstance(raw, dict) else raw)
     assert len(bad) == 1
     assert bad[0].startswith("accessControl")
     assert allows(granted, PUBSUB, "op", "x") is isinstance(raw, dict)
@@ -88,4 +97,4 @@ def test_a_malformed_policy_allows_nothing_and_is_named(raw: Any) -> None:
 
 
 def test_no_access_control_allows_nothing() -> None:
-    assert policies(None, "gw") == ((), ())
+    assert policies(None) == ((), ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from device_sim.nucleus.arguments import read
 from device_sim.nucleus.errors import StartError
 from device_sim.nucleus.main import EXIT_START, main
+from device_sim.nucleus.profile import JAVA, LITE
 
 
 def argv(folder: Path, *more: str) -> list[str]:
@@ -19,7 +21,16 @@ def argv(folder: Path, *more: str) -> list[str]:
 def test_the_defaults_are_the_java_nucleus_offline(tmp_path: Path) -> None:
     settings = read(argv(tmp_path, "--deploy", "io.x.One=1.0.0"))
     assert (settings.profile.name, settings.region, settings.endpoint) == ("java", "us-east-1", None)
-    assert (settings.deploy, settings.limits.starts) == ({"io.x.One": "1.0.0"}, 3)
+    assert settings.deploy == {"io.x.One": "1.0.0"}
+    assert (settings.limits.restarts, settings.uplink) == (JAVA.restarts, JAVA.uplink)
+
+
+def test_options_take_the_place_of_the_profiles_values(tmp_path: Path) -> None:
+    more = ("--profile", "lite", "--restart-limit", "8", "--restart-pause", "0.5", "--reconnect-seconds", "2")
+    settings = read(argv(tmp_path, *more))
+    assert settings.limits.restarts == replace(LITE.restarts, limit=8, pause=0.5)
+    assert settings.limits.binds_hard
+    assert settings.uplink == replace(LITE.uplink, first_pause=2.0, longest_pause=2.0)
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,19 @@ def test_a_failing_request_is_answered_and_disturbs_no_other() -> None:
     run(test)
 
 
+def test_lites_errors_carry_their_text_where_the_sdk_does_not_read_it() -> None:
+    async def test() -> None:
+        async with connected(LITE) as client:
+            await handshake(client)
+            client.ask(1, "fails")
+            headers, body = await client.receive()
+            assert (headers[":message-type"], headers[":message-flags"]) == (Type.APPLICATION_ERROR, 2)
+            assert headers["service-model-type"] == "aws.greengrass#ResourceNotFoundError"
+            assert body == {"_message": "it is not there", "_errorCode": "ResourceNotFoundError"}
+
+    run(test)
+
+
 def test_events_wait_for_the_response_and_end_with_the_stream() -> None:
     async def test() -> None:
         kept: list[Stream] = []

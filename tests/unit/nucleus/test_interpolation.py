@@ -23,7 +23,6 @@ SCOPES = {
         ("{configuration:/port} {configuration:/name}", "1883 n"),
         ("{configuration:/deep} {configuration:/deep/list/1}", '{"list": [1, true]} true'),
         ("{configuration:/a~1b}", "slash"),
-        ("{io.x.Two:work:path} {io.x.Two:configuration:/port}", "/w2 1"),
         ("nothing", "nothing"),
         ("", ""),
     ],
@@ -45,6 +44,15 @@ def test_a_value_is_not_read_for_variables_again() -> None:
 def test_an_unknown_variable_is_named(script: str, strict: bool) -> None:
     with pytest.raises(VariableError, match=script.replace("{", r"\{").replace(".", r"\.")):
         interpolate(f"run {script}", "io.x.One", SCOPES, strict)
+
+
+def test_lite_knows_no_variables_of_other_components() -> None:
+    scopes = {name: Scope({"artifacts:path": f"/{name}"}, {}) for name in ("io.x.One", "io.x.Two")}
+    script = "ls {io.x.Two:artifacts:path}"
+    assert interpolate(script, "io.x.One", scopes, strict=False) == "ls /io.x.Two"
+    assert interpolate("{io.x.Two:configuration:/port}", "io.x.One", SCOPES, strict=False) == "1"
+    with pytest.raises(VariableError, match="nucleus lite knows no variables of other components"):
+        interpolate(script, "io.x.One", scopes, strict=True)
 
 
 @pytest.mark.parametrize("script", ["echo ${HOME}", "awk '{print $1}'", "a { b", "{}"])

@@ -20,10 +20,10 @@ LOG = logging.getLogger("strandline.test")
 
 def test_a_configuration_survives_in_its_file(tmp_path: Path) -> None:
     file = tmp_path / "effective.json"
-    store = ConfigurationStore(file, "gw", LOG)
+    store = ConfigurationStore(file, LOG)
     store.put({"x": Configuration({}).deployed({"a": {"b": 1}}, ConfigurationUpdate(), 7)})
     store.update("x", ["a"], {"b": 2}, 9)
-    again = ConfigurationStore(file, "gw", LOG).get("x")
+    again = ConfigurationStore(file, LOG).get("x")
     assert again == Configuration({"a": {"b": 2}}, {("a", "b"): 9})
 
 
@@ -33,14 +33,14 @@ def test_an_unreadable_file_is_put_aside_and_told(
 ) -> None:
     file = tmp_path / "effective.json"
     file.write_bytes(content.encode(errors="surrogateescape"))
-    assert ConfigurationStore(file, "gw", LOG).get("x") is None
+    assert ConfigurationStore(file, LOG).get("x") is None
     assert "put aside" in caplog.text
     assert not file.exists()
     assert (tmp_path / "effective.unreadable").exists()
 
 
 def test_watchers_hear_of_changes_at_below_and_above_their_key(tmp_path: Path) -> None:
-    store = ConfigurationStore(tmp_path / "c.json", "gw", LOG)
+    store = ConfigurationStore(tmp_path / "c.json", LOG)
     store.put({"x": Configuration({"a": {"b": 1, "c": 1}}), "y": Configuration({"a": 1})})
     heard: list[tuple[str, tuple[str, ...]]] = []
     end = store.watch("x", ("a",), lambda leaf: heard.append(("a", leaf)))
@@ -56,7 +56,7 @@ def test_watchers_hear_of_changes_at_below_and_above_their_key(tmp_path: Path) -
 
 
 def test_policies_follow_the_configuration(tmp_path: Path) -> None:
-    store = ConfigurationStore(tmp_path / "c.json", "gw", LOG)
+    store = ConfigurationStore(tmp_path / "c.json", LOG)
     assert store.policies("x") == ()
     allowed = {"accessControl": {"s": {"p": {"operations": ["*"], "resources": ["*"]}}}}
     store.put({"x": Configuration(allowed)})
@@ -66,7 +66,7 @@ def test_policies_follow_the_configuration(tmp_path: Path) -> None:
 
 
 def test_a_store_that_cannot_write_goes_on_in_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = ConfigurationStore(tmp_path / "absent" / "c.json", "gw", LOG)
+    store = ConfigurationStore(tmp_path / "absent" / "c.json", LOG)
     store.put({"x": Configuration({"a": 1})})
     assert "lives in memory only" in caplog.text
     assert store.get("x") == Configuration({"a": 1})
@@ -128,5 +128,5 @@ def test_a_group_that_ended_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_file_of_configurations_is_json(tmp_path: Path) -> None:
-    ConfigurationStore(tmp_path / "c.json", "gw", LOG).put({"x": Configuration({"a": [1, None, "é"]})})
+    ConfigurationStore(tmp_path / "c.json", LOG).put({"x": Configuration({"a": [1, None, "é"]})})
     assert json.loads((tmp_path / "c.json").read_text())["x"]["values"] == {"a": [1, None, "é"]}

@@ -16,11 +16,15 @@ import pytest
 from device_sim.nucleus.component_log import ComponentLog
 from device_sim.nucleus.groups import ProcessGroups
 from device_sim.nucleus.plan import Plan
+from device_sim.nucleus.profile import JAVA, LITE
 from device_sim.nucleus.recipes import Step
-from device_sim.nucleus.supervisor import Limits, State, Supervisor, Wish
+from device_sim.nucleus.supervisor import Command, Limits, State, Supervisor
 
 SECONDS = 10.0
-FAST = Limits(starts=3, window=3600, pause=0.01, longest_pause=0.02, stop=2.0)
+FAST = Limits(replace(JAVA.restarts, pause=0.01, restart_mends=True), stop=2.0)
+JAVA_FAST = Limits(replace(JAVA.restarts, pause=0.01), stop=2.0)
+ONE_CHANCE = Limits(replace(FAST.restarts, limit=1), stop=2.0)
+LITE_FAST = Limits(replace(LITE.restarts, pause=0.01), binds_hard=True, stop=2.0)
 
 
 class Life:
@@ -38,7 +42,7 @@ class Life:
         self.supervisor = Supervisor(
             plan,
             limits,
-            {"PATH": "/usr/bin:/bin"},
+            lambda: {"PATH": "/usr/bin:/bin"},
             lambda _: self.ready,
             self._changed,
             folder / "c.log",
@@ -65,7 +69,7 @@ class Life:
                 await asyncio.sleep(0.005)
 
     async def over(self) -> None:
-        self.supervisor.ask(Wish.REMOVE, "the test is over")
+        self.supervisor.command(Command.REMOVE, "the test is over")
         async with asyncio.timeout(SECONDS):
             await self.supervisor.gone()
         assert list((self.folder / "run").glob("*")) == []
@@ -134,7 +138,7 @@ def test_too_many_failures_break_it_and_a_restart_gives_it_another_chance(tmp_pa
         await life.until(State.BROKEN)
         assert life.supervisor.failures == 3
         assert life.log == "try\ntry\ntry\n"
-        life.supervisor.ask(Wish.RESTART, "again")
+        life.supervisor.restart("again")
         await life.until(State.BROKEN, 2)
 
     life = live(tmp_path, {"run": "echo try; exit 3"}, test)
@@ -142,11 +146,64 @@ def test_too_many_failures_break_it_and_a_restart_gives_it_another_chance(tmp_pa
     assert "failed 3 times in 3600 s, last: run ended with exit code 3" in life.reasons
 
 
+def test_restart_leaves_a_broken_component_of_java_broken_and_a_deployment_mends_it(tmp_path: Path) -> None:
+    async def test(life: Life) -> None:
+        await life.until(State.BROKEN)
+        life.supervisor.restart("again")
+        assert not life.supervisor.commanded
+        life.supervisor.replace(life.supervisor.plan)
+        await life.until(State.BROKEN, 2)
+
+    life = live(tmp_path, {"install": "echo install", "run": "exit 3"}, test, JAVA_FAST)
+    assert life.log == "install\ninstall\n"
+    assert life.states.count(State.RUNNING) == 6
+
+
+@pytest.mark.parametrize("signal", ["KILL", "SEGV"])
+def test_on_lite_a_crash_a_kill_and_an_exit_code_use_up_the_budget(tmp_path: Path, signal: str) -> None:
+    async def test(life: Life) -> None:
+        await life.until(State.BROKEN)
+
+    run = f"test -e one || {{ touch one; exit 1; }}; kill -{signal} $$"
+    life = live(tmp_path, {"run": run}, test, LITE_FAST)
+    assert life.states.count(State.RUNNING) == 3
+    assert any(why.startswith("failed 3 times in 3600 s, last: run ended with signal") for why in life.reasons)
+
+
+def test_on_lite_an_end_by_sigterm_is_no_failure(tmp_path: Path) -> None:
+    async def test(life: Life) -> None:
+        await life.until(State.FINISHED)
+        life.supervisor.replace(life.supervisor.plan)  # a deployment starts what has ended
+        await life.until(State.FINISHED, 2)
+
+    life = live(tmp_path, {"run": "kill -TERM $$"}, test, LITE_FAST)
+    assert State.ERRORED not in life.states
+    assert life.states.count(State.RUNNING) == 2
+
+
+def test_on_lite_the_end_of_a_hard_dependency_stops_its_dependant_for_good(tmp_path: Path) -> None:
+    async def test(life: Life) -> None:
+        await life.until(State.RUNNING)
+        life.ready = False
+        life.supervisor.dependency_changed("io.x.Two", hard=False, state=State.ERRORED)
+        life.supervisor.dependency_changed("io.x.Two", hard=True, state=State.ERRORED)
+        await life.until(State.FINISHED)
+        life.ready = True
+        for state in (State.STARTING, State.RUNNING):
+            life.supervisor.dependency_changed("io.x.Two", hard=True, state=state)
+        assert not life.supervisor.commanded
+        life.supervisor.replace(life.supervisor.plan)
+        await life.until(State.RUNNING, 2)
+
+    life = live(tmp_path, {"run": STAY}, test, LITE_FAST, dependencies={"io.x.Two": True})
+    assert "its HARD dependency io.x.Two is ERRORED; it is not started again by itself" in life.reasons
+
+
 def test_failures_outside_the_window_do_not_count(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.until(State.ERRORED, 5)
 
-    limits = replace(FAST, starts=2, window=0.001)
+    limits = Limits(replace(FAST.restarts, limit=2, window=0.001))
     assert State.BROKEN not in live(tmp_path, {"run": "exit 1"}, test, limits).states
 
 
@@ -165,7 +222,7 @@ def test_a_step_that_takes_too_long_is_a_failure_and_its_group_is_ended(tmp_path
         await life.until(State.BROKEN)
 
     script = Step("sleep 1000 & sleep 1000", 0.05, {})
-    life = live(tmp_path, {name: script, **({"run": STAY} if name == "install" else {})}, test, replace(FAST, starts=1))
+    life = live(tmp_path, {name: script, **({"run": STAY} if name == "install" else {})}, test, ONE_CHANCE)
     assert f"{name} took longer than 0.05 s" in life.reasons
 
 
@@ -227,14 +284,14 @@ def test_it_waits_for_its_dependencies_and_restarts_with_a_hard_one(tmp_path: Pa
         life.ready = False
         await life.until(State.INSTALLED)
         life.ready = True
-        life.supervisor.dependency_changed("io.x.Two", hard=True)
+        life.supervisor.dependency_changed("io.x.Two", hard=True, state=State.STOPPING)
         await life.until(State.RUNNING)
         life.ready = False
-        life.supervisor.dependency_changed("io.x.Two", hard=False)
-        life.supervisor.dependency_changed("io.x.Two", hard=True)
+        life.supervisor.dependency_changed("io.x.Two", hard=False, state=State.STOPPING)
+        life.supervisor.dependency_changed("io.x.Two", hard=True, state=State.STOPPING)
         await life.until(State.INSTALLED, 2)
         life.ready = True
-        life.supervisor.dependency_changed("io.x.Two", hard=True)
+        life.supervisor.dependency_changed("io.x.Two", hard=True, state=State.STOPPING)
         await life.until(State.RUNNING, 2)
         assert life.supervisor.failures == 0
 
@@ -244,9 +301,9 @@ def test_it_waits_for_its_dependencies_and_restarts_with_a_hard_one(tmp_path: Pa
 def test_a_stopped_component_stays_stopped_until_it_is_restarted(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.until(State.RUNNING)
-        life.supervisor.ask(Wish.STOP, "stop")
+        life.supervisor.command(Command.STOP, "stop")
         await life.until(State.FINISHED)
-        life.supervisor.ask(Wish.RESTART, "go on")
+        life.supervisor.command(Command.RESTART, "go on")
         await life.until(State.RUNNING, 2)
 
     live(tmp_path, {"run": STAY}, test)
