@@ -177,7 +177,10 @@ class Bridge:
         for one in self._subscriptions:
             wanted[one.pattern] = max(one.qos, wanted.get(one.pattern, 0))
         for pattern, qos in wanted.items():
-            client.subscribe(pattern, qos)
+            code, _ = client.subscribe(pattern, qos)
+            if code != mqtt.MQTT_ERR_SUCCESS and not self._rules.awaits_suback:
+                # Nucleus lite forgets a filter that it cannot subscribe to again, without an error.
+                self._subscriptions = [one for one in self._subscriptions if one.pattern != pattern]
         self._pump()
 
     def _new_client(self) -> mqtt.Client:

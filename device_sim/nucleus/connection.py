@@ -134,8 +134,7 @@ class Connection:
             await self._await_end()
         except FrameSizeError as error:
             self._log.warning("packet refused, connection closed: %s", error, extra=self._who())
-            if not self._profile.silent_overflow:
-                self._refuse(str(error))
+            self._refuse(str(error))
         except (EventStreamError, _ProtocolError) as error:
             self._log.warning("protocol error, connection closed: %s", error, extra=self._who())
             self._refuse(str(error))
@@ -216,7 +215,8 @@ class Connection:
             raise _ProtocolError(f"CONNECT: {error}") from error
         self.identity = self._holder(token)
         accepted = CONNECTION_ACCEPTED if self.identity is not None else 0
-        self._write(Frame(_protocol_headers(Type.CONNECT_ACK, accepted)))
+        if self.identity is not None or not self._profile.silent_close:
+            self._write(Frame(_protocol_headers(Type.CONNECT_ACK, accepted)))
         if self.identity is None:
             raise _ClosedError("a token that nobody holds")
 
@@ -278,6 +278,8 @@ class Connection:
             stream.close()
 
     def _refuse(self, why: str) -> None:
+        if self._profile.silent_close:
+            return
         body = json.dumps({"message": why}).encode()
         headers = (*_protocol_headers(Type.PROTOCOL_ERROR), eventstream.text(":content-type", "application/json"))
         self._write(Frame(headers, body))

@@ -71,8 +71,8 @@ class Profile:
     """The component name under which recipes depend on the nucleus itself."""
     max_packet_bytes: int
     """The largest event-stream frame, in bytes."""
-    silent_overflow: bool
-    """A frame above the limit closes the connection without an error."""
+    silent_close: bool
+    """A frame above the limit, a wrong token or a violation of the protocol closes the connection without an answer."""
     typed_scalars: bool
     """YAML scalars keep their type; otherwise each one is the string written in the recipe."""
     strict_variables: bool
@@ -110,7 +110,7 @@ JAVA = Profile(
     version="2.14.0",
     component="aws.greengrass.Nucleus",
     max_packet_bytes=16 * MIB,
-    silent_overflow=False,
+    silent_close=False,
     typed_scalars=True,
     strict_variables=False,
     needs_runtime=False,
@@ -153,7 +153,7 @@ LITE = Profile(
     version="2.6.0",
     component="aws.greengrass.NucleusLite",
     max_packet_bytes=10_000,
-    silent_overflow=True,
+    silent_close=True,
     typed_scalars=False,
     strict_variables=True,
     needs_runtime=True,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import datetime
 import getpass
+import os
 import queue
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -111,6 +113,11 @@ class Broker:
             self._process.terminate()
             self._process.wait(10)
             self._process = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def _listens(self) -> bool:
         try:
@@ -243,3 +250,74 @@ def test_nucleus_lite_queues_nothing_offline(tmp_path: Path, broker: Broker) -> 
         until(lambda: bool(listener.on("test/sent")), "an answer")
         # The SDK's model reads ``message``, and nucleus lite sends ``_message``.
         assert listener.on("test/sent") == ["None"]
+
+
+def test_java_answers_a_subscription_made_offline_when_the_gateway_connects(tmp_path: Path, broker: Broker) -> None:
+    broker.stop()
+    code = """
+    say("test/began", "")
+    client.subscribe_to_iot_core(
+        topic_name="gw-test/down", qos="1", on_stream_event=lambda e: say("test/core", e.message.payload.decode()))
+    say("test/ready", "")
+    stay()
+    """
+    proxy = {"operations": ["*"], "resources": ["+/down"]}
+    pubsub = {"operations": ["*"], "resources": ["test/*"]}
+    site = Site(tmp_path)
+    access = {"aws.greengrass.ipc.mqttproxy": {"p": proxy}, "aws.greengrass.ipc.pubsub": {"p": pubsub}}
+    site.component("io.test.Boots", code, access=access)
+    add, site.deploy = dict(site.deploy), {}
+    options = ("--reconnect-seconds", "0.5")
+    with (
+        site.start(iot=broker.credentials, options=options) as nucleus,
+        contextlib.closing(Listener(nucleus, "test/#")) as listener,
+    ):
+        listener.client.create_local_deployment(root_component_versions_to_add=add)
+        until(lambda: bool(listener.on("test/began")), "the component begins")
+        until(lambda: any("IoT Core" in trouble for trouble in nucleus.troubles()), "the nucleus is offline")
+        assert listener.on("test/ready") == []
+        broker.start()
+        until(lambda: bool(listener.on("test/ready")), "the subscription is answered")
+        with contextlib.closing(Cloud(broker)) as cloud:
+            cloud.publish("gw-test/down", b"hello")
+            until(lambda: listener.on("test/core") == ["hello"], "the cloud's message")
+        assert "ERRORED" not in {line.get("state") for line in nucleus.lines}
+
+
+def test_a_restart_of_iotcored_ends_iot_core_subscriptions_in_silence_while_publishing_goes_on(
+    tmp_path: Path, broker: Broker
+) -> None:
+    with (
+        started(tmp_path, broker, "lite") as (nucleus, listener),
+        contextlib.closing(Cloud(broker, "gw-test/up")) as cloud,
+    ):
+        cloud.publish("gw-test/down", b"before")
+        until(lambda: listener.on("test/core") == ["gw-test/down=before"], "the cloud's message")
+        nucleus.restart_daemon("iotcored")
+
+        def sent_again() -> bool:
+            send(listener, "up")
+            return "queued" in listener.on("test/sent")
+
+        until(sent_again, "publishing succeeds again")
+        assert cloud.heard.get(timeout=10)[1] == b"up"
+        cloud.publish("gw-test/down", b"after")
+        sent = len(listener.on("test/sent"))
+        send(listener, "later")
+        until(lambda: len(listener.on("test/sent")) > sent, "the component goes on")
+        assert listener.on("test/core") == ["gw-test/down=before"]
+        states = [line["state"] for line in nucleus.lines if line.get("component") == "io.test.Bridges"]
+        assert states == ["INSTALLED", "STARTING", "RUNNING"]
+
+
+def test_lite_refuses_a_publish_above_its_unacknowledged_bytes(tmp_path: Path, broker: Broker) -> None:
+    with started(tmp_path, broker, "lite") as (nucleus, listener):
+        os.kill(broker.pid, signal.SIGSTOP)  # the connection stays, and nothing is acknowledged
+        try:
+            for number in range(1, 5):
+                send(listener, "x" * 4_900)
+                until(lambda: len(listener.on("test/sent")) == number, "an answer")  # noqa: B023 # called at once
+            assert listener.on("test/sent") == ["queued", "queued", "queued", "None"]
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+        assert "unacknowledged" in (nucleus.logs / "greengrass.log").read_text()

@@ -283,13 +283,23 @@ def test_streams_end_with_the_connection() -> None:
     run(test)
 
 
-def test_lite_closes_without_a_word_on_a_packet_over_its_limit_and_java_tells() -> None:
+@pytest.mark.parametrize("secret", ["wrong", ""])
+def test_lite_answers_a_wrong_token_with_the_end_of_the_connection(secret: str) -> None:
+    async def test() -> None:
+        async with connected(LITE) as client:
+            client.connect(secret)
+            assert await client.ended()
+
+    run(test)
+
+
+def test_only_java_answers_a_packet_over_its_limit_before_it_closes() -> None:
     async def test() -> None:
         for profile in (LITE, JAVA):
             async with connected(profile) as client:
                 await handshake(client)
                 client.writer.write(b"".join(oversized(profile.max_packet_bytes + 1)))
-                if not profile.silent_overflow:
+                if not profile.silent_close:
                     headers, _ = await client.receive()
                     assert headers[":message-type"] == Type.PROTOCOL_ERROR
                 assert await client.ended()
