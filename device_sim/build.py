@@ -1,18 +1,27 @@
-"""Packs the components as greengrass-cli wants them, the same bytes from the same sources on every machine.
+"""Packs the components for a nucleus, the same bytes from the same sources on every machine.
 
-::
+For greengrass-cli, for upload to AWS and for the local nucleus::
 
     <out>/greengrass-build/recipes/<NAME>-<VERSION>.yaml
     <out>/greengrass-build/artifacts/<NAME>/<VERSION>/<folder>.zip
 
-A zip holds ``wire``, ``edge_components/common`` and the component's own folder at the import paths they have here.
+For local deployments on nucleus lite, whose ggl-cli copies artifacts and unzips none::
+
+    <out>/greengrass-build-lite/recipes/<NAME>-<VERSION>.yaml
+    <out>/greengrass-build-lite/artifacts/<NAME>/<VERSION>/<folder>/...
+
+The recipes are the same for both. An artifact holds ``wire``, ``edge_components/common`` and the component's own folder
+at the import paths they have here; that of io.strandline.Runtime may also hold wheels.
 """
 
 from __future__ import annotations
 
+import enum
 import hashlib
+import shlex
+import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,54 +31,89 @@ import yaml
 from device_sim.errors import BuildError
 
 _PACKED = frozenset({".py", ".txt", ".json", ".yaml", ".tflite", ".fbs"})
-_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say
+_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+RUNTIME = "runtime"
+"""The folder of the component that takes the wheels."""
+
+
+class Nucleus(enum.StrEnum):
+    """The two implementations of Greengrass v2; they differ in how a local deployment takes artifacts."""
+
+    JAVA = "java"
+    LITE = "lite"
+
+
+FOLDERS = {Nucleus.JAVA: "greengrass-build", Nucleus.LITE: "greengrass-build-lite"}
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltComponent:
-    """One packed component; ``zip`` is its artifact, ``sha256`` that file's digest."""
+    """One packed component; ``artifact`` is its zip or, for nucleus lite, its folder; ``sha256`` is of all in it."""
 
     name: str
     version: str
     recipe: Path
-    zip: Path
+    artifact: Path
+    size: int
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Where everything went: the two folders that greengrass-cli and the local nucleus are given, and what is there."""
+    """The folders that a nucleus' command line takes, and the components in them."""
 
+    nucleus: Nucleus
     recipes: Path
     artifacts: Path
     components: tuple[BuiltComponent, ...]
 
 
-def build(repo: Path, out: Path) -> Built:
-    """Pack every recipe of ``repo/recipes`` into ``out/greengrass-build``.
+def build(repo: Path, out: Path, nucleus: Nucleus = Nucleus.JAVA, wheels: Mapping[str, Path] | None = None) -> Built:
+    """Pack every recipe of ``repo/recipes``; ``wheels`` (name -> file) go into the artifact of the shared environment.
 
-    Raises BuildError for a recipe or folder that is not as it must be, and where nothing can be written.
+    Raises BuildError for an invalid recipe or a missing folder, and where nothing can be written.
     """
     recipes = sorted((repo / "recipes").glob("*.yaml"))
     if not recipes:
         raise BuildError(f"{repo / 'recipes'}: no recipes (*.yaml) there")
-    place = out / "greengrass-build"
+    folder = out / FOLDERS[nucleus]
     try:
-        components = tuple(_build_component(repo, recipe, place) for recipe in recipes)
+        components = tuple(_build_component(repo, recipe, folder, nucleus, wheels or {}) for recipe in recipes)
     except OSError as error:
-        raise BuildError(f"{error.filename or place}: {error.strerror}") from error
-    return Built(place / "recipes", place / "artifacts", components)
+        raise BuildError(f"{error.filename or folder}: {error.strerror}") from error
+    return Built(nucleus, folder / "recipes", folder / "artifacts", components)
 
 
-def _build_component(repo: Path, recipe: Path, place: Path) -> BuiltComponent:
+def _build_component(
+    repo: Path, recipe: Path, out: Path, nucleus: Nucleus, wheels: Mapping[str, Path]
+) -> BuiltComponent:
     name, version, folder = _read_recipe(recipe)
-    target = place / "recipes" / f"{name}-{version}.yaml"
-    archive = place / "artifacts" / name / version / f"{folder}.zip"
-    for path in (target, archive):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    files = _component_files(repo, folder)
+    if folder == RUNTIME:
+        files |= {f"wheels/{wheel}": path for wheel, path in wheels.items()}
+    target = out / "recipes" / f"{name}-{version}.yaml"
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(recipe.read_bytes())
-    write_zip(archive, _component_files(repo, folder))
-    return BuiltComponent(name, version, target, archive, hashlib.sha256(archive.read_bytes()).hexdigest())
+    place = out / "artifacts" / name / version / folder
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if nucleus is Nucleus.LITE:
+        write_folder(place, files)
+        return BuiltComponent(name, version, target, place, _size(files), _digest(files))
+    archive = place.with_suffix(".zip")
+    write_zip(archive, files)
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    return BuiltComponent(name, version, target, archive, archive.stat().st_size, digest)
+
+
+def _size(files: Mapping[str, Path]) -> int:
+    return sum(path.stat().st_size for path in files.values())
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for inside in sorted(files):
+        digest.update(f"{inside}\0{hashlib.sha256(files[inside].read_bytes()).hexdigest()}\0".encode())
+    return digest.hexdigest()
 
 
 def _read_recipe(recipe: Path) -> tuple[str, str, str]:
@@ -88,7 +132,7 @@ def _read_recipe(recipe: Path) -> tuple[str, str, str]:
 
 
 def _component_files(repo: Path, folder: str) -> dict[str, Path]:
-    """Return what goes into a component's zip: path inside it -> path here."""
+    """Return the files of a component's artifact: path inside it -> path here."""
     component = repo / "edge_components" / folder
     if not (component / "__init__.py").is_file():
         raise BuildError(f"{component}: no such component")
@@ -105,7 +149,19 @@ def source_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def write_zip(archive: Path, files: dict[str, Path]) -> None:
+def write_folder(folder: Path, files: Mapping[str, Path]) -> None:
+    """Write files (path inside -> path here) into a folder that has nothing else in it."""
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    for inside, path in files.items():
+        target = part / inside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)
+
+
+def write_zip(archive: Path, files: Mapping[str, Path]) -> None:
     """Write files (path inside -> path here) so that only their names and bytes decide the archive's bytes."""
     part = archive.with_suffix(".part")
     # Stored, not deflated: zlib's output differs between its versions and forks.
@@ -118,13 +174,28 @@ def write_zip(archive: Path, files: dict[str, Path]) -> None:
 
 
 def deployments(built: Built) -> dict[str, str]:
-    """Return what to deploy: component name -> version."""
+    """Return the components to deploy: name -> version."""
     return {component.name: component.version for component in built.components}
+
+
+def deployment_command(nucleus: Nucleus, recipes: Path, artifacts: Path, deploy: Mapping[str, str]) -> str:
+    """Return the shell command that deploys components on a gateway on which the two folders lie."""
+    versions = [f"{name}={version}" for name, version in deploy.items()]
+    if nucleus is Nucleus.LITE:
+        command = ["sudo", "ggl-cli", "deploy", "-r", str(recipes), "-a", str(artifacts)]
+        option = "-c"
+    else:
+        command = ["sudo", "/greengrass/v2/bin/greengrass-cli", "deployment", "create"]
+        command += ["--recipeDir", str(recipes), "--artifactDir", str(artifacts)]
+        option = "--merge"
+    for version in versions:
+        command += [option, version]
+    return shlex.join(command)
 
 
 def summary(built: Built) -> list[dict[str, Any]]:
     """Return a JSON-ready row a component."""
     return [
-        {"name": c.name, "version": c.version, "zip": str(c.zip), "bytes": c.zip.stat().st_size, "sha256": c.sha256}
+        {"name": c.name, "version": c.version, "artifact": str(c.artifact), "bytes": c.size, "sha256": c.sha256}
         for c in built.components
     ]

@@ -106,6 +106,8 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 def _tell(trained: Trained, out: Path) -> None:
+    from device_sim.build import Nucleus, deployment_command
+
     manifest, packed, figures = trained.manifest, trained.packed, trained.manifest["metrics"]
     training = manifest["training"]
     what = f"{manifest['kind']} of {len(manifest['channels'])} channels, {manifest['window']} windows"
@@ -119,7 +121,6 @@ def _tell(trained: Trained, out: Path) -> None:
     for name, one in figures["channels"].items():
         typer.echo(f"  {name[:31]:<32}{one['rms_error']:>10.3f}{one['alarm_error']:>10.3f}{one['shifts_seen']:>20.0%}")
     typer.echo(f"wrote {packed.recipe} and {packed.artifact}")
-    typer.echo(
-        f"deploy: greengrass-cli deployment create --recipeDir {out}/recipes --artifactDir {out}/artifacts "
-        f"--merge {packed.name}={packed.version}"
-    )
+    for nucleus, label in ((Nucleus.JAVA, "Java nucleus"), (Nucleus.LITE, "nucleus lite")):
+        command = deployment_command(nucleus, out / "recipes", out / "artifacts", {packed.name: packed.version})
+        typer.echo(f"deploy ({label}): {command}")

@@ -1,9 +1,10 @@
-"""Packs a model as a Greengrass component of its own, as greengrass-cli and the local nucleus take it.
+"""Packs a model as a Greengrass component of its own, as greengrass-cli, ggl-cli and the local nucleus take it.
 
 ::
 
     <out>/recipes/<NAME>-<VERSION>.yaml
     <out>/artifacts/<NAME>/<VERSION>/model.zip        model.tflite and manifest.json
+    <out>/artifacts/<NAME>/<VERSION>/model/           the same unpacked: ggl-cli of nucleus lite unzips nothing
 
 The component has one step: it puts a link to its unpacked artifact into its own work folder, where the anomaly detector
 finds it (docs/models.md explains why). It depends on nothing and nothing depends on it, so nothing is restarted for it.
@@ -23,13 +24,14 @@ from typing import Any
 
 import yaml
 
-from device_sim.build import write_zip
+from device_sim.build import write_folder, write_zip
 from device_sim.errors import TrainingError
 
 PREFIX = "io.strandline.model."
 BUCKET = "strandline-artifacts"
 OFFER = (
-    "ln -sfn {artifacts:decompressedPath}/model {work:path}/model.new && mv -T {work:path}/model.new {work:path}/model"
+    'cd "{artifacts:decompressedPath}/model" 2>/dev/null || cd "{artifacts:path}/model" && '
+    'ln -sfn "$(pwd)" "{work:path}/model.new" && mv -T "{work:path}/model.new" "{work:path}/model"'
 )
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
@@ -106,6 +108,7 @@ def pack(out: Path, model: bytes, manifest: Mapping[str, Any]) -> PackedModel:
             files = {"model.tflite": Path(scratch) / "model.tflite", "manifest.json": Path(scratch) / "manifest.json"}
             files["model.tflite"].write_bytes(model)
             files["manifest.json"].write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n")
+            write_folder(artifact.with_suffix(""), files)
             write_zip(artifact, files)
         recipe.write_text(
             "---\n" + yaml.safe_dump(_recipe(name, version, group, str(manifest["kind"])), sort_keys=False)

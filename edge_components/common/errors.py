@@ -8,6 +8,8 @@
     │   ├── UnauthorizedError the recipe's accessControl does not allow it
     │   ├── UnsupportedError  this nucleus does not have the operation
     │   └── ConnectionLostError   the IPC connection is gone: exit and be started again
+    ├── RequirementError      a line of a requirements file that is not understood
+    ├── RuntimeEnvironmentError   the shared Python environment is not usable, or cannot be made
     └── HandoverError         an outbox is full and its source cannot wait
 """
 
@@ -44,3 +46,11 @@ class ConnectionLostError(BusError):
 
 class HandoverError(EdgeError):
     """An outbox is full."""
+
+
+class RequirementError(EdgeError):
+    """A line of a requirements file is not understood; names the line."""
+
+
+class RuntimeEnvironmentError(EdgeError):
+    """The shared Python environment is not usable or cannot be made; names the cause and, where known, the remedy."""

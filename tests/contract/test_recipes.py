@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from edge_components.common import bootstrap
 from edge_components.common.config import RESERVED, load, table
+from edge_components.common.requirements import parse
 from wire import topics
 
 REPO = Path(__file__).parents[2]
@@ -24,7 +25,8 @@ FOLDERS = {
     "AnomalyDetector": "anomaly_detector",
     "Forwarder": "forwarder",
 }
-RECIPES = sorted((REPO / "recipes").glob("io.strandline.*.yaml"))
+RUNTIME = "io.strandline.Runtime"
+RECIPES = sorted(path for path in (REPO / "recipes").glob("io.strandline.*.yaml") if path.stem != RUNTIME)
 VERSION = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["version"]
 PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
 TO_CORE, FROM_CORE = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"
@@ -122,37 +124,62 @@ def test_a_recipe_is_small_enough_and_names_itself_as_its_file_does(part: Part) 
 
 def test_dependencies_are_soft_and_on_components_that_there_are(part: Part) -> None:
     """A HARD one is BindsTo on nucleus lite: when its component fails, everything upstream is stopped for good."""
-    for name, dependency in part.recipe.get("ComponentDependencies", {}).items():
-        assert name.removeprefix("io.strandline.") in FOLDERS
+    for name, dependency in part.recipe["ComponentDependencies"].items():
+        assert name == RUNTIME or name.removeprefix("io.strandline.") in FOLDERS
         assert dependency == {"VersionRequirement": ">=0.1.0 <0.2.0", "DependencyType": "SOFT"}
 
 
-def test_receivers_are_started_before_senders(part: Part) -> None:
+def test_receivers_and_the_shared_environment_come_with_their_users(part: Part) -> None:
     order = list(FOLDERS)
     after = order[order.index(part.name) + 1 : order.index(part.name) + 2]
-    assert list(part.recipe.get("ComponentDependencies", {})) == [f"io.strandline.{name}" for name in after]
+    assert list(part.recipe["ComponentDependencies"]) == [*(f"io.strandline.{name}" for name in after), RUNTIME]
 
 
 def test_the_manifest_suits_both_kinds_of_nucleus(part: Part) -> None:
     (manifest,) = part.recipe["Manifests"]
     assert manifest["Platform"] == {"os": "linux", "runtime": "*"}
-    assert set(manifest["Lifecycle"]) == {"install", "run"}
+    assert set(manifest["Lifecycle"]) == {"run"}
     uri = f"s3://strandline-artifacts/{part.path.stem}/{VERSION}/{part.folder}.zip"
     assert manifest["Artifacts"] == [{"URI": uri, "Unarchive": "ZIP"}]
-    root = f"{{artifacts:decompressedPath}}/{part.folder}"
-    install, run = manifest["Lifecycle"]["install"], manifest["Lifecycle"]["run"]
-    requirements = f"edge_components/{part.folder}/requirements.txt"
-    assert install["Script"].split() == [
-        *("cd", root, "&&", "python3", "-m", "edge_components.common.bootstrap"),
-        *("--requirements", requirements, "--work", "{work:path}"),
+    # The second path is that of a local deployment on nucleus lite, which unzips nothing.
+    paths = f"{{artifacts:decompressedPath}}/{part.folder}:{{artifacts:path}}/{part.folder}"
+    script = manifest["Lifecycle"]["run"]["Script"]
+    assert shlex.split(script) == [
+        *("exec", "env", f"PYTHONPATH={paths}", "python3", "-m", "edge_components.common.launch"),
+        *("--runtime", f"{{kernel:rootPath}}/work/{RUNTIME}", f"edge_components.{part.folder}.main"),
     ]
-    assert (REPO / requirements).is_file()
+    assert (part.code / "main.py").is_file()
+    assert (part.code / "requirements.txt").is_file()
+    assert_variables_are_known_and_quoted(script)
+
+
+def assert_variables_are_known_and_quoted(script: str) -> None:
+    """The folder of a gateway may have a space in it; any other brace is an error on nucleus lite."""
+    known = {"artifacts:path", "artifacts:decompressedPath", "work:path", "kernel:rootPath"}
+    assert set(re.findall(r"{([^}]*)}", script)) <= known
+    assert "${" not in script
+    spaced = re.sub(r"{[^}]*}", "/a folder", script)
+    assert len(shlex.split(spaced)) == len(shlex.split(re.sub(r"{[^}]*}", "/folder", script)))
+
+
+def test_the_shared_environment_is_made_at_deployment_and_repaired_at_boot() -> None:
+    path = REPO / "recipes" / f"{RUNTIME}.yaml"
+    recipe = yaml.safe_load(path.read_text())
+    assert recipe["ComponentName"] == RUNTIME
+    assert recipe["ComponentVersion"] == VERSION
+    assert "ComponentDependencies" not in recipe
+    (manifest,) = recipe["Manifests"]
+    assert manifest["Platform"] == {"os": "linux", "runtime": "*"}
+    uri = f"s3://strandline-artifacts/{RUNTIME}/{VERSION}/runtime.zip"
+    assert manifest["Artifacts"] == [{"URI": uri, "Unarchive": "ZIP"}]
+    install, run = manifest["Lifecycle"]["install"], manifest["Lifecycle"]["run"]
+    assert install["Script"] == run["Script"]
     assert install["Timeout"] >= 600
-    module = f"edge_components.{part.folder}.main"
-    assert run["Script"].split() == ["exec", "env", f"PYTHONPATH={root}", "{work:path}/python", "-m", module]
-    known = {"artifacts:decompressedPath", "work:path"}
-    assert set(re.findall(r"{([^}]*)}", install["Script"] + run["Script"])) <= known
-    assert "${" not in install["Script"] + run["Script"]
+    assert shlex.split(run["Script"]) == [
+        *("cd", "{artifacts:decompressedPath}/runtime", "2>/dev/null", "||", "cd", "{artifacts:path}/runtime", "&&"),
+        *("exec", "python3", "-m", "edge_components.runtime.main", "--work", "{work:path}"),
+    ]
+    assert_variables_are_known_and_quoted(run["Script"])
 
 
 def test_the_recipe_s_configuration_is_every_key_with_its_default(part: Part) -> None:
@@ -211,18 +238,41 @@ def test_the_readme_s_table_is_the_configuration(part: Part) -> None:
     assert shown.strip() == table(part.config).strip()
 
 
+def lines(*files: Path) -> list[str]:
+    given = [raw.split("#")[0].strip() for file in files if file.exists() for raw in file.read_text().splitlines()]
+    return [line for line in given if line]
+
+
+def extra() -> list[str]:
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    return list(project["optional-dependencies"]["edge"])
+
+
 def test_the_requirements_are_the_component_s_share_of_the_edge_extra(part: Part) -> None:
-    extra = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["optional-dependencies"]["edge"]
-    given = (part.code / "requirements.txt").read_text()
-    lines = [line for line in (raw.split("#")[0].strip() for raw in given.splitlines()) if line]
-    assert set(lines) <= set(extra)
+    given = lines(part.code / "requirements.txt", part.code / "requirements-optional.txt")
     needed = {"awsiotsdk", "numpy", *third_party(part)}
     # The one that this Python does not take is needed on another: a package stands with all its lines or with none.
-    assert sorted(lines) == sorted(line for line in extra if package(line) in needed)
+    assert sorted(given) == sorted(line for line in extra() if package(line) in needed)
+
+
+def test_the_shared_environment_has_the_requirements_of_all_components() -> None:
+    code = REPO / "edge_components"
+    for name in ("requirements.txt", "requirements-optional.txt"):
+        needed = {line for folder in FOLDERS.values() for line in lines(code / folder / name)}
+        assert set(lines(code / "runtime" / name)) == needed
+    assert sorted(extra()) == sorted(lines(*(code / "runtime").glob("requirements*.txt")))
+
+
+def test_tflite_is_optional_and_nothing_else_is() -> None:
+    optional = lines(REPO / "edge_components/runtime/requirements-optional.txt")
+    assert {package(line) for line in optional} == {"tflite-runtime", "ai-edge-litert"}
 
 
 def test_the_requirements_can_be_read_by_the_install_step(part: Part) -> None:
-    bootstrap.missing((part.code / "requirements.txt").read_text())
+    for version in ((3, 11), (3, 12), (3, 13)):
+        names = [one.name for one in parse((part.code / "requirements.txt").read_text(), version)]
+        assert len(names) == len(set(names))
+        assert {"awsiotsdk", "numpy"} <= set(names)
 
 
 def package(requirement: str) -> str:

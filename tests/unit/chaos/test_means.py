@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from device_sim.build import Built, BuiltComponent
+from device_sim.build import Built, BuiltComponent, Nucleus
 from device_sim.chaos import broker, disks
 from device_sim.chaos.actions import World, actions
 from device_sim.chaos.clock import HOUR, YEAR, ComponentClock
@@ -33,7 +33,7 @@ WANTED_KEYS = {
 def component(folder: Path, text: str) -> Built:
     recipe = folder / "recipe.yaml"
     recipe.write_text(text)
-    return Built(folder, folder, (BuiltComponent("io.x", "1.0.0", recipe, folder / "x.zip", ""),))
+    return Built(Nucleus.JAVA, folder, folder, (BuiltComponent("io.x", "1.0.0", recipe, folder / "x.zip", 0, ""),))
 
 
 def wall_seconds(folder: Path) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from device_sim.build import build, deployments
+from device_sim.build import Nucleus, build, deployment_command, deployments
 from device_sim.errors import BuildError
 from device_sim.places import REPO
 
@@ -76,7 +76,7 @@ def test_the_layout_is_that_of_greengrass_cli(small_repo: Path, tmp_path: Path) 
 
 
 def test_a_zip_holds_the_contract_what_is_shared_and_one_component(small_repo: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(build(small_repo, tmp_path).components[0].zip) as packed:
+    with zipfile.ZipFile(build(small_repo, tmp_path).components[0].artifact) as packed:
         assert packed.namelist() == [
             "edge_components/__init__.py",
             "edge_components/common/__init__.py",
@@ -87,11 +87,51 @@ def test_a_zip_holds_the_contract_what_is_shared_and_one_component(small_repo: P
         assert {stat.S_IMODE(info.external_attr >> 16) for info in packed.infolist()} == {0o644}
 
 
-@pytest.mark.parametrize("recipe", sorted(p.stem for p in (REPO / "recipes").glob("*.yaml")))
+def test_for_nucleus_lite_the_same_files_lie_unpacked(small_repo: Path, tmp_path: Path) -> None:
+    """Its ggl-cli copies artifacts as they are and unzips none."""
+    (tmp_path / "greengrass-build-lite/artifacts/io.strandline.Thing/1.2.3/thing/wire").mkdir(parents=True)
+    (tmp_path / "greengrass-build-lite/artifacts/io.strandline.Thing/1.2.3/thing/wire/of_an_earlier_build.py").touch()
+    built = build(small_repo, tmp_path, Nucleus.LITE)
+    unpacked = tmp_path / "greengrass-build-lite/artifacts/io.strandline.Thing/1.2.3/thing"
+    with zipfile.ZipFile(build(small_repo, tmp_path).components[0].artifact) as packed:
+        assert _tree(unpacked) == {name: packed.read(name) for name in packed.namelist()}
+    assert built.components[0].artifact == unpacked
+    assert built.components[0].size == sum(len(content) for content in _tree(unpacked).values())
+    assert _tree(built.recipes) == _tree(tmp_path / "greengrass-build/recipes")
+
+
+def test_wheels_go_into_the_artifact_of_the_shared_environment_only(small_repo: Path, tmp_path: Path) -> None:
+    (small_repo / "edge_components/runtime").mkdir()
+    (small_repo / "edge_components/runtime/__init__.py").write_text("")
+    name = "io.strandline.Runtime"
+    recipe = RECIPE.replace("io.strandline.Thing", name).replace("thing.zip", "runtime.zip")
+    (small_repo / f"recipes/{name}.yaml").write_text(recipe)
+    wheel = tmp_path / "x.whl"
+    wheel.write_bytes(b"wheel")
+    built = build(small_repo, tmp_path, wheels={"x-1.0-py3-none-any.whl": wheel})
+    with_wheels = []
+    for component in built.components:
+        with zipfile.ZipFile(component.artifact) as packed:
+            with_wheels += [component.name for inside in packed.namelist() if inside == "wheels/x-1.0-py3-none-any.whl"]
+    assert with_wheels == [name]
+
+
+def test_the_deployment_command_is_that_of_the_nucleus() -> None:
+    deploy = {"io.strandline.A": "0.1.0", "io.strandline.B": "0.2.0"}
+    assert deployment_command(Nucleus.JAVA, Path("r"), Path("my a"), deploy) == (
+        "sudo /greengrass/v2/bin/greengrass-cli deployment create --recipeDir r --artifactDir 'my a' "
+        "--merge io.strandline.A=0.1.0 --merge io.strandline.B=0.2.0"
+    )
+    assert deployment_command(Nucleus.LITE, Path("r"), Path("a"), deploy) == (
+        "sudo ggl-cli deploy -r r -a a -c io.strandline.A=0.1.0 -c io.strandline.B=0.2.0"
+    )
+
+
+@pytest.mark.parametrize("recipe", sorted(p.stem for p in (REPO / "recipes").glob("*.yaml") if "Runtime" not in p.stem))
 def test_a_components_zip_alone_gives_its_configuration(recipe: str, tmp_path: Path) -> None:
     component = next(c for c in build(REPO, tmp_path).components if c.name == recipe)
-    folder = component.zip.stem
-    with zipfile.ZipFile(component.zip) as packed:
+    folder = component.artifact.stem
+    with zipfile.ZipFile(component.artifact) as packed:
         packed.extractall(tmp_path / "unpacked")
     code = (
         f"import edge_components.{folder}.config as c, wire, edge_components.common.config as shared;"

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from device_sim.cli import make_app
 from device_sim.commands.alerts import line
 from device_sim.commands.cost import estimated_usage
+from device_sim.errors import BuildError
 from device_sim.simulation.sensor_broker import SensorBroker, free_port
 from wire import codec, profile
 from wire.codec import encode
@@ -158,7 +159,7 @@ def test_sim_sends_for_its_duration_and_writes_the_labels(tmp_path: Path) -> Non
     assert 0 < swallowed < 60
 
 
-def test_build_says_what_it_packed(tmp_path: Path) -> None:
+def test_build_prints_what_it_packed(tmp_path: Path) -> None:
     result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), "--json"])
     body = json.loads(result.output)
     assert {c["name"].rsplit(".", 1)[1] for c in body["components"]} == {
@@ -166,9 +167,36 @@ def test_build_says_what_it_packed(tmp_path: Path) -> None:
         "Aggregator",
         "AnomalyDetector",
         "Forwarder",
+        "Runtime",
     }
-    assert all(Path(c["zip"]).stat().st_size == c["bytes"] for c in body["components"])
+    assert all(Path(c["artifact"]).stat().st_size == c["bytes"] for c in body["components"])
+    assert body["deploy"].startswith("sudo /greengrass/v2/bin/greengrass-cli deployment create --recipeDir ")
+    assert body["deploy"].count("--merge io.strandline.") == 5
     assert (Path(body["lambda"]) / "wire" / "codec.py").is_file()
+
+
+def test_build_for_nucleus_lite_prints_its_own_command(tmp_path: Path) -> None:
+    result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), "--nucleus", "lite"])
+    command = next(line for line in result.output.splitlines() if "ggl-cli" in line)
+    words = command.split()
+    assert words[:4] == ["sudo", "ggl-cli", "deploy", "-r"]
+    assert Path(words[4]) == tmp_path / "greengrass-build-lite/recipes"
+    assert sum(word.startswith("io.strandline.") for word in words) == 5
+    assert (Path(words[6]) / "io.strandline.Forwarder/0.1.0/forwarder/wire/__init__.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--python", "3.11"], "options of --offline builds"),
+        (["--offline", "--python", "2.7"], "--python '2.7': allowed are 3.11, 3.12, 3.13"),
+        (["--offline", "--arch", "aarch64,mips"], "--arch 'mips': allowed are aarch64, x86_64, armv7l"),
+    ],
+)
+def test_build_refuses_options_that_do_not_go_together(tmp_path: Path, options: list[str], problem: str) -> None:
+    result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), *options])
+    assert isinstance(result.exception, BuildError)
+    assert problem in str(result.exception)
 
 
 def test_costs_grow_with_the_gateways_and_fall_with_longer_windows_and_fuller_batches() -> None:

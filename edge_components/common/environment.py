@@ -1,0 +1,60 @@
+"""The Python environment that the components share, as io.strandline.Runtime describes it in its work folder.
+
+Standard library only: components read this before the environment exists.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+
+from edge_components.common.errors import RuntimeEnvironmentError
+from edge_components.common.requirements import normalised
+
+FILE = "environment.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A usable environment: its interpreter, and the version of each package that the components may require."""
+
+    python: str
+    version: str
+    machine: str
+    packages: Mapping[str, str]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Optional packages that could not be installed, and the reason."""
+
+    def package(self, name: str) -> str | None:
+        """Return a package's version, None where it is absent."""
+        return self.packages.get(normalised(name))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the description; raises RuntimeEnvironmentError where it is absent or its interpreter is."""
+        file = folder / FILE
+        try:
+            found = cls(**json.loads(file.read_text()))
+            if not all(isinstance(text, str) for text in (found.python, found.version, *found.packages.values())):
+                raise TypeError("python, version and packages are texts")
+            usable = os.access(found.python, os.X_OK)
+        except FileNotFoundError:
+            raise RuntimeEnvironmentError(f"{file} does not exist yet") from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise RuntimeEnvironmentError(f"{file}: {error}") from error
+        if not usable:
+            raise RuntimeEnvironmentError(f"{file}: {found.python} cannot be executed")
+        return found
+
+    def write(self, folder: Path) -> None:
+        """Replace the description as a whole, so that a reader never sees half of it."""
+        part = folder / f"{FILE}.part"
+        with part.open("w") as out:
+            json.dump(asdict(self), out, indent=1)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(folder / FILE)

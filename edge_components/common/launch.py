@@ -1,0 +1,81 @@
+"""Starts a component in the shared Python environment, as soon as that environment meets its requirements.
+
+The nuclei start components in any order and count a process that ends as a failure, so this waits for
+io.strandline.Runtime instead of ending. Then it becomes the component (exec): the process id stays the same.
+
+``python3 -m edge_components.common.launch --runtime FOLDER MODULE`` runs on the system's Python, standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from edge_components.common.environment import Environment
+from edge_components.common.errors import RequirementError, RuntimeEnvironmentError
+from edge_components.common.requirements import Requirement, lacking, parse
+
+POLL_SECONDS = 1.0
+REMIND_SECONDS = 60.0
+EXIT_CONFIG = 78
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def interpreter(runtime: Path, requirements: list[Requirement]) -> str:
+    """Return the environment's interpreter; raises RuntimeEnvironmentError while a component cannot run in it."""
+    environment = Environment.read(runtime)
+    made, now = environment.version, platform.python_version()
+    if made.split(".")[:2] != now.split(".")[:2]:
+        raise RuntimeEnvironmentError(f"{environment.python} was made for Python {made}, python3 is {now} now")
+    missing = lacking(requirements, environment.package)
+    if missing:
+        raise RuntimeEnvironmentError(f"{environment.python} lacks {', '.join(one.text for one in missing)}")
+    return environment.python
+
+
+def wait(
+    find: Callable[[], str],
+    log: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> str:
+    """Return the interpreter when there is one; log why not when the reason changes, and once a minute."""
+    logged, reason = -REMIND_SECONDS, ""
+    while True:
+        try:
+            return find()
+        except RuntimeEnvironmentError as error:
+            if str(error) != reason or monotonic() - logged >= REMIND_SECONDS:
+                reason, logged = str(error), monotonic()
+                log(f"waiting for io.strandline.Runtime: {reason}")
+            sleep(POLL_SECONDS)
+
+
+def main() -> NoReturn:
+    """Wait for the environment and become the component in it; ends with EXIT_CONFIG where the call is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runtime", type=Path, required=True, help="the work folder of io.strandline.Runtime")
+    parser.add_argument("module", help="the component's main module")
+    options = parser.parse_args()
+    file = _ROOT.joinpath(*options.module.split(".")[:-1], "requirements.txt")
+    try:
+        requirements = parse(file.read_text())
+    except (OSError, RequirementError) as error:
+        print(f"{file}: {error}", file=sys.stderr)  # noqa: T201 # the component's log
+        sys.exit(EXIT_CONFIG)
+    python = wait(lambda: interpreter(options.runtime, requirements), _log)
+    os.execv(python, [python, "-m", options.module])  # noqa: S606 # no shell
+
+
+def _log(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 # the component's log
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Packages of an environment: installed by whichever pip there is, inspected and imported by its own interpreter."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from edge_components.common.environment import Environment
+from edge_components.common.errors import RuntimeEnvironmentError
+from edge_components.common.requirements import Requirement, normalised
+
+_ROOT = Path(__file__).resolve().parents[2]
+_SHOWN_LINES = 3
+MODULES = {
+    "awsiotsdk": "awsiot.greengrasscoreipc.clientv2",
+    "numpy": "numpy",
+    "paho-mqtt": "paho.mqtt.client",
+    "psutil": "psutil",
+}
+"""The module that shows that a package works; one that is installed may still lack a library of the system."""
+DEBIAN = {"numpy": "python3-numpy", "paho-mqtt": "python3-paho-mqtt", "psutil": "python3-psutil"}
+"""Debian's names of packages, which an environment also takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installer:
+    """A command that runs pip in an environment, and the wheels that it may use in place of an index."""
+
+    pip: tuple[str, ...]
+    wheels: Path | None
+
+    @classmethod
+    def find(cls, python: str, wheels: Path | None) -> Self:
+        """Return the first pip that works: a wheel in the artifact, the distribution's, or that of ensurepip."""
+        for wheel in sorted(wheels.glob("pip-*.whl")) if wheels else ():
+            return cls((python, str(wheel / "pip")), wheels)
+        if _run([python, "-m", "pip", "--version"]).returncode == 0:
+            return cls((python, "-m", "pip"), wheels)
+        if _run([python, "-m", "ensurepip"]).returncode == 0:
+            return cls((python, "-m", "pip"), wheels)
+        raise RuntimeEnvironmentError(
+            "this system has neither pip nor ensurepip: sudo apt-get install python3-venv, and deploy again"
+        )
+
+    def install(self, requirements: Sequence[Requirement]) -> None:
+        """Install packages; raises RuntimeEnvironmentError with pip's own words and the remedy."""
+        # Source packages would be compiled on the gateway, for an hour or more, so only wheels are taken.
+        options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--only-binary", ":all:"]
+        if self.wheels is not None:
+            options += ["--no-index", "--find-links", str(self.wheels)]
+        else:
+            options += ["--retries", "1", "--timeout", "15"]
+        done = _run([*self.pip, "install", *options, *(one.text for one in requirements)])
+        if done.returncode != 0:
+            raise RuntimeEnvironmentError(f"{_last_lines(done)}{self._remedy(requirements)}")
+
+    def _remedy(self, requirements: Sequence[Requirement]) -> str:
+        source = "the artifact's wheels have" if self.wheels is not None else "the package index has"
+        named = [DEBIAN[name] for one in requirements if (name := normalised(one.name)) in DEBIAN]
+        hint = f"; those of the distribution count too (sudo apt-get install {' '.join(named)})" if named else ""
+        machine, python = platform.machine(), platform.python_version()
+        return f" (needed is what {source} for {machine} and Python {python}{hint}; see docs/gateway.md)"
+
+
+def inspect(python: str, required: Path, optional: Path) -> Environment:
+    """Return the environment of an interpreter; raises RuntimeEnvironmentError where that does not run."""
+    done = _run([python, "-m", "edge_components.common.requirements", str(required), str(optional)])
+    try:
+        return Environment(python=python, **json.loads(done.stdout))
+    except (ValueError, TypeError) as error:
+        raise RuntimeEnvironmentError(f"{python} does not run: {_last_lines(done)}") from error
+
+
+def check_imports(python: str, requirements: Sequence[Requirement]) -> None:
+    """Raise RuntimeEnvironmentError where a package is installed and cannot be imported."""
+    names = [MODULES[name] for one in requirements if (name := normalised(one.name)) in MODULES]
+    done = _run([python, "-c", "".join(f"import {name}\n" for name in names)])
+    if done.returncode != 0:
+        raise RuntimeEnvironmentError(f"{python} cannot import its packages: {_last_lines(done)}")
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 # our own arguments, no shell
+            command, cwd=_ROOT, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise RuntimeEnvironmentError(f"{command[0]}: {error.strerror}") from error
+
+
+def _last_lines(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+    return " ".join(lines[-_SHOWN_LINES:]) or f"exit code {done.returncode}"
