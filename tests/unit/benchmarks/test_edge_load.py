@@ -1,0 +1,124 @@
+"""The load generator's packets, pace and window: what a figure would silently be wrong by."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from benchmarks.edge_pace import FIRST_RATE, LEAST_HEADROOM, ClosedLoop, Steady
+from benchmarks.edge_packets import MARKER, LoadError, Ring, series_names
+from benchmarks.edge_window import Window
+from device_sim.chaos.packets import Framer, Kind, Packet, encode
+
+NOW_MS = 1_800_000_000_123
+
+
+def packets(data: bytes) -> list[Packet]:
+    return list(Framer().feed(data))
+
+
+def payload_of(packet: Packet) -> dict[str, float]:
+    """Return what follows topic and packet id."""
+    found: dict[str, float] = json.loads(packet.body[2 + len(packet.topic or "") + 2 :])
+    return found
+
+
+def test_a_ring_sends_each_series_in_turn_with_the_present_time() -> None:
+    sent = packets(Ring(3).messages(0, 4, NOW_MS))
+    assert [packet.topic for packet in sent] == [
+        "sensors/d0000/c0",
+        "sensors/d0000/c1",
+        "sensors/d0000/c2",
+        "sensors/d0000/c0",
+    ]
+    payloads = [payload_of(packet) for packet in sent]
+    assert {payload["time"] for payload in payloads} == {NOW_MS}
+    assert payloads[0]["value"] != payloads[3]["value"]  # the aggregator drops repetitions
+    assert all(packet.flags == 2 for packet in sent)  # QoS 1
+
+
+def test_packet_ids_differ_until_the_ring_is_round() -> None:
+    ring = Ring(7)
+    first = packets(ring.messages(0, ring.size, NOW_MS))
+    ids = [packet.body[2 + len(packet.topic or "") :][:2] for packet in first]
+    assert len(set(ids)) == ring.size
+    wrapped = packets(ring.messages(ring.size - 1, 2, NOW_MS))
+    assert [packet.raw for packet in wrapped] == [first[-1].raw, first[0].raw]
+
+
+def test_acknowledgements_are_counted_in_whatever_pieces_they_come() -> None:
+    ring = Ring(5)
+    data = b"".join(encode(Kind.PUBACK, 0, (at + 1).to_bytes(2, "big")) for at in range(10))
+    accepted = 0
+    for piece in (data[:3], data[3:4], data[4:30], data[30:]):
+        accepted += ring.acknowledged(accepted, piece)
+    assert accepted == 10
+
+
+def test_anything_but_the_acknowledgement_due_is_an_error() -> None:
+    with pytest.raises(LoadError, match="acknowledgements due"):
+        Ring(5).acknowledged(0, encode(Kind.PUBACK, 0, b"\x00\x02"))
+
+
+def test_too_many_series_are_refused_with_the_limit() -> None:
+    with pytest.raises(LoadError, match="1 to 15000"):
+        Ring(15_001)
+
+
+def test_names_are_those_that_the_reader_gives() -> None:
+    assert series_names(9)[7:] == ["d0000.c7", "d0001.c0"]
+
+
+def test_the_marker_finds_each_value_in_other_forms_of_json_and_no_time() -> None:
+    ring = Ring(40)
+    sent = packets(ring.messages(0, ring.size, NOW_MS))
+    values = [payload_of(packet)["value"] for packet in sent]
+    again = json.dumps([{"ts": NOW_MS, "values": {"value": value}} for value in values]).encode()
+    assert len(re.findall(MARKER, again)) == len(values)
+    assert len(re.findall(MARKER, b"".join(packet.raw for packet in sent))) == len(values)
+
+
+def test_a_steady_pace_spreads_messages_evenly() -> None:
+    pace = Steady(24.0, sent=100)
+    assert [pace.allowed(second) for second in (0.0, 1.0, 60.0)] == [100, 124, 1_540]
+    assert pace.wait(100, 0.0) == pytest.approx(1 / 24)
+
+
+def test_a_closed_loop_follows_the_consumer_up_and_down() -> None:
+    pace = ClosedLoop(sent=0)
+    assert pace.allowed(0.0) == LEAST_HEADROOM
+    total = 0
+    for second in range(1, 21):
+        total += 8_000
+        pace.consumed(total, float(second))
+    assert pace.allowed(20.0) == total + 8_000  # one second of work is queued
+    for second in range(21, 24):
+        pace.consumed(total, float(second))
+    assert pace.allowed(23.0) == total + LEAST_HEADROOM
+
+
+def test_a_consumer_that_stops_is_not_buried() -> None:
+    pace = ClosedLoop(sent=0)
+    assert pace.allowed(3_600.0) <= LEAST_HEADROOM + 2 * FIRST_RATE
+
+
+def publication(packet_id: int, qos: int = 1) -> bytes:
+    return encode(Kind.PUBLISH, qos << 1, b"\x00\x01t" + (packet_id.to_bytes(2, "big") if qos else b"") + b"x")
+
+
+def test_a_window_holds_back_what_is_over_it_until_acknowledged() -> None:
+    window = Window(2)
+    assert len(packets(window.from_broker(b"".join(map(publication, (1, 2, 3, 4)))))) == 2
+    assert window.from_broker(publication(5)) == b""
+    released = window.from_client(encode(Kind.PUBACK, 0, b"\x00\x01"))
+    assert released == publication(3)  # one for one, where mosquitto 2.0.11 releases a whole window
+    assert window.from_client(encode(Kind.PINGREQ, 0, b"")) == b""
+
+
+def test_a_window_passes_everything_else_at_once() -> None:
+    window = Window(1)
+    window.from_broker(publication(1))
+    acknowledgement = encode(Kind.SUBACK, 0, b"\x00\x01\x01")
+    assert window.from_broker(publication(0, qos=0) + acknowledgement) == publication(0, qos=0) + acknowledgement
