@@ -10,13 +10,14 @@ from typing import Any
 
 from edge_components.common.errors import BusError
 from edge_components.common.health import Counters
-from edge_components.common.lifecycle import Loop, Runtime
+from edge_components.common.lifecycle import Runtime
 from edge_components.common.limited_log import RateLimitedLog
+from edge_components.common.loop import Loop
 from edge_components.common.ports import Handler
 
 
 class FakeClock:
-    """A clock that moves when it is told to."""
+    """A clock that moves when a test moves it."""
 
     def __init__(self, wall_ms: int = 1_700_000_000_000, monotonic: float = 1_000.0) -> None:
         self.wall, self.mono = wall_ms, monotonic
@@ -35,16 +36,49 @@ class FakeClock:
         self.mono += seconds
 
 
+class FakeSubscription:
+    """A subscription on the fake bus; ``lost`` makes it lose messages without a sign until it is renewed."""
+
+    def __init__(self, bus: FakeBus, handler: Handler, *, core: bool, expects_traffic: bool = False) -> None:
+        self._bus, self._handler, self._core, self.expects_traffic = bus, handler, core, expects_traffic
+        self._established = False
+        self.lost = False
+        self.renewals: list[str] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether the nucleus accepted it: one to IoT Core only once the bus is online."""
+        self._established = self._established or not (self._core and self._bus.offline)
+        return self._established
+
+    def renew(self, reason: str) -> None:
+        """Note the reason, and receive messages again."""
+        self.renewals.append(reason)
+        self.lost = False
+
+    def deliver(self, topic: str, payload: bytes) -> None:
+        """Hand a message to the component unless it is lost."""
+        if self.active and not self.lost:
+            self._handler(topic, payload)
+
+
 class FakeBus:
-    """A bus in memory: keeps what is published, delivers to subscribers at once, fails when told to."""
+    """A bus in memory: keeps what is published and delivers it to subscribers at once.
+
+    ``failure`` makes publishing fail. ``offline`` is a gateway without internet: subscriptions to IoT Core are not
+    answered and nothing comes from there, and publishing to IoT Core fails where ``lite`` is set and succeeds
+    otherwise, as the nuclei differ.
+    """
 
     def __init__(self, configuration: Mapping[str, Any] | None = None) -> None:
         self.published: list[tuple[str, bytes]] = []
         self.sent: list[tuple[str, bytes]] = []
-        self.handlers: dict[str, list[Handler]] = {}
-        self.core_handlers: dict[str, list[Handler]] = {}
+        self.subscriptions: dict[str, list[FakeSubscription]] = {}
+        self.core_subscriptions: dict[str, list[FakeSubscription]] = {}
         self.values = dict(configuration or {})
         self.failure: BusError | None = None
+        self.offline = self.lite = False
+        self.ticks = 0
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Keep and deliver a local message."""
@@ -52,36 +86,54 @@ class FakeBus:
         self.published.append((topic, payload))
         self.deliver(topic, payload)
 
-    def subscribe(self, topic: str, handler: Handler) -> None:
+    def subscribe(self, topic: str, handler: Handler, *, expects_traffic: bool = False) -> FakeSubscription:
         """Subscribe to a local topic."""
-        self.handlers.setdefault(topic, []).append(handler)
+        subscription = FakeSubscription(self, handler, core=False, expects_traffic=expects_traffic)
+        self.subscriptions.setdefault(topic, []).append(subscription)
+        return subscription
 
     def publish_to_iot_core(self, topic: str, payload: bytes) -> None:
         """Keep a message to IoT Core."""
         self._fail()
+        if self.offline and self.lite:
+            raise BusError("offline")
         self.sent.append((topic, payload))
 
-    def subscribe_to_iot_core(self, topic: str, handler: Handler) -> None:
+    def subscribe_to_iot_core(self, topic: str, handler: Handler) -> FakeSubscription:
         """Subscribe to an IoT Core topic."""
-        self.core_handlers.setdefault(topic, []).append(handler)
+        subscription = FakeSubscription(self, handler, core=True)
+        self.core_subscriptions.setdefault(topic, []).append(subscription)
+        return subscription
 
     def configuration(self) -> Mapping[str, Any]:
         """Return the configuration given."""
+        self._fail()
         return self.values
 
     def on_configuration(self, validate: Callable[[Mapping[str, Any]], str | None], apply: Callable[[], None]) -> None:
         """Keep the callbacks for the test to call."""
         self.validate, self.apply = validate, apply
 
+    def tick(self) -> float:
+        """Count the calls."""
+        self.ticks += 1
+        return 60.0
+
+    def inactive(self) -> list[str]:
+        """Return the topics that are not subscribed to."""
+        every = {**self.subscriptions, **self.core_subscriptions}
+        return [topic for topic, subscriptions in every.items() if not all(one.active for one in subscriptions)]
+
     def deliver(self, topic: str, payload: bytes) -> None:
         """Deliver a local message as if another component had published it."""
-        for handler in self.handlers.get(topic, []):
-            handler(topic, payload)
+        for subscription in self.subscriptions.get(topic, []):
+            subscription.deliver(topic, payload)
 
     def deliver_from_core(self, topic: str, payload: bytes) -> None:
         """Deliver a message as if the cloud had published it."""
-        for handler in self.core_handlers.get(topic, []):
-            handler(topic, payload)
+        for subscription in self.core_subscriptions.get(topic, []):
+            if not self.offline:
+                subscription.deliver(topic, payload)
 
     def on(self, topic: str) -> list[bytes]:
         """Return the payloads published on a local topic, oldest first."""
@@ -95,7 +147,7 @@ class FakeBus:
 def fake_runtime(work: Path, gateway: str = "gw-test", seed: int = 1) -> tuple[Runtime, FakeBus, FakeClock]:
     """Return a runtime on fakes, with the bus and the clock to play with."""
     bus, clock, counters, log = FakeBus(), FakeClock(), Counters(), logging.getLogger("strandline.test")
-    loop = Loop(counters, log, clock)
     limited_log = RateLimitedLog(counters, log, clock)
+    loop = Loop(log, limited_log, clock)
     runtime = Runtime(gateway, bus, clock, counters, log, limited_log, loop, work, random.Random(seed))
     return runtime, bus, clock

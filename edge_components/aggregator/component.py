@@ -18,8 +18,8 @@ from edge_components.aggregator.memory import Memory, Parts
 from edge_components.aggregator.window_types import Closed
 from edge_components.aggregator.windows import Windows
 from edge_components.common import readings_message
-from edge_components.common.delivery import free_acknowledged, send_due
-from edge_components.common.errors import BusError, ConnectionLostError
+from edge_components.common.delivery import BatchSender
+from edge_components.common.errors import BusError
 from edge_components.common.handover import Inbox, Outbox, Reorder, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.packing import Packer, select
@@ -58,6 +58,15 @@ class Aggregator:
             runtime.rng,
             config.outbox_bytes,
         )
+        self._sender = BatchSender(
+            self._outbox,
+            runtime.bus,
+            topics.AGGREGATES,
+            topics.SCORED_ACK,
+            runtime.counters,
+            runtime.limited_log,
+            runtime.rng,
+        )
         self._packer = Packer(runtime.gateway, self._outbox, MAX_BATCH_BYTES, self._limited_log, MAX_ROWS)
         self._pending: list[Aggregates] = []
         self._oldest: float | None = None
@@ -66,8 +75,8 @@ class Aggregator:
 
     def start(self) -> None:
         """Subscribe."""
-        self._runtime.bus.subscribe(topics.SCORED_ACK, self.on_acknowledgement)
-        self._runtime.bus.subscribe(topics.READINGS, self.on_readings)
+        self._sender.start()
+        self._runtime.bus.subscribe(topics.READINGS, self.on_readings, expects_traffic=True)
 
     def on_readings(self, _topic: str, payload: bytes) -> None:
         """Take a batch in, once."""
@@ -99,11 +108,7 @@ class Aggregator:
             self._limited_log.warning("batches_refused", f"batches before {batch.sequence} are missing")
         self._take_ready(now)
 
-    def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
-        """Free what the forwarder holds."""
-        free_acknowledged(self._outbox, payload, self._counters, self._limited_log)
-
-    def tick(self) -> None:
+    def tick(self) -> float:
         """Close what is complete, flush by size or age, send what is due, acknowledge what was taken in."""
         now = self._clock.monotonic()
         self._take_ready(now)
@@ -111,6 +116,7 @@ class Aggregator:
         if self._oldest is not None:
             self._flush(everything=now - self._oldest >= self._config.max_age_ms / 1000)
         self._tell(now)
+        return min(self._sender.next_s(now), self._memory.next_s(now), self._flush_s(now))
 
     def reconfigure(self, config: Config) -> None:
         """Go on under another configuration; when the width changes, the open windows end here and are handed on."""
@@ -150,7 +156,7 @@ class Aggregator:
     def _tell(self, now: float) -> None:
         """Save, and only then send aggregates and acknowledge readings."""
         if self._memory.save(self._parts(), self._config.windows, now):
-            self._send(now)
+            self._sender.send_due(now)
             self._acknowledge()
         elif self._memory.failures:
             self._counters.add("checkpoint_failed")
@@ -223,14 +229,15 @@ class Aggregator:
         if not self._pending:
             self._oldest = None
 
-    def _send(self, now: float) -> None:
-        send_due(self._outbox, self._runtime.bus, topics.AGGREGATES, now, self._counters, self._limited_log)
+    def _flush_s(self, now: float) -> float:
+        """Return the seconds until pending rows are to be flushed by their age."""
+        if self._oldest is None or self._refusing:
+            return float("inf")
+        return max(0.0, self._oldest + self._config.max_age_ms / 1000 - now)
 
     def _acknowledge(self) -> None:
         for ack in self._inbox.acknowledgements():
             try:
                 self._runtime.bus.publish(topics.READINGS_ACK, ack.encode())
-            except ConnectionLostError:
-                raise
             except BusError as error:
-                self._limited_log.warning("publish_failed", f"acknowledgement: {error}")
+                self._limited_log.warning("publish_failed", f"acknowledgement: {error}", key=topics.READINGS_ACK)

@@ -45,6 +45,7 @@ class Memory:
         self._saved: dict[int, int] = {}
         """The batches that the checkpoint has, and how many readings are in each."""
         self._due = 0.0
+        self._put_off = False
         self.failures = 0
 
     def restore(self, saved: Saved, parts: Parts, settings: WindowSettings, now: float) -> Closed | None:
@@ -73,9 +74,11 @@ class Memory:
     def save(self, parts: Parts, settings: WindowSettings, now: float) -> bool:
         """Save if it is time to and there is something to tell; return whether all of it may be told now."""
         fresh = parts.outbox.next_sequence - 1 not in self._saved and len(parts.outbox) > 0
+        self._put_off = False
         if not fresh and not parts.inbox.due:
             return True
         if now < self._due and not (fresh and not self.failures):
+            self._put_off = True
             return False
         held = parts.outbox.held()
         parts.cleaner.recent.forget(parts.windows.closed_ms)
@@ -95,12 +98,16 @@ class Memory:
             if not self.failures:
                 self._log.error("nothing is acknowledged or sent until the checkpoint can be written: %s", error)
             self.failures += 1
-            self._due = now + RETRY_SECONDS
+            self._due, self._put_off = now + RETRY_SECONDS, True
             return False
         self.failures = 0
         self._saved = kept
         self._due = now + max(self.interval_s, _COST_FACTOR * (self._clock.monotonic() - began))
         return True
+
+    def next_s(self, now: float) -> float:
+        """Return the seconds until a save that had to wait is due; infinite when the last one was not put off."""
+        return max(0.0, self._due - now) if self._put_off else float("inf")
 
     def close(self) -> None:
         """Close the file."""

@@ -22,11 +22,11 @@ from edge_components.anomaly_detector.patience import Patience
 from edge_components.anomaly_detector.scoring import Scoring
 from edge_components.anomaly_detector.statistics.ensemble import Ensemble
 from edge_components.anomaly_detector.statistics.forecaster import Forecast
-from edge_components.common.errors import BusError, ConnectionLostError, HandoverError
+from edge_components.common.delivery import BatchSender
+from edge_components.common.errors import BusError, HandoverError
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
 from wire import topics
-from wire.acknowledgement import Acknowledgement
 from wire.codec import FAST, decode, encode
 from wire.errors import DecodeError, TooLargeError
 from wire.limits import MAX_BATCH_BYTES, MAX_LOCAL_BYTES
@@ -54,6 +54,15 @@ class AnomalyDetector:
         self._scoring = self._new_scoring(Ensemble(config.settings, forecast))
         epoch = new_epoch(runtime.clock.wall_ms(), runtime.rng)
         self._outbox = Outbox(epoch, RetryPolicy(), runtime.rng)
+        self._sender = BatchSender(
+            self._outbox,
+            runtime.bus,
+            topics.SCORED,
+            topics.SCORED_ACK,
+            runtime.counters,
+            runtime.limited_log,
+            runtime.rng,
+        )
         self._patience = Patience(config.patience)
         self._answered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._saved = runtime.clock.monotonic()
@@ -62,22 +71,20 @@ class AnomalyDetector:
         """Take back what was known before and subscribe."""
         self._restore()
         self._models.start()
-        self._runtime.bus.subscribe(topics.SCORED_ACK, self._on_acknowledgement)
-        self._runtime.bus.subscribe(topics.AGGREGATES, self._on_aggregates)
+        self._sender.start()
+        self._runtime.bus.subscribe(topics.AGGREGATES, self._on_aggregates, expects_traffic=True)
 
-    def tick(self) -> None:
+    def tick(self) -> float:
         """Send anomalies that are due, see to models, and save the calibration now and then."""
         now = self._runtime.clock.monotonic()
         self._models.tick()
         forecast = self._forecasters.tick()
         if forecast is not None:
             self._forecast = self._scoring.ensemble.forecast = forecast
-        for _, payload, times in self._outbox.to_send(now):
-            if times > 1:
-                self._runtime.counters.add("anomaly_batches_repeated")
-            self._publish(payload)
+        self._sender.send_due(now)
         if now - self._saved >= self._config.save_seconds:
             self._save()
+        return min(self._sender.next_s(now), max(0.0, self._saved + self._config.save_seconds - now))
 
     def reconfigure(self, config: Config) -> None:
         """Go on with other settings; only another length of calibration or season makes the series calibrate anew."""
@@ -105,21 +112,23 @@ class AnomalyDetector:
         return {"models": self._models.health(), "forecaster": self._forecasters.health()}
 
     def _on_aggregates(self, _topic: str, payload: bytes) -> None:
-        counters = self._runtime.counters
+        counters, limited_log = self._runtime.counters, self._runtime.limited_log
         try:
             batch = decode(payload)
         except DecodeError as error:
-            counters.add("batches_undecodable")
-            self._runtime.log.warning("a batch of %d bytes on %s: %s", len(payload), topics.AGGREGATES, error)
+            limited_log.warning("batches_unreadable", f"{type(error).__name__}: {error}", key=topics.AGGREGATES)
             return
-        if not isinstance(batch.rows, Aggregates) or batch.gateway != self._runtime.gateway:
-            counters.add("batches_misdirected")
-            kind = type(batch.rows).__name__
-            self._runtime.log.warning("%s of %s on %s: not for us", kind, batch.gateway, topics.AGGREGATES)
+        if batch.gateway != self._runtime.gateway:
+            message = f"a batch of gateway {batch.gateway}, this is {self._runtime.gateway}"
+            limited_log.warning("batches_foreign", message, key=batch.gateway)
+            return
+        if not isinstance(batch.rows, Aggregates):
+            message = f"a batch of {type(batch.rows).__name__}"
+            limited_log.warning("batches_unexpected", message, key=topics.AGGREGATES)
             return
         name = (batch.epoch, batch.sequence)
         if name in self._answered:
-            counters.add("batches_answered_again")
+            counters.add("batches_repeated")
         else:
             self._answer(name, payload, batch, batch.rows)
         self._publish(self._answered[name])
@@ -173,21 +182,11 @@ class AnomalyDetector:
                 self._outbox.drop_oldest()
                 self._runtime.counters.add("anomaly_batches_dropped")
 
-    def _on_acknowledgement(self, _topic: str, payload: bytes) -> None:
-        try:
-            self._outbox.acknowledge(Acknowledgement.decode(payload))
-        except DecodeError as error:
-            self._runtime.counters.add("acknowledgements_undecodable")
-            self._runtime.log.warning("an acknowledgement on %s: %s", topics.SCORED_ACK, error)
-
     def _publish(self, payload: bytes) -> None:
         try:
             self._runtime.bus.publish(topics.SCORED, payload)
-        except ConnectionLostError:
-            raise
-        except BusError as error:
-            self._runtime.counters.add("publish_failed")  # its keeper sends it again
-            self._runtime.log.warning("publish to %s: %s", topics.SCORED, error)
+        except BusError as error:  # the aggregator, which keeps the batch, sends it again
+            self._runtime.limited_log.warning("publish_failed", f"scored batch: {error}", key=topics.SCORED)
 
     def _restore(self) -> None:
         log = self._runtime.log

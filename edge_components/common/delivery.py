@@ -1,42 +1,72 @@
-"""An outbox on the bus: what is due goes out, and what the receiver acknowledges is freed."""
+"""The sender of batches on the bus: publishes what is due, frees what is acknowledged, and detects missing answers."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Hashable
 
-from edge_components.common.errors import BusError, ConnectionLostError
-from edge_components.common.handover import Outbox
+from edge_components.common.errors import BusError
+from edge_components.common.handover import Outbox, RetryPolicy
 from edge_components.common.health import Counters
 from edge_components.common.limited_log import RateLimitedLog
-from edge_components.common.ports import Bus
+from edge_components.common.ports import Bus, Subscription
 from wire.acknowledgement import Acknowledgement
 from wire.errors import DecodeError
 
+RETRANSMISSIONS = 3
+MAX_WATCHED = 4096
 
-def send_due(outbox: Outbox, bus: Bus, topic: str, now: float, counters: Counters, limited_log: RateLimitedLog) -> None:
-    """Publish what is due at ``now``; a refusal ends the round, and what was refused is due again later.
 
-    Raises ConnectionLostError when the nucleus is gone.
+class AcknowledgementWatch:
+    """Detects that acknowledgements do not arrive although publishing works.
+
+    That is so when a batch was sent again :data:`RETRANSMISSIONS` times, each time with success, and no acknowledgement
+    of any batch came in between. One that is never acknowledged while others are does not count. Pure.
     """
-    for sequence, payload, times in outbox.to_send(now):
-        try:
-            bus.publish(topic, payload)
-        except ConnectionLostError:
-            raise
-        except BusError as error:
-            limited_log.warning("publish_failed", f"batch {sequence}: {error}")
-            return
-        counters.add("batches_sent_again" if times > 1 else "batches_sent")
+
+    def __init__(self) -> None:
+        self._retransmissions: dict[Hashable, int] = {}
+
+    def published(self, batch: Hashable, times: int) -> None:
+        """Note a publication that succeeded, the ``times``-th of this batch."""
+        if times > 1 and (batch in self._retransmissions or len(self._retransmissions) < MAX_WATCHED):
+            self._retransmissions[batch] = self._retransmissions.get(batch, 0) + 1
+
+    def acknowledged(self) -> None:
+        """Note that an acknowledgement came."""
+        self._retransmissions.clear()
+
+    @property
+    def missing(self) -> bool:
+        """Whether acknowledgements are missing."""
+        return max(self._retransmissions.values(), default=0) >= RETRANSMISSIONS
+
+    def check(self, subscription: Subscription | None) -> None:
+        """Have the subscription to acknowledgements renewed where they are missing; requests are paced there."""
+        if self.missing and subscription is not None:
+            subscription.renew(f"no acknowledgement for {RETRANSMISSIONS} retransmissions of a batch")
 
 
-def free_acknowledged(outbox: Outbox, payload: bytes, counters: Counters, limited_log: RateLimitedLog) -> None:
-    """Free what an acknowledgement covers; one that cannot be read is counted and frees nothing."""
-    try:
-        freed = outbox.acknowledge(Acknowledgement.decode(payload))
-    except DecodeError as error:
-        limited_log.warning("acknowledgements_unreadable", str(error))
-        return
-    counters.add("batches_acknowledged", freed)
+class Pause:
+    """The wait after a publication that the nucleus refused, so that an idle loop does not try without end. Pure."""
+
+    _POLICY = RetryPolicy(first_s=0.5, longest_s=10.0)
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng, self._failures, self._until = rng, 0, 0.0
+
+    def failed(self, now: float) -> None:
+        """Note a refusal."""
+        self._failures += 1
+        self._until = now + self._POLICY.delay(self._failures, self._rng)
+
+    def succeeded(self) -> None:
+        """Note a success."""
+        self._failures = 0
+
+    def remaining(self, now: float) -> float:
+        """Return the seconds until the next try."""
+        return max(0.0, self._until - now) if self._failures else 0.0
 
 
 class BatchSender:
@@ -54,19 +84,39 @@ class BatchSender:
     ) -> None:
         self._outbox, self._bus, self._topic, self._ack_topic = outbox, bus, topic, ack_topic
         self._counters, self._limited_log = counters, limited_log
+        self._watch, self._pause = AcknowledgementWatch(), Pause(rng)
+        self._subscription: Subscription | None = None
 
     def start(self) -> None:
         """Subscribe to the acknowledgements."""
-        self._bus.subscribe(self._ack_topic, self.on_acknowledgement)
+        self._subscription = self._bus.subscribe(self._ack_topic, self.on_acknowledgement)
 
     def send_due(self, now: float) -> None:
-        """Publish what is due at ``now``."""
-        send_due(self._outbox, self._bus, self._topic, now, self._counters, self._limited_log)
+        """Publish what is due at ``now``; a refusal ends the round, and what was refused is due again later."""
+        if self._pause.remaining(now) > 0:
+            return
+        for sequence, payload, times in self._outbox.to_send(now):
+            try:
+                self._bus.publish(self._topic, payload)
+            except BusError as error:
+                self._pause.failed(now)
+                self._limited_log.warning("publish_failed", f"batch {sequence}: {error}", key=self._topic)
+                return
+            self._pause.succeeded()
+            self._watch.published(sequence, times)
+            self._counters.add("batches_sent_again" if times > 1 else "batches_sent")
+        self._watch.check(self._subscription)
 
     def next_s(self, now: float) -> float:
         """Return the seconds until :meth:`send_due` has something to do."""
-        return self._outbox.next_s(now)
+        return max(self._outbox.next_s(now), self._pause.remaining(now))
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
-        """Free what an acknowledgement covers."""
-        free_acknowledged(self._outbox, payload, self._counters, self._limited_log)
+        """Free what an acknowledgement covers; one that cannot be read is counted and frees nothing."""
+        try:
+            ack = Acknowledgement.decode(payload)
+        except DecodeError as error:
+            self._limited_log.warning("acknowledgements_unreadable", str(error), key=self._ack_topic)
+            return
+        self._watch.acknowledged()
+        self._counters.add("batches_acknowledged", self._outbox.acknowledge(ack))

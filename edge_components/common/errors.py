@@ -7,7 +7,9 @@
     ├── BusError              the nucleus refused or could not do what was asked
     │   ├── UnauthorizedError the recipe's accessControl does not allow it
     │   ├── UnsupportedError  this nucleus does not have the operation
-    │   └── ConnectionLostError   the IPC connection is gone: exit and be started again
+    │   ├── ConnectionLostError   the IPC connection is gone: the bus connects again
+    │   ├── ConnectionRefusedByNucleusError   the nucleus does not accept this process
+    │   └── NoNucleusError        the process was not started by a nucleus
     ├── RequirementError      a line of a requirements file that is not understood
     ├── RuntimeEnvironmentError   the shared Python environment is not usable, or cannot be made
     └── HandoverError         an outbox is full and its source cannot wait
@@ -41,7 +43,15 @@ class UnsupportedError(BusError):
 
 
 class ConnectionLostError(BusError):
-    """The IPC connection is gone; the component exits non-zero and the nucleus starts it again."""
+    """The IPC connection is gone; the bus connects again, and what was refused is tried again later."""
+
+
+class ConnectionRefusedByNucleusError(BusError):
+    """The nucleus is there and does not accept this process; a new process gets a new token."""
+
+
+class NoNucleusError(BusError):
+    """The process was not started by a nucleus: its environment names no socket."""
 
 
 class HandoverError(EdgeError):

@@ -1,4 +1,8 @@
-"""The bus of :mod:`edge_components.common.ports` over Greengrass IPC; the only module that knows ``awsiot``.
+"""The bus of :mod:`edge_components.common.ports` over Greengrass IPC.
+
+It only does the I/O: :mod:`edge_components.common.subscriptions` decides when to subscribe, and
+:mod:`edge_components.common.connection_schedule` when to connect. This module and
+:mod:`edge_components.common.ipc_client` are the only ones that use ``awsiot``.
 
 Three measured facts shape it. A unary operation must be closed after its result, or nucleus lite leaks its stream.
 Stream events arrive on the SDK's one network thread, so they are only posted to the loop, which keeps their order.
@@ -9,208 +13,267 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
-import logging
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+import os
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
-import awsiot.greengrasscoreipc
-from awsiot.eventstreamrpc import ConnectionClosedError, EventStreamError, LifecycleHandler, StreamClosedError
-from awsiot.greengrasscoreipc import client as gg
+from awsiot.eventstreamrpc import StreamResponseHandler
 from awsiot.greengrasscoreipc import model
 
-from edge_components.common.errors import BusError, ConnectionLostError, UnauthorizedError, UnsupportedError
-from edge_components.common.ports import Handler
+from edge_components.common import ipc_client
+from edge_components.common.connection_schedule import ConnectionSchedule
+from edge_components.common.errors import BusError, ConnectionLostError, ConnectionRefusedByNucleusError
+from edge_components.common.ipc_client import TIMEOUT_SECONDS, TOKEN, Lifecycle, described, translate, translated
+from edge_components.common.limited_log import RateLimitedLog
+from edge_components.common.ports import Clock, Handler, Subscription
+from edge_components.common.subscriptions import Kind, StreamEvents, Subscriptions, Target
 from wire.limits import MAX_LOCAL_BYTES
 
-TIMEOUT_SECONDS = 10.0
-Post = Callable[[Callable[[], None]], None]
-R = TypeVar("R")
+Validate = Callable[[Mapping[str, Any]], str | None]
 
 
-class _Lifecycle(LifecycleHandler):  # type: ignore[misc]  # awsiot ships no type information
-    """Tells once that the connection is lost, unless we closed it."""
+class Poster(Protocol):
+    """The component's loop."""
 
-    def __init__(self, lost: Callable[[], None], log: logging.Logger) -> None:
-        self._lost, self._log = lost, log
-        self.closing = False
+    def post(self, call: Callable[[], None]) -> None:
+        """Run a call on the loop; it may be dropped when too many wait."""
 
-    def on_disconnect(self, reason: Exception | None) -> None:
-        """Called by the SDK on its network thread."""
-        if not self.closing:
-            self._log.error("the nucleus closed the connection: %s", reason)
-            self._lost()
-
-    def on_error(self, error: Exception) -> bool:
-        """Called by the SDK; True closes the connection."""
-        self._log.error("event-stream error: %s", error)
-        return True
-
-
-def _payload(event: model.SubscriptionResponseMessage) -> bytes | None:
-    """Return what was published, JSON as bytes too; None for an event that is neither."""
-    if event.binary_message is not None:
-        return bytes(event.binary_message.message or b"")
-    if event.json_message is not None:
-        return json.dumps(event.json_message.message).encode()
-    return None
+    def post_always(self, call: Callable[[], None]) -> None:
+        """Run a call on the loop, however many wait."""
 
 
 class GreengrassBus:
-    """See :class:`edge_components.common.ports.Bus`."""
+    """See :class:`edge_components.common.ports.Bus`; all methods are called on the loop."""
 
-    def __init__(self, client: gg.GreengrassCoreIPCClient, lifecycle: _Lifecycle, post: Post, log: logging.Logger):
-        self._client, self._lifecycle, self._post, self._log = client, lifecycle, post, log
-        self._subscriptions: list[Any] = []
+    def __init__(
+        self, loop: Poster, clock: Clock, log: RateLimitedLog, rng: random.Random, give_up: Callable[[], None]
+    ) -> None:
+        """``give_up`` is called when only a new process can connect again."""
+        self._loop, self._clock, self._log, self._give_up = loop, clock, log, give_up
+        self._subscriptions = Subscriptions(self._open, clock, log, rng)
+        self._schedule = ConnectionSchedule(clock.monotonic(), rng)
+        self._client: Any = None
+        self._lifecycle: Lifecycle | None = None
+        self._connecting = self._closed = self._by_name = False
 
-    @classmethod
-    def connect(cls, post: Post, lost: Callable[[], None], log: logging.Logger) -> GreengrassBus:
-        """Connect with the socket and token in the environment; raises BusError when there is no nucleus."""
-        lifecycle = _Lifecycle(lost, log)
-        try:
-            client = awsiot.greengrasscoreipc.connect(lifecycle_handler=lifecycle, timeout=TIMEOUT_SECONDS)
-        except KeyError as error:
-            raise BusError(f"{error} is not set: components are started by the Greengrass nucleus") from error
-        except Exception as error:  # awscrt raises many unrelated kinds here, all mean the same
-            raise BusError(f"cannot connect: {type(error).__name__}: {error}") from error
-        return cls(client, lifecycle, post, log)
+    def connect(self) -> None:
+        """Connect, and wait for it; raises BusError. Later losses of the connection are repaired by :meth:`tick`."""
+        self._connected(*self._dial())
+
+    def tick(self) -> float:
+        """Connect, subscribe and renew where it is due; return the seconds until the next call at the latest."""
+        if self._client is not None:
+            return self._subscriptions.tick()
+        now = self._clock.monotonic()
+        if self._closed or self._connecting:
+            return float("inf")
+        if self._schedule.hopeless(now):
+            self._give_up()
+            return float("inf")
+        if self._schedule.attempt_due(now):
+            self._connecting = True
+            threading.Thread(target=self._reconnect, name="connect", daemon=True).start()
+        return self._schedule.next_s(now)
+
+    def inactive(self) -> Sequence[str]:
+        """Return the subscriptions that are not active."""
+        return self._subscriptions.inactive()
 
     def close(self) -> None:
         """End all subscriptions and the connection."""
-        self._lifecycle.closing = True
-        self._client.close()
+        self._closed = True
+        self._subscriptions.close()
+        if self._lifecycle is not None:
+            self._lifecycle.ended = True
+        if self._client is not None:
+            self._client.close()
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish on a local topic."""
         self._check_size(topic, payload)
         message = model.PublishMessage(binary_message=model.BinaryMessage(message=payload))
         request = model.PublishToTopicRequest(topic=topic, publish_message=message)
-        self._call(self._client.new_publish_to_topic(), request, f"publish to {topic}")
+        self._call("publish_to_topic", request, f"publish to {topic}")
 
-    def subscribe(self, topic: str, handler: Handler) -> None:
+    def subscribe(self, topic: str, handler: Handler, *, expects_traffic: bool = False) -> Subscription:
         """Subscribe to a local topic; JSON messages are handed on as bytes too."""
-        bus = self
-
-        class _Stream(gg.SubscribeToTopicStreamHandler):  # type: ignore[misc]
-            def on_stream_event(self, event: model.SubscriptionResponseMessage) -> None:
-                payload = _payload(event)
-                if payload is not None:
-                    bus._post(lambda: handler(topic, payload))  # exact topics only, so the one subscribed to is it
-
-            def on_stream_error(self, error: Exception) -> bool:
-                bus._log.error("subscription to %s: %s", topic, error)
-                return False
-
-        operation = self._client.new_subscribe_to_topic(_Stream())
-        self._open(operation, model.SubscribeToTopicRequest(topic=topic), f"subscribe to {topic}")
+        return self._subscriptions.add(Target(Kind.LOCAL, topic), handler, expects_traffic=expects_traffic)
 
     def publish_to_iot_core(self, topic: str, payload: bytes) -> None:
         """Publish to IoT Core with QoS 1."""
         self._check_size(topic, payload)
         request = model.PublishToIoTCoreRequest(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=payload)
-        self._call(self._client.new_publish_to_iot_core(), request, f"publish to IoT Core topic {topic}")
+        self._call("publish_to_iot_core", request, f"publish to IoT Core topic {topic}")
 
-    def subscribe_to_iot_core(self, topic: str, handler: Handler) -> None:
+    def subscribe_to_iot_core(self, topic: str, handler: Handler) -> Subscription:
         """Subscribe to an IoT Core topic with QoS 1."""
-        bus = self
-
-        class _Stream(gg.SubscribeToIoTCoreStreamHandler):  # type: ignore[misc]
-            def on_stream_event(self, event: model.IoTCoreMessage) -> None:
-                if event.message is not None:
-                    where, payload = event.message.topic_name or topic, event.message.payload or b""
-                    bus._post(lambda: handler(where, payload))
-
-            def on_stream_error(self, error: Exception) -> bool:
-                bus._log.error("subscription to IoT Core topic %s: %s", topic, error)
-                return False
-
-        request = model.SubscribeToIoTCoreRequest(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE)
-        self._open(self._client.new_subscribe_to_iot_core(_Stream()), request, f"subscribe to IoT Core topic {topic}")
+        return self._subscriptions.add(Target(Kind.IOT_CORE, topic), handler)
 
     def configuration(self) -> Mapping[str, Any]:
         """Return the component's merged configuration."""
         request = model.GetConfigurationRequest(key_path=[])
-        response = self._call(self._client.new_get_configuration(), request, "read the configuration")
+        response = self._call("get_configuration", request, "read the configuration")
         return dict(response.value or {})
 
-    def on_configuration(self, validate: Callable[[Mapping[str, Any]], str | None], apply: Callable[[], None]) -> None:
+    def on_configuration(self, validate: Validate, apply: Callable[[], None]) -> None:
         """Watch for updates; where the nucleus cannot ask first (lite), ``apply`` validates what has come."""
-        self._watch_updates(apply)
-        try:
-            self._watch_validation(validate)
-        except (UnsupportedError, UnauthorizedError) as error:
-            self._log.info("configuration updates are checked after they come: %s", error)
+        self._subscriptions.add(Target(Kind.CONFIGURATION), lambda _topic, _payload: apply())
+        self._subscriptions.add(Target(Kind.VALIDATION), lambda id_, values: self._answer(id_, values, validate))
 
-    def _watch_updates(self, apply: Callable[[], None]) -> None:
-        bus = self
-
-        class _Stream(gg.SubscribeToConfigurationUpdateStreamHandler):  # type: ignore[misc]
-            def on_stream_event(self, event: model.ConfigurationUpdateEvents) -> None:
-                bus._post(apply)
-
-            def on_stream_error(self, error: Exception) -> bool:
-                bus._log.error("configuration updates: %s", error)
-                return False
-
-        request = model.SubscribeToConfigurationUpdateRequest(key_path=[])
-        operation = self._client.new_subscribe_to_configuration_update(_Stream())
-        self._open(operation, request, "watch the configuration")
-
-    def _watch_validation(self, validate: Callable[[Mapping[str, Any]], str | None]) -> None:
-        bus = self
-
-        class _Stream(gg.SubscribeToValidateConfigurationUpdatesStreamHandler):  # type: ignore[misc]
-            def on_stream_event(self, event: model.ValidateConfigurationUpdateEvents) -> None:
-                asked = event.validate_configuration_update_event
-                if asked is not None:
-                    bus._post(lambda: bus._answer(asked, validate))
-
-            def on_stream_error(self, error: Exception) -> bool:
-                bus._log.error("configuration validation: %s", error)
-                return False
-
-        operation = self._client.new_subscribe_to_validate_configuration_updates(_Stream())
-        self._open(operation, model.SubscribeToValidateConfigurationUpdatesRequest(), "validate configuration updates")
-
-    def _answer(self, asked: Any, validate: Callable[[Mapping[str, Any]], str | None]) -> None:
-        wrong = validate(asked.configuration or {})
+    def _answer(self, deployment_id: str, values: bytes, validate: Validate) -> None:
+        wrong = validate(json.loads(values))
         status = model.ConfigurationValidityStatus
         report = model.ConfigurationValidityReport(
             status=status.ACCEPTED if wrong is None else status.REJECTED,
-            deployment_id=asked.deployment_id,
+            deployment_id=deployment_id,
             message=wrong,
         )
         request = model.SendConfigurationValidityReportRequest(configuration_validity_report=report)
-        self._call(self._client.new_send_configuration_validity_report(), request, "answer a configuration update")
+        self._call("send_configuration_validity_report", request, "answer a configuration update")
 
-    def _open(self, operation: Any, request: Any, what: str) -> None:
-        """Activate a subscription and keep it open."""
-        self._result(operation, request, what)
-        self._subscriptions.append(operation)
+    def _dial(self) -> tuple[Any, Lifecycle]:
+        """Connect by the token; where that is refused, by name, which nucleus lite accepts after a restart."""
+        by_name, self._by_name = self._by_name, False
+        identity = {"componentName": Path.cwd().name} if by_name else {"authToken": os.environ.get(TOKEN, "")}
+        lifecycle = Lifecycle(lambda reason: self._loop.post_always(lambda: self._lost(lifecycle, reason)))
+        try:
+            return ipc_client.connect(lifecycle, identity), lifecycle
+        except ConnectionRefusedByNucleusError:
+            self._by_name = not by_name
+            raise
 
-    def _call(self, operation: Any, request: Any, what: str) -> Any:
+    def _reconnect(self) -> None:
+        """Connect on a thread of its own, for it can take TIMEOUT_SECONDS."""
+        try:
+            client, lifecycle = self._dial()
+        except BusError as error:
+            refused = error
+            self._loop.post_always(lambda: self._not_connected(refused))
+        else:
+            self._loop.post_always(lambda: self._connected(client, lifecycle))
+
+    def _connected(self, client: Any, lifecycle: Lifecycle) -> None:
+        self._connecting = False
+        if lifecycle.ended:
+            self._not_connected(BusError("the nucleus closed the connection at once"))
+            return
+        if self._closed:
+            lifecycle.ended = True
+            client.close()
+            return
+        self._client, self._lifecycle = client, lifecycle
+        self._log.info("connections_established", "connected to the nucleus")
+
+    def _not_connected(self, error: BusError) -> None:
+        self._connecting = False
+        refused = isinstance(error, ConnectionRefusedByNucleusError)
+        self._schedule.failed(self._clock.monotonic(), refused=refused)
+        self._log.warning("connections_failed", f"{error}; it is tried again")
+
+    def _lost(self, lifecycle: Lifecycle, reason: str) -> None:
+        if lifecycle is not self._lifecycle or self._closed:
+            return
+        self._client = self._lifecycle = None
+        self._schedule.lost(self._clock.monotonic())
+        self._subscriptions.disconnected()
+        self._log.error("connections_lost", f"the connection to the nucleus is lost: {reason}; it is made again")
+
+    def _open(self, target: Target, events: StreamEvents) -> _Stream:
+        """Begin a subscription without waiting for the answer."""
+        if self._client is None:
+            raise ConnectionLostError(f"{target}: not connected to the nucleus")
+        stream = _Stream(self._loop, target, events)
+        with translated(f"subscribe to {target}"):
+            stream.activate(self._client)
+        return stream
+
+    def _call(self, name: str, request: Any, what: str) -> Any:
         """Run a unary operation and close it, or nucleus lite keeps its stream for ever."""
-        try:
-            return self._result(operation, request, what)
-        finally:
-            operation.close()
-
-    @staticmethod
-    def _result(operation: Any, request: Any, what: str) -> Any:
-        try:
-            operation.activate(request)
-            return operation.get_response().result(TIMEOUT_SECONDS)
-        except model.UnauthorizedError as error:
-            raise UnauthorizedError(f"{what}: {error.message}") from error
-        except model.ServiceError as error:
-            raise UnsupportedError(f"{what}: {error.message}") from error
-        except (ConnectionClosedError, StreamClosedError, EventStreamError) as error:
-            raise ConnectionLostError(f"{what}: {type(error).__name__}: {error}") from error
-        except concurrent.futures.TimeoutError as error:
-            raise BusError(f"{what}: no answer in {TIMEOUT_SECONDS:g} s") from error
-        except RuntimeError as error:  # the SDK's remaining errors, modelled and not, all derive from it
-            raise BusError(f"{what}: {type(error).__name__}: {error}") from error
+        if self._client is None:
+            raise ConnectionLostError(f"{what}: not connected to the nucleus")
+        with translated(what):
+            operation = getattr(self._client, f"new_{name}")()
+            try:
+                operation.activate(request)
+                return operation.get_response().result(TIMEOUT_SECONDS)
+            finally:
+                operation.close()
 
     @staticmethod
     def _check_size(topic: str, payload: bytes) -> None:
         if len(payload) > MAX_LOCAL_BYTES:
             raise BusError(f"publish to {topic}: {len(payload)} bytes, at most {MAX_LOCAL_BYTES} pass every nucleus")
+
+
+class _Stream(StreamResponseHandler):  # type: ignore[misc]  # awsiot ships no type information
+    """One subscription's stream; the SDK calls it on its network thread."""
+
+    def __init__(self, loop: Poster, target: Target, events: StreamEvents) -> None:
+        self._loop, self._target, self._events = loop, target, events
+        self._operation: Any = None
+
+    def activate(self, client: Any) -> None:
+        """Send the request."""
+        target = self._target
+        if target.kind is Kind.LOCAL:
+            self._operation = client.new_subscribe_to_topic(self)
+            request: Any = model.SubscribeToTopicRequest(topic=target.topic)
+        elif target.kind is Kind.IOT_CORE:
+            self._operation = client.new_subscribe_to_iot_core(self)
+            request = model.SubscribeToIoTCoreRequest(topic_name=target.topic, qos=model.QOS.AT_LEAST_ONCE)
+        elif target.kind is Kind.CONFIGURATION:
+            self._operation = client.new_subscribe_to_configuration_update(self)
+            request = model.SubscribeToConfigurationUpdateRequest(key_path=[])
+        else:
+            self._operation = client.new_subscribe_to_validate_configuration_updates(self)
+            request = model.SubscribeToValidateConfigurationUpdatesRequest()
+        self._operation.activate(request)
+        self._operation.get_response().add_done_callback(self._answered)
+
+    def close(self) -> None:
+        """End the stream; never raises."""
+        if self._operation is not None:
+            self._operation.close()
+
+    def _answered(self, response: concurrent.futures.Future[Any]) -> None:
+        error = response.exception()
+        if error is None:
+            self._loop.post_always(self._events.opened)
+            return
+        what = f"subscribe to {self._target}"
+        refusal = translate(error, what) or BusError(f"{what}: {type(error).__name__}: {error}")
+        self._loop.post_always(lambda: self._events.failed(refusal))
+
+    def on_stream_event(self, event: Any) -> None:
+        """Post a message to the loop."""
+        message = self._message(event)
+        if message is not None:
+            self._loop.post(lambda: self._events.received(*message))
+
+    def on_stream_error(self, error: Exception) -> bool:
+        """Post an error as the end of the stream, which the SDK then closes."""
+        reason = described(error)
+        self._loop.post_always(lambda: self._events.closed(reason))
+        return True
+
+    def on_stream_closed(self) -> None:
+        """Post the end of the stream."""
+        self._loop.post_always(lambda: self._events.closed("the nucleus closed the stream"))
+
+    def _message(self, event: Any) -> tuple[str, bytes] | None:
+        """Return topic and payload of an event, JSON as bytes too; None for an event that carries neither."""
+        kind, topic = self._target.kind, self._target.topic
+        if kind is Kind.LOCAL:  # exact topics only, so the message is of the one subscribed to
+            if event.binary_message is not None:
+                return topic, bytes(event.binary_message.message or b"")
+            return None if event.json_message is None else (topic, json.dumps(event.json_message.message).encode())
+        if kind is Kind.IOT_CORE:
+            message = event.message
+            return None if message is None else (message.topic_name or topic, message.payload or b"")
+        if kind is Kind.CONFIGURATION:
+            return "", b""
+        asked = event.validate_configuration_update_event
+        return None if asked is None else (asked.deployment_id or "", json.dumps(asked.configuration or {}).encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 Handler = Callable[[str, bytes], None]
@@ -32,26 +32,48 @@ class SystemClock:
         return time.monotonic()
 
 
+class Subscription(Protocol):
+    """A subscription that the bus opens, retries and renews beside the component's work."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the nucleus has accepted the subscription and not closed it since."""
+
+    def renew(self, reason: str) -> None:
+        """Subscribe again, since messages seem to be missing; ``reason`` is logged, and repeated requests are paced."""
+
+
 class Bus(Protocol):
     """Local publish/subscribe, IoT Core, and the component's own configuration.
 
-    Every method raises BusError or one of its kind (see edge_components.common.errors).
+    Methods that publish or read raise BusError or one of its kinds (see edge_components.common.errors), also while the
+    connection is lost: the bus connects again by itself. Subscribing never fails and never waits.
     """
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish on a local topic; the nucleus has it when this returns."""
 
-    def subscribe(self, topic: str, handler: Handler) -> None:
-        """Subscribe to a local topic."""
+    def subscribe(self, topic: str, handler: Handler, *, expects_traffic: bool = False) -> Subscription:
+        """Subscribe to a local topic, and again for as long as that fails.
+
+        ``expects_traffic`` renews the subscription when nothing came for a while: a nucleus can lose a subscription
+        without a sign. A message can come twice then.
+        """
 
     def publish_to_iot_core(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 1; the nucleus has queued it when this returns, which proves nothing more."""
 
-    def subscribe_to_iot_core(self, topic: str, handler: Handler) -> None:
-        """Subscribe to an IoT Core topic with QoS 1."""
+    def subscribe_to_iot_core(self, topic: str, handler: Handler) -> Subscription:
+        """Subscribe to an IoT Core topic with QoS 1, and again for as long as that fails."""
 
     def configuration(self) -> Mapping[str, Any]:
         """Return the component's merged configuration."""
 
     def on_configuration(self, validate: Callable[[Mapping[str, Any]], str | None], apply: Callable[[], None]) -> None:
         """Watch for updates: ``validate`` returns what is wrong or None, ``apply`` runs on the loop after a change."""
+
+    def tick(self) -> float:
+        """Connect, subscribe and renew where it is due; return the seconds until the next call at the latest."""
+
+    def inactive(self) -> Sequence[str]:
+        """Return the subscriptions that are not active."""

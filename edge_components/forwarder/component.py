@@ -10,10 +10,12 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 
-from edge_components.common.errors import BusError, ConnectionLostError
+from edge_components.common.delivery import AcknowledgementWatch, Pause
+from edge_components.common.errors import BusError
 from edge_components.common.handover import RetryPolicy
 from edge_components.common.health import Counters
 from edge_components.common.lifecycle import Runtime
+from edge_components.common.ports import Subscription
 from edge_components.forwarder.batching import Batcher, Filled, Refused, Waiting
 from edge_components.forwarder.config import Config
 from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolReadOnlyError
@@ -50,14 +52,16 @@ class Forwarder:
         self._disk_retry_at: float | None = None
         self._disk_told = self._reopen = False
         self._profiles: Profiles | None = None
+        self._acknowledgements: Subscription | None = None
+        self._watch, self._pause = AcknowledgementWatch(), Pause(runtime.rng)
         self._begin(runtime.clock.monotonic())
 
     def start(self) -> None:
         """Take up what a former process left, and subscribe."""
         bus, gateway = self._runtime.bus, self._runtime.gateway
-        bus.subscribe(topics.SCORED, self.on_scored)
-        bus.subscribe(topics.HEALTH, self.on_health)
-        bus.subscribe_to_iot_core(topics.ack(gateway), self.on_acknowledgement)
+        bus.subscribe(topics.SCORED, self.on_scored, expects_traffic=True)
+        bus.subscribe(topics.HEALTH, self.on_health, expects_traffic=True)
+        self._acknowledgements = bus.subscribe_to_iot_core(topics.ack(gateway), self.on_acknowledgement)
         waiting = {str(lane): number for lane, number in self._spool.counts().items()}
         fields = {"epoch": f"{self._spool.epoch:016x}", "bytes": self._spool.size, "batches": waiting}
         self._log.info("spool", extra={"fields": fields})
@@ -91,6 +95,7 @@ class Forwarder:
             self._log.warning("an acknowledgement cannot be read: %s", error)
             return
         self._counters.add("acknowledgements")
+        self._watch.acknowledged()
         try:
             self._uplink.acknowledge(ack)
         except SpoolError as error:
@@ -110,11 +115,11 @@ class Forwarder:
         if component in self._health or len(self._health) < MAX_COUNTERS:
             self._health[component] = dict(list(counters.items())[:MAX_COUNTERS])
 
-    def tick(self) -> None:
+    def tick(self) -> float:
         """Commit what came, acknowledge it, form what is due, send."""
         now = self._runtime.clock.monotonic()
         if self._disk_retry_at is not None and now < self._disk_retry_at:
-            return
+            return self._disk_retry_at - now
         try:
             if self._disk_retry_at is not None:
                 self._open_again()
@@ -126,9 +131,15 @@ class Forwarder:
                 self._put(filled, now)
             self._put_profile(self._profiles.again() if self._profiles is not None else None)
             self._uplink.pump(now)
+            self._watch.check(self._acknowledgements)
             self._disk_told = False
         except SpoolError as error:
             self._disk_failed(error)
+            return DISK_RETRY_SECONDS
+        batch_due = self._batcher.next_due()
+        notice_due = self._notice_due if self._config.notice_interval_s > 0 else now + LOSS_NOTICE_SECONDS
+        due = min(self._loss_notice_due, notice_due, now + self._uplink.next_s(now))
+        return max(0.0, (due if batch_due is None else min(due, batch_due)) - now)
 
     def reconfigure(self, config: Config) -> None:
         """Go on with another configuration; batches that wait were made under the old one and stay as they are."""
@@ -170,6 +181,8 @@ class Forwarder:
             now,
             await_cloud=config.ack == "cloud",
             profiles=self._profiles,
+            watch=self._watch,
+            pause=self._pause,
         )
         self._take_up_pending(now)
         self._disk_retry_at = None
@@ -214,11 +227,8 @@ class Forwarder:
         for epoch in epochs:
             try:
                 self._runtime.bus.publish(topics.SCORED_ACK, self._spool.acknowledgement(epoch).encode())
-            except ConnectionLostError:
-                raise
             except BusError as error:
-                self._counters.add("acknowledgements_refused")
-                self._log.warning("a sender was not told: %s", error)
+                self._runtime.limited_log.warning("publish_failed", f"acknowledgement: {error}", key=topics.SCORED_ACK)
 
     def _collect_notice(self, now: float) -> None:
         """Tell the cloud the counters when their time has come, and a loss soon after it happened."""

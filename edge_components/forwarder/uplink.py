@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from edge_components.common.errors import BusError, ConnectionLostError
+from edge_components.common.delivery import AcknowledgementWatch, Pause
+from edge_components.common.errors import BusError
 from edge_components.common.handover import RetryPolicy, SendWindow
 from edge_components.common.health import Counters
 from edge_components.forwarder.pacing import Pace
@@ -23,6 +24,8 @@ from wire.topics import Lane
 
 Publish = Callable[[str, bytes], None]
 SLOTS_KEPT_FOR_URGENT = 4
+ROUND_SECONDS = 0.1
+"""Time between two rounds while there is more to send than the rate allows at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Uplink:
         *,
         await_cloud: bool = True,
         profiles: Profiles | None = None,
+        watch: AcknowledgementWatch | None = None,
+        pause: Pause | None = None,
     ) -> None:
         self._spool, self._publish, self._gateway, self._counters = spool, publish, gateway, counters
         self._window = SendWindow(policy, rng)
@@ -56,6 +61,8 @@ class Uplink:
         self._in_flight = policy.in_flight
         self._pace, self._backfill_pace = Pace(rates.per_second, now), Pace(rates.backfill_per_second, now)
         self._await_cloud, self._profiles = await_cloud, profiles
+        self._watch, self._pause = watch or AcknowledgementWatch(), pause or Pause(rng)
+        self._sent_in_round = False
         self._named: dict[int, int] = {}
         """The profiles that batches named which are in flight, by the batch's id."""
         # What a former process had sent: nobody knows what became of it, so it goes again.
@@ -69,9 +76,12 @@ class Uplink:
     def pump(self, now: float) -> None:
         """Send what is due at ``now`` (monotonic seconds): urgent ones, what waits again, then what is new.
 
-        A refusal by the nucleus ends this round and is counted; the batch is due again like any that is not
-        acknowledged. Raises ConnectionLostError when the nucleus is gone, SpoolError when the spool cannot be used.
+        A refusal by the nucleus ends this round, is counted, and pauses the uplink for a moment; the batch is due again
+        like any that is not acknowledged. Raises SpoolError when the spool cannot be used.
         """
+        if self._pause.remaining(now) > 0:
+            return
+        self._sent_in_round = False
         self._spool.demote(self._in_flight)
         try:
             self._send_new(Lane.URGENT, now, self._window.room)
@@ -79,10 +89,14 @@ class Uplink:
             self._send_new(Lane.BULK, now, self._window.room - self._kept)
             backlog = min(self._window.room - self._kept, self._backfill_pace.allowed(now))
             self._backfill_pace.spend(self._send_new(Lane.BACKFILL, now, backlog))
-        except ConnectionLostError:
-            raise
         except BusError:
-            self._counters.add("publish_refused")
+            self._pause.failed(now)
+            self._counters.add("publish_failed")
+
+    def next_s(self, now: float) -> float:
+        """Return the seconds until :meth:`pump` may have something to do, apart from batches that are formed later."""
+        due_s = min(self._window.next_s(now), ROUND_SECONDS if self._sent_in_round else float("inf"))
+        return max(due_s, self._pause.remaining(now))
 
     def acknowledge(self, ack: Acknowledgement) -> int:
         """Free what the cloud says it stored and return how many batches that were."""
@@ -150,9 +164,12 @@ class Uplink:
 
     def _send(self, batch: Spooled, now: float) -> None:
         # Noted before it is tried, so that a refused batch is due again like a lost one.
-        self._window.sent(batch.id, now)
+        times = self._window.sent(batch.id, now)
         self._pace.spend()
+        self._sent_in_round = True
         payload = codec.seal(self._gateway, batch.epoch, batch.sequence, batch.body)
         self._publish(topics.ingest(self._gateway, batch.lane), payload)
+        self._pause.succeeded()
+        self._watch.published(batch.id, times)
         if not self._await_cloud:
             self.acknowledge(Acknowledgement(batch.epoch, 0, ((batch.sequence, batch.sequence),)))

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from edge_components.anomaly_detector.models.calls import Calls, Watchdog
-from edge_components.common.lifecycle import EXIT_SOFTWARE
+from edge_components.common.loop import EXIT_SOFTWARE
 
 LOOK_SECONDS = 1.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_components.common.lifecycle import EXIT_SOFTWARE
+from edge_components.common.loop import EXIT_SOFTWARE
 
 REPO = Path(__file__).parents[3]
 

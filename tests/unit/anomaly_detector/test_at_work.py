@@ -9,7 +9,7 @@ from edge_components.anomaly_detector.models import at_work, last_words
 from edge_components.anomaly_detector.models.at_work import Left, Mark, left
 from edge_components.anomaly_detector.models.calls import MOST_DEBT, STILL_SECONDS, Calls, Watchdog
 from edge_components.anomaly_detector.models.watch_thread import WatchThread
-from edge_components.common.lifecycle import EXIT_SOFTWARE
+from edge_components.common.loop import EXIT_SOFTWARE
 
 
 class Processor:

@@ -98,7 +98,7 @@ def test_a_batch_that_comes_again_gets_the_same_answer_and_changes_nothing(bench
     assert bench.bus.on(topics.SCORED)[-1] == once
     after = bench.detector._scoring.ensemble.state()
     assert all(np.array_equal(before[name], after[name], equal_nan=True) for name in before)
-    assert bench.runtime.counters["batches_answered_again"] == 1
+    assert bench.runtime.counters["batches_repeated"] == 1
 
 
 def test_a_jump_is_reported_with_cause_expectation_and_unit(bench):
@@ -186,9 +186,9 @@ def test_the_state_of_another_calibration_length_is_refused(bench, tmp_path):
 @pytest.mark.parametrize(
     ("payload", "counter"),
     [
-        (b"rubbish", "batches_undecodable"),
-        (batch(1, [1, 2], gateway="gw-other"), "batches_misdirected"),
-        (encode(Batch("gw-test", 1, 1, Notice(1, {}))), "batches_misdirected"),
+        (b"rubbish", "batches_unreadable"),
+        (batch(1, [1, 2], gateway="gw-other"), "batches_foreign"),
+        (encode(Batch("gw-test", 1, 1, Notice(1, {}))), "batches_unexpected"),
     ],
 )
 def test_what_is_no_batch_for_us_is_counted_and_disturbs_nothing(bench, payload, counter):

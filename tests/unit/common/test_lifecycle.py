@@ -1,4 +1,4 @@
-"""A component's loop: arrivals in order, one failure blocks no other, and each way to end has its exit code."""
+"""A component's life: it starts, is configured and ends, and each way to end has its exit code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import pytest
 
 from edge_components.common import lifecycle
 from edge_components.common.config import integer
-from edge_components.common.errors import BusError, ConnectionLostError
-from edge_components.common.health import Counters
-from edge_components.common.lifecycle import Loop, Runtime, run_component
-from tests.fakes import FakeBus, FakeClock, fake_runtime
+from edge_components.common.errors import BusError, ConnectionRefusedByNucleusError, NoNucleusError
+from edge_components.common.lifecycle import Runtime, run_component
+from tests.fakes import FakeBus
 from wire import topics
 
 
@@ -34,9 +33,10 @@ class Recorder:
     def start(self) -> None:
         self.done.append("start")
 
-    def tick(self) -> None:
+    def tick(self) -> float:
         self.done.append("tick")
         self.on_tick(self)
+        return 0.0
 
     def reconfigure(self, config: Config) -> None:
         self.config = config
@@ -46,137 +46,33 @@ class Recorder:
         self.done.append("close")
 
 
-def loop_of(size: int = 100) -> tuple[Loop, Counters, FakeClock]:
-    counters, clock = Counters(), FakeClock()
-    return Loop(counters, logging.getLogger("test"), clock, size), counters, clock
+class ConnectedBus(FakeBus):
+    """The bus of a run; ``refusals`` are raised by the first attempts to connect."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals: list[BusError] = []
+        self.attempts = self.closed = 0
 
-def component(loop: Loop, on_tick: Callable[[Recorder], None] | None = None) -> Recorder:
-    runtime, _bus, _clock = fake_runtime(Path())
-    return Recorder(Config(), runtime, on_tick or (lambda _: loop.stop()))
+    def connect(self) -> None:
+        self.attempts += 1
+        if self.refusals:
+            raise self.refusals.pop(0)
 
-
-def test_calls_run_in_order_then_a_tick_then_close_and_the_last_report() -> None:
-    loop, _counters, _clock = loop_of()
-    part = component(loop)
-    for name in ("a", "b", "c"):
-        loop.post(lambda name=name: part.done.append(name))
-    assert loop.run(part, lambda: part.done.append("report")) == 0
-    assert part.done == ["start", "a", "b", "c", "tick", "close", "report"]
-
-
-def test_a_call_that_fails_is_logged_counted_and_blocks_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    loop, counters, _clock = loop_of()
-    part = component(loop)
-    loop.post(lambda: 1 / 0)
-    loop.post(lambda: part.done.append("after"))
-    assert loop.run(part, lambda: None) == 0
-    assert "after" in part.done
-    assert counters["errors"] == 1
-    assert "ZeroDivisionError" in caplog.text
-
-
-def test_a_tick_that_fails_comes_again() -> None:
-    loop, counters, _clock = loop_of()
-
-    def fail_twice(part: Recorder) -> None:
-        if part.done.count("tick") == 3:
-            loop.stop()
-        else:
-            raise RuntimeError("not yet")
-
-    assert loop.run(component(loop, fail_twice), lambda: None) == 0
-    assert counters["errors"] == 2
-
-
-def test_a_wall_clock_that_is_set_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
-    loop, counters, clock = loop_of()
-
-    def set_clock(part: Recorder) -> None:
-        steps = {1: 3_600_000, 2: 1_000, 3: -3_600_000}
-        clock.wall += steps.get(part.done.count("tick"), 0)
-        if part.done.count("tick") == 5:
-            loop.stop()
-
-    assert loop.run(component(loop, set_clock), lambda: None) == 0
-    assert counters["clock_jumps"] == 2
-    assert "set by +3600.0 s" in caplog.text
-    assert "set by -3600.0 s" in caplog.text
-
-
-def test_out_of_memory_ends_the_process_without_touching_what_is_on_disk(caplog: pytest.LogCaptureFixture) -> None:
-    loop, _counters, _clock = loop_of()
-
-    def fail(_: Recorder) -> None:
-        raise MemoryError
-
-    part = component(loop, fail)
-    assert loop.run(part, lambda: part.done.append("report")) == lifecycle.EXIT_SOFTWARE
-    assert part.done == ["start", "tick"]
-    assert "MemoryError" in caplog.text
-
-
-def test_a_lost_connection_ends_the_loop_with_its_code_after_closing() -> None:
-    loop, counters, _clock = loop_of()
-
-    def lose(_: Recorder) -> None:
-        raise ConnectionLostError("gone")
-
-    part = component(loop, lose)
-    assert loop.run(part, lambda: None) == lifecycle.EXIT_UNAVAILABLE
-    assert part.done[-1] == "close"
-    assert counters["errors"] == 0
-
-
-def test_the_first_code_that_is_asked_for_counts() -> None:
-    loop, _counters, _clock = loop_of()
-    loop.stop(lifecycle.EXIT_UNAVAILABLE)
-    loop.stop(0)
-    assert loop.run(component(loop), lambda: None) == lifecycle.EXIT_UNAVAILABLE
-
-
-def test_arrivals_beyond_the_queue_are_dropped_and_counted() -> None:
-    loop, counters, _clock = loop_of(size=2)
-    part = component(loop)
-    for name in ("a", "b", "c"):
-        loop.post(lambda name=name: part.done.append(name))
-    loop.run(part, lambda: None)
-    assert [name for name in part.done if len(name) == 1] == ["a", "b"]
-    assert counters["loop_overflow"] == 1
-
-
-def test_counters_are_reported_every_ten_seconds() -> None:
-    loop, _counters, clock = loop_of()
-    reports: list[float] = []
-
-    def pass_time(part: Recorder) -> None:
-        clock.advance(1.0)
-        loop.post(lambda: None)
-        if part.done.count("tick") == 25:
-            loop.stop()
-
-    loop.post(lambda: None)
-    loop.run(component(loop, pass_time), lambda: reports.append(clock.monotonic()))
-    assert [round(at - reports[0]) for at in reports] == [0, 10, 15]
+    def close(self) -> None:
+        self.closed += 1
 
 
 class Nucleus:
-    """Stands where GreengrassBus.connect is, and keeps what a run of a component does."""
+    """Runs a component against a fake bus in a work folder."""
 
     def __init__(self) -> None:
-        self.bus = FakeBus()
-        self.failure: BusError | None = None
-        self.closed = 0
+        self.bus = ConnectedBus()
         self.parts: list[Recorder] = []
 
-    def connect(self, post: object, lost: object, log: object) -> FakeBus:
-        if self.failure is not None:
-            raise self.failure
-        self.bus.close = self._close  # type: ignore[attr-defined]
-        return self.bus
-
-    def _close(self) -> None:
-        self.closed += 1
+    @property
+    def part(self) -> Recorder:
+        return self.parts[-1]
 
     def run(self, on_tick: Callable[[Recorder], None]) -> int:
         def build(config: Config, runtime: Runtime) -> Recorder:
@@ -187,15 +83,16 @@ class Nucleus:
 
 
 @pytest.fixture
-def nucleus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nucleus]:
+def nucleus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Nucleus]:
     from edge_components.common import ipc
 
-    stands_in = Nucleus()
-    monkeypatch.setattr(ipc.GreengrassBus, "connect", stands_in.connect)
+    stand_in = Nucleus()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ipc, "GreengrassBus", lambda *_, **__: stand_in.bus)
     monkeypatch.setattr(lifecycle.signal, "signal", lambda *_: None)
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    yield stands_in
+    yield stand_in
     root.handlers[:], root.level = before, level
 
 
@@ -208,23 +105,89 @@ def test_a_component_that_is_asked_to_stop_reports_and_closes_the_bus(nucleus: N
     assert nucleus.run(stop) == 0
     assert nucleus.parts[0].config == Config(7)
     assert json.loads(nucleus.bus.on(topics.HEALTH)[-1]) == {"component": "Part", "counters": {}}
-    assert nucleus.closed == 1
+    assert nucleus.bus.closed == 1
 
 
-def test_no_nucleus_is_unavailable(nucleus: Nucleus, capsys: pytest.CaptureFixture[str]) -> None:
-    nucleus.failure = BusError("SVCUID is not set")
+def test_without_a_nucleus_the_component_ends_as_unavailable(
+    nucleus: Nucleus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nucleus.bus.refusals = [NoNucleusError("no socket is set")]
     assert nucleus.run(stop) == lifecycle.EXIT_UNAVAILABLE
-    assert "SVCUID" in capsys.readouterr().out
+    assert "no socket is set" in capsys.readouterr().out
+    assert not nucleus.parts
 
 
-def test_a_configuration_that_does_not_validate_has_its_code_and_a_line_a_bad_key(
+def test_a_connection_that_is_refused_at_first_is_tried_again(nucleus: Nucleus) -> None:
+    nucleus.bus.refusals = [BusError("no socket yet"), ConnectionRefusedByNucleusError("not ready")]
+    assert nucleus.run(stop) == 0
+    assert nucleus.bus.attempts == 3
+    assert nucleus.part.done == ["start", "tick", "close"]
+
+
+def test_a_stop_ends_the_attempts_to_connect(nucleus: Nucleus, monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: list[Callable[..., None]] = []
+    monkeypatch.setattr(lifecycle.signal, "signal", lambda _number, handler: handlers.append(handler))
+    nucleus.bus.refusals = [BusError("no socket yet")] * 100
+    monkeypatch.setattr(lifecycle.time, "sleep", lambda _seconds: handlers[0]())
+    assert nucleus.run(stop) == 0
+    assert nucleus.bus.attempts == 1
+
+
+def messages(capsys: pytest.CaptureFixture[str], level: str = "ERROR") -> list[str]:
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line["message"] for line in lines if line["level"] == level]
+
+
+def test_an_invalid_configuration_without_an_earlier_one_ends_with_its_code_and_a_line_a_bad_key(
     nucleus: Nucleus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nucleus.bus.values = {"size": 11, "sise": 1}
     assert nucleus.run(stop) == lifecycle.EXIT_CONFIG
-    said = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()]
-    assert [line.split(":")[1].strip() for line in said] == ["size", "sise"]
-    assert nucleus.closed == 1
+    assert [line.split(":")[1].strip() for line in messages(capsys)] == ["size", "sise"]
+    assert nucleus.bus.closed == 1
+
+
+def test_an_invalid_configuration_is_replaced_by_the_last_good_one_and_reported_at_each_start(
+    nucleus: Nucleus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nucleus.bus.values = {"size": "7", "accessControl": {"secret": "no"}}
+    assert nucleus.run(stop) == 0
+    nucleus.bus.values = {"size": 11}
+    for _ in range(2):
+        capsys.readouterr()
+        assert nucleus.run(stop) == 0
+        assert nucleus.part.config == Config(7)
+        assert any("starts with the last good one" in line for line in messages(capsys))
+        report = json.loads(nucleus.bus.on(topics.HEALTH)[-1])
+        assert report["counters"]["configuration_rejected"] == 1
+        assert "size" in report["state"]["configuration_rejected"][0]
+    assert "secret" not in Path("last_good_configuration.json").read_text()
+
+
+def test_a_damaged_last_good_configuration_is_not_used(nucleus: Nucleus) -> None:
+    nucleus.bus.values = {"size": "7"}
+    assert nucleus.run(stop) == 0
+    file = Path("last_good_configuration.json")
+    file.write_bytes(file.read_bytes().replace(b'"7"', b'"8"'))
+    nucleus.bus.values = {"size": 11}
+    assert nucleus.run(stop) == lifecycle.EXIT_CONFIG
+
+
+def test_the_last_good_configuration_is_written_only_when_it_changes(nucleus: Nucleus) -> None:
+    file = Path("last_good_configuration.json")
+    nucleus.bus.values = {"size": "7"}
+    assert nucleus.run(stop) == 0
+    before = file.stat().st_ino
+    assert nucleus.run(stop) == 0
+    assert file.stat().st_ino == before
+
+    def update(part: Recorder) -> None:
+        nucleus.bus.values = {"size": 9}
+        nucleus.bus.apply()
+        stop(part)
+
+    assert nucleus.run(update) == 0
+    assert json.loads(file.read_text())["values"] == {"size": 9}
 
 
 def test_a_start_that_fails_is_our_error_and_its_traceback_is_in_the_log(
@@ -236,7 +199,7 @@ def test_a_start_that_fails_is_our_error_and_its_traceback_is_in_the_log(
     monkeypatch.setattr(Recorder, "start", fail)
     assert nucleus.run(stop) == lifecycle.EXIT_SOFTWARE
     assert "ValueError: oh" in capsys.readouterr().out
-    assert nucleus.closed == 1
+    assert nucleus.bus.closed == 1
 
 
 def test_an_update_that_validates_is_applied_once(nucleus: Nucleus) -> None:
@@ -252,16 +215,17 @@ def test_an_update_that_validates_is_applied_once(nucleus: Nucleus) -> None:
     assert nucleus.parts[0].runtime.counters["configuration_applied"] == 1
 
 
-def test_an_update_that_does_not_validate_is_refused_and_the_old_one_stays(nucleus: Nucleus) -> None:
+def test_an_update_that_does_not_validate_is_rejected_once_and_the_old_one_stays(nucleus: Nucleus) -> None:
     def update(part: Recorder) -> None:
         nucleus.bus.values = {"size": 0}
         assert "size" in str(nucleus.bus.validate({"size": 0}))
+        nucleus.bus.apply()
         nucleus.bus.apply()
         stop(part)
 
     assert nucleus.run(update) == 0
     assert nucleus.parts[0].config == Config(5)
-    assert nucleus.parts[0].runtime.counters["configuration_refused"] == 2
+    assert nucleus.parts[0].runtime.counters["configuration_rejected"] == 1
 
 
 def test_an_update_that_could_not_be_applied_is_tried_again(nucleus: Nucleus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,3 +247,32 @@ def test_an_update_that_could_not_be_applied_is_tried_again(nucleus: Nucleus, mo
     assert nucleus.run(update) == 0
     assert tries[:2] == [9, 9]
     assert nucleus.parts[0].config == Config(9)
+
+
+def test_an_update_that_comes_without_a_notice_is_found_by_reading_the_configuration(
+    nucleus: Nucleus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "CONFIGURATION_SECONDS", 0.0)
+
+    def change(part: Recorder) -> None:
+        nucleus.bus.values = {"size": 9}
+        if part.config == Config(9):
+            stop(part)
+
+    assert nucleus.run(change) == 0
+    assert nucleus.part.runtime.counters["configuration_applied"] == 1
+
+
+def test_a_configuration_that_cannot_be_read_does_not_end_the_component(
+    nucleus: Nucleus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "CONFIGURATION_SECONDS", 0.0)
+
+    def fail(part: Recorder) -> None:
+        nucleus.bus.failure = BusError("no answer")
+        if part.done.count("tick") == 3:
+            nucleus.bus.failure = None
+            stop(part)
+
+    assert nucleus.run(fail) == 0
+    assert nucleus.part.runtime.counters["bus_errors"] >= 2

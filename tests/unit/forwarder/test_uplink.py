@@ -130,7 +130,7 @@ def test_a_refused_batch_is_sent_again_later(spool: Spool, line: Line, counters:
     uplink = make(spool, line, counters)
     line.failure = BusError("offline")
     uplink.pump(0.0)
-    assert counters["publish_refused"] == 1
+    assert counters["publish_failed"] == 1
     line.failure = None
     uplink.pump(2.1)
     assert line.bodies == [b"b1"]

@@ -1,0 +1,157 @@
+"""The configuration of a running component: validated at the start and with each update, and the last good one kept.
+
+Nucleus lite stores a configuration that a component rejects, and passes it to the next start. So the last configuration
+that validated is kept in the work folder, and a start with an invalid one goes on with it and reports that.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from edge_components.common.config import RESERVED, load
+from edge_components.common.errors import ConfigError
+from edge_components.common.limited_log import RateLimitedLog
+from edge_components.common.ports import Bus
+
+C = TypeVar("C")
+FILE = "last_good_configuration.json"
+REPORTED_PROBLEMS = 3
+
+
+class LastGoodConfiguration:
+    """A file with the last values that validated; replaced as a whole, and only when they change."""
+
+    def __init__(self, path: Path, log: logging.Logger) -> None:
+        self._path, self._log = path, log
+
+    def read(self) -> Mapping[str, Any] | None:
+        """Return the values, None where there are none or they are damaged."""
+        try:
+            content = json.loads(self._path.read_bytes())
+            values = content["values"]
+            if content["crc32"] != _crc(values) or not isinstance(values, dict):
+                raise ValueError("its checksum does not match")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            self._log.warning("%s cannot be used: %s: %s", self._path.name, type(error).__name__, error)
+            return None
+        return values
+
+    def save(self, values: Mapping[str, Any]) -> None:
+        """Write the values unless the file has them; a failure is logged, for the component works without the file."""
+        kept = {key: value for key, value in values.items() if key not in RESERVED}
+        if self.read() == kept:
+            return
+        fresh = self._path.with_name(f".{self._path.name}.new")
+        try:
+            with fresh.open("wb") as file:
+                file.write(json.dumps({"crc32": _crc(kept), "values": kept}).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+            _sync_folder(self._path.parent)
+        except (OSError, ValueError, TypeError) as error:
+            self._log.warning("the last good configuration is not kept: %s", error)
+
+
+def _crc(values: Any) -> int:
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in a folder permanent."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class LiveConfiguration(Generic[C]):
+    """Validates what the nucleus has, applies what is valid, and keeps it for the next start."""
+
+    def __init__(
+        self,
+        kind: type[C],
+        bus: Bus,
+        last_good: LastGoodConfiguration,
+        log: logging.Logger,
+        limited_log: RateLimitedLog,
+    ) -> None:
+        self._kind, self._bus, self._last_good, self._log, self._limited_log = kind, bus, last_good, log, limited_log
+        self._applied: C | None = None
+        self._rejected_values: Mapping[str, Any] | None = None
+        self.rejected: tuple[str, ...] = ()
+        """The problems of the configuration that the nucleus has, while the component works with an earlier one."""
+
+    def begin(self, values: Mapping[str, Any]) -> C:
+        """Return the configuration to start with; raises ConfigError where neither ``values`` nor a kept one is valid.
+
+        Each problem is logged as an error.
+        """
+        try:
+            self._applied = load(self._kind, values)
+        except ConfigError as error:
+            self._reject(values, error)
+            kept = self._last_good.read()
+            if kept is None:
+                raise
+            try:
+                self._applied = load(self._kind, kept)
+            except ConfigError:
+                self._log.error("the last good configuration is not valid in this version")
+                raise error from None
+            self._log.error("the configuration is rejected; the component starts with the last good one")
+        else:
+            self._last_good.save(values)
+        return self._applied
+
+    def validate(self, values: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with an update, None when it is valid."""
+        try:
+            load(self._kind, values)
+        except ConfigError as error:
+            self._reject(values, error)
+            return str(error)
+        return None
+
+    def update(self, reconfigure: Callable[[C], None]) -> None:
+        """Read the nucleus' configuration and apply it where it is valid and differs; raises BusError.
+
+        One that ``reconfigure`` fails to apply is tried again with the next call.
+        """
+        values = self._bus.configuration()
+        if values == self._rejected_values:
+            return
+        try:
+            wanted = load(self._kind, values)
+        except ConfigError as error:
+            self._reject(values, error)
+            return
+        self.rejected, self._rejected_values = (), None
+        if wanted == self._applied:
+            return
+        reconfigure(wanted)
+        self._applied = wanted
+        self._last_good.save(values)
+        self._limited_log.count("configuration_applied")
+        self._log.info("configuration updated", extra={"fields": {"config": wanted}})
+
+    def _reject(self, values: Mapping[str, Any], error: ConfigError) -> None:
+        if values == self._rejected_values:
+            return
+        self._rejected_values, self.rejected = values, error.problems
+        self._limited_log.count("configuration_rejected")
+        for problem in error.problems:
+            self._log.error("configuration rejected: %s", problem)
+
+    def health(self) -> dict[str, Any]:
+        """Return what the health report says of a rejected configuration, nothing when there is none."""
+        return {"configuration_rejected": list(self.rejected[:REPORTED_PROBLEMS])} if self.rejected else {}

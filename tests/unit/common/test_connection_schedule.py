@@ -1,0 +1,48 @@
+"""A lost connection is made again with backoff, and the process ends only when a new one is the cure."""
+
+from __future__ import annotations
+
+import random
+
+from edge_components.common.connection_schedule import REFUSED_SECONDS, RETRY, UNREACHABLE_SECONDS, ConnectionSchedule
+
+
+def ends_after(refused: list[bool]) -> float | None:
+    """Return the time after which attempts with these outcomes (the last one for ever) are given up."""
+    schedule, now, outcomes = ConnectionSchedule(0.0, random.Random(1)), 0.0, iter(refused)
+    last, attempts = False, 0
+    while now < 10_000.0:
+        if schedule.hopeless(now):
+            assert attempts > 5
+            return now
+        if schedule.attempt_due(now):
+            last, attempts = next(outcomes, last), attempts + 1
+            schedule.failed(now, refused=last)
+            assert schedule.next_s(now) <= RETRY.longest_s
+        now += 0.25
+    return None
+
+
+def test_a_nucleus_that_refuses_this_process_is_given_up_after_a_minute() -> None:
+    at = ends_after([True])
+    assert at is not None
+    assert REFUSED_SECONDS <= at < REFUSED_SECONDS + 15
+
+
+def test_a_nucleus_that_is_away_is_waited_for_much_longer() -> None:
+    at = ends_after([False])
+    assert at is not None
+    assert UNREACHABLE_SECONDS <= at < UNREACHABLE_SECONDS + 1
+
+
+def test_refusals_while_the_nucleus_restarts_do_not_add_up() -> None:
+    at = ends_after([True, False] * 10 + [False])
+    assert at == UNREACHABLE_SECONDS
+
+
+def test_a_new_loss_begins_anew() -> None:
+    schedule = ConnectionSchedule(0.0, random.Random(1))
+    schedule.failed(0.0, refused=True)
+    schedule.lost(1_000.0)
+    assert schedule.attempt_due(1_000.0)
+    assert not schedule.hopeless(1_000.0 + UNREACHABLE_SECONDS - 1)
