@@ -99,6 +99,7 @@ class BatchSender:
             try:
                 self._bus.publish(self._topic, payload)
             except BusError as error:
+                self._outbox.refused(sequence, now)
                 self._pause.failed(now)
                 self._limited_log.warning("publish_failed", f"batch {sequence}: {error}", key=self._topic)
                 return

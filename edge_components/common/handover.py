@@ -75,6 +75,11 @@ class SendWindow:
         flight.due = now + self._policy.delay(flight.attempts, self._rng)
         return flight.attempts
 
+    def refused(self, sequence: int, now: float) -> None:
+        """Note that the sending noted last failed: it does not count, and the number is due again at once."""
+        flight = self._flights[sequence]
+        flight.attempts, flight.due = flight.attempts - 1, now
+
     def due(self, now: float) -> list[int]:
         """Return the numbers to send again, lowest first."""
         return sorted(sequence for sequence, flight in self._flights.items() if flight.due <= now)
@@ -173,6 +178,11 @@ class Outbox:
         while self._fresh and self._window.room:
             sequence = self._fresh.popleft()
             yield sequence, self._payloads[sequence], self._window.sent(sequence, now)
+
+    def refused(self, sequence: int, now: float) -> None:
+        """Note that the sending of a payload failed: it does not count, and the payload is due again at once."""
+        if sequence in self._window:
+            self._window.refused(sequence, now)
 
     def next_s(self, now: float) -> float:
         """Return the seconds until :meth:`to_send` yields something; infinite when nothing waits."""

@@ -168,7 +168,11 @@ class Uplink:
         self._pace.spend()
         self._sent_in_round = True
         payload = codec.seal(self._gateway, batch.epoch, batch.sequence, batch.body)
-        self._publish(topics.ingest(self._gateway, batch.lane), payload)
+        try:
+            self._publish(topics.ingest(self._gateway, batch.lane), payload)
+        except BusError:
+            self._window.refused(batch.id, now)
+            raise
         self._pause.succeeded()
         self._watch.published(batch.id, times)
         if not self._await_cloud:

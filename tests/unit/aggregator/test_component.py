@@ -409,3 +409,19 @@ def test_a_repetition_for_a_closed_window_is_no_late_reading_also_after_a_restar
     rig.offer(3, readings([START, START + 1, START + 2], [1.0, 9.0, 9.0]))
     rig.run_out(1.0)
     assert (rig.runtime.counters["invalid_duplicate"], rig.runtime.counters["late"]) == (2, 1)
+
+
+def test_acknowledgements_that_stop_coming_renew_their_subscription(rig: Rig) -> None:
+    rig.bus.subscriptions[topics.SCORED_ACK][0].lost = True
+    rig.offer(1, readings(range(0, 2_500, 100)))
+    rig.run_out(30.0)
+    assert rig.bus.subscriptions[topics.SCORED_ACK][0].renewals
+
+
+def test_the_subscription_to_readings_is_renewed_when_it_is_silent(rig: Rig) -> None:
+    assert rig.bus.subscriptions[topics.READINGS][0].expects_traffic
+
+
+def test_an_idle_aggregator_asks_for_no_call_before_something_is_due(rig: Rig) -> None:
+    rig.tick()
+    assert rig.aggregator.tick() >= 1.0

@@ -281,3 +281,23 @@ def test_a_live_change_of_the_groups_keeps_the_calibration_of_the_series(tmp_pat
     bench.detector.reconfigure(grouped(group_windows=0))
     run(bench, range(60, 62))
     assert np.isfinite(bench.scored()[-1].rows.score).all()
+
+
+def test_acknowledgements_that_stop_coming_renew_their_subscription(bench):
+    bench.bus.subscriptions[topics.SCORED_ACK][0].lost = True
+    run(bench, range(30))
+    bench.send(batch(30, [30.0, 3.0]))
+    assert bench.anomaly_batches()
+    for _ in range(40):
+        bench.clock.advance(1.0)
+        bench.detector.tick()
+    assert bench.bus.subscriptions[topics.SCORED_ACK][0].renewals
+    assert bench.runtime.counters["batches_sent_again"] >= 3
+
+
+def test_the_subscription_to_aggregates_is_renewed_when_it_is_silent(bench):
+    assert bench.bus.subscriptions[topics.AGGREGATES][0].expects_traffic
+
+
+def test_an_idle_detector_asks_for_no_call_before_something_is_due(bench):
+    assert bench.detector.tick() >= 1.0

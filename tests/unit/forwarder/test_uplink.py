@@ -136,11 +136,18 @@ def test_a_refused_batch_is_sent_again_later(spool: Spool, line: Line, counters:
     assert line.bodies == [b"b1"]
 
 
-def test_a_lost_connection_is_passed_on(spool: Spool, line: Line, counters: Counters) -> None:
-    put(spool, b"b1")
+def test_after_a_refusal_the_uplink_pauses_for_a_moment(spool: Spool, line: Line, counters: Counters) -> None:
+    for _ in range(20):
+        put(spool, b"b")
+    uplink = make(spool, line, counters)
     line.failure = ConnectionLostError("gone")
-    with pytest.raises(ConnectionLostError):
-        make(spool, line, counters).pump(0.0)
+    for turn in range(100):
+        uplink.pump(turn / 10)
+    assert counters["publish_failed"] < 10
+    assert 0 < uplink.next_s(9.9) <= 10.0
+    line.failure = None
+    uplink.pump(60.0)
+    assert line.bodies
 
 
 def test_the_weaker_promise_frees_as_soon_as_the_nucleus_has_it(spool: Spool, line: Line, counters: Counters) -> None:

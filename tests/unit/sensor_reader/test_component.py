@@ -364,3 +364,12 @@ def test_other_settings_let_another_place_provide_a_series() -> None:
 
 def test_the_health_report_has_the_state_of_each_source(bench: Bench) -> None:
     assert bench.reader.health() == {"series": 0, "host": {"state": "open"}}
+
+
+def test_acknowledgements_that_stop_coming_renew_their_subscription(bench: Bench) -> None:
+    subscription = bench.bus.subscriptions[topics.READINGS_ACK][0]
+    subscription.lost = True
+    bench.source.read("a", (5, 1.0))
+    for _ in range(60):
+        bench.tick(0.5)
+    assert subscription.renewals
