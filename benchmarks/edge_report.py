@@ -53,9 +53,10 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
         if key in figures:
             parts = ", ".join(f"{name} {number(value)}" for name, value in figures[key].items())
             yield f"{title} ({unit}): {parts}"
-    for key in sorted(key for key in figures if key.endswith("_missing")):
-        name = key.removesuffix("_missing")
-        yield f"{name}: {figures[f'{name}_sent']:,} readings sent, {figures[key]:,} not in the cloud"
+    for key in sorted(key for key in figures if key.endswith("_not_stored")):
+        name = key.removesuffix("_not_stored")
+        sent, lost = figures[f"{name}_sent"], figures[f"{name}_lost"]
+        yield f"{name}: {sent:,} readings sent, {lost:,} in no aggregate, {figures[key]:,} not stored in time"
     for series, reason in figures.get("series_failed", {}).items():
         yield f"{series} series: {reason}"
     if "peers" in figures:

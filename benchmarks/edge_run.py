@@ -45,10 +45,11 @@ def _run(given: argparse.Namespace, chosen: Sequence[str]) -> dict[str, Any]:
         if wanted:
             cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
             settings = json.loads(given.config.read_bytes()) if given.config else {}
-            bench = Bench(root, build(REPO, root / "build"), cloud, given.profile, settings, _log)
+            bench = Bench(root, build(REPO, root / "build"), cloud, given.profile, settings, given.drain, _log)
             for name in wanted:
-                figures |= _rounded(EXPERIMENTS[name](bench, given.scale))
-                _log(f"{name}: done")
+                found = _rounded(EXPERIMENTS[name](bench, given.scale))
+                _log(f"{name}: {json.dumps(found)}")
+                figures |= found
         if "peers" in chosen:
             figures["peers"] = _rounded(
                 peers(root / "peers", {name: getattr(given, name) for name in PROGRAMS}, given.scale, _log)
@@ -99,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--only", metavar="NAMES", help=f"comma-separated, of {', '.join([*EXPERIMENTS, 'peers'])}")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on all durations; 1 takes about an hour")
+    parser.add_argument("--drain", type=float, default=300.0, help="seconds that the cloud may take to store the rest")
     parser.add_argument("--profile", choices=("java", "lite"), default="java", help="of the local nucleus")
     parser.add_argument("--config", type=Path, metavar="FILE", help="JSON: configuration to merge, by component")
     parser.add_argument("--root", type=Path, help="folder for logs and spools; default is one that is removed")

@@ -40,6 +40,7 @@ class Bench:
     cloud: LocalCloud
     profile: str
     settings: Mapping[str, Mapping[str, Any]]
+    drain: float
     log: Callable[[str], None]
 
 
@@ -131,6 +132,18 @@ class Gateway:
             return 0
         mine = [at for at, one in enumerate(rows.series) if one.name in names]
         return int(rows.count[np.isin(rows.series_index, mine)].sum())
+
+    def wait_aggregated(self, readings: int, seconds: float) -> int:
+        """Wait until the aggregator has that many readings in closed windows, and return how many it has.
+
+        By the counters that it logs every ten seconds.
+        """
+        deadline = time.monotonic() + seconds
+        while (found := self.counters().get("aggregator", {}).get("readings_aggregated", 0)) < readings:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(2.0)
+        return found
 
     def wait_stored(self, series: int, readings: int, seconds: float) -> int:
         """Wait until the cloud has that many readings, at most ``seconds``, and return how many it has."""

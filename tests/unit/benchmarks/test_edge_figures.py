@@ -88,13 +88,14 @@ def test_the_table_shows_goals_losses_and_absent_peers() -> None:
             "readings_s_inflight20": 1_612.4,
             "pss_mb": None,
             "sustained_sent": 1_000,
-            "sustained_missing": 3,
+            "sustained_lost": 0,
+            "sustained_not_stored": 3,
             "peers": {"telegraf": {"absent": "no program given"}},
         }
     )
     assert "1,612" in text
     assert ">= 1,500" in text
-    assert "1,000 readings sent, 3 not in the cloud" in text
+    assert "1,000 readings sent, 0 in no aggregate, 3 not stored" in text
     assert "not measured: no program given" in text
 
 
