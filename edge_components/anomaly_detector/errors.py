@@ -4,6 +4,7 @@
 
     DetectorError
     ├── ModelRefusedError     a model that is not what its manifest says, or that failed its trial; says why
+    ├── TrialInterruptedError a validation that was ended from outside; says nothing about the model
     ├── StateError            a kept state that cannot be read; calibration starts anew
     └── TableError            a recorded table that cannot be read, scored or written
 """
@@ -17,6 +18,10 @@ class DetectorError(EdgeError):
 
 class ModelRefusedError(DetectorError):
     """A model is not what its manifest says, or failed its trial; the text says why."""
+
+
+class TrialInterruptedError(DetectorError):
+    """The child that validates a model was asked to stop, as all processes are when the component is stopped."""
 
 
 class StateError(DetectorError):

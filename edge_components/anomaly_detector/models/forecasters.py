@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.errors import ModelRefusedError, StateError
+from edge_components.anomaly_detector.errors import ModelRefusedError, StateError, TrialInterruptedError
 from edge_components.anomaly_detector.models import at_work
 from edge_components.anomaly_detector.models.calls import Calls, Watchdog
 from edge_components.anomaly_detector.models.live_forecast import LiveForecast
@@ -63,6 +63,10 @@ class Wish:
         return cls(where, not path, manifest, manifest.content(), identity)
 
 
+MAX_INTERRUPTIONS = 3
+"""Validations that are ended from outside before no further one is begun."""
+
+
 class Forecasters:
     """At most one trial at a time; the configuration's newest wish counts."""
 
@@ -82,6 +86,7 @@ class Forecasters:
         self._trial: tuple[Trying, Wish] | None = None
         self._live: LiveForecast | None = None
         self._reason = ""
+        self._interruptions, self._again = 0, False
 
     def first(self) -> Forecast:
         """Return the forecaster to begin with; waits for its trial, and does without a model where that fails."""
@@ -94,6 +99,9 @@ class Forecasters:
             return self._swap(wish, self._try(wish.path).wait())
         except StateError as error:
             self._complain(error)
+        except TrialInterruptedError as error:
+            self._runtime.limited_log.warning("validations_interrupted", str(error))
+            self._interruptions, self._again = 1, True
         except ModelRefusedError as error:
             self._refused("the forecaster runs without its model", str(error))
         return plain_forecast
@@ -111,11 +119,19 @@ class Forecasters:
 
     def tick(self) -> Forecast | None:
         """Return the forecaster that passed its trial, once."""
+        if self._again:
+            self._again = False
+            self._begin(self._config.model)
         if self._trial is None or not self._trial[0].over():
             return None
         (trial, wish), self._trial = self._trial, None
         try:
             forecast = self._swap(wish, trial.outcome())
+        except TrialInterruptedError as error:
+            self._interruptions += 1
+            self._again = self._interruptions < MAX_INTERRUPTIONS
+            self._runtime.limited_log.warning("validations_interrupted", str(error))
+            return None
         except ModelRefusedError as error:
             self._refused("the forecaster keeps its model", str(error))
             return None

@@ -7,6 +7,7 @@ before it is still on disk, and is tried and swapped in again where the one that
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.errors import ModelRefusedError, StateError
+from edge_components.anomaly_detector.errors import ModelRefusedError, StateError, TrialInterruptedError
 from edge_components.anomaly_detector.models import at_work
 from edge_components.anomaly_detector.models.calls import Calls, Watchdog
 from edge_components.anomaly_detector.models.group_scorer import GroupScorer, Run
@@ -36,6 +37,8 @@ from edge_components.anomaly_detector.statistics.opinions import Opinion
 from edge_components.common.lifecycle import Runtime
 
 LOOK_SECONDS = 2.0
+MAX_INTERRUPTIONS = 3
+"""Validations of a model that are ended from outside before it is refused: by a guard of the machine's memory, say."""
 MISSED_LOOKS = 3
 """A model is withdrawn when so many looks do not find it: a version that replaces another leaves no gap so long."""
 
@@ -63,6 +66,7 @@ class ModelKeeper:
         self._missed: dict[str, int] = {}
         self._trial: tuple[Trying, str, str] | None = None
         self._looked = -np.inf
+        self._interruptions: Counter[str] = Counter()
         self._refusals = Refusals(runtime)
 
     def start(self) -> None:
@@ -223,10 +227,21 @@ class ModelKeeper:
                     f"a call of it takes {call_s * 1000:.1f} ms in its trial, allowed are {allowed_s * 1000:g} ms"
                 )
             self._swap(group, identity, allowed_s)
+        except TrialInterruptedError as error:
+            self._interrupted(group, identity, error)
         except ModelRefusedError as error:
             self._refuse(group, identity, str(error))
         except StateError as error:
             self._complain(error)
+
+    def _interrupted(self, group: str, identity: str, error: TrialInterruptedError) -> None:
+        """Validate the model again at the next look; one whose validation never ends by itself is refused."""
+        self._looked = self._runtime.clock.monotonic()
+        self._interruptions[identity] += 1
+        self._runtime.limited_log.warning("validations_interrupted", str(error), key=group)
+        if self._interruptions[identity] >= MAX_INTERRUPTIONS:
+            del self._interruptions[identity]
+            self._refuse(group, identity, f"{error}, {MAX_INTERRUPTIONS} times")
 
     def _swap(self, group: str, identity: str, allowed_s: float) -> None:
         folder = self._store.folder(group, identity)

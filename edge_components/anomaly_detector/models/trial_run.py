@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.errors import ModelRefusedError, TrialInterruptedError
 
 TRIAL_SECONDS = 30.0
 LONGEST_REASON = 500
@@ -30,7 +31,10 @@ class Trying(Protocol):
         """Wait for the end; returns and raises as :meth:`outcome`."""
 
     def outcome(self) -> float:
-        """Return the seconds that a call takes; raises ModelRefusedError with what is wrong."""
+        """Return the seconds that a call takes.
+
+        Raises ModelRefusedError with what is wrong, TrialInterruptedError where the child was asked to stop.
+        """
 
     def abandon(self) -> None:
         """End it; nothing more is wanted of it."""
@@ -66,7 +70,11 @@ class Trial:
         return self.outcome()
 
     def outcome(self) -> float:
-        """Return the median seconds of processor time of a call; raises ModelRefusedError with what is wrong."""
+        """Return the median seconds of processor time of a call.
+
+        Raises ModelRefusedError with what is wrong, TrialInterruptedError where the child was asked to stop: a stop of
+        the component signals all of its processes, and its child can end first.
+        """
         code = self._child.returncode
         for file in (self._said, self._complained):
             file.seek(0)
@@ -74,6 +82,8 @@ class Trial:
         self._close()
         if self._late:
             raise ModelRefusedError(f"model of {self._path}: no answer in {self._seconds:g} s")
+        if code in (-signal.SIGTERM, -signal.SIGINT):
+            raise TrialInterruptedError(f"model of {self._path}: its validation was asked to stop")
         if code < 0:
             raise ModelRefusedError(f"model of {self._path}: the trial was killed by signal {-code}")
         if code != 0:
