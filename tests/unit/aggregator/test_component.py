@@ -413,7 +413,7 @@ def test_a_repetition_for_a_closed_window_is_no_late_reading_also_after_a_restar
 
 def test_acknowledgements_that_stop_coming_renew_their_subscription(rig: Rig) -> None:
     rig.bus.subscriptions[topics.SCORED_ACK][0].lost = True
-    rig.offer(1, readings(range(0, 2_500, 100)))
+    rig.offer(1, readings([0, 500, 2_500], [1.0, 2.0, 3.0]))
     rig.run_out(30.0)
     assert rig.bus.subscriptions[topics.SCORED_ACK][0].renewals
 
