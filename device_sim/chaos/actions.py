@@ -1,4 +1,4 @@
-"""How each kind of fault is brought about, and undone."""
+"""The action of each kind of fault."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ import psutil
 
 from device_sim.chaos import clock as clocks
 from device_sim.chaos import disks
+from device_sim.chaos.action import Action
 from device_sim.chaos.broker import PersistentBroker
 from device_sim.chaos.disks import Disk
 from device_sim.chaos.downlink import Treatment
 from device_sim.chaos.errors import ChaosError
 from device_sim.chaos.gateway import AGGREGATOR, DETECTOR, FORWARDER, READER, Gateway
+from device_sim.chaos.nucleus_faults import nucleus_faults
 from device_sim.chaos.proxy import Line
 from device_sim.chaos.source import Keeper
 
 AWAY_SECONDS = 1.0
 EXTRA_BYTES = 2_000_000
-"""What a component short of memory may still map."""
+"""Bytes that a component short of memory can still map."""
 
 SLOW_LATENCY_S, SLOW_BYTES_PER_S = 0.15, 20_000.0
 DELAY_S = 4.0
@@ -33,7 +35,7 @@ EMULATOR = "device_sim.aws.emulator"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What can be broken."""
+    """The parts that faults break."""
 
     gateway: Gateway
     broker: PersistentBroker
@@ -45,18 +47,11 @@ class World:
     clock: clocks.ComponentClock
 
 
-class Action:
-    """One fault: ``apply`` says what it did, or returns None while there is nothing to do it to; ``undo`` ends it."""
-
-    def __init__(self, apply: Callable[[], str | None], undo: Callable[[], object] = lambda: None) -> None:
-        self.apply, self.undo = apply, undo
-
-
 def actions(world: World) -> dict[str, Callable[[float], Action]]:
-    """Return how each kind of fault is brought about, given its choice."""
+    """Return the action of each kind of fault, given its random choice."""
     gateway, cloud, reader = world.gateway, world.cloud_line, world.reader_line
     known: dict[str, Callable[[float], Action]] = {
-        "nucleus killed": lambda _: Action(lambda: _told("process", gateway.kill_nucleus())),
+        **nucleus_faults(gateway, cloud),
         "broker killed": lambda _: Action(lambda: _kill_broker(world)),
         "lambda worker killed": lambda choice: Action(lambda: _kill_lambda(choice)),
         "cloud line cut": lambda _: Action(lambda: _cut(cloud)),
@@ -98,12 +93,12 @@ def actions(world: World) -> dict[str, Callable[[float], Action]]:
     return known
 
 
-def _told(what: str, number: int | None) -> str | None:
+def _process_text(what: str, number: int | None) -> str | None:
     return None if number is None else f"{what} {number}"
 
 
 def _killer(gateway: Gateway, component: str) -> Callable[[float], Action]:
-    return lambda _: Action(lambda: _told("process", gateway.signal(component, signal.SIGKILL)))
+    return lambda _: Action(lambda: _process_text("process", gateway.signal(component, signal.SIGKILL)))
 
 
 def _freezer(gateway: Gateway, component: str) -> Callable[[float], Action]:
@@ -126,7 +121,7 @@ def _kill_broker(world: World) -> str:
 
 
 def _kill_lambda(choice: float) -> str | None:
-    """Kill a worker of the emulator, which is a child of ours and has them as children."""
+    """Kill a worker of the emulator, which is a child process of this one."""
     workers = []
     for child in psutil.Process().children():
         if EMULATOR in child.cmdline():
@@ -166,7 +161,7 @@ def _slow(line: Line, bytes_per_s: float) -> Action:
 
 
 def _dead(line: Line, directions: tuple[str, ...], choice: float) -> Action:
-    """A line that is dead and then lives again, or (half of the time) is found to have been dead all along."""
+    """Return a line that is dead for a while; half of the time its connections are cut at the end."""
     weather = _weather(line, dict.fromkeys(directions, True), dict.fromkeys(directions, False))
 
     def undo() -> None:
@@ -182,7 +177,7 @@ def _treat(line: Line, treatment: Treatment) -> Action:
 
 
 def _full_disk(world: World, choice: float) -> Action:
-    """A full disk, and half of the time a forwarder that is killed on it and must start there."""
+    """Return a full disk; half of the time the forwarder is killed and must start on it."""
 
     def apply() -> str | None:
         if choice < 0.5 and world.gateway.pid(FORWARDER) is None:
@@ -196,7 +191,7 @@ def _full_disk(world: World, choice: float) -> Action:
 
 
 def _read_only(world: World) -> str | None:
-    """Kill the forwarder, and make its disk read-only before it is back; that needs that nothing writes there."""
+    """Kill the forwarder and make its disk read-only before it is back, which needs that no process writes there."""
     pid = world.gateway.signal(FORWARDER, signal.SIGKILL)
     if pid is None:
         return None
@@ -216,12 +211,12 @@ def _flip(gateway: Gateway, component: str, name: str, choice: float) -> str | N
     folder = gateway.work(component)
     if not any(folder.glob(f"{name}*")) or gateway.signal(component, signal.SIGKILL) is None:
         return None
-    # The next process takes a second to come up; the dead one's files are free at once.
+    # The next process takes a second to start; the killed one's files are free at once.
     return disks.flip(folder, name, choice)
 
 
 class _Frozen:
-    """A component that is stopped, and later goes on (unless it was killed meanwhile)."""
+    """A component that is stopped, and continued later unless it was killed meanwhile."""
 
     def __init__(self, gateway: Gateway, component: str) -> None:
         self._gateway, self._component = gateway, component
@@ -230,7 +225,7 @@ class _Frozen:
 
     def _apply(self) -> str | None:
         self._pid = self._gateway.signal(self._component, signal.SIGSTOP)
-        return _told("process", self._pid)
+        return _process_text("process", self._pid)
 
     def _undo(self) -> None:
         if self._pid is not None and psutil.pid_exists(self._pid):
@@ -238,7 +233,7 @@ class _Frozen:
 
 
 class _Short:
-    """A component that may map hardly more memory than it has."""
+    """A component that can map little more memory than it has."""
 
     def __init__(self, gateway: Gateway, choice: float) -> None:
         self._gateway, self._component = gateway, (AGGREGATOR, FORWARDER, READER)[int(choice * 3)]

@@ -1,4 +1,4 @@
-"""A plan of faults, brought about and undone: one thread a fault while it lasts, one line in the log for each."""
+"""Runs a plan of faults: one thread per fault while it lasts, one line in the log for each."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import psutil
 
-from device_sim.chaos.actions import Action, World, actions
+from device_sim.chaos.action import Action
+from device_sim.chaos.actions import World, actions
 from device_sim.chaos.errors import ChaosError
 from device_sim.chaos.schedule import Planned
 
 READY_SECONDS = 20.0
-"""How long a fault waits for something to break: a component that is just being restarted, say."""
+"""How long a fault waits for its target, such as a component that is being restarted."""
 
 RETRY_SECONDS = 0.1
 Say = Callable[[str], None]
@@ -22,7 +23,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One fault as it was: seconds since the faults began, and what exactly was done; ``error`` is why it was not."""
+    """One fault as it was: seconds since the faults began and a description; ``error`` is why it was not caused."""
 
     kind: str
     began_s: float
@@ -32,7 +33,7 @@ class Done:
 
 
 class Faults:
-    """Runs a plan; :meth:`finish` returns when all is undone."""
+    """Runs a plan; :meth:`finish` returns when every fault has ended."""
 
     def __init__(self, world: World, say: Say) -> None:
         self._say = say
@@ -52,11 +53,11 @@ class Faults:
 
     @property
     def running(self) -> bool:
-        """Whether some are still to come or to be undone."""
+        """Whether faults are still to come or to end."""
         return self._dispatcher is not None and self._dispatcher.is_alive()
 
     def finish(self, at_once: bool = False) -> tuple[Done, ...]:
-        """Wait until all have come and are undone (``at_once``: undo them now, let no more come); return them."""
+        """Wait until all have ended and return them; ``at_once`` ends the present ones now and starts no more."""
         if at_once:
             self._stop.set()
         if self._dispatcher is not None:
@@ -85,7 +86,7 @@ class Faults:
             self._stop.wait(planned.until_s - planned.at_s)
         except (ChaosError, OSError, psutil.Error) as problem:
             error = f"{type(problem).__name__}: {problem}"
-        except Exception as problem:  # noqa: BLE001 # a thread's outermost edge: the run must end and tell
+        except Exception as problem:  # noqa: BLE001 # a thread's outermost edge: the error goes into the report
             error = f"{type(problem).__name__}: {problem}"
         try:
             action.undo()
@@ -100,7 +101,7 @@ class Faults:
             self._done.append(Done(planned.kind.name, began, ended, what, error))
 
     def _apply(self, action: Action) -> str:
-        """Apply, trying again while there is nothing to break; raises ChaosError when there is not in time."""
+        """Apply, trying again while there is nothing to break; raises ChaosError after READY_SECONDS."""
         deadline = time.monotonic() + READY_SECONDS
         while (what := action.apply()) is None:
             if time.monotonic() > deadline or self._stop.wait(RETRY_SECONDS):

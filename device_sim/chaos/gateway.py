@@ -6,11 +6,13 @@ A component that failed too often is BROKEN, as on a real core, until an operato
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +29,13 @@ DETECTOR, FORWARDER = "io.strandline.AnomalyDetector", "io.strandline.Forwarder"
 COMPONENTS = (READER, AGGREGATOR, DETECTOR, FORWARDER)
 OPTIONS = ("--restart-limit", "8", "--restart-pause", "0.05", "--stop-seconds", "5", "--reconnect-seconds", "2")
 ORPHAN_SECONDS = 15.0
+DO_NOTHING = "DO_NOTHING"
+"""Keep a deployment that failed: a component that chaos made BROKEN must not roll back a configuration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a gateway lives, what it runs, and how it reaches the cloud."""
+    """Folder, components, configuration and cloud credentials of a gateway."""
 
     root: Path
     thing: str
@@ -39,18 +43,25 @@ class Site:
     merge: Mapping[str, Mapping[str, Any]]
     region: str
     iot: Credentials
+    profile: str = "java"
 
 
 class Gateway:
-    """One gateway, over all the nuclei that it has had; methods may be called from any thread."""
+    """One gateway across restarts of its nucleus; methods may be called from any thread."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._lock = threading.RLock()
         self._nucleus: NucleusProcess | None = None
         self._mending: set[str] = set()
+        self._expected: dict[tuple[str, str], Any] = {}
         self.restarted_by_hand = 0
         self.orphans = 0
+
+    @property
+    def profile(self) -> str:
+        """Name of the nucleus' profile."""
+        return self._site.profile
 
     def start(self) -> None:
         """Start a nucleus and its components; raises NucleusError when it does not come up."""
@@ -62,6 +73,7 @@ class Gateway:
             artifacts=site.built.artifacts,
             deploy=deployments(site.built),
             merge=site.merge,
+            profile=site.profile,
             region=site.region,
             iot=site.iot,
             options=OPTIONS,
@@ -103,25 +115,51 @@ class Gateway:
             return None
         return pid
 
-    def kill_nucleus(self) -> int | None:
-        """Kill the nucleus with SIGKILL, start another in its place, and return the old one's process id.
+    def restart_nucleus(self, kill: bool) -> int | None:
+        """End the nucleus (with SIGKILL or in good order), start another, and return the old one's process id.
 
-        Components that the dead one leaves behind are counted if they are still there when the new one has started.
+        Components of the old one that still run when the new one has started are counted as orphans.
         """
         with self._lock:
             nucleus, self._nucleus = self._nucleus, None
         if nucleus is None:
             return None
         before = {p.pid: p.create_time() for p in _components_of(nucleus)}
-        os.kill(nucleus.pid, signal.SIGKILL)
         old = nucleus.pid
-        nucleus.stop()  # collects what the dead one leaves; it has ended already
+        if kill:
+            os.kill(old, signal.SIGKILL)
+        nucleus.stop()  # after SIGKILL this only collects the exit code and output
         self.start()
         deadline = time.monotonic() + ORPHAN_SECONDS
         while (left := [pid for pid, began in before.items() if _alive(pid, began)]) and time.monotonic() < deadline:
             time.sleep(0.05)
         self.orphans += len(left)
         return old
+
+    def restart_daemon(self, name: str) -> bool:
+        """Restart one of nucleus lite's daemons; False when the nucleus is away."""
+        with self._lock:
+            nucleus = self._nucleus
+        if nucleus is None or not nucleus.alive:
+            return False
+        nucleus.restart_daemon(name)
+        return True
+
+    def expect(self, component: str, key: str, value: Any) -> None:
+        """Note the value of a setting that a component must have applied in the end."""
+        with self._lock:
+            self._expected[component, key] = value
+
+    def settings_not_applied(self) -> list[str]:
+        """Return a sentence for each expected setting that the component has not applied, by its log."""
+        with self._lock:
+            expected = dict(self._expected)
+        missing = []
+        for (component, key), value in expected.items():
+            applied = applied_setting(self.log_lines(component), key)
+            if applied != value:
+                missing.append(f"{component}: {key} is {applied!r}, the last update set {value!r}")
+        return missing
 
     def tend(self) -> list[str]:
         """Deploy again when components are BROKEN, as an operator would, and return their names."""
@@ -132,7 +170,7 @@ class Gateway:
         broken = {name for name, state in nucleus.states().items() if state == "BROKEN"}
         fresh = sorted(broken - self._mending)
         if fresh:
-            self._call(nucleus, lambda client: client.create_local_deployment())
+            self._call(nucleus, lambda client: client.create_local_deployment(failure_handling_policy=DO_NOTHING))
             self.restarted_by_hand += len(fresh)
         self._mending = broken
         return fresh
@@ -144,8 +182,26 @@ class Gateway:
         if nucleus is None or not nucleus.alive:
             return False
         update = {component: {"MERGE": dict(values)}}
-        self._call(nucleus, lambda client: client.create_local_deployment(component_to_configuration=update))
+        self._call(
+            nucleus,
+            lambda client: client.create_local_deployment(
+                component_to_configuration=update, failure_handling_policy=DO_NOTHING
+            ),
+        )
         return True
+
+    def configured(self, component: str, key: str) -> Any:
+        """Return a setting as the nucleus has stored it; None when it is absent or the nucleus is away."""
+        with self._lock:
+            nucleus = self._nucleus
+        if nucleus is None or not nucleus.alive:
+            return None
+        found: list[Any] = []
+        self._call(
+            nucleus,
+            lambda client: found.append(client.get_configuration(component_name=component, key_path=[key]).value),
+        )
+        return found[0].get(key)
 
     def log_lines(self, component: str) -> Iterator[str]:
         """Yield the lines of a component's log, oldest first."""
@@ -174,6 +230,19 @@ class Gateway:
                 client.close()
         except (NucleusError, OSError, ValueError, RuntimeError) as error:  # the SDK's errors are RuntimeErrors
             raise ChaosError(f"the nucleus' command line: {type(error).__name__}: {error}") from error
+
+
+def applied_setting(lines: Iterable[str], key: str) -> Any:
+    """Return a setting from the last logged configuration (at a start or with an update), None without one."""
+    value = None
+    for line in lines:
+        if f'"{key}"' not in line:
+            continue
+        with contextlib.suppress(ValueError, AttributeError):
+            configuration = json.loads(line).get("config")
+            if isinstance(configuration, Mapping) and key in configuration:
+                value = configuration[key]
+    return value
 
 
 def _components_of(nucleus: NucleusProcess) -> list[psutil.Process]:

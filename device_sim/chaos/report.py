@@ -1,4 +1,4 @@
-"""What a run comes to: one table, and one JSON object."""
+"""Result of a run: one table, and one JSON object."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from device_sim.chaos.proof import Proof
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """What the cloud saw: batches stored, how often one came again, what it refused, how many epochs there were."""
+    """Counts in the cloud: batches stored, batches received again, dead letters, epochs."""
 
     batches: int
     seen_again: int
@@ -44,15 +44,17 @@ class Report:
     spool_told: bool
     disk: str
     clock: str
+    settings_not_applied: tuple[str, ...] = ()
+    profile: str = "java"
 
     @property
     def faults(self) -> int:
-        """How many faults were brought about."""
+        """Number of faults that were caused."""
         return sum(not done.error for done in self.done)
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was lost and nothing counted twice, and the harness saw all that it must have seen."""
+        """Whether nothing was lost or counted twice, and the run was complete."""
         return (
             self.account.lost == 0
             and self.proof.duplicated == 0
@@ -60,12 +62,14 @@ class Report:
             and self.orphans == 0
             and self.cloud.dead_letters == 0
             and self.spool_told
+            and not self.settings_not_applied
             and self.proof.readings_sent > 0
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object."""
         return {
+            "profile": self.profile,
             "seed": self.seed,
             "faults": self.faults,
             "faults_failed": len(self.done) - self.faults,
@@ -82,6 +86,7 @@ class Report:
             "unexplained": self.proof.unexplained,
             "drop_counters": self.drops.all(),
             "losses_told_to_the_cloud": self.spool_told,
+            "settings_not_applied": list(self.settings_not_applied),
             "batches": self.cloud.batches,
             "batches_seen_again": self.cloud.seen_again,
             "dead_letters": self.cloud.dead_letters,
@@ -97,12 +102,14 @@ class Report:
 
 
 def show(report: Report, console: Console) -> None:
-    """Print the table, and what is wrong if something is."""
+    """Print the table and the details of failures."""
     table = Table(title=f"chaos, seed {report.seed}", show_header=False, title_justify="left")
     table.add_column()
     table.add_column(justify="right")
     for name, value in report.to_dict().items():
-        if not isinstance(value, dict):
+        if isinstance(value, list):
+            table.add_row(name.replace("_", " "), "\n".join(value) or "none")
+        elif not isinstance(value, dict):
             table.add_row(name.replace("_", " "), f"{value:,}" if type(value) in (int, float) else str(value))
         elif name != "faults_by_kind":
             table.add_row(name.replace("_", " "), "\n".join(f"{k} {v:,}" for k, v in value.items()) or "none")

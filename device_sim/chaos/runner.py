@@ -1,4 +1,4 @@
-"""One run of chaos, from nothing to the report and back to nothing."""
+"""One run of chaos: start the parts, cause faults, drain, report, end the parts."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ from device_sim.chaos.numbering import RESOLUTION, Numbering
 from device_sim.chaos.proof import Proof, prove
 from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
-from device_sim.chaos.schedule import KINDS, Kind, plan
+from device_sim.chaos.schedule import Kind, kinds_of, plan
 from device_sim.chaos.source import SAVE_MARGIN_SECONDS, Keeper, Source
+from device_sim.nucleus.profile import JAVA
 from device_sim.places import REPO
 
 GATEWAY = "gw-chaos"
@@ -46,18 +47,19 @@ TICK_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says; ``faults`` None lays one every 2.3 s, a pace at which most overlap."""
+    """Options of a run; ``faults`` None means one every 2.3 s, so that most overlap; ``kinds`` None means all."""
 
     seconds: float = 100.0
     seed: int = 1
     faults: int | None = None
     series: int = 12
     drain_s: float = 120.0
-    kinds: tuple[Kind, ...] = KINDS
+    kinds: tuple[Kind, ...] | None = None
+    profile: str = JAVA.name
 
     @property
     def number(self) -> int:
-        """How many faults to lay."""
+        """Number of faults."""
         return max(1, int(self.seconds / 2.3)) if self.faults is None else self.faults
 
 
@@ -83,7 +85,9 @@ class _Run:
 
     def run(self) -> Report:
         """Run and return the report."""
-        planned = plan(self._options.seed, self._options.seconds, self._options.number, self._options.kinds)
+        options = self._options
+        kinds = options.kinds or kinds_of((), options.profile)
+        planned = plan(options.seed, options.seconds, options.number, kinds)
         world = self._start()
         source = Source(self._keeper, self._numbering, self._options.series)
         faults = Faults(world, self._say)
@@ -105,6 +109,7 @@ class _Run:
     def _start(self) -> World:
         root, stack = self._root, self._stack
         self._broker = stack.enter_context(PersistentBroker(root / "broker"))
+        profile = self._options.profile
         built = build(REPO, root / "build")
         self._clock = ComponentClock(root / "clock")
         self._clock.install(built)
@@ -118,7 +123,9 @@ class _Run:
         self._keeper = stack.enter_context(Keeper(source_line.host, source_line.port, self._broker.saved_at))
         gateway_root = root / "gateway"
         gateway = self._gateway = Gateway(
-            Site(gateway_root, GATEWAY, built, self._configuration(reader_line.port), cloud.region, credentials)
+            Site(
+                gateway_root, GATEWAY, built, self._configuration(reader_line.port), cloud.region, credentials, profile
+            )
         )
         self._disk = disks.make(gateway_root / "work" / FORWARDER, lambda values: gateway.configure(FORWARDER, values))
         stack.enter_context(self._disk)
@@ -132,7 +139,7 @@ class _Run:
         )
 
     def _configuration(self, broker_port: int) -> Mapping[str, Mapping[str, object]]:
-        """Return what a run sets differently from the defaults: everything that makes minutes show what days would."""
+        """Return the settings of a run that differ from the defaults, so that minutes show the effects of days."""
         width = self._numbering.width_ms
         return {
             READER: {
@@ -157,7 +164,7 @@ class _Run:
         }
 
     def _wait_for_subscription(self) -> None:
-        """Wait until the broker has the reader's subscription on disk: what is published without one is nobody's.
+        """Wait until the broker has the reader's subscription on disk; publishes before it are delivered to no one.
 
         It acknowledges a subscription before it saves it, as it does a publication.
         """
@@ -175,10 +182,10 @@ class _Run:
         if not self._gateway.alive:
             raise ChaosError(f"the nucleus has ended by itself; see {self._root / 'gateway/logs'}")
         for name in self._gateway.tend():
-            self._say(f"{name} was BROKEN and is restarted by hand")
+            self._say(f"{name} was BROKEN and is deployed again by hand")
 
     def _drain(self, source: Source) -> float:
-        """Wait until the broker has every reading and the cloud every row that it will ever have."""
+        """Wait until the broker has every reading and the cloud every row."""
         began = time.monotonic()
         while self._keeper.waiting():
             if time.monotonic() - began > ACKNOWLEDGE_SECONDS:
@@ -194,7 +201,7 @@ class _Run:
                 continue
             looked = time.monotonic()
             proof, result, _ = self._look(source)
-            if result.lost or proof.unexplained:
+            if result.lost or proof.unexplained or self._gateway.settings_not_applied():
                 settled = None
             elif settled is None:
                 settled = looked
@@ -238,6 +245,8 @@ class _Run:
             published_again=self._keeper.published_again,
             acknowledgements_troubled={str(kind): number for kind, number in self._cloud_line.treated.items()},
             spool_told=losses == self._losses_told(),
+            settings_not_applied=tuple(self._gateway.settings_not_applied()),
+            profile=self._options.profile,
             disk=self._disk.how,
             clock=self._clock.how,
         )

@@ -1,7 +1,7 @@
-"""Which fault comes when: the same seed, the same plan. Pure.
+"""Plan of faults: the same seed gives the same plan. Pure.
 
-Kinds are dealt as cards are, round after round of a shuffled deck, so that every kind comes before any comes again. A
-kind that would touch what another one still has its hands on waits for the next free moment.
+Kinds come in rounds, each a random permutation of all kinds, so that every kind comes before any comes again. A kind
+whose target is still used by another fault waits until the target is free.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from device_sim.chaos.errors import ScheduleError
+from device_sim.nucleus.profile import JAVA, LITE, PROFILES
 
 
 class Target(StrEnum):
-    """What a fault has its hands on; one fault at a time each."""
+    """Part of the system that one fault at a time can use."""
 
     READER = "reader"
     AGGREGATOR = "aggregator"
@@ -35,20 +36,27 @@ COMPONENTS = (Target.READER, Target.AGGREGATOR, Target.DETECTOR, Target.FORWARDE
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of fault: what it touches, and how long it lasts (seconds; 0 and 0 for what is done at once)."""
+    """A kind of fault: its targets, its duration in seconds (0 and 0: immediate), and the nuclei that have it."""
 
     name: str
     targets: tuple[Target, ...]
     shortest_s: float = 0.0
     longest_s: float = 0.0
+    profiles: frozenset[str] = frozenset(PROFILES)
 
 
+ON_LITE = frozenset({LITE.name})
 KINDS: tuple[Kind, ...] = (
     Kind("reader killed", (Target.READER,)),
     Kind("aggregator killed", (Target.AGGREGATOR,)),
     Kind("detector killed", (Target.DETECTOR,)),
     Kind("forwarder killed", (Target.FORWARDER,)),
     Kind("nucleus killed", COMPONENTS),
+    Kind("boot offline", (*COMPONENTS, Target.CLOUD_LINE), 4, 9),
+    Kind("nucleus daemon restarted", COMPONENTS),
+    Kind("IoT Core subscription lost", (Target.FORWARDER,), profiles=ON_LITE),
+    Kind("local subscriptions lost", COMPONENTS, profiles=ON_LITE),
+    Kind("configuration subscription lost", COMPONENTS, profiles=ON_LITE),
     Kind("broker killed", (Target.BROKER,)),
     Kind("lambda worker killed", (Target.LAMBDA,)),
     Kind("aggregator frozen", (Target.AGGREGATOR,), 2, 5),
@@ -79,20 +87,25 @@ KINDS: tuple[Kind, ...] = (
 )
 
 RECOVERY_SECONDS = 3.0
-"""How long a target is left alone after a fault, so that the next one finds something to break."""
+"""Pause of a target after a fault, so that it works again before the next one."""
 
 
-def kinds_of(names: Sequence[str]) -> tuple[Kind, ...]:
-    """Return the kinds of which a name is a part of, all for no names; raises ScheduleError for one that is in none."""
+def kinds_of(names: Sequence[str], profile: str = JAVA.name) -> tuple[Kind, ...]:
+    """Return the kinds of a nucleus' profile whose name contains one of ``names``, all of them without names.
+
+    Raises ScheduleError for a name that no kind contains.
+    """
+    known = tuple(kind for kind in KINDS if profile in kind.profiles)
     for name in names:
-        if not any(name in kind.name for kind in KINDS):
-            raise ScheduleError(f"no kind of fault has {name!r} in its name: {', '.join(kind.name for kind in KINDS)}")
-    return tuple(kind for kind in KINDS if not names or any(name in kind.name for name in names))
+        if not any(name in kind.name for kind in known):
+            allowed = ", ".join(kind.name for kind in known)
+            raise ScheduleError(f"no kind of fault of nucleus {profile} has {name!r} in its name: {allowed}")
+    return tuple(kind for kind in known if not names or any(name in kind.name for name in names))
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One fault of the plan: ``choice`` (0 to 1) decides what is left open, such as which bytes are flipped."""
+    """One fault of the plan; ``choice`` (0 to 1) decides details such as the bytes that are flipped."""
 
     at_s: float
     until_s: float
@@ -100,26 +113,26 @@ class Planned:
     choice: float
 
 
-def plan(seed: int, seconds: float, number: int, kinds: Sequence[Kind] = KINDS) -> tuple[Planned, ...]:
-    """Return ``number`` faults within ``seconds``, by beginning; each has ended by then.
+def plan(seed: int, seconds: float, number: int, kinds: Sequence[Kind]) -> tuple[Planned, ...]:
+    """Return ``number`` faults that begin and end within ``seconds``, by their beginning.
 
-    Raises ScheduleError when they do not fit, which the targets' need for a pause decides.
+    Raises ScheduleError when they do not fit, given the pause that each target needs.
     """
     if not kinds or number < 1:
         raise ScheduleError(f"{number} faults of {len(kinds)} kinds: at least one of each is needed")
     rng = random.Random(seed)  # noqa: S311 # a plan, no secret
     free = dict.fromkeys(Target, 0.0)
     planned: list[Planned] = []
-    hand: list[Kind] = []
-    # The last ones begin early enough to end, and the system has a moment before the drain.
+    round_left: list[Kind] = []
+    # The last faults begin early enough to end, and the system has a moment before the drain.
     step = (seconds - min(10.0, seconds / 5)) / number
     for place in range(number):
-        if not hand:
-            hand = rng.sample(kinds, len(kinds))
+        if not round_left:
+            round_left = rng.sample(kinds, len(kinds))
         wanted_s = place * step + rng.uniform(0.0, step / 2)
-        # The first that can begin then, or else the one that can begin soonest; ties go by the deck's order.
-        kind = min(hand, key=lambda kind: max(wanted_s, *(free[target] for target in kind.targets)))
-        hand.remove(kind)
+        # The first that can begin then, otherwise the one that can begin soonest; ties go by the round's order.
+        kind = min(round_left, key=lambda kind: max(wanted_s, *(free[target] for target in kind.targets)))
+        round_left.remove(kind)
         at_s = max(wanted_s, *(free[target] for target in kind.targets))
         until_s = at_s + rng.uniform(kind.shortest_s, kind.longest_s)
         if until_s > seconds:

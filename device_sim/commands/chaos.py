@@ -1,4 +1,4 @@
-"""``strandline chaos``: break everything for a while, and prove that nothing was lost and nothing counted twice."""
+"""``strandline chaos``: cause faults for a while, and prove that nothing was lost and nothing counted twice."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def register(app: typer.Typer) -> None:
 
 def chaos_command(
     minutes: Annotated[
-        float, typer.Option(min=0.25, help="How long faults are laid; starting and draining come on top.")
+        float, typer.Option(min=0.25, help="How long faults are caused; starting and draining come on top.")
     ] = 2.0,
     seed: Annotated[int, typer.Option(help="Another seed, another plan of faults.")] = 1,
     faults: Annotated[int | None, typer.Option(min=1, help="How many; by default one every 2.3 s.")] = None,
+    profile: Annotated[str, typer.Option(help="The nucleus: java, or lite.")] = "java",
     drain: Annotated[
         float, typer.Option(min=20, help="Seconds to wait at the end until the cloud has everything.")
     ] = 180.0,
@@ -31,23 +32,28 @@ def chaos_command(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result there as one JSON object.")] = None,
     keep: Annotated[bool, typer.Option(help="Keep the folder with logs and spool also when all is well.")] = False,
 ) -> None:
-    """Lay faults over a real gateway and a local cloud; exit code 0 only if nothing was lost and nothing doubled."""
+    """Cause faults in a gateway and a local cloud; exit code 0 only if nothing was lost and nothing counted twice."""
     from rich.console import Console
 
     from device_sim.aws import CloudSimError
+    from device_sim.chaos.errors import ChaosError
     from device_sim.chaos.report import show
     from device_sim.chaos.runner import Options, make_root, run, save
     from device_sim.chaos.schedule import kinds_of
     from device_sim.demo.interrupts import InterruptedRunError, Interrupts
     from device_sim.errors import SimulationError
     from device_sim.nucleus.errors import NucleusError
+    from device_sim.nucleus.profile import PROFILES
 
     console = Console()
     root = make_root(FOLDER)
     code = 1
     with Interrupts() as interrupts:
         try:
-            options = Options(minutes * 60, seed, faults, drain_s=drain, kinds=kinds_of(only or ()))
+            if profile not in PROFILES:
+                raise ChaosError(f"--profile {profile!r}: {', '.join(PROFILES)} are allowed")
+            kinds = kinds_of(only or (), profile)
+            options = Options(minutes * 60, seed, faults, drain_s=drain, kinds=kinds, profile=profile)
             report = run(options, root, console, interrupts.hold)
             show(report, console)
             if json_file is not None:
@@ -55,7 +61,7 @@ def chaos_command(
             code = 0 if report.holds else 1
         except InterruptedRunError as error:
             code = error.exit_code
-            console.print(f"stopped by {error}; everything that was started is ended", highlight=False)
+            console.print(f"stopped by {error}; every process is ended", highlight=False)
         except (SimulationError, CloudSimError, NucleusError) as error:
             console.print(f"the run failed: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
     if code == 0 and not keep:

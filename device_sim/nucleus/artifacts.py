@@ -1,4 +1,8 @@
-"""Artifacts: from greengrass-cli's layout to the folders that ``{artifacts:path}`` and the like stand for."""
+"""Artifacts: from the layout of a local deployment to the folders of ``{artifacts:path}`` and its siblings.
+
+The Java nucleus copies and unpacks the files that a recipe lists. Nucleus lite copies the component's whole folder as
+it is and unpacks nothing, so its ``{artifacts:decompressedPath}`` stays empty unless files are put there by hand.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +24,39 @@ _CHUNK = 1024 * 1024
 
 
 class ArtifactStore:
-    """Copies and unzips below ``root/packages``."""
+    """Copies and unpacks below ``root/packages``."""
 
-    def __init__(self, root: Path) -> None:
-        self._packages = root / "packages"
+    def __init__(self, root: Path, unzips: bool = True) -> None:
+        self._packages, self._unzips = root / "packages", unzips
 
     def path(self, recipe: Recipe) -> Path:
-        """Where a component's artifacts lie as they came."""
+        """Return the folder of a component's artifacts as they came."""
         return self._packages / "artifacts" / recipe.name / str(recipe.version)
 
     def decompressed_path(self, recipe: Recipe) -> Path:
-        """Where its archives lie unpacked, each in a folder of the archive's name."""
+        """Return the folder of its unpacked archives, each in a folder of the archive's name."""
         return self._packages / "artifacts-unarchived" / recipe.name / str(recipe.version)
 
     def prepare(self, recipe: Recipe, source: Path) -> None:
-        """Bring all artifacts of ``recipe`` in from ``source/NAME/VERSION``; raises ArtifactError."""
+        """Copy the artifacts of ``recipe`` from ``source/NAME/VERSION``; raises ArtifactError."""
         self.path(recipe).mkdir(parents=True, exist_ok=True)
         self.decompressed_path(recipe).mkdir(parents=True, exist_ok=True)
+        if not self._unzips:
+            self._copy_folder(recipe, source / recipe.name / str(recipe.version))
+            return
         for artifact in recipe.artifacts:
             self._one(recipe, artifact, source / recipe.name / str(recipe.version) / artifact.file)
 
+    def _copy_folder(self, recipe: Recipe, source: Path) -> None:
+        """Copy everything into ``{artifacts:path}``; an absent folder is no error, as on nucleus lite."""
+        if source.is_dir():
+            try:
+                shutil.copytree(source, self.path(recipe), symlinks=True, dirs_exist_ok=True)
+            except (OSError, shutil.Error) as error:
+                raise ArtifactError(f"{recipe.name} {recipe.version}: {source}: {error}") from error
+
     def clean(self, recipes: Iterable[Recipe]) -> None:
-        """Remove all artifacts but those of these recipes, as the Java nucleus does after a deployment."""
+        """Remove all artifacts except those of these recipes."""
         kept = {(recipe.name, str(recipe.version)) for recipe in recipes}
         for folder in ("artifacts", "artifacts-unarchived"):
             for version in (self._packages / folder).glob("*/*"):

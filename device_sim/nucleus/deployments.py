@@ -155,7 +155,7 @@ class Deployments:
         target = self._work_out(deployment)
         for recipe in target.recipes.values():
             source = self._book.artifacts(recipe)
-            if recipe.artifacts and source is None:
+            if recipe.artifacts and source is None and self._profile.unzips:
                 raise DeploymentError(f"{recipe.name} {recipe.version} has artifacts and no folder to take them from")
             if source is not None:
                 await asyncio.to_thread(self._artifacts.prepare, recipe, source)

@@ -104,7 +104,7 @@ class Nucleus:
         validators = Validators()
         self._deployments = Deployments(
             self._book,
-            ArtifactStore(settings.root),
+            ArtifactStore(settings.root, settings.profile.unzips),
             store,
             self._components,
             validators,

@@ -41,7 +41,7 @@ def stay():
 
 
 class Site:
-    """Folders in greengrass-cli's layout that a test fills with components."""
+    """Folders in the layout of a local deployment that a test fills with components."""
 
     def __init__(self, folder: Path) -> None:
         self.recipes, self.artifacts, self.root = folder / "recipes", folder / "artifacts", folder / "gg"
@@ -50,12 +50,16 @@ class Site:
         self.deploy: dict[str, str] = {}
 
     def component(self, name: str, code: str, version: str = "1.0.0", root: bool = True, **more: Any) -> None:
-        """Add a component that runs ``code`` from a zip, after ``client``, ``say`` and ``stay`` are there."""
+        """Add a component that runs ``code`` after HEADER, as a zip and unpacked beside it."""
         folder = self.artifacts / name / version
-        folder.mkdir(parents=True)
+        (folder / "code").mkdir(parents=True)
+        program = HEADER + textwrap.dedent(code)
+        (folder / "code" / "main.py").write_text(program)
         with zipfile.ZipFile(folder / "code.zip", "w") as archive:
-            archive.writestr("main.py", HEADER + textwrap.dedent(code))
-        run = "exec python3 -u {artifacts:decompressedPath}/code/main.py"
+            archive.writestr("main.py", program)
+        # Java unpacks the archive; nucleus lite copies the folder as it is.
+        java, lite = "{artifacts:decompressedPath}/code/main.py", "{artifacts:path}/code/main.py"
+        run = f"if test -e {java}; then exec python3 -u {java}; else exec python3 -u {lite}; fi"
         artifacts = [{"Uri": f"s3://bucket/{name}/{version}/code.zip", "Unarchive": "ZIP"}]
         self.recipe(name, {"run": {"Script": run}}, version, root, Artifacts=artifacts, **more)
 

@@ -9,23 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device_sim.chaos.errors import ScheduleError
-from device_sim.chaos.schedule import KINDS, RECOVERY_SECONDS, Target, kinds_of, plan
+from device_sim.chaos.schedule import COMPONENTS, KINDS, RECOVERY_SECONDS, Target, kinds_of, plan
 
 SEEDS = st.integers(0, 10_000)
 
 
 @given(SEEDS)
 def test_the_same_seed_gives_the_same_plan(seed: int) -> None:
-    assert plan(seed, 400, 40) == plan(seed, 400, 40)
+    assert plan(seed, 400, 40, KINDS) == plan(seed, 400, 40, KINDS)
 
 
 def test_another_seed_gives_another_plan() -> None:
-    assert plan(1, 400, 40) != plan(2, 400, 40)
+    assert plan(1, 400, 40, KINDS) != plan(2, 400, 40, KINDS)
 
 
 @given(SEEDS, st.integers(len(KINDS), 90))
 def test_every_kind_comes_and_all_within_the_time(seed: int, number: int) -> None:
-    planned = plan(seed, 600, number)
+    planned = plan(seed, 600, number, KINDS)
     assert len(planned) == number
     assert {fault.kind for fault in planned} == set(KINDS)
     assert all(0 <= fault.at_s <= fault.until_s <= 600 for fault in planned)
@@ -34,7 +34,7 @@ def test_every_kind_comes_and_all_within_the_time(seed: int, number: int) -> Non
 
 @given(SEEDS)
 def test_no_two_faults_touch_the_same_thing_at_once(seed: int) -> None:
-    planned = plan(seed, 300, 50)
+    planned = plan(seed, 300, 50, KINDS)
     for target in Target:
         touching = [fault for fault in planned if target in fault.kind.targets]
         for one, next_one in itertools.pairwise(touching):
@@ -43,19 +43,37 @@ def test_no_two_faults_touch_the_same_thing_at_once(seed: int) -> None:
 
 def test_more_faults_than_the_time_holds_are_refused() -> None:
     with pytest.raises(ScheduleError, match="do not fit"):
-        plan(1, 5, 60)
+        plan(1, 5, 60, KINDS)
 
 
 def test_a_plan_of_nothing_is_refused() -> None:
     with pytest.raises(ScheduleError):
-        plan(1, 60, 0)
+        plan(1, 60, 0, KINDS)
 
 
 def test_kinds_are_chosen_by_a_part_of_their_names() -> None:
-    assert kinds_of(()) == KINDS
+    assert kinds_of((), "lite") == KINDS
     assert [kind.name for kind in kinds_of(("calibration", "reader killed"))] == [
         "reader killed",
         "calibration bytes flipped",
     ]
     with pytest.raises(ScheduleError, match="'meteor'"):
         kinds_of(("meteor",))
+
+
+def test_java_has_no_faults_of_single_daemons_and_both_boot_offline() -> None:
+    java = {kind.name for kind in kinds_of((), "java")}
+    assert {kind.name for kind in KINDS} - java == {
+        "IoT Core subscription lost",
+        "local subscriptions lost",
+        "configuration subscription lost",
+    }
+    assert {"boot offline", "nucleus daemon restarted"} <= java
+    with pytest.raises(ScheduleError, match="of nucleus java has 'IoT Core subscription lost'"):
+        kinds_of(("IoT Core subscription lost",), "java")
+
+
+def test_a_boot_offline_holds_the_gateway_and_its_line_to_the_cloud() -> None:
+    (boot,) = kinds_of(("boot offline",))
+    assert set(boot.targets) == {*COMPONENTS, Target.CLOUD_LINE}
+    assert boot.shortest_s > 0

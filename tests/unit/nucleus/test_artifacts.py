@@ -131,3 +131,18 @@ def test_what_no_deployment_needs_any_more_is_removed_and_the_rest_stays(tmp_pat
     store.prepare(newer, tmp_path / "none")  # what stays is still good for the next deployment
     store.clean([])
     assert not store.path(newer).exists()
+
+
+def test_lite_copies_the_folder_as_it_is_and_unpacks_nothing(tmp_path: Path, source: Path) -> None:
+    pack(source / "code.zip", "main.py")
+    (source / "code").mkdir()
+    (source / "code" / "main.py").write_text("unpacked")
+    store, wanted = ArtifactStore(tmp_path / "root", unzips=False), recipe(ZIP)
+    store.prepare(wanted, tmp_path / "artifacts")
+    assert (store.path(wanted) / "code" / "main.py").read_text() == "unpacked"
+    assert (store.path(wanted) / "code.zip").is_file()
+    assert list(store.decompressed_path(wanted).iterdir()) == []
+    # Files put there by hand stay, and an absent folder is no error.
+    (store.decompressed_path(wanted) / "code").mkdir()
+    store.prepare(wanted, tmp_path / "absent")
+    assert (store.decompressed_path(wanted) / "code").is_dir()
