@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from device_sim.aws import CloudStore, GatewayCredentials, LocalCloud
-from device_sim.build import build
+from device_sim.build import Nucleus, build
 from device_sim.chaos import disks
 from device_sim.chaos.actions import World
 from device_sim.chaos.broker import IN_FLIGHT, PersistentBroker
@@ -110,7 +110,7 @@ class _Run:
         root, stack = self._root, self._stack
         self._broker = stack.enter_context(PersistentBroker(root / "broker"))
         profile = self._options.profile
-        built = build(REPO, root / "build")
+        built = build(REPO, root / "build", Nucleus(profile))
         self._clock = ComponentClock(root / "clock")
         self._clock.install(built)
         cloud = self._cloud = stack.enter_context(LocalCloud.start(root / "cloud"))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from device_sim.build import Nucleus
 from device_sim.options import split_address
 
 
@@ -32,7 +33,7 @@ def gateway_command(
     root: Annotated[Path, typer.Option(help="The gateway's folder: its logs, spool and calibration.")] = Path(
         ".strandline/gateway"
     ),
-    profile: Annotated[str, typer.Option(help="java, or lite for nucleus lite's limits.")] = "java",
+    profile: Annotated[Nucleus, typer.Option(help="The nucleus that the local one behaves like.")] = Nucleus.JAVA,
     region: Annotated[str, typer.Option(help="AWS region in the components' environment.")] = "us-east-1",
 ) -> None:
     """Run a gateway until SIGTERM or Ctrl-C; prints one JSON line for each change of a component's state."""
@@ -46,7 +47,7 @@ def gateway_command(
     host, port = split_address(broker, "broker")
     merged = _read(config)
     merged[SENSOR_READER] = {"mqtt_host": host, "mqtt_port": port, **merged.get(SENSOR_READER, {})}
-    built = build(REPO, root / "build")
+    built = build(REPO, root / "build", profile)
     merge_file = root / "merge.json"
     try:
         merge_file.write_text(json.dumps(merged))
