@@ -6,9 +6,11 @@ A component that failed too often is BROKEN, as on a real core, until an operato
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -72,7 +74,7 @@ class Gateway:
             recipes=site.built.recipes,
             artifacts=site.built.artifacts,
             deploy=deployments(site.built),
-            merge=site.merge,
+            merge=self._merged(),
             profile=site.profile,
             region=site.region,
             iot=site.iot,
@@ -80,6 +82,14 @@ class Gateway:
         )
         with self._lock:
             self._nucleus = nucleus
+
+    def _merged(self) -> dict[str, dict[str, Any]]:
+        """Return the configuration to start with: the site's, and the updates that must last."""
+        merged = {component: dict(values) for component, values in self._site.merge.items()}
+        with self._lock:
+            for (component, key), value in self._expected.items():
+                merged.setdefault(component, {})[key] = value
+        return merged
 
     def wait_running(self, seconds: float) -> None:
         """Wait until every component runs."""
@@ -235,13 +245,11 @@ class Gateway:
 def applied_setting(lines: Iterable[str], key: str) -> Any:
     """Return a setting from the last logged configuration (at a start or with an update), None without one."""
     value = None
+    setting = re.compile(rf"\b{re.escape(key)}=([^,()]+)")  # in the text of a dataclass
     for line in lines:
-        if f'"{key}"' not in line:
-            continue
-        with contextlib.suppress(ValueError, AttributeError):
-            configuration = json.loads(line).get("config")
-            if isinstance(configuration, Mapping) and key in configuration:
-                value = configuration[key]
+        with contextlib.suppress(ValueError, AttributeError, SyntaxError):
+            found = setting.search(str(json.loads(line).get("config")))
+            value = ast.literal_eval(found[1]) if found is not None else value
     return value
 
 

@@ -67,7 +67,7 @@ def read(argv: Sequence[str]) -> Settings:
 def _limits(given: argparse.Namespace, profile: Profile) -> Limits:
     asked = {"limit": given.restart_limit, "pause": given.restart_pause}
     restarts = replace(profile.restarts, **{name: value for name, value in asked.items() if value is not None})
-    return Limits(restarts, profile.binds_hard, profile.installs_first, given.stop_seconds)
+    return Limits(restarts, profile.binds_hard, profile.soft_orders, profile.installs_first, given.stop_seconds)
 
 
 def _uplink(given: argparse.Namespace, profile: Profile) -> UplinkRules:

@@ -120,12 +120,12 @@ class Components:
                 del self._all[name]
 
     def _is_ready(self, plan: Plan) -> bool:
-        """Return whether a component's dependencies let it run; a soft dependency only gives the order."""
+        """Return whether a component's dependencies let it run; a soft one gives the order at most."""
         if self._limits.installs_first and any(one.installing for one in self._all.values()):
             return False
         for name, hard in plan.dependencies.items():
             needed = self._all.get(name)
-            if needed is None:
+            if needed is None or not (hard or self._limits.soft_orders):
                 continue
             done = READY if hard else (*READY, State.ERRORED, State.BROKEN, State.STOPPING)
             if needed.state not in done:

@@ -85,6 +85,8 @@ class Profile:
     """Lifecycle steps that are run; others are ignored."""
     unzips: bool
     """A local deployment unpacks archives; otherwise it copies the artifact folder as it is."""
+    soft_orders: bool
+    """A SOFT dependency is started first; otherwise it has no effect on the start."""
     untyped_is_hard: bool
     """A dependency without DependencyType is HARD; otherwise it gives no order of starting."""
     binds_hard: bool
@@ -117,6 +119,7 @@ JAVA = Profile(
     exact_keys=False,
     lifecycle=frozenset({"bootstrap", "install", "startup", "run", "shutdown", "recover"}),
     unzips=True,
+    soft_orders=False,
     untyped_is_hard=True,
     binds_hard=False,
     installs_first=False,
@@ -160,6 +163,7 @@ LITE = Profile(
     exact_keys=True,
     lifecycle=frozenset({"bootstrap", "install", "startup", "run"}),
     unzips=False,
+    soft_orders=True,
     untyped_is_hard=False,
     binds_hard=True,
     installs_first=True,

@@ -57,6 +57,8 @@ class Limits:
     restarts: RestartRules
     binds_hard: bool = False
     """The end of a HARD dependency stops the component for good."""
+    soft_orders: bool = False
+    """A SOFT dependency is started first."""
     installs_first: bool = False
     """Start no component before every install step has ended."""
     stop: float = STOP_SECONDS

@@ -115,9 +115,9 @@ def test_an_update_after_lost_configuration_subscriptions_must_be_applied(monkey
 
 def test_the_setting_last_logged_counts() -> None:
     lines = [
-        json.dumps({"message": "started", "config": {SETTING: 5.0, "ack": "cloud"}}),
+        json.dumps({"message": "started", "config": f"Config(ack='cloud', {SETTING}=5.0)"}),
         "no JSON, and yet it names notice_interval_s",
-        json.dumps({"message": "configuration updated", "config": {SETTING: 4.5}}),
+        json.dumps({"message": "configuration updated", "config": f"Config({SETTING}=4.5, in_flight=32)"}),
         json.dumps({"message": "counters", SETTING: 9}),
     ]
     assert applied_setting(lines, SETTING) == 4.5
