@@ -12,7 +12,7 @@ import random
 from edge_components.common.handover import RetryPolicy
 
 RETRY = RetryPolicy(first_s=0.25, longest_s=10.0)
-REFUSED_SECONDS = 60.0
+REFUSED_SECONDS = 20.0
 UNREACHABLE_SECONDS = 600.0
 
 
