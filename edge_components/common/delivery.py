@@ -120,4 +120,6 @@ class BatchSender:
             self._limited_log.warning("acknowledgements_unreadable", str(error), key=self._ack_topic)
             return
         self._watch.acknowledged()
-        self._counters.add("batches_acknowledged", self._outbox.acknowledge(ack))
+        freed = self._outbox.acknowledge(ack)
+        if freed:
+            self._counters.add("batches_acknowledged", freed)
