@@ -58,6 +58,7 @@ class GreengrassBus:
         self._client: Any = None
         self._lifecycle: Lifecycle | None = None
         self._connecting = self._closed = self._by_name = False
+        self._parent = os.getppid()
 
     def connect(self) -> None:
         """Connect, and wait for it; raises BusError. Later losses of the connection are repaired by :meth:`tick`."""
@@ -70,6 +71,8 @@ class GreengrassBus:
         now = self._clock.monotonic()
         if self._closed or self._connecting:
             return float("inf")
+        if os.getppid() != self._parent:
+            self._schedule.orphaned()
         if self._schedule.hopeless(now):
             self._give_up()
             return float("inf")

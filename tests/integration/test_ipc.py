@@ -220,3 +220,9 @@ def test_an_unauthorized_error_is_recognized() -> None:
     assert kind is not None
     error = kind._from_payload({"_message": "no"})  # type: ignore[attr-defined]
     assert isinstance(ipc_client.translate(error, "subscribe"), UnauthorizedError)
+
+
+def test_a_component_whose_nucleus_was_killed_ends(bench: Bench, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy.close()
+    monkeypatch.setattr(ipc.os, "getppid", lambda: 1)
+    bench.until(lambda: bench.given_up, "the end")

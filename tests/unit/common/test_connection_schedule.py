@@ -40,6 +40,13 @@ def test_refusals_while_the_nucleus_restarts_do_not_add_up() -> None:
     assert at == UNREACHABLE_SECONDS
 
 
+def test_a_process_whose_nucleus_has_ended_is_given_up_at_once() -> None:
+    schedule = ConnectionSchedule(0.0, random.Random(1))
+    assert not schedule.hopeless(0.0)
+    schedule.orphaned()
+    assert schedule.hopeless(0.0)
+
+
 def test_a_new_loss_begins_anew() -> None:
     schedule = ConnectionSchedule(0.0, random.Random(1))
     schedule.failed(0.0, refused=True)
