@@ -11,7 +11,7 @@ from typing import Any
 from cloud_functions.core import keys
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.ports import Item, Table
-from cloud_functions.core.received_sequences import received_of
+from cloud_functions.core.received_sequences import received_of, totals_of
 from wire.errors import ModelError
 from wire.model import check_gateway
 
@@ -42,10 +42,15 @@ class Silence:
 
 
 def gateways(telemetry: Table, silence: Silence) -> list[dict[str, Any]]:
-    """Return every gateway with its figures."""
+    """Return every gateway with its figures; one query a gateway reads the totals of its epochs."""
     names = [str(item["sk"]) for item in telemetry.query(keys.GATEWAYS)]
     found = telemetry.get_many(keys.about(name) for name in names)
-    return [_figures(name, found.get(keys.about(name)), silence) for name in names]
+    return [_figures(name, found.get(keys.about(name)), _epochs_of(telemetry, name), silence) for name in names]
+
+
+def _epochs_of(telemetry: Table, name: str) -> list[Item]:
+    first, last = keys.acknowledgement(name, 0), keys.acknowledgement(name, 2**64 - 1)
+    return list(telemetry.query(first.pk, first.sk, last.sk))
 
 
 def gateway(telemetry: Table, name: str, silence: Silence) -> dict[str, Any]:
@@ -59,8 +64,9 @@ def gateway(telemetry: Table, name: str, silence: Silence) -> dict[str, Any]:
     if keys.ABOUT not in parts:
         raise NotFoundError([f"gateway {name} is not known"])
     counters = json.loads(str(parts[keys.NOTICE]["counters"])) if keys.NOTICE in parts else {}
-    epochs = [_epoch(item) for item in items if item["kind"] == "ack"]
-    return _figures(name, parts[keys.ABOUT], silence) | {
+    kept = [item for item in items if item["kind"] == "ack"]
+    epochs = [_epoch(item) for item in kept]
+    return _figures(name, parts[keys.ABOUT], kept, silence) | {
         "notice": {"time_ms": parts[keys.NOTICE]["time_ms"], "counters": counters} if counters else None,
         "lost": losses(counters),
         "merged": counters.get(SPOOL, {}).get(MERGED, 0),
@@ -103,8 +109,11 @@ def check_name(name: str) -> str:
         raise RequestError([str(error)]) from error
 
 
-def _figures(name: str, about: Item | None, silence: Silence) -> dict[str, Any]:
-    figures = about or {}
+def _figures(name: str, about: Item | None, epochs: Iterable[Item], silence: Silence) -> dict[str, Any]:
+    """Return a gateway's figures: batches, rows and bytes are exactly those stored, plus those counted over HTTP."""
+    figures = dict(about or {})
+    for epoch in epochs:
+        figures |= {total: int(figures.get(total, 0)) + number for total, number in totals_of(epoch).items()}
     wanted = ("batches", "rows", "bytes", "duplicates", "acknowledgements", "first_seen_ms", "last_seen_ms")
     rejected = {k[len(_REJECTED) :]: v for k, v in sorted(figures.items()) if k.startswith(_REJECTED)}
     return {
@@ -119,6 +128,8 @@ def _epoch(item: Item) -> dict[str, Any]:
     held = received_of(item)
     return {
         "epoch": str(item["sk"])[4:],
+        "batches": totals_of(item)["batches"],
+        "rows": totals_of(item)["rows"],
         "cumulative": held.cumulative,
         "highest": held.highest,
         "missing": [list(gap) for gap in itertools.islice(held.missing(), MAX_LISTED_GAPS)],

@@ -35,6 +35,8 @@ class _Gateway:
     amounts: Counter[str] = field(default_factory=Counter)
     seen_ms: int | None = None
     held: dict[int, dict[int, list[str]]] = field(default_factory=dict)
+    totals: dict[int, dict[int, Mapping[str, int]]] = field(default_factory=dict)
+    """What the stored ones among the held add to their epoch's totals, by epoch and sequence."""
     unknown: dict[int, set[int]] = field(default_factory=dict)
     """Unknown profiles, by the epoch of the batches that need them."""
 
@@ -85,36 +87,35 @@ class Ingest:
         except RejectError as error:
             self._reject(origin, envelope, None, error)
             return
+        accept = self._accept_profile if label.kind is Kind.PROFILE else self._accept_batch
         try:
-            if label.kind is Kind.PROFILE:
-                amounts = self._accept_profile(envelope, label)
-            else:
-                amounts = self._accept_batch(envelope, label)
+            amounts, totals = accept(envelope, label)
         except RejectError as error:
             self._reject(origin, envelope, label, error)
             return
         self._see(envelope)
         self._of(envelope.gateway).amounts.update(amounts)
-        if "unknown_profiles" not in amounts:
-            self._hold(envelope.gateway, label, message_id)
+        if totals is not None:
+            self._hold(envelope.gateway, label, message_id, totals)
 
-    def _accept_batch(self, envelope: Envelope, label: Label) -> Mapping[str, int]:
-        """Store a batch or request its profile; return the amounts to count."""
+    def _accept_batch(self, envelope: Envelope, label: Label) -> tuple[Mapping[str, int], Mapping[str, int] | None]:
+        """Store a batch, or request its profile; return the amounts to count, and the totals of a stored one."""
         try:
             arrival = open_envelope(envelope, check_client=self._check_client, profiles=self._profiles.find)
         except UnknownProfileError as error:
-            if self._storer.has(envelope, label):  # stored while the profile was here
-                return {"duplicates": 1}
+            same = self._storer.find_same(envelope, label)
+            if same is not None:  # stored while the profile was here
+                return {"duplicates": 1}, same.totals
             held = received_of(self._table.get(keys.acknowledgement(envelope.gateway, label.epoch)))
             if label.sequence in held:  # a redriven dead letter: its gateway no longer has it
                 raise RejectError(Reason.PROFILE, str(error)) from error
             self._of(envelope.gateway).unknown.setdefault(label.epoch, set()).add(error.version)
-            return {"unknown_profiles": 1}
+            return {"unknown_profiles": 1}, None
         stored = self._storer.store(arrival)
-        return {"batches": 1, "rows": stored.rows, "bytes": arrival.size} if stored.new else {"duplicates": 1}
+        return {} if stored.new else {"duplicates": 1}, stored.totals
 
-    def _accept_profile(self, envelope: Envelope, label: Label) -> Mapping[str, int]:
-        """Store a profile; return the amounts to count."""
+    def _accept_profile(self, envelope: Envelope, label: Label) -> tuple[Mapping[str, int], Mapping[str, int] | None]:
+        """Store a profile; return the amounts to count, and its totals."""
         known = open_profile(envelope)
         try:
             self._profiles.store(envelope, known)
@@ -123,7 +124,7 @@ class Ingest:
             self._of(envelope.gateway).unknown.setdefault(label.epoch, set()).add(known.version)
             raise
         new = self._storer.note(envelope, label)
-        return {"profiles": 1, "bytes": len(envelope.data)} if new else {"duplicates": 1}
+        return {} if new else {"duplicates": 1}, {"profiles": 1, "bytes": len(envelope.data)}
 
     def finish(self) -> list[str]:
         """Acknowledge all accepted batches; return the messages that the queue must deliver again."""
@@ -132,7 +133,8 @@ class Ingest:
             for epoch in work.held.keys() | work.unknown.keys():
                 messages, unknown = work.held.get(epoch, {}), tuple(sorted(work.unknown.get(epoch, ())))
                 try:
-                    held = ReceivedSequences(self._table, self._now_ms).add(gateway, epoch, messages)
+                    received = ReceivedSequences(self._table, self._now_ms)
+                    held = received.add(gateway, epoch, messages, work.totals.get(epoch))
                 except StoreError as error:
                     self._log.warning("acknowledgement of %s not saved: %s", gateway, error)
                     failed += [message for ids in messages.values() for message in ids]
@@ -146,8 +148,11 @@ class Ingest:
     def _of(self, gateway: str) -> _Gateway:
         return self._gateways.setdefault(gateway, _Gateway())
 
-    def _hold(self, gateway: str, label: Label, message_id: str) -> None:
-        self._of(gateway).held.setdefault(label.epoch, {}).setdefault(label.sequence, []).append(message_id)
+    def _hold(self, gateway: str, label: Label, message_id: str, totals: Mapping[str, int]) -> None:
+        work = self._of(gateway)
+        work.held.setdefault(label.epoch, {}).setdefault(label.sequence, []).append(message_id)
+        if totals:
+            work.totals.setdefault(label.epoch, {})[label.sequence] = totals
 
     def _see(self, envelope: Envelope) -> None:
         work = self._of(envelope.gateway)
@@ -162,12 +167,16 @@ class Ingest:
         )
         attributes = {"reason": str(error.reason), "detail": error.detail[:1000], "message_id": origin.message_id}
         attributes |= {name: text for name, text in (("gateway", gateway), ("source", origin.source)) if text}
+        stored = None
+        if envelope is not None and label is not None and error.reason in _HELD:
+            # Another batch may be stored under the name, by a function that died before it acknowledged.
+            stored = self._storer.find(envelope, label)
         self._dead_letters.keep(origin.body, attributes)
         self._of(gateway).amounts[f"rejected_{error.reason}"] += 1
         if envelope is not None:
             self._see(envelope)
             if label is not None and error.reason in _HELD:
-                self._hold(gateway, label, origin.message_id)
+                self._hold(gateway, label, origin.message_id, stored.totals if stored else {})
 
     def _send(self, gateway: str, payload: bytes, work: _Gateway) -> None:
         try:

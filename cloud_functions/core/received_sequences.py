@@ -1,5 +1,8 @@
 """Sequence numbers of an epoch that the cloud has stored, kept in the table with optimistic updates.
 
+The same conditional write adds what the batches hold to the epoch's totals, so that they cover exactly the sequence
+numbers in the item, however often a batch comes and wherever the function dies.
+
 A missing number below the highest received one is a gap. Batches may overtake one another, so only a gap that persists
 matters: ``gap_since_ms`` is the cloud's time at which the lowest missing number began to be missing.
 """
@@ -7,7 +10,8 @@ matters: ``gap_since_ms`` is the cloud's time at which the lowest missing number
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from cloud_functions.core import keys
 from cloud_functions.core.errors import ConflictError
@@ -19,27 +23,41 @@ MAX_KEPT_RANGES = 1_024
 """Maximum ranges above the cumulative number (the newest are kept), so that an item stays small."""
 
 
+TOTALS = ("batches", "rows", "bytes", "profiles")
+"""What an epoch's item counts of the stored batches."""
+Amounts = Mapping[str, int]
+
+
 class ReceivedSequences:
     """Received sequence numbers by gateway and epoch."""
 
     def __init__(self, table: Table, now_ms: NowMs) -> None:
         self._table, self._now_ms = table, now_ms
 
-    def add(self, gateway: str, epoch: int, sequences: Iterable[int]) -> SequenceSet:
-        """Add sequence numbers and return all received ones; raises ConflictError after repeated conflicts."""
+    def add(
+        self, gateway: str, epoch: int, sequences: Iterable[int], amounts: Mapping[int, Amounts] | None = None
+    ) -> SequenceSet:
+        """Add sequence numbers and return all received ones; raises ConflictError after repeated conflicts.
+
+        ``amounts`` are what each batch adds to the totals; a sequence number that is there already adds nothing.
+        """
         key, wanted = keys.acknowledgement(gateway, epoch), sorted(sequences)
         for _ in range(ATTEMPTS):
             item = self._table.get(key)
             held = received_of(item)
-            if not [sequence for sequence in wanted if held.add(sequence)]:
+            new = [sequence for sequence in wanted if held.add(sequence)]
+            if not new:
                 return held
+            totals = Counter(totals_of(item))
+            for sequence in new:
+                totals.update((amounts or {}).get(sequence, {}))
             version = int(item["version"]) if item else 0
-            if self._table.replace(_item(key, item, held, self._now_ms()), version):
+            if self._table.replace(_item(key, item, held, totals, self._now_ms()), version):
                 return held
         raise ConflictError(f"{key.pk} {key.sk}: changed by others {ATTEMPTS} times in a row")
 
 
-def _item(key: Key, before: Item | None, held: SequenceSet, now_ms: int) -> Item:
+def _item(key: Key, before: Item | None, held: SequenceSet, totals: Amounts, now_ms: int) -> Item:
     before = before or {}
     fresh: Item = {
         "pk": key.pk,
@@ -49,6 +67,7 @@ def _item(key: Key, before: Item | None, held: SequenceSet, now_ms: int) -> Item
         "ranges": json.dumps(held.ranges[-MAX_KEPT_RANGES:], separators=(",", ":")),
         "first_ms": before.get("first_ms", now_ms),
         "changed_ms": now_ms,
+        **{name: number for name, number in totals.items() if number},
     }
     if held.ranges:
         # The time restarts when another gap becomes the lowest: on a busy gateway short gaps are normal.
@@ -62,3 +81,8 @@ def received_of(item: Item | None) -> SequenceSet:
     if item is None:
         return SequenceSet()
     return SequenceSet(int(item["cumulative"]), ((int(a), int(b)) for a, b in json.loads(str(item["ranges"]))))
+
+
+def totals_of(item: Item | None) -> dict[str, int]:
+    """Return the totals of an epoch's item."""
+    return {name: int((item or {}).get(name, 0)) for name in TOTALS}

@@ -16,6 +16,7 @@ from cloud_functions.core.arrival import Arrival, Envelope, Label, fingerprint
 from cloud_functions.core.errors import Reason, RejectError
 from cloud_functions.core.ports import Item, Key, NowMs, Table
 from cloud_functions.core.records import aggregates_of, records_of
+from wire.codec import Kind
 from wire.model import Aggregates, Anomalies, Batch, Notice, Readings, Series
 
 MAX_KNOWN_SERIES = 200_000
@@ -24,10 +25,16 @@ MAX_KNOWN_SERIES = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a batch: whether it was new, and how many rows it holds."""
+    """A batch that is stored: whether this call stored it, and its rows and bytes as its receipt has them."""
 
     new: bool
     rows: int
+    size: int
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Return what the batch adds to its epoch's totals."""
+        return {"batches": 1, "rows": self.rows, "bytes": self.size}
 
 
 @dataclass(slots=True)
@@ -99,12 +106,12 @@ class Storer:
             self._write(arrival, items)
             receipt = self._table.put_new(_receipt(arrival, now_ms, expires_at, len(items)))
             if receipt is None:
-                return Stored(True, len(batch.rows))
+                return Stored(True, len(batch.rows), arrival.size)
         if receipt["digest"] != arrival.digest and not self._holds(arrival):
             name = keys.batch_name(batch.epoch, batch.sequence)
             raise RejectError(Reason.DIFFERENT, f"batch {name} of {batch.gateway} is stored with other content")
         self._table.add(keys.receipt(batch.gateway, batch.epoch, batch.sequence), {"times_seen": 1}, {}, {})
-        return Stored(False, len(batch.rows))
+        return _stored(receipt)
 
     def note(self, envelope: Envelope, label: Label) -> bool:
         """Write the receipt of a batch that brought no rows but a profile; return whether it is the first."""
@@ -127,10 +134,16 @@ class Storer:
         self._table.add(keys.receipt(envelope.gateway, label.epoch, label.sequence), {"times_seen": 1}, {}, {})
         return False
 
-    def has(self, envelope: Envelope, label: Label) -> bool:
-        """Return whether these very bytes are stored already, though they cannot be read without their profile."""
+    def find(self, envelope: Envelope, label: Label) -> Stored | None:
+        """Return what is stored under the name of a batch, None where nothing is."""
         receipt = self._table.get(keys.receipt(envelope.gateway, label.epoch, label.sequence))
-        return receipt is not None and receipt["digest"] == fingerprint(envelope.data)
+        return None if receipt is None or receipt["holds"] == Kind.PROFILE.name.lower() else _stored(receipt)
+
+    def find_same(self, envelope: Envelope, label: Label) -> Stored | None:
+        """Return the stored batch if it has these very bytes; they cannot be read without their profile."""
+        receipt = self._table.get(keys.receipt(envelope.gateway, label.epoch, label.sequence))
+        same = receipt is not None and receipt["digest"] == fingerprint(envelope.data)
+        return _stored(receipt) if receipt is not None and same else None
 
     def _holds(self, arrival: Arrival) -> bool:
         """Return whether the stored batch has the same rows: with and without a profile their bytes differ."""
@@ -165,6 +178,10 @@ class Storer:
         elif not isinstance(rows, Notice):
             aggregates = aggregates_of(rows) if isinstance(rows, Readings) else rows
             yield from _records(batch, aggregates, arrival.received_ms, expires_at)
+
+
+def _stored(receipt: Item) -> Stored:
+    return Stored(False, int(receipt["rows"]), int(receipt["bytes"]))
 
 
 def _records(batch: Batch, rows: Aggregates, received_ms: int, expires_at: int) -> Iterator[Item]:
@@ -206,7 +223,9 @@ def _reports(batch: Batch, rows: Anomalies, received_ms: int, expires_at: int) -
 
 
 def count(table: Table, gateway: str, amounts: Mapping[str, int], now_ms: int, seen_ms: int) -> None:
-    """Add to a gateway's figures: they are for people, so that a crash before this may leave them short.
+    """Add to the gateway's figures that no decision depends on; a function that dies before this leaves them short.
+
+    Stored batches, rows and bytes are not among them: see :mod:`cloud_functions.core.received_sequences`.
 
     ``seen_ms`` is when the gateway was last heard, which need not be now: dead letters are brought again days later.
     """

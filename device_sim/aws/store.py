@@ -13,6 +13,7 @@ from cloud_functions.core import keys
 from cloud_functions.core.alert import from_item
 from cloud_functions.core.columns import decode_columns
 from cloud_functions.core.ports import Item
+from cloud_functions.core.received_sequences import totals_of
 from cloud_functions.core.records import join
 from cloud_functions.core.storing import series_from
 from wire.model import Aggregates, Anomaly
@@ -61,6 +62,9 @@ class CloudStore:
         """Return the gateway's figures (batches, duplicates, rejected_..., acknowledgements) and its last notice."""
         found = {str(i["sk"]): i for i in self._query("TelemetryTableName", keys.about(gateway).pk)}
         figures: dict[str, Any] = dict(found.get(keys.ABOUT, {}))
+        for item in found.values():
+            if item["kind"] == "ack":
+                figures |= {name: int(figures.get(name, 0)) + number for name, number in totals_of(item).items()}
         if keys.NOTICE in found:
             figures["counters"] = json.loads(str(found[keys.NOTICE]["counters"]))
         return {name: value for name, value in figures.items() if name not in ("pk", "sk", "kind")}

@@ -60,7 +60,7 @@ def ensure(work: Path, plan: Plan, log: Log) -> Environment:
         environment = _system(required, desired)
     else:
         folder = work / f"{PREFIX}{plan.digest()}"
-        environment = _usable(folder, work, plan, required) or _make(folder, plan, required, log)
+        environment = _usable(folder, plan, required) or _make(folder, plan, required, log)
         environment = _with_desired(environment, plan, required, desired, log)
     _publish(work, environment)
     return environment
@@ -71,12 +71,12 @@ def _system(required: list[Requirement], desired: list[Requirement]) -> Environm
     return Environment(sys.executable, platform.python_version(), platform.machine(), versions)
 
 
-def _usable(folder: Path, work: Path, plan: Plan, required: list[Requirement]) -> Environment | None:
-    """Return the environment that an earlier step made of the same parts, if it still works."""
+def _usable(folder: Path, plan: Plan, required: list[Requirement]) -> Environment | None:
+    """Return the environment that an earlier step made of the same parts, if it still works; also after a rollback."""
     python = str(_python(folder))
+    if not (folder / COMPLETE).exists():
+        return None
     try:
-        if not (folder / COMPLETE).exists() or Environment.read(work).python != python:
-            return None
         found = packages.inspect(python, plan.requirements, plan.optional)
         packages.check_imports(python, required)
     except RuntimeEnvironmentError:

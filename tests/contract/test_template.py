@@ -176,25 +176,72 @@ def test_each_rule_feeds_a_queue_of_its_own_and_has_an_error_action() -> None:
     assert len(RULES) == 2
 
 
-def test_a_gateway_may_use_the_wires_topics_under_its_own_name_and_no_other() -> None:
+OWN = "${!iot:Connection.Thing.ThingName}"
+
+
+def gateway_policy() -> list[dict[str, Any]]:
     (policy,) = of_type("AWS::IoT::Policy").values()
-    own = "${!iot:Connection.Thing.ThingName}"
-    allowed = {
+    return list(policy["PolicyDocument"]["Statement"])
+
+
+def gateway_grants(*actions: str) -> set[tuple[str, str]]:
+    return {
         (action, named(resource))
-        for statement in policy["PolicyDocument"]["Statement"]
+        for statement in gateway_policy()
         for action in listed(statement["Action"])
         for resource in listed(statement["Resource"])
+        if action in actions
     }
+
+
+def test_a_gateway_may_use_the_wires_topics_and_its_nucleus_those_of_its_thing() -> None:
     published = {("iot:Publish", f"topic/{topics.ingest('gw-1', lane)}") for lane in Lane}
-    heard = {
+    received = {
         (action, f"{kind}/{topic}")
         for action, kind in (("iot:Subscribe", "topicfilter"), ("iot:Receive", "topic"))
-        for topic in (topics.ack("gw-1"), topics.alerts("gw-1"))
+        for topic in (
+            topics.ack("gw-1"),
+            topics.alerts("gw-1"),
+            *(f"$aws/things/gw-1/{n}/*" for n in ("jobs", "shadow")),
+        )
     }
-    wanted = {(action, resource.replace("gw-1", own)) for action, resource in published | heard}
-    assert allowed == wanted | {("iot:Connect", f"client/{own}")}
-    (connect,) = (s for s in policy["PolicyDocument"]["Statement"] if s["Action"] == "iot:Connect")
+    # Deployments come as jobs and through a named shadow; both nuclei report their health.
+    for part in ("jobs/*", "shadow/*", "greengrass/health/json", "greengrassv2/health/json"):
+        published.add(("iot:Publish", f"topic/$aws/things/gw-1/{part}"))
+    wanted = {(action, resource.replace("gw-1", OWN)) for action, resource in published | received}
+    assert gateway_grants("iot:Publish", "iot:Subscribe", "iot:Receive") == wanted
+
+
+def test_a_gateway_connects_under_its_own_name_and_the_numbers_of_the_java_nucleus() -> None:
+    (connect,) = (s for s in gateway_policy() if s["Action"] == "iot:Connect")
+    assert [named(resource) for resource in connect["Resource"]] == [f"client/{OWN}", f"client/{OWN}#*"]
     assert connect["Condition"] == {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}}
+
+
+def test_no_topic_or_client_of_another_gateway_is_within_a_gateways_policy() -> None:
+    for statement in gateway_policy():
+        assert statement["Effect"] == "Allow"
+        for action in listed(statement["Action"]):
+            assert "*" not in action
+            if action in ("iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive"):
+                for resource in listed(statement["Resource"]):
+                    assert f"/{OWN}" in named(resource)
+                    assert "*" not in named(resource).partition(OWN)[0]
+
+
+def test_a_nucleus_may_fetch_its_deployments_and_their_artifacts() -> None:
+    assert gateway_grants("iot:AssumeRoleWithCertificate") == {
+        ("iot:AssumeRoleWithCertificate", "rolealias/${TokenExchangeRoleAlias}")
+    }
+    (data_plane,) = (s for s in gateway_policy() if any(a.startswith("greengrass:") for a in listed(s["Action"])))
+    assert data_plane["Resource"] == "*"
+    assert {action.partition(":")[2] for action in data_plane["Action"]} == {
+        "GetComponentVersionArtifact",
+        "GetDeploymentConfiguration",
+        "ListThingGroupsForCoreDevice",
+        "ResolveComponentCandidates",
+    }
+    assert len(gateway_policy()) == 6
 
 
 def sources(function: str) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from cloud_functions.core.storing import Storer
 from tests.unit.cloud.fakes import (
     NOW_MS,
     START_MS,
+    CrashError,
     FakeAcknowledger,
     FakeDeadLetterSink,
     FakeTable,
@@ -61,6 +63,73 @@ def test_gateways_come_with_their_figures() -> None:
     assert (two["gateway"], two["first_seen_ms"], two["rejected"], two["silent"]) == ("gw-2", NOW_MS, {}, False)
 
 
+class DyingTable(FakeTable):
+    """Dies at the n-th call, whatever it is, and at each one after it until it is revived."""
+
+    calls_left: int | None = None
+
+    def _check(self, key: keys.Key) -> None:
+        if self.calls_left is not None:
+            if self.calls_left == 0:
+                raise CrashError
+            self.calls_left -= 1
+        super()._check(key)
+
+
+def stored(table: FakeTable, gateway: str) -> tuple[int, int, int]:
+    """Count what the receipts say is stored."""
+    receipts = [item for item in table.of_kind("receipt") if item["pk"] == f"batches#{gateway}"]
+    return len(receipts), sum(int(item["rows"]) for item in receipts), sum(int(item["bytes"]) for item in receipts)
+
+
+def shown(table: FakeTable, gateway: str) -> tuple[int, int, int]:
+    figures = gateways.gateway(table, gateway, NOW)
+    listed = next(one for one in gateways.gateways(table, NOW) if one["gateway"] == gateway)
+    assert [figures[name] for name in ("batches", "rows", "bytes")] == [listed[n] for n in ("batches", "rows", "bytes")]
+    return figures["batches"], figures["rows"], figures["bytes"]
+
+
+@pytest.mark.parametrize("calls", range(30))
+def test_a_gateways_figures_are_exactly_what_is_stored_wherever_the_function_dies(calls: int) -> None:
+    """A function that ran out of time had stored 54 batches, and the figures said 45."""
+    waiting = [body(batch(1)), body(batch(2)), body(batch(1, epoch=8)), body(batch(1, "gw-2")), body(batch(2))]
+    table = DyingTable()
+    table.calls_left = calls
+    with contextlib.suppress(CrashError):
+        deliver(table, *waiting)
+    died, table.calls_left = table.calls_left == 0, None
+    deliver(table, *waiting)  # the queue brings all of a dead invocation again
+    deliver(table, body(batch(1)))
+    assert died
+    assert shown(table, "gw-1") == stored(table, "gw-1")
+    assert stored(table, "gw-1")[:2] == (3, 36)
+    assert shown(table, "gw-2") == stored(table, "gw-2")
+
+
+def test_a_batch_whose_name_was_taken_after_the_function_died_counts_once() -> None:
+    table = DyingTable()
+    table.refuse = lambda key: key.sk.startswith("ack#")
+    deliver(table, body(batch(1)))
+    table.refuse = lambda key: False
+    deliver(table, body(Batch("gw-1", 7, 1, aggregates(9))), body(batch(1)))
+    assert shown(table, "gw-1") == stored(table, "gw-1")
+    assert gateways.gateway(table, "gw-1", NOW)["rejected"] == {"different": 1}
+
+
+def test_a_rejected_batch_is_acknowledged_and_not_counted() -> None:
+    table = FakeTable()
+    deliver(table, body(batch(1)), body(before_1970(2)))
+    assert shown(table, "gw-1") == stored(table, "gw-1")
+    assert gateways.gateway(table, "gw-1", NOW)["epochs"][0]["cumulative"] == 2
+
+
+def test_figures_of_an_earlier_version_are_added_to() -> None:
+    table = FakeTable()
+    table.add(keys.about("gw-1"), {"batches": 45, "rows": 100}, {"kind": "about"}, {})
+    deliver(table, body(batch(1)))
+    assert shown(table, "gw-1")[:2] == (46, 112)
+
+
 def test_a_gateway_of_which_nothing_could_be_stored_is_listed_with_its_rejects() -> None:
     table = FakeTable()
     deliver(table, body(batch(1), data="AAAA"), body(batch(1), client="somebody"))
@@ -77,6 +146,8 @@ def test_a_gateway_shows_its_notice_its_rejects_and_what_is_missing_since_when()
     assert shown["epochs"] == [
         {
             "epoch": f"{7:016x}",
+            "batches": 2,
+            "rows": 13,
             "cumulative": 1,
             "highest": 5,
             "missing": [[2, 3]],

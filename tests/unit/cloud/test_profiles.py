@@ -9,6 +9,7 @@ import pytest
 
 from cloud_functions.core import keys
 from cloud_functions.core.profiles import Profiles
+from cloud_functions.core.received_sequences import totals_of
 from tests.unit.cloud.fakes import NOW_MS, CrashError, FakeTable, aggregates, body
 from tests.unit.cloud.test_ingest import Site
 from wire import codec, profile, topics
@@ -31,7 +32,7 @@ def sent(data: bytes, gateway: str = "gw-1") -> str:
 
 
 def figures(site: Site) -> dict[str, object]:
-    return dict(site.table.of_kind("about")[0])
+    return {**site.table.of_kind("about")[0], **totals_of(next(iter(site.table.of_kind("ack")), None))}
 
 
 def same(left: Aggregates, right: Aggregates) -> bool:

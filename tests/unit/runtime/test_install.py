@@ -172,6 +172,20 @@ def test_the_environment_before_is_kept_for_the_components_that_still_run_in_it(
     assert gateway.module("strandone") == "3.0"
 
 
+def test_a_rollback_uses_the_environment_before_and_installs_nothing(gateway: Gateway) -> None:
+    made = []
+    for version in ("1.0", "2.0"):
+        wheel(gateway.wheels, "strandone", version)
+    for version in ("1.0", "2.0"):
+        gateway.required.write_text(f"strandone=={version}\n")
+        made.append(gateway.ensure())
+    for path in gateway.wheels.glob("pip-*"):
+        path.write_bytes(b"not a pip: an installation would fail")
+    gateway.required.write_text("strandone==1.0\n")
+    assert gateway.ensure() == made[0]
+    assert gateway.module("strandone") == "1.0"
+
+
 def test_an_optional_package_that_cannot_be_had_is_reported_and_tried_again(gateway: Gateway) -> None:
     wheel(gateway.wheels, "strandone")
     gateway.required.write_text("strandone\n")
