@@ -100,11 +100,12 @@ class SensorReader:
         for _settings, source, sink in self._sources.values():
             source.poll(sink)
         now = self.clock.monotonic()
-        if self._blocked() or self._flush_in(now) <= 0:
+        self._settle()
+        # While a flush request is under way, what arrives goes into one batch after it, not into many.
+        if self._flush_in(now) <= 0 or (self._blocked() and self._may_request_flush(now)):
             self.flush()
         self._sender.send_due(now)
-        if self.pending.settle(self._outbox.oldest):
-            self._flush_asked = None
+        self._settle()
         if blocked := self._blocked() and len(self._outbox) > 0:
             self._request_flush(now)
         return self._next_s(now, blocked)
@@ -205,9 +206,17 @@ class SensorReader:
             waits.append(self._flush_asked + FLUSH_REPEAT_SECONDS - now)
         return max(0.0, min(waits))
 
+    def _settle(self) -> None:
+        """Acknowledge to the senders what the aggregator has stored."""
+        if self.pending.settle(self._outbox.oldest):
+            self._flush_asked = None
+
+    def _may_request_flush(self, now: float) -> bool:
+        return self._flush_asked is None or now - self._flush_asked >= FLUSH_REPEAT_SECONDS
+
     def _request_flush(self, now: float) -> None:
         """Ask the aggregator to commit, once everything is sent; again after a while without an acknowledgement."""
-        if self._flush_asked is not None and now - self._flush_asked < FLUSH_REPEAT_SECONDS:
+        if not self._may_request_flush(now):
             return
         self._flush_asked = now
         try:

@@ -170,6 +170,7 @@ class Config:
                 quality_key=self.mqtt_quality_key,
                 max_payload_bytes=self.mqtt_max_payload_bytes,
                 max_future_ms=self.max_future_ms,
+                hold_ms=self.max_age_ms,
             )
         if self.host:
             wanted["host"] = HostSettings(self.host_prefix, self.host_interval_ms, self.host_disk)

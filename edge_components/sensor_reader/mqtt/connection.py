@@ -25,7 +25,8 @@ MAX_WAITING_BYTES = 4_000_000
 """Beyond this many bytes that the loop has not taken, the socket is not read: the broker keeps the rest."""
 
 WAKE_BYTES = 64_000
-HOLD_S = 0.25
+SHORTEST_REST_S, LONGEST_REST_S = 0.002, 0.1
+"""The longest must be well below the pause that shows a blocked broker (flow.PAUSE_S)."""
 _LONGEST_WAIT_S = 60.0
 _JOIN_SECONDS = 20.0
 
@@ -51,11 +52,10 @@ class MqttConnection:
         clock: Clock,
         log: RateLimitedLog,
         wake: Callable[[], None],
-        hold_s: float = HOLD_S,
     ) -> None:
         self._settings, self._clock, self._log, self._wake = settings, clock, log, wake
         self._subscriptions = Subscriptions(filters, store)
-        self._hold_s = hold_s
+        self._hold_s = settings.hold_ms / 1000
         self._lock = threading.Lock()
         self._waiting: list[Received] = []
         self._waiting_bytes = self._waiting_count = 0
@@ -71,6 +71,7 @@ class MqttConnection:
         self._failure: Failure | None = Failure("mqtt_unreachable", "not connected yet")
         self._retry_s = FIRST_RETRY_S
         self._paused = False
+        self._rest_s, self._read_at = 0.0, 0.0
 
     def start(self) -> None:
         """Begin to connect; raises SourceError for files that cannot be used."""
@@ -163,7 +164,9 @@ class MqttConnection:
                 if client.accepted and (due := self._subscriptions.due(now)):
                     client.subscribe(due, self._settings.qos)
                 self._send_acknowledgements(client)
-                client.serve(signalled, self._pass_on(now), self._pausing())
+                rest_s, self._rest_s = self._rest_s, 0.0
+                left = self._pass_on(now)
+                client.serve(signalled, min(left, rest_s or left), self._pausing() or rest_s > 0)
                 with contextlib.suppress(BlockingIOError):
                     signalled.recv(65_536)
         if not client.accepted and not self._stopping.is_set():
@@ -268,6 +271,16 @@ class MqttConnection:
             self._waiting.append(received)
             self._waiting_count += len(publications)
             self._waiting_bytes += publications.size
+        self._rest_s = self._rest_after(len(publications), publications.size, received.monotonic)
+
+    def _rest_after(self, count: int, size: int, now: float) -> float:
+        """Return how long to rest after a read, so that the next one finds more, as each costs like many publications.
+
+        At the rate of the last read, the broker is not blocked by then, and the loop would not be woken earlier.
+        """
+        elapsed, self._read_at = max(now - self._read_at, 0.001), now
+        rest_s = 0.5 * elapsed * min((self._wake_count - self._waiting_count) / count, WAKE_BYTES / size)
+        return min(rest_s, self._hold_s, LONGEST_REST_S) if rest_s >= SHORTEST_REST_S else 0.0
 
     def on_disconnected(self, reason: str) -> None:
         """Log the loss of a connection that was accepted."""

@@ -1,17 +1,29 @@
-"""Whether a broker is blocked: it lets only so many publications be unacknowledged, and then sends nothing. Pure.
+"""Detection of a blocked broker: it lets only so many publications be unacknowledged, then it sends nothing. Pure.
 
 The configured window may be larger than the broker's own. So a pause while publications are unacknowledged is tried
-once as a blocked broker: when acknowledging makes it send at once, its window is as large as the number that waited;
-otherwise a pause at that number or below means nothing from then on.
+once as a blocked broker. When acknowledging makes it send at once, the number that waited counts as its window for a
+while; otherwise a pause at that number or below means nothing from then on.
 """
 
 from __future__ import annotations
 
-PAUSE_S = 0.25
+PAUSE_S = 0.3
 """A broker that sends nothing for so long, while it waits for acknowledgements, may be blocked."""
+
+USUAL_GAPS = 2.5
+"""And so many times the usual gap between arrivals: where sensors send twice a second, a pause is no sign."""
+
+FIRST_GAP_S = 0.2
+_GAP_WEIGHT = 0.3
 
 ANSWER_S = 0.1
 """A blocked broker sends within this time after an acknowledgement (on the gateway or its network)."""
+
+SURE_COUNT = 10
+"""So many publications before a pause, and more at once after it, are no chance; fewer must be seen twice in a row."""
+
+LEARNED_S = 60.0
+"""A window that was found by a pause is used this long, for it may have been chance, or the broker may grant more."""
 
 
 class FlowMonitor:
@@ -19,14 +31,18 @@ class FlowMonitor:
 
     def __init__(self, window: int) -> None:
         self._configured = self._window = window
-        self._unacknowledged = self._harmless = self._tried = self._candidate = 0
-        self._last = float("-inf")
-        self._answer_by = float("-inf")
+        self._unacknowledged = self._harmless = self._tried = self._candidate = self._seen = 0
+        self._last = self._answer_by = self._learned_until = float("-inf")
+        self._gap, self._gap_counts = FIRST_GAP_S, False
 
     @property
     def room(self) -> int:
         """How many more publications the broker can send before it is blocked."""
         return max(0, self._window - self._unacknowledged)
+
+    @property
+    def _pause_s(self) -> float:
+        return max(PAUSE_S, USUAL_GAPS * self._gap)
 
     def reset(self) -> None:
         """Begin a new connection, on which nothing is unacknowledged."""
@@ -35,27 +51,28 @@ class FlowMonitor:
     def received(self, count: int, now: float) -> None:
         """Note publications that are to be acknowledged."""
         self._unacknowledged += count
-        self._last = now
-        if self._unacknowledged > self._window:  # the broker was not blocked there
-            self._window = self._configured
-            self._harmless = max(self._harmless, self._unacknowledged - 1)
-        elif now <= self._answer_by:
-            self._window = min(self._window, self._candidate)
-        self._answer_by = float("-inf")
+        if self._gap_counts or 0 < self._candidate < SURE_COUNT:  # not one that an acknowledgement may have ended
+            self._gap += _GAP_WEIGHT * (now - self._last - self._gap)
+        self._last, self._gap_counts = now, True
+        if self._candidate:
+            self._judge(self._candidate, now <= self._answer_by, now)
+            self._candidate = 0
 
     def acknowledged(self, count: int, now: float) -> None:
         """Note acknowledgements that were sent."""
         self._unacknowledged -= count
+        self._gap_counts = False
         if self._tried:
             self._candidate, self._tried = self._tried, 0
-            self._harmless = max(self._harmless, self._candidate)
             self._answer_by = now + ANSWER_S
 
     def blocked(self, now: float) -> bool:
         """Return whether the broker waits for acknowledgements, as far as can be known."""
+        if self._window < self._configured and now > self._learned_until:
+            self._window = self._configured
         if self._unacknowledged >= self._window:
             return True
-        if self._unacknowledged > self._harmless and now - self._last >= PAUSE_S:
+        if self._unacknowledged > self._harmless and now - self._last >= self._pause_s:
             self._tried = self._unacknowledged
         return self._tried > 0
 
@@ -63,4 +80,13 @@ class FlowMonitor:
         """Return the seconds after which :meth:`blocked` may change by itself, None for never."""
         if self._tried or self._unacknowledged <= self._harmless or self.room == 0:
             return None
-        return max(0.0, self._last + PAUSE_S - now)
+        return max(0.0, self._last + self._pause_s - now)
+
+    def _judge(self, count: int, answered: bool, now: float) -> None:
+        """Decide on a pause at ``count`` unacknowledged publications, which the broker answered at once, or did not."""
+        if answered and (count >= SURE_COUNT or count == self._seen):
+            self._window = min(self._window, count)
+            self._learned_until = now + LEARNED_S
+        elif not answered:
+            self._harmless = max(self._harmless, count)
+        self._seen = count if answered else 0

@@ -9,7 +9,10 @@ from edge_components.sensor_reader.mqtt.credentials import CredentialFiles
 
 @dataclass(frozen=True, slots=True)
 class MqttSettings:
-    """One broker, its topics, and the form of its payloads. ``version`` is "auto", "5" or "3.1.1"."""
+    """One broker, its topics, and the form of its payloads. ``version`` is "auto", "5" or "3.1.1".
+
+    ``hold_ms`` is how long an arrival may wait for others before the loop is woken.
+    """
 
     host: str
     port: int
@@ -31,6 +34,7 @@ class MqttSettings:
     quality_key: str
     max_payload_bytes: int
     max_future_ms: int
+    hold_ms: int
 
     @property
     def address(self) -> str:

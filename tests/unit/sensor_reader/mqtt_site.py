@@ -27,7 +27,7 @@ class Site:
     """A source, what it hands over, and a sensor that publishes."""
 
     def __init__(self, port: int, filters: FilterStore | None = None, **changes: object) -> None:
-        settings = load(Config, {"mqtt_port": port, "host": False}).sources("gw")["mqtt"]
+        settings = load(Config, {"mqtt_port": port, "host": False, "max_age_ms": 20}).sources("gw")["mqtt"]
         assert isinstance(settings, MqttSettings)
         self.counters, self.clock = Counters(), FakeClock()
         self.sink = Sink(self.clock)

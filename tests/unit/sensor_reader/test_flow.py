@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from edge_components.sensor_reader.mqtt.flow import PAUSE_S, FlowMonitor
+from edge_components.sensor_reader.mqtt.flow import FIRST_GAP_S, LEARNED_S, USUAL_GAPS, FlowMonitor
+
+FIRST_PAUSE_S = FIRST_GAP_S * USUAL_GAPS
 
 
 class Broker:
@@ -50,8 +52,8 @@ def test_a_window_smaller_than_configured_is_found_by_a_pause_and_known_from_the
     broker = Broker(20, 1_000)
     broker.publish(1_000)
     assert not broker.flow.blocked(0.0)
-    assert broker.flow.next_check_s(0.0) == PAUSE_S
-    broker.advance(0.25)
+    assert broker.flow.next_check_s(0.0) == FIRST_PAUSE_S
+    broker.advance(FIRST_PAUSE_S + 0.05)
     assert broker.queued == 960
     assert broker.flow.room == 0
     assert broker.flow.blocked(broker.now)
@@ -68,14 +70,35 @@ def test_pauses_of_sensors_cost_few_requests_and_teach_no_window() -> None:
     assert broker.flow.room > 800
 
 
-def test_a_window_that_was_taken_for_too_small_is_given_up() -> None:
+def test_a_window_that_was_found_by_chance_is_given_up_after_a_while() -> None:
     broker = Broker(1_000, 1_000)
     broker.publish(10)
-    broker.advance(0.3)
+    broker.advance(FIRST_PAUSE_S + 0.05)
     broker.publish(10)  # by chance at once after the acknowledgement
-    broker.publish(5)
-    assert broker.flow.room == 1_000 - 15
-    assert not broker.flow.blocked(broker.now)
+    assert broker.flow.blocked(broker.now)
+    broker.now += LEARNED_S + 1
+    broker.flow.blocked(broker.now)
+    assert broker.flow.room == 990
+
+
+def test_a_broker_whose_window_varies_goes_on() -> None:
+    broker = Broker(20, 1_000)
+    broker.publish(100_000)
+    for window in (400, 553, 481, 20, 300) * 20:
+        broker.window = window
+        broker.advance(1.0)
+    assert broker.queued < 100_000 - 20 * (400 + 553 + 481 + 300)
+
+
+def test_sensors_that_send_a_few_times_a_second_cause_no_requests() -> None:
+    for rate in (2, 3, 5, 10):
+        broker = Broker(1_000, 1_000)
+        for at in range(60 * rate):
+            broker.publish(1)
+            broker.advance(round(1 / rate, 2))
+            if at % (5 * rate) == 0:
+                broker.acknowledge()
+        assert broker.requests <= 5, rate
 
 
 def test_another_connection_begins_with_nothing() -> None:

@@ -13,12 +13,13 @@ from edge_components.common.health import Counters
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.sensor_reader.arrival_clock import WAIT_SECONDS
 from edge_components.sensor_reader.config import Config
-from edge_components.sensor_reader.mqtt.flow import PAUSE_S
+from edge_components.sensor_reader.mqtt.flow import FIRST_GAP_S, USUAL_GAPS
 from edge_components.sensor_reader.sources.mqtt import MqttSettings, MqttSource
 from tests.fakes import FakeClock
 from tests.unit.sensor_reader.fakes import FakeConnection, Sink
 
 NOW_MS = 1_700_000_000_000
+FIRST_PAUSE_S = FIRST_GAP_S * USUAL_GAPS
 
 
 class Bench:
@@ -142,8 +143,8 @@ def test_a_pause_while_publications_wait_may_be_a_blocked_broker() -> None:
     bench = Bench(inflight=1_000)
     bench.sink.pending = []
     bench.publish(*[("sensors/a/x", b"1")] * 20)
-    assert (bench.source.blocked(), bench.source.next_poll_s()) == (False, PAUSE_S)
-    bench.wait(PAUSE_S)
+    assert (bench.source.blocked(), bench.source.next_poll_s()) == (False, FIRST_PAUSE_S)
+    bench.wait(FIRST_PAUSE_S)
     assert bench.source.blocked()
     assert bench.source.next_poll_s() == math.inf
 
