@@ -27,6 +27,7 @@ from edge_components.sensor_reader.mqtt.settings import MqttSettings
 MISC_SECONDS = 1.0
 CONNECT_SECONDS = 15.0
 RECEIVE_BYTES = 262_144
+UNSUPPORTED_VERSION = "Unsupported protocol version"
 _NEVER_EXPIRES = 0xFFFFFFFF
 _REFUSED = 0x80
 
@@ -99,6 +100,8 @@ class MqttClient:
         self._begun = False
         self.failure: OSError | None = None
         """The error that ended the connection."""
+        self.refusal: str | None = None
+        """The broker's reason when it refused the connection."""
         self._asked: dict[int, list[str]] = {}
         self.accepted = False
         self._paho = self._make(credentials)
@@ -233,7 +236,8 @@ class MqttClient:
 
     def _on_connect(self, _client: paho.Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            self._events.on_refused(str(reason))
+            self.refusal = str(reason)
+            self._events.on_refused(self.refusal)
             return
         self.accepted = True
         self._events.on_connected(bool(flags.session_present))

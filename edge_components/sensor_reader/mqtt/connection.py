@@ -12,7 +12,7 @@ from typing import Any
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.ports import Clock
 from edge_components.sensor_reader.errors import ProtocolError, SourceError
-from edge_components.sensor_reader.mqtt.client import MqttClient
+from edge_components.sensor_reader.mqtt.client import UNSUPPORTED_VERSION, MqttClient
 from edge_components.sensor_reader.mqtt.credentials import Credentials
 from edge_components.sensor_reader.mqtt.failures import Failure, connection_failure
 from edge_components.sensor_reader.mqtt.packets import Publications
@@ -174,13 +174,11 @@ class MqttConnection:
 
     def _not_accepted(self, client: MqttClient) -> None:
         """Name the failure of a connection that ended before the broker accepted it."""
-        if self._failure is None or self._failure.counter != "mqtt_refused":
+        if client.refusal is None:
             self._failed(connection_failure(client.failure or ConnectionResetError("the broker closed it")))
-        if self._version5 and self._settings.version == "auto":
-            # Brokers of MQTT 3.1.1 refuse version 5, or close the connection; tried in turns until one is accepted.
-            self._version5 = False
-        elif self._settings.version == "auto":
-            self._version5 = True
+        if self._settings.version == "auto" and client.refusal in (None, UNSUPPORTED_VERSION):
+            # A broker of MQTT 3.1.1 refuses version 5, or closes the connection: tried in turns until one is accepted.
+            self._version5 = not self._version5
 
     def _checked(self, credentials: Credentials, client: MqttClient) -> Credentials:
         """Connect again when the files were replaced and can be used; keep the connection as long as they cannot."""

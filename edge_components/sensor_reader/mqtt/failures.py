@@ -51,7 +51,7 @@ def connection_failure(error: Exception) -> Failure:
         cause = _VERIFICATION.get(error.verify_code, error.verify_message)
         return Failure("mqtt_tls_failed", f"the broker's certificate is not accepted: {cause}")
     if isinstance(error, ssl.SSLError):
-        reason = error.reason or str(error)
+        reason = getattr(error, "reason", None) or str(error)
         return Failure("mqtt_tls_failed", f"TLS failed: {_REASONS.get(reason, reason)}")
     if isinstance(error, HandshakeError):
         cause = f"the connection ended during the handshake ({error}); does it speak TLS on this port?"
