@@ -30,7 +30,7 @@ from edge_components.anomaly_detector.models.manifest import GroupManifest
 from edge_components.anomaly_detector.models.model_offers import Offer, Offers
 from edge_components.anomaly_detector.models.model_store import MANIFEST, ModelStore
 from edge_components.anomaly_detector.models.refusals import TOLD, Refusals
-from edge_components.anomaly_detector.models.tflite_model import GroupModel
+from edge_components.anomaly_detector.models.tflite_model import NO_RUNTIME, GroupModel, runtime_is_installed
 from edge_components.anomaly_detector.models.trial_run import Trial, Trying
 from edge_components.anomaly_detector.statistics.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.statistics.opinions import Opinion
@@ -201,6 +201,10 @@ class ModelKeeper:
         if live is None and kept.live is None:
             wanted = None if refused else offer.identity
         if wanted is None or (live is not None and live.identity == wanted):
+            return False
+        if not runtime_is_installed():
+            # Not the model's failure, so nothing is stored: it is validated when there is a runtime.
+            self._refusals.add(group, offer.version, NO_RUNTIME)
             return False
         try:
             path = self._store.folder(group, wanted) / MANIFEST

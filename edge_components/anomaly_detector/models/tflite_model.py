@@ -8,6 +8,7 @@ see :mod:`edge_components.anomaly_detector.models.trial_run`.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ SHIPPED = Path(__file__).parent / "forecaster.json"
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
+NO_RUNTIME = f"no TFLite runtime is installed: none of {', '.join(_RUNTIMES)}"
+
+
+def runtime_is_installed() -> bool:
+    """Return whether a TFLite runtime is installed, without loading it; it is optional on a gateway."""
+    return any(importlib.util.find_spec(name.partition(".")[0]) is not None for name in _RUNTIMES)
+
+
 def interpreter_class() -> Any:
     """Return the Interpreter of the runtime that is installed; raises ModelRefusedError where there is none."""
     for name in _RUNTIMES:
@@ -29,7 +38,7 @@ def interpreter_class() -> Any:
             return importlib.import_module(name).Interpreter
         except ImportError:
             continue
-    raise ModelRefusedError(f"no TFLite runtime is installed: none of {', '.join(_RUNTIMES)}")
+    raise ModelRefusedError(NO_RUNTIME)
 
 
 class Model:
