@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_components.common.packing import series_bytes
 from edge_components.sensor_reader.series_registry import SeriesRegistry
 from wire.model import IntArray, Readings
 
@@ -94,8 +93,7 @@ class Intake:
         self._directory_bytes = self._bytes_of(self._used)
 
     def _bytes_of(self, series_ids: set[int]) -> int:
-        series = [self._registry[series_id] for series_id in series_ids]
-        return sum(series_bytes(one.name, one.unit) for one in series)
+        return sum(map(self._registry.plain_bytes.__getitem__, series_ids))
 
     @staticmethod
     def _used_ids(index: IntArray) -> IntArray:

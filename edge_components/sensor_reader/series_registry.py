@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_components.common.packing import series_bytes
 from edge_components.sensor_reader.errors import CollisionError, RejectedError
 from wire.errors import ModelError
 from wire.model import IntArray, Series
@@ -46,6 +47,8 @@ class SeriesRegistry:
         self._ids: dict[str, int] = {}
         self._given: list[Series] = []
         self._series: list[Series] = []
+        self.plain_bytes: list[int] = []
+        """The size of each series' directory entry before any coding, by id."""
         self._origins: list[Origin | None] = []
         self._heard = np.zeros(0)
         self._gap = np.zeros(0)
@@ -100,6 +103,7 @@ class SeriesRegistry:
         """Apply other units, resolutions and limit; ids stay."""
         self._traits, self._max_series = traits, max_series
         self._series = [self._described(given) for given in self._given]
+        self.plain_bytes = [series_bytes(one.name, one.unit) for one in self._series]
 
     def _take_over(self, series_id: int, before: Origin, after: Origin, now: float) -> None:
         gap = float(self._gap[series_id])
@@ -119,12 +123,15 @@ class SeriesRegistry:
             raise RejectedError("rejected_name", str(error)) from error
         if len(self._ids) >= self._max_series:
             series_id = self._evict(name, now)
-            self._given[series_id], self._series[series_id] = given, self._described(given)
-            self._origins[series_id] = origin
+            self._given[series_id], self._origins[series_id] = given, origin
+            self._series[series_id] = described = self._described(given)
+            self.plain_bytes[series_id] = series_bytes(described.name, described.unit)
         else:
             series_id = len(self._given)
             self._given.append(given)
-            self._series.append(self._described(given))
+            described = self._described(given)
+            self._series.append(described)
+            self.plain_bytes.append(series_bytes(described.name, described.unit))
             self._origins.append(origin)
             if series_id >= len(self._heard):
                 more = np.zeros(max(64, len(self._heard)))

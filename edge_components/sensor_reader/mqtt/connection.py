@@ -27,6 +27,10 @@ MAX_WAITING_BYTES = 4_000_000
 WAKE_BYTES = 64_000
 SHORTEST_REST_S, LONGEST_REST_S = 0.002, 0.1
 """The longest must be well below the pause that shows a blocked broker (flow.PAUSE_S)."""
+
+REST_ROOM = 100
+"""With less room a window is filled at once when the broker is acknowledged, and resting would delay that."""
+
 _LONGEST_WAIT_S = 60.0
 _JOIN_SECONDS = 20.0
 
@@ -277,7 +281,10 @@ class MqttConnection:
         At the rate of the last read, the broker is not blocked by then, and the loop would not be woken earlier.
         """
         elapsed, self._read_at = max(now - self._read_at, 0.001), now
-        rest_s = 0.5 * elapsed * min((self._wake_count - self._waiting_count) / count, WAKE_BYTES / size)
+        room = self._wake_count - self._waiting_count
+        if room < REST_ROOM:
+            return 0.0
+        rest_s = 0.5 * elapsed * min(room / count, WAKE_BYTES / size)
         return min(rest_s, self._hold_s, LONGEST_REST_S) if rest_s >= SHORTEST_REST_S else 0.0
 
     def on_disconnected(self, reason: str) -> None:

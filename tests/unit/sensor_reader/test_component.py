@@ -373,3 +373,17 @@ def test_acknowledgements_that_stop_coming_renew_their_subscription(bench: Bench
     for _ in range(60):
         bench.tick(0.5)
     assert subscription.renewals
+
+
+def test_sixteen_thousand_series_pass_the_reader_each_once() -> None:
+    bench = Bench(replace(CONFIG, max_series=16_384))
+    bench.reader.start()
+    for at in range(16_384):
+        bench.source.read(f"device-{at}.temperature", (at, float(at)))
+    sent = -1
+    while sent < (sent := len(bench.bus.on(topics.READINGS))):
+        bench.tick(1.0)
+        bench.acknowledge(max(batch.sequence for batch in bench.batches()))
+    assert sorted(bench.values()) == [float(at) for at in range(16_384)]
+    assert bench.runtime.counters["series_forgotten"] == 0
+    assert all(len(payload) <= MAX_LOCAL_BYTES for payload in bench.bus.on(topics.READINGS))
