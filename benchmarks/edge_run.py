@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := set(chosen) - {*EXPERIMENTS, "peers"}:
         print(f"--only {', '.join(sorted(unknown))}: {', '.join([*EXPERIMENTS, 'peers'])} are allowed", file=sys.stderr)
         return 2
+    # Ending it must end what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     figures = _run(given, chosen)
     print(json.dumps(figures) if given.json else table(figures))
     return 0
