@@ -21,7 +21,9 @@ HISTORY_WINDOWS = 66
 """More than the detector's calibration of 60 windows: scoring is then part of what is measured."""
 
 SETTLE_SECONDS = 15.0
-AGGREGATE_SECONDS = 60.0
+AGGREGATE_SECONDS = 120.0
+"""More than the aggregator's ``silence_ms``: when all sensors are silent, windows stay open for so long."""
+
 ONLY_THE_LOAD = {READER: {"host": False}}
 """Without the host's own series the aggregator's counters are those of the load."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-FIRST_RATE = 1_000.0
-LEAST_HEADROOM = 1_000
+FIRST_RATE = 200.0
+LEAST_HEADROOM = 200
 SPEED_UP = 1.5
 MOST_AHEAD_SECONDS = 1.5
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wire.model import Aggregates, FloatArray, IntArray
+from wire.quantization import BITS, choose
 
 EXAMPLES = 5
 STD_RELATIVE = 0.025
@@ -141,6 +142,10 @@ def _different(made: Aggregates, stored: Aggregates, resolutions: Mapping[str, f
     """Return bool[n]: whether a stored row is off by more than the wire's stated precision."""
     resolution = np.array([s.resolution or resolutions.get(s.name, 0.0) for s in made.series] or [0.0])
     step = resolution[made.series_index] if len(made) else np.empty(0)
+    # Without a resolution the wire finds a step from the data: at most the one that a row alone has.
+    for at in np.flatnonzero(step == 0.0):
+        found = choose(np.array([made.min[at], made.max[at]]))
+        step[at] = 0.0 if found is BITS else found.size
     wrong = made.count != stored.count
     for name, steps in (("min", 1e-3), ("max", 1e-3), ("mean", 0.1)):
         wrong |= ~_close(getattr(made, name), getattr(stored, name), steps * step)

@@ -20,10 +20,9 @@ from awsiot.greengrasscoreipc import model
 
 from cloud_functions.core.records import join
 from device_sim.errors import DemoError
-from edge_components.common import readings_message
+from edge_components.common import aggregates_message, readings_message
 from wire import topics
 from wire.acknowledgement import Acknowledgement, SequenceSet
-from wire.codec import decode
 from wire.errors import WireError
 from wire.model import Aggregates, Readings
 
@@ -80,7 +79,8 @@ class Tap:
         """Return all rows made so far, those of a batch that came again once."""
         with self._lock:
             payloads = [self._batches[name] for name in sorted(self._batches)]
-        return join([rows for rows in (decode(payload).rows for payload in payloads) if isinstance(rows, Aggregates)])
+        decoded = [aggregates_message.decode(payload).rows for payload in payloads]
+        return join([rows for rows in decoded if isinstance(rows, Aggregates)])
 
     def counters(self) -> dict[str, dict[str, int]]:
         """Return each component's last reported counters, summed over its restarts."""
@@ -142,7 +142,7 @@ class Tap:
 
     def _on_aggregates(self, payload: bytes) -> None:
         try:
-            batch = decode(payload)
+            batch = aggregates_message.decode(payload)
         except WireError:
             self._unreadable += 1
             return

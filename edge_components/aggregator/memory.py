@@ -13,9 +13,9 @@ from edge_components.aggregator.cleaning import Cleaner
 from edge_components.aggregator.directory import Directory
 from edge_components.aggregator.window_types import Arrays, Closed, WindowSettings
 from edge_components.aggregator.windows import Windows
+from edge_components.common import aggregates_message
 from edge_components.common.handover import Inbox, Outbox
 from edge_components.common.ports import Clock
-from wire import codec
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Series
 
 STATE_VERSION = 1
@@ -115,7 +115,7 @@ class Memory:
 
 
 def _readings_in(payload: bytes) -> int:
-    rows = codec.decode(payload).rows
+    rows = aggregates_message.decode(payload).rows
     return int(rows.count.sum()) if isinstance(rows, Aggregates) else 0
 
 

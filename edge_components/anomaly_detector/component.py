@@ -22,12 +22,13 @@ from edge_components.anomaly_detector.patience import Patience
 from edge_components.anomaly_detector.scoring import Scoring
 from edge_components.anomaly_detector.statistics.ensemble import Ensemble
 from edge_components.anomaly_detector.statistics.forecaster import Forecast
+from edge_components.common import aggregates_message
 from edge_components.common.delivery import BatchSender
 from edge_components.common.errors import BusError, HandoverError
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
 from wire import topics
-from wire.codec import FAST, decode, encode
+from wire.codec import encode
 from wire.errors import DecodeError, TooLargeError
 from wire.limits import MAX_BATCH_BYTES, MAX_LOCAL_BYTES
 from wire.model import Aggregates, Anomalies, Anomaly, Batch
@@ -114,7 +115,7 @@ class AnomalyDetector:
     def _on_aggregates(self, _topic: str, payload: bytes) -> None:
         counters, limited_log = self._runtime.counters, self._runtime.limited_log
         try:
-            batch = decode(payload)
+            batch = aggregates_message.decode(payload)
         except DecodeError as error:
             limited_log.warning("batches_unreadable", f"{type(error).__name__}: {error}", key=topics.AGGREGATES)
             return
@@ -139,7 +140,7 @@ class AnomalyDetector:
         reports: list[Anomaly] = []
         try:
             scored, reports = self._scoring.score(rows)
-            answer = encode(replace(batch, rows=scored), MAX_LOCAL_BYTES, coders=FAST)
+            answer = aggregates_message.encode(replace(batch, rows=scored), MAX_LOCAL_BYTES)
             self._runtime.counters.add("windows_scored", int(np.isfinite(scored.score).sum()))
             self._runtime.counters.add("windows_unscored", int(np.isnan(scored.score).sum()))
         except TooLargeError:

@@ -10,10 +10,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from edge_components.common import readings_message
+from edge_components.common import aggregates_message, readings_message
 from edge_components.common.handover import Outbox
 from edge_components.common.limited_log import RateLimitedLog
-from wire import codec
 from wire.errors import TooLargeError
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Batch, Readings
 
@@ -79,7 +78,7 @@ def _encode(batch: Batch, limit: int) -> bytes:
     """Encode a batch for another component: processor time counts for more than the last bytes."""
     if isinstance(batch.rows, Readings):
         return readings_message.encode(batch, limit)
-    return codec.encode(batch, limit, coders=codec.FAST)
+    return aggregates_message.encode(batch, limit)
 
 
 def plain_bytes(rows: Readings | Aggregates) -> int:

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 
+from edge_components.common import aggregates_message
 from edge_components.common.delivery import AcknowledgementWatch, Pause
 from edge_components.common.errors import BusError
 from edge_components.common.handover import RetryPolicy
@@ -69,7 +70,7 @@ class Forwarder:
     def on_scored(self, _topic: str, payload: bytes) -> None:
         """Stage a batch of scored aggregates or of anomalies for the next commit."""
         try:
-            batch = codec.decode(payload)
+            batch = aggregates_message.decode(payload)
         except WireError as error:
             self._counters.add("batches_unreadable")
             self._log.warning("a local batch cannot be read: %s: %s", type(error).__name__, error)
@@ -190,7 +191,7 @@ class Forwarder:
     def _take_up_pending(self, now: float) -> None:
         for pending in self._spool.pending():
             try:
-                rows = codec.decode(pending.payload).rows
+                rows = aggregates_message.decode(pending.payload).rows
             except WireError as error:
                 self._spool.discard_pending(pending.id, f"{type(error).__name__}: {error}")
                 self._log.error("rows in the spool cannot be read and are set aside: %s", error)

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edge_components.common import aggregates_message
 from edge_components.forwarder.images import TABLES, digest
 from edge_components.forwarder.journal import Found, Key
 from edge_components.forwarder.rows import Pending, Spooled
 from edge_components.forwarder.spool import Spool
 from edge_components.forwarder.tables import LANE_OF
-from wire import codec
 from wire.acknowledgement import SequenceSet
 from wire.errors import WireError
 
@@ -119,7 +119,7 @@ def _by_tables(db: sqlite3.Connection) -> tuple[list[Spooled], list[Pending], Co
             lost["batches_not_recovered"] += 1
     for key, lane, rows, used, payload in _rows(db, "pending", "id, lane, rows, used, payload"):
         try:
-            if not 0 <= used < rows or len(codec.decode(payload).rows) != rows:
+            if not 0 <= used < rows or len(aggregates_message.decode(payload).rows) != rows:
                 raise ValueError("its rows are not as they were counted")
             pending.append(Pending(int(key), LANE_OF[lane], int(rows), int(used), payload))
         except WireError:

@@ -17,9 +17,10 @@ from device_sim.build import build
 from device_sim.nucleus.process import NucleusProcess
 from device_sim.places import REPO
 from device_sim.training.train import Wish, train
+from edge_components.common import aggregates_message
 from tests.integration.nucleus_site import Listener, until
 from wire import topics
-from wire.codec import decode, encode
+from wire.codec import encode
 from wire.errors import WireError
 from wire.model import Aggregates, Anomalies, Anomaly, Batch, Series
 
@@ -70,7 +71,7 @@ class Gateway:
         found = []
         for topic, payload in list(self.heard):
             with contextlib.suppress(WireError):
-                if topic == topics.SCORED and isinstance(rows := decode(payload).rows, Anomalies):
+                if topic == topics.SCORED and isinstance(rows := aggregates_message.decode(payload).rows, Anomalies):
                     found += rows.reports
         return found
 

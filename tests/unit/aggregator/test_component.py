@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edge_components.aggregator.checkpoint import Checkpoint
 from edge_components.aggregator.component import Aggregator
 from edge_components.aggregator.config import Config
+from edge_components.common import aggregates_message
 from edge_components.common.errors import BusError
 from edge_components.common.lifecycle import Runtime
 from tests.fakes import FakeBus, FakeClock, fake_runtime
@@ -84,7 +85,7 @@ class Rig:
         """What the forwarder would hold: each batch once by its name, as it first came."""
         held: dict[tuple[int, int], Aggregates] = {}
         for payload in self.bus.on(topics.AGGREGATES):
-            batch = codec.decode(payload)
+            batch = aggregates_message.decode(payload)
             assert isinstance(batch.rows, Aggregates)
             held.setdefault((batch.epoch, batch.sequence), batch.rows)
         return held
@@ -172,7 +173,7 @@ def test_after_a_power_cut_open_windows_and_the_outbox_are_still_there(rig: Rig)
     rig.run_out()
     assert rig.counts() == {START: 2, START + 3000: 1}
     assert set(before) < set(rig.batches()), "the same epoch goes on"
-    again = [codec.decode(payload).sequence for payload in rig.bus.on(topics.AGGREGATES)]
+    again = [aggregates_message.decode(payload).sequence for payload in rig.bus.on(topics.AGGREGATES)]
     assert again.count(1) > 1, "what the forwarder does not hold is sent again"
 
 
@@ -365,7 +366,7 @@ def test_rows_that_could_not_be_cut_into_a_batch_come_out_once_when_they_can(
     chance = np.random.default_rng(1)
     times = [START - 600_000 + 1000 * at for at in range(600)]
     rig.offer(1, readings(times, list(chance.normal(size=600))))
-    whole, calls = codec.encode, 0
+    whole, calls = aggregates_message.encode, 0
 
     def short(*arguments: Any, **named: Any) -> bytes:
         nonlocal calls
@@ -374,7 +375,7 @@ def test_rows_that_could_not_be_cut_into_a_batch_come_out_once_when_they_can(
             raise MemoryError
         return whole(*arguments, **named)
 
-    monkeypatch.setattr(codec, "encode", short)
+    monkeypatch.setattr(aggregates_message, "encode", short)
     with pytest.raises(MemoryError):
         rig.run_out()
     monkeypatch.undo()

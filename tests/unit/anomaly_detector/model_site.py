@@ -11,11 +11,12 @@ from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
 from edge_components.anomaly_detector.models.model_writer import dense_network
 from edge_components.anomaly_detector.models.tflite_model import GroupModel
 from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
+from edge_components.common import aggregates_message
 from edge_components.common.config import load
 from tests.fakes import fake_runtime
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, offer
 from wire import topics
-from wire.codec import decode, encode
+from wire.codec import encode
 from wire.model import Aggregates, Batch, Series
 
 START_MS = 1_700_000_000_000
@@ -118,11 +119,13 @@ class Plant:
             self.second += 1
             self.bus.deliver(topics.AGGREGATES, encode(Batch("gw-test", 7, self.second, rows)))
             self.detector.tick()
-        scored = [b.rows for b in map(decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Aggregates)]
+        scored = [
+            b.rows for b in map(aggregates_message.decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Aggregates)
+        ]
         return scored[-1].score
 
     def reports(self):
-        batches = [decode(payload) for payload in self.bus.on(topics.SCORED)]
+        batches = [aggregates_message.decode(payload) for payload in self.bus.on(topics.SCORED)]
         return [r for b in batches if not isinstance(b.rows, Aggregates) for r in b.rows.reports]
 
 

@@ -10,12 +10,13 @@ from edge_components.anomaly_detector import config as config_module
 from edge_components.anomaly_detector.component import STATE, AnomalyDetector
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
+from edge_components.common import aggregates_message
 from edge_components.common.config import load, table
 from edge_components.common.errors import BusError
 from tests.fakes import fake_runtime
 from wire import topics
 from wire.acknowledgement import Acknowledgement
-from wire.codec import decode, encode
+from wire.codec import encode
 from wire.model import Aggregates, Anomalies, Batch, Notice, Phase, Series
 
 CONFIG = load(Config, {"calibration_windows": 20})
@@ -57,10 +58,10 @@ class Bench:
         self.detector.tick()
 
     def scored(self):
-        return [b for b in map(decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Aggregates)]
+        return [b for b in map(aggregates_message.decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Aggregates)]
 
     def anomaly_batches(self):
-        return [b for b in map(decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Anomalies)]
+        return [b for b in map(aggregates_message.decode, self.bus.on(topics.SCORED)) if isinstance(b.rows, Anomalies)]
 
     def reports(self):
         return [report for b in self.anomaly_batches() for report in b.rows.reports]
@@ -87,7 +88,7 @@ def test_the_same_batch_goes_on_with_scores_only_once_calibrated(bench):
     assert [(b.gateway, b.epoch, b.sequence) for b in answers] == [("gw-test", 7, s + 1) for s in range(22)]
     assert all(np.isnan(b.rows.score).all() for b in answers[:20])
     assert all((b.rows.score >= 0).all() for b in answers[20:])
-    assert answers[3].rows.mean == pytest.approx(decode(batch(3, normal(3))).rows.mean)
+    assert answers[3].rows.mean == pytest.approx(aggregates_message.decode(batch(3, normal(3))).rows.mean)
 
 
 def test_a_batch_that_comes_again_gets_the_same_answer_and_changes_nothing(bench):
@@ -133,7 +134,7 @@ def test_a_series_that_falls_silent_is_reported_by_the_time_of_the_others(bench)
 def test_rows_without_readings_count_as_silence_too(bench):
     run(bench, range(30))
     for second in range(30, 40):
-        payload = decode(batch(second, [normal(second)[0], np.nan]))
+        payload = aggregates_message.decode(batch(second, [normal(second)[0], np.nan]))
         payload.rows.count[1] = 0
         bench.send(encode(payload))
     assert [(r.series, r.cause) for r in bench.reports() if r.phase is Phase.ONSET] == [("a.y", "gap")]
