@@ -87,4 +87,4 @@ def _rows(body: bytes) -> Aggregates:
     start = start + first
     order = np.lexsort((index, start))
     columns = (column[order] for column in (index, start, width, number, *values, score))
-    return Aggregates(series, *columns)  # type: ignore[arg-type]  # in the order of the fields
+    return Aggregates(series, *columns)
