@@ -146,6 +146,7 @@ class _Run:
                 "mqtt_port": broker_port,
                 "mqtt_keepalive_s": 5,
                 "mqtt_inflight": IN_FLIGHT,
+                "retry_s": 2,
                 "host": False,
                 "series": {"chaos.*": {"unit": "1", "resolution": RESOLUTION}},
             },

@@ -61,10 +61,10 @@ Seen = Gauge | Total | Unread
 
 
 class Probe(Protocol):
-    """Looks at the machine."""
+    """Reads the machine."""
 
     def look(self) -> Iterable[Seen]:
-        """Return what can be read now, and what cannot."""
+        """Return the values that can be read now, and the parts that cannot."""
 
 
 class HostSource:
@@ -77,7 +77,7 @@ class HostSource:
         self._totals: dict[str, tuple[float, int]] = {}
 
     def start(self) -> None:
-        """Look once, so that the first rates and loads have something to differ from an interval later."""
+        """Read once, so that the first rates have a value to start from an interval later."""
         now = self._clock.monotonic()
         for item in self._probe.look():
             if isinstance(item, Total):
@@ -85,7 +85,7 @@ class HostSource:
         self._due = now + self._settings.interval_ms / 1000
 
     def poll(self, sink: Sink) -> None:
-        """Read all channels when the interval has passed; intervals missed are not made up for."""
+        """Read all channels when the interval has passed; missed intervals are skipped."""
         now = self._clock.monotonic()
         if now < self._due:
             return
@@ -146,7 +146,7 @@ class PsutilProbe:
         self._disk = disk
 
     def look(self) -> Iterable[Seen]:
-        """Return what can be read now, and what cannot."""
+        """Return the values that can be read now, and the parts that cannot."""
         for read in (self._processor, self._memory, self._storage, self._temperatures, self._network):
             try:
                 yield from read()
@@ -166,7 +166,7 @@ class PsutilProbe:
 
     @staticmethod
     def _network() -> list[Seen]:
-        # What a machine says to itself (a local broker, say) is no traffic of its network.
+        # Traffic over loopback (a local broker, for example) is not traffic of the network.
         own = {name for name, stats in psutil.net_if_stats().items() if "loopback" in stats.flags.split(",")}
         network = [counts for name, counts in psutil.net_io_counters(pernic=True).items() if name not in own]
         if not network:
