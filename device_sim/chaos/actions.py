@@ -76,7 +76,7 @@ def actions(world: World) -> dict[str, Callable[[float], Action]]:
         "disk full": lambda choice: _full_disk(world, choice),
         "disk read-only": lambda _: Action(lambda: _read_only(world), world.disk.writable),
         "spool bytes flipped": lambda choice: Action(lambda: _flip(gateway, FORWARDER, disks.SPOOL, choice)),
-        "checkpoint bytes flipped": lambda choice: Action(lambda: _flip(gateway, AGGREGATOR, "checkpoint", choice)),
+        "journal bytes flipped": lambda choice: Action(lambda: _flip(gateway, AGGREGATOR, disks.JOURNAL, choice)),
         "calibration bytes flipped": lambda choice: Action(lambda: _flip(gateway, DETECTOR, "calibration", choice)),
         "memory short": lambda choice: _Short(gateway, choice).action,
     }

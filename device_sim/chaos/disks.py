@@ -1,8 +1,8 @@
-"""The disk under the forwarder's spool: full, read-only, with flipped bytes.
+"""The disk of the forwarder's spool: full or read-only; and flipped bits in the files of components.
 
-Where we may mount, it is a small file system of its own (tmpfs), which is really filled and really made read-only.
-Elsewhere a full disk is what ``disk_keep_free_bytes`` makes of it, through a configuration update, and read-only are
-the files (which does not impress a process of root's).
+Where mounting is allowed, it is a small file system of its own (tmpfs) that is filled and remounted read-only.
+Elsewhere a full disk is simulated by ``disk_keep_free_bytes`` in a configuration update, and read-only by the files'
+permissions (which do not stop a process of root).
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from device_sim.chaos.errors import ChaosError
 
 SIZE = "24m"
 SPOOL = "spool.sqlite3"
+JOURNAL = "journal/segment-"
 BALLAST = "ballast"
 KEEP_FREE_BYTES = 0
-"""What the forwarder leaves to others in a run: all of the small disk is its own."""
+"""The forwarder may use all of the small disk."""
 
 _FOREVER = 10**12
 _MOUNT_SECONDS = 5.0
 
 
 class Disk(Protocol):
-    """What can happen to the forwarder's disk; ``how`` says by what means it does."""
+    """Faults of the forwarder's disk; ``how`` describes the means."""
 
     how: str
 
@@ -40,13 +41,13 @@ class Disk(Protocol):
         """Take all free space."""
 
     def empty(self) -> None:
-        """Give it back."""
+        """Free the space again."""
 
     def read_only(self) -> None:
-        """Let nothing be written; the forwarder must not run."""
+        """Allow no writes; the forwarder must not run."""
 
     def writable(self) -> None:
-        """Let it be written again."""
+        """Allow writes again."""
 
 
 def make(folder: Path, configure: Callable[[dict[str, int]], bool]) -> Tmpfs | Permissions:
@@ -116,7 +117,7 @@ class Tmpfs:
 
 
 class Permissions:
-    """What can be done without root; a context manager that leaves files as they were."""
+    """Means that work without root; a context manager that restores the permissions."""
 
     how = "disk_keep_free_bytes by a configuration update, and files without write permission"
 
@@ -154,12 +155,12 @@ class Permissions:
 
 
 def flip(folder: Path, name: str, choice: float, most: int = 8) -> str | None:
-    """Flip bits in one of the files whose names begin with ``name``, and say which; None when there are none.
+    """Flip bits in one of the files whose paths begin with ``name`` and return a description; None without files.
 
-    Whose files they are must not run. ``choice`` (0 to 1) decides how many, in which file, and where.
+    The component that owns them must not run. ``choice`` (0 to 1) decides the number of bits, the file and the places.
     """
     rng = random.Random(choice)  # noqa: S311 # a seeded fault, no secret
-    # The index of SQLite's log is made anew by who opens it; what was damaged before lies there for people to look at.
+    # SQLite makes the index of its log anew; files that were damaged before are kept for people to examine.
     files = [
         file
         for file in sorted(folder.glob(f"{name}*"))
@@ -168,8 +169,9 @@ def flip(folder: Path, name: str, choice: float, most: int = 8) -> str | None:
     if not files:
         return None
     file = rng.choice(files)
-    places = sorted(rng.randrange(file.stat().st_size) for _ in range(rng.randint(1, most)))
     try:
+        size = _used_bytes(file)
+        places = sorted(rng.randrange(size) for _ in range(rng.randint(1, most)))
         with file.open("r+b") as raw:
             for place in places:
                 raw.seek(place)
@@ -181,6 +183,11 @@ def flip(folder: Path, name: str, choice: float, most: int = 8) -> str | None:
             return None
         raise
     return f"{len(places)} bits of {file.name} at {places}"
+
+
+def _used_bytes(file: Path) -> int:
+    """Return the size up to the last byte that is not 0: segments are preallocated."""
+    return len(file.read_bytes().rstrip(b"\0")) or 1
 
 
 def _run(*command: str) -> None:

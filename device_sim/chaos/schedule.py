@@ -79,7 +79,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("disk full", (Target.FORWARDER,), 2, 5),
     Kind("disk read-only", (Target.FORWARDER,), 2, 4),
     Kind("spool bytes flipped", (Target.FORWARDER,)),
-    Kind("checkpoint bytes flipped", (Target.AGGREGATOR,)),
+    Kind("journal bytes flipped", (Target.AGGREGATOR,)),
     Kind("calibration bytes flipped", (Target.DETECTOR,)),
     Kind("clock set back an hour", (Target.CLOCK,), 2, 5),
     Kind("clock set forward a year", (Target.CLOCK,), 2, 5),

@@ -75,14 +75,25 @@ def test_the_same_choice_flips_the_same_bits(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         spool = tmp_path / name / disks.SPOOL
-        spool.write_bytes(bytes(10_000))
+        spool.write_bytes(b"\xff" * 10_000)
         said.append(disks.flip(tmp_path / name, disks.SPOOL, 0.42))
         data.append(spool.read_bytes())
     assert said[0] == said[1]
     assert data[0] == data[1]
-    flipped = [byte for byte in data[0] if byte]
+    flipped = [byte ^ 0xFF for byte in data[0] if byte != 0xFF]
     assert 1 <= len(flipped) <= 8
     assert all(byte.bit_count() == 1 for byte in flipped)
+
+
+def test_bits_are_flipped_in_the_used_part_of_a_preallocated_segment(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    segment = tmp_path / "journal" / "segment-0"
+    for choice in range(20):
+        segment.write_bytes(b"\x01" * 100 + bytes(1_000_000))
+        assert disks.flip(tmp_path, disks.JOURNAL, choice / 20) is not None
+        data = segment.read_bytes()
+        assert data[:100] != b"\x01" * 100
+        assert not any(data[100:])
 
 
 def test_there_is_nothing_to_flip_where_there_is_no_spool(tmp_path: Path) -> None:
