@@ -42,6 +42,9 @@ class Type(IntEnum):
     INTERNAL_ERROR = 7
 
 
+SERVICE = "aws.greengrass#GreengrassCoreIPC"
+UNSUPPORTED = "aws#UnsupportedOperation"
+"""Kind of the Java nucleus' error for an operation that the model lacks."""
 CONNECTION_ACCEPTED = 1
 TERMINATE_STREAM = 2
 
@@ -267,10 +270,14 @@ class Connection:
             self._end(number)
 
     def _fail(self, number: int, error: OperationError) -> None:
+        if error.kind == UNSUPPORTED:
+            body = {"error": "Unsupported Operation", "message": error.text}
+            self.send(number, Type.APPLICATION_ERROR, TERMINATE_STREAM, None, body)
+            return
         model = error.kind if "#" in error.kind else f"aws.greengrass#{error.kind}"
         payload = {"_message": error.text, "_errorCode": model.split("#")[1]}
         if not self._profile.terse_errors:
-            payload |= {"message": error.text, **error.fields}
+            payload |= {"message": error.text, "_service": SERVICE, **error.fields}
         self.send(number, Type.APPLICATION_ERROR, TERMINATE_STREAM, model, payload)
 
     def _end(self, number: int) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from device_sim.nucleus.connection import Answer, Dispatch, Stream
+from device_sim.nucleus.connection import UNSUPPORTED, Answer, Dispatch, Stream
 from device_sim.nucleus.errors import OperationError
 from device_sim.nucleus.identities import Identity
 from device_sim.nucleus.operations import configuration, iot_core, lifecycle, local, pubsub
@@ -55,7 +55,7 @@ async def _answer(call: Call) -> Answer:
     # Tests and demos use these as the command line's client under both profiles; components of lite lack them.
     if operation is None or (profile.terse_errors and short in CLASSIC_ONLY and not call.identity.is_cli):
         known = profile.terse_errors or (name.startswith(MODEL) and short in ABSENT)
-        raise OperationError("ServiceError" if known else "aws#UnsupportedOperation", f"{name} is not supported")
+        raise OperationError("ServiceError" if known else UNSUPPORTED, f"{name} is an unsupported operation.")
     response = await operation.handler(call)
     return f"{name}Response", response, operation.stays
 

@@ -65,7 +65,8 @@ class Call:
         if not access_control.allows(granted, service, self.operation, resource):
             raise OperationError(
                 "UnauthorizedError",
-                f"{self.identity.name} is not authorized to perform {service}:{self.operation} on resource {resource}",
+                f"Principal {self.identity.name} is not authorized to perform {service}:{self.operation} "
+                f"on resource {resource}",
             )
 
     def text(self, key: str) -> str:

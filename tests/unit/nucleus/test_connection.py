@@ -223,6 +223,7 @@ def test_a_failing_request_is_answered_and_disturbs_no_other() -> None:
                 "_message": "it is not there",
                 "_errorCode": "ResourceNotFoundError",
                 "message": "it is not there",
+                "_service": "aws.greengrass#GreengrassCoreIPC",
                 "resourceName": "x",
             }
             assert [answers[number][1].get("_errorCode") for number in (2, 3, 4, 5)] == [
