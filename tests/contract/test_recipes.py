@@ -173,12 +173,12 @@ def test_the_shared_environment_is_made_at_deployment_and_repaired_at_boot() -> 
     uri = f"s3://strandline-artifacts/{RUNTIME}/{VERSION}/runtime.zip"
     assert manifest["Artifacts"] == [{"URI": uri, "Unarchive": "ZIP"}]
     install, run = manifest["Lifecycle"]["install"], manifest["Lifecycle"]["run"]
-    assert install["Script"] == run["Script"]
     assert install["Timeout"] >= 600
-    assert shlex.split(run["Script"]) == [
-        *("cd", "{artifacts:decompressedPath}/runtime", "2>/dev/null", "||", "cd", "{artifacts:path}/runtime", "&&"),
-        *("exec", "python3", "-m", "edge_components.runtime.main", "--work", "{work:path}"),
-    ]
+    folder = ("cd", "{artifacts:decompressedPath}/runtime", "2>/dev/null", "||", "cd", "{artifacts:path}/runtime", "&&")
+    make = ("python3", "-m", "edge_components.runtime.main", "--work", "{work:path}")
+    assert shlex.split(install["Script"]) == [*folder, "exec", *make]
+    # Nucleus lite starts what has ended again with each start of a component that depends on it, and counts that.
+    assert shlex.split(run["Script"]) == [*folder, *make, "&&", "exec", "sleep", "2147483647"]
     assert_variables_are_known_and_quoted(run["Script"])
 
 
