@@ -77,8 +77,8 @@ class GreengrassBus:
             self._give_up()
             return float("inf")
         if self._schedule.attempt_due(now):
-            self._connecting = True
             threading.Thread(target=self._reconnect, name="connect", daemon=True).start()
+            self._connecting = True  # reset on this loop, so after this
         return self._schedule.next_s(now)
 
     def inactive(self) -> Sequence[str]:
@@ -149,12 +149,18 @@ class GreengrassBus:
             raise
 
     def _reconnect(self) -> None:
-        """Connect on a thread of its own, for it can take TIMEOUT_SECONDS."""
+        """Connect on a thread of its own, for it can take TIMEOUT_SECONDS; each outcome is posted to the loop."""
         try:
             client, lifecycle = self._dial()
         except BusError as error:
             refused = error
             self._loop.post_always(lambda: self._not_connected(refused))
+        except MemoryError as error:
+            exhausted = error
+            self._loop.post_always(lambda: _raise(exhausted))  # the loop ends the component
+        except Exception as error:  # noqa: BLE001 # the thread's outermost edge: without an outcome nothing is tried again
+            failed = BusError(f"cannot connect: {type(error).__name__}: {error}")
+            self._loop.post_always(lambda: self._not_connected(failed))
         else:
             self._loop.post_always(lambda: self._connected(client, lifecycle))
 
@@ -209,6 +215,10 @@ class GreengrassBus:
     def _check_size(topic: str, payload: bytes) -> None:
         if len(payload) > MAX_LOCAL_BYTES:
             raise BusError(f"publish to {topic}: {len(payload)} bytes, at most {MAX_LOCAL_BYTES} pass every nucleus")
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 class _Stream(StreamResponseHandler):  # type: ignore[misc]  # awsiot ships no type information
