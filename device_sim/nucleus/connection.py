@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
 from typing import Any
@@ -101,6 +103,9 @@ Answer = tuple[str, Mapping[str, Any], bool]
 """The response's model name, its payload, and whether the stream stays open for events."""
 Dispatch = Callable[[Identity, str, Mapping[str, Any], Stream], Awaitable[Answer]]
 
+ByName = Callable[[object, int | None], tuple[Identity, str] | None]
+"""Return the identity and token of a component, given its name and the peer's process id, or None."""
+
 
 class Connection:
     """Serves one client until either side closes."""
@@ -113,8 +118,9 @@ class Connection:
         dispatch: Dispatch,
         profile: Profile,
         log: logging.Logger,
+        by_name: ByName | None = None,
     ) -> None:
-        self._reader, self._writer = reader, writer
+        self._reader, self._writer, self._by_name = reader, writer, by_name
         self._holder, self._dispatch = holder, dispatch
         self._profile, self._log = profile, log
         self._decoder = Decoder(profile.max_packet_bytes)
@@ -217,9 +223,16 @@ class Connection:
         except OperationError as error:
             raise _ProtocolError(f"CONNECT: {error}") from error
         self.identity = self._holder(token)
+        new_token: tuple[Header, ...] = ()
+        if token is None and self._by_name is not None:
+            # Nucleus lite admits a component's process by the component's name and gives it a token.
+            admitted = self._by_name(_object(payload).get("componentName"), _peer_process(self._writer))
+            if admitted is not None:
+                self.identity, given = admitted
+                new_token = (eventstream.text("svcuid", given),)
         accepted = CONNECTION_ACCEPTED if self.identity is not None else 0
         if self.identity is not None or not self._profile.silent_close:
-            self._write(Frame(_protocol_headers(Type.CONNECT_ACK, accepted)))
+            self._write(Frame((*_protocol_headers(Type.CONNECT_ACK, accepted), *new_token)))
         if self.identity is None:
             raise _ClosedError("a token that nobody holds")
 
@@ -313,6 +326,15 @@ def _protocol_headers(kind: Type, flags: int = 0) -> tuple[Header, ...]:
         eventstream.int32(":message-flags", flags),
         eventstream.int32(":stream-id", 0),
     )
+
+
+def _peer_process(writer: asyncio.StreamWriter) -> int | None:
+    """Return the process id at the other end of a UNIX socket, or None where the system does not tell it."""
+    peer = writer.get_extra_info("socket")
+    if peer is None or not hasattr(socket, "SO_PEERCRED"):
+        return None
+    pid, _, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(pid)
 
 
 def _number(headers: Mapping[str, Header], name: str, default: int | None = None) -> int:

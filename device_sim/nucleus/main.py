@@ -120,10 +120,23 @@ class Nucleus:
         services = Services(
             settings.profile, bus, self._bridge, store, self._components, self._deployments, validators, daemons
         )
-        self._server = IpcServer(self._tokens, dispatcher(services, log), settings.profile, log)
+        by_name = self._admit if settings.profile.connects_by_name else None
+        self._server = IpcServer(self._tokens, dispatcher(services, log), settings.profile, log, by_name)
         self._control = ControlServer(daemons)
         self._asked_to_end = asyncio.Event()
         self._info = settings.root / CLI_INFO
+
+    def _admit(self, name: object, pid: int | None) -> tuple[Identity, str] | None:
+        """Return the identity and token of a component that a process of its own asks for by name, or None."""
+        supervisor = self._components.get(name) if isinstance(name, str) else None
+        if supervisor is None or pid is None or supervisor.pid is None:
+            return None
+        try:
+            member = os.getpgid(pid) == supervisor.pid
+        except ProcessLookupError:
+            return None
+        identity = Identity(supervisor.plan.name)
+        return (identity, self._tokens.issue(identity)) if member else None
 
     def _daemons(self, bus: LocalBus, store: ConfigurationStore) -> dict[str, Daemon]:
         """Return the processes of nucleus lite with what each loses when it ends; the Java nucleus has none."""

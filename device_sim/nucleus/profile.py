@@ -97,6 +97,8 @@ class Profile:
     """Components can validate configuration updates before they take effect."""
     ends_unary: bool
     """A unary response ends its stream; otherwise the client has to."""
+    connects_by_name: bool
+    """A process of a component is admitted by the component's name, without a token."""
     terse_errors: bool
     """Errors have a fixed text under ``_message`` only, which the SDK's models do not read."""
     max_local_topic_bytes: int | None
@@ -125,6 +127,7 @@ JAVA = Profile(
     installs_first=False,
     validates=True,
     ends_unary=True,
+    connects_by_name=False,
     terse_errors=False,
     max_local_topic_bytes=None,
     daemons=(),
@@ -169,6 +172,7 @@ LITE = Profile(
     installs_first=True,
     validates=False,
     ends_unary=False,
+    connects_by_name=True,
     terse_errors=True,
     max_local_topic_bytes=256,
     daemons=("iotcored", "ggpubsubd", "ggconfigd", "ggipcd", "gghealthd"),

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from device_sim.nucleus.connection import Connection, Dispatch
+from device_sim.nucleus.connection import ByName, Connection, Dispatch
 from device_sim.nucleus.errors import StartError
 from device_sim.nucleus.identities import Tokens
 from device_sim.nucleus.profile import Profile
@@ -23,8 +23,16 @@ SOCKET = "ipc.socket"
 class IpcServer:
     """Listens on a socket that only this user may open."""
 
-    def __init__(self, tokens: Tokens, dispatch: Dispatch, profile: Profile, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        dispatch: Dispatch,
+        profile: Profile,
+        log: logging.Logger,
+        by_name: ByName | None = None,
+    ) -> None:
         self._tokens, self._dispatch, self._profile, self._log = tokens, dispatch, profile, log
+        self._by_name = by_name
         self._server: asyncio.Server | None = None
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._temporary: Path | None = None
@@ -61,7 +69,9 @@ class IpcServer:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(reader, writer, self._tokens.holder, self._dispatch, self._profile, self._log)
+        connection = Connection(
+            reader, writer, self._tokens.holder, self._dispatch, self._profile, self._log, self._by_name
+        )
         if len(self._connections) >= MAX_CONNECTIONS:
             self._log.warning("%d connections are open, one more is refused", MAX_CONNECTIONS)
             connection.abort()

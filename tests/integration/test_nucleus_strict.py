@@ -269,7 +269,7 @@ def test_a_restart_of_ggconfigd_ends_configuration_subscriptions_in_silence(site
         assert value == {"limit": 2}
 
 
-def test_a_restart_of_ggipcd_closes_connections_and_only_a_new_process_is_let_in(site: Site) -> None:
+def test_a_restart_of_ggipcd_closes_connections_and_the_old_token_is_refused(site: Site) -> None:
     code = """
     say("test/ready", "")
     from awsiot.greengrasscoreipc import connect
@@ -294,6 +294,40 @@ def test_a_restart_of_ggipcd_closes_connections_and_only_a_new_process_is_let_in
         assert (work / "refused").exists()
         assert not (work / "let-in").exists()
         assert times_running(nucleus, "io.test.Reconnects") == 2
+
+
+BY_NAME = """
+import json
+from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup, SocketDomain, SocketOptions
+from awsiot import eventstreamrpc as rpc
+import os
+
+def admitted(name):
+    options = SocketOptions()
+    options.domain = SocketDomain.Local
+    group = EventLoopGroup(1)
+    connection = rpc.Connection(
+        host_name=os.environ["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"], port=0,
+        bootstrap=ClientBootstrap(group, DefaultHostResolver(group)), socket_options=options,
+        connect_message_amender=lambda: rpc.MessageAmendment(payload=json.dumps({"componentName": name}).encode()))
+    try:
+        connection.connect(rpc.LifecycleHandler()).result(5)
+        return "admitted"
+    except Exception:
+        return "refused"
+
+say("test/said", " ".join(admitted(name) for name in ("io.test.Named", "io.test.Other", "io.test.Absent")))
+say("test/ready", "")
+stay()
+"""
+
+
+@pytest.mark.parametrize(("profile", "own"), [("lite", "admitted"), ("java", "refused")])
+def test_a_component_connects_by_its_own_name_on_lite_only(site: Site, profile: str, own: str) -> None:
+    site.recipe("io.test.Other", {"run": "exec sleep 1000"})
+    site.component("io.test.Named", BY_NAME)
+    with running(site, profile) as (_, listener):
+        assert listener.on("test/said") == [f"{own} refused refused"]
 
 
 def test_the_java_nucleus_has_no_daemons(site: Site) -> None:
