@@ -39,7 +39,16 @@ class FakeClock:
 class FakeSubscription:
     """A subscription on the fake bus; ``lost`` makes it lose messages without a sign until it is renewed."""
 
-    def __init__(self, bus: FakeBus, handler: Handler, *, core: bool, expects_traffic: bool = False) -> None:
+    def __init__(
+        self,
+        bus: FakeBus,
+        handler: Handler,
+        *,
+        core: bool,
+        expects_traffic: bool = False,
+        on_open: Callable[[], None] | None = None,
+    ) -> None:
+        self.on_open = on_open
         self._bus, self._handler, self._core, self.expects_traffic = bus, handler, core, expects_traffic
         self._established = False
         self.lost = False
@@ -55,6 +64,8 @@ class FakeSubscription:
         """Note the reason, and receive messages again."""
         self.renewals.append(reason)
         self.lost = False
+        if self.on_open is not None:
+            self.on_open()
 
     def deliver(self, topic: str, payload: bytes) -> None:
         """Hand a message to the component unless it is lost."""
@@ -86,10 +97,19 @@ class FakeBus:
         self.published.append((topic, payload))
         self.deliver(topic, payload)
 
-    def subscribe(self, topic: str, handler: Handler, *, expects_traffic: bool = False) -> FakeSubscription:
-        """Subscribe to a local topic."""
-        subscription = FakeSubscription(self, handler, core=False, expects_traffic=expects_traffic)
+    def subscribe(
+        self,
+        topic: str,
+        handler: Handler,
+        *,
+        expects_traffic: bool = False,
+        on_open: Callable[[], None] | None = None,
+    ) -> FakeSubscription:
+        """Subscribe to a local topic; the stream opens at once."""
+        subscription = FakeSubscription(self, handler, core=False, expects_traffic=expects_traffic, on_open=on_open)
         self.subscriptions.setdefault(topic, []).append(subscription)
+        if on_open is not None:
+            on_open()
         return subscription
 
     def publish_to_iot_core(self, topic: str, payload: bytes) -> None:

@@ -15,6 +15,10 @@ from wire.errors import DecodeError
 
 RETRANSMISSIONS = 3
 MAX_WATCHED = 4096
+RESEND_REQUEST = b""
+"""An empty message on the topic of acknowledgements: send everything again that is not acknowledged.
+
+A receiver sends it when it has started or subscribed again, because messages may be lost that were sent before."""
 
 
 class AcknowledgementWatch:
@@ -88,8 +92,13 @@ class BatchSender:
         self._subscription: Subscription | None = None
 
     def start(self) -> None:
-        """Subscribe to the acknowledgements."""
-        self._subscription = self._bus.subscribe(self._ack_topic, self.on_acknowledgement)
+        """Subscribe to the acknowledgements.
+
+        Some may be lost before a stream opens, so the receiver is made to repeat them by sending its batches again.
+        """
+        self._subscription = self._bus.subscribe(
+            self._ack_topic, self.on_acknowledgement, expects_traffic=True, on_open=self._outbox.resend_all
+        )
 
     def send_due(self, now: float) -> None:
         """Publish what is due at ``now``; a refusal ends the round, and what was refused is due again later."""
@@ -114,6 +123,10 @@ class BatchSender:
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
         """Free what an acknowledgement covers; one that cannot be read is counted and frees nothing."""
+        if payload == RESEND_REQUEST:
+            self._outbox.resend_all()
+            self._counters.add("resends_requested")
+            return
         try:
             ack = Acknowledgement.decode(payload)
         except DecodeError as error:

@@ -80,6 +80,11 @@ class SendWindow:
         flight = self._flights[sequence]
         flight.attempts, flight.due = flight.attempts - 1, now
 
+    def resend_all(self) -> None:
+        """Make every number due at once: its receiver may have lost what was sent."""
+        for flight in self._flights.values():
+            flight.due = 0.0
+
     def due(self, now: float) -> list[int]:
         """Return the numbers to send again, lowest first."""
         return sorted(sequence for sequence, flight in self._flights.items() if flight.due <= now)
@@ -183,6 +188,10 @@ class Outbox:
         """Note that the sending of a payload failed: it does not count, and the payload is due again at once."""
         if sequence in self._window:
             self._window.refused(sequence, now)
+
+    def resend_all(self) -> None:
+        """Make every unacknowledged payload due at once: the receiver may have lost what was sent."""
+        self._window.resend_all()
 
     def next_s(self, now: float) -> float:
         """Return the seconds until :meth:`to_send` yields something; infinite when nothing waits."""

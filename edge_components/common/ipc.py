@@ -101,9 +101,17 @@ class GreengrassBus:
         request = model.PublishToTopicRequest(topic=topic, publish_message=message)
         self._call("publish_to_topic", request, f"publish to {topic}")
 
-    def subscribe(self, topic: str, handler: Handler, *, expects_traffic: bool = False) -> Subscription:
+    def subscribe(
+        self,
+        topic: str,
+        handler: Handler,
+        *,
+        expects_traffic: bool = False,
+        on_open: Callable[[], None] | None = None,
+    ) -> Subscription:
         """Subscribe to a local topic; JSON messages are handed on as bytes too."""
-        return self._subscriptions.add(Target(Kind.LOCAL, topic), handler, expects_traffic=expects_traffic)
+        target = Target(Kind.LOCAL, topic)
+        return self._subscriptions.add(target, handler, expects_traffic=expects_traffic, on_open=on_open)
 
     def publish_to_iot_core(self, topic: str, payload: bytes) -> None:
         """Publish to IoT Core with QoS 1."""

@@ -53,11 +53,19 @@ class Bus(Protocol):
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish on a local topic; the nucleus has it when this returns."""
 
-    def subscribe(self, topic: str, handler: Handler, *, expects_traffic: bool = False) -> Subscription:
+    def subscribe(
+        self,
+        topic: str,
+        handler: Handler,
+        *,
+        expects_traffic: bool = False,
+        on_open: Callable[[], None] | None = None,
+    ) -> Subscription:
         """Subscribe to a local topic, and again for as long as that fails.
 
         ``expects_traffic`` renews the subscription when nothing came for a while: a nucleus can lose a subscription
-        without a sign. A message can come twice then.
+        without a sign. A message can come twice then. ``on_open`` is called each time that a stream opens: messages
+        sent before may be lost.
         """
 
     def publish_to_iot_core(self, topic: str, payload: bytes) -> None:

@@ -80,8 +80,16 @@ Opener = Callable[[Target, StreamEvents], Stream]
 class ManagedSubscription:
     """A subscription that is opened, retried and renewed; see :class:`edge_components.common.ports.Subscription`."""
 
-    def __init__(self, owner: Subscriptions, target: Target, handler: Handler, schedule: SubscriptionSchedule) -> None:
+    def __init__(
+        self,
+        owner: Subscriptions,
+        target: Target,
+        handler: Handler,
+        schedule: SubscriptionSchedule,
+        on_open: Callable[[], None] | None = None,
+    ) -> None:
         self._owner, self.target, self._handler, self.schedule = owner, target, handler, schedule
+        self._on_open = on_open
         self._current: _Attempt | None = None
         self._next: _Attempt | None = None
         self.stopped = False
@@ -118,6 +126,8 @@ class ManagedSubscription:
             self._owner.log.info("subscriptions_established", str(self.target), key=str(self.target))
         if old is not None:
             old.end()
+        if self._on_open is not None:
+            self._on_open()
 
     def failed(self, error: BusError) -> None:
         """Schedule the next attempt, and log what the recipe lacks where the nucleus does not authorize this one."""
@@ -220,11 +230,18 @@ class Subscriptions:
         """The monotonic clock."""
         return self._clock.monotonic()
 
-    def add(self, target: Target, handler: Handler, *, expects_traffic: bool = False) -> ManagedSubscription:
+    def add(
+        self,
+        target: Target,
+        handler: Handler,
+        *,
+        expects_traffic: bool = False,
+        on_open: Callable[[], None] | None = None,
+    ) -> ManagedSubscription:
         """Add a subscription and begin its first attempt."""
         answer_s = _ANSWER_SECONDS.get(target.kind, _DEFAULT_ANSWER_SECONDS)
         schedule = SubscriptionSchedule(self.now, self._rng, answer_s=answer_s, expects_traffic=expects_traffic)
-        subscription = ManagedSubscription(self, target, handler, schedule)
+        subscription = ManagedSubscription(self, target, handler, schedule, on_open)
         self._all.append(subscription)
         subscription.tick(self.now)
         return subscription

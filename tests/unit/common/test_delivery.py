@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 
-from edge_components.common.delivery import RETRANSMISSIONS, AcknowledgementWatch, BatchSender
+from edge_components.common.delivery import RESEND_REQUEST, RETRANSMISSIONS, AcknowledgementWatch, BatchSender
 from edge_components.common.errors import BusError
 from edge_components.common.handover import Outbox, RetryPolicy
 from edge_components.common.health import Counters
@@ -102,3 +102,25 @@ def test_the_watch_is_bounded() -> None:
     for batch in range(10_000):
         watch.published(batch, 2)
     assert len(watch._retransmissions) < 10_000
+
+
+def test_a_request_to_send_again_makes_everything_unacknowledged_due_at_once() -> None:
+    bench = Bench()
+    for payload in (b"one", b"two"):
+        bench.outbox.add(payload)
+    bench.sender.send_due(bench.clock.mono)
+    bench.sender.send_due(bench.clock.mono)
+    assert bench.bus.on("batches") == [b"one", b"two"]
+    bench.bus.deliver("acks", RESEND_REQUEST)
+    assert bench.sender.next_s(bench.clock.mono) == 0.0
+    bench.sender.send_due(bench.clock.mono)
+    assert bench.bus.on("batches") == [b"one", b"two"] * 2
+
+
+def test_a_renewed_subscription_to_acknowledgements_has_batches_sent_again() -> None:
+    bench = Bench()
+    bench.outbox.add(b"one")
+    bench.sender.send_due(bench.clock.mono)
+    bench.subscription.renew("silence")
+    bench.sender.send_due(bench.clock.mono)
+    assert bench.bus.on("batches") == [b"one"] * 2
