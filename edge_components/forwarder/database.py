@@ -1,4 +1,9 @@
-"""The spool's file behind transactions that are noted in the journal and tell what failed by the package's errors."""
+"""The spool's database behind transactions that are committed to the journal at once and to SQLite rarely.
+
+SQLite holds one transaction open. Each transaction of ours is a savepoint in it; to commit it is to append what it
+changed to the journal. When the journal has grown, SQLite commits (a *fold*) and the journal begins anew. After a kill
+SQLite has the state of the last fold, and the journal everything since (see recovery.py).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_components.forwarder import images, tables
-from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolReadOnlyError
-from edge_components.forwarder.journal import Journal, Moment
+from edge_components.forwarder import change_capture, redo, tables
+from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolLostError, SpoolReadOnlyError
+from edge_components.forwarder.frames import Moment
+from edge_components.forwarder.journal import Journal
+from edge_components.forwarder.replay import Found, Rows
 
 _DAMAGED, _READ_ONLY = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), sqlite3.SQLITE_READONLY
 
@@ -23,52 +30,139 @@ class Database:
         self.path = path
         self.connection = tables.connect(path, epoch, known)
         try:
-            images.watch(self.connection)
+            change_capture.capture(self.connection)
             self.moment = tables.moment(self.connection)
         except BaseException:
             self.connection.close()
             raise
         self._journal = Journal(path)
+        self._open = self._durable = self._fold_due = False
+        self._depth = 0
 
     def read(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         """Return the rows of a query."""
-        try:
+        with self._translated():
             return self.connection.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise self._failure(error) from error
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit what is done within, all of it or nothing; what changes nothing writes nothing."""
-        db, moment = self.connection, self.moment
-        try:
-            db.execute("BEGIN IMMEDIATE")
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Commit the changes made within, all of them or none; no change writes nothing.
+
+        A transaction within another is committed with it. Where none of them is ``durable``, the disk is not waited
+        for: a power cut may undo it and all later ones that are not durable.
+        """
+        with self._translated():
+            if self._depth == 0:
+                self._begin()
+                self._durable = False
+            self._depth += 1
             try:
-                before = db.total_changes
-                yield db
-                if db.total_changes != before:
-                    tables.count_commit(db)
-                    moment = Moment(moment.epoch, moment.commits + 1, tables.last_sequence(db))
-                    self._journal.add(moment, images.touched(db), lambda: images.everything(db))
-                db.execute("COMMIT")
+                with self._savepoint():
+                    yield self.connection
+                    self._durable |= durable
+                    if self._depth == 1:
+                        moment = self._log()
+            finally:
+                self._depth -= 1
+        if self._depth == 0:
+            self.moment = moment
+
+    def fold(self) -> None:
+        """Commit to SQLite and begin the journal anew; raises SpoolError."""
+        with self._translated():
+            self._fold()
+
+    def fold_soon(self) -> None:
+        """Fold before the next transaction that is not within another."""
+        self._fold_due = True
+
+    def redo(self, found: Found, held: Rows) -> None:
+        """Bring the database, which holds ``held``, to the last moment of its journal.
+
+        Raises ValueError where the journal lacks the payload of a row.
+        """
+        with self._translated():
+            Journal(self.path).sync()
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                redo.apply(self.connection, found, held)
+                tables.set_moment(self.connection, found.moment)
+                change_capture.changes(self.connection)  # the journal has them
+                self.connection.execute("COMMIT")
             except BaseException:
-                with contextlib.suppress(sqlite3.DatabaseError):  # SQLite may have rolled back by itself (disk full)
-                    db.execute("ROLLBACK")
-                self._journal.distrust()
+                with contextlib.suppress(sqlite3.DatabaseError):
+                    self.connection.execute("ROLLBACK")
                 raise
+        self.moment = found.moment
+
+    def close(self) -> None:
+        """Close the files; what SQLite does not have yet is committed to it if possible."""
+        with contextlib.suppress(SpoolError, sqlite3.DatabaseError):
+            self._commit()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the files as a kill would: what SQLite does not have yet stays in the journal."""
+        self.connection.close()
+        self._journal.close()
+
+    def _begin(self) -> None:
+        if self._fold_due or self._journal.snapshot_due:
+            self._fold()
+        if not self._open:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self._open = True
+
+    def _fold(self) -> None:
+        self._commit()
+        self._journal.snapshot(self.moment, change_capture.everything(self.connection))
+        self._fold_due = False
+
+    def _commit(self) -> None:
+        if not self._open:
+            return
+        self._journal.sync()  # so that it is never behind the database, unless it is damaged
+        self.connection.execute("COMMIT")
+        self._open = False
+
+    @contextlib.contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        db, name = self.connection, f"level_{self._depth}"
+        db.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.DatabaseError):
+                db.execute(f"ROLLBACK TO {name}")
+                db.execute(f"RELEASE {name}")
+            raise
+        db.execute(f"RELEASE {name}")
+
+    def _log(self) -> Moment:
+        """Append the changes of the outermost transaction to the journal and return the moment that they make."""
+        db = self.connection
+        changed = change_capture.changes(db)
+        if not changed:
+            return self.moment
+        tables.count_commit(db)
+        moment = Moment(self.moment.epoch, self.moment.commits + 1, tables.last_sequence(db))
+        self._journal.append(moment, changed, durable=self._durable)
+        return moment
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.DatabaseError as error:
             raise self._failure(error) from error
         except OSError as error:
             kind = SpoolReadOnlyError if error.errno in (errno.EROFS, errno.EACCES) else SpoolError
             raise kind(f"spool {self.path}: its journal: {error.strerror}") from error
-        self.moment = moment
-
-    def close(self) -> None:
-        """Close the files."""
-        self.connection.close()
-        self._journal.close()
 
     def _failure(self, error: sqlite3.DatabaseError) -> SpoolError:
+        if self._open and not self.connection.in_transaction:
+            # SQLite rolls back by itself when the disk is full or fails; the journal has what it lost.
+            return SpoolLostError(f"spool {self.path}: {error}")
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details of an extended code
         kind = SpoolDamagedError if code in _DAMAGED else SpoolReadOnlyError if code == _READ_ONLY else SpoolError
         return kind(f"spool {self.path}: {error}")

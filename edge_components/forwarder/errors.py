@@ -5,8 +5,10 @@
     ForwarderError
     └── SpoolError            the spool cannot be opened or written: names the file and what SQLite said
         ├── SpoolFullError    no room for more rows; what is in the spool is untouched
-        ├── SpoolReadOnlyError the file cannot be written through this connection, nor ever will: open it again
-        └── SpoolDamagedError the file is no sound database any more: open it again, which recovers it
+        └── SpoolUnusableError this connection is of no more use: open the spool again
+            ├── SpoolReadOnlyError the file system was read-only when the file was opened
+            ├── SpoolLostError     SQLite rolled back what it had not committed; the journal has it
+            └── SpoolDamagedError  the file is no sound database any more; opening it recovers it
 """
 
 from edge_components.common.errors import EdgeError
@@ -24,9 +26,17 @@ class SpoolFullError(SpoolError):
     """The spool has no room for more rows."""
 
 
-class SpoolReadOnlyError(SpoolError):
+class SpoolUnusableError(SpoolError):
+    """The connection to the spool cannot be used any more; opened again, it can."""
+
+
+class SpoolReadOnlyError(SpoolUnusableError):
     """The spool was opened while its file system was read-only; SQLite stays so until it is opened again."""
 
 
-class SpoolDamagedError(SpoolError):
+class SpoolLostError(SpoolUnusableError):
+    """SQLite rolled back all that it had not committed; the journal has it."""
+
+
+class SpoolDamagedError(SpoolUnusableError):
     """The spool's file is no sound database any more."""

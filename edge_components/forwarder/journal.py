@@ -1,212 +1,151 @@
-"""What the spool holds, noted a second time beside it, so that damage to its file costs little and is known exactly.
+"""The spool's redo log: every commit is appended to two files, the first of which is synced; SQLite gets it later.
 
-Two files, each a list of frames with a checksum. The first frames say everything, each later one what a commit changed:
-rows as they are from then on, not what was done to them. The first file also has the payloads of the newest rows, so
-that they survive what happens to the database; the second has the facts only, so that they survive what happens to the
-first. A frame is written before its commit is made, and never waited for (no fsync): after a power cut the journal may
-be behind the database, which then is right, and it is never more than one commit ahead.
+The first frames are a snapshot, each later one says what a commit changed: rows as they are from then on, not what was
+done to them. Both files have the facts and the payloads of every commit since the snapshot. Of the snapshot itself the
+second file has the facts only; the database has been written and synced before a snapshot is made.
+
+The files are preallocated and written over in place, so that a sync writes a page or two and no metadata. The file of
+the snapshot before the last is used again: its old frames have lower commit numbers and are ignored.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
-import struct
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+
+from edge_components.forwarder.frames import Change, Frame, Moment, encode, frames
 
 SUFFIXES = ("-journal-a", "-journal-b")
-GROWN_BYTES = 1_000_000
-"""A journal that has grown by so much, and to twice what it began with, is begun anew."""
-
-_MAGIC = b"\xa5SJ1"
-_HEAD = struct.Struct("<4sII")
-_CHANGES_A_FRAME = 8
-_PART = ".part"
-
-Key = tuple[str, int | str]
-"""A row's table and its key."""
-
-
-class Change(NamedTuple):
-    """A row as it is from now on (None: gone), and its payload where that is to be noted too."""
-
-    key: Key
-    values: Sequence[Any] | None
-    payload: bytes = b""
-
-
-class Moment(NamedTuple):
-    """Where the spool stands: its epoch, the number of commits made, the last sequence number given."""
-
-    epoch: int
-    commits: int
-    last: int
-
-
-@dataclass(slots=True)
-class Found:
-    """What a journal says: rows by key, and all payloads that a key ever had; ``intact`` when no part is missing."""
-
-    moment: Moment
-    rows: dict[Key, list[Any]] = field(default_factory=dict)
-    payloads: dict[Key, list[bytes]] = field(default_factory=dict)
-    intact: bool = False
-
-
-class _Frame(NamedTuple):
-    moment: Moment
-    base: bool
-    part: int
-    parts: int
-    changes: list[Change]
+GROWTH_BYTES = 1_000_000
+"""A snapshot is due when the journal has grown by so much, and to twice the size of its last snapshot."""
+PART, SPARE = ".part", ".spare"
+_BLOCK_BYTES = 65_536
 
 
 class Journal:
-    """The files beside the spool at ``path``; written through :meth:`add`, from which OSError comes as it is."""
+    """The files beside the spool at ``path``; OSError is raised as it comes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files: list[int] = []
+        self._ends: list[int] = []
         self._room = 0
+        self._durable = 0
+        self._before: Frame | None = None
+        self._spares = False
 
-    def add(self, moment: Moment, changes: list[Change], everything: Callable[[], Iterable[Change]]) -> None:
-        """Note a commit that is about to be made; raises OSError when it is not noted, and must not be made."""
+    @property
+    def snapshot_due(self) -> bool:
+        """Return True when the next commit needs a snapshot before it."""
+        return self._room <= 0
+
+    def append(self, moment: Moment, changes: list[Change], *, durable: bool) -> None:
+        """Append a commit and, if ``durable``, wait until the disk has it and all before it.
+
+        After an OSError the caller must roll the commit back; a snapshot is then due.
+        """
         try:
-            whole, facts = _both(_frames(moment, changes, base=False))
-            self._room -= len(whole)
-            if self._room < 0:
-                self._begin(moment, list(everything()))
-                return
-            for file, data in zip(self._files, (whole, facts), strict=True):
-                _write(file, data)
+            parts = frames(moment, changes, base=False, durable=self._durable)
+            data = b"".join(encode(frame, self._before) for frame in parts)
+            self._room -= len(data)
+            for at, file in enumerate(self._files):
+                _write(file, data, self._ends[at])
+                self._ends[at] += len(data)
+            self._before = parts[0] if len(parts) == 1 else None
+            if durable:
+                os.fdatasync(self._files[0])
+                self._durable = moment.commits
         except BaseException:
             self.distrust()
             raise
 
-    def distrust(self) -> None:
-        """Begin anew with the next commit: what was noted last may never have been committed."""
-        self._room = 0
-        self.close()
+    def sync(self) -> None:
+        """Wait until the disk has all that was appended."""
+        if self._files:
+            os.fdatasync(self._files[0])
+            return
+        # Closed after an error, or of a process before: a snapshot will replace it, so another error does not matter.
+        for suffix in SUFFIXES:
+            with contextlib.suppress(OSError):
+                file = os.open(self._path.with_name(self._path.name + suffix), os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fdatasync(file)
+                finally:
+                    os.close(file)
 
-    def close(self) -> None:
-        """Close the files."""
+    def snapshot(self, moment: Moment, changes: Iterable[Change]) -> None:
+        """Begin the files anew with everything that the database holds, which must be synced."""
+        self.distrust()
+        parts = frames(moment, list(changes), base=True, durable=moment.commits)
+        room = 0
+        for suffix, payloads in zip(SUFFIXES, (True, False), strict=True):
+            data = b"".join(encode(frame, payloads=payloads) for frame in parts)
+            room = room or max(GROWTH_BYTES, len(data))
+            self._files.append(self._begin(suffix, data, room, sync=payloads))
+            self._ends.append(len(data))
+        self._spares = True
+        self._durable, self._before, self._room = moment.commits, None, room
+
+    def distrust(self) -> None:
+        """Close the files; a snapshot is due before the next commit."""
         while self._files:
             os.close(self._files.pop())
-        self._room = 0
+        self._ends.clear()
+        self._room, self._before = 0, None
 
-    def _begin(self, moment: Moment, changes: list[Change]) -> None:
-        self.close()
-        whole, facts = _both(_frames(moment, changes, base=True))
-        for suffix, data in zip(SUFFIXES, (whole, facts), strict=True):
-            path = self._path.with_name(self._path.name + suffix)
-            part = path.with_name(path.name + _PART)
-            file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            self._files.append(file)
-            _write(file, data)
+    close = distrust
+
+    def _begin(self, suffix: str, data: bytes, room: int, *, sync: bool) -> int:
+        """Put a preallocated file that begins with ``data`` in the place of the present one, and return it open."""
+        path = self._path.with_name(self._path.name + suffix)
+        part, spare = (path.with_name(path.name + end) for end in (PART, SPARE))
+        if not self._spares:  # one of another process may hold frames of another epoch
+            part.unlink(missing_ok=True)
+            spare.unlink(missing_ok=True)
+        elif spare.exists():
+            spare.replace(part)
+        file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _write(file, data, 0)
+            _preallocate(file, len(data) + room)
+            if sync:
+                os.fsync(file)
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(spare)
             part.replace(path)
-        self._room = max(GROWN_BYTES, len(whole))
+            if sync:
+                _sync_folder(path.parent)
+        except BaseException:
+            os.close(file)
+            raise
+        return file
 
 
-def read(path: Path) -> Found | None:
-    """Return what the journal beside the spool at ``path`` says, None where there is none that can be read."""
-    files = []
-    for suffix in SUFFIXES:
-        with contextlib.suppress(FileNotFoundError):
-            files.append(list(_decoded(path.with_name(path.name + suffix).read_bytes())))
-    found = [_replayed(frames) for frames in files if frames]
-    if len(found) == len(SUFFIXES) and not any(one.intact for one in found):
-        found.append(_replayed([frame for frames in files for frame in frames]))
-    if not found:
-        return None
-    best = max(found, key=lambda one: (one.intact, one.moment.commits))
-    for frames in files:
-        for frame in frames:
-            for change in frame.changes:
-                if change.payload:
-                    best.payloads.setdefault(change.key, []).append(change.payload)
-    return best
+def _preallocate(file: int, size: int) -> None:
+    """Write zeros up to ``size``; a disk that has no room for them is left as it is."""
+    before = at = os.fstat(file).st_size
+    try:
+        while at < size:
+            block = bytes(min(_BLOCK_BYTES, size - at))
+            _write(file, block, at)
+            at += len(block)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.ftruncate(file, before)
 
 
-def _replayed(frames: list[_Frame]) -> Found:
-    """Return what the frames amount to, those of one commit and of one beginning together."""
-    commits: dict[int, dict[int, _Frame]] = {}
-    first = max((frame.moment.commits for frame in frames if frame.base), default=None)
-    for frame in frames:
-        if first is None or frame.moment.commits > first or (frame.base and frame.moment.commits == first):
-            commits.setdefault(frame.moment.commits, {})[frame.part] = frame
-    order = sorted(commits)
-    if len(order) > 1 and not _whole(commits[order[-1]]):
-        commits.pop(order.pop())  # cut short, so its commit was never made
-    newest = next(iter(commits[order[-1]].values()))
-    found = Found(newest.moment)
-    found.intact = first is not None and order == list(range(first, order[-1] + 1))
-    for number in order:
-        found.intact &= _whole(commits[number])
-        for _, frame in sorted(commits[number].items()):
-            for key, values, _ in frame.changes:
-                if values is None:
-                    found.rows.pop(key, None)
-                else:
-                    found.rows[key] = list(values)
-    return found
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def _whole(parts: dict[int, _Frame]) -> bool:
-    return len(parts) == next(iter(parts.values())).parts
-
-
-def _frames(moment: Moment, changes: list[Change], *, base: bool) -> Iterator[_Frame]:
-    parts = max(1, -(-len(changes) // _CHANGES_A_FRAME))
-    for part in range(parts):
-        yield _Frame(moment, base, part, parts, changes[part * _CHANGES_A_FRAME :][:_CHANGES_A_FRAME])
-
-
-def _both(frames: Iterable[_Frame]) -> tuple[bytes, bytes]:
-    """Return the frames with and without payloads."""
-    whole, facts = [], []
-    for frame in frames:
-        kept = [change.payload for change in frame.changes]
-        whole.append(_encoded(frame, kept))
-        facts.append(_encoded(frame, [b""] * len(kept)) if any(kept) else whole[-1])
-    return b"".join(whole), b"".join(facts)
-
-
-def _encoded(frame: _Frame, kept: list[bytes]) -> bytes:
-    told = [(*change.key, change.values, len(payload)) for change, payload in zip(frame.changes, kept, strict=True)]
-    moment = (f"{frame.moment.epoch:016x}", *frame.moment[1:])
-    text = json.dumps([moment, int(frame.base), frame.part, frame.parts, told], separators=(",", ":")).encode()
-    body = len(text).to_bytes(4, "little") + text + b"".join(kept)
-    return _HEAD.pack(_MAGIC, len(body), zlib.crc32(body)) + body
-
-
-def _decoded(data: bytes) -> Iterator[_Frame]:
-    """Yield the frames that are sound, whatever lies between them."""
-    at = data.find(_MAGIC)
-    while at >= 0 and at + _HEAD.size <= len(data):
-        _, size, crc = _HEAD.unpack_from(data, at)
-        body = data[at + _HEAD.size : at + _HEAD.size + size]
-        if len(body) == size >= 4 and zlib.crc32(body) == crc:
-            yield _frame(body)
-            at += _HEAD.size + size - 1
-        at = data.find(_MAGIC, at + 1)
-
-
-def _frame(body: bytes) -> _Frame:
-    end = 4 + int.from_bytes(body[:4], "little")
-    (epoch, commits, last), base, part, parts, told = json.loads(body[4:end])
-    changes = []
-    for table, key, values, size in told:
-        changes.append(Change((table, key), values, body[end : end + size]))
-        end += size
-    return _Frame(Moment(int(epoch, 16), commits, last), bool(base), part, parts, changes)
-
-
-def _write(file: int, data: bytes) -> None:
-    if os.write(file, data) != len(data):
+def _write(file: int, data: bytes, at: int) -> None:
+    if os.pwrite(file, data, at) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

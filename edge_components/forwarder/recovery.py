@@ -1,7 +1,8 @@
-"""Opening a spool that may be damaged: it is moved aside whole, and what it held is taken over into a new one.
+"""Opens a spool: redoes what a killed process left in the journal, and replaces a damaged spool by a new one.
 
-The journal (journal.py) says what the spool held and has its newest payloads, the damaged file has the others. A batch
-that had a number keeps it, epoch and all: the cloud may have stored it, and would store it twice under another.
+A damaged spool is moved aside whole and its content restored into the new one: the journal (journal.py) has all facts
+and the newest payloads, the damaged file has the others. A batch that had a number keeps it and its epoch: the cloud
+may have stored it, and would store it twice under another.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from edge_components.forwarder import journal, salvage, tables, wal
-from edge_components.forwarder.errors import SpoolError
-from edge_components.forwarder.journal import Found
+from edge_components.forwarder import journal, replay, restore, tables, wal
+from edge_components.forwarder.errors import SpoolDamagedError, SpoolError
+from edge_components.forwarder.frames import Moment
+from edge_components.forwarder.replay import Found, Rows
 from edge_components.forwarder.spool import Spool
 
 _LOG = logging.getLogger("strandline")
 _KEPT, _FOUND = "-wal-kept", "-wal-found"
-_SUFFIXES = ("", "-wal", "-shm", *journal.SUFFIXES, _FOUND)
+_JOURNALS = tuple(suffix + end for suffix in journal.SUFFIXES for end in ("", journal.PART, journal.SPARE))
+_SUFFIXES = ("", "-wal", "-shm", *_JOURNALS, _FOUND)
 _ASIDE, _FRESH = ".recovering", ".fresh"
 
 
@@ -34,7 +37,7 @@ def open_spool(path: Path, epoch: int, max_bytes: int, wall_ms: int) -> Spool:
             kept = _keep_log(path)
             try:
                 spool = _open_sound(path, epoch, max_bytes, kept)
-            except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
+            except (sqlite3.DatabaseError, SpoolDamagedError, ValueError, KeyError, TypeError) as error:
                 _LOG.error("spool %s is damaged: %s", path, error)
                 with contextlib.suppress(FileNotFoundError):
                     kept.replace(_log_of(path))
@@ -48,40 +51,58 @@ def open_spool(path: Path, epoch: int, max_bytes: int, wall_ms: int) -> Spool:
 
 
 def _open_sound(path: Path, epoch: int, max_bytes: int, kept: Path) -> Spool:
-    """Open the spool; raises sqlite3.DatabaseError or ValueError where it is not what its journal says it must be."""
-    found = journal.read(path)
+    """Open the spool; raises sqlite3.DatabaseError or ValueError where it and its journal contradict each other."""
+    found = replay.read(path)
     spool = Spool.open(path, epoch, max_bytes, known=found is not None)
     try:
         held = spool.held()
         if found is not None:
-            _compare(spool, held, found, kept)
+            _catch_up(spool, held, found, kept)
     except BaseException:
         spool.close()
         raise
     return spool
 
 
-def _compare(spool: Spool, held: dict[journal.Key, list[object]], found: Found, kept: Path) -> None:
+def _catch_up(spool: Spool, held: Rows, found: Found, kept: Path) -> None:
+    """Bring the spool to where its journal is; raises ValueError where one of the two is not as it was written."""
     there, here = found.moment, spool.moment
     if there.epoch != here.epoch:
         raise ValueError(f"it has the epoch {here.epoch:016x}, its journal {there.epoch:016x}")
+    if here.commits == there.commits:
+        if found.intact and held != found.rows:
+            raise ValueError("its rows are not those of its journal")
+        if here != there:
+            raise ValueError(f"it gave {here.last} numbers, by its journal {there.last}")
+    elif not found.leads:
+        _compare_version_1(here, there, kept)
+    elif here.commits > there.commits:
+        if found.intact:
+            raise ValueError(f"it is at commit {here.commits}, its journal at {there.commits}")
+    elif not found.intact or here.commits < found.first:
+        raise ValueError(f"it is at commit {here.commits}, and its journal cannot bring it to {there.commits}")
+    elif held != found.rows_at(here.commits):
+        raise ValueError(f"its rows are not those of its journal at commit {here.commits}")
+    else:
+        spool.redo(found, held)
+
+
+def _compare_version_1(here: Moment, there: Moment, kept: Path) -> None:
+    """Compare with a journal of an earlier version, which may be one commit ahead, or behind after a power cut."""
+    back = ValueError(f"it went back from commit {there.commits} to {here.commits}")
     if here.commits < there.commits - 1:
-        raise ValueError(f"it went back from commit {there.commits} to {here.commits}")
-    if here.commits == there.commits - 1:
-        # Either it was killed before the last commit, or a flipped bit in the log takes that commit back.
-        if kept.exists() and wal.repaired(kept.read_bytes(), tables.PAGE_BYTES) is not None:
-            raise ValueError(f"it went back from commit {there.commits} to {here.commits}")
-    elif here == there and found.intact and held != found.rows:
-        raise ValueError("its rows are not those of its journal")
-    elif here.commits == there.commits and here != there:
-        raise ValueError(f"it gave {here.last} numbers, by its journal {there.last}")
+        raise back
+    # Either it was killed before the last commit, or a flipped bit in the log takes that commit back.
+    ahead = here.commits == there.commits - 1 and kept.exists()
+    if ahead and wal.repaired(kept.read_bytes(), tables.PAGE_BYTES) is not None:
+        raise back
 
 
 def _recover(path: Path, aside: Path, epoch: int, max_bytes: int, damaged: Path) -> Spool:
-    """Move the damaged files aside, make a spool of what is sound in them, and put it in their place.
+    """Move the damaged files aside, restore what is sound in them into a new spool, and put that in their place.
 
-    Whenever the power fails in between, the next start goes on: while the files are ``aside``, what is at ``path`` is
-    either not there, or the new spool and complete.
+    After a power cut in between, the next start goes on: while the files are ``aside``, the new spool at ``path`` is
+    either absent or complete.
     """
     fresh = path.with_name(path.name + _FRESH)
     if not aside.exists() and path.exists():
@@ -91,10 +112,10 @@ def _recover(path: Path, aside: Path, epoch: int, max_bytes: int, damaged: Path)
         _remove(fresh)
         spool = Spool.open(fresh, epoch, max_bytes)
         try:
-            _mend_log(aside)
-            _mend_header(aside, fresh)
-            _mend_schema(aside, fresh)
-            salvage.take_over(spool, aside, journal.read(aside))
+            _repair_log(aside)
+            _repair_header(aside, fresh)
+            _repair_schema(aside, fresh)
+            restore.restore(spool, aside, replay.read(aside))
             spool.settle()
         finally:
             spool.close()
@@ -112,8 +133,8 @@ def _log_of(database: Path) -> Path:
 def _keep_log(path: Path) -> Path:
     """Copy the log that a killed process left, and return the copy's path: it may be, and need not, be there.
 
-    SQLite rolls the log in as far as it is sound and deletes it when a connection is closed, also one that we close
-    because it shows that the log was not sound.
+    When a connection is closed, SQLite writes the sound part of the log to the database and deletes the log, also when
+    we close the connection because the log was not sound.
     """
     log, kept = _log_of(path), path.with_name(path.name + _KEPT)
     try:
@@ -140,21 +161,21 @@ def _remove(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _mend_log(database: Path) -> None:
+def _repair_log(database: Path) -> None:
     """Make the log readable behind a flipped bit; as it was found it is kept beside it."""
     log = _log_of(database)
     if not log.exists() or not database.exists():
         return
     found = log.read_bytes()
-    mended = wal.repaired(found, tables.PAGE_BYTES)
-    if mended is not None:
+    repaired = wal.repaired(found, tables.PAGE_BYTES)
+    if repaired is not None:
         _LOG.error("spool: the log is damaged; its frames are read all the same")
         database.with_name(database.name + _FOUND).write_bytes(found)
-        log.write_bytes(mended)
+        log.write_bytes(repaired)
         database.with_name(database.name + "-shm").unlink(missing_ok=True)
 
 
-def _mend_header(damaged: Path, fresh: Path) -> None:
+def _repair_header(damaged: Path, fresh: Path) -> None:
     """Write what a database's first bytes must be (https://www.sqlite.org/fileformat2.html#the_database_header)."""
     size = damaged.stat().st_size if damaged.exists() else 0
     if size < tables.PAGE_BYTES:
@@ -170,7 +191,7 @@ def _mend_header(damaged: Path, fresh: Path) -> None:
         file.write(right[:24] + there[24:28] + pages + there[32:40] + right[40:92] + there[24:28] + right[96:])
 
 
-def _mend_schema(damaged: Path, fresh: Path) -> None:
+def _repair_schema(damaged: Path, fresh: Path) -> None:
     """Write the schema as a new spool has it: one flipped bit in it makes every table unreadable.
 
     Both were made by the same statements in one transaction and never vacuumed, so tables have the same root pages.

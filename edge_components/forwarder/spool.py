@@ -1,8 +1,8 @@
-"""The spool: a durable queue on the gateway's disk (SQLite, WAL, synchronous=FULL).
+"""The spool: a durable queue on the gateway's disk (SQLite behind a journal, see database.py).
 
-Whenever the power fails, these change together or not at all: the rows taken in and the record of whose they were (so
-that a sender's repetition is known), the batches formed and the rows they used up, a batch's number and the counter it
-came from.
+Whenever the power fails, these change together or not at all: the rows received and the record of their sequence
+numbers (so that a repeated batch is recognised), the batches formed and the rows they used up, a batch's number and the
+counter it came from. :meth:`Spool.group` makes one commit of several changes.
 
 A batch gets its number when it is first sent and not before. So those without one can still be merged or dropped
 without a gap in the numbers, and those with one stay as they are, because the cloud may have them. One thread uses it.
@@ -10,6 +10,7 @@ without a gap in the numbers, and those with one stay as they are, because the c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import zlib
@@ -18,10 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_components.forwarder import images, tables
+from edge_components.forwarder import change_capture, tables
 from edge_components.forwarder.database import Database
 from edge_components.forwarder.errors import SpoolError, SpoolFullError
-from edge_components.forwarder.journal import Key, Moment
+from edge_components.forwarder.frames import Moment
+from edge_components.forwarder.replay import Found, Rows
 from edge_components.forwarder.rows import Arrival, Pending, Spooled
 from edge_components.forwarder.tables import LANE_NUMBER, LANE_OF
 from wire.acknowledgement import Acknowledgement, SequenceSet
@@ -38,7 +40,13 @@ class Spool:
         self.path, self.max_bytes = database.path, max_bytes
         self.epoch, self._last = database.moment.epoch, database.moment.last
         self._transaction, self._read = database.transaction, database.read
-        self._bytes: int = self._db.execute(
+        self._bytes = 0
+        self._held: dict[int, SequenceSet] = {}
+        self._load()
+
+    def _load(self) -> None:
+        """Read what is kept in memory too."""
+        self._bytes = self._db.execute(
             "SELECT (SELECT coalesce(sum(length(payload)), 0) FROM pending)"
             " + (SELECT coalesce(sum(length(body)), 0) FROM batches)"
         ).fetchone()[0]
@@ -46,6 +54,7 @@ class Spool:
             int(epoch, 16): SequenceSet(cumulative, [(a, b) for a, b in json.loads(ranges)])
             for epoch, cumulative, ranges in self._db.execute("SELECT epoch, cumulative, ranges FROM senders")
         }
+        self._last = tables.last_sequence(self._db)
 
     @classmethod
     def open(cls, path: Path, epoch: int, max_bytes: int, *, known: bool = False) -> Spool:
@@ -68,12 +77,23 @@ class Spool:
 
     @property
     def moment(self) -> Moment:
-        """Where the spool stands."""
+        """The epoch, the number of commits made and the last sequence number given."""
         return self._database.moment
 
-    def held(self) -> dict[Key, list[Any]]:
+    @contextlib.contextmanager
+    def group(self) -> Iterator[None]:
+        """Make one commit of all changes within, or none of them; raises SpoolError."""
+        try:
+            with self._transaction(durable=False):
+                yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.DatabaseError):
+                self._load()
+            raise
+
+    def held(self) -> Rows:
         """Return every row without its payload; raises ValueError for a batch whose bytes have changed."""
-        return images.held(self._db)
+        return change_capture.held(self._db)
 
     @property
     def size(self) -> int:
@@ -87,13 +107,13 @@ class Spool:
         return sender_epoch in self._held and sequence in self._held[sender_epoch]
 
     def acknowledgement(self, sender_epoch: int) -> Acknowledgement:
-        """Return what to tell a sender."""
+        """Return the acknowledgement for a sender."""
         return self._held.get(sender_epoch, SequenceSet()).acknowledgement(sender_epoch)
 
     def take_in(self, arrivals: Sequence[Arrival]) -> None:
-        """Take in batches, none of them held before, in one commit.
+        """Store received batches, none of them held before, in one commit.
 
-        Raises SpoolFullError, and takes in none, when they do not fit.
+        Raises SpoolFullError, and stores none, when they do not fit.
         """
         size = sum(len(arrival.payload) for arrival in arrivals if arrival.rows)
         if self._bytes + size > self.max_bytes:
@@ -109,7 +129,7 @@ class Spool:
                 before = self._held.get(arrival.epoch, SequenceSet())
                 now_held = held.setdefault(arrival.epoch, SequenceSet(before.cumulative, before.ranges))
                 now_held.add(arrival.sequence)
-            forgotten = tables.remember(db, held)
+            forgotten = tables.record_senders(db, held)
         # Only what is committed is ever acknowledged.
         self._held |= held
         for epoch in forgotten:
@@ -117,7 +137,7 @@ class Spool:
         self._bytes += size
 
     def pending(self) -> Iterator[Pending]:
-        """Yield what was taken in and is not wholly in batches, oldest first; for a restart."""
+        """Yield the received payloads that are not wholly in batches, oldest first; for a restart."""
         rows = self._db.execute("SELECT id, lane, rows, used, payload FROM pending ORDER BY id").fetchall()
         for key, lane, number, used, payload in rows:
             yield Pending(key, LANE_OF[lane], number, used, bytes(payload))
@@ -127,26 +147,30 @@ class Spool:
         with self._transaction() as db:
             row = db.execute("DELETE FROM pending WHERE id = ? RETURNING lane, rows - used, payload", (key,)).fetchone()
             tables.quarantine(db, LANE_OF[row[0]], row[2], reason)
-            tables.lose(db, "rows_unreadable", row[1])
+            tables.count_loss(db, "rows_unreadable", row[1])
+        self._database.fold_soon()  # the quarantine is not in the journal
         self._bytes -= len(row[2])
 
     # Batches
 
     def put(self, lane: Lane, body: bytes, rows: int, used_rows: int, created_ms: int) -> int:
-        """Put a batch's packed rows, which use up the oldest ``used_rows`` pending ones of its lane; return its id."""
-        with self._transaction() as db:
+        """Put a batch's packed rows, which use up the oldest ``used_rows`` pending ones of its lane; return its id.
+
+        Not synced by itself: until it is numbered, its rows are safe as pending ones.
+        """
+        with self._transaction(durable=False) as db:
             key = tables.insert_batch(db, lane, body, rows, created_ms)
             freed = tables.use_up(db, lane, used_rows)
         self._bytes += len(body) - freed
-        return key
         return key
 
     def set_aside(self, lane: Lane, rows: int, body: bytes | None, reason: str) -> None:
         """Move the oldest ``rows`` pending rows of a lane to the quarantine, as bytes where they can be written."""
         with self._transaction() as db:
             tables.quarantine(db, lane, body, reason)
-            tables.lose(db, "rows_refused", rows)
+            tables.count_loss(db, "rows_refused", rows)
             freed = tables.use_up(db, lane, rows)
+        self._database.fold_soon()
         self._bytes -= freed
 
     def unsent(self, lane: Lane, limit: int) -> list[Spooled]:
@@ -176,9 +200,12 @@ class Spool:
         return numbered
 
     def free(self, ack: Acknowledgement) -> list[int]:
-        """Delete the batches that ``ack`` covers and return their ids."""
+        """Delete the batches that ``ack`` covers and return their ids.
+
+        Not synced by itself: a batch that a power cut brings back is sent again, and the cloud knows it.
+        """
         freed: list[tuple[int, int]] = []
-        with self._transaction() as db:
+        with self._transaction(durable=False) as db:
             for first, last in ((1, ack.cumulative), *ack.ranges):
                 found = db.execute(
                     "DELETE FROM batches WHERE epoch = ? AND sequence BETWEEN ? AND ? RETURNING id, length(body)",
@@ -196,7 +223,7 @@ class Spool:
     def demote(self, keep: int) -> int:
         """Make backfill of all but the newest ``keep`` unsent bulk batches and return how many those were."""
         bulk, backfill = LANE_NUMBER[Lane.BULK], LANE_NUMBER[Lane.BACKFILL]
-        with self._transaction() as db:
+        with self._transaction(durable=False) as db:
             return db.execute(
                 "UPDATE batches SET lane = ? WHERE sequence IS NULL AND lane = ? AND id <= coalesce("
                 "(SELECT id FROM batches WHERE sequence IS NULL AND lane = ? ORDER BY id DESC LIMIT 1 OFFSET ?), 0)",
@@ -212,7 +239,7 @@ class Spool:
             freed = tables.delete_batches(db, [batch.id for batch in old])
             for body, rows in new:
                 tables.insert_batch(db, Lane.BACKFILL, body, rows, created_ms)
-            tables.lose(db, "rows_merged", lost)
+            tables.count_loss(db, "rows_merged", lost)
         self._bytes += sum(len(body) for body, _ in new) - freed
 
     def drop_oldest(self) -> tuple[Lane, int] | None:
@@ -227,7 +254,7 @@ class Spool:
         lane = LANE_OF[number]
         with self._transaction() as db:
             freed = tables.delete_batches(db, [key])
-            tables.lose(db, f"rows_dropped_{lane}", rows)
+            tables.count_loss(db, f"rows_dropped_{lane}", rows)
         self._bytes -= freed
         return lane, rows
 
@@ -235,10 +262,10 @@ class Spool:
         """Return the number of rows merged, dropped, set aside or not recovered, by reason."""
         return dict(self._read("SELECT reason, number FROM losses ORDER BY reason"))
 
-    def lose(self, reason: str, number: int) -> None:
+    def count_loss(self, reason: str, number: int) -> None:
         """Count a loss."""
         with self._transaction() as db:
-            tables.lose(db, reason, number)
+            tables.count_loss(db, reason, number)
 
     def adopt(
         self, batches: Sequence[Spooled], pending: Sequence[Pending], senders: Sequence[tuple[str, int, str]]
@@ -258,7 +285,7 @@ class Spool:
                         (f"{batch.epoch:016x}", batch.sequence, key),
                     )
             held = {int(e, 16): SequenceSet(c, [(a, b) for a, b in json.loads(ranges)]) for e, c, ranges in senders}
-            tables.remember(db, held)
+            tables.record_senders(db, held)
         self._held |= held
         self._bytes += sum(len(batch.body) for batch in batches) + sum(len(row.payload) for row in pending)
 
@@ -271,13 +298,27 @@ class Spool:
         return int(self._read("SELECT count(*) FROM quarantine")[0][0])
 
     def settle(self) -> None:
-        """Bring all that is committed into the file itself, so that it is whole without its log; raises SpoolError."""
+        """Write everything to the database file itself, so that it is whole without its log; raises SpoolError."""
+        self._database.fold()
         if self._read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
             raise SpoolError(f"spool {self.path}: its log cannot be brought in")
 
+    def redo(self, found: Found, held: Rows) -> None:
+        """Bring the spool to the last moment of its journal; raises ValueError where a payload is missing there."""
+        self._database.redo(found, held)
+        self._load()
+
+    def fold(self) -> None:
+        """Commit to SQLite and begin the journal anew; raises SpoolError."""
+        self._database.fold()
+
     def close(self) -> None:
-        """Close the files."""
+        """Close the files; what SQLite does not have yet is committed to it if possible."""
         self._database.close()
+
+    def abandon(self) -> None:
+        """Close the files as a kill would: what SQLite does not have yet stays in the journal."""
+        self._database.abandon()
 
     def _sound(self, rows: list[Any]) -> list[Spooled]:
         """Return the batches whose bytes are as they were written, and move the others to the quarantine."""
@@ -288,7 +329,8 @@ class Spool:
                 continue
             with self._transaction() as db:
                 tables.quarantine(db, LANE_OF[lane], body, "its bytes changed on the disk")
-                tables.lose(db, "rows_unreadable", number)
+                tables.count_loss(db, "rows_unreadable", number)
                 freed = tables.delete_batches(db, [key])
+            self._database.fold_soon()
             self._bytes -= freed
         return sound

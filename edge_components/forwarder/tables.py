@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_components.common.schema import made_by
 from edge_components.forwarder.errors import SpoolError
-from edge_components.forwarder.journal import Moment
+from edge_components.forwarder.frames import Moment
 from wire.acknowledgement import SequenceSet
 from wire.topics import Lane
 
@@ -48,7 +48,7 @@ CREATE TABLE losses (reason TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT;
 def connect(path: Path, epoch: int, known: bool = False) -> sqlite3.Connection:
     """Open the spool's file, or make it under ``epoch``; raises sqlite3.DatabaseError when it is not sound.
 
-    ``known`` tells that something was in it before, so that an empty one is not sound either.
+    ``known``: it held something before, so an empty one is not sound either.
     """
     db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
     try:
@@ -75,9 +75,15 @@ def connect(path: Path, epoch: int, known: bool = False) -> sqlite3.Connection:
 
 
 def moment(db: sqlite3.Connection) -> Moment:
-    """Return where the spool stands; raises KeyError or ValueError where that cannot be read."""
+    """Return the spool's moment; raises KeyError or ValueError where it cannot be read."""
     meta = dict(db.execute("SELECT key, value FROM meta"))
     return Moment(int(meta["epoch"], 16), int(meta.get("commits", 0)), int(meta["last_sequence"]))
+
+
+def set_moment(db: sqlite3.Connection, moment: Moment) -> None:
+    """Set the number of commits and the last sequence number."""
+    for key, value in (("commits", moment.commits), ("last_sequence", moment.last)):
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
 
 
 def last_sequence(db: sqlite3.Connection) -> int:
@@ -86,7 +92,7 @@ def last_sequence(db: sqlite3.Connection) -> int:
 
 
 def count_commit(db: sqlite3.Connection) -> None:
-    """Count the commit that is about to be."""
+    """Count the commit that is about to be made."""
     db.execute(
         "INSERT INTO meta VALUES ('commits', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
     )
@@ -126,8 +132,8 @@ def use_up(db: sqlite3.Connection, lane: Lane, rows: int) -> int:
     return freed
 
 
-def remember(db: sqlite3.Connection, held: Mapping[int, SequenceSet]) -> list[int]:
-    """Write what is held of each sender's epoch and return the epochs that are forgotten for their age."""
+def record_senders(db: sqlite3.Connection, held: Mapping[int, SequenceSet]) -> list[int]:
+    """Write the sequences held of each sender's epoch and return the epochs that are forgotten for their age."""
     for epoch, numbers in held.items():
         db.execute(
             "INSERT INTO senders VALUES (?, ?, ?, (SELECT coalesce(max(touched), 0) + 1 FROM senders))"
@@ -148,7 +154,7 @@ def quarantine(db: sqlite3.Connection, lane: Lane, body: bytes | None, reason: s
     db.execute("INSERT INTO quarantine (lane, reason, body) VALUES (?, ?, ?)", (LANE_NUMBER[lane], reason, body))
 
 
-def lose(db: sqlite3.Connection, reason: str, number: int) -> None:
+def count_loss(db: sqlite3.Connection, reason: str, number: int) -> None:
     """Count a loss."""
     db.execute(
         "INSERT INTO losses VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET number = number + excluded.number",

@@ -122,15 +122,20 @@ def kill(path: Path, into: Path) -> Path:
     return into / path.name
 
 
+def used(file: Path) -> int:
+    """Return the bytes of a file without the zeros at its end."""
+    return len(file.read_bytes().rstrip(b"\0"))
+
+
 def flip(folder: Path, rng: random.Random, alone: bool) -> list[str]:
-    """Flip up to 8 bits, in one file or anywhere; return which."""
-    files = sorted(file for file in folder.iterdir() if file.stat().st_size and not file.name.endswith("-shm"))
+    """Flip up to 8 bits, in one file or anywhere (but not in the zeros of preallocated files); return which."""
+    files = sorted(file for file in folder.iterdir() if used(file) and not file.name.endswith("-shm"))
     one = rng.choice(files)
     places = []
     for _ in range(rng.randint(1, MOST_FLIPS)):
-        file = one if alone else rng.choices(files, [file.stat().st_size for file in files])[0]
+        file = one if alone else rng.choices(files, [used(file) for file in files])[0]
         data = bytearray(file.read_bytes())
-        at = rng.randrange(len(data))
+        at = rng.randrange(used(file))
         data[at] ^= 1 << rng.randrange(8)
         file.write_bytes(data)
         places.append(f"{file.name}@{at}")
@@ -182,7 +187,7 @@ def run(tmp: Path, seed: int, alone: bool, steps: int = 60) -> tuple[bool, Count
             driver.spool.close()
             driver.spool = open_spool(tmp / "alive" / NAME, 1, 50_000_000, 1)
         elif rng.random() < 0.05:
-            driver.spool._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            driver.spool.fold()
     path = kill(tmp / "alive" / NAME, tmp / "dead")
     driver.spool.close()
     places = flip(path.parent, rng, alone)

@@ -1,10 +1,10 @@
-"""The journal says what the spool holds, stays small, and is never the reason why a row is lost or taken twice."""
+"""The journal has every commit, stays small, and is never the reason why a row is lost or received twice."""
 
 from __future__ import annotations
 
 import errno
+import os
 import random
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from edge_components.forwarder import journal
 from edge_components.forwarder.errors import SpoolError, SpoolReadOnlyError
-from edge_components.forwarder.journal import SUFFIXES, Change, Journal, Moment, read
+from edge_components.forwarder.frames import Change, Moment
+from edge_components.forwarder.journal import SUFFIXES, Journal
 from edge_components.forwarder.recovery import open_spool
+from edge_components.forwarder.replay import read
 from edge_components.forwarder.rows import Arrival
 from edge_components.forwarder.spool import Spool
 from wire.acknowledgement import Acknowledgement
@@ -45,27 +47,54 @@ def files(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in SUFFIXES]
 
 
-def test_both_files_say_what_the_spool_holds_and_the_first_has_the_payloads(path: Path, spool: Spool) -> None:
+def in_sqlite(path: Path, query: str) -> int:
+    """Return a number from what SQLite has committed."""
+    with sqlite3.connect(path) as db:
+        number = int(db.execute(query).fetchone()[0])
+    db.close()
+    return number
+
+
+def test_both_files_have_the_facts_and_the_payloads_of_all_commits(path: Path, spool: Spool) -> None:
     take(spool, 1, b"payload of the first")
     spool.put(Lane.BULK, b"body of a batch", 4, 4, 0)
     spool.number(spool.unsent(Lane.BULK, 1))
     found = read(path)
     assert found is not None
     assert (found.intact, found.moment, found.rows) == (True, spool.moment, spool.held())
+    for file in files(path):
+        kept = file.read_bytes()
+        assert b"payload of the first" in kept
+        assert b"body of a batch" in kept
+        file.write_bytes(b"")
+        alone = read(path)
+        assert alone is not None
+        assert (alone.intact, alone.rows) == (True, spool.held())
+        file.write_bytes(kept)
+
+
+def test_a_commit_is_in_the_journal_and_not_in_sqlite_until_a_fold(path: Path, spool: Spool) -> None:
+    take(spool, 1)
+    assert in_sqlite(path, "SELECT count(*) FROM pending") == 0
+    spool.fold()
+    assert in_sqlite(path, "SELECT count(*) FROM pending") == 1
+
+
+def test_a_fold_keeps_payloads_in_the_first_file_and_facts_in_the_second(path: Path, spool: Spool) -> None:
+    take(spool, 1, b"payload of the first")
+    spool.fold()
     first, second = (file.read_bytes() for file in files(path))
     assert b"payload of the first" in first
-    assert b"body of a batch" in first
     assert b"payload" not in second
-    files(path)[0].write_bytes(b"")
-    alone = read(path)
-    assert alone is not None
-    assert (alone.intact, alone.rows) == (True, spool.held())
+    found = read(path)
+    assert found is not None
+    assert (found.intact, found.first, found.rows) == (True, spool.moment.commits, spool.held())
 
 
-def test_it_is_begun_anew_when_it_has_grown_and_stays_bounded(
+def test_it_begins_anew_when_it_has_grown_and_stays_bounded(
     path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "GROWN_BYTES", 20_000)
+    monkeypatch.setattr(journal, "GROWTH_BYTES", 20_000)
     rng = random.Random(1)
     for number in range(1, 50):
         take(spool, number, rng.randbytes(2000))
@@ -75,19 +104,63 @@ def test_it_is_begun_anew_when_it_has_grown_and_stays_bounded(
         assert files(path)[0].stat().st_size < 30_000
     found = read(path)
     assert found is not None
+    assert found.first > 0
     assert (found.intact, found.rows) == (True, spool.held())
 
 
+def test_a_batch_that_is_formed_sent_and_freed_between_two_folds_never_reaches_sqlite(path: Path, spool: Spool) -> None:
+    spool.fold()
+    pages = in_sqlite(path, "SELECT page_count FROM pragma_page_count")
+    for number in range(1, 30):
+        take(spool, number, random.Random(number).randbytes(4000))
+        spool.put(Lane.BULK, random.Random(-number).randbytes(4000), 10, 10, 0)
+        (batch,) = spool.number(spool.unsent(Lane.BULK, 1))
+        spool.free(Acknowledgement(5, batch.sequence))
+    spool.fold()
+    assert in_sqlite(path, "SELECT page_count FROM pragma_page_count") <= pages + 6, "room for one batch, not for 29"
+
+
+def test_a_group_of_changes_is_one_commit_and_leaves_out_what_came_and_went(path: Path, spool: Spool) -> None:
+    take(spool, 1)
+    before = spool.moment.commits
+    with spool.group():
+        take(spool, 2, b"payload that is used up")
+        spool.put(Lane.BULK, b"body", 20, 20, 0)
+        spool.number(spool.unsent(Lane.BULK, 1))
+    assert spool.moment.commits == before + 1
+    assert b"payload that is used up" not in files(path)[0].read_bytes()
+    found = read(path)
+    assert found is not None
+    assert found.rows == spool.held()
+
+
+def test_a_group_that_fails_changes_nothing(spool: Spool) -> None:
+    take(spool, 1)
+    before = (spool.held(), spool.moment, spool.size)
+
+    def several() -> None:
+        with spool.group():
+            take(spool, 2)
+            spool.put(Lane.BULK, b"body", 99, 99, 0)
+
+    with pytest.raises(SpoolError, match="only 20 are pending"):
+        several()
+    assert (spool.held(), spool.moment, spool.size) == before
+    assert not spool.holds(7, 2)
+
+
 @pytest.mark.parametrize(("code", "kind"), [(errno.ENOSPC, SpoolError), (errno.EROFS, SpoolReadOnlyError)])
-def test_what_cannot_be_noted_is_not_committed_and_later_is(
+def test_a_commit_that_cannot_be_written_is_not_made_and_later_is(
     path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[SpoolError]
 ) -> None:
     take(spool, 1)
 
-    def refuse(_file: int, _data: bytes) -> None:
+    def refuse(_file: int, _data: bytes, _at: int) -> None:
         raise OSError(code, "no")
 
     monkeypatch.setattr(journal, "_write", refuse)
+    with pytest.raises(kind, match="its journal"):
+        take(spool, 2)
     with pytest.raises(kind, match="its journal"):
         take(spool, 2)
     assert not spool.holds(7, 2)
@@ -99,7 +172,26 @@ def test_what_cannot_be_noted_is_not_committed_and_later_is(
     assert (found.moment, found.rows) == (spool.moment, spool.held())
 
 
-def test_a_commit_that_failed_after_it_was_noted_is_not_in_the_journal_for_long(path: Path, spool: Spool) -> None:
+def test_a_commit_that_was_written_and_not_synced_may_come_back_but_is_never_mixed_with_a_later_one(
+    path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(spool, 1)
+
+    def fail(_file: int) -> None:
+        raise OSError(errno.EIO, "no")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(SpoolError):
+        take(spool, 2, b"never acknowledged")
+    monkeypatch.undo()
+    take(spool, 2, b"acknowledged")
+    spool.abandon()
+    again = open_spool(path, 6, 10_000_000, 2)
+    assert [row.payload for row in again.pending()] == [b"x" * 100, b"acknowledged"]
+    again.close()
+
+
+def test_sqlite_that_refuses_to_commit_loses_nothing(path: Path, spool: Spool) -> None:
     take(spool, 1)
     spool._db.set_authorizer(
         lambda action, name, *_: (
@@ -107,42 +199,24 @@ def test_a_commit_that_failed_after_it_was_noted_is_not_in_the_journal_for_long(
         )
     )
     with pytest.raises(SpoolError):
-        take(spool, 2, b"never committed")
+        spool.fold()
+    take(spool, 2, b"second")
     spool._db.set_authorizer(None)
-    take(spool, 2, b"committed")
+    spool.fold()
     found = read(path)
     assert found is not None
     assert (found.moment, found.rows) == (spool.moment, spool.held())
 
 
-def test_killed_between_the_note_and_the_commit_the_spool_is_sound_and_the_sender_repeats_itself(
-    path: Path, spool: Spool, tmp_path: Path
-) -> None:
-    take(spool, 1)
-    before = tmp_path / "before"
-    before.mkdir()
-    for file in path.parent.glob(f"{NAME}*"):
-        shutil.copy(file, before)
-    take(spool, 2)
-    for file in files(path):
-        shutil.copy(file, before)  # the journal has the second, the database never got it
-    again = open_spool(before / NAME, 6, 10_000_000, 2)
-    assert (again.epoch, again.losses(), again.holds(7, 1), again.holds(7, 2)) == (5, {}, True, False)
-    take(again, 2, b"again")
-    again.close()
-    third = open_spool(before / NAME, 7, 10_000_000, 3)
-    assert (third.epoch, [row.payload for row in third.pending()]) == (5, [b"x" * 100, b"again"])
-    third.close()
-
-
 def test_frames_of_one_commit_count_only_together(path: Path) -> None:
     writer = Journal(path)
     rows = [Change(("pending", key), [1, 10, 0, 0]) for key in range(100)]
-    writer.add(Moment(5, 1, 0), [], lambda: rows)
-    writer.add(Moment(5, 2, 0), [Change(("pending", key), None) for key in range(100)], list)
+    writer.snapshot(Moment(5, 1, 0), rows)
+    writer.append(Moment(5, 2, 0), [Change(("pending", key), None) for key in range(100)], durable=False)
     writer.close()
     for file in files(path):
-        file.write_bytes(file.read_bytes()[:-20])
+        data = file.read_bytes().rstrip(b"\0")
+        file.write_bytes(data[:-20])
     found = read(path)
     assert found is not None
     assert (found.intact, found.moment.commits, len(found.rows)) == (True, 1, 100)
@@ -155,12 +229,12 @@ def test_any_bytes_are_read_and_only_sound_frames_believed(
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / NAME
     writer = Journal(path)
-    writer.add(Moment(5, 1, 0), [], lambda: [Change(("losses", "rows"), [1])])
+    writer.snapshot(Moment(5, 1, 0), [Change(("losses", "rows"), [1])])
     for number in range(2, 20):
-        writer.add(Moment(5, number, 0), [Change(("losses", "rows"), [number], b"payload")], list)
+        writer.append(Moment(5, number, 0), [Change(("losses", "rows"), [number])], durable=True)
     writer.close()
     for file in files(path):
-        data = bytearray(file.read_bytes())
+        data = bytearray(file.read_bytes().rstrip(b"\0"))
         for at, bit in flips:
             data[at % len(data)] ^= 1 << bit
         file.write_bytes(data + rubbish)

@@ -1,21 +1,19 @@
-"""The spool's rows as the journal notes them, and which of them a transaction has touched.
+"""Change capture: the rows that a transaction changed, as the journal stores them.
 
-Triggers of the connection's own (temporary ones: they are not in the file) note each row that any statement touches, so
-no change can be forgotten.
+Temporary triggers (they belong to the connection and are not in the file) record each row that any statement changes,
+so no change can be forgotten.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from edge_components.forwarder.journal import Change, Key
+from edge_components.forwarder.frames import Change, Key, digest
 
 KEPT_BYTES = 1_000_000
-"""Payloads of the newest batches that a journal begins with."""
+"""Payloads of the newest batches in a snapshot."""
 
 
 class _Table(NamedTuple):
@@ -32,38 +30,28 @@ TABLES = {
 }
 
 
-def digest(name: str, payload: bytes) -> int:
-    """Return what a table's payload is known by: the last of its values.
-
-    A batch has its CRC-32. What is pending ends with a CRC-32 of its own, so that all of them would have the same one.
-    """
-    if name == "batches":
-        return zlib.crc32(payload)
-    return int.from_bytes(hashlib.blake2b(payload, digest_size=6).digest(), "big")
-
-
-def watch(db: sqlite3.Connection) -> None:
-    """Begin to note what is touched."""
+def capture(db: sqlite3.Connection) -> None:
+    """Install the triggers on a connection."""
     db.execute("PRAGMA temp_store=MEMORY")
-    db.execute("CREATE TEMP TABLE touched_rows (kind TEXT NOT NULL, key NOT NULL, fresh INTEGER NOT NULL)")
+    db.execute("CREATE TEMP TABLE changed_rows (kind TEXT NOT NULL, key NOT NULL, fresh INTEGER NOT NULL)")
     for name, table in TABLES.items():
         for event, row, fresh in (("INSERT", "NEW", 1), ("UPDATE", "NEW", 0), ("DELETE", "OLD", 0)):
-            note = f"INSERT INTO touched_rows VALUES ('{name}', {row}.{table.key}, {fresh})"  # noqa: S608 # our names
+            note = f"INSERT INTO changed_rows VALUES ('{name}', {row}.{table.key}, {fresh})"  # noqa: S608 # our names
             db.execute(f"CREATE TEMP TRIGGER {name}_{event} AFTER {event} ON main.{name} BEGIN {note}; END")
 
 
-def touched(db: sqlite3.Connection) -> list[Change]:
-    """Return the rows touched since the last call as they are now; with its payload one that is new."""
-    rows = db.execute("SELECT kind, key, max(fresh) FROM touched_rows GROUP BY kind, key").fetchall()
-    db.execute("DELETE FROM touched_rows")
+def changes(db: sqlite3.Connection) -> list[Change]:
+    """Return the rows changed since the last call as they are now; a new one with its payload."""
+    rows = db.execute("SELECT kind, key, max(fresh) FROM changed_rows GROUP BY kind, key").fetchall()
+    db.execute("DELETE FROM changed_rows")
     return [_image(db, kind, key, bool(fresh)) for kind, key, fresh in rows]
 
 
 def everything(db: sqlite3.Connection) -> Iterator[Change]:
-    """Yield all rows, with the payloads of all that are pending and of the newest batches."""
+    """Yield all rows, with the payloads of all pending rows and of the newest batches."""
     room = KEPT_BYTES
     for name, table in TABLES.items():
-        # Values alone: SQLite then reads no payload, and there may be a quarter of a gigabyte of them.
+        # Without the payloads, which SQLite then does not read: there may be a quarter of a gigabyte of them.
         query = f"SELECT {table.key}, {table.values} FROM {name} ORDER BY rowid DESC"  # noqa: S608 # our own names
         for key, *values in db.execute(query).fetchall():
             if name == "pending" or (table.payload and room > 0):

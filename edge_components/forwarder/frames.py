@@ -1,0 +1,150 @@
+"""Journal frames: one commit of the spool (or a part of a snapshot) as bytes with a checksum. Pure.
+
+A frame holds facts as JSON under a CRC-32, followed by payloads. A payload is covered by the digest in its row's
+values, so a flipped bit in it leaves the facts readable. A frame repeats the facts of the commit before it, so facts
+are in four places (two frames in each of two files) and payloads in two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+MAX_CHANGES = 8
+"""Changes in one frame; a commit of more takes several frames, so that one flipped bit hides few rows."""
+_MAGIC, _MAGIC_1 = b"\xa5SJ2", b"\xa5SJ1"
+_HEAD = struct.Struct("<4sIII")
+_HEAD_1 = struct.Struct("<4sII")
+
+Key = tuple[str, int | str]
+"""A row's table and its key."""
+
+
+class Change(NamedTuple):
+    """A row as it is after a commit (None: deleted), with its payload where the journal stores that too."""
+
+    key: Key
+    values: Sequence[Any] | None
+    payload: bytes = b""
+
+
+class Moment(NamedTuple):
+    """A state of the spool: its epoch, the number of commits made, the last sequence number given."""
+
+    epoch: int
+    commits: int
+    last: int
+
+
+@dataclass(slots=True)
+class Frame:
+    """One part of a commit, or of a snapshot (``base``).
+
+    ``durable`` is the last commit known to be synced when the frame was written (-1: by an earlier version, which
+    synced the database at each commit). ``stored`` are the keys whose payload was written with the frame; a payload
+    that does not match its digest is read as empty.
+    """
+
+    moment: Moment
+    base: bool
+    part: int
+    parts: int
+    durable: int
+    changes: list[Change] = field(default_factory=list)
+    stored: set[Key] = field(default_factory=set)
+
+
+def digest(table: str, payload: bytes) -> int:
+    """Return the digest of a payload, the last of its row's values.
+
+    A batch has its CRC-32. A pending payload ends with a CRC-32 of its own, which gives all of them the same one.
+    """
+    if table == "batches":
+        return zlib.crc32(payload)
+    return int.from_bytes(hashlib.blake2b(payload, digest_size=6).digest(), "big")
+
+
+def frames(moment: Moment, changes: Sequence[Change], *, base: bool, durable: int) -> list[Frame]:
+    """Return the frames of a commit or of a snapshot."""
+    parts = max(1, -(-len(changes) // MAX_CHANGES))
+    return [
+        Frame(moment, base, part, parts, durable, list(changes[part * MAX_CHANGES :][:MAX_CHANGES]))
+        for part in range(parts)
+    ]
+
+
+def encode(frame: Frame, before: Frame | None = None, *, payloads: bool = True) -> bytes:
+    """Return a frame's bytes, with the facts of the one ``before`` it, with or without its payloads."""
+    kept = [change.payload if payloads else b"" for change in frame.changes]
+    facts = [_facts(frame, kept)]
+    if before is not None:
+        facts.append(_facts(before, [b""] * len(before.changes)))
+    text = json.dumps(facts, separators=(",", ":")).encode()
+    payload = b"".join(kept)
+    lengths = struct.pack("<II", len(text), len(payload))
+    return _MAGIC + lengths + zlib.crc32(lengths + text).to_bytes(4, "little") + text + payload
+
+
+def decode(data: bytes) -> Iterator[Frame]:
+    """Yield the sound frames, and those that they repeat, whatever lies between them."""
+    at = data.find(_MAGIC[:3])
+    while at >= 0:
+        length = 0
+        if data.startswith(_MAGIC, at):
+            length = yield from _decode_frame(data, at)
+        elif data.startswith(_MAGIC_1, at):
+            length = yield from _decode_version_1(data, at)
+        at = data.find(_MAGIC[:3], at + max(1, length))
+
+
+def _facts(frame: Frame, kept: list[bytes]) -> list[Any]:
+    rows = [(*change.key, change.values, len(payload)) for change, payload in zip(frame.changes, kept, strict=True)]
+    moment = (f"{frame.moment.epoch:016x}", *frame.moment[1:])
+    return [moment, int(frame.base), frame.part, frame.parts, frame.durable, rows]
+
+
+def _decode_frame(data: bytes, at: int) -> Generator[Frame, None, int]:
+    """Yield the frames at ``at`` and return their length, 0 where the bytes are no sound frame."""
+    if at + _HEAD.size > len(data):
+        return 0
+    _, size, payload, crc = _HEAD.unpack_from(data, at)
+    start = at + _HEAD.size
+    text = data[start : start + size]
+    if len(text) != size or zlib.crc32(data[at + 4 : at + 12] + text) != crc:
+        return 0
+    for facts in json.loads(text):
+        yield _frame(facts, data, start + size)
+    return int(_HEAD.size + size + payload)
+
+
+def _decode_version_1(data: bytes, at: int) -> Generator[Frame, None, int]:
+    """Yield a frame as earlier versions wrote it (one checksum over facts and payloads), and return its length."""
+    if at + _HEAD_1.size > len(data):
+        return 0
+    _, size, crc = _HEAD_1.unpack_from(data, at)
+    body = data[at + _HEAD_1.size : at + _HEAD_1.size + size]
+    if not len(body) == size >= 4 or zlib.crc32(body) != crc:
+        return 0
+    end = 4 + int.from_bytes(body[:4], "little")
+    moment, base, part, parts, rows = json.loads(body[4:end])
+    yield _frame([moment, base, part, parts, -1, rows], body, end)
+    return int(_HEAD_1.size + size)
+
+
+def _frame(facts: list[Any], data: bytes, at: int) -> Frame:
+    (epoch, commits, last), base, part, parts, durable, rows = facts
+    frame = Frame(Moment(int(epoch, 16), commits, last), bool(base), part, parts, durable)
+    for table, key, values, size in rows:
+        payload = data[at : at + size]
+        if size:
+            frame.stored.add((table, key))
+            if digest(table, payload) != values[-1]:
+                payload = b""
+        frame.changes.append(Change((table, key), values, payload))
+        at += size
+    return frame

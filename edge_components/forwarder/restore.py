@@ -1,0 +1,200 @@
+"""Restores the content of a damaged spool into a new one, from its journal and from what is left of its tables."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sqlite3
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_components.common import aggregates_message
+from edge_components.forwarder.change_capture import TABLES
+from edge_components.forwarder.frames import Key, digest
+from edge_components.forwarder.replay import Found, Rows
+from edge_components.forwarder.rows import Pending, Spooled
+from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.tables import LANE_OF, moment
+from wire.acknowledgement import SequenceSet
+from wire.errors import WireError
+
+_LOG = logging.getLogger("strandline")
+Sender = tuple[str, int, str]
+
+
+def restore(spool: Spool, damaged: Path, found: Found | None) -> None:
+    """Adopt what can be read of the file ``damaged`` and of its journal, and count what cannot.
+
+    By an intact journal every missing row is counted. Without one only the readable rows are known, and a batch whose
+    lane and rows cannot be read is one of ``batches_not_recovered``.
+    """
+    intact = found is not None and found.intact
+    with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as db:
+        if found is not None and intact:
+            content = _by_journal(db, found.rows, found)
+            senders = _journal_senders(found)
+            losses = _losses(found.rows)
+        else:
+            later = found.rows_after({}, _commits(db, found)) if found is not None else {}
+            content = _by_tables(db, found)
+            if found is not None:
+                content.extend(_by_journal(db, later, found))
+            senders = _senders(db, found)
+            losses = {str(row[0]): row[1] for row in _rows(db, "losses", "reason, number") if isinstance(row[1], int)}
+            losses |= _losses(later)
+    content.lost.update(losses)
+    content.lost["spools_damaged"] += 1
+    spool.adopt(content.batches, content.pending, senders)
+    for reason, number in content.lost.items():
+        spool.count_loss(reason, number)
+    _LOG.error(
+        "restored from the damaged spool: %d batches, %d payloads of rows%s",
+        len(content.batches), len(content.pending), "" if intact else "; its journal is damaged too",
+        extra={"fields": {"lost": dict(content.lost)}},
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Content:
+    batches: list[Spooled] = field(default_factory=list)
+    pending: list[Pending] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+
+    def extend(self, other: _Content) -> None:
+        self.batches += other.batches
+        self.pending += other.pending
+        self.batches.sort(key=lambda one: one.id)
+        self.pending.sort(key=lambda one: one.id)
+        self.lost.update(other.lost)
+
+
+def _losses(rows: Rows) -> dict[str, int]:
+    return {str(reason): values[0] for (table, reason), values in rows.items() if table == "losses"}
+
+
+def _commits(db: sqlite3.Connection, found: Found) -> int:
+    """Return the commits that the damaged database has; where it cannot be read, those of the journal's snapshot."""
+    try:
+        return moment(db).commits
+    except (sqlite3.DatabaseError, UnicodeDecodeError, ValueError, KeyError, TypeError):
+        return found.first
+
+
+def _journal_senders(found: Found) -> list[Sender]:
+    """Return the senders of the journal, the most recent one last."""
+    noted = [(values[2], key, values) for (table, key), values in found.rows.items() if table == "senders"]
+    return [(str(key), values[0], values[1]) for _, key, values in sorted(noted, key=lambda one: one[0])]
+
+
+def _by_journal(db: sqlite3.Connection, wanted: Rows, found: Found) -> _Content:
+    """Return rows that the journal names, each with its payload from wherever that is as it was written."""
+    content = _Content()
+    names = [key for key in wanted if key[0] in ("batches", "pending")]
+    for name in sorted(names, key=lambda key: (key[0], int(key[1]))):
+        values, key = wanted[name], int(name[1])
+        lane = LANE_OF[values[0]]
+        candidates = (*_payloads(db, name), *found.payloads.get(name, ()))
+        body = next((one for one in candidates if digest(name[0], one) == values[-1]), None)
+        if name[0] == "batches":
+            _, rows, epoch, sequence, _ = values
+            if body is None:
+                content.lost[f"rows_not_recovered_{lane}"] += rows
+            else:
+                content.batches.append(Spooled(key, lane, int(epoch or "0", 16), sequence, rows, body))
+        else:
+            _, rows, used, _ = values
+            if body is None:
+                content.lost[f"rows_not_recovered_{lane}"] += rows - used
+            else:
+                content.pending.append(Pending(key, lane, rows, used, body))
+    return content
+
+
+def _payloads(db: sqlite3.Connection, name: Key) -> list[bytes]:
+    """Return the payload that the table has under a key, if it can be read: each is looked up by itself."""
+    table = TABLES[name[0]]
+    try:
+        query = f"SELECT {table.payload} FROM {name[0]} WHERE {table.key} = ?"  # noqa: S608 # our own names
+        row = db.execute(query, (name[1],)).fetchone()
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        return []
+    return [row[0]] if row and isinstance(row[0], bytes) else []
+
+
+def _by_tables(db: sqlite3.Connection, found: Found | None) -> _Content:
+    """Return every row of the damaged file that is sound by itself and that its journal does not change later."""
+    later = found.changed_after(_commits(db, found)) if found is not None else set()
+    content, lost = _Content(), Counter[str]()
+    names: set[tuple[int, int]] = set()
+    query = "id, lane, coalesce(epoch, '0'), coalesce(sequence, 0), rows, crc, body"
+    for key, lane, batch_epoch, sequence, rows, crc, body in _rows(db, "batches", query, later):
+        try:
+            if zlib.crc32(body) != crc:
+                lost[f"rows_not_recovered_{LANE_OF[lane]}"] += rows
+                continue
+            name = (int(batch_epoch, 16), int(sequence))
+            if sequence and name in names:
+                raise ValueError("another batch has its number")
+            names.add(name)
+            content.batches.append(Spooled(int(key), LANE_OF[lane], *name, int(rows), body))
+        except (ValueError, TypeError, KeyError):
+            lost["batches_not_recovered"] += 1
+    for key, lane, rows, used, payload in _rows(db, "pending", "id, lane, rows, used, payload", later):
+        try:
+            if not 0 <= used < rows or len(aggregates_message.decode(payload).rows) != rows:
+                raise ValueError("its rows are not as they were counted")
+            content.pending.append(Pending(int(key), LANE_OF[lane], int(rows), int(used), payload))
+        except WireError:
+            lost[f"rows_not_recovered_{LANE_OF[lane]}"] += rows - used
+        except (ValueError, TypeError, KeyError):
+            lost["batches_not_recovered"] += 1
+    # Past a damaged page they were read from the other end.
+    content.batches.sort(key=lambda one: one.id)
+    content.pending.sort(key=lambda one: one.id)
+    content.lost = lost
+    return content
+
+
+def _rows(db: sqlite3.Connection, table: str, columns: str, but: Collection[Key] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table up from the lowest key and, past a damaged page, down from the highest."""
+    seen: set[Any] = set()
+    for order in ("ASC", "DESC"):
+        try:
+            # The names are this module's own.
+            cursor = db.execute(f"SELECT {columns} FROM {table} ORDER BY rowid {order}")  # noqa: S608
+            for row in cursor:
+                if row[0] in seen:
+                    return
+                seen.add(row[0])
+                if (table, row[0]) not in but:
+                    yield row
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            _LOG.warning("damaged spool, table %s, %s: %s", table, order, error)
+        else:
+            return
+
+
+def _senders(db: sqlite3.Connection, found: Found | None) -> list[Sender]:
+    """Return the sequences held of each sender, by the tables and by the journal: each may lack some."""
+    known = [row for row in _rows(db, "senders", "epoch, cumulative, ranges") if _is_sender(row)]
+    if found is not None:
+        known += [row for row in _journal_senders(found) if _is_sender(row)]
+    furthest: dict[str, Sender] = {}
+    for epoch, cumulative, ranges in known:
+        if epoch not in furthest or cumulative > furthest[epoch][1]:
+            furthest[epoch] = (epoch, cumulative, ranges)
+    return list(furthest.values())
+
+
+def _is_sender(row: tuple[Any, ...]) -> bool:
+    try:
+        int(row[0], 16)
+        SequenceSet(int(row[1]), [(a, b) for a, b in json.loads(row[2])])
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
