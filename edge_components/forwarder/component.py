@@ -1,7 +1,8 @@
-"""The forwarder's loop, against ports: take in, acknowledge, form batches, send, free.
+"""The forwarder's loop, against ports: store, acknowledge, form batches, send, free.
 
 Nothing is acknowledged to its sender before the spool has committed it, and nothing leaves the spool before the cloud
-has acknowledged it. When the disk refuses (full, read-only), nothing is acknowledged, and it is tried again.
+has acknowledged it. While the disk refuses (full, read-only, no spool to be opened), nothing is acknowledged, and it is
+tried again.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from edge_components.common.delivery import AcknowledgementWatch, Pause
 from edge_components.common.errors import BusError
 from edge_components.common.handover import RetryPolicy
 from edge_components.common.health import Counters
+from edge_components.common.journal import CommitPolicy
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.ports import Subscription
-from edge_components.forwarder.batching import Batcher, Filled, Refused, Waiting
+from edge_components.forwarder.batching import Batcher, Filled, Refused
 from edge_components.forwarder.config import Config
-from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolReadOnlyError
+from edge_components.forwarder.errors import SpoolError, SpoolUnusableError
+from edge_components.forwarder.intake import Intake
 from edge_components.forwarder.overflow import Overflow
 from edge_components.forwarder.profiles import Profiles
 from edge_components.forwarder.rows import Arrival
@@ -43,19 +46,31 @@ class Forwarder:
         self, config: Config, runtime: Runtime, open_spool: Callable[[], Spool], free_disk: Callable[[], int]
     ) -> None:
         self._config, self._runtime, self._free_disk = config, runtime, free_disk
-        self._open_spool, self._spool = open_spool, open_spool()
+        self._open_spool = open_spool
+        self._opened: Spool | None = None
         self._counters: Counters = runtime.counters
         self._log: logging.Logger = runtime.log
-        self._arrivals: dict[tuple[int, int], tuple[Arrival, Waiting]] = {}
+        self._intake = Intake()
         self._to_acknowledge: dict[int, None] = {}
         self._health: dict[str, Mapping[str, int]] = {}
-        self._told_losses: Mapping[str, int] = {}
+        self._reported_losses: Mapping[str, int] = {}
+        self._loss_events = -1
         self._disk_retry_at: float | None = None
-        self._disk_told = self._reopen = False
+        self._disk_failure_logged, self._reopen = False, True
         self._profiles: Profiles | None = None
         self._acknowledgements: Subscription | None = None
         self._watch, self._pause = AcknowledgementWatch(), Pause(runtime.rng)
-        self._begin(runtime.clock.monotonic())
+        try:
+            self._open_again()
+            self._begin(runtime.clock.monotonic())
+        except SpoolError as error:
+            self._disk_failed(error)
+
+    @property
+    def _spool(self) -> Spool:
+        if self._opened is None:
+            raise SpoolError("the spool is not open")
+        return self._opened
 
     def start(self) -> None:
         """Take up what a former process left, and subscribe."""
@@ -63,6 +78,8 @@ class Forwarder:
         bus.subscribe(topics.SCORED, self.on_scored, expects_traffic=True)
         bus.subscribe(topics.HEALTH, self.on_health, expects_traffic=True)
         self._acknowledgements = bus.subscribe_to_iot_core(topics.ack(gateway), self.on_acknowledgement)
+        if self._opened is None:
+            return
         waiting = {str(lane): number for lane, number in self._spool.counts().items()}
         fields = {"epoch": f"{self._spool.epoch:016x}", "bytes": self._spool.size, "batches": waiting}
         self._log.info("spool", extra={"fields": fields})
@@ -79,13 +96,18 @@ class Forwarder:
             self._counters.add("batches_unexpected")
             self._log.warning("a local batch of %s is not for the forwarder", type(batch.rows).__name__)
             return
-        self._to_acknowledge[batch.epoch] = None
+        if self._opened is None:
+            return  # not acknowledged, so its sender keeps it
         name = (batch.epoch, batch.sequence)
-        if name in self._arrivals or self._spool.holds(*name):
+        if self._spool.holds(*name):
+            self._to_acknowledge[batch.epoch] = None
             self._counters.add("batches_repeated")
-            return
-        lane = Lane.URGENT if isinstance(batch.rows, Anomalies) else Lane.BULK
-        self._arrivals[name] = (Arrival(*name, lane, len(batch.rows), payload), batch.rows)
+        elif name in self._intake:
+            self._counters.add("batches_repeated")
+        else:
+            lane = Lane.URGENT if isinstance(batch.rows, Anomalies) else Lane.BULK
+            arrival = Arrival(*name, lane, len(batch.rows), payload)
+            self._intake.add(arrival, batch.rows, self._runtime.clock.monotonic())
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
         """Free what the cloud has stored."""
@@ -97,6 +119,8 @@ class Forwarder:
             return
         self._counters.add("acknowledgements")
         self._watch.acknowledged()
+        if self._opened is None:
+            return
         try:
             self._uplink.acknowledge(ack)
         except SpoolError as error:
@@ -117,7 +141,7 @@ class Forwarder:
             self._health[component] = dict(list(counters.items())[:MAX_COUNTERS])
 
     def tick(self) -> float:
-        """Commit what came, acknowledge it, form what is due, send."""
+        """Do what is due, in one commit, then acknowledge and send; return the seconds until the next call."""
         now = self._runtime.clock.monotonic()
         if self._disk_retry_at is not None and now < self._disk_retry_at:
             return self._disk_retry_at - now
@@ -125,22 +149,19 @@ class Forwarder:
             if self._disk_retry_at is not None:
                 self._open_again()
                 self._begin(now)
-            self._commit(now)
+            with self._spool.group():
+                if self._intake.due(now, self._commit_policy):
+                    self._store(now)
+                self._form(now)
+                numbered = self._uplink.number(now)
             self._acknowledge()
-            self._collect_notice(now)
-            for filled in self._batcher.due(now):
-                self._put(filled, now)
-            self._put_profile(self._profiles.again() if self._profiles is not None else None)
-            self._uplink.pump(now)
+            self._uplink.pump(now, numbered)
             self._watch.check(self._acknowledgements)
-            self._disk_told = False
+            self._disk_failure_logged = False
         except SpoolError as error:
             self._disk_failed(error)
             return DISK_RETRY_SECONDS
-        batch_due = self._batcher.next_due()
-        notice_due = self._notice_due if self._config.notice_interval_s > 0 else now + LOSS_NOTICE_SECONDS
-        due = min(self._loss_notice_due, notice_due, now + self._uplink.next_s(now))
-        return max(0.0, (due if batch_due is None else min(due, batch_due)) - now)
+        return self._next_s(now)
 
     def reconfigure(self, config: Config) -> None:
         """Go on with another configuration; batches that wait were made under the old one and stay as they are."""
@@ -149,8 +170,10 @@ class Forwarder:
 
     def close(self) -> None:
         """Commit and acknowledge what came; what is not sent stays in the spool for the next start."""
+        if self._opened is None:
+            return
         try:
-            self._commit(self._runtime.clock.monotonic())
+            self._store(self._runtime.clock.monotonic())
             self._acknowledge()
         except SpoolError as error:
             self._disk_failed(error)
@@ -160,6 +183,7 @@ class Forwarder:
         """Build what works on the spool, from the spool: at the start, on another configuration, after a refusal."""
         config, runtime = self._config, self._runtime
         room = codec.room(runtime.gateway, config.batch_max_bytes)
+        self._commit_policy = CommitPolicy(config.commit_ms / 1000)
         self._notice_due = now + config.notice_interval_s
         self._loss_notice_due = now
         self._batcher = Batcher(codec.pack, room, config.batch_max_age_s, self._refuse)
@@ -201,12 +225,30 @@ class Forwarder:
             elif isinstance(rows, Anomalies):
                 self._batcher.add(pending.lane, Anomalies(rows.reports[pending.used :]), now)
 
-    def _commit(self, now: float) -> None:
-        if not self._arrivals:
+    def _form(self, now: float) -> None:
+        """Put every batch that is due into the spool."""
+        self._collect_notice(now)
+        for filled in self._batcher.due(now):
+            self._put(filled, now)
+        self._put_profile(self._profiles.again() if self._profiles is not None else None)
+
+    def _next_s(self, now: float) -> float:
+        due = [self._intake.wait_s(now, self._commit_policy), self._uplink.next_s(now)]
+        if (batch_due := self._batcher.next_due()) is not None:
+            due.append(batch_due - now)
+        if self._config.notice_interval_s > 0:
+            due.append(self._notice_due - now)
+        if self._spool.loss_events != self._loss_events:
+            due.append(self._loss_notice_due - now)
+        return max(0.0, min(due))
+
+    def _store(self, now: float) -> None:
+        """Put what is staged into the spool; where there is no room for it, its senders keep it."""
+        staged = self._intake.take()
+        if not staged:
             return
-        staged = list(self._arrivals.values())
-        self._arrivals = {}
         arrivals = [arrival for arrival, _ in staged]
+        self._to_acknowledge |= dict.fromkeys(arrival.epoch for arrival in arrivals)
         spool, config = self._spool, self._config
         needed = sum(len(arrival.payload) for arrival in arrivals)
         # A disk that others have filled is no reason to drop what the spool has: senders wait.
@@ -223,7 +265,7 @@ class Forwarder:
             self._batcher.add(arrival.lane, rows, now)
 
     def _acknowledge(self) -> None:
-        """Tell each sender what the spool holds; one that cannot be told now is told when it repeats itself."""
+        """Acknowledge to each sender what the spool holds; a lost answer is given again when the sender repeats."""
         epochs, self._to_acknowledge = self._to_acknowledge, {}
         for epoch in epochs:
             try:
@@ -232,14 +274,15 @@ class Forwarder:
                 self._runtime.limited_log.warning("publish_failed", f"acknowledgement: {error}", key=topics.SCORED_ACK)
 
     def _collect_notice(self, now: float) -> None:
-        """Tell the cloud the counters when their time has come, and a loss soon after it happened."""
+        """Send the counters to the cloud when they are due, and a loss soon after it happened."""
         due = self._config.notice_interval_s > 0 and now >= self._notice_due
-        if not due and now < self._loss_notice_due:
+        lossy = self._spool.loss_events != self._loss_events and now >= self._loss_notice_due
+        if not due and not lossy:
             return
         losses = self._spool.losses()
-        self._loss_notice_due = now + LOSS_NOTICE_SECONDS
-        if due or losses != self._told_losses:
-            self._told_losses = losses
+        self._loss_events, self._loss_notice_due = self._spool.loss_events, now + LOSS_NOTICE_SECONDS
+        if due or losses != self._reported_losses:
+            self._reported_losses = losses
             self._notice_due = now + self._config.notice_interval_s
             counters = {**self._health, "Forwarder": self._counters.snapshot(), "Spool": losses}
             self._batcher.add(Lane.BULK, Notice(self._runtime.clock.wall_ms(), counters), now)
@@ -254,7 +297,7 @@ class Forwarder:
             self._put_profile(self._profiles.formed(filled.rows, filled.body, now))
 
     def _put_profile(self, packed: bytes | None) -> None:
-        """Let the cloud have a profile, as a batch without rows."""
+        """Send a profile to the cloud, as a batch without rows."""
         if packed is not None and self._profiles is not None:
             self._profiles.spooled(self._spool.put(Lane.BULK, packed, 0, 0, self._runtime.clock.wall_ms()))
             self._counters.add("profiles_sent")
@@ -273,16 +316,19 @@ class Forwarder:
 
     def _open_again(self) -> None:
         """Open the spool again where the connection to it is of no more use; raises SpoolError."""
-        if self._reopen:
-            self._spool.close()
-            self._spool = self._open_spool()
-            self._reopen = False
+        if not self._reopen:
+            return
+        if self._opened is not None:
+            self._opened.abandon()
+            self._opened = None
+        self._opened = self._open_spool()
+        self._reopen, self._loss_events = False, -1
 
     def _disk_failed(self, error: SpoolError) -> None:
-        """Leave the spool alone for a while, and then begin again from what it holds."""
+        """Leave the spool alone for a while, and then begin again from its content."""
         self._counters.add("spool_failed")
-        self._reopen |= isinstance(error, SpoolDamagedError | SpoolReadOnlyError)
-        if not self._disk_told:  # said once, until it works again
-            self._disk_told = True
+        self._reopen |= isinstance(error, SpoolUnusableError)
+        if not self._disk_failure_logged:
+            self._disk_failure_logged = True
             self._log.error("the spool cannot be used, nothing is acknowledged until it can: %s", error)
         self._disk_retry_at = self._runtime.clock.monotonic() + DISK_RETRY_SECONDS

@@ -30,6 +30,13 @@ class Config:
         1_000_000_000_000,
         "size of the spool; when it is full the oldest rows are merged, then dropped",
     )
+    commit_ms: int = integer(
+        2000,
+        0,
+        4000,
+        "milliseconds that received batches wait at most to be committed and acknowledged; anomalies, and a sender that"
+        " would be blocked, do not wait",
+    )
     disk_keep_free_bytes: int = integer(
         67_108_864,
         0,

@@ -22,7 +22,9 @@ SUFFIXES = ("-journal-a", "-journal-b")
 GROWTH_BYTES = 1_000_000
 """A snapshot is due when the journal has grown by so much, and to twice the size of its last snapshot."""
 PART, SPARE = ".part", ".spare"
-_BLOCK_BYTES = 65_536
+_PAGE_BYTES = 4_096
+"""Zeros are written page by page: a larger write makes one large folio of the page cache, which is then written as a
+whole for each change in it (Linux 6.16 and later on ext4)."""
 
 
 class Journal:
@@ -129,7 +131,7 @@ def _preallocate(file: int, size: int) -> None:
     before = at = os.fstat(file).st_size
     try:
         while at < size:
-            block = bytes(min(_BLOCK_BYTES, size - at))
+            block = bytes(min(_PAGE_BYTES, size - at))
             _write(file, block, at)
             at += len(block)
     except OSError as error:

@@ -16,6 +16,11 @@ class Pace:
         self._at = now
         return int(self._tokens)
 
+    def wait_s(self, now: float) -> float:
+        """Return the seconds until one may be sent."""
+        self.allowed(now)
+        return max(0.0, (1.0 - self._tokens) / self._rate)
+
     def spend(self, number: int = 1) -> None:
-        """Note that so many were sent."""
+        """Take ``number`` sendings off."""
         self._tokens -= number

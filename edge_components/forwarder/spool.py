@@ -41,6 +41,8 @@ class Spool:
         self.epoch, self._last = database.moment.epoch, database.moment.last
         self._transaction, self._read = database.transaction, database.read
         self._bytes = 0
+        self.loss_events = 0
+        """Changes that lost rows since this object was made: when it is the same, so are :meth:`losses`."""
         self._held: dict[int, SequenceSet] = {}
         self._load()
 
@@ -147,7 +149,7 @@ class Spool:
         with self._transaction() as db:
             row = db.execute("DELETE FROM pending WHERE id = ? RETURNING lane, rows - used, payload", (key,)).fetchone()
             tables.quarantine(db, LANE_OF[row[0]], row[2], reason)
-            tables.count_loss(db, "rows_unreadable", row[1])
+            self._count_loss(db, "rows_unreadable", row[1])
         self._database.fold_soon()  # the quarantine is not in the journal
         self._bytes -= len(row[2])
 
@@ -168,7 +170,7 @@ class Spool:
         """Move the oldest ``rows`` pending rows of a lane to the quarantine, as bytes where they can be written."""
         with self._transaction() as db:
             tables.quarantine(db, lane, body, reason)
-            tables.count_loss(db, "rows_refused", rows)
+            self._count_loss(db, "rows_refused", rows)
             freed = tables.use_up(db, lane, rows)
         self._database.fold_soon()
         self._bytes -= freed
@@ -239,7 +241,7 @@ class Spool:
             freed = tables.delete_batches(db, [batch.id for batch in old])
             for body, rows in new:
                 tables.insert_batch(db, Lane.BACKFILL, body, rows, created_ms)
-            tables.count_loss(db, "rows_merged", lost)
+            self._count_loss(db, "rows_merged", lost)
         self._bytes += sum(len(body) for body, _ in new) - freed
 
     def drop_oldest(self) -> tuple[Lane, int] | None:
@@ -254,7 +256,7 @@ class Spool:
         lane = LANE_OF[number]
         with self._transaction() as db:
             freed = tables.delete_batches(db, [key])
-            tables.count_loss(db, f"rows_dropped_{lane}", rows)
+            self._count_loss(db, f"rows_dropped_{lane}", rows)
         self._bytes -= freed
         return lane, rows
 
@@ -265,7 +267,11 @@ class Spool:
     def count_loss(self, reason: str, number: int) -> None:
         """Count a loss."""
         with self._transaction() as db:
-            tables.count_loss(db, reason, number)
+            self._count_loss(db, reason, number)
+
+    def _count_loss(self, db: sqlite3.Connection, reason: str, number: int) -> None:
+        tables.count_loss(db, reason, number)
+        self.loss_events += 1
 
     def adopt(
         self, batches: Sequence[Spooled], pending: Sequence[Pending], senders: Sequence[tuple[str, int, str]]
@@ -329,7 +335,7 @@ class Spool:
                 continue
             with self._transaction() as db:
                 tables.quarantine(db, LANE_OF[lane], body, "its bytes changed on the disk")
-                tables.count_loss(db, "rows_unreadable", number)
+                self._count_loss(db, "rows_unreadable", number)
                 freed = tables.delete_batches(db, [key])
             self._database.fold_soon()
             self._bytes -= freed

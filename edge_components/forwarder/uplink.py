@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from edge_components.common.delivery import AcknowledgementWatch, Pause
@@ -62,7 +62,7 @@ class Uplink:
         self._pace, self._backfill_pace = Pace(rates.per_second, now), Pace(rates.backfill_per_second, now)
         self._await_cloud, self._profiles = await_cloud, profiles
         self._watch, self._pause = watch or AcknowledgementWatch(), pause or Pause(rng)
-        self._sent_in_round = False
+        self._sent_in_round, self._more_s = False, float("inf")
         self._named: dict[int, int] = {}
         """The profiles that batches named which are in flight, by the batch's id."""
         # What a former process had sent: nobody knows what became of it, so it goes again.
@@ -73,29 +73,59 @@ class Uplink:
         """How many batches are sent and not acknowledged."""
         return len(self._window)
 
-    def pump(self, now: float) -> None:
-        """Send what is due at ``now`` (monotonic seconds): urgent ones, what waits again, then what is new.
+    def number(self, now: float) -> list[Spooled]:
+        """Number the batches that are to be sent for the first time at ``now``; the caller commits before :meth:`pump`.
+
+        Urgent ones come first, then bulk, then what the rate of the backlog allows.
+        """
+        self._more_s = float("inf")
+        if self._pause.remaining(now) > 0:
+            return []
+        self._spool.demote(self._in_flight)
+        allowed = max(0, self._pace.allowed(now))
+        chosen = self._spool.unsent(Lane.URGENT, min(self._window.room, allowed))
+        again = len(self._window.due(now)) + len(self._unsettled)
+        free = self._window.room - self._kept - len(chosen) - len(self._unsettled)
+        bulk = self._spool.unsent(Lane.BULK, max(0, min(free, allowed - len(chosen) - again)))
+        chosen += bulk
+        free = min(free - len(bulk), allowed - len(chosen) - again)
+        if free > 0:
+            backlog = self._spool.unsent(Lane.BACKFILL, min(free, max(1, self._backfill_pace.allowed(now))))
+            if self._backfill_pace.allowed(now) > 0:
+                self._backfill_pace.spend(len(backlog))
+                chosen += backlog
+            if backlog:
+                self._more_s = self._backfill_pace.wait_s(now)
+        elif allowed <= len(chosen) + again:
+            self._more_s = self._pace.wait_s(now)
+        return self._spool.number(chosen) if chosen else []
+
+    def pump(self, now: float, numbered: Sequence[Spooled] | None = None) -> None:
+        """Send what is due at ``now`` (monotonic seconds): urgent batches, what waits again, then the other new ones.
 
         A refusal by the nucleus ends this round, is counted, and pauses the uplink for a moment; the batch is due again
         like any that is not acknowledged. Raises SpoolError when the spool cannot be used.
         """
+        new = deque(self.number(now) if numbered is None else numbered)
         if self._pause.remaining(now) > 0:
             return
         self._sent_in_round = False
-        self._spool.demote(self._in_flight)
         try:
-            self._send_new(Lane.URGENT, now, self._window.room)
+            while new and new[0].lane is Lane.URGENT:
+                self._send_new(new.popleft(), now)
             self._send_again(now)
-            self._send_new(Lane.BULK, now, self._window.room - self._kept)
-            backlog = min(self._window.room - self._kept, self._backfill_pace.allowed(now))
-            self._backfill_pace.spend(self._send_new(Lane.BACKFILL, now, backlog))
+            while new:
+                self._send_new(new.popleft(), now)
         except BusError:
+            self._unsettled.extend(batch.id for batch in new)
             self._pause.failed(now)
             self._counters.add("publish_failed")
 
     def next_s(self, now: float) -> float:
         """Return the seconds until :meth:`pump` may have something to do, apart from batches that are formed later."""
-        due_s = min(self._window.next_s(now), ROUND_SECONDS if self._sent_in_round else float("inf"))
+        due_s = min(self._window.next_s(now), self._more_s)
+        if self._sent_in_round or (self._unsettled and self._window.room):
+            due_s = min(due_s, ROUND_SECONDS)
         return max(due_s, self._pause.remaining(now))
 
     def acknowledge(self, ack: Acknowledgement) -> int:
@@ -138,17 +168,11 @@ class Uplink:
             self._named.pop(key, None)
             self._send(batch, now)
 
-    def _send_new(self, lane: Lane, now: float, room: int) -> int:
-        """Number and send up to ``room`` batches of a lane and return how many those were."""
-        number = min(room, self._pace.allowed(now))
-        batches = self._spool.unsent(lane, number) if number > 0 else []
-        if batches:
-            for batch in self._spool.number(batches):
-                short = self._shortened(batch)
-                self._counters.add("batches_sent")
-                self._counters.add("bytes_sent", len(short.body))
-                self._send(short, now)
-        return len(batches)
+    def _send_new(self, batch: Spooled, now: float) -> None:
+        short = self._shortened(batch)
+        self._counters.add("batches_sent")
+        self._counters.add("bytes_sent", len(short.body))
+        self._send(short, now)
 
     def _shortened(self, batch: Spooled) -> Spooled:
         """Return the batch as it is sent the first time: by a profile that the cloud has, where that is smaller."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_components.common.errors import BusError
 from edge_components.common.lifecycle import Runtime
 from edge_components.forwarder import journal
 from edge_components.forwarder.component import Forwarder
@@ -50,7 +51,10 @@ class Rig:
     def __init__(self, work: Path, **values: Any) -> None:
         self.work, self.config = (
             work,
-            Config(**{"batch_max_age_s": 10.0, "notice_interval_s": 0.0, "profile_interval_s": 0.0} | values),
+            Config(
+                **{"commit_ms": 0, "batch_max_age_s": 10.0, "notice_interval_s": 0.0, "profile_interval_s": 0.0}
+                | values
+            ),
         )
         self.disk_free = 10**12
         self.opened = 0
@@ -225,6 +229,89 @@ def test_killed_between_any_two_ticks_every_row_goes_out_exactly_once_per_number
     assert held == 0, f"{held} rows are in no batch"
 
 
+def test_batches_wait_to_be_committed_together_and_anomalies_do_not(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, commit_ms=2000)
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    rig.offer(2, aggregates(4, start=4))
+    assert rig.forwarder.tick() == pytest.approx(2.0)
+    commits = rig.spool.moment.commits
+    assert rig.acks() == []
+    rig.tick(2.0)
+    assert rig.acks() == [Acknowledgement(SENDER, 2)]
+    assert rig.spool.moment.commits == commits + 1
+    rig.offer(3, aggregates(4, start=8))
+    rig.offer(4, Anomalies((ANOMALY,)))
+    rig.tick()
+    assert rig.acks()[-1] == Acknowledgement(SENDER, 4)
+    rig.kill()
+
+
+def test_a_sender_that_would_be_blocked_is_answered_at_once(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, commit_ms=2000)
+    for sequence in range(1, 17):
+        assert rig.acks() == []
+        rig.offer(sequence, aggregates(4, start=4 * sequence))
+        rig.tick()
+    assert rig.acks() == [Acknowledgement(SENDER, 16)]
+    rig.kill()
+
+
+def test_batches_that_wait_are_committed_at_a_stop(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, commit_ms=2000)
+    rig.offer(1, aggregates(4))
+    rig.forwarder.close()
+    assert rig.acks() == [Acknowledgement(SENDER, 1)]
+    rig.boot()
+    assert rig.spool.holds(SENDER, 1)
+    rig.kill()
+
+
+def test_a_batch_that_fills_up_at_its_commit_is_one_commit_with_its_number(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, batch_max_age_s=0.1)
+    rig.offer(1, Anomalies((ANOMALY,)))
+    before = rig.spool.moment.commits
+    rig.tick()
+    assert rig.spool.moment.commits == before + 1
+    assert len(rig.sent(URGENT)) == 1
+    rig.kill()
+
+
+def test_a_spool_that_cannot_be_opened_yet_is_opened_later_and_senders_keep_their_batches(tmp_path: Path) -> None:
+    work = tmp_path / "not there yet"
+    rig = Rig(work)
+    rig.offer(1, aggregates(4))
+    rig.cloud_says(1)
+    rig.tick()
+    assert rig.acks() == []
+    assert rig.runtime.counters["spool_failed"] == 1
+    work.mkdir()
+    rig.tick(2.0)
+    rig.offer(1, aggregates(4))
+    rig.tick()
+    assert rig.acks() == [Acknowledgement(SENDER, 1)]
+    rig.kill()
+
+
+def test_batches_of_a_round_that_the_nucleus_refuses_all_go_later(rig: Rig) -> None:
+    for sequence in range(1, 5):
+        rig.offer(sequence, Anomalies((ANOMALY,)))
+        rig.bus.failure = BusError("offline")
+        rig.tick(20.0)
+    rig.bus.failure = None
+    for _ in range(5):
+        rig.tick(20.0)
+    assert {batch.sequence for batch in rig.sent(URGENT)} == {1, 2, 3, 4}
+
+
+def test_an_idle_forwarder_is_called_rarely_and_reads_no_table(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, notice_interval_s=300.0)
+    rig.tick()
+    rig.tick(10.0)
+    assert rig.forwarder.tick() > 60.0
+    rig.kill()
+
+
 def test_a_disk_that_is_nearly_full_takes_nothing_in_and_acknowledges_nothing_until_there_is_room(rig: Rig) -> None:
     rig.disk_free = rig.config.disk_keep_free_bytes
     rig.offer(1, aggregates(4))
@@ -383,7 +470,7 @@ def test_counters_go_to_the_cloud_as_a_notice(tmp_path: Path) -> None:
 def test_a_new_configuration_loses_no_row_that_waits(rig: Rig) -> None:
     rig.offer(1, aggregates(4))
     rig.tick()
-    rig.forwarder.reconfigure(Config(batch_max_age_s=1.0, notice_interval_s=0.0))
+    rig.forwarder.reconfigure(Config(commit_ms=0, batch_max_age_s=1.0, notice_interval_s=0.0))
     rig.tick(2.0)
     assert [len(batch.rows) for batch in rig.sent(BULK)] == [4]
 
