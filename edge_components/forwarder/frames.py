@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 MAX_CHANGES = 8
 """Changes in one frame; a commit of more takes several frames, so that one flipped bit hides few rows."""
+_DEFLATE_FROM = 64
+"""Shorter payloads do not become smaller."""
 _MAGIC, _MAGIC_1 = b"\xa5SJ2", b"\xa5SJ1"
 _HEAD = struct.Struct("<4sIII")
 _HEAD_1 = struct.Struct("<4sII")
@@ -80,12 +82,12 @@ def frames(moment: Moment, changes: Sequence[Change], *, base: bool, durable: in
 
 def encode(frame: Frame, before: Frame | None = None, *, payloads: bool = True) -> bytes:
     """Return a frame's bytes, with the facts of the one ``before`` it, with or without its payloads."""
-    kept = [change.payload if payloads else b"" for change in frame.changes]
-    facts = [_facts(frame, kept)]
+    stored = [_deflated(change.payload) if payloads else (0, b"") for change in frame.changes]
+    facts = [_facts(frame, [size for size, _ in stored])]
     if before is not None:
-        facts.append(_facts(before, [b""] * len(before.changes)))
+        facts.append(_facts(before, [0] * len(before.changes)))
     text = json.dumps(facts, separators=(",", ":")).encode()
-    payload = b"".join(kept)
+    payload = b"".join(data for _, data in stored)
     lengths = struct.pack("<II", len(text), len(payload))
     return _MAGIC + lengths + zlib.crc32(lengths + text).to_bytes(4, "little") + text + payload
 
@@ -102,8 +104,14 @@ def decode(data: bytes) -> Iterator[Frame]:
         at = data.find(_MAGIC[:3], at + max(1, length))
 
 
-def _facts(frame: Frame, kept: list[bytes]) -> list[Any]:
-    rows = [(*change.key, change.values, len(payload)) for change, payload in zip(frame.changes, kept, strict=True)]
+def _deflated(payload: bytes) -> tuple[int, bytes]:
+    """Return a payload's size and bytes as they are stored: deflated, with a negative size, where that is smaller."""
+    smaller = zlib.compress(payload, 1) if len(payload) >= _DEFLATE_FROM else payload
+    return (-len(smaller), smaller) if len(smaller) < len(payload) else (len(payload), payload)
+
+
+def _facts(frame: Frame, sizes: list[int]) -> list[Any]:
+    rows = [(*change.key, change.values, size) for change, size in zip(frame.changes, sizes, strict=True)]
     moment = (f"{frame.moment.epoch:016x}", *frame.moment[1:])
     return [moment, int(frame.base), frame.part, frame.parts, frame.durable, rows]
 
@@ -140,11 +148,19 @@ def _frame(facts: list[Any], data: bytes, at: int) -> Frame:
     (epoch, commits, last), base, part, parts, durable, rows = facts
     frame = Frame(Moment(int(epoch, 16), commits, last), bool(base), part, parts, durable)
     for table, key, values, size in rows:
-        payload = data[at : at + size]
+        payload = data[at : at + abs(size)]
         if size:
             frame.stored.add((table, key))
+            payload = _inflated(payload) if size < 0 else payload
             if digest(table, payload) != values[-1]:
                 payload = b""
         frame.changes.append(Change((table, key), values, payload))
-        at += size
+        at += abs(size)
     return frame
+
+
+def _inflated(data: bytes) -> bytes:
+    try:
+        return zlib.decompress(data)
+    except zlib.error:
+        return b""
