@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ FLOATS = 255
 """Type code of numbers written as they are; any other is the number of decimals, with WIDE for 8 bytes each."""
 
 WIDE = 128
+KNOWN_SERIES = 16_384
+"""Series whose lines are kept read: as many as a gateway may have."""
 
 
 def seal(magic: bytes, gateway: str, epoch: int, sequence: int, body: bytes, limit: int) -> bytes:
@@ -62,17 +65,7 @@ def read_directory(text: bytes) -> tuple[Series, ...]:
     """Return the series that :func:`directory` wrote; raises FormatError, ModelError or UnicodeDecodeError."""
     if not text:
         return ()
-    found = []
-    for line in text.decode().split("\n"):
-        fields = line.split("\t")
-        if len(fields) != 3:
-            raise FormatError(f"directory: {len(fields)} fields in a line")
-        try:
-            resolution = float(fields[2]) if fields[2] else None
-        except ValueError as error:
-            raise FormatError(f"directory: resolution {fields[2][:40]!r}") from error
-        found.append(Series(fields[0], fields[1], resolution))
-    return tuple(found)
+    return tuple(map(_read_line, text.decode().split("\n")))
 
 
 def integers(column: IntArray) -> tuple[int, bytes]:
@@ -144,6 +137,19 @@ class ColumnReader:
         raw = np.frombuffer(self._body, np.uint8, size * self._count, self._at).reshape(size, self._count)
         self._at = end
         return np.ascontiguousarray(raw.T).view(name).reshape(self._count)
+
+
+@lru_cache(maxsize=KNOWN_SERIES)
+def _read_line(line: str) -> Series:
+    """Return the series of a line; the same few lines come with every message."""
+    fields = line.split("\t")
+    if len(fields) != 3:
+        raise FormatError(f"directory: {len(fields)} fields in a line")
+    try:
+        resolution = float(fields[2]) if fields[2] else None
+    except ValueError as error:
+        raise FormatError(f"directory: resolution {fields[2][:40]!r}") from error
+    return Series(fields[0], fields[1], resolution)
 
 
 def _line(series: Series) -> str:
