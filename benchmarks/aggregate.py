@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_components.aggregator.cleaning import Cleaner, Columns, Rules
+from edge_components.aggregator.deduplicator import Deduplicator
 from edge_components.aggregator.window_types import WindowSettings
 from edge_components.aggregator.windows import Windows
 
@@ -52,10 +53,10 @@ def batches(workload: Workload, seed: int) -> list[Columns]:
     made = []
     for begin in range(0, workload.seconds * 1_000, workload.batch_ms):
         count = workload.series * per_batch
-        place = np.repeat(np.arange(workload.series), per_batch)
+        series_id = np.repeat(np.arange(workload.series), per_batch)
         time_ms = START_MS + begin + chance.integers(0, workload.batch_ms, count)
         value = chance.normal(20.0, 5.0, count)
-        made.append(Columns(place, time_ms, value, np.zeros(count, np.uint8)))
+        made.append(Columns(series_id, time_ms, value, np.zeros(count, np.uint8)))
     return made
 
 
@@ -69,12 +70,15 @@ def cleaned(workload: Workload) -> Callable[[list[Columns]], Rows]:
     low, high = np.full(workload.series, -1e6), np.full(workload.series, 1e6)
 
     def run(given: list[Columns]) -> Rows:
-        cleaner = Cleaner(Rules())
-        return _windowed(
-            given,
-            lambda columns, now_ms: cleaner.clean(columns, low, high, now_ms)[0],
-            lambda windows: cleaner.recent.forget(windows.closed_ms),
-        )
+        cleaner, deduplicator = Cleaner(Rules()), Deduplicator()
+        seed = np.arange(workload.series, dtype=np.uint64)
+
+        def clean(columns: Columns, now_ms: int) -> Columns:
+            kept = cleaner.clean(columns, low, high, now_ms)[0]
+            repeated = deduplicator.add(kept.series_id, seed[kept.series_id], kept.time_ms, kept.value)
+            return kept.keep(~repeated)
+
+        return _windowed(given, clean, lambda windows: deduplicator.close_before(windows.closed_ms))
 
     return run
 
@@ -89,7 +93,7 @@ def _windowed(
         now_ms = int(columns.time_ms.max())
         now = (now_ms - START_MS) / 1_000
         kept = clean(columns, now_ms)
-        windows.add(kept.place, kept.time_ms, kept.value, now_ms, now)
+        windows.add(kept.series_id, kept.time_ms, kept.value, now_ms, now)
         found.append(windows.close(now))
         closed(windows)
     found.append(windows.finish())
@@ -100,7 +104,7 @@ def _windowed(
             *(
                 column.tolist()
                 for column in (
-                    part.place,
+                    part.series_id,
                     part.start_ms,
                     part.count,
                     part.mean,
@@ -121,15 +125,15 @@ def plain(given: list[Columns]) -> Rows:
     newest: dict[int, int] = {}
     found: Rows = []
 
-    def emit(place: int, start: int) -> None:
-        count, mean, m2, low, high = windows[place].pop(start)
-        found.append((place, start, int(count), mean, low, high, math.sqrt(m2 / count)))
+    def emit(series_id: int, start: int) -> None:
+        count, mean, m2, low, high = windows[series_id].pop(start)
+        found.append((series_id, start, int(count), mean, low, high, math.sqrt(m2 / count)))
 
     for columns in given:
-        rows = zip(columns.place.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True)
-        for place, time_ms, value in rows:
+        rows = zip(columns.series_id.tolist(), columns.time_ms.tolist(), columns.value.tolist(), strict=True)
+        for series_id, time_ms, value in rows:
             start = time_ms - time_ms % width
-            own = windows.setdefault(place, {})
+            own = windows.setdefault(series_id, {})
             state = own.get(start)
             if state is None:
                 own[start] = [1, value, 0.0, value, value]
@@ -140,14 +144,14 @@ def plain(given: list[Columns]) -> Rows:
                 state[2] += delta * (value - state[1])
                 state[3] = min(state[3], value)
                 state[4] = max(state[4], value)
-            if time_ms > newest.get(place, 0):
-                newest[place] = time_ms
-        for place, own in windows.items():
-            for start in sorted(start for start in own if start + width <= newest[place] - lateness):
-                emit(place, start)
-    for place, own in windows.items():
+            if time_ms > newest.get(series_id, 0):
+                newest[series_id] = time_ms
+        for series_id, own in windows.items():
+            for start in sorted(start for start in own if start + width <= newest[series_id] - lateness):
+                emit(series_id, start)
+    for series_id, own in windows.items():
         for start in sorted(own):
-            emit(place, start)
+            emit(series_id, start)
     return found
 
 

@@ -1,63 +1,71 @@
-"""The aggregator's loop, against ports: take batches in, clean, window, hand closed windows on, keep them until held.
+"""The aggregator's loop, against ports: accept batches, clean, window, send aggregates until they are acknowledged.
 
-Readings are acknowledged, and aggregates sent, only after the checkpoint on disk has both: killing the aggregator at
+Readings are acknowledged, and aggregates sent, only after the journal on the disk has both: killing the aggregator at
 any moment loses nothing and counts nothing twice. When the outbox is full, batches of readings are refused: they are
-neither taken nor acknowledged, and the sensor reader, which keeps them, sends them again.
+neither accepted nor acknowledged, and the sensor reader, which keeps them, sends them again.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from edge_components.aggregator.checkpoint import Checkpoint, Saved
+from edge_components.aggregator import old_checkpoint
 from edge_components.aggregator.cleaning import Cleaner, Columns
 from edge_components.aggregator.config import Config
-from edge_components.aggregator.directory import UNPLACED, Directory
 from edge_components.aggregator.idle_clock import IdleClock
-from edge_components.aggregator.memory import Memory, Parts
+from edge_components.aggregator.operations import Batch, OperationLog
+from edge_components.aggregator.replay import Replay, Replayed
+from edge_components.aggregator.series_registry import UNKNOWN, SeriesRegistry
+from edge_components.aggregator.snapshot import Sent
+from edge_components.aggregator.state import State
+from edge_components.aggregator.state_store import StateStore
 from edge_components.aggregator.window_types import Closed
-from edge_components.aggregator.windows import Windows
 from edge_components.common import readings_message
 from edge_components.common.delivery import BatchSender
 from edge_components.common.errors import BusError
-from edge_components.common.handover import Inbox, Outbox, Reorder, RetryPolicy, new_epoch
+from edge_components.common.handover import Outbox, Reorder, RetryPolicy, new_epoch
+from edge_components.common.journal import CommitPolicy, Journal, Recovered
 from edge_components.common.lifecycle import Runtime
-from edge_components.common.packing import Packer, select
+from edge_components.common.packing import Packer
 from wire import topics
 from wire.errors import DecodeError
 from wire.limits import MAX_BATCH_BYTES
-from wire.model import Aggregates, Readings
+from wire.model import Readings
 
 ROW_BYTES = 72
 MAX_ROWS = 240
-"""The detector fills in a score of 8 bytes at most a row, and the batch must still pass (MAX_LOCAL_BYTES)."""
+"""The detector adds a score of at most 8 bytes a row, and the batch must still fit a local message."""
 
-REORDER_SECONDS = 10.0
-"""How long a batch waits for one before it: several of the sensor reader's retries."""
+REORDER_SECONDS = 60.0
+"""Time that a batch waits for one before it: the longest time until the sensor reader first sends it again."""
 
 SERIES_BYTES = 40
-"""About what a directory entry takes before any coding."""
+"""Approximate size of a directory entry before any coding."""
+
+MAX_UNCOMMITTED_BYTES = 8_000_000
+"""Received payloads that may wait for a disk that refuses; beyond it batches are refused."""
+
+_IDLE_SECONDS = 1.0
+"""Time between two calls of tick while windows may close by the idle clock."""
 
 
 class Aggregator:
     """See edge_components.common.lifecycle.Component for the methods' places in its life."""
 
-    def __init__(self, config: Config, runtime: Runtime, checkpoint: Checkpoint, saved: Saved) -> None:
+    def __init__(self, config: Config, runtime: Runtime, journal: Journal, recovered: Recovered) -> None:
         self._config, self._runtime = config, runtime
-        self._counters, self._clock = runtime.counters, runtime.clock
-        self._limited_log = runtime.limited_log
-        self._directory = Directory(config.ranges, config.max_series)
+        self._counters, self._clock, self._limited_log = runtime.counters, runtime.clock, runtime.limited_log
+        self._state = State(SeriesRegistry(config.ranges, config.max_series), config.windows, OperationLog())
         self._cleaner = Cleaner(config.rules)
-        self._windows = Windows(config.windows)
         self._idle = IdleClock(runtime.clock.monotonic(), config.silence_ms / 1000)
-        self._inbox = Inbox()
-        self._reorder: Reorder[Readings] = Reorder(REORDER_SECONDS)
+        self._reorder: Reorder[tuple[Readings, int]] = Reorder(REORDER_SECONDS)
         self._outbox = Outbox(
             new_epoch(runtime.clock.wall_ms(), runtime.rng),
             RetryPolicy(first_s=float(config.retry_s)),
             runtime.rng,
             config.outbox_bytes,
         )
+        self._packer = Packer(runtime.gateway, self._outbox, MAX_BATCH_BYTES, self._limited_log, MAX_ROWS)
         self._sender = BatchSender(
             self._outbox,
             runtime.bus,
@@ -67,11 +75,10 @@ class Aggregator:
             runtime.limited_log,
             runtime.rng,
         )
-        self._packer = Packer(runtime.gateway, self._outbox, MAX_BATCH_BYTES, self._limited_log, MAX_ROWS)
-        self._pending: list[Aggregates] = []
         self._oldest: float | None = None
-        self._memory = Memory(checkpoint, runtime.clock, config.checkpoint_ms / 1000, runtime.log)
-        self._restore(saved)
+        self._blocked = False
+        self._store = self._recover(journal, recovered)
+        self._store.policy = CommitPolicy(config.commit_ms / 1000)
 
     def start(self) -> None:
         """Subscribe."""
@@ -79,10 +86,12 @@ class Aggregator:
         self._runtime.bus.subscribe(topics.READINGS, self.on_readings, expects_traffic=True)
 
     def on_readings(self, _topic: str, payload: bytes) -> None:
-        """Take a batch in, once."""
+        """Accept a batch, once; an empty payload asks for a commit and an acknowledgement now."""
         now = self._clock.monotonic()
-        self._idle.hear(now)
-        if not payload:  # a flush request: the next checkpoint acknowledges what was received
+        self._idle.batch_received(now)
+        if not payload:
+            self._blocked = True
+            self._state.inbox.repeat()
             return
         if self._refusing:
             self._limited_log.warning("batches_refused", "the outbox is full: is the forwarder running?")
@@ -97,147 +106,212 @@ class Aggregator:
             self._limited_log.warning("batches_foreign", text)
             return
         if not isinstance(batch.rows, Readings):
-            self._inbox.accept(batch.epoch, batch.sequence)  # so that its sender does not repeat it for ever
+            self._accept_nothing(batch.epoch, batch.sequence)
             self._limited_log.warning("batches_unexpected", f"a batch of {type(batch.rows).__name__}")
             return
-        if (batch.epoch, batch.sequence) in self._inbox:
-            self._inbox.accept(batch.epoch, batch.sequence)  # so that it is acknowledged again
+        if (batch.epoch, batch.sequence) in self._state.inbox:
+            self._state.inbox.accept(batch.epoch, batch.sequence)  # so that it is acknowledged again
+            self._blocked = True
             self._counters.add("batches_repeated")
             return
-        if not self._reorder.add(batch.epoch, batch.sequence, batch.rows, now):
+        if not self._reorder.add(batch.epoch, batch.sequence, (batch.rows, len(payload)), now):
             self._limited_log.warning("batches_refused", f"batches before {batch.sequence} are missing")
-        self._take_ready(now)
+        self._accept_ready(now)
 
     def tick(self) -> float:
-        """Close what is complete, flush by size or age, send what is due, acknowledge what was taken in."""
+        """Close what is complete, cut batches by size or age, commit, send and acknowledge.
+
+        Return the seconds until the next call at the latest.
+        """
         now = self._clock.monotonic()
-        self._take_ready(now)
-        self._collect(self._windows.close(self._idle.tick(now, self._refusing)))
+        self._free_acknowledged()
+        self._accept_ready(now)
+        self._closed(self._state.close(self._idle.tick(now, self._refusing)))
         if self._oldest is not None:
             self._flush(everything=now - self._oldest >= self._config.max_age_ms / 1000)
-        self._tell(now)
-        return min(self._sender.next_s(now), self._memory.next_s(now), self._flush_s(now))
+        if self._store.commit_if_due(now, blocked=self._blocked):
+            self._blocked = False
+        elif self._store.failures:
+            self._counters.add("journal_failed")
+        self._deliver(now)
+        return self._wait_s(now)
 
     def reconfigure(self, config: Config) -> None:
-        """Go on under another configuration; when the width changes, the open windows end here and are handed on."""
+        """Apply another configuration; when the width changes, the open windows end here and are sent."""
         self._config = config
-        self._directory.describe(config.ranges, config.max_series)
+        self._state.registry.configure(config.ranges, config.max_series)
         self._cleaner.rules = config.rules
         self._idle.silence_s = config.silence_ms / 1000
-        self._collect(self._windows.reconfigure(config.windows))
-        self._memory.interval_s = config.checkpoint_ms / 1000
+        self._closed(self._state.configure(config.windows))
+        self._store.policy = CommitPolicy(config.commit_ms / 1000)
         self._outbox.set_limits(RetryPolicy(first_s=float(config.retry_s)), config.outbox_bytes)
 
     def close(self) -> None:
-        """Hand on what is complete; open windows stay in the checkpoint and go on at the next start."""
+        """Send what is complete; open windows stay in the journal and continue at the next start."""
+        now = self._clock.monotonic()
+        self._free_acknowledged()
         self._flush(everything=True)
-        self._tell(self._clock.monotonic())
-        self._memory.close()
+        if self._store.commit(now):
+            self._deliver(now)
+            self._store.fold()
+        self._store.close()
         if len(self._outbox):
             self._runtime.log.info("batches that the forwarder does not hold yet, kept on disk: %d", len(self._outbox))
 
-    def _restore(self, saved: Saved) -> None:
-        """Go on from the checkpoint, or its copy; where both are damaged, what is lost with them is counted."""
-        if saved.damaged:
-            self._limited_log.warning("checkpoint_damaged", "it is kept as .damaged, and its copy is used")
-        if saved.lost:
-            held = "an unknown number of" if saved.held_readings is None else str(saved.held_readings)
-            self._limited_log.warning("checkpoint_lost", f"its copy is damaged too: {held} readings are lost with them")
-            self._counters.add("readings_lost", saved.held_readings or 0)
-        closed = self._memory.restore(saved, self._parts(), self._config.windows, self._idle.seconds)
-        if closed is not None:
-            self._collect(closed)
-        if self._pending and self._oldest is None:
+    def _recover(self, journal: Journal, recovered: Recovered) -> StateStore:
+        """Continue from the journal, or from the checkpoint of a former version."""
+        work = self._runtime.work
+        fresh = recovered.snapshot is None and not recovered.records
+        replayed, folded = Replayed(), None
+        if fresh and old_checkpoint.exists(work):
+            taken = old_checkpoint.take_over(work, self._state)
+            replayed = Replayed(taken.sent, taken.lost_readings, taken.lost)
+            folded = self._remove_checkpoint
+        elif not fresh:
+            replayed = Replay(self._state).run(recovered)
+            folded = _nothing if replayed.lost else None
+        if not fresh and old_checkpoint.exists(work):
+            old_checkpoint.remove(work)
+        self._report(recovered, replayed)
+        if replayed.sent.epoch:
+            self._outbox.restore(replayed.sent.epoch, replayed.sent.last_sequence, replayed.sent.payloads)
+        self._closed(self._state.configure(self._config.windows))
+        self._state.registry.configure(self._config.ranges, self._config.max_series)
+        if fresh and folded is None:
+            self._state.begin()
+        else:
+            self._state.start()
+        if self._state.pending and self._oldest is None:
             self._oldest = self._clock.monotonic()
+        return StateStore(
+            journal,
+            self._state,
+            self._sent,
+            self._runtime.log,
+            replayed_readings=replayed.readings,
+            folded=folded,
+        )
 
-    def _parts(self) -> Parts:
-        return Parts(self._directory, self._cleaner, self._windows, self._inbox, self._outbox, self._pending)
+    def _report(self, recovered: Recovered, replayed: Replayed) -> None:
+        if recovered.repaired:
+            text = f"{recovered.repaired} records were taken from their replica"
+            self._limited_log.warning("journal_damaged", text, recovered.repaired)
+        if replayed.lost:
+            number = "an unknown number of" if replayed.lost_readings is None else f"at most {replayed.lost_readings}"
+            self._limited_log.error("journal_lost", f"records and their replicas are damaged: {number} readings lost")
+            self._counters.add("readings_lost", replayed.lost_readings or 0)
+        if replayed.differences:
+            text = "batches that a former version had cut in another way are kept as they were sent"
+            self._limited_log.warning("replay_differences", text, replayed.differences)
 
-    def _tell(self, now: float) -> None:
-        """Save, and only then send aggregates and acknowledge readings."""
-        if self._memory.save(self._parts(), self._config.windows, now):
-            self._sender.send_due(now)
-            self._acknowledge()
-        elif self._memory.failures:
-            self._counters.add("checkpoint_failed")
+    def _remove_checkpoint(self) -> None:
+        old_checkpoint.remove(self._runtime.work)
+        self._runtime.log.info("the checkpoint of a former version is taken over into the journal")
+
+    def _sent(self) -> Sent:
+        last = self._outbox.next_sequence - 1
+        return Sent(self._outbox.epoch if last else 0, last, self._outbox.held())
 
     @property
     def _refusing(self) -> bool:
-        return self._outbox.room < MAX_BATCH_BYTES
+        return self._outbox.room < MAX_BATCH_BYTES or self._store.waiting_bytes > MAX_UNCOMMITTED_BYTES
 
-    def _take_ready(self, now: float) -> None:
-        """Take in, in the order of their numbers, the batches that wait for none before them."""
-        for epoch, sequence, readings in self._reorder.ready(self._inbox.highest, now):
-            self._inbox.accept(epoch, sequence)
-            self._take_in(readings)
+    def _accept_ready(self, now: float) -> None:
+        """Accept, in the order of their numbers, the batches that wait for none before them."""
+        for epoch, sequence, (readings, size) in self._reorder.ready(self._state.inbox.highest, now):
+            self._store.received(size, now)
+            self._accept(epoch, sequence, readings)
 
-    def _take_in(self, readings: Readings) -> None:
-        places = self._directory.places(readings.series)[readings.series_index]
-        columns = Columns(places, readings.time_ms, readings.value, readings.quality)
-        self._counters.add("readings", len(columns))
-        unplaced = places == UNPLACED
-        if unplaced.any():
-            text = f"more than {self._config.max_series} series"
-            self._limited_log.warning("invalid_series_limit", text, int(np.count_nonzero(unplaced)))
-            columns = columns.keep(~unplaced)
+    def _accept(self, epoch: int, sequence: int, readings: Readings) -> None:
+        ids, assigned = self._state.registry.resolve(readings.series, lambda: self._state.windows.busy)
+        for assignment in assigned:
+            self._state.assign(assignment)
+        self._counters.add("series_replaced", sum(assignment.replaced for assignment in assigned))
+        self._counters.add("readings", len(readings))
+        columns = Columns(ids[readings.series_index], readings.time_ms, readings.value, readings.quality)
+        if (ids == UNKNOWN).any():
+            columns = self._drop_unknown(columns)
         now_ms = self._clock.wall_ms()
-        columns, dropped = self._cleaner.clean(columns, self._directory.low, self._directory.high, now_ms)
-        names = ", ".join(series.name for series in readings.series[:5])
-        for reason, count in dropped.items():
-            self._limited_log.warning(f"invalid_{reason}", f"{count} readings in a batch of {names}...", count)
-        late = self._windows.add(columns.place, columns.time_ms, columns.value, now_ms, self._idle.seconds)
-        if late:
-            self._limited_log.warning("late", f"{late} readings in a batch of {names}...", late)
+        registry, rules = self._state.registry, self._cleaner.rules
+        columns, dropped = self._cleaner.clean(columns, registry.low, registry.high, now_ms)
+        batch = Batch(epoch, sequence, now_ms, self._idle.milliseconds, rules.drop_duplicates)
+        repeated, late = self._state.accept(batch, columns)
+        counts = {f"invalid_{reason}": count for reason, count in dropped.items()}
+        for reason, count in (counts | {"invalid_duplicate": repeated, "late": late}).items():
+            if count:
+                names = ", ".join(series.name for series in readings.series[:5])
+                self._limited_log.warning(reason, f"{count} readings in a batch of {names}...", count)
 
-    def _collect(self, closed: Closed) -> None:
+    def _accept_nothing(self, epoch: int, sequence: int) -> None:
+        """Accept a batch without usable rows, so that its sender does not repeat it for ever."""
+        nothing = np.zeros(0, np.int64)
+        columns = Columns(nothing, nothing, np.zeros(0), np.zeros(0, np.uint8))
+        batch = Batch(epoch, sequence, self._clock.wall_ms(), self._idle.milliseconds, deduplicate=False)
+        self._store.received(0, self._clock.monotonic())
+        self._state.accept(batch, columns)
+
+    def _drop_unknown(self, columns: Columns) -> Columns:
+        unknown = columns.series_id == UNKNOWN
+        text = f"more than {self._config.max_series} series, each with an open window"
+        self._limited_log.warning("invalid_series_limit", text, int(np.count_nonzero(unknown)))
+        return columns.keep(~unknown)
+
+    def _closed(self, closed: Closed) -> None:
         if not len(closed):
             return
-        used, index = np.unique(closed.place, return_inverse=True)
-        width, unscored = np.full(len(closed), closed.width_ms), np.full(len(closed), np.nan)
-        rows = Aggregates(
-            self._directory.series(used),
-            index.astype(np.int64),
-            closed.start_ms,
-            width,
-            closed.count,
-            closed.mean,
-            closed.min,
-            closed.max,
-            closed.std,
-            unscored,
-        )
         gaps = int(np.count_nonzero(closed.count == 0))
         self._counters.add("windows", len(closed) - gaps)
         self._counters.add("gaps", gaps)
         self._counters.add("readings_aggregated", int(closed.count.sum()))
-        self._pending.append(rows)
         if self._oldest is None:
             self._oldest = self._clock.monotonic()
 
     def _flush(self, everything: bool) -> None:
-        """Cut what is pending into batches: all of it, or only what fills one. What the outbox cannot take waits."""
-        if not self._pending:
-            return
-        rows = Aggregates.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0]
-        while len(rows) and not self._refusing:
-            if not everything and not self._packer.full(len(rows), ROW_BYTES, SERIES_BYTES * len(rows.series)):
+        """Cut pending aggregates into batches: all of them, or only what fills one. The rest waits for the outbox."""
+        while (rows := self._state.merged_pending()) is not None and not self._refusing:
+            head = rows.take(slice(0, MAX_ROWS)).compact()
+            if not everything and not self._packer.full(len(head), ROW_BYTES, SERIES_BYTES * len(head.series)):
                 break
-            taken = self._packer.put(rows)
+            sequence = self._outbox.next_sequence
+            taken = self._packer.put(head)
+            if self._outbox.next_sequence == sequence:
+                self._state.skip(taken)
+                continue
+            self._state.emit(sequence, taken, self._outbox.held()[sequence])
             self._counters.add("batches")
-            rows = select(rows, slice(taken, None))
-            self._pending = [rows] if len(rows) else []  # at once: a row is in a batch or here, whatever fails next
-        if not self._pending:
+        if not self._state.pending:
             self._oldest = None
 
-    def _flush_s(self, now: float) -> float:
-        """Return the seconds until pending rows are to be flushed by their age."""
-        if self._oldest is None or self._refusing:
-            return float("inf")
-        return max(0.0, self._oldest + self._config.max_age_ms / 1000 - now)
+    def _deliver(self, now: float) -> None:
+        """Send and acknowledge what the journal holds."""
+        if self._store.sendable:
+            self._sender.send_due(now)
+        if self._store.durable:
+            self._acknowledge()
+
+    def _free_acknowledged(self) -> None:
+        """Record what the forwarder has acknowledged since the last call."""
+        held = self._outbox.held()
+        if len(self._state.sent_readings) > len(held):
+            self._state.free([sequence for sequence in self._state.sent_readings if sequence not in held])
 
     def _acknowledge(self) -> None:
-        for ack in self._inbox.acknowledgements():
+        for ack in self._state.inbox.acknowledgements():
             try:
                 self._runtime.bus.publish(topics.READINGS_ACK, ack.encode())
             except BusError as error:
                 self._limited_log.warning("publish_failed", f"acknowledgement: {error}", key=topics.READINGS_ACK)
+
+    def _wait_s(self, now: float) -> float:
+        waits = [_IDLE_SECONDS]
+        if self._oldest is not None:
+            waits.append(self._oldest + self._config.max_age_ms / 1000 - now)
+        if (wait := self._store.wait_s(now)) is not None:
+            waits.append(wait)
+        if self._store.sendable:
+            waits.append(self._sender.next_s(now))
+        return max(0.0, min(waits))
+
+
+def _nothing() -> None:
+    """Do nothing after the first snapshot."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_components.aggregator.cleaning import Rules
-from edge_components.aggregator.directory import Ranges
+from edge_components.aggregator.series_registry import Ranges
 from edge_components.aggregator.window_types import WindowSettings
 from edge_components.common.config import flag, integer, mapping
+from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
 
 _RANGES = "an object from globs to [lowest, highest], two numbers, the first not above the second"
 
@@ -47,16 +48,19 @@ class Config:
         10_000, 0, 86_400_000, "milliseconds without a newer reading after which a series' windows close by the clock"
     )
     silence_ms: int = integer(
-        60_000, 2_000, 86_400_000, "milliseconds in which nothing at all comes until idle timeouts go on running"
+        60_000, 2_000, 86_400_000, "milliseconds without any reading at all after which idle timeouts run again"
     )
     clock_tolerance_ms: int = integer(
-        10_000, 0, 86_400_000, "event times further ahead of the gateway's clock must be repeated to be believed"
+        10_000,
+        0,
+        86_400_000,
+        "event times further ahead of the gateway's clock are accepted from the second batch in a row",
     )
     max_future_ms: int = integer(
         86_400_000, 1_000, 31_536_000_000, "readings further ahead of the gateway's clock are dropped"
     )
     gap_windows: int = integer(
-        3, 0, 1_000, "rows of count 0 at most for one silence of a series that was to be expected; 0 for none"
+        3, 0, 1_000, "rows of count 0 at most for one gap of a series that was expected to report; 0 for none"
     )
     ranges: Ranges = mapping(  # noqa: RUF009 # a field, as all of these
         {},
@@ -66,24 +70,35 @@ class Config:
     )
     drop_bad_quality: bool = flag(True, "drop readings whose quality is bad")
     drop_duplicates: bool = flag(True, "drop a reading with the series, time and value of one just before it")
-    max_series: int = integer(4_096, 1, 16_384, "readings of a series beyond these many are dropped")
+    max_series: int = integer(
+        DEFAULT_SERIES,
+        1,
+        MAX_SERIES,
+        "series known at a time; the one received least recently makes room for a new one",
+    )
     max_age_ms: int = integer(500, 10, 60_000, "milliseconds that a closed window waits at most for its batch to fill")
-    checkpoint_ms: int = integer(
-        100, 10, 60_000, "milliseconds between two writes of the checkpoint, which readings wait for to be acknowledged"
+    commit_ms: int = integer(
+        5_000,
+        10,
+        60_000,
+        "milliseconds that readings wait at most to be committed and acknowledged; at once when a sender is blocked",
     )
     outbox_bytes: int = integer(
-        4_000_000, 100_000, 100_000_000, "batches kept until the forwarder holds them; beyond it no readings are taken"
+        4_000_000,
+        100_000,
+        100_000_000,
+        "batches kept until the forwarder holds them; beyond it no readings are accepted",
     )
-    retry_s: int = integer(2, 1, 60, "seconds until a batch that is not acknowledged is first sent again")
+    retry_s: int = integer(10, 1, 60, "seconds until a batch that is not acknowledged is first sent again")
 
     @property
     def windows(self) -> WindowSettings:
-        """How windows are cut and when they close."""
+        """Width of windows, and the rules by which they close."""
         return WindowSettings(
             self.window_ms, self.allowed_lateness_ms, self.idle_timeout_ms, self.clock_tolerance_ms, self.gap_windows
         )
 
     @property
     def rules(self) -> Rules:
-        """What counts as a usable reading."""
+        """Rules for usable readings."""
         return Rules(self.max_future_ms, self.drop_bad_quality, self.drop_duplicates)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from edge_components.aggregator.checkpoint import Checkpoint
 from edge_components.aggregator.component import Aggregator
 from edge_components.aggregator.config import Config
+from edge_components.common.journal import Journal
 from edge_components.common.lifecycle import Runtime, run_component
 
 NAME = "Aggregator"
 
 
 def build(config: Config, runtime: Runtime) -> Aggregator:
-    """Return the aggregator on its checkpoint in the work folder."""
-    checkpoint, saved = Checkpoint.open(runtime.work / "checkpoint.sqlite3", runtime.clock.wall_ms())
-    return Aggregator(config, runtime, checkpoint, saved)
+    """Return the aggregator on its journal in the work folder."""
+    journal, recovered = Journal.open(runtime.work / "journal")
+    return Aggregator(config, runtime, journal, recovered)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The windows that are open, and how readings are folded into them. Pure, columnar.
+"""Open windows, and the merge of readings into them. Pure, columnar.
 
 Deviations are merged by Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
 Variances" (1979), which stays exact where sums of squares cancel.
@@ -20,7 +20,7 @@ _WINDOW_MASK = (1 << _WINDOW_BITS) - 1
 
 @dataclass(slots=True)
 class OpenWindows:
-    """Open windows, sorted by key: the place above, the window's number since the epoch below."""
+    """Open windows, sorted by key: series id in the upper bits, the window's number since the epoch in the lower."""
 
     key: IntArray
     count: IntArray
@@ -35,25 +35,31 @@ class OpenWindows:
         return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), *(np.zeros(0) for _ in range(4)))
 
     @property
-    def place(self) -> IntArray:
-        """Whose each window is."""
+    def series_id(self) -> IntArray:
+        """Series id of each window."""
         return self.key >> _WINDOW_BITS
 
+    @staticmethod
+    def keys(series_id: IntArray, time_ms: IntArray, width_ms: int) -> IntArray:
+        """Return the keys of the windows that these times belong to."""
+        keys: IntArray = (series_id << _WINDOW_BITS) | (time_ms // width_ms)
+        return keys
+
     def start(self, width_ms: int) -> IntArray:
-        """Return when each window begins."""
+        """Return the start of each window."""
         return (self.key & _WINDOW_MASK) * width_ms
 
     def state(self) -> Arrays:
-        """Return what a restart needs."""
+        """Return the arrays of a snapshot."""
         return exported("open_", self, self.__slots__)
 
     def restore(self, arrays: Arrays) -> None:
-        """Go on from :meth:`state`."""
+        """Continue from :meth:`state`."""
         imported("open_", self, self.__slots__, arrays)
 
-    def add(self, place: IntArray, time_ms: IntArray, value: FloatArray, width_ms: int) -> None:
-        """Fold readings in: group them by window, then merge the groups with what is open."""
-        part = _grouped((place << _WINDOW_BITS) | (time_ms // width_ms), value)
+    def add(self, series_id: IntArray, time_ms: IntArray, value: FloatArray, width_ms: int) -> None:
+        """Merge readings: group them by window, then merge the groups with the open windows."""
+        part = _grouped(self.keys(series_id, time_ms, width_ms), value)
         at = np.searchsorted(self.key, part.key)
         known = at < len(self.key)
         known[known] = self.key[at[known]] == part.key[known]
@@ -64,7 +70,7 @@ class OpenWindows:
                 setattr(self, name, np.insert(getattr(self, name), at[new], getattr(part, name)[new]))
 
     def take(self, which: BoolArray) -> OpenWindows:
-        """Return the windows selected and keep the rest."""
+        """Remove and return the selected windows."""
         if not which.any():
             return OpenWindows.empty()
         taken, rest = self.select(which), self.select(~which)
@@ -73,16 +79,16 @@ class OpenWindows:
         return taken
 
     def select(self, which: BoolArray) -> OpenWindows:
-        """Return a copy of the windows selected."""
+        """Return a copy of the selected windows."""
         return OpenWindows(*(getattr(self, name)[which] for name in self.__slots__))
 
     def _merge(self, at: npt.NDArray[np.intp], part: OpenWindows) -> None:
         """Merge each group with the open window at its position (Chan, Golub and LeVeque)."""
-        mine, theirs = self.count[at], part.count
-        total = mine + theirs
+        own, added = self.count[at], part.count
+        total = own + added
         delta = part.mean - self.mean[at]
-        self.mean[at] += delta * (theirs / total)
-        self.m2[at] += part.m2 + delta * delta * (mine * (theirs / total))
+        self.mean[at] += delta * (added / total)
+        self.m2[at] += part.m2 + delta * delta * (own * (added / total))
         self.count[at] = total
         self.min[at] = np.minimum(self.min[at], part.min)
         self.max[at] = np.maximum(self.max[at], part.max)

@@ -1,4 +1,4 @@
-"""What the modules of windowing share: the settings, the rows that come out, and how a place's state is kept. Pure."""
+"""Types that the modules of windowing share: settings, closed windows, and arrays of a snapshot. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ NEVER = np.iinfo(np.int64).min // 4
 
 BoolArray = npt.NDArray[np.bool_]
 Arrays = dict[str, npt.NDArray[np.generic]]
-"""Arrays by name, for a checkpoint."""
+"""Arrays by name, for a snapshot."""
 
 
 def exported(prefix: str, owner: object, names: Sequence[str]) -> Arrays:
-    """Return the arrays that ``owner`` keeps under these names."""
+    """Return the arrays of ``owner`` under these names."""
     return {prefix + name: getattr(owner, name) for name in names}
 
 
 def imported(prefix: str, owner: object, names: Sequence[str], arrays: Arrays) -> None:
-    """Give ``owner`` the arrays back; raises KeyError for one that is missing, ValueError for another type."""
+    """Set the arrays of ``owner``; raises KeyError for one that is missing, ValueError for another type."""
     for name in names:
         found, present = arrays[prefix + name], getattr(owner, name)
         if found.dtype != present.dtype or found.ndim != 1:
@@ -34,7 +34,7 @@ def imported(prefix: str, owner: object, names: Sequence[str], arrays: Arrays) -
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
-    """How windows are cut and when they close; milliseconds."""
+    """Width of windows and the rules by which they close; milliseconds."""
 
     width_ms: int = 10_000
     lateness_ms: int = 1_000
@@ -47,10 +47,10 @@ class WindowSettings:
 class Closed:
     """Closed windows as columns, by series and then by start; ``std`` is that of the population.
 
-    A row of count 0 (mean, min, max and std NaN) says that a series was silent where it was to be expected.
+    A row of count 0 (mean, min, max and std NaN) marks a gap: the series was expected to report and did not.
     """
 
-    place: IntArray
+    series_id: IntArray
     start_ms: IntArray
     width_ms: int
     count: IntArray
@@ -63,7 +63,7 @@ class Closed:
         return len(self.start_ms)
 
 
-def silent(place: IntArray, start_ms: IntArray, width_ms: int) -> Closed:
+def gap_rows(series_id: IntArray, start_ms: IntArray, width_ms: int) -> Closed:
     """Return rows of count 0."""
-    nothing = [np.full(len(place), np.nan) for _ in range(4)]
-    return Closed(place, start_ms, width_ms, np.zeros(len(place), np.int64), *nothing)
+    nothing = [np.full(len(series_id), np.nan) for _ in range(4)]
+    return Closed(series_id, start_ms, width_ms, np.zeros(len(series_id), np.int64), *nothing)

@@ -248,6 +248,11 @@ class Inbox:
             (epoch, SequenceSet(c, [(a, b) for a, b in ranges])) for epoch, (c, ranges) in held.items()
         )
 
+    def repeat(self) -> None:
+        """Have the acknowledgement of the sender that was received last sent again, in case it was lost."""
+        if self._held:
+            self._unsaid.add(next(reversed(self._held)))
+
     def acknowledgements(self) -> list[Acknowledgement]:
         """Return what is to be said since the last call, one an epoch."""
         acks = [self._held[epoch].acknowledgement(epoch) for epoch in sorted(self._unsaid)]

@@ -31,7 +31,7 @@ batches = st.lists(
 
 
 def rows_of(closed: Closed) -> list[tuple[int, int, int, float, float, float, float]]:
-    columns = (closed.place, closed.start_ms, closed.count, closed.mean, closed.min, closed.max, closed.std)
+    columns = (closed.series_id, closed.start_ms, closed.count, closed.mean, closed.min, closed.max, closed.std)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
@@ -39,11 +39,11 @@ def run(script: list[tuple[list[Row], float]], windows: Windows) -> tuple[list[C
     """Feed batches, closing after each; return what was emitted, how many were late, and all that was given."""
     emitted, late, given_rows, now = [], 0, [], 0.0
     for batch, pause in script:
-        rows = [(place, NOW_MS + round(now * 1000) + offset, value) for place, offset, value in batch]
-        place, time_ms, value = (
+        rows = [(series_id, NOW_MS + round(now * 1000) + offset, value) for series_id, offset, value in batch]
+        series_id, time_ms, value = (
             np.array([row[at] for row in rows], kind) for at, kind in enumerate((np.int64, np.int64, np.float64))
         )
-        late += windows.add(place, time_ms, value, NOW_MS + round(now * 1000), now)
+        late += windows.add(series_id, time_ms, value, NOW_MS + round(now * 1000), now)
         given_rows += rows
         now += pause
         emitted.append(windows.close(now))
@@ -78,8 +78,8 @@ def test_with_lateness_beyond_all_disorder_each_row_is_what_numpy_says_of_its_re
     windows = Windows(WindowSettings(width_ms=width, lateness_ms=10**8, idle_ms=10**8, gap_windows=0))
     emitted, late, given_rows = run(script, windows)
     expected: dict[tuple[int, int], list[float]] = defaultdict(list)
-    for place, time_ms, value in given_rows:
-        expected[place, time_ms - time_ms % width].append(value)
+    for series_id, time_ms, value in given_rows:
+        expected[series_id, time_ms - time_ms % width].append(value)
     assert late == 0
     found = {row[:2]: row[2:] for closed in emitted for row in rows_of(closed)}
     assert found.keys() == expected.keys()
@@ -103,10 +103,10 @@ def test_how_readings_are_cut_into_batches_changes_no_row(
     whole, cut = Windows(wide), Windows(wide)
     time_ms = np.array([NOW_MS + at for at, _ in readings], np.int64)
     value = np.array([value for _, value in readings])
-    place = np.zeros(len(readings), np.int64)
-    whole.add(place, time_ms, value, NOW_MS, 0.0)
+    series_id = np.zeros(len(readings), np.int64)
+    whole.add(series_id, time_ms, value, NOW_MS, 0.0)
     for first, last in zip([0, *cuts], [*cuts, len(readings)], strict=True):
-        cut.add(place[first:last], time_ms[first:last], value[first:last], NOW_MS, 0.0)
+        cut.add(series_id[first:last], time_ms[first:last], value[first:last], NOW_MS, 0.0)
     one, other = whole.finish(), cut.finish()
     scale = np.maximum(np.abs(one.min), np.abs(one.max)) + 1e-300
     np.testing.assert_array_equal(one.start_ms, other.start_ms)
@@ -129,7 +129,7 @@ def test_a_series_whose_clock_is_off_by_any_constant_loses_nothing_and_disturbs_
             np.array([0, 1]), np.array([now_ms, now_ms + offset]), np.array([1.0, 2.0]), now_ms, float(second)
         )
         closed = windows.close(float(second))
-        counts += np.bincount(closed.place, closed.count, 2).astype(np.int64)
+        counts += np.bincount(closed.series_id, closed.count, 2).astype(np.int64)
     assert late == 0
     # Each is at most the window behind that its last reading is in, and the two that a jump ahead takes to be believed.
     assert counts[0] == seconds - 1

@@ -182,6 +182,7 @@ def _damaged(used: list[_Place]) -> int:
         if entry.intact[1]:
             replicated[number] = max(entry.offset, replicated.get(number, -1))
     return sum(
-        not entry.intact[0] or (not entry.intact[1] and entry.offset < replicated.get(number, -1))
+        entry.stored is not None
+        and (not entry.intact[0] or (not entry.intact[1] and entry.offset < replicated.get(number, -1)))
         for number, entry in used
     )

@@ -16,9 +16,9 @@ Row = tuple[int, int, float, int]
 
 
 def columns(*rows: Row) -> Columns:
-    place, time_ms, value, quality = zip(*rows, strict=True) if rows else ((), (), (), ())
+    series_id, time_ms, value, quality = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Columns(
-        np.array(place, np.int64), np.array(time_ms, np.int64), np.array(value, float), np.array(quality, np.uint8)
+        np.array(series_id, np.int64), np.array(time_ms, np.int64), np.array(value, float), np.array(quality, np.uint8)
     )
 
 
@@ -49,20 +49,13 @@ def test_each_bad_reading_is_counted_under_its_reason_and_the_good_ones_are_kept
     assert dropped == {"not_finite": 2, "out_of_range": 3, "impossible_time": 2, "bad_quality": 1, "future": 1}
 
 
-def test_bad_quality_and_repetitions_are_kept_when_that_is_wanted() -> None:
-    rules = Rules(drop_bad_quality=False, drop_duplicates=False)
+def test_bad_quality_is_kept_when_that_is_configured() -> None:
+    rules = Rules(drop_bad_quality=False)
     assert clean(Cleaner(rules), (0, NOW, 1.0, BAD), (0, NOW, 1.0, BAD)) == ([1.0, 1.0], {})
 
 
 def test_a_gateway_without_the_time_calls_nothing_future() -> None:
     assert clean(Cleaner(Rules()), (0, NOW, 1.0, GOOD), now=60_000) == ([1.0], {})
-
-
-def test_a_repetition_is_the_same_series_time_and_value_in_one_batch_or_the_next() -> None:
-    cleaner = Cleaner(Rules())
-    rows = [(0, NOW, 5.0, GOOD), (0, NOW, 6.0, GOOD), (1, NOW, 5.0, GOOD), (0, NOW + 1, 5.0, GOOD)]
-    assert clean(cleaner, *rows, rows[0]) == ([5.0, 6.0, 5.0, 5.0], {"duplicate": 1})
-    assert clean(cleaner, rows[3], (0, NOW + 2, 5.0, GOOD)) == ([5.0], {"duplicate": 1})
 
 
 def test_a_bad_reading_does_not_hide_the_good_one_that_repeats_it() -> None:

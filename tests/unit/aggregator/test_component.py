@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_components.aggregator.checkpoint import Checkpoint
 from edge_components.aggregator.component import Aggregator
 from edge_components.aggregator.config import Config
 from edge_components.common import aggregates_message
 from edge_components.common.errors import BusError
+from edge_components.common.journal import Journal
+from edge_components.common.journal.storage import FileStorage
 from edge_components.common.lifecycle import Runtime
 from tests.fakes import FakeBus, FakeClock, fake_runtime
 from wire import codec, topics
@@ -36,14 +38,14 @@ def readings(times: list[int], values: list[float], name: str = "pump-1.temperat
 
 
 class Rig:
-    """An aggregator on fakes, that can be killed and started again on the same checkpoint."""
+    """An aggregator on fakes, that can be killed and started again on the same journal."""
 
     def __init__(self, work: Path, **values: Any) -> None:
         defaults = {
             "window_ms": 1000,
             "idle_timeout_ms": 2000,
             "max_age_ms": 10,
-            "checkpoint_ms": 10,
+            "commit_ms": 10,
             "silence_ms": 2000,
         }
         self.work, self.config, self.boots = work, Config(**(defaults | values)), 0
@@ -58,13 +60,13 @@ class Rig:
         self.runtime, self.bus, _ = fake_runtime(self.work, seed=self.boots)
         self.bus.published = self.published
         object.__setattr__(self.runtime, "clock", self.clock)
-        self.checkpoint, saved = Checkpoint.open(self.work / "checkpoint.sqlite3", self.boots)
-        self.aggregator = Aggregator(self.config, self.runtime, self.checkpoint, saved)
+        self.journal, recovered = Journal.open(self.work / "journal")
+        self.aggregator = Aggregator(self.config, self.runtime, self.journal, recovered)
         self.aggregator.start()
 
     def kill(self) -> None:
         """As the power does: nothing is closed in good order; only the file handle goes."""
-        self.checkpoint.close()
+        self.journal.close()
 
     def offer(self, sequence: int, rows: Readings, epoch: int = READER) -> None:
         self.bus.deliver(topics.READINGS, codec.encode(Batch("gw-test", epoch, sequence, rows), 7_000))
@@ -126,17 +128,63 @@ def test_a_window_comes_out_once_with_its_five_numbers(rig: Rig) -> None:
     assert rows.series == (Series("pump-1.temperature", "Cel", 1.0),)
 
 
-def test_readings_are_acknowledged_after_the_checkpoint_and_not_before(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, checkpoint_ms=1000)
+def test_readings_are_acknowledged_after_the_commit_and_not_before(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, commit_ms=1000)
     rig.offer(1, readings([START], [1.0]))
-    rig.tick()
+    rig.tick(0.9)
+    assert rig.acks() == []
+    rig.tick(0.2)
+    assert rig.acks() == [Acknowledgement(READER, 1)]
+    rig.kill()
+
+
+def test_a_flush_request_commits_and_acknowledges_at_once(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, commit_ms=60_000)
+    rig.offer(1, readings([START], [1.0]))
+    rig.bus.deliver(topics.READINGS, b"")
+    rig.tick(0.0)
     assert rig.acks() == [Acknowledgement(READER, 1)]
     rig.offer(2, readings([START + 100], [1.0]))
-    rig.tick(0.1)
+    rig.tick()
     assert len(rig.acks()) == 1
-    rig.tick(1.0)
-    assert rig.acks()[-1] == Acknowledgement(READER, 2)
     rig.kill()
+
+
+def test_a_flush_request_without_anything_new_repeats_the_acknowledgement(rig: Rig) -> None:
+    rig.offer(1, readings([START], [1.0]))
+    rig.tick()
+    rig.bus.deliver(topics.READINGS, b"")
+    rig.tick(0.0)
+    assert rig.acks() == [Acknowledgement(READER, 1)] * 2
+
+
+def test_enough_bytes_are_committed_before_their_time(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, commit_ms=60_000)
+    chance = np.random.default_rng(1)
+    for sequence in range(1, 30):
+        rig.offer(sequence, readings([START + 300 * sequence + n for n in range(300)], list(chance.normal(size=300))))
+        rig.tick(0.0)
+    assert 20 < rig.acks()[0].cumulative < 29
+    rig.kill()
+
+
+def test_aggregates_are_sent_within_a_second_whatever_readings_wait_for(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, commit_ms=60_000, max_age_ms=500)
+    rig.offer(1, readings([START, START + 2500], [1.0, 9.0]))
+    begin, wait = rig.clock.monotonic(), rig.aggregator.tick()
+    while not rig.batches():
+        rig.clock.advance(max(wait, 0.01))
+        wait = rig.aggregator.tick()
+    assert rig.clock.monotonic() - begin < 1.0
+    rig.kill()
+
+
+def test_an_idle_aggregator_is_called_once_a_second(rig: Rig) -> None:
+    rig.offer(1, readings([START], [1.0]))
+    rig.run_out()
+    rig.forwarder_holds_all()
+    rig.tick()
+    assert rig.aggregator.tick() == 1.0
 
 
 def test_a_batch_that_comes_again_is_acknowledged_again_and_counted_once(rig: Rig) -> None:
@@ -206,7 +254,7 @@ def test_another_width_ends_the_open_windows_after_a_restart(tmp_path: Path) -> 
     rig.offer(1, readings([START], [1.0]))
     rig.tick()
     rig.kill()
-    rig.config = Config(window_ms=5000, idle_timeout_ms=2000, max_age_ms=10, checkpoint_ms=10)
+    rig.config = Config(window_ms=5000, idle_timeout_ms=2000, max_age_ms=10, commit_ms=10)
     rig.boot()
     rig.run_out()
     (rows,) = rig.batches().values()
@@ -214,39 +262,90 @@ def test_another_width_ends_the_open_windows_after_a_restart(tmp_path: Path) -> 
     rig.kill()
 
 
-def test_a_damaged_checkpoint_begins_a_new_epoch_and_is_counted(rig: Rig) -> None:
+def flip(path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_record_damaged_in_both_images_is_a_loss_that_is_counted_and_sends_nothing_twice(rig: Rig) -> None:
+    rig.offer(1, readings([START, START + 100], [1.0, 2.0]))
+    rig.tick()
+    rig.offer(2, readings([START + 200, START + 3000, START + 6000], [3.0, 4.0, 5.0]))
+    rig.tick()
+    rig.tick()
+    sent = set(rig.batches())
+    assert sent
+    rig.kill()
+    for name in ("segment-0", "segment-0-replica"):
+        flip(rig.work / "journal" / name, 60)
+    rig.boot()
+    assert rig.runtime.counters["readings_lost"] == 1, "four are in batches whose bytes are in the journal"
+    assert rig.runtime.counters["journal_lost"] == 1
+    rig.offer(3, readings([START + 9000, START + 20_000], [1.0, 2.0]))
+    rig.run_out()
+    assert rig.counts()[START + 9000] == 1
+    fresh = set(rig.batches()) - sent
+    assert min(fresh) > max(sent), "numbers that may have been sent are not given again"
+    rig.kill()
+    rig.boot()
+    assert rig.runtime.counters["readings_lost"] == 0, "a loss is counted once"
+
+
+def test_a_snapshot_damaged_in_both_images_after_a_stop_is_counted(rig: Rig) -> None:
+    rig.offer(1, readings([START, START + 100], [1.0, 2.0]))
+    rig.tick()
+    rig.aggregator.close()
+    rig.boot()
+    rig.offer(2, readings([START + 200], [3.0]))
+    rig.tick()
+    rig.aggregator.close()
+    for path in (rig.work / "journal").iterdir():
+        flip(path, 60)
+    rig.boot()
+    assert rig.runtime.counters["readings_lost"] == 3
+    rig.offer(3, readings([START + 9000, START + 20_000], [1.0, 2.0]))
+    rig.tick(60.0)  # what came before it is not known any more
+    rig.run_out()
+    assert rig.counts() == {START + 9000: 1, START + 20_000: 1}
+
+
+@pytest.mark.parametrize("image", ["segment-0", "segment-0-replica"])
+def test_an_image_that_is_rubbish_costs_nothing(rig: Rig, image: str) -> None:
     rig.offer(1, readings([START, START + 3000], [1.0, 2.0]))
     rig.tick()
-    rig.tick()
-    ((epoch, _),) = rig.batches()
     rig.kill()
-    (rig.work / "checkpoint.sqlite3").write_bytes(b"rubbish" * 1000)
-    for suffix in ("-wal", "-shm"):
-        (rig.work / f"checkpoint.sqlite3{suffix}").unlink(missing_ok=True)
-    copy = rig.work / "checkpoint.sqlite3-copy"
-    data = bytearray(copy.read_bytes())
-    data[100] ^= 1
-    copy.write_bytes(data)
+    path = rig.work / "journal" / image
+    path.write_bytes(b"rubbish" * 1000)
     rig.boot()
-    assert rig.runtime.counters["readings_lost"] == 2
-    rig.offer(1, readings([START + 9000, START + 20_000], [1.0, 2.0]))
+    rig.offer(1, readings([START, START + 3000], [1.0, 2.0]))
     rig.run_out()
-    assert rig.runtime.counters["checkpoint_damaged"] == 1
-    epochs = {name for name, _ in rig.batches()}
-    assert epochs > {epoch}
+    assert rig.runtime.counters["journal_lost"] == 0
+    assert rig.runtime.counters["batches_repeated"] == 1
+    assert rig.counts() == {START: 1, START + 3000: 1}
+    assert len({epoch for epoch, _ in rig.batches()}) == 1
 
 
-def test_a_disk_that_refuses_stops_acknowledgements_and_loses_nothing(rig: Rig) -> None:
-    rig.checkpoint._db.execute("PRAGMA query_only=ON")
-    rig.offer(1, readings([START], [1.0]))
+def test_a_disk_that_refuses_stops_acknowledgements_and_loses_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(FileStorage, "write", refuse)
+    rig.offer(1, readings([START, START + 3000], [1.0, 2.0]))
     rig.tick()
     rig.tick(2.0)
     assert rig.acks() == []
     assert rig.bus.on(topics.AGGREGATES) == []
-    assert rig.runtime.counters["checkpoint_failed"] >= 2
-    rig.checkpoint._db.execute("PRAGMA query_only=OFF")
+    assert rig.runtime.counters["journal_failed"] >= 2
+    monkeypatch.undo()
     rig.tick(2.0)
     assert rig.acks() == [Acknowledgement(READER, 1)]
+    rig.run_out()
+    rig.kill()
+    rig.boot()
+    assert rig.counts() == {START: 1, START + 3000: 1}
 
 
 def test_a_full_outbox_refuses_readings_and_takes_them_when_the_forwarder_holds_some(tmp_path: Path) -> None:
@@ -310,7 +409,7 @@ def test_a_batch_that_never_comes_holds_the_others_for_a_while_only(rig: Rig) ->
     rig.offer(2, readings([START + 5000], [1.0]))
     rig.tick(1.0)
     assert rig.acks() == []
-    rig.tick(10.0)
+    rig.tick(60.0)
     rig.run_out()
     assert rig.counts() == {START + 5000: 1}
     assert rig.acks()[-1] == Acknowledgement(READER, 0, ((2, 2),))
@@ -381,22 +480,6 @@ def test_rows_that_could_not_be_cut_into_a_batch_come_out_once_when_they_can(
     monkeypatch.undo()
     rig.run_out()
     assert sum(rig.counts().values()) == 600
-
-
-def test_a_damaged_checkpoint_whose_copy_is_whole_costs_nothing(rig: Rig) -> None:
-    rig.offer(1, readings([START, START + 3000], [1.0, 2.0]))
-    rig.tick()
-    rig.kill()
-    (rig.work / "checkpoint.sqlite3").write_bytes(b"rubbish" * 1000)
-    for suffix in ("-wal", "-shm"):
-        (rig.work / f"checkpoint.sqlite3{suffix}").unlink(missing_ok=True)
-    rig.boot()
-    rig.offer(1, readings([START, START + 3000], [1.0, 2.0]))
-    rig.run_out()
-    assert rig.runtime.counters["checkpoint_damaged"] == 1
-    assert rig.runtime.counters["batches_repeated"] == 1
-    assert rig.counts() == {START: 1, START + 3000: 1}
-    assert len({epoch for epoch, _ in rig.batches()}) == 1
 
 
 def test_a_repetition_for_a_closed_window_is_no_late_reading_also_after_a_restart(rig: Rig) -> None:

@@ -6,13 +6,13 @@ from edge_components.aggregator.idle_clock import IdleClock
 
 
 def run(clock: IdleClock, start: float, seconds: float, heard: bool = False, refusing: bool = False) -> float:
-    before, now = clock.seconds, start
+    before, now = clock.milliseconds, start
     while now < start + seconds:
         now += 0.5
         if heard:
-            clock.hear(now)
+            clock.batch_received(now)
         clock.tick(now, refusing)
-    return clock.seconds - before
+    return (clock.milliseconds - before) / 1000
 
 
 def test_it_runs_while_batches_come() -> None:
@@ -34,5 +34,5 @@ def test_it_stands_still_while_batches_are_refused_and_a_moment_after() -> None:
 
 def test_a_process_that_was_stopped_finds_no_hours_passed() -> None:
     clock = IdleClock(0.0, 60.0)
-    clock.hear(3_600.0)
-    assert clock.tick(3_600.0, refusing=False) == 1.0
+    clock.batch_received(3_600.0)
+    assert clock.tick(3_600.0, refusing=False) == 1_000

@@ -22,32 +22,36 @@ class Site:
         self.rows: list[tuple[int, float, int, float]] = []
 
     def hear(self, *readings: tuple[int, float, float]) -> None:
-        """Take readings (place, seconds, value) as one batch."""
-        place, at, value = (np.array(column) for column in zip(*readings, strict=True))
+        """Take readings (series_id, seconds, value) as one batch."""
+        series_id, at, value = (np.array(column) for column in zip(*readings, strict=True))
         time_ms = T0 + np.round(at * 1000).astype(np.int64)
         now_ms = T0 + round(self.now * 1000)
-        self.late += self.windows.add(place.astype(np.int64), time_ms, value.astype(float), now_ms, self.now)
+        self.late += self.windows.add(series_id.astype(np.int64), time_ms, value.astype(float), now_ms, self.now)
 
     def close(self, now: float | None = None) -> list[tuple[int, float, int, float]]:
-        """Return rows (place, start in seconds, count, mean)."""
+        """Return rows (series_id, start in seconds, count, mean)."""
         self.now = self.now if now is None else now
         found = rows_of(self.windows.close(self.now))
         self.rows += found
         return found
 
-    def live(self, place: int, offset: float, seconds: int, value: float = 1.0) -> None:
+    def live(self, series_id: int, offset: float, seconds: int, value: float = 1.0) -> None:
         """One reading a second, stamped by a clock that is ``offset`` seconds off."""
         for _ in range(seconds):
             self.now += 1.0
-            self.hear((place, self.now + offset, value))
+            self.hear((series_id, self.now + offset, value))
             self.close()
 
 
 def rows_of(closed: Closed) -> list[tuple[int, float, int, float]]:
     return [
-        (place, (start - T0) / 1000, count, mean)
-        for place, start, count, mean in zip(
-            closed.place.tolist(), closed.start_ms.tolist(), closed.count.tolist(), closed.mean.tolist(), strict=True
+        (series_id, (start - T0) / 1000, count, mean)
+        for series_id, start, count, mean in zip(
+            closed.series_id.tolist(),
+            closed.start_ms.tolist(),
+            closed.count.tolist(),
+            closed.mean.tolist(),
+            strict=True,
         )
     ]
 
@@ -223,10 +227,10 @@ def test_other_settings_of_the_same_width_close_nothing() -> None:
 
 def test_a_thousand_series_are_told_apart() -> None:
     windows = Windows(SETTINGS)
-    places = np.repeat(np.arange(1_000), 3)
-    windows.add(places, np.full(3_000, T0), places.astype(float), T0, 0.0)
+    series_ids = np.repeat(np.arange(1_000), 3)
+    windows.add(series_ids, np.full(3_000, T0), series_ids.astype(float), T0, 0.0)
     closed = windows.finish()
-    assert closed.place.tolist() == list(range(1_000))
+    assert closed.series_id.tolist() == list(range(1_000))
     assert closed.mean.tolist() == list(map(float, range(1_000)))
     assert set(closed.count.tolist()) == {3}
 

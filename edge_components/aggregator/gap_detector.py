@@ -1,0 +1,99 @@
+"""Detection of series that stopped reporting, from the usual spacing of their windows. Pure, columnar."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_components.aggregator.window_types import (
+    NEVER,
+    Arrays,
+    BoolArray,
+    Closed,
+    WindowSettings,
+    exported,
+    gap_rows,
+    imported,
+)
+from wire.model import IntArray
+
+_KEPT = ("_last", "_spacing", "_reported")
+_SPACING_GAIN, _SPACING_GROWTH = 0.25, 4.0
+
+
+class GapDetector:
+    """Expected windows and reported gaps of each series, indexed by series id."""
+
+    def __init__(self) -> None:
+        self._last = np.zeros(0, np.int64)
+        self._spacing = np.zeros(0)
+        self._reported = np.zeros(0, np.int64)
+
+    def grow(self, size: int) -> None:
+        """Extend the arrays to ``size`` series."""
+        missing = size - len(self._last)
+        if missing > 0:
+            self._last = np.append(self._last, np.full(missing, NEVER))
+            self._spacing = np.append(self._spacing, np.full(missing, np.nan))
+            self._reported = np.append(self._reported, np.zeros(missing, np.int64))
+
+    def state(self) -> Arrays:
+        """Return the arrays of a snapshot."""
+        return exported("gap", self, _KEPT)
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue from :meth:`state`."""
+        imported("gap", self, _KEPT, arrays)
+
+    def reset(self, which: BoolArray) -> None:
+        """Expect no window of these series until they report again."""
+        self._last[which] = NEVER
+        self._reported[which] = 0
+
+    def remove(self, series_id: int) -> None:
+        """Forget a series whose id is used for another one."""
+        self._last[series_id], self._spacing[series_id], self._reported[series_id] = NEVER, np.nan, 0
+
+    def observe(self, series_id: IntArray, start_ms: IntArray, width_ms: int) -> None:
+        """Learn the usual spacing of a series' windows from emitted ones (never less than a width)."""
+        if not len(series_id):
+            return
+        newest = np.full(len(self._last), NEVER)
+        np.maximum.at(newest, series_id, start_ms)
+        count = np.bincount(series_id, minlength=len(newest))
+        moved = newest > self._last
+        known = moved & (self._last > NEVER)
+        distance = (newest[known] - self._last[known]) / count[known]
+        usual = self._spacing[known]
+        usual = np.where(np.isnan(usual), distance, usual)
+        step = _SPACING_GAIN * (np.minimum(distance, _SPACING_GROWTH * usual) - usual)
+        self._spacing[known] = np.maximum(usual + step, width_ms)
+        self._last[moved] = newest[moved]
+        self._reported[moved] = 0
+
+    def gaps(self, mark: IntArray, settings: WindowSettings, busy: IntArray) -> Closed:
+        """Return a row of count 0 for each missed window, for the first few of a gap only.
+
+        ``busy`` are the ids of series with an open window. A row is returned one usual spacing after the window's end.
+        """
+        width = settings.width_ms
+        rest = (self._reported < settings.gap_windows) & ~np.isnan(self._spacing) & (self._last > NEVER)
+        rest[busy] = False
+        series_ids, starts = [], []
+        for _ in range(settings.gap_windows):
+            candidate = np.flatnonzero(rest)
+            expected = self._last[candidate] + (self._spacing[candidate] * (self._reported[candidate] + 1)).astype(
+                np.int64
+            )
+            start = expected - expected % width
+            due = start + width + self._spacing[candidate] <= mark[candidate]
+            if not due.any():
+                break
+            candidate, start = candidate[due], start[due]
+            series_ids.append(candidate)
+            starts.append(start)
+            self._reported[candidate] += 1
+            rest[:] = False
+            rest[candidate] = self._reported[candidate] < settings.gap_windows
+        if not series_ids:
+            return gap_rows(np.zeros(0, np.int64), np.zeros(0, np.int64), width)
+        return gap_rows(np.concatenate(series_ids).astype(np.int64), np.concatenate(starts), width)

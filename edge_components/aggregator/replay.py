@@ -1,0 +1,153 @@
+"""Replay of the journal: the state that the former process had at its last commit. Pure.
+
+Replay repeats each operation on the snapshot. Batches that were emitted are not made again: their bytes are in the
+journal, and their windows are closed whatever the windows of this version would do.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_components.aggregator import operations, snapshot
+from edge_components.aggregator.cleaning import Columns
+from edge_components.aggregator.operations import Batch, Kind
+from edge_components.aggregator.readings_log import unpack
+from edge_components.aggregator.snapshot import Sent
+from edge_components.aggregator.state import State
+from edge_components.common.journal import Lost, Recovered
+from wire import codec
+from wire.model import Aggregates
+
+SKIPPED_SEQUENCES = 1 << 20
+"""Sequence numbers left out after a loss: among the lost ones some may have been sent."""
+
+
+@dataclass(slots=True)
+class Replayed:
+    """Outcome of a replay, besides the state."""
+
+    sent: Sent = field(default_factory=Sent)
+    lost_readings: int | None = 0
+    """Readings lost with damaged records, at most; None where the number is unknown."""
+    lost: bool = False
+    readings: int = 0
+    """Readings in the records, for the time that a replay takes."""
+    differences: int = 0
+    """Emitted batches whose windows this version would have cut differently."""
+
+
+class Replay:
+    """Applies records in order."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._batches: deque[Columns] = deque()
+        self._payloads: dict[int, bytes] = {}
+        self._epoch = self._last = 0
+        self._result = Replayed()
+        self._apply: dict[Kind, Callable[[bytes], object]] = {
+            Kind.READINGS: lambda body: self._batches.extend(unpack(body)),
+            Kind.BATCH: self._accept,
+            Kind.CLOSE: self._close,
+            Kind.SERIES: self._assign,
+            Kind.SETTINGS: lambda body: state.configure(operations.read_settings(body)),
+            Kind.EMITTED: self._emit,
+            Kind.FREED: self._free,
+            Kind.SKIPPED: self._skip,
+            Kind.STARTED: lambda _body: state.start(),
+        }
+
+    def run(self, recovered: Recovered) -> Replayed:
+        """Apply what was recovered to an empty state; raises ValueError or KeyError for records of another kind."""
+        if recovered.snapshot is not None:
+            sent = snapshot.decode(recovered.snapshot, self._state)
+            self._epoch, self._last, self._payloads = sent.epoch, sent.last_sequence, dict(sent.payloads)
+        self._state.log.recording = False
+        for record in recovered.records:
+            if isinstance(record, Lost):
+                self._lose(record)
+            else:
+                self._apply[Kind(record.kind)](record.body)
+        self._state.log.recording = True
+        if self._result.lost_readings is not None:
+            self._result.lost_readings = max(0, self._result.lost_readings)
+        if self._result.lost and self._epoch:
+            self._last += SKIPPED_SEQUENCES
+        self._result.sent = Sent(self._epoch, self._last, self._payloads)
+        return self._result
+
+    def _accept(self, body: bytes) -> None:
+        batch = Batch.decode(body)
+        columns = self._batches.popleft() if self._batches else None
+        if self._result.lost or columns is None:
+            self._state.inbox.accept(batch.epoch, batch.sequence)
+            self._count_lost(0 if columns is None else len(columns))
+            return
+        self._result.readings += len(columns)
+        self._state.accept(batch, columns)
+
+    def _assign(self, body: bytes) -> None:
+        series_id, series = operations.read_series(body)
+        if not self._result.lost:
+            self._state.assign(self._state.registry.assign(series_id, series))
+
+    def _close(self, body: bytes) -> None:
+        if not self._result.lost:
+            self._state.close(operations.read_number(body))
+
+    def _skip(self, body: bytes) -> None:
+        if not self._result.lost:
+            self._state.take_pending(operations.read_number(body))
+
+    def _free(self, body: bytes) -> None:
+        for sequence in operations.read_sequences(body):
+            self._payloads.pop(sequence, None)
+            self._state.sent_readings.pop(sequence, None)
+
+    def _emit(self, body: bytes) -> None:
+        rows, payload = operations.read_emitted(body)
+        _gateway, epoch, sequence = codec.name_of(payload)
+        if epoch != self._epoch:
+            self._epoch, self._last, self._payloads = epoch, 0, {}
+            self._state.sent_readings.clear()
+        self._payloads[sequence] = payload
+        self._last = max(self._last, sequence)
+        emitted = codec.decode(payload).rows
+        if not isinstance(emitted, Aggregates):
+            raise ValueError(f"batch {sequence} holds {type(emitted).__name__}")
+        self._state.sent_readings[sequence] = int(emitted.count.sum())
+        if self._result.lost:
+            self._count_lost(-int(emitted.count.sum()))
+            self._state.remove(_keys(emitted))
+            return
+        pending = self._state.merged_pending()
+        if pending is not None and _keys(pending.take(slice(0, rows))) == _keys(emitted):
+            self._state.take_pending(rows)
+        else:
+            self._result.differences += 1
+            self._state.remove(_keys(emitted))
+
+    def _lose(self, lost: Lost) -> None:
+        """Give up what the lost records may have changed.
+
+        Open windows and pending aggregates may have been sent, and series may have other ids: from here on only the
+        batches that were emitted are kept, and all other readings are counted as lost.
+        """
+        self._result.lost = True
+        self._count_lost(None if lost.weight is None else lost.weight + self._state.discard())
+        self._batches.clear()
+
+    def _count_lost(self, readings: int | None) -> None:
+        result = self._result
+        if readings is None or result.lost_readings is None:
+            result.lost_readings = None
+        else:
+            result.lost_readings += readings
+
+
+def _keys(rows: Aggregates) -> set[tuple[str, int, int]]:
+    names = [series.name for series in rows.series]
+    columns = (rows.series_index.tolist(), rows.start_ms.tolist(), rows.width_ms.tolist())
+    return {(names[index], start, width) for index, start, width in zip(*columns, strict=True)}

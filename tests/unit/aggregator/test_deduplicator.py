@@ -1,0 +1,73 @@
+"""A reading that comes again is known, however much came between, until its window is closed."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_components.aggregator import deduplicator as module
+from edge_components.aggregator.deduplicator import Deduplicator, Hashes
+from wire.model import FloatArray, IntArray
+
+Row = tuple[int, int, float]
+rows = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 20), st.sampled_from([0.0, -0.0, 1.5, -1.5])), max_size=30)
+
+
+def columns(given_rows: list[Row]) -> tuple[IntArray, Hashes, IntArray, FloatArray]:
+    series_id, time_ms, value = zip(*given_rows, strict=True) if given_rows else ((), (), ())
+    ids = np.array(series_id, np.int64)
+    return ids, ids.astype(np.uint64), np.array(time_ms, np.int64), np.array(value, np.float64)
+
+
+@given(st.lists(rows, max_size=12))
+def test_only_what_was_not_taken_before_is_new(batches: list[list[Row]]) -> None:
+    known, taken = Deduplicator(), set()
+    for batch in batches:
+        expected = []
+        for row in batch:
+            expected.append(row in taken)
+            taken.add(row)
+        assert known.add(*columns(batch)).tolist() == expected
+    assert len(known) == len(taken)
+
+
+@given(st.lists(rows, max_size=8), st.lists(st.integers(0, 21), min_size=3, max_size=3))
+def test_what_is_closed_is_forgotten_and_nothing_else(batches: list[list[Row]], closed: list[int]) -> None:
+    known, taken = Deduplicator(), set()
+    for batch in batches:
+        known.add(*columns(batch))
+        taken |= set(batch)
+    known.close_before(np.array(closed, np.int64))
+    kept = {row for row in taken if row[1] >= closed[row[0]]}
+    assert len(known) == len(kept)
+    assert known.add(*columns(sorted(kept))).all()
+
+
+@given(st.lists(rows, max_size=6))
+def test_a_restart_remembers(batches: list[list[Row]]) -> None:
+    known, restarted = Deduplicator(), Deduplicator()
+    for batch in batches:
+        known.add(*columns(batch))
+    restarted.restore(known.state())
+    assert len(restarted) == len(known)
+    for batch in batches:
+        assert restarted.add(*columns(batch)).all()
+
+
+def test_runs_stay_few_so_that_a_batch_costs_about_its_own_size() -> None:
+    known = Deduplicator()
+    for at in range(1_000):
+        known.add(*columns([(0, at * 10 + each, 1.0) for each in range(10)]))
+    assert len(known) == 10_000
+    assert len(known._runs) <= 12
+
+
+def test_of_too_many_the_oldest_are_forgotten() -> None:
+    limit = module.MAX_ROWS
+    known, series_id = Deduplicator(), np.zeros(limit // 4, np.int64)
+    seed = series_id.astype(np.uint64)
+    for turn in range(8):
+        known.add(series_id, seed, np.arange(len(series_id)) + turn * limit, np.ones(len(series_id)))
+    assert len(known) <= limit
+    assert known.add(series_id, seed, np.arange(len(series_id)) + 7 * limit, np.ones(len(series_id))).all()
