@@ -25,7 +25,7 @@ MERGED = "rows_merged"
 _REJECTED = "rejected_"
 _LOST = (
     *("rejected_", "invalid_", "late", "readings_dropped", "mqtt_overflow", "anomaly_batches_dropped"),
-    *("checkpoint_damaged", "rows_too_large"),
+    *("journal_lost", "rows_too_large"),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from edge_components.aggregator.cleaning import Rules
 from edge_components.aggregator.series_registry import Ranges
@@ -36,6 +36,8 @@ def _range(glob: str, given: Any) -> tuple[float, float]:
 @dataclass(frozen=True, slots=True)
 class Config:
     """See README.md for the table of keys."""
+
+    RETIRED: ClassVar[frozenset[str]] = frozenset({"checkpoint_ms"})
 
     window_ms: int = integer(10_000, 100, 86_400_000, "milliseconds of a window; windows are aligned to the epoch")
     allowed_lateness_ms: int = integer(

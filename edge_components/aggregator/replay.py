@@ -16,8 +16,8 @@ from edge_components.aggregator.operations import Batch, Kind
 from edge_components.aggregator.readings_log import unpack
 from edge_components.aggregator.snapshot import Sent
 from edge_components.aggregator.state import State
+from edge_components.common import aggregates_message
 from edge_components.common.journal import Lost, Recovered
-from wire import codec
 from wire.model import Aggregates
 
 SKIPPED_SEQUENCES = 1 << 20
@@ -108,13 +108,13 @@ class Replay:
 
     def _emit(self, body: bytes) -> None:
         rows, payload = operations.read_emitted(body)
-        _gateway, epoch, sequence = codec.name_of(payload)
+        batch = aggregates_message.decode(payload)
+        epoch, sequence, emitted = batch.epoch, batch.sequence, batch.rows
         if epoch != self._epoch:
             self._epoch, self._last, self._payloads = epoch, 0, {}
             self._state.sent_readings.clear()
         self._payloads[sequence] = payload
         self._last = max(self._last, sequence)
-        emitted = codec.decode(payload).rows
         if not isinstance(emitted, Aggregates):
             raise ValueError(f"batch {sequence} holds {type(emitted).__name__}")
         self._state.sent_readings[sequence] = int(emitted.count.sum())

@@ -24,7 +24,7 @@ class SnapshotPolicy:
 
     min_bytes: int = 1_000_000
     times: int = 8
-    max_records: int = 20_000
+    max_records: int = 10_000
     max_readings: int = 4_000_000
 
     def due(self, size: int, snapshot_size: int, records: int, readings: int) -> bool:

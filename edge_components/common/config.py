@@ -125,13 +125,14 @@ def mapping(default: dict[str, Any], read: Callable[[Any], Any], allowed: str, d
 def load(kind: type[C], values: Mapping[str, Any]) -> C:
     """Return ``kind`` (a dataclass of the fields above) from the nucleus' mapping.
 
-    Raises ConfigError with a sentence for each bad key: its name, its value and what is allowed.
+    Keys in ``kind.RETIRED`` are ignored: Greengrass keeps the keys of a former version over an upgrade. Raises
+    ConfigError with a sentence for each bad key: its name, its value and what is allowed.
     """
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]  # C is always a dataclass
     problems: list[str] = []
     known: dict[str, Any] = {}
     for key, value in values.items():
-        if key in RESERVED:
+        if key in RESERVED or key in getattr(kind, "RETIRED", ()):
             continue
         if len(problems) >= MAX_PROBLEMS:
             problems.append("and more")

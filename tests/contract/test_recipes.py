@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import re
 import shlex
@@ -184,7 +185,7 @@ def test_the_shared_environment_is_made_at_deployment_and_repaired_at_boot() -> 
 
 def test_the_recipe_s_configuration_is_every_key_with_its_default(part: Part) -> None:
     values = {key: value for key, value in part.defaults.items() if key not in RESERVED}
-    declared = {name: field.metadata["default"] for name, field in part.config.__dataclass_fields__.items()}
+    declared = {field.name: field.metadata["default"] for field in dataclasses.fields(part.config)}
     assert values == declared
     assert load(part.config, part.defaults) == part.config()
 

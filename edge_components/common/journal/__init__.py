@@ -1,6 +1,6 @@
 """Write-ahead log for state that a component must not lose: append, group commit, rare snapshot, replay at start.
 
-The format and the guarantees are described in docs/adr/0011-an-append-only-journal.md.
+The format and the guarantees are described in docs/adr/0012-an-append-only-journal.md.
 """
 
 from edge_components.common.journal.frame import Record

@@ -28,3 +28,7 @@ def test_windows_and_rules_are_as_configured() -> None:
     config = load(Config, {"window_ms": "1000", "allowed_lateness_ms": 5, "gap_windows": 0, "drop_duplicates": "false"})
     assert (config.windows.width_ms, config.windows.lateness_ms, config.windows.gap_windows) == (1_000, 5, 0)
     assert config.rules.drop_duplicates is False
+
+
+def test_a_key_of_a_former_version_is_ignored() -> None:
+    assert load(Config, {"checkpoint_ms": 100}) == Config()
