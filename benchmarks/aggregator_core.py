@@ -136,7 +136,7 @@ def payloads(workload: Workload) -> Iterator[tuple[int, int, bytes]]:
                 tuple(series[n] for n in used),
                 own.astype(np.int64),
                 START_MS + time_ms[part].astype(np.int64),
-                value[part],
+                value[part].astype(np.float64),
                 np.zeros(len(part), np.uint8),
             )
             sequence += 1

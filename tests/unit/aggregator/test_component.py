@@ -46,6 +46,7 @@ class Rig:
             "idle_timeout_ms": 2000,
             "max_age_ms": 10,
             "commit_ms": 10,
+            "retry_s": 2,
             "silence_ms": 2000,
         }
         self.work, self.config, self.boots = work, Config(**(defaults | values)), 0
