@@ -115,8 +115,9 @@ class SeriesRegistry:
 
     def touch(self, ids: IntArray) -> None:
         """Record that these series were received now."""
-        self._batches += 1
-        self._received[ids] = self._batches
+        if len(ids):
+            self._batches += 1
+            self._received[ids] = self._batches
 
     def configure(self, ranges: Ranges, max_series: int) -> None:
         """Apply other ranges and another limit; a lower limit takes no series its id."""
