@@ -66,7 +66,7 @@ class AnomalyDetector:
         )
         self._patience = Patience(config.patience)
         self._answered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
-        self._saved = runtime.clock.monotonic()
+        self._saved, self._changed = runtime.clock.monotonic(), False
 
     def start(self) -> None:
         """Take back what was known before and subscribe."""
@@ -76,16 +76,17 @@ class AnomalyDetector:
         self._runtime.bus.subscribe(topics.AGGREGATES, self._on_aggregates, expects_traffic=True)
 
     def tick(self) -> float:
-        """Send anomalies that are due, see to models, and save the calibration now and then."""
+        """Send anomalies that are due, look for models, and save the calibration when it is time."""
         now = self._runtime.clock.monotonic()
         self._models.tick()
         forecast = self._forecasters.tick()
         if forecast is not None:
             self._forecast = self._scoring.ensemble.forecast = forecast
         self._sender.send_due(now)
-        if now - self._saved >= self._config.save_seconds:
+        if self._changed and now - self._saved >= self._config.save_seconds:
             self._save()
-        return min(self._sender.next_s(now), max(0.0, self._saved + self._config.save_seconds - now))
+        save_s = max(0.0, self._saved + self._config.save_seconds - now) if self._changed else float("inf")
+        return min(self._sender.next_s(now), save_s)
 
     def reconfigure(self, config: Config) -> None:
         """Go on with other settings; only another length of calibration or season makes the series calibrate anew."""
@@ -103,8 +104,9 @@ class AnomalyDetector:
             self._scoring = self._new_scoring(Ensemble(config.settings, self._forecast))
 
     def close(self) -> None:
-        """Save the calibration; unacknowledged anomalies were published and the forwarder may have them."""
-        self._save()
+        """Save the calibration if it changed; anomalies without an acknowledgement were published all the same."""
+        if self._changed:
+            self._save()
         self._forecasters.close()
         self._models.close()
 
@@ -139,6 +141,7 @@ class AnomalyDetector:
         answer = payload
         reports: list[Anomaly] = []
         try:
+            self._changed = True
             scored, reports = self._scoring.score(rows)
             answer = aggregates_message.encode(replace(batch, rows=scored), MAX_LOCAL_BYTES)
             self._runtime.counters.add("windows_scored", int(np.isfinite(scored.score).sum()))
@@ -218,7 +221,7 @@ class AnomalyDetector:
 
     def _save(self) -> None:
         self._models.save()
-        self._saved = self._runtime.clock.monotonic()
+        self._saved, self._changed = self._runtime.clock.monotonic(), False
         try:
             state_file.save(self._runtime.work / STATE, self._scoring.names, self._scoring.state())
         except StateError as error:

@@ -85,7 +85,13 @@ class Config:
         "which series are judged together too, by glob over names; others are by their device",
     )
     max_series: int = integer(4096, 1, 20_000, "series scored; further ones pass without score and are counted")
-    save_seconds: float = number(30.0, 1, 86_400, "how often the calibration is saved to the work folder")
+    save_seconds: float = number(
+        600.0,
+        1,
+        86_400,
+        "least time between two saves of the calibration to the work folder, if windows were scored since; it is saved"
+        " at a stop too",
+    )
     model: str = text("", doc="path of a forecaster's manifest; empty is the one that comes with the component")
     models: tuple[str, ...] = texts(
         ["../io.strandline.model.*/model"],

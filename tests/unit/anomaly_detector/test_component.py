@@ -1,5 +1,8 @@
 """The component on fakes: what it passes on, answers again, reports, keeps and refuses."""
 
+import io
+import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import yaml
 
 from edge_components.anomaly_detector import config as config_module
+from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.component import STATE, AnomalyDetector
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
@@ -165,7 +169,39 @@ def test_calibration_survives_a_restart(bench, tmp_path):
     assert np.array_equal(again.scored()[-1].rows.score, bench.scored()[-1].rows.score)
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", None])
+def test_the_calibration_is_saved_when_it_changed_and_at_most_every_ten_minutes(bench, tmp_path):
+    file = tmp_path / STATE
+    bench.clock.advance(601)
+    bench.detector.tick()
+    assert not file.exists(), "nothing was scored"
+    bench.send(batch(0, normal(0)))
+    first = file.stat().st_mtime_ns, file.stat().st_ino
+    bench.clock.advance(599)
+    bench.send(batch(1, normal(1)))
+    assert (file.stat().st_mtime_ns, file.stat().st_ino) == first
+    assert bench.detector.tick() == pytest.approx(1.0)
+    bench.clock.advance(1)
+    bench.detector.tick()
+    assert file.stat().st_ino != first[1]
+
+
+def test_a_state_that_was_saved_without_being_deflated_is_restored(bench, tmp_path):
+    run(bench, range(25))
+    names, state = bench.detector._scoring.names, bench.detector._scoring.state()
+    packed = io.BytesIO()
+    text = np.frombuffer(json.dumps(names).encode(), np.uint8)
+    np.savez(packed, series_names=text, **state)
+    crc = zlib.crc32(packed.getvalue()).to_bytes(4, "little")
+    (tmp_path / STATE).write_bytes(packed.getvalue() + crc)
+    before = state_file.read(tmp_path / STATE)
+    state_file.save(tmp_path / STATE, names, state)
+    assert (tmp_path / STATE).stat().st_size < len(packed.getvalue()) / 3
+    after = state_file.read(tmp_path / STATE)
+    assert before[0] == after[0] == names
+    assert all(np.array_equal(before[1][name], after[1][name], equal_nan=True) for name in before[1])
+
+
+@pytest.mark.parametrize("damage", [b"", b"SLZ1 no deflated bytes", b"PK\x03\x04 no archive", None])
 def test_a_damaged_state_is_refused_and_calibration_begins_anew(bench, tmp_path, damage):
     run(bench, range(25))
     bench.detector.close()
