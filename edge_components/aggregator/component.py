@@ -21,7 +21,7 @@ from edge_components.aggregator.state import State
 from edge_components.aggregator.state_store import StateStore
 from edge_components.aggregator.window_types import Closed
 from edge_components.common import readings_message
-from edge_components.common.delivery import BatchSender
+from edge_components.common.delivery import RESEND_REQUEST, BatchSender
 from edge_components.common.errors import BusError
 from edge_components.common.handover import Outbox, Reorder, RetryPolicy, new_epoch
 from edge_components.common.journal import CommitPolicy, Journal, Recovered
@@ -44,6 +44,9 @@ SERIES_BYTES = 40
 
 MAX_UNCOMMITTED_BYTES = 8_000_000
 """Received payloads that may wait for a disk that refuses; beyond it batches are refused."""
+
+RESEND_SECONDS = 5.0
+"""Least time between two requests for a batch that is missing."""
 
 _IDLE_SECONDS = 1.0
 """Time between two calls of tick while windows may close by the idle clock."""
@@ -77,13 +80,16 @@ class Aggregator:
         )
         self._oldest: float | None = None
         self._blocked = False
+        self._resend_requested = -RESEND_SECONDS
         self._store = self._recover(journal, recovered)
         self._store.policy = CommitPolicy(config.commit_ms / 1000)
 
     def start(self) -> None:
-        """Subscribe."""
+        """Subscribe; batches that were sent while there was no subscription are requested when one opens."""
         self._sender.start()
-        self._runtime.bus.subscribe(topics.READINGS, self.on_readings, expects_traffic=True)
+        self._runtime.bus.subscribe(
+            topics.READINGS, self.on_readings, expects_traffic=True, on_open=self._request_resend
+        )
 
     def on_readings(self, _topic: str, payload: bytes) -> None:
         """Accept a batch, once; an empty payload asks for a commit and an acknowledgement now."""
@@ -126,7 +132,10 @@ class Aggregator:
         now = self._clock.monotonic()
         self._free_acknowledged()
         self._accept_ready(now)
-        self._closed(self._state.close(self._idle.tick(now, self._refusing)))
+        missing = len(self._reorder) > 0
+        if missing and now - self._resend_requested >= RESEND_SECONDS:
+            self._request_resend()
+        self._closed(self._state.close(self._idle.tick(now, self._refusing or missing)))
         if self._oldest is not None:
             self._flush(everything=now - self._oldest >= self._config.max_age_ms / 1000)
         if self._store.commit_if_due(now, blocked=self._blocked):
@@ -294,6 +303,14 @@ class Aggregator:
         held = self._outbox.held()
         if len(self._state.sent_readings) > len(held):
             self._state.free([sequence for sequence in self._state.sent_readings if sequence not in held])
+
+    def _request_resend(self) -> None:
+        """Ask the sensor reader for its unacknowledged batches: some may be lost, and their windows must not close."""
+        self._resend_requested = self._clock.monotonic()
+        try:
+            self._runtime.bus.publish(topics.READINGS_ACK, RESEND_REQUEST)
+        except BusError as error:  # the reader's own retransmissions stay
+            self._limited_log.warning("publish_failed", f"resend request: {error}", key=topics.READINGS_ACK)
 
     def _acknowledge(self) -> None:
         for ack in self._state.inbox.acknowledgements():

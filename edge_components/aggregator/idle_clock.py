@@ -2,9 +2,9 @@
 
 When one series is silent and others are not, that series is idle. When nothing at all is received, the path to the
 aggregator is more likely broken than every sensor at once, and readings may be queued before it: closing windows then
-would make those late. So the idle clock stands still while nothing is received, except for a total silence longer than
-the limit, and while batches are being refused. A process that was stopped for a while must not find hours passed
-either, so one step counts a second at most.
+would make those late. So the idle clock stands still while nothing is received (except for a total silence longer than
+the limit), while batches are being refused, and while an earlier batch is missing. A process that was stopped for a
+while must not find hours passed either, so one step counts a second at most.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ class IdleClock:
         """Note that a batch was received, of any series."""
         self._received = now
 
-    def tick(self, now: float, refusing: bool) -> int:
-        """Advance to ``now`` (monotonic seconds) and return the time so far."""
+    def tick(self, now: float, incomplete: bool) -> int:
+        """Advance to ``now`` (monotonic seconds) and return the time so far.
+
+        ``incomplete``: readings were refused or lost, and their sender sends them again.
+        """
         step, self._last = min(now - self._last, _LONGEST_STEP_S), now
         silent = now - self._received
-        if refusing:
-            self._received = now  # what was refused is sent again, later
+        if incomplete:
+            self._received = now
         elif silent <= _GRACE_S or silent > self.silence_s:
             self._seconds += max(step, 0.0)
         return self.milliseconds

@@ -261,29 +261,33 @@ class Inbox:
 
 
 class Reorder(Generic[T]):
-    """Puts what arrives back in the order of its numbers, for a receiver to whom the order matters.
+    """Restores the order of sequence numbers, for a receiver that needs it.
 
-    A batch that was lost on the way is sent again a while later, after newer ones. Whoever took those first would find
-    it late. So newer ones wait here (unacknowledged) until the missing one has come, ``wait_s`` at most: a sender that
-    dropped it never sends it.
+    A lost batch is sent again after newer ones. If these were processed first, its readings would be late. So newer
+    batches wait here, unacknowledged, until the missing one arrives, for at most ``wait_s``: a sender that dropped a
+    batch never sends it again. At most ``max_pending`` batches of a sender wait.
     """
 
-    def __init__(self, wait_s: float, most: int = 1000) -> None:
-        self._wait_s, self._most = wait_s, most
+    def __init__(self, wait_s: float, max_pending: int = 1000) -> None:
+        self._wait_s, self._max_pending = wait_s, max_pending
         self._waiting: dict[int, dict[int, T]] = {}
         self._since: dict[int, float] = {}
 
+    def __len__(self) -> int:
+        """Number of batches that wait for a missing one."""
+        return sum(map(len, self._waiting.values()))
+
     def add(self, epoch: int, sequence: int, item: T, now: float) -> bool:
-        """Keep an arrival at ``now`` (monotonic seconds); False, and not kept, when too many wait already."""
+        """Add a batch received at ``now`` (monotonic seconds); False if it is rejected because too many wait."""
         waiting = self._waiting.setdefault(epoch, {})
-        if len(waiting) >= self._most and sequence not in waiting:
+        if len(waiting) >= self._max_pending and sequence not in waiting:
             return False
         waiting.setdefault(sequence, item)
         self._since.setdefault(epoch, now)
         return True
 
     def ready(self, highest: Callable[[int], int], now: float) -> Iterator[tuple[int, int, T]]:
-        """Yield (epoch, number, item) of what may be taken; ``highest`` gives the highest number taken of an epoch."""
+        """Yield (epoch, sequence, item) in order; ``highest`` gives the highest sequence accepted of an epoch."""
         for epoch in list(self._waiting):
             waiting = self._waiting[epoch]
             while waiting:

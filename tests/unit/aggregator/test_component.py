@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_components.aggregator.component import Aggregator
+from edge_components.aggregator.component import RESEND_SECONDS, Aggregator
 from edge_components.aggregator.config import Config
 from edge_components.common import aggregates_message
+from edge_components.common.delivery import RESEND_REQUEST
 from edge_components.common.errors import BusError
 from edge_components.common.journal import Journal
 from edge_components.common.journal.storage import FileStorage
@@ -81,7 +82,8 @@ class Rig:
             self.tick(0.5)
 
     def acks(self, epoch: int = READER) -> list[Acknowledgement]:
-        acks = [Acknowledgement.decode(payload) for payload in self.bus.on(topics.READINGS_ACK)]
+        payloads = [payload for payload in self.bus.on(topics.READINGS_ACK) if payload != RESEND_REQUEST]
+        acks = [Acknowledgement.decode(payload) for payload in payloads]
         return [ack for ack in acks if ack.epoch == epoch]
 
     def batches(self) -> dict[tuple[int, int], Aggregates]:
@@ -505,6 +507,37 @@ def test_acknowledgements_that_stop_coming_renew_their_subscription(rig: Rig) ->
 
 def test_the_subscription_to_readings_is_renewed_when_it_is_silent(rig: Rig) -> None:
     assert rig.bus.subscriptions[topics.READINGS][0].expects_traffic
+
+
+def test_lost_batches_are_requested_when_the_subscription_opens_and_while_one_is_missing(rig: Rig) -> None:
+    def requests() -> int:
+        return rig.bus.on(topics.READINGS_ACK).count(RESEND_REQUEST)
+
+    assert requests() == 1
+    rig.bus.subscriptions[topics.READINGS][0].renew("silence")
+    assert requests() == 2
+    rig.offer(2, readings([START + 5000], [1.0]))
+    rig.tick(RESEND_SECONDS)
+    assert requests() == 3
+    rig.tick(0.5)
+    assert requests() == 3
+    rig.tick(RESEND_SECONDS)
+    assert requests() == 4
+    rig.offer(1, readings([START], [1.0]))
+    rig.tick(RESEND_SECONDS)
+    assert requests() == 4
+
+
+def test_no_window_closes_by_the_idle_clock_while_a_batch_is_missing(rig: Rig) -> None:
+    rig.offer(1, readings([START], [1.0]))
+    rig.tick()
+    rig.offer(3, readings([START + 9000], [1.0], "other.temperature"))
+    for _ in range(20):
+        rig.tick(1.0)
+    rig.offer(2, readings([START + 100], [2.0]))
+    rig.run_out()
+    assert rig.counts()[START] == 2
+    assert rig.runtime.counters["late"] == 0
 
 
 def test_an_idle_aggregator_asks_for_no_call_before_something_is_due(rig: Rig) -> None:

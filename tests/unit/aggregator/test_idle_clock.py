@@ -5,13 +5,13 @@ from __future__ import annotations
 from edge_components.aggregator.idle_clock import IdleClock
 
 
-def run(clock: IdleClock, start: float, seconds: float, heard: bool = False, refusing: bool = False) -> float:
+def run(clock: IdleClock, start: float, seconds: float, heard: bool = False, incomplete: bool = False) -> float:
     before, now = clock.milliseconds, start
     while now < start + seconds:
         now += 0.5
         if heard:
             clock.batch_received(now)
-        clock.tick(now, refusing)
+        clock.tick(now, incomplete)
     return (clock.milliseconds - before) / 1000
 
 
@@ -28,11 +28,11 @@ def test_it_stands_still_while_nothing_comes_until_the_silence_is_too_long() -> 
 
 def test_it_stands_still_while_batches_are_refused_and_a_moment_after() -> None:
     clock = IdleClock(0.0, 60.0)
-    assert run(clock, 0.0, 500.0, heard=True, refusing=True) == 0.0
+    assert run(clock, 0.0, 500.0, heard=True, incomplete=True) == 0.0
     assert run(clock, 500.0, 10.0) == 2.0
 
 
 def test_a_process_that_was_stopped_finds_no_hours_passed() -> None:
     clock = IdleClock(0.0, 60.0)
     clock.batch_received(3_600.0)
-    assert clock.tick(3_600.0, refusing=False) == 1_000
+    assert clock.tick(3_600.0, incomplete=False) == 1_000
