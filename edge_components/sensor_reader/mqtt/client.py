@@ -25,7 +25,7 @@ from edge_components.sensor_reader.mqtt.packets import PUBCOMP, PUBREL, PacketRe
 from edge_components.sensor_reader.mqtt.settings import MqttSettings
 
 MISC_SECONDS = 1.0
-CONNECT_SECONDS = 15.0
+CONNECT_SECONDS = 8.0
 RECEIVE_BYTES = 262_144
 UNSUPPORTED_VERSION = "Unsupported protocol version"
 _NEVER_EXPIRES = 0xFFFFFFFF

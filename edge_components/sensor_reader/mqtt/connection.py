@@ -32,7 +32,7 @@ REST_ROOM = 100
 """With less room a window is filled at once when the broker is acknowledged, and resting would delay that."""
 
 _LONGEST_WAIT_S = 60.0
-_JOIN_SECONDS = 20.0
+_JOIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
