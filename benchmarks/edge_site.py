@@ -18,7 +18,7 @@ from benchmarks.edge_measure import Sample, Usage, pss_bytes, usage
 from benchmarks.edge_packets import series_names
 from device_sim.aws import CloudStore, LocalCloud
 from device_sim.build import Built, deployments
-from device_sim.nucleus.process import NucleusProcess
+from device_sim.greengrass.process import NucleusProcess
 
 READER, AGGREGATOR = "io.strandline.SensorReader", "io.strandline.Aggregator"
 DETECTOR, FORWARDER = "io.strandline.AnomalyDetector", "io.strandline.Forwarder"

@@ -23,8 +23,8 @@ import psutil
 
 from device_sim.build import Built, deployments
 from device_sim.chaos.errors import ChaosError
-from device_sim.nucleus.errors import NucleusError
-from device_sim.nucleus.process import Credentials, NucleusProcess
+from device_sim.greengrass.errors import NucleusError
+from device_sim.greengrass.process import Credentials, NucleusProcess
 
 READER, AGGREGATOR = "io.strandline.SensorReader", "io.strandline.Aggregator"
 DETECTOR, FORWARDER = "io.strandline.AnomalyDetector", "io.strandline.Forwarder"

@@ -12,7 +12,7 @@ from device_sim.chaos.action import Action
 from device_sim.chaos.errors import ChaosError
 from device_sim.chaos.gateway import FORWARDER, Gateway
 from device_sim.chaos.proxy import Line
-from device_sim.nucleus.profile import JAVA
+from device_sim.greengrass.profile import JAVA
 
 Make = Callable[[float], Action]
 SETTING, NOTICE_SECONDS = "notice_interval_s", (4.0, 6.0)

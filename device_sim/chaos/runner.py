@@ -31,7 +31,7 @@ from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.schedule import Kind, kinds_of, plan
 from device_sim.chaos.source import SAVE_MARGIN_SECONDS, Keeper, Source
-from device_sim.nucleus.profile import JAVA
+from device_sim.greengrass.profile import JAVA
 from device_sim.places import REPO
 
 GATEWAY = "gw-chaos"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from device_sim.chaos.errors import ScheduleError
-from device_sim.nucleus.profile import JAVA, LITE, PROFILES
+from device_sim.greengrass.profile import JAVA, LITE, PROFILES
 
 
 class Target(StrEnum):

@@ -43,7 +43,7 @@ def chaos_command(
     from device_sim.chaos.schedule import kinds_of
     from device_sim.demo.interrupts import InterruptedRunError, Interrupts
     from device_sim.errors import SimulationError
-    from device_sim.nucleus.errors import NucleusError
+    from device_sim.greengrass.errors import NucleusError
 
     console = Console()
     root = make_root(FOLDER)

@@ -40,7 +40,7 @@ def gateway_command(
     from device_sim.build import build, deployments
     from device_sim.demo.configuration import SENSOR_READER
     from device_sim.errors import SimulationError
-    from device_sim.nucleus.main import main
+    from device_sim.greengrass.main import main
     from device_sim.places import REPO
     from device_sim.training.model_component import bring_in
 

@@ -21,7 +21,7 @@ from device_sim.demo.progress import Progress, Snapshot
 from device_sim.demo.site import SensorThread, Site
 from device_sim.demo.summary import Summary, show
 from device_sim.errors import DemoError, SimulationError
-from device_sim.nucleus.errors import NucleusError
+from device_sim.greengrass.errors import NucleusError
 from device_sim.simulation.devices import Pace, Sensors
 from device_sim.simulation.faults import schedule
 from device_sim.simulation.signals import demo_plant

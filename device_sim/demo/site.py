@@ -14,7 +14,7 @@ from device_sim.build import build, deployments
 from device_sim.demo.configuration import SENSOR_READER, DemoOptions, merged_configuration
 from device_sim.demo.tap import Tap
 from device_sim.errors import DemoError, SimulationError
-from device_sim.nucleus.process import NucleusProcess
+from device_sim.greengrass.process import NucleusProcess
 from device_sim.places import REPO
 from device_sim.simulation.devices import MqttPublisher, Sensors
 from device_sim.simulation.sensor_broker import SensorBroker

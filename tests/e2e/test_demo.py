@@ -151,7 +151,7 @@ def test_a_nucleus_that_dies_ends_the_demo_with_the_place_of_its_logs(tmp_path: 
     demos.append(demo)
     demo.wait_for(SENDING)
     descendants = demo.descendants()
-    [nucleus] = [process for process in descendants if "device_sim.nucleus" in process.cmdline()]
+    [nucleus] = [process for process in descendants if "device_sim.greengrass" in process.cmdline()]
     nucleus.kill()
     assert demo.process.wait(60) == 1, demo.text()
     assert "the nucleus has ended" in demo.text()

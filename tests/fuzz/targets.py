@@ -18,9 +18,9 @@ from cloud_functions.core.storing import Catalogue, Storer
 from cloud_functions.core.telemetry import read_telemetry
 from device_sim.chaos.errors import PacketError
 from device_sim.chaos.packets import Framer, publish
-from device_sim.nucleus import eventstream, recipes
-from device_sim.nucleus.errors import EventStreamError, RecipeError
-from device_sim.nucleus.profile import PROFILES
+from device_sim.greengrass import eventstream, recipes
+from device_sim.greengrass.errors import EventStreamError, RecipeError
+from device_sim.greengrass.profile import PROFILES
 from device_sim.places import REPO
 from edge_components.aggregator.config import Config as AggregatorConfig
 from edge_components.anomaly_detector.config import Config as DetectorConfig

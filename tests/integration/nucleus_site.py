@@ -13,7 +13,7 @@ from typing import Any
 from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-from device_sim.nucleus.process import NucleusProcess
+from device_sim.greengrass.process import NucleusProcess
 
 PUBSUB = {
     "aws.greengrass.ipc.pubsub": {

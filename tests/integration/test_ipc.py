@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from device_sim.nucleus.process import NucleusProcess
+from device_sim.greengrass.process import NucleusProcess
 from edge_components.common import ipc, ipc_client
 from edge_components.common.errors import BusError, ConnectionLostError, NoNucleusError, UnauthorizedError
 from edge_components.common.health import Counters

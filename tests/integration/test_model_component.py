@@ -14,7 +14,7 @@ import pytest
 from awsiot.greengrasscoreipc import model as ipc
 
 from device_sim.build import build
-from device_sim.nucleus.process import NucleusProcess
+from device_sim.greengrass.process import NucleusProcess
 from device_sim.places import REPO
 from device_sim.training.train import Wish, train
 from edge_components.common import aggregates_message

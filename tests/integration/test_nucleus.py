@@ -17,7 +17,7 @@ import pytest
 from awsiot.greengrasscoreipc import connect, model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-from device_sim.nucleus.process import NucleusProcess, NucleusProcessError
+from device_sim.greengrass.process import NucleusProcess, NucleusProcessError
 from tests.integration.nucleus_site import Listener, Site, until
 
 

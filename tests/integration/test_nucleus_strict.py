@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from awsiot.greengrasscoreipc import model
 
-from device_sim.nucleus.errors import DaemonError
-from device_sim.nucleus.process import NucleusProcess, NucleusProcessError
+from device_sim.greengrass.errors import DaemonError
+from device_sim.greengrass.process import NucleusProcess, NucleusProcessError
 from tests.integration.nucleus_site import PUBSUB, Listener, Site, until
 
 CORE = "aws.greengrass.ipc.mqttproxy"

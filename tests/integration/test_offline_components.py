@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from device_sim.nucleus.process import NucleusProcess
+from device_sim.greengrass.process import NucleusProcess
 from tests.integration.nucleus_site import Site, until
 
 ROOT = Path(__file__).parents[2]

@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from device_sim.aws import LocalCloud
 from device_sim.chaos.certificates import Authority, Pair
-from device_sim.nucleus.process import NucleusProcess
+from device_sim.greengrass.process import NucleusProcess
 from device_sim.places import REPO
 from device_sim.simulation.sensor_broker import HOST, find_mosquitto, free_port
 from tests.integration.nucleus_site import Site, until

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_sim.nucleus.errors import EventStreamError, FrameChecksumError
-from device_sim.nucleus.eventstream import Decoder, Frame, Header, HeaderType, encode
+from device_sim.greengrass.errors import EventStreamError, FrameChecksumError
+from device_sim.greengrass.eventstream import Decoder, Frame, Header, HeaderType, encode
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
 SIZES = {HeaderType.INT8: 8, HeaderType.INT16: 16, HeaderType.INT32: 32, HeaderType.INT64: 64, HeaderType.TIMESTAMP: 64}

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from device_sim.cli import make_app
 from device_sim.errors import TrainingError
-from device_sim.nucleus.profile import PROFILES
-from device_sim.nucleus.recipes import Platform, load
+from device_sim.greengrass.profile import PROFILES
+from device_sim.greengrass.recipes import Platform, load
 from device_sim.training import dataset, dense
 from device_sim.training.model_component import bring_in
 from device_sim.training.train import Trained, Wish, train

@@ -1,0 +1,62 @@
+"""Processes of nucleus lite that can end and come back alone, and the effect on the operations that need them.
+
+systemd starts a daemon again after a second and holds its socket meanwhile: calls wait and are answered then. State
+that a daemon kept in memory, such as subscriptions, is lost without a message to the components.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from device_sim.greengrass.errors import DaemonError
+
+AWAY_SECONDS = 1.0
+Action = Callable[[], Awaitable[None]]
+
+
+async def _nothing() -> None:
+    """Do nothing."""
+
+
+class Daemon:
+    """One process; ``lose`` drops its state when it ends, ``begin`` starts its work again."""
+
+    def __init__(self, lose: Action = _nothing, begin: Action = _nothing) -> None:
+        self._lose, self._begin = lose, begin
+        self._up = asyncio.Event()
+        self._up.set()
+
+    async def answering(self) -> None:
+        """Wait until the process answers calls."""
+        await self._up.wait()
+
+    async def restart(self, away: float = AWAY_SECONDS) -> None:
+        """End the process and start it again after ``away`` seconds."""
+        self._up.clear()
+        try:
+            await self._lose()
+            await asyncio.sleep(away)
+            await self._begin()
+        finally:
+            self._up.set()
+
+
+class Daemons:
+    """The daemons of a nucleus by name; none on the Java nucleus, which is one process."""
+
+    def __init__(self, all_of_them: Mapping[str, Daemon], away: float = AWAY_SECONDS) -> None:
+        self._daemons, self._away = dict(all_of_them), away
+
+    async def answering(self, name: str) -> None:
+        """Wait until the daemon answers; a name that this nucleus lacks answers always."""
+        if (daemon := self._daemons.get(name)) is not None:
+            await daemon.answering()
+
+    async def restart(self, name: str) -> None:
+        """Restart a daemon; raises DaemonError for a name that this nucleus lacks."""
+        daemon = self._daemons.get(name)
+        if daemon is None:
+            known = ", ".join(self._daemons) or "none: the Java nucleus is one process"
+            raise DaemonError(f"daemon {name!r}: not on this nucleus, allowed: {known}")
+        await daemon.restart(self._away)

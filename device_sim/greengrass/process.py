@@ -1,0 +1,270 @@
+"""A nucleus in a child process, started and watched from Python; for the demo and the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from device_sim.greengrass import control
+from device_sim.greengrass.errors import NucleusError
+
+ERRORS = "nucleus.stderr"
+READY = frozenset({"RUNNING", "FINISHED"})
+POLL_SECONDS = 0.1
+
+
+class NucleusProcessError(NucleusError):
+    """The nucleus did not reach the state waited for; carries its and its components' last output."""
+
+
+class Credentials(Protocol):
+    """IoT Core's MQTT endpoint and the gateway's PEM files."""
+
+    @property
+    def host(self) -> str:
+        """Its host name, which its certificate must carry."""
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+
+    @property
+    def cert(self) -> Path:
+        """The gateway's certificate."""
+
+    @property
+    def key(self) -> Path:
+        """The certificate's key."""
+
+    @property
+    def ca(self) -> Path:
+        """The authority that signed the endpoint's certificate."""
+
+
+class NucleusProcess:
+    """``python -m device_sim.greengrass`` as a child; a context manager that stops it."""
+
+    def __init__(self, root: Path, deploy: Mapping[str, str], process: subprocess.Popen[str]) -> None:
+        self.root, self._deploy, self._process = root, dict(deploy), process
+        self._lines: list[Mapping[str, Any]] = []
+        self._troubles_told = 0
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, name="nucleus lines", daemon=True)
+        self._reader.start()
+
+    @classmethod
+    def start(
+        cls,
+        root: Path,
+        thing: str,
+        recipes: Path,
+        artifacts: Path,
+        deploy: Mapping[str, str],
+        *,
+        merge: Mapping[str, Mapping[str, Any]] | None = None,
+        profile: str = "java",
+        region: str = "us-east-1",
+        iot: Credentials | None = None,
+        options: Sequence[str] = (),
+        seconds: float = 30.0,
+    ) -> Self:
+        """Start a nucleus and wait until it listens; its components are then on their way.
+
+        ``deploy`` maps component names to versions, ``merge`` component names to configuration, ``options`` are more
+        of the command line. Raises NucleusProcessError when it does not listen within ``seconds``.
+        """
+        arguments = ["--root", str(root), "--thing", thing, "--profile", profile, "--region", region]
+        arguments += ["--recipes", str(recipes), "--artifacts", str(artifacts), *options]
+        for name, version in deploy.items():
+            arguments += ["--deploy", f"{name}={version}"]
+        if iot is not None:
+            arguments += ["--iot-endpoint", f"{iot.host}:{iot.port}", "--cert", str(iot.cert)]
+            arguments += ["--key", str(iot.key), "--ca", str(iot.ca)]
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if merge is not None:
+                file = root / "merge-config.json"
+                file.write_text(json.dumps(merge))
+                arguments += ["--merge-config", str(file)]
+            with (root / ERRORS).open("w") as errors:
+                process = subprocess.Popen(  # noqa: S603 # our own program and arguments, no shell
+                    [sys.executable, "-m", "device_sim.greengrass", *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise NucleusProcessError(f"the nucleus cannot be started: {error}") from error
+        nucleus = cls(root, deploy, process)
+        try:
+            nucleus.wait_for(lambda one: any(line["type"] == "nucleus" for line in one.lines), seconds, "listening")
+        except BaseException:
+            nucleus.stop()
+            raise
+        return nucleus
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the nucleus still runs."""
+        return self._process.poll() is None
+
+    @property
+    def cli_info(self) -> Path:
+        """The file with the socket's path and the token of a client that may use every local topic."""
+        return self.root / control.CLI_INFO
+
+    @property
+    def logs(self) -> Path:
+        """The folder with ``<component>.log`` and the nucleus' own ``greengrass.log``."""
+        return self.root / "logs"
+
+    def log(self, component: str) -> Path:
+        """The path of a component's log."""
+        return self.logs / f"{component}.log"
+
+    @property
+    def lines(self) -> tuple[Mapping[str, Any], ...]:
+        """Every JSON line so far, oldest first; see README.md for their keys."""
+        with self._news:
+            return tuple(self._lines)
+
+    def troubles(self) -> list[str]:
+        """Return a sentence for each failure since the last call: components, deployments, the way to IoT Core."""
+        with self._news:
+            fresh, self._troubles_told = self._lines[self._troubles_told :], len(self._lines)
+        return [sentence for line in fresh if (sentence := _trouble(line)) is not None]
+
+    def states(self) -> dict[str, str]:
+        """Return the present state of every component."""
+        return {line["component"]: line["state"] for line in self.lines if line["type"] == "component"}
+
+    def component_pid(self, component: str) -> int | None:
+        """Return the id of the process (and group) that a component runs as, or None."""
+        mine = [line for line in self.lines if line["type"] == "component" and line["component"] == component]
+        return mine[-1]["pid"] if mine else None
+
+    def wait_for(self, condition: Callable[[NucleusProcess], bool], seconds: float, what: str) -> None:
+        """Wait until ``condition`` holds; raises NucleusProcessError after ``seconds`` or when the process ends."""
+        deadline = time.monotonic() + seconds
+        while not condition(self):
+            code = self._process.poll()
+            if code is not None and not self._reader.is_alive():
+                if condition(self):
+                    return
+                raise NucleusProcessError(f"the nucleus ended with exit code {code}; {self._last_words()}")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise NucleusProcessError(
+                    f"{what}: not so after {seconds:g} s, components are {self.states()}; {self._last_words()}"
+                )
+            with self._news:
+                self._news.wait(min(left, POLL_SECONDS))
+
+    def wait_running(self, seconds: float = 60.0) -> None:
+        """Wait until every component that was to be deployed is RUNNING (or FINISHED), and has stayed so for a second.
+
+        Raises NucleusProcessError as soon as one is BROKEN, the deployment failed, the process ended, or the time is
+        over.
+        """
+
+        def settled(nucleus: NucleusProcess) -> bool:
+            states = nucleus.states()
+            broken = {line["component"]: line["reason"] for line in nucleus.lines if line.get("state") == "BROKEN"}
+            if broken:
+                reasons = "; ".join(f"{name} BROKEN: {reason}" for name, reason in broken.items())
+                raise NucleusProcessError(f"{reasons}; {self._last_words(tuple(broken))}")
+            steady = not self._deploy or any(line.get("detail") == "SUCCESSFUL" for line in nucleus.lines)
+            return steady and all(states.get(name) in READY for name in self._deploy)
+
+        self.wait_for(settled, seconds, f"{', '.join(self._deploy)} RUNNING")
+
+    def connect(self) -> Any:
+        """Return an ``awsiot`` clientv2 with the command line's token; close it when it is done with."""
+        from awsiot.greengrasscoreipc import connect
+        from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+
+        info = json.loads(self.cli_info.read_text())
+        return GreengrassCoreIPCClientV2(client=connect(ipc_socket=info["socket"], authtoken=info["token"]))
+
+    def restart_daemon(self, name: str) -> None:
+        """Restart one of nucleus lite's daemons and wait until it works again; raises DaemonError."""
+        control.restart(self.root, name)
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """End the nucleus with SIGTERM (SIGKILL to it after ``seconds``) and return its exit code."""
+        process = self._process
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._kill_components()
+            process.kill()
+            code = process.wait()
+        self._reader.join(5.0)
+        if process.stdout is not None:
+            process.stdout.close()
+        return code
+
+    def _kill_components(self) -> None:
+        for component in self.states():
+            pid = self.component_pid(component)
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+
+    def errors(self) -> str:
+        """Return what the nucleus wrote to standard error."""
+        return (self.root / ERRORS).read_text()
+
+    def _read(self) -> None:
+        for text in self._process.stdout or ():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            with self._news:
+                self._lines.append(line)
+                self._news.notify_all()
+
+    def _last_words(self, components: Sequence[str] = ()) -> str:
+        words = [f"standard error: {self.errors()[-2000:] or 'empty'}"]
+        for component in components or self.states():
+            with contextlib.suppress(OSError):
+                words.append(f"{component}: {self.log(component).read_text(errors='replace')[-1500:]}")
+        return "\n".join(words)
+
+
+def _trouble(line: Mapping[str, Any]) -> str | None:
+    if line["type"] == "component" and line["state"] in ("ERRORED", "BROKEN"):
+        return f"{line['component']} {line['state']}: {line['reason']}"
+    if line["type"] == "deployment" and line["status"] == "FAILED":
+        return f"deployment failed: {line['reason']}"
+    if line["type"] == "iot_core" and not line["connected"]:
+        return f"no connection to IoT Core: {line['reason']}"
+    return None

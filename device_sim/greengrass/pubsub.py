@@ -1,0 +1,62 @@
+"""Local publish/subscribe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from device_sim.greengrass.topics import matches
+
+Deliver = Callable[[str, Mapping[str, Any]], None]
+"""Called with the topic and the publish message as it came (``jsonMessage`` or ``binaryMessage``)."""
+
+
+@dataclass(eq=False, slots=True)
+class _Subscription:
+    pattern: str
+    owner: str
+    from_others: bool
+    deliver: Deliver
+
+
+class LocalBus:
+    """Subscriptions by topic filter, served in the order in which they were made."""
+
+    def __init__(self) -> None:
+        self._exact: dict[str, list[_Subscription]] = {}
+        self._wild: list[_Subscription] = []
+
+    def subscribe(self, pattern: str, owner: str, from_others: bool, deliver: Deliver) -> Callable[[], None]:
+        """Subscribe and return the function that ends it; with ``from_others`` without the owner's own messages."""
+        subscription = _Subscription(pattern, owner, from_others, deliver)
+        wild = any(level in ("+", "#") for level in pattern.split("/"))
+        place = self._wild if wild else self._exact.setdefault(pattern, [])
+        place.append(subscription)
+
+        def end() -> None:
+            if subscription in place:
+                place.remove(subscription)
+            if not wild and not place and self._exact.get(pattern) is place:
+                del self._exact[pattern]
+
+        return end
+
+    def clear(self) -> None:
+        """Drop all subscriptions, as a restart of ggpubsubd does."""
+        self._exact.clear()
+        self._wild.clear()
+
+    def publish(self, topic: str, message: Mapping[str, Any], publisher: str) -> int:
+        """Deliver and return the number of subscriptions."""
+        receiving = [
+            subscription
+            for subscription in (
+                *self._exact.get(topic, ()),
+                *(one for one in self._wild if matches(one.pattern, topic)),
+            )
+            if not (subscription.from_others and subscription.owner == publisher)
+        ]
+        for subscription in receiving:
+            subscription.deliver(topic, message)
+        return len(receiving)

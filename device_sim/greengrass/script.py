@@ -1,0 +1,142 @@
+"""One lifecycle script as a process group of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from device_sim.greengrass.errors import ScriptError
+
+SHELL = "/bin/sh"
+POLL_SECONDS = 0.02
+KILL_SECONDS = 5.0
+"""How long a killed group may take to be gone before we stop looking (a process stuck in the kernel)."""
+LAST_WORDS_SECONDS = 0.5
+READ_BYTES = 65_536
+
+
+class Script:
+    """A running shell script, its output going to a log."""
+
+    def __init__(self, process: asyncio.subprocess.Process, output: _Output) -> None:
+        self._process, self._output = process, output
+
+    @classmethod
+    async def start(
+        cls, text: str, folder: Path, environment: Mapping[str, str], write: Callable[[bytes], None]
+    ) -> Script:
+        """Start ``text`` in a shell; raises ScriptError when it cannot be started."""
+        try:
+            # Our own pipe: with asyncio's, wait() would wait for everyone who holds its other end.
+            ours, theirs = os.pipe()
+        except OSError as error:
+            raise ScriptError(f"cannot be started: {error}") from error
+        try:
+            output = await _Output.open(ours, write)
+            process = await asyncio.create_subprocess_exec(
+                SHELL,
+                "-c",
+                text,
+                cwd=folder,
+                env=dict(environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise ScriptError(f"cannot be started: {error}") from error
+        finally:
+            os.close(theirs)
+        return cls(process, output)
+
+    @property
+    def pid(self) -> int:
+        """The shell's process id, which is the group's too."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """Return the exit code; negative for a signal. What the script left in its group goes on."""
+        return await self._process.wait()
+
+    async def end(self, grace: float) -> None:
+        """End the whole group: SIGTERM, then SIGKILL after ``grace`` seconds; returns when no process is left."""
+        if self._signal(signal.SIGTERM) and not await self._gone(grace):
+            self._signal(signal.SIGKILL)
+            await self._gone(KILL_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILL_SECONDS):
+                await self._process.wait()
+        await self._output.close()
+
+    def kill(self) -> None:
+        """Kill the whole group at once, without waiting."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> bool:
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+
+    async def _gone(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while _alive(self.pid):
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(POLL_SECONDS)
+        return True
+
+
+class _Output:
+    """Copies what comes out of a pipe until nobody holds its other end."""
+
+    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport, write: Callable[[bytes], None]):
+        self._reader, self._transport, self._write = reader, transport, write
+        self._copying = asyncio.create_task(self._copy())
+
+    @classmethod
+    async def open(cls, descriptor: int, write: Callable[[bytes], None]) -> _Output:
+        """Read from ``descriptor``, which is closed in the end."""
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        pipe = os.fdopen(descriptor, "rb", buffering=0)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        return cls(reader, transport, write)
+
+    async def close(self) -> None:
+        """Take what is still there; a process that left its group may hold the pipe for ever."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._copying, LAST_WORDS_SECONDS)
+        self._transport.close()
+
+    async def _copy(self) -> None:
+        while data := await self._reader.read(READ_BYTES):
+            self._write(data)
+
+
+def _alive(group: int) -> bool:
+    """Return whether a process that is no zombie is in the group (orphans may never be reaped in a container)."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    proc = Path("/proc")
+    if not (proc / "self" / "stat").exists():
+        return True
+    return any(_member(entry, group) for entry in proc.iterdir() if entry.name.isdigit())
+
+
+def _member(entry: Path, group: int) -> bool:
+    try:
+        # After the name in parentheses: state, parent, process group.
+        state, _, pgrp = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+    except (OSError, ValueError):
+        return False
+    return int(pgrp) == group and state not in ("Z", "X")

@@ -1,0 +1,48 @@
+"""Topics and filters."""
+
+from __future__ import annotations
+
+import pytest
+
+from device_sim.greengrass.topics import matches, wrong_filter, wrong_for_core, wrong_topic
+
+
+@pytest.mark.parametrize(
+    ("pattern", "topic", "expected"),
+    [
+        ("a/b", "a/b", True),
+        ("a/+", "a/b", True),
+        ("a/+", "a/b/c", False),
+        ("a/+", "a", False),
+        ("+/+", "/b", True),
+        ("a/#", "a", True),
+        ("a/#", "a/b/c", True),
+        ("#", "a/b", True),
+        ("#", "$aws/x", False),
+        ("+/x", "$aws/x", False),
+        ("$aws/#", "$aws/x", True),
+        ("a/+/c", "a/b/c", True),
+        ("a/b", "a/b/c", False),
+        ("a/b/c", "a/b", False),
+    ],
+)
+def test_filters_match_as_mqtt_says(pattern: str, topic: str, expected: bool) -> None:
+    assert matches(pattern, topic) is expected
+
+
+def test_wildcards_are_for_filters_and_only_in_their_place() -> None:
+    assert wrong_topic("a/b") is None
+    assert wrong_filter("a/+/#") is None
+    for topic in ("", "a/+", "#", "a\0"):
+        assert wrong_topic(topic)
+    for pattern in ("", "a/#/b", "a#", "a/b+", "\0"):
+        assert wrong_filter(pattern)
+
+
+def test_iot_cores_limits_do_not_count_the_prefix_of_basic_ingest() -> None:
+    assert wrong_for_core("a/b/c/d/e/f/g/h") is None
+    assert "8 slashes" in str(wrong_for_core("a/b/c/d/e/f/g/h/i"))
+    assert wrong_for_core("$aws/rules/strandline_bulk/a/b/c/d/e/f/g/h") is None
+    assert "9 slashes" in str(wrong_for_core("$aws/rules/x/a/b/c/d/e/f/g/h/i/j"))
+    assert wrong_for_core("x" * 256) is None
+    assert "258 bytes" in str(wrong_for_core("é" * 129))
