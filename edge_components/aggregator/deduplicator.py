@@ -31,7 +31,6 @@ MAX_CLOSED = 65_536
 
 _MERGE_BELOW = 2
 _CLOSED_RUN = MAX_CLOSED // 8
-_MASK = np.uint64(0xFFFF_FFFF)
 Hashes = npt.NDArray[np.uint64]
 ShortHashes = npt.NDArray[np.uint32]
 _Unsigned = TypeVar("_Unsigned", np.uint64, np.uint32)
@@ -68,18 +67,19 @@ class Deduplicator:
         ``seed`` is the key of each row's series, which outlives its id (see SeriesRegistry.seed).
         """
         hashes = _hash(seed, time_ms, value)
-        repeated = np.zeros(len(hashes), np.bool_)
-        # Stable: of equal rows the one that came first stays first.
+        # Stable: of equal rows the one that came first stays first. A search for sorted hashes reads memory in order.
         order = np.argsort(hashes, kind="stable")
         in_order = hashes[order]
-        repeated[order[1:][in_order[1:] == in_order[:-1]]] = True
+        known = np.append(False, in_order[1:] == in_order[:-1]) if len(in_order) else np.zeros(0, np.bool_)
         for run in self._runs:
-            repeated |= _found(run.hash, hashes)
+            known |= _found(run.hash, in_order)
         if self._closed:
-            short = _shortened(hashes)
+            short = _shortened(in_order)
             for closed in self._closed:
-                repeated |= _found(closed, short)
-        new = order[~repeated[order]]
+                known |= _found(closed, short)
+        repeated = np.zeros(len(hashes), np.bool_)
+        repeated[order] = known
+        new = order[~known]
         if len(new):
             self._runs.append(_Run(hashes[new], series_id[new], time_ms[new]))
             self._merge()
@@ -147,8 +147,8 @@ def _found(known: npt.NDArray[_Unsigned], hashes: npt.NDArray[_Unsigned]) -> Boo
 
 
 def _shortened(hashes: Hashes) -> ShortHashes:
-    """Return 32 bits of each hash: a late reading is then counted as a repetition once in 65,000 times."""
-    return (hashes & _MASK).astype(np.uint32)
+    """Return the upper half of each hash: a late reading is then counted as a repetition once in 65,000 times."""
+    return (hashes >> np.uint64(32)).astype(np.uint32)
 
 
 def _merged(runs: list[_Run]) -> _Run:
