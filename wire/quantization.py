@@ -255,7 +255,7 @@ def _choose(series: IntArray, count: int, values: Sequence[FloatArray], means: F
 def _common(
     series: IntArray, count: int, values: Sequence[FloatArray], places: int, form: Form
 ) -> tuple[npt.NDArray[np.bool_], IntArray]:
-    """Return which series have finite values of at most so many places only, and the greatest common divisor of each.
+    """Return a mask of the series whose finite values have at most ``places`` decimals, and the divisor common to each.
 
     In units of the last place; 1 for a series of zeros.
     """
@@ -278,7 +278,7 @@ def _common(
 
 @lru_cache(maxsize=4096)
 def _size(common: int, scale: float) -> float:
-    """Return the step of so many units of the last place, or one unit where a step cannot be written so."""
+    """Return the step of ``common`` units of the last place, or one unit if such a step cannot be written."""
     size = common / scale if common < _MANTISSA else 1 / scale
     return size if split(size)[1] <= scale else 1 / scale
 
