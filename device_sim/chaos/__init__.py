@@ -1,7 +1,7 @@
-"""The harness that tries to disprove "nothing lost, nothing twice": real processes, numbered readings, planned faults.
+"""Fault-injection harness for the claim "no reading lost or counted twice", with real processes and numbered readings.
 
-``numbering`` and ``source`` make readings whose sums tell which of them are there; ``schedule`` plans the faults;
-``faults`` and ``actions`` bring them about on ``gateway``, ``broker``, ``disks`` and ``clock``, and on the network, in
-whose way ``packets``, ``downlink`` and ``proxy`` stand; ``proof`` and ``ledger`` hold what the cloud has stored against
-what was sent and what was counted as dropped; ``runner`` does one run from nothing to the ``report``.
+``numbering`` and ``source`` generate readings that are identifiable in a sum; ``schedule`` plans the faults; ``faults``
+and ``actions`` cause them on ``gateway``, ``broker``, ``disks`` and ``clock``, and in the network proxy of ``packets``,
+``downlink`` and ``proxy``; ``proof`` and ``ledger`` compare the stored aggregates with the sent readings and the
+counters of dropped ones; ``runner`` executes a run and returns its ``report``.
 """

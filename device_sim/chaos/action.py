@@ -1,4 +1,4 @@
-"""One fault: the function that causes it and the one that ends it."""
+"""Action of a fault: the functions that cause and end it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Action:
-    """``apply`` returns a description, or None while there is nothing to break; ``undo`` ends the fault."""
+    """Pair of functions: ``apply`` returns a description, or None without a target; ``undo`` ends the fault."""
 
     def __init__(self, apply: Callable[[], str | None], undo: Callable[[], object] = lambda: None) -> None:
         self.apply, self.undo = apply, undo

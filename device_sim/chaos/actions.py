@@ -1,4 +1,4 @@
-"""The action of each kind of fault."""
+"""Actions of each kind of fault."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from device_sim.chaos.errors import ChaosError
 from device_sim.chaos.gateway import AGGREGATOR, DETECTOR, FORWARDER, READER, Gateway
 from device_sim.chaos.nucleus_faults import nucleus_faults
 from device_sim.chaos.proxy import Line
-from device_sim.chaos.source import Keeper
+from device_sim.chaos.source import DurablePublisher
 
 AWAY_SECONDS = 1.0
 EXTRA_BYTES = 2_000_000
-"""Bytes that a component short of memory can still map."""
+"""Number of bytes that a component with a memory limit can still map."""
 
 SLOW_LATENCY_S, SLOW_BYTES_PER_S = 0.15, 20_000.0
 DELAY_S = 4.0
@@ -34,12 +34,12 @@ EMULATOR = "device_sim.aws.emulator"
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """The parts that faults break."""
+class SystemUnderTest:
+    """Parts of the system that faults affect."""
 
     gateway: Gateway
     broker: PersistentBroker
-    keeper: Keeper
+    publisher: DurablePublisher
     disk: Disk
     cloud_line: Line
     reader_line: Line
@@ -47,16 +47,16 @@ class World:
     clock: clocks.ComponentClock
 
 
-def actions(world: World) -> dict[str, Callable[[float], Action]]:
+def actions(system: SystemUnderTest) -> dict[str, Callable[[float], Action]]:
     """Return the action of each kind of fault, given its random choice."""
-    gateway, cloud, reader = world.gateway, world.cloud_line, world.reader_line
+    gateway, cloud, reader = system.gateway, system.cloud_line, system.reader_line
     known: dict[str, Callable[[float], Action]] = {
         **nucleus_faults(gateway, cloud),
-        "broker killed": lambda _: Action(lambda: _kill_broker(world)),
+        "broker killed": lambda _: Action(lambda: _kill_broker(system)),
         "lambda worker killed": lambda choice: Action(lambda: _kill_lambda(choice)),
         "cloud line cut": lambda _: Action(lambda: _cut(cloud)),
         "cloud line refused": lambda _: Action(lambda: _refuse(cloud), cloud.accept),
-        "cloud line slow": lambda _: _weather(
+        "cloud line slow": lambda _: _change_conditions(
             cloud,
             {"latency_s": SLOW_LATENCY_S, "bytes_per_s": SLOW_BYTES_PER_S},
             {"latency_s": 0.0, "bytes_per_s": 0.0},
@@ -72,13 +72,13 @@ def actions(world: World) -> dict[str, Callable[[float], Action]]:
         "reader's line refused": lambda _: Action(lambda: _refuse(reader), reader.accept),
         "reader's line slow": lambda _: _slow(reader, 0.0),
         "reader's line dead": lambda choice: _dead(reader, ("up_dead", "down_dead"), choice),
-        "source's line cut": lambda _: Action(lambda: _cut(world.source_line)),
-        "disk full": lambda choice: _full_disk(world, choice),
-        "disk read-only": lambda _: Action(lambda: _read_only(world), world.disk.writable),
+        "source's line cut": lambda _: Action(lambda: _cut(system.source_line)),
+        "disk full": lambda choice: _full_disk(system, choice),
+        "disk read-only": lambda _: Action(lambda: _read_only(system), system.disk.writable),
         "spool bytes flipped": lambda choice: Action(lambda: _flip(gateway, FORWARDER, disks.SPOOL, choice)),
         "journal bytes flipped": lambda choice: Action(lambda: _flip(gateway, AGGREGATOR, disks.JOURNAL, choice)),
         "calibration bytes flipped": lambda choice: Action(lambda: _flip(gateway, DETECTOR, "calibration", choice)),
-        "memory short": lambda choice: _Short(gateway, choice).action,
+        "memory short": lambda choice: _MemoryLimit(gateway, choice).action,
     }
     for name, component in (
         ("reader", READER),
@@ -88,8 +88,8 @@ def actions(world: World) -> dict[str, Callable[[float], Action]]:
     ):
         known[f"{name} killed"] = _killer(gateway, component)
         known[f"{name} frozen"] = _freezer(gateway, component)
-    known["clock set back an hour"] = _clock(world.clock, -clocks.HOUR)
-    known["clock set forward a year"] = _clock(world.clock, clocks.YEAR)
+    known["clock set back an hour"] = _clock(system.clock, -clocks.HOUR)
+    known["clock set forward a year"] = _clock(system.clock, clocks.YEAR)
     return known
 
 
@@ -113,11 +113,11 @@ def _clock(clock: clocks.ComponentClock, seconds: int) -> Callable[[float], Acti
     return lambda _: Action(apply, lambda: clock.set(0))
 
 
-def _kill_broker(world: World) -> str:
-    pid = world.broker.kill()
+def _kill_broker(system: SystemUnderTest) -> str:
+    pid = system.broker.kill()
     time.sleep(AWAY_SECONDS)
-    world.broker.start()
-    return f"process {pid}, back after {AWAY_SECONDS:g} s, {world.keeper.publish_unsaved()} readings sent again"
+    system.broker.start()
+    return f"process {pid}, back after {AWAY_SECONDS:g} s, {system.publisher.publish_unsaved()} readings sent again"
 
 
 def _kill_lambda(choice: float) -> str | None:
@@ -146,10 +146,10 @@ def _refuse(line: Line) -> str:
     return f"port {line.port} is closed"
 
 
-def _weather(line: Line, bad: dict[str, Any], good: dict[str, Any]) -> Action:
+def _change_conditions(line: Line, bad: dict[str, Any], good: dict[str, Any]) -> Action:
     def change(values: dict[str, Any]) -> str:
         for name, value in values.items():
-            setattr(line.weather, name, value)
+            setattr(line.conditions, name, value)
         return ", ".join(f"{name} {value}" for name, value in values.items())
 
     return Action(lambda: change(bad), lambda: change(good))
@@ -157,48 +157,50 @@ def _weather(line: Line, bad: dict[str, Any], good: dict[str, Any]) -> Action:
 
 def _slow(line: Line, bytes_per_s: float) -> Action:
     slow = {"latency_s": SLOW_LATENCY_S, "bytes_per_s": bytes_per_s}
-    return _weather(line, slow, {"latency_s": 0.0, "bytes_per_s": 0.0})
+    return _change_conditions(line, slow, {"latency_s": 0.0, "bytes_per_s": 0.0})
 
 
 def _dead(line: Line, directions: tuple[str, ...], choice: float) -> Action:
-    """Return a line that is dead for a while; half of the time its connections are cut at the end."""
-    weather = _weather(line, dict.fromkeys(directions, True), dict.fromkeys(directions, False))
+    """Return the action that blocks a line; in half of the cases it also cuts the connections at the end."""
+    conditions = _change_conditions(line, dict.fromkeys(directions, True), dict.fromkeys(directions, False))
 
     def undo() -> None:
         if choice < 0.5:
             line.cut()
-        weather.undo()
+        conditions.undo()
 
-    return Action(weather.apply, undo)
+    return Action(conditions.apply, undo)
 
 
 def _treat(line: Line, treatment: Treatment) -> Action:
-    return _weather(line, {"acknowledgements": treatment, "delay_s": DELAY_S}, {"acknowledgements": Treatment.NONE})
+    return _change_conditions(
+        line, {"acknowledgements": treatment, "delay_s": DELAY_S}, {"acknowledgements": Treatment.NONE}
+    )
 
 
-def _full_disk(world: World, choice: float) -> Action:
-    """Return a full disk; half of the time the forwarder is killed and must start on it."""
+def _full_disk(system: SystemUnderTest, choice: float) -> Action:
+    """Return the action that fills the disk; in half of the cases the forwarder is killed and must restart on it."""
 
     def apply() -> str | None:
-        if choice < 0.5 and world.gateway.pid(FORWARDER) is None:
+        if choice < 0.5 and system.gateway.pid(FORWARDER) is None:
             return None
-        world.disk.fill()
+        system.disk.fill()
         if choice < 0.5:
-            return f"and process {world.gateway.signal(FORWARDER, signal.SIGKILL)} killed on it"
-        return "nothing is free"
+            return f"and process {system.gateway.signal(FORWARDER, signal.SIGKILL)} killed on it"
+        return "no free space"
 
-    return Action(apply, world.disk.empty)
+    return Action(apply, system.disk.empty)
 
 
-def _read_only(world: World) -> str | None:
-    """Kill the forwarder and make its disk read-only before it is back, which needs that no process writes there."""
-    pid = world.gateway.signal(FORWARDER, signal.SIGKILL)
+def _read_only(system: SystemUnderTest) -> str | None:
+    """Kill the forwarder and make its disk read-only before it restarts; this requires that no process writes there."""
+    pid = system.gateway.signal(FORWARDER, signal.SIGKILL)
     if pid is None:
         return None
     deadline = time.monotonic() + AWAY_SECONDS
     while True:
         try:
-            world.disk.read_only()
+            system.disk.read_only()
         except ChaosError:
             if time.monotonic() > deadline:
                 return None
@@ -211,12 +213,12 @@ def _flip(gateway: Gateway, component: str, name: str, choice: float) -> str | N
     folder = gateway.work(component)
     if not any(folder.glob(f"{name}*")) or gateway.signal(component, signal.SIGKILL) is None:
         return None
-    # The next process takes a second to start; the killed one's files are free at once.
+    # The next process needs a second to start; the files of the killed one are released at once.
     return disks.flip(folder, name, choice)
 
 
 class _Frozen:
-    """A component that is stopped, and continued later unless it was killed meanwhile."""
+    """Fault that stops a component with SIGSTOP and continues it later, unless it was killed meanwhile."""
 
     def __init__(self, gateway: Gateway, component: str) -> None:
         self._gateway, self._component = gateway, component
@@ -232,8 +234,8 @@ class _Frozen:
             os.kill(self._pid, signal.SIGCONT)
 
 
-class _Short:
-    """A component that can map little more memory than it has."""
+class _MemoryLimit:
+    """Fault that limits the memory of a component to little more than it has."""
 
     def __init__(self, gateway: Gateway, choice: float) -> None:
         self._gateway, self._component = gateway, (AGGREGATOR, FORWARDER, READER)[int(choice * 3)]

@@ -1,7 +1,7 @@
-"""The sensors' broker of a chaos run: mosquitto with persistence, which a kill -9 cannot rob of what it has saved.
+"""Sensor broker of a chaos run: mosquitto with persistence, whose saved messages survive kill -9.
 
-mosquitto acknowledges a publication before it saves it, and saves once a second. So a source that can wait keeps what
-was acknowledged until :meth:`PersistentBroker.saved_at` says that it is on disk.
+mosquitto acknowledges a publication before it saves it, and saves once a second. The source therefore keeps
+acknowledged readings until :meth:`PersistentBroker.saved_at` shows that they are on disk.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from device_sim.simulation.sensor_broker import HOST, find_mosquitto, free_port
 
 START_SECONDS = 10.0
 IN_FLIGHT = 200
-"""Publications that a subscriber may leave unacknowledged; the default of 20 would be the rate of the whole run."""
+"""Maximum unacknowledged publications per subscriber; the default of 20 would limit the rate of the whole run."""
 
 DATABASE, LOG = "mosquitto.db", "mosquitto.log"
 
 
 class PersistentBroker:
-    """A mosquitto that can be killed and started again on the same port; a context manager.
+    """Mosquitto process that can be killed and restarted on the same port; a context manager.
 
-    Raises UnprovableError where mosquitto is not installed, ChaosError where it does not start.
+    Raises UnprovableError when mosquitto is not installed, ChaosError when it does not start.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class PersistentBroker:
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "mosquitto.conf").write_text(
             f"listener {self.port} {HOST}\nallow_anonymous true\n"
-            # As root it would become another user, who cannot write here.
+            # As root, mosquitto would switch to a user who cannot write here.
             f"user {getpass.getuser()}\n"
             f"persistence true\npersistence_location {self._folder}/\nautosave_interval 1\n"
             f"max_queued_messages 0\nmax_inflight_messages {IN_FLIGHT}\n"
@@ -63,7 +63,7 @@ class PersistentBroker:
                 process.wait()
 
     def start(self) -> None:
-        """Start it, with what it had saved."""
+        """Start the broker with the saved messages."""
         with (self._folder / "output.log").open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 # our own arguments, no shell
                 [self._program, "-c", str(self._folder / "mosquitto.conf")],
@@ -79,7 +79,7 @@ class PersistentBroker:
             time.sleep(0.02)
 
     def kill(self) -> int:
-        """Kill it with SIGKILL and return the process id that it had."""
+        """Kill the broker with SIGKILL and return its process id."""
         process = self._process
         if process is None:
             raise ChaosError("the broker was never started")
@@ -88,14 +88,14 @@ class PersistentBroker:
         return process.pid
 
     def saved_at(self) -> float:
-        """Return the wall time (seconds) of the last save, 0 before the first."""
+        """Return the wall time (seconds) of the last save, or 0 before the first."""
         try:
             return (self._folder / DATABASE).stat().st_mtime
         except FileNotFoundError:
             return 0.0
 
     def has_subscriber(self, pattern: str) -> bool:
-        """Return whether someone has ever subscribed to ``pattern``: from then on the broker keeps what comes."""
+        """Return whether a client has ever subscribed to ``pattern``: from then on the broker keeps messages for it."""
         log = self._folder / LOG
         return log.exists() and any(line.endswith(f" {pattern}") for line in log.read_text().splitlines())
 

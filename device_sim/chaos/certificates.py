@@ -1,4 +1,4 @@
-"""A certificate authority for tests: servers on loopback, gateways by name, and a list of those it has revoked."""
+"""Certificate authority for tests: servers on loopback, gateways by name, and a revocation list."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DAY = datetime.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The PEM files of a certificate and of its key, and the certificate's serial number."""
+    """PEM files of a certificate and its key, and the serial number of the certificate."""
 
     cert: Path
     key: Path
@@ -25,7 +25,7 @@ class Pair:
 
 
 class Authority:
-    """Signs what it is asked to; everything lies in one folder, and its certificate in ``ca``."""
+    """Certificate authority whose files are in one folder; ``ca`` is its certificate."""
 
     def __init__(self, folder: Path, name: str = "Strandline test authority") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ class Authority:
         self.ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def server(self, name: str = "localhost", days: int = 30) -> Pair:
-        """Return a certificate for a server on loopback, valid for ``days`` from now (below 0: it has expired)."""
+        """Return a certificate for a server on loopback, valid for ``days`` from now (negative: expired)."""
         names = x509.SubjectAlternativeName(
             [x509.DNSName(name), *([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))] if name == "localhost" else [])]
         )
@@ -57,11 +57,11 @@ class Authority:
         return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
     def revoke(self, pair: Pair) -> None:
-        """Put a certificate on the list of those revoked."""
+        """Add a certificate to the revocation list."""
         self._revoked.append(pair.serial)
 
     def revocations(self) -> Path:
-        """Write the list of revoked certificates and return its file."""
+        """Write the revocation list and return its file."""
         now = datetime.datetime.now(datetime.UTC)
         builder = x509.CertificateRevocationListBuilder(self._name, now - _DAY, now + _DAY)
         for serial in self._revoked:

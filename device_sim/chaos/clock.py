@@ -1,8 +1,8 @@
-"""The wall clock of the components, set back and forth without touching the machine's.
+"""Wall clock of the components, shifted without a change of the machine's clock.
 
 The recipes of a run's build start their components with a ``sitecustomize`` that shifts ``time.time`` and
-``time.time_ns`` by what a file says, each time they are asked; that is all of the wall clock that the components see.
-(libfaketime, Debian's 0.9.10, was tried first: while it leaves the monotonic clock alone, it makes every time.sleep of
+``time.time_ns`` by the offset in a file, at each call; the components use no other wall clock.
+(libfaketime, Debian's 0.9.10, was tried first: with an unchanged monotonic clock it makes every time.sleep of
 Python 3.11 fail, see its issue 426.)
 """
 
@@ -21,7 +21,7 @@ HOUR, YEAR = 3600, 365 * 86_400
 
 
 class ComponentClock:
-    """The offset of the components' wall clock; ``folder`` is made, and is for this alone."""
+    """Offset of the components' wall clock; ``folder`` is created for it alone."""
 
     how = "sitecustomize that shifts the components' wall clock"
 
@@ -32,14 +32,14 @@ class ComponentClock:
         self.set(0)
 
     def set(self, seconds: int) -> None:
-        """Let the components' wall clock be off by so many seconds from now on."""
-        # Replaced, never truncated: a process may read it at any moment.
+        """Set the offset of the components' wall clock in seconds."""
+        # Replace the file atomically: a process may read it at any moment.
         part = self._folder / "offset.part"
         part.write_text(f"{seconds}\n")
         part.replace(self._folder / "offset")
 
     def install(self, built: Built) -> None:
-        """Have the recipes of a build start their components with the module; raises ChaosError where it can't."""
+        """Edit the recipes of a build to load the module; raises ChaosError for an unexpected recipe."""
         for component in built.components:
             text = component.recipe.read_text()
             if component.name == RUNTIME:

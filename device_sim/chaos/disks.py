@@ -1,8 +1,8 @@
-"""The disk of the forwarder's spool: full or read-only; and flipped bits in the files of components.
+"""Faults of the forwarder's disk (full, read-only) and flipped bits in the files of components.
 
-Where mounting is allowed, it is a small file system of its own (tmpfs) that is filled and remounted read-only.
+Where mounting is allowed, the disk is a separate small file system (tmpfs) that is filled and remounted read-only.
 Elsewhere a full disk is simulated by ``disk_keep_free_bytes`` in a configuration update, and read-only by the files'
-permissions (which do not stop a process of root).
+permissions (which do not affect a process of root).
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _MOUNT_SECONDS = 5.0
 
 
 class Disk(Protocol):
-    """Faults of the forwarder's disk; ``how`` describes the means."""
+    """Faults of the forwarder's disk; ``how`` describes the method."""
 
     how: str
 
     def fill(self) -> None:
-        """Take all free space."""
+        """Fill all free space."""
 
     def empty(self) -> None:
         """Free the space again."""
@@ -56,7 +56,7 @@ def make(folder: Path, configure: Callable[[dict[str, int]], bool]) -> Tmpfs | P
 
 
 def can_mount() -> bool:
-    """Return whether file systems can be mounted here: that needs root, and a container that allows it."""
+    """Return whether file systems can be mounted: this requires root, and permission in a container."""
     if os.geteuid() != 0:
         return False
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +68,7 @@ def can_mount() -> bool:
 
 
 class Tmpfs:
-    """A file system in memory; a context manager that unmounts it."""
+    """Disk on a file system in memory; a context manager that unmounts it."""
 
     how = f"tmpfs of {SIZE}, filled and remounted read-only"
 
@@ -108,7 +108,7 @@ class Tmpfs:
         (self._folder / BALLAST).unlink(missing_ok=True)
 
     def read_only(self) -> None:
-        """See Disk; raises ChaosError when something still writes there."""
+        """See Disk; raises ChaosError while a process still writes there."""
         _run("mount", "-o", "remount,ro", str(self._folder))
 
     def writable(self) -> None:
@@ -117,7 +117,7 @@ class Tmpfs:
 
 
 class Permissions:
-    """Means that work without root; a context manager that restores the permissions."""
+    """Disk faults that work without root; a context manager that restores the permissions."""
 
     how = "disk_keep_free_bytes by a configuration update, and files without write permission"
 
@@ -154,13 +154,13 @@ class Permissions:
             file.chmod(0o644)
 
 
-def flip(folder: Path, name: str, choice: float, most: int = 8) -> str | None:
+def flip(folder: Path, name: str, choice: float, max_bits: int = 8) -> str | None:
     """Flip bits in one of the files whose paths begin with ``name`` and return a description; None without files.
 
-    The component that owns them must not run. ``choice`` (0 to 1) decides the number of bits, the file and the places.
+    The component that owns them must not run. ``choice`` (0 to 1) selects the number of bits, the file and the offsets.
     """
     rng = random.Random(choice)  # noqa: S311 # a seeded fault, no secret
-    # SQLite makes the index of its log anew; files that were damaged before are kept for people to examine.
+    # SQLite rebuilds the index of its log; files damaged earlier are kept for examination only.
     files = [
         file
         for file in sorted(folder.glob(f"{name}*"))
@@ -171,7 +171,7 @@ def flip(folder: Path, name: str, choice: float, most: int = 8) -> str | None:
     file = rng.choice(files)
     try:
         size = _used_bytes(file)
-        places = sorted(rng.randrange(size) for _ in range(rng.randint(1, most)))
+        places = sorted(rng.randrange(size) for _ in range(rng.randint(1, max_bits)))
         with file.open("r+b") as raw:
             for place in places:
                 raw.seek(place)

@@ -1,6 +1,6 @@
-"""What befalls acknowledgements on their way down: lost, doubled, out of order, late. Pure.
+"""Faults of acknowledgements on the downlink: loss, duplication, reordering, delay; pure.
 
-Packets go in with the time, and come out when they are due; all that are no acknowledgement pass untouched.
+Packets are queued with the time and returned when they are due; packets other than acknowledgements pass unchanged.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from device_sim.chaos.packets import Packet
 
 ACKNOWLEDGEMENTS = re.compile(r"strandline/v1/[^/]+/ack\Z")
 HOLD_SECONDS = 3.0
-"""How long an acknowledgement is held for another to overtake it; then it goes on alone."""
+"""Maximum time that an acknowledgement waits for a later one to overtake it."""
 
 
 class Treatment(StrEnum):
-    """What is done to acknowledgements."""
+    """Fault that is applied to acknowledgements."""
 
     NONE = "none"
     LOSE = "lose"
@@ -29,7 +29,7 @@ class Treatment(StrEnum):
 
 
 class Downlink:
-    """One connection's way down; ``now`` is in seconds that only grow."""
+    """Downlink of one connection; ``now`` is in seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int, bytes]] = []
@@ -38,7 +38,7 @@ class Downlink:
         self.treated: Counter[Treatment] = Counter()
 
     def put(self, packet: Packet, treatment: Treatment, delay_s: float, now: float) -> None:
-        """Take a packet; ``delay_s`` is for DELAY only. Raises PacketError for a PUBLISH without a topic."""
+        """Queue a packet; ``delay_s`` is for DELAY only. Raises PacketError for a PUBLISH without a topic."""
         topic = packet.topic
         if treatment is Treatment.NONE or topic is None or not ACKNOWLEDGEMENTS.match(topic):
             self._send(packet.raw, now)
@@ -53,7 +53,7 @@ class Downlink:
             self._reorder(packet.raw, now)
 
     def _reorder(self, raw: bytes, now: float) -> None:
-        """Hold one until the next has gone before it."""
+        """Hold one packet until the next one has overtaken it."""
         if self._held is None:
             self._held = raw
             self._send(raw, now + HOLD_SECONDS)
@@ -65,7 +65,7 @@ class Downlink:
         self._held = None
 
     def take(self, now: float) -> bytes:
-        """Return what is due, in order."""
+        """Return the bytes that are due, in order."""
         ready = bytearray()
         while self._due and self._due[0][0] <= now:
             raw = heapq.heappop(self._due)[2]
@@ -75,7 +75,7 @@ class Downlink:
         return bytes(ready)
 
     def next_due(self) -> float | None:
-        """Return when something is due next, None when nothing waits."""
+        """Return the time of the next due packet, or None when the queue is empty."""
         return self._due[0][0] if self._due else None
 
     def _send(self, raw: bytes, when: float) -> None:

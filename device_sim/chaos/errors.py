@@ -3,9 +3,9 @@
 ::
 
     ChaosError (a SimulationError)
-    ├── PacketError     bytes that are no MQTT 3.1.1 packet
-    ├── ScheduleError   faults that cannot be laid into the time given
-    └── UnprovableError this machine lacks what a run needs
+    ├── PacketError     bytes that are not an MQTT 3.1.1 packet
+    ├── ScheduleError   faults that do not fit the given time
+    └── UnprovableError a program that a run needs is not installed
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from device_sim.errors import SimulationError
 
 
 class ChaosError(SimulationError):
-    """Base of every error that this package raises: a part of the run did not do what it must."""
+    """Base of every error that this package raises: a part of the run failed."""
 
 
 class PacketError(ChaosError):
-    """Bytes that are no MQTT 3.1.1 packet."""
+    """Bytes that are not an MQTT 3.1.1 packet."""
 
 
 class ScheduleError(ChaosError):
-    """Faults that cannot be laid into the time given."""
+    """Faults that do not fit the given time."""
 
 
 class UnprovableError(ChaosError):
-    """This machine lacks what a run needs; names what, and how to get it."""
+    """A program that a run needs is not installed; names the program and its package."""

@@ -1,4 +1,4 @@
-"""Runs a plan of faults: one thread per fault while it lasts, one line in the log for each."""
+"""Execution of a fault plan, with one thread and log line per fault."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 import psutil
 
 from device_sim.chaos.action import Action
-from device_sim.chaos.actions import World, actions
+from device_sim.chaos.actions import SystemUnderTest, actions
 from device_sim.chaos.errors import ChaosError
 from device_sim.chaos.schedule import Planned
 
 READY_SECONDS = 20.0
-"""How long a fault waits for its target, such as a component that is being restarted."""
+"""Maximum wait of a fault for its target, such as a component that is restarting."""
 
 RETRY_SECONDS = 0.1
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One fault as it was: seconds since the faults began and a description; ``error`` is why it was not caused."""
+    """Result of a fault: times since the start of the plan, a description, and the ``error`` of a failure."""
 
     kind: str
     began_s: float
@@ -33,11 +33,11 @@ class Done:
 
 
 class Faults:
-    """Runs a plan; :meth:`finish` returns when every fault has ended."""
+    """Executor of a plan; :meth:`finish` returns when every fault has ended."""
 
-    def __init__(self, world: World, say: Say) -> None:
-        self._say = say
-        self._actions = actions(world)
+    def __init__(self, system: SystemUnderTest, log: Log) -> None:
+        self._log = log
+        self._actions = actions(system)
         self._began = time.monotonic()
         self._stop = threading.Event()
         self._dispatcher: threading.Thread | None = None
@@ -53,11 +53,11 @@ class Faults:
 
     @property
     def running(self) -> bool:
-        """Whether faults are still to come or to end."""
+        """True while faults are pending or active."""
         return self._dispatcher is not None and self._dispatcher.is_alive()
 
     def finish(self, at_once: bool = False) -> tuple[Done, ...]:
-        """Wait until all have ended and return them; ``at_once`` ends the present ones now and starts no more."""
+        """Wait until all faults have ended and return them; ``at_once`` ends active ones now and skips the rest."""
         if at_once:
             self._stop.set()
         if self._dispatcher is not None:
@@ -82,11 +82,11 @@ class Faults:
         what, error = "", ""
         try:
             what = self._apply(action)
-            self._say(f"{planned.kind.name}: {what}")
+            self._log(f"{planned.kind.name}: {what}")
             self._stop.wait(planned.until_s - planned.at_s)
         except (ChaosError, OSError, psutil.Error) as problem:
             error = f"{type(problem).__name__}: {problem}"
-        except Exception as problem:  # noqa: BLE001 # a thread's outermost edge: the error goes into the report
+        except Exception as problem:  # noqa: BLE001 # outermost edge of a thread: the error goes into the report
             error = f"{type(problem).__name__}: {problem}"
         try:
             action.undo()
@@ -94,16 +94,16 @@ class Faults:
             error += f" undo: {type(problem).__name__}: {problem}"
         ended = time.monotonic() - self._began
         if error:
-            self._say(f"{planned.kind.name}: FAILED: {error}")
+            self._log(f"{planned.kind.name}: FAILED: {error}")
         elif ended - began > RETRY_SECONDS and planned.until_s > planned.at_s:
-            self._say(f"{planned.kind.name}: over after {ended - began:.1f} s")
+            self._log(f"{planned.kind.name}: over after {ended - began:.1f} s")
         with self._lock:
             self._done.append(Done(planned.kind.name, began, ended, what, error))
 
     def _apply(self, action: Action) -> str:
-        """Apply, trying again while there is nothing to break; raises ChaosError after READY_SECONDS."""
+        """Apply the action, and retry while it has no target; raises ChaosError after READY_SECONDS."""
         deadline = time.monotonic() + READY_SECONDS
         while (what := action.apply()) is None:
             if time.monotonic() > deadline or self._stop.wait(RETRY_SECONDS):
-                raise ChaosError(f"nothing to break within {READY_SECONDS:g} s")
+                raise ChaosError(f"no target within {READY_SECONDS:g} s")
         return what

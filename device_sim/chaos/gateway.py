@@ -1,7 +1,7 @@
-"""The gateway under test: a nucleus that can be killed, its components, and the operator.
+"""Gateway under test: a nucleus that can be killed, its components, and the actions of an operator.
 
-A component that failed too often is BROKEN, as on a real core, until an operator deploys again: here that is
-:meth:`tend`, and the report counts it.
+A component that failed too often is BROKEN, as on a real core, until an operator deploys it again: this is
+:meth:`redeploy_broken`, and the report counts it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COMPONENTS = (READER, AGGREGATOR, DETECTOR, FORWARDER)
 OPTIONS = ("--restart-limit", "8", "--restart-pause", "0.05", "--stop-seconds", "5", "--reconnect-seconds", "2")
 ORPHAN_SECONDS = 15.0
 DO_NOTHING = "DO_NOTHING"
-"""Keep a deployment that failed: a component that chaos made BROKEN must not roll back a configuration."""
+"""Failure policy without rollback: a component that a fault made BROKEN must not roll back a configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Site:
 
 
 class Gateway:
-    """One gateway across restarts of its nucleus; methods may be called from any thread."""
+    """Gateway across restarts of its nucleus; all methods are thread-safe."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -66,7 +66,7 @@ class Gateway:
         return self._site.profile
 
     def start(self) -> None:
-        """Start a nucleus and its components; raises NucleusError when it does not come up."""
+        """Start a nucleus and its components; raises NucleusError when it does not start."""
         site = self._site
         nucleus = NucleusProcess.start(
             site.root,
@@ -84,7 +84,7 @@ class Gateway:
             self._nucleus = nucleus
 
     def _merged(self) -> dict[str, dict[str, Any]]:
-        """Return the configuration to start with: the site's, and the updates that must last."""
+        """Return the start configuration: that of the site with the updates that must persist."""
         merged = {component: dict(values) for component, values in self._site.merge.items()}
         with self._lock:
             for (component, key), value in self._expected.items():
@@ -92,21 +92,21 @@ class Gateway:
         return merged
 
     def wait_running(self, seconds: float) -> None:
-        """Wait until every component runs."""
+        """Wait until every component is running."""
         nucleus = self._nucleus
         if nucleus is None:
             raise ChaosError("the gateway was not started")
         nucleus.wait_running(seconds)
 
     def stop(self) -> None:
-        """End the nucleus and its components in good order."""
+        """Stop the nucleus and its components."""
         with self._lock:
             nucleus, self._nucleus = self._nucleus, None
         if nucleus is not None:
             nucleus.stop()
 
     def pid(self, component: str) -> int | None:
-        """Return the process id of a component that runs, or None."""
+        """Return the process id of a running component, or None."""
         with self._lock:
             nucleus = self._nucleus
         if nucleus is None or nucleus.states().get(component) != "RUNNING":
@@ -115,7 +115,7 @@ class Gateway:
         return pid if pid is not None and _alive(pid) else None
 
     def signal(self, component: str, number: signal.Signals) -> int | None:
-        """Send a component a signal and return its process id, None when it does not run."""
+        """Send a signal to a component and return its process id, or None when it is not running."""
         pid = self.pid(component)
         if pid is None:
             return None
@@ -126,9 +126,9 @@ class Gateway:
         return pid
 
     def restart_nucleus(self, kill: bool) -> int | None:
-        """End the nucleus (with SIGKILL or in good order), start another, and return the old one's process id.
+        """Stop the nucleus (with SIGKILL when ``kill``), start another, and return the process id of the old one.
 
-        Components of the old one that still run when the new one has started are counted as orphans.
+        Components of the old nucleus that still run after the start of the new one are counted as orphans.
         """
         with self._lock:
             nucleus, self._nucleus = self._nucleus, None
@@ -147,7 +147,7 @@ class Gateway:
         return old
 
     def restart_daemon(self, name: str) -> bool:
-        """Restart one of nucleus lite's daemons; False when the nucleus is away."""
+        """Restart a daemon of nucleus lite; return False when the nucleus is not running."""
         with self._lock:
             nucleus = self._nucleus
         if nucleus is None or not nucleus.alive:
@@ -156,12 +156,12 @@ class Gateway:
         return True
 
     def expect(self, component: str, key: str, value: Any) -> None:
-        """Note the value of a setting that a component must have applied in the end."""
+        """Record the value of a setting that a component must have applied at the end of the run."""
         with self._lock:
             self._expected[component, key] = value
 
     def settings_not_applied(self) -> list[str]:
-        """Return a sentence for each expected setting that the component has not applied, by its log."""
+        """Return a text for each expected setting that, by its log, the component has not applied."""
         with self._lock:
             expected = dict(self._expected)
         missing = []
@@ -171,8 +171,8 @@ class Gateway:
                 missing.append(f"{component}: {key} is {applied!r}, the last update set {value!r}")
         return missing
 
-    def tend(self) -> list[str]:
-        """Deploy again when components are BROKEN, as an operator would, and return their names."""
+    def redeploy_broken(self) -> list[str]:
+        """Deploy BROKEN components again, as an operator would, and return their names."""
         with self._lock:
             nucleus = self._nucleus
         if nucleus is None or not nucleus.alive:
@@ -186,7 +186,7 @@ class Gateway:
         return fresh
 
     def configure(self, component: str, values: Mapping[str, Any]) -> bool:
-        """Merge values into a component's configuration by a local deployment; False when the nucleus is away."""
+        """Merge values into a component's configuration by a local deployment; False when no nucleus is running."""
         with self._lock:
             nucleus = self._nucleus
         if nucleus is None or not nucleus.alive:
@@ -201,7 +201,7 @@ class Gateway:
         return True
 
     def configured(self, component: str, key: str) -> Any:
-        """Return a setting as the nucleus has stored it; None when it is absent or the nucleus is away."""
+        """Return a setting as stored by the nucleus; None when it is absent or the nucleus is not running."""
         with self._lock:
             nucleus = self._nucleus
         if nucleus is None or not nucleus.alive:
@@ -226,7 +226,7 @@ class Gateway:
 
     @property
     def alive(self) -> bool:
-        """Whether there is a nucleus and it runs, or one is being started."""
+        """True while a nucleus runs or is starting."""
         with self._lock:
             return self._nucleus is None or self._nucleus.alive
 
@@ -243,7 +243,7 @@ class Gateway:
 
 
 def applied_setting(lines: Iterable[str], key: str) -> Any:
-    """Return a setting from the last logged configuration (at a start or with an update), None without one."""
+    """Return a setting from the last logged configuration (at a start or after an update), or None."""
     value = None
     setting = re.compile(rf"\b{re.escape(key)}=([^,()]+)")  # in the text of a dataclass
     for line in lines:
@@ -261,7 +261,7 @@ def _components_of(nucleus: NucleusProcess) -> list[psutil.Process]:
 
 
 def _alive(pid: int, created: float | None = None) -> bool:
-    """Return whether a process runs, and is the one that was created then."""
+    """Return whether the process that was created at ``created`` (None: any) runs."""
     try:
         process = psutil.Process(pid)
         same = created is None or process.create_time() == created

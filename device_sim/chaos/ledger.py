@@ -1,7 +1,7 @@
-"""What the components say they dropped, and how much of what is missing that accounts for. Pure.
+"""Reconciliation of missing readings with the counters of dropped readings and rows; pure.
 
-Counters are read from the components' logs, where they survive the process that counted; the spool's losses from the
-spool, and from the notice that the cloud was sent of them.
+Counters are read from the components' logs, where they survive the process that counted; losses of the spool from the
+spool, and from the loss reports in the cloud.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from dataclasses import dataclass, field
 from device_sim.chaos.proof import Proof, Span
 
 READING_DROPS = ("rejected_", "invalid_", "late", "readings_dropped", "readings_lost", "mqtt_overflow")
-"""Beginnings of the names of reader's and aggregator's counters of readings that are in no aggregate."""
+"""Name prefixes of counters of reader and aggregator for readings that are not in any aggregate."""
 
 NO_DROPS = ("invalid_duplicate",)
-"""A reading that had come before is in an aggregate, though it was dropped when it came again."""
+"""Counters to exclude: the first copy of a dropped duplicate is in an aggregate."""
 
 ROW_DROPS = ("rows_dropped_", "rows_not_recovered_", "rows_refused", "rows_unreadable")
 NO_ROWS = ("_urgent",)
-"""Endings of the names of those that are reports of anomalies."""
+"""Name suffixes to exclude: rows of anomaly reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """What was counted as dropped: readings and rows, by ``<component>.<reason>``.
+    """Counters of dropped readings and rows, by ``<component>.<reason>``.
 
-    ``windows_a_row`` is how many windows the coarsest row spans.
+    ``windows_a_row`` is the number of windows in the coarsest row.
     """
 
     readings: Mapping[str, int] = field(default_factory=dict)
@@ -41,8 +41,8 @@ class Drops:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Missing readings: ``accounted`` for by what was counted as dropped, and ``lost``."""
+class Reconciliation:
+    """Numbers of missing readings: ``accounted`` for by the counters of drops, and ``lost``."""
 
     accounted: int
     lost: int
@@ -50,10 +50,10 @@ class Account:
 
 
 def totals(lines: Iterable[str]) -> dict[str, int]:
-    """Return a component's counters from the lines of its log, summed over the processes that it ran as.
+    """Return a component's counters from the lines of its log, summed over its successive processes.
 
-    A process says its counters every ten seconds and when it ends in good order. What one that was killed had counted
-    since it last said so is not known.
+    A process logs its counters every ten seconds and at a regular end. The counts of a killed process since its last
+    log line are unknown.
     """
     total: Counter[str] = Counter()
     running: dict[str, int] = {}
@@ -74,7 +74,7 @@ def totals(lines: Iterable[str]) -> dict[str, int]:
 
 
 def drops_of(counters: Mapping[str, Mapping[str, int]], losses: Mapping[str, int], windows_a_row: int) -> Drops:
-    """Return what stands for something dropped, among components' counters (by component) and the spool's losses."""
+    """Select the counters of drops among the components' counters (by component) and the losses of the spool."""
     readings = {
         f"{component}.{reason}": count
         for component, counts in counters.items()
@@ -89,13 +89,12 @@ def drops_of(counters: Mapping[str, Mapping[str, int]], losses: Mapping[str, int
     return Drops(readings, rows, windows_a_row if losses.get("rows_merged") else 1)
 
 
-def account(proof: Proof, drops: Drops, width_ms: int) -> Account:
-    """Set what is missing against what was dropped.
+def reconcile(proof: Proof, drops: Drops, width_ms: int) -> Reconciliation:
+    """Reconcile the missing readings with the counters of drops.
 
-    A dropped row explains one window of one series of which every reading is missing (or as many as a merged row
-    spans), a dropped reading one missing reading; rows that explain no whole window explain what is missing of a part
-    of one. A window that is missing for a reason and one that is missing without cannot be told apart: only the numbers
-    are compared.
+    A dropped row explains one window of one series whose readings are all missing (or the number of windows in a merged
+    row), a dropped reading explains one missing reading; remaining rows explain the missing readings of a partial
+    window. Only numbers are compared, because the counters do not identify the dropped windows.
     """
     rows = sum(drops.rows.values())
     readings = sum(drops.readings.values())
@@ -115,11 +114,11 @@ def account(proof: Proof, drops: Drops, width_ms: int) -> Account:
             accounted += readings
             readings = 0
             unexplained.append(str(span))
-    return Account(accounted, proof.missing - accounted, tuple(dict.fromkeys(unexplained)))
+    return Reconciliation(accounted, proof.missing - accounted, tuple(dict.fromkeys(unexplained)))
 
 
 def _blocks(proof: Proof, width_ms: int) -> Iterator[tuple[Span, bool, int]]:
-    """Yield (a span, whether it is whole windows, readings missing): the whole ones first, one for each row lost."""
+    """Yield (span, True for whole windows, number of missing readings): whole windows first, one block per lost row."""
     wholes: dict[tuple[str, int], tuple[Span, int]] = {}
     parts = []
     for span in proof.spans:

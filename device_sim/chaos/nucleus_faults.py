@@ -1,6 +1,6 @@
-"""Faults of the nucleus: restarts with and without the cloud, and restarts of nucleus lite's daemons.
+"""Faults of the nucleus: restarts with and without the cloud, and restarts of daemons of nucleus lite.
 
-A restart of a daemon drops subscriptions without a message: the components' streams stay open and stay silent.
+A restart of a daemon drops subscriptions without a message: the components' streams stay open without events.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from device_sim.greengrass.profile import JAVA
 
 Make = Callable[[float], Action]
 SETTING, NOTICE_SECONDS = "notice_interval_s", (4.0, 6.0)
-"""The forwarder's setting that a configuration update changes, and its bounds."""
+"""Forwarder setting that a configuration update changes, and its bounds."""
 STORE_SECONDS = 30.0
 
 
 def nucleus_faults(gateway: Gateway, cloud: Line) -> dict[str, Make]:
-    """Return how each fault of the nucleus is caused, by kind, given its random choice."""
+    """Return the functions that create the action of each fault of the nucleus from a random choice."""
     return {
         "nucleus killed": lambda _: Action(lambda: _restarted(gateway, kill=True)),
         "boot offline": lambda choice: _boot_offline(gateway, cloud, kill=choice < 0.5),
@@ -38,7 +38,7 @@ def _restarted(gateway: Gateway, kill: bool) -> str | None:
 
 
 def _boot_offline(gateway: Gateway, cloud: Line, kill: bool) -> Action:
-    """Restart the nucleus while the cloud's port is closed; it is opened again in the end."""
+    """Restart the nucleus while the cloud's port is closed; the port is opened again at the end."""
 
     def apply() -> str | None:
         cloud.refuse()
@@ -52,7 +52,7 @@ def _boot_offline(gateway: Gateway, cloud: Line, kill: bool) -> Action:
 
 
 def _restart_nucleus_or_ipc(gateway: Gateway) -> str | None:
-    """Restart the process that holds the components' connections: all of Java's nucleus, or lite's IPC daemon."""
+    """Restart the process that serves the components' connections: the Java nucleus, or the IPC daemon of lite."""
     if gateway.profile == JAVA.name:
         return _restarted(gateway, kill=False)
     return _restart_daemon(gateway, "ggipcd")
@@ -63,7 +63,7 @@ def _restart_daemon(gateway: Gateway, daemon: str) -> str | None:
 
 
 def _lose_updates(gateway: Gateway, choice: float) -> str | None:
-    """End the configuration subscriptions, then update a configuration: the forwarder must apply it all the same."""
+    """End the configuration subscriptions, then update a configuration, which the forwarder must still apply."""
     if not gateway.restart_daemon("ggconfigd"):
         return None
     shortest, longest = NOTICE_SECONDS

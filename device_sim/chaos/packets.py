@@ -1,6 +1,6 @@
-"""MQTT 3.1.1 control packets in a stream of bytes (OASIS Standard, 29 October 2014, sections 2 and 3.3). Pure.
+"""Framing of MQTT 3.1.1 control packets (OASIS Standard, 29 October 2014, sections 2 and 3.3); pure.
 
-Only the frame is read, and of PUBLISH the topic: what passes through a proxy is to come out as it went in.
+Only the fixed header and the topic of a PUBLISH are parsed: a proxy must forward packets unchanged.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One control packet: its kind, the four flag bits, what follows the fixed header, and all of it as it came."""
+    """Control packet: its kind, the four flag bits, the bytes after the fixed header, and all bytes (``raw``)."""
 
     kind: Kind
     flags: int
@@ -45,7 +45,7 @@ class Packet:
 
     @property
     def topic(self) -> str | None:
-        """The topic of a PUBLISH, None for any other kind; raises PacketError when there is no readable one."""
+        """Topic of a PUBLISH, or None for other kinds; raises PacketError for an unreadable topic."""
         if self.kind is not Kind.PUBLISH:
             return None
         if len(self.body) < 2:
@@ -61,7 +61,7 @@ class Packet:
 
 
 def encode(kind: Kind, flags: int, body: bytes) -> bytes:
-    """Return a control packet as bytes; raises PacketError for flags or a body that do not fit one."""
+    """Return a control packet as bytes; raises PacketError for invalid flags or a too large body."""
     if not 0 <= flags <= 15:
         raise PacketError(f"flags {flags}: 0 to 15")
     if len(body) > MAX_REMAINING:
@@ -86,21 +86,21 @@ def _length(number: int) -> bytes:
 
 
 class Framer:
-    """Cuts a stream into packets, in whatever pieces it comes; keeps at most one packet of ``max_body`` bytes."""
+    """Incremental splitter of a byte stream into packets; buffers at most one packet of ``max_body`` bytes."""
 
     def __init__(self, max_body: int = MAX_REMAINING) -> None:
         self._max_body = max_body
         self._waiting = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Packet]:
-        """Take bytes and yield the packets that are complete with them; raises PacketError for what is none."""
+        """Yield the packets completed by ``data``; raises PacketError for a malformed packet."""
         self._waiting += data
         while (packet := self._next()) is not None:
             yield packet
 
     @property
     def waiting(self) -> bytes:
-        """The bytes of a packet that is not complete."""
+        """Bytes of the incomplete packet."""
         return bytes(self._waiting)
 
     def _next(self) -> Packet | None:
@@ -115,7 +115,7 @@ class Framer:
         return Packet(Kind(raw[0] >> 4), raw[0] & 15, raw[start:], raw)
 
     def _header(self) -> tuple[int, int] | None:
-        """Return where the body starts and its length, None when the header is not complete."""
+        """Return offset and length of the body, or None while the header is incomplete."""
         if not self._waiting:
             return None
         if self._waiting[0] >> 4 not in set(Kind):
@@ -128,6 +128,6 @@ class Framer:
             length |= (digit & 127) << 7 * at
             if not digit & 128:
                 if length > self._max_body:
-                    raise PacketError(f"a packet of {length} bytes, at most {self._max_body} are taken")
+                    raise PacketError(f"a packet of {length} bytes, at most {self._max_body} are accepted")
                 return at + 2, length
         raise PacketError("a remaining length of more than 4 bytes")

@@ -1,8 +1,8 @@
-"""Whether the cloud's aggregates are made of exactly the readings that were sent. Pure.
+"""Proof that the aggregates in the cloud consist of exactly the readings that were sent; pure.
 
-A window may have come in several rows (late parts), and several windows in one (a full spool merges). So what is
-compared is a *span*: the least stretch of one series' time that cuts neither a window nor a row. Its count and sum name
-the readings that are in it (see numbering), its minimum and maximum must be among theirs.
+A window can be stored in several rows (late parts), and several windows in one row (merged by a full spool). The unit
+of comparison is therefore a *span*: the shortest interval of a series that splits neither a window nor a row. Its
+count and sum identify its readings (see numbering), its minimum and maximum must be those of the readings.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from device_sim.chaos.numbering import CYCLE, RESOLUTION, UNIT, Numbering
 from wire.model import Aggregates, IntArray
 
 MEAN_ERROR = 0.05 * RESOLUTION
-"""How far a stored mean may be off: it is kept to a tenth of the resolution."""
+"""Maximum error of a stored mean, which is rounded to a tenth of the resolution."""
 
-MOST_TIMES = 4
-"""How often one reading is looked for in a span at most; more is told as a span that cannot be explained."""
+MAX_REPEATS = 4
+"""Exclusive upper bound of extra copies of a reading in the search; a span with more is unexplained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One stretch of a series that is not as it must be.
+    """Interval of a series whose stored rows differ from the readings sent.
 
-    ``missing`` and ``doubled`` are the numbers of readings that are not in, and those that are in again (once for each
-    time); of the ways to explain count and sum, the one with the fewest missing. ``windows`` lie in the span, and
-    ``empty`` of them (the starts) are those of which every reading is missing. ``unexplained`` is why no set of
-    readings explains it; then the other fields say no more than the counts do.
+    ``missing`` and ``doubled`` are the numbers of missing readings and of duplicates (one per extra copy), from the
+    explanation of count and sum with the fewest missing readings. ``windows`` is the number of windows in the span, and
+    ``empty`` the starts of those whose readings are all missing. ``unexplained`` is the reason why no set of readings
+    explains the span; the other fields are then derived from the counts alone.
     """
 
     series: str
@@ -55,7 +55,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was sent and what is stored: readings, and rows as the windows that were to be and the rows there are."""
+    """Result of the comparison: readings sent and stored, windows expected, rows stored, and differing spans."""
 
     readings_sent: int
     readings_stored: int
@@ -65,27 +65,27 @@ class Proof:
 
     @property
     def missing(self) -> int:
-        """How many readings are not in the cloud."""
+        """Number of readings that are not in the cloud."""
         return sum(len(span.missing) for span in self.spans)
 
     @property
     def duplicated(self) -> int:
-        """How many readings are in the cloud more than once, counted once for each time too many."""
+        """Number of extra copies of readings in the cloud."""
         return sum(len(span.doubled) for span in self.spans)
 
     @property
     def unexplained(self) -> int:
-        """How many spans hold something that no set of readings explains."""
+        """Number of spans that no set of readings explains."""
         return sum(bool(span.unexplained) for span in self.spans)
 
     @property
     def complete(self) -> bool:
-        """Whether every reading is stored exactly once."""
+        """True when every reading is stored exactly once."""
         return not self.spans
 
 
 def prove(sent: Mapping[str, IntArray], stored: Aggregates, numbering: Numbering) -> Proof:
-    """Hold the stored rows against the numbers sent, by series (each number once); other series' rows are ignored."""
+    """Compare the stored rows with the unique numbers sent by series; rows of other series are ignored."""
     spans: list[Span] = []
     rows_stored = readings_stored = rows_expected = 0
     by_series = _rows_by_series(stored, sent)
@@ -99,30 +99,30 @@ def prove(sent: Mapping[str, IntArray], stored: Aggregates, numbering: Numbering
 
 
 def _rows_by_series(stored: Aggregates, sent: Mapping[str, IntArray]) -> dict[str, Aggregates]:
-    """Return the rows that hold readings of each series sent, by start."""
-    place: dict[str, list[int]] = {}
+    """Return the non-empty rows of each series sent, sorted by start."""
+    indexes: dict[str, list[int]] = {}
     for at, series in enumerate(stored.series):
-        place.setdefault(series.name, []).append(at)
+        indexes.setdefault(series.name, []).append(at)
     order = np.argsort(stored.start_ms, kind="stable")
     full = stored.take(order[stored.count[order] > 0])
-    return {name: full.take(np.flatnonzero(np.isin(full.series_index, place.get(name, [])))) for name in sent}
+    return {name: full.take(np.flatnonzero(np.isin(full.series_index, indexes.get(name, [])))) for name in sent}
 
 
 def _compare(name: str, numbers: IntArray, rows: Aggregates, numbering: Numbering) -> Iterator[Span]:
-    """Yield the spans of one series that are not as they must be."""
+    """Yield the spans of one series that differ from the readings sent."""
     windows = np.unique(numbering.windows(numbers))
     starts = np.concatenate((windows, rows.start_ms))
     ends = np.concatenate((windows + numbering.width_ms, rows.start_ms + rows.width_ms))
-    for start, end in _stretches(starts, ends):
+    for start, end in _merged_intervals(starts, ends):
         low, high = np.searchsorted(numbers, (-(-start // numbering.period_ms), -(-end // numbering.period_ms)))
         first, last = np.searchsorted(rows.start_ms, (start, end))
-        span = _judge(name, (start, end), numbers[low:high], rows.take(slice(int(first), int(last))), numbering)
+        span = _check_span(name, (start, end), numbers[low:high], rows.take(slice(int(first), int(last))), numbering)
         if span is not None:
             yield span
 
 
-def _stretches(starts: IntArray, ends: IntArray) -> Iterator[tuple[int, int]]:
-    """Yield the stretches of overlapping intervals, ascending."""
+def _merged_intervals(starts: IntArray, ends: IntArray) -> Iterator[tuple[int, int]]:
+    """Yield the unions of overlapping intervals, ascending."""
     if not len(starts):
         return
     order = np.lexsort((ends, starts))
@@ -132,10 +132,10 @@ def _stretches(starts: IntArray, ends: IntArray) -> Iterator[tuple[int, int]]:
     yield from zip(starts[first].tolist(), reach[last].tolist(), strict=True)
 
 
-def _judge(
+def _check_span(
     name: str, bounds: tuple[int, int], numbers: IntArray, rows: Aggregates, numbering: Numbering
 ) -> Span | None:
-    """Return what is wrong with one span, None when nothing is."""
+    """Return the span with its differences, or None when it is correct."""
     expected = [int(number) for number in numbers]
     values = [numbering.value(number) for number in expected]
     count = int(rows.count.sum())
@@ -145,16 +145,18 @@ def _judge(
     doubled: tuple[int, ...] = ()
     unexplained = ""
     if abs(total - round(total)) > MEAN_ERROR * count / UNIT + 1e-3 or MEAN_ERROR * count >= UNIT / 2:
-        unexplained = f"{count} readings with a sum of {total * UNIT:g}: none of ours, or too many to tell"
+        unexplained = (
+            f"{count} readings with a sum of {total * UNIT:g}: not a sum of sent readings, or too many readings"
+        )
     elif count != len(expected) or surplus:
         found = explain([number % CYCLE for number in expected], count - len(expected), surplus)
         if found is None:
             unexplained = f"no set of readings has {count} of them with a sum {surplus * UNIT:+d} off"
-            # What the counts alone say; never less than one, for something is wrong.
+            # Derived from the counts alone.
             missing = tuple(expected[: max(0, len(expected) - count)])
             doubled = tuple(expected[:1] * max(0, count - len(expected)))
         else:
-            missing, doubled = (tuple(_numbers(places, expected, bounds, numbering)) for places in found)
+            missing, doubled = (tuple(_numbers(positions, expected, bounds, numbering)) for positions in found)
     elif expected and (float(rows.min.min()) != min(values) or float(rows.max.max()) != max(values)):
         unexplained = f"from {rows.min.min():g} to {rows.max.max():g}, must be {min(values)} to {max(values)}"
     if not (missing or doubled or unexplained):
@@ -166,36 +168,36 @@ def _judge(
 
 
 def _numbers(
-    places: tuple[int, ...], expected: list[int], bounds: tuple[int, int], numbering: Numbering
+    positions: tuple[int, ...], expected: list[int], bounds: tuple[int, int], numbering: Numbering
 ) -> Iterator[int]:
-    """Yield the number at each place of the cycle; one that was not sent is told as the first in the span that fits."""
-    by_place = {number % CYCLE: number for number in expected}
+    """Yield the number at each position of the cycle; for one that was not sent, the first match in the span."""
+    by_position = {number % CYCLE: number for number in expected}
     first = -(-bounds[0] // numbering.period_ms)
-    for place in places:
-        yield by_place.get(place, first + (place - first) % CYCLE)
+    for position in positions:
+        yield by_position.get(position, first + (position - first) % CYCLE)
 
 
-def explain(places: list[int], more: int, surplus: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return the places missing and those in again, for ``more`` readings and ``surplus`` units than there must be.
+def explain(positions: list[int], more: int, surplus: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return missing and duplicated positions that explain ``more`` extra readings and ``surplus`` extra units.
 
-    Of all explanations that with the fewest missing. None when there is none, which is also so for a span of more
-    readings than the cycle has places, unless nothing but whole readings' absence or presence explains it.
+    The explanation with the fewest missing positions is chosen. Returns None when an explanation does not exist. For a
+    span of more readings than the cycle has positions, only simple explanations are tried: see :func:`_explain_long`.
     """
-    if len(set(places)) < len(places):
-        return _explain_long(places, more, surplus)
-    here = frozenset(places)
+    if len(set(positions)) < len(positions):
+        return _explain_long(positions, more, surplus)
+    here = frozenset(positions)
 
     @cache
-    def search(place: int, left: int, surplus: int) -> tuple[int, tuple[int, ...]] | None:
-        """Return (missing, differences from this place up) of the best way to make up the rest."""
-        if place == CYCLE:
+    def search(position: int, left: int, surplus: int) -> tuple[int, tuple[int, ...]] | None:
+        """Return (number missing, differences from this position up) of the best explanation of the rest."""
+        if position == CYCLE:
             return (0, ()) if left == 0 and surplus == 0 else None
         best: tuple[int, tuple[int, ...]] | None = None
-        least = -1 if place in here else 0
-        for difference in range(least, MOST_TIMES):
+        least = -1 if position in here else 0
+        for difference in range(least, MAX_REPEATS):
             if (surplus - difference) % 2:
                 continue
-            rest = search(place + 1, left - difference, (surplus - difference) // 2)
+            rest = search(position + 1, left - difference, (surplus - difference) // 2)
             if rest is not None:
                 cost = rest[0] + (difference < 0)
                 if best is None or cost < best[0]:
@@ -205,18 +207,18 @@ def explain(places: list[int], more: int, surplus: int) -> tuple[tuple[int, ...]
     found = search(0, more, surplus)
     if found is None:
         return None
-    missing = tuple(place for place, difference in enumerate(found[1]) if difference < 0)
-    doubled = tuple(place for place, difference in enumerate(found[1]) for _ in range(max(0, difference)))
+    missing = tuple(position for position, difference in enumerate(found[1]) if difference < 0)
+    doubled = tuple(position for position, difference in enumerate(found[1]) for _ in range(max(0, difference)))
     return missing, doubled
 
 
-def _explain_long(places: list[int], more: int, surplus: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+def _explain_long(positions: list[int], more: int, surplus: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """Explain a span in which values repeat: all missing, or one reading missing or doubled."""
-    if more == -len(places) and surplus == -sum(1 << place for place in places):
-        return tuple(places), ()
-    for place in sorted(set(places)):
-        if (more, surplus) == (-1, -(1 << place)):
-            return (place,), ()
-        if (more, surplus) == (1, 1 << place):
-            return (), (place,)
+    if more == -len(positions) and surplus == -sum(1 << position for position in positions):
+        return tuple(positions), ()
+    for position in sorted(set(positions)):
+        if (more, surplus) == (-1, -(1 << position)):
+            return (position,), ()
+        if (more, surplus) == (1, 1 << position):
+            return (), (position,)
     return None

@@ -1,8 +1,8 @@
-"""TCP proxies in the way of a connection: cut, refused, slow, dead in one or both directions.
+"""TCP proxies that cut, refuse, slow down or block connections in one or both directions.
 
-One that ends TLS and knows MQTT stands between the nucleus and the cloud, and troubles the acknowledgements on their
-way down as well (see downlink). A dead direction holds what it was given, as a network that has lost its route does:
-nobody is told, and nothing is lost of a connection that survives it.
+The proxy between nucleus and cloud terminates TLS, parses MQTT and also disturbs the acknowledgements on the downlink
+(see downlink). A blocked direction buffers its data, like a network without a route: no error is reported, and a
+connection that survives loses no data.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _MAX_PACKET = 1_000_000
 
 
 @dataclass(slots=True)
-class Weather:
-    """What the line does now; changed from any thread, read by the proxy before each chunk."""
+class LineConditions:
+    """Current faults of a line; changed from any thread, read by the proxy before each chunk."""
 
     latency_s: float = 0.0
     bytes_per_s: float = 0.0
@@ -43,7 +43,7 @@ class Weather:
 
 
 class Network:
-    """The thread on whose event loop the proxies run; a context manager that ends them all."""
+    """Thread with the event loop of the proxies; a context manager that stops them."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -64,7 +64,7 @@ class Network:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something on the loop and wait for it; raises ChaosError when it does not end in time."""
+        """Run a coroutine on the loop and wait for it; raises ChaosError after a timeout."""
         future: Future[None] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             future.result(ANSWER_SECONDS)
@@ -75,7 +75,7 @@ class Network:
     def proxy(
         self, host: str, port: int, *, serve: ssl.SSLContext | None = None, connect: ssl.SSLContext | None = None
     ) -> Line:
-        """Return a proxy to ``host``:``port``; with both contexts it ends TLS, goes on with TLS, and knows MQTT."""
+        """Return a proxy to ``host``:``port``; with both contexts it terminates TLS and parses MQTT."""
         proxy = Proxy(host, port, serve, connect)
         self.run(proxy.listen())
         self._proxies.append(proxy)
@@ -83,17 +83,17 @@ class Network:
 
 
 class Line:
-    """A proxy as other threads see it."""
+    """Thread-safe interface of a proxy."""
 
     def __init__(self, network: Network, proxy: Proxy) -> None:
         self._network, self._proxy = network, proxy
         self.host, self.port = HOST, proxy.port
-        self.weather = proxy.weather
+        self.conditions = proxy.conditions
         self.treated = proxy.treated
 
     @property
     def connections(self) -> int:
-        """How many connections go through it now."""
+        """Number of open connections."""
         return len(self._proxy.connections)
 
     def cut(self) -> None:
@@ -105,7 +105,7 @@ class Line:
         self._network.run(self._proxy.refuse())
 
     def accept(self) -> None:
-        """Accept connections again; raises ChaosError when the port is taken meanwhile."""
+        """Accept connections again; raises ChaosError when the port is in use."""
         self._network.run(self._proxy.listen())
 
 
@@ -115,14 +115,14 @@ class Proxy:
     def __init__(self, host: str, port: int, serve: ssl.SSLContext | None, connect: ssl.SSLContext | None) -> None:
         self._host, self._target, self._serve, self._connect = host, port, serve, connect
         self.port = 0
-        self.weather = Weather()
+        self.conditions = LineConditions()
         self.treated: Counter[Treatment] = Counter()
         self.connections: set[asyncio.Task[None]] = set()
         self._writers: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._server: asyncio.Server | None = None
 
     async def listen(self) -> None:
-        """Listen, on the port that it had before if it had one."""
+        """Listen on the previous port, or on a free one at first."""
         if self._server is not None:
             return
         try:
@@ -170,7 +170,7 @@ class Proxy:
                     pump.cancel()
                 await asyncio.gather(*pumps, return_exceptions=True)
         except (OSError, asyncio.CancelledError):
-            pass  # the far end is not there, or we were told to cut: either way the near end learns by its own end
+            pass  # the target is unreachable or the connection was cut: closing the client side reports either
         finally:
             for each in self._writers.pop(task):
                 each.transport.abort()
@@ -179,14 +179,16 @@ class Proxy:
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
-                await self._weigh(len(data))
-                while self.weather.up_dead:
+                await self._delay(len(data))
+                while self.conditions.up_dead:
                     await asyncio.sleep(POLL_SECONDS)
                 writer.write(data)
                 await writer.drain()
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sender = _Down(Framer(_MAX_PACKET), Downlink(), self.weather, self.treated) if self._connect else None
+        sender = (
+            _DownlinkSender(Framer(_MAX_PACKET), Downlink(), self.conditions, self.treated) if self._connect else None
+        )
         reading: asyncio.Task[bytes] = asyncio.create_task(reader.read(CHUNK))
         try:
             with contextlib.suppress(OSError, PacketError):
@@ -199,8 +201,8 @@ class Proxy:
                             return
                         reading = asyncio.create_task(reader.read(CHUNK))
                     for piece in sender.pass_on(data) if sender else (data,):
-                        await self._weigh(len(piece))
-                        while self.weather.down_dead:
+                        await self._delay(len(piece))
+                        while self.conditions.down_dead:
                             await asyncio.sleep(POLL_SECONDS)
                         writer.write(piece)
                         await writer.drain()
@@ -208,18 +210,20 @@ class Proxy:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
-    async def _weigh(self, size: int) -> None:
-        weather = self.weather
-        pause = weather.latency_s + (size / weather.bytes_per_s if weather.bytes_per_s else 0.0)
+    async def _delay(self, size: int) -> None:
+        conditions = self.conditions
+        pause = conditions.latency_s + (size / conditions.bytes_per_s if conditions.bytes_per_s else 0.0)
         if pause:
             await asyncio.sleep(pause)
 
 
-class _Down:
-    """Cuts the way down into packets and lets the weather at the acknowledgements."""
+class _DownlinkSender:
+    """Splitter of the downlink into packets that applies the current faults to acknowledgements."""
 
-    def __init__(self, framer: Framer, downlink: Downlink, weather: Weather, treated: Counter[Treatment]) -> None:
-        self._framer, self._downlink, self._weather, self._treated = framer, downlink, weather, treated
+    def __init__(
+        self, framer: Framer, downlink: Downlink, conditions: LineConditions, treated: Counter[Treatment]
+    ) -> None:
+        self._framer, self._downlink, self._conditions, self._treated = framer, downlink, conditions, treated
 
     @property
     def waits(self) -> bool:
@@ -229,7 +233,7 @@ class _Down:
         now = time.monotonic()
         before = self._downlink.treated.copy()
         for packet in self._framer.feed(data):
-            self._downlink.put(packet, self._weather.acknowledgements, self._weather.delay_s, now)
+            self._downlink.put(packet, self._conditions.acknowledgements, self._conditions.delay_s, now)
         self._treated.update(self._downlink.treated - before)
         ready = self._downlink.take(now)
         if ready:

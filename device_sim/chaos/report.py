@@ -1,4 +1,4 @@
-"""Result of a run: one table, and one JSON object."""
+"""Report of a run as a table and a JSON object."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from device_sim.chaos.faults import Done
-from device_sim.chaos.ledger import Account, Drops
+from device_sim.chaos.ledger import Drops, Reconciliation
 from device_sim.chaos.proof import Proof
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Counts in the cloud: batches stored, batches received again, dead letters, epochs."""
+    """Counts in the cloud: stored batches, repeated batches, dead letters, epochs."""
 
     batches: int
     seen_again: int
@@ -27,21 +27,21 @@ class Cloud:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run."""
+    """Results of one run."""
 
     seed: int
     faults_s: float
     drain_s: float
     done: tuple[Done, ...]
     proof: Proof
-    account: Account
+    reconciliation: Reconciliation
     drops: Drops
     cloud: Cloud
     restarted_by_hand: int
     orphans: int
     published_again: int
     acknowledgements_troubled: Mapping[str, int]
-    spool_told: bool
+    spool_losses_reported: bool
     disk: str
     clock: str
     settings_not_applied: tuple[str, ...] = ()
@@ -54,14 +54,14 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was lost or counted twice, and the run was complete."""
+        """True when no reading was lost or counted twice and the run was complete."""
         return (
-            self.account.lost == 0
+            self.reconciliation.lost == 0
             and self.proof.duplicated == 0
             and self.proof.unexplained == 0
             and self.orphans == 0
             and self.cloud.dead_letters == 0
-            and self.spool_told
+            and self.spool_losses_reported
             and not self.settings_not_applied
             and self.proof.readings_sent > 0
         )
@@ -80,12 +80,12 @@ class Report:
             "readings_stored": self.proof.readings_stored,
             "rows_expected": self.proof.rows_expected,
             "rows_stored": self.proof.rows_stored,
-            "lost": self.account.lost,
+            "lost": self.reconciliation.lost,
             "duplicated": self.proof.duplicated,
-            "accounted_drops": self.account.accounted,
+            "accounted_drops": self.reconciliation.accounted,
             "unexplained": self.proof.unexplained,
             "drop_counters": self.drops.all(),
-            "losses_told_to_the_cloud": self.spool_told,
+            "losses_told_to_the_cloud": self.spool_losses_reported,
             "settings_not_applied": list(self.settings_not_applied),
             "batches": self.cloud.batches,
             "batches_seen_again": self.cloud.seen_again,
@@ -117,12 +117,10 @@ def show(report: Report, console: Console) -> None:
     for kind, number in report.to_dict()["faults_by_kind"].items():
         table.add_row(kind, str(number))
     console.print(table)
-    for text in report.account.examples[:10]:
+    for text in report.reconciliation.examples[:10]:
         console.print(f"[red]lost:[/] {text}", highlight=False, soft_wrap=True)
     for span in [span for span in report.proof.spans if span.doubled or span.unexplained][:10]:
         console.print(f"[red]wrong:[/] {span}", highlight=False, soft_wrap=True)
     for done in report.done:
         if done.error:
-            console.print(
-                f"[yellow]{done.kind} was not brought about:[/] {done.error}", highlight=False, soft_wrap=True
-            )
+            console.print(f"[yellow]{done.kind} was not caused:[/] {done.error}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""One run of chaos: start the parts, cause faults, drain, report, end the parts."""
+"""Run of chaos: start the parts, cause faults, drain, report, stop the parts."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from rich.console import Console
 from device_sim.aws import CloudStore, GatewayCredentials, LocalCloud
 from device_sim.build import Nucleus, build
 from device_sim.chaos import disks
-from device_sim.chaos.actions import World
+from device_sim.chaos.actions import SystemUnderTest
 from device_sim.chaos.broker import IN_FLIGHT, PersistentBroker
 from device_sim.chaos.certificates import Authority
 from device_sim.chaos.clock import ComponentClock
 from device_sim.chaos.errors import ChaosError
 from device_sim.chaos.faults import Faults
 from device_sim.chaos.gateway import AGGREGATOR, COMPONENTS, DETECTOR, FORWARDER, READER, Gateway, Site
-from device_sim.chaos.ledger import Account, Drops, account, drops_of, totals
+from device_sim.chaos.ledger import Drops, Reconciliation, drops_of, reconcile, totals
 from device_sim.chaos.numbering import RESOLUTION, Numbering
 from device_sim.chaos.proof import Proof, prove
 from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.schedule import Kind, kinds_of, plan
-from device_sim.chaos.source import SAVE_MARGIN_SECONDS, Keeper, Source
+from device_sim.chaos.source import SAVE_MARGIN_SECONDS, DurablePublisher, Source
 from device_sim.greengrass.profile import JAVA
 from device_sim.places import REPO
 
@@ -38,9 +38,9 @@ GATEWAY = "gw-chaos"
 SUBSCRIPTION = "sensors/+/+"
 START_SECONDS = 90.0
 ACKNOWLEDGE_SECONDS = 30.0
-LOOK_SECONDS = 2.0
+COMPARE_SECONDS = 2.0
 SETTLE_SECONDS = 4.0
-"""How long the proof must hold before it counts: what is doubled late is doubled all the same."""
+"""Time for which the proof must hold before the run ends, to detect late duplicates."""
 
 TICK_SECONDS = 0.25
 
@@ -64,9 +64,9 @@ class Options:
 
 
 def run(options: Options, root: Path, console: Console, before_end: Callable[[], None] = lambda: None) -> Report:
-    """Run below ``root`` and return the report; whatever was started is ended, after ``before_end`` was called.
+    """Run below ``root`` and return the report; all started parts are stopped after a call of ``before_end``.
 
-    Raises UnprovableError when this machine lacks mosquitto, ChaosError and its siblings when a part does not work.
+    Raises UnprovableError when mosquitto is not installed, ChaosError or another SimulationError when a part fails.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -76,7 +76,7 @@ def run(options: Options, root: Path, console: Console, before_end: Callable[[],
 
 
 class _Run:
-    """The steps of a run, each with what the former ones made."""
+    """State and steps of one run."""
 
     def __init__(self, options: Options, root: Path, stack: contextlib.ExitStack, console: Console) -> None:
         self._options, self._root, self._stack, self._console = options, root, stack, console
@@ -88,25 +88,25 @@ class _Run:
         options = self._options
         kinds = options.kinds or kinds_of((), options.profile)
         planned = plan(options.seed, options.seconds, options.number, kinds)
-        world = self._start()
-        source = Source(self._keeper, self._numbering, self._options.series)
-        faults = Faults(world, self._say)
+        system = self._start()
+        source = Source(self._publisher, self._numbering, self._options.series)
+        faults = Faults(system, self._log)
         self._stack.callback(faults.finish, at_once=True)
         source.start()
         self._stack.callback(source.stop)
-        self._say(f"{len(planned)} faults in {self._options.seconds:g} s, seed {self._options.seed}")
+        self._log(f"{len(planned)} faults in {self._options.seconds:g} s, seed {self._options.seed}")
         faults.begin(planned)
         began = time.monotonic()
         while faults.running:
-            self._tend(source)
+            self._redeploy_broken(source)
             time.sleep(TICK_SECONDS)
         faults_s = time.monotonic() - began
         source.stop()
-        self._say(f"the faults are over, {source.number:,} readings were sent; waiting until the cloud has them")
+        self._log(f"the faults are over, {source.number:,} readings were sent; waiting until the cloud has them")
         drain_s = self._drain(source)
         return self._report(faults, source, faults_s, drain_s)
 
-    def _start(self) -> World:
+    def _start(self) -> SystemUnderTest:
         root, stack = self._root, self._stack
         self._broker = stack.enter_context(PersistentBroker(root / "broker"))
         profile = self._options.profile
@@ -120,7 +120,9 @@ class _Run:
         source_line = network.proxy(self._broker.host, self._broker.port)
         credentials = cloud.provision_gateway(GATEWAY)
         self._cloud_line, credentials = _between(network, credentials, Authority(root / "authority"))
-        self._keeper = stack.enter_context(Keeper(source_line.host, source_line.port, self._broker.saved_at))
+        self._publisher = stack.enter_context(
+            DurablePublisher(source_line.host, source_line.port, self._broker.saved_at)
+        )
         gateway_root = root / "gateway"
         gateway = self._gateway = Gateway(
             Site(
@@ -131,15 +133,15 @@ class _Run:
         stack.enter_context(self._disk)
         stack.callback(gateway.stop)
         gateway.start()
-        self._say("broker, cloud and nucleus run; waiting for the components")
+        self._log("broker, cloud and nucleus run; waiting for the components")
         gateway.wait_running(START_SECONDS)
         self._wait_for_subscription()
-        return World(
-            gateway, self._broker, self._keeper, self._disk, self._cloud_line, reader_line, source_line, self._clock
+        return SystemUnderTest(
+            gateway, self._broker, self._publisher, self._disk, self._cloud_line, reader_line, source_line, self._clock
         )
 
     def _configuration(self, broker_port: int) -> Mapping[str, Mapping[str, object]]:
-        """Return the settings of a run that differ from the defaults, so that minutes show the effects of days."""
+        """Return the settings of a run that differ from the defaults, so that effects of days occur within minutes."""
         width = self._numbering.width_ms
         return {
             READER: {
@@ -150,7 +152,7 @@ class _Run:
                 "host": False,
                 "series": {"chaos.*": {"unit": "1", "resolution": RESOLUTION}},
             },
-            # Readings that the broker loses come again a few seconds later; they are to find their windows open.
+            # Readings that the broker loses are resent a few seconds later, while their windows must be open.
             AGGREGATOR: {"window_ms": width, "allowed_lateness_ms": 6000, "idle_timeout_ms": 10_000, "retry_s": 1},
             DETECTOR: {"calibration_windows": 20},
             FORWARDER: {
@@ -165,9 +167,9 @@ class _Run:
         }
 
     def _wait_for_subscription(self) -> None:
-        """Wait until the broker has the reader's subscription on disk; publishes before it are delivered to no one.
+        """Wait until the broker has saved the reader's subscription; earlier publishes are not delivered.
 
-        It acknowledges a subscription before it saves it, as it does a publication.
+        The broker acknowledges a subscription before it saves it.
         """
         deadline = time.monotonic() + START_SECONDS
         subscribed_at: float | None = None
@@ -178,52 +180,52 @@ class _Run:
             if subscribed_at is None and self._broker.has_subscriber(SUBSCRIPTION):
                 subscribed_at = time.time()
 
-    def _tend(self, source: Source) -> None:
+    def _redeploy_broken(self, source: Source) -> None:
         source.check()
         if not self._gateway.alive:
             raise ChaosError(f"the nucleus has ended by itself; see {self._root / 'gateway/logs'}")
-        for name in self._gateway.tend():
-            self._say(f"{name} was BROKEN and is deployed again by hand")
+        for name in self._gateway.redeploy_broken():
+            self._log(f"{name} was BROKEN and is deployed again by hand")
 
     def _drain(self, source: Source) -> float:
         """Wait until the broker has every reading and the cloud every row."""
         began = time.monotonic()
-        while self._keeper.waiting():
+        while self._publisher.waiting():
             if time.monotonic() - began > ACKNOWLEDGE_SECONDS:
-                raise ChaosError(f"the broker has not acknowledged {self._keeper.waiting()} readings; see its log")
+                raise ChaosError(f"the broker has not acknowledged {self._publisher.waiting()} readings; see its log")
             time.sleep(TICK_SECONDS)
         settled: float | None = None
-        looked = 0.0
+        compared = 0.0
         while time.monotonic() - began < self._options.drain_s:
-            self._tend(source)
+            self._redeploy_broken(source)
             source.send_idle()
             time.sleep(TICK_SECONDS)
-            if time.monotonic() - looked < LOOK_SECONDS:
+            if time.monotonic() - compared < COMPARE_SECONDS:
                 continue
-            looked = time.monotonic()
-            proof, result, _ = self._look(source)
+            compared = time.monotonic()
+            proof, result, _ = self._compare_with_cloud(source)
             if result.lost or proof.unexplained or self._gateway.settings_not_applied():
                 settled = None
             elif settled is None:
-                settled = looked
-            elif looked - settled >= SETTLE_SECONDS:
+                settled = compared
+            elif compared - settled >= SETTLE_SECONDS:
                 break
         return time.monotonic() - began
 
-    def _look(self, source: Source) -> tuple[Proof, Account, Drops]:
+    def _compare_with_cloud(self, source: Source) -> tuple[Proof, Reconciliation, Drops]:
         stored = self._store.aggregates(GATEWAY)
         proof = prove(source.sent(), stored, self._numbering)
         counters = {name.rsplit(".", 1)[-1]: totals(self._gateway.log_lines(name)) for name in COMPONENTS}
-        drops = drops_of(counters, self._losses_told(), 4)
-        return proof, account(proof, drops, self._numbering.width_ms), drops
+        drops = drops_of(counters, self._losses_reported(), 4)
+        return proof, reconcile(proof, drops, self._numbering.width_ms), drops
 
-    def _losses_told(self) -> dict[str, int]:
-        """Return the spool's losses as the cloud was last told them."""
+    def _losses_reported(self) -> dict[str, int]:
+        """Return the losses of the spool as last reported to the cloud."""
         told = self._store.about(GATEWAY).get("counters", {}).get("Spool", {})
         return {str(name): int(count) for name, count in told.items()}
 
     def _report(self, faults: Faults, source: Source, faults_s: float, drain_s: float) -> Report:
-        proof, result, drops = self._look(source)
+        proof, result, drops = self._compare_with_cloud(source)
         receipts = self._store.batches(GATEWAY)
         self._gateway.stop()
         losses = _losses(self._gateway.work(FORWARDER) / disks.SPOOL)
@@ -233,7 +235,7 @@ class _Run:
             drain_s=drain_s,
             done=faults.finish(),
             proof=proof,
-            account=result,
+            reconciliation=result,
             drops=drops,
             cloud=Cloud(
                 batches=len(receipts),
@@ -243,9 +245,9 @@ class _Run:
             ),
             restarted_by_hand=self._gateway.restarted_by_hand,
             orphans=self._gateway.orphans,
-            published_again=self._keeper.published_again,
+            published_again=self._publisher.published_again,
             acknowledgements_troubled={str(kind): number for kind, number in self._cloud_line.treated.items()},
-            spool_told=losses == self._losses_told(),
+            spool_losses_reported=losses == self._losses_reported(),
             settings_not_applied=tuple(self._gateway.settings_not_applied()),
             profile=self._options.profile,
             disk=self._disk.how,
@@ -260,7 +262,7 @@ class _Run:
             for url in ("IngestDeadLettersUrl", "RuleDeadLettersUrl")
         )
 
-    def _say(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         self._console.print(
             f"{time.monotonic() - self._began:6.1f} s  {text}", highlight=False, markup=False, soft_wrap=True
         )
@@ -269,7 +271,7 @@ class _Run:
 def _between(
     network: Network, credentials: GatewayCredentials, authority: Authority
 ) -> tuple[Line, GatewayCredentials]:
-    """Put a proxy between a gateway and the cloud; return it, and the credentials that lead there."""
+    """Start a proxy between gateway and cloud; return it and the credentials to connect to it."""
     pair = authority.server()
     serve = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serve.load_cert_chain(pair.cert, pair.key)
@@ -280,13 +282,13 @@ def _between(
 
 
 def _losses(spool: Path) -> dict[str, int]:
-    """Return the losses in a spool that nobody uses any more."""
+    """Return the losses in a spool that is not in use."""
     with contextlib.closing(sqlite3.connect(spool)) as db:
         return dict(db.execute("SELECT reason, number FROM losses"))
 
 
 def save(report: Report, file: Path) -> None:
-    """Write the JSON object; raises ChaosError when it cannot be."""
+    """Write the JSON object; raises ChaosError after a write error."""
     try:
         file.write_text(json.dumps(report.to_dict(), allow_nan=False, indent=2) + "\n")
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Plan of faults: the same seed gives the same plan. Pure.
+"""Plan of faults, determined by a seed; pure.
 
-Kinds come in rounds, each a random permutation of all kinds, so that every kind comes before any comes again. A kind
+Kinds come in rounds, each a random permutation of all kinds, so that every kind occurs before any repeats. A kind
 whose target is still used by another fault waits until the target is free.
 """
 
@@ -36,7 +36,7 @@ COMPONENTS = (Target.READER, Target.AGGREGATOR, Target.DETECTOR, Target.FORWARDE
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of fault: its targets, its duration in seconds (0 and 0: immediate), and the nuclei that have it."""
+    """Kind of fault: its targets, its duration in seconds (0 and 0: immediate), and the nuclei that support it."""
 
     name: str
     targets: tuple[Target, ...]
@@ -105,7 +105,7 @@ def kinds_of(names: Sequence[str], profile: str = JAVA.name) -> tuple[Kind, ...]
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One fault of the plan; ``choice`` (0 to 1) decides details such as the bytes that are flipped."""
+    """Planned fault; ``choice`` (0 to 1) selects details such as the bytes that are flipped."""
 
     at_s: float
     until_s: float
@@ -114,7 +114,7 @@ class Planned:
 
 
 def plan(seed: int, seconds: float, number: int, kinds: Sequence[Kind]) -> tuple[Planned, ...]:
-    """Return ``number`` faults that begin and end within ``seconds``, by their beginning.
+    """Return ``number`` faults that begin and end within ``seconds``, sorted by their start.
 
     Raises ScheduleError when they do not fit, given the pause that each target needs.
     """
@@ -124,13 +124,13 @@ def plan(seed: int, seconds: float, number: int, kinds: Sequence[Kind]) -> tuple
     free = dict.fromkeys(Target, 0.0)
     planned: list[Planned] = []
     round_left: list[Kind] = []
-    # The last faults begin early enough to end, and the system has a moment before the drain.
+    # The last faults begin early enough to end before the drain, with a short pause.
     step = (seconds - min(10.0, seconds / 5)) / number
     for place in range(number):
         if not round_left:
             round_left = rng.sample(kinds, len(kinds))
         wanted_s = place * step + rng.uniform(0.0, step / 2)
-        # The first that can begin then, otherwise the one that can begin soonest; ties go by the round's order.
+        # The first kind that can begin then, otherwise the one that can begin soonest; ties keep the round's order.
         kind = min(round_left, key=lambda kind: max(wanted_s, *(free[target] for target in kind.targets)))
         round_left.remove(kind)
         at_s = max(wanted_s, *(free[target] for target in kind.targets))

@@ -1,4 +1,4 @@
-"""A source that can wait: numbered readings over MQTT with QoS 1, each kept until the broker has it on disk."""
+"""Source of numbered readings over MQTT with QoS 1, each kept until the broker has it on disk."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SAVE_MARGIN_SECONDS = 0.5
 """A save that began before a reading was acknowledged may have ended after it."""
 
 IDLE_SERIES = "chaos.idle"
-"""Sent while the run drains, so that the gateway sees that readings could come; belongs to no proof."""
+"""Series sent while the run drains, so that the gateway does not treat the source as idle; not in the proof."""
 
 
-class Keeper:
-    """Publishes, and publishes again what a broker that was killed may not have saved; a context manager."""
+class DurablePublisher:
+    """Publisher that resends readings a killed broker may not have saved; a context manager."""
 
     def __init__(self, host: str, port: int, saved_at: Callable[[], float]) -> None:
         self._saved_at = saved_at
@@ -39,7 +39,7 @@ class Keeper:
         self._client.on_publish = self._on_publish
         self._client.connect_async(host, port, keepalive=5)
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self) -> DurablePublisher:
         self._client.loop_start()
         return self
 
@@ -48,26 +48,26 @@ class Keeper:
         self._client.loop_stop()
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Hand a reading over; raises ChaosError when the client cannot even keep it."""
+        """Publish a reading; raises ChaosError when the client cannot queue it."""
         info = self._client.publish(topic, payload, qos=1)
         if info.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN):
             raise ChaosError(f"publish to {topic}: {paho.error_string(info.rc)}")
         with self._lock:
-            if info.mid in self._early:  # acknowledged before we came to note it
+            if info.mid in self._early:  # acknowledged before it was recorded
                 self._early.discard(info.mid)
                 self._unsaved.append((time.time(), topic, payload))
             else:
                 self._unacknowledged[info.mid] = (topic, payload)
 
     def forget_saved(self) -> None:
-        """Forget what the broker has on disk."""
+        """Drop the readings that the broker has on disk."""
         saved = self._saved_at() - SAVE_MARGIN_SECONDS
         with self._lock:
             self._unsaved = [kept for kept in self._unsaved if kept[0] >= saved]
             self._lock.notify_all()
 
     def publish_unsaved(self) -> int:
-        """Publish again what the broker acknowledged and may not have saved; for when it was killed."""
+        """Resend acknowledged readings that a killed broker may not have saved, and return their number."""
         with self._lock:
             again, self._unsaved = self._unsaved, []
         for _, topic, payload in again:
@@ -76,7 +76,7 @@ class Keeper:
         return len(again)
 
     def waiting(self) -> int:
-        """Return how many readings are not acknowledged."""
+        """Return the number of unacknowledged readings."""
         with self._lock:
             return len(self._unacknowledged)
 
@@ -90,10 +90,10 @@ class Keeper:
 
 
 class Source:
-    """Sends every series' readings when they are due, in a thread of its own; the truth is :meth:`sent`."""
+    """Thread that sends the readings of every series when they are due; :meth:`sent` is the reference."""
 
-    def __init__(self, keeper: Keeper, numbering: Numbering, series: int) -> None:
-        self._keeper, self._numbering = keeper, numbering
+    def __init__(self, publisher: DurablePublisher, numbering: Numbering, series: int) -> None:
+        self._publisher, self._numbering = publisher, numbering
         self.names = tuple(f"chaos.{number}" for number in range(series))
         self._first: int | None = None
         self._next = 0
@@ -103,23 +103,23 @@ class Source:
         self._idle_number = 0
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start sending."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Send no more, at the end of a window; raises the error that ended the thread, if one did."""
+        """Stop sending at the end of a window; raises the error that ended the thread, if any."""
         self._stop.set()
         self._thread.join()
         self.check()
 
     def check(self) -> None:
-        """Raise the error that ended the thread, if one did."""
+        """Raise the error that ended the thread, if any."""
         if self._error is not None:
             raise ChaosError(f"the source ended: {self._error}") from self._error
 
     @property
     def number(self) -> int:
-        """How many readings have been sent."""
+        """Number of readings sent."""
         return 0 if self._first is None else (self._next - self._first) * len(self.names)
 
     def sent(self) -> dict[str, IntArray]:
@@ -128,9 +128,9 @@ class Source:
         return dict.fromkeys(self.names, numbers)
 
     def send_idle(self) -> None:
-        """Send a reading of a series that belongs to no proof."""
+        """Send a reading of the idle series, which is not in the proof."""
         self._idle_number += 1
-        self._keeper.publish(_topic(IDLE_SERIES), _payload(self._idle_number, time.time_ns() // 1_000_000))
+        self._publisher.publish(_topic(IDLE_SERIES), _payload(self._idle_number, time.time_ns() // 1_000_000))
 
     def _run(self) -> None:
         numbering = self._numbering
@@ -141,16 +141,16 @@ class Source:
         try:
             while not (self._stop.is_set() and self._next % per_window == 0):
                 due_s = began_s + (numbering.time_ms(self._next) - began_ms) / 1000
-                # Sent when due, also while being stopped: a window is always whole.
+                # Sent when due, also during a stop: a window is always complete.
                 time.sleep(max(0.0, due_s - time.monotonic()))
                 for name in self.names:
-                    self._keeper.publish(
+                    self._publisher.publish(
                         _topic(name), _payload(numbering.value(self._next), numbering.time_ms(self._next))
                     )
                 self._next += 1
                 if self._next % per_window == 0:
-                    self._keeper.forget_saved()
-        except Exception as error:  # noqa: BLE001 # the thread's outermost edge; check() raises it again
+                    self._publisher.forget_saved()
+        except Exception as error:  # noqa: BLE001 # outermost edge of the thread; check() raises it again
             self._error = error
 
 

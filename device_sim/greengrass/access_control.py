@@ -3,7 +3,7 @@
 The rules, as the Java nucleus applies them: ``*`` in a resource stands for any characters, slashes included, in every
 service; in ``aws.greengrass.ipc.mqttproxy`` a level ``+`` and a last level ``#`` are MQTT wildcards too, elsewhere they
 are literal. ``${*}``, ``${?}`` and ``${$}`` stand for the character within. Recipe variables are not replaced: no
-released nucleus lite knows them here, and the Java nucleus only with its option ``interpolateComponentConfiguration``.
+released nucleus lite supports them here, and the Java nucleus only with ``interpolateComponentConfiguration``.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Policy:
 
 
 def policies(access_control: object) -> tuple[tuple[Policy, ...], tuple[str, ...]]:
-    """Return the policies of an ``accessControl`` object, and a sentence for each that is malformed.
+    """Return the policies of an ``accessControl`` object, and an error text for each malformed policy.
 
-    A malformed policy allows nothing and does not keep the others from counting.
+    A malformed policy allows nothing; the other policies remain in effect.
     """
     good: list[Policy] = []
     bad: list[str] = []
@@ -61,19 +61,19 @@ def _walk(access_control: object, bad: list[str]) -> Iterator[tuple[str, str, ob
     if access_control is None:
         return
     if not isinstance(access_control, Mapping):
-        bad.append(f"{KEY}: {access_control!r} is no object of services")
+        bad.append(f"{KEY}: {access_control!r} is not an object of services")
         return
     for service, named in access_control.items():
         if isinstance(named, Mapping):
             yield from ((str(service), str(name), raw) for name, raw in named.items())
         else:
-            bad.append(f"{KEY}/{service}: {named!r} is no object of policies")
+            bad.append(f"{KEY}/{service}: {named!r} is not an object of policies")
 
 
 def _policy(service: str, name: str, raw: object) -> Policy:
     where = f"{KEY}/{service}/{name}"
     if not isinstance(raw, Mapping):
-        raise ConfigurationError(f"{where}: {raw!r} is no policy, which has operations and resources")
+        raise ConfigurationError(f"{where}: {raw!r} is not a policy with operations and resources")
     resources = _texts(raw, "resources", where)
     return Policy(service, frozenset(_texts(raw, "operations", where)), resources)
 
@@ -81,7 +81,7 @@ def _policy(service: str, name: str, raw: object) -> Policy:
 def _texts(raw: Mapping[Any, object], key: str, where: str) -> tuple[str, ...]:
     value = raw.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(entry, str) and entry for entry in value):
-        raise ConfigurationError(f"{where}/{key}: {value!r} is no list of one or more texts")
+        raise ConfigurationError(f"{where}/{key}: {value!r} is not a list of one or more texts")
     return tuple(value)
 
 
@@ -140,7 +140,7 @@ def _step(tokens: list[object], states: set[int], character: str, resource: str,
         if token is _ANY or token is _REST:
             yield state
         elif token is _LEVEL:
-            # '#' asks for more than the one level that '+' gives
+            # '#' covers more levels than the one that '+' allows
             if character != "/" and not (character == "#" and at == len(resource) - 1):
                 yield state
         elif token == character:
@@ -148,5 +148,5 @@ def _step(tokens: list[object], states: set[int], character: str, resource: str,
 
 
 def _parent_of_rest(tokens: list[object], states: set[int]) -> bool:
-    """``a/#`` covers ``a`` itself (MQTT 3.1.1, 4.7.1.2)."""
+    """Return whether the pattern is ``a/#`` and the resource ``a``, which it covers (MQTT 3.1.1, 4.7.1.2)."""
     return len(tokens) >= 2 and tokens[-1] is _REST and tokens[-2] == "/" and len(tokens) - 2 in states

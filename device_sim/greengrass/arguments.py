@@ -1,4 +1,7 @@
-"""The command line, checked before anything starts: every error names the option, the value and what is allowed."""
+"""Command-line options, validated before anything starts.
+
+Every error names the option, the value and the allowed values.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class Settings:
 
 
 def read(argv: Sequence[str]) -> Settings:
-    """Return the settings; raises StartError (and SystemExit where argparse answers itself)."""
+    """Return the settings; raises StartError, or SystemExit for errors that argparse reports itself."""
     given = _parser().parse_args(argv)
     if not _THING.fullmatch(given.thing):
         raise StartError(f"--thing {given.thing!r}: 1 to 128 letters, digits, :, _ and - are allowed")
@@ -81,8 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m device_sim.greengrass", description="A local AWS IoT Greengrass v2."
     )
-    parser.add_argument("--root", type=Path, required=True, help="the nucleus' folder, made if it is absent")
-    parser.add_argument("--thing", required=True, help="the gateway's name")
+    parser.add_argument(
+        "--root", type=Path, required=True, help="root folder of the nucleus, created if it does not exist"
+    )
+    parser.add_argument("--thing", required=True, help="name of the gateway")
     parser.add_argument("--recipes", type=Path, required=True, help="folder of recipes")
     parser.add_argument("--artifacts", type=Path, required=True, help="folder with NAME/VERSION/FILE")
     parser.add_argument("--deploy", action="append", default=[], metavar="NAME=VERSION", help="a component to run")
@@ -90,16 +95,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", choices=sorted(PROFILES), default="java")
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--iot-endpoint", metavar="HOST:PORT", help="IoT Core; without it the gateway is offline")
-    parser.add_argument("--cert", type=Path, help="the gateway's certificate (PEM)")
-    parser.add_argument("--key", type=Path, help="its key (PEM)")
-    parser.add_argument("--ca", type=Path, help="the authority that signed IoT Core's certificate (PEM)")
+    parser.add_argument("--cert", type=Path, help="certificate of the gateway (PEM)")
+    parser.add_argument("--key", type=Path, help="private key of the certificate (PEM)")
+    parser.add_argument("--ca", type=Path, help="CA that signed the certificate of IoT Core (PEM)")
     parser.add_argument("--restart-limit", type=int, help="failures an hour until BROKEN; default: the profile's")
     parser.add_argument("--restart-pause", type=float, help="seconds before a restart; default: the profile's")
-    parser.add_argument("--stop-seconds", type=float, default=STOP_SECONDS, help="from SIGTERM to SIGKILL")
+    parser.add_argument("--stop-seconds", type=float, default=STOP_SECONDS, help="seconds from SIGTERM to SIGKILL")
     parser.add_argument(
         "--reconnect-seconds", type=float, help="longest pause before a reconnect; default: the profile's"
     )
-    parser.add_argument("--validation-seconds", type=float, default=20.0, help="for a component to validate")
+    parser.add_argument(
+        "--validation-seconds",
+        type=float,
+        default=20.0,
+        help="seconds that a component has to validate a configuration",
+    )
     return parser
 
 

@@ -1,7 +1,7 @@
-"""Artifacts: from the layout of a local deployment to the folders of ``{artifacts:path}`` and its siblings.
+"""Artifact store: copies the files of a local deployment to ``{artifacts:path}`` and ``{artifacts:decompressedPath}``.
 
-The Java nucleus copies and unpacks the files that a recipe lists. Nucleus lite copies the component's whole folder as
-it is and unpacks nothing, so its ``{artifacts:decompressedPath}`` stays empty unless files are put there by hand.
+The Java nucleus copies and unpacks the files that a recipe lists. Nucleus lite copies the component's whole folder
+unchanged and unpacks nothing, so its ``{artifacts:decompressedPath}`` stays empty unless files are put there by hand.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _CHUNK = 1024 * 1024
 
 
 class ArtifactStore:
-    """Copies and unpacks below ``root/packages``."""
+    """Folders of artifacts and of unpacked archives below ``root/packages``."""
 
     def __init__(self, root: Path, unzips: bool = True) -> None:
         self._packages, self._unzips = root / "packages", unzips
 
     def path(self, recipe: Recipe) -> Path:
-        """Return the folder of a component's artifacts as they came."""
+        """Return the folder of a component's artifacts as delivered."""
         return self._packages / "artifacts" / recipe.name / str(recipe.version)
 
     def decompressed_path(self, recipe: Recipe) -> Path:
-        """Return the folder of its unpacked archives, each in a folder of the archive's name."""
+        """Return the folder of a component's unpacked archives; each has a subfolder with the archive's name."""
         return self._packages / "artifacts-unarchived" / recipe.name / str(recipe.version)
 
     def prepare(self, recipe: Recipe, source: Path) -> None:
@@ -45,10 +45,10 @@ class ArtifactStore:
             self._copy_folder(recipe, source / recipe.name / str(recipe.version))
             return
         for artifact in recipe.artifacts:
-            self._one(recipe, artifact, source / recipe.name / str(recipe.version) / artifact.file)
+            self._prepare_artifact(recipe, artifact, source / recipe.name / str(recipe.version) / artifact.file)
 
     def _copy_folder(self, recipe: Recipe, source: Path) -> None:
-        """Copy everything into ``{artifacts:path}``; an absent folder is no error, as on nucleus lite."""
+        """Copy everything into ``{artifacts:path}``; a missing folder is accepted, as on nucleus lite."""
         if source.is_dir():
             try:
                 shutil.copytree(source, self.path(recipe), symlinks=True, dirs_exist_ok=True)
@@ -63,11 +63,11 @@ class ArtifactStore:
                 if (version.parent.name, version.name) not in kept:
                     shutil.rmtree(version, ignore_errors=True)
 
-    def _one(self, recipe: Recipe, artifact: Artifact, source: Path) -> None:
+    def _prepare_artifact(self, recipe: Recipe, artifact: Artifact, source: Path) -> None:
         kept = self.path(recipe) / artifact.file
         try:
             if not source.is_file() and kept.is_file():
-                source = kept  # brought in by an earlier deployment from another folder
+                source = kept  # copied by an earlier deployment from another folder
             digest = _sha256(source)
             self._check(recipe, artifact, digest)
             if not kept.is_file() or _sha256(kept) != digest:
@@ -84,7 +84,9 @@ class ArtifactStore:
     @staticmethod
     def _check(recipe: Recipe, artifact: Artifact, digest: bytes) -> None:
         if artifact.digest is not None and artifact.digest != base64.b64encode(digest).decode():
-            raise ArtifactError(f"SHA-256 is {base64.b64encode(digest).decode()}, the recipe says {artifact.digest}")
+            raise ArtifactError(
+                f"SHA-256 is {base64.b64encode(digest).decode()}, the recipe requires {artifact.digest}"
+            )
 
 
 def _sha256(path: Path) -> bytes:
@@ -99,7 +101,7 @@ def _replace(source: Path, target: Path) -> None:
 
 
 def _unzip(archive: Path, target: Path, digest: bytes, executable: bool) -> None:
-    """Unpack into ``target``, whole or not at all; an archive that is there already is left alone."""
+    """Unpack into ``target`` atomically; skip an archive that is already unpacked there."""
     marker = target.with_name(f".{target.name}.sha256")
     if target.is_dir() and marker.is_file() and marker.read_text() == digest.hex():
         return
@@ -123,34 +125,34 @@ def _extract(source: zipfile.ZipFile, target: Path, executable: bool) -> None:
         raise ArtifactError(f"{len(members)} members, at most {MAX_MEMBERS} are allowed")
     left = MAX_UNZIPPED_BYTES
     for member in members:
-        place = target / _safe(member)
+        destination = target / _safe(member)
         if member.is_dir():
-            place.mkdir(parents=True, exist_ok=True)
+            destination.mkdir(parents=True, exist_ok=True)
             continue
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with source.open(member) as packed, place.open("xb") as file:
-            # The size in the archive's directory is only a claim, so what really comes out is counted.
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with source.open(member) as packed, destination.open("xb") as file:
+            # The size in the archive's directory is not trustworthy, so the unpacked bytes are counted.
             while chunk := packed.read(_CHUNK):
                 left -= len(chunk)
                 if left < 0:
                     raise ArtifactError(f"unpacks to more than {MAX_UNZIPPED_BYTES} bytes")
                 file.write(chunk)
-        place.chmod(0o755 if executable else 0o644)
+        destination.chmod(0o755 if executable else 0o644)
 
 
 def _safe(member: zipfile.ZipInfo) -> PurePosixPath:
-    """Return where a member goes; raises ArtifactError for one that would leave its folder or is no plain file."""
+    """Return the relative path of a member; raises ArtifactError when it leaves the folder or is not a plain file."""
     name = member.filename
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0] or "\0" in name:
-        raise ArtifactError(f"member {name!r} would lie outside the folder it is unpacked to")
+        raise ArtifactError(f"member {name!r} is outside of the folder that it is unpacked to")
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise ArtifactError(f"member {name!r} is no plain file or folder")
+        raise ArtifactError(f"member {name!r} is not a plain file or folder")
     return path
 
 
 def check_readable(folder: Path, what: str) -> None:
-    """Raise ArtifactError when ``folder`` is no folder that can be read."""
+    """Raise ArtifactError unless ``folder`` is a readable folder."""
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
-        raise ArtifactError(f"{what} {folder}: no folder that can be read")
+        raise ArtifactError(f"{what} {folder}: not a readable folder")

@@ -1,7 +1,7 @@
-"""The bridge to AWS IoT Core: one MQTT client with the gateway's certificate.
+"""Bridge to AWS IoT Core: one MQTT client with the gateway's certificate.
 
-What it queues, limits, waits for and drops is set by the profile's :class:`UplinkRules` and kept in :mod:`outbox`.
-Paho's thread only posts to the event loop; everything else runs there.
+The profile's :class:`UplinkRules` define its queue, limits, waits and losses; :mod:`outbox` holds the publishes.
+Paho's thread only posts to the event loop; everything else runs on the loop.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PACKET_OVERHEAD = 8
 
 Deliver = Callable[[str, bytes], None]
 Changed = Callable[[bool, str], None]
-"""Called with whether the gateway is connected now, and the address or the reason."""
+"""Called with True and the address after a connection, with False and the reason after its end."""
 
 
 @dataclass(eq=False, slots=True)
@@ -46,7 +46,7 @@ class _Subscription:
 
 
 class Bridge:
-    """Publishes, subscribes and stays connected; without an endpoint the nucleus stays offline."""
+    """Connection to IoT Core that reconnects by itself; without an endpoint the nucleus stays offline."""
 
     def __init__(
         self, thing: str, endpoint: Endpoint | None, rules: UplinkRules, changed: Changed, log: logging.Logger
@@ -67,12 +67,12 @@ class Bridge:
         self._up = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to connect, and to connect again whenever the connection is lost."""
+        """Connect, and reconnect whenever the connection is lost."""
         if self._endpoint is not None:
             self._task = asyncio.create_task(self._stay_connected(), name="bridge")
 
     async def stop(self) -> None:
-        """Send the waiting publishes for a moment, then disconnect."""
+        """Send waiting publishes for up to FLUSH_SECONDS, then disconnect."""
         if self._connected:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_SECONDS):
@@ -81,7 +81,7 @@ class Bridge:
         await self._end_task()
 
     async def crash(self) -> None:
-        """Disconnect at once and forget subscriptions and unacknowledged publishes, as a killed iotcored does."""
+        """Disconnect at once and drop subscriptions and unacknowledged publishes, as a killed iotcored does."""
         self._subscriptions.clear()
         await self._end_task()
         self._outbox = Outbox(self._rules)
@@ -93,12 +93,12 @@ class Bridge:
             self._task = None
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> None:
-        """Take a message for IoT Core; raises BridgeError when the nucleus would refuse it."""
+        """Queue a message for IoT Core; raises BridgeError when the nucleus would reject it."""
         self._outbox.add(Publish(topic, payload, qos, retain and self._rules.retains), self._connected)
         self._pump()
 
     async def subscribe(self, pattern: str, qos: int, deliver: Deliver) -> Callable[[], None]:
-        """Subscribe and return the function that unsubscribes; raises BridgeError when it is refused.
+        """Subscribe and return the function that unsubscribes; raises BridgeError when the subscription is rejected.
 
         While offline this fails (nucleus lite, and Java after a lost connection) or waits (Java before its first one).
         """
@@ -127,7 +127,7 @@ class Bridge:
                 self._client.unsubscribe(subscription.pattern)
 
     async def _suback(self, mid: int) -> str:
-        """Wait for a SUBACK; return why the subscription is refused, or an empty text."""
+        """Wait for a SUBACK; return the reason of a rejection, or an empty text."""
         answer = self._unanswered[mid] = asyncio.get_running_loop().create_future()
         try:
             return await asyncio.wait_for(answer, SUBSCRIBE_SECONDS)
@@ -153,7 +153,7 @@ class Bridge:
             pause = min(self._rules.longest_pause, pause * 2)
 
     async def _connect(self) -> None:
-        """Connect a new client: one of paho's would send again for ever a publish that breaks its connection."""
+        """Connect a new client: a reused paho client resends a publish that breaks the connection forever."""
         endpoint = self._endpoint
         if endpoint is None:
             return
@@ -179,7 +179,7 @@ class Bridge:
         for pattern, qos in wanted.items():
             code, _ = client.subscribe(pattern, qos)
             if code != mqtt.MQTT_ERR_SUCCESS and not self._rules.awaits_suback:
-                # Nucleus lite forgets a filter that it cannot subscribe to again, without an error.
+                # Nucleus lite drops a filter that it cannot subscribe to again, without an error.
                 self._subscriptions = [one for one in self._subscriptions if one.pattern != pattern]
         self._pump()
 
@@ -238,7 +238,7 @@ class Bridge:
             await asyncio.to_thread(client.loop_stop)
 
     def _pump(self) -> None:
-        """Send the publishes that may be sent now."""
+        """Send the publishes that the limits allow now."""
         while self._connected and self._client is not None and self._timer is None:
             publish = self._outbox.next()
             if publish is None:
@@ -265,9 +265,9 @@ class Bridge:
         refusals = [str(code) for code in codes if code.is_failure]
         answer = self._unanswered.get(mid)
         if answer is not None and not answer.done():
-            answer.set_result(f"IoT Core refuses it: {refusals[0]}" if refusals else "")
+            answer.set_result(f"IoT Core rejects it: {refusals[0]}" if refusals else "")
         elif refusals:
-            self._log.error("IoT Core refuses a subscription: %s", refusals[0])
+            self._log.error("IoT Core rejects a subscription: %s", refusals[0])
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         largest, size = self._rules.max_inbound_bytes, len(topic.encode()) + len(payload) + PACKET_OVERHEAD

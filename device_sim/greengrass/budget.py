@@ -1,6 +1,6 @@
-"""Restart budgets: how many failures until a component is BROKEN; pure.
+"""Restart budgets: the number of failures until a component is BROKEN; pure.
 
-A budget is kept by phase, because both nuclei count failures of the install step apart from those of the run step.
+Each phase has its own budget, because both nuclei count failures of the install and the run step separately.
 """
 
 from __future__ import annotations
@@ -12,41 +12,41 @@ from device_sim.greengrass.profile import RestartRules
 
 
 class Phase(StrEnum):
-    """Part of a component's life whose failures are counted together."""
+    """Part of the component lifecycle whose failures are counted together."""
 
     INSTALL = "install"
     RUN = "run"
 
 
 class RestartBudget(Protocol):
-    """Count of failures; all times are seconds of a monotonic clock."""
+    """Counter of failures; all times are seconds of a monotonic clock."""
 
     def started(self, phase: Phase, now: float) -> None:
-        """Note a start."""
+        """Record a start."""
 
     def failed(self, phase: Phase, now: float) -> bool:
-        """Note a failure and return whether the component is given up."""
+        """Record a failure and return whether the component becomes BROKEN."""
 
     def left(self, phase: Phase) -> None:
-        """Note that a phase was left without a failure."""
+        """Record that a phase ended without a failure."""
 
     def reset(self) -> None:
-        """Forget all failures."""
+        """Reset the count of failures."""
 
     @property
     def failures(self) -> int:
-        """Failures that count at present."""
+        """Number of failures that count at present."""
 
 
 class FailureBudget:
-    """Give up after ``limit`` failures of a phase, each within ``window`` of the one before (the Java nucleus)."""
+    """Budget of ``limit`` failures of a phase, each within ``window`` seconds of the previous one (Java nucleus)."""
 
     def __init__(self, limit: int, window: float) -> None:
         self._limit, self._window = limit, window
         self._failures: dict[Phase, list[float]] = {}
 
     def started(self, phase: Phase, now: float) -> None:
-        """See RestartBudget; starts do not count here."""
+        """Ignore the start; only failures count."""
 
     def failed(self, phase: Phase, now: float) -> bool:
         """See RestartBudget."""
@@ -71,9 +71,9 @@ class FailureBudget:
 
 
 class StartBudget:
-    """Give up when a phase would be started more than ``limit`` times in a window (systemd, so nucleus lite).
+    """Budget of ``limit`` starts of a phase in a window (systemd, used by nucleus lite).
 
-    A window begins with the first start after the one before has passed.
+    A window begins with the first start after the previous window has passed.
     """
 
     def __init__(self, limit: int, window: float) -> None:
@@ -97,10 +97,10 @@ class StartBudget:
         return open_window is not None and open_window[1] >= self._limit
 
     def left(self, phase: Phase) -> None:
-        """See RestartBudget; systemd does not forget starts for this."""
+        """Ignore the success; systemd keeps counting starts."""
 
     def reset(self) -> None:
-        """See RestartBudget; ``systemctl reset-failed``."""
+        """Reset the counts, as ``systemctl reset-failed`` does."""
         self._windows.clear()
         self._failures.clear()
 

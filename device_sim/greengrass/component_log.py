@@ -1,4 +1,4 @@
-"""A component's log: what its scripts print, bounded on disk."""
+"""Size-limited log file for the output of a component's scripts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import BinaryIO
 
 MAX_BYTES = 10 * 1024 * 1024
 KEPT = 2
-"""Files a component: the one that is written and older ones (``.1``)."""
+"""Number of files per component: the current one and older ones (``.1``)."""
 
 
 class ComponentLog:
-    """Appends bytes as they come and turns the file over at a line's end when it is full."""
+    """Log file that is rotated at the end of a line when it is full."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> None:
         self._path, self._max_bytes, self._kept = path, max_bytes, kept
@@ -23,7 +23,7 @@ class ComponentLog:
         if self._size + len(data) > self._max_bytes and self._size:
             end = data.rfind(b"\n") + 1
             self._append(data[:end])
-            self._turn()
+            self._rotate()
             data = data[end:]
         self._append(data)
 
@@ -36,7 +36,7 @@ class ComponentLog:
         self._file.flush()
         self._size += len(data)
 
-    def _turn(self) -> None:
+    def _rotate(self) -> None:
         self._file.close()
         for age in range(self._kept - 1, 0, -1):
             older = self._path.with_name(f"{self._path.name}.{age}")

@@ -1,4 +1,4 @@
-"""All components of this nucleus: the order in which they start and stop, and who is notified of changes."""
+"""Collection of the deployed components: order of start and stop, and notification of state changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Changed = Callable[[Supervisor, State, State, str], None]
 
 
 class Components:
-    """The supervisors by name."""
+    """Supervisors by component name."""
 
     def __init__(
         self,
@@ -37,11 +37,11 @@ class Components:
         return self._all.get(name)
 
     def all(self) -> tuple[Supervisor, ...]:
-        """Return all, dependencies first."""
+        """Return all supervisors, dependencies first."""
         return tuple(self._all.values())
 
     async def apply(self, plans: Mapping[str, Plan]) -> None:
-        """Run exactly these plans: end the other components, then start or change these."""
+        """Run exactly these plans: remove other components, then start or update these."""
         await self._remove([name for name in self._all if name not in plans])
         old, self._all = self._all, {}
         fresh = []
@@ -58,7 +58,7 @@ class Components:
     async def settled(self) -> list[Supervisor]:
         """Wait until every component stays RUNNING or FINISHED, or one is BROKEN; return the broken ones.
 
-        A ``run`` script makes a component RUNNING as soon as it is started, so that state has to last a moment.
+        A ``run`` script makes a component RUNNING as soon as it starts, so the state must last STEADY_SECONDS.
         """
         while True:
             self._changed.clear()
@@ -72,7 +72,7 @@ class Components:
                 return []
 
     def restart(self, name: str, why: str) -> None:
-        """Restart a component as RestartComponent does; where HARD binds, its dependants restart with it."""
+        """Restart a component as RestartComponent does; where HARD dependencies bind, its dependants restart too."""
         self._all[name].restart(why)
         if self._limits.binds_hard:
             for other in self._all.values():
@@ -80,12 +80,12 @@ class Components:
                     self.restart(other.plan.name, f"its HARD dependency {name} is restarted")
 
     def reset_failures(self) -> None:
-        """Forget the failures of all components."""
+        """Reset the failure counts of all components."""
         for supervisor in self._all.values():
             supervisor.reset_failures()
 
     async def stop(self) -> None:
-        """End all, dependants first."""
+        """Stop all components, dependants first."""
         await self._remove(list(self._all))
 
     def kill(self) -> None:
@@ -106,11 +106,11 @@ class Components:
         )
 
     async def _remove(self, names: Iterable[str]) -> None:
-        """End these in reverse order of dependency, each as soon as no dependant of it is left."""
+        """Remove components in reverse order of dependency, each as soon as its dependants have ended."""
         waiting = dict.fromkeys(names)
         while waiting:
             needed = {need for name in waiting for need in self._all[name].plan.dependencies}
-            # A cycle cannot be deployed, so one without dependants is always left.
+            # Cycles cannot be deployed, so a component without dependants always exists.
             free = [name for name in waiting if name not in needed] or list(waiting)
             for name in free:
                 self._all[name].command(Command.REMOVE, "it is removed")
@@ -120,7 +120,7 @@ class Components:
                 del self._all[name]
 
     def _is_ready(self, plan: Plan) -> bool:
-        """Return whether a component's dependencies let it run; a soft one gives the order at most."""
+        """Return whether a component's dependencies allow it to run; a soft dependency defines the order at most."""
         if self._limits.installs_first and any(one.installing for one in self._all.values()):
             return False
         for name, hard in plan.dependencies.items():

@@ -1,8 +1,8 @@
-"""A component's configuration: merging, resetting, JSON pointers, and who changed what when; pure.
+"""A component's configuration: merge, reset, JSON pointers and modification times; pure.
 
-Merge and reset as the developer guide's "Update component configurations" describes them: a reset comes before the
-merge and brings values back to the recipe's default (or removes what has none); a merge replaces leaves and whole
-lists, and goes down into objects. A new version's defaults fill in what is absent and overwrite nothing.
+Merge and reset follow "Update component configurations" of the developer guide: a reset precedes the merge and
+restores the recipe's default (or removes a value without a default); a merge replaces leaves and whole lists, and
+descends into objects. The defaults of a new version add missing values and overwrite nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ MAX_DEPTH = 64
 
 
 def parse_pointer(pointer: object) -> Path:
-    """Return the keys of a JSON pointer (RFC 6901); the empty text is the whole. Raises ConfigurationError."""
+    """Return the keys of a JSON pointer (RFC 6901); the empty text is the whole document. Raises ConfigurationError."""
     if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
-        raise ConfigurationError(f"{pointer!r} is no JSON pointer, which is empty or begins with /")
+        raise ConfigurationError(f"{pointer!r} is not a JSON pointer, which is empty or begins with /")
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
 
@@ -32,7 +32,7 @@ def pointer(path: Path) -> str:
 
 
 def find(values: object, path: Sequence[str]) -> Any:
-    """Return what stands at ``path``; raises KeyError. A list's entries are named by their index."""
+    """Return the value at ``path``; raises KeyError. The keys of a list are its indexes."""
     for key in path:
         if isinstance(values, Mapping):
             values = values[key]
@@ -44,7 +44,7 @@ def find(values: object, path: Sequence[str]) -> Any:
 
 
 def merge(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``update`` merged in; neither is changed."""
+    """Return ``base`` with ``update`` merged in, without modifying either."""
     merged = {**base}
     for key, value in update.items():
         old = merged.get(key)
@@ -53,7 +53,7 @@ def merge(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reset(current: Mapping[str, Any], defaults: Mapping[str, Any], pointers: Sequence[str]) -> dict[str, Any]:
-    """Return ``current`` with what the pointers name back at its default, or gone where there is none."""
+    """Return ``current`` with the values at the pointers reset to their defaults, or removed without a default."""
     values: dict[str, Any] = copy.deepcopy(dict(current))
     for path in map(parse_pointer, pointers):
         if not path:
@@ -93,7 +93,7 @@ def leaves(values: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Path]:
-    """Return the paths of leaves that are new, gone or of another value (1 and true, 1 and 1.0 differ)."""
+    """Return the paths of added, removed and changed leaves (1 and true, 1 and 1.0 differ)."""
     before, after = dict(leaves(old)), dict(leaves(new))
     return [
         path
@@ -107,7 +107,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def check_depth(values: object, depth: int = 0) -> None:
-    """Raise ConfigurationError for objects nested deeper than any configuration is."""
+    """Raise ConfigurationError for values nested deeper than MAX_DEPTH."""
     if depth > MAX_DEPTH:
         raise ConfigurationError(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(values, Mapping | list):
@@ -117,7 +117,7 @@ def check_depth(values: object, depth: int = 0) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationUpdate:
-    """What a deployment changes: reset first, then merge."""
+    """Configuration change of a deployment: reset first, then merge."""
 
     merge: Mapping[str, Any] = field(default_factory=dict)
     reset: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class ConfigurationUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Values, and for each leaf that was ever set the time of the change in milliseconds since the epoch."""
+    """Values, and the modification time of each leaf that was ever set, in milliseconds since the epoch."""
 
     values: Mapping[str, Any]
     modified: Mapping[Path, int] = field(default_factory=dict)

@@ -1,8 +1,8 @@
-"""The connection protocol of event-stream RPC, server side, on one socket.
+"""Server side of the event-stream RPC connection protocol, on one socket.
 
-CONNECT with a token, then streams: a request opens one, a response answers it, a subscription keeps it open for
-events until either side ends it with TERMINATE_STREAM. A violation of the protocol is answered with PROTOCOL_ERROR and
-the connection closes; a request that fails is answered with an error on its own stream only.
+After CONNECT with a token, each request opens a stream and receives a response on it; a subscription keeps the stream
+open for events until either side sends TERMINATE_STREAM. The answer to a protocol violation is PROTOCOL_ERROR and the
+end of the connection; the answer to a failed request is an error on its own stream.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONNECT_SECONDS = 10.0
 READ_BYTES = 65_536
 MAX_STREAMS = 1_024
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
-"""The connection of a subscriber that does not read is closed when this much waits for it."""
+"""Limit of unsent bytes; the connection of a subscriber that does not read is closed above it."""
 
 
 class Type(IntEnum):
@@ -46,21 +46,21 @@ class Type(IntEnum):
 
 SERVICE = "aws.greengrass#GreengrassCoreIPC"
 UNSUPPORTED = "aws#UnsupportedOperation"
-"""Kind of the Java nucleus' error for an operation that the model lacks."""
+"""Error type of the Java nucleus for an operation that the model does not contain."""
 CONNECTION_ACCEPTED = 1
 TERMINATE_STREAM = 2
 
 
 class _ProtocolError(NucleusError):
-    """A violation of the protocol; the connection is answered once more and closed."""
+    """A protocol violation; the connection is closed after one more message."""
 
 
 class _ClosedError(NucleusError):
-    """The connection ends without a further message."""
+    """End of the connection without a further message."""
 
 
 class Stream:
-    """One request's stream: its response, then events until it is closed."""
+    """Stream of one request: its response, then events until it is closed."""
 
     def __init__(self, connection: Connection, number: int) -> None:
         self._connection, self._number = connection, number
@@ -69,7 +69,7 @@ class Stream:
         self._endings: list[Callable[[], None]] = []
 
     def event(self, model: str, payload: Mapping[str, Any]) -> None:
-        """Send an event such as ``aws.greengrass#IoTCoreMessage``, after the response at the earliest."""
+        """Send an event such as ``aws.greengrass#IoTCoreMessage``; events before the response are held back."""
         if self.closed:
             return
         if self.answered:
@@ -78,14 +78,14 @@ class Stream:
             self._waiting.append((model, payload))
 
     def on_close(self, end: Callable[[], None]) -> None:
-        """Call ``end`` when the stream closes, at once if it has."""
+        """Call ``end`` when the stream closes, or at once when it is closed already."""
         if self.closed:
             end()
         else:
             self._endings.append(end)
 
     def release(self) -> None:
-        """Send the events that waited for the response."""
+        """Send the events that were held back until the response."""
         self.answered = True
         waiting, self._waiting = self._waiting, []
         for model, payload in waiting:
@@ -100,7 +100,7 @@ class Stream:
 
 
 Answer = tuple[str, Mapping[str, Any], bool]
-"""The response's model name, its payload, and whether the stream stays open for events."""
+"""Model name of the response, its payload, and True when the stream stays open for events."""
 Dispatch = Callable[[Identity, str, Mapping[str, Any], Stream], Awaitable[Answer]]
 
 ByName = Callable[[object, int | None], tuple[Identity, str] | None]
@@ -108,7 +108,7 @@ ByName = Callable[[object, int | None], tuple[Identity, str] | None]
 
 
 class Connection:
-    """Serves one client until either side closes."""
+    """Connection of one client, served until either side closes it."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Connection:
         self.identity: Identity | None = None
 
     async def serve(self) -> None:
-        """Serve until the connection ends; errors of the peer are not raised."""
+        """Serve until the connection ends; errors of the peer are logged."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS) as deadline:
                 while data := await self._reader.read(READ_BYTES):
@@ -155,7 +155,7 @@ class Connection:
             await self._close()
 
     async def _await_end(self) -> None:
-        """Wait until a refused client closes, so that it reads the answer before our end."""
+        """Wait until a rejected client closes, so that it reads the answer before the socket closes."""
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(1):
                 while await self._reader.read(READ_BYTES):
@@ -217,7 +217,7 @@ class Connection:
             raise _ProtocolError(f"message type {kind} before CONNECT")
         version = headers.get(":version")
         if version is None or version.value != PROTOCOL_VERSION:
-            raise _ProtocolError(f"protocol version {version and version.value!r}, {PROTOCOL_VERSION} is spoken")
+            raise _ProtocolError(f"protocol version {version and version.value!r}, {PROTOCOL_VERSION} is supported")
         try:
             token = _object(payload).get("authToken")
         except OperationError as error:
@@ -225,7 +225,7 @@ class Connection:
         self.identity = self._holder(token)
         new_token: tuple[Header, ...] = ()
         if token is None and self._by_name is not None:
-            # Nucleus lite admits a component's process by the component's name and gives it a token.
+            # Nucleus lite accepts a component's process by the component's name and returns a token.
             admitted = self._by_name(_object(payload).get("componentName"), _peer_process(self._writer))
             if admitted is not None:
                 self.identity, given = admitted
@@ -234,18 +234,18 @@ class Connection:
         if self.identity is not None or not self._profile.silent_close:
             self._write(Frame((*_protocol_headers(Type.CONNECT_ACK, accepted), *new_token)))
         if self.identity is None:
-            raise _ClosedError("a token that nobody holds")
+            raise _ClosedError("unknown token")
 
     def _application(self, number: int, flags: int, headers: Mapping[str, Header], payload: bytes) -> None:
         stream = self._streams.get(number)
         if flags & TERMINATE_STREAM:
-            # Also for streams that are gone: the client's end may cross the server's.
+            # Also for streams that are closed: both sides may end a stream at the same time.
             if stream is not None:
                 self._end(number)
             return
         operation = headers.get("operation")
         if stream is not None or operation is None or not isinstance(operation.value, str):
-            raise _ProtocolError(f"stream {number}: no operation here takes a second message")
+            raise _ProtocolError(f"stream {number}: a second message on a stream is not supported")
         if number <= self._last_stream:
             raise _ProtocolError(f"stream {number} was used before, the next is above {self._last_stream}")
         self._last_stream = number
@@ -258,7 +258,7 @@ class Connection:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, number: int, stream: Stream, operation: str, payload: bytes) -> None:
-        """Answer one request; requests begin in the order of their arrival, which keeps publishes in order."""
+        """Answer one request; requests start in the order of arrival, which keeps publishes in order."""
         identity = self.identity
         if identity is None:
             return
@@ -268,10 +268,12 @@ class Connection:
             self._end(number)
             self._fail(number, error)
             return
-        except Exception:  # noqa: BLE001 # one request's outermost edge: it must not take the connection with it
+        except Exception:  # noqa: BLE001 # outermost edge of one request: it must not end the connection
             self._log.exception("%s failed", operation, extra=self._who())
             self._end(number)
-            self._fail(number, OperationError("ServiceError", f"{operation}: an error inside the nucleus, see its log"))
+            self._fail(
+                number, OperationError("ServiceError", f"{operation}: internal error of the nucleus, see its log")
+            )
             return
         if stream.closed:
             return
@@ -329,7 +331,7 @@ def _protocol_headers(kind: Type, flags: int = 0) -> tuple[Header, ...]:
 
 
 def _peer_process(writer: asyncio.StreamWriter) -> int | None:
-    """Return the process id at the other end of a UNIX socket, or None where the system does not tell it."""
+    """Return the process id of the peer of a UNIX socket, or None where the system does not provide it."""
     peer = writer.get_extra_info("socket")
     if peer is None or not hasattr(socket, "SO_PEERCRED"):
         return None
@@ -350,7 +352,7 @@ def _object(payload: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(payload or b"{}")
     except (ValueError, RecursionError) as error:
-        raise OperationError("InvalidArgumentsError", f"the payload is no JSON: {error}") from error
+        raise OperationError("InvalidArgumentsError", f"the payload is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise OperationError("InvalidArgumentsError", "the payload is no JSON object")
+        raise OperationError("InvalidArgumentsError", "the payload is not a JSON object")
     return value

@@ -1,7 +1,7 @@
-"""Control of a running local nucleus beyond what Greengrass offers: restart one of its daemons.
+"""Control socket of a running local nucleus, which restarts one of its daemons; Greengrass has no equivalent.
 
-A socket beside the IPC socket takes one line of JSON, such as ``{"restart": "iotcored"}``, and answers ``{}`` when that
-is done, or ``{"error": SENTENCE}``. ``python -m device_sim.greengrass.control ROOT DAEMON`` sends one.
+A socket beside the IPC socket accepts one line of JSON, such as ``{"restart": "iotcored"}``, and answers ``{}`` after
+the restart, or ``{"error": TEXT}``. ``python -m device_sim.greengrass.control ROOT DAEMON`` sends one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ANSWER_SECONDS = 30.0
 
 
 class ControlServer:
-    """Listens on a socket that only this user can open."""
+    """Server on a socket that only this user can open."""
 
     def __init__(self, daemons: Daemons) -> None:
         self._daemons = daemons
@@ -59,7 +59,7 @@ class ControlServer:
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
         except OSError:
-            pass  # the client has gone
+            pass  # the client has disconnected
         finally:
             writer.close()
 

@@ -1,4 +1,4 @@
-"""Deployments, one at a time: resolve, prepare, validate, apply, wait, and roll back when that fails."""
+"""Queue of deployments, run one at a time: resolve, prepare, validate, apply, wait; roll back after a failure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from device_sim.greengrass.validation import Validators
 from device_sim.greengrass.versions import Version, parse_version
 
 MAX_KEPT = 200
-"""Deployments kept on record for GetLocalDeploymentStatus."""
+"""Number of deployments kept for GetLocalDeploymentStatus."""
 
 
 class Status(StrEnum):
@@ -50,7 +50,7 @@ class Detail(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Content of a deployment."""
+    """Requested change of the deployed components."""
 
     add: Mapping[str, str] = field(default_factory=dict)
     remove: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Order:
 
 @dataclass(slots=True)
 class Deployment:
-    """One deployment and its progress."""
+    """Deployment and its progress."""
 
     id: str
     order: Order
@@ -76,7 +76,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Target state, worked out before anything is changed."""
+    """Target state, computed before anything is changed."""
 
     roots: Mapping[str, Version]
     recipes: Mapping[str, Recipe]
@@ -85,7 +85,7 @@ class _Target:
 
 
 class Deployments:
-    """The queue of deployments and the present state."""
+    """Queue of deployments and the deployed state."""
 
     def __init__(
         self,
@@ -124,20 +124,20 @@ class Deployments:
         return self._kept.get(identifier)
 
     def all(self) -> tuple[Deployment, ...]:
-        """Return the deployments on record, oldest first."""
+        """Return the kept deployments, oldest first."""
         return tuple(self._kept.values())
 
     async def run(self) -> None:
-        """Carry out one after another, for ever."""
+        """Run one deployment after another until the task is cancelled."""
         while True:
             deployment = await self._queue.get()
             deployment.status = Status.IN_PROGRESS
             self._told(deployment)
             try:
-                await self._carry_out(deployment)
+                await self._execute(deployment)
             except NucleusError as error:
                 self._finish(deployment, Detail.NO_STATE_CHANGE, error)
-            except Exception as error:  # noqa: BLE001 # one deployment's outermost edge: the next must go on
+            except Exception as error:  # noqa: BLE001 # outermost edge of one deployment: the next ones must run
                 self._log.exception("deployment %s failed", deployment.id)
                 self._finish(deployment, Detail.NO_STATE_CHANGE, error)
 
@@ -150,13 +150,15 @@ class Deployments:
         deployment.done.set()
         self._told(deployment)
 
-    async def _carry_out(self, deployment: Deployment) -> None:
+    async def _execute(self, deployment: Deployment) -> None:
         order = deployment.order
-        target = self._work_out(deployment)
+        target = self._resolve_target(deployment)
         for recipe in target.recipes.values():
             source = self._book.artifacts(recipe)
             if recipe.artifacts and source is None and self._profile.unzips:
-                raise DeploymentError(f"{recipe.name} {recipe.version} has artifacts and no folder to take them from")
+                raise DeploymentError(
+                    f"{recipe.name} {recipe.version} has artifacts, but its recipe folder has no artifact folder"
+                )
             if source is not None:
                 await asyncio.to_thread(self._artifacts.prepare, recipe, source)
         refusals = await self._validators.ask(self._to_validate(target), deployment.id, self._validation_seconds)
@@ -177,7 +179,7 @@ class Deployments:
         await self._components.settled()
         self._finish(deployment, Detail.ROLLED_BACK, error)
 
-    def _work_out(self, deployment: Deployment) -> _Target:
+    def _resolve_target(self, deployment: Deployment) -> _Target:
         order = deployment.order
         if order.recipes is not None:
             if order.artifacts is not None:
@@ -219,7 +221,7 @@ class Deployments:
         return Folders(self._artifacts.path(recipe), self._artifacts.decompressed_path(recipe), work)
 
     def _to_validate(self, target: _Target) -> dict[str, Mapping[str, object]]:
-        """Running components of the same version whose configuration would change; others restart with it anyway."""
+        """Return running components of an unchanged version whose configuration would change; others restart anyway."""
         asked = {}
         for name, new in target.configurations.items():
             running, old = self._components.get(name), self._store.get(name)

@@ -1,4 +1,4 @@
-"""The MQTT endpoint of IoT Core and the gateway's certificate."""
+"""MQTT endpoint of IoT Core and the gateway's certificate."""
 
 from __future__ import annotations
 

@@ -3,24 +3,24 @@
 ::
 
     NucleusError
-    ├── EventStreamError          bytes that do not form an event-stream frame
+    ├── EventStreamError          bytes that are not an event-stream frame
     │   ├── FrameChecksumError    a CRC32 does not match
     │   ├── FrameSizeError        a frame, its headers or a value is larger than allowed
-    │   └── FrameFormatError      anything else that is malformed
-    ├── RecipeError               a recipe that cannot be used; names file, key, value and what is allowed
+    │   └── FrameFormatError      any other malformed frame
+    ├── RecipeError               an unusable recipe; names file, key, value and allowed values
     │   ├── VersionError          an invalid version or version range
     │   ├── PlatformError         no manifest fits this machine
     │   ├── VariableError         a script names a variable that does not exist
     │   └── DependencyError       the dependencies cannot be met
     │       ├── MissingDependencyError   a component or a version of it without a recipe
-    │       └── DependencyCycleError     components that wait for each other
-    ├── ArtifactError             an artifact that is missing, damaged or dangerous
-    ├── ConfigurationError        a configuration, or a change of one, that is malformed
-    ├── StaleUpdateError          a configuration change older than what it would overwrite
-    ├── DeploymentError           a deployment that cannot be carried out, or was not accepted
-    ├── ScriptError               a lifecycle script that failed, or took too long
-    ├── BridgeError               a publish or a subscription that IoT Core or the nucleus refuses
-    ├── DaemonError               a daemon that this nucleus lacks, or a malformed control request
+    │       └── DependencyCycleError     a cycle of dependencies
+    ├── ArtifactError             a missing, damaged or unsafe artifact
+    ├── ConfigurationError        a malformed configuration or configuration change
+    ├── StaleUpdateError          a configuration change older than the value that it would overwrite
+    ├── DeploymentError           a deployment that is not possible or that a component rejected
+    ├── ScriptError               a lifecycle script that failed or timed out
+    ├── BridgeError               a publish or subscription that IoT Core or the nucleus rejects
+    ├── DaemonError               an unknown daemon or a malformed control request
     ├── StartError                this nucleus cannot start: arguments, permissions, a root in use
     └── OperationError            error answer of an IPC call; see operations/base.py
 """
@@ -31,7 +31,7 @@ class NucleusError(Exception):
 
 
 class EventStreamError(NucleusError):
-    """Bytes that do not form an event-stream frame."""
+    """Bytes that are not an event-stream frame."""
 
 
 class FrameChecksumError(EventStreamError):
@@ -43,11 +43,11 @@ class FrameSizeError(EventStreamError):
 
 
 class FrameFormatError(EventStreamError):
-    """A frame is malformed in a way that no narrower error names."""
+    """A frame is malformed in another way."""
 
 
 class RecipeError(NucleusError):
-    """A recipe that cannot be used; names file, key, value and what is allowed."""
+    """An unusable recipe; names file, key, value and allowed values."""
 
 
 class VersionError(RecipeError):
@@ -71,35 +71,35 @@ class MissingDependencyError(DependencyError):
 
 
 class DependencyCycleError(DependencyError):
-    """Components that wait for each other."""
+    """A cycle of dependencies."""
 
 
 class ArtifactError(NucleusError):
-    """An artifact that is missing, damaged or dangerous."""
+    """A missing, damaged or unsafe artifact."""
 
 
 class ConfigurationError(NucleusError):
-    """A configuration, or a change of one, that is malformed."""
+    """A malformed configuration or configuration change."""
 
 
 class StaleUpdateError(NucleusError):
-    """A configuration change that is older than what it would overwrite."""
+    """A configuration change that is older than the value that it would overwrite."""
 
 
 class DeploymentError(NucleusError):
-    """A deployment that cannot be carried out, or that a component did not accept."""
+    """A deployment that is not possible or that a component rejected."""
 
 
 class ScriptError(NucleusError):
-    """A lifecycle script that failed, or took too long."""
+    """A lifecycle script that failed or timed out."""
 
 
 class BridgeError(NucleusError):
-    """A publish or a subscription that IoT Core, or the nucleus on the way there, refuses."""
+    """A publish or subscription that IoT Core or the nucleus rejects."""
 
 
 class DaemonError(NucleusError):
-    """A daemon that this nucleus lacks, or a malformed control request."""
+    """An unknown daemon or a malformed control request."""
 
 
 class StartError(NucleusError):
@@ -107,7 +107,7 @@ class StartError(NucleusError):
 
 
 class OperationError(NucleusError):
-    """Error answer of an IPC call: the model's error ``kind`` (such as ``UnauthorizedError``) and a sentence."""
+    """Error answer of an IPC call: an error ``kind`` of the model (such as ``UnauthorizedError``) and a text."""
 
     def __init__(self, kind: str, text: str, **fields: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""The event-stream framing of AWS, pure: bytes in, frames out, and back.
+"""Encoder and decoder of AWS event-stream frames; pure.
 
 A frame, all big-endian: u32 total length, u32 headers length, u32 CRC32 of those eight bytes, headers, payload, u32
 CRC32 of everything before it. A header: u8 name length, name, u8 type, value. Source: the "event stream encoding" page
@@ -54,7 +54,7 @@ _NUMBERS = {
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A name and a typed value: bool, int, bytes, str or UUID, as ``type`` says; timestamps in ms since the epoch."""
+    """Name and typed value: bool, int, bytes, str or UUID, depending on ``type``; timestamps in ms since the epoch."""
 
     name: str
     type: HeaderType
@@ -80,7 +80,7 @@ def int32(name: str, value: int) -> Header:
 
 
 def encode(frame: Frame, max_bytes: int = MAX_FRAME_BYTES) -> bytes:
-    """Return the frame's bytes; raises FrameSizeError or FrameFormatError for what the format cannot hold."""
+    """Return the bytes of a frame; raises FrameSizeError or FrameFormatError when the format cannot hold it."""
     headers = b"".join(map(_encode_header, frame.headers))
     total = OVERHEAD + len(headers) + len(frame.payload)
     if len(headers) > MAX_HEADERS_BYTES:
@@ -103,7 +103,7 @@ def _encode_value(header: Header) -> bytes:
     kind, value = header.type, header.value
     if kind in (HeaderType.TRUE, HeaderType.FALSE):
         if value is not (kind is HeaderType.TRUE):
-            raise FrameFormatError(f"header {header.name!r}: {value!r} is no {kind.name}")
+            raise FrameFormatError(f"header {header.name!r}: {value!r} is not of type {kind.name}")
         return b""
     if kind in _NUMBERS and isinstance(value, int) and not isinstance(value, bool):
         try:
@@ -116,14 +116,14 @@ def _encode_value(header: Header) -> bytes:
         return _sized(header.name, value)
     if kind is HeaderType.STRING and isinstance(value, str):
         return _sized(header.name, _utf8(value, f"header {header.name!r}"))
-    raise FrameFormatError(f"header {header.name!r}: {type(value).__name__} is no {kind.name}")
+    raise FrameFormatError(f"header {header.name!r}: {type(value).__name__} is not of type {kind.name}")
 
 
 def _utf8(value: str, what: str) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError as error:
-        raise FrameFormatError(f"{what}: {value!r} is no UTF-8 text") from error
+        raise FrameFormatError(f"{what}: {value!r} is not UTF-8 text") from error
 
 
 def _sized(name: str, value: bytes) -> bytes:
@@ -133,7 +133,7 @@ def _sized(name: str, value: bytes) -> bytes:
 
 
 class Decoder:
-    """Frames out of a stream of bytes that comes in any pieces. After an error it stays refused."""
+    """Incremental decoder for a stream of bytes in chunks of any size; unusable after an error."""
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -142,13 +142,13 @@ class Decoder:
 
     @property
     def pending(self) -> int:
-        """Bytes that wait for the rest of their frame."""
+        """Number of buffered bytes of an incomplete frame."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Return the frames completed by ``data``; raises EventStreamError for bytes that cannot become one.
+        """Return the frames completed by ``data``; raises EventStreamError for a malformed frame.
 
-        Frames before a malformed one are returned first, and the error is raised by the next call.
+        Frames before a malformed one are returned first, and the next call raises the error.
         """
         if self._error is not None:
             raise self._error
@@ -166,7 +166,7 @@ class Decoder:
         return frames
 
     def _announced(self) -> int | None:
-        """Return the length of the frame that begins the buffer, checked before any of its body is waited for."""
+        """Return the validated length of the first frame in the buffer, or None without a complete prelude."""
         if len(self._buffer) < PRELUDE.size:
             return None
         total, headers, checksum = PRELUDE.unpack_from(self._buffer)
@@ -234,4 +234,4 @@ def _text(raw: bytes, what: str) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise FrameFormatError(f"{what} is no UTF-8 text") from error
+        raise FrameFormatError(f"{what} is not UTF-8 text") from error

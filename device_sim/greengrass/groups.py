@@ -1,4 +1,4 @@
-"""Process groups on record, so that a nucleus that was killed leaves none behind for the next one on its root."""
+"""Record of running process groups, so that a nucleus ends those left by a killed nucleus on the same root."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from pathlib import Path
 
 
 class ProcessGroups:
-    """One small file a running group; it holds when the group's leader was started, so that no other process of that
-    number is ever taken for it.
+    """Record with one file per running group.
+
+    The file contains the start time of the group's leader, so that another process with the same id is not killed.
     """
 
     def __init__(self, folder: Path, log: logging.Logger) -> None:
         self._folder, self._log = folder, log
 
     def add(self, group: int) -> None:
-        """Record a group that has just been started."""
+        """Record a new group."""
         started = _started(group)
         if started is not None:
             try:
@@ -28,12 +29,12 @@ class ProcessGroups:
                 self._log.warning("process group %d cannot be recorded: %s", group, error)
 
     def remove(self, group: int) -> None:
-        """Forget a group that has ended."""
+        """Remove the record of a group that has ended."""
         with contextlib.suppress(OSError):
             (self._folder / str(group)).unlink()
 
     def sweep(self) -> list[int]:
-        """Kill what an earlier nucleus left running, and return those groups."""
+        """Kill the groups left by an earlier nucleus and return them."""
         killed = []
         for record in sorted(self._folder.glob("[0-9]*")):
             with contextlib.suppress(OSError, ValueError):
@@ -42,12 +43,12 @@ class ProcessGroups:
                 if started and _started(group) == started:
                     os.killpg(group, signal.SIGKILL)
                     killed.append(group)
-                    self._log.warning("process group %d of an earlier nucleus was still there and is killed", group)
+                    self._log.warning("process group %d of an earlier nucleus was still running and is killed", group)
         return killed
 
 
 def _started(pid: int) -> str | None:
-    """Return the leader's start in clock ticks since the machine's start, or None when there is no such process."""
+    """Return the leader's start time in clock ticks since boot, or None when the process does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

@@ -1,8 +1,8 @@
-"""The variables of recipes: ``{namespace:key}`` in scripts and environments; pure.
+"""Recipe variables: ``{namespace:key}`` in scripts and environments; pure.
 
-Known are ``{artifacts:path}``, ``{artifacts:decompressedPath}``, ``{work:path}``, ``{kernel:rootPath}``,
-``{iot:thingName}`` and ``{configuration:<JSON pointer>}``; on the Java nucleus, with a dependency's name in front
-(``{io.example.Other:artifacts:path}``), they are that component's.
+Supported are ``{artifacts:path}``, ``{artifacts:decompressedPath}``, ``{work:path}``, ``{kernel:rootPath}``,
+``{iot:thingName}`` and ``{configuration:<JSON pointer>}``; on the Java nucleus also those of a dependency, with its
+name as prefix (``{io.example.Other:artifacts:path}``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BRACED = re.compile(r"\{[^{}\n]*\}?")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Values of a component's variables: the fixed ones by ``namespace:key``, and its configuration."""
+    """Values of a component's variables: fixed values by ``namespace:key``, and its configuration."""
 
     fixed: Mapping[str, str]
     configuration: Mapping[str, Any]
@@ -39,9 +39,9 @@ class Scope:
 def interpolate(script: str, name: str, scopes: Mapping[str, Scope], strict: bool) -> str:
     """Return ``script`` with its variables replaced.
 
-    ``scopes`` holds the component ``name`` and its dependencies. With ``strict``, as on nucleus lite, every ``{`` has
-    to begin a variable, and one of the component's own; otherwise text not of the form ``{namespace:key}`` stays.
-    Raises VariableError naming the variable and the known ones.
+    ``scopes`` holds the component ``name`` and its dependencies. With ``strict``, as on nucleus lite, every ``{``
+    must begin a variable of the component itself; otherwise text not of the form ``{namespace:key}`` is kept.
+    Raises VariableError that names the variable and the supported ones.
     """
     pieces, at = [], 0
     while (start := script.find("{", at)) >= 0:
@@ -49,9 +49,13 @@ def interpolate(script: str, name: str, scopes: Mapping[str, Scope], strict: boo
         if match is None and strict:
             found = _BRACED.match(script, start)
             what = found[0] if found else script[start : start + 20]
-            raise VariableError(f"{what!r} is no variable, and nucleus lite takes every {{ for one; {_allowed()}")
+            raise VariableError(
+                f"{what!r} is not a variable, and on nucleus lite every {{ begins a variable; {_allowed()}"
+            )
         if match is not None and match["component"] is not None and strict:
-            raise VariableError(f"{match[0]!r}: nucleus lite knows no variables of other components; {_allowed()}")
+            raise VariableError(
+                f"{match[0]!r}: nucleus lite does not support variables of other components; {_allowed()}"
+            )
         pieces.append(script[at:start])
         pieces.append(script[start] if match is None else _value(match, name, scopes))
         at = start + 1 if match is None else match.end()
@@ -61,7 +65,7 @@ def interpolate(script: str, name: str, scopes: Mapping[str, Scope], strict: boo
 def _value(match: re.Match[str], name: str, scopes: Mapping[str, Scope]) -> str:
     owner = match["component"] or name
     if owner not in scopes:
-        raise VariableError(f"{match[0]!r}: {owner} is no dependency of {name}")
+        raise VariableError(f"{match[0]!r}: {owner} is not a dependency of {name}")
     scope = scopes[owner]
     if match["space"] == "configuration":
         try:
@@ -71,7 +75,7 @@ def _value(match: re.Match[str], name: str, scopes: Mapping[str, Scope]) -> str:
     try:
         return scope.fixed[f"{match['space']}:{match['key']}"]
     except KeyError as error:
-        raise VariableError(f"{match[0]!r} is no variable; {_allowed()}") from error
+        raise VariableError(f"{match[0]!r} is not a variable; {_allowed()}") from error
 
 
 def _as_text(value: Any) -> str:

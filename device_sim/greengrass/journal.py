@@ -1,4 +1,4 @@
-"""What the nucleus tells: JSON lines on standard output for whoever started it, and a structured log in a file."""
+"""Output of the nucleus: JSON lines on standard output for the parent process, and a structured log file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def stamp(seconds: float) -> str:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record; ``extra={"fields": {...}}`` is merged in."""
+    """Formatter that writes one JSON object per record; ``extra={"fields": {...}}`` is merged in."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the record as a line of JSON."""
         line: dict[str, object] = {"time": stamp(record.created), "level": record.levelname, "part": record.name}
         line["message"] = record.getMessage()
         fields = getattr(record, "fields", None)
@@ -36,11 +36,13 @@ class JsonLines(logging.Formatter):
 
 def start_logging(file: Path) -> logging.Logger:
     """Log everything to ``file`` and warnings to standard error, and return the nucleus' logger."""
-    keeper = logging.handlers.RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8")
-    warner = logging.StreamHandler(sys.stderr)
-    warner.setLevel(logging.WARNING)
+    file_handler = logging.handlers.RotatingFileHandler(
+        file, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8"
+    )
+    stderr_handler = logging.StreamHandler(sys.stderr)
+    stderr_handler.setLevel(logging.WARNING)
     root = logging.getLogger()
-    root.handlers[:] = [keeper, warner]
+    root.handlers[:] = [file_handler, stderr_handler]
     for handler in root.handlers:
         handler.setFormatter(JsonLines())
     root.setLevel(logging.INFO)
@@ -48,13 +50,13 @@ def start_logging(file: Path) -> logging.Logger:
 
 
 class Journal:
-    """Writes a JSON line a change; a reader that has gone stops the lines, not the nucleus."""
+    """Writer of one JSON line per state change; it stops when the reader has closed the stream."""
 
     def __init__(self, out: TextIO, log: logging.Logger) -> None:
         self._out, self._log = out, log
         self._gone = False
 
-    def tell(self, kind: str, **fields: object) -> None:
+    def write(self, kind: str, **fields: object) -> None:
         """Write one line with the time, its ``type`` and the fields."""
         line = {"time": stamp(time.time()), "type": kind, **fields}
         self._log.info("%s", kind, extra={"fields": {key: value for key, value in line.items() if key != "time"}})
@@ -65,4 +67,4 @@ class Journal:
             self._out.flush()
         except (OSError, ValueError) as error:
             self._gone = True
-            self._log.warning("nobody reads the lifecycle lines any more: %s", error)
+            self._log.warning("standard output is closed, no more lifecycle lines are written: %s", error)

@@ -1,6 +1,6 @@
-"""Entry point: wire the nucleus together, run it until SIGTERM or SIGINT, and clean up.
+"""Entry point: create the nucleus, run it until SIGTERM or SIGINT, and clean up.
 
-Exit codes: 0 ended by a signal, 2 it could not start (one sentence on standard error), 3 the first deployment was not
+Exit codes: 0 after a signal, 2 when it cannot start (reason on standard error), 3 when the first deployment is not
 possible (a recipe, an artifact, a dependency).
 """
 
@@ -43,7 +43,7 @@ EXIT_DEPLOYMENT = 3
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "aarch64", "armv7l": "arm", "armv6l": "arm", "i686": "x86"}
 INHERITED = (
     *("HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LC_ALL", "LC_CTYPE"),
-    # pip in an install step needs the way out that the machine has
+    # pip in an install step needs the proxy settings of the machine
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT"),
     *("PIP_CONFIG_FILE", "PIP_TRUSTED_HOST", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CACHE_DIR", "XDG_CACHE_HOME"),
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _claim(root: Path) -> int:
-    """Make the root's folders and hold its lock, so that no two nuclei share one; return the lock's descriptor."""
+    """Create the root's folders and lock the root against another nucleus; return the descriptor of the lock."""
     try:
         for folder in ("logs", "work", "config", "packages"):
             (root / folder).mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def _claim(root: Path) -> int:
 
 
 class Nucleus:
-    """All parts of one nucleus; made on the event loop."""
+    """All parts of one nucleus; created on the event loop."""
 
     def __init__(self, settings: Settings, log: logging.Logger) -> None:
         self._settings, self._log = settings, log
@@ -96,10 +96,10 @@ class Nucleus:
         here = Platform(platform.system().lower(), ARCHITECTURES.get(platform.machine(), platform.machine()))
         self._book = RecipeBook(settings.profile, here)
         store = ConfigurationStore(settings.root / "config" / "effective.json", log)
-        self._bridge = Bridge(settings.thing, settings.endpoint, settings.uplink, self._tell_of_iot_core, log)
+        self._bridge = Bridge(settings.thing, settings.endpoint, settings.uplink, self._report_iot_core, log)
         self._groups = ProcessGroups(settings.root / "run", log)
         self._components = Components(
-            settings.limits, self._environment, settings.root / "logs", self._groups, self._tell_of_component, log
+            settings.limits, self._environment, settings.root / "logs", self._groups, self._report_component, log
         )
         validators = Validators()
         self._deployments = Deployments(
@@ -111,7 +111,7 @@ class Nucleus:
             settings.profile,
             settings.root,
             settings.thing,
-            self._tell_of_deployment,
+            self._report_deployment,
             log,
             settings.validation_seconds,
         )
@@ -127,7 +127,7 @@ class Nucleus:
         self._info = settings.root / CLI_INFO
 
     def _admit(self, name: object, pid: int | None) -> tuple[Identity, str] | None:
-        """Return the identity and token of a component that a process of its own asks for by name, or None."""
+        """Return identity and token of a component that one of its own processes requests by name, or None."""
         supervisor = self._components.get(name) if isinstance(name, str) else None
         if supervisor is None or pid is None or supervisor.pid is None:
             return None
@@ -139,32 +139,32 @@ class Nucleus:
         return (identity, self._tokens.issue(identity)) if member else None
 
     def _daemons(self, bus: LocalBus, store: ConfigurationStore) -> dict[str, Daemon]:
-        """Return the processes of nucleus lite with what each loses when it ends; the Java nucleus has none."""
+        """Return the daemons of nucleus lite and the state that each loses at its end; empty for the Java nucleus."""
 
-        async def lose_local_subscriptions() -> None:
+        async def drop_local_subscriptions() -> None:
             bus.clear()
 
-        async def lose_watches() -> None:
+        async def drop_watches() -> None:
             store.drop_watches()
 
-        async def lose_connections() -> None:
+        async def drop_connections() -> None:
             self._tokens.revoke_components()
             await self._server.close_connections()
 
-        async def forget_failures() -> None:
+        async def reset_failures_of_all() -> None:
             self._components.reset_failures()
 
         known = {
             "iotcored": Daemon(self._bridge.crash, self._bridge.start),
-            "ggpubsubd": Daemon(lose_local_subscriptions),
-            "ggconfigd": Daemon(lose_watches),
-            "ggipcd": Daemon(lose_connections),
-            "gghealthd": Daemon(forget_failures),
+            "ggpubsubd": Daemon(drop_local_subscriptions),
+            "ggconfigd": Daemon(drop_watches),
+            "ggipcd": Daemon(drop_connections),
+            "gghealthd": Daemon(reset_failures_of_all),
         }
         return {name: known[name] for name in self._settings.profile.daemons}
 
     async def run(self) -> int:
-        """Run until a signal ends it."""
+        """Run until a signal arrives and return the exit code."""
         self._catch_signals()
         self._groups.sweep()
         working: asyncio.Task[None] | None = None
@@ -174,7 +174,7 @@ class Nucleus:
             await self._control.start(self._server.path.parent)
             self._write_info()
             await self._bridge.start()
-            self._journal.tell("nucleus", state="READY", pid=os.getpid(), socket=str(self._server.path))
+            self._journal.write("nucleus", state="READY", pid=os.getpid(), socket=str(self._server.path))
             working = asyncio.create_task(self._deployments.run(), name="deployments")
             code = await self._first_deployment()
         finally:
@@ -209,16 +209,16 @@ class Nucleus:
         await self._control.stop()
         await self._server.stop()
         self._info.unlink(missing_ok=True)
-        self._journal.tell("nucleus", state="ENDED")
+        self._journal.write("nucleus", state="ENDED")
 
     def _catch_signals(self) -> None:
-        def asked() -> None:
+        def on_signal() -> None:
             if self._asked_to_end.is_set():
                 self._components.kill()
             self._asked_to_end.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, asked)
+            asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
     def _write_info(self) -> None:
         content = json.dumps(
@@ -236,9 +236,9 @@ class Nucleus:
             raise StartError(f"{self._info}: {error.strerror}") from error
 
     def _environment(self, name: str) -> Mapping[str, str]:
-        """Return a component's environment: Greengrass' variables and those of this machine that it needs.
+        """Return a component's environment: the variables of Greengrass and those inherited from this machine.
 
-        ``python3`` of a script is the Python that runs this nucleus, so an install step finds what is installed here.
+        ``python3`` in a script is the Python that runs this nucleus, so an install step finds its packages.
         """
         settings = self._settings
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -254,8 +254,8 @@ class Nucleus:
             "GG_ROOT_CA_PATH": str(settings.endpoint.authority.absolute()) if settings.endpoint else "",
         }
 
-    def _tell_of_component(self, supervisor: Supervisor, old: State, new: State, why: str) -> None:
-        self._journal.tell(
+    def _report_component(self, supervisor: Supervisor, old: State, new: State, why: str) -> None:
+        self._journal.write(
             "component",
             component=supervisor.plan.name,
             version=supervisor.plan.version,
@@ -266,8 +266,8 @@ class Nucleus:
             failures=supervisor.failures,
         )
 
-    def _tell_of_deployment(self, deployment: Deployment) -> None:
-        self._journal.tell(
+    def _report_deployment(self, deployment: Deployment) -> None:
+        self._journal.write(
             "deployment",
             deployment=deployment.id,
             status=deployment.status,
@@ -275,5 +275,5 @@ class Nucleus:
             reason=deployment.cause,
         )
 
-    def _tell_of_iot_core(self, connected: bool, why: str) -> None:
-        self._journal.tell("iot_core", connected=connected, reason=why)
+    def _report_iot_core(self, connected: bool, why: str) -> None:
+        self._journal.write("iot_core", connected=connected, reason=why)

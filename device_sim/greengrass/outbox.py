@@ -1,7 +1,7 @@
-"""Publishes on their way to IoT Core: those that wait, those that are unacknowledged, and the limits of both; pure.
+"""Queue of waiting and unacknowledged publishes to IoT Core, with the limits of both; pure.
 
-The Java nucleus queues in memory, sends a few at a time and sends again after a reconnect. Nucleus lite queues nothing:
-a publish fails while offline or when too much is unacknowledged, and a reconnect drops what is unacknowledged.
+The Java nucleus queues in memory, limits publishes in flight and resends them after a reconnect. Nucleus lite has no
+queue: a publish fails while offline or above its limits, and a reconnect drops unacknowledged publishes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from device_sim.greengrass.errors import BridgeError
 from device_sim.greengrass.profile import UplinkRules
 
 MAX_ATTEMPTS = 10
-"""Broken connections after which a publish is dropped: IoT Core answers a forbidden topic by closing the connection."""
+"""Connection failures until a publish is dropped: IoT Core closes the connection after a forbidden topic."""
 CAREFUL_ATTEMPTS = 2
 """From this number of attempts on, a publish is sent alone, to isolate the one that breaks the connection."""
 
@@ -30,12 +30,12 @@ class Publish:
 
     @property
     def size(self) -> int:
-        """Bytes of topic and payload."""
+        """Size of topic and payload in bytes."""
         return len(self.topic.encode()) + len(self.payload)
 
     @property
     def packet_bytes(self) -> int:
-        """Bytes of the MQTT 5 packet: header, topic length, packet id and an empty property list."""
+        """Size of the MQTT 5 packet in bytes: header, topic length, packet id and an empty property list."""
         remaining = self.size + 2 + 2 + 1
         return 1 + (1 if remaining < 128 else 2 if remaining < 16_384 else 3) + remaining
 
@@ -50,7 +50,7 @@ class Outbox:
         self._bytes = 0
 
     def add(self, publish: Publish, connected: bool) -> None:
-        """Take a publish in; raises BridgeError when the nucleus would refuse it."""
+        """Queue a publish; raises BridgeError when the nucleus would reject it."""
         rules = self._rules
         if rules.queued_bytes == 0:
             self._check_lite(publish, connected)
@@ -84,7 +84,7 @@ class Outbox:
         return first if first.qos == 0 or len(self._in_flight) < allowed else None
 
     def sent(self, mid: int) -> None:
-        """Note that the first waiting publish was sent under a packet id."""
+        """Record that the first waiting publish was sent with a packet id."""
         publish = self._waiting.popleft()
         if publish.qos:
             self._in_flight[mid] = publish
@@ -92,7 +92,7 @@ class Outbox:
             self._bytes -= publish.size
 
     def acknowledged(self, mid: int) -> bool:
-        """Forget an acknowledged publish; return whether it was known."""
+        """Remove an acknowledged publish; return whether it was known."""
         publish = self._in_flight.pop(mid, None)
         if publish is None:
             return False
@@ -117,5 +117,5 @@ class Outbox:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits and nothing is unacknowledged."""
+        """True when nothing waits and nothing is unacknowledged."""
         return not self._waiting and not self._in_flight

@@ -1,10 +1,10 @@
-"""How fast messages may go: two token buckets that hold one second each; pure."""
+"""Rate limit of messages: two token buckets with a capacity of one second each; pure."""
 
 from __future__ import annotations
 
 
 class Pace:
-    """At most so many messages and so many bytes a second."""
+    """Limit of messages per second and of bytes per second."""
 
     def __init__(self, messages: float, size: float) -> None:
         self._rates = (messages, size)
@@ -12,7 +12,7 @@ class Pace:
         self._at: float | None = None
 
     def take(self, now: float, size: int) -> float:
-        """Take the tokens of one message of ``size`` bytes and return 0, or return the seconds to wait before.
+        """Take the tokens of one message of ``size`` bytes and return 0, or return the seconds to wait.
 
         A message larger than a second's bytes waits for a full bucket and leaves it in debt.
         """

@@ -1,4 +1,4 @@
-"""Plans: recipes and configurations turned into what the supervisor runs; pure."""
+"""Compute the plans that supervisors run from recipes and configurations; pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from device_sim.greengrass.recipes import Recipe, Step
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One component as it runs: scripts without variables, and its ordered dependencies (True: HARD)."""
+    """Executable form of a component: scripts without variables, and ordered dependencies (True: HARD)."""
 
     name: str
     version: str
@@ -26,7 +26,7 @@ class Plan:
 
     @property
     def runs(self) -> bool:
-        """Whether there is a step that makes it RUNNING."""
+        """True when a step exists that makes the component RUNNING."""
         return "run" in self.steps or "startup" in self.steps
 
     def needs_install(self, old: Plan) -> bool:
@@ -68,7 +68,7 @@ def plan(
 
 
 def _check_bound(plans: Mapping[str, Plan]) -> None:
-    """Raise DependencyError for a HARD dependency that systemd has no unit for."""
+    """Raise DependencyError for a HARD dependency without a systemd unit."""
     for name, own in plans.items():
         for needed, hard in own.dependencies.items():
             if hard and not plans[needed].runs:
@@ -94,7 +94,9 @@ def _filled(recipe: Recipe, name: str, step: Step, scopes: Mapping[str, Scope], 
         except VariableError as error:
             raise VariableError(f"{recipe.source}: Lifecycle.{name}.{where}: {error}") from error
         if "\0" in filled:
-            raise RecipeError(f"{recipe.source}: Lifecycle.{name}.{where}: has a NUL, which no script can have")
+            raise RecipeError(
+                f"{recipe.source}: Lifecycle.{name}.{where}: contains a NUL, which is not allowed in a script"
+            )
         return filled
 
     environment = {key: fill(value, f"Setenv.{key}") for key, value in step.environment.items()}

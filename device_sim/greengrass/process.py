@@ -1,4 +1,4 @@
-"""A nucleus in a child process, started and watched from Python; for the demo and the tests."""
+"""Nucleus in a child process, controlled from Python; for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ POLL_SECONDS = 0.1
 
 
 class NucleusProcessError(NucleusError):
-    """The nucleus did not reach the state waited for; carries its and its components' last output."""
+    """The nucleus did not reach the expected state; includes the last output of nucleus and components."""
 
 
 class Credentials(Protocol):
-    """IoT Core's MQTT endpoint and the gateway's PEM files."""
+    """MQTT endpoint of IoT Core and the gateway's PEM files."""
 
     @property
     def host(self) -> str:
-        """Its host name, which its certificate must carry."""
+        """Host name of the endpoint, as in its certificate."""
 
     @property
     def port(self) -> int:
-        """Its port."""
+        """Port of the endpoint."""
 
     @property
     def cert(self) -> Path:
-        """The gateway's certificate."""
+        """Certificate of the gateway."""
 
     @property
     def key(self) -> Path:
-        """The certificate's key."""
+        """Private key of the certificate."""
 
     @property
     def ca(self) -> Path:
-        """The authority that signed the endpoint's certificate."""
+        """CA that signed the certificate of the endpoint."""
 
 
 class NucleusProcess:
-    """``python -m device_sim.greengrass`` as a child; a context manager that stops it."""
+    """Child process ``python -m device_sim.greengrass``; a context manager that stops it."""
 
     def __init__(self, root: Path, deploy: Mapping[str, str], process: subprocess.Popen[str]) -> None:
         self.root, self._deploy, self._process = root, dict(deploy), process
@@ -78,10 +78,10 @@ class NucleusProcess:
         options: Sequence[str] = (),
         seconds: float = 30.0,
     ) -> Self:
-        """Start a nucleus and wait until it listens; its components are then on their way.
+        """Start a nucleus and wait until it listens; its components start afterwards.
 
-        ``deploy`` maps component names to versions, ``merge`` component names to configuration, ``options`` are more
-        of the command line. Raises NucleusProcessError when it does not listen within ``seconds``.
+        ``deploy`` maps component names to versions, ``merge`` component names to configuration, ``options`` are
+        further command-line options. Raises NucleusProcessError when it does not listen within ``seconds``.
         """
         arguments = ["--root", str(root), "--thing", thing, "--profile", profile, "--region", region]
         arguments += ["--recipes", str(recipes), "--artifacts", str(artifacts), *options]
@@ -125,42 +125,42 @@ class NucleusProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """Process id of the nucleus."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the nucleus still runs."""
+        """True while the nucleus runs."""
         return self._process.poll() is None
 
     @property
     def cli_info(self) -> Path:
-        """The file with the socket's path and the token of a client that may use every local topic."""
+        """File with the socket's path and the token of a client that is allowed every local topic."""
         return self.root / control.CLI_INFO
 
     @property
     def logs(self) -> Path:
-        """The folder with ``<component>.log`` and the nucleus' own ``greengrass.log``."""
+        """Folder with ``<component>.log`` and ``greengrass.log`` of the nucleus."""
         return self.root / "logs"
 
     def log(self, component: str) -> Path:
-        """The path of a component's log."""
+        """Return the path of a component's log."""
         return self.logs / f"{component}.log"
 
     @property
     def lines(self) -> tuple[Mapping[str, Any], ...]:
-        """Every JSON line so far, oldest first; see README.md for their keys."""
+        """All JSON lines so far, oldest first; README.md describes their keys."""
         with self._news:
             return tuple(self._lines)
 
-    def troubles(self) -> list[str]:
-        """Return a sentence for each failure since the last call: components, deployments, the way to IoT Core."""
+    def new_failures(self) -> list[str]:
+        """Return the failures since the last call: components, deployments and the connection to IoT Core."""
         with self._news:
             fresh, self._troubles_told = self._lines[self._troubles_told :], len(self._lines)
-        return [sentence for line in fresh if (sentence := _trouble(line)) is not None]
+        return [sentence for line in fresh if (sentence := _failure_text(line)) is not None]
 
     def states(self) -> dict[str, str]:
-        """Return the present state of every component."""
+        """Return the current state of every component."""
         return {line["component"]: line["state"] for line in self.lines if line["type"] == "component"}
 
     def component_pid(self, component: str) -> int | None:
@@ -176,20 +176,20 @@ class NucleusProcess:
             if code is not None and not self._reader.is_alive():
                 if condition(self):
                     return
-                raise NucleusProcessError(f"the nucleus ended with exit code {code}; {self._last_words()}")
+                raise NucleusProcessError(f"the nucleus ended with exit code {code}; {self._last_output()}")
             left = deadline - time.monotonic()
             if left <= 0:
                 raise NucleusProcessError(
-                    f"{what}: not so after {seconds:g} s, components are {self.states()}; {self._last_words()}"
+                    f"{what}: not reached within {seconds:g} s, components are {self.states()}; {self._last_output()}"
                 )
             with self._news:
                 self._news.wait(min(left, POLL_SECONDS))
 
     def wait_running(self, seconds: float = 60.0) -> None:
-        """Wait until every component that was to be deployed is RUNNING (or FINISHED), and has stayed so for a second.
+        """Wait until every deployed component has been RUNNING or FINISHED for a second.
 
-        Raises NucleusProcessError as soon as one is BROKEN, the deployment failed, the process ended, or the time is
-        over.
+        Raises NucleusProcessError when a component is BROKEN, the deployment fails, the process ends, or after
+        ``seconds``.
         """
 
         def settled(nucleus: NucleusProcess) -> bool:
@@ -197,14 +197,14 @@ class NucleusProcess:
             broken = {line["component"]: line["reason"] for line in nucleus.lines if line.get("state") == "BROKEN"}
             if broken:
                 reasons = "; ".join(f"{name} BROKEN: {reason}" for name, reason in broken.items())
-                raise NucleusProcessError(f"{reasons}; {self._last_words(tuple(broken))}")
+                raise NucleusProcessError(f"{reasons}; {self._last_output(tuple(broken))}")
             steady = not self._deploy or any(line.get("detail") == "SUCCESSFUL" for line in nucleus.lines)
             return steady and all(states.get(name) in READY for name in self._deploy)
 
         self.wait_for(settled, seconds, f"{', '.join(self._deploy)} RUNNING")
 
     def connect(self) -> Any:
-        """Return an ``awsiot`` clientv2 with the command line's token; close it when it is done with."""
+        """Return an ``awsiot`` clientv2 with the token of greengrass-cli; the caller closes it."""
         from awsiot.greengrasscoreipc import connect
         from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
@@ -212,11 +212,11 @@ class NucleusProcess:
         return GreengrassCoreIPCClientV2(client=connect(ipc_socket=info["socket"], authtoken=info["token"]))
 
     def restart_daemon(self, name: str) -> None:
-        """Restart one of nucleus lite's daemons and wait until it works again; raises DaemonError."""
+        """Restart a daemon of nucleus lite and wait until it runs again; raises DaemonError."""
         control.restart(self.root, name)
 
     def stop(self, seconds: float = 30.0) -> int:
-        """End the nucleus with SIGTERM (SIGKILL to it after ``seconds``) and return its exit code."""
+        """Stop the nucleus with SIGTERM, with SIGKILL after ``seconds``, and return its exit code."""
         process = self._process
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -239,7 +239,7 @@ class NucleusProcess:
                     os.killpg(pid, signal.SIGKILL)
 
     def errors(self) -> str:
-        """Return what the nucleus wrote to standard error."""
+        """Return the standard error output of the nucleus."""
         return (self.root / ERRORS).read_text()
 
     def _read(self) -> None:
@@ -252,7 +252,7 @@ class NucleusProcess:
                 self._lines.append(line)
                 self._news.notify_all()
 
-    def _last_words(self, components: Sequence[str] = ()) -> str:
+    def _last_output(self, components: Sequence[str] = ()) -> str:
         words = [f"standard error: {self.errors()[-2000:] or 'empty'}"]
         for component in components or self.states():
             with contextlib.suppress(OSError):
@@ -260,7 +260,7 @@ class NucleusProcess:
         return "\n".join(words)
 
 
-def _trouble(line: Mapping[str, Any]) -> str | None:
+def _failure_text(line: Mapping[str, Any]) -> str | None:
     if line["type"] == "component" and line["state"] in ("ERRORED", "BROKEN"):
         return f"{line['component']} {line['state']}: {line['reason']}"
     if line["type"] == "deployment" and line["status"] == "FAILED":

@@ -1,7 +1,7 @@
-"""Differences between the two AWS Greengrass nuclei, as far as a component can observe them.
+"""Differences between the two AWS Greengrass nuclei that a component can observe.
 
-Measured on nucleus lite 2.6.0 and read in its source; the Java nucleus as its source (2.18) and AWS' developer guide
-describe it.
+Sources: measurements on nucleus lite 2.6.0 and its source code; source code (2.18) and AWS developer guide of the Java
+nucleus.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RestartRules:
-    """Rules by which a failed component is started again or given up."""
+    """Rules for the restart of a failed component."""
 
     limit: int
     """Failures until the component is BROKEN."""
@@ -27,7 +27,7 @@ class RestartRules:
     by less than ``window``."""
     clean_signals: frozenset[int]
     """Signals that end a component without counting as a failure."""
-    restart_mends: bool
+    restart_resets_broken: bool
     """RestartComponent starts a BROKEN component again; otherwise only a deployment does."""
     deployment_starts_finished: bool
     """A deployment starts components again that have FINISHED or were stopped."""
@@ -40,11 +40,11 @@ class UplinkRules:
     queued_bytes: int
     """Bytes of messages that wait for a connection in memory; 0: PublishToIoTCore fails while offline."""
     in_flight: int
-    """Publishes with QoS 1 that may be unacknowledged."""
+    """Maximum number of unacknowledged publishes with QoS 1."""
     in_flight_bytes: int | None
-    """Bytes of MQTT packets that may be unacknowledged."""
+    """Maximum size of unacknowledged MQTT packets in bytes."""
     paced: bool
-    """Keep to 100 messages and 512 KB a second."""
+    """Limit the rate to 100 messages and 512 KB a second."""
     persistent_session: bool
     """Resume the MQTT session and send unacknowledged publishes again; otherwise both are dropped on a reconnect."""
     waits_for_connection: bool
@@ -52,7 +52,7 @@ class UplinkRules:
     awaits_suback: bool
     """SubscribeToIoTCore is answered after the broker's SUBACK; otherwise when it is sent, and a refusal is silent."""
     retains: bool
-    """Pass the retain flag of a publish on."""
+    """Forward the retain flag of a publish."""
     max_inbound_bytes: int | None
     """The largest MQTT packet that can be received; a larger one breaks the connection."""
     first_pause: float
@@ -90,7 +90,7 @@ class Profile:
     untyped_is_hard: bool
     """A dependency without DependencyType is HARD; otherwise it gives no order of starting."""
     binds_hard: bool
-    """The end of a HARD dependency stops its dependants for good (systemd's BindsTo); otherwise they wait for it."""
+    """The end of a HARD dependency stops its dependants permanently (systemd's BindsTo); otherwise they wait for it."""
     installs_first: bool
     """A deployment starts no component before every install step has ended."""
     validates: bool
@@ -98,7 +98,7 @@ class Profile:
     ends_unary: bool
     """A unary response ends its stream; otherwise the client has to."""
     connects_by_name: bool
-    """A process of a component is admitted by the component's name, without a token."""
+    """A process of a component can connect with the component's name, without a token."""
     terse_errors: bool
     """Errors have a fixed text under ``_message`` only, which the SDK's models do not read."""
     max_local_topic_bytes: int | None
@@ -137,7 +137,7 @@ JAVA = Profile(
         pause=0.0,
         counts_starts=False,
         clean_signals=frozenset(),
-        restart_mends=False,
+        restart_resets_broken=False,
         deployment_starts_finished=False,
     ),
     uplink=UplinkRules(
@@ -182,7 +182,7 @@ LITE = Profile(
         pause=1.0,
         counts_starts=True,
         clean_signals=frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE}),
-        restart_mends=True,
+        restart_resets_broken=True,
         deployment_starts_finished=True,
     ),
     uplink=UplinkRules(

@@ -9,7 +9,7 @@ from typing import Any
 from device_sim.greengrass.topics import matches
 
 Deliver = Callable[[str, Mapping[str, Any]], None]
-"""Called with the topic and the publish message as it came (``jsonMessage`` or ``binaryMessage``)."""
+"""Called with the topic and the unchanged publish message (``jsonMessage`` or ``binaryMessage``)."""
 
 
 @dataclass(eq=False, slots=True)
@@ -21,14 +21,14 @@ class _Subscription:
 
 
 class LocalBus:
-    """Subscriptions by topic filter, served in the order in which they were made."""
+    """Subscriptions by topic filter, served in the order of subscription."""
 
     def __init__(self) -> None:
         self._exact: dict[str, list[_Subscription]] = {}
         self._wild: list[_Subscription] = []
 
     def subscribe(self, pattern: str, owner: str, from_others: bool, deliver: Deliver) -> Callable[[], None]:
-        """Subscribe and return the function that ends it; with ``from_others`` without the owner's own messages."""
+        """Subscribe and return the function that unsubscribes; ``from_others`` excludes the owner's own messages."""
         subscription = _Subscription(pattern, owner, from_others, deliver)
         wild = any(level in ("+", "#") for level in pattern.split("/"))
         place = self._wild if wild else self._exact.setdefault(pattern, [])
@@ -48,7 +48,7 @@ class LocalBus:
         self._wild.clear()
 
     def publish(self, topic: str, message: Mapping[str, Any], publisher: str) -> int:
-        """Deliver and return the number of subscriptions."""
+        """Deliver a message and return the number of matching subscriptions."""
         receiving = [
             subscription
             for subscription in (

@@ -1,4 +1,4 @@
-"""All recipes this nucleus knows, and the folder that each one's artifacts come from."""
+"""Collection of all recipes of this nucleus, with the artifact folder of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from device_sim.greengrass.versions import Version
 
 
 class RecipeBook:
-    """Recipes by name and version; one added later replaces its like."""
+    """Recipes by name and version; a later one replaces an earlier one of the same version."""
 
     def __init__(self, profile: Profile, platform: Platform) -> None:
         self._profile, self._platform = profile, platform
@@ -22,10 +22,9 @@ class RecipeBook:
         self._artifacts: dict[tuple[str, Version], Path] = {}
 
     def add(self, folder: Path, artifacts: Path | None) -> int:
-        """Add every recipe of a folder and return how many.
+        """Add every recipe of a folder and return their number.
 
-        A file that is no recipe is kept with its error and disturbs nothing until a deployment needs what it gives:
-        see :meth:`broken`.
+        The error of an invalid file is kept until a deployment needs its component: see :meth:`broken`.
         """
         count = 0
         try:
@@ -46,7 +45,7 @@ class RecipeBook:
         return count
 
     def broken(self, name: str) -> RecipeError | None:
-        """Return why a file that is called after the component ``name`` (``NAME-VERSION``) is no recipe, if so."""
+        """Return the error of an invalid recipe file named after the component (``NAME-VERSION``), or None."""
         for errors in self._broken.values():
             for stem, error in errors.items():
                 if stem == name or stem.startswith(f"{name}-"):

@@ -1,4 +1,4 @@
-"""Recipes: a file in YAML or JSON to a :class:`Recipe`, or a RecipeError that says where and what is allowed.
+"""Parser of recipes in YAML or JSON; a RecipeError names the key and the allowed values.
 
 Format: "AWS IoT Greengrass component recipe reference" of the developer guide, format version 2020-01-25.
 """
@@ -22,18 +22,18 @@ FORMAT_VERSION = "2020-01-25"
 MAX_BYTES = 16 * 1024
 MAX_NODES = 10_000
 MAX_BRACKETS = 1_000
-"""PyYAML takes time by the square of the depth: 16 KB of nothing but brackets would take seconds."""
+"""PyYAML needs time quadratic in the depth: 16 KB of brackets would take seconds."""
 SUFFIXES = (".yaml", ".yml", ".json")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 STEPS = ("bootstrap", "install", "startup", "run", "shutdown", "recover")
 TIMEOUTS = {"bootstrap": 120.0, "install": 120.0, "startup": 120.0, "shutdown": 15.0, "recover": 60.0}
-"""Seconds; ``run`` has none unless the recipe gives one."""
+"""Default timeouts in seconds; ``run`` has no default."""
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """This machine, in the words of a manifest."""
+    """Platform of this machine, with the attributes of a manifest."""
 
     os: str
     architecture: str
@@ -41,7 +41,7 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One lifecycle step: a shell script with variables, its timeout in seconds (None: none) and environment."""
+    """Lifecycle step: a shell script with variables, its timeout in seconds (None: unlimited) and environment."""
 
     script: str
     timeout: float | None
@@ -51,7 +51,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file of the component; ``digest`` is the base64 SHA-256 that a published recipe carries."""
+    """File of a component; ``digest`` is the base64 SHA-256 of a published recipe."""
 
     file: str
     unzip: bool
@@ -60,8 +60,8 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """A dependency; one that is not ``ordered`` is deployed too and gives no order of starting."""
+class RecipeDependency:
+    """Dependency of a recipe; without ``ordered`` it is deployed too, in any order."""
 
     versions: VersionRange
     hard: bool
@@ -70,13 +70,13 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A component of one version, as this machine runs it."""
+    """Recipe of a component version, reduced to the manifest for this machine."""
 
     name: str
     version: Version
     source: str
     defaults: Mapping[str, Any]
-    dependencies: Mapping[str, Need]
+    dependencies: Mapping[str, RecipeDependency]
     steps: Mapping[str, Step]
     artifacts: tuple[Artifact, ...]
 
@@ -91,14 +91,14 @@ def load(path: Path, profile: Profile, platform: Platform) -> Recipe:
 
 
 def parse(data: bytes, source: str, profile: Profile, platform: Platform, is_json: bool = False) -> Recipe:
-    """Return the recipe in ``data``; ``source`` is what errors call it."""
+    """Return the recipe in ``data``; ``source`` names it in errors."""
     if len(data) > MAX_BYTES:
         raise RecipeError(f"{source}: {len(data)} bytes, a recipe is at most {MAX_BYTES}")
     try:
         raw = _read(data, profile, is_json)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         flat = " ".join(str(error).split())
-        raise RecipeError(f"{source}: is no {'JSON' if is_json else 'YAML'}: {flat}") from error
+        raise RecipeError(f"{source}: is not {'JSON' if is_json else 'YAML'}: {flat}") from error
     return _Reader(source, profile, platform).recipe(raw)
 
 
@@ -107,13 +107,13 @@ def _read(data: bytes, profile: Profile, is_json: bool) -> object:
         return json.loads(data)
     if (brackets := data.count(b"[") + data.count(b"{")) > MAX_BRACKETS:
         raise ValueError(f"{brackets} brackets, at most {MAX_BRACKETS} are read")
-    # Lite keeps the text of every scalar: `1.50` stays "1.50", which only a loader without types can give.
+    # Lite keeps the text of every scalar, such as "1.50", which requires a loader without types.
     loader = yaml.SafeLoader if profile.typed_scalars else yaml.BaseLoader
-    return yaml.load(data, Loader=loader)  # noqa: S506 # both loaders make plain data only
+    return yaml.load(data, Loader=loader)  # noqa: S506 # both loaders construct plain data only
 
 
 class _Reader:
-    """Reads one recipe; every error begins with the file and the key."""
+    """Parser of one recipe; every error begins with the file and the key."""
 
     def __init__(self, source: str, profile: Profile, platform: Platform) -> None:
         self._source, self._profile, self._platform = source, profile, platform
@@ -148,14 +148,14 @@ class _Reader:
         self._object(values, where)
         self._bound(values, where)
         try:
-            # YAML gives dates and other keys than texts, which no configuration can hold.
+            # YAML has dates and keys that are not texts, which a configuration cannot hold.
             plain = json.loads(json.dumps(values, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
-            raise RecipeError(f"{self._source}: {where}: {error}; what JSON can hold is allowed") from error
+            raise RecipeError(f"{self._source}: {where}: {error}; JSON values are allowed") from error
         return dict(plain)
 
     def _bound(self, values: object, where: str) -> None:
-        """YAML aliases can make gigabytes out of a kilobyte, so nodes are counted before anything expands them."""
+        """Limit the number of nodes before expansion: YAML aliases can expand a kilobyte to gigabytes."""
         waiting, seen = [values], 0
         while waiting:
             node = waiting.pop()
@@ -164,7 +164,7 @@ class _Reader:
                 raise RecipeError(f"{self._source}: {where}: more than {MAX_NODES} values")
             waiting += node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
 
-    def _dependencies(self, top: Mapping[str, Any]) -> dict[str, Need]:
+    def _dependencies(self, top: Mapping[str, Any]) -> dict[str, RecipeDependency]:
         needs = {}
         for name, raw in self._object(top.get("ComponentDependencies") or {}, "ComponentDependencies").items():
             where = f"ComponentDependencies.{name}"
@@ -177,7 +177,7 @@ class _Reader:
                 versions = parse_range(entry.get("VersionRequirement"))
             except RecipeError as error:
                 raise type(error)(f"{self._source}: {where}.VersionRequirement: {error}") from error
-            needs[name] = Need(versions, kind == "HARD", self._profile.untyped_is_hard or not untyped)
+            needs[name] = RecipeDependency(versions, kind == "HARD", self._profile.untyped_is_hard or not untyped)
         return needs
 
     def _manifest(self, top: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -296,7 +296,7 @@ class _Reader:
         return str(value)
 
     def _one_of(self, top: Mapping[str, Any], key: str, allowed: Sequence[str]) -> None:
-        # An unquoted 2020-01-25 is a date to YAML.
+        # YAML parses an unquoted 2020-01-25 as a date.
         if str(top.get(key)) not in allowed:
             self._refuse(key, top.get(key), f"{' and '.join(allowed)} is")
 

@@ -1,8 +1,8 @@
-"""Which version of which component a deployment runs, and in which order they start; pure."""
+"""Dependency resolution: versions of the components of a deployment and their start order; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from device_sim.greengrass.errors import DependencyCycleError, DependencyError, MissingDependencyError
@@ -12,36 +12,36 @@ MAX_STEPS = 10_000
 
 
 class Dependency(Protocol):
-    """What a component asks of another."""
+    """Dependency of a component on another."""
 
     @property
     def versions(self) -> VersionRange:
-        """The versions that will do."""
+        """Range of allowed versions."""
 
     @property
     def hard(self) -> bool:
-        """Whether the dependent is restarted with it."""
+        """True when the dependant restarts with the dependency."""
 
 
 class Candidate(Protocol):
-    """A recipe, as far as resolution looks at it."""
+    """Attributes of a recipe that resolution needs."""
 
     @property
     def name(self) -> str:
-        """The component's name."""
+        """Name of the component."""
 
     @property
     def version(self) -> Version:
-        """Its version."""
+        """Version of the component."""
 
     @property
     def dependencies(self) -> Mapping[str, Dependency]:
-        """What it depends on, by name."""
+        """Dependencies by component name."""
 
 
 C = TypeVar("C", bound=Candidate)
-_Wish = tuple[str, VersionRange | Version]
-"""Who asks, and for what."""
+_Requirement = tuple[str, VersionRange | Version]
+"""Origin of the requirement and the required version or range."""
 
 
 def resolve(
@@ -49,74 +49,78 @@ def resolve(
 ) -> dict[str, C]:
     """Return the components to run by name, dependencies before those that need them.
 
-    The newest version that meets everyone is chosen. ``provided`` are components the nucleus is itself. Raises
-    MissingDependencyError, DependencyCycleError or DependencyError; the sentence names who asks for what, and what
-    there is.
+    The newest version that meets all requirements is chosen. ``provided`` are components that the nucleus itself
+    implements. Raises MissingDependencyError, DependencyCycleError or DependencyError; the text names the
+    requirements with their origins, and the available versions.
     """
-    wishes: dict[str, list[_Wish]] = {name: [("the deployment", version)] for name, version in roots.items()}
-    return ordered(_Search(available, provided).run(wishes))
+    requirements: dict[str, list[_Requirement]] = {
+        name: [("the deployment", version)] for name, version in roots.items()
+    }
+    return ordered(_Search(available, provided).run(requirements))
 
 
 class _Search(Generic[C]):
-    """Depth-first over versions, newest first, with the first dead end kept for the error."""
+    """Depth-first search over versions, newest first, that raises the first conflict found."""
 
     def __init__(self, available: Mapping[str, Sequence[C]], provided: Mapping[str, Version]) -> None:
         self._available, self._provided = available, provided
         self._steps = 0
 
-    def run(self, wishes: dict[str, list[_Wish]]) -> dict[str, C]:
+    def run(self, requirements: dict[str, list[_Requirement]]) -> dict[str, C]:
         error: DependencyError | None = None
 
-        def attempt(chosen: dict[str, C], wishes: dict[str, list[_Wish]]) -> dict[str, C] | None:
+        def attempt(chosen: dict[str, C], requirements: dict[str, list[_Requirement]]) -> dict[str, C] | None:
             nonlocal error
             self._steps += 1
             if self._steps > MAX_STEPS:
                 raise DependencyError(f"no set of versions found in {MAX_STEPS} steps; narrow the version ranges")
-            name = next((name for name in wishes if name not in chosen and name not in self._provided), None)
+            name = next((name for name in requirements if name not in chosen and name not in self._provided), None)
             if name is None:
                 return chosen
             try:
-                candidates = self._fitting(name, wishes[name])
+                candidates = self._fitting(name, requirements[name])
             except DependencyError as dead_end:
                 error = error or dead_end
                 return None
             for candidate in candidates:
-                more = {key: list(value) for key, value in wishes.items()}
+                more = {key: list(value) for key, value in requirements.items()}
                 for wanted, dependency in candidate.dependencies.items():
                     more.setdefault(wanted, []).append((f"{name} {candidate.version}", dependency.versions))
-                clash = self._clash({**chosen, name: candidate}, more)
-                if clash is not None:
-                    error = error or clash
+                conflict = self._conflict({**chosen, name: candidate}, more)
+                if conflict is not None:
+                    error = error or conflict
                     continue
                 if (found := attempt({**chosen, name: candidate}, more)) is not None:
                     return found
             return None
 
-        found = attempt({}, wishes)
+        found = attempt({}, requirements)
         if found is None:
             raise error or DependencyError("no set of versions found")
         return found
 
-    def _fitting(self, name: str, wishes: Sequence[_Wish]) -> list[C]:
+    def _fitting(self, name: str, requirements: Sequence[_Requirement]) -> list[C]:
         there = sorted(self._available.get(name, ()), key=lambda one: one.version, reverse=True)
-        fitting = [one for one in there if all(_meets(one.version, wish) for _, wish in wishes)]
+        fitting = [one for one in there if all(_meets(one.version, requirement) for _, requirement in requirements)]
         if not fitting:
             have = ", ".join(str(one.version) for one in there) or "no version of it"
-            asked = ", ".join(f"{who} asks for {wish}" for who, wish in wishes)
+            asked = ", ".join(f"{origin} asks for {requirement}" for origin, requirement in requirements)
             raise MissingDependencyError(f"{name}: {asked}, the recipes give {have}")
         return fitting
 
-    def _clash(self, chosen: Mapping[str, C], wishes: Mapping[str, Sequence[_Wish]]) -> DependencyError | None:
+    def _conflict(
+        self, chosen: Mapping[str, C], requirements: Mapping[str, Sequence[_Requirement]]
+    ) -> DependencyError | None:
         versions = {**{name: one.version for name, one in chosen.items()}, **self._provided}
-        for name, asked in wishes.items():
-            for who, wish in asked:
-                if name in versions and not _meets(versions[name], wish):
-                    return DependencyError(f"{name}: {who} asks for {wish}, {versions[name]} is chosen")
+        for name, asked in requirements.items():
+            for origin, requirement in asked:
+                if name in versions and not _meets(versions[name], requirement):
+                    return DependencyError(f"{name}: {origin} asks for {requirement}, {versions[name]} is chosen")
         return None
 
 
-def _meets(version: Version, wish: VersionRange | Version) -> bool:
-    return version == wish if isinstance(wish, Version) else version in wish
+def _meets(version: Version, requirement: VersionRange | Version) -> bool:
+    return version == requirement if isinstance(requirement, Version) else version in requirement
 
 
 def ordered(components: Mapping[str, C]) -> dict[str, C]:
@@ -139,8 +143,3 @@ def ordered(components: Mapping[str, C]) -> dict[str, C]:
     for name in components:
         visit(name)
     return done
-
-
-def dependents(names: Sequence[str], needs: Callable[[str], Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """Return for each name those that need it."""
-    return {name: tuple(other for other in names if name in needs(other)) for name in names}

@@ -1,4 +1,4 @@
-"""One lifecycle script as a process group of its own."""
+"""Lifecycle script that runs in its own process group."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from device_sim.greengrass.errors import ScriptError
 SHELL = "/bin/sh"
 POLL_SECONDS = 0.02
 KILL_SECONDS = 5.0
-"""How long a killed group may take to be gone before we stop looking (a process stuck in the kernel)."""
-LAST_WORDS_SECONDS = 0.5
+"""Maximum wait for the end of a killed group (a process can be stuck in the kernel)."""
+DRAIN_SECONDS = 0.5
 READ_BYTES = 65_536
 
 
 class Script:
-    """A running shell script, its output going to a log."""
+    """Running shell script whose output goes to a log."""
 
     def __init__(self, process: asyncio.subprocess.Process, output: _Output) -> None:
         self._process, self._output = process, output
@@ -32,7 +32,7 @@ class Script:
     ) -> Script:
         """Start ``text`` in a shell; raises ScriptError when it cannot be started."""
         try:
-            # Our own pipe: with asyncio's, wait() would wait for everyone who holds its other end.
+            # A separate pipe: with asyncio's, wait() would wait for every process that holds the other end.
             ours, theirs = os.pipe()
         except OSError as error:
             raise ScriptError(f"cannot be started: {error}") from error
@@ -57,15 +57,15 @@ class Script:
 
     @property
     def pid(self) -> int:
-        """The shell's process id, which is the group's too."""
+        """Process id of the shell, which is also the id of the group."""
         return self._process.pid
 
     async def wait(self) -> int:
-        """Return the exit code; negative for a signal. What the script left in its group goes on."""
+        """Wait for the exit code, negative for a signal; other processes of the group continue."""
         return await self._process.wait()
 
     async def end(self, grace: float) -> None:
-        """End the whole group: SIGTERM, then SIGKILL after ``grace`` seconds; returns when no process is left."""
+        """End the whole group with SIGTERM, then SIGKILL after ``grace`` seconds, and wait until it has ended."""
         if self._signal(signal.SIGTERM) and not await self._gone(grace):
             self._signal(signal.SIGKILL)
             await self._gone(KILL_SECONDS)
@@ -95,7 +95,7 @@ class Script:
 
 
 class _Output:
-    """Copies what comes out of a pipe until nobody holds its other end."""
+    """Reader that copies a pipe to a log until the other end is closed."""
 
     def __init__(self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport, write: Callable[[bytes], None]):
         self._reader, self._transport, self._write = reader, transport, write
@@ -103,7 +103,7 @@ class _Output:
 
     @classmethod
     async def open(cls, descriptor: int, write: Callable[[bytes], None]) -> _Output:
-        """Read from ``descriptor``, which is closed in the end."""
+        """Read from ``descriptor``, and close it at the end."""
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         pipe = os.fdopen(descriptor, "rb", buffering=0)
@@ -111,9 +111,9 @@ class _Output:
         return cls(reader, transport, write)
 
     async def close(self) -> None:
-        """Take what is still there; a process that left its group may hold the pipe for ever."""
+        """Read the remaining output for a limited time; a process that left its group may hold the pipe forever."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._copying, LAST_WORDS_SECONDS)
+            await asyncio.wait_for(self._copying, DRAIN_SECONDS)
         self._transport.close()
 
     async def _copy(self) -> None:
@@ -122,7 +122,7 @@ class _Output:
 
 
 def _alive(group: int) -> bool:
-    """Return whether a process that is no zombie is in the group (orphans may never be reaped in a container)."""
+    """Return whether the group has a process other than zombies (a container may never reap orphans)."""
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):

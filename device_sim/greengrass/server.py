@@ -1,4 +1,4 @@
-"""The UNIX socket of Greengrass IPC."""
+"""UNIX socket server of Greengrass IPC."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from device_sim.greengrass.identities import Tokens
 from device_sim.greengrass.profile import Profile
 
 MAX_PATH_BYTES = 100
-"""Addresses of UNIX sockets hold 108 bytes with their end."""
+"""A UNIX socket address has 108 bytes including its terminator."""
 MAX_CONNECTIONS = 256
 SOCKET = "ipc.socket"
 
 
 class IpcServer:
-    """Listens on a socket that only this user may open."""
+    """Server on a socket that only this user can open."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class IpcServer:
         self.path = Path()
 
     async def start(self, root: Path) -> None:
-        """Listen at ``root``, or in a folder of its own when that path is too long for a socket."""
+        """Listen at ``root``, or in a temporary folder when that path is too long for a socket."""
         self.path = root / SOCKET
         if len(os.fsencode(self.path)) > MAX_PATH_BYTES:
             self._temporary = Path(tempfile.mkdtemp(prefix="strandline-"))
@@ -73,7 +73,7 @@ class IpcServer:
             reader, writer, self._tokens.holder, self._dispatch, self._profile, self._log, self._by_name
         )
         if len(self._connections) >= MAX_CONNECTIONS:
-            self._log.warning("%d connections are open, one more is refused", MAX_CONNECTIONS)
+            self._log.warning("%d connections are open, one more is rejected", MAX_CONNECTIONS)
             connection.abort()
             return
         task = asyncio.current_task()

@@ -1,4 +1,4 @@
-"""Configurations of the deployed components: kept on disk, with notifications of changes."""
+"""Store of the component configurations on disk, with change notifications."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Watch:
 
 
 class ConfigurationStore:
-    """One :class:`Configuration` per component, written to a file at each change so that it survives the nucleus."""
+    """One :class:`Configuration` per component, written to a file at each change so that it survives a restart."""
 
     def __init__(self, file: Path, log: logging.Logger) -> None:
         self._file, self._log = file, log
@@ -40,7 +40,7 @@ class ConfigurationStore:
         return self._kept.get(name)
 
     def snapshot(self) -> dict[str, Configuration]:
-        """Return all configurations as they are now."""
+        """Return all current configurations."""
         return dict(self._kept)
 
     def policies(self, name: str) -> tuple[Policy, ...]:
@@ -54,7 +54,7 @@ class ConfigurationStore:
         return self._policies[name]
 
     def put(self, configurations: Mapping[str, Configuration]) -> None:
-        """Replace the configurations of these components, write them and notify of the leaves that changed."""
+        """Replace the configurations of these components, write them and notify about changed leaves."""
         changes = []
         for name, new in configurations.items():
             old = self._kept.get(name)
@@ -67,7 +67,7 @@ class ConfigurationStore:
             self._notify(name, leaf)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Forget components that were removed."""
+        """Remove the configurations of components."""
         for name in names:
             self._kept.pop(name, None)
             self._policies.pop(name, None)
@@ -78,7 +78,7 @@ class ConfigurationStore:
         self.put({name: self._kept[name].updated(path, value, timestamp_ms)})
 
     def watch(self, name: str, path: Keys, changed: Changed) -> Callable[[], None]:
-        """Call ``changed`` for each change at or below ``path`` or of a parent; return the function that ends it."""
+        """Call ``changed`` for each change at, below or above ``path``; return the function that ends the watch."""
         watch = _Watch(name, path, changed)
         self._watches.append(watch)
 
@@ -111,7 +111,7 @@ class ConfigurationStore:
                 os.fsync(file.fileno())
             fresh.replace(self._file)
         except OSError as error:
-            self._log.error("%s: cannot be written, the configuration lives in memory only: %s", self._file, error)
+            self._log.error("%s: cannot be written, the configuration is in memory only: %s", self._file, error)
 
     def _read(self) -> dict[str, Configuration]:
         try:
@@ -124,7 +124,7 @@ class ConfigurationStore:
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             aside = self._file.with_suffix(".unreadable")
-            self._log.error("%s: cannot be read (%s); put aside as %s, defaults count", self._file, error, aside.name)
+            self._log.error("%s: cannot be read (%s); renamed to %s, using defaults", self._file, error, aside.name)
             if self._file.exists():
                 self._file.replace(aside)
             return {}

@@ -1,9 +1,9 @@
-"""One component's life: install, wait for its dependencies, start, watch, stop, start again within limits.
+"""Supervisor of one component: install, wait for dependencies, start, watch, stop, restart within limits.
 
 The states are those of Greengrass: NEW, INSTALLED, STARTING, RUNNING, STOPPING, FINISHED, ERRORED, BROKEN. A component
 with a ``run`` script is RUNNING as soon as the script is started; one with ``startup`` when that has exited with 0 or
-reported RUNNING with UpdateState. A failed component is started again after a pause; when its restart budget is used up
-it is BROKEN until a deployment (and, on nucleus lite, RestartComponent) starts it again.
+reported RUNNING with UpdateState. A failed component restarts after a pause; when its restart budget is exhausted, it
+is BROKEN until a deployment (or, on nucleus lite, RestartComponent) starts it again.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ READY = frozenset({State.RUNNING, State.FINISHED})
 ACTIVE = frozenset({State.STARTING, State.RUNNING})
 ENDED = frozenset({State.ERRORED, State.BROKEN, State.FINISHED})
 STOP_SECONDS = 5.0
-"""From SIGTERM to SIGKILL on the Java nucleus; systemd waits longer."""
+"""Seconds from SIGTERM to SIGKILL on the Java nucleus; systemd waits longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How a component is restarted and stopped."""
+    """Rules for restarting and stopping a component."""
 
     restarts: RestartRules
     binds_hard: bool = False
-    """The end of a HARD dependency stops the component for good."""
+    """The end of a HARD dependency stops the component permanently."""
     soft_orders: bool = False
     """A SOFT dependency is started first."""
     installs_first: bool = False
@@ -66,7 +66,7 @@ class Limits:
 
 
 class Command(IntEnum):
-    """Order to a component; the highest one wins while several wait."""
+    """Command to a supervisor; the highest one wins while several are pending."""
 
     FAIL = 0
     RESTART = 1
@@ -76,7 +76,7 @@ class Command(IntEnum):
 
 
 class _CommandedError(NucleusError):
-    """A command has come and interrupts the present step."""
+    """A pending command interrupts the current step."""
 
 
 Changed = Callable[["Supervisor", State, State, str], None]
@@ -84,7 +84,7 @@ Changed = Callable[["Supervisor", State, State, str], None]
 
 
 class Supervisor:
-    """Runs one component; every method is called on the event loop."""
+    """Supervisor of one component; every method runs on the event loop."""
 
     def __init__(
         self,
@@ -114,54 +114,54 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """Id of the process (and group) of the running script, or None."""
+        """Process (and group) id of the running script, or None."""
         return self._script.pid if self._script is not None else None
 
     @property
     def failures(self) -> int:
-        """Failures that count against the restart budget."""
+        """Number of failures that count against the restart budget."""
         return self._budget.failures
 
     @property
     def installing(self) -> bool:
-        """Whether the install step is not done, and not given up."""
+        """True while the install step is neither done nor BROKEN."""
         return self.state is State.NEW or (self.state is State.ERRORED and self._resume is State.NEW)
 
     @property
     def commanded(self) -> bool:
-        """Whether a command is not carried out yet, so that the state is about to change."""
+        """True while a command is pending, so that the state is about to change."""
         return self._command is not None
 
     def start(self) -> None:
-        """Begin the life."""
+        """Start the supervision."""
         self._task = asyncio.create_task(self._live(), name=f"supervise {self.plan.name}")
 
     def command(self, command: Command, why: str) -> None:
-        """Give a command; it is carried out as soon as the present step can be interrupted."""
+        """Queue a command; it is executed as soon as the current step can be interrupted."""
         if self._command is None or command > self._command:
             self._command, self._why = command, why
         self._woken.set()
 
     def restart(self, why: str) -> None:
-        """Restart as RestartComponent does; a BROKEN component stays so where only a deployment mends it."""
-        if self.state is State.BROKEN and not self._limits.restarts.restart_mends:
+        """Restart as RestartComponent does; a BROKEN component stays BROKEN where only a deployment restarts it."""
+        if self.state is State.BROKEN and not self._limits.restarts.restart_resets_broken:
             self._log.error("%s is BROKEN: only a deployment starts it again", self.plan.name)
             return
         self._budget.reset()
         self.command(Command.RESTART, why)
 
     def reset_failures(self) -> None:
-        """Forget the failures that count against the budget."""
+        """Reset the failures that count against the budget."""
         self._budget.reset()
 
     def replace(self, plan: Plan) -> None:
-        """Continue with the plan of a deployment; install or restart when the difference requires it."""
+        """Switch to the plan of a deployment; install or restart when the difference requires it."""
         current, rules = self._next_plan or self.plan, self._limits.restarts
         self._next_plan = plan
         broken = self.state is State.BROKEN
         if rules.counts_starts:
             self._budget.reset()
-        if plan.needs_install(current) or (broken and not rules.restart_mends):
+        if plan.needs_install(current) or (broken and not rules.restart_resets_broken):
             self.command(Command.REINSTALL, "deployed anew")
         elif plan.needs_restart(current) or broken or self.state is State.ERRORED:
             self.command(Command.RESTART, "deployed anew")
@@ -171,7 +171,7 @@ class Supervisor:
     def dependency_changed(self, name: str, hard: bool, state: State) -> None:
         """Check the dependencies again after ``name`` has changed to ``state``.
 
-        A hard dependency that is no longer ready restarts this component, or stops it for good (Limits.binds_hard).
+        A hard dependency that is no longer ready restarts this component, or stops it permanently (Limits.binds_hard).
         """
         self._dependencies.set()
         if not hard or self.state not in ACTIVE:
@@ -186,14 +186,14 @@ class Supervisor:
         self._dependencies.set()
 
     def reported(self, state: State) -> None:
-        """Take the state that the component reports with UpdateState."""
+        """Accept the state that the component reports with UpdateState."""
         if state is State.RUNNING:
             self._reported_running.set()
         elif self.state in ACTIVE:
             self.command(Command.FAIL, "it reported ERRORED")
 
     async def gone(self) -> None:
-        """Wait until the life has ended after REMOVE."""
+        """Wait until the supervision has ended after REMOVE."""
         if self._task is not None:
             await self._task
         self._output.close()
@@ -210,16 +210,16 @@ class Supervisor:
                     raise _CommandedError
                 await self._advance()
             except _CommandedError:
-                if await self._obey():
+                if await self._execute_command():
                     return
             except ScriptError as error:
                 await self._fail(str(error))
-            except Exception as error:  # noqa: BLE001 # one component's outermost edge: the others must go on
+            except Exception as error:  # noqa: BLE001 # outermost edge of one component: the others must continue
                 self._log.exception("%s: supervision failed", self.plan.name)
-                self._set(State.BROKEN, f"an error inside the nucleus: {error}")
+                self._set(State.BROKEN, f"internal error of the nucleus: {error}")
 
     async def _advance(self) -> None:
-        """Go from the present state to the next one in which no script runs."""
+        """Advance from the current state to the next one in which no script runs."""
         if self.state is State.NEW:
             self._budget.started(Phase.INSTALL, time.monotonic())
             for name in ("bootstrap", "install"):
@@ -269,7 +269,7 @@ class Supervisor:
             await self._unless_commanded(either, step.timeout)
             if ended.done() and ended.result() != 0:
                 raise ScriptError(f"startup ended with {_code(ended.result())}")
-            # The processes that startup left in its group are the component; stopping it ends the group.
+            # The processes that startup left in its group are the component; a stop ends the group.
             self._set(State.RUNNING, "startup ended with exit code 0" if ended.done() else "it reported RUNNING")
             if (code := await self._unless_commanded(script.wait())) != 0:
                 raise ScriptError(f"startup ended with {_code(code)}")
@@ -281,7 +281,7 @@ class Supervisor:
             reported.cancel()
 
     async def _to_end(self, name: str) -> None:
-        """Run an install-like step to its end; raises ScriptError for a failure or a timeout."""
+        """Run a step such as install to completion; raises ScriptError after a failure or timeout."""
         step = self.plan.steps.get(name)
         if step is None or _skips(step):
             return
@@ -295,7 +295,7 @@ class Supervisor:
             raise ScriptError(f"{name} ended with {_code(code)}")
 
     async def _fail(self, why: str) -> None:
-        """Count a failure and end the rest of the script; over the budget the component is BROKEN."""
+        """Count a failure and end the script; above the budget the component is BROKEN."""
         installing = self.state is State.NEW
         self._resume = State.NEW if installing else State.INSTALLED
         await self._end_script(self._limits.stop)
@@ -306,7 +306,7 @@ class Supervisor:
             self._set(State.BROKEN, f"failed {failures} times in {self._limits.restarts.window:g} s, last: {why}")
 
     async def _recover(self) -> None:
-        """Run the recover step, pause, and go back to the state before the failure."""
+        """Run the recover step, pause, and return to the state before the failure."""
         try:
             await self._to_end("recover")
         except ScriptError as error:
@@ -316,8 +316,8 @@ class Supervisor:
         await self._unless_commanded(asyncio.sleep(pause))
         self._set(self._resume, f"tried again after {pause:g} s")
 
-    async def _obey(self) -> bool:
-        """Carry out the command; return whether the life has ended."""
+    async def _execute_command(self) -> bool:
+        """Execute the pending command; return whether the supervision has ended."""
         command, why = self._command, self._why
         self._command = None
         self._woken.clear()
@@ -381,7 +381,7 @@ class Supervisor:
             self._script = None
 
     async def _unless_commanded(self, work: Awaitable[T], seconds: float | None = None) -> T:
-        """Wait for ``work``; raise _CommandedError as soon as a command comes, TimeoutError after ``seconds``."""
+        """Wait for ``work``; raise _CommandedError as soon as a command arrives, TimeoutError after ``seconds``."""
         task, woken = asyncio.ensure_future(work), asyncio.create_task(self._woken.wait())
         try:
             done, _ = await asyncio.wait({task, woken}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -396,7 +396,7 @@ class Supervisor:
         return task.result()
 
     def _write(self, data: bytes) -> None:
-        """Write to the log; an error there must not block the component at a full pipe."""
+        """Write to the log; a write error must not block the component at a full pipe."""
         try:
             self._output.write(data)
         except (OSError, ValueError) as error:

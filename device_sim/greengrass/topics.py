@@ -1,4 +1,4 @@
-"""MQTT topics, filters and the limits AWS IoT Core puts on them; pure."""
+"""MQTT topics and filters, and their limits in AWS IoT Core; pure."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _match(pattern: Sequence[str], levels: Sequence[str]) -> bool:
     return len(pattern) == len(levels)
 
 
-def wrong_topic(topic: str) -> str | None:
-    """Return what keeps ``topic`` from being published on, or None."""
+def topic_error(topic: str) -> str | None:
+    """Return the reason why ``topic`` is invalid for a publish, or None."""
     if not topic:
         return "an empty topic"
     if "\0" in topic:
@@ -39,8 +39,8 @@ def wrong_topic(topic: str) -> str | None:
     return None
 
 
-def wrong_filter(pattern: str) -> str | None:
-    """Return what keeps ``pattern`` from being subscribed to, or None."""
+def filter_error(pattern: str) -> str | None:
+    """Return the reason why ``pattern`` is invalid for a subscription, or None."""
     if not pattern:
         return "an empty topic filter"
     if "\0" in pattern:
@@ -53,8 +53,8 @@ def wrong_filter(pattern: str) -> str | None:
     return None
 
 
-def wrong_for_core(topic: str) -> str | None:
-    """Return which of IoT Core's limits ``topic`` exceeds, or None; a Basic Ingest prefix is not counted."""
+def iot_core_topic_error(topic: str) -> str | None:
+    """Return the limit of IoT Core that ``topic`` exceeds, or None; a Basic Ingest prefix is not counted."""
     counted = topic
     if topic.startswith("$aws/rules/"):
         counted = topic.split("/", 3)[3] if topic.count("/") > 2 else ""

@@ -1,4 +1,4 @@
-"""Asking running components whether they can live with a new configuration."""
+"""Validation of new configurations by running components."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Ask = Callable[[Mapping[str, Any]], None]
-"""Sends a ValidateConfigurationUpdateEvent to the component."""
+"""Function that sends a ValidateConfigurationUpdateEvent to the component."""
 
 
 class Validators:
-    """Who validates, and the reports that are waited for; at most one a component."""
+    """Registered validators and pending reports, at most one per component."""
 
     def __init__(self) -> None:
         self._validators: dict[str, Ask] = {}
         self._waiting: dict[tuple[str, str], asyncio.Future[str | None]] = {}
 
     def subscribe(self, name: str, ask: Ask) -> Callable[[], None]:
-        """Let a component validate; return what ends it. The newest subscription counts."""
+        """Register a validator and return the function that removes it; the newest registration is used."""
         self._validators[name] = ask
 
         def end() -> None:
@@ -28,7 +28,7 @@ class Validators:
         return end
 
     def report(self, name: str, deployment: str, refused: str | None) -> bool:
-        """Take a component's report: None accepts; return whether anyone waits for it."""
+        """Accept a component's report (None: accepted); return whether a validation was pending."""
         waiting = self._waiting.get((name, deployment))
         if waiting is None or waiting.done():
             return False
@@ -36,7 +36,7 @@ class Validators:
         return True
 
     async def ask(self, proposed: Mapping[str, Mapping[str, Any]], deployment: str, seconds: float) -> list[str]:
-        """Ask all of these that validate, at once; return a sentence for each that refuses or does not answer."""
+        """Ask all registered components concurrently; return an error text for each rejection or timeout."""
         asked = [name for name in proposed if name in self._validators]
         answers = await asyncio.gather(*(self._one(name, proposed[name], deployment, seconds) for name in asked))
         return [answer for answer in answers if answer is not None]

@@ -1,7 +1,7 @@
-"""Semantic versions and the ranges that recipes write (https://semver.org, and npm's range syntax); pure.
+"""Semantic versions and version ranges of recipes (https://semver.org, npm's range syntax); pure.
 
-A range: alternatives joined by ``||``, each a list of conditions that must all hold: ``1.2.3``, ``=``, ``<``, ``<=``,
-``>``, ``>=``, ``^1.2``, ``~1.2``, ``1.x``, ``*``, ``1.0.0 - 2.0.0``.
+A range consists of alternatives joined by ``||``, each a list of conditions that must all hold: ``1.2.3``, ``=``,
+``<``, ``<=``, ``>``, ``>=``, ``^1.2``, ``~1.2``, ``1.x``, ``*``, ``1.0.0 - 2.0.0``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SPACED = re.compile(r"(\^|~|<=|>=|<|>|=)\s+")
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version; build metadata is not kept, since it takes no part in precedence."""
+    """Semantic version without build metadata, which does not affect precedence."""
 
     major: int
     minor: int
@@ -50,7 +50,7 @@ def parse_version(raw: object) -> Version:
     """Return a version from ``MAJOR.MINOR.PATCH[-pre]``; raises VersionError."""
     match = _VERSION.fullmatch(raw) if isinstance(raw, str) else None
     if match is None:
-        raise VersionError(f"{raw!r} is no version, MAJOR.MINOR.PATCH such as 1.0.2 is allowed")
+        raise VersionError(f"{raw!r} is not a version, MAJOR.MINOR.PATCH such as 1.0.2 is allowed")
     return Version(int(match["major"]), int(match["minor"]), int(match["patch"]), _pre(match["pre"]))
 
 
@@ -77,7 +77,7 @@ class _Condition:
 
 @dataclass(frozen=True, slots=True)
 class VersionRange:
-    """What a dependency allows; ``text`` is as the recipe wrote it."""
+    """Versions that a dependency allows; ``text`` is the original text of the recipe."""
 
     text: str
     alternatives: tuple[tuple[_Condition, ...], ...]
@@ -90,13 +90,13 @@ class VersionRange:
 
 
 def parse_range(raw: object) -> VersionRange:
-    """Return a range; raises VersionError for anything that is none."""
+    """Return a range; raises VersionError for malformed text."""
     if not isinstance(raw, str) or not raw.strip() or len(raw) > 500:
-        raise VersionError(f"{raw!r} is no version range, such as '>=1.0.0 <2.0.0', '^1.2.0' or '*'")
+        raise VersionError(f"{raw!r} is not a version range, such as '>=1.0.0 <2.0.0', '^1.2.0' or '*'")
     try:
         return VersionRange(raw, tuple(tuple(_conditions(part.strip())) for part in raw.split("||")))
     except VersionError as error:
-        raise VersionError(f"{raw!r} is no version range: {error}") from error
+        raise VersionError(f"{raw!r} is not a version range: {error}") from error
 
 
 def _conditions(part: str) -> Iterator[_Condition]:
@@ -131,7 +131,7 @@ def _padded(numbers: list[int], pre: tuple[str, ...] = ()) -> Version:
 
 
 def _known(match: re.Match[str]) -> Iterator[str]:
-    """Yield the leading numbers; what stands after an ``x`` counts for nothing."""
+    """Yield the leading numbers; everything after an ``x`` is ignored."""
     for name in ("major", "minor", "patch"):
         if match[name] is None or match[name] in "xX*":
             return

@@ -53,7 +53,7 @@ def deploy(client: Any, nucleus: NucleusProcess, **order: Any) -> model.LocalDep
 
 
 def group_is_empty(group: int) -> bool:
-    """Whether no process that is no zombie is in a process group."""
+    """Return whether a process group has no process other than zombies."""
     for process in psutil.process_iter(["status"]):
         with contextlib.suppress(ProcessLookupError, psutil.Error):
             if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
@@ -320,7 +320,7 @@ def test_a_component_that_fails_is_started_three_times_then_broken(site: Site, l
         lines = [line for line in nucleus.lines if line.get("component") == "io.test.Fails"]
         assert [line["state"] for line in lines].count("ERRORED") == 3
         assert "exit code 7" in lines[-1]["reason"]
-        until(lambda: any("io.test.Fails is BROKEN" in trouble for trouble in nucleus.troubles()), "it is told")
+        until(lambda: any("io.test.Fails is BROKEN" in trouble for trouble in nucleus.new_failures()), "it is told")
         client = listening(nucleus).client
 
         def found() -> dict[str, str]:

@@ -208,7 +208,7 @@ def send(listener: Listener, text: str) -> None:
 def lose(broker: Broker, nucleus: NucleusProcess) -> None:
     """Take the broker away and wait until the nucleus has noticed."""
     broker.stop()
-    until(lambda: any("IoT Core" in trouble for trouble in nucleus.troubles()), "the loss is told")
+    until(lambda: any("IoT Core" in trouble for trouble in nucleus.new_failures()), "the loss is told")
 
 
 def queue_five(listener: Listener) -> None:
@@ -274,7 +274,7 @@ def test_java_answers_a_subscription_made_offline_when_the_gateway_connects(tmp_
     ):
         listener.client.create_local_deployment(root_component_versions_to_add=add)
         until(lambda: bool(listener.on("test/began")), "the component begins")
-        until(lambda: any("IoT Core" in trouble for trouble in nucleus.troubles()), "the nucleus is offline")
+        until(lambda: any("IoT Core" in trouble for trouble in nucleus.new_failures()), "the nucleus is offline")
         assert listener.on("test/ready") == []
         broker.start()
         until(lambda: bool(listener.on("test/ready")), "the subscription is answered")

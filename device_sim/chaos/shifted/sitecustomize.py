@@ -1,7 +1,6 @@
-"""Shifts the wall clock of a Python process by what the file ``offset`` beside this one says, in seconds.
+"""Shift the wall clock of a Python process by the seconds in the file ``offset`` beside this one.
 
-Python imports it by its name before anything else where its folder is on PYTHONPATH. The monotonic clock stays as it
-is.
+Python imports this module at its start when its folder is on PYTHONPATH. The monotonic clock does not change.
 """
 
 import time

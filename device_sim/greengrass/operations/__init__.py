@@ -1,4 +1,4 @@
-"""The operations of Greengrass IPC, one file an area, and the table that finds a request's handler."""
+"""Operations of Greengrass IPC by area, and the table of handlers."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ ABSENT = frozenset(
         "VerifyClientDeviceIdentity",
     }
 )
-"""Operations of the model that this nucleus lacks: ServiceError, as nucleus lite answers."""
+"""Operations of the model that are not implemented: answered with ServiceError, as on nucleus lite."""
 
 CLASSIC_ONLY = frozenset(local.OPERATIONS) - {"CreateLocalDeployment", "RestartComponent"}
-"""Operations of greengrass-cli that nucleus lite lacks."""
+"""Operations of greengrass-cli that nucleus lite does not have."""
 
 
 async def _answer(call: Call) -> Answer:
     name, profile = call.operation, call.services.profile
     short = name.removeprefix(MODEL)
     operation = TABLE.get(short) if name.startswith(MODEL) else None
-    # Tests and demos use these as the command line's client under both profiles; components of lite lack them.
+    # Tests and demos use these as greengrass-cli under both profiles; components on lite cannot.
     if operation is None or (profile.terse_errors and short in CLASSIC_ONLY and not call.identity.is_cli):
         known = profile.terse_errors or (name.startswith(MODEL) and short in ABSENT)
         raise OperationError("ServiceError" if known else UNSUPPORTED, f"{name} is an unsupported operation.")

@@ -1,4 +1,4 @@
-"""Call and services of an operation's handler, and readers of its request.
+"""Call and services that an operation handler receives, and parsers of its request.
 
 A handler raises OperationError with the name of an error shape of the IPC model: InvalidArgumentsError,
 UnauthorizedError, ResourceNotFoundError, ServiceError and so on.
@@ -32,7 +32,7 @@ MODEL = "aws.greengrass#"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of the nucleus that operations work on."""
+    """Parts of the nucleus that operations use."""
 
     profile: Profile
     bus: LocalBus
@@ -46,7 +46,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: its caller, operation, payload and stream."""
+    """Request with its caller, operation, payload and stream."""
 
     identity: Identity
     operation: str
@@ -57,7 +57,7 @@ class Call:
     def authorize(self, service: str, resource: str) -> None:
         """Raise UnauthorizedError unless the caller's accessControl allows the operation on ``resource``.
 
-        The command line's client may do everything except use IoT Core under the gateway's name.
+        greengrass-cli is allowed everything except the use of IoT Core under the gateway's name.
         """
         if self.identity.is_cli and service != access_control.MQTT_PROXY:
             return
@@ -90,7 +90,7 @@ class Call:
         return str(value)
 
     def key_path(self) -> Path:
-        """Return ``keyPath``, empty when it is absent."""
+        """Return ``keyPath``, or an empty path when it is absent."""
         value = self.request.get("keyPath") or []
         if not isinstance(value, list) or not all(isinstance(key, str) for key in value):
             raise invalid(f"keyPath: {_shown(value)}, a list of texts is required")
@@ -103,7 +103,7 @@ Handler = Callable[[Call], Awaitable[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A handler, and whether the stream stays open for events."""
+    """Handler of an operation; ``stays`` keeps the stream open for events."""
 
     handler: Handler
     stays: bool = False
@@ -115,7 +115,7 @@ def invalid(why: str) -> OperationError:
 
 
 def blob(value: object, key: str) -> bytes:
-    """Return the bytes of a base64 text; a missing one is empty."""
+    """Return the bytes of a base64 text, or empty bytes when it is missing."""
     if value is None:
         return b""
     try:

@@ -1,4 +1,4 @@
-"""Reading, changing, watching and validating configurations."""
+"""Operations that read, change, watch and validate configurations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAEMON = "ggconfigd"
 
 
 async def get(call: Call) -> Mapping[str, Any]:
-    """Return an object of the configuration, or a leaf as ``{leaf: value}``; also of another component."""
+    """Return an object of any component's configuration, or a leaf as ``{leaf: value}``."""
     name, path = call.optional_text("componentName") or call.identity.name, call.key_path()
     await call.services.daemons.answering(DAEMON)
     value = _found(call, name, path)
@@ -41,7 +41,7 @@ def _found(call: Call, name: str, path: Path) -> Any:
 
 
 async def update(call: Call) -> Mapping[str, Any]:
-    """Merge an object into the component's own configuration, unless it has changed since."""
+    """Merge an object into the component's own configuration, unless its values are newer."""
     path, value = call.key_path(), call.request.get("valueToMerge")
     await call.services.daemons.answering(DAEMON)
     if not isinstance(value, Mapping):
@@ -64,7 +64,7 @@ async def update(call: Call) -> Mapping[str, Any]:
 
 
 def _timestamp_ms(raw: object) -> int:
-    """Return milliseconds; the SDK sends seconds since the epoch, and without a timestamp the update is of now."""
+    """Return milliseconds; the SDK sends seconds since the epoch, and a missing timestamp means now."""
     if raw is None:
         return time.time_ns() // 1_000_000
     if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw < 1e11:
@@ -73,7 +73,7 @@ def _timestamp_ms(raw: object) -> int:
 
 
 async def watch(call: Call) -> Mapping[str, Any]:
-    """Send an event for each leaf that changes at or below a key, also of another component."""
+    """Send an event for each leaf that changes at or below a key of any component's configuration."""
     name, path = call.optional_text("componentName") or call.identity.name, call.key_path()
     await call.services.daemons.answering(DAEMON)
     _found(call, name, path)
@@ -87,7 +87,7 @@ async def watch(call: Call) -> Mapping[str, Any]:
 
 
 async def validate(call: Call) -> Mapping[str, Any]:
-    """Ask the component before a deployment changes its configuration."""
+    """Register the component to validate its configuration before a deployment changes it."""
     _must_validate(call)
 
     def ask(event: Mapping[str, Any]) -> None:
@@ -98,7 +98,7 @@ async def validate(call: Call) -> Mapping[str, Any]:
 
 
 async def report(call: Call) -> Mapping[str, Any]:
-    """Take the component's report on a proposed configuration."""
+    """Accept the component's report on a proposed configuration."""
     _must_validate(call)
     given = call.request.get("configurationValidityReport")
     if not isinstance(given, Mapping) or given.get("status") not in ("ACCEPTED", "REJECTED"):

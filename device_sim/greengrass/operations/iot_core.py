@@ -1,4 +1,4 @@
-"""PublishToIoTCore and SubscribeToIoTCore."""
+"""Operations PublishToIoTCore and SubscribeToIoTCore."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from device_sim.greengrass.access_control import MQTT_PROXY
 from device_sim.greengrass.errors import BridgeError, OperationError
 from device_sim.greengrass.operations.base import MODEL, Call, Operation, blob, invalid
-from device_sim.greengrass.topics import MAX_CORE_PAYLOAD, wrong_filter, wrong_for_core, wrong_topic
+from device_sim.greengrass.topics import MAX_CORE_PAYLOAD, filter_error, iot_core_topic_error, topic_error
 
 DAEMON = "iotcored"
 
 
 async def publish(call: Call) -> Mapping[str, Any]:
-    """Publish to IoT Core; the answer confirms that the nucleus has taken the message, not that IoT Core has it."""
+    """Publish to IoT Core; the answer confirms receipt by the nucleus, not by IoT Core."""
     topic = call.text("topicName")
-    if (wrong := wrong_topic(topic) or wrong_for_core(topic)) is not None:
+    if (wrong := topic_error(topic) or iot_core_topic_error(topic)) is not None:
         raise invalid(wrong)
     qos = _qos(call)
     call.authorize(MQTT_PROXY, topic)
@@ -33,9 +33,9 @@ async def publish(call: Call) -> Mapping[str, Any]:
 
 
 async def subscribe(call: Call) -> Mapping[str, Any]:
-    """Send events for messages from IoT Core; one that arrives before the answer is dropped."""
+    """Send events for messages from IoT Core; messages before the answer are dropped."""
     pattern = call.text("topicName")
-    if (wrong := wrong_filter(pattern) or wrong_for_core(pattern)) is not None:
+    if (wrong := filter_error(pattern) or iot_core_topic_error(pattern)) is not None:
         raise invalid(wrong)
     qos = _qos(call)
     call.authorize(MQTT_PROXY, pattern)

@@ -1,4 +1,4 @@
-"""UpdateState: a component reports its own state."""
+"""Operation UpdateState: a component reports its own state."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from device_sim.greengrass.supervisor import State
 
 
 async def update_state(call: Call) -> Mapping[str, Any]:
-    """Take RUNNING or ERRORED from a component."""
+    """Accept RUNNING or ERRORED from a component."""
     state = call.text("state")
     if state not in (State.RUNNING, State.ERRORED):
         raise invalid(f"state: {state!r}, allowed are RUNNING, ERRORED")
     supervisor = call.services.components.get(call.identity.name)
     if supervisor is None:
-        raise invalid(f"{call.identity.name} is no component that is deployed")
+        raise invalid(f"{call.identity.name} is not a deployed component")
     supervisor.reported(State(state))
     return {}
 

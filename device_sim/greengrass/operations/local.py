@@ -1,6 +1,6 @@
 """Operations of greengrass-cli: components and local deployments.
 
-The command line's client may do all of it; a component needs a policy of the service ``aws.greengrass.Cli``.
+greengrass-cli is allowed all of them; a component needs a policy of the service ``aws.greengrass.Cli``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from device_sim.greengrass.supervisor import Command, Supervisor
 
 
 async def create_deployment(call: Call) -> Mapping[str, Any]:
-    """Queue a deployment and return its id; GetLocalDeploymentStatus gives its outcome."""
+    """Queue a deployment and return its id; GetLocalDeploymentStatus returns its outcome."""
     call.authorize(CLI, "*")
     order = Order(
         add=_texts(call, "rootComponentVersionsToAdd"),
@@ -75,7 +75,7 @@ def _folder(call: Call, key: str, kind: str) -> Path | None:
         return None
     folder = Path(raw)
     if not folder.is_absolute() or not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
-        raise OperationError(kind, f"{key}: {raw!r} is no folder that can be read, an absolute path is required")
+        raise OperationError(kind, f"{key}: {raw!r} is not a readable folder, an absolute path is required")
     return folder
 
 
@@ -95,7 +95,7 @@ async def deployment_status(call: Call) -> Mapping[str, Any]:
 
 
 async def deployments(call: Call) -> Mapping[str, Any]:
-    """Return the deployments that are still on record."""
+    """Return the kept deployments."""
     call.authorize(CLI, "*")
     return {"localDeployments": [_deployment(one) for one in call.services.deployments.all()]}
 

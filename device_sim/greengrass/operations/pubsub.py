@@ -1,4 +1,4 @@
-"""PublishToTopic and SubscribeToTopic."""
+"""Operations PublishToTopic and SubscribeToTopic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from device_sim.greengrass.access_control import PUBSUB
 from device_sim.greengrass.errors import OperationError
 from device_sim.greengrass.operations.base import MODEL, Call, Operation, blob, invalid
-from device_sim.greengrass.topics import wrong_filter, wrong_topic
+from device_sim.greengrass.topics import filter_error, topic_error
 
 DAEMON = "ggpubsubd"
 _ALL, _OTHERS = "RECEIVE_ALL_MESSAGES", "RECEIVE_MESSAGES_FROM_OTHERS"
@@ -17,7 +17,7 @@ _ALL, _OTHERS = "RECEIVE_ALL_MESSAGES", "RECEIVE_MESSAGES_FROM_OTHERS"
 async def publish(call: Call) -> Mapping[str, Any]:
     """Deliver a message to every local subscriber."""
     topic = call.text("topic")
-    if (wrong := wrong_topic(topic)) is not None:
+    if (wrong := topic_error(topic)) is not None:
         raise invalid(wrong)
     call.authorize(PUBSUB, topic)
     _check_length(call, topic)
@@ -43,13 +43,13 @@ def _message(raw: object) -> tuple[str, Any]:
 
 
 async def subscribe(call: Call) -> Mapping[str, Any]:
-    """Send events for a topic, or a filter with the wildcards of MQTT."""
+    """Send events for a topic or an MQTT topic filter."""
     pattern = call.text("topic")
-    if (wrong := wrong_filter(pattern)) is not None:
+    if (wrong := filter_error(pattern)) is not None:
         raise invalid(wrong)
     call.authorize(PUBSUB, pattern)
     _check_length(call, pattern)
-    # Nucleus lite does not know the receive mode.
+    # Nucleus lite ignores the receive mode.
     from_others = (
         call.choice("receiveMode", (_ALL, _OTHERS), _ALL) == _OTHERS and not call.services.profile.terse_errors
     )

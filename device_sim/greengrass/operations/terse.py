@@ -1,4 +1,4 @@
-"""Error answers of nucleus lite: an error type and one fixed text per operation, read in its source (2.6.0); pure."""
+"""Error answers of nucleus lite (2.6.0): an error type and one fixed text per operation; pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAILURES: Mapping[str, str] = {
     "UpdateState": "Failed to update the lifecycle state.",
     "CreateLocalDeployment": "Failed to create local deployment.",
 }
-"""The text of a ServiceError; other operations answer with an empty one."""
+"""Text of a ServiceError by operation; other operations answer with an empty text."""
 KEEPS_INVALID = frozenset({"UpdateConfiguration", "RestartComponent"})
 """Operations that answer InvalidArgumentsError; the others answer ServiceError for invalid arguments too."""
 NOT_FOUND_TEXTS = {

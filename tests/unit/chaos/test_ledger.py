@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from device_sim.chaos.ledger import Drops, account, drops_of, totals
+from device_sim.chaos.ledger import Drops, drops_of, reconcile, totals
 from device_sim.chaos.proof import Proof, Span
 
 WIDTH = 1000
@@ -49,27 +49,27 @@ def test_a_reading_that_had_come_before_is_no_drop_and_a_merged_row_no_loss() ->
 
 
 def test_missing_readings_that_nobody_counted_are_lost() -> None:
-    result = account(proof(span(0), span(5000, missing=2)), Drops(), WIDTH)
+    result = reconcile(proof(span(0), span(5000, missing=2)), Drops(), WIDTH)
     assert (result.accounted, result.lost) == (0, 10)
     assert len(result.examples) == 2
 
 
 def test_a_dropped_row_explains_one_window_and_not_two() -> None:
-    result = account(proof(span(0), span(1000)), Drops(rows={"Spool.rows_dropped_bulk": 1}), WIDTH)
+    result = reconcile(proof(span(0), span(1000)), Drops(rows={"Spool.rows_dropped_bulk": 1}), WIDTH)
     assert (result.accounted, result.lost) == (8, 8)
 
 
 def test_a_merged_row_that_was_dropped_explains_the_windows_that_it_spanned() -> None:
     spans = [span(4000), span(5000), span(6000), span(7000)]
-    result = account(proof(*spans), Drops(rows={"Spool.rows_dropped_bulk": 1}, windows_a_row=4), WIDTH)
+    result = reconcile(proof(*spans), Drops(rows={"Spool.rows_dropped_bulk": 1}, windows_a_row=4), WIDTH)
     assert (result.accounted, result.lost) == (32, 0)
-    other = account(proof(*spans, span(8000)), Drops(rows={"Spool.rows_dropped_bulk": 1}, windows_a_row=4), WIDTH)
+    other = reconcile(proof(*spans, span(8000)), Drops(rows={"Spool.rows_dropped_bulk": 1}, windows_a_row=4), WIDTH)
     assert other.lost == 8
 
 
 @pytest.mark.parametrize(("counted", "lost"), [(0, 3), (2, 1), (3, 0), (9, 0)])
 def test_a_dropped_reading_explains_one_missing_reading(counted: int, lost: int) -> None:
-    result = account(proof(span(0, missing=3)), Drops(readings={"Aggregator.late": counted}), WIDTH)
+    result = reconcile(proof(span(0, missing=3)), Drops(readings={"Aggregator.late": counted}), WIDTH)
     assert (result.accounted, result.lost) == (3 - lost, lost)
 
 
@@ -79,5 +79,5 @@ def test_a_batch_whose_rows_nobody_knows_explains_nothing() -> None:
 
 def test_whole_windows_take_the_dropped_rows_before_parts_of_windows_do() -> None:
     drops = Drops(rows={"Spool.rows_dropped_bulk": 1}, readings={"Aggregator.late": 2})
-    result = account(proof(span(0, missing=2), span(1000)), drops, WIDTH)
+    result = reconcile(proof(span(0, missing=2), span(1000)), drops, WIDTH)
     assert (result.accounted, result.lost) == (10, 0)

@@ -1,4 +1,4 @@
-"""The means by which faults are brought about, each for itself: clock, disk, source, report."""
+"""Parts of the harness that cause faults: clock, disk, source; and the report."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rich.console import Console
 
 from device_sim.build import Built, BuiltComponent, Nucleus
 from device_sim.chaos import broker, disks
-from device_sim.chaos.actions import World, actions
+from device_sim.chaos.actions import SystemUnderTest, actions
 from device_sim.chaos.clock import HOUR, YEAR, ComponentClock
 from device_sim.chaos.errors import ChaosError, UnprovableError
 from device_sim.chaos.faults import Done
-from device_sim.chaos.ledger import Account, Drops
+from device_sim.chaos.ledger import Drops, Reconciliation
 from device_sim.chaos.proof import Proof
 from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.runner import Options, run
 from device_sim.chaos.schedule import KINDS
-from device_sim.chaos.source import Keeper
+from device_sim.chaos.source import DurablePublisher
 
 WANTED_KEYS = {
     "faults", "readings_sent", "rows_expected", "rows_stored", "lost", "duplicated", "accounted_drops",
@@ -135,16 +135,16 @@ def test_without_root_the_files_lose_their_permission_and_the_configuration_says
 
 def test_a_source_publishes_again_what_the_broker_may_not_have_saved_and_forgets_the_rest() -> None:
     saved = 0.0
-    keeper = Keeper("127.0.0.1", 1, lambda: saved)
+    publisher = DurablePublisher("127.0.0.1", 1, lambda: saved)
     published: list[bytes] = []
-    keeper._unsaved = [(100.0, "a", b"1"), (200.0, "a", b"2")]
-    keeper.publish = lambda topic, payload: published.append(payload)  # type: ignore[method-assign]
+    publisher._unsaved = [(100.0, "a", b"1"), (200.0, "a", b"2")]
+    publisher.publish = lambda topic, payload: published.append(payload)  # type: ignore[method-assign]
     saved = 150.0
-    keeper.forget_saved()
-    assert keeper.publish_unsaved() == 1
+    publisher.forget_saved()
+    assert publisher.publish_unsaved() == 1
     assert published == [b"2"]
-    assert keeper.publish_unsaved() == 0
-    assert keeper.published_again == 1
+    assert publisher.publish_unsaved() == 0
+    assert publisher.published_again == 1
 
 
 def report(**changes: object) -> Report:
@@ -152,23 +152,26 @@ def report(**changes: object) -> Report:
         "seed": 1,
         "faults_s": 10.0,
         "drain_s": 2.0,
-        "done": (Done("broker killed", 1.0, 2.0, "process 1"), Done("disk full", 3.0, 3.0, "", "nothing to break")),
+        "done": (
+            Done("broker killed", 1.0, 2.0, "process 1"),
+            Done("disk full", 3.0, 3.0, "", "no target within 20 s"),
+        ),
         "proof": Proof(80, 80, 10, 10, ()),
-        "account": Account(0, 0),
+        "reconciliation": Reconciliation(0, 0),
         "drops": Drops(),
         "cloud": Cloud(5, 1, 0, 1),
         "restarted_by_hand": 0,
         "orphans": 0,
         "published_again": 0,
         "acknowledgements_troubled": {},
-        "spool_told": True,
+        "spool_losses_reported": True,
         "disk": "tmpfs",
         "clock": "shifted",
     }
     return Report(**(values | changes))  # type: ignore[arg-type]
 
 
-def test_the_json_object_has_the_keys_that_were_promised_and_counts_only_faults_that_were_brought_about() -> None:
+def test_the_json_object_has_the_keys_that_were_promised_and_counts_only_faults_that_were_caused() -> None:
     told = report().to_dict()
     assert set(told) >= WANTED_KEYS
     assert (told["faults"], told["faults_failed"], told["holds"]) == (1, 1, True)
@@ -177,9 +180,9 @@ def test_the_json_object_has_the_keys_that_were_promised_and_counts_only_faults_
 @pytest.mark.parametrize(
     "changes",
     [
-        {"account": Account(0, 1)},
+        {"reconciliation": Reconciliation(0, 1)},
         {"orphans": 1},
-        {"spool_told": False},
+        {"spool_losses_reported": False},
         {"cloud": Cloud(5, 1, 1, 1)},
         {"proof": Proof(0, 0, 0, 0, ())},
     ],
@@ -196,5 +199,5 @@ def test_without_mosquitto_a_run_says_what_it_needs(tmp_path: Path, monkeypatch:
 
 def test_every_kind_that_is_planned_can_be_brought_about() -> None:
     nothing = SimpleNamespace()
-    known = actions(World(*[nothing] * 8))  # type: ignore[arg-type]  # nothing is broken here
+    known = actions(SystemUnderTest(*[nothing] * 8))  # type: ignore[arg-type]  # nothing is broken here
     assert {kind.name for kind in KINDS} <= set(known)

@@ -123,19 +123,19 @@ def test_a_dead_direction_holds_what_it_was_given_until_it_lives_again(line: Lin
     with connect(line) as client:
         client.sendall(b"1")
         assert receive(client, 1) == b"1"
-        setattr(line.weather, direction, True)
+        setattr(line.conditions, direction, True)
         client.sendall(b"2")
         client.settimeout(0.3)
         with pytest.raises(TimeoutError):
             client.recv(1)
-        setattr(line.weather, direction, False)
+        setattr(line.conditions, direction, False)
         client.settimeout(SECONDS)
         assert receive(client, 1) == b"2"
 
 
 def test_a_slow_line_takes_its_time(line: Line) -> None:
     with connect(line) as client:
-        line.weather.latency_s = 0.1
+        line.conditions.latency_s = 0.1
         began = time.monotonic()
         client.sendall(b"1")
         assert receive(client, 1) == b"1"
@@ -178,13 +178,13 @@ def test_tls_is_ended_and_begun_again_and_acknowledgements_are_troubled(
     with connect(line) as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as client:
         client.sendall(ACK + OTHER)
         assert receive(client, len(ACK + OTHER)) == ACK + OTHER
-        line.weather.acknowledgements = Treatment.LOSE
+        line.conditions.acknowledgements = Treatment.LOSE
         client.sendall(ACK + OTHER)
         assert receive(client, len(OTHER)) == OTHER
-        line.weather.acknowledgements = Treatment.DOUBLE
+        line.conditions.acknowledgements = Treatment.DOUBLE
         client.sendall(ACK)
         assert receive(client, 2 * len(ACK)) == 2 * ACK
-        line.weather.acknowledgements, line.weather.delay_s = Treatment.DELAY, 0.2
+        line.conditions.acknowledgements, line.conditions.delay_s = Treatment.DELAY, 0.2
         began = time.monotonic()
         client.sendall(ACK + OTHER)
         assert receive(client, len(OTHER + ACK)) == OTHER + ACK

@@ -39,7 +39,7 @@ def test_options_take_the_place_of_the_profiles_values(tmp_path: Path) -> None:
         (["--thing", "a b"], "--thing 'a b': 1 to 128"),
         (["--recipes", "/absent"], "--recipes /absent: no such folder"),
         (["--deploy", "io.x.One"], "--deploy 'io.x.One': NAME=VERSION is required"),
-        (["--deploy", "io.x.One=new"], "--deploy 'io.x.One=new': 'new' is no version"),
+        (["--deploy", "io.x.One=new"], "--deploy 'io.x.One=new': 'new' is not a version"),
         (["--restart-limit", "0"], "--restart-limit 0: 1 or more"),
         (["--merge-config", "/absent"], "--merge-config /absent: "),
         (["--iot-endpoint", "host:1"], "--cert, --key, --ca: required with --iot-endpoint"),

@@ -183,7 +183,7 @@ def test_a_refused_subscription_is_an_error_on_java_and_silent_on_lite() -> None
         waiting = asyncio.create_task(java.subscribe("forbidden", 1, ignore))
         await steps()
         java._granted(1, [REFUSED])
-        with pytest.raises(BridgeError, match="IoT Core refuses it"):
+        with pytest.raises(BridgeError, match="IoT Core rejects it"):
             async with asyncio.timeout(SECONDS):
                 await waiting
         lite = bridge(LITE)

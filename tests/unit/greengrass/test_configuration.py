@@ -73,7 +73,7 @@ def test_changes_are_named_by_leaf_and_tell_types_apart() -> None:
 
 @pytest.mark.parametrize("bad", ["a", "a/b", None, 3])
 def test_a_pointer_begins_with_a_slash(bad: object) -> None:
-    with pytest.raises(ConfigurationError, match="is no JSON pointer"):
+    with pytest.raises(ConfigurationError, match="is not a JSON pointer"):
         parse_pointer(bad)
 
 

@@ -28,13 +28,13 @@ def test_a_configuration_survives_in_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', '{"x": {"values": {}, "modified": [1]}}', "\udcff"])
-def test_an_unreadable_file_is_put_aside_and_told(
+def test_an_unreadable_file_is_renamed_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
 ) -> None:
     file = tmp_path / "effective.json"
     file.write_bytes(content.encode(errors="surrogateescape"))
     assert ConfigurationStore(file, LOG).get("x") is None
-    assert "put aside" in caplog.text
+    assert "renamed to" in caplog.text
     assert not file.exists()
     assert (tmp_path / "effective.unreadable").exists()
 
@@ -68,7 +68,7 @@ def test_policies_follow_the_configuration(tmp_path: Path) -> None:
 def test_a_store_that_cannot_write_goes_on_in_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = ConfigurationStore(tmp_path / "absent" / "c.json", LOG)
     store.put({"x": Configuration({"a": 1})})
-    assert "lives in memory only" in caplog.text
+    assert "is in memory only" in caplog.text
     assert store.get("x") == Configuration({"a": 1})
 
 

@@ -131,10 +131,10 @@ def test_a_mistake_is_named_with_file_key_value_and_what_is_allowed(changes: dic
 
 
 def test_a_bad_version_or_range_is_named() -> None:
-    with pytest.raises(VersionError, match=r"r\.yaml: ComponentVersion: '1\.2' is no version"):
+    with pytest.raises(VersionError, match=r"r\.yaml: ComponentVersion: '1\.2' is not a version"):
         read(raw(ComponentVersion="1.2"))
     with pytest.raises(
-        VersionError, match=r"ComponentDependencies\.x\.VersionRequirement: 'newest' is no version range"
+        VersionError, match=r"ComponentDependencies\.x\.VersionRequirement: 'newest' is not a version range"
     ):
         read(raw(ComponentDependencies={"x": {"VersionRequirement": "newest"}}))
 
@@ -172,7 +172,7 @@ def test_one_broken_recipe_disturbs_no_other_and_is_named_when_it_is_needed(tmp_
     assert book.add(tmp_path, None) == 1
     assert list(book.available()) == ["io.example.One"]
     assert book.broken("io.example.One") is None
-    assert "is no JSON" in str(book.broken("io.example.Two"))
+    assert "is not JSON" in str(book.broken("io.example.Two"))
     with pytest.raises(RecipeError, match="No such file"):
         book.add(tmp_path / "absent", None)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from device_sim.greengrass.errors import DependencyCycleError, DependencyError, MissingDependencyError
-from device_sim.greengrass.recipes import Need
+from device_sim.greengrass.recipes import RecipeDependency
 from device_sim.greengrass.resolution import resolve
 from device_sim.greengrass.versions import Version, parse_range, parse_version
 
@@ -17,13 +17,13 @@ from device_sim.greengrass.versions import Version, parse_range, parse_version
 class Component:
     name: str
     version: Version
-    dependencies: Mapping[str, Need] = field(default_factory=dict)
+    dependencies: Mapping[str, RecipeDependency] = field(default_factory=dict)
 
 
 def shelf(*components: tuple[str, str, dict[str, str]]) -> dict[str, list[Component]]:
     there: dict[str, list[Component]] = {}
     for name, version, needs in components:
-        wants = {other: Need(parse_range(versions), hard=True) for other, versions in needs.items()}
+        wants = {other: RecipeDependency(parse_range(versions), hard=True) for other, versions in needs.items()}
         there.setdefault(name, []).append(Component(name, parse_version(version), wants))
     return there
 

@@ -21,7 +21,7 @@ from device_sim.greengrass.recipes import Step
 from device_sim.greengrass.supervisor import Command, Limits, State, Supervisor
 
 SECONDS = 10.0
-FAST = Limits(replace(JAVA.restarts, pause=0.01, restart_mends=True), stop=2.0)
+FAST = Limits(replace(JAVA.restarts, pause=0.01, restart_resets_broken=True), stop=2.0)
 JAVA_FAST = Limits(replace(JAVA.restarts, pause=0.01), stop=2.0)
 ONE_CHANCE = Limits(replace(FAST.restarts, limit=1), stop=2.0)
 LITE_FAST = Limits(replace(LITE.restarts, pause=0.01), binds_hard=True, stop=2.0)

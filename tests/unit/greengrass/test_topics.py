@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from device_sim.greengrass.topics import matches, wrong_filter, wrong_for_core, wrong_topic
+from device_sim.greengrass.topics import filter_error, iot_core_topic_error, matches, topic_error
 
 
 @pytest.mark.parametrize(
@@ -31,18 +31,18 @@ def test_filters_match_as_mqtt_says(pattern: str, topic: str, expected: bool) ->
 
 
 def test_wildcards_are_for_filters_and_only_in_their_place() -> None:
-    assert wrong_topic("a/b") is None
-    assert wrong_filter("a/+/#") is None
+    assert topic_error("a/b") is None
+    assert filter_error("a/+/#") is None
     for topic in ("", "a/+", "#", "a\0"):
-        assert wrong_topic(topic)
+        assert topic_error(topic)
     for pattern in ("", "a/#/b", "a#", "a/b+", "\0"):
-        assert wrong_filter(pattern)
+        assert filter_error(pattern)
 
 
 def test_iot_cores_limits_do_not_count_the_prefix_of_basic_ingest() -> None:
-    assert wrong_for_core("a/b/c/d/e/f/g/h") is None
-    assert "8 slashes" in str(wrong_for_core("a/b/c/d/e/f/g/h/i"))
-    assert wrong_for_core("$aws/rules/strandline_bulk/a/b/c/d/e/f/g/h") is None
-    assert "9 slashes" in str(wrong_for_core("$aws/rules/x/a/b/c/d/e/f/g/h/i/j"))
-    assert wrong_for_core("x" * 256) is None
-    assert "258 bytes" in str(wrong_for_core("é" * 129))
+    assert iot_core_topic_error("a/b/c/d/e/f/g/h") is None
+    assert "8 slashes" in str(iot_core_topic_error("a/b/c/d/e/f/g/h/i"))
+    assert iot_core_topic_error("$aws/rules/strandline_bulk/a/b/c/d/e/f/g/h") is None
+    assert "9 slashes" in str(iot_core_topic_error("$aws/rules/x/a/b/c/d/e/f/g/h/i/j"))
+    assert iot_core_topic_error("x" * 256) is None
+    assert "258 bytes" in str(iot_core_topic_error("é" * 129))
