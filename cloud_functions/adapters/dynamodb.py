@@ -65,7 +65,7 @@ class DynamoTable:
                 raise StoreError(f"batch write: items are left after {_ATTEMPTS} tries")
 
     def put_new(self, item: Item) -> Item | None:
-        """Write the item if its key is free and return None, else return what is there."""
+        """Write the item if its key is free and return None, else return the existing item."""
         try:
             with store_errors(_put(item)):
                 self._client.put_item(

@@ -23,7 +23,7 @@ class IotAcknowledger:
 
 
 class IotPublisher:
-    """Publishes alerts to their gateway with QoS 1, so that what is at the site can sound and light."""
+    """Publishes alerts to their gateway with QoS 1, so that sirens and lamps at the site can react."""
 
     def __init__(self, iot: Any = None) -> None:
         self._client = iot if iot is not None else client("iot-data")

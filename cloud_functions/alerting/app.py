@@ -59,4 +59,4 @@ def _take(record: dict[str, Any]) -> None:
         alert = book.report(*report)
         log.info("report", extra={"gateway": alert.gateway, "series": alert.report.series, "state": alert.state})
     elif publish_transitions(old, new, publishers):
-        log.info("told", extra={"gateway": new["pk"], "alert": new["sk"], "state": new["state"]})
+        log.info("published", extra={"gateway": new["pk"], "alert": new["sk"], "state": new["state"]})

@@ -48,7 +48,7 @@ def list_gateways() -> dict[str, Any]:
 
 @app.get("/gateways/<gateway>")
 def show_gateway(gateway: str) -> dict[str, Any]:
-    """One gateway: figures, last notice, what it lost, what is held and missing."""
+    """Return one gateway: figures, last notice, losses, received and missing sequences."""
     return gateways.gateway(telemetry, unquote(gateway), _silence())
 
 

@@ -18,7 +18,7 @@ HARMONICS = 3
 LEAST_TIMES = 3.0
 """How often a cycle must have come round."""
 LEAST_STEPS = 6.0
-"""How many steps it must have, so that its harmonics can be told apart."""
+"""Smallest number of steps of a cycle, below which its harmonics cannot be distinguished."""
 LEAST_SHARE = 0.5
 """Of what moves around the line it must explain so much, in the history and in the last third from what was before."""
 _TRIED, _AROUND = 6, np.linspace(-0.25, 0.25, 11)

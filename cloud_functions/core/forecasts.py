@@ -1,4 +1,4 @@
-"""Queries of the forecast function: when a series reaches its limits, or why there is no estimate."""
+"""Queries of the forecast function: when a series reaches its limits, or why an estimate is not possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the cloud knows of its gateways: figures, silence, the gaps in their sequences, and what they say they lost."""
+"""Queries about gateways: figures, silence, gaps in their sequences, and losses that they reported."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from wire.errors import ModelError
 from wire.model import check_gateway
 
 SILENT_AFTER_MS = 900_000
-"""Three of the notices that a forwarder sends every five minutes unless it is told otherwise."""
+"""Three times the default interval of a forwarder's notices (five minutes)."""
 MAX_LISTED_GAPS = 1_000
 
 SPOOL = "Spool"
-"""The part of a notice that tells what the gateway's disk lost; what it merged is coarser and not lost."""
+"""The part of a notice with the losses of the gateway's spool; merged rows are coarser, not lost."""
 MERGED = "rows_merged"
 _REJECTED = "rejected_"
 _LOST = (
@@ -37,7 +37,7 @@ class Silence:
     after_ms: int = SILENT_AFTER_MS
 
     def of(self, about: Item | None) -> bool:
-        """Return whether the gateway with these figures is silent; one without any was never heard."""
+        """Return whether the gateway with these figures is silent; a gateway without figures is."""
         return about is None or self.now_ms - int(about.get("last_seen_ms", 0)) > self.after_ms
 
 
@@ -54,9 +54,9 @@ def _epochs_of(telemetry: Table, name: str) -> list[Item]:
 
 
 def gateway(telemetry: Table, name: str, silence: Silence) -> dict[str, Any]:
-    """Return a gateway's figures, its last notice, what it lost, and what is held and missing of each epoch.
+    """Return a gateway's figures, its last notice, its losses, and the received and missing sequences of each epoch.
 
-    Epochs come in the order in which they were first heard of. Raises NotFoundError for a gateway never heard of.
+    Epochs are in the order of their first batch. Raises NotFoundError for an unknown gateway.
     """
     check_name(name)
     items = list(telemetry.query(keys.about(name).pk, "", "series"))
@@ -75,7 +75,7 @@ def gateway(telemetry: Table, name: str, silence: Silence) -> dict[str, Any]:
 
 
 def losses(counters: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return which of a notice's counters tell of something lost or refused, as ``component.counter``."""
+    """Return the counters of a notice that count lost or rejected data, as ``component.counter``."""
     return {
         f"{component}.{name}": number
         for component, counts in sorted(counters.items())
@@ -85,9 +85,9 @@ def losses(counters: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 
 def mark(telemetry: Table, alerts: Iterable[dict[str, Any]], silence: Silence) -> list[dict[str, Any]]:
-    """Return alerts with when their gateway was last heard and whether it is silent.
+    """Return alerts with the time at which their gateway was last seen and whether it is silent.
 
-    An open alert of a silent gateway says what was, not what is: nobody is left there to report its end.
+    An open alert of a silent gateway is out of date: the gateway cannot report its end.
     """
     listed = list(alerts)
     found = telemetry.get_many({keys.about(alert["gateway"]) for alert in listed})

@@ -12,7 +12,7 @@ IntArray = npt.NDArray[np.int64]
 
 MAX_STEPS, MIN_STEPS = 240, 24
 GREATEST = 1e100
-"""What is farther from 0 is no value of a sensor, and its square no number."""
+"""Largest magnitude of a value: larger ones are not sensor values, and their squares overflow."""
 LONG_GAP_ROWS, LONG_GAP_SHARE = 10, 0.05
 """A gap is long when it is so many of the usual intervals, and such a share of all the time there is."""
 

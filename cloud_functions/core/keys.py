@@ -56,7 +56,7 @@ def profile(gateway: str, version: int) -> Key:
 
 
 def acknowledgement(gateway: str, epoch: int) -> Key:
-    """Return the key of what is held of an epoch."""
+    """Return the key of an epoch's received sequences."""
     return Key(f"gateway#{gateway}", f"ack#{epoch:016x}")
 
 

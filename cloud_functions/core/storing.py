@@ -1,8 +1,8 @@
-"""Storing a batch exactly once, however often it comes and wherever the function that stores it dies.
+"""Exactly-once storage of batches, however often they arrive and wherever the function crashes.
 
-The order of writes is what makes it so. First the batch's records and reports, under keys that are made of the batch's
-name, so that writing them again changes nothing; then its receipt, only if there is none. A batch with a receipt is
-stored; one without may be stored in part and is simply written again.
+The order of writes guarantees this. First the batch's records and reports, under keys derived from the batch's name,
+so that writing them again changes nothing; then its receipt, by a conditional write. A batch with a receipt is stored;
+a batch without one may be stored in part and is written again.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Catalogue:
 
 
 def gateway_item(gateway: str) -> Item:
-    """Return the catalogue's item that says that a gateway exists."""
+    """Return the catalogue's item of a gateway."""
     return {"pk": keys.GATEWAYS, "sk": gateway, "kind": "gateway"}
 
 
@@ -135,7 +135,7 @@ class Storer:
         return False
 
     def find(self, envelope: Envelope, label: Label) -> Stored | None:
-        """Return what is stored under the name of a batch, None where nothing is."""
+        """Return the receipt stored under the name of a batch, or None."""
         receipt = self._table.get(keys.receipt(envelope.gateway, label.epoch, label.sequence))
         return None if receipt is None or receipt["holds"] == Kind.PROFILE.name.lower() else _stored(receipt)
 
@@ -227,7 +227,7 @@ def count(table: Table, gateway: str, amounts: Mapping[str, int], now_ms: int, s
 
     Stored batches, rows and bytes are not among them: see :mod:`cloud_functions.core.received_sequences`.
 
-    ``seen_ms`` is when the gateway was last heard, which need not be now: dead letters are brought again days later.
+    ``seen_ms`` is when the gateway was last seen, which can be days ago for redriven dead letters.
     """
     table.add(
         keys.about(gateway),

@@ -41,7 +41,7 @@ class Reason(StrEnum):
     BEYOND = "beyond"
     """The value is at or beyond the limit already."""
     NO_TREND = "no_trend"
-    """A trend cannot be told from none."""
+    """A trend is not significant."""
     AWAY = "away"
     """The trend leads away from the limit."""
     BOUND = "bound"
@@ -90,7 +90,7 @@ class Outlook:
         if self.cycle is not None:
             swing = self.cycle.at(np.arange(n + self.horizon, dtype=np.float64))
         rest, self._ahead = history.values - swing[:n], swing[n:]
-        # What never changes fits everything and tells of no trend.
+        # A constant history fits every model and has no evidence of a trend.
         moves = len(known) > 1 and float(np.nanmax(rest) - np.nanmin(rest)) > max(
             1e-9 * float(np.abs(known).max()), 1e-100
         )

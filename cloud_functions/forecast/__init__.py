@@ -1,1 +1,1 @@
-"""Forecast function: when a series reaches a limit, or why there is no estimate."""
+"""Forecast function: when a series reaches a limit, or why an estimate is not possible."""
