@@ -92,13 +92,15 @@ class Aggregator:
         )
 
     def on_readings(self, _topic: str, payload: bytes) -> None:
-        """Accept a batch, once; an empty payload asks for a commit and an acknowledgement now."""
+        """Accept a batch, once; an urgent one and an empty payload ask for a commit and an acknowledgement now."""
         now = self._clock.monotonic()
         self._idle.batch_received(now)
         if not payload:
             self._blocked = True
             self._state.inbox.repeat()
             return
+        if readings_message.is_urgent(payload):
+            self._blocked = True
         if self._refusing:
             self._limited_log.warning("batches_refused", "the outbox is full: is the forwarder running?")
             return

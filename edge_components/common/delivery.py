@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from edge_components.common.errors import BusError
 from edge_components.common.handover import Outbox, RetryPolicy
@@ -100,22 +100,34 @@ class BatchSender:
             self._ack_topic, self.on_acknowledgement, expects_traffic=True, on_open=self._outbox.resend_all
         )
 
-    def send_due(self, now: float) -> None:
-        """Publish what is due at ``now``; a refusal ends the round, and what was refused is due again later."""
+    def send_due(self, now: float, mark_last: Callable[[bytes], bytes] | None = None) -> bool:
+        """Publish what is due at ``now``; a refusal ends the round, and what was refused is due again later.
+
+        ``mark_last`` changes the last message of the round. Returns whether all was published, at least one message.
+        """
         if self._pause.remaining(now) > 0:
-            return
-        for sequence, payload, times in self._outbox.to_send(now):
+            return False
+        due = self._outbox.to_send(now)
+        following = next(due, None)
+        if following is None:
+            self._watch.check(self._subscription)
+            return False
+        while following is not None:
+            (sequence, payload, times), following = following, next(due, None)
             try:
-                self._bus.publish(self._topic, payload)
+                marked = mark_last(payload) if mark_last is not None and following is None else payload
+                self._bus.publish(self._topic, marked)
             except BusError as error:
-                self._outbox.refused(sequence, now)
+                for refused in (sequence, *([following[0]] if following is not None else [])):
+                    self._outbox.refused(refused, now)
                 self._pause.failed(now)
                 self._limited_log.warning("publish_failed", f"batch {sequence}: {error}", key=self._topic)
-                return
+                return False
             self._pause.succeeded()
             self._watch.published(sequence, times)
             self._counters.add("batches_sent_again" if times > 1 else "batches_sent")
         self._watch.check(self._subscription)
+        return True
 
     def next_s(self, now: float) -> float:
         """Return the seconds until :meth:`send_due` has something to do."""

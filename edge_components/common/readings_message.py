@@ -22,6 +22,9 @@ from wire.limits import MAX_LOCAL_BYTES, MAX_ROWS
 from wire.model import Batch, Quality, Readings
 
 MAGIC = b"SLR1"
+URGENT = b"SLRU"
+"""In place of MAGIC: the receiver is asked to commit and acknowledge at once, because a sender is blocked."""
+
 _BODY = struct.Struct("<IIq4B")
 _MAX_TIME = 2**62
 
@@ -47,13 +50,23 @@ def decode(data: bytes) -> Batch:
 
     Rows are returned in the order of time, then of the directory. Raises DecodeError for anything else.
     """
-    if data[:4] != MAGIC:
+    if data[:4] not in (MAGIC, URGENT):
         return codec.decode(data)
     try:
         gateway, epoch, sequence, body = message_columns.unseal(data)
         return Batch(gateway, epoch, sequence, _rows(body))
     except (ModelError, UnicodeDecodeError) as error:
         raise FormatError(str(error)) from error
+
+
+def urgent(message: bytes) -> bytes:
+    """Return an encoded batch with the request to commit and acknowledge it, and all before it, at once."""
+    return URGENT + message[len(MAGIC) :]
+
+
+def is_urgent(message: bytes) -> bool:
+    """Return whether a message asks for a commit at once."""
+    return message.startswith(URGENT)
 
 
 def _rows(body: bytes) -> Readings:

@@ -25,7 +25,8 @@ REOPEN_SECONDS = 10.0
 FLUSH_REPEAT_SECONDS = 1.0
 LONGEST_SLEEP_SECONDS = 1.0
 FLUSH_REQUEST = b""
-"""An empty message on the topic of readings: commit and acknowledge what you have received, a sender is blocked."""
+"""An empty message on the topic of readings asks for a commit where no batch is left to send; see also
+edge_components.common.readings_message.urgent."""
 
 Open = Callable[[str, Settings], Source]
 
@@ -104,7 +105,7 @@ class SensorReader:
         # While a flush request is under way, what arrives goes into one batch after it, not into many.
         if self._flush_in(now) <= 0 or (self._blocked() and self._may_request_flush(now)):
             self.flush()
-        self._sender.send_due(now)
+        self._send(now)
         self._settle()
         if blocked := self._blocked() and len(self._outbox) > 0:
             self._request_flush(now)
@@ -205,6 +206,13 @@ class SensorReader:
         if blocked and self._flush_asked is not None:
             waits.append(self._flush_asked + FLUSH_REPEAT_SECONDS - now)
         return max(0.0, min(waits))
+
+    def _send(self, now: float) -> None:
+        """Send what is due; where a sender is blocked, the last batch asks the aggregator to commit at once."""
+        asking = self._blocked() and self._may_request_flush(now)
+        if self._sender.send_due(now, readings_message.urgent if asking else None) and asking:
+            self._flush_asked = now
+            self._counters.add("flush_requests")
 
     def _settle(self) -> None:
         """Acknowledge to the senders what the aggregator has stored."""

@@ -304,19 +304,44 @@ def test_readings_that_could_not_be_cut_into_a_batch_stay_and_are_not_acknowledg
     assert settled == ["a"]
 
 
+def requests(bench: Bench) -> list[str]:
+    """Return each request for a commit: "batch" for an urgent one, "empty" for an empty message."""
+    sent = bench.bus.on(topics.READINGS)
+    return ["batch" if payload else "empty" for payload in sent if not payload or readings_message.is_urgent(payload)]
+
+
 def test_a_blocked_sender_has_its_readings_sent_and_committed_at_once(bench: Bench) -> None:
     bench.source.read("a", (5, 1.0))
     bench.source.is_blocked = True
     assert bench.reader.tick() <= 1.0
-    assert bench.bus.on(topics.READINGS)[1:] == [b""]
     assert bench.values() == [1.0]
+    assert requests(bench) == ["batch"]
     bench.tick(0.5)
-    assert bench.bus.on(topics.READINGS)[1:] == [b""]  # not again so soon
+    assert requests(bench) == ["batch"]  # not again so soon
     bench.tick(0.6)
-    assert bench.bus.on(topics.READINGS).count(b"") == 2
+    assert requests(bench) == ["batch", "empty"]
     bench.acknowledge(1)
     bench.tick(5.0)
-    assert bench.bus.on(topics.READINGS).count(b"") == 2  # nothing is left to commit
+    assert requests(bench) == ["batch", "empty"]  # nothing is left to commit
+
+
+def test_only_the_last_of_several_batches_asks_for_a_commit(bench: Bench) -> None:
+    chance = np.random.default_rng(1)
+    bench.source.read("a", *((at, float(chance.normal())) for at in range(3_000)))
+    bench.source.is_blocked = True
+    bench.tick()
+    assert len(bench.batches()) > 2
+    assert requests(bench) == ["batch"]
+    assert readings_message.is_urgent(bench.bus.on(topics.READINGS)[-1])
+
+
+def test_a_sender_that_blocks_after_everything_was_sent_asks_with_an_empty_message(bench: Bench) -> None:
+    bench.source.read("a", (5, 1.0))
+    bench.tick()
+    bench.tick(0.3)
+    bench.source.is_blocked = True
+    bench.tick(0.1)
+    assert requests(bench) == ["empty"]
 
 
 def test_a_sender_that_is_not_blocked_waits_for_the_aggregator_to_commit(bench: Bench) -> None:
@@ -324,7 +349,7 @@ def test_a_sender_that_is_not_blocked_waits_for_the_aggregator_to_commit(bench: 
     bench.tick()
     bench.tick(0.3)
     bench.tick(10.0)
-    assert b"" not in bench.bus.on(topics.READINGS)
+    assert requests(bench) == []
 
 
 def test_an_idle_reader_asks_to_be_called_no_more_than_once_a_second(bench: Bench) -> None:
