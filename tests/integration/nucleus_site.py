@@ -1,4 +1,4 @@
-"""Small components for the nucleus to run: a recipe and a zip made from a few lines of Python."""
+"""Small test components for the local nucleus: a recipe and a zip from a few lines of Python."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Listener:
             self.heard.append((message.context.topic, (message.message or b"").decode()))
 
     def on(self, topic: str) -> list[str]:
-        """Return what was said on a topic."""
+        """Return the messages received on a topic."""
         return [text for where, text in list(self.heard) if where == topic]
 
     def close(self) -> None:

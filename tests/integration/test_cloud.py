@@ -1,4 +1,4 @@
-"""The template, the functions and their roles in the local cloud, from MQTT to the tables and back."""
+"""Tests of template, functions and roles in the local cloud, from MQTT to the tables and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may call the api: the local cloud checks signatures and policies as the routes' AWS_IAM asks for."""
+"""Tests of api authorization: the local cloud checks signatures and policies, as AWS_IAM on the routes requires."""
 
 from __future__ import annotations
 

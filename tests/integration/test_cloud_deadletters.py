@@ -1,4 +1,4 @@
-"""Poison among good batches in the local cloud, and its way from the dead letters back into the store."""
+"""Tests of poison batches in the local cloud, and of the redrive of dead letters into the store."""
 
 from __future__ import annotations
 

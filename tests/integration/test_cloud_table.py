@@ -1,4 +1,4 @@
-"""What the core expects of a table: the fake of the unit tests and DynamoDB must both do it."""
+"""Contract tests of the table port, for the fake of the unit tests and for DynamoDB."""
 
 from __future__ import annotations
 

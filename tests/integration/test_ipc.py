@@ -1,4 +1,4 @@
-"""The Greengrass bus on the local nucleus' socket, through a proxy that can cut connections."""
+"""Tests of the Greengrass bus on the socket of the local nucleus, through a proxy that can cut connections."""
 
 from __future__ import annotations
 

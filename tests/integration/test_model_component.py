@@ -1,4 +1,4 @@
-"""A trained model as a component of its own, beside the unmodified detector on the local nucleus."""
+"""Tests of a trained model as a separate component, beside the unmodified detector on the local nucleus."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def recorded(folder: Path) -> Path:
 
 
 class Gateway:
-    """What stands around the detector: an aggregator that sends windows, and ears for what comes out."""
+    """Test environment of the detector: an aggregator that sends windows, and listeners for its output."""
 
     def __init__(self, nucleus: NucleusProcess, listener: Listener) -> None:
         self.nucleus, self.listener, self.second = nucleus, listener, 0
@@ -76,7 +76,7 @@ class Gateway:
         return found
 
     def models(self) -> dict[str, Any]:
-        """What the detector's newest health report says of models."""
+        """Return the entries about models in the detector's newest health report."""
         reports = [json.loads(payload) for topic, payload in list(self.heard) if topic == topics.HEALTH]
         ours = [report["state"]["models"] for report in reports if report["component"] == DETECTOR]
         return dict(ours[-1]) if ours else {"live": {}, "refused": {}}

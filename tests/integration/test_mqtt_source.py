@@ -1,4 +1,4 @@
-"""The MQTT source against mosquitto: what a real broker refuses, keeps and resends."""
+"""Tests of the MQTT source with mosquitto: rejected, retained and resent messages of a real broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local nucleus with components that speak to it through the real, unmodified awsiotsdk."""
+"""Tests of the local nucleus with components that use the real, unmodified awsiotsdk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nucleus' bridge to IoT Core, against mosquitto with client certificates."""
+"""Tests of the bridge to IoT Core, with mosquitto and client certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local nucleus behaves as strictly as the real ones: real processes, the AWS SDK, by profile."""
+"""Tests that the local nucleus is as strict as the real ones: real processes, the AWS SDK, by profile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> Site:
 
 @contextlib.contextmanager
 def running(site: Site, profile: str, ready: int = 1, **more: Any) -> Iterator[tuple[NucleusProcess, Listener]]:
-    """Give a nucleus whose components have reported ready so many times, and a listener on local topics."""
+    """Yield a nucleus whose components have reported ready ``ready`` times, and a listener on local topics."""
     add, site.deploy = dict(site.deploy), {}
     with (
         site.start(profile=profile, **more) as nucleus,

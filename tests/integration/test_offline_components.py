@@ -1,4 +1,4 @@
-"""The four components on a nucleus without internet, whose daemons are restarted: they go on, in the same processes."""
+"""Tests of the four components on an offline nucleus with daemon restarts: the same processes continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is refused, and that it is counted: the rows of docs/security.md that need real parts.
+"""Tests of rejected clients and their counters: the rows of docs/security.md that need real parts.
 
 What the local cloud refuses (another gateway's topic, another client's id, a batch that names another, the API without
 credentials) is tested in test_cloud.py. Here are the transport, with a broker that is as strict about certificates as
@@ -124,7 +124,7 @@ def broker(tmp_path: Path) -> Iterator[StrictBroker]:
 
 
 def refused(broker: StrictBroker, pair: Pair | None, client_id: str) -> bool:
-    """Return whether a client is kept out: TLS 1.3 tells it on the first read, so it may believe itself connected."""
+    """Return whether a client is rejected: TLS 1.3 reports it on the first read, after the connection is set up."""
     try:
         with Client(broker, pair, client_id) as client:
             return client.ended.wait(SECONDS) and not client.connected.is_set()
@@ -272,7 +272,7 @@ def test_a_component_that_listens_at_anothers_topics_is_refused(tmp_path: Path) 
 
 
 def test_the_local_cloud_does_not_stand_for_iot_core_where_no_certificate_is_shown(tmp_path: Path) -> None:
-    """The emulator's gap, held here so that nobody takes it for a proof: it lets a client without certificate in.
+    """Document a gap of the emulator, which is not evidence for AWS: it accepts a client without certificate.
 
     IoT Core does not; what stands for it is the strict broker above. When this fails, the emulator has learnt it, and
     the row "no certificate" of docs/security.md can name the local cloud too.

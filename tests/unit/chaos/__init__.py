@@ -1,1 +1,1 @@
-"""Tests of device_sim.chaos' pure parts."""
+"""Unit tests of the chaos harness."""

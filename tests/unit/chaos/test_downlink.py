@@ -1,4 +1,4 @@
-"""What befalls acknowledgements on their way down."""
+"""Tests of the faults of acknowledgements on the downlink."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What components counted, and what of the missing readings that explains."""
+"""Tests of the counters of drops and of their reconciliation with missing readings."""
 
 from __future__ import annotations
 

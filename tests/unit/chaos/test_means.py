@@ -1,4 +1,4 @@
-"""Parts of the harness that cause faults: clock, disk, source; and the report."""
+"""Tests of the parts that cause faults (clock, disk, source) and of the report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def component(folder: Path, text: str) -> Built:
 
 
 def wall_seconds(folder: Path) -> tuple[float, float]:
-    """Return what time.time and time.time_ns say in a process that is started as components are."""
+    """Return time.time and time.time_ns of a process that is started like a component."""
     code = "import time; print(time.time(), time.time_ns()); time.sleep(0.01)"
     done = subprocess.run(
         [sys.executable, "-c", code],

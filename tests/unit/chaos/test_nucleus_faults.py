@@ -1,4 +1,4 @@
-"""Faults of the nucleus, with a gateway and a line in memory."""
+"""Tests of the faults of the nucleus, with an in-memory gateway and line."""
 
 from __future__ import annotations
 

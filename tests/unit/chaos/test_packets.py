@@ -1,4 +1,4 @@
-"""MQTT packets come out of a stream as they went in, however it is cut."""
+"""Tests of MQTT framing: packets are unchanged for any chunks of the stream."""
 
 from __future__ import annotations
 

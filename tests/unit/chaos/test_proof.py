@@ -1,4 +1,4 @@
-"""The proof tells which readings are missing and which are in again, and misses none."""
+"""Tests of the proof: it identifies every missing and every duplicated reading."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = "chaos.a"
 
 
 def aggregate(numbers: Counter[int], parts: int = 1) -> Aggregates:
-    """Return what an aggregator makes of these readings, each window in up to so many rows, as the cloud keeps it."""
+    """Return the stored aggregates of readings, with each window in up to ``parts`` rows."""
     rows: list[tuple[int, list[float]]] = []
     windows: dict[int, list[int]] = {}
     for number in sorted(numbers.elements()):

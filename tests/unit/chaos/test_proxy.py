@@ -1,4 +1,4 @@
-"""The proxies, between real sockets on loopback."""
+"""Tests of the proxies between real sockets on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of faults."""
+"""Tests of the fault plan."""
 
 from __future__ import annotations
 

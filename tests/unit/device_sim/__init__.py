@@ -1,1 +1,1 @@
-"""Tests of the simulation."""
+"""Unit tests of the simulation."""

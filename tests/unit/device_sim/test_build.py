@@ -1,4 +1,4 @@
-"""What is built is the same each time, complete by itself, and laid out as greengrass-cli wants it."""
+"""Tests of the build: reproducible, self-contained, and in the layout of greengrass-cli."""
 
 from __future__ import annotations
 

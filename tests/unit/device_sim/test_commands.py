@@ -1,4 +1,4 @@
-"""The command line says what it does, and what is wrong with what it was given."""
+"""Tests of the command line: output and error texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's parts that need nothing running."""
+"""Tests of the parts of the demo that need no running process."""
 
 from __future__ import annotations
 

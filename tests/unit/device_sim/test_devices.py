@@ -1,4 +1,4 @@
-"""Sensors publish what the plant says, at its pace, and keep an honest ledger."""
+"""Tests of the sensors: they publish the values of the plant at its rate and record them in the ledger."""
 
 from __future__ import annotations
 

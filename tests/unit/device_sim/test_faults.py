@@ -1,4 +1,4 @@
-"""Faults do what their labels say."""
+"""Tests of the simulated faults: each has the effect of its label."""
 
 from __future__ import annotations
 

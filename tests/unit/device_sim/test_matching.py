@@ -1,4 +1,4 @@
-"""Faults and alerts are matched as the rule says, and the rule is not generous."""
+"""Tests of the matching of faults and alerts, and of the strictness of its rule."""
 
 from __future__ import annotations
 

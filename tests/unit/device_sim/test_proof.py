@@ -1,4 +1,4 @@
-"""The proof finds each way in which rows or readings can go wrong."""
+"""Tests of the proof: it finds each kind of defect in rows and readings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sensors' broker starts, says why when it does not, and is gone afterwards."""
+"""Tests of the sensor broker: start, error of a failed start, and end."""
 
 from __future__ import annotations
 

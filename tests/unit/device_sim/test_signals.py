@@ -1,4 +1,4 @@
-"""Machines behave as machines do."""
+"""Tests of the simulated machine signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands about a stack print, from what the cloud's core gives them."""
+"""Tests of the output of the commands about a stack, with results of the cloud core."""
 
 from __future__ import annotations
 

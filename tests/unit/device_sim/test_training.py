@@ -1,4 +1,4 @@
-"""Models trained from recorded tables: what they learn, how they are packed, and what is refused."""
+"""Tests of training from recorded tables: results, packaging, and rejected input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheels of a target are closed under its own dependencies, and what no wheel meets is named."""
+"""Tests of wheel selection: closed under dependencies, with an error for each unmet requirement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting on a condition with a deadline; tests do not sleep for a time they hope is enough."""
+"""Wait on a condition with a deadline, in place of a fixed sleep."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The cores of the local nucleus, and its parts with as little around them as they allow."""
+"""Unit tests of the local nucleus: its pure cores, and its other parts with few collaborators."""

@@ -1,4 +1,4 @@
-"""Who may do what."""
+"""Tests of authorization by accessControl."""
 
 from __future__ import annotations
 

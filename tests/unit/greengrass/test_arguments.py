@@ -1,4 +1,4 @@
-"""The command line: each mistake is one sentence that names the option."""
+"""Tests of the command-line options: the error of each invalid option names it."""
 
 from __future__ import annotations
 

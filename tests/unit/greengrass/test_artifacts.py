@@ -1,4 +1,4 @@
-"""Artifacts come in whole, or not at all, and never outside their folder."""
+"""Tests of the artifact store: artifacts are complete or absent, and never outside of their folder."""
 
 from __future__ import annotations
 

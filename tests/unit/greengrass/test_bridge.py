@@ -1,4 +1,4 @@
-"""The bridge to IoT Core by profile, with a client in memory."""
+"""Tests of the bridge to IoT Core by profile, with an in-memory client."""
 
 from __future__ import annotations
 

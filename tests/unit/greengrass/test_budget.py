@@ -1,4 +1,4 @@
-"""Restart budgets of the two nuclei."""
+"""Tests of the restart budgets of both nuclei."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HOUR = 3600.0
 
 
 def failures_until_broken(target: RestartBudget, every: float, most: int = 10) -> int | None:
-    """Start and fail every so many seconds; return the failures until the component is given up."""
+    """Start and fail once per ``every`` seconds; return the number of failures until the component is BROKEN."""
     now = 0.0
     for number in range(1, most + 1):
         target.started(Phase.RUN, now)

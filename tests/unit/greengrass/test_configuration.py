@@ -1,4 +1,4 @@
-"""Merging, resetting and dating a configuration."""
+"""Tests of merge, reset and modification times of a configuration."""
 
 from __future__ import annotations
 

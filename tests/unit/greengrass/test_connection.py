@@ -1,4 +1,4 @@
-"""The connection protocol, frame by frame."""
+"""Tests of the connection protocol, frame by frame."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Client:
         return {header.name: header.value for header in frame.headers}, json.loads(frame.payload or b"null")
 
     async def ended(self) -> bool:
-        """Whether the server has closed, with nothing more to say."""
+        """Return whether the server has closed without a further message."""
         with contextlib.suppress(EOFError, ConnectionError):
             await self.receive()
             return False

@@ -1,4 +1,4 @@
-"""Daemons of nucleus lite, and the socket that restarts one."""
+"""Tests of the daemons of nucleus lite and of the control socket."""
 
 from __future__ import annotations
 

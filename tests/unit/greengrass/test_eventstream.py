@@ -1,4 +1,4 @@
-"""The framing's bounds, and one frame byte by byte."""
+"""Tests of the event-stream limits, and of one frame byte by byte."""
 
 from __future__ import annotations
 

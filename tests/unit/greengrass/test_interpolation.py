@@ -1,4 +1,4 @@
-"""Recipe variables."""
+"""Tests of recipe variables."""
 
 from __future__ import annotations
 

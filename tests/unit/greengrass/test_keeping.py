@@ -1,4 +1,4 @@
-"""What the nucleus keeps: configurations, logs, tokens, process groups."""
+"""Tests of the persistent state of the nucleus: configurations, logs, tokens, process groups."""
 
 from __future__ import annotations
 

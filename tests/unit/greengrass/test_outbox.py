@@ -1,4 +1,4 @@
-"""Publishes to IoT Core: queue, limits and what a reconnect does to them, by profile."""
+"""Tests of the queue to IoT Core by profile: order, limits, and the effect of a reconnect."""
 
 from __future__ import annotations
 

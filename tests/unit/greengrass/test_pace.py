@@ -1,4 +1,4 @@
-"""How fast messages may go to IoT Core."""
+"""Tests of the rate limit to IoT Core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading recipes: what is taken over, and how each mistake is named."""
+"""Tests of the recipe parser: accepted values, and the error of each mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which versions a deployment runs."""
+"""Tests of dependency resolution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A component's life, with real scripts that take no time."""
+"""Tests of the supervisor, with real scripts that end at once."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Life:
                 await self._news.wait()
 
     async def logged(self, line: str, times: int = 1) -> None:
-        """Wait until the scripts have printed a line so many times."""
+        """Wait until the scripts have printed a line ``times`` times."""
         async with asyncio.timeout(SECONDS):
             while self.log.splitlines().count(line) < times:
                 await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Error answers of nucleus lite."""
+"""Tests of the error answers of nucleus lite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topics and filters."""
+"""Tests of topics and topic filters."""
 
 from __future__ import annotations
 

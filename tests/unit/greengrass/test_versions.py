@@ -1,4 +1,4 @@
-"""Versions and ranges."""
+"""Tests of versions and version ranges."""
 
 from __future__ import annotations
 
