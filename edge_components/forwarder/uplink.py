@@ -151,16 +151,22 @@ class Uplink:
             self._unsettled.append(key)
 
     def _send_again(self, now: float) -> None:
-        waiting = self._window.due(now)
+        waiting = deque(self._window.due(now))
         room = self._window.room
         while self._unsettled and room > 0:
             waiting.append(self._unsettled.popleft())
             room -= 1
-        for at, key in enumerate(waiting):
-            if self._pace.allowed(now) < 1:
-                self._unsettled.extendleft(k for k in reversed(waiting[at:]) if k not in self._window)
-                return
-            batch = self._spool.get(key)
+        try:
+            self._repeat(waiting, now)
+        finally:
+            # Also after a refusal: what is not in the window is known here only.
+            self._unsettled.extendleft(key for key in reversed(waiting) if key not in self._window)
+
+    def _repeat(self, waiting: deque[int], now: float) -> None:
+        """Send the batches again in their order; what is not tried stays in ``waiting``."""
+        while waiting and self._pace.allowed(now) >= 1:
+            batch = self._spool.get(waiting[0])
+            key = waiting.popleft()
             if batch is None:
                 self._window.forget(key)
                 continue

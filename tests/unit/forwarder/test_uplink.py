@@ -136,6 +136,17 @@ def test_a_refused_batch_is_sent_again_later(spool: Spool, line: Line, counters:
     assert line.bodies == [b"b1"]
 
 
+def test_no_batch_is_forgotten_while_the_nucleus_refuses_for_long(spool: Spool, line: Line, counters: Counters) -> None:
+    put(spool, b"b1", b"b2", b"b3", b"b4")
+    uplink = make(spool, line, counters)
+    line.failure = BusError("offline")
+    for second in range(0, 300, 20):
+        uplink.pump(float(second))
+    line.failure = None
+    uplink.pump(400.0)
+    assert sorted(line.bodies) == [b"b1", b"b2", b"b3", b"b4"]
+
+
 def test_after_a_refusal_the_uplink_pauses_for_a_moment(spool: Spool, line: Line, counters: Counters) -> None:
     for _ in range(20):
         put(spool, b"b")
