@@ -61,10 +61,18 @@ class Deduplicator:
     def __len__(self) -> int:
         return sum(map(len, self._runs))
 
-    def add(self, series_id: IntArray, seed: Hashes, time_ms: IntArray, value: FloatArray) -> BoolArray:
+    def add(
+        self,
+        series_id: IntArray,
+        seed: Hashes,
+        time_ms: IntArray,
+        value: FloatArray,
+        late: BoolArray | None = None,
+    ) -> BoolArray:
         """Add rows and return a mask of those that repeat an earlier one, of this batch or another.
 
-        ``seed`` is the key of each row's series, which outlives its id (see SeriesRegistry.seed).
+        ``seed`` is the key of each row's series, which outlives its id (see SeriesRegistry.seed). ``late`` marks rows
+        of closed windows: only these are searched among the short hashes, too short to decide on a row that counts.
         """
         hashes = _hash(seed, time_ms, value)
         # Stable: of equal rows the one that came first stays first. A search for sorted hashes reads memory in order.
@@ -73,10 +81,11 @@ class Deduplicator:
         known = np.append(False, in_order[1:] == in_order[:-1]) if len(in_order) else np.zeros(0, np.bool_)
         for run in self._runs:
             known |= _found(run.hash, in_order)
-        if self._closed:
-            short = _shortened(in_order)
+        if self._closed and late is not None and late.any():
+            rows = np.flatnonzero(late[order])
+            short = _shortened(in_order[rows])
             for closed in self._closed:
-                known |= _found(closed, short)
+                known[rows] |= _found(closed, short)
         repeated = np.zeros(len(hashes), np.bool_)
         repeated[order] = known
         new = order[~known]

@@ -18,7 +18,7 @@ from edge_components.aggregator.series_registry import Assignment, SeriesRegistr
 from edge_components.aggregator.window_types import Closed, WindowSettings
 from edge_components.aggregator.windows import Windows
 from edge_components.common.handover import Inbox
-from wire.model import Aggregates
+from wire.model import Aggregates, IntArray
 
 _CLEAN_UP_ROWS = 1_000
 
@@ -61,7 +61,8 @@ class State:
         repeated = 0
         if batch.deduplicate and len(columns):
             seed = self.registry.seed[columns.series_id]
-            mask = self.deduplicator.add(columns.series_id, seed, columns.time_ms, columns.value)
+            late_rows = columns.time_ms < self._closed_ms()[columns.series_id]
+            mask = self.deduplicator.add(columns.series_id, seed, columns.time_ms, columns.value, late_rows)
             repeated = int(np.count_nonzero(mask))
             columns = columns.keep(~mask)
             self._rows_since_clean_up += len(columns)
@@ -153,11 +154,15 @@ class State:
 
     def clean_up(self) -> None:
         """Have the deduplicator reduce what is closed."""
+        self.deduplicator.close_before(self._closed_ms())
+        self._rows_since_clean_up = 0
+
+    def _closed_ms(self) -> IntArray:
+        """Return the event time before which readings are late, by id, also of series without a window so far."""
         closed = np.full(len(self.registry), np.iinfo(np.int64).min)
         known = self.windows.closed_ms
         closed[: len(known)] = known
-        self.deduplicator.close_before(closed)
-        self._rows_since_clean_up = 0
+        return closed
 
     def _collect(self, closed: Closed) -> None:
         if not len(closed):

@@ -71,3 +71,11 @@ def test_of_too_many_the_oldest_are_forgotten() -> None:
         known.add(series_id, seed, np.arange(len(series_id)) + turn * limit, np.ones(len(series_id)))
     assert len(known) <= limit
     assert known.add(series_id, seed, np.arange(len(series_id)) + 7 * limit, np.ones(len(series_id))).all()
+
+
+def test_a_short_hash_does_not_reject_a_reading_of_an_open_window() -> None:
+    known, row = Deduplicator(), columns([(0, 5, 1.5)])
+    other = module._hash(*row[1:]) ^ np.uint64(1)  # another reading, equal in the half that is kept of closed windows
+    known.remember_closed(other)
+    assert known.add(*row, np.array([True])).tolist() == [True]
+    assert known.add(*row, np.array([False])).tolist() == [False]
