@@ -143,6 +143,9 @@ class AnomalyDetector:
         try:
             self._changed = True
             scored, reports = self._scoring.score(rows)
+            for series in self._scoring.forgotten:
+                text = f"{series} is silent and makes room: there are {self._config.max_series} series"
+                self._runtime.limited_log.warning("series_forgotten", text, key=series)
             answer = aggregates_message.encode(replace(batch, rows=scored), MAX_LOCAL_BYTES)
             self._runtime.counters.add("windows_scored", int(np.isfinite(scored.score).sum()))
             self._runtime.counters.add("windows_unscored", int(np.isnan(scored.score).sum()))

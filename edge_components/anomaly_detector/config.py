@@ -10,6 +10,7 @@ from edge_components.anomaly_detector.statistics.groups import GroupSettings
 from edge_components.anomaly_detector.statistics.joint_baseline import SHORTEST
 from edge_components.anomaly_detector.statistics.spans import Settings
 from edge_components.common.config import integer, mapping, number, text, texts
+from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
 from wire.errors import ModelError
 from wire.model import Series
 
@@ -84,7 +85,13 @@ class Config:
         _GROUPS,
         "which series are judged together too, by glob over names; others are by their device",
     )
-    max_series: int = integer(4096, 1, 20_000, "series scored; further ones pass without score and are counted")
+    max_series: int = integer(
+        DEFAULT_SERIES,
+        1,
+        MAX_SERIES,
+        "series scored; beyond it the silent one least recently heard is forgotten, and where none is silent, rows pass"
+        " without a score",
+    )
     save_seconds: float = number(
         600.0,
         1,

@@ -51,6 +51,19 @@ def report(step: Step, change: Change, tracks: Tracks, series: Series, width_ms:
     )
 
 
+def end_of(series: Series, tracks: Tracks, at: int, time_ms: int) -> Anomaly:
+    """Return the end of the anomaly of a series that is forgotten."""
+    return Anomaly(
+        series=series.name,
+        phase=Phase.END,
+        onset_ms=int(tracks.onset_ms[at]),
+        time_ms=time_ms,
+        score=round(float(tracks.peak[at]), 3),
+        cause=CAUSES[int(tracks.cause[at])],
+        unit=series.unit,
+    )
+
+
 def brief(history: FloatArray) -> tuple[float, ...]:
     """Return the values that are known, with few digits."""
     return tuple(float(f"{value:.4g}") for value in history.tolist() if math.isfinite(value))

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.explain import HISTORY, report
+from edge_components.anomaly_detector.explain import HISTORY, end_of, report
 from edge_components.anomaly_detector.statistics.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.statistics.ensemble import Ensemble, Step
 from edge_components.anomaly_detector.statistics.experts import Windows
 from edge_components.anomaly_detector.statistics.groups import Groups, GroupSettings
 from edge_components.anomaly_detector.statistics.opinions import Opinions
 from wire.model import Aggregates, Anomaly, Series
+
+FORGET_WINDOWS = 10
+"""A series makes room for a new one after so many windows without a value."""
 
 
 class Scoring:
@@ -36,7 +39,9 @@ class Scoring:
         self.names = list(names)
         self._rows = {name: row for row, name in enumerate(self.names)}
         self._series = {name: Series(name) for name in self.names}
-        self._newest = -1
+        self._newest, self._width_ms = -1, 0
+        self.forgotten: dict[str, int] = {}
+        """The series that the last call of :meth:`score` forgot, with the windows for which each was watched."""
         self.regroup(groups or GroupSettings())
 
     def regroup(self, settings: GroupSettings) -> None:
@@ -50,9 +55,9 @@ class Scoring:
 
     def score(self, rows: Aggregates) -> tuple[Aggregates, list[Anomaly]]:
         """Return the same rows with their scores (NaN where there is none), and what is to be reported."""
-        places = self._places(rows.series)[rows.series_index]
         score = np.full(len(rows), np.nan)
         reports: list[Anomaly] = []
+        places = self._places(rows.series, reports)[rows.series_index]
         for start in np.unique(rows.start_ms).tolist():
             at = np.flatnonzero((rows.start_ms == start) & (places >= 0))
             # One window a series: what comes twice in a batch is scored once.
@@ -66,6 +71,8 @@ class Scoring:
 
     def watched(self, name: str) -> int:
         """Return for how many windows a series or group was watched, those of its calibration included."""
+        if name in self.forgotten:
+            return self.forgotten[name]
         group = self.groups.watched(name)
         return group if group is not None else int(self.ensemble.collected.kept[self._rows[name]])
 
@@ -81,7 +88,7 @@ class Scoring:
         step = self.ensemble.step(places, start_ms, width_ms, windows, opinion)
         self._report(step, width_ms, reports)
         if start_ms > self._newest:
-            self._newest = start_ms
+            self._newest, self._width_ms = start_ms, width_ms
             silence = self.ensemble.silent(start_ms)
             if silence is not None:
                 self._report(silence, width_ms, reports)
@@ -94,15 +101,42 @@ class Scoring:
             history = self.ensemble.last_means(at, HISTORY)
             reports.append(report(step, change, self.ensemble.tracks, self._series[self.names[at]], width_ms, history))
 
-    def _places(self, directory: Sequence[Series]) -> IntArray:
-        """Return each series' row, -1 for those above the limit; new ones get a row."""
+    def _places(self, directory: Sequence[Series], reports: list[Anomaly]) -> IntArray:
+        """Return each series' row, -1 for those above the limit; new ones get a row, if need be of a silent series."""
         unknown = [series for series in directory if series.name not in self._rows]
-        unknown = unknown[: max(0, self.max_series - len(self.names))]
-        if unknown:
-            self.ensemble.add_series([series.resolution for series in unknown])
-        for series in unknown:
-            self._rows[series.name] = len(self.names)
-            self.names.append(series.name)
-        self.groups.add(unknown)
+        room = max(0, self.max_series - len(self.names))
+        self._add(unknown[:room])
+        present = np.array([self._rows[series.name] for series in directory if series.name in self._rows], np.int64)
+        self._make_room(unknown[room:], present, reports)
         self._series.update({series.name: series for series in directory if series.name in self._rows})
         return np.array([self._rows.get(series.name, -1) for series in directory], np.int64)
+
+    def _add(self, fresh: Sequence[Series]) -> None:
+        if fresh:
+            self.ensemble.add_series([series.resolution for series in fresh])
+        for series in fresh:
+            self._rows[series.name] = len(self.names)
+            self.names.append(series.name)
+        self.groups.add(fresh)
+
+    def _make_room(self, fresh: Sequence[Series], present: IntArray, reports: list[Anomaly]) -> None:
+        """Give new series the rows of those least recently heard; one that is not silent keeps its row."""
+        self.forgotten = {}
+        if not fresh:
+            return
+        last_ms = self.ensemble.collected.last_ms
+        silent = np.flatnonzero(last_ms < self._newest - FORGET_WINDOWS * self._width_ms)
+        silent = np.setdiff1d(silent, present)
+        rows = silent[np.argsort(last_ms[silent], kind="stable")][: len(fresh)]
+        fresh = fresh[: len(rows)]
+        self.forgotten = {self.names[row]: int(self.ensemble.collected.kept[row]) for row in rows.tolist()}
+        tracks, end_ms = self.ensemble.tracks, self._newest + self._width_ms
+        reports += [
+            end_of(self._series[self.names[row]], tracks, row, end_ms) for row in rows[tracks.active[rows]].tolist()
+        ]
+        self.ensemble.replace_series(rows, [series.resolution for series in fresh])
+        self.groups.replace(rows, fresh)
+        self.names = list(self.names)  # another list: models know series by their row in it
+        for row, series in zip(rows.tolist(), fresh, strict=True):
+            del self._rows[self.names[row]], self._series[self.names[row]]
+            self.names[row], self._rows[series.name] = series.name, row

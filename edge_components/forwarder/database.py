@@ -20,7 +20,9 @@ from edge_components.forwarder.frames import Moment
 from edge_components.forwarder.journal import Journal
 from edge_components.forwarder.replay import Found, Rows
 
-_DAMAGED, _READ_ONLY = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB), sqlite3.SQLITE_READONLY
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""The last of them: a table or column that a statement of ours names is not there, as the schema has changed."""
+_READ_ONLY = sqlite3.SQLITE_READONLY
 
 
 class Database:

@@ -103,6 +103,12 @@ class Ensemble:
         self.tracks, self.collected = self.tracks.grown(n), self.collected.grown(n)
         self.floor = np.append(self.floor, [resolution or 0.0 for resolution in resolutions])
 
+    def replace_series(self, rows: IntArray, resolutions: Sequence[float | None]) -> None:
+        """Give the rows of forgotten series to new ones; each with its resolution where it is known."""
+        for part in (self.experts, self.records, self.tracks, self.collected):
+            part.put(rows, type(part).empty(len(rows), self._shapes))  # type: ignore[arg-type]  # one type, row by row
+        self.floor[rows] = [resolution or 0.0 for resolution in resolutions]
+
     def step(
         self, index: Index, start_ms: int, width_ms: int, windows: Windows, opinion: Opinion | None = None
     ) -> Step:

@@ -72,6 +72,13 @@ class Group:
         self._row = np.full(len(self.series), np.nan)
         return len(self.series) - 1
 
+    def remove(self, slots: IntArray) -> None:
+        """Remove series; the others begin anew, as the group is another one without them."""
+        self.series = [one for slot, one in enumerate(self.series) if slot not in slots]
+        self.joint = self._new_joint()
+        self._row = np.full(len(self.series), np.nan)
+        self._judged = True
+
     def take(self, slots: IntArray, start_ms: int, width_ms: int, mean: FloatArray) -> list[Anomaly]:
         """Take values of a window in and return what is to be reported; what comes late is left out."""
         reports: list[Anomaly] = []
@@ -144,13 +151,24 @@ class Groups:
         self._settings = settings
         self._groups: dict[str, Group] = {}
         self._order: list[Group] = []
+        self._series: list[Series] = []
         self._group_of, self._slot_of = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
     def add(self, series: Sequence[Series]) -> None:
         """Put new series into their groups."""
         placed = [self._place(one) for one in series]
+        self._series += series
         self._group_of = np.append(self._group_of, [group for group, _ in placed]).astype(np.int64)
         self._slot_of = np.append(self._slot_of, [slot for _, slot in placed]).astype(np.int64)
+
+    def replace(self, rows: IntArray, series: Sequence[Series]) -> None:
+        """Give the rows of forgotten series to new ones; groups that lost a series calibrate anew."""
+        for number in sorted(set(self._group_of[rows].tolist()) - {-1}, reverse=True):
+            self._remove(number, self._slot_of[rows[self._group_of[rows] == number]])
+        self._group_of[rows] = self._slot_of[rows] = -1
+        for row, one in zip(rows.tolist(), series, strict=True):
+            self._series[row] = one
+            self._group_of[row], self._slot_of[row] = self._place(one)
 
     def window(self, places: IntArray, start_ms: int, width_ms: int, mean: FloatArray) -> list[Anomaly]:
         """Take the means of one window of some series in and return what is to be reported."""
@@ -177,12 +195,35 @@ class Groups:
     def restore(self, arrays: Arrays) -> None:
         """Take back what :meth:`state` gave, after the same series were added; raises ValueError where it is not of
         these groups."""
-        kept = arrays.get("groups", np.zeros(0, np.uint8))
-        if kept.tobytes() != self.state()["groups"].tobytes():
-            raise ValueError("the groups are others than before")
-        for number, group in enumerate(self._order):
+        members = json.loads(arrays.get("groups", np.zeros(0, np.uint8)).tobytes() or b"{}")
+        rows = {one.name: row for row, one in enumerate(self._series)}
+        self._groups, self._order = {}, []
+        self._group_of, self._slot_of = np.full(len(rows), -1, np.int64), np.full(len(rows), -1, np.int64)
+        for number, (name, names) in enumerate(members.items()):
+            if not self._settings.windows or any(
+                one not in rows or self._settings.group_of(one) != name for one in names
+            ):
+                raise ValueError("the groups are others than before")
+            group = self._groups[name] = Group(name, self._settings)
+            self._order.append(group)
+            for one in names:
+                self._group_of[rows[one]], self._slot_of[rows[one]] = number, group.add(self._series[rows[one]])
             prefix = f"group.{number}."
-            group.restore({name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)})
+            group.restore({key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)})
+        for row in np.flatnonzero(self._group_of < 0).tolist():
+            if self._place(self._series[row]) != (-1, -1):
+                raise ValueError("the groups are others than before")
+
+    def _remove(self, number: int, slots: IntArray) -> None:
+        """Remove series from a group, and the group where none is left."""
+        group = self._order[number]
+        if len(slots) < len(group.series):
+            group.remove(slots)
+            members = np.flatnonzero(self._group_of == number)
+            self._slot_of[members] -= np.searchsorted(np.sort(slots), self._slot_of[members])
+            return
+        del self._order[number], self._groups[group.name]
+        self._group_of[self._group_of > number] -= 1
 
     def _place(self, series: Series) -> tuple[int, int]:
         name = self._settings.group_of(series.name) if self._settings.windows else ""

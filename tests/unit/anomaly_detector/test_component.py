@@ -264,6 +264,45 @@ def test_series_above_the_limit_pass_without_a_score(tmp_path):
     assert np.isfinite(bench.scored()[-1].rows.score).tolist() == [True, False]
 
 
+def one_series(name, second, value, sequence):
+    row = (np.array([value]), np.array([value - 0.1]), np.array([value + 0.1]), np.array([0.05]), np.array([np.nan]))
+    start, width = np.array([1_700_000_000_000 + 1000 * second]), np.array([1000])
+    rows = Aggregates((Series(name, "V", 0.01),), np.zeros(1, np.int64), start, width, np.array([5]), *row)
+    return encode(Batch("gw-test", 8, sequence, rows))
+
+
+def test_a_silent_series_makes_room_for_a_new_one_and_its_anomaly_ends(tmp_path):
+    bench = Bench(tmp_path, load(Config, {"calibration_windows": 20, "max_series": 2}))
+    run(bench, range(30))
+    for second in range(30, 50):  # a.y is silent: a gap
+        bench.send(batch(second, [normal(second)[0], None]))
+    assert (bench.reports()[0].series, bench.reports()[0].phase) == ("a.y", Phase.ONSET)
+    rng = np.random.default_rng(1)
+    for number, second in enumerate(range(50, 85), 1):
+        bench.send(one_series("b.z", second, 5 + rng.normal(0, 0.1), number))
+        bench.send(batch(second, [normal(second)[0], None]))
+    assert bench.runtime.counters["series_forgotten"] == 1
+    assert bench.detector._scoring.names == ["a.x", "b.z"]
+    ends = [r for r in bench.reports() if r.phase is Phase.END]
+    assert [(r.series, r.cause) for r in ends] == [("a.y", "gap")]
+    last = [b for b in bench.scored() if b.epoch == 8][-1]
+    assert np.isfinite(last.rows.score).all(), "the new one is calibrated from its own windows"
+    bench.detector.close()
+    again = Bench(tmp_path, load(Config, {"calibration_windows": 20, "max_series": 2}))
+    assert again.runtime.counters["state_refused"] == 0
+    assert again.detector._scoring.names == ["a.x", "b.z"]
+
+
+def test_series_that_are_not_silent_keep_their_rows(tmp_path):
+    bench = Bench(tmp_path, load(Config, {"calibration_windows": 20, "max_series": 2}))
+    run(bench, range(30))
+    for number, second in enumerate(range(30, 50), 1):
+        bench.send(batch(second, normal(second)))
+        bench.send(one_series("b.z", second, 5.0, number))
+    assert bench.detector._scoring.names == ["a.x", "a.y"]
+    assert bench.runtime.counters["series_forgotten"] == 0
+
+
 def test_a_live_change_keeps_the_calibration_unless_its_length_changes(bench):
     run(bench, range(25))
     bench.detector.reconfigure(load(Config, {"calibration_windows": 20, "end_windows": 9}))

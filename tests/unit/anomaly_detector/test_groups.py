@@ -131,3 +131,43 @@ def test_a_rarer_alarm_needs_more_of_a_fault():
     often, seldom = (made(GroupSettings(windows=150, false_alarms_per_month=rate)) for rate in (1000.0, 0.001))
     assert "pump-1.joint" in {report.series for report in run(often, values)}
     assert run(seldom, values) == []
+
+
+def test_a_series_that_replaces_another_changes_only_the_groups_of_the_two():
+    groups, alone = made(), made(names=NAMES[:3])
+    values = plant(200)
+    run(groups, values)
+    run(alone, values[:, :3])
+    groups.replace(np.array([3, 5]), [Series("pump-3.flow"), Series("pump-2.level")])
+    assert groups.watched("pump-1.joint") == alone.watched("pump-1.joint") == 200
+    assert groups.watched("pump-2.joint") == 0
+    names = ("pump-1.flow", "pump-1.current", "pump-1.pressure", "pump-3.flow", "pump-2.current", "pump-2.level")
+    again = made(names=names)
+    again.restore(groups.state())
+    assert again.watched("pump-1.joint") == 200
+    more = plant(260, fault=230)[200:]
+    said = [report for report in run(groups, more, FIRST + 200) if report.series == "pump-1.joint"]
+    assert said == [report for report in run(again, more, FIRST + 200) if report.series == "pump-1.joint"]
+    assert said == run(alone, more[:, :3], FIRST + 200)
+    assert said
+
+
+def test_a_group_without_series_is_gone_and_the_others_keep_theirs():
+    groups = made()
+    run(groups, plant(200))
+    groups.replace(np.array([0, 1, 2]), [Series("a.b"), Series("a.c"), Series("alone-too")])
+    assert groups.watched("pump-1.joint") is None
+    assert groups.watched("pump-2.joint") == 200
+    assert groups.watched("a.joint") == 0
+    run(groups, plant(20), FIRST + 200)
+    assert groups.watched("pump-2.joint") == 220
+    assert groups.watched("a.joint") == 20
+
+
+def test_a_series_that_a_calibrated_group_did_not_take_does_not_cost_its_calibration_at_a_restart():
+    groups = made()
+    run(groups, plant(200))
+    groups.add([Series("pump-1.level")])
+    again = made(names=(*NAMES, "pump-1.level"))
+    again.restore(groups.state())
+    assert again.watched("pump-1.joint") == 200

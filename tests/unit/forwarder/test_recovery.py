@@ -17,6 +17,8 @@ from wire.acknowledgement import Acknowledgement
 from wire.model import Anomalies, Anomaly, Batch, Phase
 from wire.topics import Lane
 
+ANOMALY = Anomaly("pump-1.temperature", Phase.ONSET, 1_700_000_000_000, 1_700_000_001_000, 2.5, "spike")
+
 
 def test_rubbish_is_moved_aside_whole_and_a_new_epoch_begins(tmp_path: Path) -> None:
     path = tmp_path / "spool.sqlite3"
@@ -116,3 +118,25 @@ def test_one_flipped_bit_in_the_schema_costs_nothing(tmp_path: Path, word: bytes
     assert len(spool.sent()) == 20
     assert len(spool.unsent(Lane.BULK, 1000)) == 180
     spool.close()
+
+
+@pytest.mark.parametrize("word", [b"created_ms", b"touched", b"reason", b"used"])
+def test_a_flipped_bit_in_a_column_s_name_costs_nothing_when_commits_are_still_in_the_journal(
+    tmp_path: Path, word: bytes
+) -> None:
+    path = tmp_path / "spool.sqlite3"
+    spool = open_spool(path, epoch=1, max_bytes=10_000_000, wall_ms=1)
+    spool.settle()
+    payload = codec.encode(Batch("gw", 7, 1, Anomalies((ANOMALY,) * 3)))
+    spool.take_in([Arrival(7, 1, Lane.URGENT, 3, payload)])
+    spool.put(Lane.BULK, b"body", 50, used_rows=0, created_ms=0)
+    spool.count_loss("rows_refused", 2)
+    spool.abandon()
+    data = bytearray(path.read_bytes())
+    for at in [at for at in range(len(data)) if data.startswith(word, at)]:
+        data[at] ^= 0x10
+    path.write_bytes(data)
+    again = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
+    assert again.losses() == {"rows_refused": 2, "spools_damaged": 1}
+    assert (len(list(again.pending())), len(again.unsent(Lane.BULK, 9)), again.holds(7, 1)) == (1, 1, True)
+    again.close()
