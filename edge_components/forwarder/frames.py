@@ -1,8 +1,8 @@
 """Journal frames: one commit of the spool (or a part of a snapshot) as bytes with a checksum. Pure.
 
-A frame holds facts as JSON under a CRC-32, followed by payloads. A payload is covered by the digest in its row's
-values, so a flipped bit in it leaves the facts readable. A frame repeats the facts of the commit before it, so facts
-are in four places (two frames in each of two files) and payloads in two.
+A frame holds facts as deflated JSON under a CRC-32, followed by payloads. A payload is covered by the digest in its
+row's values, so a flipped bit in it leaves the facts readable. A frame repeats the facts of the commit before it, so
+facts are in four places (two frames in each of two files) and payloads in two.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def encode(frame: Frame, before: Frame | None = None, *, payloads: bool = True) 
     facts = [_facts(frame, [size for size, _ in stored])]
     if before is not None:
         facts.append(_facts(before, [0] * len(before.changes)))
-    text = json.dumps(facts, separators=(",", ":")).encode()
+    text = zlib.compress(json.dumps(facts, separators=(",", ":")).encode())
     payload = b"".join(data for _, data in stored)
     lengths = struct.pack("<II", len(text), len(payload))
     return _MAGIC + lengths + zlib.crc32(lengths + text).to_bytes(4, "little") + text + payload
@@ -125,7 +125,7 @@ def _decode_frame(data: bytes, at: int) -> Generator[Frame, None, int]:
     text = data[start : start + size]
     if len(text) != size or zlib.crc32(data[at + 4 : at + 12] + text) != crc:
         return 0
-    for facts in json.loads(text):
+    for facts in json.loads(zlib.decompress(text)):
         yield _frame(facts, data, start + size)
     return int(_HEAD.size + size + payload)
 

@@ -14,6 +14,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from edge_components.forwarder.frames import Change, Frame, Moment, encode, frames
@@ -60,9 +61,20 @@ class Journal:
             if durable:
                 os.fdatasync(self._files[0])
                 self._durable = moment.commits
+                self._confirm(parts)
         except BaseException:
             self.distrust()
             raise
+
+    def _confirm(self, parts: list[Frame]) -> None:
+        """Repeat the facts of a commit in the second file, now as durable ones.
+
+        Without this, the last commit with bits flipped in both files would look like one that a power cut left torn.
+        """
+        data = b"".join(encode(replace(frame, durable=self._durable), payloads=False) for frame in parts)
+        with contextlib.suppress(OSError):  # a confirmation that is not there only leaves that doubt
+            _write(self._files[1], data, self._ends[1])
+            self._ends[1] += len(data)
 
     def sync(self) -> None:
         """Wait until the disk has all that was appended."""

@@ -103,7 +103,7 @@ def _complete(commits: dict[int, _Commit], first: int) -> tuple[list[_Commit], b
     )
     believed: list[_Commit] = []
     intact = True
-    for number in range(first, max(commits) + 1):
+    for number in range(first, max(*commits, durable) + 1):
         one = commits.get(number)
         if one is not None and one.has_all_facts and (one.has_all_payloads or number <= durable):
             believed.append(one)

@@ -18,7 +18,9 @@ from edge_components.forwarder.frames import Change, Moment, digest
 from edge_components.forwarder.journal import SUFFIXES, Journal
 from edge_components.forwarder.recovery import open_spool
 from edge_components.forwarder.replay import Rows, read
+from edge_components.forwarder.rows import Arrival
 from tests.unit.forwarder.test_damage import NAME, Driver, check, kill
+from wire.topics import Lane
 
 
 class Killer:
@@ -147,23 +149,38 @@ def test_a_hole_before_a_durable_commit_is_damage(tmp_path: Path) -> None:
     ends = []
     for number, (changes, _) in enumerate(_commits(random.Random(4), 6), 1):
         writer.append(Moment(1, number, 0), changes, durable=True)
-        ends.append(writer._ends[0])
+        ends.append(tuple(writer._ends))
     writer.close()
-    data = [path.with_name(path.name + suffix).read_bytes() for suffix in SUFFIXES]
-    # Commits 3 and 4: otherwise 4 repeats the facts of 3.
-    for suffix, image in zip(SUFFIXES, data, strict=True):
-        hole = bytes(ends[3] - ends[1])
-        path.with_name(path.name + suffix).write_bytes(image[: ends[1]] + hole + image[ends[3] :])
-    found = read(path)
-    assert found is not None
-    assert not found.intact
-    # The facts of one commit alone are repeated by the next.
-    for suffix, image in zip(SUFFIXES, data, strict=True):
-        hole = bytes(ends[3] - ends[2])
-        path.with_name(path.name + suffix).write_bytes(image[: ends[2]] + hole + image[ends[3] :])
-    found = read(path)
-    assert found is not None
-    assert (found.intact, found.moment.commits) == (True, 6)
+    images = [path.with_name(path.name + suffix).read_bytes() for suffix in SUFFIXES]
+
+    def without(first: int, last: int) -> tuple[bool, int]:
+        """Blank commits in both files and return whether the journal is intact, and its last commit."""
+        for which, (suffix, image) in enumerate(zip(SUFFIXES, images, strict=True)):
+            start, end = ends[first - 2][which], ends[last - 1][which]
+            path.with_name(path.name + suffix).write_bytes(image[:start] + bytes(end - start) + image[end:])
+        found = read(path)
+        assert found is not None
+        return found.intact, found.moment.commits
+
+    assert without(3, 4) == (False, 6)
+    assert without(4, 4) == (True, 6), "the next commit repeats its facts"
+
+
+def test_a_durable_commit_at_the_end_whose_payload_is_damaged_in_both_files_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    spool = open_spool(path, 1, 50_000_000, 5)
+    payload = random.Random(1).randbytes(500)
+    spool.take_in([Arrival(7, 1, Lane.BULK, 3, payload)])
+    spool.abandon()
+    for suffix in SUFFIXES:
+        file = path.with_name(path.name + suffix)
+        data = file.read_bytes()
+        assert payload in data
+        file.write_bytes(data.replace(payload, bytes(500)))
+    again = open_spool(path, 2, 50_000_000, 5)
+    assert again.losses() == {"rows_not_recovered_bulk": 3, "spools_damaged": 1}
+    assert again.holds(7, 1), "it was acknowledged, so it is a loss that is counted"
+    again.close()
 
 
 def test_unsynced_changes_that_a_power_cut_undoes_are_made_again(tmp_path: Path) -> None:
