@@ -68,7 +68,7 @@ class Batcher:
     """Collects rows by lane and hands them out in groups of at most ``max_bytes`` once encoded.
 
     ``encode`` gives the bytes that count, ``max_age_s`` is the longest that a row waits (urgent ones never do), and
-    ``refuse`` is told of what can never be sent, so that it blocks nothing behind it.
+    ``refuse`` receives rows that can never be sent, so that they block nothing behind them.
     Use one from one thread only.
     """
 
@@ -123,7 +123,7 @@ class Batcher:
         return Cause.OLD if now - pile.oldest >= self._max_age_s else None
 
     def _take(self, lane: Lane, pile: _Pile, cause: Cause) -> Filled | None:
-        """Return a group, or None: nothing could be encoded (told to ``refuse``), or the pile is not full after all."""
+        """Return a group, or None: nothing could be encoded (see ``refuse``), or the pile is not full after all."""
         tried = 1 if pile.single else pile.fitting(self._max_bytes)
         best: tuple[int, bytes] | None = None
         corrected = False
@@ -262,4 +262,4 @@ class _Pile:
 
 
 _ENOUGH = 8
-"""Rows between two measurements from which the bytes of one more row can be told."""
+"""Rows between two measurements from which the bytes of one more row are estimated."""

@@ -3,7 +3,7 @@
 ::
 
     ForwarderError
-    └── SpoolError            the spool cannot be opened or written: names the file and what SQLite said
+    └── SpoolError            the spool cannot be opened or written: names the file and SQLite's reason
         ├── SpoolFullError    no room for more rows; what is in the spool is untouched
         └── SpoolUnusableError this connection is of no more use: open the spool again
             ├── SpoolReadOnlyError the file system was read-only when the file was opened

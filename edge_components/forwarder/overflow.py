@@ -1,7 +1,7 @@
 """What a full spool does: merge the oldest bulk rows into coarser windows, and only then drop the oldest batch.
 
 Merging touches only batches that were never sent, for the cloud may have the others. Every row merged or dropped is
-counted in the spool's losses, which the cloud is told.
+counted in the spool's losses, which are sent to the cloud.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Profiles on the gateway's side: learnt from what is sent, told the cloud rarely, used where they save bytes.
+"""Profiles on the gateway: learnt from batches, sent to the cloud rarely, used where they save bytes.
 
 Nothing depends on one. The spool keeps every batch readable by itself, and a profile shortens it only on its way, the
 first time it is sent; whatever is sent again is sent whole. And none is used before the cloud has acknowledged it.
@@ -41,9 +41,9 @@ class Profiles:
         self._since: float | None = None
         self._not_before: float | None = None
         self._known: Profile | None = None
-        self._said: Profile | None = None
-        self._said_as: int | None = None
-        self._tries, self._wanted = 0, False
+        self._latest: Profile | None = None
+        self._latest_id: int | None = None
+        self._tries, self._requested = 0, False
 
     @property
     def known(self) -> Profile | None:
@@ -65,30 +65,30 @@ class Profiles:
 
     def again(self) -> bytes | None:
         """Return the packed profile that the cloud asked for, where it is to be sent again."""
-        if self._said is None or not self._wanted or self._tries >= TRIES:
+        if self._latest is None or not self._requested or self._tries >= TRIES:
             return None
-        self._tries, self._wanted = self._tries + 1, False
-        return codec.pack_profile(self._said)
+        self._tries, self._requested = self._tries + 1, False
+        return codec.pack_profile(self._latest)
 
     def spooled(self, key: int) -> None:
         """Note the id under which the spool has the profile that was returned last."""
-        self._said_as = key
+        self._latest_id = key
 
     def freed(self, keys: Collection[int]) -> None:
         """Note what the cloud has acknowledged."""
-        if self._said_as is not None and self._said_as in keys:
-            self._known, self._said_as = self._said, None
+        if self._latest_id is not None and self._latest_id in keys:
+            self._known, self._latest_id = self._latest, None
 
     def unknown(self, versions: Collection[int]) -> None:
-        """Note the versions that the cloud said it lacks."""
+        """Note the versions that the cloud reported as unknown."""
         if self._known is not None and self._known.version in versions:
             self._counters.add("profiles_unknown_to_the_cloud")
             self._log.warning("the cloud lacks profile %d", self._known.version)
-            self._known, self._wanted = None, True
+            self._known, self._requested = None, True
 
     def forgotten(self) -> None:
         """Note that the spool may no longer have the profile that waits in it."""
-        self._wanted, self._said_as = self._wanted or self._said_as is not None, None
+        self._requested, self._latest_id = self._requested or self._latest_id is not None, None
 
     def shorten(self, body: bytes) -> tuple[bytes, int | None]:
         """Return a packed batch as it is to be sent the first time, and the profile that it then names."""
@@ -117,7 +117,7 @@ class Profiles:
             return None
         if saved * self.interval_s / seconds_a_batch < WORTH * len(packed):
             return None
-        self._said, self._said_as, self._tries, self._wanted = fresh, None, 0, False
+        self._latest, self._latest_id, self._tries, self._requested = fresh, None, 0, False
         self._counters.add("profiles_learnt")
         self._log.info(
             "profile",

@@ -245,7 +245,7 @@ class Spool:
         self._bytes += sum(len(body) for body, _ in new) - freed
 
     def drop_oldest(self) -> tuple[Lane, int] | None:
-        """Drop the batch that is missed least and return its lane and rows; None when there is none.
+        """Drop the least important batch and return its lane and rows; None when there is none.
 
         Backfill goes before bulk and bulk before urgent, what was never sent before what the cloud may have.
         """

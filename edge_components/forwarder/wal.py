@@ -18,7 +18,7 @@ _HEADER_BYTES, _FRAME_BYTES = 32, 24
 
 
 def repaired(log: bytes, page_bytes: int) -> bytes | None:
-    """Return the log with right checksums up to its last commit, None when they are right already or there is none.
+    """Return the log with right checksums up to its last commit; None when they are right or it has no commit.
 
     ``page_bytes`` is the database's page size. A log whose only wrong frames lie behind its last commit is as a power
     cut leaves it, and right.
