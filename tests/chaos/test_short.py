@@ -35,10 +35,10 @@ def test_nothing_is_lost_and_nothing_is_counted_twice(tmp_path: Path, profile: s
     assert report.faults >= 40
     assert {done.kind for done in report.done} == {kind.name for kind in kinds_of((), profile)}
     assert report.proof.readings_sent > 5_000
-    assert (report.account.lost, report.proof.duplicated, report.proof.unexplained) == (0, 0, 0)
+    assert (report.reconciliation.lost, report.proof.duplicated, report.proof.unexplained) == (0, 0, 0)
     assert report.cloud.dead_letters == 0
     assert report.orphans == 0
-    assert report.spool_told, "the cloud was not told of what the spool lost"
+    assert report.spool_losses_reported, "the cloud was not told of what the spool lost"
     assert report.settings_not_applied == ()
     assert report.holds
     left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before and p.is_running()]
