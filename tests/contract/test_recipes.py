@@ -179,7 +179,8 @@ def test_the_shared_environment_is_made_at_deployment_and_repaired_at_boot() -> 
     make = ("python3", "-m", "edge_components.runtime.main", "--work", "{work:path}")
     assert shlex.split(install["Script"]) == [*folder, "exec", *make]
     # Nucleus lite starts what has ended again with each start of a component that depends on it, and counts that.
-    assert shlex.split(run["Script"]) == [*folder, *make, "&&", "exec", "sleep", "2147483647"]
+    stay = ["while", "[", "-d", "/proc/$PPID", "];", "do", "sleep", "5;", "done"]
+    assert shlex.split(run["Script"]) == [*folder, *make, "&&", *stay]
     assert_variables_are_known_and_quoted(run["Script"])
 
 
