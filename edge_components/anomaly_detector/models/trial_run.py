@@ -82,12 +82,14 @@ class Trial:
         self._close()
         if self._late:
             raise ModelRefusedError(f"model of {self._path}: no answer in {self._seconds:g} s")
-        if code in (-signal.SIGTERM, -signal.SIGINT):
+        lines = complained.strip().splitlines() or ["no reason given"]
+        # A SIGINT while the interpreter starts ends it with exit code 1 in place of the signal.
+        interrupted_at_start = code > 0 and lines[-1].startswith("KeyboardInterrupt")
+        if code in (-signal.SIGTERM, -signal.SIGINT) or interrupted_at_start:
             raise TrialInterruptedError(f"model of {self._path}: its validation was asked to stop")
         if code < 0:
             raise ModelRefusedError(f"model of {self._path}: the trial was killed by signal {-code}")
         if code != 0:
-            lines = complained.strip().splitlines() or ["no reason given"]
             raise ModelRefusedError(lines[-1][:LONGEST_REASON])
         try:
             return float(json.loads(said.splitlines()[-1])["call_s"])
