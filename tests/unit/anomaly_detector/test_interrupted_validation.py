@@ -41,7 +41,12 @@ def interrupted():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_validation_that_is_signalled_to_stop_is_interrupted(tmp_path, number):
-    trial = Trial(offer(tmp_path, endless(2)), 20.0)
+    # A shell starts background jobs with SIGINT ignored, and children inherit that.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        trial = Trial(offer(tmp_path, endless(2)), 20.0)
+    finally:
+        signal.signal(number, before)
     trial._child.send_signal(number)
     with pytest.raises(TrialInterruptedError):
         trial.wait()
