@@ -21,7 +21,7 @@ from edge_components.aggregator.state import State
 from edge_components.aggregator.state_store import StateStore
 from edge_components.aggregator.window_types import Closed
 from edge_components.common import readings_message
-from edge_components.common.delivery import RESEND_REQUEST, BatchSender
+from edge_components.common.delivery import FLUSH_REQUEST, RESEND_REQUEST, BatchSender
 from edge_components.common.errors import BusError
 from edge_components.common.handover import Outbox, Reorder, RetryPolicy, new_epoch
 from edge_components.common.journal import CommitPolicy, Journal, Recovered
@@ -95,7 +95,7 @@ class Aggregator:
         """Accept a batch, once; an urgent one and an empty payload ask for a commit and an acknowledgement now."""
         now = self._clock.monotonic()
         self._idle.batch_received(now)
-        if not payload:
+        if payload == FLUSH_REQUEST:
             self._blocked = True
             self._state.inbox.repeat()
             return

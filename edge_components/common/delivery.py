@@ -15,6 +15,8 @@ from wire.errors import DecodeError
 
 RETRANSMISSIONS = 3
 MAX_WATCHED = 4096
+FLUSH_REQUEST = b""
+"""An empty message on the topic of batches: commit and acknowledge everything received, a sender is blocked."""
 RESEND_REQUEST = b""
 """An empty message on the topic of acknowledgements: send everything again that is not acknowledged.
 

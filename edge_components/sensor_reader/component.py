@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edge_components.common import readings_message
-from edge_components.common.delivery import BatchSender
+from edge_components.common.delivery import FLUSH_REQUEST, BatchSender
 from edge_components.common.errors import BusError
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
@@ -24,9 +24,6 @@ from wire.limits import MAX_LOCAL_BYTES
 REOPEN_SECONDS = 10.0
 FLUSH_REPEAT_SECONDS = 1.0
 LONGEST_SLEEP_SECONDS = 1.0
-FLUSH_REQUEST = b""
-"""An empty message on the topic of readings asks for a commit where no batch is left to send; see also
-edge_components.common.readings_message.urgent."""
 
 Open = Callable[[str, Settings], Source]
 
