@@ -139,6 +139,10 @@ def translated(what: str) -> Iterator[None]:
         raise translation from error
 
 
+_CLOSED = ("AWS_ERROR_EVENT_STREAM_RPC_CONNECTION_CLOSED", "AWS_ERROR_EVENT_STREAM_RPC_STREAM_CLOSED")
+"""Names of CRT errors that its native code raises as plain RuntimeErrors when the connection closes during a call."""
+
+
 def translate(error: BaseException, what: str) -> BusError | None:
     """Return the BusError for an error of the SDK, None for an error of another kind."""
     if isinstance(error, concurrent.futures.TimeoutError):
@@ -151,5 +155,7 @@ def translate(error: BaseException, what: str) -> BusError | None:
     if isinstance(error, model.ServiceError):
         return UnsupportedError(text)
     if isinstance(error, rpc.ConnectionClosedError | rpc.StreamClosedError | rpc.EventStreamError | AwsCrtError):
+        return ConnectionLostError(text)
+    if any(name in text for name in _CLOSED):
         return ConnectionLostError(text)
     return BusError(text)

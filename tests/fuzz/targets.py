@@ -29,7 +29,7 @@ from edge_components.common.errors import ConfigError
 from edge_components.forwarder.config import Config as ForwarderConfig
 from edge_components.sensor_reader.config import Config as ReaderConfig
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.payloads import PayloadForm
+from edge_components.sensor_reader.payloads import PayloadParser
 from edge_components.sensor_reader.timestamps import event_time_ms
 from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetterSink, FakeTable
 from wire import codec, profile
@@ -139,12 +139,12 @@ def _configuration(kind: type[Any]) -> Callable[[bytes], None]:
     return call
 
 
-_FORM = PayloadForm("value", "time", "quality")
+_PARSER = PayloadParser("value", "time", "quality")
 
 
 def _payload(data: bytes) -> None:
-    said = _FORM.read(data)
-    event_time_ms(said.time, START_MS, 86_400_000)
+    parsed = _PARSER.parse(data)
+    event_time_ms(parsed.time, START_MS, 86_400_000)
 
 
 def _envelope(data: bytes) -> None:
