@@ -1,4 +1,4 @@
-"""How fast readings become aggregates, beside a plain implementation that handles one reading at a time.
+"""Speed of aggregation, beside a plain implementation that handles one reading at a time.
 
 Both get the same seeded batches in the same run, in turns, and must give the same rows. Prints a table, or with
 ``--json`` one object: ``{"workloads": {name: {"readings", "series", "ours_per_s", "cleaned_per_s", "plain_per_s",

@@ -1,4 +1,4 @@
-"""What others would use for the same task: statistics of a line, and streaming or batch forests of known libraries.
+"""Baselines for detection: statistics of a line, and streaming or batch forests of known libraries.
 
 Each takes values (float64[n], or [n, channels] for groups) and how many rows at the beginning are the calibration, and
 returns a score for every row, 0 in the calibration, 1.0 being its own alarm level. All are causal: a score uses its row
@@ -8,7 +8,7 @@ rows at once, fitted once or again and again; for the weight of the mean: 0.01 t
 tuning faults (moving means of 1 to 60 rows, 70 to 95% of the variance).
 
 ``river`` and ``pyod`` come with the extra ``bench``; a baseline whose library is not installed raises ImportError, and
-the benchmark says that it is absent.
+the benchmark prints that it is absent.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _over_own_level(scores: FloatArray, calibrate: int) -> FloatArray:
 
 
 def known(values: FloatArray) -> FloatArray:
-    """Return [n] or [n, channels] in which what is missing has the value before it (0 where there is none)."""
+    """Return [n] or [n, channels] in which what is missing has the value before it (0 where no value came before)."""
     at = np.where(np.isfinite(values), np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1)), -1)
     last = np.maximum.accumulate(at, axis=0)
     filled = np.take_along_axis(values, np.maximum(last, 0), axis=0)

@@ -20,15 +20,14 @@ STOP_SECONDS = 10.0
 SUBSCRIBE_SECONDS = 60.0
 SUBSCRIPTIONS = "$SYS/broker/subscriptions/count"
 QUEUED_MESSAGES = 200_000
-STOCK_IN_FLIGHT = 20
 
 
-def configuration(port: int, folder: Path, in_flight: int) -> str:
+def configuration(port: int, folder: Path, in_flight: int | None) -> str:
     """Return a mosquitto.conf: persistent as Debian's, a queue that drops nothing, statistics every second.
 
-    20 is mosquitto's own in-flight window, so it is then left out.
+    ``in_flight`` None leaves mosquitto's window of 20, or the one that an MQTT 5 client asks for.
     """
-    window = "" if in_flight == STOCK_IN_FLIGHT else f"max_inflight_messages {in_flight}\n"
+    window = "" if in_flight is None else f"max_inflight_messages {in_flight}\n"
     return (
         f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
         f"log_dest file {folder}/mosquitto.log\nuser root\n"
@@ -37,7 +36,7 @@ def configuration(port: int, folder: Path, in_flight: int) -> str:
 
 
 def version() -> str:
-    """Return the installed mosquitto's version; raises BrokerError when there is none."""
+    """Return the installed mosquitto's version; raises BrokerError when it is not installed."""
     program = _program()
     shown = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout  # noqa: S603
     found = re.match(r"mosquitto version (\S+)", shown)
@@ -47,7 +46,7 @@ def version() -> str:
 class Mosquitto:
     """A running mosquitto on a free port of the loopback interface; a context manager that ends it."""
 
-    def __init__(self, folder: Path, in_flight: int, strict: bool = False) -> None:
+    def __init__(self, folder: Path, in_flight: int | None, strict: bool = False) -> None:
         """``strict`` keeps the window of a mosquitto that does not (see edge_window)."""
         self.port, self._folder, self._in_flight, self._strict = free_port(), folder, in_flight, strict
         self._window: subprocess.Popen[str] | None = None

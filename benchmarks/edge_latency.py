@@ -1,4 +1,4 @@
-"""How long a reading takes from the sensor to a stored row, seen by asking the cloud every second."""
+"""Latency from the sensor to a stored row, measured by polling the cloud every second."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ FOREVER_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent: ``rate`` readings a second (0: as fast as the consumer takes them) over ``series`` series.
+    """Load to send: ``rate`` readings a second (0: as fast as the consumer takes them) over ``series`` series.
 
     Before that, ``history`` windows of past readings, so that detectors are calibrated.
     """
@@ -33,7 +33,7 @@ class Load:
 
     @property
     def past(self) -> int:
-        """How many past readings are sent first."""
+        """Number of past readings that are sent first."""
         return self.history * HISTORY_READINGS * self.series
 
 

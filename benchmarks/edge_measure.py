@@ -17,7 +17,7 @@ _WRITTEN = re.compile(rb"^write_bytes: (\d+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process tree has used since it started: user and system CPU seconds, and bytes written to storage.
+    """Resources used by a process tree since its start: user and system CPU seconds, and bytes written to storage.
 
     ``write_bytes`` is the kernel's: pages made dirty in the cache, counted when they become so, and direct writes.
     """

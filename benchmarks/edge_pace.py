@@ -1,4 +1,4 @@
-"""How many messages the load generator may have sent at a moment: a fixed rate, or as fast as the consumer. Pure."""
+"""Pace of the load generator: a fixed rate, or as fast as the consumer. Pure."""
 
 from __future__ import annotations
 

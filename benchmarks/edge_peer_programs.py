@@ -1,4 +1,4 @@
-"""How each peer is started and configured so that it keeps readings over a crash, as far as it can."""
+"""Command lines and configurations of the peers: each keeps readings over a crash as far as it can."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured: mosquitto, the local nucleus with the four built components, and the local cloud behind them."""
+"""The system under test: mosquitto, the local nucleus with the four built components, and the local cloud."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MeasureError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all figures share: folder, packed components, cloud, and how the gateway runs."""
+    """Parameters of all experiments: folder, packed components, cloud, and how the gateway runs."""
 
     root: Path
     built: Built
@@ -51,7 +51,7 @@ class Gateway:
         self,
         bench: Bench,
         name: str,
-        in_flight: int,
+        in_flight: int | None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         strict: bool = False,
     ) -> None:
@@ -89,9 +89,8 @@ class Gateway:
         self._stack.close()
 
     def _merged(self) -> dict[str, dict[str, Any]]:
-        merged: dict[str, dict[str, Any]] = {
-            READER: {"mqtt_port": self.broker.reader_port, "mqtt_inflight": self.in_flight}
-        }
+        window = {} if self.in_flight is None else {"mqtt_inflight": self.in_flight}
+        merged: dict[str, dict[str, Any]] = {READER: {"mqtt_port": self.broker.reader_port, **window}}
         for given in (self._bench.settings, self._settings):
             for component, values in given.items():
                 merged.setdefault(component, {}).update(values)

@@ -20,7 +20,7 @@ QOS_BITS = 6
 
 
 class Window:
-    """Which packets may pass to the subscriber now: at most ``size`` publications of QoS 1 unacknowledged. Pure."""
+    """In-flight window of the proxy: it passes at most ``size`` publications of QoS 1 unacknowledged. Pure."""
 
     def __init__(self, size: int) -> None:
         self._size, self._open = size, 0

@@ -1,4 +1,4 @@
-"""How the false-alarm setting is kept where nothing is wrong: simulated processes, groups, and recorded stretches.
+"""False alarms against the setting on data without faults: simulated processes, groups, and recorded stretches.
 
 Part of ``benchmarks/detection.py``. The ratio is false alarms over those that the setting allows; 1/3 to 3 is kept.
 By itself: ``python benchmarks/false_alarms.py [--calibration 300] [--every 43200] [--rows 43200] [--groups 12 |
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=43_200, help="windows that are to be between false alarms")
     parser.add_argument("--rows", type=int, default=43_200, help="windows after the calibration")
     parser.add_argument("--groups", type=int, default=12)
-    parser.add_argument("--series", type=int, default=0, help="so many single series instead of groups")
+    parser.add_argument("--series", type=int, default=0, help="number of single series, instead of groups")
     parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
     options = parser.parse_args()
     for kind in options.kinds:

@@ -1,4 +1,4 @@
-"""How far the time to a limit can be trusted: a rolling-origin back-test, beside a line by least squares.
+"""Accuracy of the forecast time to a limit: a rolling-origin back-test, beside a line by least squares.
 
 ``python benchmarks/forecast.py [--data ../shared/data/nab] [--series 20] [--seed 100] [--json FILE]``. At each origin
 only what came before is shown, the horizon is as long as half of it, and the truth is the first step after whose mean
@@ -37,7 +37,7 @@ FIRST_SEED = 100
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """When does the series after ``history`` reach the limit? ``truth`` is the step, counted from 1, or None."""
+    """Asks when the series after ``history`` reaches the limit; ``truth`` is the step, counted from 1, or None."""
 
     history: FloatArray
     side: Side
@@ -122,7 +122,7 @@ def line(history: FloatArray, side: Side, limit: float) -> int | None:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the questions of one kind."""
+    """Results of the questions of one kind."""
 
     questions: int = 0
     reached: int = 0
@@ -140,8 +140,8 @@ class Tally:
     line_errors: list[float] = field(default_factory=list)
     line_errors_where_ours: list[float] = field(default_factory=list)
 
-    def ask(self, question: Question) -> None:
-        """Put one question to both; those whose value is beyond the limit already are none."""
+    def count(self, question: Question) -> None:
+        """Count both answers to a question; one whose value is beyond the limit already is left out."""
         truth = question.truth
         history = History(question.history, 1, len(question.history), len(question.history), 0, 0)
         ours = Outlook(history, HORIZON).reach(question.side, question.limit)
@@ -169,7 +169,7 @@ class Tally:
             self.line_errors_where_ours += [abs(straight - truth)] if straight is not None else []
 
     def report(self) -> dict[str, Any]:
-        """Return the figures; shares are of 1, errors and widths in steps, None where there is nothing to tell."""
+        """Return the figures; shares are of 1, errors and widths in steps, None where there were no estimates."""
         refused = self.questions - self.estimates
         return {
             "questions": self.questions,
@@ -191,7 +191,7 @@ class Tally:
         }
 
     def add(self, other: Tally) -> None:
-        """Take in another kind's."""
+        """Add the counts of another kind."""
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
@@ -253,7 +253,7 @@ def main() -> None:
         for name, path in names.items():
             tally = groups.setdefault(name.split("/")[0], Tally())
             for question in recorded(path) if source == "recorded" else simulated(name, options.series, options.seed):
-                tally.ask(question)
+                tally.count(question)
         result[source] = {}
         for name, tally in groups.items():
             result[source][name] = tally.report()

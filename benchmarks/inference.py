@@ -1,9 +1,9 @@
-"""What scoring costs: the whole detector a window, its models beside their bare interpreters, and memory.
+"""Cost of scoring: the whole detector a window, its models beside their bare interpreters, and memory.
 
 ``python -m benchmarks.inference [--series 10 100 200 1000 10000] [--seconds 1] [--json FILE]``. One thread. ``bare`` is
 one set, invoke and get on the interpreter itself for the whole batch, ``call`` the same work as the detector does it,
 with its conversions and checks, its mark on disk and, for groups, its look at the processor's time; the two take turns,
-so that a busy machine is no fault of either. ``window`` is the scoring of one window of calibrated series by the whole
+so that a busy machine affects both alike. ``window`` is the scoring of one window of calibrated series by the whole
 ensemble.
 """
 

@@ -4,14 +4,14 @@ w1: 20 series, as many rows as fit 5,000 bytes. w2: 200 series, one window. w3: 
 bytes. Each on seeded synthetic series, on shifted ones (noise x4, drift x10, machines on and off by turns, heavy tails)
 and, where ../shared/data is there, on real road sensors.
 
-The entropy estimate is of order zero and empirical, computed in the same run: what a coder would need that knew
-beforehand the distribution of every column of every series, and nothing of how columns hang together. Cells are at the
-stated precision, each less the best of several running means of those before it (the deviation less what the distances
-of minimum and maximum tell); of what is left, Shannon's entropy, counted on a run of 4,000 windows (8,000 readings)
-with Miller and Madow's correction; real series are counted as they are, which is few. It leaves out names, times and
-everything else that is said once a batch, and what it costs to learn the distributions. It is no lower bound: a
-coder that uses what one column tells of another may come below it.
-Times are of the processor, the best of many.
+The entropy estimate is of order zero and empirical, computed in the same run: the size with a coder that knows the
+distribution of every column of every series beforehand, and not the dependence between columns. Cells are rounded to
+the stated precision, and the best of several running means of earlier cells is subtracted (for the deviation, an
+estimate from the distances of minimum and maximum); Shannon's entropy of the remainder is counted on a run of 4,000
+windows (8,000 readings) with Miller and Madow's correction. Real series are counted as they are, which is a short
+run. The estimate leaves out names, times and everything else that is written once a batch, and the cost of learning
+the distributions. A coder that uses the dependence between columns can be smaller, so it is not a lower bound. Times
+are of the processor, the best of several runs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What others would make of the same rows, each as favourably as it is used: values rounded to the precision that the
+"""Other formats for the same rows, each used as favourably as possible: values rounded to the precision that the
 wire format states (mean to a tenth of the resolution, deviation and score to three digits), names once where it can.
 Those that know integers (Avro, Parquet, Arrow, Pcodec) get the very integers of the wire format, which makes them two
 to three times smaller than with doubles.
 
-The peers come with ``pip install -e .[bench]``. Sparkplug B is written here by hand as its protobuf schema says (a
+The peers come with ``pip install -e .[bench]``. Sparkplug B is written here by hand by its protobuf schema (a
 metric a value, by alias, as after a birth certificate): the protobuf compiler would make the same bytes.
 """
 

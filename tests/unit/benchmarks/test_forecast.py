@@ -35,7 +35,7 @@ def test_the_line_reaches_a_limit_where_it_leads_and_nowhere_else() -> None:
 def test_what_came_inside_before_after_and_never_is_counted() -> None:
     tally = Tally()
     for truth in (60, 5, 110, None):
-        tally.ask(Question(RISING, Side.HIGH, 30.0, truth))
+        tally.count(Question(RISING, Side.HIGH, 30.0, truth))
     report = tally.report()
     assert (report["questions"], report["reached"], report["estimates"]) == (4, 3, 4)
     assert (report["inside"], report["before"], report["after"], report["false_promises"]) == (0.25, 0.25, 0.5, 0.25)
@@ -46,8 +46,8 @@ def test_what_came_inside_before_after_and_never_is_counted() -> None:
 def test_refusals_are_counted_by_reason_and_right_where_nothing_came() -> None:
     tally = Tally()
     for truth in (None, 7):
-        tally.ask(Question(-RISING, Side.HIGH, 30.0, truth))
-    tally.ask(Question(RISING, Side.HIGH, 3.0, 1))  # beyond already: no question
+        tally.count(Question(-RISING, Side.HIGH, 30.0, truth))
+    tally.count(Question(RISING, Side.HIGH, 3.0, 1))  # beyond already: no question
     report = tally.report()
     assert (report["questions"], report["no_estimate"], report["no_estimate_right"]) == (2, 1.0, 0.5)
     assert report["reasons"] == {"away": 2}
