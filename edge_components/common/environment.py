@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from edge_components.common.errors import RuntimeEnvironmentError
 from edge_components.common.requirements import normalised
@@ -34,17 +34,33 @@ class Environment:
         return self.packages.get(normalised(name))
 
     @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the environment that :meth:`to_dict` described; raises KeyError or TypeError."""
+        python, version, machine = (values[key] for key in ("python", "version", "machine"))
+        return cls(python, version, machine, dict(values["packages"]), dict(values.get("absent", {})))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of the file, whose keys do not depend on the names of attributes."""
+        return {
+            "python": self.python,
+            "version": self.version,
+            "machine": self.machine,
+            "packages": dict(self.packages),
+            "absent": dict(self.absent),
+        }
+
+    @classmethod
     def read(cls, folder: Path) -> Self:
         """Read the description; raises RuntimeEnvironmentError where it is absent or its interpreter is."""
         file = folder / FILE
         try:
-            found = cls(**json.loads(file.read_text()))
+            found = cls.from_dict(json.loads(file.read_text()))
             if not all(isinstance(text, str) for text in (found.python, found.version, *found.packages.values())):
                 raise TypeError("python, version and packages are texts")
             usable = os.access(found.python, os.X_OK)
         except FileNotFoundError:
             raise RuntimeEnvironmentError(f"{file} does not exist yet") from None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RuntimeEnvironmentError(f"{file}: {error}") from error
         if not usable:
             raise RuntimeEnvironmentError(f"{file}: {found.python} cannot be executed")
@@ -54,7 +70,7 @@ class Environment:
         """Replace the description as a whole, so that a reader never sees half of it."""
         part = folder / f"{FILE}.part"
         with part.open("w") as out:
-            json.dump(asdict(self), out, indent=1)
+            json.dump(self.to_dict(), out, indent=1)
             out.flush()
             os.fsync(out.fileno())
         part.replace(folder / FILE)

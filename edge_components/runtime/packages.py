@@ -71,8 +71,8 @@ def inspect(python: str, required: Path, optional: Path) -> Environment:
     """Return the environment of an interpreter; raises RuntimeEnvironmentError where that does not run."""
     done = _run([python, "-m", "edge_components.common.requirements", str(required), str(optional)])
     try:
-        return Environment(python=python, **json.loads(done.stdout))
-    except (ValueError, TypeError) as error:
+        return Environment.from_dict({**json.loads(done.stdout), "python": python})
+    except (ValueError, KeyError, TypeError) as error:
         raise RuntimeEnvironmentError(f"{python} does not run: {_last_lines(done)}") from error
 
 

@@ -1,0 +1,1 @@
+"""State written by earlier versions, which the present version must load."""

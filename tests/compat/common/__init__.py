@@ -1,0 +1,1 @@
+"""Files and messages of the shared code written by an earlier version."""

@@ -1,0 +1,1 @@
+"""Files of a spool written by an earlier version."""
