@@ -1,1 +1,1 @@
-"""State written by earlier versions, which the present version must load."""
+"""Compatibility with files that earlier versions wrote."""

@@ -1,0 +1,1 @@
+"""State files of the anomaly detector."""
