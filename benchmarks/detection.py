@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.recorded import offline, table
+from strandline.recorded import offline, table
 
 if TYPE_CHECKING or __package__:
     from benchmarks import false_alarms

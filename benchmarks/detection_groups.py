@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from device_sim.simulation import rigs
-from edge_components.anomaly_detector.recorded import offline
+from strandline.recorded import offline
 
 if TYPE_CHECKING or __package__:
     from benchmarks.detection_baselines import GROUPS, Baseline, known

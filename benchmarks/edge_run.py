@@ -22,8 +22,8 @@ from benchmarks.edge_peers import peers
 from benchmarks.edge_report import table
 from benchmarks.edge_site import Bench
 from device_sim.aws import LocalCloud
-from device_sim.build import build
-from device_sim.places import REPO
+from device_sim.greengrass.component_build import Nucleus
+from strandline.packaging.components import build_here
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +48,9 @@ def _run(given: argparse.Namespace, chosen: Sequence[str]) -> dict[str, Any]:
         if wanted:
             cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
             settings = json.loads(given.config.read_bytes()) if given.config else {}
-            bench = Bench(root, build(REPO, root / "build"), cloud, given.profile, settings, given.drain, _log)
+            bench = Bench(
+                root, build_here(root / "build", Nucleus.JAVA), cloud, given.profile, settings, given.drain, _log
+            )
             for name in wanted:
                 found = _rounded(EXPERIMENTS[name](bench, given.scale))
                 _log(f"{name}: {json.dumps(found)}")

@@ -17,7 +17,7 @@ from benchmarks.edge_load_process import Load, LoadProcess
 from benchmarks.edge_measure import Sample, Usage, pss_bytes, usage
 from benchmarks.edge_packets import series_names
 from device_sim.aws import CloudStore, LocalCloud
-from device_sim.build import Built, deployments
+from device_sim.greengrass.component_build import Built
 from device_sim.greengrass.process import NucleusProcess
 
 READER, AGGREGATOR = "io.strandline.SensorReader", "io.strandline.Aggregator"
@@ -72,7 +72,7 @@ class Gateway:
                     self.name,
                     bench.built.recipes,
                     bench.built.artifacts,
-                    deployments(bench.built),
+                    bench.built.versions,
                     merge=self._merged(),
                     profile=bench.profile,
                     region=bench.cloud.region,

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.recorded.offline import DAY_MS
 from edge_components.anomaly_detector.statistics.ensemble import MONTH_MS, Ensemble
 from edge_components.anomaly_detector.statistics.experts import Windows
 from edge_components.anomaly_detector.statistics.groups import Groups, GroupSettings
 from edge_components.anomaly_detector.statistics.spans import Settings
+from strandline.recorded.offline import DAY_MS
 from wire.model import Phase, Series
 
 FloatArray = npt.NDArray[np.float64]

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from cloud_functions.core.history import MAX_STEPS, History
 from cloud_functions.core.threshold import LEVEL, Estimate, Outlook, Reason, Side
-from edge_components.anomaly_detector.recorded import table
+from strandline.recorded import table
 
 FloatArray = npt.NDArray[np.float64]
 HORIZON = MAX_STEPS // 2

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.models import at_work, forecasters, loading, tflite_model
+from edge_components.anomaly_detector.models import at_work, forecasters, tflite_model
 from edge_components.anomaly_detector.models.calls import Calls
 from edge_components.anomaly_detector.models.group_scorer import GroupScorer, Run
 from edge_components.anomaly_detector.models.live_forecast import LiveForecast
@@ -34,6 +34,7 @@ from edge_components.anomaly_detector.statistics.ensemble import Ensemble
 from edge_components.anomaly_detector.statistics.experts import Windows
 from edge_components.anomaly_detector.statistics.forecaster import TERMS, Forecast
 from edge_components.anomaly_detector.statistics.spans import Settings
+from strandline.training import loading
 
 CALIBRATION = 60
 CHANNELS, WINDOW = 8, 8
@@ -119,8 +120,8 @@ def scored(devices: int, manifest: GroupManifest, run: Run) -> Call:
 
 def group_files(folder: Path) -> Path:
     """Write a dense auto-encoder of a group, untrained, and return its manifest's path; needs the train extra."""
-    from device_sim.training.dense import sizes_for
-    from edge_components.anomaly_detector.models.model_writer import dense_network
+    from strandline.training.dense import sizes_for
+    from strandline.training.model_writer import dense_network
 
     rng, sizes = np.random.default_rng(0), sizes_for(CHANNELS * WINDOW, None)
     layers = [(rng.normal(0, 0.1, (a, b)), np.zeros(b)) for a, b in itertools.pairwise(sizes)]

@@ -18,7 +18,7 @@ import numpy as np
 from device_sim.simulation import rigs
 from device_sim.simulation.faults import Fault, FaultKind, readings
 from device_sim.simulation.signals import demo_plant
-from edge_components.anomaly_detector.recorded.offline import detect
+from strandline.recorded.offline import detect
 from wire.model import FloatArray, IntArray
 
 SEED = 7

@@ -1,4 +1,4 @@
-"""The whole system on a laptop: simulated sensors, a local nucleus, a local cloud, and the ``strandline`` CLI.
+"""The whole system on a laptop: simulated sensors, a local nucleus and a local cloud.
 
-The recipes, the components' zips, the SAM template and the Lambdas are the ones that are deployed in the field.
+The recipes, the component zips, the SAM template and the Lambda functions are those that are deployed in the field.
 """

@@ -11,8 +11,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from device_sim.build import Built
 from device_sim.chaos.errors import ChaosError
+from device_sim.greengrass.component_build import Built
 
 _MODULE = Path(__file__).parent / "shifted" / "sitecustomize.py"
 _PATH = "PYTHONPATH="

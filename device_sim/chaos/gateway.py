@@ -21,8 +21,8 @@ from typing import Any
 
 import psutil
 
-from device_sim.build import Built, deployments
 from device_sim.chaos.errors import ChaosError
+from device_sim.greengrass.component_build import Built
 from device_sim.greengrass.errors import NucleusError
 from device_sim.greengrass.process import Credentials, NucleusProcess
 
@@ -73,7 +73,7 @@ class Gateway:
             thing=site.thing,
             recipes=site.built.recipes,
             artifacts=site.built.artifacts,
-            deploy=deployments(site.built),
+            deploy=site.built.versions,
             merge=self._merged(),
             profile=site.profile,
             region=site.region,

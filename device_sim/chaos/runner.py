@@ -15,7 +15,6 @@ from pathlib import Path
 from rich.console import Console
 
 from device_sim.aws import CloudStore, GatewayCredentials, LocalCloud
-from device_sim.build import Nucleus, build
 from device_sim.chaos import disks
 from device_sim.chaos.actions import SystemUnderTest
 from device_sim.chaos.broker import IN_FLIGHT, PersistentBroker
@@ -31,8 +30,8 @@ from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.schedule import Kind, kinds_of, plan
 from device_sim.chaos.source import SAVE_MARGIN_SECONDS, DurablePublisher, Source
+from device_sim.greengrass.component_build import Build, Nucleus
 from device_sim.greengrass.profile import JAVA
-from device_sim.places import REPO
 
 GATEWAY = "gw-chaos"
 SUBSCRIPTION = "sensors/+/+"
@@ -63,14 +62,16 @@ class Options:
         return max(1, int(self.seconds / 2.3)) if self.faults is None else self.faults
 
 
-def run(options: Options, root: Path, console: Console, before_end: Callable[[], None] = lambda: None) -> Report:
+def run(
+    options: Options, root: Path, console: Console, build: Build, before_end: Callable[[], None] = lambda: None
+) -> Report:
     """Run below ``root`` and return the report; all started parts are stopped after a call of ``before_end``.
 
     Raises UnprovableError when mosquitto is not installed, ChaosError or another SimulationError when a part fails.
     """
     with contextlib.ExitStack() as stack:
         try:
-            return _Run(options, root, stack, console).run()
+            return _Run(options, root, stack, console, build).run()
         finally:
             before_end()
 
@@ -78,8 +79,11 @@ def run(options: Options, root: Path, console: Console, before_end: Callable[[],
 class _Run:
     """State and steps of one run."""
 
-    def __init__(self, options: Options, root: Path, stack: contextlib.ExitStack, console: Console) -> None:
+    def __init__(
+        self, options: Options, root: Path, stack: contextlib.ExitStack, console: Console, build: Build
+    ) -> None:
         self._options, self._root, self._stack, self._console = options, root, stack, console
+        self._build = build
         self._numbering = Numbering()
         self._began = time.monotonic()
 
@@ -110,7 +114,7 @@ class _Run:
         root, stack = self._root, self._stack
         self._broker = stack.enter_context(PersistentBroker(root / "broker"))
         profile = self._options.profile
-        built = build(REPO, root / "build", Nucleus(profile))
+        built = self._build(root / "build", Nucleus(profile))
         self._clock = ComponentClock(root / "clock")
         self._clock.install(built)
         cloud = self._cloud = stack.enter_context(LocalCloud.start(root / "cloud"))

@@ -21,6 +21,7 @@ from device_sim.demo.progress import Progress, Snapshot
 from device_sim.demo.site import SensorThread, Site
 from device_sim.demo.summary import Summary, show
 from device_sim.errors import DemoError, SimulationError
+from device_sim.greengrass.component_build import Build
 from device_sim.greengrass.errors import NucleusError
 from device_sim.simulation.devices import Pace, Sensors
 from device_sim.simulation.faults import schedule
@@ -37,7 +38,7 @@ TICK_SECONDS = 0.25
 FOLDER = Path(".strandline")
 
 
-def run(options: DemoOptions, console: Console) -> int:
+def run(options: DemoOptions, console: Console, build: Build) -> int:
     """Run the demo and return its exit code: 0 only if both proofs hold. Whatever was started is ended."""
     code = 1
     root = None
@@ -46,7 +47,7 @@ def run(options: DemoOptions, console: Console) -> int:
             root = _make_places(options)
             with contextlib.ExitStack() as stack:
                 try:
-                    summary = _Run(options, root, stack, console).run()
+                    summary = _Run(options, root, stack, console, build).run()
                 finally:
                     interrupts.hold()
             code = 0 if summary.holds else 1
@@ -79,8 +80,11 @@ def _make_places(options: DemoOptions) -> Path:
 class _Run:
     """The steps of a run, each with what the former ones made."""
 
-    def __init__(self, options: DemoOptions, root: Path, stack: contextlib.ExitStack, console: Console) -> None:
+    def __init__(
+        self, options: DemoOptions, root: Path, stack: contextlib.ExitStack, console: Console, build: Build
+    ) -> None:
         self._options, self._root, self._stack, self._console = options, root, stack, console
+        self._build = build
         self._clock = SystemClock()
         self._pause = threading.Event()
 
@@ -89,7 +93,7 @@ class _Run:
         options = self._options
         plant = demo_plant(options.seed)
         progress = Progress(self._console)
-        site = sites.start(self._root, plant, options, self._stack, progress.say)
+        site = sites.start(self._root, plant, options, self._build, self._stack, progress.say)
         progress.say("waiting for the components to install and start")
         sites.wait_until_read(site, self._clock)
         stop = threading.Event()

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_sim.aws import CloudStore, LocalCloud
-from device_sim.build import build, deployments
 from device_sim.demo.configuration import SENSOR_READER, DemoOptions, merged_configuration
 from device_sim.demo.tap import Tap
 from device_sim.errors import DemoError, SimulationError
+from device_sim.greengrass.component_build import Build, Nucleus
 from device_sim.greengrass.process import NucleusProcess
-from device_sim.places import REPO
 from device_sim.simulation.devices import MqttPublisher, Sensors
 from device_sim.simulation.sensor_broker import SensorBroker
 from device_sim.simulation.signals import Plant
@@ -45,9 +44,9 @@ class Site:
     publisher: MqttPublisher
 
 
-def start(root: Path, plant: Plant, options: DemoOptions, stack: contextlib.ExitStack, say: Say) -> Site:
+def start(root: Path, plant: Plant, options: DemoOptions, build: Build, stack: contextlib.ExitStack, say: Say) -> Site:
     """Start everything below ``root``; ``stack`` ends it. Raises the error of the part that did not start."""
-    built = build(REPO, root / "build")
+    built = build(root / "build", Nucleus.JAVA)
     say(f"built {len(built.components)} components")
     broker = stack.enter_context(SensorBroker(root / "broker", options.broker_port, options.broker))
     say(f"broker for the sensors ({broker.kind}) on {broker.host}:{broker.port}")
@@ -60,7 +59,7 @@ def start(root: Path, plant: Plant, options: DemoOptions, stack: contextlib.Exit
             GATEWAY,
             built.recipes,
             built.artifacts,
-            deployments(built),
+            built.versions,
             merge=merged_configuration(plant, options.duration_s, broker.port),
             region=cloud.region,
             iot=credentials,

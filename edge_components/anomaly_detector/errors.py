@@ -5,8 +5,7 @@
     DetectorError
     ├── ModelRefusedError     a model that is not what its manifest says, or that failed its trial; says why
     ├── TrialInterruptedError a validation that was ended from outside; says nothing about the model
-    ├── StateError            a kept state that cannot be read; calibration starts anew
-    └── TableError            a recorded table that cannot be read, scored or written
+    └── StateError            a kept state that cannot be read; calibration starts anew
 """
 
 from edge_components.common.errors import EdgeError
@@ -26,7 +25,3 @@ class TrialInterruptedError(DetectorError):
 
 class StateError(DetectorError):
     """A kept state cannot be read or is of another layout."""
-
-
-class TableError(DetectorError):
-    """A recorded table cannot be read, scored or written; names the file, and the row or the column."""

@@ -12,6 +12,7 @@ from device_sim.chaos.report import show
 from device_sim.chaos.runner import Options, run
 from device_sim.chaos.schedule import kinds_of
 from device_sim.simulation.sensor_broker import find_mosquitto
+from strandline.packaging.components import build_here
 
 FAULTS, SECONDS = 42, 90.0
 DRAIN_SECONDS = 180.0
@@ -30,7 +31,8 @@ pytestmark = [
 def test_nothing_is_lost_and_nothing_is_counted_twice(tmp_path: Path, profile: str, seed: int) -> None:
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     console = Console(width=120)
-    report = run(Options(SECONDS, seed, FAULTS, series=8, drain_s=DRAIN_SECONDS, profile=profile), tmp_path, console)
+    options = Options(SECONDS, seed, FAULTS, series=8, drain_s=DRAIN_SECONDS, profile=profile)
+    report = run(options, tmp_path, console, build_here)
     show(report, console)
     assert report.faults >= 40
     assert {done.kind for done in report.done} == {kind.name for kind in kinds_of((), profile)}

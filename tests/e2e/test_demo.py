@@ -18,7 +18,7 @@ import pytest
 from tests.unit.device_sim.waiting import until
 
 pytestmark = pytest.mark.slow
-PROGRAM = [sys.executable, "-u", "-c", "from device_sim.cli import main; main()", "demo"]
+PROGRAM = [sys.executable, "-u", "-c", "from strandline.cli import main; main()", "demo"]
 SENDING = "24 sensors send"
 
 
@@ -168,7 +168,7 @@ def test_a_demo_that_is_kept_running_shows_its_alerts_until_it_is_interrupted(
     demo.wait_for("running on, without faults")
     exports = [line.split(" ", 1)[1] for line in demo.text().splitlines() if line.startswith("export ")]
     result = subprocess.run(
-        [sys.executable, "-c", "from device_sim.cli import main; main()", "alerts", "--json"],
+        [sys.executable, "-c", "from strandline.cli import main; main()", "alerts", "--json"],
         env={**os.environ, **dict(export.split("=", 1) for export in exports)},
         capture_output=True,
         timeout=60,

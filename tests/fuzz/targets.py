@@ -21,7 +21,7 @@ from device_sim.chaos.packets import Framer, publish
 from device_sim.greengrass import eventstream, recipes
 from device_sim.greengrass.errors import EventStreamError, RecipeError
 from device_sim.greengrass.profile import PROFILES
-from device_sim.places import REPO
+from device_sim.paths import SOURCE_TREE
 from edge_components.aggregator.config import Config as AggregatorConfig
 from edge_components.anomaly_detector.config import Config as DetectorConfig
 from edge_components.common.config import load
@@ -192,7 +192,7 @@ TARGETS = (
         "recipe",
         _recipe,
         (RecipeError,),
-        tuple(file.read_bytes() for file in sorted((REPO / "recipes").glob("*.yaml"))),
+        tuple(file.read_bytes() for file in sorted((SOURCE_TREE / "recipes").glob("*.yaml"))),
     ),
     *(
         Target(f"configuration-{name}", _configuration(kind), (ConfigError,), (b"{}", *seeds))

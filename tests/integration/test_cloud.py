@@ -414,7 +414,7 @@ def test_the_api_tells_when_a_series_reaches_the_limit_that_is_kept_for_it(cloud
     assert cloud.call_api("GET", f"{path}?low=0.5")[1]["limits"][0]["reason"] == "away"
     assert cloud.call_api("GET", "/gateways/http-7/series/other/forecast?high=1")[0] == 404
     assert cloud.call_api("GET", path, signed=False)[0] in (401, 403)
-    program = "from device_sim.cli import main; main()"
+    program = "from strandline.cli import main; main()"
     asked = ["forecast", "--gateway", "http-7", "--series", "tank.level"]
     command = [sys.executable, "-c", program, *asked]
     done = subprocess.run(command, env=os.environ | cloud.environment, capture_output=True, text=True, timeout=120)

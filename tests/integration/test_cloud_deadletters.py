@@ -29,7 +29,7 @@ from wire.topics import Lane
 
 T = TypeVar("T")
 START_MS = 1_750_000_000_000
-PROGRAM = [sys.executable, "-c", "from device_sim.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from strandline.cli import main; main()"]
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from awsiot.greengrasscoreipc import model as ipc
 
-from device_sim.build import build
 from device_sim.greengrass.process import NucleusProcess
-from device_sim.places import REPO
-from device_sim.training.train import Wish, train
+from device_sim.paths import SOURCE_TREE
 from edge_components.common import aggregates_message
+from strandline.packaging.components import build
+from strandline.training.train import Wish, train
 from tests.integration.nucleus_site import Listener, until
 from wire import topics
 from wire.codec import encode
@@ -94,7 +94,7 @@ class Gateway:
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    built = build(REPO, tmp_path)
+    built = build(SOURCE_TREE, tmp_path)
     nucleus = NucleusProcess.start(
         tmp_path / "gg", "gw-test", built.recipes, built.artifacts, {DETECTOR: "0.1.0"}, options=("--stop-seconds", "3")
     )

@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from device_sim.aws import LocalCloud
 from device_sim.chaos.certificates import Authority, Pair
 from device_sim.greengrass.process import NucleusProcess
-from device_sim.places import REPO
+from device_sim.paths import SOURCE_TREE
 from device_sim.simulation.sensor_broker import HOST, find_mosquitto, free_port
 from tests.integration.nucleus_site import Site, until
 from wire import topics
@@ -177,7 +177,7 @@ def test_a_gateway_reaches_neither_the_topics_nor_the_answers_of_another(broker:
 
 def shipped_access(component: str) -> dict[str, object]:
     """Return the accessControl of a shipped recipe."""
-    recipe = yaml.safe_load((REPO / "recipes" / f"{component}.yaml").read_text())
+    recipe = yaml.safe_load((SOURCE_TREE / "recipes" / f"{component}.yaml").read_text())
     access: dict[str, object] = recipe["ComponentConfiguration"]["DefaultConfiguration"]["accessControl"]
     return access
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tflite
 
-from edge_components.anomaly_detector.models.model_writer import Graph, Operator, dense_network, write
+from strandline.training.model_writer import Graph, Operator, dense_network, write
 
 CHANNELS = ("x", "y", "z")
 WINDOW = 2

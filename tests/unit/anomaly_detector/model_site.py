@@ -8,11 +8,11 @@ from edge_components.anomaly_detector.component import AnomalyDetector
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.models.calls import Watchdog
 from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
-from edge_components.anomaly_detector.models.model_writer import dense_network
 from edge_components.anomaly_detector.models.tflite_model import GroupModel
 from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
 from edge_components.common import aggregates_message
 from edge_components.common.config import load
+from strandline.training.model_writer import dense_network
 from tests.fakes import fake_runtime
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, offer
 from wire import topics

@@ -7,10 +7,11 @@ import pytest
 
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.models import forecasters, shipped
+from edge_components.anomaly_detector.models import forecasters
 from edge_components.anomaly_detector.models.forecasters import Forecasters
 from edge_components.anomaly_detector.statistics.forecaster import TERMS, plain_forecast
 from edge_components.common.config import load
+from strandline.training import shipped_forecaster as shipped
 from tests.fakes import fake_runtime
 from tests.unit.anomaly_detector.model_site import Passed
 

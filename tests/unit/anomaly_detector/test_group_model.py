@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.models.loading import load_group
 from edge_components.anomaly_detector.models.manifest import GroupManifest
-from edge_components.anomaly_detector.models.model_writer import Graph, Operator, dense_network, write
 from edge_components.anomaly_detector.models.tflite_model import interpreter_class
 from edge_components.anomaly_detector.models.trial_run import Trial
+from strandline.training.loading import load_group
+from strandline.training.model_writer import Graph, Operator, dense_network, write
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, endless, identity, offer
 
 VALUES = WINDOW * len(CHANNELS)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from device_sim.simulation import rigs
-from edge_components.anomaly_detector.recorded import offline
 from edge_components.anomaly_detector.statistics import joint_baseline
 from edge_components.anomaly_detector.statistics.joint import Joint
+from strandline.recorded import offline
 from wire.model import Phase
 
 CALIBRATION = 400

@@ -12,10 +12,10 @@ from edge_components.anomaly_detector.errors import ModelRefusedError
 from edge_components.anomaly_detector.models import at_work
 from edge_components.anomaly_detector.models.live_forecast import LiveForecast
 from edge_components.anomaly_detector.models.live_model import FIRST_CALLS
-from edge_components.anomaly_detector.models.shipped import files
 from edge_components.anomaly_detector.models.tflite_model import GroupModel
 from edge_components.anomaly_detector.models.trial_run import Trial
 from edge_components.common.config import load
+from strandline.training.shipped_forecaster import files
 from tests.unit.anomaly_detector.group_models import CHANNELS, endless, identity, offer
 from tests.unit.anomaly_detector.model_site import TAILS, VALUES, Plant, usual, zeros
 

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from device_sim.build import Built, BuiltComponent, Nucleus
 from device_sim.chaos import broker, disks
 from device_sim.chaos.actions import SystemUnderTest, actions
 from device_sim.chaos.clock import HOUR, YEAR, ComponentClock
@@ -24,6 +23,8 @@ from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.runner import Options, run
 from device_sim.chaos.schedule import KINDS
 from device_sim.chaos.source import DurablePublisher
+from device_sim.greengrass.component_build import Built, BuiltComponent, Nucleus
+from strandline.packaging.components import build_here
 
 WANTED_KEYS = {
     "faults", "readings_sent", "rows_expected", "rows_stored", "lost", "duplicated", "accounted_drops",
@@ -194,7 +195,7 @@ def test_a_run_holds_only_when_nothing_is_wrong(changes: dict[str, object]) -> N
 def test_without_mosquitto_a_run_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "find_mosquitto", lambda: None)
     with pytest.raises(UnprovableError, match="apt-get install mosquitto"):
-        run(Options(), tmp_path, Console())
+        run(Options(), tmp_path, Console(), build_here)
 
 
 def test_every_kind_that_is_planned_can_be_brought_about() -> None:

@@ -30,6 +30,7 @@ from device_sim.demo.tap import Restarted
 from device_sim.simulation.faults import Fault, FaultKind, schedule
 from device_sim.simulation.signals import demo_plant
 from edge_components.common.config import load
+from strandline.packaging.components import build_here
 
 FOLDERS = {
     SENSOR_READER: "sensor_reader",
@@ -187,7 +188,7 @@ def test_a_result_that_could_not_be_written_is_refused_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(DemoOptions(json_file=tmp_path / "absent" / "x.json"), Console(width=300)) == 1
+    assert run(DemoOptions(json_file=tmp_path / "absent" / "x.json"), Console(width=300), build_here) == 1
     assert "absent/x.json: No such file or directory" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
@@ -197,6 +198,6 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".strandline").write_text("in the way")
-    assert run(DemoOptions(), Console(width=300)) == 1
+    assert run(DemoOptions(), Console(width=300), build_here) == 1
     assert ".strandline: File exists" in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == 1

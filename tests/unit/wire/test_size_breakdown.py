@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from device_sim.commands import inspect
+from strandline.commands import inspect
 from tests.contract.make_golden import GOLDEN
 from tests.contract.test_format import BATCHES, find, golden
 from wire.size_breakdown import break_down

@@ -1,0 +1,6 @@
+"""The command-line tool of operators and developers.
+
+``commands`` holds one module per command, ``packaging`` builds the component artifacts, ``training`` makes models from
+recorded tables, and ``recorded`` runs the detector over recorded tables. Nothing of this runs on a gateway or in a
+Lambda function, and no other package imports it.
+"""

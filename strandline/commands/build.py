@@ -1,0 +1,135 @@
+"""``strandline build``: the components for a nucleus and the package of the Lambda functions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from device_sim.greengrass.component_build import Nucleus
+
+if TYPE_CHECKING:
+    from strandline.packaging.wheels import Collected
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("build")(build_command)
+
+
+def build_command(
+    out: Annotated[Path, typer.Option(help="The folder in which the build's folders are made.")] = Path(),
+    repo: Annotated[
+        Path | None, typer.Option(help="The sources; by default those that this command runs from.")
+    ] = None,
+    nucleus: Annotated[
+        Nucleus,
+        typer.Option(
+            help="java: zips in greengrass-build/, for greengrass-cli and for upload (fleet deployments to both). "
+            "lite: unpacked in greengrass-build-lite/, for ggl-cli, which unzips nothing."
+        ),
+    ] = Nucleus.JAVA,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Put wheels into the artifact; the gateway then asks no package index.")
+    ] = False,
+    python: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --offline: Python versions of the gateways (3.11, 3.12, 3.13); repeat it or use commas."
+        ),
+    ] = None,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option(help="With --offline: processors (aarch64, x86_64, armv7l); all if not given."),
+    ] = None,
+    wheels: Annotated[
+        Path | None,
+        typer.Option(help="With --offline: a folder of wheels of your own, for boards the index has none for."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Pack components and Lambda functions, the same bytes from the same sources, and print how to deploy them."""
+    from device_sim.aws.package import stage_lambda
+    from device_sim.paths import SOURCE_TREE
+    from strandline.errors import CommandError
+    from strandline.packaging.components import build, deployment_command, summary
+    from strandline.packaging.wheels import merged
+
+    repo = repo or SOURCE_TREE
+    if not offline and (python or arch or wheels):
+        raise CommandError("--python, --arch and --wheels are options of --offline builds")
+    collected = _collect(repo, out / "build" / "wheels", python, arch, wheels) if offline else []
+    built = build(repo, out, nucleus, merged(collected))
+    try:
+        package = stage_lambda(repo, out / "build" / "lambda")
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}") from error
+    command = deployment_command(nucleus, built.recipes, built.artifacts, built.versions)
+    if as_json:
+        found = {"nucleus": nucleus.value, "recipes": str(built.recipes), "artifacts": str(built.artifacts)}
+        offline_rows = [_offline_row(one) for one in collected]
+        more = {"components": summary(built), "offline": offline_rows, "deploy": command, "lambda": str(package)}
+        typer.echo(json.dumps(found | more))
+        return
+    for row in summary(built):
+        typer.echo(f"{row['name']} {row['version']}  {row['bytes']:>10,} B  {row['sha256'][:16]}  {row['artifact']}")
+    for one in collected:
+        for line in _offline_lines(one):
+            typer.echo(line)
+    typer.echo(f"Lambda functions' package: {package}")
+    typer.echo(f"deploy on the gateway, from a copy of {built.recipes.parent} there:\n  {command}")
+
+
+def _collect(
+    repo: Path, folder: Path, python: list[str] | None, arch: list[str] | None, wheels: Path | None
+) -> list[Collected]:
+    from strandline.errors import CommandError
+    from strandline.packaging.wheels import ARCHITECTURES, GLIBC, PipDownload, Target, collect
+
+    versions, machines = _listed("--python", python, ("3.11", "3.13"), GLIBC), _listed("--arch", arch, ARCHITECTURES)
+    fetch = PipDownload(folder, wheels, lambda line: None)
+    try:
+        required = (repo / "edge_components/runtime/requirements.txt").read_text()
+        optional = (repo / "edge_components/runtime/requirements-optional.txt").read_text()
+        return [collect(Target(p, m), required, optional, fetch) for p in versions for m in machines]
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}") from error
+
+
+def _listed(option: str, given: list[str] | None, default: tuple[str, ...], allowed: object = None) -> list[str]:
+    from strandline.errors import CommandError
+
+    values = [value.strip() for text in given or default for value in text.split(",") if value.strip()]
+    choices = list(allowed) if isinstance(allowed, dict) else list(default)
+    for value in values:
+        if value not in choices:
+            raise CommandError(f"{option} {value!r}: allowed are {', '.join(choices)}")
+    return list(dict.fromkeys(values))
+
+
+def _offline_row(one: Collected) -> dict[str, object]:
+    return {
+        "python": one.target.python,
+        "arch": one.target.machine,
+        "wheels": sorted(one.wheels),
+        "bytes": one.size,
+        "missing": one.missing,
+        "missing_optional": one.missing_optional,
+    }
+
+
+def _offline_lines(one: Collected) -> list[str]:
+    lines = [f"{one.target}: {len(one.wheels)} wheels, {one.size:,} B"]
+    if one.missing:
+        lines.append(
+            f"  no wheels for {', '.join(one.missing)}: install the distribution's packages on the board, or build "
+            "them there and add them with --wheels; without them the components do not start (docs/gateway.md)"
+        )
+    if one.missing_optional:
+        lines.append(
+            f"  no wheels for {', '.join(one.missing_optional)}: the statistics run, and the models report that no "
+            "TFLite runtime is installed"
+        )
+    return lines

@@ -1,0 +1,70 @@
+"""``strandline chaos``: cause faults for a while, and prove that nothing was lost and nothing counted twice."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from device_sim.greengrass.component_build import Nucleus
+
+FOLDER = Path(".strandline")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("chaos")(chaos_command)
+
+
+def chaos_command(
+    minutes: Annotated[
+        float, typer.Option(min=0.25, help="How long faults are caused; starting and draining come on top.")
+    ] = 2.0,
+    seed: Annotated[int, typer.Option(help="Another seed, another plan of faults.")] = 1,
+    faults: Annotated[int | None, typer.Option(min=1, help="How many; by default one every 2.3 s.")] = None,
+    profile: Annotated[Nucleus, typer.Option(help="The nucleus that the local one behaves like.")] = Nucleus.JAVA,
+    drain: Annotated[
+        float, typer.Option(min=20, help="Seconds to wait at the end until the cloud has everything.")
+    ] = 180.0,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only kinds of fault with this in their names; may be given again.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result there as one JSON object.")] = None,
+    keep: Annotated[bool, typer.Option(help="Keep the folder with logs and spool also when all is well.")] = False,
+) -> None:
+    """Cause faults in a gateway and a local cloud; exit code 0 only if nothing was lost and nothing counted twice."""
+    from rich.console import Console
+
+    from device_sim.aws import CloudSimError
+    from device_sim.chaos.report import show
+    from device_sim.chaos.runner import Options, make_root, run, save
+    from device_sim.chaos.schedule import kinds_of
+    from device_sim.demo.interrupts import InterruptedRunError, Interrupts
+    from device_sim.errors import SimulationError
+    from device_sim.greengrass.errors import NucleusError
+    from strandline.packaging.components import build_here
+
+    console = Console()
+    root = make_root(FOLDER)
+    code = 1
+    with Interrupts() as interrupts:
+        try:
+            kinds = kinds_of(only or (), profile)
+            options = Options(minutes * 60, seed, faults, drain_s=drain, kinds=kinds, profile=profile)
+            report = run(options, root, console, build_here, interrupts.hold)
+            show(report, console)
+            if json_file is not None:
+                save(report, json_file)
+            code = 0 if report.holds else 1
+        except InterruptedRunError as error:
+            code = error.exit_code
+            console.print(f"stopped by {error}; every process is ended", highlight=False)
+        except (SimulationError, CloudSimError, NucleusError) as error:
+            console.print(f"the run failed: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+    if code == 0 and not keep:
+        shutil.rmtree(root, ignore_errors=True)
+    else:
+        console.print(f"logs: {root}", highlight=False, soft_wrap=True)
+    raise typer.Exit(code)

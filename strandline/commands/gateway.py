@@ -1,0 +1,77 @@
+"""``strandline gateway``: the local nucleus with the built components, against any AWS IoT endpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from device_sim.greengrass.component_build import Nucleus
+from strandline.command_line_options import split_address
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("gateway")(gateway_command)
+
+
+def gateway_command(
+    thing: Annotated[str, typer.Option(help="The gateway's name: its AWS IoT thing and MQTT client id.")],
+    endpoint: Annotated[str, typer.Option(help="HOST:PORT of AWS IoT Core's MQTT.")],
+    cert: Annotated[Path, typer.Option(help="The gateway's certificate (PEM).")],
+    key: Annotated[Path, typer.Option(help="Its private key (PEM).")],
+    ca: Annotated[Path, typer.Option(help="The authority of the endpoint's certificate (PEM).")],
+    broker: Annotated[str, typer.Option(help="HOST:PORT of the sensors' broker.")] = "127.0.0.1:1883",
+    config: Annotated[
+        Path | None, typer.Option(help="JSON: {component: {key: value}} merged into the components' configurations.")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder that `strandline train` wrote to: the newest of each model runs too.")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="The gateway's folder: its logs, spool and calibration.")] = Path(
+        ".strandline/gateway"
+    ),
+    profile: Annotated[Nucleus, typer.Option(help="The nucleus that the local one behaves like.")] = Nucleus.JAVA,
+    region: Annotated[str, typer.Option(help="AWS region in the components' environment.")] = "us-east-1",
+) -> None:
+    """Run a gateway until SIGTERM or Ctrl-C; prints one JSON line for each change of a component's state."""
+    from device_sim.demo.configuration import SENSOR_READER
+    from device_sim.greengrass.main import main
+    from strandline.errors import CommandError
+    from strandline.packaging.components import build_here
+    from strandline.training.model_component import bring_in
+
+    host, port = split_address(broker, "broker")
+    merged = _read(config)
+    merged[SENSOR_READER] = {"mqtt_host": host, "mqtt_port": port, **merged.get(SENSOR_READER, {})}
+    built = build_here(root / "build", profile)
+    merge_file = root / "merge.json"
+    try:
+        merge_file.write_text(json.dumps(merged))
+    except OSError as error:
+        raise CommandError(f"{merge_file}: {error.strerror}") from error
+    argv = ["--root", str(root / "nucleus"), "--thing", thing, "--region", region, "--profile", profile]
+    argv += ["--recipes", str(built.recipes), "--artifacts", str(built.artifacts), "--merge-config", str(merge_file)]
+    argv += ["--iot-endpoint", endpoint, "--cert", str(cert), "--key", str(key), "--ca", str(ca)]
+    deploy = built.versions
+    if models is not None:
+        deploy |= bring_in(models, built.recipes, built.artifacts)
+    for name, version in deploy.items():
+        argv += ["--deploy", f"{name}={version}"]
+    raise typer.Exit(main(argv))
+
+
+def _read(config: Path | None) -> dict[str, dict[str, object]]:
+    from strandline.errors import CommandError
+
+    if config is None:
+        return {}
+    try:
+        given = json.loads(config.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CommandError(f"--config {config}: {error}") from error
+    if not isinstance(given, dict) or not all(isinstance(values, dict) for values in given.values()):
+        raise CommandError(f"--config {config}: an object of objects by component name is required")
+    return given

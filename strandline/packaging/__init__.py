@@ -1,0 +1,1 @@
+"""Build of the Greengrass components: zips and recipes, and wheels for gateways without a package index."""

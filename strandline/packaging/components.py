@@ -1,0 +1,172 @@
+"""Packs the components for a nucleus, the same bytes from the same sources on every machine.
+
+For greengrass-cli, for upload to AWS and for the local nucleus::
+
+    <out>/greengrass-build/recipes/<NAME>-<VERSION>.yaml
+    <out>/greengrass-build/artifacts/<NAME>/<VERSION>/<folder>.zip
+
+For local deployments on nucleus lite, whose ggl-cli copies artifacts and unzips none::
+
+    <out>/greengrass-build-lite/recipes/<NAME>-<VERSION>.yaml
+    <out>/greengrass-build-lite/artifacts/<NAME>/<VERSION>/<folder>/...
+
+The recipes are the same for both. An artifact holds ``wire``, ``edge_components/common`` and the component's own folder
+at the import paths they have here; that of io.strandline.Runtime may also hold wheels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from device_sim.errors import BuildError
+from device_sim.greengrass.component_build import Built, BuiltComponent, Nucleus
+from device_sim.paths import SOURCE_TREE
+
+_PACKED = frozenset({".py", ".txt", ".json", ".yaml", ".tflite", ".fbs"})
+_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+RUNTIME = "runtime"
+"""The folder of the component that takes the wheels."""
+
+
+FOLDERS = {Nucleus.JAVA: "greengrass-build", Nucleus.LITE: "greengrass-build-lite"}
+
+
+def build(repo: Path, out: Path, nucleus: Nucleus = Nucleus.JAVA, wheels: Mapping[str, Path] | None = None) -> Built:
+    """Pack every recipe of ``repo/recipes``; ``wheels`` (name -> file) go into the artifact of the shared environment.
+
+    Raises BuildError for an invalid recipe or a missing folder, and where nothing can be written.
+    """
+    recipes = sorted((repo / "recipes").glob("*.yaml"))
+    if not recipes:
+        raise BuildError(f"{repo / 'recipes'}: no recipes (*.yaml) there")
+    folder = out / FOLDERS[nucleus]
+    try:
+        components = tuple(_build_component(repo, recipe, folder, nucleus, wheels or {}) for recipe in recipes)
+    except OSError as error:
+        raise BuildError(f"{error.filename or folder}: {error.strerror}") from error
+    return Built(nucleus, folder / "recipes", folder / "artifacts", components)
+
+
+def build_here(out: Path, nucleus: Nucleus) -> Built:
+    """Build the components of this source tree; a :data:`device_sim.greengrass.component_build.Build`."""
+    return build(SOURCE_TREE, out, nucleus)
+
+
+def _build_component(
+    repo: Path, recipe: Path, out: Path, nucleus: Nucleus, wheels: Mapping[str, Path]
+) -> BuiltComponent:
+    name, version, folder = _read_recipe(recipe)
+    files = _component_files(repo, folder)
+    if folder == RUNTIME:
+        files |= {f"wheels/{wheel}": path for wheel, path in wheels.items()}
+    target = out / "recipes" / f"{name}-{version}.yaml"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(recipe.read_bytes())
+    place = out / "artifacts" / name / version / folder
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if nucleus is Nucleus.LITE:
+        write_folder(place, files)
+        return BuiltComponent(name, version, target, place, _size(files), _digest(files))
+    archive = place.with_suffix(".zip")
+    write_zip(archive, files)
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    return BuiltComponent(name, version, target, archive, archive.stat().st_size, digest)
+
+
+def _size(files: Mapping[str, Path]) -> int:
+    return sum(path.stat().st_size for path in files.values())
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for inside in sorted(files):
+        digest.update(f"{inside}\0{hashlib.sha256(files[inside].read_bytes()).hexdigest()}\0".encode())
+    return digest.hexdigest()
+
+
+def _read_recipe(recipe: Path) -> tuple[str, str, str]:
+    """Return name, version and the folder that the recipe's one zip artifact is named after."""
+    try:
+        body = yaml.safe_load(recipe.read_text())
+        name, version = str(body["ComponentName"]), str(body["ComponentVersion"])
+        uris = [str(a.get("URI") or a["Uri"]) for m in body["Manifests"] for a in m.get("Artifacts") or ()]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise BuildError(f"{recipe}: no recipe: {type(error).__name__}: {error}") from error
+    zips = {uri for uri in uris if uri.endswith(".zip")}
+    if len(zips) != 1:
+        raise BuildError(f"{recipe}: {len(zips)} zip artifacts, must be one: {sorted(zips)}")
+    folder = Path(zips.pop()).stem
+    return name, version, folder
+
+
+def _component_files(repo: Path, folder: str) -> dict[str, Path]:
+    """Return the files of a component's artifact: path inside it -> path here."""
+    component = repo / "edge_components" / folder
+    if not (component / "__init__.py").is_file():
+        raise BuildError(f"{component}: no such component")
+    files = {"edge_components/__init__.py": repo / "edge_components" / "__init__.py"}
+    for part in ("wire", "edge_components/common", f"edge_components/{folder}"):
+        files.update((path.relative_to(repo).as_posix(), path) for path in source_files(repo / part))
+    return files
+
+
+def source_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a package's folder that belong into a package, in no order."""
+    for path in folder.rglob("*"):
+        if path.suffix in _PACKED and path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+def write_folder(folder: Path, files: Mapping[str, Path]) -> None:
+    """Write files (path inside -> path here) into a folder that has nothing else in it."""
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    for inside, path in files.items():
+        target = part / inside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)
+
+
+def write_zip(archive: Path, files: Mapping[str, Path]) -> None:
+    """Write files (path inside -> path here) so that only their names and bytes decide the archive's bytes."""
+    part = archive.with_suffix(".part")
+    # Stored, not deflated: zlib's output differs between its versions and forks.
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
+        for inside in sorted(files):
+            info = zipfile.ZipInfo(inside, _TIME)
+            info.create_system, info.external_attr = 3, 0o100644 << 16
+            packed.writestr(info, files[inside].read_bytes())
+    part.replace(archive)
+
+
+def deployment_command(nucleus: Nucleus, recipes: Path, artifacts: Path, deploy: Mapping[str, str]) -> str:
+    """Return the shell command that deploys components on a gateway on which the two folders lie."""
+    versions = [f"{name}={version}" for name, version in deploy.items()]
+    if nucleus is Nucleus.LITE:
+        command = ["sudo", "ggl-cli", "deploy", "-r", str(recipes), "-a", str(artifacts)]
+        option = "-c"
+    else:
+        command = ["sudo", "/greengrass/v2/bin/greengrass-cli", "deployment", "create"]
+        command += ["--recipeDir", str(recipes), "--artifactDir", str(artifacts)]
+        option = "--merge"
+    for version in versions:
+        command += [option, version]
+    return shlex.join(command)
+
+
+def summary(built: Built) -> list[dict[str, Any]]:
+    """Return a JSON-ready row a component."""
+    return [
+        {"name": c.name, "version": c.version, "artifact": str(c.artifact), "bytes": c.size, "sha256": c.sha256}
+        for c in built.components
+    ]

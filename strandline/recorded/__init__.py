@@ -1,0 +1,1 @@
+"""The detector over recorded tables, for ``strandline detect`` and the benchmarks."""

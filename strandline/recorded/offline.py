@@ -1,0 +1,203 @@
+"""The detector over a recorded table: the gateway's ensemble, row by row, so that a score uses no later row.
+
+The written score is made for counting alarms: after an alarm, rows at the alarm level are set to 0.5 for a rest of a
+fifth of the calibration. ``anomaly`` marks whole anomalies, from onset to end.
+
+A single channel is scored by the experts. Several channels are scored as a group (:mod:`joint`); of the experts only
+``stuck`` and ``gap`` count then, since chance deviations of single channels would mask the group's score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_components.anomaly_detector.statistics import joint_baseline
+from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray, IntArray
+from edge_components.anomaly_detector.statistics.ensemble import Ensemble
+from edge_components.anomaly_detector.statistics.experts import CAUSES, GAP, NOISE, STUCK, Windows
+from edge_components.anomaly_detector.statistics.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.statistics.joint import Joint
+from edge_components.anomaly_detector.statistics.spans import Settings
+from strandline.errors import TableError
+from strandline.recorded import table
+from strandline.recorded.detection import Detection
+
+DAY_MS = 86_400_000
+SHORTEST = 12
+QUIET_ROWS = 5
+LOW = 0.7
+"""An alarm after ``QUIET_ROWS`` rows below this level is a new one, not the previous one continuing."""
+QUIET = 0.99
+"""Outside of its anomalies a group's score stays below the alarm level."""
+
+
+def settings_for(time_ms: IntArray, channels: int, calibrate: int) -> Settings:
+    """Return the detector's settings: all lengths from the calibration's, the season from the rows' interval."""
+    interval = float(np.median(np.diff(time_ms[: calibrate + 1]))) if len(time_ms) > 1 else 0.0
+    day = round(DAY_MS / interval) if interval > 0 else 0
+    return Settings(
+        calibration=calibrate,
+        false_alarms_per_month=None,
+        end_windows=max(5, calibrate // 25),
+        drift_windows=2 * calibrate,
+        update_windows=calibrate,
+        season=day if 4 <= day <= calibrate - 24 else 0,
+        together=channels,
+    )
+
+
+def score(
+    time_ms: IntArray,
+    values: FloatArray,
+    channels: Sequence[str],
+    calibrate: int,
+    forecast: Forecast = plain_forecast,
+) -> Detection:
+    """Score a table [rows, channels] that is calibrated on its first ``calibrate`` rows; NaN is a missing value."""
+    apart = _apart(time_ms, values, channels, calibrate, forecast)
+    if len(channels) > 1 and calibrate >= joint_baseline.SHORTEST:
+        return _together(apart, values, channels, calibrate)
+    return apart.detection(channels, calibrate)
+
+
+@dataclass(slots=True)
+class _Apart:
+    """Scores of the channels one by one: by row the highest score (``level``), its cause and channel index, and whether
+    any channel is in an anomaly; ``counted`` [rows, channels, 2] holds the scores of ``stuck`` and ``gap``."""
+
+    level: FloatArray
+    cause: IntArray
+    channel: IntArray
+    anomaly: BoolArray
+    counted: FloatArray
+    expected: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+
+    def detection(self, channels: Sequence[str], calibrate: int) -> Detection:
+        """Return the highest score of the channels."""
+        known = self.level > 0
+        names = [CAUSES[at] if scored else "" for at, scored in zip(self.cause, known, strict=True)]
+        where = [channels[at] if scored else "" for at, scored in zip(self.channel, known, strict=True)]
+        score = rested(self.level, calibrate // 5)
+        return Detection(score, self.level, self.anomaly, names, where, self.expected, self.lower, self.upper)
+
+
+def _together(apart: _Apart, values: FloatArray, channels: Sequence[str], calibrate: int) -> Detection:
+    """Score all channels as one group."""
+    rows = len(values)
+    group = Joint(len(channels), calibrate, drift_rows=2 * calibrate, update_rows=calibrate)
+    level, expected, reach = np.zeros(rows), np.full(values.shape, np.nan), np.full(values.shape, np.nan)
+    anomaly, causes, where = np.zeros(rows, np.bool_), [""] * rows, [""] * rows
+    for row in range(rows):
+        found = group.step(values[row])
+        if not np.isfinite(found.score):
+            continue
+        counted = apart.counted[row].max(axis=1)
+        at = int(counted.argmax())
+        expected[row], reach[row] = found.expected, found.reach
+        anomaly[row] = found.anomaly or counted[at] >= 1.0
+        causes[row], where[row], level[row] = "joint", channels[found.channel], found.score
+        if counted[at] > found.score or (counted[at] >= 1.0 and not found.anomaly):
+            loudest = STUCK if apart.counted[row, at, 0] >= apart.counted[row, at, 1] else GAP
+            causes[row], where[row], level[row] = CAUSES[loudest], channels[at], counted[at]
+        if not anomaly[row]:
+            level[row] = min(level[row], QUIET)
+    score = rested(level, calibrate // 5)
+    return Detection(score, level, anomaly, causes, where, expected, expected - reach, expected + reach)
+
+
+def _apart(
+    time_ms: IntArray, values: FloatArray, channels: Sequence[str], calibrate: int, forecast: Forecast
+) -> _Apart:
+    rows, n = values.shape
+    settings = settings_for(time_ms, n, calibrate)
+    ensemble = Ensemble(settings, forecast)
+    ensemble.add_series([None] * n)
+    interval = max(1, round(DAY_MS / settings.season)) if settings.season else 1
+    slots = (np.round(time_ms / interval) if settings.season else np.arange(rows)).astype(np.float64)
+    level, anomaly = np.zeros(rows), np.zeros(rows, np.bool_)
+    loudest, causes = np.zeros(rows, np.intp), np.zeros(rows, np.intp)
+    expected, lower, upper = (np.full((rows, n), np.nan) for _ in range(3))
+    counted = np.zeros((rows, n, 2))
+    none, one = np.zeros(n), np.ones(n)
+    for row in range(rows):
+        value = values[row]
+        step = ensemble.step(slice(None), row + 1, 1, Windows(value, value, value, none, one, one * slots[row]))
+        silence = ensemble.silent(row + 1)
+        scores = step.score
+        if silence is not None:
+            scores = scores.copy()
+            scores[silence.index] = silence.score
+            step.cause[silence.index] = silence.cause
+            counted[row, silence.index, 1] = silence.score
+        counted[row] = np.fmax(counted[row], step.causes[:, [STUCK, GAP]])
+        if np.isfinite(scores).any():
+            loudest[row] = np.nanargmax(scores)
+            level[row], causes[row] = scores[loudest[row]], step.cause[loudest[row]]
+        expected[row], bounded = step.expected, step.cause != NOISE
+        lower[row], upper[row] = np.where(bounded, step.lower, np.nan), np.where(bounded, step.upper, np.nan)
+        anomaly[row] = bool(ensemble.tracks.active.any())
+    return _Apart(level, causes, loudest, anomaly, counted, expected, lower, upper)
+
+
+def rested(level: FloatArray, rest: int) -> FloatArray:
+    """Return scores in which each alarm (1.0 and more) is followed by ``rest`` rows without another.
+
+    The rest doubles each time the score has not been low since the last alarm, so that a lasting anomaly alarms again
+    at growing intervals.
+    """
+    scores = level.copy()
+    last, waiting, low = -rest, rest, QUIET_ROWS
+    for row, value in enumerate(level.tolist()):
+        if value >= 1.0:
+            if row - last < waiting:
+                scores[row] = 0.5
+            else:
+                waiting = rest if low >= QUIET_ROWS else 2 * waiting
+                last, low = row, 0
+        low += value < LOW
+    return scores
+
+
+def detect(
+    inputs: Sequence[Path],
+    time: str,
+    values: Sequence[str],
+    calibrate: int,
+    out: Path,
+    png: bool = False,
+    forecast: Forecast = plain_forecast,
+) -> list[Path]:
+    """Score CSV files and write one CSV (and one PNG) for each into ``out``; returns the CSV files written.
+
+    Raises TableError for a file that cannot be read, scored or written; files written before stay.
+    """
+    if calibrate < SHORTEST:
+        raise TableError(f"calibrate {calibrate}: at least {SHORTEST} rows")
+    if not values:
+        raise TableError("values: at least one column")
+    names = [path.stem for path in inputs]
+    twice = {name for name in names if names.count(name) > 1}
+    written = []
+    for path in inputs:
+        recorded = table.read(path, time, values)
+        if len(recorded.stamps) <= calibrate:
+            raise TableError(f"{path}: {len(recorded.stamps)} rows, more than the calibration's {calibrate} are needed")
+        found = score(recorded.time_ms, recorded.values, recorded.channels, calibrate, forecast)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TableError(f"{out}: {error}") from error
+        target = out / f"{path.parent.name + '_' if path.stem in twice else ''}{path.stem}.csv"
+        table.write(target, recorded, found.score, found.anomaly, found.cause, found.channel)
+        if png:
+            from strandline.recorded.drawing import draw  # matplotlib is an extra
+
+            draw(target.with_suffix(".png"), recorded, found, calibrate)
+        written.append(target)
+    return written

@@ -1,0 +1,93 @@
+"""Recorded tables for the detector: CSV in, scores as CSV out."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray, IntArray
+from strandline.errors import TableError
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows in the file's order: ``stamps`` as they stood there, ``time_ms`` [rows], ``values`` [rows, channels]."""
+
+    stamps: list[str]
+    time_ms: IntArray
+    channels: tuple[str, ...]
+    values: FloatArray
+
+
+def read(path: Path, time: str, channels: Sequence[str]) -> Table:
+    """Read a CSV file with a header; a value that is empty or no number is missing (NaN).
+
+    Times are ISO 8601 (UTC where no offset is given) or numbers: seconds since the epoch, milliseconds where they are
+    too great for that. Raises TableError that names the file, and the line or the column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            sample = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=";" if sample.count(";") > sample.count(",") else ",")
+            header = [name.strip() for name in next(reader, [])]
+            places = [_place(path, header, name) for name in (time, *channels)]
+            rows = [row for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{path}: {error}") from error
+    short = next((at for at, row in enumerate(rows) if len(row) <= max(places)), None)
+    if short is not None:
+        raise TableError(f"{path}: row {short + 1} has {len(rows[short])} columns, the header {len(header)}")
+    stamps = [row[places[0]].strip() for row in rows]
+    time_ms = np.array([_time(path, at, stamp) for at, stamp in enumerate(stamps)], np.int64)
+    values = np.array([[_number(row[place]) for place in places[1:]] for row in rows], np.float64)
+    return Table(stamps, time_ms, tuple(channels), values.reshape(len(rows), len(channels)))
+
+
+def write(
+    path: Path, table: Table, score: FloatArray, anomaly: BoolArray, cause: list[str], channel: list[str]
+) -> None:
+    """Write one row for each of the table: timestamp, score, anomaly (0 or 1), cause, channel. Raises TableError."""
+    try:
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("timestamp", "score", "anomaly", "cause", "channel"))
+            columns = (table.stamps, score.tolist(), anomaly.tolist(), cause, channel)
+            for stamp, value, inside, why, where in zip(*columns, strict=True):
+                writer.writerow((stamp, f"{value:.6g}", int(inside), why, where))
+    except OSError as error:
+        raise TableError(f"{path}: {error}") from error
+
+
+def _place(path: Path, header: list[str], name: str) -> int:
+    if name not in header:
+        raise TableError(f"{path}: no column {name!r}, there are {', '.join(header[:40])}")
+    return header.index(name)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _time(path: Path, at: int, stamp: str) -> int:
+    try:
+        number = float(stamp)
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(stamp)
+        except ValueError as error:
+            raise TableError(f"{path}: row {at + 1}: {stamp[:60]!r} is no time") from error
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    if not math.isfinite(number) or abs(number) > 1e16:
+        raise TableError(f"{path}: row {at + 1}: {stamp[:60]!r} is no time")
+    return round(number if abs(number) > 1e11 else number * 1000)

@@ -1,0 +1,30 @@
+"""Validate a model in a child process, wait for the result, and load the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_components.anomaly_detector.models.manifest import GroupManifest, Manifest
+from edge_components.anomaly_detector.models.tflite_model import SHIPPED, GroupModel, Model, TfliteForecast
+from edge_components.anomaly_detector.models.trial_run import TRIAL_SECONDS, Trial
+
+
+def load(path: Path, seconds: float = TRIAL_SECONDS) -> Model:
+    """Check, validate and load the model of a manifest; raises ModelRefusedError and loads nothing then."""
+    manifest = Manifest.read(path)
+    content = manifest.content()
+    Trial(path, seconds).wait()
+    return Model(manifest, content)
+
+
+def load_group(path: Path, seconds: float = TRIAL_SECONDS) -> GroupModel:
+    """Check, validate and load a group's model; raises ModelRefusedError and loads nothing then."""
+    manifest = GroupManifest.read(path)
+    content = manifest.content()
+    Trial(path, seconds).wait()
+    return GroupModel(manifest, content)
+
+
+def load_forecast(path: Path = SHIPPED) -> TfliteForecast:
+    """Load the forecaster's model; raises ModelRefusedError."""
+    return TfliteForecast(load(path))

@@ -1,0 +1,273 @@
+"""Tests of the command line: output and error texts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from device_sim.simulation.sensor_broker import SensorBroker, free_port
+from strandline.cli import make_app
+from strandline.commands.alerts import line
+from strandline.commands.cost import estimated_usage
+from strandline.errors import CommandError
+from wire import codec, profile
+from wire.codec import encode
+from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Quality, Readings, Rows, Series
+
+PROGRAM = [sys.executable, "-c", "from strandline.cli import main; main()"]
+
+
+def _run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*PROGRAM, *arguments], input=stdin, capture_output=True, timeout=60)
+
+
+def _aggregates() -> Aggregates:
+    ints = (np.array(column, np.int64) for column in ([0, 1], [1000, 1000], [1000, 1000], [5, 0]))
+    values = [np.array([value, np.nan]) for value in (20.5, 20.0, 21.0, 0.25, 0.5)]
+    return Aggregates((Series("a.temperature", "Cel", 0.01), Series("b.level")), *ints, *values)
+
+
+def _batch(rows: Rows) -> bytes:
+    return encode(Batch("gw-1", 255, 7, rows))
+
+
+def test_every_command_has_help() -> None:
+    app = make_app()
+    names = {command.name for command in app.registered_commands}
+    assert names >= {"demo", "sim", "build", "gateway", "inspect", "alerts", "cost"}
+    for name in names:
+        assert CliRunner().invoke(app, [str(name), "--help"]).exit_code == 0
+
+
+def test_help_waits_for_none_of_what_commands_need() -> None:
+    code = "import sys; from strandline.cli import make_app; make_app(); print(*sorted(sys.modules))"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout.split()
+    assert not {"boto3", "awsiot", "tflite_runtime"} & set(modules)
+
+
+def test_inspect_shows_a_batchs_rows_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "batch"
+    file.write_bytes(_batch(_aggregates()))
+    result = CliRunner().invoke(make_app(), ["inspect", str(file), "--json"])
+    body = json.loads(result.output)
+    assert (body["kind"], body["gateway"], body["epoch"], body["sequence"]) == ("aggregates", "gw-1", "ff".zfill(16), 7)
+    assert body["bytes"] == file.stat().st_size
+    assert body["rows"][0]["series"] == "a.temperature"
+    assert body["rows"][0]["mean"] == pytest.approx(20.5)
+    assert body["rows"][1]["mean"] is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "texts"),
+    [
+        (_aggregates(), ["aggregates", "a.temperature", "20.5"]),
+        (
+            Readings(
+                (Series("a.x", "V"),),
+                np.zeros(1, np.int64),
+                np.array([5], np.int64),
+                np.array([1.25]),
+                np.array([Quality.BAD], np.uint8),
+            ),
+            ["readings", "a.x", "1.25"],
+        ),
+        (Anomalies((Anomaly("a.x", Phase.ONSET, 1000, 2000, 1.5, "level"),)), ["anomalies", "onset", "level"]),
+        (Notice(5, {"Forwarder": {"batches_sent": 3}}), ["notice", "Forwarder", "batches_sent"]),
+    ],
+    ids=["aggregates", "readings", "anomalies", "notice"],
+)
+def test_inspect_shows_each_kind_of_batch_from_standard_input(rows: Rows, texts: list[str]) -> None:
+    result = _run("inspect", "-", stdin=_batch(rows))
+    assert result.returncode == 0, result.stderr
+    assert all(text in result.stdout.decode() for text in texts)
+
+
+def test_inspect_shows_a_batch_by_profile_with_the_profile_and_without_it_what_it_can(tmp_path: Path) -> None:
+    known = profile.learn(_aggregates())
+    (tmp_path / "profile").write_bytes(codec.encode_profile("gw-1", 5, 1, known))
+    (tmp_path / "batch").write_bytes(codec.seal("gw-1", 5, 2, codec.shorten(codec.pack(_aggregates()), known)))
+    run = CliRunner().invoke
+    shown = run(make_app(), ["inspect", str(tmp_path / "profile")]).output
+    assert all(text in shown for text in ("profile", str(known.version), "a.temperature", "value_spread"))
+    whole = run(make_app(), ["inspect", "--json", "--profile", str(tmp_path / "profile"), str(tmp_path / "batch")])
+    body = json.loads(whole.stdout)
+    assert (body["profile"], body["rows"][0]["mean"]) == (known.version, pytest.approx(20.5))
+    without = run(make_app(), ["inspect", "--json", str(tmp_path / "batch")])
+    body = json.loads(without.stdout)
+    assert (body["profile"], body["rows"], [part["part"] for part in body["parts"]]) == (
+        known.version,
+        [],
+        ["envelope", "rows"],
+    )
+    assert f"its rows need profile {known.version}" in without.stderr
+
+
+def test_inspect_shows_no_more_rows_than_asked_for_and_says_how_many_it_left_out() -> None:
+    result = _run("inspect", "-", "--rows", "1", stdin=_batch(_aggregates()))
+    assert b"b.level" not in result.stdout
+    assert b"1 more rows" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "problem"),
+    [
+        (["inspect", "/nowhere"], b"", "/nowhere: No such file"),
+        (["inspect", "-"], b"junk", "no batch: begins with 6a75"),
+        (["sim", "--broker", "127.0.0.1:1"], b"", "no MQTT broker at 127.0.0.1:1"),
+        (["build", "--repo", "/nowhere"], b"", "/nowhere/recipes: no recipes"),
+        (["alerts", "--endpoint-url", "http://127.0.0.1:1"], b"", "stack strandline: "),
+    ],
+    ids=["absent file", "no batch", "no broker", "no recipes", "no cloud"],
+)
+def test_what_goes_wrong_is_one_sentence_and_exit_code_1(
+    arguments: list[str], stdin: bytes, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("REGION", "us-east-1"), ("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    result = _run(*arguments, stdin=stdin)
+    assert result.returncode == 1
+    assert problem in result.stderr.decode()
+    assert b"Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("address", ["localhost", "localhost:", ":1883", "localhost:99999", "localhost:x"])
+def test_an_address_that_is_none_is_a_wrong_argument(address: str) -> None:
+    result = CliRunner().invoke(make_app(), ["sim", "--broker", address])
+    assert result.exit_code == 2
+    assert "HOST:PORT" in result.output
+
+
+@pytest.mark.slow
+def test_sim_sends_for_its_duration_and_writes_the_labels(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.jsonl"
+    with SensorBroker(tmp_path, free_port()) as broker:
+        where = f"{broker.host}:{broker.port}"
+        result = _run("sim", "--broker", where, "--duration", "10", "--rate", "1", "--labels", str(labels))
+    assert result.returncode == 0, result.stderr
+    written = [json.loads(text) for text in labels.read_text().splitlines()]
+    assert len(written) == 9
+    assert all(set(label) == {"series", "kind", "start_ms", "end_ms", "magnitude"} for label in written)
+    swallowed = 240 - int(result.stderr.split()[0])
+    assert 0 < swallowed < 60
+
+
+def test_build_prints_what_it_packed(tmp_path: Path) -> None:
+    result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), "--json"])
+    body = json.loads(result.output)
+    assert {c["name"].rsplit(".", 1)[1] for c in body["components"]} == {
+        "SensorReader",
+        "Aggregator",
+        "AnomalyDetector",
+        "Forwarder",
+        "Runtime",
+    }
+    assert all(Path(c["artifact"]).stat().st_size == c["bytes"] for c in body["components"])
+    assert body["deploy"].startswith("sudo /greengrass/v2/bin/greengrass-cli deployment create --recipeDir ")
+    assert body["deploy"].count("--merge io.strandline.") == 5
+    assert (Path(body["lambda"]) / "wire" / "codec.py").is_file()
+
+
+def test_build_for_nucleus_lite_prints_its_own_command(tmp_path: Path) -> None:
+    result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), "--nucleus", "lite"])
+    command = next(line for line in result.output.splitlines() if "ggl-cli" in line)
+    words = command.split()
+    assert words[:4] == ["sudo", "ggl-cli", "deploy", "-r"]
+    assert Path(words[4]) == tmp_path / "greengrass-build-lite/recipes"
+    assert sum(word.startswith("io.strandline.") for word in words) == 5
+    assert (Path(words[6]) / "io.strandline.Forwarder/0.1.0/forwarder/wire/__init__.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--python", "3.11"], "options of --offline builds"),
+        (["--offline", "--python", "2.7"], "--python '2.7': allowed are 3.11, 3.12, 3.13"),
+        (["--offline", "--arch", "aarch64,mips"], "--arch 'mips': allowed are aarch64, x86_64, armv7l"),
+    ],
+)
+def test_build_refuses_options_that_do_not_go_together(tmp_path: Path, options: list[str], problem: str) -> None:
+    result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), *options])
+    assert isinstance(result.exception, CommandError)
+    assert problem in str(result.exception)
+
+
+def test_costs_grow_with_the_gateways_and_fall_with_longer_windows_and_fuller_batches() -> None:
+    def total(*arguments: str) -> float:
+        result = CliRunner().invoke(make_app(), ["cost", "--json", *arguments])
+        return float(json.loads(result.output)["total_usd"])
+
+    assert total("--gateways", "10") == pytest.approx(10 * total())
+    slow = ("--batch-age", "3600")
+    assert total("--window", "60", *slow) < total("--window", "10", *slow) < total("--window", "1", *slow)
+    assert total(*slow) < total("--batch-age", "60") < total("--batch-age", "10")
+
+
+def test_a_gateways_usage_is_what_its_rates_come_to() -> None:
+    usage = estimated_usage(10, 1.0, 10.0, 5.0, 1e9, 40.0, 0.0)
+    rows = 10 * 30 * 86_400 / 10
+    assert usage["readings"] == 10 * rows
+    assert usage["batches"] == pytest.approx(rows / 1000)
+    assert usage["write_units"] == pytest.approx(rows / 1000 * (10 + 3))
+
+
+def test_an_alert_is_one_line() -> None:
+    alert = {
+        "series": "pump-1.current",
+        "onset_ms": 1_700_000_000_000,
+        "state": "firing",
+        "gateway": "gw-1",
+        "cause": "level",
+        "direction": "up",
+        "score": 3.25,
+        "observed": 15.0,
+        "expected": 11.5,
+        "unit": "A",
+    }
+    shown = line(alert)
+    assert shown.startswith("2023-11-14 22:13:20Z  firing")
+    assert shown.endswith("score   3.25  observed 15, expected 11.5 A")
+
+
+def _recorded(path: Path, slope: float) -> Path:
+    rows = [f"{60 * at},{20 + slope * at + 0.1 * (at % 3):.3f}" for at in range(120)]
+    path.write_text("\n".join(["time,level", *rows]) + "\n")
+    return path
+
+
+def test_forecast_tells_of_a_file_when_each_limit_is_reached_or_why_not(tmp_path: Path) -> None:
+    file = str(_recorded(tmp_path / "tank.csv", 0.1))
+    asked = ["forecast", file, "--time", "time", "--values", "level", "--high", "36", "--low", "1"]
+    result = CliRunner().invoke(make_app(), asked)
+    assert result.exit_code == 0
+    high, low = result.output.splitlines()
+    assert "level  high 36  reached about 1970-01-01 02:" in high
+    assert "80% between" in high
+    assert "level  low 1  no estimate (away): the trend leads from" in low
+    answer = json.loads(CliRunner().invoke(make_app(), [*asked, "--json"]).output)
+    assert [entry["reason"] for entry in answer["limits"]] == [None, "away"]
+    assert answer["limits"][0]["estimate"]["early_ms"] < 9_600_000 < answer["limits"][0]["estimate"]["late_ms"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["FILE", "--time", "time", "--values", "depth", "--high", "1"], "no column 'depth'"),
+        (["FILE", "--time", "time", "--values", "level"], "--high, --low: at least one limit"),
+        (["FILE", "--time", "time", "--high", "1"], "--values: at least one column"),
+        (["FILE", "--time", "time", "--values", "level", "--high", "1", "--low", "2"], "low: 2 is not below high, 1"),
+        (["--high", "1"], "CSV files with --values, or --gateway and --series"),
+    ],
+)
+def test_forecast_says_what_is_wrong_with_what_it_was_given(tmp_path: Path, arguments: list[str], said: str) -> None:
+    file = str(_recorded(tmp_path / "tank.csv", 0.1))
+    done = _run("forecast", *[file if word == "FILE" else word for word in arguments])
+    assert done.returncode in (1, 2)
+    assert said in " ".join(done.stderr.decode().replace("│", " ").split())

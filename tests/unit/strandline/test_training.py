@@ -1,0 +1,254 @@
+"""Tests of training from recorded tables: results, packaging, and rejected input."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from device_sim.greengrass.profile import PROFILES
+from device_sim.greengrass.recipes import Platform, load
+from edge_components.anomaly_detector.models.error_levels import Tails
+from edge_components.anomaly_detector.models.manifest import GroupManifest
+from strandline.cli import make_app
+from strandline.errors import TrainingError
+from strandline.training import dataset, dense
+from strandline.training.loading import load_group
+from strandline.training.model_component import bring_in
+from strandline.training.train import Trained, Wish, train
+
+NAMES = ("pressure", "flow", "current", "speed")
+START_S = 1_700_000_000
+
+
+def plant(rows: int, seed: int = 1, gap: int | None = None) -> str:
+    """A table of four channels that follow two hidden loads, one row a second."""
+    rng = np.random.default_rng(seed)
+    seconds = np.arange(rows) + (0 if gap is None else np.where(np.arange(rows) >= gap, 100, 0))
+    loads = np.sin(seconds[:, None] / np.array([37.0, 11.0])) + 0.05 * rng.normal(size=(rows, 2))
+    mixed = loads @ np.array([[1.0, 0.5, -1.0, 0.3], [0.2, -1.0, 0.4, 1.0]]) + 0.02 * rng.normal(size=(rows, 4))
+    lines = [
+        f"{START_S + s},{','.join(f'{50 + 4 * v:.5f}' for v in row)}" for s, row in zip(seconds, mixed, strict=True)
+    ]
+    return "\n".join(["time," + ",".join(NAMES), *lines]) + "\n"
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "pump.csv"
+    path.write_text(plant(1500))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "EPOCHS", 120)
+
+
+def unpacked(trained: Trained, folder: Path) -> Path:
+    with zipfile.ZipFile(trained.packed.artifact) as archive:
+        archive.extractall(folder)
+    return folder / "manifest.json"
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "forecaster"])
+def test_a_trained_model_knows_the_plant_and_its_file_says_what_was_measured(
+    table: Path, tmp_path: Path, kind: str
+) -> None:
+    trained = train(Wish(table, "pump", tmp_path / "out", kind=kind, window=4))
+    figures = trained.manifest["metrics"]
+    assert figures["explained"] > 0.9
+    assert figures["held_out_windows"] > 250
+    assert all(one["shifts_seen"] > 0.9 for one in figures["channels"].values())
+    model = load_group(unpacked(trained, tmp_path / "model"))
+    parts = dataset.cut(dataset.read(table, "", (), None))
+    windows = dataset.windows(parts.held_out, 5)
+    said = model(windows[:, :4].astype(np.float32))
+    if kind == "forecaster":
+        errors = np.abs(said - windows[:, 4])
+    else:
+        errors = np.sqrt(np.square(said.reshape(-1, 4, 4) - windows[:, :4]).mean(axis=1))
+    assert np.sqrt(np.square(errors).mean()) == pytest.approx(figures["rms_error"], rel=0.05)
+    defaults = model.manifest.defaults
+    assert defaults is not None
+    level = Tails(defaults.threshold[None], defaults.excess[None], defaults.share[None]).levels(1e-4)[0, :4]
+    assert (errors < level).mean() > 0.995
+
+
+def test_the_same_data_and_seed_give_the_same_bytes_and_another_seed_others(table: Path, tmp_path: Path) -> None:
+    def bytes_of(name: str, **more: Any) -> bytes:
+        return train(Wish(table, "pump", tmp_path / name, window=2, **more)).packed.artifact.read_bytes()
+
+    assert bytes_of("one") == bytes_of("two")
+    assert bytes_of("three", seed=2) != bytes_of("one2")
+
+
+def test_the_component_is_one_that_both_kinds_of_nucleus_take(table: Path, tmp_path: Path) -> None:
+    wish = Wish(table, "pump", tmp_path, kind="forecaster", units=("bar", "l/s", "A", "1/s"), devices="pump*")
+    trained = train(wish)
+    recipe = yaml.safe_load(trained.packed.recipe.read_text())
+    assert (recipe["ComponentName"], recipe["ComponentVersion"]) == ("io.strandline.model.Pump", "0.1.0")
+    assert "ComponentDependencies" not in recipe
+    assert trained.packed.recipe == tmp_path / "recipes" / "io.strandline.model.Pump-0.1.0.yaml"
+    assert trained.packed.artifact == tmp_path / "artifacts" / "io.strandline.model.Pump" / "0.1.0" / "model.zip"
+    for profile in PROFILES.values():
+        loaded = load(trained.packed.recipe, profile, Platform("linux", "aarch64"))
+        assert set(loaded.steps) == {"run"}
+        assert [(a.file, a.unzip) for a in loaded.artifacts] == [("model.zip", True)]
+    manifest = GroupManifest.read(unpacked(trained, tmp_path / "model"))
+    assert manifest.channels == NAMES
+    assert manifest.units == ("bar", "l/s", "A", "1/s")
+    assert (manifest.devices, manifest.interval_ms, manifest.window) == ("pump*", 1000, 8)
+    body = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    assert body["training"]["windows"] == 1500
+    assert body["training"]["from"] == "2023-11-14T22:13:20+00:00"
+    assert len(body["training"]["data_sha256"]) == 64
+
+
+def test_each_training_is_the_next_version_and_none_is_overwritten(table: Path, tmp_path: Path) -> None:
+    wish = Wish(table, "pump", tmp_path, kind="forecaster", window=1)
+    assert [train(wish).packed.version for _ in range(3)] == ["0.1.0", "0.2.0", "0.3.0"]
+    with pytest.raises(TrainingError, match=r"0\.2\.0 is in .* already"):
+        train(Wish(table, "pump", tmp_path, kind="forecaster", window=1, version="0.2.0"))
+
+
+def test_a_gateway_takes_the_newest_version_of_each_model(table: Path, tmp_path: Path) -> None:
+    out, recipes, artifacts = tmp_path / "out", tmp_path / "site/recipes", tmp_path / "site/artifacts"
+    recipes.mkdir(parents=True)
+    for group, version in (("pump", "0.9.0"), ("pump", "0.10.0"), ("fan", "1.0.0")):
+        train(Wish(table, group, out, kind="forecaster", window=1, version=version))
+    deploy = bring_in(out, recipes, artifacts)
+    assert deploy == {"io.strandline.model.Fan": "1.0.0", "io.strandline.model.Pump": "0.10.0"}
+    assert len(list(recipes.iterdir())) == len(list(artifacts.rglob("model.zip"))) == 2
+    with pytest.raises(TrainingError, match="no model components"):
+        bring_in(tmp_path, recipes, artifacts)
+
+
+def test_wider_windows_are_the_means_that_an_aggregator_would_form(table: Path) -> None:
+    rows, wide = dataset.read(table, "time", ("flow",), None), dataset.read(table, "time", ("flow",), 10_000)
+    assert (rows.interval_ms, wide.interval_ms) == (1000, 10_000)
+    assert wide.windows == 150
+    assert wide.stretches[0].values[3] == pytest.approx(rows.stretches[0].values[30:40].mean())
+    assert wide.stretches[0].time_ms[0] % 10_000 == 0
+
+
+def test_no_window_crosses_a_gap_a_missing_value_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(plant(200, gap=120))
+    lines = plant(100, seed=2).splitlines()
+    lines[50] = lines[50].rsplit(",", 1)[0] + ","
+    (tmp_path / "b.csv").write_text("\n".join(lines))
+    found = dataset.read(tmp_path, "", (), None)
+    assert [len(stretch.time_ms) for stretch in found.stretches] == [120, 80, 49, 50]
+    assert len(dataset.windows([stretch.values for stretch in found.stretches], 10)) == 299 - 4 * 9
+
+
+def test_the_newest_windows_are_held_out_and_the_scale_is_that_of_the_oldest(tmp_path: Path) -> None:
+    path = tmp_path / "ramp.csv"
+    path.write_text("t,x\n" + "\n".join(f"{START_S + s},{s}" for s in range(1000)))
+    parts = dataset.cut(dataset.read(path, "", (), None))
+    assert [sum(map(len, part)) for part in (parts.fitted, parts.stopped_on, parts.held_out)] == [700, 100, 200]
+    assert parts.centre[0] == pytest.approx(349.5)
+    assert parts.held_out[0].min() > parts.stopped_on[0].max() > parts.fitted[0].max()
+
+
+def test_gradients_are_those_of_the_loss() -> None:
+    rng = np.random.default_rng(1)
+    layers = [(rng.normal(size=(3, 5)), rng.normal(size=5)), (rng.normal(size=(5, 3)), rng.normal(size=3))]
+    inputs = rng.normal(size=(7, 3))
+    exact = dense._gradients(layers, inputs, inputs)
+    for (weights, _), (slope, _) in zip(layers, exact, strict=True):
+        weights[1, 2] += 1e-6
+        more = dense._loss(layers, inputs)
+        weights[1, 2] -= 2e-6
+        less = dense._loss(layers, inputs)
+        weights[1, 2] += 1e-6
+        assert (more - less) / 2e-6 == pytest.approx(slope[1, 2], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "a header"),
+        ("time,x\n", "no column but time holds numbers"),
+        ("time,x\n1700000000,1\n", "fewer than two rows"),
+        ("time,x\n" + "".join(f"{START_S + s},1\n" for s in range(100)), "channel x does not change"),
+        ("time,x\n" + "".join(f"{START_S + s},{s}\n" for s in range(50)), "60 are the least"),
+        ("time,x\nnoon,1\n", "is no time"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_is_refused_with_the_reason(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(content)
+    with pytest.raises(TrainingError, match=said):
+        train(Wish(path, "x", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"window": 0}, "--window 0"),
+        ({"window_ms": 0}, "--window-ms 0"),
+        ({"kind": "oracle"}, "--kind oracle"),
+        ({"units": ("bar",)}, "--units: 1 for 4 channels"),
+        ({"window": 9000}, "no stretch of the data is so long"),
+        ({"channels": ("nothing",), "time": "time"}, "no column 'nothing'"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused_by_its_option(
+    table: Path, tmp_path: Path, more: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(TrainingError, match=said):
+        train(Wish(table, "pump", tmp_path, **more))
+
+
+def test_without_tensorflow_the_error_names_the_extra(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.split(".")[0] in ("tensorflow", "keras"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    for more in ({"int8": True}, {"kind": "convolutional"}):
+        with pytest.raises(TrainingError, match=r"strandline\[train-tensorflow\]"):
+            train(Wish(table, "pump", tmp_path, **more))  # type: ignore[arg-type]
+
+
+def test_the_command_trains_and_tells_how_to_deploy(table: Path, tmp_path: Path) -> None:
+    arguments = ["train", "--data", str(table), "--group", "pump", "--kind", "forecaster", "--out", str(tmp_path)]
+    done = CliRunner().invoke(make_app(), arguments)
+    assert done.exit_code == 0, done.output
+    assert "--merge io.strandline.model.Pump=0.1.0" in done.output
+    assert "pressure" in done.output
+    wrong = CliRunner().invoke(make_app(), [*arguments[:4], "../x"])
+    assert isinstance(wrong.exception, TrainingError)
+
+
+@pytest.mark.parametrize("more", [{"kind": "convolutional"}, {"int8": True}, {"kind": "convolutional", "int8": True}])
+def test_what_tensorflow_makes_runs_as_the_others_do(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed: it is a gigabyte, in the extra train-tensorflow")
+    from strandline.training import keras_models
+
+    monkeypatch.setattr(keras_models, "EPOCHS", 5)
+    trained = train(Wish(table, "pump", tmp_path / "out", window=8, **more))
+    model = load_group(unpacked(trained, tmp_path / "model"))
+    windows = np.random.default_rng(1).normal(size=(9, 8, 4)).astype(np.float32)
+    said = model(windows)
+    assert said.shape == (9, 32)
+    assert said == pytest.approx(np.concatenate([model(one[None]) for one in windows]), abs=1e-5)
+    assert model.manifest.inputs[0].dtype == ("int8" if more.get("int8") else "float32")
+    assert trained.manifest["metrics"]["explained"] > 0.2
