@@ -24,7 +24,7 @@ SETTLE_SECONDS = 15.0
 AGGREGATE_SECONDS = 120.0
 """More than the aggregator's ``silence_ms``: when all sensors are silent, windows stay open for so long."""
 
-ONLY_THE_LOAD = {READER: {"host": False}}
+ONLY_THE_LOAD: dict[str, dict[str, Any]] = {READER: {"sources": []}}
 """Without the host's own series the aggregator's counters are those of the load."""
 
 QUIET_BACKLOG = 50

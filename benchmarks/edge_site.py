@@ -89,11 +89,14 @@ class Gateway:
         self._stack.close()
 
     def _merged(self) -> dict[str, dict[str, Any]]:
-        window = {} if self.in_flight is None else {"mqtt_inflight": self.in_flight}
-        merged: dict[str, dict[str, Any]] = {READER: {"mqtt_port": self.broker.reader_port, **window}}
+        merged: dict[str, dict[str, Any]] = {READER: {}}
         for given in (self._bench.settings, self._settings):
             for component, values in given.items():
                 merged.setdefault(component, {}).update(values)
+        window = {} if self.in_flight is None else {"inflight": self.in_flight}
+        load = {"name": "mqtt", "kind": "mqtt", "port": self.broker.reader_port, **window}
+        others = merged[READER].pop("sources", [{"name": "host", "kind": "host"}])
+        merged[READER]["sources"] = [load, *others]
         return merged
 
     def _pid(self, component: str) -> int:

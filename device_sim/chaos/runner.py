@@ -149,11 +149,10 @@ class _Run:
         width = self._numbering.width_ms
         return {
             READER: {
-                "mqtt_port": broker_port,
-                "mqtt_keepalive_s": 5,
-                "mqtt_inflight": IN_FLIGHT,
+                "sources": [
+                    {"name": "mqtt", "kind": "mqtt", "port": broker_port, "keepalive_s": 5, "inflight": IN_FLIGHT}
+                ],
                 "retry_s": 2,
-                "host": False,
                 "series": {"chaos.*": {"unit": "1", "resolution": RESOLUTION}},
             },
             # Readings that the broker loses are resent a few seconds later, while their windows must be open.

@@ -39,7 +39,10 @@ def merged_configuration(plant: Plant, duration_s: float, broker_port: int) -> d
     """Return what is merged into the components' configurations, by component."""
     described = {series.name: {"unit": series.unit, "resolution": series.resolution} for series in plant.series}
     return {
-        SENSOR_READER: {"mqtt_port": broker_port, "series": described},
+        SENSOR_READER: {
+            "sources": [{"name": "mqtt", "kind": "mqtt", "port": broker_port}, {"name": "host", "kind": "host"}],
+            "series": described,
+        },
         AGGREGATOR: {"window_ms": WINDOW_MS, "idle_timeout_ms": 3000, "silence_ms": 3000},
         DETECTOR: {"calibration_windows": calibration_windows(duration_s)},
         FORWARDER: {"batch_max_age_s": 8.0, "retry_first_s": 3.0},

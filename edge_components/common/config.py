@@ -117,16 +117,18 @@ def texts(default: list[str], doc: str, *, pattern: str, allowed: str) -> Any:
     return _field(default, read, allowed, doc)
 
 
-def mapping(default: dict[str, Any], read: Callable[[Any], Any], allowed: str, doc: str) -> Any:
-    """Declare a structured value; ``read`` returns it checked or raises ValueError with a sentence."""
+def mapping(default: dict[str, Any] | list[Any], read: Callable[[Any], Any], allowed: str, doc: str) -> Any:
+    """Declare a structured value; ``read`` returns it checked or raises ValueError or ConfigError."""
     return _field(default, read, allowed, doc)
 
 
 def load(kind: type[C], values: Mapping[str, Any]) -> C:
     """Return ``kind`` (a dataclass of the fields above) from the nucleus' mapping.
 
-    Keys in ``kind.RETIRED`` are ignored: Greengrass keeps the keys of a former version over an upgrade. Raises
-    ConfigError with a sentence for each bad key: its name, its value and what is allowed.
+    Keys in ``kind.RETIRED`` are ignored: Greengrass keeps the keys of a former version over an upgrade. For a key in
+    ``kind.REPLACED``, a mapping from former keys to their replacement, the sentence names the replacement. A field
+    whose value is structured may raise ConfigError with a sentence for each bad key inside. Raises ConfigError with a
+    sentence for each bad key: its name, its value and what is allowed.
     """
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]  # C is always a dataclass
     problems: list[str] = []
@@ -137,12 +139,17 @@ def load(kind: type[C], values: Mapping[str, Any]) -> C:
         if len(problems) >= MAX_PROBLEMS:
             problems.append("and more")
             break
+        if key in getattr(kind, "REPLACED", {}):
+            problems.append(f"{key}: this key was replaced by {kind.REPLACED[key]}")  # type: ignore[attr-defined]
+            continue
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             problems.append(f"{key}: unknown key" + (f", did you mean {near[0]}?" if near else ""))
             continue
         try:
             known[key] = fields[key].metadata["read"](value)
+        except ConfigError as error:
+            problems += error.problems
         except ValueError as error:
             problems.append(f"{key}: {_shown(value)} is not allowed, expected {error}")
     if problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from edge_components.common import readings_message
@@ -12,11 +13,13 @@ from edge_components.common.errors import BusError
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.packing import Packer, select
-from edge_components.sensor_reader.config import Config, Settings
+from edge_components.sensor_reader.config import Config
+from edge_components.sensor_reader.entries import Entry
 from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.intake import ROW_BYTES, Intake
 from edge_components.sensor_reader.pending_acknowledgements import PendingAcknowledgements
 from edge_components.sensor_reader.series_registry import Origin, SeriesRegistry
+from edge_components.sensor_reader.source_log import SourceLog
 from edge_components.sensor_reader.sources import Source
 from wire import topics
 from wire.limits import MAX_LOCAL_BYTES
@@ -25,14 +28,15 @@ REOPEN_SECONDS = 10.0
 FLUSH_REPEAT_SECONDS = 1.0
 LONGEST_SLEEP_SECONDS = 1.0
 
-Open = Callable[[str, Settings], Source]
+Open = Callable[[Entry, SourceLog], Source]
 
 
 class _Sink:
     """One source's view of the intake; see edge_components.sensor_reader.sources.Sink."""
 
-    def __init__(self, name: str, reader: SensorReader) -> None:
-        self._name, self._reader = name, reader
+    def __init__(self, name: str, log: SourceLog, reader: SensorReader) -> None:
+        self._name, self._log, self._reader = name, log, reader
+        self.pending = PendingAcknowledgements()
 
     def series_id(self, name: str, place: str, unit: str = "", resolution: float | None = None) -> int:
         now = self._reader.clock.monotonic()
@@ -50,10 +54,20 @@ class _Sink:
         self._reader.flush_full()
 
     def when_stored(self, acknowledge: Callable[[], None]) -> None:
-        self._reader.pending.add(len(self._reader.intake), acknowledge)
+        self.pending.add(len(self._reader.intake), acknowledge)
 
     def reject(self, reason: str, text: str, count: int = 1, *, key: str = "") -> None:
-        self._reader.log.warning(reason, text, count, key=key)
+        self._log.warning(reason, text, count, key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A source that runs, with what belongs to it."""
+
+    entry: Entry
+    source: Source
+    sink: _Sink
+    log: SourceLog
 
 
 class SensorReader:
@@ -64,10 +78,10 @@ class SensorReader:
         self._counters, self.clock, self.log = runtime.counters, runtime.clock, runtime.limited_log
         self.registry = SeriesRegistry(config.series, config.max_series)
         self.intake = Intake(self.registry)
-        self.pending = PendingAcknowledgements()
         self._connect_registry()
-        self._wanted = config.sources(runtime.gateway)
-        self._sources: dict[str, tuple[Settings, Source, _Sink]] = {}
+        self._wanted = config.entries()
+        self._logs: dict[str, SourceLog] = {}
+        self._sources: dict[str, _Opened] = {}
         self._closed: dict[str, float] = {}
         self._flush_asked: float | None = None
         self._outbox = Outbox(
@@ -95,8 +109,8 @@ class SensorReader:
     def tick(self) -> float:
         """Poll the sources, flush by size or age, send what is due; return the seconds until the next call."""
         self._open_wanted()
-        for _settings, source, sink in self._sources.values():
-            source.poll(sink)
+        for name in list(self._sources):
+            self._poll(name)
         now = self.clock.monotonic()
         self._settle()
         # While a flush request is under way, what arrives goes into one batch after it, not into many.
@@ -109,12 +123,14 @@ class SensorReader:
         return self._next_s(now, blocked)
 
     def reconfigure(self, config: Config) -> None:
-        """Restart only the sources whose settings changed; what they had is read first."""
-        self._wanted = config.sources(self._runtime.gateway)
-        changed = [name for name, opened in self._sources.items() if self._wanted.get(name) != opened[0]]
+        """Restart only the sources whose entries changed; what they had is read first."""
+        self._wanted = config.entries()
+        changed = [name for name, opened in self._sources.items() if self._wanted.get(name) != opened.entry]
         for name in changed:
             self._close_source(name)
             self.registry.release(name)
+        for name in set(self._logs) - set(self._wanted):
+            del self._logs[name]
         self.flush()
         self.registry.describe(config.series, config.max_series)
         self._config = config
@@ -124,19 +140,32 @@ class SensorReader:
 
     def close(self) -> None:
         """Stop reading and send what has been read."""
+        sinks = [opened.sink for opened in self._sources.values()]
         for name in list(self._sources):
             self._close_source(name)
         self.flush()
         self._sender.send_due(self.clock.monotonic())
-        if len(self.pending):
+        waiting = any(len(sink.pending) for sink in sinks)
+        if waiting:
             self._runtime.log.info("some publications stay unacknowledged: the broker sends them again")
         if len(self._outbox):
             self._runtime.log.warning("stopped with %d batches sent and not acknowledged", len(self._outbox))
 
+    @property
+    def hold_s(self) -> float:
+        """Seconds that a reading may wait at most for its batch to fill."""
+        return self._config.max_age_ms / 1000
+
     def health(self) -> Mapping[str, Any]:
-        """Return the state of the sources, and the number of series."""
-        states = {name: dict(source.health()) for name, (_, source, _) in self._sources.items()}
-        return {"series": len(self.registry), **{name: state for name, state in states.items() if state}}
+        """Return the number of series, and the kind, state, counters and last error of each source by its name."""
+        return {"series": len(self.registry), "sources": {name: self._health(name) for name in self._wanted}}
+
+    def _health(self, name: str) -> dict[str, Any]:
+        opened, log = self._sources.get(name), self._logs.get(name)
+        state: dict[str, Any] = {"kind": self._wanted[name].kind, "state": "open" if opened else "failed"}
+        if opened is not None:
+            state |= opened.source.health()
+        return {**state, **(log.health() if log is not None else {})}
 
     def flush_full(self) -> None:
         """Cut batches from the intake as long as it fills one."""
@@ -157,7 +186,7 @@ class SensorReader:
 
     def _forget(self, origin: Origin) -> None:
         if origin.source in self._sources:
-            self._sources[origin.source][1].forget(origin.place)
+            self._sources[origin.source].source.forget(origin.place)
 
     def _moved(self, name: str, before: Origin, after: Origin) -> None:
         self.log.warning("series_moved", f"{name} comes from {after} now, {before} is silent", key=name)
@@ -169,28 +198,47 @@ class SensorReader:
     def _open_wanted(self) -> None:
         """Open each source that is wanted and not open, and was not tried a short while ago."""
         now = self.clock.monotonic()
-        for name, settings in self._wanted.items():
+        for name, entry in self._wanted.items():
             if name in self._sources or now < self._closed.get(name, now):
                 continue
-            source = self._open(name, settings)
+            log = self._logs.get(name)
+            if log is None:
+                log = self._logs[name] = SourceLog(name, self.log)
             try:
+                source = self._open(entry, log)
                 source.start()
             except SourceError as error:
                 self._closed[name] = now + REOPEN_SECONDS
-                self.log.warning("sources_failed", f"{error}; tried again every {REOPEN_SECONDS:g} s", key=name)
-                continue
-            self._sources[name] = (settings, source, _Sink(name, self))
-            self._runtime.log.info("source %s is open", name)
+                log.warning("sources_failed", f"{error}; tried again every {REOPEN_SECONDS:g} s")
+            except Exception as error:  # one source must not stop the others
+                self._closed[name] = now + REOPEN_SECONDS
+                log.exception("source_errors", f"{type(error).__name__}: {error}")
+            else:
+                self._sources[name] = _Opened(entry, source, _Sink(name, log, self), log)
+                self._runtime.log.info("source %s is open", name)
 
-    def _close_source(self, name: str) -> None:
-        _settings, source, sink = self._sources[name]
-        source.close()
-        source.poll(sink)
-        del self._sources[name]
+    def _poll(self, name: str) -> None:
+        """Poll one source; one that raises is closed and opened again later, and disturbs no other."""
+        opened = self._sources[name]
+        try:
+            opened.source.poll(opened.sink)
+        except Exception as error:  # one source must not stop the others
+            opened.log.exception("source_errors", f"{type(error).__name__}: {error}")
+            self._closed[name] = self.clock.monotonic() + REOPEN_SECONDS
+            self._close_source(name, read=False)
+
+    def _close_source(self, name: str, *, read: bool = True) -> None:
+        opened = self._sources.pop(name)
+        try:
+            opened.source.close()
+            if read:
+                opened.source.poll(opened.sink)
+        except Exception as error:  # one source must not stop the others
+            opened.log.exception("source_errors", f"while closing: {type(error).__name__}: {error}")
 
     def _blocked(self) -> bool:
         """Return whether a sender waits for acknowledgements."""
-        return any(source.blocked() for _settings, source, _sink in self._sources.values())
+        return any(opened.source.blocked() for opened in self._sources.values())
 
     def _flush_in(self, now: float) -> float:
         """Return the seconds until the oldest reading has waited long enough for its batch to fill."""
@@ -199,7 +247,7 @@ class SensorReader:
 
     def _next_s(self, now: float, blocked: bool) -> float:
         waits = [LONGEST_SLEEP_SECONDS, self._flush_in(now), self._sender.next_s(now)]
-        waits += [source.next_poll_s() for _settings, source, _sink in self._sources.values()]
+        waits += [opened.source.next_poll_s() for opened in self._sources.values()]
         if blocked and self._flush_asked is not None:
             waits.append(self._flush_asked + FLUSH_REPEAT_SECONDS - now)
         return max(0.0, min(waits))
@@ -213,8 +261,10 @@ class SensorReader:
 
     def _settle(self) -> None:
         """Acknowledge to the senders what the aggregator has stored."""
-        if self.pending.settle(self._outbox.oldest):
-            self._flush_asked = None
+        oldest = self._outbox.oldest
+        for opened in self._sources.values():
+            if opened.sink.pending.settle(oldest):
+                self._flush_asked = None
 
     def _may_request_flush(self, now: float) -> bool:
         return self._flush_asked is None or now - self._flush_asked >= FLUSH_REPEAT_SECONDS
@@ -248,7 +298,8 @@ class SensorReader:
                 self._drop_oldest()
             sequence = self._outbox.next_sequence
             taken = self._packer.put(readings)
-            self.pending.cut(sequence, taken)
+            for opened in self._sources.values():
+                opened.sink.pending.cut(sequence, taken)
             self.intake.forget(taken)
             self._counters.add("readings", taken)
             self._counters.add("batches")

@@ -6,26 +6,25 @@ import sys
 
 from edge_components.common.lifecycle import Runtime, run_component
 from edge_components.sensor_reader.component import SensorReader
-from edge_components.sensor_reader.config import Config, Settings
-from edge_components.sensor_reader.mqtt.subscriptions import FilterFile
-from edge_components.sensor_reader.sources import Source
-from edge_components.sensor_reader.sources.host import HostSource, PsutilProbe
-from edge_components.sensor_reader.sources.mqtt import MqttSettings, open_mqtt
+from edge_components.sensor_reader.config import Config
+from edge_components.sensor_reader.entries import Entry, kind_of
+from edge_components.sensor_reader.source_log import SourceLog
+from edge_components.sensor_reader.sources import Context, Source
 
 NAME = "SensorReader"
-SUBSCRIPTIONS_FILE = "mqtt-subscriptions.json"
 
 
 def build(config: Config, runtime: Runtime) -> SensorReader:
     """Return the sensor reader with its real sources."""
 
-    def open_source(_name: str, settings: Settings) -> Source:
-        if isinstance(settings, MqttSettings):
-            store = FilterFile(runtime.work / SUBSCRIPTIONS_FILE, settings.session)
-            return open_mqtt(settings, store, runtime.clock, runtime.limited_log, runtime.loop.wake)
-        return HostSource(settings, runtime.clock, PsutilProbe(settings.disk))
+    def open_source(entry: Entry, log: SourceLog) -> Source:
+        context = Context(
+            entry.name, runtime.gateway, runtime.clock, log, runtime.loop.wake, runtime.work, lambda: reader.hold_s
+        )
+        return kind_of(entry.kind).open(entry.settings, context)
 
-    return SensorReader(config, runtime, open_source)
+    reader = SensorReader(config, runtime, open_source)
+    return reader
 
 
 def main() -> int:

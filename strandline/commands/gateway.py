@@ -45,7 +45,8 @@ def gateway_command(
 
     host, port = split_address(broker, "broker")
     merged = _read(config)
-    merged[SENSOR_READER] = {"mqtt_host": host, "mqtt_port": port, **merged.get(SENSOR_READER, {})}
+    sources = [{"name": "mqtt", "kind": "mqtt", "host": host, "port": port}, {"name": "host", "kind": "host"}]
+    merged[SENSOR_READER] = {"sources": sources, **merged.get(SENSOR_READER, {})}
     built = build_here(root / "build", profile)
     merge_file = root / "merge.json"
     try:

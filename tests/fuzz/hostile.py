@@ -94,8 +94,8 @@ HOSTILE: Mapping[str, tuple[bytes, ...]] = {
     ),
     "configuration-reader": (
         json.dumps({"series": {str(number): {} for number in range(50_000)}}).encode(),
-        json.dumps({"mqtt_topics": ["{a}/" * 50_000]}).encode(),
-        json.dumps({"mqtt_topics": ["{a}"] * 50_000}).encode(),
+        json.dumps({"sources": [{"name": "a", "kind": "mqtt", "topics": ["{a}/" * 50_000]}]}).encode(),
+        json.dumps({"sources": [{"name": "a", "kind": "mqtt", "topics": ["{a}"] * 50_000}]}).encode(),
         json.dumps({str(number): number for number in range(50_000)}).encode(),
     ),
     "configuration-forwarder": (

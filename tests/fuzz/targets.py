@@ -169,6 +169,12 @@ def _ingest(data: bytes) -> None:
         raise AssertionError("neither stored nor among the dead letters")
 
 
+READER = json.dumps(
+    {
+        "sources": [{"name": "a", "kind": "mqtt", "port": 1, "topics": ["a/{b}"]}, {"name": "h", "kind": "host"}],
+        "series": {"a*": {"unit": "A"}},
+    }
+).encode()
 _SILENT = logging.getLogger("fuzz.silent")
 _SILENT.disabled = True
 _TELEMETRY = {"id": "a-1", "gateway": "gw-1", "readings": [{"series": "a.b", "time": START_MS, "value": 1.5}]}
@@ -197,7 +203,7 @@ TARGETS = (
     *(
         Target(f"configuration-{name}", _configuration(kind), (ConfigError,), (b"{}", *seeds))
         for name, kind, seeds in (
-            ("reader", ReaderConfig, (b'{"mqtt_port": 1, "mqtt_topics": ["a/{b}"], "series": {"a*": {"unit": "A"}}}',)),
+            ("reader", ReaderConfig, (READER,)),
             ("aggregator", AggregatorConfig, (b'{"window_ms": "1000", "ranges": {"a*": [0, 1.5]}}',)),
             ("detector", DetectorConfig, (b'{"calibration_windows": 20}',)),
             ("forwarder", ForwarderConfig, (b'{"ack": "cloud", "batch_max_age_s": "2.5", "in_flight": 3}',)),

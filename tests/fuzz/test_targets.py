@@ -77,7 +77,7 @@ KEYS = {
     "ingest-envelope": ("data", "topic", "client", "principal", "received_at"),
     "ingest-function": ("data", "topic", "client", "principal", "received_at"),
     "http-telemetry": ("id", "gateway", "readings"),
-    "configuration-reader": ("mqtt_port", "mqtt_topics", "series", "host", "mqtt_qos", "mqtt_cert_file"),
+    "configuration-reader": ("sources", "name", "kind", "mqtt", "topics", "series", "port"),
     "configuration-aggregator": ("window_ms", "ranges", "drop_duplicates"),
     "configuration-detector": ("calibration_windows",),
     "configuration-forwarder": ("ack", "batch_max_age_s", "in_flight", "spool_max_bytes"),

@@ -22,7 +22,7 @@ MODULES = {
     "io.strandline.Forwarder": "forwarder",
 }
 SETTINGS: dict[str, dict[str, Any]] = {
-    "io.strandline.SensorReader": {"mqtt": False, "host_interval_ms": 200},
+    "io.strandline.SensorReader": {"sources": [{"name": "host", "kind": "host", "interval_ms": 200}]},
     "io.strandline.Aggregator": {"window_ms": 500, "allowed_lateness_ms": 0},
 }
 

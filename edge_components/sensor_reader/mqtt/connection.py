@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.ports import Clock
 from edge_components.sensor_reader.errors import ProtocolError, SourceError
 from edge_components.sensor_reader.mqtt.client import UNSUPPORTED_VERSION, MqttClient
@@ -18,6 +17,7 @@ from edge_components.sensor_reader.mqtt.failures import Failure, connection_fail
 from edge_components.sensor_reader.mqtt.packets import Publications
 from edge_components.sensor_reader.mqtt.settings import MqttSettings
 from edge_components.sensor_reader.mqtt.subscriptions import FilterStore, Subscriptions
+from edge_components.sensor_reader.sources import EventLog
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 CREDENTIAL_CHECK_S = 10.0
@@ -54,12 +54,13 @@ class MqttConnection:
         filters: list[str],
         store: FilterStore,
         clock: Clock,
-        log: RateLimitedLog,
+        log: EventLog,
         wake: Callable[[], None],
+        hold_s: Callable[[], float],
     ) -> None:
         self._settings, self._clock, self._log, self._wake = settings, clock, log, wake
         self._subscriptions = Subscriptions(filters, store)
-        self._hold_s = settings.hold_ms / 1000
+        self._hold_s = hold_s
         self._lock = threading.Lock()
         self._waiting: list[Received] = []
         self._waiting_bytes = self._waiting_count = 0
@@ -218,11 +219,11 @@ class MqttConnection:
         with self._lock:
             if not self._waiting:
                 return _LONGEST_WAIT_S
-            left = self._waiting[0].monotonic + self._hold_s - now
+            left = self._waiting[0].monotonic + self._hold_s() - now
             enough = self._waiting_count >= self._wake_count or self._waiting_bytes >= WAKE_BYTES
         if enough or left <= 0:
             self._wake()
-            return self._hold_s
+            return self._hold_s()
         return left
 
     def _failed(self, failure: Failure) -> None:
@@ -285,7 +286,7 @@ class MqttConnection:
         if room < REST_ROOM:
             return 0.0
         rest_s = 0.5 * elapsed * min(room / count, WAKE_BYTES / size)
-        return min(rest_s, self._hold_s, LONGEST_REST_S) if rest_s >= SHORTEST_REST_S else 0.0
+        return min(rest_s, self._hold_s(), LONGEST_REST_S) if rest_s >= SHORTEST_REST_S else 0.0
 
     def on_disconnected(self, reason: str) -> None:
         """Log the loss of a connection that was accepted."""

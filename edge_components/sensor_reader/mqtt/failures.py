@@ -23,7 +23,7 @@ _VERIFICATION = {
 _REASONS = {
     "WRONG_VERSION_NUMBER": "the broker does not speak TLS on this port",
     "HTTP_REQUEST": "the broker does not speak TLS on this port",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the broker requires a client certificate (mqtt_cert_file)",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the broker requires a client certificate (cert_file)",
     "SSLV3_ALERT_HANDSHAKE_FAILURE": "the broker refuses the handshake; it may require a client certificate",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the broker refuses the client certificate: it has expired",
     "SSLV3_ALERT_CERTIFICATE_REVOKED": "the broker refuses the client certificate: it is revoked",

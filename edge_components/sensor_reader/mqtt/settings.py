@@ -1,40 +1,91 @@
-"""The settings of one broker; see config.py for the meaning of each."""
+"""The settings of one broker."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from edge_components.common.config import flag, integer, load, text, texts
+from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.mqtt.credentials import CredentialFiles
+from edge_components.sensor_reader.topic_patterns import PATTERN, TopicPattern
+
+
+def _path(doc: str) -> Any:
+    return text("", doc, pattern=r"(/[^\x00-\x1f]{0,1023})?", allowed="an absolute path, or empty")
+
+
+def _short(default: str, doc: str, least: int = 0) -> Any:
+    return text(default, doc, pattern=rf"[^\x00-\x1f]{{{least},128}}", allowed=f"text of {least} to 128 characters")
 
 
 @dataclass(frozen=True, slots=True)
 class MqttSettings:
-    """One broker, its topics, and the form of its payloads. ``version`` is "auto", "5" or "3.1.1".
+    """One broker, its topics, and the form of its payloads."""
 
-    ``hold_ms`` is how long an arrival may wait for others before the loop is woken.
-    """
+    host: str = text(
+        "127.0.0.1",
+        "the broker's name or address",
+        pattern=r"[A-Za-z0-9._:\-]{1,253}",
+        allowed="a host name or address",
+    )
+    port: int = integer(1883, 1, 65_535, "the broker's port; 8883 is usual with TLS")
+    client_id: str = text(
+        "",
+        "name of the session on the broker; empty is `strandline-<gateway>-<name of the entry>`",
+        pattern=r"[A-Za-z0-9_:.\-]{0,64}",
+        allowed="at most 64 of A-Z a-z 0-9 _ : . -",
+    )
+    topics: tuple[str, ...] = texts(
+        ["sensors/{device}/{channel}"],
+        "topic patterns; the levels in braces, joined by dots, name the series, `+` is any level, a last `#` any more",
+        pattern=PATTERN,
+        allowed="a list of topics in which a level may be {placeholder} or +, and the last #; one placeholder or more",
+    )
+    qos: int = integer(1, 0, 1, "quality of service of the subscriptions; with 1 the broker sends again")
+    version: str = text(
+        "auto", "protocol version; `auto` is 5, and 3.1.1 with a broker that refuses it", choices=("auto", "5", "3.1.1")
+    )
+    inflight: int = integer(
+        1_000,
+        1,
+        65_535,
+        "publications that may be unacknowledged; an MQTT 5 broker is asked for it, another has its own limit",
+    )
+    clean_session: bool = flag(False, "have the broker forget the session, and what it queued, on disconnection")
+    keepalive_s: int = integer(30, 5, 3_600, "seconds after which a silent connection is probed")
+    username: str = _short("", "user at the broker; empty for none")
+    password_file: str = _path("file whose content is the password, so that it stands in no deployment")
+    tls: bool = flag(False, "connect with TLS and check the broker's certificate and name")
+    ca_file: str = _path("certificates trusted to sign the broker's; empty for the system's")
+    cert_file: str = _path("the client's certificate, where the broker wants one")
+    key_file: str = _path("the key of the client's certificate")
+    value: str = _short("value", "key of the value in a payload that is an object; a dot descends", least=1)
+    time: str = _short("time", "key of the event time; empty takes the time of arrival always")
+    quality: str = _short("quality", "key of the quality (0 to 2, or good, uncertain, bad); empty for none")
+    max_payload_bytes: int = integer(16_384, 16, 1_048_576, "a longer payload is rejected unread")
+    max_future_ms: int = integer(
+        86_400_000, 1_000, 31_536_000_000, "an event time further ahead of the gateway's clock is rejected"
+    )
 
-    host: str
-    port: int
-    client_id: str
-    topics: tuple[str, ...]
-    qos: int
-    inflight: int
-    version: str
-    clean_session: bool
-    keepalive_s: int
-    username: str
-    password_file: str
-    tls: bool
-    ca_file: str
-    cert_file: str
-    key_file: str
-    value_key: str
-    time_key: str
-    quality_key: str
-    max_payload_bytes: int
-    max_future_ms: int
-    hold_ms: int
+    def __post_init__(self) -> None:
+        problems = []
+        for pattern in self.topics:
+            try:
+                TopicPattern(pattern)
+            except ValueError as error:
+                problems.append(f"topics: {error}")
+        if not self.topics:
+            problems.append("topics: [] is not allowed, expected one topic or more")
+        if bool(self.cert_file) != bool(self.key_file):
+            problems.append("cert_file, key_file: both or neither")
+        if self.cert_file and not self.tls:
+            problems.append("cert_file: only with tls true")
+        if self.password_file and not self.username:
+            problems.append("password_file: only with username")
+        if problems:
+            raise ConfigError(problems)
 
     @property
     def address(self) -> str:
@@ -50,3 +101,8 @@ class MqttSettings:
     def credential_files(self) -> CredentialFiles:
         """The files of the client's and the broker's identity."""
         return CredentialFiles(self.tls, self.ca_file, self.cert_file, self.key_file, self.password_file)
+
+
+def read_settings(values: Mapping[str, Any]) -> MqttSettings:
+    """Return the settings of an entry; raises ConfigError."""
+    return load(MqttSettings, values)

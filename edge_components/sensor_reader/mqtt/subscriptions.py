@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 10.0, 300.0
+_FILE_LOCK = threading.Lock()
+"""Guards the file, which the connections of several brokers write to."""
 
 
 class FilterStore(Protocol):
@@ -38,13 +41,14 @@ class FilterFile:
 
     def save(self, filters: Iterable[str]) -> None:
         """Remember filters; raises OSError where that fails."""
-        sessions = {**self._sessions(), self._session: sorted(filters)}
-        partial = self._path.with_suffix(".part")
-        with partial.open("w") as file:
-            json.dump(sessions, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._path)
+        with _FILE_LOCK:
+            sessions = {**self._sessions(), self._session: sorted(filters)}
+            partial = self._path.with_suffix(".part")
+            with partial.open("w") as file:
+                json.dump(sessions, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._path)
 
     def _sessions(self) -> dict[str, object]:
         try:

@@ -1,14 +1,19 @@
-"""The sources: each reads one kind of sensor and passes readings to the intake.
+"""The sources: each module reads one kind of sensor and passes readings to the intake.
 
 A source that waits for its sensor does so on its own thread and keeps what arrives unparsed; ``poll`` is called on the
-component's loop and turns that into readings, so the rest needs no locks. A further kind is one module here and one
-settings class in ``config.py``.
+component's loop and turns that into readings, so the rest needs no locks. A kind is one module here, named after the
+kind, with its :class:`Kind` as ``KIND``. A module is imported only when an entry of the configuration names it, and a
+library that only this kind needs is imported when the source starts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
+
+from edge_components.common.ports import Clock
 
 
 class Sink(Protocol):
@@ -38,13 +43,13 @@ class Sink(Protocol):
 
 
 class Source(Protocol):
-    """One configured origin of readings."""
+    """One configured origin of readings. Every method is called on the loop and returns at once."""
 
     def start(self) -> None:
         """Begin; raises SourceError when that is not possible (it is retried)."""
 
     def poll(self, sink: Sink) -> None:
-        """Pass on what has arrived since the last call; returns at once."""
+        """Pass on what has arrived since the last call."""
 
     def next_poll_s(self) -> float:
         """Return the seconds until the next poll, unless the source wakes the loop before; infinite for never."""
@@ -60,3 +65,50 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Stop reading; a last ``poll`` may follow. Safe to call when not started."""
+
+
+class EventLog(Protocol):
+    """A source's counters and rate-limited log; any thread may use it."""
+
+    def count(self, reason: str, count: int = 1) -> None:
+        """Count without logging."""
+
+    def info(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
+        """Count and log an event that is not a fault."""
+
+    def warning(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
+        """Count and log a fault after which the source goes on."""
+
+    def error(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
+        """Count and log a fault that stops the source for the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The surroundings of one source."""
+
+    name: str
+    """The entry's name."""
+    gateway: str
+    clock: Clock
+    log: EventLog
+    wake: Callable[[], None]
+    """Wakes the loop; any thread may call it."""
+    work: Path
+    """The component's work folder."""
+    hold_s: Callable[[], float]
+    """Returns the seconds that a reading may wait for others before the loop is woken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of source."""
+
+    settings: type[Any]
+    """A dataclass of the fields of edge_components.common.config: the keys of an entry beside ``name`` and ``kind``."""
+    open: Callable[[Any, Context], Source]
+    """Returns a source from checked settings; it does not connect yet."""
+    read: Callable[[Mapping[str, Any]], Any] | None = None
+    """Returns the settings from an entry's values where loading ``settings`` is not enough; raises ConfigError."""
+    claims: Callable[[Any], str | None] | None = None
+    """Returns what only one entry may use, such as a serial port; None for nothing."""

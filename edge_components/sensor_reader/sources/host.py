@@ -13,20 +13,28 @@ from typing import Any, Protocol
 
 import psutil
 
+from edge_components.common.config import integer, text
 from edge_components.common.ports import Clock
 from edge_components.sensor_reader.arrival_clock import ArrivalClock
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.sources import Sink
+from edge_components.sensor_reader.sources import Context, Kind, Sink
 from wire.model import Quality
 
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """The settings of the host source; see config.py for the meaning of each."""
+    """The settings of the host source."""
 
-    prefix: str
-    interval_ms: int
-    disk: str
+    prefix: str = text(
+        "host",
+        "first part of the names of the host's series",
+        pattern=r"[A-Za-z0-9][A-Za-z0-9_\-]{0,31}",
+        allowed="1 to 32 of A-Z a-z 0-9 _ -, the first alphanumeric",
+    )
+    interval_ms: int = integer(1_000, 100, 3_600_000, "milliseconds between two readings of the host")
+    disk: str = text(
+        "/", "a path on the disk whose use is read", pattern=r"/[^\x00-\x1f]{0,1023}", allowed="an absolute path"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +197,11 @@ class PsutilProbe:
 
 def _word(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
+
+
+def open_host(settings: HostSettings, context: Context) -> HostSource:
+    """Return the source of this machine."""
+    return HostSource(settings, context.clock, PsutilProbe(settings.disk))
+
+
+KIND = Kind(HostSettings, open_host)

@@ -8,25 +8,25 @@ aggregator has its reading on disk: until then the broker keeps it, whatever is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.ports import Clock
 from edge_components.common.wall_clock import is_set
 from edge_components.sensor_reader.arrival_clock import ArrivalClock
 from edge_components.sensor_reader.errors import CollisionError, EmptyPayloadError, RejectedError
 from edge_components.sensor_reader.mqtt.connection import MqttConnection, Received
 from edge_components.sensor_reader.mqtt.flow import FlowMonitor
-from edge_components.sensor_reader.mqtt.settings import MqttSettings
-from edge_components.sensor_reader.mqtt.subscriptions import FilterStore
+from edge_components.sensor_reader.mqtt.settings import MqttSettings, read_settings
+from edge_components.sensor_reader.mqtt.subscriptions import FilterFile, FilterStore
 from edge_components.sensor_reader.payloads import ParsedPayload, PayloadParser
-from edge_components.sensor_reader.sources import Sink
+from edge_components.sensor_reader.sources import Context, EventLog, Kind, Sink
 from edge_components.sensor_reader.timestamps import event_time_ms, event_times_ms
 from edge_components.sensor_reader.topic_patterns import TopicPattern
 
+SUBSCRIPTIONS_FILE = "mqtt-subscriptions.json"
 MAX_HELD = 10_000
 """Publications that wait for the gateway's clock to get the time, or for the end of a collision."""
 
@@ -61,12 +61,12 @@ class MqttSource:
         self,
         settings: MqttSettings,
         clock: Clock,
-        log: RateLimitedLog,
+        log: EventLog,
         connection: Connection,
     ) -> None:
         self._settings, self._clock, self._log, self._connection = settings, clock, log, connection
         self._patterns = [TopicPattern(pattern) for pattern in settings.topics]
-        self._parser = PayloadParser(settings.value_key, settings.time_key, settings.quality_key)
+        self._parser = PayloadParser(settings.value, settings.time, settings.quality)
         self._arrival_clock = ArrivalClock(clock)
         self._series_ids: dict[bytes, int] = {}
         self._held: list[Held] = []
@@ -241,13 +241,25 @@ class _NoTimeYetError(Exception):
     """The gateway's clock does not have the time yet, and may get it."""
 
 
-def open_mqtt(
-    settings: MqttSettings, store: FilterStore, clock: Clock, log: RateLimitedLog, wake: Callable[[], None]
-) -> MqttSource:
-    """Return the source of a real broker."""
+def open_mqtt(settings: MqttSettings, context: Context, store: FilterStore | None = None) -> MqttSource:
+    """Return the source of a real broker; its topic filters are kept in the work folder unless ``store`` is given."""
+    if not settings.client_id:
+        settings = replace(settings, client_id=_client_id(context))
+    if store is None:
+        store = FilterFile(context.work / SUBSCRIPTIONS_FILE, settings.session)
     filters = [TopicPattern(pattern).subscription for pattern in settings.topics]
-    connection = MqttConnection(settings, filters, store, clock, log, wake)
-    return MqttSource(settings, clock, log, connection)
+    connection = MqttConnection(settings, filters, store, context.clock, context.log, context.wake, context.hold_s)
+    return MqttSource(settings, context.clock, context.log, connection)
 
 
-__all__ = ["MqttSettings", "MqttSource", "open_mqtt"]
+def _client_id(context: Context) -> str:
+    return f"strandline-{context.gateway}-{context.name}"
+
+
+def _session(settings: MqttSettings) -> str | None:
+    return f"the session {settings.session}" if settings.client_id else None
+
+
+KIND = Kind(MqttSettings, open_mqtt, read_settings, _session)
+
+__all__ = ["KIND", "MqttSettings", "MqttSource", "open_mqtt"]

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -14,8 +15,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge_components.common.config import load
 from edge_components.common.health import Counters
 from edge_components.common.limited_log import RateLimitedLog
-from edge_components.sensor_reader.config import Config
 from edge_components.sensor_reader.mqtt.subscriptions import FilterStore
+from edge_components.sensor_reader.sources import Context
 from edge_components.sensor_reader.sources.mqtt import MqttSettings, open_mqtt
 from tests.fakes import FakeClock
 from tests.unit.sensor_reader.fakes import Filters, Sink
@@ -27,14 +28,14 @@ class Site:
     """A source, what it hands over, and a sensor that publishes."""
 
     def __init__(self, port: int, filters: FilterStore | None = None, **changes: object) -> None:
-        settings = load(Config, {"mqtt_port": port, "host": False, "max_age_ms": 20}).sources("gw")["mqtt"]
-        assert isinstance(settings, MqttSettings)
+        settings = load(MqttSettings, {"port": port, "client_id": "strandline-gw"})
         self.counters, self.clock = Counters(), FakeClock()
         self.sink = Sink(self.clock)
         self.port, self.settings = port, replace(settings, **changes)  # type: ignore[arg-type]
         log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
         self.woken = threading.Event()
-        self.source = open_mqtt(self.settings, filters or Filters(), self.clock, log, self.woken.set)
+        context = Context("mqtt", "gw", self.clock, log, self.woken.set, Path(), lambda: 0.02)
+        self.source = open_mqtt(self.settings, context, filters or Filters())
         self.sensor = paho.Client(CallbackAPIVersion.VERSION2)
 
     def poll_until(self, done: Callable[[], bool]) -> None:

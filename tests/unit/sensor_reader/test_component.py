@@ -15,8 +15,10 @@ from edge_components.common import readings_message
 from edge_components.common.config import load
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.sensor_reader.component import SensorReader
-from edge_components.sensor_reader.config import Config, Settings
+from edge_components.sensor_reader.config import Config
+from edge_components.sensor_reader.entries import Entry
 from edge_components.sensor_reader.errors import SourceError
+from edge_components.sensor_reader.source_log import SourceLog
 from edge_components.sensor_reader.sources import Sink
 from edge_components.sensor_reader.sources.host import HostSettings
 from tests.fakes import FakeClock, fake_runtime
@@ -25,15 +27,17 @@ from wire.acknowledgement import Acknowledgement
 from wire.limits import MAX_LOCAL_BYTES
 from wire.model import Batch, Readings, Series
 
-CONFIG = load(Config, {"mqtt": False, "max_age_ms": 250, "retry_s": 2})
+HOST = {"name": "host", "kind": "host"}
+MQTT = {"name": "mqtt", "kind": "mqtt"}
+CONFIG = load(Config, {"sources": [HOST], "max_age_ms": 250, "retry_s": 2})
 
 
 class FakeSource:
     """Hands over what the test puts into it."""
 
-    def __init__(self, settings: Settings, clock: FakeClock) -> None:
+    def __init__(self, entry: Entry, clock: FakeClock) -> None:
         self.clock = clock
-        self.settings, self.waiting, self.state = settings, [], "new"
+        self.settings, self.name, self.waiting, self.state = entry.settings, entry.name, [], "new"
         self.failure: SourceError | None = None
         self.is_blocked, self.forgotten = False, []
 
@@ -80,8 +84,8 @@ class Bench:
         self.failures: list[SourceError] = []
         self.reader = SensorReader(config, self.runtime, self._open)
 
-    def _open(self, _name: str, settings: Settings) -> FakeSource:
-        source = FakeSource(settings, self.clock)
+    def _open(self, entry: Entry, _log: SourceLog) -> FakeSource:
+        source = FakeSource(entry, self.clock)
         source.failure = self.failures.pop(0) if self.failures else None
         self.sources.append(source)
         return source
@@ -228,7 +232,10 @@ def test_another_configuration_restarts_only_the_sources_that_it_changes_and_los
     mqtt.read("a", (5, 1.0))
     host.read("b", (6, 2.0))
     bench.reader.reconfigure(
-        load(Config, {"max_age_ms": 250, "host_interval_ms": 500, "series": {"a": {"unit": "Cel"}}})
+        load(
+            Config,
+            {"max_age_ms": 250, "sources": [MQTT, {**HOST, "interval_ms": 500}], "series": {"a": {"unit": "Cel"}}},
+        )
     )
     bench.tick(1.0)
     assert [source.state for source in bench.sources] == ["open", "closed", "open"]
@@ -376,19 +383,87 @@ def test_at_the_limit_a_silent_series_makes_room_and_its_id_is_reused_only_after
 
 
 def test_other_settings_let_another_place_provide_a_series() -> None:
-    bench = Bench(load(Config, {"host": False, "max_age_ms": 250}))
+    bench = Bench(load(Config, {"sources": [MQTT], "max_age_ms": 250}))
     bench.reader.start()
     bench.source.read("a", (5, 1.0), place="old/a")
     bench.tick(1.0)
-    bench.reader.reconfigure(load(Config, {"host": False, "max_age_ms": 250, "mqtt_topics": ["new/{a}"]}))
+    bench.reader.reconfigure(load(Config, {"max_age_ms": 250, "sources": [{**MQTT, "topics": ["new/{a}"]}]}))
     bench.source.read("a", (6, 2.0), place="new/a")
     bench.tick(1.0)
     bench.tick(1.0)
     assert bench.values() == [1.0, 2.0]
 
 
-def test_the_health_report_has_the_state_of_each_source(bench: Bench) -> None:
-    assert bench.reader.health() == {"series": 0, "host": {"state": "open"}}
+def test_the_health_report_has_kind_state_counters_and_last_error_of_each_source_by_its_name() -> None:
+    bench = Bench(load(Config, {"sources": [MQTT, {**MQTT, "name": "hall-2"}, HOST]}))
+    bench.failures = [SourceError("cannot use /ca.pem")]
+    bench.reader.start()
+    bench.sources[1].waiting.append(lambda sink: sink.reject("rejected_json", "topic t: not JSON", key="t"))
+    bench.tick()
+    failed = "sources_failed: cannot use /ca.pem; tried again every 10 s"
+    assert bench.reader.health() == {
+        "series": 0,
+        "sources": {
+            "mqtt": {"kind": "mqtt", "state": "failed", "counters": {"sources_failed": 1}, "last_error": failed},
+            "hall-2": {
+                "kind": "mqtt",
+                "state": "open",
+                "counters": {"rejected_json": 1},
+                "last_error": "rejected_json: topic t: not JSON",
+            },
+            "host": {"kind": "host", "state": "open"},
+        },
+    }
+
+
+def test_a_source_that_raises_is_closed_and_opened_again_and_disturbs_no_other() -> None:
+    bench = Bench(load(Config, {"sources": [MQTT, HOST], "max_age_ms": 250}))
+    bench.reader.start()
+    broken, other = bench.sources
+
+    def fail(sink: Sink) -> None:
+        raise ZeroDivisionError
+
+    broken.waiting.append(fail)
+    other.read("a", (5, 1.0))
+    bench.tick()
+    bench.tick(0.3)
+    assert bench.values() == [1.0]
+    assert (broken.state, other.state) == ("closed", "open")
+    assert bench.runtime.counters["source_errors"] == 1
+    bench.tick(10.0)
+    assert [source.name for source in bench.sources] == ["mqtt", "host", "mqtt"]
+    bench.source.read("b", (6, 2.0))
+    bench.tick()
+    bench.tick(0.3)
+    assert bench.values() == [1.0, 2.0]
+
+
+def test_each_source_is_acknowledged_for_its_own_readings() -> None:
+    bench = Bench(load(Config, {"sources": [MQTT, {**MQTT, "name": "second"}], "max_age_ms": 250}))
+    bench.reader.start()
+    settled: list[str] = []
+    for at, source in enumerate(bench.sources):
+        source.read(f"s{at}", (5, 1.0))
+        source.waiting.append(lambda sink, name=source.name: sink.when_stored(lambda: settled.append(name)))
+        bench.tick(0.3)
+        bench.tick(0.3)
+    bench.acknowledge(1)
+    bench.tick()
+    assert settled == ["mqtt"]
+    bench.acknowledge(2)
+    bench.tick()
+    assert settled == ["mqtt", "second"]
+
+
+def test_an_entry_that_is_added_or_removed_leaves_the_others_open() -> None:
+    bench = Bench(load(Config, {"sources": [MQTT], "max_age_ms": 250}))
+    bench.reader.start()
+    bench.reader.reconfigure(load(Config, {"sources": [MQTT, {**MQTT, "name": "second"}], "max_age_ms": 250}))
+    assert [source.state for source in bench.sources] == ["open", "open"]
+    bench.reader.reconfigure(load(Config, {"sources": [{**MQTT, "name": "second"}], "max_age_ms": 250}))
+    assert [source.state for source in bench.sources] == ["closed", "open"]
+    assert list(bench.reader.health()["sources"]) == ["second"]
 
 
 def test_acknowledgements_that_stop_coming_renew_their_subscription(bench: Bench) -> None:

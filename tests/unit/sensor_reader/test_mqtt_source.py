@@ -8,11 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from edge_components.common.config import load
 from edge_components.common.health import Counters
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.sensor_reader.arrival_clock import WAIT_SECONDS
-from edge_components.sensor_reader.config import Config
 from edge_components.sensor_reader.mqtt.flow import FIRST_GAP_S, USUAL_GAPS
 from edge_components.sensor_reader.sources.mqtt import MqttSettings, MqttSource
 from tests.fakes import FakeClock
@@ -26,12 +24,10 @@ class Bench:
     """A source on fakes; ``wall_ms`` is the gateway's clock at the start."""
 
     def __init__(self, wall_ms: int = NOW_MS, **changes: object) -> None:
-        settings = load(Config, {"host": False}).sources("gw")["mqtt"]
-        assert isinstance(settings, MqttSettings)
         self.clock, self.counters = FakeClock(wall_ms), Counters()
         self.sink, self.connection = Sink(self.clock), FakeConnection(self.clock)
         log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
-        settings = replace(settings, **changes)  # type: ignore[arg-type]
+        settings = replace(MqttSettings(), **changes)  # type: ignore[arg-type]
         self.source = MqttSource(settings, self.clock, log, self.connection)
 
     def publish(self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False) -> None:

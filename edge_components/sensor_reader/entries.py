@@ -1,0 +1,93 @@
+"""The key ``sources``: a list of named entries, each checked by its kind. Pure but for the import of the kinds."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edge_components.common.config import load
+from edge_components.common.errors import ConfigError
+from edge_components.sensor_reader import discovery, sources
+from edge_components.sensor_reader.sources import Kind
+
+MAX_ENTRIES = 100
+NAME = r"[A-Za-z0-9][A-Za-z0-9_\-]{0,31}"
+ALLOWED = 'a list of objects {"name": ..., "kind": ..., and the keys of the kind}, each name once'
+DEFAULT: list[dict[str, Any]] = [{"name": "mqtt", "kind": "mqtt"}, {"name": "host", "kind": "host"}]
+_NAME_ALLOWED = "1 to 32 of A-Z a-z 0-9 _ -, the first alphanumeric"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One configured source: its name, its kind, and the settings that the kind made of the other keys."""
+
+    name: str
+    kind: str
+    settings: Any
+
+
+def kinds() -> list[str]:
+    """Return the kinds of sources that exist."""
+    return discovery.names(sources)
+
+
+def kind_of(name: str) -> Kind:
+    """Return a kind of :func:`kinds` by its name."""
+    kind = discovery.load(sources, name).KIND
+    assert isinstance(kind, Kind)  # noqa: S101 # a defect of the module
+    return kind
+
+
+def read_entries(value: Any) -> tuple[Entry, ...]:
+    """Return the entries; raises ValueError for another shape and ConfigError with a sentence for each bad key."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, Mapping) for one in value):
+        raise ValueError(ALLOWED)
+    if len(value) > MAX_ENTRIES:
+        raise ConfigError([f"sources: {len(value)} entries are not allowed, expected at most {MAX_ENTRIES}"])
+    problems: list[str] = []
+    entries: list[Entry] = []
+    used: set[str] = set()
+    claims: dict[str, str] = {}
+    for index, values in enumerate(value):
+        name = values.get("name")
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
+            problems.append(f"sources[{index}].name: {repr(name)[:80]} is not allowed, expected {_NAME_ALLOWED}")
+            continue
+        if name in used:
+            problems.append(f"sources[{index}].name: {name!r} is not allowed, expected a name that no other entry has")
+            continue
+        used.add(name)
+        try:
+            entry = _entry(name, values)
+        except ConfigError as error:
+            problems += (f"sources[{name}].{problem}" for problem in error.problems)
+            continue
+        claim = _claim(entry)
+        if claim is not None and claim in claims:
+            problems.append(f"sources[{name}]: {claim} is not allowed, the entry {claims[claim]} uses it")
+            continue
+        if claim is not None:
+            claims[claim] = name
+        entries.append(entry)
+    if problems:
+        raise ConfigError(problems)
+    return tuple(entries)
+
+
+def _claim(entry: Entry) -> str | None:
+    kind = kind_of(entry.kind)
+    return kind.claims(entry.settings) if kind.claims is not None else None
+
+
+def _entry(name: str, values: Mapping[str, Any]) -> Entry:
+    kind_name, known = values.get("kind"), kinds()
+    if not isinstance(kind_name, str) or kind_name not in known:
+        near = difflib.get_close_matches(str(kind_name)[:32], known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError([f"kind: {repr(kind_name)[:80]} is not allowed, expected one of {', '.join(known)}{hint}"])
+    kind = kind_of(kind_name)
+    own = {key: value for key, value in values.items() if key not in ("name", "kind")}
+    return Entry(name, kind_name, kind.read(own) if kind.read is not None else load(kind.settings, own))
