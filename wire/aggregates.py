@@ -18,7 +18,7 @@ from wire.column_reader import Reader
 from wire.column_writer import Plan, Writer
 from wire.columns import Id
 from wire.directory import Directory
-from wire.errors import FormatError
+from wire.errors import FormatError, ModelError
 from wire.model import Aggregates, FloatArray, IntArray
 from wire.model_coder.prediction import FRACTION
 from wire.quantization import Form, Scales, Step, choose_all, decimal
@@ -37,7 +37,7 @@ from wire.rows import (
     write_runs,
     write_times,
 )
-from wire.varint import Cursor, most_common, signed
+from wire.varint import Cursor, most_common, pack, signed
 
 STD_PARTS, SCORE_PARTS = 16, 32
 """Units per octave."""
@@ -69,7 +69,30 @@ def write(rows: Aggregates, layout: Layout, steps_of: Sequence[Step], writer: Wr
     patches.append(_write_scores(score, scored, groups, writer))
     if any(len(places) for places, _ in patches):
         writer.put_bytes(Id.PATCHES, write_patches(patches))
+    for column, name in _OPTIONAL.items():
+        _write_optional(column, getattr(rows, name)[order], writer)
     return head
+
+
+_OPTIONAL = {Id.REVISION: "revision", Id.UNCERTAIN: "uncertain", Id.BAD: "bad"}
+
+
+def _write_optional(column: Id, values: IntArray, writer: Writer) -> None:
+    """Write a column of numbers that are not negative, which a reader may skip; omit it if all are 0."""
+    if len(values) and int(values.min()) < 0:
+        raise ModelError(f"{column.name.lower()}: {int(values.min())} is below 0")
+    if values.any():
+        writer.put_bytes(column, pack(values.astype(np.uint64)), optional=True)
+
+
+def _read_optional(column: Id, rows: int, reader: Reader) -> IntArray:
+    cursor = reader.take_bytes(column)
+    if cursor is None:
+        return np.zeros(rows, np.int64)
+    values = cursor.column(rows, column.name.lower()).view(np.int64)
+    if (values < 0).any() or cursor.left:
+        raise FormatError(f"{column.name.lower()}: a number of 64 bits, or {cursor.left} bytes are left")
+    return values
 
 
 _Patch = tuple[npt.NDArray[np.intp], FloatArray]
@@ -153,6 +176,7 @@ def read(cursor: Cursor, entries: Directory, counts: IntArray, open_columns: Cal
     patches = reader.take_bytes(Id.PATCHES)
     if patches is not None:
         read_patches(patches, columns)
+    columns += [_read_optional(column, len(series), reader) for column in _OPTIONAL]  # type: ignore[misc]  # integers
     order = in_time_order(start, series)
     whole = (column[order] for column in (series, start, width, count))
     return Aggregates(entries.series, *whole, *(column[order] for column in columns))  # type: ignore[arg-type]  # in order

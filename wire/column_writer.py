@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from wire import column_context
 from wire.column_context import BESIDE, SHARES, add_share, choose_share, deviations
-from wire.columns import EACH, GROUPED, ORDERED, Id, Mode, gather, rounded
+from wire.columns import EACH, GROUPED, OPTIONAL, ORDERED, Id, Mode, gather, rounded
 from wire.container import lzma1
 from wire.model_coder import adaptive_model, rans
 from wire.model_coder.adaptive_model import MEMORIES, Column, PredictedColumn, State
@@ -95,15 +95,15 @@ class Writer:
         offsets = None if plan.offsets is None else plan.offsets[order]
         return replace(plan, cells=plan.cells[order], groups=plan.groups[order], offsets=offsets)
 
-    def put_bytes(self, column: Id, payload: bytes) -> None:
-        """Add a column with its own layout."""
-        self._entry(column, Mode.BYTES, payload)
+    def put_bytes(self, column: Id, payload: bytes, *, optional: bool = False) -> None:
+        """Add a column with its own layout; an older reader may skip an ``optional`` one."""
+        self._entry(column | OPTIONAL if optional else column, Mode.BYTES, payload)
 
     def finish(self) -> bytes:
         """Return the directory of columns with their payloads."""
         return number(len(self.entries)) + b"".join(self.entries)
 
-    def _entry(self, column: Id, mode: Mode, payload: bytes) -> None:
+    def _entry(self, column: int, mode: Mode, payload: bytes) -> None:
         self.entries.append(bytes((column, mode)) + number(len(payload)) + payload)
 
     def _few(self, plan: Plan, left: Signed, found: npt.NDArray[np.int64]) -> None:

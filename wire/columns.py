@@ -39,6 +39,9 @@ class Id(IntEnum):
     PATCHES = 11
     ORDER = 12
     REST = 13
+    REVISION = 14
+    UNCERTAIN = 15
+    BAD = 16
 
 
 OF_READINGS = frozenset({Id.TIME, Id.VALUE, Id.QUALITY, Id.PATCHES, Id.ORDER, Id.REST})

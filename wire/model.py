@@ -121,6 +121,10 @@ class Aggregates:
 
     ``series_index``, ``start_ms``, ``width_ms``, ``count`` int64[n]; ``mean``, ``min``, ``max``, ``std`` (population)
     float64[n]. ``score`` float64[n]: at least 0, higher is more anomalous, 1.0 is the alarm level, NaN is not scored.
+
+    Three more columns int64[n] are 0 by default. ``revision``: of the rows of one series and window (start and width)
+    the one with the highest revision replaces the others; 0 is the live row, one above 0 includes late readings.
+    ``uncertain`` and ``bad``: number of readings of this quality in the window.
     """
 
     series: tuple[Series, ...]
@@ -133,8 +137,14 @@ class Aggregates:
     max: FloatArray
     std: FloatArray
     score: FloatArray
+    revision: IntArray = field(default_factory=lambda: _ABSENT)
+    uncertain: IntArray = field(default_factory=lambda: _ABSENT)
+    bad: IntArray = field(default_factory=lambda: _ABSENT)
 
     def __post_init__(self) -> None:
+        for name in OPTIONAL_COLUMNS:
+            if getattr(self, name) is _ABSENT:
+                object.__setattr__(self, name, np.zeros(len(self.start_ms), np.int64))
         _columns_agree(self, self.series, {name: getattr(self, name) for name in AGGREGATE_COLUMNS})
 
     def __len__(self) -> int:
@@ -164,7 +174,21 @@ class Aggregates:
         return cls(tuple(ids), np.concatenate(indexes), *columns)
 
 
-AGGREGATE_COLUMNS = ("series_index", "start_ms", "width_ms", "count", "mean", "min", "max", "std", "score")
+_ABSENT: IntArray = np.zeros(0, np.int64)
+OPTIONAL_COLUMNS = ("revision", "uncertain", "bad")
+"""Columns of aggregates that are omitted from messages while they are 0."""
+AGGREGATE_COLUMNS = (
+    "series_index",
+    "start_ms",
+    "width_ms",
+    "count",
+    "mean",
+    "min",
+    "max",
+    "std",
+    "score",
+    *OPTIONAL_COLUMNS,
+)
 
 
 class Phase(StrEnum):

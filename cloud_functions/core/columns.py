@@ -5,9 +5,10 @@ The first byte is the format:
 2: a batch of :mod:`wire.codec` with this one series (see wire/FORMAT.md), which is an order of magnitude smaller. It
    keeps values at a stated precision only; but those that came over the wire have it already, so mostly it gives back
    the very same. Whether it does is tried each time.
-1: where it does not: u32 little-endian row count, then raw deflate of the eight ``COLUMNS``, each as eight byte planes
-   (all lowest bytes, then all second...) of 64-bit little-endian words: integers as differences, floats as XOR with
-   the one before.
+1: where it does not: u32 little-endian row count, then raw deflate of the eight ``_FIRST`` columns, each as eight byte
+   planes (all lowest bytes, then all second...) of 64-bit little-endian words: integers as differences, floats as XOR
+   with the one before.
+3: the same with all ``COLUMNS``, for rows with a revision or with readings of uncertain or bad quality.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from cloud_functions.core.errors import CloudError
 from wire import codec
 from wire.errors import WireError
 from wire.limits import MAX_INFLATED_BYTES, MAX_ROWS
-from wire.model import AGGREGATE_COLUMNS, Aggregates, Batch, Series
+from wire.model import AGGREGATE_COLUMNS, OPTIONAL_COLUMNS, Aggregates, Batch, Series
 
 COLUMNS = AGGREGATE_COLUMNS[1:]
-INTEGERS = frozenset(("start_ms", "width_ms", "count"))
+INTEGERS = frozenset(("start_ms", "width_ms", "count", *OPTIONAL_COLUMNS))
 
-_EXACT, _WIRE = 1, 2
+_EXACT, _WIRE, _REVISED = 1, 2, 3
+_FIRST = tuple(name for name in COLUMNS if name not in OPTIONAL_COLUMNS)
+_PLANES = {_EXACT: _FIRST, _REVISED: COLUMNS}
 _HEAD = struct.Struct("<BI")
 
 
@@ -40,7 +43,7 @@ def encode_columns(rows: Aggregates, series: Series) -> bytes:
 
 def decode_columns(columns: bytes, series: Series) -> Aggregates:
     """Return the rows that :func:`encode_columns` wrote; raises CloudError for bytes that it did not."""
-    if columns[:1] == bytes((_EXACT,)) and len(columns) >= _HEAD.size:
+    if columns[:1] and columns[0] in _PLANES and len(columns) >= _HEAD.size:
         return _from_planes(columns, series)
     if columns[:1] == bytes((_WIRE,)):
         try:
@@ -75,9 +78,10 @@ def _words(name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
 
 
 def _as_planes(rows: Aggregates) -> bytes:
-    planes = b"".join(_planes(name, getattr(rows, name)) for name in COLUMNS)
+    kind = _REVISED if any(getattr(rows, name).any() for name in OPTIONAL_COLUMNS) else _EXACT
+    planes = b"".join(_planes(name, getattr(rows, name)) for name in _PLANES[kind])
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return _HEAD.pack(_EXACT, len(rows)) + packer.compress(planes) + packer.flush()
+    return _HEAD.pack(kind, len(rows)) + packer.compress(planes) + packer.flush()
 
 
 def _planes(name: str, values: npt.NDArray[Any]) -> bytes:
@@ -89,10 +93,11 @@ def _planes(name: str, values: npt.NDArray[Any]) -> bytes:
 
 
 def _from_planes(columns: bytes, series: Series) -> Aggregates:
-    _, n = _HEAD.unpack_from(columns)
+    kind, n = _HEAD.unpack_from(columns)
+    names = _PLANES[kind]
     if n > MAX_ROWS:
         raise CloudError(f"series {series.name}: {n} rows in a record, at most {MAX_ROWS}")
-    size = n * 8 * len(COLUMNS)
+    size = n * 8 * len(names)
     unpacker = zlib.decompressobj(-15)
     try:
         planes = unpacker.decompress(columns[_HEAD.size :], size + 1)
@@ -100,9 +105,9 @@ def _from_planes(columns: bytes, series: Series) -> Aggregates:
         raise CloudError(f"series {series.name}: {error}") from error
     if len(planes) != size or not unpacker.eof or unpacker.unused_data:
         raise CloudError(f"series {series.name}: a record of {n} rows with {len(planes)} bytes")
-    parts = (planes[at * 8 * n : (at + 1) * 8 * n] for at in range(len(COLUMNS)))
+    parts = (planes[at * 8 * n : (at + 1) * 8 * n] for at in range(len(names)))
     return Aggregates(
-        (series,), np.zeros(n, np.int64), *(_column(name, part, n) for name, part in zip(COLUMNS, parts, strict=True))
+        (series,), np.zeros(n, np.int64), *(_column(name, part, n) for name, part in zip(names, parts, strict=True))
     )
 
 

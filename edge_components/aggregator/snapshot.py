@@ -12,9 +12,10 @@ import numpy as np
 
 from edge_components.aggregator.state import State
 from edge_components.aggregator.window_types import Arrays, WindowSettings
-from wire.model import AGGREGATE_COLUMNS, Aggregates, Series
+from wire.model import AGGREGATE_COLUMNS, OPTIONAL_COLUMNS, Aggregates, Series
 
 VERSION = 1
+_PENDING = tuple(name for name in AGGREGATE_COLUMNS if name not in OPTIONAL_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def encode(state: State, sent: Sent) -> bytes:
     }
     arrays: Arrays = state.windows.state() | state.deduplicator.state() | state.registry.state()
     if pending is not None:
-        arrays |= {f"pending_{name}": np.asarray(getattr(pending, name)) for name in AGGREGATE_COLUMNS}
+        arrays |= {f"pending_{name}": np.asarray(getattr(pending, name)) for name in _PENDING}
     arrays["sent_sequence"] = np.array(list(sent.payloads), np.int64)
     arrays["sent_size"] = np.array([len(payload) for payload in sent.payloads.values()], np.int64)
     arrays["sent_readings"] = np.array([state.sent_readings.get(one, 0) for one in sent.payloads], np.int64)
@@ -73,7 +74,7 @@ def restore(state: State, facts: Mapping[str, Any], arrays: Arrays) -> Sent:
     state.idle_ms = int(facts["idle_ms"])
     state.inbox.restore({int(epoch, 16): (c, ranges) for epoch, (c, ranges) in facts["inbox"].items()})
     if facts["pending"]:
-        columns = (arrays[f"pending_{name}"] for name in AGGREGATE_COLUMNS)
+        columns = (arrays[f"pending_{name}"] for name in _PENDING)
         state.pending[:] = [Aggregates(tuple(map(_series, facts["pending"])), *columns)]  # type: ignore[arg-type]
     size = arrays["sent_size"].astype(np.int64)
     end = np.cumsum(size)

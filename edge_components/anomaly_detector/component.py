@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.config import Config
@@ -141,8 +142,14 @@ class AnomalyDetector:
         answer = payload
         reports: list[Anomaly] = []
         try:
+            live = rows.revision == 0
+            if not live.any():
+                # Rows of late readings are out of order, and an alarm on them would be about the past.
+                self._runtime.counters.add("windows_unscored", len(rows))
+                self._remember(name, payload)
+                return
             self._changed = True
-            scored, reports = self._scoring.score(rows)
+            scored, reports = self._score(rows, live)
             for series in self._scoring.forgotten:
                 text = f"{series} is silent and makes room: there are {self._config.max_series} series"
                 self._runtime.limited_log.warning("series_forgotten", text, key=series)
@@ -154,10 +161,23 @@ class AnomalyDetector:
         except Exception:  # data must flow even when scoring fails: it is logged, counted and passed on as it came
             self._runtime.counters.add("scoring_failed")
             self._runtime.log.exception("batch %d of epoch %x passes unscored", batch.sequence, batch.epoch)
+        self._remember(name, answer)
+        self._hand_over([one for one in reports if self._passes(one)])
+
+    def _score(self, rows: Aggregates, live: npt.NDArray[np.bool_]) -> tuple[Aggregates, list[Anomaly]]:
+        """Score the live rows; those of late readings stay as they are."""
+        if live.all():
+            return self._scoring.score(rows)
+        scored, reports = self._scoring.score(rows.take(np.flatnonzero(live)))
+        score = rows.score.copy()
+        score[live] = scored.score
+        return replace(rows, score=score), reports
+
+    def _remember(self, name: tuple[int, int], answer: bytes) -> None:
+        """Keep the answer to a batch, to repeat it."""
         self._answered[name] = answer
         while len(self._answered) > CACHED:
             self._answered.popitem(last=False)
-        self._hand_over([one for one in reports if self._passes(one)])
 
     def _passes(self, report: Anomaly) -> bool:
         if self._patience.passes(report, self._scoring.watched(report.series)):

@@ -5,7 +5,9 @@ one row a series, where that costs ten times the processor time of this format, 
 exact (see message_columns).
 
 Body, little-endian: u32 rows, u32 directory bytes, i64 first start, nine u8 (item sizes of index, start, width and
-count; type codes of mean, min, max, std and score, 254 for no score at all), the directory, and the columns.
+count; type codes of mean, min, max, std and score, 254 for no score at all), the directory, and the columns. Rows with
+a revision or with readings of uncertain or bad quality are sent under REVISED, with twelve u8: three item sizes and
+three columns (revision, uncertain, bad) follow the others.
 """
 
 from __future__ import annotations
@@ -19,10 +21,13 @@ from edge_components.common.message_columns import ColumnReader
 from wire import codec
 from wire.errors import FormatError, LimitError, ModelError
 from wire.limits import MAX_LOCAL_BYTES, MAX_ROWS
-from wire.model import Aggregates, Batch
+from wire.model import OPTIONAL_COLUMNS, Aggregates, Batch
 
 MAGIC = b"SLA1"
-_BODY = struct.Struct("<IIq9B")
+REVISED = b"SLA2"
+"""In place of MAGIC: the columns revision, uncertain and bad are present."""
+
+_BODIES = {MAGIC: struct.Struct("<IIq9B"), REVISED: struct.Struct("<IIq12B")}
 _UNSCORED = 254
 _NO_SCORE = -1.0
 """Stands for a score that is NaN; scores are not negative."""
@@ -45,9 +50,13 @@ def encode(batch: Batch, limit: int = MAX_LOCAL_BYTES) -> bytes:
         columns.append((_UNSCORED, b""))
     else:
         columns.append(message_columns.numbers(np.where(unscored, _NO_SCORE, rows.score)))
-    head = _BODY.pack(len(rows), len(directory), first, *(code for code, _ in columns))
+    magic = MAGIC
+    if any(getattr(rows, name).any() for name in OPTIONAL_COLUMNS):
+        magic = REVISED
+        columns += [message_columns.integers(getattr(rows, name)) for name in OPTIONAL_COLUMNS]
+    head = _BODIES[magic].pack(len(rows), len(directory), first, *(code for code, _ in columns))
     body = b"".join((head, directory, *(column for _, column in columns)))
-    return message_columns.seal(MAGIC, batch.gateway, batch.epoch, batch.sequence, body, limit)
+    return message_columns.seal(magic, batch.gateway, batch.epoch, batch.sequence, body, limit)
 
 
 def decode(data: bytes) -> Batch:
@@ -55,29 +64,31 @@ def decode(data: bytes) -> Batch:
 
     Rows are returned in the order of time, then of the directory. Raises DecodeError for anything else.
     """
-    if data[:4] != MAGIC:
+    layout = _BODIES.get(data[:4])
+    if layout is None:
         return codec.decode(data)
     try:
         gateway, epoch, sequence, body = message_columns.unseal(data)
-        return Batch(gateway, epoch, sequence, _rows(body))
+        return Batch(gateway, epoch, sequence, _rows(body, layout))
     except (ModelError, UnicodeDecodeError) as error:
         raise FormatError(str(error)) from error
 
 
-def _rows(body: bytes) -> Aggregates:
-    if len(body) < _BODY.size:
+def _rows(body: bytes, layout: struct.Struct) -> Aggregates:
+    if len(body) < layout.size:
         raise FormatError(f"body: {len(body)} bytes, shorter than its head")
-    count, directory_size, first, *codes = _BODY.unpack_from(body)
+    count, directory_size, first, *codes = layout.unpack_from(body)
     if count > MAX_ROWS:
         raise LimitError(f"{count} rows, at most {MAX_ROWS}")
     if not -(2**62) <= first <= 2**62:
         raise FormatError("body: a time beyond 62 bits")
-    at = _BODY.size + directory_size
-    series = message_columns.read_directory(body[_BODY.size : at])
+    at = layout.size + directory_size
+    series = message_columns.read_directory(body[layout.size : at])
     reader = ColumnReader(body, at, count)
     index, start, width, number = (reader.integers(size) for size in codes[:4])
     values = [reader.numbers(code) for code in codes[4:8]]
     score = np.full(count, np.nan) if codes[8] == _UNSCORED else reader.numbers(codes[8])
+    optional = [reader.integers(size) for size in codes[9:]]
     reader.finish()
     if count and not 0 <= int(index.max()) < len(series):
         raise FormatError(f"series index: outside the directory of {len(series)}")
@@ -86,5 +97,5 @@ def _rows(body: bytes) -> Aggregates:
         raise FormatError("score: below 0")
     start = start + first
     order = np.lexsort((index, start))
-    columns = (column[order] for column in (index, start, width, number, *values, score))
+    columns = (column[order] for column in (index, start, width, number, *values, score, *optional))
     return Aggregates(series, *columns)

@@ -14,9 +14,10 @@ from edge_components.common import aggregates_message, readings_message
 from edge_components.common.handover import Outbox
 from edge_components.common.limited_log import RateLimitedLog
 from wire.errors import TooLargeError
-from wire.model import AGGREGATE_COLUMNS, Aggregates, Batch, Readings
+from wire.model import AGGREGATE_COLUMNS, OPTIONAL_COLUMNS, Aggregates, Batch, Readings
 
 READING_COLUMNS = ("series_index", "time_ms", "value", "quality")
+_ALWAYS_SENT = tuple(name for name in AGGREGATE_COLUMNS if name not in OPTIONAL_COLUMNS)
 _FILL = 0.95
 _SERIES_BYTES = 10
 """Two lengths and a resolution; name and unit come on top."""
@@ -83,7 +84,7 @@ def _encode(batch: Batch, limit: int) -> bytes:
 
 def plain_bytes(rows: Readings | Aggregates) -> int:
     """Return the size of the rows before any coding."""
-    names = READING_COLUMNS if isinstance(rows, Readings) else AGGREGATE_COLUMNS
+    names = READING_COLUMNS if isinstance(rows, Readings) else _ALWAYS_SENT
     width = sum(int(getattr(rows, name).itemsize) for name in names)
     return len(rows) * width + sum(series_bytes(series.name, series.unit) for series in rows.series)
 

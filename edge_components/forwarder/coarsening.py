@@ -45,4 +45,7 @@ def coarsen(rows: Aggregates, factor: int) -> Aggregates:
         np.fmax.reduceat(rows.max[order], first),
         np.where(empty, np.nan, std),
         np.fmax.reduceat(rows.score[order], first),
+        np.maximum.reduceat(rows.revision[order], first),
+        np.add.reduceat(rows.uncertain[order], first),
+        np.add.reduceat(rows.bad[order], first),
     )

@@ -105,8 +105,7 @@ class Forwarder:
         elif name in self._intake:
             self._counters.add("batches_repeated")
         else:
-            lane = Lane.URGENT if isinstance(batch.rows, Anomalies) else Lane.BULK
-            arrival = Arrival(*name, lane, len(batch.rows), payload)
+            arrival = Arrival(*name, _lane(batch.rows), len(batch.rows), payload)
             self._intake.add(arrival, batch.rows, self._runtime.clock.monotonic())
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
@@ -332,3 +331,10 @@ class Forwarder:
             self._disk_failure_logged = True
             self._log.error("the spool cannot be used, nothing is acknowledged until it can: %s", error)
         self._disk_retry_at = self._runtime.clock.monotonic() + DISK_RETRY_SECONDS
+
+
+def _lane(rows: Aggregates | Anomalies) -> Lane:
+    """Return the lane of received rows: anomalies do not wait, revisions of late readings do not delay live rows."""
+    if isinstance(rows, Anomalies):
+        return Lane.URGENT
+    return Lane.BACKFILL if len(rows) and bool((rows.revision > 0).all()) else Lane.BULK

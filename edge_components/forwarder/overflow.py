@@ -78,6 +78,7 @@ class Overflow:
                 if (
                     isinstance(rows, Aggregates)
                     and len(rows)
+                    and not rows.revision.any()  # a revision replaces a window of the same width
                     and int(rows.width_ms.max()) * FACTOR <= self._max_width_ms
                 ):
                     yield batch, rows

@@ -175,6 +175,7 @@ def rows_of(kind, b, symbols, find):
             row.update(width_ms=wrap(usual[0] + width[n]), count=wrap(usual[1] + count[n]), score=score_)
             values = (number(one, q[n], True), number(one, least[n]), number(one, most[n])) if n in value else (NAN,) * 3
             row.update(zip(("mean", "min", "max"), values), std=power(std[n] / 16) if n in std else 0.0 if n in value else NAN)
+    for name, more in ((name, more) for at, name in enumerate(("revision", "uncertain", "bad"), 14) if usual and (more := columns.bytes(at))): [row.update({name: more.num()}) for row in rows]
     patches = columns.bytes(PATCHES)
     for column in (("mean", "min", "max", "std", "score") if usual else ("value",)) if patches else ():
         places = patches.places(patches.num())

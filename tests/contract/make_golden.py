@@ -20,7 +20,19 @@ from tests.contract import rare_ways
 from wire import codec, container, profile
 from wire.codec import Coder
 from wire.columns import OPTIONAL
-from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Readings, Rows, Series
+from wire.model import (
+    AGGREGATE_COLUMNS,
+    OPTIONAL_COLUMNS,
+    Aggregates,
+    Anomalies,
+    Anomaly,
+    Batch,
+    Notice,
+    Phase,
+    Readings,
+    Rows,
+    Series,
+)
 from wire.varint import Cursor, number
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -34,7 +46,8 @@ added (`python -m tests.contract.make_golden` writes what is missing and lists i
 away, for then batches that wait on some gateway's disk could no longer be read. Tests hold each to its SHA-256.
 
 The JSON beside a batch has its rows as objects: of readings `series`, `time_ms`, `value`, `quality`; of aggregates
-`series`, `start_ms`, `width_ms`, `count`, `mean`, `min`, `max`, `std`, `score`; anomalies and notices as they are.
+`series`, `start_ms`, `width_ms`, `count`, `mean`, `min`, `max`, `std`, `score`, and `revision`, `uncertain`, `bad`
+where the batch has that column; anomalies and notices as they are.
 Doubles that are not finite are the texts `nan`, `inf` and `-inf`. `late-profile`, `rest-profile` and `with-profile` are
 read with `profile.batch`, which has no JSON.
 
@@ -126,6 +139,17 @@ def odd() -> Aggregates:
     return Aggregates(series, kind, rows.start_ms, width, count, mean, low, high, std, score)
 
 
+def revised() -> Aggregates:
+    """Rows with revisions, two of the same window among them, and with readings of uncertain and bad quality."""
+    rows = aggregates(20, 4, seed=13)
+    n = np.arange(len(rows))
+    start = rows.start_ms.copy()
+    start[4:8] = start[:4]
+    return replace(
+        rows, start_ms=start, revision=(n >= 4) * (1 + n % 3), uncertain=n * 5 % 7 * (n % 2), bad=300 * (n == 9)
+    )
+
+
 def cases() -> Iterator[tuple[str, bytes]]:
     """Yield each golden batch by name."""
     for coder in Coder:
@@ -137,6 +161,11 @@ def cases() -> Iterator[tuple[str, bytes]]:
     yield "long-model", codec.encode(Batch(*NAME, long), 10**9, coders=frozenset({Coder.MODEL}))
     yield "wave-model", codec.encode(Batch(*NAME, waves(400)), 10**9, coders=frozenset({Coder.MODEL}))
     yield "duty-model", codec.encode(Batch(*NAME, duty(60)), 10**9, coders=frozenset({Coder.MODEL}))
+    for coder in Coder:
+        only = frozenset({coder})
+        yield f"revised-{coder.name.lower()}", codec.encode(Batch(*NAME, revised()), 10**9, coders=only)
+    late = codec._pack_known(replace(aggregates(11, 12).take(slice(120, 132)), revision=np.ones(12, np.int64)), known())
+    yield "revised-profile", codec.seal(*NAME, min(late, key=len))
     yield "empty", codec.encode(Batch(*NAME, aggregates(0)))
     scored = aggregates(8)
     yield "unscored", codec.encode(Batch(*NAME, replace(scored, score=np.full(len(scored), np.nan))))
@@ -179,7 +208,10 @@ def shown(rows: Rows) -> Any:
         return [report.to_dict() for report in rows.reports]
     if isinstance(rows, Notice):
         return {"time_ms": rows.time_ms, "counters": {name: dict(counts) for name, counts in rows.counters.items()}}
-    names = AGGREGATE_COLUMNS[1:] if isinstance(rows, Aggregates) else ("time_ms", "value", "quality")
+    names = ("time_ms", "value", "quality")
+    if isinstance(rows, Aggregates):
+        absent = [name for name in OPTIONAL_COLUMNS if not getattr(rows, name).any()]
+        names = tuple(name for name in AGGREGATE_COLUMNS[1:] if name not in absent)
     columns = {name: getattr(rows, name).tolist() for name in names}
     which = [rows.series[i].name for i in rows.series_index.tolist()]
     return [

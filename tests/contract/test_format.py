@@ -122,6 +122,7 @@ def test_the_golden_batches_have_every_way_of_writing_a_column() -> None:
     assert seen["modes"] >= ways | {(column, Mode.RARE) for column in (Id.WIDTH, Id.COUNT)}
     assert seen["modes"] >= {(Id.QUALITY, Mode.MODELLED), (Id.SCORE, Mode.FEW), (Id.QUALITY, Mode.FEW)}
     assert seen["modes"] >= {(column, Mode.BYTES) for column in (Id.REST, Id.SCORED, Id.PATCHES, Id.ORDER)}
+    assert seen["modes"] >= {(column, Mode.BYTES) for column in (Id.REVISION, Id.UNCERTAIN, Id.BAD)}
     assert seen["windows"] >= {(mode, window) for mode in (1, 2) for window in BYTES_WINDOWS}
     assert seen["windows"] >= {(Mode.MODELLED, window) for window in MODEL_WINDOWS}
     assert seen["shapes"] >= {0, 1, 2, 3, 5, 7}

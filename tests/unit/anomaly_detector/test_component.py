@@ -3,6 +3,7 @@
 import io
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,36 @@ def test_a_batch_that_comes_again_gets_the_same_answer_and_changes_nothing(bench
     after = bench.detector._scoring.ensemble.state()
     assert all(np.array_equal(before[name], after[name], equal_nan=True) for name in before)
     assert bench.runtime.counters["batches_repeated"] == 1
+
+
+def revised(second, values, sequence):
+    """Return a batch of rows that include late readings."""
+    found = aggregates_message.decode(batch(second, values, sequence=sequence))
+    rows = replace(found.rows, revision=np.ones(len(found.rows), np.int64))
+    return aggregates_message.encode(replace(found, rows=rows))
+
+
+def test_a_batch_of_late_readings_passes_as_it_is_and_raises_no_alarm(bench):
+    run(bench, range(25))
+    before = {name: array.copy() for name, array in bench.detector._scoring.ensemble.state().items()}
+    late = revised(10, [900.0, -900.0], sequence=26)
+    bench.send(late)
+    assert bench.bus.on(topics.SCORED)[-1] == late
+    after = bench.detector._scoring.ensemble.state()
+    assert all(np.array_equal(before[name], after[name], equal_nan=True) for name in before)
+    assert bench.reports() == []
+
+
+def test_late_rows_among_live_ones_are_not_scored(bench):
+    run(bench, range(25))
+    found = aggregates_message.decode(batch(25, [10.0, 900.0], sequence=26))
+    mixed = replace(found, rows=replace(found.rows, revision=np.array([0, 2])))
+    bench.send(aggregates_message.encode(mixed))
+    rows = bench.scored()[-1].rows
+    assert np.isfinite(rows.score[0])
+    assert np.isnan(rows.score[1])
+    assert rows.revision.tolist() == [0, 2]
+    assert bench.reports() == []
 
 
 def test_a_jump_is_reported_with_cause_expectation_and_unit(bench):

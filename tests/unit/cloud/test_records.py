@@ -162,4 +162,4 @@ def test_a_record_of_another_kind_of_batch_is_refused() -> None:
 def test_joining_nothing_gives_no_rows() -> None:
     rows = join([])
     assert len(rows) == 0
-    assert [getattr(rows, name).dtype.kind for name in COLUMNS] == list("iiifffff")
+    assert [getattr(rows, name).dtype.kind for name in COLUMNS] == list("iiifffffiii")

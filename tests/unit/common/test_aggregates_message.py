@@ -67,6 +67,24 @@ def test_every_aggregate_comes_back_exactly_in_the_order_of_time(rows: list[Row]
     assert rows_of(found) == rows_of(expected)
 
 
+@given(st.lists(st.tuples(windows, *[st.integers(0, 2**61)] * 3), min_size=1, max_size=20))
+def test_revisions_and_numbers_by_quality_come_back_exactly(rows: list[tuple[Row, int, int, int]]) -> None:
+    ordered = sorted(rows, key=lambda row: (row[0][1], row[0][0]))
+    extra = [np.array([row[at] for row in ordered], np.int64) for at in (1, 2, 3)]
+    sent = batch([row[0] for row in ordered])
+    assert isinstance(sent.rows, Aggregates)
+    revised = replace(sent, rows=replace(sent.rows, revision=extra[0], uncertain=extra[1], bad=extra[2]))
+    assert rows_of(aggregates_message.decode(aggregates_message.encode(revised, 10**6))) == rows_of(revised)
+
+
+def test_rows_without_revisions_are_sent_in_the_first_format() -> None:
+    plain = batch([window(0)])
+    assert isinstance(plain.rows, Aggregates)
+    assert aggregates_message.encode(plain)[:4] == aggregates_message.MAGIC
+    revised = replace(plain, rows=replace(plain.rows, revision=np.ones(1, np.int64)))
+    assert aggregates_message.encode(revised)[:4] == aggregates_message.REVISED
+
+
 def test_a_window_of_many_series_fits_a_message_with_its_scores() -> None:
     chance = np.random.default_rng(1)
     count = 160

@@ -6,6 +6,7 @@ import errno
 import functools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,16 @@ def test_an_anomaly_goes_at_once_in_the_urgent_lane(rig: Rig) -> None:
     (batch,) = rig.sent(URGENT)
     assert batch.rows == Anomalies((ANOMALY,))
     assert rig.sent(BULK) == []
+
+
+def test_rows_of_late_readings_go_after_live_rows_in_batches_of_their_own(rig: Rig) -> None:
+    rows = aggregates(4)
+    rig.offer(1, replace(rows, revision=np.ones(4, np.int64)))
+    rig.offer(2, aggregates(4, start=4))
+    rig.tick()
+    rig.tick(10.0)
+    sent = [batch.rows for batch in rig.sent(BULK)]
+    assert [rows.revision.tolist() for rows in sent if isinstance(rows, Aggregates)] == [[0] * 4, [1] * 4]
 
 
 def test_a_batch_that_comes_again_is_acknowledged_again_and_stored_once(rig: Rig) -> None:

@@ -1,0 +1,1 @@
+"""State that the aggregator of earlier versions left on the disk."""
