@@ -142,7 +142,11 @@ def _aggregate(series: Sequence[Series], blocks: Sequence[Array], width: int, rn
         np.repeat(START_MS + width * np.arange(windows), sensors),
         np.full(windows * sensors, width, np.int64),
         by_window("count").astype(np.int64),
-        *(by_window(name) for name in ("mean", "min", "max", "std", "score")),
+        by_window("mean"),
+        by_window("min"),
+        by_window("max"),
+        by_window("std"),
+        by_window("score"),
     )
 
 
