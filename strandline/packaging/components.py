@@ -1,26 +1,28 @@
-"""Packs the components for a nucleus, the same bytes from the same sources on every machine.
+"""Build of the components for a nucleus; the same sources give the same bytes on every machine.
 
 For greengrass-cli, for upload to AWS and for the local nucleus::
 
     <out>/greengrass-build/recipes/<NAME>-<VERSION>.yaml
     <out>/greengrass-build/artifacts/<NAME>/<VERSION>/<folder>.zip
 
-For local deployments on nucleus lite, whose ggl-cli copies artifacts and unzips none::
+For local deployments on nucleus lite, whose ggl-cli copies artifacts without unzipping them::
 
     <out>/greengrass-build-lite/recipes/<NAME>-<VERSION>.yaml
     <out>/greengrass-build-lite/artifacts/<NAME>/<VERSION>/<folder>/...
 
-The recipes are the same for both. An artifact holds ``wire``, ``edge_components/common`` and the component's own folder
-at the import paths they have here; that of io.strandline.Runtime may also hold wheels.
+The recipes are the same for both. An artifact contains the modules that the programs in the recipe's scripts can
+import, at the import paths of the source tree, and the data files beside the component's modules; that of
+io.strandline.Runtime may also contain wheels.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,9 @@ import yaml
 from device_sim.errors import BuildError
 from device_sim.greengrass.component_build import Built, BuiltComponent, Nucleus
 from device_sim.paths import SOURCE_TREE
+from strandline.packaging.imports import MODULE_NAME, SourceTree
 
-_PACKED = frozenset({".py", ".txt", ".json", ".yaml", ".tflite", ".fbs"})
+_DATA = frozenset({".txt", ".json", ".yaml", ".tflite", ".fbs"})
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 RUNTIME = "runtime"
 """The folder of the component that takes the wheels."""
@@ -63,8 +66,8 @@ def build_here(out: Path, nucleus: Nucleus) -> Built:
 def _build_component(
     repo: Path, recipe: Path, out: Path, nucleus: Nucleus, wheels: Mapping[str, Path]
 ) -> BuiltComponent:
-    name, version, folder = _read_recipe(recipe)
-    files = _component_files(repo, folder)
+    name, version, folder, programs = _read_recipe(recipe)
+    files = _component_files(repo, folder, programs)
     if folder == RUNTIME:
         files |= {f"wheels/{wheel}": path for wheel, path in wheels.items()}
     target = out / "recipes" / f"{name}-{version}.yaml"
@@ -92,37 +95,33 @@ def _digest(files: Mapping[str, Path]) -> str:
     return digest.hexdigest()
 
 
-def _read_recipe(recipe: Path) -> tuple[str, str, str]:
-    """Return name, version and the folder that the recipe's one zip artifact is named after."""
+def _read_recipe(recipe: Path) -> tuple[str, str, str, list[str]]:
+    """Return name, version, the folder that the one zip artifact is named after, and the modules that scripts start."""
     try:
         body = yaml.safe_load(recipe.read_text())
         name, version = str(body["ComponentName"]), str(body["ComponentVersion"])
         uris = [str(a.get("URI") or a["Uri"]) for m in body["Manifests"] for a in m.get("Artifacts") or ()]
+        programs = MODULE_NAME.findall(json.dumps([m.get("Lifecycle") for m in body["Manifests"]]))
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise BuildError(f"{recipe}: no recipe: {type(error).__name__}: {error}") from error
+        raise BuildError(f"{recipe}: not a recipe: {type(error).__name__}: {error}") from error
     zips = {uri for uri in uris if uri.endswith(".zip")}
     if len(zips) != 1:
-        raise BuildError(f"{recipe}: {len(zips)} zip artifacts, must be one: {sorted(zips)}")
+        raise BuildError(f"{recipe}: {len(zips)} zip artifacts, exactly one is required: {sorted(zips)}")
     folder = Path(zips.pop()).stem
-    return name, version, folder
+    return name, version, folder, programs
 
 
-def _component_files(repo: Path, folder: str) -> dict[str, Path]:
-    """Return the files of a component's artifact: path inside it -> path here."""
-    component = repo / "edge_components" / folder
+def _component_files(repo: Path, folder: str, programs: list[str]) -> dict[str, Path]:
+    """Return the files of a component's artifact: path in the artifact -> file."""
+    component, tree = repo / "edge_components" / folder, SourceTree(repo)
     if not (component / "__init__.py").is_file():
         raise BuildError(f"{component}: no such component")
-    files = {"edge_components/__init__.py": repo / "edge_components" / "__init__.py"}
-    for part in ("wire", "edge_components/common", f"edge_components/{folder}"):
-        files.update((path.relative_to(repo).as_posix(), path) for path in source_files(repo / part))
-    return files
-
-
-def source_files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a package's folder that belong into a package, in no order."""
-    for path in folder.rglob("*"):
-        if path.suffix in _PACKED and path.is_file() and "__pycache__" not in path.parts:
-            yield path
+    if unknown := [program for program in programs if tree.file(program) is None]:
+        raise BuildError(f"the recipe for {folder} starts {', '.join(unknown)}: no such module")
+    files = set(tree.reachable(programs).values())
+    for package in {file.parent for file in files if file.is_relative_to(component)}:
+        files.update(file for file in package.iterdir() if file.suffix in _DATA)
+    return {file.relative_to(repo).as_posix(): file for file in files}
 
 
 def write_folder(folder: Path, files: Mapping[str, Path]) -> None:

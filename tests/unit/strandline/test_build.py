@@ -22,7 +22,9 @@ RecipeFormatVersion: '2020-01-25'
 ComponentName: io.strandline.Thing
 ComponentVersion: '1.2.3'
 Manifests:
-  - Artifacts:
+  - Lifecycle:
+      run: python3 -m edge_components.thing.main
+    Artifacts:
       - URI: s3://strandline-artifacts/io.strandline.Thing/1.2.3/thing.zip
         Unarchive: ZIP
 """
@@ -39,6 +41,9 @@ def small_repo(tmp_path: Path) -> Path:
         (repo / folder).mkdir(parents=True)
         if folder != "recipes":
             (repo / folder / "__init__.py").write_text('"""x"""\n')
+    (repo / "edge_components/thing/main.py").write_text("import wire\nfrom edge_components.common import used\n")
+    (repo / "edge_components/common/used.py").write_text("")
+    (repo / "edge_components/common/unused.py").write_text("")
     (repo / "edge_components/other").mkdir()
     (repo / "edge_components/other/__init__.py").write_text("")
     (repo / "edge_components/thing/model.tflite").write_bytes(b"TFL3")
@@ -76,12 +81,16 @@ def test_the_layout_is_that_of_greengrass_cli(small_repo: Path, tmp_path: Path) 
     assert built.versions == {"io.strandline.Thing": "1.2.3"}
 
 
-def test_a_zip_holds_the_contract_what_is_shared_and_one_component(small_repo: Path, tmp_path: Path) -> None:
+def test_a_zip_contains_the_modules_that_its_program_imports_and_the_data_beside_them(
+    small_repo: Path, tmp_path: Path
+) -> None:
     with zipfile.ZipFile(build(small_repo, tmp_path).components[0].artifact) as packed:
         assert packed.namelist() == [
             "edge_components/__init__.py",
             "edge_components/common/__init__.py",
+            "edge_components/common/used.py",
             "edge_components/thing/__init__.py",
+            "edge_components/thing/main.py",
             "edge_components/thing/model.tflite",
             "wire/__init__.py",
         ]
@@ -161,11 +170,12 @@ def test_a_repo_without_recipes_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a: [", "no recipe: "),
-        ("- 1", "no recipe: TypeError"),
-        ("ComponentName: x", "no recipe: KeyError: 'ComponentVersion'"),
-        (RECIPE.replace("thing.zip", "thing.tar"), "0 zip artifacts, must be one"),
+        ("a: [", "not a recipe: "),
+        ("- 1", "not a recipe: TypeError"),
+        ("ComponentName: x", "not a recipe: KeyError: 'ComponentVersion'"),
+        (RECIPE.replace("thing.zip", "thing.tar"), "0 zip artifacts, exactly one is required"),
         (RECIPE.replace("thing.zip", "gone.zip"), "gone: no such component"),
+        (RECIPE.replace("thing.main", "thing.gone"), "starts edge_components.thing.gone: no such module"),
     ],
 )
 def test_a_bad_recipe_is_refused_by_name(small_repo: Path, tmp_path: Path, text: str, problem: str) -> None:

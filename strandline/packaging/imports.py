@@ -1,0 +1,85 @@
+"""Static import analysis: the modules of the source tree that a program can import.
+
+An import anywhere in a module counts, also inside a function, and so does a text that is the name of a module, since
+such a module is started with ``python -m``. A module that lists packages with ``pkgutil``, itself or through a module
+that it imports, reaches all modules of the packages that it imports as objects.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = ("wire", "edge_components")
+MODULE_NAME = re.compile(rf"\b(?:{'|'.join(PACKAGES)})(?:\.\w+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """Names in a module: the dotted names it may import, and those among them that it imports as objects."""
+
+    imports: frozenset[str]
+    objects: frozenset[str]
+
+
+class SourceTree:
+    """Modules of a source tree, each parsed once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._parsed: dict[str, _Module] = {}
+
+    def file(self, module: str) -> Path | None:
+        """Return the file of a module or package, None if there is not one of that name."""
+        path = self._root.joinpath(*module.split("."))
+        candidates = (path / "__init__.py", path.with_suffix(".py"))
+        return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+    def reachable(self, entries: Iterable[str]) -> dict[str, Path]:
+        """Return name and file of every module that the entry modules can import; unknown names are ignored."""
+        found: dict[str, Path] = {}
+        waiting = list(entries)
+        while waiting:
+            name = waiting.pop()
+            file = self.file(name)
+            if name in found or file is None:
+                continue
+            found[name] = file
+            waiting += [name.rpartition(".")[0], *self._imported(name, file)]
+        return dict(sorted(found.items()))
+
+    def _imported(self, name: str, file: Path) -> Iterator[str]:
+        module = self._parse(name, file)
+        yield from module.imports
+        if any(self._lists_packages(imported) for imported in (name, *module.imports)):
+            for package in module.objects:
+                folder = self._root.joinpath(*package.split("."))
+                if folder.is_dir():
+                    yield from (f"{package}.{path.stem}" for path in folder.glob("*.py"))
+
+    def _lists_packages(self, name: str) -> bool:
+        file = self.file(name)
+        return file is not None and "pkgutil" in self._parse(name, file).imports
+
+    def _parse(self, name: str, file: Path) -> _Module:
+        if name not in self._parsed:
+            self._parsed[name] = _names(ast.parse(file.read_bytes(), str(file)))
+        return self._parsed[name]
+
+
+def _names(tree: ast.Module) -> _Module:
+    imports: set[str] = set()
+    objects: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                objects.update(alias.name for alias in aliases)
+            case ast.ImportFrom(module=str(package), names=aliases, level=0):
+                imports.add(package)
+                objects.update(f"{package}.{alias.name}" for alias in aliases)
+            case ast.Constant(value=str(text)) if MODULE_NAME.fullmatch(text):
+                imports.add(text)
+    return _Module(frozenset(imports | objects), frozenset(objects))

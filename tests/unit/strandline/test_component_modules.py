@@ -1,0 +1,137 @@
+"""A component's artifact contains the modules that its programs can import, no more and no fewer."""
+
+from __future__ import annotations
+
+import ast
+import re
+import zipfile
+from modulefinder import ModuleFinder
+from pathlib import Path
+
+import pytest
+
+from device_sim.greengrass.component_build import Built, Nucleus
+from device_sim.paths import SOURCE_TREE
+from strandline.packaging.components import build_here
+from strandline.packaging.imports import SourceTree
+
+COMPONENTS = sorted(path.stem for path in (SOURCE_TREE / "recipes").glob("*.yaml"))
+STARTED_BY_NAME = re.compile(r'"-m", "(edge_components[\w.]+)"')
+"""A program that a component starts with ``python -m``."""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build_here(tmp_path_factory.mktemp("build"), Nucleus.JAVA)
+
+
+def _modules(folder: Path) -> set[str]:
+    names = (path.relative_to(folder).with_suffix("").as_posix().replace("/", ".") for path in folder.rglob("*.py"))
+    return {name.removesuffix(".__init__") for name in names}
+
+
+def _unpacked(built: Built, component: str, folder: Path) -> Path:
+    artifact = next(one.artifact for one in built.components if one.name == component)
+    with zipfile.ZipFile(artifact) as packed:
+        packed.extractall(folder)
+    return folder
+
+
+def _importable(folder: Path, programs: set[str]) -> set[str]:
+    """Return the modules that the standard library's finder reaches from programs, and from those that they start."""
+    finder = ModuleFinder(path=[str(folder)])
+    waiting = [*programs]
+    # The finder does not follow modules that a component lists with pkgutil.
+    for listing in folder.rglob("*.py"):
+        for package in set(re.findall(r"\bdiscovery\.\w+\((\w+)", listing.read_text())):
+            modules = {one.stem for one in listing.parent.glob(f"{package}/*.py")} - {"__init__"}
+            waiting += [f"{_package(listing, package)}.{module}" for module in modules]
+    while waiting:
+        name = waiting.pop()
+        finder.import_hook(name)
+        for module in list(finder.modules.values()):
+            if module.__file__ and not module.__path__:
+                started = STARTED_BY_NAME.findall(Path(module.__file__).read_text())
+                waiting += [one for one in started if one not in finder.modules]
+    return {name for name in finder.modules if name.split(".")[0] in ("wire", "edge_components")}
+
+
+def _package(listing: Path, package: str) -> str:
+    """Return the dotted name of a package that is imported in a file."""
+    for node in ast.walk(ast.parse(listing.read_text())):
+        if isinstance(node, ast.ImportFrom) and package in [alias.name for alias in node.names]:
+            return f"{node.module}.{package}"
+    raise AssertionError(f"{listing}: {package} is not imported")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_an_artifact_contains_what_its_programs_can_import_and_nothing_else(
+    built: Built, component: str, tmp_path: Path
+) -> None:
+    folder = _unpacked(built, component, tmp_path)
+    recipe = (SOURCE_TREE / "recipes" / f"{component}.yaml").read_text()
+    programs = set(re.findall(r"edge_components(?:\.\w+)+", recipe))
+    reached = _importable(folder, programs)
+    assert programs <= reached
+    assert _modules(folder) == reached
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_import_in_an_artifact_is_in_it(built: Built, component: str, tmp_path: Path) -> None:
+    folder = _unpacked(built, component, tmp_path)
+    modules = _modules(folder)
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in ("wire", "edge_components"):
+                assert node.module in modules, f"{path.relative_to(folder)} imports {node.module}"
+
+
+def test_offline_tools_are_in_no_artifact(built: Built, tmp_path: Path) -> None:
+    for component in COMPONENTS:
+        names = _modules(_unpacked(built, component, tmp_path / component))
+        assert not [name for name in names if name.startswith("strandline") or name == "wire.size_breakdown"]
+
+
+def _tree(root: Path, files: dict[str, str]) -> SourceTree:
+    for name, content in files.items():
+        path = root / "edge_components" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        (path.parent / "__init__.py").touch()
+    (root / "edge_components" / "__init__.py").touch()
+    return SourceTree(root)
+
+
+def test_imports_within_functions_and_programs_started_by_name_are_followed(tmp_path: Path) -> None:
+    tree = _tree(
+        tmp_path,
+        {
+            "thing/main.py": "def run():\n    from edge_components.thing import late\n",
+            "thing/late.py": "command = ['python', '-m', 'edge_components.thing.child']\n",
+            "thing/child.py": "",
+            "thing/unused.py": "text = 'see edge_components.thing.unused for more'\n",
+        },
+    )
+    assert [*tree.reachable(["edge_components.thing.main"])] == [
+        "edge_components",
+        "edge_components.thing",
+        "edge_components.thing.child",
+        "edge_components.thing.late",
+        "edge_components.thing.main",
+    ]
+
+
+def test_packages_that_are_listed_are_followed_whole(tmp_path: Path) -> None:
+    tree = _tree(
+        tmp_path,
+        {
+            "thing/main.py": "from edge_components.thing import kinds, listing\nimport edge_components.thing.more.a\n",
+            "thing/listing.py": "import pkgutil\n",
+            "thing/kinds/one.py": "",
+            "thing/more/a.py": "",
+            "thing/more/b.py": "",
+        },
+    )
+    found = tree.reachable(["edge_components.thing.main"])
+    assert "edge_components.thing.kinds.one" in found
+    assert "edge_components.thing.more.b" not in found
