@@ -175,8 +175,8 @@ class Aggregator:
         fresh = recovered.snapshot is None and not recovered.records
         replayed, folded = Replayed(), None
         if fresh and old_checkpoint.exists(work):
-            taken = old_checkpoint.take_over(work, self._state)
-            replayed = Replayed(taken.sent, taken.lost_readings, taken.lost)
+            imported = old_checkpoint.import_state(work, self._state)
+            replayed = Replayed(imported.sent, imported.lost_readings, imported.lost)
             folded = self._remove_checkpoint
         elif not fresh:
             replayed = Replay(self._state).run(recovered)
@@ -217,7 +217,7 @@ class Aggregator:
 
     def _remove_checkpoint(self) -> None:
         old_checkpoint.remove(self._runtime.work)
-        self._runtime.log.info("the checkpoint of a former version is taken over into the journal")
+        self._runtime.log.info("the checkpoint of a former version is imported into the journal")
 
     def _sent(self) -> Sent:
         last = self._outbox.next_sequence - 1

@@ -16,7 +16,7 @@ from edge_components.aggregator.window_types import (
 )
 from wire.model import IntArray
 
-_KEPT = ("_last", "_spacing", "_reported")
+_STORED = {"gap_last": "_last", "gap_spacing": "_spacing", "gap_reported": "_reported"}
 _SPACING_GAIN, _SPACING_GROWTH = 0.25, 4.0
 
 
@@ -38,11 +38,11 @@ class GapDetector:
 
     def state(self) -> Arrays:
         """Return the arrays of a snapshot."""
-        return exported("gap", self, _KEPT)
+        return exported(self, _STORED)
 
     def restore(self, arrays: Arrays) -> None:
         """Continue from :meth:`state`."""
-        imported("gap", self, _KEPT, arrays)
+        imported(self, _STORED, arrays)
 
     def reset(self, which: BoolArray) -> None:
         """Expect no window of these series until they report again."""

@@ -1,4 +1,4 @@
-"""The checkpoint of version 0.9 and earlier, read once: its state is taken over into the journal.
+"""The checkpoint of version 0.1.0, read once: its state is imported into the journal.
 
 It is an SQLite file, with a plain copy beside it that stands in where the SQLite file is damaged.
 """
@@ -12,7 +12,7 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,8 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Takeover:
-    """Outcome of :func:`take_over`; ``lost_readings`` is None where their number cannot be read."""
+class ImportedCheckpoint:
+    """Outcome of :func:`import_state`; ``lost_readings`` is None where their number cannot be read."""
 
     sent: Sent
     lost: bool = False
@@ -75,7 +75,7 @@ def remove(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def take_over(folder: Path, state: State) -> Takeover:
+def import_state(folder: Path, state: State) -> ImportedCheckpoint:
     """Fill an empty state from the checkpoint, or from its copy where the checkpoint is damaged or behind."""
     path = folder / NAME
     readings, copied = _read_copy(path.with_name(path.name + _COPY))
@@ -83,11 +83,11 @@ def take_over(folder: Path, state: State) -> Takeover:
     if found is None or (copied is not None and copied.commits > found.commits):
         found = copied
     if found is None:
-        return Takeover(Sent(), lost=True, lost_readings=readings)
+        return ImportedCheckpoint(Sent(), lost=True, lost_readings=readings)
     try:
-        return Takeover(_fill(state, found))
+        return ImportedCheckpoint(_fill(state, found))
     except (ValueError, KeyError, TypeError, zlib.error):
-        return Takeover(Sent(), lost=True, lost_readings=readings)
+        return ImportedCheckpoint(Sent(), lost=True, lost_readings=readings)
 
 
 def _read_database(path: Path) -> _Found | None:
@@ -149,7 +149,7 @@ def _fill(state: State, found: _Found) -> Sent:
     facts: dict[str, Any] = json.loads(old.pop("facts").tobytes())
     if facts["version"] != _STATE_VERSION:
         raise ValueError(f"state version {facts['version']}")
-    facts |= {"idle_ms": 0, "settings": asdict(WindowSettings(width_ms=int(facts["width_ms"])))}
+    facts |= {"idle_ms": 0, "settings": WindowSettings(width_ms=int(facts["width_ms"])).to_dict()}
     arrays: Arrays = {_renamed(name): array for name, array in old.items()}
     count = len(facts["series"])
     arrays |= {

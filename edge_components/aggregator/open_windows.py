@@ -14,6 +14,7 @@ import numpy.typing as npt
 from edge_components.aggregator.window_types import Arrays, BoolArray, exported, imported
 from wire.model import FloatArray, IntArray
 
+_STORED = {f"open_{name}": name for name in ("key", "count", "mean", "m2", "min", "max")}
 _WINDOW_BITS = 48
 _WINDOW_MASK = (1 << _WINDOW_BITS) - 1
 
@@ -51,11 +52,11 @@ class OpenWindows:
 
     def state(self) -> Arrays:
         """Return the arrays of a snapshot."""
-        return exported("open_", self, self.__slots__)
+        return exported(self, _STORED)
 
     def restore(self, arrays: Arrays) -> None:
         """Continue from :meth:`state`."""
-        imported("open_", self, self.__slots__, arrays)
+        imported(self, _STORED, arrays)
 
     def add(self, series_id: IntArray, time_ms: IntArray, value: FloatArray, width_ms: int) -> None:
         """Merge readings: group them by window, then merge the groups with the open windows."""

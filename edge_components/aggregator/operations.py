@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import IntEnum
 
 from edge_components.aggregator.cleaning import Columns
@@ -155,9 +155,9 @@ def read_series(body: bytes) -> tuple[int, Series]:
 
 def settings(value: WindowSettings) -> bytes:
     """Return the body of SETTINGS: the rules that windows follow from here on."""
-    return json.dumps(asdict(value)).encode()
+    return json.dumps(value.to_dict()).encode()
 
 
 def read_settings(body: bytes) -> WindowSettings:
     """Return the settings of :func:`settings`."""
-    return WindowSettings(**json.loads(body))
+    return WindowSettings.from_dict(json.loads(body))

@@ -1,7 +1,7 @@
 """Registry of the series that the aggregator knows: each name has an id while it is in use. Pure.
 
 State by series is kept in arrays that ids index. At the limit, the series that was received least recently makes room:
-its id is given to the new series, and whoever keeps state by id clears it (see :class:`Assignment`).
+its id is given to the new series, and the owners of state by id clear it (see :class:`Assignment`).
 """
 
 from __future__ import annotations

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from edge_components.aggregator.state import State
 from edge_components.aggregator.window_types import Arrays, WindowSettings
-from wire.model import AGGREGATE_COLUMNS, OPTIONAL_COLUMNS, Aggregates, Series
+from wire.model import Aggregates, Series
 
 VERSION = 1
-_PENDING = tuple(name for name in AGGREGATE_COLUMNS if name not in OPTIONAL_COLUMNS)
+_PENDING = {
+    f"pending_{name}": name
+    for name in ("series_index", "start_ms", "width_ms", "count", "mean", "min", "max", "std", "score")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ def encode(state: State, sent: Sent) -> bytes:
     pending = state.merged_pending()
     facts: dict[str, Any] = {
         "version": VERSION,
-        "settings": asdict(state.settings),
+        "settings": state.settings.to_dict(),
         "idle_ms": state.idle_ms,
         "epoch": f"{sent.epoch:016x}",
         "last_sequence": sent.last_sequence,
@@ -43,7 +46,7 @@ def encode(state: State, sent: Sent) -> bytes:
     }
     arrays: Arrays = state.windows.state() | state.deduplicator.state() | state.registry.state()
     if pending is not None:
-        arrays |= {f"pending_{name}": np.asarray(getattr(pending, name)) for name in _PENDING}
+        arrays |= {stored: np.asarray(getattr(pending, name)) for stored, name in _PENDING.items()}
     arrays["sent_sequence"] = np.array(list(sent.payloads), np.int64)
     arrays["sent_size"] = np.array([len(payload) for payload in sent.payloads.values()], np.int64)
     arrays["sent_readings"] = np.array([state.sent_readings.get(one, 0) for one in sent.payloads], np.int64)
@@ -68,13 +71,13 @@ def restore(state: State, facts: Mapping[str, Any], arrays: Arrays) -> Sent:
     """Fill an empty state from facts and arrays."""
     state.registry.restore([_series(entry) for entry in facts["series"]], arrays)
     state.deduplicator.restore(arrays)
-    state.settings = WindowSettings(**facts["settings"])
+    state.settings = WindowSettings.from_dict(facts["settings"])
     state.windows.reconfigure(state.settings)
     state.windows.restore(arrays)
     state.idle_ms = int(facts["idle_ms"])
     state.inbox.restore({int(epoch, 16): (c, ranges) for epoch, (c, ranges) in facts["inbox"].items()})
     if facts["pending"]:
-        columns = (arrays[f"pending_{name}"] for name in _PENDING)
+        columns = (arrays[stored] for stored in _PENDING)
         state.pending[:] = [Aggregates(tuple(map(_series, facts["pending"])), *columns)]  # type: ignore[arg-type]
     size = arrays["sent_size"].astype(np.int64)
     end = np.cumsum(size)

@@ -122,7 +122,7 @@ class State:
         self.log.add(Kind.SKIPPED, operations.number(rows))
 
     def merged_pending(self) -> Aggregates | None:
-        """Return the pending aggregates in order, None when there are none."""
+        """Return the pending aggregates in order, None without any."""
         if len(self.pending) > 1:
             self.pending[:] = [Aggregates.concatenate(self.pending)]
         return self.pending[0] if self.pending else None

@@ -1,7 +1,7 @@
 """The aggregator's state on the disk: commits operations to the journal, and folds them into a snapshot rarely.
 
-Readings are acknowledged, and batches sent, only when :attr:`StateStore.durable` and :attr:`StateStore.sendable` say
-so: killing the aggregator at any moment then loses nothing and counts nothing twice.
+Readings are acknowledged only while :attr:`StateStore.durable` is True, and batches sent only while
+:attr:`StateStore.sendable` is: killing the aggregator at any moment then loses nothing and counts nothing twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPolicy:
-    """When to fold the journal into a snapshot: its size, and the time that a start takes to replay it."""
+    """Limits of the journal beyond which it is folded into a snapshot: its size, and the time of a replay."""
 
     min_bytes: int = 1_000_000
     times: int = 8
@@ -57,12 +57,12 @@ class StateStore:
 
     @property
     def durable(self) -> bool:
-        """Whether every accepted batch is on the disk and may be acknowledged."""
+        """True while every accepted batch is on the disk and may be acknowledged."""
         return self._journal.durable and not self._state.log.waiting and self._folded is None
 
     @property
     def sendable(self) -> bool:
-        """Whether every batch to send is on the disk."""
+        """True while every batch to send is on the disk."""
         return self._journal.durable and not self._state.log.emitted and self._folded is None
 
     @property

@@ -8,7 +8,17 @@ from edge_components.aggregator.window_types import NEVER, Arrays, BoolArray, Wi
 from wire.model import IntArray
 
 _TIMES = ("_newest", "_closed", "_emitted", "_before", "_stretch_from", "_barred_from", "_barred_until")
-_KEPT = (*_TIMES, "_ahead", "_moved_at")
+_STORED = {
+    "watermark_newest": "_newest",
+    "watermark_closed": "_closed",
+    "watermark_emitted": "_emitted",
+    "watermark_before": "_before",
+    "watermark_stretch_from": "_stretch_from",
+    "watermark_barred_from": "_barred_from",
+    "watermark_barred_until": "_barred_until",
+    "watermark_ahead": "_ahead",
+    "watermark_moved_at": "_moved_at",
+}
 
 
 class WatermarkTracker:
@@ -45,11 +55,11 @@ class WatermarkTracker:
 
     def state(self) -> Arrays:
         """Return the arrays of a snapshot."""
-        return exported("watermark", self, _KEPT)
+        return exported(self, _STORED)
 
     def restore(self, arrays: Arrays) -> None:
         """Continue from :meth:`state`."""
-        imported("watermark", self, _KEPT, arrays)
+        imported(self, _STORED, arrays)
 
     def rebase(self, now: float) -> None:
         """Count all watermarks as moved at ``now``: a new process has a new idle clock."""

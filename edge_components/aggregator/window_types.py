@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +19,20 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 """Arrays by name, for a snapshot."""
 
 
-def exported(prefix: str, owner: object, names: Sequence[str]) -> Arrays:
-    """Return the arrays of ``owner`` under these names."""
-    return {prefix + name: getattr(owner, name) for name in names}
+def exported(owner: object, names: Mapping[str, str]) -> Arrays:
+    """Return the arrays of ``owner``; ``names`` gives the attribute of each storage name."""
+    return {stored: getattr(owner, name) for stored, name in names.items()}
 
 
-def imported(prefix: str, owner: object, names: Sequence[str], arrays: Arrays) -> None:
-    """Set the arrays of ``owner``; raises KeyError for one that is missing, ValueError for another type."""
-    for name in names:
-        found, present = arrays[prefix + name], getattr(owner, name)
+def imported(owner: object, names: Mapping[str, str], arrays: Arrays) -> None:
+    """Set the arrays of ``owner`` from :func:`exported`.
+
+    Raises KeyError for one that is missing, and ValueError for another type.
+    """
+    for stored, name in names.items():
+        found, present = arrays[stored], getattr(owner, name)
         if found.dtype != present.dtype or found.ndim != 1:
-            raise ValueError(f"{prefix}{name}: {found.dtype} of {found.ndim} dimensions, expected {present.dtype}")
+            raise ValueError(f"{stored}: {found.dtype} of {found.ndim} dimensions, expected {present.dtype}")
         setattr(owner, name, found)
 
 
@@ -41,6 +45,25 @@ class WindowSettings:
     idle_ms: int = 10_000
     tolerance_ms: int = 10_000
     gap_windows: int = 3
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the settings under their storage names."""
+        return {stored: getattr(self, name) for stored, name in _STORED_SETTINGS.items()}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Return settings from :meth:`to_dict`; raises KeyError or ValueError for other values."""
+        return cls(**{name: int(stored[key]) for key, name in _STORED_SETTINGS.items()})
+
+
+_STORED_SETTINGS = {
+    "width_ms": "width_ms",
+    "lateness_ms": "lateness_ms",
+    "idle_ms": "idle_ms",
+    "tolerance_ms": "tolerance_ms",
+    "gap_windows": "gap_windows",
+}
+"""Attributes by the names under which snapshots and journals have them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class Rig:
         return [ack for ack in acks if ack.epoch == epoch]
 
     def batches(self) -> dict[tuple[int, int], Aggregates]:
-        """What the forwarder would hold: each batch once by its name, as it first came."""
+        """Return the batches that the forwarder would hold, each once by its name, as it first came."""
         held: dict[tuple[int, int], Aggregates] = {}
         for payload in self.bus.on(topics.AGGREGATES):
             batch = aggregates_message.decode(payload)

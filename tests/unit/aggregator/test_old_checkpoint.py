@@ -1,4 +1,4 @@
-"""The checkpoint of version 0.1.0 is taken over into the journal once, and then removed.
+"""The checkpoint of version 0.1.0 is imported into the journal once, and then removed.
 
 ``data/checkpoint-0.1.0.zip`` was written by that version: batches 1 to 3 of READER are accepted, the window of START
 with two readings is in a batch that was sent, and three series' windows are open.
@@ -39,7 +39,7 @@ def counts(rig: Rig) -> dict[int, int]:
     return {start: count for start, count in found.items() if count}
 
 
-def test_windows_batches_and_numbers_are_taken_over_and_the_files_are_removed(work: Path) -> None:
+def test_windows_batches_and_numbers_are_imported_and_the_files_are_removed(work: Path) -> None:
     rig = Rig(work)
     rig.tick()
     assert not list(work.glob("checkpoint*"))
