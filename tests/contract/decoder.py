@@ -181,7 +181,7 @@ def rows_of(kind, b, symbols, find):
         places = patches.places(patches.num())
         for n, double in zip(places, patches.doubles(len(places)), strict=True): rows[n][column] = double
     return [rows[n] for n in sorted(range(len(at)), key=lambda n: (rows[n]["time_ms"], s_of[n]))]
-def decode(data: bytes, profiles: dict = None) -> dict:
+def decode(data: bytes, profiles: dict = {}) -> dict:
     assert data[:3] == b"SL\1" and zlib.crc32(data[:-4]) == struct.unpack("<I", data[-4:])[0], "no batch"
     b = Bytes(data[3:-4])
     name = {"epoch": struct.unpack("<Q", b.take(8))[0], "sequence": b.num(), "gateway": b.take(b.u8()).decode()}

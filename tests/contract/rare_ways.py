@@ -35,8 +35,8 @@ def uneven(rows: Aggregates) -> Aggregates:
 def many_rest(rows: Aggregates) -> Aggregates:
     """The same rows with every third series at rest by turns."""
     rest = (rows.series_index % 3 == 1) & (np.arange(len(rows)) // len(rows.series) % 9 < 4)
-    zero = (np.where(rest, 0.0, getattr(rows, name)) for name in ("mean", "min", "max", "std"))
-    return replace(rows, **dict(zip(("mean", "min", "max", "std"), zero, strict=True)))
+    mean, low, high, std = (np.where(rest, 0.0, column) for column in (rows.mean, rows.min, rows.max, rows.std))
+    return replace(rows, mean=mean, min=low, max=high, std=std)
 
 
 def huge(n: int) -> Readings:

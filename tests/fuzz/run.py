@@ -57,7 +57,7 @@ def _with_atheris(target: Target, seconds: float, seed: int) -> int:
 
     def once(data: bytes) -> None:
         for changed in (data, target.reseal(data)) if target.reseal else (data,):
-            with contextlib.suppress(target.errors):
+            with contextlib.suppress(*target.errors):
                 target.call(changed)
 
     atheris.instrument_all()

@@ -20,6 +20,7 @@ import numpy as np
 import paho.mqtt.client as mqtt
 import psutil
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from device_sim.aws import CloudStore, GatewayCredentials, LocalCloud, PortTakenError, StartError
 from device_sim.aws.cost import cost
@@ -43,7 +44,7 @@ def store(cloud: LocalCloud) -> CloudStore:
     return CloudStore(cloud)
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+def until(condition: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -61,9 +62,9 @@ class Gateway:
         self.alerts: queue.Queue[dict[str, Any]] = queue.Queue()
         self.ended = threading.Event()
         self._ready = threading.Event()
-        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id or self.name)
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id or self.name)
         client.tls_set(str(credentials.ca), str(credentials.cert), str(credentials.key))
-        client.on_connect = lambda *_: client.subscribe([(topics.ack(self.name), 0), (topics.alerts(self.name), 1)])
+        client.on_connect = self._subscribe
         client.on_subscribe = lambda *_: self._ready.set()
         client.on_disconnect = lambda *_: self.ended.set()
         client.message_callback_add(topics.ack(self.name), self._ack)
@@ -71,8 +72,11 @@ class Gateway:
         self.client = client
         self._host, self._port = credentials.host, credentials.port
 
+    def _subscribe(self, client: mqtt.Client, *_: Any) -> None:
+        client.subscribe([(topics.ack(self.name), 0), (topics.alerts(self.name), 1)])
+
     def _ack(self, client: Any, data: Any, message: mqtt.MQTTMessage) -> None:
-        self.acks.put(Acknowledgement.decode(message.payload))
+        self.acks.put(Acknowledgement.decode(bytes(message.payload)))
 
     def _alert(self, client: Any, data: Any, message: mqtt.MQTTMessage) -> None:
         self.alerts.put(json.loads(message.payload))
@@ -430,7 +434,7 @@ def test_usage_is_counted_and_priced(cloud: LocalCloud, store: CloudStore) -> No
     with gateway(cloud, "gw-usage") as gw:
         gw.send(Batch(gw.name, 8, 1, aggregates(1)))
         gw.acknowledged(8, 1)
-    usage = until(lambda: (u := store.usage())["ingest_invocations"] > 0 and u, "an invocation is metered")
+    usage = until(lambda: u if (u := store.usage())["ingest_invocations"] > 0 else None, "an invocation is metered")
     assert usage["ingest_gb_s"] > 0
     assert usage["write_units"] > usage["batches"] > 0
     bill = cost(usage | {"readings": 1_000})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import random
 import socket
 import threading
@@ -13,9 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from awsiot.greengrasscoreipc import model
 
 from device_sim.greengrass.process import NucleusProcess
-from edge_components.common import ipc, ipc_client
+from edge_components.common import ipc_client
 from edge_components.common.errors import BusError, ConnectionLostError, NoNucleusError, UnauthorizedError
 from edge_components.common.health import Counters
 from edge_components.common.ipc import GreengrassBus
@@ -187,7 +189,7 @@ def test_without_a_socket_in_the_environment_there_is_a_clear_error(monkeypatch:
 
 def test_errors_name_the_operation_and_never_read_none(bench: Bench) -> None:
     with pytest.raises(BusError) as caught:
-        bench.bus._call("get_configuration", ipc.model.GetConfigurationRequest(key_path=["no", "such"]), "read x")
+        bench.bus._call("get_configuration", model.GetConfigurationRequest(key_path=["no", "such"]), "read x")
     assert str(caught.value).startswith("read x: ")
     assert "None" not in str(caught.value)
 
@@ -224,5 +226,5 @@ def test_an_unauthorized_error_is_recognized() -> None:
 
 def test_a_component_whose_nucleus_was_killed_ends(bench: Bench, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy.close()
-    monkeypatch.setattr(ipc.os, "getppid", lambda: 1)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
     bench.until(lambda: bench.given_up, "the end")

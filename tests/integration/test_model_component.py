@@ -61,8 +61,11 @@ class Gateway:
         for _ in range(count):
             self.second += 1
             mean = plant(self.second) + np.array([0.0, shift, 0.0])
-            whole = [np.full(3, value) for value in (1000 * (START_S + 5000 + self.second), 1000, 5)]
-            rows = Aggregates(series, np.arange(3), *whole, mean, mean, mean, np.full(3, 0.01), np.full(3, np.nan))
+            start_ms, width_ms, readings = (
+                np.full(3, value) for value in (1000 * (START_S + 5000 + self.second), 1000, 5)
+            )
+            std, score = np.full(3, 0.01), np.full(3, np.nan)
+            rows = Aggregates(series, np.arange(3), start_ms, width_ms, readings, mean, mean, mean, std, score)
             payload = encode(Batch("gw-test", 9, self.second, rows))
             message = ipc.PublishMessage(binary_message=ipc.BinaryMessage(message=payload))
             self.listener.client.publish_to_topic(topic=topics.AGGREGATES, publish_message=message)

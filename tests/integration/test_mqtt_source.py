@@ -11,6 +11,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,9 @@ def test_a_replaced_client_certificate_is_used_without_a_restart(tmp_path: Path)
         used[name].write_bytes(source.read_bytes())
     lines = (*tls(authority)[1:], "require_certificate true", "use_identity_as_username true")
     with mosquitto(tmp_path / "broker", *lines) as port:
-        site = Site(port, tls=True, ca_file=str(authority.ca), **{name: str(path) for name, path in used.items()})
+        site = Site(
+            port, tls=True, ca_file=str(authority.ca), cert_file=str(used["cert_file"]), key_file=str(used["key_file"])
+        )
         site.source.start()
         site.poll_until(lambda: site.counters["mqtt_connected"] == 1)
         used["key_file"].write_bytes(second.key.read_bytes())  # alone it does not fit: the connection stays
@@ -215,6 +218,14 @@ def test_publications_queued_with_qos_1_are_acknowledged_after_the_qos_is_lowere
     assert again.sink.readings == []
 
 
+def _has_received(site: Site, count: int) -> bool:
+    return len(site.sink.readings) >= count
+
+
+def _has_pending_or_all(site: Site, count: int) -> bool:
+    return bool(site.sink.pending) or len(site.sink.readings) == count
+
+
 def test_the_stock_broker_grants_the_window_that_is_asked_for(tmp_path: Path) -> None:
     with mosquitto(tmp_path / "broker", "allow_anonymous true") as port:
         for version, window in (("5", 200), ("3.1.1", 20)):
@@ -223,7 +234,7 @@ def test_the_stock_broker_grants_the_window_that_is_asked_for(tmp_path: Path) ->
             site.sink.pending = []
             for at in range(250):
                 site.publish("sensors/pump/x", str(at))
-            site.poll_until(lambda site=site, window=window: len(site.sink.readings) >= window)
+            site.poll_until(partial(_has_received, site, window))
             assert len(site.sink.readings) == window
             assert site.source.blocked() == (version == "5")
             site.clock.advance(1.0)
@@ -232,5 +243,5 @@ def test_the_stock_broker_grants_the_window_that_is_asked_for(tmp_path: Path) ->
                 for acknowledge in site.sink.pending:
                     acknowledge()
                 site.sink.pending = []
-                site.poll_until(lambda site=site: bool(site.sink.pending) or len(site.sink.readings) == 250)
+                site.poll_until(partial(_has_pending_or_all, site, 250))
             site.close()

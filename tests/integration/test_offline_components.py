@@ -44,7 +44,7 @@ class Gateway:
     def counters(self, component: str) -> Mapping[str, int]:
         """Return the counters that a component logged last."""
         reports = [line for line in self._log(component) if line.get("message") == "counters"]
-        return reports[-1]["counters"] if reports else {}  # type: ignore[no-any-return]
+        return reports[-1]["counters"] if reports else {}
 
     def errors(self, component: str) -> list[str]:
         return [line["message"] for line in self._log(component) if "traceback" in line]

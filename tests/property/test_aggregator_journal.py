@@ -45,8 +45,7 @@ def test_packed_readings_come_back_to_the_last_bit(batches: list[list[tuple[int,
     packer = ReadingsPacker()
     kinds = (np.int64, np.int64, np.float64, np.uint8)
     given_columns = [
-        Columns(*(np.array([one[at] for one in rows], kind) for at, kind in enumerate(kinds)))  # type: ignore[arg-type]
-        for rows in batches
+        Columns(*(np.array([one[at] for one in rows], kind) for at, kind in enumerate(kinds))) for rows in batches
     ]
     for _ in range(2):  # the second time with the decimals learned
         found = unpack(packer.pack(given_columns))

@@ -45,7 +45,7 @@ def directories(draw: st.DrawFn) -> tuple[Series, ...]:
 
 
 @st.composite
-def times(draw: st.DrawFn, n: int) -> np.ndarray:  # type: ignore[type-arg]
+def times(draw: st.DrawFn, n: int) -> np.ndarray:
     if draw(st.booleans()):
         step, start = draw(st.sampled_from([1, 250, 1000, 10_000])), draw(st.integers(-(10**13), 10**13))
         jitter = draw(st.sampled_from([0, 0, 3]))
@@ -104,10 +104,10 @@ rows = st.one_of(
 )
 
 
-def same(left: np.ndarray, right: np.ndarray, allowed: np.ndarray | float) -> np.ndarray:  # type: ignore[type-arg]
+def same(left: np.ndarray, right: np.ndarray, allowed: np.ndarray | float) -> np.ndarray:
     """Where two columns agree: equal, both NaN, or no further apart than allowed."""
     with np.errstate(invalid="ignore", over="ignore"):
-        agree: np.ndarray = (left == right) | (np.isnan(left) & np.isnan(right)) | (np.abs(left - right) <= allowed)  # type: ignore[type-arg]
+        agree: np.ndarray = (left == right) | (np.isnan(left) & np.isnan(right)) | (np.abs(left - right) <= allowed)
     return agree
 
 
@@ -204,13 +204,17 @@ def test_rows_that_rest_on_a_profile_come_back_as_those_that_do_not(sent: Aggreg
         assert missing.value.version == version
 
 
+def _always(known: profile.Profile) -> Callable[[int], profile.Profile]:
+    return lambda _version: known
+
+
 @BUSY
 @given(aggregates(), aggregates())
 def test_a_batch_that_any_profile_shortens_gives_the_very_same_rows(sent: Aggregates, others: Aggregates) -> None:
     whole = codec.pack(sent)
     for known in (profile.learn(sent), profile.learn(others)):
         short = codec.shorten(whole, known)
-        back, again = codec.unpack(whole), codec.unpack(short, lambda version, known=known: known)
+        back, again = codec.unpack(whole), codec.unpack(short, _always(known))
         assert len(short) <= len(whole)
         assert isinstance(back, Aggregates)
         assert isinstance(again, Aggregates)

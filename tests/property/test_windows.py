@@ -40,9 +40,8 @@ def run(script: list[tuple[list[Row], float]], windows: Windows) -> tuple[list[C
     emitted, late, given_rows, now = [], 0, [], 0.0
     for batch, pause in script:
         rows = [(series_id, NOW_MS + round(now * 1000) + offset, value) for series_id, offset, value in batch]
-        series_id, time_ms, value = (
-            np.array([row[at] for row in rows], kind) for at, kind in enumerate((np.int64, np.int64, np.float64))
-        )
+        series_id, time_ms = (np.array([row[at] for row in rows], np.int64) for at in (0, 1))
+        value = np.array([row[2] for row in rows], np.float64)
         late += windows.add(series_id, time_ms, value, NOW_MS + round(now * 1000), now)
         given_rows += rows
         now += pause

@@ -17,7 +17,7 @@ from tests.fakes import fake_runtime
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, offer
 from wire import topics
 from wire.codec import encode
-from wire.model import Aggregates, Batch, Series
+from wire.model import Aggregates, Anomalies, Batch, Series
 
 START_MS = 1_700_000_000_000
 VALUES = WINDOW * len(CHANNELS)
@@ -126,7 +126,7 @@ class Plant:
 
     def reports(self):
         batches = [aggregates_message.decode(payload) for payload in self.bus.on(topics.SCORED)]
-        return [r for b in batches if not isinstance(b.rows, Aggregates) for r in b.rows.reports]
+        return [r for b in batches if isinstance(b.rows, Anomalies) for r in b.rows.reports]
 
 
 def usual(plant, times=1):

@@ -84,7 +84,9 @@ def to_windows(values: np.ndarray, slot: int) -> tuple[np.ndarray, Windows]:
 
 
 def _note(seen: Watch, said: Step | None, second: int) -> None:
-    for change in said.changes if said is not None else ():
+    if said is None:
+        return
+    for change in said.changes:
         if change.phase is Phase.ONSET:
             name = seen.series[int(said.index[change.row])].name
             seen.onsets.append((second, name, CAUSES[int(said.cause[change.row])]))

@@ -128,7 +128,9 @@ def test_a_call_that_goes_on_for_too_long_is_found_and_noted(tmp_path):
     assert found is calls
     assert second == STILL_SECONDS
     calls.mark.turn()  # as it was in the call
-    assert left(tmp_path / "mark").still_s == STILL_SECONDS
+    found = left(tmp_path / "mark")
+    assert found is not None
+    assert found.still_s == STILL_SECONDS
 
 
 def test_a_call_that_may_take_long_is_given_the_time():

@@ -93,7 +93,9 @@ def test_the_same_batch_goes_on_with_scores_only_once_calibrated(bench):
     assert [(b.gateway, b.epoch, b.sequence) for b in answers] == [("gw-test", 7, s + 1) for s in range(22)]
     assert all(np.isnan(b.rows.score).all() for b in answers[:20])
     assert all((b.rows.score >= 0).all() for b in answers[20:])
-    assert answers[3].rows.mean == pytest.approx(aggregates_message.decode(batch(3, normal(3))).rows.mean)
+    sent = aggregates_message.decode(batch(3, normal(3))).rows
+    assert isinstance(sent, Aggregates)
+    assert answers[3].rows.mean == pytest.approx(sent.mean)
 
 
 def test_a_batch_that_comes_again_gets_the_same_answer_and_changes_nothing(bench):
@@ -170,6 +172,7 @@ def test_rows_without_readings_count_as_silence_too(bench):
     run(bench, range(30))
     for second in range(30, 40):
         payload = aggregates_message.decode(batch(second, [normal(second)[0], np.nan]))
+        assert isinstance(payload.rows, Aggregates)
         payload.rows.count[1] = 0
         bench.send(encode(payload))
     assert [(r.series, r.cause) for r in bench.reports() if r.phase is Phase.ONSET] == [("a.y", "gap")]
@@ -228,6 +231,8 @@ def test_a_state_that_was_saved_without_being_deflated_is_restored(bench, tmp_pa
     state_file.save(tmp_path / STATE, names, state)
     assert (tmp_path / STATE).stat().st_size < len(packed.getvalue()) / 3
     after = state_file.read(tmp_path / STATE)
+    assert before is not None
+    assert after is not None
     assert before[0] == after[0] == names
     assert all(np.array_equal(before[1][name], after[1][name], equal_nan=True) for name in before[1])
 

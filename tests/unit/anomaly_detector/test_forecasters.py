@@ -33,6 +33,7 @@ class Site:
 
     def die(self, still_s=0.0):
         """Leave what a process leaves that ends in a call."""
+        assert self.all._live is not None
         mark = self.all._live.calls.mark
         mark.turn()
         mark.note_still(still_s)
@@ -138,13 +139,14 @@ def test_one_that_fails_at_work_makes_place_at_once_and_for_good(tmp_path, outsi
 
 def test_one_that_becomes_slow_makes_place_and_is_tried_again_when_more_is_allowed(tmp_path, outside):
     site = Site(tmp_path, outside, model_milliseconds=10)
+    assert site.all._live is not None
     site.all._live.calls.debt_s, site.all._live.calls.allowed_s = 1.0, 0.0  # of many calls, and this one
     assert site.call() == pytest.approx(plain_forecast(TERMS_OF, WEIGHTS))
     assert "1 of its 1 calls took more than 0 ms" in site.all.health()["refused"]
     again = Site(tmp_path, outside, model_milliseconds=10)
     assert again.by == "NumPy"
     again.all.reconfigure(load(Config, {"model": str(outside), "model_milliseconds": 100}))
-    again.forecast = again.all.tick()
+    assert again.all.tick() is not None
     assert again.all.health() == {"by": "model theirs"}
 
 

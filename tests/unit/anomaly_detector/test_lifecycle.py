@@ -107,6 +107,10 @@ def test_a_report_says_what_why_since_when_and_what_came_before():
     told = report(step, step.changes[0], before.tracks, series, WIDTH_MS, before.last_means(0, 16))
     assert (told.series, told.phase, told.direction, told.unit) == ("a.x", Phase.ONSET, "up", "V")
     assert told.cause in told.causes
+    assert told.lower is not None
+    assert told.upper is not None
+    assert told.expected is not None
+    assert told.observed is not None
     assert told.lower < told.expected < told.upper < told.observed
     assert told.time_ms - told.onset_ms == WIDTH_MS
     assert told.history == pytest.approx(values[135:151, 0], rel=1e-3)

@@ -122,7 +122,7 @@ def test_a_small_file_system_is_filled_emptied_and_made_read_only(tmp_path: Path
 def test_without_root_the_files_lose_their_permission_and_the_configuration_says_full(tmp_path: Path) -> None:
     told: list[dict[str, int]] = []
     work = tmp_path / "work"
-    with disks.Permissions(work, lambda values: not told.append(values)) as disk:  # type: ignore[func-returns-value]
+    with disks.Permissions(work, lambda values: not told.append(values)) as disk:
         (work / disks.SPOOL).write_bytes(b"1")
         disk.read_only()
         assert (work / disks.SPOOL).stat().st_mode & 0o777 == 0o444
@@ -139,7 +139,7 @@ def test_a_source_publishes_again_what_the_broker_may_not_have_saved_and_forgets
     publisher = DurablePublisher("127.0.0.1", 1, lambda: saved)
     published: list[bytes] = []
     publisher._unsaved = [(100.0, "a", b"1"), (200.0, "a", b"2")]
-    publisher.publish = lambda topic, payload: published.append(payload)  # type: ignore[method-assign]
+    publisher.publish = lambda topic, payload: published.append(payload)
     saved = 150.0
     publisher.forget_saved()
     assert publisher.publish_unsaved() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,9 +134,7 @@ def test_a_reading_that_was_never_sent_counts_as_doubled() -> None:
 def test_values_that_are_none_of_the_source_are_not_explained() -> None:
     truth = Counter(range(FIRST, FIRST + 8))
     rows = aggregate(truth)
-    changed = Aggregates(rows.series, *(getattr(rows, n) for n in ("series_index", "start_ms", "width_ms", "count")),
-                         rows.mean + 1.0, rows.min, rows.max, rows.std, rows.score)  # fmt: skip
-    proof = check(truth, changed)
+    proof = check(truth, replace(rows, mean=rows.mean + 1.0))
     assert proof.unexplained == 1
     assert not proof.complete
 
@@ -143,9 +142,7 @@ def test_values_that_are_none_of_the_source_are_not_explained() -> None:
 def test_a_minimum_that_is_none_of_the_readings_is_not_explained() -> None:
     truth = Counter(range(FIRST, FIRST + 8))
     rows = aggregate(truth)
-    changed = Aggregates(rows.series, *(getattr(rows, n) for n in ("series_index", "start_ms", "width_ms", "count")),
-                         rows.mean, rows.min + 1, rows.max, rows.std, rows.score)  # fmt: skip
-    assert check(truth, changed).unexplained == 1
+    assert check(truth, replace(rows, min=rows.min + 1)).unexplained == 1
 
 
 def test_rows_of_other_series_and_rows_without_readings_change_nothing() -> None:

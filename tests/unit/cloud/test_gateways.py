@@ -14,6 +14,7 @@ from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.gateways import Silence
 from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.ports import Key
 from cloud_functions.core.storing import Storer
 from tests.unit.cloud.fakes import (
     NOW_MS,
@@ -68,7 +69,7 @@ class DyingTable(FakeTable):
 
     calls_left: int | None = None
 
-    def _check(self, key: keys.Key) -> None:
+    def _check(self, key: Key) -> None:
         if self.calls_left is not None:
             if self.calls_left == 0:
                 raise CrashError

@@ -236,7 +236,7 @@ def test_a_series_is_catalogued_again_when_its_unit_changes_and_else_not() -> No
 
 def test_a_gateway_whose_first_write_failed_is_catalogued_by_the_next() -> None:
     site = Site()
-    site.table.refuse = lambda key: key == keys.Key(keys.GATEWAYS, "gw-1")
+    site.table.refuse = lambda key: key == Key(keys.GATEWAYS, "gw-1")
     assert site.deliver(body(batch(1))) == ["0"]
     site.table.refuse = lambda key: False
     assert site.deliver(body(batch(1))) == []

@@ -90,9 +90,10 @@ def test_a_window_of_many_series_fits_a_message_with_its_scores() -> None:
     count = 160
     series = tuple(Series(f"d{at // 8:04d}.c{at % 8}") for at in range(count))
     value = np.round(chance.normal(20, 1, (count, 10)), 2)
-    same = [np.full(count, number) for number in (START_MS, 10_000, 10)]
-    found = (value.mean(axis=1), value.min(axis=1), value.max(axis=1), value.std(axis=1))
-    rows = Aggregates(series, np.arange(count), *same, *found, np.full(count, np.nan))
+    start_ms, width_ms, readings = (np.full(count, number) for number in (START_MS, 10_000, 10))
+    mean, low, high, std = value.mean(axis=1), value.min(axis=1), value.max(axis=1), value.std(axis=1)
+    unscored = np.full(count, np.nan)
+    rows = Aggregates(series, np.arange(count), start_ms, width_ms, readings, mean, low, high, std, unscored)
     plain = Batch("gw", 1, 1, rows)
     assert len(aggregates_message.encode(plain, MAX_BATCH_BYTES)) < 30 * count
     scored = replace(plain, rows=replace(rows, score=np.round(chance.random(count), 3)))
@@ -103,7 +104,7 @@ def test_a_batch_in_the_wire_format_is_read_too() -> None:
     sent = batch([window(0), window(2, 1)])
     found = aggregates_message.decode(codec.encode(sent, MAX_LOCAL_BYTES))
     assert found.rows.series == SERIES  # type: ignore[union-attr]
-    assert len(found.rows) == 2  # type: ignore[arg-type]
+    assert len(found.rows) == 2
 
 
 def test_what_does_not_fit_or_is_no_aggregate_is_refused() -> None:

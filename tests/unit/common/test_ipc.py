@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edge_components.common import ipc
+from edge_components.common import ipc_client
 from edge_components.common.health import Counters
 from edge_components.common.ipc import GreengrassBus
 from edge_components.common.limited_log import RateLimitedLog
@@ -46,7 +46,7 @@ def test_an_attempt_that_fails_for_lack_of_resources_is_followed_by_another(
         attempts.append(None)
         raise error
 
-    monkeypatch.setattr(ipc.ipc_client, "connect", connect)
+    monkeypatch.setattr(ipc_client, "connect", connect)
     loop, clock = FakeLoop(), FakeClock()
     target = bus(loop, clock)
     for number in range(1, 4):
@@ -60,7 +60,7 @@ def test_an_attempt_without_memory_ends_the_component(monkeypatch: pytest.Monkey
     def connect(*_: object) -> object:
         raise MemoryError
 
-    monkeypatch.setattr(ipc.ipc_client, "connect", connect)
+    monkeypatch.setattr(ipc_client, "connect", connect)
     loop = FakeLoop()
     bus(loop, FakeClock()).tick()
     with pytest.raises(MemoryError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,9 @@ import pytest
 from edge_components.common import lifecycle
 from edge_components.common.config import integer
 from edge_components.common.errors import BusError, ConnectionRefusedByNucleusError, NoNucleusError
+from edge_components.common.launch import EXIT_CONFIG
 from edge_components.common.lifecycle import Runtime, run_component
+from edge_components.common.loop import EXIT_SOFTWARE, EXIT_UNAVAILABLE
 from tests.fakes import FakeBus
 from wire import topics
 
@@ -89,7 +93,7 @@ def nucleus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Nucleus
     stand_in = Nucleus()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ipc, "GreengrassBus", lambda *_, **__: stand_in.bus)
-    monkeypatch.setattr(lifecycle.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     yield stand_in
@@ -112,7 +116,7 @@ def test_without_a_nucleus_the_component_ends_as_unavailable(
     nucleus: Nucleus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nucleus.bus.refusals = [NoNucleusError("no socket is set")]
-    assert nucleus.run(stop) == lifecycle.EXIT_UNAVAILABLE
+    assert nucleus.run(stop) == EXIT_UNAVAILABLE
     assert "no socket is set" in capsys.readouterr().out
     assert not nucleus.parts
 
@@ -126,9 +130,9 @@ def test_a_connection_that_is_refused_at_first_is_tried_again(nucleus: Nucleus) 
 
 def test_a_stop_ends_the_attempts_to_connect(nucleus: Nucleus, monkeypatch: pytest.MonkeyPatch) -> None:
     handlers: list[Callable[..., None]] = []
-    monkeypatch.setattr(lifecycle.signal, "signal", lambda _number, handler: handlers.append(handler))
+    monkeypatch.setattr(signal, "signal", lambda _number, handler: handlers.append(handler))
     nucleus.bus.refusals = [BusError("no socket yet")] * 100
-    monkeypatch.setattr(lifecycle.time, "sleep", lambda _seconds: handlers[0]())
+    monkeypatch.setattr(time, "sleep", lambda _seconds: handlers[0]())
     assert nucleus.run(stop) == 0
     assert nucleus.bus.attempts == 1
 
@@ -142,7 +146,7 @@ def test_an_invalid_configuration_without_an_earlier_one_ends_with_its_code_and_
     nucleus: Nucleus, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nucleus.bus.values = {"size": 11, "sise": 1}
-    assert nucleus.run(stop) == lifecycle.EXIT_CONFIG
+    assert nucleus.run(stop) == EXIT_CONFIG
     assert [line.split(":")[1].strip() for line in messages(capsys)] == ["size", "sise"]
     assert nucleus.bus.closed == 1
 
@@ -170,7 +174,7 @@ def test_a_damaged_last_good_configuration_is_not_used(nucleus: Nucleus) -> None
     file = Path("last_good_configuration.json")
     file.write_bytes(file.read_bytes().replace(b'"7"', b'"8"'))
     nucleus.bus.values = {"size": 11}
-    assert nucleus.run(stop) == lifecycle.EXIT_CONFIG
+    assert nucleus.run(stop) == EXIT_CONFIG
 
 
 def test_the_last_good_configuration_is_written_only_when_it_changes(nucleus: Nucleus) -> None:
@@ -197,7 +201,7 @@ def test_a_start_that_fails_is_our_error_and_its_traceback_is_in_the_log(
         raise ValueError("oh")
 
     monkeypatch.setattr(Recorder, "start", fail)
-    assert nucleus.run(stop) == lifecycle.EXIT_SOFTWARE
+    assert nucleus.run(stop) == EXIT_SOFTWARE
     assert "ValueError: oh" in capsys.readouterr().out
     assert nucleus.bus.closed == 1
 

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from edge_components.common import packing, readings_message
+from edge_components.common import readings_message
 from edge_components.common.errors import HandoverError
 from edge_components.common.handover import Outbox, RetryPolicy
 from edge_components.common.health import Counters
@@ -44,7 +44,7 @@ class Bench:
             self.encodings += 1
             return real(batch, limit)
 
-        monkeypatch.setattr(packing.readings_message, "encode", counted)
+        monkeypatch.setattr(readings_message, "encode", counted)
 
     def pack(self, rows: Readings) -> list[Readings]:
         while len(rows):

@@ -152,8 +152,8 @@ def check(spool: Spool, truth: Truth) -> Counter[str]:
         assert isinstance(rows, Aggregates)
         found.update((rows.start_ms[row.used :] // 1000).tolist())
         pending[row.lane] += (rows.start_ms[row.used :] // 1000).tolist()
-    for lane, rows in pending.items():
-        assert rows == [one for one in truth.pending[lane] if one in set(rows)], "in another order"
+    for lane, seconds in pending.items():
+        assert seconds == [one for one in truth.pending[lane] if one in set(seconds)], "in another order"
     by_body = dict((*truth.unsent.values(), *truth.sent.values()))
     for key in spool.sent():
         batch = spool.get(key)

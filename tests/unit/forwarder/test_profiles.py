@@ -15,7 +15,8 @@ from tests.unit.forwarder.test_component import BULK, EPOCH, Rig
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
 from wire.codec import Kind, Profile
-from wire.model import Aggregates, Series
+from wire.errors import UnknownProfileError
+from wire.model import Aggregates, Batch, Series
 
 SENSORS = 40
 LOG = logging.getLogger("test")
@@ -57,7 +58,7 @@ class Cloud:
                 continue
             try:
                 rows = codec.decode(data, lambda _, version: self.profiles.get(version)).rows
-            except codec.UnknownProfileError as error:
+            except UnknownProfileError as error:
                 unknown.add(error.version)
                 continue
             assert isinstance(rows, Aggregates)
@@ -92,7 +93,7 @@ def run(rig: Rig, cloud: Cloud, first: int, count: int, hear: bool = True) -> No
 
 
 def expected(count: int) -> list[float]:
-    rows = [codec.decode(codec.encode(codec.Batch("gw", 1, 1, window(n)))).rows for n in range(1, count + 1)]
+    rows = [codec.decode(codec.encode(Batch("gw", 1, 1, window(n)))).rows for n in range(1, count + 1)]
     return sorted(mean for one in rows if isinstance(one, Aggregates) for mean in one.mean.tolist())
 
 
@@ -102,7 +103,7 @@ def test_a_profile_is_sent_when_it_pays_and_then_spares_bytes(rig: Rig) -> None:
     counters = rig.runtime.counters
     assert counters["profiles_sent"] == len(cloud.profiles) == 1
     assert counters["batches_by_profile"] == 20 - BATCHES_BETWEEN
-    alone = [len(codec.encode(codec.Batch("gw-test", EPOCH, n, window(n)))) for n in range(1, 21)]
+    alone = [len(codec.encode(Batch("gw-test", EPOCH, n, window(n)))) for n in range(1, 21)]
     assert sum(cloud.sizes[-10:]) < 0.75 * sum(alone[-10:])
     assert counters["bytes_saved_by_profile"] > 0
     assert cloud.means == expected(20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def make(
     in_flight: int = 8,
     rates: Rates = RATES,
     first_s: float = 2.0,
-    **options: bool,
+    **options: Any,
 ) -> Uplink:
     policy = RetryPolicy(in_flight, first_s=first_s, longest_s=600.0)
     return Uplink(spool, line, "gw", policy, rates, counters, random.Random(1), 0.0, **options)

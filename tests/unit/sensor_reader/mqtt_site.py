@@ -7,7 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+<<<<<<< HEAD
 from pathlib import Path
+=======
+from typing import Any
+>>>>>>> a197ee8 (Check the types of the tests too, and fix what that finds)
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -27,11 +31,17 @@ DEADLINE = 15.0
 class Site:
     """A source, what it hands over, and a sensor that publishes."""
 
+<<<<<<< HEAD
     def __init__(self, port: int, filters: FilterStore | None = None, **changes: object) -> None:
         settings = load(MqttSettings, {"port": port, "client_id": "strandline-gw"})
+=======
+    def __init__(self, port: int, filters: FilterStore | None = None, **changes: Any) -> None:
+        settings = load(Config, {"mqtt_port": port, "host": False, "max_age_ms": 20}).sources("gw")["mqtt"]
+        assert isinstance(settings, MqttSettings)
+>>>>>>> a197ee8 (Check the types of the tests too, and fix what that finds)
         self.counters, self.clock = Counters(), FakeClock()
         self.sink = Sink(self.clock)
-        self.port, self.settings = port, replace(settings, **changes)  # type: ignore[arg-type]
+        self.port, self.settings = port, replace(settings, **changes)
         log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
         self.woken = threading.Event()
         context = Context("mqtt", "gw", self.clock, log, self.woken.set, Path(), lambda: 0.02)
@@ -44,6 +54,9 @@ class Site:
             assert time.monotonic() < end, (self.sink.readings, self.sink.rejected, self.counters.snapshot())
             self.source.poll(self.sink)
             time.sleep(0.01)
+
+    def poll_until_counted(self, counter: str, times: int) -> None:
+        self.poll_until(lambda: self.counters[counter] == times)
 
     def open(self) -> None:
         self.source.start()

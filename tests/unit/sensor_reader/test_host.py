@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import psutil
 import pytest
 
 from edge_components.sensor_reader.errors import RejectedError
@@ -150,22 +151,18 @@ def test_a_disk_that_is_not_there_leaves_the_rest_of_the_machine() -> None:
 
 
 def test_temperatures_are_named_after_chip_and_label(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge_components.sensor_reader.sources import host as module
-
     @dataclass
     class Entry:
         label: str
         current: float | None
 
     chips = {"cpu thermal": [Entry("", 47.2), Entry("Core 1", 50.0), Entry("off", None)]}
-    monkeypatch.setattr(module.psutil, "sensors_temperatures", lambda: chips, raising=False)
+    monkeypatch.setattr(psutil, "sensors_temperatures", lambda: chips, raising=False)
     found = [item for item in PsutilProbe("/").look() if isinstance(item, Gauge) and item.unit == "Cel"]
     assert [item.channel for item in found] == ["temperature.cpu_thermal.0", "temperature.cpu_thermal.Core_1"]
 
 
 def test_what_the_machine_says_to_itself_is_no_network_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge_components.sensor_reader.sources import host as module
-
     @dataclass
     class Counts:
         bytes_recv: int
@@ -177,8 +174,8 @@ def test_what_the_machine_says_to_itself_is_no_network_traffic(monkeypatch: pyte
 
     flags = {"lo": Stats("up,loopback,running"), "eth0": Stats("up,broadcast"), "wlan0": Stats("up,broadcast")}
     counts = {"lo": Counts(10**9, 10**9), "eth0": Counts(300, 20), "wlan0": Counts(7, 1)}
-    monkeypatch.setattr(module.psutil, "net_if_stats", lambda: flags)
-    monkeypatch.setattr(module.psutil, "net_io_counters", lambda pernic: counts)
+    monkeypatch.setattr(psutil, "net_if_stats", lambda: flags)
+    monkeypatch.setattr(psutil, "net_io_counters", lambda pernic: counts)
     totals = {item.channel: item.value for item in PsutilProbe("/").look() if isinstance(item, Total)}
     assert totals == {"network.received": 307, "network.sent": 21}
     del counts["eth0"], counts["wlan0"]

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,8 +98,8 @@ def test_it_connects_when_the_broker_comes_and_again_when_it_comes_back(tmp_path
     site.poll_until(lambda: site.counters["mqtt_unreachable"] >= 1)
     for times in (1, 2):
         with SensorBroker(tmp_path / str(times), port=port):
-            site.poll_until(lambda times=times: site.counters["mqtt_connected"] == times)
-        site.poll_until(lambda times=times: site.counters["mqtt_disconnected"] == times)
+            site.poll_until_counted("mqtt_connected", times)
+        site.poll_until_counted("mqtt_disconnected", times)
     site.source.close()
 
 
@@ -119,7 +120,7 @@ def test_closing_while_the_broker_is_away_ends_the_thread() -> None:
         {"tls": True, "cert_file": __file__, "key_file": __file__},
     ],
 )
-def test_files_that_cannot_be_used_are_named(changes: dict[str, object]) -> None:
+def test_files_that_cannot_be_used_are_named(changes: dict[str, Any]) -> None:
     site = Site(1883, **changes)
     with pytest.raises(SourceError, match="mqtt: cannot use /"):
         site.source.start()

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -159,12 +160,16 @@ def test_a_refusal_of_a_subscription_that_ends_is_noticed(version5: bool) -> Non
     assert broker.count(SUBSCRIBE) == 2
 
 
+def _has_only_sensors(store: Filters) -> bool:
+    return store.filters == {"sensors/+/+"}
+
+
 def test_filters_of_a_former_process_are_unsubscribed_only_from_a_session_that_still_exists() -> None:
     for present in (True, False):
         broker, filters = ScriptedBroker(session_present=present), Filters({"old/#", "sensors/+/+"})
         with connected(broker, filters) as site:
             if present:
-                site.poll_until(lambda filters=filters: filters.filters == {"sensors/+/+"})
+                site.poll_until(partial(_has_only_sensors, filters))
         assert filters.filters == {"sensors/+/+"}
         assert broker.count(UNSUBSCRIBE) == present
 

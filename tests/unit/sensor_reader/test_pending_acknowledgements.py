@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,7 +44,7 @@ def test_in_any_order_of_batches_none_is_made_early_and_all_are_made_in_the_end(
     for _ in range(data.draw(st.integers(1, 8))):
         size = data.draw(st.integers(1, 5))
         for at in range(size):
-            pending.add(at + 1, lambda reading=reading: settled.append(reading))
+            pending.add(at + 1, partial(settled.append, reading))
             batch_of[reading] = sequence + 1
             reading += 1
         sequence += 1

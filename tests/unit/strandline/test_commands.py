@@ -28,9 +28,10 @@ def _run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[byt
 
 
 def _aggregates() -> Aggregates:
-    ints = (np.array(column, np.int64) for column in ([0, 1], [1000, 1000], [1000, 1000], [5, 0]))
-    values = [np.array([value, np.nan]) for value in (20.5, 20.0, 21.0, 0.25, 0.5)]
-    return Aggregates((Series("a.temperature", "Cel", 0.01), Series("b.level")), *ints, *values)
+    series = (Series("a.temperature", "Cel", 0.01), Series("b.level"))
+    index, time_ms, count = (np.array(column, np.int64) for column in ([0, 1], [1000, 1000], [5, 0]))
+    mean, low, high, std, score = (np.array([value, np.nan]) for value in (20.5, 20.0, 21.0, 0.25, 0.5))
+    return Aggregates(series, index, time_ms, time_ms, count, mean, low, high, std, score)
 
 
 def _batch(rows: Rows) -> bytes:

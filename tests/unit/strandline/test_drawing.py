@@ -23,10 +23,17 @@ def scored(channels: int, rows: int = ROWS) -> tuple[Table, Detection]:
     names = tuple(f"pump.{at}" for at in range(channels))
     time_ms = 1_767_225_600_000 + 1_000 * np.arange(rows)
     anomaly = np.abs(np.arange(rows) - rows // 2 - 10) < 10
-    level = np.where(anomaly, 3.0, 0.4) * (np.arange(rows) >= 50)
+    level = np.where(np.arange(rows) < 50, 0.0, np.where(anomaly, 3.0, 0.4))
     none = np.zeros_like(values)
     found = Detection(
-        level, level, anomaly, ["step"] * rows, [names[0]] * rows, none, none - 3.0, np.where(none > 0, np.nan, 3.0)
+        level.astype(float),
+        level.astype(float),
+        anomaly,
+        ["step"] * rows,
+        [names[0]] * rows,
+        none,
+        none - 3.0,
+        np.where(none > 0, np.nan, 3.0),
     )
     return Table([str(ms) for ms in time_ms], time_ms, names, values), found
 

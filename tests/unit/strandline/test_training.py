@@ -222,7 +222,7 @@ def test_without_tensorflow_the_error_names_the_extra(
     monkeypatch.setattr(builtins, "__import__", without)
     for more in ({"int8": True}, {"kind": "convolutional"}):
         with pytest.raises(TrainingError, match=r"strandline\[train-tensorflow\]"):
-            train(Wish(table, "pump", tmp_path, **more))  # type: ignore[arg-type]
+            train(Wish(table, "pump", tmp_path, **more))
 
 
 def test_the_command_trains_and_tells_how_to_deploy(table: Path, tmp_path: Path) -> None:

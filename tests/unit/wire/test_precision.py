@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from wire.model_coder.rans import TOTAL, Decoder, encode
 from wire.quantization import Form, choose, split
 
 
-def readings(values: list[float], resolution: float | None) -> np.ndarray:  # type: ignore[type-arg]
+def readings(values: list[float], resolution: float | None) -> np.ndarray:
     n = len(values)
     rows = Readings(
         (Series("a", "", resolution),), np.zeros(n, np.int64), np.arange(n), np.array(values), np.zeros(n, np.uint8)
@@ -109,7 +110,8 @@ def test_the_model_gives_back_cells_of_every_size(memory: int, skew: int) -> Non
     cells = [*rng.integers(-4, 4, 300).tolist(), 2**63 - 1, -(2**63), 0, *(1 << k for k in range(63))]
     offsets = rng.integers(-999, 999, len(cells)).tolist()
     column = Column([150, 0, 150, len(cells) - 300], offsets, [8, 8, 70, BETWEEN + 19], memory)
-    for options in ({}, {"chained": True}, {"wide": True}):
+    choices: tuple[dict[str, Any], ...] = ({}, {"chained": True}, {"wide": True})
+    for options in choices:
         followed = run_model(column, GroupStarts([0, 0, 0, 0], **options), cells)
         how = search_parameters(followed)._replace(skew=skew)
         decoder = Decoder(encode(symbols(followed, how)))
