@@ -14,7 +14,7 @@ from edge_components.common import aggregates_message
 from edge_components.common.config import load
 from tests.fakes import fake_runtime
 from wire import topics
-from wire.model import Aggregates, Batch, Series
+from wire.model import Aggregates, Anomalies, Batch, Series
 
 NAMES = ("pump.pressure", "pump.flow", "pump.current", "tank.level")
 SERIES = tuple(Series(name, "V", 0.01) for name in NAMES)
@@ -66,5 +66,5 @@ class Detector:
     def reports(self) -> list[str]:
         """Return the published reports, each as one line."""
         batches = [aggregates_message.decode(payload) for payload in self._bus.on(topics.SCORED)]
-        reports = [one for batch in batches if not isinstance(batch.rows, Aggregates) for one in batch.rows.reports]
+        reports = [one for batch in batches if isinstance(batch.rows, Anomalies) for one in batch.rows.reports]
         return [f"{one.series} {one.phase} {one.cause} {one.score} {one.expected}" for one in reports]

@@ -7,11 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-<<<<<<< HEAD
 from pathlib import Path
-=======
 from typing import Any
->>>>>>> a197ee8 (Check the types of the tests too, and fix what that finds)
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -31,14 +28,8 @@ DEADLINE = 15.0
 class Site:
     """A source, what it hands over, and a sensor that publishes."""
 
-<<<<<<< HEAD
-    def __init__(self, port: int, filters: FilterStore | None = None, **changes: object) -> None:
-        settings = load(MqttSettings, {"port": port, "client_id": "strandline-gw"})
-=======
     def __init__(self, port: int, filters: FilterStore | None = None, **changes: Any) -> None:
-        settings = load(Config, {"mqtt_port": port, "host": False, "max_age_ms": 20}).sources("gw")["mqtt"]
-        assert isinstance(settings, MqttSettings)
->>>>>>> a197ee8 (Check the types of the tests too, and fix what that finds)
+        settings = load(MqttSettings, {"port": port, "client_id": "strandline-gw"})
         self.counters, self.clock = Counters(), FakeClock()
         self.sink = Sink(self.clock)
         self.port, self.settings = port, replace(settings, **changes)
