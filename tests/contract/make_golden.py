@@ -208,7 +208,7 @@ def shown(rows: Rows) -> Any:
         return [report.to_dict() for report in rows.reports]
     if isinstance(rows, Notice):
         return {"time_ms": rows.time_ms, "counters": {name: dict(counts) for name, counts in rows.counters.items()}}
-    names = ("time_ms", "value", "quality")
+    names: tuple[str, ...] = ("time_ms", "value", "quality")
     if isinstance(rows, Aggregates):
         absent = [name for name in OPTIONAL_COLUMNS if not getattr(rows, name).any()]
         names = tuple(name for name in AGGREGATE_COLUMNS[1:] if name not in absent)

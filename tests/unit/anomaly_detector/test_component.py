@@ -112,6 +112,7 @@ def test_a_batch_that_comes_again_gets_the_same_answer_and_changes_nothing(bench
 def revised(second, values, sequence):
     """Return a batch of rows that include late readings."""
     found = aggregates_message.decode(batch(second, values, sequence=sequence))
+    assert isinstance(found.rows, Aggregates)
     rows = replace(found.rows, revision=np.ones(len(found.rows), np.int64))
     return aggregates_message.encode(replace(found, rows=rows))
 
@@ -130,6 +131,7 @@ def test_a_batch_of_late_readings_passes_as_it_is_and_raises_no_alarm(bench):
 def test_late_rows_among_live_ones_are_not_scored(bench):
     run(bench, range(25))
     found = aggregates_message.decode(batch(25, [10.0, 900.0], sequence=26))
+    assert isinstance(found.rows, Aggregates)
     mixed = replace(found, rows=replace(found.rows, revision=np.array([0, 2])))
     bench.send(aggregates_message.encode(mixed))
     rows = bench.scored()[-1].rows

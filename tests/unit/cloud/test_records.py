@@ -86,10 +86,10 @@ def test_a_time_that_cannot_be_a_key_is_rejected(start_ms: int, width_ms: int) -
 def test_a_record_larger_than_an_item_is_rejected() -> None:
     rng = np.random.default_rng(1)
     n = 12_000
-    floats = [rng.random(n) for _ in range(5)]
+    mean, low, high, std, score = (rng.random(n) for _ in range(5))
     zeros = np.zeros(n, np.int64)
     with pytest.raises(RejectError) as caught:
-        list(records_of(Aggregates(SERIES, zeros, zeros + START_MS, zeros, zeros, *floats)))
+        list(records_of(Aggregates(SERIES, zeros, zeros + START_MS, zeros, zeros, mean, low, high, std, score)))
     assert caught.value.reason is Reason.SIZE
 
 

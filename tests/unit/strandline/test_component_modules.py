@@ -50,8 +50,9 @@ def _importable(folder: Path, programs: set[str]) -> set[str]:
         name = waiting.pop()
         finder.import_hook(name)
         for module in list(finder.modules.values()):
-            if module.__file__ and not module.__path__:
-                started = STARTED_BY_NAME.findall(Path(module.__file__).read_text())
+            file, is_package = getattr(module, "__file__", None), bool(getattr(module, "__path__", None))
+            if file and not is_package:
+                started = STARTED_BY_NAME.findall(Path(file).read_text())
                 waiting += [one for one in started if one not in finder.modules]
     return {name for name in finder.modules if name.split(".")[0] in ("wire", "edge_components")}
 
