@@ -50,6 +50,7 @@ class Options:
     seconds: float
     history: int
     window_ms: int
+    backlog: int
 
 
 class Generator:
@@ -75,7 +76,7 @@ class Generator:
         began_ms = time.time_ns() // 1_000_000 - options.history * options.window_ms
         for step in range(options.history * HISTORY_READINGS):
             self._publish(Steady(HISTORY_RATE, self.sent), self.sent + options.series, began_ms + step * step_ms)
-        pace: Pace = Steady(options.rate, self.sent) if options.rate else ClosedLoop(self.sent)
+        pace: Pace = Steady(options.rate, self.sent) if options.rate else ClosedLoop(self.sent, options.backlog)
         self._publish(pace, None, None)
         self._finish()
 
@@ -98,7 +99,7 @@ class Generator:
 
     def _fill(self, allowed: int, end: int | None, time_ms: int | None) -> None:
         last = allowed if end is None else min(allowed, end)
-        count = min(last - self.sent, self._ring.size // 2 - (self.sent - self.accepted))
+        count = min(last - self.sent, self._ring.size // 2 - (self.sent - self.accepted), self._ring.distinct)
         if count > 0:
             moment = time.time_ns() // 1_000_000 if time_ms is None else time_ms
             self._unsent = self._ring.messages(self.sent, count, moment)
@@ -175,8 +176,9 @@ def _options() -> Options:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--history", type=int, default=0, help="windows of past readings sent first")
     parser.add_argument("--window-ms", type=int, default=10_000)
+    parser.add_argument("--backlog", type=int, default=200, help="messages that the broker holds at least, at rate 0")
     given = parser.parse_args()
-    return Options(given.port, given.series, given.rate, given.seconds, given.history, given.window_ms)
+    return Options(given.port, given.series, given.rate, given.seconds, given.history, given.window_ms, given.backlog)
 
 
 def main() -> int:

@@ -23,13 +23,15 @@ FOREVER_SECONDS = 86_400.0
 class Load:
     """Load to send: ``rate`` readings a second (0: as fast as the consumer takes them) over ``series`` series.
 
-    Before that, ``history`` windows of past readings, so that detectors are calibrated.
+    Before that, ``history`` windows of past readings, so that detectors are calibrated. With rate 0 the broker holds
+    ``backlog`` messages at least, more than the in-flight window.
     """
 
     series: int
     rate: float
     history: int = 0
     window_ms: int = 10_000
+    backlog: int = 200
 
     @property
     def past(self) -> int:
@@ -63,7 +65,7 @@ class LoadProcess:
         self.last: dict[str, Any] = {}
         arguments = ["--port", str(port), "--series", str(load.series), "--rate", str(load.rate)]
         arguments += ["--seconds", str(FOREVER_SECONDS), "--history", str(load.history)]
-        arguments += ["--window-ms", str(load.window_ms)]
+        arguments += ["--window-ms", str(load.window_ms), "--backlog", str(load.backlog)]
         with errors.open("w") as stream:
             self._process = subprocess.Popen(  # noqa: S603 # our own program and arguments, no shell
                 [sys.executable, "-m", "benchmarks.edge_load", *arguments],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 FIRST_RATE = 200.0
-LEAST_HEADROOM = 200
 SPEED_UP = 1.5
 MOST_AHEAD_SECONDS = 1.5
 
@@ -42,16 +41,20 @@ class Steady:
 
 
 class ClosedLoop:
-    """Keeps the consumer busy: the broker always holds about a second of its work, never much more."""
+    """Keeps the consumer busy: the broker always holds about a second of its work, never much more.
 
-    def __init__(self, sent: int) -> None:
-        self._total, self._at = sent, 0.0
+    And ``backlog`` messages at least, which must exceed the in-flight window: a consumer that acknowledges by groups
+    would otherwise wait for messages, and the rate would settle at what the waits allow.
+    """
+
+    def __init__(self, sent: int, backlog: int) -> None:
+        self._total, self._at, self._backlog = sent, 0.0, backlog
         self._rate = FIRST_RATE
 
     def allowed(self, elapsed: float) -> int:
         """Return how many messages may have been sent in all."""
         ahead = min(elapsed - self._at, MOST_AHEAD_SECONDS) * self._rate
-        return self._total + max(LEAST_HEADROOM, int(self._rate)) + int(ahead)
+        return self._total + max(self._backlog, int(self._rate)) + int(ahead)
 
     def consumed(self, total: int, elapsed: float) -> None:
         """Follow the consumer's rate; it may rise by half between two reports."""

@@ -23,6 +23,9 @@ MOST_PACKETS = 60_000
 LEAST_ROUNDS = 4
 MOST_ROUNDS = 240
 CHANNELS = 8
+VALUES = 101
+"""Values of a series before they come again."""
+
 QOS_1 = 2
 STORED = "$SYS/broker/store/messages/count"
 DROPPED = "$SYS/broker/publish/messages/dropped"
@@ -41,6 +44,8 @@ class Ring:
             raise LoadError(f"series {series}: 1 to {MOST_PACKETS // LEAST_ROUNDS} are allowed")
         rounds = min(MOST_ROUNDS, MOST_PACKETS // series)
         self.size = rounds * series
+        self.distinct = VALUES * series
+        """Messages in a row of which no two have series and value in common: with one time, no reading is repeated."""
         self._packets = [_publish(at % series, at // series, at + 1) for at in range(self.size)]
         self._acknowledgements = b"".join(b"\x40\x02" + (at + 1).to_bytes(2, "big") for at in range(self.size))
         self._part = 0
@@ -85,7 +90,7 @@ def subscribe_packet(topics: Iterable[str]) -> bytes:
 
 def _publish(series: int, repetition: int, packet_id: int) -> bytes:
     device, channel = _place(series)
-    value = 20 + series % 7 + (repetition * 37 + series * 11) % 101 / 100  # never the same twice in a row
+    value = 20 + series % 7 + (repetition * 37 + series * 11) % VALUES / 100
     payload = b'{"value":%.2f5,"time":%b}' % (value, PLACEHOLDER)  # see MARKER
     head = _text(f"sensors/{device}/{channel}") + packet_id.to_bytes(2, "big")
     return encode(Kind.PUBLISH, QOS_1, head + payload)

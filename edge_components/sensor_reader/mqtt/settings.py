@@ -48,7 +48,7 @@ class MqttSettings:
         "auto", "protocol version; `auto` is 5, and 3.1.1 with a broker that refuses it", choices=("auto", "5", "3.1.1")
     )
     inflight: int = integer(
-        1_000,
+        10_000,
         1,
         65_535,
         "publications that may be unacknowledged; an MQTT 5 broker is asked for it, another has its own limit",

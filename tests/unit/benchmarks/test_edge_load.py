@@ -7,12 +7,13 @@ import re
 
 import pytest
 
-from benchmarks.edge_pace import FIRST_RATE, LEAST_HEADROOM, ClosedLoop, Steady
+from benchmarks.edge_pace import FIRST_RATE, ClosedLoop, Steady
 from benchmarks.edge_packets import MARKER, LoadError, Ring, series_names
 from benchmarks.edge_window import Window
 from device_sim.chaos.packets import Framer, Kind, Packet, encode
 
 NOW_MS = 1_800_000_000_123
+BACKLOG = 300
 
 
 def packets(data: bytes) -> list[Packet]:
@@ -87,8 +88,8 @@ def test_a_steady_pace_spreads_messages_evenly() -> None:
 
 
 def test_a_closed_loop_follows_the_consumer_up_and_down() -> None:
-    pace = ClosedLoop(sent=0)
-    assert pace.allowed(0.0) == LEAST_HEADROOM
+    pace = ClosedLoop(sent=0, backlog=BACKLOG)
+    assert pace.allowed(0.0) == BACKLOG
     total = 0
     for second in range(1, 21):
         total += 8_000
@@ -96,12 +97,12 @@ def test_a_closed_loop_follows_the_consumer_up_and_down() -> None:
     assert pace.allowed(20.0) == total + 8_000  # one second of work is queued
     for second in range(21, 24):
         pace.consumed(total, float(second))
-    assert pace.allowed(23.0) == total + LEAST_HEADROOM
+    assert pace.allowed(23.0) == total + BACKLOG
 
 
 def test_a_consumer_that_stops_is_not_buried() -> None:
-    pace = ClosedLoop(sent=0)
-    assert pace.allowed(3_600.0) <= LEAST_HEADROOM + 2 * FIRST_RATE
+    pace = ClosedLoop(sent=0, backlog=BACKLOG)
+    assert pace.allowed(3_600.0) <= BACKLOG + 2 * FIRST_RATE
 
 
 def publication(packet_id: int, qos: int = 1) -> bytes:
