@@ -21,10 +21,11 @@ HISTORY_READINGS = 3
 
 MOST_PACKETS = 60_000
 LEAST_ROUNDS = 4
-MOST_ROUNDS = 240
 CHANNELS = 8
 VALUES = 101
 """Values of a series before they come again."""
+
+MOST_ROUNDS = 2 * VALUES
 
 QOS_1 = 2
 STORED = "$SYS/broker/store/messages/count"
@@ -42,9 +43,11 @@ class Ring:
     def __init__(self, series: int) -> None:
         if not 1 <= series <= MOST_PACKETS // LEAST_ROUNDS:
             raise LoadError(f"series {series}: 1 to {MOST_PACKETS // LEAST_ROUNDS} are allowed")
-        rounds = min(MOST_ROUNDS, MOST_PACKETS // series)
+        rounds = MOST_PACKETS // series
+        if rounds > VALUES:
+            rounds = min(MOST_ROUNDS, rounds // VALUES * VALUES)
         self.size = rounds * series
-        self.distinct = VALUES * series
+        self.distinct = min(rounds, VALUES) * series
         """Messages in a row of which no two have series and value in common: with one time, no reading is repeated."""
         self._packets = [_publish(at % series, at // series, at + 1) for at in range(self.size)]
         self._acknowledgements = b"".join(b"\x40\x02" + (at + 1).to_bytes(2, "big") for at in range(self.size))
