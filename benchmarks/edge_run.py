@@ -21,7 +21,7 @@ from benchmarks.edge_peer_programs import PROGRAMS
 from benchmarks.edge_peers import peers
 from benchmarks.edge_report import table
 from benchmarks.edge_site import Bench
-from device_sim.aws import LocalCloud
+from device_sim.aws.local import LocalCloud
 from device_sim.greengrass.component_build import Nucleus
 from strandline.packaging.components import build_here
 

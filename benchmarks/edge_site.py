@@ -16,7 +16,8 @@ from benchmarks.edge_broker import Mosquitto
 from benchmarks.edge_load_process import Load, LoadProcess
 from benchmarks.edge_measure import Sample, Usage, pss_bytes, usage
 from benchmarks.edge_packets import series_names
-from device_sim.aws import CloudStore, LocalCloud
+from device_sim.aws.local import LocalCloud
+from device_sim.aws.store import CloudStore
 from device_sim.greengrass.component_build import Built
 from device_sim.greengrass.process import NucleusProcess
 

@@ -1,6 +1,6 @@
-"""The ``strandline`` command: each file of :mod:`strandline.commands` adds its own to it.
+"""Entry point of the command-line tool ``strandline``; each module of :mod:`strandline.commands` adds a command.
 
-Exit codes: 0 done, 1 it did not do what it must, 2 wrong arguments, 130 and 143 interrupted by SIGINT and SIGTERM.
+Exit codes: 0 success, 1 failure, 2 invalid arguments, 130 and 143 interrupted by SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import typer
 import strandline.commands
 from device_sim.errors import SimulationError
 from strandline.errors import StrandlineError
+from strandline.extras import missing_package
 
 
 def make_app() -> typer.Typer:
     """Return the app with every command registered, in the order of their files' names."""
     app = typer.Typer(
         name="strandline",
-        help="From field sensors to cloud alerts over AWS IoT Greengrass, the whole of it on this machine.",
+        help="Build, deploy, simulate and operate Strandline: field gateways on AWS IoT Greengrass and their cloud.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -31,9 +32,17 @@ def make_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; what goes wrong as foreseen is one sentence on standard error."""
+    """Run the command line; an expected error ends it with one line on standard error and exit code 1."""
     try:
         make_app()()
     except (StrandlineError, SimulationError) as error:
-        typer.echo(f"strandline: {error}", err=True)
-        sys.exit(1)
+        problem = str(error)
+    except ModuleNotFoundError as error:
+        missing = missing_package(error.name or "", sys.argv[1])
+        if missing is None:
+            raise
+        problem = missing
+    else:
+        return
+    typer.echo(f"strandline: {problem}", err=True)
+    sys.exit(1)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from device_sim.aws import CloudStore, GatewayCredentials, LocalCloud
+from device_sim.aws.gateways import GatewayCredentials
+from device_sim.aws.local import LocalCloud
+from device_sim.aws.store import CloudStore
 from device_sim.chaos import disks
 from device_sim.chaos.actions import SystemUnderTest
 from device_sim.chaos.broker import IN_FLIGHT, PersistentBroker

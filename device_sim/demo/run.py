@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from device_sim.aws import CloudSimError
+from device_sim.aws.errors import CloudSimError
 from device_sim.demo import site as sites
 from device_sim.demo.configuration import SENSOR_READER, WINDOW_MS, DemoOptions
 from device_sim.demo.interrupts import InterruptedRunError, Interrupts

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_sim.aws import CloudStore, LocalCloud
+from device_sim.aws.local import LocalCloud
+from device_sim.aws.store import CloudStore
 from device_sim.demo.configuration import SENSOR_READER, DemoOptions, merged_configuration
 from device_sim.demo.tap import Tap
 from device_sim.errors import DemoError, SimulationError

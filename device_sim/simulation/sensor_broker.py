@@ -15,8 +15,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-import iotcore
-
 from device_sim.errors import BrokerError
 
 HOST = "127.0.0.1"
@@ -85,6 +83,8 @@ class SensorBroker:
             raise BrokerError(f"broker port {HOST}:{self.port}: {error.strerror}; give another or 0") from error
 
     def _start_iotcore(self, stack: contextlib.ExitStack) -> None:
+        import iotcore  # here, so that the command line works without the extra `sim`
+
         broker = iotcore.Broker(port=self.port, listen=HOST, max_payload_size=_MAX_PAYLOAD)
         stack.callback(broker.stop)
         try:

@@ -37,7 +37,7 @@ def chaos_command(
     """Cause faults in a gateway and a local cloud; exit code 0 only if nothing was lost and nothing counted twice."""
     from rich.console import Console
 
-    from device_sim.aws import CloudSimError
+    from device_sim.aws.errors import CloudSimError
     from device_sim.chaos.report import show
     from device_sim.chaos.runner import Options, make_root, run, save
     from device_sim.chaos.schedule import kinds_of

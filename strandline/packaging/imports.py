@@ -1,4 +1,4 @@
-"""Static import analysis: the modules of the source tree that a program can import.
+"""Static import analysis: the modules of ``wire`` and ``edge_components`` that a program can import.
 
 An import anywhere in a module counts, also inside a function, and so does a text that is the name of a module, since
 such a module is started with ``python -m``. A module that lists packages with ``pkgutil``, itself or through a module
@@ -33,7 +33,9 @@ class SourceTree:
         self._parsed: dict[str, _Module] = {}
 
     def file(self, module: str) -> Path | None:
-        """Return the file of a module or package, None if there is not one of that name."""
+        """Return the file of a module or package, None if it is not a module of :data:`PACKAGES`."""
+        if module.split(".")[0] not in PACKAGES:
+            return None
         path = self._root.joinpath(*module.split("."))
         candidates = (path / "__init__.py", path.with_suffix(".py"))
         return next((candidate for candidate in candidates if candidate.is_file()), None)

@@ -45,12 +45,10 @@ class Stretch:
 
 
 def draw(path: Path, recorded: Table, found: Detection, calibrate: int) -> None:
-    """Write a PNG; raises TableError where matplotlib is not installed or the file can't be written."""
-    try:
-        from matplotlib.dates import ConciseDateFormatter
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise TableError("a PNG needs matplotlib: pip install 'strandline[plot]'") from error
+    """Write a PNG; raises TableError if it cannot be written, ModuleNotFoundError without the extra ``plot``."""
+    from matplotlib.dates import ConciseDateFormatter
+    from matplotlib.figure import Figure
+
     n = len(recorded.channels)
     each = 2.2 if n == 1 else 1.3 if n <= 3 else 0.75
     figure = Figure(figsize=(WIDTH, round(each * n + SCORE_PANEL + MARGINS, 2)), dpi=DPI, layout="constrained")

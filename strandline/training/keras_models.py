@@ -18,7 +18,6 @@ from strandline.training.dataset import FloatArray
 from strandline.training.evaluation import Question, Run
 from strandline.training.layers import CLIP, fit_layers
 
-EXTRA = "pip install 'strandline[train-tensorflow]'"
 REPRESENTATIVE = 300
 """Windows that the ranges of an int8 model's tensors are taken from."""
 EPOCHS, PATIENCE, BATCH, RATE = 200, 15, 128, 2e-3
@@ -40,14 +39,9 @@ def make(
 
 def _import() -> tuple[Any, Any]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        import keras
-        import tensorflow
-    except ImportError as error:
-        raise TrainingError(
-            f"{error.name} is not installed: convolutional and int8 models are made by TensorFlow, {EXTRA}; "
-            "dense auto-encoders and forecasters in float32 need none"
-        ) from error
+    import keras
+    import tensorflow
+
     return keras, tensorflow
 
 

@@ -18,7 +18,6 @@ from strandline.training.layers import CLIP, fit_layers
 from strandline.training.model_component import PackedModel, next_version, pack
 
 KINDS = (AUTOENCODER, FORECASTER, "convolutional")
-EXTRA = "pip install 'strandline[train]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +118,8 @@ def _make(parts: Parts, wish: Wish) -> _Made:
 
         return _Made(*keras_models.make(wish.kind, fitted, stop_on, wish.bottleneck, wish.int8, wish.seed))
     layers = fit_layers(wish.kind, fitted, stop_on, wish.bottleneck, wish.seed)
-    try:
-        from strandline.training.model_writer import dense_network
-    except ImportError as error:
-        raise TrainingError(f"{error.name} is not installed: {EXTRA}") from error
+    from strandline.training.model_writer import dense_network  # needs the extra `train`
+
     values, outputs = layers.layers[0][0].shape[0], layers.layers[-1][0].shape[1]
     ports = {
         "inputs": [{"name": "windows", "shape": [-1, values], "dtype": "float32"}],

@@ -22,8 +22,11 @@ import psutil
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from device_sim.aws import CloudStore, GatewayCredentials, LocalCloud, PortTakenError, StartError
 from device_sim.aws.cost import cost
+from device_sim.aws.errors import PortTakenError, StartError
+from device_sim.aws.gateways import GatewayCredentials
+from device_sim.aws.local import LocalCloud
+from device_sim.aws.store import CloudStore
 from wire import codec, profile, topics
 from wire.acknowledgement import Acknowledgement
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Series
@@ -478,7 +481,7 @@ def test_stopping_leaves_no_process_and_no_open_port(tmp_path: Path) -> None:
 
 def test_the_emulator_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from device_sim.aws import LocalCloud\n"
+        "import sys, time; from pathlib import Path; from device_sim.aws.local import LocalCloud\n"
         "cloud = LocalCloud.start(Path(sys.argv[1])); cloud.call_api('GET', '/gateways')\n"
         "print(cloud.pid, flush=True); time.sleep(600)"
     )

@@ -15,7 +15,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from device_sim.aws import LocalCloud
+from device_sim.aws.local import LocalCloud
 from device_sim.aws.process import DIRECT
 
 TEMPLATE = (Path(__file__).resolve().parents[2] / "cloud_functions" / "template.yaml").read_text()

@@ -10,7 +10,7 @@ import pytest
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import Item, Key, Table
-from device_sim.aws import LocalCloud
+from device_sim.aws.local import LocalCloud
 from tests.unit.cloud.fakes import FakeTable
 
 _NUMBERS = itertools.count()

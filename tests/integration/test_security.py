@@ -21,7 +21,7 @@ import pytest
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 
-from device_sim.aws import LocalCloud
+from device_sim.aws.local import LocalCloud
 from device_sim.chaos.certificates import Authority, Pair
 from device_sim.greengrass.process import NucleusProcess
 from device_sim.paths import SOURCE_TREE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib.util
 import json
 import zipfile
@@ -207,22 +206,6 @@ def test_a_wish_that_cannot_be_is_refused_by_its_option(
 ) -> None:
     with pytest.raises(TrainingError, match=said):
         train(Wish(table, "pump", tmp_path, **more))
-
-
-def test_without_tensorflow_the_error_names_the_extra(
-    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.split(".")[0] in ("tensorflow", "keras"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    for more in ({"int8": True}, {"kind": "convolutional"}):
-        with pytest.raises(TrainingError, match=r"strandline\[train-tensorflow\]"):
-            train(Wish(table, "pump", tmp_path, **more))
 
 
 def test_the_command_trains_and_tells_how_to_deploy(table: Path, tmp_path: Path) -> None:
