@@ -32,7 +32,7 @@ class Cause(StrEnum):
     FLUSH = "flush"
 
 
-class Filled(NamedTuple):
+class FormedBatch(NamedTuple):
     """Rows that make one batch, in the order in which they came, and their bytes."""
 
     lane: Lane
@@ -41,7 +41,7 @@ class Filled(NamedTuple):
     cause: Cause
 
 
-class Refused(NamedTuple):
+class RejectedRows(NamedTuple):
     """A single row (or report, or notice) that no batch can hold, and why."""
 
     lane: Lane
@@ -72,16 +72,18 @@ class Batcher:
     Use one from one thread only.
     """
 
-    def __init__(self, encode: Encoder, max_bytes: int, max_age_s: float, refuse: Callable[[Refused], None]) -> None:
+    def __init__(
+        self, encode: Encoder, max_bytes: int, max_age_s: float, refuse: Callable[[RejectedRows], None]
+    ) -> None:
         self._encode, self._max_bytes, self._max_age_s, self._refuse = encode, max_bytes, max_age_s, refuse
-        self._piles: dict[tuple[Lane, type[Waiting]], _Pile] = {}
+        self._piles: dict[tuple[Lane, type[Waiting]], _Queue] = {}
 
     def add(self, lane: Lane, rows: Waiting, now: float) -> None:
         """Put rows into a lane at ``now`` (monotonic seconds)."""
         if len(rows):
-            self._piles.setdefault((lane, type(rows)), _Pile(_START[type(rows)])).add(rows, now)
+            self._piles.setdefault((lane, type(rows)), _Queue(_START[type(rows)])).add(rows, now)
 
-    def due(self, now: float) -> Iterator[Filled]:
+    def due(self, now: float) -> Iterator[FormedBatch]:
         """Yield what is to be sent at ``now``, urgent lanes first."""
         for (lane, _), pile in self._in_order():
             while pile:
@@ -94,7 +96,7 @@ class Batcher:
                 elif cause is Cause.FULL:
                     break  # there is still room: the measurement has corrected the estimate
 
-    def flush(self) -> Iterator[Filled]:
+    def flush(self) -> Iterator[FormedBatch]:
         """Yield everything that waits, urgent lanes first."""
         for (lane, _), pile in self._in_order():
             while pile:
@@ -112,17 +114,17 @@ class Batcher:
         """Return the monotonic time at which the oldest row becomes old, None when nothing waits."""
         return min((pile.oldest + self._max_age_s for pile in self._piles.values() if pile), default=None)
 
-    def _in_order(self) -> list[tuple[tuple[Lane, type[Waiting]], _Pile]]:
+    def _in_order(self) -> list[tuple[tuple[Lane, type[Waiting]], _Queue]]:
         return sorted(self._piles.items(), key=lambda item: list(Lane).index(item[0][0]))
 
-    def _cause(self, lane: Lane, pile: _Pile, now: float) -> Cause | None:
+    def _cause(self, lane: Lane, pile: _Queue, now: float) -> Cause | None:
         if lane is Lane.URGENT or pile.single:
             return Cause.URGENT
         if pile.estimate() >= self._max_bytes:
             return Cause.FULL
         return Cause.OLD if now - pile.oldest >= self._max_age_s else None
 
-    def _take(self, lane: Lane, pile: _Pile, cause: Cause) -> Filled | None:
+    def _take(self, lane: Lane, pile: _Queue, cause: Cause) -> FormedBatch | None:
         """Return a group, or None: nothing could be encoded (see ``refuse``), or the pile is not full after all."""
         tried = 1 if pile.single else pile.fitting(self._max_bytes)
         best: tuple[int, bytes] | None = None
@@ -144,9 +146,9 @@ class Batcher:
         number, body = best
         if cause is Cause.FULL and number == pile.rows and len(body) < self._max_bytes:
             return None
-        return Filled(lane, pile.remove(number), body, cause)
+        return FormedBatch(lane, pile.remove(number), body, cause)
 
-    def _try(self, lane: Lane, pile: _Pile, number: int) -> bytes | None:
+    def _try(self, lane: Lane, pile: _Queue, number: int) -> bytes | None:
         """Return the first rows encoded, or None when they cannot be; a single one that cannot be is given up."""
         try:
             body = self._encode(pile.first(number))
@@ -155,7 +157,7 @@ class Batcher:
                 raise TooLargeError(f"one row takes {len(body)} bytes, a batch holds {self._max_bytes}")
         except WireError as error:
             if number == 1:
-                self._refuse(Refused(lane, pile.remove(1), error))
+                self._refuse(RejectedRows(lane, pile.remove(1), error))
             return None
         return body
 
@@ -164,7 +166,7 @@ _START = {Aggregates: 4.0, Anomalies: 120.0, Notice: 400.0}
 """Bytes a row to begin with, before anything was measured."""
 
 
-class _Pile:
+class _Queue:
     """Rows of one kind in one lane, oldest first, and what is known of their size."""
 
     def __init__(self, rate: float) -> None:

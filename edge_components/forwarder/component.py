@@ -19,14 +19,14 @@ from edge_components.common.health import Counters
 from edge_components.common.journal import CommitPolicy
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.ports import Subscription
-from edge_components.forwarder.batching import Batcher, Filled, Refused
+from edge_components.forwarder.batching import Batcher, FormedBatch, RejectedRows
 from edge_components.forwarder.config import Config
 from edge_components.forwarder.errors import SpoolError, SpoolUnusableError
 from edge_components.forwarder.intake import Intake
-from edge_components.forwarder.overflow import Overflow
 from edge_components.forwarder.profiles import Profiles
-from edge_components.forwarder.rows import Arrival
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool.entries import ReceivedBatch
+from edge_components.forwarder.spool.overflow import Overflow
+from edge_components.forwarder.spool.spool import Spool
 from edge_components.forwarder.uplink import Rates, Uplink
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
@@ -105,7 +105,7 @@ class Forwarder:
         elif name in self._intake:
             self._counters.add("batches_repeated")
         else:
-            arrival = Arrival(*name, _lane(batch.rows), len(batch.rows), payload)
+            arrival = ReceivedBatch(*name, _lane(batch.rows), len(batch.rows), payload)
             self._intake.add(arrival, batch.rows, self._runtime.clock.monotonic())
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
@@ -208,15 +208,15 @@ class Forwarder:
             watch=self._watch,
             pause=self._pause,
         )
-        self._take_up_pending(now)
+        self._queue_pending(now)
         self._disk_retry_at = None
 
-    def _take_up_pending(self, now: float) -> None:
+    def _queue_pending(self, now: float) -> None:
         for pending in self._spool.pending():
             try:
                 rows = aggregates_message.decode(pending.payload).rows
             except WireError as error:
-                self._spool.discard_pending(pending.id, f"{type(error).__name__}: {error}")
+                self._spool.quarantine_pending(pending.id, f"{type(error).__name__}: {error}")
                 self._log.error("rows in the spool cannot be read and are set aside: %s", error)
                 continue
             if isinstance(rows, Aggregates):
@@ -257,7 +257,7 @@ class Forwarder:
             # Not acknowledged, so the senders keep them and offer them again.
             self._counters.add("batches_refused_spool_full", len(arrivals))
             return
-        spool.take_in(arrivals)
+        spool.store(arrivals)
         self._counters.add("batches_taken_in", len(arrivals))
         for arrival, rows in staged:
             self._counters.add(f"rows_taken_in_{arrival.lane}", arrival.rows)
@@ -286,7 +286,7 @@ class Forwarder:
             counters = {**self._health, "Forwarder": self._counters.snapshot(), "Spool": losses}
             self._batcher.add(Lane.BULK, Notice(self._runtime.clock.wall_ms(), counters), now)
 
-    def _put(self, filled: Filled, now: float) -> None:
+    def _put(self, filled: FormedBatch, now: float) -> None:
         rows = len(filled.rows)
         used = 0 if isinstance(filled.rows, Notice) else rows
         self._spool.put(filled.lane, filled.body, used, used, self._runtime.clock.wall_ms())
@@ -301,7 +301,7 @@ class Forwarder:
             self._profiles.spooled(self._spool.put(Lane.BULK, packed, 0, 0, self._runtime.clock.wall_ms()))
             self._counters.add("profiles_sent")
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: RejectedRows) -> None:
         """Set a row that no batch can hold aside with its reason, so that it blocks none of the others."""
         self._counters.add("rows_refused", len(refused.rows))
         self._log.error("a row cannot be sent: %s: %s", type(refused.error).__name__, refused.error)
@@ -311,7 +311,7 @@ class Forwarder:
             kept = codec.pack(refused.rows)
         except WireError:
             kept = None
-        self._spool.set_aside(refused.lane, len(refused.rows), kept, str(refused.error))
+        self._spool.quarantine_rows(refused.lane, len(refused.rows), kept, str(refused.error))
 
     def _open_again(self) -> None:
         """Open the spool again where the connection to it is of no more use; raises SpoolError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from edge_components.common.journal import CommitPolicy
 from edge_components.forwarder.batching import Waiting
-from edge_components.forwarder.rows import Arrival
+from edge_components.forwarder.spool.entries import ReceivedBatch
 from wire.topics import Lane
 
 BLOCKED_BATCHES = 16
@@ -19,7 +19,7 @@ class Intake:
     """Batches by sender's epoch and sequence, until they are stored."""
 
     def __init__(self) -> None:
-        self._staged: dict[tuple[int, int], tuple[Arrival, Waiting]] = {}
+        self._staged: dict[tuple[int, int], tuple[ReceivedBatch, Waiting]] = {}
         self._oldest: float | None = None
         self._bytes = 0
         self._urgent = False
@@ -27,7 +27,7 @@ class Intake:
     def __contains__(self, name: tuple[int, int]) -> bool:
         return name in self._staged
 
-    def add(self, arrival: Arrival, rows: Waiting, now: float) -> None:
+    def add(self, arrival: ReceivedBatch, rows: Waiting, now: float) -> None:
         """Stage a batch at ``now`` (monotonic seconds)."""
         self._staged[arrival.epoch, arrival.sequence] = (arrival, rows)
         self._oldest = now if self._oldest is None else self._oldest
@@ -44,7 +44,7 @@ class Intake:
         wait_s = policy.wait_s(now, self._oldest)
         return float("inf") if wait_s is None else wait_s
 
-    def take(self) -> list[tuple[Arrival, Waiting]]:
+    def take(self) -> list[tuple[ReceivedBatch, Waiting]]:
         """Return what is staged, in the order of arrival, and forget it."""
         staged = list(self._staged.values())
         self._staged, self._oldest, self._bytes, self._urgent = {}, None, 0, False

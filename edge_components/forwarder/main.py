@@ -9,8 +9,8 @@ from edge_components.common.handover import new_epoch
 from edge_components.common.lifecycle import Runtime, run_component
 from edge_components.forwarder.component import Forwarder
 from edge_components.forwarder.config import Config
-from edge_components.forwarder.recovery import open_spool
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool.recovery import open_spool
+from edge_components.forwarder.spool.spool import Spool
 
 NAME = "Forwarder"
 

@@ -14,10 +14,10 @@ from edge_components.common.delivery import AcknowledgementWatch, Pause
 from edge_components.common.errors import BusError
 from edge_components.common.handover import RetryPolicy, SendWindow
 from edge_components.common.health import Counters
-from edge_components.forwarder.pacing import Pace
 from edge_components.forwarder.profiles import Profiles
-from edge_components.forwarder.rows import Spooled
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool.entries import SpooledBatch
+from edge_components.forwarder.spool.spool import Spool
+from edge_components.forwarder.token_bucket import TokenBucket
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
 from wire.topics import Lane
@@ -59,7 +59,10 @@ class Uplink:
         self._window = SendWindow(policy, rng)
         self._kept = min(SLOTS_KEPT_FOR_URGENT, policy.in_flight - 1)
         self._in_flight = policy.in_flight
-        self._pace, self._backfill_pace = Pace(rates.per_second, now), Pace(rates.backfill_per_second, now)
+        self._pace, self._backfill_pace = (
+            TokenBucket(rates.per_second, now),
+            TokenBucket(rates.backfill_per_second, now),
+        )
         self._await_cloud, self._profiles = await_cloud, profiles
         self._watch, self._pause = watch or AcknowledgementWatch(), pause or Pause(rng)
         self._sent_in_round, self._more_s = False, float("inf")
@@ -73,7 +76,7 @@ class Uplink:
         """How many batches are sent and not acknowledged."""
         return len(self._window)
 
-    def number(self, now: float) -> list[Spooled]:
+    def number(self, now: float) -> list[SpooledBatch]:
         """Number the batches that are to be sent for the first time at ``now``; the caller commits before :meth:`pump`.
 
         Urgent ones come first, then bulk, then what the rate of the backlog allows.
@@ -100,7 +103,7 @@ class Uplink:
             self._more_s = self._pace.wait_s(now)
         return self._spool.number(chosen) if chosen else []
 
-    def pump(self, now: float, numbered: Sequence[Spooled] | None = None) -> None:
+    def pump(self, now: float, numbered: Sequence[SpooledBatch] | None = None) -> None:
         """Send what is due at ``now`` (monotonic seconds): urgent batches, what waits again, then the other new ones.
 
         A refusal by the nucleus ends this round, is counted, and pauses the uplink for a moment; the batch is due again
@@ -174,13 +177,13 @@ class Uplink:
             self._named.pop(key, None)
             self._send(batch, now)
 
-    def _send_new(self, batch: Spooled, now: float) -> None:
+    def _send_new(self, batch: SpooledBatch, now: float) -> None:
         short = self._shortened(batch)
         self._counters.add("batches_sent")
         self._counters.add("bytes_sent", len(short.body))
         self._send(short, now)
 
-    def _shortened(self, batch: Spooled) -> Spooled:
+    def _shortened(self, batch: SpooledBatch) -> SpooledBatch:
         """Return the batch as it is sent the first time: by a profile that the cloud has, where that is smaller."""
         if self._profiles is None:
             return batch
@@ -192,7 +195,7 @@ class Uplink:
         self._counters.add("bytes_saved_by_profile", len(batch.body) - len(body))
         return replace(batch, body=body)
 
-    def _send(self, batch: Spooled, now: float) -> None:
+    def _send(self, batch: SpooledBatch, now: float) -> None:
         # Noted before it is tried, so that a refused batch is due again like a lost one.
         times = self._window.sent(batch.id, now)
         self._pace.spend()

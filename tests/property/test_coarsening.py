@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_components.forwarder.coarsening import coarsen
+from edge_components.forwarder.spool.coarsening import coarsen
 from wire.model import Aggregates, Series
 
 SERIES = tuple(Series(f"s{n}") for n in range(3))

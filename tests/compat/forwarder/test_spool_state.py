@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge_components.common import aggregates_message
-from edge_components.forwarder.recovery import open_spool
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool.recovery import open_spool
+from edge_components.forwarder.spool.spool import Spool
 from tests.compat.forwarder import write_state
 from wire import codec
 from wire.acknowledgement import Acknowledgement

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_components.common import aggregates_message
-from edge_components.forwarder.rows import Arrival
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool.entries import ReceivedBatch
+from edge_components.forwarder.spool.spool import Spool
 from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.model import Aggregates, Anomalies, Anomaly, Batch, Phase, Series
@@ -38,35 +38,35 @@ def rows(first: int, count: int) -> Aggregates:
     return Aggregates(series, np.arange(count, dtype=np.int64), start, width, number, *columns)
 
 
-def aggregates_arrival(sender: int, sequence: int) -> Arrival:
+def aggregates_arrival(sender: int, sequence: int) -> ReceivedBatch:
     """Return a received batch of five aggregates."""
     payload = aggregates_message.encode(Batch("gateway-1", sender, sequence, rows(sequence, 5)))
-    return Arrival(sender, sequence, Lane.BULK, 5, payload)
+    return ReceivedBatch(sender, sequence, Lane.BULK, 5, payload)
 
 
-def anomaly_arrival(sender: int, sequence: int) -> Arrival:
+def anomaly_arrival(sender: int, sequence: int) -> ReceivedBatch:
     """Return a received batch of one anomaly."""
     anomaly = Anomaly("pump-1.temperature", Phase.ONSET, 1_700_000_000_000, 1_700_000_001_000, 2.5, "spike")
     payload = codec.encode(Batch("gateway-1", sender, sequence, Anomalies((anomaly,))))
-    return Arrival(sender, sequence, Lane.URGENT, 1, payload)
+    return ReceivedBatch(sender, sequence, Lane.URGENT, 1, payload)
 
 
 def fill_to_fold(spool: Spool) -> None:
     """Store received batches, form batches of both lanes and number two of them, then fold."""
-    spool.take_in([aggregates_arrival(SENDER, number) for number in (1, 2, 3, 5)])
-    spool.take_in([anomaly_arrival(SENDER, 6)])
+    spool.store([aggregates_arrival(SENDER, number) for number in (1, 2, 3, 5)])
+    spool.store([anomaly_arrival(SENDER, 6)])
     spool.put(Lane.BULK, codec.pack(rows(1, 5)), 5, 5, 1_700_000_001_000)
     spool.put(Lane.BULK, codec.pack(rows(2, 3)), 3, 3, 1_700_000_002_000)
     spool.put(Lane.BACKFILL, codec.pack(rows(0, 4)), 4, 0, 1_700_000_000_000)
     spool.number(spool.unsent(Lane.BULK, 1))
     spool.count_loss("rows_merged", 7)
-    spool.set_aside(Lane.URGENT, 1, b"one row", "a reason")
+    spool.quarantine_rows(Lane.URGENT, 1, b"one row", "a reason")
     spool.fold()
 
 
 def fill_after_fold(spool: Spool) -> None:
     """Change rows of every table once more."""
-    spool.take_in([aggregates_arrival(OTHER_SENDER, 1)])
+    spool.store([aggregates_arrival(OTHER_SENDER, 1)])
     spool.put(Lane.BULK, codec.pack(rows(3, 2)), 2, 2, 1_700_000_003_000)
     spool.number(spool.unsent(Lane.BULK, 2))
     spool.free(Acknowledgement(EPOCH, 1))

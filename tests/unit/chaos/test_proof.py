@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from device_sim.chaos.numbering import CYCLE, Numbering
 from device_sim.chaos.proof import Proof, prove
-from edge_components.forwarder.coarsening import coarsen
+from edge_components.forwarder.spool.coarsening import coarsen
 from wire.model import Aggregates, IntArray, Series
 
 NUMBERING = Numbering(period_ms=125, width_ms=1000)

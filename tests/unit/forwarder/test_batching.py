@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_components.forwarder.batching import Batcher, Cause, Filled, Refused, Waiting
+from edge_components.forwarder.batching import Batcher, Cause, FormedBatch, RejectedRows, Waiting
 from wire import codec
 from wire.errors import ModelError
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Notice, Phase, Series
@@ -47,7 +47,7 @@ class Desk:
     """A batcher with an encoder that counts its calls."""
 
     def __init__(self, max_bytes: int = MAX, max_age_s: float = 60.0) -> None:
-        self.encodings, self.refused = 0, list[Refused]()
+        self.encodings, self.refused = 0, list[RejectedRows]()
         self.batcher = Batcher(self.encode, max_bytes, max_age_s, self.refused.append)
 
     def encode(self, rows: Waiting) -> bytes:
@@ -55,7 +55,7 @@ class Desk:
         return codec.pack(rows)
 
 
-def keys(groups: list[Filled]) -> list[tuple[str, int]]:
+def keys(groups: list[FormedBatch]) -> list[tuple[str, int]]:
     found = []
     for group in groups:
         assert isinstance(group.rows, Aggregates)
@@ -101,7 +101,7 @@ def test_each_notice_is_a_batch_of_its_own_and_leaves_at_once() -> None:
 
 
 def test_a_live_stream_fills_batches_to_the_byte_with_few_encodings() -> None:
-    desk, groups, start = Desk(max_age_s=1e9), list[Filled](), 0
+    desk, groups, start = Desk(max_age_s=1e9), list[FormedBatch](), 0
     while len(groups) < 12:
         desk.batcher.add(Lane.BULK, aggregates(1, series=8, start=start), float(start))
         groups += desk.batcher.due(float(start))
@@ -164,7 +164,7 @@ def test_rows_that_the_encoder_refuses_are_split_until_the_bad_one_is_found() ->
             raise ModelError("poison")
         return codec.pack(rows)
 
-    refused: list[Refused] = []
+    refused: list[RejectedRows] = []
     batcher = Batcher(encode, MAX, 0.0, refused.append)
     causes = ["a", "b", "poison", "c", "d"]
     batcher.add(Lane.URGENT, Anomalies(tuple(anomaly(c) for c in causes)), 0.0)
@@ -197,9 +197,9 @@ def test_whatever_rows_come_each_leaves_once_in_order_and_no_group_is_too_large(
         weight = sum(cost * (10 if int(t) // 10_000 % 97 < 30 else 1) for t in rows.start_ms)
         return bytes(40 + int(weight))
 
-    refused: list[Refused] = []
+    refused: list[RejectedRows] = []
     batcher, start = Batcher(encode, max_bytes, 20.0, refused.append), 0
-    groups, sent = list[Filled](), list[tuple[str, int]]()
+    groups, sent = list[FormedBatch](), list[tuple[str, int]]()
     for step in range(rng.randrange(1, 40)):
         rows = aggregates(rng.randrange(0, 60), series=rng.randrange(1, 5), start=start)
         start += 60

@@ -15,11 +15,11 @@ import pytest
 
 from edge_components.common.errors import BusError
 from edge_components.common.lifecycle import Runtime
-from edge_components.forwarder import journal
 from edge_components.forwarder.component import Forwarder
 from edge_components.forwarder.config import Config
-from edge_components.forwarder.recovery import open_spool
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool import journal
+from edge_components.forwarder.spool.recovery import open_spool
+from edge_components.forwarder.spool.spool import Spool
 from tests.fakes import FakeBus, FakeClock, fake_runtime
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
@@ -246,11 +246,11 @@ def test_batches_wait_to_be_committed_together_and_anomalies_do_not(tmp_path: Pa
     rig.tick()
     rig.offer(2, aggregates(4, start=4))
     assert rig.forwarder.tick() == pytest.approx(2.0)
-    commits = rig.spool.moment.commits
+    commits = rig.spool.version.commits
     assert rig.acks() == []
     rig.tick(2.0)
     assert rig.acks() == [Acknowledgement(SENDER, 2)]
-    assert rig.spool.moment.commits == commits + 1
+    assert rig.spool.version.commits == commits + 1
     rig.offer(3, aggregates(4, start=8))
     rig.offer(4, Anomalies((ANOMALY,)))
     rig.tick()
@@ -281,9 +281,9 @@ def test_batches_that_wait_are_committed_at_a_stop(tmp_path: Path) -> None:
 def test_a_batch_that_fills_up_at_its_commit_is_one_commit_with_its_number(tmp_path: Path) -> None:
     rig = Rig(tmp_path, batch_max_age_s=0.1)
     rig.offer(1, Anomalies((ANOMALY,)))
-    before = rig.spool.moment.commits
+    before = rig.spool.version.commits
     rig.tick()
-    assert rig.spool.moment.commits == before + 1
+    assert rig.spool.version.commits == before + 1
     assert len(rig.sent(URGENT)) == 1
     rig.kill()
 

@@ -12,7 +12,7 @@ import pytest
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.common.handover import RetryPolicy
 from edge_components.common.health import Counters
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool.spool import Spool
 from edge_components.forwarder.uplink import Rates, Uplink
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from edge_components.forwarder.frames import Change, Key, digest
+from edge_components.forwarder.spool.frames import Change, Key, digest
 
 KEPT_BYTES = 1_000_000
 """Payloads of the newest batches in a snapshot."""

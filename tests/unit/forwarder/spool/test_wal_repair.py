@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_components.forwarder import journal, wal
-from edge_components.forwarder.recovery import open_spool
-from edge_components.forwarder.rows import Arrival
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool import journal, wal_repair
+from edge_components.forwarder.spool.entries import ReceivedBatch
+from edge_components.forwarder.spool.recovery import open_spool
+from edge_components.forwarder.spool.spool import Spool
 from wire import codec
 from wire.model import Anomalies, Anomaly, Batch, Phase
 from wire.topics import Lane
@@ -31,7 +31,7 @@ def killed(folder: Path, into: Path) -> Path:
     spool = Spool.open(folder / NAME, epoch=1, max_bytes=10_000_000)
     for sequence in range(1, TAKEN + 1):
         payload = codec.encode(Batch("gw", 7, sequence, Anomalies((ANOMALY,) * 3)))
-        spool.take_in([Arrival(7, sequence, Lane.URGENT, 3, payload)])
+        spool.store([ReceivedBatch(7, sequence, Lane.URGENT, 3, payload)])
     rng = random.Random(1)
     for _ in range(FORMED):
         spool.put(Lane.BULK, rng.randbytes(BATCH_BYTES), 50, used_rows=0, created_ms=0)
@@ -141,7 +141,7 @@ def test_a_fold_that_the_power_cut_short_is_no_damage(tmp_path: Path) -> None:
     spool = open_spool(path, epoch=1, max_bytes=10_000_000, wall_ms=1)
     for sequence in range(1, TAKEN + 1):
         payload = codec.encode(Batch("gw", 7, sequence, Anomalies((ANOMALY,) * 3)))
-        spool.take_in([Arrival(7, sequence, Lane.URGENT, 3, payload)])
+        spool.store([ReceivedBatch(7, sequence, Lane.URGENT, 3, payload)])
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if not file.name.endswith("-shm")}
     spool.fold()
     log = log_of(path).read_bytes()
@@ -192,7 +192,7 @@ def test_what_changes_nothing_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_sound_log_is_left_as_it_is(left: Path) -> None:
-    assert wal.repaired(log_of(left).read_bytes(), 4096) is None
+    assert wal_repair.repaired(log_of(left).read_bytes(), 4096) is None
 
 
 @settings(max_examples=15)
@@ -202,17 +202,17 @@ def test_a_mended_log_is_one_that_sqlite_reads_to_its_end(left: Path, data: st.D
     pages = [32 + at * 4120 + 24 + 4000 for at in range((len(log) - 32) // 4120)]
     place = data.draw(st.sampled_from(pages[:-3]))
     log[place] ^= 0xFF
-    mended = wal.repaired(bytes(log), 4096)
+    mended = wal_repair.repaired(bytes(log), 4096)
     assert mended is not None
     assert len(mended) == len(log)
-    assert wal.repaired(mended, 4096) is None
+    assert wal_repair.repaired(mended, 4096) is None
     assert sum(a != b for a, b in zip(mended, log_of(left).read_bytes(), strict=True)) > 1, "checksums behind it"
 
 
 @given(st.binary(max_size=10_000), st.sampled_from([512, 4096]))
 def test_any_bytes_are_mended_or_left(data: bytes, page_bytes: int) -> None:
-    mended = wal.repaired(data, page_bytes)
-    assert mended is None or wal.repaired(mended, page_bytes) is None
+    mended = wal_repair.repaired(data, page_bytes)
+    assert mended is None or wal_repair.repaired(mended, page_bytes) is None
 
 
 def test_the_copy_that_the_tests_begin_with_has_everything_in_its_log(left: Path) -> None:

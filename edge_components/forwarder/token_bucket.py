@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Pace:
+class TokenBucket:
     """Allows ``per_second`` sendings on average, and a burst of one second's worth (at least one)."""
 
     def __init__(self, per_second: float, now: float) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from edge_components.forwarder.batching import Batcher, Refused
-from edge_components.forwarder.coarsening import coarsen
-from edge_components.forwarder.rows import Spooled
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.batching import Batcher, RejectedRows
+from edge_components.forwarder.spool.coarsening import coarsen
+from edge_components.forwarder.spool.entries import SpooledBatch
+from edge_components.forwarder.spool.spool import Spool
 from wire import codec
 from wire.errors import WireError
 from wire.model import Aggregates
@@ -65,7 +65,7 @@ class Overflow:
         )  # fmt: skip
         return True
 
-    def _mergeable(self) -> Iterable[tuple[Spooled, Aggregates]]:
+    def _mergeable(self) -> Iterable[tuple[SpooledBatch, Aggregates]]:
         for lane in (Lane.BACKFILL, Lane.BULK):
             for batch in self._spool.unsent(lane, 4 * AT_ONCE):
                 if not batch.rows:  # a profile
@@ -85,7 +85,7 @@ class Overflow:
 
     def _pack(self, rows: Aggregates) -> list[tuple[bytes, int]]:
         """Return bodies that each fit a batch; an empty list when a row does not (it then stays as it is)."""
-        refused: list[Refused] = []
+        refused: list[RejectedRows] = []
         batcher = Batcher(codec.pack, self._room, 0.0, refused.append)
         batcher.add(Lane.BACKFILL, rows, 0.0)
         bodies = [(filled.body, len(filled.rows)) for filled in batcher.flush()]

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_components.forwarder.frames import Change, Frame, Key, Moment, decode
-from edge_components.forwarder.journal import SUFFIXES
+from edge_components.forwarder.spool.frames import Change, Frame, Key, StateVersion, decode
+from edge_components.forwarder.spool.journal import SUFFIXES
 
 Rows = dict[Key, list[Any]]
 
 
 @dataclass(slots=True)
 class _Commit:
-    moment: Moment
+    version: StateVersion
     parts: dict[int, list[Frame]] = field(default_factory=dict)
 
     @property
@@ -40,15 +40,15 @@ class _Commit:
 
 
 @dataclass(slots=True)
-class Found:
+class JournalState:
     """The state that a journal describes: rows by key, and every payload that it has for a key.
 
-    ``first`` is the commit of its snapshot, ``moment`` that of its last complete commit. ``intact`` is False where a
+    ``first`` is the commit of its snapshot, ``version`` that of its last complete commit. ``intact`` is False where a
     commit between them is missing or incomplete. ``leads`` is False for one of an earlier version, which the database
     never needs: there it was synced at each commit.
     """
 
-    moment: Moment
+    version: StateVersion
     first: int
     intact: bool
     leads: bool
@@ -58,19 +58,19 @@ class Found:
 
     def rows_at(self, commits: int) -> Rows:
         """Return the rows as they were after so many commits."""
-        return _applied({}, (one for one in self._commits if one.moment.commits <= commits))
+        return _applied({}, (one for one in self._commits if one.version.commits <= commits))
 
     def rows_after(self, rows: Rows, commits: int) -> Rows:
         """Return ``rows``, as they were after so many commits, with the changes of all later ones."""
-        return _applied(rows, (one for one in self._commits if one.moment.commits > commits))
+        return _applied(rows, (one for one in self._commits if one.version.commits > commits))
 
     def changed_after(self, commits: int) -> set[Key]:
         """Return the rows that commits after so many changed."""
-        later = (one for one in self._commits if one.moment.commits > commits)
+        later = (one for one in self._commits if one.version.commits > commits)
         return {change.key for one in later for change in one.changes()}
 
 
-def read(path: Path) -> Found | None:
+def read(path: Path) -> JournalState | None:
     """Return the state that the journal beside the spool at ``path`` describes, None where it has no sound frame."""
     frames: list[Frame] = []
     for suffix in SUFFIXES:
@@ -78,17 +78,17 @@ def read(path: Path) -> Found | None:
             frames += decode(path.with_name(path.name + suffix).read_bytes())
     if not frames:
         return None
-    first = max((frame.moment.commits for frame in frames if frame.base), default=None)
+    first = max((frame.version.commits for frame in frames if frame.base), default=None)
     commits: dict[int, _Commit] = {}
     for frame in frames:
-        number = frame.moment.commits
+        number = frame.version.commits
         if first is None or number > first or (frame.base and number == first):
-            commits.setdefault(number, _Commit(frame.moment)).parts.setdefault(frame.part, []).append(frame)
+            commits.setdefault(number, _Commit(frame.version)).parts.setdefault(frame.part, []).append(frame)
     start = min(commits) if first is None else first
     complete, intact = _complete(commits, start)
     leads = any(frame.durable >= 0 for frame in frames)
-    found = Found(complete[-1].moment, start, intact and first is not None, leads, _commits=complete)
-    found.rows = found.rows_at(found.moment.commits)
+    found = JournalState(complete[-1].version, start, intact and first is not None, leads, _commits=complete)
+    found.rows = found.rows_at(found.version.commits)
     for frame in frames:
         for change in frame.changes:
             if change.payload:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge_components.forwarder.errors import SpoolError, SpoolFullError
-from edge_components.forwarder.rows import Arrival
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool.entries import ReceivedBatch
+from edge_components.forwarder.spool.spool import Spool
 from wire.acknowledgement import Acknowledgement
 from wire.topics import Lane
 
@@ -30,7 +30,7 @@ def spool(path: Path) -> Iterator[Spool]:
 
 
 def take(spool: Spool, sequence: int, rows: int = 10, payload: bytes = b"x" * 100, lane: Lane = Lane.BULK) -> None:
-    spool.take_in([Arrival(SENDER, sequence, lane, rows, payload)])
+    spool.store([ReceivedBatch(SENDER, sequence, lane, rows, payload)])
 
 
 def put(spool: Spool, *bodies: bytes, lane: Lane = Lane.BULK, rows: int = 1) -> None:
@@ -181,7 +181,7 @@ def test_a_folder_that_is_not_there_is_an_error_that_names_the_file(tmp_path: Pa
 
 def test_only_the_newest_senders_are_remembered(spool: Spool) -> None:
     for epoch in range(1, 20):
-        spool.take_in([Arrival(epoch, 1, Lane.BULK, 1, b"x")])
+        spool.store([ReceivedBatch(epoch, 1, Lane.BULK, 1, b"x")])
     assert not spool.holds(3, 1)
     assert spool.holds(4, 1)
     assert spool.holds(19, 1)

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from edge_components.forwarder import journal
-from edge_components.forwarder.frames import Change, Moment, digest
-from edge_components.forwarder.journal import SUFFIXES, Journal
-from edge_components.forwarder.recovery import open_spool
-from edge_components.forwarder.replay import Rows, read
-from edge_components.forwarder.rows import Arrival
-from tests.unit.forwarder.test_damage import NAME, Driver, check, kill
+from edge_components.forwarder.spool import journal
+from edge_components.forwarder.spool.entries import ReceivedBatch
+from edge_components.forwarder.spool.frames import Change, StateVersion, digest
+from edge_components.forwarder.spool.journal import SUFFIXES, Journal
+from edge_components.forwarder.spool.recovery import open_spool
+from edge_components.forwarder.spool.replay import Rows, read
+from tests.unit.forwarder.spool.test_damage import NAME, Driver, check, kill
 from wire.topics import Lane
 
 
@@ -56,7 +56,7 @@ def test_killed_at_any_step_the_spool_is_as_before_it_or_as_after_it(
     monkeypatch.setattr(os, "fsync", killer.around(os.fsync))
     driver = Driver(tmp_path / "alive" / NAME, seed)
     for _ in range(20):
-        before, last = driver.spool.held(), driver.spool.moment.last
+        before, last = driver.spool.held(), driver.spool.version.last
         killer.on = True
         driver.step()
         killer.on = False
@@ -64,7 +64,7 @@ def test_killed_at_any_step_the_spool_is_as_before_it_or_as_after_it(
             spool = open_spool(tmp_path / "dead" / str(number) / NAME, 2, 50_000_000, 5)
             assert (spool.epoch, spool.losses()) == (1, {}), "a kill is no damage"
             assert spool.held() in (before, driver.spool.held())
-            assert spool.moment.last in (last, driver.spool.moment.last)
+            assert spool.version.last in (last, driver.spool.version.last)
             spool.close()
         shutil.rmtree(tmp_path / "dead", ignore_errors=True)
         killer.copies = 0
@@ -93,7 +93,7 @@ def test_a_power_cut_at_any_byte_leaves_a_state_that_was_and_all_that_was_acted_
     writes: list[tuple[int, int, bytes]] = []
     writer = Journal(path)
     monkeypatch.setattr(journal, "GROWTH_BYTES", 4_000)
-    writer.snapshot(Moment(1, 0, 0), [])
+    writer.snapshot(StateVersion(1, 0, 0), [])
     files = [path.with_name(path.name + suffix) for suffix in SUFFIXES]
     start = [file.read_bytes() for file in files]
     real = journal._write
@@ -103,7 +103,7 @@ def test_a_power_cut_at_any_byte_leaves_a_state_that_was_and_all_that_was_acted_
     first = writer._files[0]
     states: list[Rows] = [{}]
     for number, (changes, durable) in enumerate(_commits(random.Random(4), 7), 1):
-        writer.append(Moment(1, number, 0), changes, durable=durable)
+        writer.append(StateVersion(1, number, 0), changes, durable=durable)
         states.append(dict(states[-1]))
         for key, values, _ in changes:
             if values is None:
@@ -135,8 +135,8 @@ def _state_is_one_that_was(
     found = read(path)
     assert found is not None
     assert found.intact
-    assert found.moment.commits >= durable
-    assert found.rows == states[found.moment.commits]
+    assert found.version.commits >= durable
+    assert found.rows == states[found.version.commits]
     for key, values in found.rows.items():
         if key[0] == "pending":
             assert any(digest("pending", one) == values[-1] for one in found.payloads[key]), "a payload is missing"
@@ -145,10 +145,10 @@ def _state_is_one_that_was(
 def test_a_hole_before_a_durable_commit_is_damage(tmp_path: Path) -> None:
     path = tmp_path / NAME
     writer = Journal(path)
-    writer.snapshot(Moment(1, 0, 0), [])
+    writer.snapshot(StateVersion(1, 0, 0), [])
     ends = []
     for number, (changes, _) in enumerate(_commits(random.Random(4), 6), 1):
-        writer.append(Moment(1, number, 0), changes, durable=True)
+        writer.append(StateVersion(1, number, 0), changes, durable=True)
         ends.append(tuple(writer._ends))
     writer.close()
     images = [path.with_name(path.name + suffix).read_bytes() for suffix in SUFFIXES]
@@ -160,7 +160,7 @@ def test_a_hole_before_a_durable_commit_is_damage(tmp_path: Path) -> None:
             path.with_name(path.name + suffix).write_bytes(image[:start] + bytes(end - start) + image[end:])
         found = read(path)
         assert found is not None
-        return found.intact, found.moment.commits
+        return found.intact, found.version.commits
 
     assert without(3, 4) == (False, 6)
     assert without(4, 4) == (True, 6), "the next commit repeats its facts"
@@ -170,7 +170,7 @@ def test_a_durable_commit_at_the_end_whose_payload_is_damaged_in_both_files_is_d
     path = tmp_path / NAME
     spool = open_spool(path, 1, 50_000_000, 5)
     payload = random.Random(1).randbytes(500)
-    spool.take_in([Arrival(7, 1, Lane.BULK, 3, payload)])
+    spool.store([ReceivedBatch(7, 1, Lane.BULK, 3, payload)])
     spool.abandon()
     for suffix in SUFFIXES:
         file = path.with_name(path.name + suffix)

@@ -1,4 +1,4 @@
-"""Restores the content of a damaged spool into a new one, from its journal and from what is left of its tables."""
+"""Restores the content of a damaged spool into a new one, from its journal and from what is left of its statements."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from edge_components.common import aggregates_message
-from edge_components.forwarder.change_capture import TABLES
-from edge_components.forwarder.frames import Key, digest
-from edge_components.forwarder.replay import Found, Rows
-from edge_components.forwarder.rows import Pending, Spooled
-from edge_components.forwarder.spool import Spool
-from edge_components.forwarder.tables import LANE_OF, moment
+from edge_components.forwarder.spool.change_capture import TABLES
+from edge_components.forwarder.spool.entries import PendingPayload, SpooledBatch
+from edge_components.forwarder.spool.frames import Key, digest
+from edge_components.forwarder.spool.replay import JournalState, Rows
+from edge_components.forwarder.spool.schema import LANE_OF, read_version
+from edge_components.forwarder.spool.spool import Spool
 from wire.acknowledgement import SequenceSet
 from wire.errors import WireError
 
@@ -27,7 +27,7 @@ _LOG = logging.getLogger("strandline")
 Sender = tuple[str, int, str]
 
 
-def restore(spool: Spool, damaged: Path, found: Found | None) -> None:
+def restore(spool: Spool, damaged: Path, found: JournalState | None) -> None:
     """Adopt what can be read of the file ``damaged`` and of its journal, and count what cannot.
 
     By an intact journal every missing row is counted. Without one only the readable rows are known, and a batch whose
@@ -61,8 +61,8 @@ def restore(spool: Spool, damaged: Path, found: Found | None) -> None:
 
 @dataclass(slots=True)
 class _Content:
-    batches: list[Spooled] = field(default_factory=list)
-    pending: list[Pending] = field(default_factory=list)
+    batches: list[SpooledBatch] = field(default_factory=list)
+    pending: list[PendingPayload] = field(default_factory=list)
     lost: Counter[str] = field(default_factory=Counter)
 
     def extend(self, other: _Content) -> None:
@@ -77,21 +77,21 @@ def _losses(rows: Rows) -> dict[str, int]:
     return {str(reason): values[0] for (table, reason), values in rows.items() if table == "losses"}
 
 
-def _commits(db: sqlite3.Connection, found: Found) -> int:
+def _commits(db: sqlite3.Connection, found: JournalState) -> int:
     """Return the commits that the damaged database has; where it cannot be read, those of the journal's snapshot."""
     try:
-        return moment(db).commits
+        return read_version(db).commits
     except (sqlite3.DatabaseError, UnicodeDecodeError, ValueError, KeyError, TypeError):
         return found.first
 
 
-def _journal_senders(found: Found) -> list[Sender]:
+def _journal_senders(found: JournalState) -> list[Sender]:
     """Return the senders of the journal, the most recent one last."""
     noted = [(values[2], key, values) for (table, key), values in found.rows.items() if table == "senders"]
     return [(str(key), values[0], values[1]) for _, key, values in sorted(noted, key=lambda one: one[0])]
 
 
-def _by_journal(db: sqlite3.Connection, wanted: Rows, found: Found) -> _Content:
+def _by_journal(db: sqlite3.Connection, wanted: Rows, found: JournalState) -> _Content:
     """Return rows that the journal names, each with its payload from wherever that is as it was written."""
     content = _Content()
     names = [key for key in wanted if key[0] in ("batches", "pending")]
@@ -105,13 +105,13 @@ def _by_journal(db: sqlite3.Connection, wanted: Rows, found: Found) -> _Content:
             if body is None:
                 content.lost[f"rows_not_recovered_{lane}"] += rows
             else:
-                content.batches.append(Spooled(key, lane, int(epoch or "0", 16), sequence, rows, body))
+                content.batches.append(SpooledBatch(key, lane, int(epoch or "0", 16), sequence, rows, body))
         else:
             _, rows, used, _ = values
             if body is None:
                 content.lost[f"rows_not_recovered_{lane}"] += rows - used
             else:
-                content.pending.append(Pending(key, lane, rows, used, body))
+                content.pending.append(PendingPayload(key, lane, rows, used, body))
     return content
 
 
@@ -126,7 +126,7 @@ def _payloads(db: sqlite3.Connection, name: Key) -> list[bytes]:
     return [row[0]] if row and isinstance(row[0], bytes) else []
 
 
-def _by_tables(db: sqlite3.Connection, found: Found | None) -> _Content:
+def _by_tables(db: sqlite3.Connection, found: JournalState | None) -> _Content:
     """Return every row of the damaged file that is sound by itself and that its journal does not change later."""
     later = found.changed_after(_commits(db, found)) if found is not None else set()
     content, lost = _Content(), Counter[str]()
@@ -141,14 +141,14 @@ def _by_tables(db: sqlite3.Connection, found: Found | None) -> _Content:
             if sequence and name in names:
                 raise ValueError("another batch has its number")
             names.add(name)
-            content.batches.append(Spooled(int(key), LANE_OF[lane], *name, int(rows), body))
+            content.batches.append(SpooledBatch(int(key), LANE_OF[lane], *name, int(rows), body))
         except (ValueError, TypeError, KeyError):
             lost["batches_not_recovered"] += 1
     for key, lane, rows, used, payload in _rows(db, "pending", "id, lane, rows, used, payload", later):
         try:
             if not 0 <= used < rows or len(aggregates_message.decode(payload).rows) != rows:
                 raise ValueError("its rows are not as they were counted")
-            content.pending.append(Pending(int(key), LANE_OF[lane], int(rows), int(used), payload))
+            content.pending.append(PendingPayload(int(key), LANE_OF[lane], int(rows), int(used), payload))
         except WireError:
             lost[f"rows_not_recovered_{LANE_OF[lane]}"] += rows - used
         except (ValueError, TypeError, KeyError):
@@ -179,7 +179,7 @@ def _rows(db: sqlite3.Connection, table: str, columns: str, but: Collection[Key]
             return
 
 
-def _senders(db: sqlite3.Connection, found: Found | None) -> list[Sender]:
+def _senders(db: sqlite3.Connection, found: JournalState | None) -> list[Sender]:
     """Return the sequences held of each sender, by the tables and by the journal: each may lack some."""
     known = [row for row in _rows(db, "senders", "epoch, cumulative, ranges") if _is_sender(row)]
     if found is not None:

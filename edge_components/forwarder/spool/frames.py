@@ -35,7 +35,7 @@ class Change(NamedTuple):
     payload: bytes = b""
 
 
-class Moment(NamedTuple):
+class StateVersion(NamedTuple):
     """A state of the spool: its epoch, the number of commits made, the last sequence number given."""
 
     epoch: int
@@ -52,7 +52,7 @@ class Frame:
     that does not match its digest is read as empty.
     """
 
-    moment: Moment
+    version: StateVersion
     base: bool
     part: int
     parts: int
@@ -71,11 +71,11 @@ def digest(table: str, payload: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(payload, digest_size=6).digest(), "big")
 
 
-def frames(moment: Moment, changes: Sequence[Change], *, base: bool, durable: int) -> list[Frame]:
+def frames(version: StateVersion, changes: Sequence[Change], *, base: bool, durable: int) -> list[Frame]:
     """Return the frames of a commit or of a snapshot."""
     parts = max(1, -(-len(changes) // MAX_CHANGES))
     return [
-        Frame(moment, base, part, parts, durable, list(changes[part * MAX_CHANGES :][:MAX_CHANGES]))
+        Frame(version, base, part, parts, durable, list(changes[part * MAX_CHANGES :][:MAX_CHANGES]))
         for part in range(parts)
     ]
 
@@ -112,8 +112,8 @@ def _deflated(payload: bytes) -> tuple[int, bytes]:
 
 def _facts(frame: Frame, sizes: list[int]) -> list[Any]:
     rows = [(*change.key, change.values, size) for change, size in zip(frame.changes, sizes, strict=True)]
-    moment = (f"{frame.moment.epoch:016x}", *frame.moment[1:])
-    return [moment, int(frame.base), frame.part, frame.parts, frame.durable, rows]
+    version = (f"{frame.version.epoch:016x}", *frame.version[1:])
+    return [version, int(frame.base), frame.part, frame.parts, frame.durable, rows]
 
 
 def _decode_frame(data: bytes, at: int) -> Generator[Frame, None, int]:
@@ -139,14 +139,14 @@ def _decode_version_1(data: bytes, at: int) -> Generator[Frame, None, int]:
     if not len(body) == size >= 4 or zlib.crc32(body) != crc:
         return 0
     end = 4 + int.from_bytes(body[:4], "little")
-    moment, base, part, parts, rows = json.loads(body[4:end])
-    yield _frame([moment, base, part, parts, -1, rows], body, end)
+    version, base, part, parts, rows = json.loads(body[4:end])
+    yield _frame([version, base, part, parts, -1, rows], body, end)
     return int(_HEAD_1.size + size)
 
 
 def _frame(facts: list[Any], data: bytes, at: int) -> Frame:
     (epoch, commits, last), base, part, parts, durable, rows = facts
-    frame = Frame(Moment(int(epoch, 16), commits, last), bool(base), part, parts, durable)
+    frame = Frame(StateVersion(int(epoch, 16), commits, last), bool(base), part, parts, durable)
     for table, key, values, size in rows:
         payload = data[at : at + abs(size)]
         if size:

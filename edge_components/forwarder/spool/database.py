@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_components.forwarder import change_capture, redo, tables
 from edge_components.forwarder.errors import SpoolDamagedError, SpoolError, SpoolLostError, SpoolReadOnlyError
-from edge_components.forwarder.frames import Moment
-from edge_components.forwarder.journal import Journal
-from edge_components.forwarder.replay import Found, Rows
+from edge_components.forwarder.spool import change_capture, redo, schema, statements
+from edge_components.forwarder.spool.frames import StateVersion
+from edge_components.forwarder.spool.journal import Journal
+from edge_components.forwarder.spool.replay import JournalState, Rows
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """The last of them: a table or column that a statement of ours names is not there, as the schema has changed."""
@@ -30,10 +30,10 @@ class Database:
 
     def __init__(self, path: Path, epoch: int, known: bool) -> None:
         self.path = path
-        self.connection = tables.connect(path, epoch, known)
+        self.connection = schema.connect(path, epoch, known)
         try:
             change_capture.capture(self.connection)
-            self.moment = tables.moment(self.connection)
+            self.version = schema.read_version(self.connection)
         except BaseException:
             self.connection.close()
             raise
@@ -63,11 +63,11 @@ class Database:
                     yield self.connection
                     self._durable |= durable
                     if self._depth == 1:
-                        moment = self._log()
+                        version = self._log()
             finally:
                 self._depth -= 1
         if self._depth == 0:
-            self.moment = moment
+            self.version = version
 
     def fold(self) -> None:
         """Commit to SQLite and begin the journal anew; raises SpoolError."""
@@ -78,8 +78,8 @@ class Database:
         """Fold before the next transaction that is not within another."""
         self._fold_due = True
 
-    def redo(self, found: Found, held: Rows) -> None:
-        """Bring the database, which holds ``held``, to the last moment of its journal.
+    def redo(self, found: JournalState, held: Rows) -> None:
+        """Bring the database, which holds ``held``, to the last version of its journal.
 
         Raises ValueError where the journal lacks the payload of a row.
         """
@@ -88,14 +88,14 @@ class Database:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 redo.apply(self.connection, found, held)
-                tables.set_moment(self.connection, found.moment)
+                schema.write_version(self.connection, found.version)
                 change_capture.changes(self.connection)  # the journal has them
                 self.connection.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.DatabaseError):
                     self.connection.execute("ROLLBACK")
                 raise
-        self.moment = found.moment
+        self.version = found.version
 
     def close(self) -> None:
         """Close the files; what SQLite does not have yet is committed to it if possible."""
@@ -117,7 +117,7 @@ class Database:
 
     def _fold(self) -> None:
         self._commit()
-        self._journal.snapshot(self.moment, change_capture.everything(self.connection))
+        self._journal.snapshot(self.version, change_capture.everything(self.connection))
         self._fold_due = False
 
     def _commit(self) -> None:
@@ -140,16 +140,16 @@ class Database:
             raise
         db.execute(f"RELEASE {name}")
 
-    def _log(self) -> Moment:
-        """Append the changes of the outermost transaction to the journal and return the moment that they make."""
+    def _log(self) -> StateVersion:
+        """Append the changes of the outermost transaction to the journal and return the version that they make."""
         db = self.connection
         changed = change_capture.changes(db)
         if not changed:
-            return self.moment
-        tables.count_commit(db)
-        moment = Moment(self.moment.epoch, self.moment.commits + 1, tables.last_sequence(db))
-        self._journal.append(moment, changed, durable=self._durable)
-        return moment
+            return self.version
+        statements.count_commit(db)
+        version = StateVersion(self.version.epoch, self.version.commits + 1, statements.last_sequence(db))
+        self._journal.append(version, changed, durable=self._durable)
+        return version
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from edge_components.forwarder.change_capture import TABLES
-from edge_components.forwarder.frames import Key, digest
-from edge_components.forwarder.replay import Found, Rows
+from edge_components.forwarder.spool.change_capture import TABLES
+from edge_components.forwarder.spool.frames import Key, digest
+from edge_components.forwarder.spool.replay import JournalState, Rows
 
 _INSERT = {
     "pending": "INSERT INTO pending (id, lane, rows, used, payload) VALUES (?, ?, ?, ?, ?)",
@@ -23,7 +23,7 @@ _UPDATE = {
 }
 
 
-def apply(db: sqlite3.Connection, found: Found, held: Rows) -> None:
+def apply(db: sqlite3.Connection, found: JournalState, held: Rows) -> None:
     """Make the rows of the database, which are ``held``, those of the journal, in the caller's transaction.
 
     Raises ValueError where the journal lacks the payload of a row.
@@ -47,7 +47,7 @@ def _delete(db: sqlite3.Connection, key: Key) -> None:
     db.execute(f"DELETE FROM {key[0]} WHERE {TABLES[key[0]].key} = ?", (key[1],))  # noqa: S608 # our own names
 
 
-def _insert(db: sqlite3.Connection, key: Key, values: Sequence[Any], found: Found) -> None:
+def _insert(db: sqlite3.Connection, key: Key, values: Sequence[Any], found: JournalState) -> None:
     payload = next((one for one in found.payloads.get(key, ()) if digest(key[0], one) == values[-1]), None)
     if payload is None:
         raise ValueError(f"{key[0]} {key[1]}: its payload is not in the journal")

@@ -8,7 +8,7 @@ from wire.topics import Lane
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
+class SpooledBatch:
     """A batch that waits; ``epoch`` and ``sequence`` are 0 until it is first sent."""
 
     id: int
@@ -20,7 +20,7 @@ class Spooled:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingPayload:
     """Rows as they were taken in, of which the first ``used`` are in batches already."""
 
     id: int
@@ -31,7 +31,7 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ReceivedBatch:
     """A sender's batch to take in."""
 
     epoch: int

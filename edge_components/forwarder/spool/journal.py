@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from edge_components.forwarder.frames import Change, Frame, Moment, encode, frames
+from edge_components.forwarder.spool.frames import Change, Frame, StateVersion, encode, frames
 
 SUFFIXES = ("-journal-a", "-journal-b")
 GROWTH_BYTES = 1_000_000
@@ -45,13 +45,13 @@ class Journal:
         """Return True when the next commit needs a snapshot before it."""
         return self._room <= 0
 
-    def append(self, moment: Moment, changes: list[Change], *, durable: bool) -> None:
+    def append(self, version: StateVersion, changes: list[Change], *, durable: bool) -> None:
         """Append a commit and, if ``durable``, wait until the disk has it and all before it.
 
         After an OSError the caller must roll the commit back; a snapshot is then due.
         """
         try:
-            parts = frames(moment, changes, base=False, durable=self._durable)
+            parts = frames(version, changes, base=False, durable=self._durable)
             data = b"".join(encode(frame, self._before) for frame in parts)
             self._room -= len(data)
             for at, file in enumerate(self._files):
@@ -60,7 +60,7 @@ class Journal:
             self._before = parts[0] if len(parts) == 1 else None
             if durable:
                 os.fdatasync(self._files[0])
-                self._durable = moment.commits
+                self._durable = version.commits
                 self._confirm(parts)
         except BaseException:
             self.distrust()
@@ -90,10 +90,10 @@ class Journal:
                 finally:
                     os.close(file)
 
-    def snapshot(self, moment: Moment, changes: Iterable[Change]) -> None:
+    def snapshot(self, version: StateVersion, changes: Iterable[Change]) -> None:
         """Begin the files anew with everything that the database holds, which must be synced."""
         self.distrust()
-        parts = frames(moment, list(changes), base=True, durable=moment.commits)
+        parts = frames(version, list(changes), base=True, durable=version.commits)
         room = 0
         for suffix, payloads in zip(SUFFIXES, (True, False), strict=True):
             data = b"".join(encode(frame, payloads=payloads) for frame in parts)
@@ -101,7 +101,7 @@ class Journal:
             self._files.append(self._begin(suffix, data, room, sync=payloads))
             self._ends.append(len(data))
         self._spares = True
-        self._durable, self._before, self._room = moment.commits, None, room
+        self._durable, self._before, self._room = version.commits, None, room
 
     def distrust(self) -> None:
         """Close the files; a snapshot is due before the next commit."""

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edge_components.forwarder.errors import SpoolError
-from edge_components.forwarder.recovery import open_spool
-from edge_components.forwarder.rows import Arrival
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool.entries import ReceivedBatch
+from edge_components.forwarder.spool.recovery import open_spool
+from edge_components.forwarder.spool.spool import Spool
 from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.model import Anomalies, Anomaly, Batch, Phase
@@ -57,7 +57,7 @@ def _filled(path: Path) -> None:
     anomaly = Anomaly("pump-1.temperature", Phase.ONSET, 1_700_000_000_000, 1_700_000_001_000, 2.5, "spike")
     for sequence in range(1, 31):
         payload = codec.encode(Batch("gw", 7, sequence, Anomalies((anomaly,) * 3)))
-        spool.take_in([Arrival(7, sequence, Lane.URGENT, 3, payload)])
+        spool.store([ReceivedBatch(7, sequence, Lane.URGENT, 3, payload)])
     rng = random.Random(1)
     for _ in range(200):
         spool.put(Lane.BULK, rng.randbytes(3_000), 50, used_rows=0, created_ms=0)
@@ -128,7 +128,7 @@ def test_a_flipped_bit_in_a_column_s_name_costs_nothing_when_commits_are_still_i
     spool = open_spool(path, epoch=1, max_bytes=10_000_000, wall_ms=1)
     spool.settle()
     payload = codec.encode(Batch("gw", 7, 1, Anomalies((ANOMALY,) * 3)))
-    spool.take_in([Arrival(7, 1, Lane.URGENT, 3, payload)])
+    spool.store([ReceivedBatch(7, 1, Lane.URGENT, 3, payload)])
     spool.put(Lane.BULK, b"body", 50, used_rows=0, created_ms=0)
     spool.count_loss("rows_refused", 2)
     spool.abandon()

@@ -19,13 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_components.forwarder import change_capture, tables
-from edge_components.forwarder.database import Database
 from edge_components.forwarder.errors import SpoolError, SpoolFullError
-from edge_components.forwarder.frames import Moment
-from edge_components.forwarder.replay import Found, Rows
-from edge_components.forwarder.rows import Arrival, Pending, Spooled
-from edge_components.forwarder.tables import LANE_NUMBER, LANE_OF
+from edge_components.forwarder.spool import change_capture, statements
+from edge_components.forwarder.spool.database import Database
+from edge_components.forwarder.spool.entries import PendingPayload, ReceivedBatch, SpooledBatch
+from edge_components.forwarder.spool.frames import StateVersion
+from edge_components.forwarder.spool.replay import JournalState, Rows
+from edge_components.forwarder.spool.schema import LANE_NUMBER, LANE_OF
 from wire.acknowledgement import Acknowledgement, SequenceSet
 from wire.topics import Lane
 
@@ -38,7 +38,7 @@ class Spool:
     def __init__(self, database: Database, max_bytes: int) -> None:
         self._database, self._db = database, database.connection
         self.path, self.max_bytes = database.path, max_bytes
-        self.epoch, self._last = database.moment.epoch, database.moment.last
+        self.epoch, self._last = database.version.epoch, database.version.last
         self._transaction, self._read = database.transaction, database.read
         self._bytes = 0
         self.loss_events = 0
@@ -56,7 +56,7 @@ class Spool:
             int(epoch, 16): SequenceSet(cumulative, [(a, b) for a, b in json.loads(ranges)])
             for epoch, cumulative, ranges in self._db.execute("SELECT epoch, cumulative, ranges FROM senders")
         }
-        self._last = tables.last_sequence(self._db)
+        self._last = statements.last_sequence(self._db)
 
     @classmethod
     def open(cls, path: Path, epoch: int, max_bytes: int, *, known: bool = False) -> Spool:
@@ -78,9 +78,9 @@ class Spool:
             raise SpoolError(f"spool {path}: {error}") from error
 
     @property
-    def moment(self) -> Moment:
+    def version(self) -> StateVersion:
         """The epoch, the number of commits made and the last sequence number given."""
-        return self._database.moment
+        return self._database.version
 
     @contextlib.contextmanager
     def group(self) -> Iterator[None]:
@@ -112,7 +112,7 @@ class Spool:
         """Return the acknowledgement for a sender."""
         return self._held.get(sender_epoch, SequenceSet()).acknowledgement(sender_epoch)
 
-    def take_in(self, arrivals: Sequence[Arrival]) -> None:
+    def store(self, arrivals: Sequence[ReceivedBatch]) -> None:
         """Store received batches, none of them held before, in one commit.
 
         Raises SpoolFullError, and stores none, when they do not fit.
@@ -131,24 +131,24 @@ class Spool:
                 before = self._held.get(arrival.epoch, SequenceSet())
                 now_held = held.setdefault(arrival.epoch, SequenceSet(before.cumulative, before.ranges))
                 now_held.add(arrival.sequence)
-            forgotten = tables.record_senders(db, held)
+            forgotten = statements.record_senders(db, held)
         # Only what is committed is ever acknowledged.
         self._held |= held
         for epoch in forgotten:
             self._held.pop(epoch, None)
         self._bytes += size
 
-    def pending(self) -> Iterator[Pending]:
+    def pending(self) -> Iterator[PendingPayload]:
         """Yield the received payloads that are not wholly in batches, oldest first; for a restart."""
         rows = self._db.execute("SELECT id, lane, rows, used, payload FROM pending ORDER BY id").fetchall()
         for key, lane, number, used, payload in rows:
-            yield Pending(key, LANE_OF[lane], number, used, bytes(payload))
+            yield PendingPayload(key, LANE_OF[lane], number, used, bytes(payload))
 
-    def discard_pending(self, key: int, reason: str) -> None:
+    def quarantine_pending(self, key: int, reason: str) -> None:
         """Move a pending payload that cannot be read to the quarantine."""
         with self._transaction() as db:
             row = db.execute("DELETE FROM pending WHERE id = ? RETURNING lane, rows - used, payload", (key,)).fetchone()
-            tables.quarantine(db, LANE_OF[row[0]], row[2], reason)
+            statements.quarantine(db, LANE_OF[row[0]], row[2], reason)
             self._count_loss(db, "rows_unreadable", row[1])
         self._database.fold_soon()  # the quarantine is not in the journal
         self._bytes -= len(row[2])
@@ -161,21 +161,21 @@ class Spool:
         Not synced by itself: until it is numbered, its rows are safe as pending ones.
         """
         with self._transaction(durable=False) as db:
-            key = tables.insert_batch(db, lane, body, rows, created_ms)
-            freed = tables.use_up(db, lane, used_rows)
+            key = statements.insert_batch(db, lane, body, rows, created_ms)
+            freed = statements.consume_pending(db, lane, used_rows)
         self._bytes += len(body) - freed
         return key
 
-    def set_aside(self, lane: Lane, rows: int, body: bytes | None, reason: str) -> None:
+    def quarantine_rows(self, lane: Lane, rows: int, body: bytes | None, reason: str) -> None:
         """Move the oldest ``rows`` pending rows of a lane to the quarantine, as bytes where they can be written."""
         with self._transaction() as db:
-            tables.quarantine(db, lane, body, reason)
+            statements.quarantine(db, lane, body, reason)
             self._count_loss(db, "rows_refused", rows)
-            freed = tables.use_up(db, lane, rows)
+            freed = statements.consume_pending(db, lane, rows)
         self._database.fold_soon()
         self._bytes -= freed
 
-    def unsent(self, lane: Lane, limit: int) -> list[Spooled]:
+    def unsent(self, lane: Lane, limit: int) -> list[SpooledBatch]:
         """Return up to ``limit`` sound batches of a lane that were never sent, oldest first."""
         query = _BATCH + "WHERE lane = ? AND sequence IS NULL ORDER BY id LIMIT ?"
         return self._sound(self._read(query, (LANE_NUMBER[lane], limit)))
@@ -184,11 +184,11 @@ class Spool:
         """Return the ids of all batches that were sent and not freed, oldest first; for a restart."""
         return [key for (key,) in self._read("SELECT id FROM batches WHERE sequence IS NOT NULL ORDER BY id")]
 
-    def get(self, key: int) -> Spooled | None:
+    def get(self, key: int) -> SpooledBatch | None:
         """Return a batch, or None when it is freed or can no longer be read."""
         return next(iter(self._sound(self._read(_BATCH + "WHERE id = ?", (key,)))), None)
 
-    def number(self, batches: Sequence[Spooled]) -> list[Spooled]:
+    def number(self, batches: Sequence[SpooledBatch]) -> list[SpooledBatch]:
         """Give each batch the next number, in one commit; to be done before it is first sent."""
         numbered = []
         with self._transaction() as db:
@@ -234,13 +234,13 @@ class Spool:
 
     # Making room
 
-    def replace(self, old: Sequence[Spooled], new: Sequence[tuple[bytes, int]], created_ms: int) -> None:
+    def replace(self, old: Sequence[SpooledBatch], new: Sequence[tuple[bytes, int]], created_ms: int) -> None:
         """Put (body, rows) of coarser windows in the place of batches that were never sent."""
         lost = sum(batch.rows for batch in old) - sum(rows for _, rows in new)
         with self._transaction() as db:
-            freed = tables.delete_batches(db, [batch.id for batch in old])
+            freed = statements.delete_batches(db, [batch.id for batch in old])
             for body, rows in new:
-                tables.insert_batch(db, Lane.BACKFILL, body, rows, created_ms)
+                statements.insert_batch(db, Lane.BACKFILL, body, rows, created_ms)
             self._count_loss(db, "rows_merged", lost)
         self._bytes += sum(len(body) for body, _ in new) - freed
 
@@ -255,7 +255,7 @@ class Spool:
         key, number, rows = row[0]
         lane = LANE_OF[number]
         with self._transaction() as db:
-            freed = tables.delete_batches(db, [key])
+            freed = statements.delete_batches(db, [key])
             self._count_loss(db, f"rows_dropped_{lane}", rows)
         self._bytes -= freed
         return lane, rows
@@ -270,11 +270,14 @@ class Spool:
             self._count_loss(db, reason, number)
 
     def _count_loss(self, db: sqlite3.Connection, reason: str, number: int) -> None:
-        tables.count_loss(db, reason, number)
+        statements.count_loss(db, reason, number)
         self.loss_events += 1
 
     def adopt(
-        self, batches: Sequence[Spooled], pending: Sequence[Pending], senders: Sequence[tuple[str, int, str]]
+        self,
+        batches: Sequence[SpooledBatch],
+        pending: Sequence[PendingPayload],
+        senders: Sequence[tuple[str, int, str]],
     ) -> None:
         """Take over what was recovered from a damaged spool; numbered batches keep their epoch and number."""
         with self._transaction() as db:
@@ -284,14 +287,14 @@ class Spool:
                     (LANE_NUMBER[row.lane], row.rows, row.used, row.payload),
                 )
             for batch in batches:
-                key = tables.insert_batch(db, batch.lane, batch.body, batch.rows, 0)
+                key = statements.insert_batch(db, batch.lane, batch.body, batch.rows, 0)
                 if batch.sequence:
                     db.execute(
                         "UPDATE batches SET epoch = ?, sequence = ? WHERE id = ?",
                         (f"{batch.epoch:016x}", batch.sequence, key),
                     )
             held = {int(e, 16): SequenceSet(c, [(a, b) for a, b in json.loads(ranges)]) for e, c, ranges in senders}
-            tables.record_senders(db, held)
+            statements.record_senders(db, held)
         self._held |= held
         self._bytes += sum(len(batch.body) for batch in batches) + sum(len(row.payload) for row in pending)
 
@@ -309,8 +312,8 @@ class Spool:
         if self._read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
             raise SpoolError(f"spool {self.path}: its log cannot be brought in")
 
-    def redo(self, found: Found, held: Rows) -> None:
-        """Bring the spool to the last moment of its journal; raises ValueError where a payload is missing there."""
+    def redo(self, found: JournalState, held: Rows) -> None:
+        """Bring the spool to the last version of its journal; raises ValueError where a payload is missing there."""
         self._database.redo(found, held)
         self._load()
 
@@ -326,17 +329,17 @@ class Spool:
         """Close the files as a kill would: what SQLite does not have yet stays in the journal."""
         self._database.abandon()
 
-    def _sound(self, rows: list[Any]) -> list[Spooled]:
+    def _sound(self, rows: list[Any]) -> list[SpooledBatch]:
         """Return the batches whose bytes are as they were written, and move the others to the quarantine."""
         sound = []
         for key, lane, epoch, sequence, number, body, crc in rows:
             if zlib.crc32(body) == crc:
-                sound.append(Spooled(key, LANE_OF[lane], int(epoch, 16), sequence, number, bytes(body)))
+                sound.append(SpooledBatch(key, LANE_OF[lane], int(epoch, 16), sequence, number, bytes(body)))
                 continue
             with self._transaction() as db:
-                tables.quarantine(db, LANE_OF[lane], body, "its bytes changed on the disk")
+                statements.quarantine(db, LANE_OF[lane], body, "its bytes changed on the disk")
                 self._count_loss(db, "rows_unreadable", number)
-                freed = tables.delete_batches(db, [key])
+                freed = statements.delete_batches(db, [key])
             self._database.fold_soon()
             self._bytes -= freed
         return sound

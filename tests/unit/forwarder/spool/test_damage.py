@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_components.forwarder.recovery import open_spool
-from edge_components.forwarder.rows import Arrival
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool.entries import ReceivedBatch
+from edge_components.forwarder.spool.recovery import open_spool
+from edge_components.forwarder.spool.spool import Spool
 from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.limits import MAX_LOCAL_BYTES
@@ -67,11 +67,9 @@ class Driver:
         self._next = 1
 
     def step(self) -> None:
-        self.rng.choice(
-            (self.take_in, self.take_in, self.take_in, self.put, self.put, self.number, self.free, self.demote)
-        )()
+        self.rng.choice((self.store, self.store, self.store, self.put, self.put, self.number, self.free, self.demote))()
 
-    def take_in(self) -> None:
+    def store(self) -> None:
         arrivals, taken = [], []
         for _ in range(self.rng.randint(1, 2)):
             sender, lane = self.rng.choice(SENDERS), self.rng.choice((Lane.BULK, Lane.BULK, Lane.BULK, Lane.URGENT))
@@ -80,9 +78,11 @@ class Driver:
             sequence = self.truth.held.get(sender, 0) + 1
             if any(arrival.epoch == sender for arrival in arrivals):
                 continue
-            arrivals.append(Arrival(sender, sequence, lane, len(identities), payload(sender, sequence, identities)))
+            arrivals.append(
+                ReceivedBatch(sender, sequence, lane, len(identities), payload(sender, sequence, identities))
+            )
             taken.append((sender, sequence, lane, identities))
-        self.spool.take_in(arrivals)
+        self.spool.store(arrivals)
         for sender, sequence, lane, identities in taken:
             self.truth.held[sender] = sequence
             self.truth.pending[lane] += identities

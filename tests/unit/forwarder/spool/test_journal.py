@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_components.forwarder import journal
 from edge_components.forwarder.errors import SpoolError, SpoolReadOnlyError
-from edge_components.forwarder.frames import Change, Moment
-from edge_components.forwarder.journal import SUFFIXES, Journal
-from edge_components.forwarder.recovery import open_spool
-from edge_components.forwarder.replay import read
-from edge_components.forwarder.rows import Arrival
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool import journal
+from edge_components.forwarder.spool.entries import ReceivedBatch
+from edge_components.forwarder.spool.frames import Change, StateVersion
+from edge_components.forwarder.spool.journal import SUFFIXES, Journal
+from edge_components.forwarder.spool.recovery import open_spool
+from edge_components.forwarder.spool.replay import read
+from edge_components.forwarder.spool.spool import Spool
 from wire.acknowledgement import Acknowledgement
 from wire.topics import Lane
 
@@ -40,7 +40,7 @@ def spool(path: Path) -> Iterator[Spool]:
 
 
 def take(spool: Spool, sequence: int, payload: bytes = b"x" * 100) -> None:
-    spool.take_in([Arrival(7, sequence, Lane.BULK, 10, payload)])
+    spool.store([ReceivedBatch(7, sequence, Lane.BULK, 10, payload)])
 
 
 def files(path: Path) -> list[Path]:
@@ -61,7 +61,7 @@ def test_both_files_have_the_facts_and_the_payloads_of_all_commits(path: Path, s
     spool.number(spool.unsent(Lane.BULK, 1))
     found = read(path)
     assert found is not None
-    assert (found.intact, found.moment, found.rows) == (True, spool.moment, spool.held())
+    assert (found.intact, found.version, found.rows) == (True, spool.version, spool.held())
     for file in files(path):
         kept = file.read_bytes()
         assert b"payload of the first" in kept
@@ -88,7 +88,7 @@ def test_a_fold_keeps_payloads_in_the_first_file_and_facts_in_the_second(path: P
     assert b"payload" not in second
     found = read(path)
     assert found is not None
-    assert (found.intact, found.first, found.rows) == (True, spool.moment.commits, spool.held())
+    assert (found.intact, found.first, found.rows) == (True, spool.version.commits, spool.held())
 
 
 def test_it_begins_anew_when_it_has_grown_and_stays_bounded(
@@ -122,12 +122,12 @@ def test_a_batch_that_is_formed_sent_and_freed_between_two_folds_never_reaches_s
 
 def test_a_group_of_changes_is_one_commit_and_leaves_out_what_came_and_went(path: Path, spool: Spool) -> None:
     take(spool, 1)
-    before = spool.moment.commits
+    before = spool.version.commits
     with spool.group():
         take(spool, 2, b"payload that is used up")
         spool.put(Lane.BULK, b"body", 20, 20, 0)
         spool.number(spool.unsent(Lane.BULK, 1))
-    assert spool.moment.commits == before + 1
+    assert spool.version.commits == before + 1
     assert b"payload that is used up" not in files(path)[0].read_bytes()
     found = read(path)
     assert found is not None
@@ -136,7 +136,7 @@ def test_a_group_of_changes_is_one_commit_and_leaves_out_what_came_and_went(path
 
 def test_a_group_that_fails_changes_nothing(spool: Spool) -> None:
     take(spool, 1)
-    before = (spool.held(), spool.moment, spool.size)
+    before = (spool.held(), spool.version, spool.size)
 
     def several() -> None:
         with spool.group():
@@ -145,7 +145,7 @@ def test_a_group_that_fails_changes_nothing(spool: Spool) -> None:
 
     with pytest.raises(SpoolError, match="only 20 are pending"):
         several()
-    assert (spool.held(), spool.moment, spool.size) == before
+    assert (spool.held(), spool.version, spool.size) == before
     assert not spool.holds(7, 2)
 
 
@@ -169,7 +169,7 @@ def test_a_commit_that_cannot_be_written_is_not_made_and_later_is(
     take(spool, 2)
     found = read(path)
     assert found is not None
-    assert (found.moment, found.rows) == (spool.moment, spool.held())
+    assert (found.version, found.rows) == (spool.version, spool.held())
 
 
 def test_a_commit_that_was_written_and_not_synced_may_come_back_but_is_never_mixed_with_a_later_one(
@@ -205,21 +205,21 @@ def test_sqlite_that_refuses_to_commit_loses_nothing(path: Path, spool: Spool) -
     spool.fold()
     found = read(path)
     assert found is not None
-    assert (found.moment, found.rows) == (spool.moment, spool.held())
+    assert (found.version, found.rows) == (spool.version, spool.held())
 
 
 def test_frames_of_one_commit_count_only_together(path: Path) -> None:
     writer = Journal(path)
     rows = [Change(("pending", key), [1, 10, 0, 0]) for key in range(100)]
-    writer.snapshot(Moment(5, 1, 0), rows)
-    writer.append(Moment(5, 2, 0), [Change(("pending", key), None) for key in range(100)], durable=False)
+    writer.snapshot(StateVersion(5, 1, 0), rows)
+    writer.append(StateVersion(5, 2, 0), [Change(("pending", key), None) for key in range(100)], durable=False)
     writer.close()
     for file in files(path):
         data = file.read_bytes().rstrip(b"\0")
         file.write_bytes(data[:-20])
     found = read(path)
     assert found is not None
-    assert (found.intact, found.moment.commits, len(found.rows)) == (True, 1, 100)
+    assert (found.intact, found.version.commits, len(found.rows)) == (True, 1, 100)
 
 
 @settings(max_examples=60)
@@ -229,9 +229,9 @@ def test_any_bytes_are_read_and_only_sound_frames_believed(
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / NAME
     writer = Journal(path)
-    writer.snapshot(Moment(5, 1, 0), [Change(("losses", "rows"), [1])])
+    writer.snapshot(StateVersion(5, 1, 0), [Change(("losses", "rows"), [1])])
     for number in range(2, 20):
-        writer.append(Moment(5, number, 0), [Change(("losses", "rows"), [number])], durable=True)
+        writer.append(StateVersion(5, number, 0), [Change(("losses", "rows"), [number])], durable=True)
     writer.close()
     for file in files(path):
         data = bytearray(file.read_bytes().rstrip(b"\0"))
@@ -240,7 +240,7 @@ def test_any_bytes_are_read_and_only_sound_frames_believed(
         file.write_bytes(data + rubbish)
     found = read(path)
     if found is not None:
-        assert 1 <= found.moment.commits <= 19
+        assert 1 <= found.version.commits <= 19
         assert all(1 <= values[0] <= 19 for values in found.rows.values())
         if found.intact:
-            assert found.rows["losses", "rows"] == [found.moment.commits]
+            assert found.rows["losses", "rows"] == [found.version.commits]

@@ -13,11 +13,11 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from edge_components.forwarder import journal, replay, restore, tables, wal
 from edge_components.forwarder.errors import SpoolDamagedError, SpoolError
-from edge_components.forwarder.frames import Moment
-from edge_components.forwarder.replay import Found, Rows
-from edge_components.forwarder.spool import Spool
+from edge_components.forwarder.spool import journal, replay, restore, schema, wal_repair
+from edge_components.forwarder.spool.frames import StateVersion
+from edge_components.forwarder.spool.replay import JournalState, Rows
+from edge_components.forwarder.spool.spool import Spool
 
 _LOG = logging.getLogger("strandline")
 _KEPT, _FOUND = "-wal-kept", "-wal-found"
@@ -64,9 +64,9 @@ def _open_sound(path: Path, epoch: int, max_bytes: int, kept: Path) -> Spool:
     return spool
 
 
-def _catch_up(spool: Spool, held: Rows, found: Found, kept: Path) -> None:
+def _catch_up(spool: Spool, held: Rows, found: JournalState, kept: Path) -> None:
     """Bring the spool to where its journal is; raises ValueError where one of the two is not as it was written."""
-    there, here = found.moment, spool.moment
+    there, here = found.version, spool.version
     if there.epoch != here.epoch:
         raise ValueError(f"it has the epoch {here.epoch:016x}, its journal {there.epoch:016x}")
     if here.commits == there.commits:
@@ -87,14 +87,14 @@ def _catch_up(spool: Spool, held: Rows, found: Found, kept: Path) -> None:
         spool.redo(found, held)
 
 
-def _compare_version_1(here: Moment, there: Moment, kept: Path) -> None:
+def _compare_version_1(here: StateVersion, there: StateVersion, kept: Path) -> None:
     """Compare with a journal of an earlier version, which may be one commit ahead, or behind after a power cut."""
     back = ValueError(f"it went back from commit {there.commits} to {here.commits}")
     if here.commits < there.commits - 1:
         raise back
     # Either it was killed before the last commit, or a flipped bit in the log takes that commit back.
     ahead = here.commits == there.commits - 1 and kept.exists()
-    if ahead and wal.repaired(kept.read_bytes(), tables.PAGE_BYTES) is not None:
+    if ahead and wal_repair.repaired(kept.read_bytes(), schema.PAGE_BYTES) is not None:
         raise back
 
 
@@ -167,7 +167,7 @@ def _repair_log(database: Path) -> None:
     if not log.exists() or not database.exists():
         return
     found = log.read_bytes()
-    repaired = wal.repaired(found, tables.PAGE_BYTES)
+    repaired = wal_repair.repaired(found, schema.PAGE_BYTES)
     if repaired is not None:
         _LOG.error("spool: the log is damaged; its frames are read all the same")
         database.with_name(database.name + _FOUND).write_bytes(found)
@@ -178,14 +178,14 @@ def _repair_log(database: Path) -> None:
 def _repair_header(damaged: Path, fresh: Path) -> None:
     """Write what a database's first bytes must be (https://www.sqlite.org/fileformat2.html#the_database_header)."""
     size = damaged.stat().st_size if damaged.exists() else 0
-    if size < tables.PAGE_BYTES:
+    if size < schema.PAGE_BYTES:
         return
     with contextlib.closing(sqlite3.connect(fresh, isolation_level=None)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     right = fresh.read_bytes()[:100]
     with damaged.open("r+b") as file:
         there = file.read(100)
-        pages = (size // tables.PAGE_BYTES).to_bytes(4, "big")
+        pages = (size // schema.PAGE_BYTES).to_bytes(4, "big")
         # As they are stay the counter of changes, which goes twice, and the list of free pages.
         file.seek(0)
         file.write(right[:24] + there[24:28] + pages + there[32:40] + right[40:92] + there[24:28] + right[96:])

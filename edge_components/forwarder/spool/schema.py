@@ -1,0 +1,81 @@
+"""Schema of the spool's SQLite database, and the connection to it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from edge_components.common.schema import made_by
+from edge_components.forwarder.errors import SpoolError
+from edge_components.forwarder.spool.frames import StateVersion
+from wire.topics import Lane
+
+SCHEMA_VERSION = 1
+PAGE_BYTES = 4096
+LANE_NUMBER = {Lane.URGENT: 0, Lane.BULK: 1, Lane.BACKFILL: 2}
+LANE_OF = {number: lane for lane, number in LANE_NUMBER.items()}
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+-- Rows taken in and not yet in a batch, as they came; the first `used` rows of a payload are in batches already.
+CREATE TABLE pending (
+    id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, rows INTEGER NOT NULL, used INTEGER NOT NULL, payload BLOB NOT NULL
+) STRICT;
+-- Packed rows; epoch and sequence are NULL until the batch is first sent. `crc` finds flipped bits, SQLite does not.
+CREATE TABLE batches (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, epoch TEXT, sequence INTEGER,
+    created_ms INTEGER NOT NULL, rows INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX batches_by_name ON batches (epoch, sequence);
+CREATE INDEX batches_by_lane ON batches (lane, id) WHERE sequence IS NULL;
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, reason TEXT NOT NULL, body BLOB
+) STRICT;
+-- What is held of each sender's epoch, as in wire.acknowledgement.SequenceSet; `touched` orders them by last use.
+CREATE TABLE senders (
+    epoch TEXT PRIMARY KEY, cumulative INTEGER NOT NULL, ranges TEXT NOT NULL, touched INTEGER NOT NULL
+) STRICT;
+-- Every row that was merged, dropped, set aside or not recovered, for as long as this spool lives.
+CREATE TABLE losses (reason TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT;
+"""
+
+
+def connect(path: Path, epoch: int, known: bool = False) -> sqlite3.Connection:
+    """Open the spool's file, or make it under ``epoch``; raises sqlite3.DatabaseError when it is not sound.
+
+    ``known``: it held something before, so an empty one is not sound either.
+    """
+    db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    try:
+        db.execute(f"PRAGMA page_size={PAGE_BYTES}")  # counts only for a file that is made now
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            if known:
+                raise sqlite3.DatabaseError("damaged: it is empty, and was not")
+            # executescript takes no parameters; both values are our own numbers.
+            first = f"INSERT INTO meta VALUES ('epoch', '{epoch:016x}'), ('last_sequence', '0'), ('commits', '0');"  # noqa: S608
+            db.executescript(f"BEGIN;{_SCHEMA}{first}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+        elif version != SCHEMA_VERSION and made_by(db, _SCHEMA):
+            raise sqlite3.DatabaseError(f"damaged: it says that its schema is {version}, and it is {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise SpoolError(f"spool {path}: schema {version}, this forwarder knows {SCHEMA_VERSION}")
+        elif (verdict := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(f"damaged: {verdict}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def read_version(db: sqlite3.Connection) -> StateVersion:
+    """Return the version of the state; raises KeyError or ValueError where it cannot be read."""
+    meta = dict(db.execute("SELECT key, value FROM meta"))
+    return StateVersion(int(meta["epoch"], 16), int(meta.get("commits", 0)), int(meta["last_sequence"]))
+
+
+def write_version(db: sqlite3.Connection, version: StateVersion) -> None:
+    """Set the number of commits and the last sequence number."""
+    for key, value in (("commits", version.commits), ("last_sequence", version.last)):
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
