@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from wire.limits import MAX_VALUE
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 MAX_STEPS, MIN_STEPS = 240, 24
-GREATEST = 1e100
-"""Largest magnitude of a value: larger ones are not sensor values, and their squares overflow."""
 LONG_GAP_ROWS, LONG_GAP_SHARE = 10, 0.05
 """A gap is long when it is so many of the usual intervals, and such a share of all the time there is."""
 
@@ -52,7 +52,7 @@ def history(
     come; without it the last one's end. Steps are as long as the rows' usual interval, longer where there would be
     more than ``MAX_STEPS``; means are weighed by readings.
     """
-    usable = (np.abs(mean) <= GREATEST) & (count > 0)
+    usable = (np.abs(mean) <= MAX_VALUE) & (count > 0)
     order = np.argsort(start_ms[usable], kind="stable")
     start, width = start_ms[usable][order], width_ms[usable][order]
     weight, value = count[usable][order].astype(np.float64), mean[usable][order]

@@ -8,13 +8,11 @@ import numpy as np
 
 from edge_components.aggregator.window_types import BoolArray
 from edge_components.common.wall_clock import is_set
+from wire.limits import MAX_VALUE
 from wire.model import ByteArray, FloatArray, IntArray, Quality
 
 END_OF_TIME_MS = 253_402_300_800_000
 """The year 10000: later times do not fit a window's key."""
-
-MAX_VALUE = 1e100
-"""The square of a larger one, summed, would overflow."""
 
 
 @dataclass(frozen=True, slots=True)

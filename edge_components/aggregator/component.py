@@ -27,8 +27,8 @@ from edge_components.common.handover import Outbox, Reorder, RetryPolicy, new_ep
 from edge_components.common.journal import CommitPolicy, Journal, Recovered
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.packing import Packer
+from edge_components.common.receiving import BatchReceiver
 from wire import topics
-from wire.errors import DecodeError
 from wire.limits import MAX_BATCH_BYTES
 from wire.model import Readings
 
@@ -78,6 +78,9 @@ class Aggregator:
             runtime.limited_log,
             runtime.rng,
         )
+        self._receiver = BatchReceiver(
+            topics.READINGS, runtime.gateway, readings_message.decode, (Readings,), runtime.limited_log
+        )
         self._oldest: float | None = None
         self._blocked = False
         self._resend_requested = -RESEND_SECONDS
@@ -104,25 +107,19 @@ class Aggregator:
         if self._refusing:
             self._limited_log.warning("batches_refused", "the outbox is full: is the forwarder running?")
             return
-        try:
-            batch = readings_message.decode(payload)
-        except DecodeError as error:
-            self._limited_log.warning("batches_unreadable", f"{type(error).__name__}: {error}")
+        batch = self._receiver.decode(payload)
+        if batch is None:
             return
-        if batch.gateway != self._runtime.gateway:
-            text = f"a batch of gateway {batch.gateway}, this is {self._runtime.gateway}"
-            self._limited_log.warning("batches_foreign", text)
-            return
-        if not isinstance(batch.rows, Readings):
+        rows = self._receiver.rows(batch)
+        if rows is None:
             self._accept_nothing(batch.epoch, batch.sequence)
-            self._limited_log.warning("batches_unexpected", f"a batch of {type(batch.rows).__name__}")
             return
         if (batch.epoch, batch.sequence) in self._state.inbox:
             self._state.inbox.accept(batch.epoch, batch.sequence)  # so that it is acknowledged again
             self._blocked = True
             self._counters.add("batches_repeated")
             return
-        if not self._reorder.add(batch.epoch, batch.sequence, (batch.rows, len(payload)), now):
+        if not self._reorder.add(batch.epoch, batch.sequence, (rows, len(payload)), now):
             self._limited_log.warning("batches_refused", f"batches before {batch.sequence} are missing")
         self._accept_ready(now)
 

@@ -6,7 +6,6 @@ its id is given to the new series, and the owners of state by id clear it (see :
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edge_components.common.patterns import longest_match
 from wire.model import FloatArray, IntArray, Series
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -157,9 +157,8 @@ class SeriesRegistry:
         yield from candidates[np.argsort(self._received[candidates], kind="stable")].tolist()
 
     def _range(self, name: str) -> tuple[float, float]:
-        # The longest matching glob is the most specific; Greengrass keeps no order of keys to go by.
-        matching = [glob for glob in self._ranges if fnmatch.fnmatchcase(name, glob)]
-        return self._ranges[max(matching, key=lambda glob: (len(glob), glob))] if matching else (-np.inf, np.inf)
+        glob = longest_match(name, self._ranges)
+        return (-np.inf, np.inf) if glob is None else self._ranges[glob]
 
 
 def seed_of(name: str) -> int:

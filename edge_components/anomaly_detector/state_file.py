@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.errors import StateError
+from edge_components.common.files import replace_file
 
 Arrays = dict[str, npt.NDArray[Any]]
 _NAMES = "series_names"
@@ -32,19 +32,9 @@ def save(path: Path, names: Sequence[str], arrays: Arrays) -> None:
     np.savez(packed, **{_NAMES: text}, **arrays)
     body = _DEFLATED + zlib.compress(packed.getbuffer(), _LEVEL)
     try:
-        write_whole(path, body, zlib.crc32(body).to_bytes(_CRC_BYTES, "little"))
+        replace_file(path, body, zlib.crc32(body).to_bytes(_CRC_BYTES, "little"))
     except OSError as error:
         raise StateError(f"state {path} not written: {error}") from error
-
-
-def write_whole(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file of these parts; the old one stays until the new one is safe on disk. Raises OSError."""
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as file:
-        file.writelines(parts)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 def read(path: Path) -> tuple[list[str], Arrays] | None:

@@ -13,12 +13,12 @@ three columns (revision, uncertain, bad) follow the others.
 from __future__ import annotations
 
 import struct
+from functools import partial
 
 import numpy as np
 
 from edge_components.common import message_columns
 from edge_components.common.message_columns import ColumnReader
-from wire import codec
 from wire.errors import FormatError, LimitError, ModelError
 from wire.limits import MAX_LOCAL_BYTES, MAX_ROWS
 from wire.model import OPTIONAL_COLUMNS, Aggregates, Batch
@@ -64,14 +64,8 @@ def decode(data: bytes) -> Batch:
 
     Rows are returned in the order of time, then of the directory. Raises DecodeError for anything else.
     """
-    layout = _BODIES.get(data[:4])
-    if layout is None:
-        return codec.decode(data)
-    try:
-        gateway, epoch, sequence, body = message_columns.unseal(data)
-        return Batch(gateway, epoch, sequence, _rows(body, layout))
-    except (ModelError, UnicodeDecodeError) as error:
-        raise FormatError(str(error)) from error
+    readers = {magic: partial(_rows, layout=layout) for magic, layout in _BODIES.items()}
+    return message_columns.decode(data, readers)
 
 
 def _rows(body: bytes, layout: struct.Struct) -> Aggregates:

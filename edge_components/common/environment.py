@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from edge_components.common.errors import RuntimeEnvironmentError
+from edge_components.common.files import replace_file
 from edge_components.common.requirements import normalised
 
 FILE = "environment.json"
@@ -68,9 +69,4 @@ class Environment:
 
     def write(self, folder: Path) -> None:
         """Replace the description as a whole, so that a reader never sees half of it."""
-        part = folder / f"{FILE}.part"
-        with part.open("w") as out:
-            json.dump(self.to_dict(), out, indent=1)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(folder / FILE)
+        replace_file(folder / FILE, json.dumps(self.to_dict(), indent=1).encode())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from edge_components.common.config import RESERVED, load
 from edge_components.common.errors import ConfigError
+from edge_components.common.files import replace_file
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.ports import Bus
 
@@ -49,29 +49,14 @@ class LastGoodConfiguration:
         kept = {key: value for key, value in values.items() if key not in RESERVED}
         if self.read() == kept:
             return
-        fresh = self._path.with_name(f".{self._path.name}.new")
         try:
-            with fresh.open("wb") as file:
-                file.write(json.dumps({"crc32": _crc(kept), "values": kept}).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-            _sync_folder(self._path.parent)
+            replace_file(self._path, json.dumps({"crc32": _crc(kept), "values": kept}).encode())
         except (OSError, ValueError, TypeError) as error:
             self._log.warning("the last good configuration is not kept: %s", error)
 
 
 def _crc(values: Any) -> int:
     return zlib.crc32(json.dumps(values, sort_keys=True).encode())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in a folder permanent."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class LiveConfiguration(Generic[C]):

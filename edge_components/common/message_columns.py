@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from wire.errors import ChecksumError, FormatError, LimitError, TooLargeError
+from wire import codec
+from wire.errors import ChecksumError, FormatError, LimitError, ModelError, TooLargeError
 from wire.limits import MAX_INFLATED_BYTES
-from wire.model import FloatArray, IntArray, Series
+from wire.model import Aggregates, Batch, FloatArray, IntArray, Readings, Series
 
 _SEAL = struct.Struct("<4sI")
 _NAME = struct.Struct("<QQB")
@@ -54,6 +55,21 @@ def unseal(data: bytes) -> tuple[str, int, int, bytes]:
     epoch, sequence, length = _NAME.unpack_from(content)
     end = _NAME.size + length
     return content[_NAME.size : end].decode(), epoch, sequence, _inflated(content[end:])
+
+
+def decode(data: bytes, readers: Mapping[bytes, Callable[[bytes], Readings | Aggregates]]) -> Batch:
+    """Decode a message whose body is read by the reader of its magic, or a batch in the wire format.
+
+    Raises DecodeError.
+    """
+    read_rows = readers.get(data[:4])
+    if read_rows is None:
+        return codec.decode(data)
+    try:
+        gateway, epoch, sequence, body = unseal(data)
+        return Batch(gateway, epoch, sequence, read_rows(body))
+    except (ModelError, UnicodeDecodeError) as error:
+        raise FormatError(str(error)) from error
 
 
 def directory(series: Sequence[Series]) -> bytes:

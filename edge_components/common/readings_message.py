@@ -16,7 +16,6 @@ import numpy as np
 
 from edge_components.common import message_columns
 from edge_components.common.message_columns import ColumnReader
-from wire import codec
 from wire.errors import FormatError, LimitError, ModelError
 from wire.limits import MAX_LOCAL_BYTES, MAX_ROWS
 from wire.model import Batch, Quality, Readings
@@ -50,13 +49,7 @@ def decode(data: bytes) -> Batch:
 
     Rows are returned in the order of time, then of the directory. Raises DecodeError for anything else.
     """
-    if data[:4] not in (MAGIC, URGENT):
-        return codec.decode(data)
-    try:
-        gateway, epoch, sequence, body = message_columns.unseal(data)
-        return Batch(gateway, epoch, sequence, _rows(body))
-    except (ModelError, UnicodeDecodeError) as error:
-        raise FormatError(str(error)) from error
+    return message_columns.decode(data, {MAGIC: _rows, URGENT: _rows})
 
 
 def urgent(message: bytes) -> bytes:

@@ -19,6 +19,7 @@ from edge_components.common.health import Counters
 from edge_components.common.journal import CommitPolicy
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.ports import Subscription
+from edge_components.common.receiving import BatchReceiver
 from edge_components.forwarder.batching import Batcher, FormedBatch, RejectedRows
 from edge_components.forwarder.config import Config
 from edge_components.forwarder.errors import SpoolError, SpoolUnusableError
@@ -50,6 +51,9 @@ class Forwarder:
         self._opened: Spool | None = None
         self._counters: Counters = runtime.counters
         self._log: logging.Logger = runtime.log
+        self._receiver = BatchReceiver[Aggregates | Anomalies](
+            topics.SCORED, runtime.gateway, aggregates_message.decode, (Aggregates, Anomalies), runtime.limited_log
+        )
         self._intake = Intake()
         self._to_acknowledge: dict[int, None] = {}
         self._health: dict[str, Mapping[str, int]] = {}
@@ -86,15 +90,8 @@ class Forwarder:
 
     def on_scored(self, _topic: str, payload: bytes) -> None:
         """Stage a batch of scored aggregates or of anomalies for the next commit."""
-        try:
-            batch = aggregates_message.decode(payload)
-        except WireError as error:
-            self._counters.add("batches_unreadable")
-            self._log.warning("a local batch cannot be read: %s: %s", type(error).__name__, error)
-            return
-        if not isinstance(batch.rows, Aggregates | Anomalies):
-            self._counters.add("batches_unexpected")
-            self._log.warning("a local batch of %s is not for the forwarder", type(batch.rows).__name__)
+        batch = self._receiver.decode(payload)
+        if batch is None or (rows := self._receiver.rows(batch)) is None:
             return
         if self._opened is None:
             return  # not acknowledged, so its sender keeps it
@@ -105,8 +102,9 @@ class Forwarder:
         elif name in self._intake:
             self._counters.add("batches_repeated")
         else:
-            arrival = ReceivedBatch(*name, _lane(batch.rows), len(batch.rows), payload)
-            self._intake.add(arrival, batch.rows, self._runtime.clock.monotonic())
+            self._intake.add(
+                ReceivedBatch(*name, _lane(rows), len(rows), payload), rows, self._runtime.clock.monotonic()
+            )
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
         """Free what the cloud has stored."""

@@ -16,10 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from edge_components.sensor_reader.errors import EmptyPayloadError, RejectedError
+from wire.limits import MAX_VALUE
 from wire.model import Quality
-
-MAX_VALUE = 1e100
-"""No measurement is larger, and its square would overflow in the aggregator."""
 
 _DECODER = json.JSONDecoder()
 _QUALITIES: dict[Any, Quality] = {

@@ -8,13 +8,13 @@ At the limit the series least recently heard is forgotten, so devices that were 
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from edge_components.common.packing import series_bytes
+from edge_components.common.patterns import longest_match
 from edge_components.sensor_reader.errors import CollisionError, RejectedError
 from wire.errors import ModelError
 from wire.model import IntArray, Series
@@ -163,11 +163,10 @@ class SeriesRegistry:
         return None if np.isinf(heard[series_id]) else series_id
 
     def _described(self, given: Series) -> Series:
-        # The longest glob that matches is the most specific; Greengrass keeps no order of keys to go by.
-        matching = [glob for glob in self._traits if fnmatch.fnmatchcase(given.name, glob)]
-        if not matching:
+        glob = longest_match(given.name, self._traits)
+        if glob is None:
             return given
-        unit, resolution = self._traits[max(matching, key=lambda glob: (len(glob), glob))]
+        unit, resolution = self._traits[glob]
         return Series(
             given.name,
             given.unit if unit is None else unit,

@@ -14,6 +14,7 @@ from edge_components.anomaly_detector.statistics import forecaster, season
 from edge_components.anomaly_detector.statistics.columns import BoolArray, Columns, FloatArray, IntArray, column
 from edge_components.anomaly_detector.statistics.forecaster import Forecast, Weights
 from edge_components.anomaly_detector.statistics.spans import Settings, Spans
+from wire.limits import MAX_VALUE
 
 NAMES = (
     "level",
@@ -63,9 +64,6 @@ FLAT = 1e-9
 FARTHEST = 1e6
 """Values farther from the centre, in scales, are as far."""
 
-LARGEST = 1e100
-"""Values beyond are taken for this: their squares must stay finite."""
-
 
 @dataclass(slots=True)
 class Windows:
@@ -86,8 +84,8 @@ class Windows:
         return Windows(*(getattr(self, name)[index] for name in self.__slots__))
 
     def bounded(self) -> Windows:
-        """Return the windows with all values within plus and minus ``LARGEST``."""
-        return Windows(*(np.clip(getattr(self, name), -LARGEST, LARGEST) for name in self.__slots__))
+        """Return the windows with all values within plus and minus ``MAX_VALUE``."""
+        return Windows(*(np.clip(getattr(self, name), -MAX_VALUE, MAX_VALUE) for name in self.__slots__))
 
 
 @dataclass(slots=True)

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from edge_components.common.files import sync_folder
+
 
 class Storage(Protocol):
     """Files of a folder by name. Every method may raise OSError."""
@@ -107,12 +109,5 @@ class FileStorage:
             new = not path.exists()
             self._files[name] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             if new:
-                self._sync_folder()
+                sync_folder(self._folder)
         return self._files[name]
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from edge_components.common.files import sync_folder
 from edge_components.forwarder.spool.frames import Change, Frame, StateVersion, encode, frames
 
 SUFFIXES = ("-journal-a", "-journal-b")
@@ -131,7 +132,7 @@ class Journal:
                 path.replace(spare)
             part.replace(path)
             if sync:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         except BaseException:
             os.close(file)
             raise
@@ -150,14 +151,6 @@ def _preallocate(file: int, size: int) -> None:
         if error.errno != errno.ENOSPC:
             raise
         os.ftruncate(file, before)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _write(file: int, data: bytes, at: int) -> None:

@@ -7,11 +7,12 @@ publications come for ever; so the filters are remembered on disk before they ar
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
+
+from edge_components.common.files import replace_file
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 10.0, 300.0
 _FILE_LOCK = threading.Lock()
@@ -43,12 +44,7 @@ class FilterFile:
         """Remember filters; raises OSError where that fails."""
         with _FILE_LOCK:
             sessions = {**self._sessions(), self._session: sorted(filters)}
-            partial = self._path.with_suffix(".part")
-            with partial.open("w") as file:
-                json.dump(sessions, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path)
+            replace_file(self._path, json.dumps(sessions).encode())
 
     def _sessions(self) -> dict[str, object]:
         try:

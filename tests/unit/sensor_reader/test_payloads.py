@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.payloads import MAX_VALUE, ParsedPayload, PayloadParser
+from edge_components.sensor_reader.payloads import ParsedPayload, PayloadParser
+from wire.limits import MAX_VALUE
 from wire.model import Quality
 
 PARSER = PayloadParser("value", "time", "quality")
