@@ -30,9 +30,9 @@ class _NotAllowedError(ValueError):
     """A value is not allowed; the text says what is."""
 
 
-def _field(default: Any, read: Callable[[Any], Any], allowed: str, doc: str) -> Any:
+def _field(default: Any, read: Callable[[Any], Any], allowed: str, doc: str, *, structured: bool = False) -> Any:
     metadata = {"read": read, "allowed": allowed, "doc": doc, "default": default}
-    if isinstance(default, dict | list):
+    if isinstance(default, dict | list) or structured:
         # The default is read as a configured value is, so that a missing key and one set to its default are equal.
         return dataclasses.field(default_factory=lambda: read(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -117,9 +117,9 @@ def texts(default: list[str], doc: str, *, pattern: str, allowed: str) -> Any:
     return _field(default, read, allowed, doc)
 
 
-def mapping(default: dict[str, Any] | list[Any], read: Callable[[Any], Any], allowed: str, doc: str) -> Any:
+def mapping(default: dict[str, Any] | list[Any] | str, read: Callable[[Any], Any], allowed: str, doc: str) -> Any:
     """Declare a structured value; ``read`` returns it checked or raises ValueError or ConfigError."""
-    return _field(default, read, allowed, doc)
+    return _field(default, read, allowed, doc, structured=True)
 
 
 def load(kind: type[C], values: Mapping[str, Any]) -> C:

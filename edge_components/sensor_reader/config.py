@@ -31,8 +31,8 @@ _HOST_KEYS = {"prefix": "prefix", "interval_ms": "interval_ms", "disk": "disk"}
 
 
 def _traits(value: Any) -> Traits:
-    if not isinstance(value, Mapping):
-        raise ValueError(_TRAITS)
+    if not isinstance(value, Mapping) or len(value) > MAX_SERIES:
+        raise ValueError(f"{_TRAITS}, at most {MAX_SERIES}")
     return {str(glob): _trait(str(glob), given) for glob, given in value.items()}
 
 

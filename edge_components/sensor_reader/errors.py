@@ -6,7 +6,9 @@
     ├── SourceError    a source cannot start or continue; it is retried
     ├── ProtocolError  a peer sent bytes that its protocol does not allow
     └── RejectedError  one reading cannot be taken; ``reason`` is the counter it is counted under
-        ├── EmptyPayloadError   an empty payload, which clears a retained message and is no reading
+        ├── EmptyPayloadError   an empty payload, which clears a retained message
+        ├── IgnoredError        the configuration states that the field is not a measurement
+        ├── UnusableTimeError   the device's clock is not set or far ahead
         └── CollisionError      another origin already provides the series
 """
 
@@ -40,9 +42,20 @@ class EmptyPayloadError(RejectedError):
         super().__init__("payloads_empty", "the payload is empty")
 
 
-class CollisionError(RejectedError):
-    """Another origin provides the series; ``heard`` is when (monotonic seconds) it last did."""
+class IgnoredError(RejectedError):
+    """The configuration states that the field is not a measurement."""
 
-    def __init__(self, text: str, heard: float) -> None:
+    def __init__(self, name: str) -> None:
+        super().__init__("fields_skipped", f"{name[:80]} is ignored")
+
+
+class UnusableTimeError(RejectedError):
+    """The device's clock is not set, or far ahead of the gateway's."""
+
+
+class CollisionError(RejectedError):
+    """Another origin provides the series; ``last_active`` is when (monotonic seconds) it last did."""
+
+    def __init__(self, text: str, last_active: float) -> None:
         super().__init__("rejected_collision", text)
-        self.heard = heard
+        self.last_active = last_active

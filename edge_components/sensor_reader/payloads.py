@@ -16,14 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from edge_components.sensor_reader.errors import EmptyPayloadError, RejectedError
+from edge_components.sensor_reader.mapping import values as values_
 from wire.limits import MAX_VALUE
 from wire.model import Quality
 
 _DECODER = json.JSONDecoder()
-_QUALITIES: dict[Any, Quality] = {
-    **{int(quality): quality for quality in Quality},
-    **{quality.name.lower(): quality for quality in Quality},
-}
 _MISSING = object()
 
 
@@ -45,6 +42,33 @@ class ParsedPayloads:
     errors: dict[int, RejectedError] = field(default_factory=dict)
 
 
+class JsonDecoder:
+    """Decodes many payloads in one call of the JSON parser."""
+
+    def __init__(self) -> None:
+        self._separator = secrets.randbelow(9 * 10**11) + 10**11
+        self._joint = b",%d," % self._separator
+
+    def decode_all(self, payloads: Sequence[bytes], errors: dict[int, RejectedError]) -> list[Any]:
+        """Return the JSON value of each payload, None where it has none and the error is in ``errors``."""
+        if len(payloads) > 1:
+            try:
+                found = _DECODER.decode((b"[" + self._joint.join(payloads) + b"]").decode())
+            except (ValueError, RecursionError):
+                found = []
+            if len(found) == 2 * len(payloads) - 1 and found[1::2] == [self._separator] * (len(payloads) - 1):
+                bodies: list[Any] = found[::2]
+                return bodies
+        bodies = []
+        for index, payload in enumerate(payloads):
+            try:
+                bodies.append(decode_json(payload))
+            except RejectedError as error:
+                errors[index] = error
+                bodies.append(None)
+        return bodies
+
+
 class PayloadParser:
     """A parser for the keys given; an empty time or quality key means that payloads have none."""
 
@@ -53,17 +77,16 @@ class PayloadParser:
             tuple(filter(None, key.split("."))) for key in (value_key, time_key, quality_key)
         )
         self._value_key = value_key
-        self._separator = secrets.randbelow(9 * 10**11) + 10**11
-        self._joint = b",%d," % self._separator
+        self._decoder = JsonDecoder()
 
     def parse(self, payload: bytes) -> ParsedPayload:
         """Parse one payload; raises RejectedError with the reason, EmptyPayloadError for an empty one."""
-        return self._fields(_decoded(payload), payload)
+        return self._fields(decode_json(payload), payload)
 
     def parse_all(self, payloads: Sequence[bytes]) -> ParsedPayloads:
         """Parse payloads; one that is rejected is in ``errors`` by its index and affects no other."""
         parsed = ParsedPayloads()
-        bodies = self._bodies(payloads, parsed.errors)
+        bodies = self._decoder.decode_all(payloads, parsed.errors)
         values, times, qualities = parsed.values.append, parsed.times.append, parsed.qualities.append
         flat = len(self._value) == 1 and len(self._time) <= 1 and len(self._quality) <= 1
         value_key = self._value[0] if self._value else None
@@ -94,44 +117,25 @@ class PayloadParser:
             qualities(fields.quality)
         return parsed
 
-    def _bodies(self, payloads: Sequence[bytes], errors: dict[int, RejectedError]) -> list[Any]:
-        """Return the JSON value of each payload, None where it has none and the error is in ``errors``."""
-        if len(payloads) > 1:
-            try:
-                found = _DECODER.decode((b"[" + self._joint.join(payloads) + b"]").decode())
-            except (ValueError, RecursionError):
-                found = []
-            if len(found) == 2 * len(payloads) - 1 and found[1::2] == [self._separator] * (len(payloads) - 1):
-                bodies: list[Any] = found[::2]
-                return bodies
-        bodies = []
-        for index, payload in enumerate(payloads):
-            try:
-                bodies.append(_decoded(payload))
-            except RejectedError as error:
-                errors[index] = error
-                bodies.append(None)
-        return bodies
-
     def _fields(self, body: Any, payload: bytes) -> ParsedPayload:
         if not isinstance(body, dict):
-            return ParsedPayload(_finite(body), None, Quality.GOOD)
+            return ParsedPayload(values_.number(body), None, Quality.GOOD)
         value = _at(body, self._value)
         if value is _MISSING:
             raise RejectedError("rejected_value", f"the key {self._value_key!r} is missing in {payload[:80]!r}")
         time = _at(body, self._time) if self._time else None
         quality = _at(body, self._quality) if self._quality else None
         return ParsedPayload(
-            _finite(value),
+            values_.number(value),
             None if time is _MISSING else time,
-            Quality.GOOD if quality is None or quality is _MISSING else _quality(quality),
+            int(Quality.GOOD) if quality is _MISSING else values_.quality(quality),
         )
 
 
 _NOTHING = ParsedPayload(math.nan, None, Quality.GOOD)
 
 
-def _decoded(payload: bytes) -> Any:
+def decode_json(payload: bytes) -> Any:
     """Return the JSON value of a payload, without a UTF-8 byte order mark and the trailing NULs of a C string."""
     content = payload.removeprefix(codecs.BOM_UTF8).rstrip(b"\0")
     if not content:
@@ -148,27 +152,3 @@ def _at(body: Any, path: tuple[str, ...]) -> Any:
             return _MISSING
         body = body[key]
     return body
-
-
-def _finite(value: Any) -> float:
-    if value is None:
-        raise RejectedError("rejected_null", "the value is null")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RejectedError("rejected_value", f"the value {repr(value)[:80]} is not a number")
-    try:
-        result = float(value)
-    except OverflowError as error:
-        raise RejectedError("rejected_range", f"the value {str(value)[:20]}... is beyond {MAX_VALUE:g}") from error
-    if not math.isfinite(result):
-        raise RejectedError("rejected_not_finite", f"the value is {result}")
-    if abs(result) > MAX_VALUE:
-        raise RejectedError("rejected_range", f"the value {result:g} is beyond {MAX_VALUE:g}")
-    return result
-
-
-def _quality(raw: Any) -> Quality:
-    key = raw.lower() if isinstance(raw, str) else raw
-    if isinstance(key, bool) or not isinstance(key, int | str) or key not in _QUALITIES:
-        allowed = ", ".join(str(known) for known in _QUALITIES)
-        raise RejectedError("rejected_quality", f"the quality {repr(raw)[:80]} is not one of {allowed}")
-    return _QUALITIES[key]

@@ -11,6 +11,8 @@ import pytest
 from edge_components.common.config import load, table
 from edge_components.sensor_reader.config import Config
 from edge_components.sensor_reader.entries import kind_of, kinds
+from edge_components.sensor_reader.mapping.bindings import preset_names
+from edge_components.sensor_reader.mapping.settings import MappingSettings, format_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
 TABLES = dict(re.findall(r"<!-- keys (\w+) -->\n(.*?)<!-- /keys -->", PAGE, re.DOTALL))
@@ -20,6 +22,14 @@ EXAMPLES = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, 
 @pytest.mark.parametrize("name", kinds())
 def test_the_table_of_a_kind_is_its_keys(name: str) -> None:
     assert TABLES[name].strip() == table(kind_of(name).settings).strip()
+
+
+def test_the_table_of_the_mapping_is_its_keys() -> None:
+    assert TABLES["mapping"].strip() == table(MappingSettings).strip()
+
+
+def test_every_format_and_preset_is_on_the_page() -> None:
+    assert all(f"`{name}`" in PAGE for name in (*format_names(), *preset_names()))
 
 
 @pytest.mark.parametrize("values", EXAMPLES, ids=lambda values: str(next(iter(values))))

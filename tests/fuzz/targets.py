@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -29,6 +30,9 @@ from edge_components.common.errors import ConfigError
 from edge_components.forwarder.config import Config as ForwarderConfig
 from edge_components.sensor_reader.config import Config as ReaderConfig
 from edge_components.sensor_reader.errors import RejectedError
+from edge_components.sensor_reader.mapping.bindings import read_bindings
+from edge_components.sensor_reader.mapping.decoder import Decoder
+from edge_components.sensor_reader.mapping.values import MAX_VALUE
 from edge_components.sensor_reader.payloads import PayloadParser
 from edge_components.sensor_reader.timestamps import event_time_ms
 from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetterSink, FakeTable
@@ -175,6 +179,41 @@ READER = json.dumps(
         "series": {"a*": {"unit": "A"}},
     }
 ).encode()
+_SPARKPLUG = bytes.fromhex("08c0fbc6d0bc31120c0a0474656d70200a69000000000000354018 00".replace(" ", ""))
+FORMAT_SEEDS: dict[str, tuple[bytes, ...]] = {
+    "json": (b'{"a": 1.5, "b": {"c": "21,5 C"}, "time": 1750000000000, "on": true}', b'[{"v": 1}, {"v": null}]'),
+    "senml+json": (b'[{"bn": "a:", "bt": 1750000000, "n": "t", "v": 1.5}, {"n": "u", "t": -5, "vb": true}]',),
+    "senml+cbor": (bytes.fromhex("81a3216361 3a7822fb41da1d2f00000000006174 02f93e00".replace(" ", "")),),
+    "sparkplug": (_SPARKPLUG,),
+    "influx": (b"weather,place=north temp=21.5,count=3i,ok=t 1750000000000000000",),
+    "csv": (b"time;temp;state\n2025-01-01T00:00Z;21,5;1\n",),
+    "plain": (b"21.5 Cel", b"1.5;2"),
+    "raw": (bytes(8), b"\x40\x35" + bytes(6)),
+    "ruuvi": (b'{"data": "0201061BFF99040512FC5394C37C0004FFFC040CAC364200CDCBB8334C884F", "ts": "1750000000"}',),
+}
+
+
+def _format(name: str) -> Callable[[bytes], None]:
+    """Return a reader that takes a payload through one format, and its names and times."""
+    values = {"topics": [{"topic": "spBv1.0/{a}/{b}/{c}", "format": name, "decimal_comma": True}]}
+    keys = {"value": ["**"]} if name == "json" else {}
+    (binding,) = read_bindings({**values, **keys}, [])
+    decoder = Decoder(binding)
+
+    def read(data: bytes) -> None:
+        topic = "spBv1.0/g/NDATA/n"
+        columns = decoder.decode([topic.encode()], [data])
+        for field, value, time in zip(columns.fields, columns.values, columns.times, strict=True):
+            if not abs(value) <= MAX_VALUE:
+                raise AssertionError(value)
+            with contextlib.suppress(RejectedError):
+                decoder.name(topic, field)
+            with contextlib.suppress(RejectedError):
+                decoder.times.one(time, START_MS)
+
+    return read
+
+
 _SILENT = logging.getLogger("fuzz.silent")
 _SILENT.disabled = True
 _TELEMETRY = {"id": "a-1", "gateway": "gw-1", "readings": [{"series": "a.b", "time": START_MS, "value": 1.5}]}
@@ -215,6 +254,7 @@ TARGETS = (
         (RejectedError,),
         (b'{"value": 1.5, "time": 1750000000000}', b'{"value": -1, "quality": 2, "time": "2025-01-01T00:00Z"}'),
     ),
+    *(Target(f"format-{name}", _format(name), (), seeds) for name, seeds in FORMAT_SEEDS.items()),
     Target("ingest-envelope", _envelope, (CloudError,), tuple(map(envelope, BATCHES))),
     Target("ingest-function", _ingest, (), tuple(map(envelope, BATCHES))),
     Target("http-telemetry", _telemetry, (CloudError,), (json.dumps(_TELEMETRY).encode(),)),

@@ -127,6 +127,10 @@ class MqttClient:
         if mid is not None:
             self._asked[mid] = filters
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0."""
+        self._paho.publish(topic, payload)
+
     def send(self, packets: bytes) -> None:
         """Send whole packets, after those that wait."""
         self._out += packets

@@ -65,6 +65,7 @@ class MqttConnection:
         self._waiting: list[Received] = []
         self._waiting_bytes = self._waiting_count = 0
         self._acknowledgements: list[tuple[int, bytes]] = []
+        self._publications: list[tuple[str, bytes]] = []
         self._wake_count = 1
         self._signal: socket.socket | None = None
         """Interrupts the thread's wait for the network."""
@@ -116,6 +117,12 @@ class MqttConnection:
         """Send acknowledgements, unless the connection is another by now, on which they would mean others."""
         with self._lock:
             self._acknowledgements.append((connection, packets))
+        self._interrupt()
+
+    def reply(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0; dropped while there is no connection."""
+        with self._lock:
+            self._publications.append((topic, payload))
         self._interrupt()
 
     def health(self) -> Mapping[str, Any]:
@@ -203,6 +210,9 @@ class MqttConnection:
     def _send_acknowledgements(self, client: MqttClient) -> None:
         with self._lock:
             waiting, self._acknowledgements = self._acknowledgements, []
+            publications, self._publications = self._publications, []
+        for topic, payload in publications if client.accepted else ():
+            client.publish(topic, payload)
         packets = b"".join(packets for number, packets in waiting if number == self._number)
         if packets:
             client.send(packets)

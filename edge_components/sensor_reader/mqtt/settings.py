@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge_components.common.config import flag, integer, load, text, texts
+from edge_components.common.config import flag, integer, load, mapping, text
 from edge_components.common.errors import ConfigError
+from edge_components.sensor_reader.mapping.bindings import TOPICS, Binding, preset_names, read_bindings
+from edge_components.sensor_reader.mapping.settings import KEYS
 from edge_components.sensor_reader.mqtt.credentials import CredentialFiles
-from edge_components.sensor_reader.topic_patterns import PATTERN, TopicPattern
 
 
 def _path(doc: str) -> Any:
@@ -20,9 +21,15 @@ def _short(default: str, doc: str, least: int = 0) -> Any:
     return text(default, doc, pattern=rf"[^\x00-\x1f]{{{least},128}}", allowed=f"text of {least} to 128 characters")
 
 
+def _list(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise ValueError(TOPICS)
+    return list(value)
+
+
 @dataclass(frozen=True, slots=True)
 class MqttSettings:
-    """One broker, its topics, and the form of its payloads."""
+    """One broker. The keys of edge_components.sensor_reader.mapping.settings apply to all its topics."""
 
     host: str = text(
         "127.0.0.1",
@@ -37,12 +44,14 @@ class MqttSettings:
         pattern=r"[A-Za-z0-9_:.\-]{0,64}",
         allowed="at most 64 of A-Z a-z 0-9 _ : . -",
     )
-    topics: tuple[str, ...] = texts(
+    topics: Any = mapping(  # noqa: RUF009
         ["sensors/{device}/{channel}"],
-        "topic patterns; the levels in braces, joined by dots, name the series, `+` is any level, a last `#` any more",
-        pattern=PATTERN,
-        allowed="a list of topics in which a level may be {placeholder} or +, and the last #; one placeholder or more",
+        _list,
+        TOPICS,
+        "topic patterns; the levels in braces name the series, `+` is any level, a last `#` any more; an object gives "
+        "one topic its own format and mapping",
     )
+    preset: str = text("", "preset of a device family: topics and mapping", choices=("", *preset_names()))
     qos: int = integer(1, 0, 1, "quality of service of the subscriptions; with 1 the broker sends again")
     version: str = text(
         "auto", "protocol version; `auto` is 5, and 3.1.1 with a broker that refuses it", choices=("auto", "5", "3.1.1")
@@ -61,23 +70,10 @@ class MqttSettings:
     ca_file: str = _path("certificates trusted to sign the broker's; empty for the system's")
     cert_file: str = _path("the client's certificate, where the broker wants one")
     key_file: str = _path("the key of the client's certificate")
-    value: str = _short("value", "key of the value in a payload that is an object; a dot descends", least=1)
-    time: str = _short("time", "key of the event time; empty takes the time of arrival always")
-    quality: str = _short("quality", "key of the quality (0 to 2, or good, uncertain, bad); empty for none")
     max_payload_bytes: int = integer(16_384, 16, 1_048_576, "a longer payload is rejected unread")
-    max_future_ms: int = integer(
-        86_400_000, 1_000, 31_536_000_000, "an event time further ahead of the gateway's clock is rejected"
-    )
 
     def __post_init__(self) -> None:
         problems = []
-        for pattern in self.topics:
-            try:
-                TopicPattern(pattern)
-            except ValueError as error:
-                problems.append(f"topics: {error}")
-        if not self.topics:
-            problems.append("topics: [] is not allowed, expected one topic or more")
         if bool(self.cert_file) != bool(self.key_file):
             problems.append("cert_file, key_file: both or neither")
         if self.cert_file and not self.tls:
@@ -103,6 +99,27 @@ class MqttSettings:
         return CredentialFiles(self.tls, self.ca_file, self.cert_file, self.key_file, self.password_file)
 
 
-def read_settings(values: Mapping[str, Any]) -> MqttSettings:
-    """Return the settings of an entry; raises ConfigError."""
-    return load(MqttSettings, values)
+@dataclass(frozen=True, slots=True)
+class MqttEntry:
+    """A broker, and its topics with their mappings."""
+
+    settings: MqttSettings
+    bindings: tuple[Binding, ...]
+
+
+def read_entry(values: Mapping[str, Any]) -> MqttEntry:
+    """Return the settings of an entry; raises ConfigError with a sentence for each bad key."""
+    problems: list[str] = []
+    settings, bindings = MqttSettings(), tuple[Binding, ...]()
+    try:
+        settings = load(MqttSettings, {key: value for key, value in values.items() if key not in KEYS})
+    except ConfigError as error:
+        problems += error.problems
+    if not any(problem.startswith(("topics", "preset")) for problem in problems):
+        try:
+            bindings = read_bindings(values, MqttSettings().topics)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return MqttEntry(settings, bindings)

@@ -2,36 +2,43 @@
 
 The connection's thread only splits the stream into topics and payloads; they are parsed on the loop, many at a time.
 The session is persistent, subscriptions are QoS 1, and a publication is acknowledged to the broker only when the
-aggregator has its reading on disk: until then the broker keeps it, whatever is killed, and sends it again.
+aggregator has its readings on disk: until then the broker keeps it, whatever is killed, and sends it again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from edge_components.common.ports import Clock
 from edge_components.common.wall_clock import is_set
 from edge_components.sensor_reader.arrival_clock import ArrivalClock
-from edge_components.sensor_reader.errors import CollisionError, EmptyPayloadError, RejectedError
+from edge_components.sensor_reader.errors import CollisionError, EmptyPayloadError, IgnoredError, RejectedError
+from edge_components.sensor_reader.mapping.decoder import Decoder
 from edge_components.sensor_reader.mqtt.connection import MqttConnection, Received
 from edge_components.sensor_reader.mqtt.flow import FlowMonitor
-from edge_components.sensor_reader.mqtt.settings import MqttSettings, read_settings
+from edge_components.sensor_reader.mqtt.settings import MqttEntry, MqttSettings, read_entry
 from edge_components.sensor_reader.mqtt.subscriptions import FilterFile, FilterStore
-from edge_components.sensor_reader.payloads import ParsedPayload, PayloadParser
+from edge_components.sensor_reader.payloads import PayloadParser
 from edge_components.sensor_reader.sources import Context, EventLog, Kind, Sink
-from edge_components.sensor_reader.timestamps import event_time_ms, event_times_ms
-from edge_components.sensor_reader.topic_patterns import TopicPattern
+from wire.model import Quality
 
 SUBSCRIPTIONS_FILE = "mqtt-subscriptions.json"
 MAX_HELD = 10_000
 """Publications that wait for the gateway's clock to get the time, or for the end of a collision."""
 
+MAX_ROUTES = 50_000
+"""Topics whose binding is cached; the cache is emptied beyond it."""
+
 _RETRY_HELD_S = 1.0
 _FEW_HELD = 100
+_NO_BINDING = -1
+
+Key = bytes | tuple[bytes, str]
+"""A topic, or a topic and a field in its payloads."""
 
 
 class Connection(Protocol):
@@ -41,17 +48,30 @@ class Connection(Protocol):
     def take(self) -> list[Received]: ...
     def wake_after(self, count: int) -> None: ...
     def acknowledge(self, connection: int, packets: bytes) -> None: ...
+    def reply(self, topic: str, payload: bytes) -> None: ...
     def health(self) -> Mapping[str, Any]: ...
     def close(self) -> None: ...
 
 
+class Row(NamedTuple):
+    """One measurement of a publication; ``time`` is as written."""
+
+    field: str
+    value: float
+    time: Any
+    quality: int
+    unit: str
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A publication that cannot be decided yet, since ``since`` (monotonic seconds)."""
+    """Measurements of a publication that cannot be decided yet, since ``since`` (monotonic seconds)."""
 
     received: Received
     index: int
     since: float
+    rows: list[Row]
+    decoder: Decoder
 
 
 class MqttSource:
@@ -59,19 +79,25 @@ class MqttSource:
 
     def __init__(
         self,
-        settings: MqttSettings,
+        entry: MqttEntry,
         clock: Clock,
         log: EventLog,
         connection: Connection,
     ) -> None:
-        self._settings, self._clock, self._log, self._connection = settings, clock, log, connection
-        self._patterns = [TopicPattern(pattern) for pattern in settings.topics]
-        self._parser = PayloadParser(settings.value, settings.time, settings.quality)
+        self._settings, self._clock, self._log, self._connection = entry.settings, clock, log, connection
+        self._decoders = [Decoder(binding) for binding in entry.bindings]
+        self._parsers = [
+            PayloadParser(one.mapping.value[0], one.mapping.time, one.mapping.quality) if one.plain else None
+            for one in entry.bindings
+        ]
         self._arrival_clock = ArrivalClock(clock)
-        self._series_ids: dict[bytes, int] = {}
+        self._series_ids: dict[Key, int] = {}
+        self._keys: dict[str, Key] = {}
+        """The key of each place that provides a series."""
+        self._routes: dict[bytes, int] = {}
         self._held: list[Held] = []
         self._retry_at, self._clock_set = 0.0, not self._arrival_clock.waiting
-        self._flow, self._flow_connection = FlowMonitor(settings.inflight), 0
+        self._flow, self._flow_connection = FlowMonitor(entry.settings.inflight), 0
 
     def start(self) -> None:
         """Begin to connect, for ever and with back-off; raises SourceError for files that cannot be read."""
@@ -96,8 +122,10 @@ class MqttSource:
         return self._flow.blocked(self._clock.monotonic())
 
     def forget(self, place: str) -> None:
-        """Have the topic's series determined anew."""
-        self._series_ids.pop(place.encode(errors="surrogateescape"), None)
+        """Have the place's series determined anew."""
+        key = self._keys.pop(place, None)
+        if key is not None:
+            self._series_ids.pop(key, None)
 
     def health(self) -> Mapping[str, Any]:
         """Return the state of the connection, and what is held back."""
@@ -117,24 +145,109 @@ class MqttSource:
         self._flow.received(len(acknowledgements) - acknowledgements.count(b""), received.monotonic)
 
     def _take(self, received: Received, sink: Sink) -> None:
-        """Pass on the readings of one read: all at once where nothing is unusual, else one by one."""
+        """Pass on the readings of one read, the publications of each binding at once, and acknowledge them."""
+        acknowledgements = received.publications.acknowledgements
+        if len(self._decoders) == 1:
+            undecided = self._take_group(received, 0, None, sink)
+        else:
+            undecided = set()
+            for binding, indexes in self._groups(received).items():
+                if binding == _NO_BINDING:
+                    self._reject_topics(received, indexes, sink)
+                else:
+                    undecided |= self._take_group(received, binding, indexes, sink)
+        if undecided:
+            acknowledgements = [one for at, one in enumerate(acknowledgements) if at not in undecided]
+        self._acknowledge_when_stored(sink, received, acknowledgements)
+
+    def _groups(self, received: Received) -> dict[int, list[int]]:
+        """Return the indexes of publications by the index of the binding whose pattern their topic matches first."""
+        groups: dict[int, list[int]] = {}
+        for index, topic in enumerate(received.publications.topics):
+            route = self._routes.get(topic)
+            if route is None:
+                if len(self._routes) >= MAX_ROUTES:
+                    self._routes.clear()
+                route = self._routes[topic] = self._route(topic)
+            groups.setdefault(route, []).append(index)
+        return groups
+
+    def _route(self, topic: bytes) -> int:
+        text = topic.decode(errors="replace")
+        matching = (at for at, one in enumerate(self._decoders) if one.pattern.match(text) is not None)
+        return next(matching, _NO_BINDING)
+
+    def _reject_topics(self, received: Received, indexes: Iterable[int], sink: Sink) -> None:
+        patterns = ", ".join(one.binding.topic for one in self._decoders)
+        for index in indexes:
+            error = RejectedError("rejected_topic", f"matches none of {patterns[:400]}")
+            self._reject(error, received.publications.topics[index], sink)
+
+    def _take_group(self, received: Received, binding: int, indexes: list[int] | None, sink: Sink) -> set[int]:
+        """Pass on publications of one binding, all where ``indexes`` is None; return the indexes of undecided ones."""
+        parser = self._parsers[binding]
+        if parser is not None:
+            return self._take_plain(received, self._decoders[binding], parser, indexes, sink)
+        return self._take_mapped(received, self._decoders[binding], indexes, sink)
+
+    def _take_plain(
+        self, received: Received, decoder: Decoder, parser: PayloadParser, indexes: list[int] | None, sink: Sink
+    ) -> set[int]:
+        """Pass on publications of one value each: all at once where nothing is unusual, else one by one."""
         publications = received.publications
-        parsed = self._parser.parse_all(publications.payloads)
-        series_ids = [self._series_ids.get(topic, -1) for topic in publications.topics]
+        topics, payloads = _chosen(publications.topics, indexes), _chosen(publications.payloads, indexes)
+        parsed = parser.parse_all(payloads)
+        series_ids = [self._series_ids.get(topic, -1) for topic in topics]
         arrival_ms = self._arrival_clock.moment_ms(received.arrival_ms, received.monotonic)
         usual = not (parsed.errors or publications.retained or publications.oversize or -1 in series_ids)
         if usual and arrival_ms is not None and is_set(arrival_ms):
-            times = event_times_ms(parsed.times, arrival_ms, self._settings.max_future_ms)
+            times = decoder.times.all(parsed.times, arrival_ms)
             if times is not None:
                 sink.extend(series_ids, times, parsed.values, parsed.qualities, received.monotonic)
-                self._acknowledge_when_stored(sink, received, publications.acknowledgements)
-                return
-        settled = []
-        for index, fields in enumerate(zip(parsed.values, parsed.times, parsed.qualities, strict=True)):
-            error = parsed.errors.get(index)
-            if self._decided(received, index, error or ParsedPayload(*fields), sink, received.monotonic):
-                settled.append(publications.acknowledgements[index])
-        self._acknowledge_when_stored(sink, received, settled)
+                return set()
+        undecided = set()
+        for at, fields in enumerate(zip(parsed.values, parsed.times, parsed.qualities, strict=True)):
+            index = at if indexes is None else indexes[at]
+            error = parsed.errors.get(at)
+            rows = [] if error is not None else [Row("", *fields, "")]
+            errors = [] if error is None else [error]
+            if not self._decided(received, index, decoder, rows, errors, sink, received.monotonic):
+                undecided.add(index)
+        return undecided
+
+    def _take_mapped(self, received: Received, decoder: Decoder, indexes: list[int] | None, sink: Sink) -> set[int]:
+        """Pass on publications of several values each: all at once where nothing is unusual, else one by one."""
+        publications = received.publications
+        topics, payloads = _chosen(publications.topics, indexes), _chosen(publications.payloads, indexes)
+        columns = decoder.decode(topics, payloads)
+        if columns.skipped:
+            self._log.count("fields_skipped", columns.skipped)
+        for topic, payload in columns.replies:
+            self._connection.reply(topic, payload)
+        owners = [topics[at] for at in columns.payloads]
+        series_ids = [self._series_ids.get(key, -1) for key in zip(owners, columns.fields, strict=True)]
+        arrival_ms = self._arrival_clock.moment_ms(received.arrival_ms, received.monotonic)
+        unusual = columns.rejections or publications.retained or publications.oversize or -1 in series_ids
+        if not unusual and arrival_ms is not None and is_set(arrival_ms):
+            times = decoder.times.all(columns.times, arrival_ms) if series_ids else None
+            if times is not None:
+                sink.extend(series_ids, times, columns.values, columns.qualities, received.monotonic)
+                return set()
+        rows: dict[int, list[Row]] = {}
+        errors: dict[int, list[RejectedError]] = {}
+        parts = zip(columns.fields, columns.values, columns.times, columns.qualities, columns.units, strict=True)
+        for at, part in zip(columns.payloads, parts, strict=True):
+            rows.setdefault(at, []).append(Row(*part))
+        for at, error in columns.rejections:
+            errors.setdefault(at, []).append(error)
+        undecided = set()
+        for at in range(len(payloads)):
+            index = at if indexes is None else indexes[at]
+            if not self._decided(
+                received, index, decoder, rows.get(at, ()), errors.get(at, ()), sink, received.monotonic
+            ):
+                undecided.add(index)
+        return undecided
 
     def _held_due(self) -> bool:
         """Return whether to try the publications held back again: at every poll, many of them once a second."""
@@ -147,81 +260,88 @@ class MqttSource:
     def _retry_held(self, sink: Sink) -> None:
         held, self._held = self._held, []
         for one in held:
-            publications = one.received.publications
-            try:
-                parsed: ParsedPayload | RejectedError = self._parser.parse(publications.payloads[one.index])
-            except RejectedError as error:
-                parsed = error
-            if self._decided(one.received, one.index, parsed, sink, one.since):
-                self._acknowledge_when_stored(sink, one.received, [publications.acknowledgements[one.index]])
+            if self._decided(one.received, one.index, one.decoder, one.rows, (), sink, one.since):
+                acknowledgement = one.received.publications.acknowledgements[one.index]
+                self._acknowledge_when_stored(sink, one.received, [acknowledgement])
 
     def _decided(
-        self, received: Received, index: int, parsed: ParsedPayload | RejectedError, sink: Sink, since: float
+        self,
+        received: Received,
+        index: int,
+        decoder: Decoder,
+        rows: Sequence[Row],
+        errors: Sequence[RejectedError],
+        sink: Sink,
+        since: float,
     ) -> bool:
-        """Pass on or reject one publication; False when it is held back, unacknowledged, until that can be decided."""
+        """Pass on or reject the measurements of one publication; False when some are held back, unacknowledged."""
         publications = received.publications
-        topic = publications.topics[index]
-        try:
-            self._take_one(received, index, parsed, sink)
-        except EmptyPayloadError as error:
-            self._log.count(error.reason)
-        except _NoTimeYetError:
-            self._held.append(Held(received, index, since))
-            return False
-        except CollisionError as error:
-            if error.heard <= since and self._may_hold(received, index):
-                self._held.append(Held(received, index, since))
-                return False
-            self._reject(error, topic, sink)
-        except RejectedError as error:
-            self._reject(error, topic, sink)
-        return True
-
-    def _take_one(self, received: Received, index: int, parsed: ParsedPayload | RejectedError, sink: Sink) -> None:
-        publications = received.publications
-        size = publications.oversize.get(index)
+        topic, size = publications.topics[index], publications.oversize.get(index)
         if size is not None:
             most = self._settings.max_payload_bytes
-            raise RejectedError("rejected_size", f"a payload of {size} bytes, at most {most} are read")
-        if isinstance(parsed, EmptyPayloadError):
-            raise parsed
+            rows, errors = (), [RejectedError("rejected_size", f"a payload of {size} bytes, at most {most} are read")]
+        for error in errors:
+            self._reject(error, topic, sink)
+        undecided = []
+        for row in rows:
+            try:
+                self._take_row(received, index, decoder, row, sink)
+            except _NoTimeYetError:
+                undecided.append(row)
+            except CollisionError as error:
+                if error.last_active <= since and (undecided or self._may_hold(received, index)):
+                    undecided.append(row)
+                else:
+                    self._reject(error, topic, sink)
+            except RejectedError as error:
+                self._reject(error, topic, sink)
+        if undecided:
+            self._held.append(Held(received, index, since, undecided, decoder))
+        return not undecided
+
+    def _take_row(self, received: Received, index: int, decoder: Decoder, row: Row, sink: Sink) -> None:
+        publications = received.publications
         topic = publications.topics[index]
-        series_id = self._series_ids.get(topic)
+        key: Key = (topic, row.field) if row.field else topic
+        series_id = self._series_ids.get(key)
         if series_id is None:
-            series_id = self._series_id(topic, sink)
-        if isinstance(parsed, RejectedError):
-            raise parsed
-        if index in publications.retained and parsed.time is None:
+            series_id = self._series_id(key, topic, decoder, row, sink)
+        if index in publications.retained and row.time is None:
             raise RejectedError("rejected_retained", "a retained payload without a time: its age is unknown")
         arrival_ms = self._arrival_clock.moment_ms(received.arrival_ms, received.monotonic)
-        if parsed.time is None and arrival_ms is None and len(self._held) < MAX_HELD:
+        if row.time is None and arrival_ms is None and len(self._held) < MAX_HELD:
             raise _NoTimeYetError
         known_ms = received.arrival_ms if arrival_ms is None else arrival_ms
-        if parsed.time is None and not is_set(known_ms):
+        if row.time is None and not is_set(known_ms):
             self._log.count("readings_clock_unset")
-        time_ms = event_time_ms(parsed.time, known_ms, self._settings.max_future_ms)
-        sink.extend((series_id,), (time_ms,), (parsed.value,), (parsed.quality,), received.monotonic)
+        time_ms, replaced = decoder.times.one(row.time, known_ms)
+        quality = row.quality
+        if replaced:
+            if index in publications.retained:
+                raise RejectedError("rejected_retained", "a retained payload with an unusable time")
+            self._log.count("times_replaced")
+            quality = max(quality, Quality.UNCERTAIN)
+        sink.extend((series_id,), (time_ms,), (row.value,), (quality,), received.monotonic)
 
     def _may_hold(self, received: Received, index: int) -> bool:
         """Return whether a publication may wait unacknowledged without taking the window from the others."""
         most = MAX_HELD if not received.publications.acknowledgements[index] else self._settings.inflight // 4
         return received.connection == self._flow_connection and len(self._held) < max(1, most)
 
-    def _series_id(self, topic: bytes, sink: Sink) -> int:
+    def _series_id(self, key: Key, topic: bytes, decoder: Decoder, row: Row, sink: Sink) -> int:
         try:
             text = topic.decode()
         except UnicodeDecodeError as error:
             raise RejectedError("rejected_topic", "the topic is not UTF-8") from error
-        for pattern in self._patterns:
-            name = pattern.series(text)
-            if name is not None:
-                series_id = sink.series_id(name, text)
-                # Only topics that gave a series are cached, so topics without end take no memory.
-                self._series_ids[topic] = series_id
-                return series_id
-        raise RejectedError("rejected_topic", f"matches none of {', '.join(self._settings.topics)}")
+        place = f"{text} {row.field}" if row.field else text
+        name = decoder.name(text, row.field)
+        series_id = sink.series_id(name, place, decoder.unit(row.field, row.unit, name))
+        # Only places that gave a series are cached, so topics without end take no memory.
+        self._series_ids[key] = series_id
+        self._keys[place] = key
+        return series_id
 
-    def _acknowledge_when_stored(self, sink: Sink, received: Received, packets: list[bytes]) -> None:
+    def _acknowledge_when_stored(self, sink: Sink, received: Received, packets: Sequence[bytes]) -> None:
         count = len(packets) - packets.count(b"")
         if count:
             sink.when_stored(partial(self._acknowledge, received.connection, b"".join(packets), count))
@@ -231,8 +351,10 @@ class MqttSource:
         if connection == self._flow_connection:
             self._flow.acknowledged(count, self._clock.monotonic())
 
-    @staticmethod
-    def _reject(error: RejectedError, topic: bytes, sink: Sink) -> None:
+    def _reject(self, error: RejectedError, topic: bytes, sink: Sink) -> None:
+        if isinstance(error, EmptyPayloadError | IgnoredError):
+            self._log.count(error.reason)
+            return
         text = topic.decode(errors="backslashreplace")
         sink.reject(error.reason, f"topic {text[:160]!r}: {error}", key=text)
 
@@ -241,25 +363,27 @@ class _NoTimeYetError(Exception):
     """The gateway's clock does not have the time yet, and may get it."""
 
 
-def open_mqtt(settings: MqttSettings, context: Context, store: FilterStore | None = None) -> MqttSource:
+def _chosen(column: list[bytes], indexes: list[int] | None) -> list[bytes]:
+    return column if indexes is None else [column[index] for index in indexes]
+
+
+def open_mqtt(entry: MqttEntry, context: Context, store: FilterStore | None = None) -> MqttSource:
     """Return the source of a real broker; its topic filters are kept in the work folder unless ``store`` is given."""
-    if not settings.client_id:
-        settings = replace(settings, client_id=_client_id(context))
+    if not entry.settings.client_id:
+        client_id = f"strandline-{context.gateway}-{context.name}"
+        entry = replace(entry, settings=replace(entry.settings, client_id=client_id))
+    settings = entry.settings
     if store is None:
         store = FilterFile(context.work / SUBSCRIPTIONS_FILE, settings.session)
-    filters = [TopicPattern(pattern).subscription for pattern in settings.topics]
+    filters = [binding.pattern.subscription for binding in entry.bindings]
     connection = MqttConnection(settings, filters, store, context.clock, context.log, context.wake, context.hold_s)
-    return MqttSource(settings, context.clock, context.log, connection)
+    return MqttSource(entry, context.clock, context.log, connection)
 
 
-def _client_id(context: Context) -> str:
-    return f"strandline-{context.gateway}-{context.name}"
+def _session(entry: MqttEntry) -> str | None:
+    return f"the session {entry.settings.session}" if entry.settings.client_id else None
 
 
-def _session(settings: MqttSettings) -> str | None:
-    return f"the session {settings.session}" if settings.client_id else None
+KIND = Kind(MqttSettings, open_mqtt, read_entry, _session)
 
-
-KIND = Kind(MqttSettings, open_mqtt, read_settings, _session)
-
-__all__ = ["KIND", "MqttSettings", "MqttSource", "open_mqtt"]
+__all__ = ["KIND", "MqttEntry", "MqttSettings", "MqttSource", "open_mqtt", "read_entry"]

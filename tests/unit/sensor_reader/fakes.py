@@ -67,6 +67,7 @@ class FakeConnection:
         self._clock = clock
         self.number, self.waiting, self.woken_after = 1, [], 0
         self.acknowledged: list[int] = []
+        self.published: list[tuple[str, bytes]] = []
         self._mid = 0
 
     def publish(self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False) -> None:
@@ -94,6 +95,9 @@ class FakeConnection:
     def acknowledge(self, connection: int, packets: bytes) -> None:
         if connection == self.number:
             self.acknowledged += [int.from_bytes(packets[at + 2 : at + 4], "big") for at in range(0, len(packets), 4)]
+
+    def reply(self, topic: str, payload: bytes) -> None:
+        self.published.append((topic, payload))
 
     def health(self) -> Mapping[str, Any]:
         return {"connected": True}

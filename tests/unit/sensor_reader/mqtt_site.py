@@ -6,19 +6,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_components.common.config import load
 from edge_components.common.health import Counters
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.sensor_reader.mqtt.subscriptions import FilterStore
 from edge_components.sensor_reader.sources import Context
-from edge_components.sensor_reader.sources.mqtt import MqttSettings, open_mqtt
+from edge_components.sensor_reader.sources.mqtt import open_mqtt, read_entry
 from tests.fakes import FakeClock
 from tests.unit.sensor_reader.fakes import Filters, Sink
 
@@ -29,14 +27,14 @@ class Site:
     """A source, what it hands over, and a sensor that publishes."""
 
     def __init__(self, port: int, filters: FilterStore | None = None, **changes: Any) -> None:
-        settings = load(MqttSettings, {"port": port, "client_id": "strandline-gw"})
+        entry = read_entry({"port": port, "client_id": "strandline-gw", **changes})
         self.counters, self.clock = Counters(), FakeClock()
         self.sink = Sink(self.clock)
-        self.port, self.settings = port, replace(settings, **changes)
+        self.port = port
         log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
         self.woken = threading.Event()
         context = Context("mqtt", "gw", self.clock, log, self.woken.set, Path(), lambda: 0.02)
-        self.source = open_mqtt(self.settings, context, filters or Filters())
+        self.source = open_mqtt(entry, context, filters or Filters())
         self.sensor = paho.Client(CallbackAPIVersion.VERSION2)
 
     def poll_until(self, done: Callable[[], bool]) -> None:

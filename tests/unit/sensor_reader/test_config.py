@@ -11,7 +11,7 @@ from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.config import Config
 from edge_components.sensor_reader.entries import kind_of, kinds
 from edge_components.sensor_reader.sources.host import HostSettings
-from edge_components.sensor_reader.sources.mqtt import MqttSettings
+from edge_components.sensor_reader.sources.mqtt import read_entry
 
 
 def mqtt(**values: Any) -> dict[str, Any]:
@@ -21,8 +21,8 @@ def mqtt(**values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("values", "beginning"),
     [
-        (mqtt(topics=["sensors/#"]), "sources[b].topics: topic pattern 'sensors/#' has no {placeholder}"),
-        (mqtt(topics=["sensors/{a}b"]), "sources[b].topics: "),
+        (mqtt(topics=["sensors/#"]), "sources[b].topics[0].topic: topic pattern 'sensors/#' has no {placeholder}"),
+        (mqtt(topics=["sensors/{a}b"]), "sources[b].topics[0].topic: "),
         (mqtt(topics=[]), "sources[b].topics: [] is not allowed"),
         (mqtt(topics="sensors/{a}"), "sources[b].topics: "),
         (mqtt(cert_file="/c", tls=True), "sources[b].cert_file, key_file: both or neither"),
@@ -86,7 +86,7 @@ def test_two_entries_may_not_share_an_mqtt_session() -> None:
 
 def test_without_sources_a_broker_on_this_machine_and_the_machine_itself_are_read() -> None:
     assert {name: entry.settings for name, entry in Config().entries().items()} == {
-        "mqtt": MqttSettings(),
+        "mqtt": read_entry({}),
         "host": HostSettings(),
     }
     assert load(Config, {"sources": []}).entries() == {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -12,7 +11,7 @@ from edge_components.common.health import Counters
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.sensor_reader.arrival_clock import WAIT_SECONDS
 from edge_components.sensor_reader.mqtt.flow import FIRST_GAP_S, USUAL_GAPS
-from edge_components.sensor_reader.sources.mqtt import MqttSettings, MqttSource
+from edge_components.sensor_reader.sources.mqtt import MqttSource, read_entry
 from tests.fakes import FakeClock
 from tests.unit.sensor_reader.fakes import FakeConnection, Sink
 
@@ -27,8 +26,8 @@ class Bench:
         self.clock, self.counters = FakeClock(wall_ms), Counters()
         self.sink, self.connection = Sink(self.clock), FakeConnection(self.clock)
         log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
-        settings = replace(MqttSettings(), **changes)  # type: ignore[arg-type]
-        self.source = MqttSource(settings, self.clock, log, self.connection)
+        entry = read_entry(changes)
+        self.source = MqttSource(entry, self.clock, log, self.connection)
 
     def publish(self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False) -> None:
         self.connection.publish(*publications, qos=qos, retain=retain)
@@ -89,7 +88,7 @@ def test_times_in_other_forms_are_read_too(time: bytes) -> None:
 
 
 def test_a_time_in_the_future_is_rejected_among_others_that_are_not() -> None:
-    bench = Bench()
+    bench = Bench(unusable_time="reject")
     for _ in range(2):
         bench.publish(
             ("sensors/a/x", b'{"value": 1, "time": %d}' % NOW_MS),
@@ -146,7 +145,7 @@ def test_a_pause_while_publications_wait_may_be_a_blocked_broker() -> None:
 
 
 def test_a_moved_device_loses_nothing_once_its_old_topic_is_silent() -> None:
-    bench = Bench(topics=("line1/{device}", "line2/{device}"))
+    bench = Bench(topics=["line1/{device}", "line2/{device}"])
     for value in range(4):
         bench.publish(("line1/pump", b"%d" % value))
         bench.clock.advance(1.0)
@@ -161,7 +160,7 @@ def test_a_moved_device_loses_nothing_once_its_old_topic_is_silent() -> None:
 
 
 def test_two_topics_that_are_alive_at_once_are_reported_with_both_and_the_first_is_read() -> None:
-    bench = Bench(topics=("line1/{device}", "line2/{device}"))
+    bench = Bench(topics=["line1/{device}", "line2/{device}"])
     for _ in range(30):
         bench.publish(("line1/pump", b"1"))
         bench.clock.advance(0.5)
@@ -176,7 +175,7 @@ def test_two_topics_that_are_alive_at_once_are_reported_with_both_and_the_first_
 
 
 def test_what_a_collision_holds_back_leaves_most_of_the_window_to_the_others() -> None:
-    bench = Bench(topics=("line1/{device}", "line2/{device}"), inflight=20)
+    bench = Bench(topics=["line1/{device}", "line2/{device}"], inflight=20)
     bench.publish(("line1/pump", b"1"))
     bench.clock.advance(0.5)
     bench.publish(*[("line2/pump", b"2")] * 20)
@@ -185,7 +184,7 @@ def test_what_a_collision_holds_back_leaves_most_of_the_window_to_the_others() -
 
 
 def test_what_is_held_back_is_dropped_with_its_connection_for_the_broker_sends_it_again() -> None:
-    bench = Bench(topics=("line1/{device}", "line2/{device}"))
+    bench = Bench(topics=["line1/{device}", "line2/{device}"])
     bench.publish(("line1/pump", b"1"))
     bench.publish(("line2/pump", b"2"))
     bench.connection.number = 2

@@ -102,11 +102,11 @@ def test_a_quality_is_a_number_or_a_word(raw: Any) -> None:
         (b"[" * 100_000, "rejected_json"),
         (b'{"value":' * 100_000, "rejected_json"),
         (b"1" * 5_000, "rejected_json"),
-        *((payload, "rejected_value") for payload in (b"true", b'"21.5"', b"[1]", b"{}", b'{"valu": null}')),
-        *((b'{"value": %s}' % value, "rejected_value") for value in (b"true", b'"1"', b"[1]", b'{"value": 1}')),
+        *((payload, "rejected_value") for payload in (b'"warm"', b'"21.5 5"', b"[1]", b"{}", b'{"valu": null}')),
+        *((b'{"value": %s}' % value, "rejected_value") for value in (b'"on"', b"[1]", b'{"value": 1}')),
         *((payload, "rejected_not_finite") for payload in (b"NaN", b"-Infinity", b'{"value": NaN}', b"1e999")),
         *((payload, "rejected_range") for payload in (b"1" * 400, b"-" + b"9" * 400, b"1e101", b'{"value": -2e200}')),
-        *((b'{"value":1,"quality":%s}' % raw, "rejected_quality") for raw in (b"3", b"true", b'"fine"', b"[]", b"0.0")),
+        *((b'{"value":1,"quality":%s}' % raw, "rejected_quality") for raw in (b"3", b"-1", b'"fine"', b"[]", b"0.0")),
     ],
 )
 def test_junk_is_rejected_with_its_reason(payload: bytes, why: str) -> None:

@@ -43,7 +43,7 @@ def test_while_both_origins_are_alive_the_second_is_a_collision_that_names_both(
         site.hear("pump", float(now), OLD)
         with pytest.raises(CollisionError, match=r"line1/pump.*line2/pump") as caught:
             site.hear("pump", now + 0.5, NEW)
-        assert caught.value.heard == now
+        assert caught.value.last_active == now
     assert site.moved == []
 
 

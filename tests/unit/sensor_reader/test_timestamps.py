@@ -52,7 +52,7 @@ def test_text_is_iso_8601_at_any_offset(time_ms: int, minutes: int) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        *(True, False, [], {}, "", "yesterday", "1700000000", "2023-11-14", "2023-11-14T22:13:20", "x" * 10**5),
+        *(True, False, [], {}, "", "yesterday", "2023-11-14", "2023-11-14T22:13:20", "x" * 10**5),
         *(
             0,
             1,

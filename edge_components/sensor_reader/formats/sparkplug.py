@@ -1,0 +1,179 @@
+"""Sparkplug B over MQTT: births, data, deaths, aliases, sequence numbers. Pure.
+
+A field's name is group, node, device and metric, joined by dots. A death gives the last value of each metric again with
+quality bad. A gap in the sequence, or data of a node whose birth was not received, asks the node for a rebirth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edge_components.sensor_reader.errors import RejectedError
+from edge_components.sensor_reader.formats import Columns, FormatKind, PayloadFormat
+from edge_components.sensor_reader.mapping.settings import MappingSettings
+from edge_components.sensor_reader.sparkplug import NUMERIC, Metric, Payload, decode, rebirth_request, signed
+from wire.model import Quality
+
+MAX_NODES = 1_000
+MAX_METRICS = 20_000
+_REQUEST_AGAIN_AFTER = 100
+"""Messages of a node without a birth after which the rebirth is requested again."""
+_CONTROL = ("Node Control/", "Device Control/")
+_UNIT_KEYS = ("engUnit", "EngUnit", "Engineering Unit", "engineeringUnit", "unit", "Unit", "units")
+_STALE = 500
+
+
+@dataclass(slots=True)
+class _Known:
+    """A metric as its birth describes it, and its last value."""
+
+    field: str
+    datatype: int
+    unit: str
+    value: float | bool | None = None
+
+
+@dataclass(slots=True)
+class _Node:
+    """The state of one node."""
+
+    metrics: dict[tuple[str, str], _Known] = field(default_factory=dict)
+    """By device (empty for the node itself) and metric name."""
+    aliases: dict[int, tuple[str, str]] = field(default_factory=dict)
+    sequence: int | None = None
+    birth_sequence: float | None = None
+    born: bool = False
+    since_request: int | None = None
+
+
+class SparkplugFormat(PayloadFormat):
+    """See edge_components.sensor_reader.formats.Format."""
+
+    def __init__(self, settings: MappingSettings) -> None:
+        self._nodes: dict[tuple[str, str], _Node] = {}
+
+    def parse(self, topic: bytes, payload: bytes, into: Columns, index: int) -> None:
+        """Append the metrics of one message; raises RejectedError."""
+        namespace, group, kind, node, device = _levels(topic)
+        if kind not in ("NBIRTH", "DBIRTH", "NDATA", "DDATA", "NDEATH", "DDEATH"):
+            into.skipped += 1
+            return
+        message = decode(payload)
+        key = (group, node)
+        state = self._nodes.get(key)
+        if state is None:
+            if len(self._nodes) >= MAX_NODES:
+                self._nodes.pop(next(iter(self._nodes)))
+            state = self._nodes[key] = _Node()
+        if kind.endswith("DEATH"):
+            self._death(state, device, message, into, index)
+            return
+        in_order = self._note_sequence(state, kind, message)
+        if kind == "NBIRTH":
+            state.metrics, state.aliases, state.born, state.since_request = {}, {}, True, None
+            state.birth_sequence = next((float(one.value or 0) for one in message.metrics if one.name == "bdSeq"), None)
+        prefix = ".".join(filter(None, (group, node, device)))
+        unknown = 0
+        for metric in message.metrics:
+            unknown += not self._take(metric, state, device, prefix, message, into, index, birth="BIRTH" in kind)
+        if unknown or not in_order or not state.born:
+            self._ask(state, f"{namespace}/{group}/NCMD/{node}", into)
+        if unknown:
+            text = f"{unknown} metrics with an alias whose birth was not received; a rebirth is requested"
+            raise RejectedError("rejected_alias", text)
+
+    def _take(  # the parts of one message
+        self,
+        metric: Metric,
+        state: _Node,
+        device: str,
+        prefix: str,
+        message: Payload,
+        into: Columns,
+        index: int,
+        *,
+        birth: bool,
+    ) -> bool:
+        """Append one metric; False where its alias is unknown."""
+        name = metric.name
+        if not name:
+            found = state.aliases.get(-1 if metric.alias is None else metric.alias)
+            if found is None:
+                return False
+            device, name = found
+        if name == "bdSeq" or name.startswith(_CONTROL):
+            return True
+        known = state.metrics.get((device, name))
+        if known is None or birth:
+            if len(state.metrics) >= MAX_METRICS:
+                raise RejectedError("rejected_sparkplug", f"a node with more than {MAX_METRICS} metrics")
+            known = _Known(f"{prefix}.{name}", metric.datatype, _unit(metric))
+            state.metrics[device, name] = known
+        if birth and metric.alias is not None:
+            state.aliases[metric.alias] = (device, name)
+        datatype = metric.datatype or known.datatype
+        if datatype not in NUMERIC and not (datatype == 0 and metric.value is not None):
+            into.skipped += 1
+            return True
+        time = metric.timestamp if metric.timestamp is not None else message.timestamp
+        value = None if metric.value is None else signed(metric.value, datatype)
+        into.add(index, known.field, value, time, _quality(metric), known.unit)
+        if not metric.historical:
+            known.value = value
+        return True
+
+    @staticmethod
+    def _death(state: _Node, device: str, message: Payload, into: Columns, index: int) -> None:
+        if not device:
+            number = next((float(one.value or 0) for one in message.metrics if one.name == "bdSeq"), None)
+            if state.birth_sequence is not None and number is not None and number != state.birth_sequence:
+                return  # the late death of an earlier session
+            state.born, state.sequence = False, None
+        # The broker sends a node's death long after the node wrote its time.
+        time = message.timestamp if device else None
+        for (owner, _name), known in state.metrics.items():
+            if known.value is not None and (not device or owner == device):
+                into.add(index, known.field, known.value, time, Quality.BAD, known.unit)
+                known.value = None
+
+    @staticmethod
+    def _note_sequence(state: _Node, kind: str, message: Payload) -> bool:
+        """Return whether the message follows the one before."""
+        before, state.sequence = state.sequence, message.sequence
+        if kind == "NBIRTH" or before is None or message.sequence is None:
+            return True
+        return message.sequence == (before + 1) % 256
+
+    @staticmethod
+    def _ask(state: _Node, topic: str, into: Columns) -> None:
+        if state.since_request is not None and state.since_request < _REQUEST_AGAIN_AFTER:
+            state.since_request += 1
+            return
+        state.since_request = 0
+        into.replies.append((topic, rebirth_request()))
+
+
+def _levels(topic: bytes) -> tuple[str, str, str, str, str]:
+    levels = topic.decode(errors="replace").split("/")
+    if len(levels) == 4:
+        levels.append("")
+    if len(levels) != 5 or not levels[0].startswith("spB"):
+        raise RejectedError("rejected_topic", "not a topic of Sparkplug B: spBv1.0/<group>/<type>/<node>[/<device>]")
+    return levels[0], levels[1], levels[2], levels[3], levels[4]
+
+
+def _unit(metric: Metric) -> str:
+    found = next((metric.properties[key] for key in _UNIT_KEYS if key in metric.properties), "")
+    return found[:32] if isinstance(found, str) else ""
+
+
+def _quality(metric: Metric) -> int | None:
+    code = metric.properties.get("Quality", metric.properties.get("quality"))
+    if not isinstance(code, int):
+        return None
+    if code >= _STALE or code < 64:
+        return Quality.BAD
+    return Quality.GOOD if code >= 192 else Quality.UNCERTAIN
+
+
+FORMAT = FormatKind(SparkplugFormat, complete_names=True)

@@ -1,0 +1,121 @@
+"""Bindings: a topic pattern with the format and mapping of its payloads. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from edge_components.common.errors import ConfigError
+from edge_components.sensor_reader import discovery, presets
+from edge_components.sensor_reader.mapping.names import NameTemplate
+from edge_components.sensor_reader.mapping.settings import KEYS, MappingSettings, format_kind, load_mapping
+from edge_components.sensor_reader.presets import Preset
+from edge_components.sensor_reader.topic_patterns import PATTERN, TopicPattern
+
+MAX_BINDINGS = 100
+TOPICS = (
+    'a list of topics, or of objects {"topic": ...} with keys of the mapping; a level may be {placeholder} or +, the '
+    "last one #"
+)
+_DEFAULTS = MappingSettings()
+_PLAIN_KEYS = frozenset({"value", "time", "quality", "max_future_ms", "time_zone", "unusable_time"})
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The mapping of the payloads of one topic pattern."""
+
+    topic: str
+    mapping: MappingSettings
+
+    @property
+    def plain(self) -> bool:
+        """Whether a payload is one JSON value with one name, which needs no mapping."""
+        changed = {one.name for one in fields(MappingSettings) if _value(self.mapping, one) != _value(_DEFAULTS, one)}
+        simple = len(self.mapping.value) == 1 and not set(self.mapping.value[0]) & set("*\\")
+        return changed <= _PLAIN_KEYS and simple and bool(self.pattern.placeholders)
+
+    @property
+    def pattern(self) -> TopicPattern:
+        """The topic pattern."""
+        return TopicPattern(self.topic, names_series=False)
+
+
+def _value(settings: MappingSettings, one: Any) -> Any:
+    return getattr(settings, one.name)
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that exist."""
+    return discovery.names(presets)
+
+
+def read_preset(name: Any) -> Preset:
+    """Return a preset, an empty one for the empty name; raises ConfigError."""
+    if name in ("", None):
+        return Preset("")
+    if name not in preset_names():
+        raise ConfigError([f"preset: {repr(name)[:80]} is not allowed, expected one of {', '.join(preset_names())}"])
+    preset = discovery.load(presets, name).PRESET
+    assert isinstance(preset, Preset)  # noqa: S101 # a defect of the module
+    return preset
+
+
+def read_mapping(values: Mapping[str, Any]) -> MappingSettings:
+    """Return the mapping of an entry without topics, with its preset; raises ConfigError."""
+    preset = read_preset(values.get("preset"))
+    return load_mapping(preset.mapping, {key: value for key, value in values.items() if key != "preset"})
+
+
+def read_bindings(values: Mapping[str, Any], default_topics: Sequence[Any]) -> tuple[Binding, ...]:
+    """Return the bindings of an entry from its keys ``topics``, ``preset`` and those of the mapping.
+
+    Raises ConfigError with a sentence for each bad key.
+    """
+    shared = {key: value for key, value in values.items() if key in KEYS}
+    preset = read_preset(values.get("preset"))
+    given = values.get("topics")
+    if given is None:
+        given = list(preset.topics) or default_topics
+    if not isinstance(given, list | tuple) or not given or len(given) > MAX_BINDINGS:
+        raise ConfigError([f"topics: {repr(given)[:80]} is not allowed, expected {TOPICS}, at most {MAX_BINDINGS}"])
+    problems: list[str] = []
+    bindings: list[Binding] = []
+    for index, one in enumerate(given):
+        try:
+            binding = _binding(one, preset, shared)
+        except ConfigError as error:
+            problems += (f"topics[{index}].{problem}" for problem in error.problems)
+            continue
+        if any(binding.topic == other.topic for other in bindings):
+            problems.append(f"topics[{index}].topic: {binding.topic[:80]!r} is not allowed, expected each topic once")
+        bindings.append(binding)
+    if problems:
+        # A key that all topics share is reported once.
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return tuple(bindings)
+
+
+def _binding(one: Any, preset: Preset, shared: Mapping[str, Any]) -> Binding:
+    own = {"topic": one} if isinstance(one, str) else one
+    if not isinstance(own, Mapping) or not isinstance(own.get("topic"), str):
+        raise ConfigError([f"topic: {repr(one)[:80]} is not allowed, expected {TOPICS}"])
+    topic = own["topic"]
+    if len(topic) > 1024 or not re.fullmatch(PATTERN, topic):
+        raise ConfigError([f"topic: {topic[:80]!r} is not allowed, expected {TOPICS}"])
+    family = read_preset(own["preset"]) if "preset" in own else preset
+    keys = {key: value for key, value in own.items() if key not in ("topic", "preset")}
+    mapping = load_mapping(family.mapping, shared, keys)
+    try:
+        pattern = TopicPattern(topic, names_series=not (mapping.name or _names_itself(mapping)))
+        NameTemplate(mapping.name, [*pattern.placeholders, "rest", "topic"])
+    except ValueError as error:
+        raise ConfigError([f"topic: {error}"]) from error
+    return Binding(topic, mapping)
+
+
+def _names_itself(mapping: MappingSettings) -> bool:
+    several = len(mapping.value) > 1 or "*" in mapping.value[0]
+    return format_kind(mapping.format).complete_names or bool(mapping.columns) or several

@@ -1,0 +1,9 @@
+"""Ruuvi Gateway: the advertisements of RuuviTags, which the format ``ruuvi`` decodes."""
+
+from edge_components.sensor_reader.presets import Preset
+
+PRESET = Preset(
+    "Ruuvi Gateway",
+    topics=({"topic": "ruuvi/+/{tag}", "name": "{tag}.{field}"},),
+    mapping={"format": "ruuvi", "time": "ts"},
+)
