@@ -32,7 +32,7 @@ from edge_components.sensor_reader.config import Config as ReaderConfig
 from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.mapping.bindings import read_bindings
 from edge_components.sensor_reader.mapping.decoder import Decoder
-from edge_components.sensor_reader.mapping.values import MAX_VALUE
+from wire.limits import MAX_VALUE
 from edge_components.sensor_reader.payloads import PayloadParser
 from edge_components.sensor_reader.timestamps import event_time_ms
 from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetterSink, FakeTable

@@ -11,7 +11,8 @@ from edge_components.sensor_reader.mapping import names, values
 from edge_components.sensor_reader.mapping.bindings import Binding
 from edge_components.sensor_reader.mapping.names import NameTemplate
 from edge_components.sensor_reader.mapping.settings import format_kind, zone_of
-from edge_components.sensor_reader.mapping.values import MAX_VALUE, Rule
+from edge_components.sensor_reader.mapping.values import Rule
+from wire.limits import MAX_VALUE
 from edge_components.sensor_reader.timestamps import EventTimes
 
 MAX_RULES = 50_000

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_components.sensor_reader.errors import RejectedError
+from wire.limits import MAX_VALUE
 from wire.model import Quality
-
-MAX_VALUE = 1e100
-"""No measurement is larger, and its square would overflow in the aggregator."""
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?)\s*([^\d\s.,+-][^\d]{0,15})?\s*\Z")
 _MAX_TEXT = 64
