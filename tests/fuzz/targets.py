@@ -32,7 +32,6 @@ from edge_components.sensor_reader.config import Config as ReaderConfig
 from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.mapping.bindings import read_bindings
 from edge_components.sensor_reader.mapping.decoder import Decoder
-from wire.limits import MAX_VALUE
 from edge_components.sensor_reader.payloads import PayloadParser
 from edge_components.sensor_reader.timestamps import event_time_ms
 from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetterSink, FakeTable
@@ -40,6 +39,7 @@ from wire import codec, profile
 from wire.acknowledgement import Acknowledgement
 from wire.container import Coder
 from wire.errors import WireError
+from wire.limits import MAX_VALUE
 from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Readings, Series
 
 START_MS = 1_750_000_000_000

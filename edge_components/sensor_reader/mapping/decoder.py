@@ -12,8 +12,8 @@ from edge_components.sensor_reader.mapping.bindings import Binding
 from edge_components.sensor_reader.mapping.names import NameTemplate
 from edge_components.sensor_reader.mapping.settings import format_kind, zone_of
 from edge_components.sensor_reader.mapping.values import Rule
-from wire.limits import MAX_VALUE
 from edge_components.sensor_reader.timestamps import EventTimes
+from wire.limits import MAX_VALUE
 
 MAX_RULES = 50_000
 """Fields whose treatment is cached; the cache is emptied beyond it, for a device may invent fields without end."""
