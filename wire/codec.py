@@ -33,7 +33,7 @@ FAST = frozenset({Coder.NONE, Coder.DEFLATE})
 Profiles = Callable[[str, int], Profile | None]
 """Lookup of a gateway's profile by its version; returns None for an unknown one."""
 _LATE = (0, 1, 2, 3)
-_MOST_LATE = 16
+MAX_LATE = 16
 
 
 def encode(
@@ -264,8 +264,8 @@ def _entries(
     if len(places) and (int(places.min()) < 0 or int(places.max()) >= len(known.series)):
         raise FormatError(f"places: outside the {len(known.series)} series of profile {known.version}")
     late = cursor.byte("late")
-    if late > _MOST_LATE or len(places) > MAX_SERIES:
-        raise FormatError(f"late: {late}, at most {_MOST_LATE}; {len(places)} series")
+    if late > MAX_LATE or len(places) > MAX_SERIES:
+        raise FormatError(f"late: {late}, at most {MAX_LATE}; {len(places)} series")
     found = places.tolist()
     return known.entries(found), known.known(found), late
 

@@ -13,8 +13,10 @@ from cloud_functions.adapters.aws import client, error_code, store_errors
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import Item, Key, Value
 
-_WRITE_BATCH, _READ_BATCH = 25, 100
+_WRITE_BATCH = 25
 _ATTEMPTS = 8
+INDEXES = {"by_time": ("pk", "at"), "by_state": ("listed", "sk")}
+"""Partition and sort key of each index (see cloud_functions.core.keys and template.yaml)."""
 
 
 class DynamoTable:
@@ -29,26 +31,6 @@ class DynamoTable:
         with store_errors(f"get {key.pk} {key.sk}"):
             answer = self._client.get_item(TableName=self._name, Key=_key(key), ConsistentRead=True)
         return to_item(answer["Item"]) if "Item" in answer else None
-
-    def get_many(self, wanted: Iterable[Key]) -> dict[Key, Item]:
-        """Return the items that exist."""
-        found: dict[Key, Item] = {}
-        keys = list(dict.fromkeys(wanted))
-        for at in range(0, len(keys), _READ_BATCH):
-            request: dict[str, Any] = {self._name: {"Keys": [_key(key) for key in keys[at : at + _READ_BATCH]]}}
-            for attempt in range(_ATTEMPTS):
-                self._back_off(attempt)
-                with store_errors("batch get"):
-                    answer = self._client.batch_get_item(RequestItems=request)
-                for raw in answer["Responses"].get(self._name, []):
-                    item = to_item(raw)
-                    found[Key(str(item["pk"]), str(item["sk"]))] = item
-                request = answer.get("UnprocessedKeys", {})
-                if not request:
-                    break
-            else:
-                raise StoreError(f"batch get: keys are left after {_ATTEMPTS} tries")
-        return found
 
     def put_many(self, items: Iterable[Item]) -> None:
         """Write items over whatever is there, in no order; returns when all are written."""
@@ -80,10 +62,6 @@ class DynamoTable:
             return there
         return None
 
-    def put_newest(self, item: Item, by: str) -> bool:
-        """Write the item unless the one there has a greater or equal number ``by``; return whether it was written."""
-        return self._put_if(item, "attribute_not_exists(pk) OR #by < :by", {"#by": by}, {":by": _value(item[by])})
-
     def replace(self, item: Item, version: int) -> bool:
         """Write the item with ``version`` + 1 if the one there has ``version`` (0: none); return whether it was."""
         fresh = item | {"version": version + 1}
@@ -91,34 +69,28 @@ class DynamoTable:
             return self._put_if(fresh, "attribute_not_exists(pk)", {}, {})
         return self._put_if(fresh, "#v = :v", {"#v": "version"}, {":v": {"N": str(version)}})
 
-    def add(
-        self,
-        key: Key,
-        amounts: Mapping[str, int],
-        values: Mapping[str, Value],
-        first: Mapping[str, Value],
-        newest: tuple[str, int] | None = None,
-    ) -> Item:
-        """Add to numbers, set ``values``, set ``first`` where absent, ``newest`` unless greater; return the item."""
-        if newest is not None:
-            try:
-                return self._update(key, amounts, {**values, newest[0]: newest[1]}, first, newest[0])
-            except StoreError as error:
-                if not _condition_failed(error):
-                    raise
-        return self._update(key, amounts, values, first, None)
+    def delete(self, key: Key, version: int) -> bool:
+        """Delete the item if it has ``version``; return True if it was deleted."""
+        try:
+            with store_errors(f"delete {key.pk} {key.sk}"):
+                self._client.delete_item(
+                    TableName=self._name,
+                    Key=_key(key),
+                    ConditionExpression="#v = :v",
+                    ExpressionAttributeNames={"#v": "version"},
+                    ExpressionAttributeValues={":v": {"N": str(version)}},
+                )
+        except StoreError as error:
+            if _condition_failed(error):
+                return False
+            raise
+        return True
 
-    def _update(
-        self,
-        key: Key,
-        amounts: Mapping[str, int],
-        values: Mapping[str, Value],
-        first: Mapping[str, Value],
-        newest: str | None,
-    ) -> Item:
-        """Update the item; with ``newest``, one of ``values``, only if that is not below the one there."""
+    def add(
+        self, key: Key, amounts: Mapping[str, int], values: Mapping[str, Value], first: Mapping[str, Value]
+    ) -> None:
+        """Add to numbers, set ``values``, and set ``first`` where absent."""
         names, numbers, adds, sets = {}, {}, [], []
-        condition: dict[str, str] = {}
         for at, (name, value) in enumerate([*amounts.items(), *values.items(), *first.items()]):
             names[f"#n{at}"], numbers[f":v{at}"] = name, _value(value)
             if name in amounts:
@@ -127,41 +99,38 @@ class DynamoTable:
                 sets.append(f"#n{at} = :v{at}")
             else:
                 sets.append(f"#n{at} = if_not_exists(#n{at}, :v{at})")
-            if name == newest:
-                condition["ConditionExpression"] = f"attribute_not_exists(#n{at}) OR #n{at} <= :v{at}"
         parts = [f"ADD {', '.join(adds)}"] * bool(adds) + [f"SET {', '.join(sets)}"] * bool(sets)
         with store_errors(f"update {key.pk} {key.sk}"):
-            answer = self._client.update_item(
+            self._client.update_item(
                 TableName=self._name,
                 Key=_key(key),
                 UpdateExpression=" ".join(parts),
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=numbers,
-                ReturnValues="ALL_NEW",
-                **condition,
             )
-        return to_item(answer["Attributes"])
 
     def query(self, pk: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False) -> Iterator[Item]:
         """Yield the items whose sort key lies in [first, last], in its order, fetched as they are needed."""
-        values = {":pk": {"S": pk}, ":last": {"S": last}, ":first": {"S": first or " "}}
+        yield from self._pages("pk", "sk", pk, first, last, ScanIndexForward=not newest_first)
+
+    def query_index(
+        self, index: str, value: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False
+    ) -> Iterator[Item]:
+        """Yield the items under ``value`` of an index whose sort key there lies in [first, last], whole and in order.
+
+        A local index has the partition key of the table and is read consistently; a global one lags a little.
+        """
+        partition, order = INDEXES[index]
+        local = {"ConsistentRead": True, "Select": "ALL_ATTRIBUTES"} if partition == "pk" else {}
         yield from self._pages(
-            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
-            ExpressionAttributeValues=values,
-            ScanIndexForward=not newest_first,
+            partition, order, value, first, last, IndexName=index, ScanIndexForward=not newest_first, **local
         )
 
-    def query_index(self, index: str, attribute: str, value: str, *, newest_first: bool = False) -> Iterator[Item]:
-        """Yield the items that a secondary index has under ``attribute`` = ``value``, in the order of its sort key."""
-        yield from self._pages(
-            IndexName=index,
-            KeyConditionExpression="#a = :a",
-            ExpressionAttributeNames={"#a": attribute},
-            ExpressionAttributeValues={":a": {"S": value}},
-            ScanIndexForward=not newest_first,
-        )
-
-    def _pages(self, **request: Any) -> Iterator[Item]:
+    def _pages(self, partition: str, order: str, value: str, first: str, last: str, **request: Any) -> Iterator[Item]:
+        request["KeyConditionExpression"] = "#p = :p AND #o BETWEEN :first AND :last"
+        request["ExpressionAttributeNames"] = {"#p": partition, "#o": order}
+        values = {":p": {"S": value}, ":first": {"S": first or " "}, ":last": {"S": last}}
+        request["ExpressionAttributeValues"] = values
         while True:
             with store_errors("query"):
                 answer = self._client.query(TableName=self._name, **request)

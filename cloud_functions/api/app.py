@@ -15,11 +15,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.clock import DAY_MS, now_ms
-from cloud_functions.core import gateways, limits, queries
+from cloud_functions.core import gateways, keys, limits, queries
 from cloud_functions.core.alert import read_alert_id
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import DifferentError, Reason, RejectError, RequestError
-from cloud_functions.core.storing import Storer, count
+from cloud_functions.core.profiles import Profiles
+from cloud_functions.core.storing import Storer
 from cloud_functions.core.telemetry import read_telemetry
 from cloud_functions.http_errors import answer, answer_errors
 
@@ -29,7 +30,9 @@ answer_errors(app, log)
 
 telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"))
 alerts_table = DynamoTable(settings.text("ALERTS_TABLE"))
-storer = Storer(telemetry, now_ms, settings.number("RETENTION_DAYS", 90) * DAY_MS)
+raw_ms = settings.number("RAW_DAYS", 7) * DAY_MS
+profiles = Profiles(telemetry, now_ms, raw_ms)
+storer = Storer(telemetry, now_ms, raw_ms, settings.number("RETENTION_DAYS", 90) * DAY_MS, profiles=profiles)
 silent_after_ms = settings.number("SILENT_AFTER_MS", gateways.SILENT_AFTER_MS)
 book = AlertBook(alerts_table, now_ms, settings.number("ALERT_RETENTION_DAYS", 400) * DAY_MS)
 
@@ -42,8 +45,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
 @app.get("/gateways")
 def list_gateways() -> dict[str, Any]:
-    """Every gateway with its figures."""
-    return {"gateways": gateways.gateways(telemetry, _silence())}
+    """Return gateways with their figures, a page at a time."""
+    return gateways.page(telemetry, _query(), _silence())
 
 
 @app.get("/gateways/<gateway>")
@@ -54,74 +57,79 @@ def show_gateway(gateway: str) -> dict[str, Any]:
 
 @app.get("/gateways/<gateway>/series")
 def list_series(gateway: str) -> dict[str, Any]:
-    """The series of a gateway."""
+    """Return the series of a gateway."""
     return {"gateway": unquote(gateway), "series": queries.series(telemetry, unquote(gateway))}
 
 
 @app.get("/gateways/<gateway>/series/<series>/aggregates")
 def list_aggregates(gateway: str, series: str) -> dict[str, Any]:
-    """Rows of a series in a span of time."""
-    return queries.aggregates(telemetry, unquote(gateway), unquote(series), queries.read_span(_query(), now_ms()))
+    """Return rows of a series in a time range."""
+    return _aggregates(gateway, unquote(series))
 
 
 @app.get("/gateways/<gateway>/aggregates")
 def list_aggregates_of(gateway: str) -> dict[str, Any]:
-    """The same with the series in the query: its name may hold a slash, which a path does not carry everywhere."""
+    """Return the same with the series in the query: a name may contain a slash, which not every path carries."""
     query = _query()
     if "series" not in query:
         raise RequestError(["series: it is missing"])
-    return queries.aggregates(telemetry, unquote(gateway), query["series"], queries.read_span(query, now_ms()))
+    return _aggregates(gateway, query["series"])
 
 
 @app.get("/alerts")
 def list_alerts() -> dict[str, Any]:
-    """Alerts of all gateways."""
+    """Return alerts of all gateways."""
     return {"alerts": gateways.mark(telemetry, queries.alerts_by_state(alerts_table, _query()), _silence())}
 
 
 @app.get("/gateways/<gateway>/alerts")
 def list_alerts_of(gateway: str) -> dict[str, Any]:
-    """Alerts of one gateway."""
+    """Return alerts of one gateway."""
     found = queries.alerts_of(alerts_table, unquote(gateway), _query())
     return {"gateway": unquote(gateway), "alerts": gateways.mark(telemetry, found, _silence())}
 
 
 @app.post("/alerts/<alert>/acknowledge")
 def acknowledge_alert(alert: str) -> dict[str, Any]:
-    """Take an alert on oneself."""
+    """Acknowledge an alert."""
     gateway, series, onset_ms = read_alert_id(alert)
     return book.acknowledge(gateway, series, onset_ms, _caller()).to_dict()
 
 
 @app.post("/telemetry")
 def post_telemetry() -> Response[str]:
-    """Readings of any gateway."""
+    """Store readings of any gateway."""
     return _store(None)
 
 
 @app.post("/gateways/<gateway>/telemetry")
 def post_telemetry_of(gateway: str) -> Response[str]:
-    """Readings of the gateway in the path, which an IAM policy can hold its caller to."""
+    """Store readings of the gateway in the path, to which an IAM policy can restrict the caller."""
     return _store(unquote(gateway))
 
 
 @app.put("/gateways/<gateway>/limits")
 def put_limits(gateway: str) -> dict[str, Any]:
-    """Keep the limits of a series, which a forecast asks about."""
+    """Store the limits of a series, the default of forecasts."""
     return limits.keep(telemetry, unquote(gateway), _body())
 
 
 def _store(gateway: str | None) -> Response[str]:
     arrival = read_telemetry(_body(), now_ms, gateway)
-    batch = arrival.batch
     try:
         stored = storer.store(arrival)
     except RejectError as error:
         kind = DifferentError if error.reason is Reason.DIFFERENT else RequestError
         raise kind([error.detail]) from error
-    amounts = {"batches": 1, "rows": stored.rows, "bytes": arrival.size} if stored.new else {"duplicates": 1}
-    count(telemetry, batch.gateway, amounts, now_ms(), arrival.received_ms)
-    return answer(201 if stored.new else 200, {"stored": stored.rows, "new": stored.new})
+    amounts = stored.totals if stored.new else {"duplicates": 1}
+    now = now_ms()
+    telemetry.add(keys.about(arrival.name.gateway), amounts, {"kind": "about", "seen_ms": now}, {"first_seen_ms": now})
+    return answer(201 if stored.new else 200, {"stored": stored.totals["rows"], "new": stored.new})
+
+
+def _aggregates(gateway: str, series: str) -> dict[str, Any]:
+    span = queries.read_span(_query(), now_ms(), raw_ms)
+    return queries.aggregates(telemetry, profiles.find, unquote(gateway), series, span)
 
 
 def _silence() -> gateways.Silence:
@@ -138,7 +146,7 @@ def _body() -> str:
         try:
             return base64.b64decode(body).decode()
         except ValueError as error:
-            raise RequestError(["body: no UTF-8 text"]) from error
+            raise RequestError(["body: not UTF-8 text"]) from error
     return body
 
 

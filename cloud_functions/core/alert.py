@@ -144,6 +144,7 @@ def to_item(alert: Alert, expires_at: int) -> Item:
         "sk": key.sk,
         "kind": "alert",
         "state": str(alert.state),
+        "listed": keys.listed(alert.state, keys.bucket(alert.gateway, keys.STATE_BUCKETS)),
         "fired": int(alert.fired),
         "report": json.dumps(alert.report.to_dict(), separators=(",", ":"), sort_keys=True),
         "last_ms": alert.last_ms,

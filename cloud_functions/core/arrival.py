@@ -14,24 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloud_functions.core.errors import Reason, RejectError
-from wire import codec, topics
-from wire.codec import Kind, Profile, Profiles
-from wire.errors import UnknownProfileError, WireError
-from wire.model import Batch
+from wire import topics
+from wire.errors import WireError
+from wire.summary import Name, read_name
 
 NO_CLIENT = ("", "N/A", "n/a")
 """Values of clientid() for a publish over HTTP."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A received batch with its lane, arrival time (ms UTC), size and the fingerprint of its bytes."""
-
-    batch: Batch
-    lane: str
-    received_ms: int
-    size: int
-    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,57 +49,38 @@ def read_envelope(body: str) -> Envelope:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
-    """Name and kind of a batch, known without decoding its rows."""
+class Arrival:
+    """A received batch whose sender and checksum are checked; its rows are still encoded."""
 
-    kind: Kind
-    epoch: int
-    sequence: int
+    envelope: Envelope
+    name: Name
+
+    @property
+    def digest(self) -> bytes:
+        """The fingerprint of its bytes."""
+        return fingerprint(self.envelope.data)
 
 
-def read_label(envelope: Envelope, *, check_client: bool) -> Label:
-    """Read name and kind of the batch and check its sender; raises RejectError (codec or gateway).
+def open_envelope(envelope: Envelope, *, check_client: bool) -> Arrival:
+    """Read the name of the batch and check its sender; raises RejectError (codec or gateway).
 
     With ``check_client`` the MQTT client's id must be the gateway's name, or that and ``#`` and a number, as the
     Greengrass nucleus numbers its further connections.
     """
     try:
-        gateway, epoch, sequence = codec.name_of(envelope.data)
-        kind = codec.kind_of(envelope.data)
+        name = read_name(envelope.data)
     except WireError as error:
-        raise _unreadable(error) from error
-    if gateway != envelope.gateway:
-        raise RejectError(Reason.GATEWAY, f"the batch names {gateway[:140]}, the topic {envelope.gateway}")
+        raise unreadable(error) from error
+    if name.gateway != envelope.gateway:
+        raise RejectError(Reason.GATEWAY, f"the batch names {name.gateway[:140]}, the topic {envelope.gateway}")
     client = envelope.client
     if check_client and client not in NO_CLIENT and client.split("#", 1)[0] != envelope.gateway:
         raise RejectError(Reason.GATEWAY, f"client {client[:140]} published for {envelope.gateway}")
-    return Label(kind, epoch, sequence)
+    return Arrival(envelope, name)
 
 
-def open_envelope(envelope: Envelope, *, check_client: bool, profiles: Profiles | None = None) -> Arrival:
-    """Decode the batch and check its sender; raises RejectError (codec or gateway).
-
-    Raises UnknownProfileError for a valid batch whose profile ``profiles`` does not find.
-    """
-    read_label(envelope, check_client=check_client)
-    try:
-        batch = codec.decode(envelope.data, profiles)
-    except UnknownProfileError:
-        raise
-    except WireError as error:
-        raise _unreadable(error) from error
-    return Arrival(batch, envelope.lane, envelope.received_ms, len(envelope.data), fingerprint(envelope.data))
-
-
-def open_profile(envelope: Envelope) -> Profile:
-    """Decode a profile; raises RejectError (codec)."""
-    try:
-        return codec.decode_profile(envelope.data)[1]
-    except WireError as error:
-        raise _unreadable(error) from error
-
-
-def _unreadable(error: WireError) -> RejectError:
+def unreadable(error: WireError) -> RejectError:
+    """Return the rejection of a batch that cannot be decoded."""
     return RejectError(Reason.CODEC, f"{type(error).__name__}: {str(error)[:300]}")
 
 

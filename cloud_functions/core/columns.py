@@ -1,118 +1,141 @@
-"""One series' columns as bytes, from which every value comes back to the bit.
+"""Rows of aggregates as columns: joining batches, the rule of revisions, and exact bytes for roll-ups.
 
-The first byte is the format:
-
-2: a batch of :mod:`wire.codec` with this one series (see wire/FORMAT.md), which is an order of magnitude smaller. It
-   keeps values at a stated precision only; but those that came over the wire have it already, so mostly it gives back
-   the very same. Whether it does is tried each time.
-1: where it does not: u32 little-endian row count, then raw deflate of the eight ``_FIRST`` columns, each as eight byte
-   planes (all lowest bytes, then all second...) of 64-bit little-endian words: integers as differences, floats as XOR
-   with the one before.
-3: the same with all ``COLUMNS``, for rows with a revision or with readings of uncertain or bad quality.
+The bytes of a roll-up: u8 format = 1, u32 little-endian length of a JSON header, the header (rows, columns, series as
+[name, unit, resolution]), then raw deflate of the columns, each as eight byte planes (all lowest bytes, then all
+second...) of 64-bit little-endian words: integers as differences, floats as XOR with the previous one. Every value is
+restored to the bit.
 """
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cloud_functions.core.errors import CloudError
-from wire import codec
-from wire.errors import WireError
-from wire.limits import MAX_INFLATED_BYTES, MAX_ROWS
-from wire.model import AGGREGATE_COLUMNS, OPTIONAL_COLUMNS, Aggregates, Batch, Series
+from wire.errors import ModelError
+from wire.limits import MAX_INFLATED_BYTES
+from wire.model import AGGREGATE_COLUMNS, Aggregates, Quality, Readings, Series
 
 COLUMNS = AGGREGATE_COLUMNS[1:]
-INTEGERS = frozenset(("start_ms", "width_ms", "count", *OPTIONAL_COLUMNS))
+FLOATS = frozenset(("mean", "min", "max", "std", "score"))
 
-_EXACT, _WIRE, _REVISED = 1, 2, 3
-_FIRST = tuple(name for name in COLUMNS if name not in OPTIONAL_COLUMNS)
-_PLANES = {_EXACT: _FIRST, _REVISED: COLUMNS}
+_FORMAT = 1
 _HEAD = struct.Struct("<BI")
 
 
-def encode_columns(rows: Aggregates, series: Series) -> bytes:
-    """Return the columns of rows that are all of ``series`` as bytes."""
-    own = Aggregates((series,), np.zeros(len(rows), np.int64), *(getattr(rows, name) for name in COLUMNS))
-    return _as_wire(own) or _as_planes(own)
+def join(parts: Iterable[Aggregates]) -> Aggregates:
+    """Return the rows of several parts as one, one part after the other, with one directory of series."""
+    listed = list(parts)
+    directory: dict[Series, int] = {}
+    for part in listed:
+        for series in part.series:
+            directory.setdefault(series, len(directory))
+    columns = [_joined(name, [getattr(part, name) for part in listed]) for name in AGGREGATE_COLUMNS[1:]]
+    index = [np.array([directory[s] for s in part.series], np.int64)[part.series_index] for part in listed]
+    return Aggregates(tuple(directory), _joined("series_index", index), *columns)
 
 
-def decode_columns(columns: bytes, series: Series) -> Aggregates:
-    """Return the rows that :func:`encode_columns` wrote; raises CloudError for bytes that it did not."""
-    if columns[:1] and columns[0] in _PLANES and len(columns) >= _HEAD.size:
-        return _from_planes(columns, series)
-    if columns[:1] == bytes((_WIRE,)):
-        try:
-            rows = codec.decode(columns[1:]).rows
-        except WireError as error:
-            raise CloudError(f"series {series.name}: {error}") from error
-        if isinstance(rows, Aggregates) and len(rows.series) == 1:
-            return Aggregates((series,), *(getattr(rows, name) for name in AGGREGATE_COLUMNS))
-    raise CloudError(f"series {series.name}: columns that begin with {columns[:5].hex() or 'nothing'}")
+def _joined(name: str, parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    dtype = np.float64 if name in FLOATS else np.int64
+    return np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype)
 
 
-def _as_wire(rows: Aggregates) -> bytes | None:
-    # The record's key names gateway, epoch and sequence; here the shortest ones do.
-    try:
-        data = codec.encode(Batch("_", 0, 1, rows), MAX_INFLATED_BYTES)
-        back = codec.decode(data).rows
-    except WireError:
-        return None
-    return bytes((_WIRE,)) + data if isinstance(back, Aggregates) and _same_bits(rows, back) else None
+def merge(parts: Iterable[Aggregates]) -> Aggregates:
+    """Return the rows of several batches as one, sorted by series name and unit, then time.
+
+    Of the rows of one series and window (start and width) the one with the highest revision is kept, of equal ones the
+    last. Series are identified by name and unit; of different resolutions the first is kept.
+    """
+    rows = join(parts)
+    names: dict[tuple[str, str], int] = {}
+    own = np.array([names.setdefault((s.name, s.unit), len(names)) for s in rows.series], np.int64)
+    ranks = {key: rank for rank, key in enumerate(sorted(names))}
+    rank_of = np.array([ranks[key] for key in names], np.int64)
+    first: dict[int, Series] = {}
+    for series, at in zip(rows.series, own.tolist(), strict=True):
+        first.setdefault(int(rank_of[at]), series)
+    index = rank_of[own[rows.series_index]] if len(rows) else rows.series_index
+    revision = getattr(rows, "revision", np.zeros(len(rows), np.int64))
+    order = np.lexsort((np.arange(len(rows)), revision, rows.width_ms, rows.start_ms, index))
+    last = np.ones(len(order), bool)
+    if len(order):
+        same = [column[order][1:] == column[order][:-1] for column in (index, rows.start_ms, rows.width_ms)]
+        last[:-1] = ~(same[0] & same[1] & same[2])
+    kept = order[last]
+    columns = [getattr(rows, name)[kept] for name in AGGREGATE_COLUMNS[1:]]
+    return Aggregates(tuple(first[rank] for rank in range(len(first))), index[kept], *columns)
 
 
-def _same_bits(one: Aggregates, other: Aggregates) -> bool:
-    return len(one) == len(other) and all(
-        np.array_equal(_words(name, getattr(one, name)), _words(name, getattr(other, name)))
-        for name in AGGREGATE_COLUMNS
+def aggregates_of(readings: Readings) -> Aggregates:
+    """Return readings as windows of one millisecond that hold one reading each; bad ones are left out."""
+    kept = (readings.quality != Quality.BAD) & np.isfinite(readings.value)
+    value, n = readings.value[kept], int(kept.sum())
+    ones = np.ones(n, np.int64)
+    return Aggregates(
+        readings.series,
+        readings.series_index[kept],
+        readings.time_ms[kept],
+        ones,
+        ones,
+        value,
+        value,
+        value,
+        np.zeros(n),
+        np.full(n, np.nan),
     )
 
 
-def _words(name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-    dtype = "<i8" if name in INTEGERS or name == "series_index" else "<f8"
-    return np.ascontiguousarray(values.astype(dtype)).view("<u8")
-
-
-def _as_planes(rows: Aggregates) -> bytes:
-    kind = _REVISED if any(getattr(rows, name).any() for name in OPTIONAL_COLUMNS) else _EXACT
-    planes = b"".join(_planes(name, getattr(rows, name)) for name in _PLANES[kind])
+def encode_rows(rows: Aggregates) -> bytes:
+    """Return rows as bytes that :func:`decode_rows` restores exactly."""
+    header = {
+        "rows": len(rows),
+        "columns": list(AGGREGATE_COLUMNS),
+        "series": [[series.name, series.unit, series.resolution] for series in rows.series],
+    }
+    text = json.dumps(header, separators=(",", ":")).encode()
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return _HEAD.pack(kind, len(rows)) + packer.compress(planes) + packer.flush()
+    planes = b"".join(_planes(name, getattr(rows, name)) for name in AGGREGATE_COLUMNS)
+    # The header repeats across hours of a gateway, but each item must be readable alone.
+    return _HEAD.pack(_FORMAT, len(text)) + packer.compress(text + planes) + packer.flush()
+
+
+def decode_rows(data: bytes) -> Aggregates:
+    """Return the rows that :func:`encode_rows` wrote; raises CloudError for other bytes."""
+    try:
+        version, length = _HEAD.unpack_from(data)
+        if version != _FORMAT:
+            raise CloudError(f"rows in format {version}: {_FORMAT} is known")
+        unpacker = zlib.decompressobj(-15)
+        content = unpacker.decompress(data[_HEAD.size :], MAX_INFLATED_BYTES)
+        header = json.loads(content[:length])
+        n, names = int(header["rows"]), header["columns"]
+        planes = content[length:]
+        if len(planes) != n * 8 * len(names) or not unpacker.eof or unpacker.unused_data:
+            raise CloudError(f"{n} rows with {len(planes)} bytes")
+        found = {name: _column(name, planes[at * 8 * n : (at + 1) * 8 * n], n) for at, name in enumerate(names)}
+        series = tuple(Series(*entry) for entry in header["series"])
+        columns = (found.get(name, np.zeros(n, np.int64)) for name in AGGREGATE_COLUMNS)
+        return Aggregates(series, *columns)
+    except (struct.error, zlib.error, ValueError, TypeError, KeyError, ModelError) as error:
+        raise CloudError(f"rows that begin with {data[:5].hex() or 'nothing'}: {type(error).__name__}") from error
 
 
 def _planes(name: str, values: npt.NDArray[Any]) -> bytes:
-    words = _words(name, values)
+    words = np.ascontiguousarray(values.astype("<f8" if name in FLOATS else "<i8")).view("<u8")
     before = np.concatenate((np.zeros(1, "<u8"), words[:-1]))
-    # Differences wrap around and so does the sum that undoes them: exact for every value.
-    words = words - before if name in INTEGERS else words ^ before
+    # Differences wrap around and so does the sum that reverses them: exact for every value.
+    words = words ^ before if name in FLOATS else words - before
     return np.ascontiguousarray(words.view("u1").reshape(-1, 8).T).tobytes()
-
-
-def _from_planes(columns: bytes, series: Series) -> Aggregates:
-    kind, n = _HEAD.unpack_from(columns)
-    names = _PLANES[kind]
-    if n > MAX_ROWS:
-        raise CloudError(f"series {series.name}: {n} rows in a record, at most {MAX_ROWS}")
-    size = n * 8 * len(names)
-    unpacker = zlib.decompressobj(-15)
-    try:
-        planes = unpacker.decompress(columns[_HEAD.size :], size + 1)
-    except zlib.error as error:
-        raise CloudError(f"series {series.name}: {error}") from error
-    if len(planes) != size or not unpacker.eof or unpacker.unused_data:
-        raise CloudError(f"series {series.name}: a record of {n} rows with {len(planes)} bytes")
-    parts = (planes[at * 8 * n : (at + 1) * 8 * n] for at in range(len(names)))
-    return Aggregates(
-        (series,), np.zeros(n, np.int64), *(_column(name, part, n) for name, part in zip(names, parts, strict=True))
-    )
 
 
 def _column(name: str, planes: bytes, n: int) -> npt.NDArray[Any]:
     words = np.ascontiguousarray(np.frombuffer(planes, "u1").reshape(8, n).T).view("<u8").reshape(-1)
-    if name in INTEGERS:
-        return np.cumsum(words.view("<i8"), dtype=np.int64)
-    return np.bitwise_xor.accumulate(words).view("<f8").astype(np.float64)
+    if name in FLOATS:
+        return np.bitwise_xor.accumulate(words).view("<f8").astype(np.float64)
+    return np.cumsum(words.view("<i8"), dtype=np.int64)

@@ -7,22 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from cloud_functions.core import keys, limits
-from cloud_functions.core.columns import decode_columns
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.gateways import check_name
 from cloud_functions.core.history import History, history
+from cloud_functions.core.history_reader import HistoryReader
 from cloud_functions.core.limits import Limits
 from cloud_functions.core.ports import Table
-from cloud_functions.core.queries import moment
-from cloud_functions.core.records import DAY_MS, join
-from cloud_functions.core.storing import series_from
+from cloud_functions.core.queries import DAY_MS, moment
 from cloud_functions.core.threshold import LEVEL, Estimate, NoEstimate, Outlook, Reason, Side
+from wire.codec import Profiles
 from wire.errors import ModelError
 from wire.model import Series
 
 MAX_ROWS = 50_000
-"""The newest so many rows of the span are the history."""
+"""Maximum number of rows of the history; the newest are used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,10 @@ def read_request(query: Mapping[str, str], now_ms: int) -> Request:
     return Request(from_ms, to_ms, int(horizon) if horizon else None, wanted)
 
 
-def forecast(telemetry: Table, gateway: str, series_name: str, request: Request) -> dict[str, Any]:
+def forecast(telemetry: Table, profiles: Profiles, gateway: str, series_name: str, request: Request) -> dict[str, Any]:
     """Return when a stored series reaches its limits (see :func:`describe`).
 
-    Raises RequestError for names that cannot be and where no limit is named or kept, NotFoundError for a series that
-    is not known.
+    Raises RequestError for an invalid name and if no limit is given or stored, NotFoundError for an unknown series.
     """
     gateway = check_name(gateway)
     try:
@@ -63,25 +63,16 @@ def forecast(telemetry: Table, gateway: str, series_name: str, request: Request)
     except ModelError as error:
         raise RequestError([str(error)]) from error
     wanted = request.limits or limits.kept(telemetry, gateway, series.name)
-    pk = keys.record(gateway, series.name, 0, 0, 1).pk
-    # No record crosses midnight, so the rows wanted lie in records that begin from the first day's start on.
-    first = keys.time(request.from_ms // DAY_MS * DAY_MS)
-    parts, rows = [], 0
-    for item in telemetry.query(pk, first, keys.time(request.to_ms), newest_first=True):
-        part = decode_columns(bytes(item["columns"]), series_from(item))  # type: ignore[arg-type]
-        part = part.take((part.start_ms >= request.from_ms) & (part.start_ms < request.to_ms))  # type: ignore[arg-type]
-        parts.append(part)
-        rows += len(part)
-        if rows >= MAX_ROWS:
-            break
-    if parts:
-        series = parts[0].series[0]
+    rows = HistoryReader(telemetry, profiles).mixed(gateway, series.name, request.from_ms, request.to_ms)
+    if len(rows):
+        series = rows.series[int(rows.series_index[-1])]
+        # A change of the unit is not a change of the value: only the newest unit counts.
+        rows = rows.take(np.flatnonzero(rows.series_index == rows.series_index[-1])[-MAX_ROWS:])
     elif telemetry.get(keys.series(gateway, series.name)) is None:
         raise NotFoundError([f"gateway {gateway} has no series {series.name}"])
     if not wanted:
         raise RequestError(["high, low: name at least one limit, or keep one for the series"])
-    joined = join(parts)
-    past = history(joined.start_ms, joined.width_ms, joined.count, joined.mean, request.to_ms)
+    past = history(rows.start_ms, rows.width_ms, rows.count, rows.mean, request.to_ms)
     return {"gateway": gateway, "series": series.name, "unit": series.unit} | describe(past, wanted, request.horizon_ms)
 
 

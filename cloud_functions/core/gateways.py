@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cloud_functions.core import keys
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.ports import Item, Table
-from cloud_functions.core.received_sequences import received_of, totals_of
+from cloud_functions.core.received_sequences import counts_of, received_of
 from wire.errors import ModelError
 from wire.model import check_gateway
 
 SILENT_AFTER_MS = 900_000
 """Three times the default interval of a forwarder's notices (five minutes)."""
 MAX_LISTED_GAPS = 1_000
+MAX_GATEWAYS, DEFAULT_GATEWAYS = 1_000, 100
 
 SPOOL = "Spool"
 """The part of a notice with the losses of the gateway's spool; merged rows are coarser, not lost."""
@@ -31,26 +33,102 @@ _LOST = (
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A gateway is silent when nothing of it came in for longer than ``after_ms`` before ``now_ms``."""
+    """Rule by which a gateway is silent: nothing arrived from it for longer than ``after_ms`` before ``now_ms``."""
 
     now_ms: int
     after_ms: int = SILENT_AFTER_MS
 
-    def of(self, about: Item | None) -> bool:
-        """Return whether the gateway with these figures is silent; a gateway without figures is."""
-        return about is None or self.now_ms - int(about.get("last_seen_ms", 0)) > self.after_ms
+    def of(self, last_seen_ms: int | None) -> bool:
+        """Return True if a gateway that was last seen then is silent; one that was never seen is."""
+        return last_seen_ms is None or self.now_ms - last_seen_ms > self.after_ms
 
 
-def gateways(telemetry: Table, silence: Silence) -> list[dict[str, Any]]:
-    """Return every gateway with its figures; one query a gateway reads the totals of its epochs."""
-    names = [str(item["sk"]) for item in telemetry.query(keys.GATEWAYS)]
-    found = telemetry.get_many(keys.about(name) for name in names)
-    return [_figures(name, found.get(keys.about(name)), _epochs_of(telemetry, name), silence) for name in names]
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The items about a gateway: its figures, its last notice, its epochs."""
+
+    about: Item | None
+    notice: Item | None
+    epochs: list[Item]
+
+    @property
+    def known(self) -> bool:
+        """True if anything of the gateway was received."""
+        return self.about is not None or bool(self.epochs)
+
+    @property
+    def last_seen_ms(self) -> int | None:
+        """The latest arrival, or None."""
+        seen = [int(item["seen_ms"]) for item in (self.about, *self.epochs) if item is not None and "seen_ms" in item]
+        return max(seen, default=None)
+
+    @property
+    def first_seen_ms(self) -> int:
+        """The cloud's time of the first arrival, 0 if unknown."""
+        first = [int(item["first_ms"]) for item in self.epochs]
+        if self.about is not None and "first_seen_ms" in self.about:
+            first.append(int(self.about["first_seen_ms"]))
+        return min(first, default=0)
+
+    def figures(self) -> Counter[str]:
+        """Return the sums over all epochs and of what belongs to none."""
+        sums: Counter[str] = Counter()
+        for epoch in self.epochs:
+            sums.update(counts_of(epoch))
+        sums.update({name: value for name, value in (self.about or {}).items() if isinstance(value, int)})
+        return sums
 
 
-def _epochs_of(telemetry: Table, name: str) -> list[Item]:
-    first, last = keys.acknowledgement(name, 0), keys.acknowledgement(name, 2**64 - 1)
-    return list(telemetry.query(first.pk, first.sk, last.sk))
+def _state(telemetry: Table, name: str) -> _State:
+    about, notice, epochs = None, None, []
+    pk = keys.about(name).pk
+    for item in itertools.chain(telemetry.query(pk, keys.ABOUT, "ack$"), telemetry.query(pk, keys.NOTICE, keys.NOTICE)):
+        if item["kind"] == "about":
+            about = item
+        elif item["kind"] == "notice":
+            notice = item
+        else:
+            epochs.append(item)
+    return _State(about, notice, epochs)
+
+
+def page(telemetry: Table, query: Mapping[str, str], silence: Silence) -> dict[str, Any]:
+    """Return gateways with their figures, ``limit`` at a time; ``next`` is present if more exist.
+
+    One query a gateway reads its figures. Raises RequestError for an invalid ``limit`` or ``next``.
+    """
+    limit, after = _page(query)
+    names = list(itertools.islice(_names(telemetry, after), limit + 1))
+    listed = [_figures(name, _state(telemetry, name), silence) for name in names[:limit]]
+    answer: dict[str, Any] = {"gateways": listed}
+    return answer | ({"next": names[limit - 1].encode().hex()} if len(names) > limit else {})
+
+
+def _page(query: Mapping[str, str]) -> tuple[int, str]:
+    problems = []
+    text = query.get("limit", str(DEFAULT_GATEWAYS))
+    if not (text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= MAX_GATEWAYS):
+        problems.append(f"limit: {text[:80]!r}: 1 to {MAX_GATEWAYS}")
+    try:
+        after = bytes.fromhex(query.get("next", "")).decode()
+    except ValueError:
+        problems.append(f"next: {query['next'][:80]!r}: a value that the previous page gave as next")
+    if problems:
+        raise RequestError(problems)
+    return int(text), after
+
+
+def _names(telemetry: Table, after: str = "") -> Iterator[str]:
+    """Yield the names of gateways, partition by partition, those that follow ``after``."""
+    for bucket in range(keys.bucket(after) if after else 0, keys.BUCKETS):
+        first = f"{after}\x01" if after and bucket == keys.bucket(after) else ""
+        for item in telemetry.query(keys.gateways(bucket), first):
+            yield str(item["sk"])
+
+
+def names(telemetry: Table) -> Iterator[str]:
+    """Yield the names of all gateways, in no order."""
+    return _names(telemetry)
 
 
 def gateway(telemetry: Table, name: str, silence: Silence) -> dict[str, Any]:
@@ -58,16 +136,14 @@ def gateway(telemetry: Table, name: str, silence: Silence) -> dict[str, Any]:
 
     Epochs are in the order of their first batch. Raises NotFoundError for an unknown gateway.
     """
-    check_name(name)
-    items = list(telemetry.query(keys.about(name).pk, "", "series"))
-    parts = {str(item["sk"]): item for item in items}
-    if keys.ABOUT not in parts:
+    state = _state(telemetry, check_name(name))
+    if not state.known:
         raise NotFoundError([f"gateway {name} is not known"])
-    counters = json.loads(str(parts[keys.NOTICE]["counters"])) if keys.NOTICE in parts else {}
-    kept = [item for item in items if item["kind"] == "ack"]
-    epochs = [_epoch(item) for item in kept]
-    return _figures(name, parts[keys.ABOUT], kept, silence) | {
-        "notice": {"time_ms": parts[keys.NOTICE]["time_ms"], "counters": counters} if counters else None,
+    notice = state.notice
+    counters = json.loads(str(notice["counters"])) if notice is not None else {}
+    epochs = [_epoch(item) for item in state.epochs]
+    return _figures(name, state, silence) | {
+        "notice": {"time_ms": notice["time_ms"], "counters": counters} if notice is not None and counters else None,
         "lost": losses(counters),
         "merged": counters.get(SPOOL, {}).get(MERGED, 0),
         "epochs": sorted(epochs, key=lambda epoch: (epoch["first_ms"], epoch["epoch"])),
@@ -90,12 +166,12 @@ def mark(telemetry: Table, alerts: Iterable[dict[str, Any]], silence: Silence) -
     An open alert of a silent gateway is out of date: the gateway cannot report its end.
     """
     listed = list(alerts)
-    found = telemetry.get_many({keys.about(alert["gateway"]) for alert in listed})
+    seen = {name: _state(telemetry, name).last_seen_ms for name in {str(alert["gateway"]) for alert in listed}}
     return [
         alert
         | {
-            "gateway_last_seen_ms": (about := found.get(keys.about(alert["gateway"]))) and about.get("last_seen_ms"),
-            "gateway_silent": silence.of(about),
+            "gateway_last_seen_ms": seen[alert["gateway"]],
+            "gateway_silent": silence.of(seen[alert["gateway"]]),
         }
         for alert in listed
     ]
@@ -109,18 +185,18 @@ def check_name(name: str) -> str:
         raise RequestError([str(error)]) from error
 
 
-def _figures(name: str, about: Item | None, epochs: Iterable[Item], silence: Silence) -> dict[str, Any]:
+def _figures(name: str, state: _State, silence: Silence) -> dict[str, Any]:
     """Return a gateway's figures: batches, rows and bytes are exactly those stored, plus those counted over HTTP."""
-    figures = dict(about or {})
-    for epoch in epochs:
-        figures |= {total: int(figures.get(total, 0)) + number for total, number in totals_of(epoch).items()}
-    wanted = ("batches", "rows", "bytes", "duplicates", "acknowledgements", "first_seen_ms", "last_seen_ms")
+    figures = state.figures()
     rejected = {k[len(_REJECTED) :]: v for k, v in sorted(figures.items()) if k.startswith(_REJECTED)}
+    last_seen_ms = state.last_seen_ms
     return {
         "gateway": name,
-        **{k: figures.get(k, 0) for k in wanted},
+        **{k: figures[k] for k in ("batches", "rows", "bytes", "duplicates", "acknowledgements")},
+        "first_seen_ms": state.first_seen_ms,
+        "last_seen_ms": last_seen_ms or 0,
         "rejected": rejected,
-        "silent": silence.of(about),
+        "silent": silence.of(last_seen_ms),
     }
 
 
@@ -128,8 +204,8 @@ def _epoch(item: Item) -> dict[str, Any]:
     held = received_of(item)
     return {
         "epoch": str(item["sk"])[4:],
-        "batches": totals_of(item)["batches"],
-        "rows": totals_of(item)["rows"],
+        "batches": counts_of(item)["batches"],
+        "rows": counts_of(item)["rows"],
         "cumulative": held.cumulative,
         "highest": held.highest,
         "missing": [list(gap) for gap in itertools.islice(held.missing(), MAX_LISTED_GAPS)],

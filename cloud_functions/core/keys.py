@@ -1,53 +1,91 @@
-"""The keys of both tables. No name that a key is made of may hold ``#`` (see wire.model), so none can pose as another.
+"""The keys of both tables. Names that keys consist of cannot contain ``#`` (see wire.model), so keys are unambiguous.
 
 Telemetry table::
 
-    series#<gateway>#<series>   <start_ms>#<epoch>#<sequence>               a record: one series' rows of one batch
-    anomalies#<gateway>         <onset_ms>#<series>#<epoch>#<sequence>#<n>  a report of an anomaly
-    batches#<gateway>           <epoch>#<sequence>                          the receipt of a batch
-    profiles#<gateway>          <version>                                   a profile of its series, as it was sent
-    gateway#<gateway>           about | notice | rejects | ack#<epoch> | series#<series> | limits#<series>
-    gateways                    <gateway>                                   that it exists
+    batches#<gateway>      <epoch>#<sequence>                          a batch as it came, which is its own receipt
+    hours#<gateway>        <hour>                                      the roll-up of a gateway's hour
+    anomalies#<gateway>    <onset_ms>#<series>#<epoch>#<sequence>#<n>  a report of an anomaly
+    profiles#<gateway>     <version>                                   a profile of its series, as it was sent
+    gateway#<gateway>      about | notice | ack#<epoch> | limits#<series> | series#<series>
+    gateways#<bucket>      <gateway>                                   entry of the list of gateways
+    reopened#<bucket>      <hour>#<gateway>                            an hour that received a late batch
+    compaction             progress                                    the hour that is compacted next
+    compaction#<hour>      <shard>                                     state of the compaction of a shard's hour
+
+``at`` of a batch with rows is the sort key of the index ``by_time``: ``<class>#<first_ms>``. The class bounds the time
+range of the batch, so that a query finds every batch that overlaps a time range by one range of keys a class.
 
 Alerts table::
 
-    <gateway>                   <onset_ms>#<series>
+    <gateway>              <onset_ms>#<series>
+
+``listed`` of an alert is the key of the index ``by_state``: ``<state>#<bucket>``.
 """
 
 from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
 
 from cloud_functions.core.ports import Key
 
 MAX_TIME_MS = 9_999_999_999_999
 """The last time whose decimal digits sort as the numbers do: in November 2286."""
+HOUR_MS = 3_600_000
 
-GATEWAYS = "gateways"
-ABOUT, NOTICE, REJECTS = "about", "notice", "rejects"
+BUCKETS = 16
+"""Partitions of a list that all gateways share, so that no partition takes all of its writes."""
+STATE_BUCKETS = 8
+
+ABOUT, NOTICE = "about", "notice"
+BY_TIME, BY_STATE = "by_time", "by_state"
+
+LONGEST_MS = (15 * 60_000, 6 * HOUR_MS, 96 * HOUR_MS)
+"""Upper bounds of the time ranges of the classes 0 to 2; class 3 has no bound."""
 
 
 def time(ms: int) -> str:
-    """Return a time so that text sorts as time does."""
+    """Return a time as text that sorts by time."""
     return f"{ms:013d}"
 
 
+def bucket(gateway: str, buckets: int = BUCKETS) -> int:
+    """Return the partition of a gateway in a list of all gateways; the same for ever."""
+    return zlib.crc32(gateway.encode()) % buckets
+
+
 def batch_name(epoch: int, sequence: int) -> str:
-    """Return what names a batch of a gateway, so that text sorts as numbers do."""
+    """Return the name of a batch of a gateway, as text that sorts by number."""
     return f"{epoch:016x}#{sequence:019d}"
 
 
-def record(gateway: str, series: str, start_ms: int, epoch: int, sequence: int) -> Key:
-    """Return the key of the record of a series' rows that begin at ``start_ms`` in a batch."""
-    return Key(f"series#{gateway}#{series}", f"{time(start_ms)}#{batch_name(epoch, sequence)}")
+def batch(gateway: str, epoch: int, sequence: int) -> Key:
+    """Return the key of a stored batch."""
+    return Key(f"batches#{gateway}", batch_name(epoch, sequence))
+
+
+def at(first_ms: int, last_ms: int) -> str:
+    """Return the attribute ``at`` of a batch whose rows lie in [first_ms, last_ms]."""
+    kind = next((n for n, most in enumerate(LONGEST_MS) if last_ms - first_ms <= most), len(LONGEST_MS))
+    return f"{kind}#{time(first_ms)}"
+
+
+def ranges(from_ms: int, to_ms: int) -> Iterator[tuple[str, str]]:
+    """Yield the ranges of ``at`` that contain every batch with rows in [from_ms, to_ms)."""
+    for kind in range(len(LONGEST_MS) + 1):
+        earliest = max(0, from_ms - LONGEST_MS[kind]) if kind < len(LONGEST_MS) else 0
+        if to_ms > 0:
+            yield f"{kind}#{time(earliest)}", f"{kind}#{time(min(to_ms - 1, MAX_TIME_MS))}"
+
+
+def rollup(gateway: str, hour_ms: int) -> Key:
+    """Return the key of the roll-up of a gateway's hour."""
+    return Key(f"hours#{gateway}", time(hour_ms))
 
 
 def anomaly(gateway: str, series: str, onset_ms: int, epoch: int, sequence: int, index: int) -> Key:
     """Return the key of the ``index``-th report of a batch."""
     return Key(f"anomalies#{gateway}", f"{time(onset_ms)}#{series}#{batch_name(epoch, sequence)}#{index:05d}")
-
-
-def receipt(gateway: str, epoch: int, sequence: int) -> Key:
-    """Return the key of a batch's receipt."""
-    return Key(f"batches#{gateway}", batch_name(epoch, sequence))
 
 
 def profile(gateway: str, version: int) -> Key:
@@ -70,6 +108,26 @@ def series(gateway: str, name: str) -> Key:
     return Key(f"gateway#{gateway}", f"series#{name}")
 
 
+def gateway(name: str) -> Key:
+    """Return the key of a gateway in the list of gateways."""
+    return Key(gateways(bucket(name)), name)
+
+
+def gateways(bucket: int) -> str:
+    """Return the partition key of a part of the list of gateways."""
+    return f"gateways#{bucket:02d}"
+
+
+def reopened(bucket: int) -> str:
+    """Return the partition key of a part of the list of reopened hours."""
+    return f"reopened#{bucket:02d}"
+
+
 def alert(gateway: str, series_name: str, onset_ms: int) -> Key:
     """Return the key of an alert in the alerts table."""
     return Key(gateway, f"{time(onset_ms)}#{series_name}")
+
+
+def listed(state: str, bucket: int) -> str:
+    """Return the attribute ``listed`` of alerts in a state and bucket."""
+    return f"{state}#{bucket}"

@@ -26,39 +26,30 @@ class Table(Protocol):
     def get(self, key: Key) -> Item | None:
         """Return the item; a consistent read."""
 
-    def get_many(self, keys: Iterable[Key]) -> dict[Key, Item]:
-        """Return the items that exist."""
-
     def put_many(self, items: Iterable[Item]) -> None:
         """Write items unconditionally, in any order; returns when all are written."""
 
     def put_new(self, item: Item) -> Item | None:
         """Write the item if its key is free and return None, else return the existing item."""
 
-    def put_newest(self, item: Item, by: str) -> bool:
-        """Write the item unless the existing one has a greater or equal number ``by``; return True if written."""
-
     def replace(self, item: Item, version: int) -> bool:
         """Write the item with ``version`` + 1 if the existing one has ``version`` (0: absent); True if written."""
 
-    def add(
-        self,
-        key: Key,
-        amounts: Mapping[str, int],
-        values: Mapping[str, Value],
-        first: Mapping[str, Value],
-        newest: tuple[str, int] | None = None,
-    ) -> Item:
-        """Add to numbers, set ``values``, set ``first`` if absent; return the item.
+    def delete(self, key: Key, version: int) -> bool:
+        """Delete the item if it has ``version``; return True if it was deleted."""
 
-        ``newest`` is a number's name and value, set unless the existing one is greater.
-        """
+    def add(
+        self, key: Key, amounts: Mapping[str, int], values: Mapping[str, Value], first: Mapping[str, Value]
+    ) -> None:
+        """Add to numbers, set ``values``, and set ``first`` if absent."""
 
     def query(self, pk: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False) -> Iterator[Item]:
         """Yield the items whose sort key lies in [first, last], in order, fetched lazily."""
 
-    def query_index(self, index: str, attribute: str, value: str, *, newest_first: bool = False) -> Iterator[Item]:
-        """Yield the items of a secondary index with ``attribute`` = ``value``, in the order of its sort key."""
+    def query_index(
+        self, index: str, value: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False
+    ) -> Iterator[Item]:
+        """Yield the items under ``value`` of an index whose sort key there lies in [first, last], in order."""
 
 
 class Acknowledger(Protocol):
@@ -78,7 +69,7 @@ class DeadLetterSink(Protocol):
 class DeadLetter(NamedTuple):
     """A dead letter as received from its queue; ``handle`` deletes or releases it.
 
-    ``source`` is the ARN of the queue that moved it, empty if it was not moved by a queue.
+    ``source`` is the name of the queue that moved it, empty if it was not moved by a queue.
     """
 
     id: str

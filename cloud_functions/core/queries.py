@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -14,18 +17,22 @@ import numpy as np
 from cloud_functions.core import alert as alerts
 from cloud_functions.core import keys
 from cloud_functions.core.alert import State
-from cloud_functions.core.columns import COLUMNS, decode_columns
+from cloud_functions.core.catalogue import series_from
+from cloud_functions.core.columns import COLUMNS
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.gateways import check_name
+from cloud_functions.core.history_reader import HistoryReader
+from cloud_functions.core.keys import HOUR_MS
 from cloud_functions.core.ports import Item, Table
-from cloud_functions.core.records import DAY_MS, join
-from cloud_functions.core.storing import series_from
+from cloud_functions.core.profiles import RAW_MS
+from cloud_functions.core.rollup import WIDTH_MS
+from wire.codec import Profiles
 from wire.errors import ModelError
-from wire.model import Aggregates, Series
+from wire.model import Series
 
 MAX_ROWS, DEFAULT_ROWS = 20_000, 5_000
 MAX_LISTED, DEFAULT_LISTED = 1_000, 100
-HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
 
 
 def series(telemetry: Table, name: str) -> list[dict[str, Any]]:
@@ -35,35 +42,68 @@ def series(telemetry: Table, name: str) -> list[dict[str, Any]]:
     return [{"series": s.name, "unit": s.unit, "resolution": s.resolution} for s in found]
 
 
+class Resolution(StrEnum):
+    """Width of the rows of an answer."""
+
+    RAW = "raw"
+    """As the gateway sent them; kept for ``RawDays``, then only in the archive."""
+    QUARTER = "15m"
+    HOUR = "1h"
+    DAY = "1d"
+
+
+WIDTHS = {Resolution.QUARTER: WIDTH_MS, Resolution.HOUR: HOUR_MS, Resolution.DAY: DAY_MS}
+_LONGEST = {Resolution.RAW: 3 * HOUR_MS, Resolution.QUARTER: 1_000 * WIDTH_MS, Resolution.HOUR: 1_000 * HOUR_MS}
+"""Longest time range for which ``auto`` selects a resolution: about 1,000 rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Rows wanted: windows that start in [from_ms, to_ms), ``limit`` or a little more, after the key ``after``."""
+    """Requested rows: windows that start in [from_ms, to_ms), about ``limit`` of them, of ``resolution``.
+
+    ``unit`` selects the rows of a series whose unit changed; None is the unit of the newest row.
+    """
 
     from_ms: int
     to_ms: int
     limit: int
-    after: str
+    resolution: Resolution
+    unit: str | None
 
 
-def read_span(query: Mapping[str, str], now_ms: int) -> Span:
-    """Read ``from``, ``to``, ``limit`` and ``next``; raises RequestError that lists what is wrong."""
+def read_span(query: Mapping[str, str], now_ms: int, raw_ms: int = RAW_MS) -> Span:
+    """Read ``from``, ``to``, ``limit``, ``resolution``, ``unit`` and ``next``; raises RequestError.
+
+    ``auto``, the default resolution, selects the finest that gives at most about 1,000 rows and is still stored.
+    """
     problems: list[str] = []
     to_ms = moment(query, "to", now_ms, problems)
     from_ms = moment(query, "from", max(0, to_ms - HOUR_MS), problems)
     limit = _count(query, "limit", DEFAULT_ROWS, MAX_ROWS, problems)
     if not problems and from_ms >= to_ms:
         problems.append(f"from: {from_ms} is not before to, {to_ms}")
-    try:
-        after = bytes.fromhex(query.get("next", "")).decode()
-    except ValueError:
-        problems.append(f"next: {query['next'][:80]!r}: what the page before gave as next")
+    text = query.get("resolution", "auto")
+    if text not in ("auto", *Resolution):
+        problems.append(f"resolution: {text[:40]!r}: one of auto, {', '.join(Resolution)}")
+    begin, after = from_ms, query.get("next")
+    if after is not None:
+        begin = int(after) if after.isdecimal() and len(after) <= 13 else -1
+        if not from_ms <= begin <= to_ms:
+            problems.append(f"next: {after[:80]!r}: a value that the previous page gave as next")
     if problems:
         raise RequestError(problems)
-    return Span(from_ms, to_ms, limit, after)
+    resolution = _automatic(from_ms, to_ms, now_ms - raw_ms) if text == "auto" else Resolution(text)
+    return Span(begin, to_ms, limit, resolution, query.get("unit"))
+
+
+def _automatic(from_ms: int, to_ms: int, oldest_ms: int) -> Resolution:
+    for resolution, longest in _LONGEST.items():
+        if to_ms - from_ms <= longest and not (resolution is Resolution.RAW and from_ms < oldest_ms):
+            return resolution
+    return Resolution.DAY
 
 
 def moment(query: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
-    """Return a time parameter in ms, or ``default`` if absent; adds a sentence to ``problems`` if invalid."""
     """Return a time parameter in ms, or ``default`` if absent; adds a sentence to ``problems`` if invalid."""
     text = query.get(name)
     if text is None:
@@ -95,45 +135,45 @@ def _count(query: Mapping[str, str], name: str, default: int, most: int, problem
     return default
 
 
-def aggregates(telemetry: Table, gateway_name: str, series_name: str, span: Span) -> dict[str, Any]:
-    """Return rows of a series by window start, as columns; ``next`` is there when more wait.
+def aggregates(telemetry: Table, profiles: Profiles, gateway_name: str, series_name: str, span: Span) -> dict[str, Any]:
+    """Return rows of a series by window start, as columns; ``next`` is present when more exist.
 
-    A page holds whole records, so rows of records that overlap may come on the page after.
+    ``other_units`` counts rows of the series in other units than ``unit``. ``unreadable_batches`` is present if stored
+    batches of the time range cannot be decoded.
     """
     gateway_name = check_name(gateway_name)
     try:
         known = Series(series_name)
     except ModelError as error:
         raise RequestError([str(error)]) from error
-    pk = keys.record(gateway_name, known.name, 0, 0, 1).pk
-    # No record crosses midnight, so the rows wanted lie in records that begin from the first day's start on.
-    first = keys.time(span.from_ms // DAY_MS * DAY_MS)
-    if span.after:
-        first = max(first, span.after + "\x01")
-    parts: list[Aggregates] = []
-    rows, last = 0, ""
-    records = telemetry.query(pk, first, keys.time(span.to_ms))
-    for item in records:
-        part = decode_columns(bytes(item["columns"]), series_from(item))  # type: ignore[arg-type]
-        part = part.take((part.start_ms >= span.from_ms) & (part.start_ms < span.to_ms))  # type: ignore[arg-type]
-        parts.append(part)
-        rows, last, known = rows + len(part), str(item["sk"]), part.series[0]
-        if rows >= span.limit:
-            break
-    more = next(records, None) is not None
-    if not parts and telemetry.get(keys.series(gateway_name, series_name)) is None:
+    reader = HistoryReader(telemetry, profiles)
+    if span.resolution is Resolution.RAW:
+        found = reader.raw(gateway_name, known.name, span.from_ms, span.to_ms, span.limit)
+    else:
+        width_ms = WIDTHS[span.resolution]
+        to_ms = min(span.to_ms, span.from_ms // width_ms * width_ms + span.limit * width_ms)
+        found = reader.rolled_up(gateway_name, known.name, span.from_ms, to_ms, width_ms)
+    rows = found.rows
+    if not len(rows) and telemetry.get(keys.series(gateway_name, series_name)) is None:
         raise NotFoundError([f"gateway {gateway_name} has no series {series_name}"])
-    joined = join(parts)
-    joined = joined.take(np.argsort(joined.start_ms, kind="stable"))
+    units = [series.unit for series in rows.series]
+    unit = span.unit if span.unit is not None else units[int(rows.series_index[-1])] if len(rows) else known.unit
+    wanted = np.array([one == unit for one in units], bool)[rows.series_index] if len(rows) else np.zeros(0, bool)
+    others = Counter(units[at] for at in rows.series_index[~wanted].tolist())
+    rows = rows.take(np.flatnonzero(wanted))
+    resolution = rows.series[int(rows.series_index[-1])].resolution if len(rows) else None
     answer = {
         "gateway": gateway_name,
         "series": known.name,
-        "unit": known.unit,
-        "resolution": known.resolution,
-        "rows": len(joined),
-        "columns": {name: _json_column(getattr(joined, name).tolist()) for name in COLUMNS},
+        "unit": unit,
+        "resolution": resolution,
+        "width": str(span.resolution),
+        "rows": len(rows),
+        "columns": {name: _json_column(getattr(rows, name).tolist()) for name in COLUMNS},
     }
-    return answer | ({"next": last.encode().hex()} if more else {})
+    more: dict[str, Any] = {"next": str(found.until_ms)} if found.until_ms < span.to_ms else {}
+    more |= {"other_units": dict(others)} if others else {}
+    return answer | more | ({"unreadable_batches": found.unreadable} if found.unreadable else {})
 
 
 def _json_column(values: list[float]) -> list[float | None]:
@@ -153,7 +193,12 @@ def alerts_by_state(table: Table, query: Mapping[str, str]) -> list[dict[str, An
 
 
 def _newest(table: Table, state: State, limit: int) -> list[Item]:
-    return list(itertools.islice(table.query_index("by_state", "state", str(state), newest_first=True), limit))
+    buckets = [
+        table.query_index(keys.BY_STATE, keys.listed(state, bucket), newest_first=True)
+        for bucket in range(keys.STATE_BUCKETS)
+    ]
+    merged = heapq.merge(*buckets, key=lambda item: str(item["sk"]), reverse=True)
+    return list(itertools.islice(merged, limit))
 
 
 def _states(text: str | None, problems: list[str]) -> tuple[State, ...]:

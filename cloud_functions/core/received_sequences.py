@@ -1,7 +1,7 @@
-"""Sequence numbers of an epoch that the cloud has stored, kept in the table with optimistic updates.
+"""Sequence numbers of an epoch that the cloud has stored, and the figures of its batches, in one item of the table.
 
-The same conditional write adds what the batches hold to the epoch's totals, so that they cover exactly the sequence
-numbers in the item, however often a batch comes and wherever the function dies.
+One conditional write per invocation and epoch records the sequence numbers and adds the batches to the totals, so that
+the totals cover exactly the recorded numbers, however often a batch arrives and wherever the function crashes.
 
 A missing number below the highest received one is a gap. Batches may overtake one another, so only a gap that persists
 matters: ``gap_since_ms`` is the cloud's time at which the lowest missing number began to be missing.
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cloud_functions.core import keys
 from cloud_functions.core.errors import ConflictError
@@ -24,8 +25,23 @@ MAX_KEPT_RANGES = 1_024
 
 
 TOTALS = ("batches", "rows", "bytes", "profiles")
-"""What an epoch's item counts of the stored batches."""
+"""Amounts of the stored batches: each batch is counted once."""
+EVENTS = ("duplicates", "acknowledgements")
+"""Numbers of events, which may repeat."""
 Amounts = Mapping[str, int]
+
+
+@dataclass(slots=True)
+class Received:
+    """Batches of one epoch that an invocation accepted.
+
+    ``sequences`` are their numbers with the amounts that each adds to the totals, ``events`` further counts, and
+    ``seen_ms`` is the latest arrival time.
+    """
+
+    sequences: dict[int, Amounts] = field(default_factory=dict)
+    events: Counter[str] = field(default_factory=Counter)
+    seen_ms: int = 0
 
 
 class ReceivedSequences:
@@ -34,30 +50,31 @@ class ReceivedSequences:
     def __init__(self, table: Table, now_ms: NowMs) -> None:
         self._table, self._now_ms = table, now_ms
 
-    def add(
-        self, gateway: str, epoch: int, sequences: Iterable[int], amounts: Mapping[int, Amounts] | None = None
-    ) -> SequenceSet:
-        """Add sequence numbers and return all received ones; raises ConflictError after repeated conflicts.
+    def add(self, gateway: str, epoch: int, received: Received) -> SequenceSet:
+        """Record an invocation's batches and return all received numbers; raises ConflictError after many conflicts.
 
-        ``amounts`` are what each batch adds to the totals; a sequence number that is there already adds nothing.
+        A number that is recorded already adds nothing to the totals.
         """
-        key, wanted = keys.acknowledgement(gateway, epoch), sorted(sequences)
+        key = keys.acknowledgement(gateway, epoch)
         for _ in range(ATTEMPTS):
             item = self._table.get(key)
             held = received_of(item)
-            new = [sequence for sequence in wanted if held.add(sequence)]
-            if not new:
+            if not received.sequences:
                 return held
-            totals = Counter(totals_of(item))
-            for sequence in new:
-                totals.update((amounts or {}).get(sequence, {}))
+            counts = Counter(counts_of(item))
+            counts.update(received.events)
+            for sequence in sorted(received.sequences):
+                if held.add(sequence):
+                    counts.update(received.sequences[sequence])
             version = int(item["version"]) if item else 0
-            if self._table.replace(_item(key, item, held, totals, self._now_ms()), version):
+            fresh = _item(key, item, held, counts, self._now_ms())
+            fresh["seen_ms"] = max(received.seen_ms, int((item or {}).get("seen_ms", 0)))
+            if self._table.replace(fresh, version):
                 return held
         raise ConflictError(f"{key.pk} {key.sk}: changed by others {ATTEMPTS} times in a row")
 
 
-def _item(key: Key, before: Item | None, held: SequenceSet, totals: Amounts, now_ms: int) -> Item:
+def _item(key: Key, before: Item | None, held: SequenceSet, counts: Amounts, now_ms: int) -> Item:
     before = before or {}
     fresh: Item = {
         "pk": key.pk,
@@ -67,7 +84,7 @@ def _item(key: Key, before: Item | None, held: SequenceSet, totals: Amounts, now
         "ranges": json.dumps(held.ranges[-MAX_KEPT_RANGES:], separators=(",", ":")),
         "first_ms": before.get("first_ms", now_ms),
         "changed_ms": now_ms,
-        **{name: number for name, number in totals.items() if number},
+        **{name: number for name, number in counts.items() if number},
     }
     if held.ranges:
         # The time restarts when another gap becomes the lowest: on a busy gateway short gaps are normal.
@@ -83,6 +100,6 @@ def received_of(item: Item | None) -> SequenceSet:
     return SequenceSet(int(item["cumulative"]), ((int(a), int(b)) for a, b in json.loads(str(item["ranges"]))))
 
 
-def totals_of(item: Item | None) -> dict[str, int]:
-    """Return the totals of an epoch's item."""
-    return {name: int((item or {}).get(name, 0)) for name in TOTALS}
+def counts_of(item: Item | None) -> dict[str, int]:
+    """Return totals and numbers of events of an epoch's item."""
+    return {name: int((item or {}).get(name, 0)) for name in (*TOTALS, *EVENTS)}

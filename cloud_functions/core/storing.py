@@ -1,208 +1,212 @@
-"""Exactly-once storage of batches, however often they arrive and wherever the function crashes.
+"""Exactly-once storage of batches as they came, however often they arrive and wherever the function crashes.
 
-The order of writes guarantees this. First the batch's records and reports, under keys derived from the batch's name,
-so that writing them again changes nothing; then its receipt, by a conditional write. A batch with a receipt is stored;
-a batch without one may be stored in part and is written again.
+One conditional write stores a batch: the item holds its bytes and is its receipt. Before it, what other parts of the
+system need from a batch without decoding it is written under keys derived from the batch, so that repetitions change
+nothing: reports of anomalies for alerting, the notice of a gateway, new series in the catalogue, and, for a batch that
+arrives after its hour was compacted, the entry that reopens the hour.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from cloud_functions.core import keys
-from cloud_functions.core.arrival import Arrival, Envelope, Label, fingerprint
+from cloud_functions.core import batches, keys
+from cloud_functions.core.arrival import Arrival, fingerprint, unreadable
+from cloud_functions.core.batches import StoredBatch
+from cloud_functions.core.catalogue import Catalogue
 from cloud_functions.core.errors import Reason, RejectError
-from cloud_functions.core.ports import Item, Key, NowMs, Table
-from cloud_functions.core.records import aggregates_of, records_of
+from cloud_functions.core.hours import reopening
+from cloud_functions.core.ports import Item, NowMs, Table
+from cloud_functions.core.profiles import Profiles
+from wire import codec, summary
 from wire.codec import Kind
-from wire.model import Aggregates, Anomalies, Batch, Notice, Readings, Series
+from wire.errors import UnknownProfileError, WireError
+from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Notice, Rows
+from wire.summary import Summary
 
-MAX_KNOWN_SERIES = 200_000
-"""How many series a worker remembers as catalogued, some 40 MB; then it forgets all and reads again."""
+NOTICE_ATTEMPTS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A batch that is stored: whether this call stored it, and its rows and bytes as its receipt has them."""
+    """A batch that is stored: by this call if ``new``; ``totals`` are its amounts for the totals of its epoch."""
 
     new: bool
-    rows: int
-    size: int
-
-    @property
-    def totals(self) -> dict[str, int]:
-        """Return what the batch adds to its epoch's totals."""
-        return {"batches": 1, "rows": self.rows, "bytes": self.size}
-
-
-@dataclass(slots=True)
-class Catalogue:
-    """The gateways and series that this worker knows to be in the table's catalogue."""
-
-    _known: dict[str, set[Series]] = field(default_factory=dict)
-
-    def missing(self, table: Table, gateway: str, directory: tuple[Series, ...]) -> Iterator[Item]:
-        """Yield the items that the catalogue lacks, without noting them as written."""
-        if gateway not in self._known:
-            prefix = keys.series(gateway, "")
-            found = table.query(prefix.pk, prefix.sk, prefix.sk + "\x7f")
-            self._known[gateway] = {series_from(item) for item in found}
-            yield gateway_item(gateway)
-        for series in directory:
-            if series not in self._known[gateway]:
-                yield _series_item(gateway, series)
-
-    def written(self, gateway: str, directory: tuple[Series, ...]) -> None:
-        """Note that the items of :meth:`missing` are written."""
-        if sum(map(len, self._known.values())) > MAX_KNOWN_SERIES:
-            self._known.clear()
-        elif gateway in self._known:
-            self._known[gateway].update(directory)
-
-    def forget(self, gateway: str) -> None:
-        """Forget a gateway whose items may not have been written."""
-        self._known.pop(gateway, None)
-
-
-def gateway_item(gateway: str) -> Item:
-    """Return the catalogue's item of a gateway."""
-    return {"pk": keys.GATEWAYS, "sk": gateway, "kind": "gateway"}
-
-
-def _series_item(gateway: str, series: Series) -> Item:
-    key = keys.series(gateway, series.name)
-    resolution = "" if series.resolution is None else repr(series.resolution)
-    return {"pk": key.pk, "sk": key.sk, "kind": "series", "unit": series.unit, "resolution": resolution}
-
-
-def series_from(item: Item) -> Series:
-    """Return the series of a catalogue item or a record's item."""
-    name = str(item["series"]) if "series" in item else str(item["sk"]).split("#", 1)[1]
-    resolution = str(item.get("resolution", ""))
-    return Series(name, str(item.get("unit", "")), float(resolution) if resolution else None)
+    totals: Mapping[str, int]
+    stored_ms: int
 
 
 class Storer:
-    """Stores batches in the telemetry table; items live ``retention_ms`` from when they are written."""
+    """Stores batches in the telemetry table; a batch lives ``raw_ms``, a report ``report_ms`` from when it is stored.
 
-    def __init__(self, table: Table, now_ms: NowMs, retention_ms: int, catalogue: Catalogue | None = None) -> None:
-        self._table, self._now_ms, self._retention_ms = table, now_ms, retention_ms
-        self._catalogue = catalogue if catalogue is not None else Catalogue()
+    With ``check_rows`` the rows of each batch are decoded before it is stored, which takes about ten times the CPU
+    time; else container and head are checked, and a batch with damaged rows is found by the compaction.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        now_ms: NowMs,
+        raw_ms: int,
+        report_ms: int | None = None,
+        *,
+        profiles: Profiles | None = None,
+        catalogue: Catalogue | None = None,
+        check_rows: bool = False,
+    ) -> None:
+        self._table, self._now_ms, self._raw_ms = table, now_ms, raw_ms
+        self._report_ms = raw_ms if report_ms is None else report_ms
+        self.profiles = profiles if profiles is not None else Profiles(table, now_ms, raw_ms)
+        self._catalogue = catalogue if catalogue is not None else Catalogue(table)
+        self._check_rows = check_rows
 
     def store(self, arrival: Arrival) -> Stored:
-        """Store the batch unless it is stored.
+        """Store the batch unless it is stored; of a profile, store its content first.
 
-        Raises RejectError (different) when another batch is stored under its name, RejectError (time, size) when it
-        cannot be stored at all, and StoreError when it is not certain that it was.
+        Raises RejectError (codec; time for rows that cannot be stored; different when another batch is stored under
+        its name), UnknownProfileError for a batch that needs an unknown profile, and StoreError when it is uncertain
+        whether it was stored.
         """
-        batch = arrival.batch
-        receipt = self._table.get(keys.receipt(batch.gateway, batch.epoch, batch.sequence))
-        if receipt is None:
-            now_ms = self._now_ms()
-            expires_at = (now_ms + self._retention_ms) // 1000
-            items = list(self._items(arrival, expires_at))
-            self._write(arrival, items)
-            receipt = self._table.put_new(_receipt(arrival, now_ms, expires_at, len(items)))
-            if receipt is None:
-                return Stored(True, len(batch.rows), arrival.size)
-        if receipt["digest"] != arrival.digest and not self._holds(arrival):
-            name = keys.batch_name(batch.epoch, batch.sequence)
-            raise RejectError(Reason.DIFFERENT, f"batch {name} of {batch.gateway} is stored with other content")
-        self._table.add(keys.receipt(batch.gateway, batch.epoch, batch.sequence), {"times_seen": 1}, {}, {})
-        return _stored(receipt)
+        kind = arrival.name.kind
+        if kind is Kind.PROFILE:
+            return self._store_profile(arrival)
+        if kind in (Kind.ANOMALIES, Kind.NOTICE):
+            return self._store_reports(arrival)
+        return self._store_rows(arrival)
 
-    def note(self, envelope: Envelope, label: Label) -> bool:
-        """Write the receipt of a batch that brought no rows but a profile; return whether it is the first."""
-        now_ms = self._now_ms()
-        item = {
-            **_receipt_of(envelope.gateway, label.epoch, label.sequence),
-            "lane": envelope.lane,
-            "bytes": len(envelope.data),
-            "rows": 0,
-            "holds": label.kind.name.lower(),
-            "items": 1,
-            "digest": fingerprint(envelope.data),
-            "received_ms": envelope.received_ms,
-            "stored_ms": now_ms,
-            "times_seen": 1,
-            "expires_at": (now_ms + self._retention_ms) // 1000,
-        }
-        if self._table.put_new(item) is None:
-            return True
-        self._table.add(keys.receipt(envelope.gateway, label.epoch, label.sequence), {"times_seen": 1}, {}, {})
-        return False
+    def find(self, arrival: Arrival) -> StoredBatch | None:
+        """Return the batch stored under the name, or None; a profile does not count as one."""
+        item = self._table.get(_key(arrival))
+        return None if item is None or item["holds"] == Kind.PROFILE.name.lower() else StoredBatch.of(item)
 
-    def find(self, envelope: Envelope, label: Label) -> Stored | None:
-        """Return the receipt stored under the name of a batch, or None."""
-        receipt = self._table.get(keys.receipt(envelope.gateway, label.epoch, label.sequence))
-        return None if receipt is None or receipt["holds"] == Kind.PROFILE.name.lower() else _stored(receipt)
-
-    def find_same(self, envelope: Envelope, label: Label) -> Stored | None:
-        """Return the stored batch if it has these very bytes; they cannot be read without their profile."""
-        receipt = self._table.get(keys.receipt(envelope.gateway, label.epoch, label.sequence))
-        same = receipt is not None and receipt["digest"] == fingerprint(envelope.data)
-        return _stored(receipt) if receipt is not None and same else None
-
-    def _holds(self, arrival: Arrival) -> bool:
-        """Return whether the stored batch has the same rows: with and without a profile their bytes differ."""
-        batch = arrival.batch
-        receipt = self._table.get(keys.receipt(batch.gateway, batch.epoch, batch.sequence))
-        if not isinstance(batch.rows, Aggregates) or receipt is None or receipt["rows"] != len(batch.rows):
-            return False
-        for item in self._items(arrival, 0):
-            there = self._table.get(Key(str(item["pk"]), str(item["sk"])))
-            if there is None or there["columns"] != item["columns"]:
-                return False
-        return True
-
-    def _write(self, arrival: Arrival, items: list[Item]) -> None:
-        batch = arrival.batch
-        directory = batch.rows.series if isinstance(batch.rows, Aggregates | Readings) else ()
+    def _store_rows(self, arrival: Arrival) -> Stored:
+        name = arrival.name
         try:
-            catalogue = list(self._catalogue.missing(self._table, batch.gateway, directory))
-            self._table.put_many([*items, *catalogue])
-        except Exception:
-            self._catalogue.forget(batch.gateway)
+            head = summary.summarize(name, self.profiles.find, self.profiles.series_of)
+            if self._check_rows:
+                codec.unpack(name.packed, lambda version: self.profiles.find(name.gateway, version))
+        except UnknownProfileError:
             raise
-        self._catalogue.written(batch.gateway, directory)
-        if isinstance(batch.rows, Notice):
-            # By the cloud's clock: a gateway's may have been a year ahead when it sent the one before.
-            self._table.put_newest(_notice(batch.gateway, batch.rows, arrival.received_ms), "received_ms")
+        except WireError as error:
+            raise unreadable(error) from error
+        _check_times(head)
+        with self._catalogue.adding(name.gateway, head.series or ()) as items:
+            self._table.put_many(items)
+        if not head.rows:
+            return self._put(arrival, 0, {})
+        times = {"at": keys.at(head.first_ms, head.last_ms), "last_ms": head.last_ms}
+        stored = self._put(arrival, head.rows, times)
+        # After the batch, so that an entry is never removed by a compaction that did not see its batch.
+        late = reopening(name.gateway, head.first_ms, head.last_ms, stored.stored_ms, arrival.digest)
+        self._table.put_many(late)
+        return stored
 
-    def _items(self, arrival: Arrival, expires_at: int) -> Iterator[Item]:
-        batch, rows = arrival.batch, arrival.batch.rows
-        if isinstance(rows, Anomalies):
-            yield from _reports(batch, rows, arrival.received_ms, expires_at)
-        elif not isinstance(rows, Notice):
-            aggregates = aggregates_of(rows) if isinstance(rows, Readings) else rows
-            yield from _records(batch, aggregates, arrival.received_ms, expires_at)
+    def _store_reports(self, arrival: Arrival) -> Stored:
+        try:
+            rows = summary.read_reports(arrival.name)
+        except WireError as error:
+            raise unreadable(error) from error
+        received_ms = arrival.envelope.received_ms
+        with self._catalogue.adding(arrival.name.gateway, ()) as items:
+            reports = _reports(arrival, rows, received_ms, self._expires_at(self._report_ms))
+            self._table.put_many([*items, *reports])
+        if isinstance(rows, Notice):
+            self._put_newest(_notice(arrival.name.gateway, rows, received_ms))
+        return self._put(arrival, len(rows), {})
 
+    def _store_profile(self, arrival: Arrival) -> Stored:
+        known = self.profiles.store(arrival)
+        with self._catalogue.adding(arrival.name.gateway, known.series) as items:
+            self._table.put_many(items)
+        item = self._item(arrival, 0, {})
+        there = self._table.put_new(item)
+        return Stored(there is None, {"profiles": 1, "bytes": len(arrival.envelope.data)}, int(item["stored_ms"]))
 
-def _stored(receipt: Item) -> Stored:
-    return Stored(False, int(receipt["rows"]), int(receipt["bytes"]))
+    def _put(self, arrival: Arrival, rows: int, more: Mapping[str, str | int]) -> Stored:
+        item = self._item(arrival, rows, {**more, "data": arrival.envelope.data})
+        there = self._table.put_new(item)
+        if there is None:
+            totals = {"batches": 1, "rows": rows, "bytes": len(arrival.envelope.data)}
+            return Stored(True, totals, int(item["stored_ms"]))
+        stored = StoredBatch.of(there)
+        if stored.digest != arrival.digest and not self._has_same_rows(stored, arrival):
+            name = keys.batch_name(arrival.name.epoch, arrival.name.sequence)
+            raise RejectError(Reason.DIFFERENT, f"batch {name} of {stored.gateway} is stored with other content")
+        return Stored(False, stored.totals, int(there["stored_ms"]))
 
-
-def _records(batch: Batch, rows: Aggregates, received_ms: int, expires_at: int) -> Iterator[Item]:
-    for record in records_of(rows):
-        key = keys.record(batch.gateway, record.series.name, record.first_ms, batch.epoch, batch.sequence)
-        yield {
+    def _item(self, arrival: Arrival, rows: int, more: Mapping[str, str | int | bytes]) -> Item:
+        key, envelope = _key(arrival), arrival.envelope
+        return {
             "pk": key.pk,
             "sk": key.sk,
-            "kind": "record",
-            "series": record.series.name,
-            "unit": record.series.unit,
-            "resolution": "" if record.series.resolution is None else repr(record.series.resolution),
-            "last_ms": record.last_ms,
-            "rows": record.rows,
-            "columns": record.columns,
-            "received_ms": received_ms,
-            "expires_at": expires_at,
+            "kind": batches.KIND,
+            "lane": envelope.lane,
+            "bytes": len(envelope.data),
+            "rows": rows,
+            "holds": arrival.name.kind.name.lower(),
+            "digest": arrival.digest,
+            "received_ms": envelope.received_ms,
+            "stored_ms": self._now_ms(),
+            "expires_at": self._expires_at(self._raw_ms),
+            **more,
         }
 
+    def _has_same_rows(self, stored: StoredBatch, arrival: Arrival) -> bool:
+        """Return True if two batches of one name have the same rows: with and without a profile their bytes differ."""
+        try:
+            one, other = (codec.decode(data, self.profiles.find).rows for data in (stored.data, arrival.envelope.data))
+        except WireError:
+            return False
+        return _same(one, other)
 
-def _reports(batch: Batch, rows: Anomalies, received_ms: int, expires_at: int) -> Iterator[Item]:
+    def _put_newest(self, item: Item) -> None:
+        """Write a notice unless the one there was received later."""
+        key = keys.about(str(item["pk"]).split("#", 1)[1], keys.NOTICE)
+        for _ in range(NOTICE_ATTEMPTS):
+            there = self._table.get(key) or {}
+            # By the cloud's clock: a gateway's clock may have been a year ahead when it sent the previous one.
+            if int(there.get("received_ms", -1)) >= int(item["received_ms"]):
+                return
+            if self._table.replace(item, int(there.get("version", 0))):
+                return
+
+    def _expires_at(self, after_ms: int) -> int:
+        return (self._now_ms() + after_ms) // 1000
+
+
+def is_same_batch(stored: StoredBatch, arrival: Arrival) -> bool:
+    """Return True if the stored batch has these very bytes."""
+    return stored.digest == fingerprint(arrival.envelope.data)
+
+
+def _key(arrival: Arrival) -> keys.Key:
+    return keys.batch(arrival.name.gateway, arrival.name.epoch, arrival.name.sequence)
+
+
+def _same(one: Rows, other: Rows) -> bool:
+    """Return True for the same aggregates to the bit; the order of series in a directory does not matter."""
+    if not isinstance(one, Aggregates) or not isinstance(other, Aggregates) or len(one) != len(other):
+        return False
+    names = [[rows.series[at] for at in rows.series_index.tolist()] for rows in (one, other)]
+    return names[0] == names[1] and all(
+        getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in AGGREGATE_COLUMNS[1:]
+    )
+
+
+def _check_times(head: Summary) -> None:
+    first, last, width = head.first_ms, head.last_ms, head.width_ms
+    if head.rows and not (first >= 0 and last <= keys.MAX_TIME_MS and 0 <= width <= keys.MAX_TIME_MS):
+        raise RejectError(
+            Reason.TIME, f"windows from {first} to {last} ms, {width} ms wide: not in 0 to {keys.MAX_TIME_MS} ms"
+        )
+
+
+def _reports(arrival: Arrival, rows: Anomalies | Notice, received_ms: int, expires_at: int) -> Iterator[Item]:
+    if isinstance(rows, Notice):
+        return
+    name = arrival.name
     for at, report in enumerate(rows.reports):
         if not 0 <= report.onset_ms <= keys.MAX_TIME_MS or not 0 <= report.time_ms <= keys.MAX_TIME_MS:
             raise RejectError(
@@ -210,54 +214,16 @@ def _reports(batch: Batch, rows: Anomalies, received_ms: int, expires_at: int) -
                 f"anomaly of {report.series}: onset {report.onset_ms} and time {report.time_ms} must lie in 0 to "
                 f"{keys.MAX_TIME_MS} ms",
             )
-        key = keys.anomaly(batch.gateway, report.series, report.onset_ms, batch.epoch, batch.sequence, at)
+        key = keys.anomaly(name.gateway, report.series, report.onset_ms, name.epoch, name.sequence, at)
         yield {
             "pk": key.pk,
             "sk": key.sk,
             "kind": "anomaly",
-            "gateway": batch.gateway,
+            "gateway": name.gateway,
             "report": json.dumps(report.to_dict(), separators=(",", ":"), sort_keys=True),
             "received_ms": received_ms,
             "expires_at": expires_at,
         }
-
-
-def count(table: Table, gateway: str, amounts: Mapping[str, int], now_ms: int, seen_ms: int) -> None:
-    """Add to the gateway's figures that no decision depends on; a function that dies before this leaves them short.
-
-    Stored batches, rows and bytes are not among them: see :mod:`cloud_functions.core.received_sequences`.
-
-    ``seen_ms`` is when the gateway was last seen, which can be days ago for redriven dead letters.
-    """
-    table.add(
-        keys.about(gateway),
-        {"invocations": 1, **amounts},
-        {"kind": "about"},
-        {"first_seen_ms": now_ms},
-        ("last_seen_ms", seen_ms),
-    )
-
-
-def _receipt(arrival: Arrival, now_ms: int, expires_at: int, items: int) -> Item:
-    batch = arrival.batch
-    return {
-        **_receipt_of(batch.gateway, batch.epoch, batch.sequence),
-        "lane": arrival.lane,
-        "bytes": arrival.size,
-        "rows": len(batch.rows),
-        "holds": type(batch.rows).__name__.lower(),
-        "items": items,
-        "digest": arrival.digest,
-        "received_ms": arrival.received_ms,
-        "stored_ms": now_ms,
-        "times_seen": 1,
-        "expires_at": expires_at,
-    }
-
-
-def _receipt_of(gateway: str, epoch: int, sequence: int) -> Item:
-    key = keys.receipt(gateway, epoch, sequence)
-    return {"pk": key.pk, "sk": key.sk, "kind": "receipt"}
 
 
 def _notice(gateway: str, notice: Notice, received_ms: int) -> Item:

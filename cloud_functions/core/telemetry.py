@@ -1,6 +1,6 @@
-"""Readings that come over HTTP as JSON: checked wholly before any is kept, stored as a batch like any other.
+"""Readings that arrive over HTTP as JSON: all are checked before any is stored, as a batch like any other.
 
-The client's id takes the place of epoch and sequence, so a request that is sent again is stored once.
+Epoch and sequence are derived from the client's id, so a request that is sent again is stored once.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from cloud_functions.core.arrival import Arrival, fingerprint
+from cloud_functions.core.arrival import Arrival, Envelope
 from cloud_functions.core.errors import RequestError
 from cloud_functions.core.ports import NowMs
-from wire.errors import ModelError
+from wire import codec
+from wire.errors import ModelError, TooLargeError
 from wire.model import MAX_SEQUENCE, Batch, Quality, Readings, Series, check_gateway
+from wire.summary import read_name
 
 MAX_READINGS = 5_000
+MAX_BYTES = 350_000
+"""Most bytes of an encoded request, below what the store takes in an item."""
 MAX_PROBLEMS = 20
 EARLIEST_MS = 946_684_800_000
 """2000-01-01: a time before that is a clock that was never set, or seconds taken for milliseconds."""
@@ -32,7 +36,7 @@ _QUALITIES = {quality.name.lower(): quality for quality in Quality}
 def read_telemetry(body: str, now_ms: NowMs, gateway: str | None = None) -> Arrival:
     """Read ``{"id", "gateway", "readings": [{"series", "time", "value", ...}]}``.
 
-    ``gateway`` is what the request's path named, if it did. Raises RequestError that lists what is wrong, by key.
+    ``gateway`` is the one that the request's path names, if any. Raises RequestError with one sentence per problem.
     """
     try:
         request: Any = json.loads(body, parse_constant=_no_constant, parse_int=_small_int)
@@ -48,8 +52,11 @@ def read_telemetry(body: str, now_ms: NowMs, gateway: str | None = None) -> Arri
         raise RequestError(problems)
     words = hashlib.sha256(f"http#{name}".encode()).digest()
     epoch, sequence = int.from_bytes(words[:8]), int.from_bytes(words[8:16]) % MAX_SEQUENCE + 1
-    canonical = json.dumps(request["readings"], sort_keys=True).encode()
-    return Arrival(Batch(gateway, epoch, sequence, readings), LANE, received_ms, len(body), fingerprint(canonical))
+    try:
+        data = codec.encode(Batch(gateway, epoch, sequence, readings), MAX_BYTES, coders=codec.FAST)
+    except (ModelError, TooLargeError) as error:
+        raise RequestError([f"readings: {error}"]) from error
+    return Arrival(Envelope(data, gateway, LANE, "", received_ms), read_name(data))
 
 
 def _no_constant(text: str) -> float:

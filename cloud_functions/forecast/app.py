@@ -15,6 +15,7 @@ from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.clock import now_ms
 from cloud_functions.core import forecasts
 from cloud_functions.core.errors import RequestError
+from cloud_functions.core.profiles import Profiles
 from cloud_functions.http_errors import answer_errors
 
 log = Logger(service="strandline-forecast")
@@ -22,6 +23,7 @@ app = APIGatewayHttpResolver()
 answer_errors(app, log)
 
 telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"))
+profiles = Profiles(telemetry, now_ms)
 
 
 @log.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
@@ -34,17 +36,17 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 def show_forecast(gateway: str, series: str) -> dict[str, Any]:
     """Return when a series reaches its limits."""
     request = forecasts.read_request(_query(), now_ms())
-    return forecasts.forecast(telemetry, unquote(gateway), unquote(series), request)
+    return forecasts.forecast(telemetry, profiles.find, unquote(gateway), unquote(series), request)
 
 
 @app.get("/gateways/<gateway>/forecast")
 def show_forecast_of(gateway: str) -> dict[str, Any]:
-    """The same with the series in the query: its name may hold a slash, which a path does not carry everywhere."""
+    """Return the same with the series in the query: a name may contain a slash, which not every path carries."""
     query = _query()
     if "series" not in query:
         raise RequestError(["series: it is missing"])
     request = forecasts.read_request(query, now_ms())
-    return forecasts.forecast(telemetry, unquote(gateway), query["series"], request)
+    return forecasts.forecast(telemetry, profiles.find, unquote(gateway), query["series"], request)
 
 
 def _query() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The ingest function: a queue's batches are stored, acknowledged, or kept among the dead letters."""
+"""The ingest function: stores and acknowledges the batches of a queue, or keeps them as dead letters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from cloud_functions.adapters.iot import IotAcknowledger
 from cloud_functions.adapters.sqs import SqsDeadLetterSink
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core.ingest import Ingest
-from cloud_functions.core.profiles import Profiles
 from cloud_functions.core.storing import Storer
 
 log = Logger(service="strandline-ingest")
@@ -24,14 +23,19 @@ log = Logger(service="strandline-ingest")
 table = DynamoTable(settings.text("TELEMETRY_TABLE"))
 acknowledger = IotAcknowledger()
 dead_letters = SqsDeadLetterSink(settings.text("DEAD_LETTERS_URL"))
-storer = Storer(table, now_ms, settings.number("RETENTION_DAYS", 90) * DAY_MS)
-profiles = Profiles(table, now_ms)
+storer = Storer(
+    table,
+    now_ms,
+    settings.number("RAW_DAYS", 7) * DAY_MS,
+    settings.number("RETENTION_DAYS", 90) * DAY_MS,
+    check_rows=settings.text("INGEST_CHECK", "head") == "rows",
+)
 check_client = settings.text("CLIENT_CHECK", "thing-name") == "thing-name"
 
 
 @log.inject_lambda_context
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Store an SQS batch; the answer names the messages that must come again."""
+    """Store the batches of SQS messages; return those that the queue must deliver again."""
     ingest = Ingest(
         table,
         storer,
@@ -40,12 +44,12 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         now_ms,
         log,  # type: ignore[arg-type]
         check_client=check_client,
-        profiles=profiles,
     )
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
     def accept(record: SQSRecord) -> None:
-        ingest.accept(record.message_id, record.body, record.get("eventSourceARN") or "")
+        queue = str(record.get("eventSourceARN") or "").rsplit(":", 1)[-1]
+        ingest.accept(record.message_id, record.body, queue)
 
     with processor(records=event["Records"], handler=accept):
         processor.process()

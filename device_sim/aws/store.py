@@ -5,35 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cloud_functions.adapters.dynamodb import to_item
 from cloud_functions.core import keys
 from cloud_functions.core.alert import from_item
-from cloud_functions.core.columns import decode_columns
+from cloud_functions.core.batches import StoredBatch, rows_of
+from cloud_functions.core.columns import join
 from cloud_functions.core.ports import Item
-from cloud_functions.core.received_sequences import totals_of
-from cloud_functions.core.records import join
-from cloud_functions.core.storing import series_from
+from cloud_functions.core.received_sequences import counts_of
+from wire import codec
+from wire.codec import Profile
 from wire.model import Aggregates, Anomaly
 
 _REPORT = re.compile(r"REPORT RequestId:.*Billed Duration: (?P<ms>\d+) ms\s+Memory Size: (?P<mb>\d+) MB")
 FUNCTIONS = ("Ingest", "Alerting", "Api", "Forecast")
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReceipt:
-    """Receipt of a batch; ``received_ms`` is its first arrival at the rule, ``holds`` the kind of rows."""
-
-    lane: str
-    epoch: int
-    sequence: int
-    bytes: int
-    rows: int
-    received_ms: int
-    times_seen: int
-    holds: str
 
 
 class Account(Protocol):
@@ -55,8 +41,9 @@ class CloudStore:
         self._dynamodb = cloud.client("dynamodb")
 
     def gateways(self) -> list[str]:
-        """Return the gateways that ever had a batch stored."""
-        return [str(item["sk"]) for item in self._query("TelemetryTableName", keys.GATEWAYS)]
+        """Return the names of all gateways."""
+        parts = (self._query("TelemetryTableName", keys.gateways(bucket)) for bucket in range(keys.BUCKETS))
+        return sorted(str(item["sk"]) for part in parts for item in part)
 
     def about(self, gateway: str) -> dict[str, Any]:
         """Return the gateway's figures (batches, duplicates, rejected_..., acknowledgements) and its last notice."""
@@ -64,20 +51,19 @@ class CloudStore:
         figures: dict[str, Any] = dict(found.get(keys.ABOUT, {}))
         for item in found.values():
             if item["kind"] == "ack":
-                figures |= {name: int(figures.get(name, 0)) + number for name, number in totals_of(item).items()}
+                figures |= {name: int(figures.get(name, 0)) + number for name, number in counts_of(item).items()}
         if keys.NOTICE in found:
             figures["counters"] = json.loads(str(found[keys.NOTICE]["counters"]))
         return {name: value for name, value in figures.items() if name not in ("pk", "sk", "kind")}
 
     def aggregates(self, gateway: str) -> Aggregates:
-        """Return all rows of a gateway, those of different batches one after the other, duplicates too if any were."""
-        # A scan sees rows that the catalogue of series might not name.
-        found = self._scan(
-            "TelemetryTableName",
-            FilterExpression="begins_with(pk, :records)",
-            ExpressionAttributeValues={":records": {"S": keys.record(gateway, "", 0, 0, 0).pk}},
-        )
-        return join([decode_columns(bytes(r["columns"]), series_from(r)) for r in found])  # type: ignore[arg-type]
+        """Return all rows of a gateway's stored batches, one batch after the other, duplicates included."""
+        profiles: dict[int, Profile | None] = {}
+        for item in self._query("TelemetryTableName", keys.profile(gateway, 0).pk):
+            known = codec.decode_profile(bytes(item["body"]))[1]  # type: ignore[arg-type]
+            profiles[known.version] = known
+        stored = (batch for batch in self.batches(gateway) if batch.has_rows)
+        return join([rows_of(batch, lambda _, version: profiles.get(version)) for batch in stored])
 
     def anomalies(self, gateway: str) -> tuple[Anomaly, ...]:
         """Return all reports of a gateway, by onset."""
@@ -88,24 +74,10 @@ class CloudStore:
         """Return a gateway's alerts, by onset: what the api gives of each (see cloud_functions.core.alert)."""
         return [from_item(item).to_dict() for item in self._query("AlertsTableName", gateway)]
 
-    def batches(self, gateway: str) -> list[BatchReceipt]:
-        """Return the receipts of a gateway, by epoch and sequence."""
-        receipts = []
-        for item in self._query("TelemetryTableName", f"batches#{gateway}"):
-            epoch, sequence = str(item["sk"]).split("#")
-            receipts.append(
-                BatchReceipt(
-                    lane=str(item["lane"]),
-                    epoch=int(epoch, 16),
-                    sequence=int(sequence),
-                    bytes=int(item["bytes"]),
-                    rows=int(item["rows"]),
-                    received_ms=int(item["received_ms"]),
-                    times_seen=int(item["times_seen"]),
-                    holds=str(item["holds"]),
-                )
-            )
-        return receipts
+    def batches(self, gateway: str) -> list[StoredBatch]:
+        """Return the stored batches of a gateway, by epoch and sequence."""
+        pk = keys.batch(gateway, 0, 1).pk
+        return [StoredBatch.of(item) for item in self._query("TelemetryTableName", pk)]
 
     def usage(self) -> dict[str, float]:
         """Return what AWS would have metered so far; device_sim.aws.cost puts prices to it.
@@ -115,30 +87,27 @@ class CloudStore:
         """
         usage: dict[str, float] = dict.fromkeys(("batches", "bytes", "rows", "duplicates", "acknowledgements"), 0)
         usage["metered_batches"] = usage["write_units"] = usage["items"] = usage["table_bytes"] = 0
-        invocations = 0.0
+        usage["table_items_read"] = 0
         for item in self._scan("TelemetryTableName"):
             size = item_bytes(item)
             usage["items"] += 1
             usage["table_bytes"] += size
             units = -(-size // 1024)
-            kind = item["kind"]
-            if kind == "receipt":
-                seen = int(item["times_seen"])
+            if item["kind"] == "batch":
                 usage["batches"] += 1
-                usage["duplicates"] += seen - 1
                 usage["bytes"] += int(item["bytes"])
                 usage["rows"] += int(item["rows"])
-                usage["metered_batches"] += seen * -(-int(item["bytes"]) // 5_120)
-                usage["write_units"] += units * seen
-            elif kind == "about":
+                usage["metered_batches"] += -(-int(item["bytes"]) // 5_120)
+                # A batch with rows has an entry in the index by time.
+                usage["write_units"] += units + ("at" in item)
+            elif item["kind"] == "ack":
+                usage["duplicates"] += int(item.get("duplicates", 0))
                 usage["acknowledgements"] += int(item.get("acknowledgements", 0))
-                invocations += int(item.get("invocations", 0))
-                usage["write_units"] += units * int(item.get("invocations", 0))
-            elif kind == "ack":
                 usage["write_units"] += units * int(item["version"])
+                usage["table_items_read"] += int(item["version"])
             else:
                 usage["write_units"] += units
-        usage["table_items_read"] = usage["batches"] + usage["duplicates"] + invocations
+        usage["metered_batches"] += usage["duplicates"]
         alerts = list(self._scan("AlertsTableName"))
         usage["alerts"] = len(alerts)
         # Each change of an alert writes the item and its copy in the index.

@@ -244,7 +244,7 @@ class _Run:
             drops=drops,
             cloud=Cloud(
                 batches=len(receipts),
-                seen_again=sum(receipt.times_seen - 1 for receipt in receipts),
+                seen_again=int(self._store.about(GATEWAY).get("duplicates", 0)),
                 dead_letters=self._dead_letters(),
                 epochs=len({receipt.epoch for receipt in receipts}),
             ),

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cloud_functions.core.alert import State
+from cloud_functions.core.batches import StoredBatch
 from device_sim.aws.cost import cost
-from device_sim.aws.store import BatchReceipt, CloudStore
+from device_sim.aws.store import CloudStore
 from device_sim.demo.configuration import AGGREGATOR, SENSOR_READER, WINDOW_MS
 from device_sim.demo.matching import Alarm, match
 from device_sim.demo.proof import CountProof, RowProof, compare_counts, compare_rows
@@ -68,7 +69,7 @@ class Judge:
             if alert["state"] != State.PENDING
         )
 
-    def receipts(self) -> list[BatchReceipt]:
+    def receipts(self) -> list[StoredBatch]:
         """Return the receipts of the batches that brought aggregates."""
         return [receipt for receipt in self._store.batches(self._gateway) if receipt.holds == "aggregates"]
 
@@ -88,9 +89,9 @@ class Judge:
             readings=readings,
             aggregates=len(verdict.stored),
             batches=len(bulk),
-            size=sum(receipt.bytes for receipt in bulk),
+            size=sum(receipt.size for receipt in bulk),
             wire_batches=len(everything),
-            wire_size=sum(receipt.bytes for receipt in everything),
+            wire_size=sum(receipt.size for receipt in everything),
             rows=verdict.rows,
             counts=verdict.counts,
             matching=match(self._sensors.labels(), self.alarms(), self._sensors.end_ms, WINDOW_MS),

@@ -136,7 +136,7 @@ class _Run:
             made=site.tap.rows,
             stored=sum(receipt.rows for receipt in receipts),
             batches=len(receipts),
-            size=sum(receipt.bytes for receipt in receipts),
+            size=sum(receipt.size for receipt in receipts),
             acknowledged=judge.acknowledgements(),
             alarms=judge.alarms(),
             open_faults=[fault for fault in sensors.labels() if fault.start_ms <= now < fault.end_ms],

@@ -18,7 +18,7 @@ from awsiot.eventstreamrpc import LifecycleHandler
 from awsiot.greengrasscoreipc import client as gg
 from awsiot.greengrasscoreipc import model
 
-from cloud_functions.core.records import join
+from cloud_functions.core.columns import join
 from device_sim.errors import DemoError
 from edge_components.common import aggregates_message, readings_message
 from wire import topics

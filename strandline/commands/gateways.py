@@ -37,7 +37,7 @@ def gateways_command(
     silence = gateways.Silence(now_ms(), round(silent_after * 60_000))
     try:
         telemetry = DynamoTable(account.outputs["TelemetryTableName"], account.client("dynamodb"))
-        names = [name] if name else [entry["gateway"] for entry in gateways.gateways(telemetry, silence)]
+        names = [name] if name else sorted(gateways.names(telemetry))
         found = [gateways.gateway(telemetry, one, silence) for one in names]
     except KeyError as error:
         raise AccountError(f"stack {stack}: it has no output {error}") from error

@@ -58,6 +58,9 @@ def named(value: Any) -> str:
     return str(text).removesuffix(".Arn").replace("arn:${AWS::Partition}:iot:${AWS::Region}:${AWS::AccountId}:", "")
 
 
+INDEXES = (("AlertsTable", "by_state"), ("TelemetryTable", "by_time"))
+
+
 def grants(role: str) -> set[tuple[str, str]]:
     statements = [s for policy in ROLES[role]["Policies"] for s in policy["PolicyDocument"]["Statement"]]
     assert all(statement["Effect"] == "Allow" for statement in statements)
@@ -80,11 +83,12 @@ def test_each_role_may_do_what_its_code_does_and_nothing_else() -> None:
         | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
         | {("iot:Publish", "topic/strandline/v1/*/alerts"), ("sqs:SendMessage", "AlertingDeadLetters")}
         | {(a, "AlertingLogs") for a in logs},
-        "ApiRole": {(a, "TelemetryTable") for a in (*write, "dynamodb:BatchGetItem")}
+        "ApiRole": {(a, "TelemetryTable") for a in write}
         | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:Query", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
-        | {("dynamodb:Query", "${AlertsTable.Arn}/index/by_state")}
+        | {("dynamodb:Query", f"${{{name}.Arn}}/index/{index}") for name, index in INDEXES}
         | {(a, "ApiLogs") for a in logs},
         "ForecastRole": {("dynamodb:GetItem", "TelemetryTable"), ("dynamodb:Query", "TelemetryTable")}
+        | {("dynamodb:Query", "${TelemetryTable.Arn}/index/by_time")}
         | {(a, "ForecastLogs") for a in logs},
     }
     assert set(ROLES) == set(wanted)

@@ -15,7 +15,7 @@ import numpy as np
 from cloud_functions.core.arrival import open_envelope, read_envelope
 from cloud_functions.core.errors import CloudError
 from cloud_functions.core.ingest import Ingest
-from cloud_functions.core.storing import Catalogue, Storer
+from cloud_functions.core.storing import Storer
 from cloud_functions.core.telemetry import read_telemetry
 from device_sim.chaos.errors import PacketError
 from device_sim.chaos.packets import Framer, publish
@@ -164,12 +164,12 @@ def envelope(batch: bytes, topic: str = "strandline/v1/gw-1/bulk", client: str =
 def _ingest(data: bytes) -> None:
     """The whole function on fakes: whatever comes is stored or a dead letter, and never raises."""
     table, letters, acknowledger = FakeTable(), FakeDeadLetterSink(), FakeAcknowledger()
-    storer = Storer(table, lambda: NOW_MS, 1000, Catalogue())
+    storer = Storer(table, lambda: NOW_MS, 1000)
     ingest = Ingest(table, storer, acknowledger, letters, lambda: NOW_MS, _SILENT)
     ingest.accept("1", data.decode("utf-8", "replace"))
     if ingest.finish():
         raise AssertionError("a message must come again although the table works")
-    if len(letters.kept) + len([item for item in table.items.values() if item["kind"] == "receipt"]) != 1:
+    if len(letters.kept) + len([item for item in table.items.values() if item["kind"] == "batch"]) != 1:
         raise AssertionError("neither stored nor among the dead letters")
 
 

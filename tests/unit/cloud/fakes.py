@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cloud_functions.adapters.dynamodb import INDEXES
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import DeadLetter, Item, Key, StreamRange, Value
 from wire import codec
@@ -35,14 +36,12 @@ class FakeTable:
     writes_left: int | None = None
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     before_replace: Callable[[], None] | None = None
+    before_delete: Callable[[], None] | None = None
     refuse: Callable[[Key], bool] = lambda key: False
 
     def get(self, key: Key) -> Item | None:
         self._check(key)
         return dict(self.items[key]) if key in self.items else None
-
-    def get_many(self, keys: Iterable[Key]) -> dict[Key, Item]:
-        return {key: dict(self.items[key]) for key in keys if key in self.items}
 
     def put_many(self, items: Iterable[Item]) -> None:
         # The service writes a batch in no order, and dies in the middle of it.
@@ -58,13 +57,6 @@ class FakeTable:
         self._write(item)
         return None
 
-    def put_newest(self, item: Item, by: str) -> bool:
-        there = self.items.get(_key(item))
-        if there is not None and int(there[by]) >= int(item[by]):
-            return False
-        self._write(item)
-        return True
-
     def replace(self, item: Item, version: int) -> bool:
         if self.before_replace is not None:
             self.before_replace()
@@ -74,30 +66,40 @@ class FakeTable:
         self._write(item | {"version": version + 1})
         return True
 
+    def delete(self, key: Key, version: int) -> bool:
+        if self.before_delete is not None:
+            self.before_delete()
+        there = self.items.get(key)
+        if there is None or there["version"] != version:
+            return False
+        self._spend(key)
+        del self.items[key]
+        return True
+
     def add(
-        self,
-        key: Key,
-        amounts: Mapping[str, int],
-        values: Mapping[str, Value],
-        first: Mapping[str, Value],
-        newest: tuple[str, int] | None = None,
-    ) -> Item:
+        self, key: Key, amounts: Mapping[str, int], values: Mapping[str, Value], first: Mapping[str, Value]
+    ) -> None:
         fresh: Item = dict(first) | self.items.get(key, {"pk": key.pk, "sk": key.sk}) | dict(values)
         for name, amount in amounts.items():
             fresh[name] = int(fresh.get(name, 0)) + amount
-        if newest is not None:
-            fresh[newest[0]] = max(int(fresh.get(newest[0], newest[1])), newest[1])
         self._write(fresh)
-        return dict(fresh)
 
     def query(self, pk: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False) -> Iterator[Item]:
         wanted = [key for key in self.items if key.pk == pk and first <= key.sk <= last]
         for key in sorted(wanted, reverse=newest_first):
-            yield dict(self.items[key])
+            if key in self.items:  # else it was deleted since the query began
+                yield dict(self.items[key])
 
-    def query_index(self, index: str, attribute: str, value: str, *, newest_first: bool = False) -> Iterator[Item]:
-        wanted = [item for item in self.items.values() if item.get(attribute) == value]
-        yield from (dict(item) for item in sorted(wanted, key=lambda item: str(item["sk"]), reverse=newest_first))
+    def query_index(
+        self, index: str, value: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False
+    ) -> Iterator[Item]:
+        partition, order = INDEXES[index]
+        wanted = [
+            item
+            for item in self.items.values()
+            if item.get(partition) == value and order in item and first <= str(item[order]) <= last
+        ]
+        yield from (dict(item) for item in sorted(wanted, key=lambda item: str(item[order]), reverse=newest_first))
 
     def of_kind(self, kind: str) -> list[Item]:
         return [item for _, item in sorted(self.items.items()) if item["kind"] == kind]
@@ -106,12 +108,15 @@ class FakeTable:
         if self.refuse(key):
             raise StoreError(f"{key}: refused")
 
-    def _write(self, item: Item) -> None:
-        self._check(_key(item))
+    def _spend(self, key: Key) -> None:
+        self._check(key)
         if self.writes_left is not None:
             if self.writes_left == 0:
                 raise CrashError
             self.writes_left -= 1
+
+    def _write(self, item: Item) -> None:
+        self._spend(_key(item))
         self.stream.append((self.items.get(_key(item)), dict(item)))
         self.items[_key(item)] = dict(item)
 

@@ -17,8 +17,8 @@ BATCH = Batch("gw-1", 7, 1, aggregates())
 
 def test_an_envelope_gives_the_batch_its_gateway_lane_and_arrival() -> None:
     arrival = open_envelope(read_envelope(body(BATCH, "urgent")), check_client=True)
-    assert (arrival.batch.gateway, arrival.batch.epoch, arrival.batch.sequence) == ("gw-1", 7, 1)
-    assert (arrival.lane, arrival.received_ms) == ("urgent", NOW_MS)
+    assert (arrival.name.gateway, arrival.name.epoch, arrival.name.sequence) == ("gw-1", 7, 1)
+    assert (arrival.envelope.lane, arrival.envelope.received_ms) == ("urgent", NOW_MS)
     assert len(arrival.digest) == 16
 
 
@@ -61,7 +61,7 @@ def test_a_batch_under_anothers_topic_is_rejected() -> None:
 
 @pytest.mark.parametrize("client", ["gw-1", "gw-1#2", "N/A", "", None, 7])
 def test_the_gateways_own_client_ids_pass(client: Any) -> None:
-    assert open_envelope(read_envelope(body(BATCH, client=client)), check_client=True).batch.gateway == "gw-1"
+    assert open_envelope(read_envelope(body(BATCH, client=client)), check_client=True).name.gateway == "gw-1"
 
 
 @pytest.mark.parametrize("client", ["gw-2", "gw-12", "#gw-1", "gw-1 "])
@@ -69,7 +69,7 @@ def test_another_client_id_is_rejected_when_it_is_checked(client: str) -> None:
     envelope = read_envelope(body(BATCH, client=client))
     with pytest.raises(RejectError, match=r"published for gw-1"):
         open_envelope(envelope, check_client=True)
-    assert open_envelope(envelope, check_client=False).batch.gateway == "gw-1"
+    assert open_envelope(envelope, check_client=False).name.gateway == "gw-1"
 
 
 def test_a_reject_names_no_more_of_the_input_than_a_line() -> None:

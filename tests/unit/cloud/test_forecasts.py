@@ -49,7 +49,7 @@ def rising(rows: int = ROWS, begin_ms: int = BEGIN_MS) -> FakeTable:
 
 def ask(table: FakeTable, **query: Any) -> dict[str, Any]:
     texts = {key.rstrip("_"): str(value) for key, value in query.items()}
-    return forecasts.forecast(table, "gw-1", SERIES.name, forecasts.read_request(texts, NOW_MS))
+    return forecasts.forecast(table, lambda *_: None, "gw-1", SERIES.name, forecasts.read_request(texts, NOW_MS))
 
 
 def test_a_stored_series_is_forecast_from_the_rows_of_the_last_day() -> None:
@@ -76,7 +76,7 @@ def test_only_the_rows_of_the_span_count_and_the_horizon_is_the_one_asked_for() 
 
 def test_the_newest_rows_are_the_history_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecasts, "MAX_ROWS", 45)
-    assert ask(rising(), high=44)["history"]["rows"] == 60
+    assert ask(rising(), high=44)["history"]["rows"] == 45
 
 
 def test_a_series_without_rows_in_the_span_has_no_estimate() -> None:
@@ -114,11 +114,11 @@ def test_a_series_without_any_limit_is_refused() -> None:
 def test_what_is_not_known_is_not_found() -> None:
     table, request = rising(), forecasts.read_request({"high": "1"}, NOW_MS)
     with pytest.raises(NotFoundError, match="gateway gw-1 has no series other"):
-        forecasts.forecast(table, "gw-1", "other", request)
+        forecasts.forecast(table, lambda *_: None, "gw-1", "other", request)
     with pytest.raises(RequestError, match="gateway"):
-        forecasts.forecast(table, "gw#1", "other", request)
+        forecasts.forecast(table, lambda *_: None, "gw#1", "other", request)
     with pytest.raises(RequestError, match="series name"):
-        forecasts.forecast(table, "gw-1", "-", request)
+        forecasts.forecast(table, lambda *_: None, "gw-1", "-", request)
     with pytest.raises(NotFoundError, match="has no series other"):
         limits.keep(table, "gw-1", '{"series": "other", "high": 1}')
 

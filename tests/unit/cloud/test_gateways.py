@@ -59,7 +59,7 @@ def replace_start(rows: Aggregates, start_ms: int) -> Aggregates:
 def test_gateways_come_with_their_figures() -> None:
     table = FakeTable()
     deliver(table, body(batch(1)), body(batch(1)), body(batch(5, "gw-2")))
-    one, two = gateways.gateways(table, NOW)
+    one, two = gateways.page(table, {}, NOW)["gateways"]
     assert (one["gateway"], one["batches"], one["rows"], one["duplicates"]) == ("gw-1", 1, 12, 1)
     assert (two["gateway"], two["first_seen_ms"], two["rejected"], two["silent"]) == ("gw-2", NOW_MS, {}, False)
 
@@ -79,18 +79,18 @@ class DyingTable(FakeTable):
 
 def stored(table: FakeTable, gateway: str) -> tuple[int, int, int]:
     """Count what the receipts say is stored."""
-    receipts = [item for item in table.of_kind("receipt") if item["pk"] == f"batches#{gateway}"]
+    receipts = [item for item in table.of_kind("batch") if item["pk"] == f"batches#{gateway}"]
     return len(receipts), sum(int(item["rows"]) for item in receipts), sum(int(item["bytes"]) for item in receipts)
 
 
 def shown(table: FakeTable, gateway: str) -> tuple[int, int, int]:
     figures = gateways.gateway(table, gateway, NOW)
-    listed = next(one for one in gateways.gateways(table, NOW) if one["gateway"] == gateway)
+    listed = next(one for one in gateways.page(table, {}, NOW)["gateways"] if one["gateway"] == gateway)
     assert [figures[name] for name in ("batches", "rows", "bytes")] == [listed[n] for n in ("batches", "rows", "bytes")]
     return figures["batches"], figures["rows"], figures["bytes"]
 
 
-@pytest.mark.parametrize("calls", range(30))
+@pytest.mark.parametrize("calls", range(24))
 def test_a_gateways_figures_are_exactly_what_is_stored_wherever_the_function_dies(calls: int) -> None:
     """A function that ran out of time had stored 54 batches, and the figures said 45."""
     waiting = [body(batch(1)), body(batch(2)), body(batch(1, epoch=8)), body(batch(1, "gw-2")), body(batch(2))]
@@ -134,7 +134,7 @@ def test_figures_of_an_earlier_version_are_added_to() -> None:
 def test_a_gateway_of_which_nothing_could_be_stored_is_listed_with_its_rejects() -> None:
     table = FakeTable()
     deliver(table, body(batch(1), data="AAAA"), body(batch(1), client="somebody"))
-    (one,) = gateways.gateways(table, NOW)
+    (one,) = gateways.page(table, {}, NOW)["gateways"]
     assert (one["gateway"], one["rejected"]) == ("gw-1", {"codec": 1, "gateway": 1})
     assert (one["batches"], one["last_seen_ms"]) == (0, NOW_MS)
 
@@ -185,7 +185,7 @@ def test_epochs_come_in_the_order_in_which_they_began() -> None:
 def test_a_gateway_is_silent_when_nothing_of_it_came_in_for_longer_than_is_allowed() -> None:
     table = FakeTable()
     deliver(table, body(batch(1)))
-    assert [Silence(NOW_MS + after, 60_000).of(about(table)) for after in (0, 60_000, 60_001)] == [False, False, True]
+    assert [Silence(NOW_MS + after, 60_000).of(seen(table)) for after in (0, 60_000, 60_001)] == [False, False, True]
     assert Silence(NOW_MS).of(None)
     assert gateways.gateway(table, "gw-1", Silence(NOW_MS + 60_001, 60_000))["silent"]
 
@@ -194,13 +194,13 @@ def test_what_comes_again_days_later_makes_no_gateway_look_alive_and_no_clock_ru
     table = FakeTable()
     deliver(table, body(batch(1)))
     deliver(table, body(batch(2)), body(before_1970(3)), now_ms=NOW_MS + 86_400_000)
-    assert about(table)["last_seen_ms"] == NOW_MS
+    assert seen(table) == NOW_MS
     deliver(table, body(batch(4), received_at=NOW_MS - 86_400_000))
-    assert about(table)["last_seen_ms"] == NOW_MS
+    assert seen(table) == NOW_MS
 
 
-def about(table: FakeTable) -> dict[str, str | int | bytes]:
-    return table.items[keys.about("gw-1")]
+def seen(table: FakeTable) -> int:
+    return int(gateways.gateway(table, "gw-1", NOW)["last_seen_ms"])
 
 
 def test_an_alert_says_whether_its_gateway_went_silent() -> None:

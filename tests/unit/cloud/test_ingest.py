@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_functions.core import keys
-from cloud_functions.core.columns import decode_columns
+from cloud_functions.core.batches import StoredBatch, rows_of
+from cloud_functions.core.columns import join
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.ports import Item, Key
-from cloud_functions.core.records import join
-from cloud_functions.core.storing import Catalogue, Storer, series_from
+from cloud_functions.core.storing import Storer
 from tests.unit.cloud.fakes import (
     NOW_MS,
     START_MS,
@@ -28,6 +28,7 @@ from tests.unit.cloud.fakes import (
     body,
     report,
 )
+from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Batch, Notice, Phase
 
@@ -44,7 +45,7 @@ class Site:
         self.restart()
 
     def restart(self) -> None:
-        self.storer = Storer(self.table, lambda: NOW_MS, RETENTION_MS, Catalogue())
+        self.storer = Storer(self.table, lambda: NOW_MS, RETENTION_MS)
 
     def deliver(self, *bodies: str) -> list[str]:
         """Run one invocation; message ids are the positions. Return those that must come again."""
@@ -58,8 +59,8 @@ class Site:
         return failed + ingest.finish()
 
     def rows(self, gateway: str) -> Aggregates:
-        found = [i for i in self.table.of_kind("record") if str(i["pk"]).startswith(f"series#{gateway}#")]
-        return join([decode_columns(i["columns"], series_from(i)) for i in found])  # type: ignore[arg-type]
+        found = [StoredBatch.of(i) for i in self.table.of_kind("batch") if i["pk"] == f"batches#{gateway}"]
+        return join(rows_of(one, self.storer.profiles.find) for one in found if one.has_rows)
 
 
 def batch(sequence: int = 1, gateway: str = "gw-1", epoch: int = 7) -> Batch:
@@ -70,13 +71,9 @@ def test_a_batch_is_stored_with_its_receipt_and_acknowledged() -> None:
     site = Site()
     assert site.deliver(body(batch(), "urgent")) == []
     assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))]
-    (receipt,) = site.table.of_kind("receipt")
-    assert (receipt["lane"], receipt["rows"], receipt["times_seen"], receipt["received_ms"]) == (
-        "urgent",
-        12,
-        1,
-        NOW_MS,
-    )
+    (receipt,) = site.table.of_kind("batch")
+    assert (receipt["lane"], receipt["rows"], receipt["received_ms"]) == ("urgent", 12, NOW_MS)
+    assert receipt["data"] == codec.encode(batch())
     assert receipt["expires_at"] == (NOW_MS + RETENTION_MS) // 1000
     assert sorted(site.rows("gw-1").mean.tolist()) == sorted(aggregates(1).mean.tolist())
     assert [item["sk"] for item in site.table.of_kind("series")] == [f"series#pump{n}.temperature" for n in range(3)]
@@ -86,12 +83,12 @@ def test_a_batch_is_stored_with_its_receipt_and_acknowledged() -> None:
 def test_a_batch_that_comes_again_is_counted_and_acknowledged_and_not_stored() -> None:
     site = Site()
     site.deliver(body(batch()))
-    before = {k: v for k, v in site.table.items.items() if v["kind"] in ("record", "series", "ack")}
+    before = {k: v for k, v in site.table.items.items() if v["kind"] in ("batch", "series")}
     site.deliver(body(batch(), received_at=NOW_MS + 5))
-    assert {k: v for k, v in site.table.items.items() if v["kind"] in ("record", "series", "ack")} == before
-    assert site.table.of_kind("receipt")[0]["times_seen"] == 2
+    assert {k: v for k, v in site.table.items.items() if v["kind"] in ("batch", "series")} == before
     assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))] * 2
-    assert site.table.of_kind("about")[0]["duplicates"] == 1
+    (epoch,) = site.table.of_kind("ack")
+    assert (epoch["batches"], epoch["rows"], epoch["duplicates"], epoch["seen_ms"]) == (1, 12, 1, NOW_MS + 5)
 
 
 def test_one_invocation_acknowledges_each_gateway_and_epoch_once() -> None:
@@ -111,9 +108,9 @@ def test_one_invocation_acknowledges_each_gateway_and_epoch_once() -> None:
 def test_another_batch_under_a_stored_name_is_rejected_and_changes_nothing() -> None:
     site = Site()
     site.deliver(body(batch()))
-    records = site.table.of_kind("record")
+    records = site.table.of_kind("batch")
     site.deliver(body(replace(batch(), rows=aggregates(9))))
-    assert site.table.of_kind("record") == records
+    assert site.table.of_kind("batch") == records
     assert site.letters.kept[0][1]["reason"] == "different"
 
 
@@ -121,7 +118,7 @@ def test_a_poisoned_batch_is_kept_with_its_reason_and_its_neighbours_are_stored(
     site = Site()
     poisoned = body(batch(2), data="AAAA")
     assert site.deliver(body(batch(1)), poisoned, "{", body(batch(3))) == []
-    assert [receipt["sk"] for receipt in site.table.of_kind("receipt")] == [
+    assert [receipt["sk"] for receipt in site.table.of_kind("batch")] == [
         keys.batch_name(7, 1),
         keys.batch_name(7, 3),
     ]
@@ -139,7 +136,7 @@ def test_a_whole_batch_that_cannot_be_stored_is_acknowledged_once_it_is_a_dead_l
     assert site.deliver(body(Batch("gw-1", 7, 1, outside))) == []
     assert site.letters.kept[0][1]["reason"] == "time"
     assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))]
-    assert site.table.of_kind("receipt") == []
+    assert site.table.of_kind("batch") == []
 
 
 def replace_start(rows: Aggregates, start_ms: int) -> Aggregates:
@@ -157,7 +154,7 @@ def test_a_poisoned_batch_that_cannot_be_kept_comes_again() -> None:
 
 def test_a_batch_that_cannot_be_stored_now_comes_again_and_its_neighbours_do_not() -> None:
     site = Site()
-    site.table.refuse = lambda key: key == keys.receipt("gw-1", 7, 2)
+    site.table.refuse = lambda key: key == keys.batch("gw-1", 7, 2)
     assert site.deliver(*(body(batch(n)) for n in (1, 2, 3))) == ["1"]
     assert site.acks.sent == [("gw-1", Acknowledgement(7, 1, ((3, 3),)))]
     site.table.refuse = lambda key: False
@@ -236,7 +233,7 @@ def test_a_series_is_catalogued_again_when_its_unit_changes_and_else_not() -> No
 
 def test_a_gateway_whose_first_write_failed_is_catalogued_by_the_next() -> None:
     site = Site()
-    site.table.refuse = lambda key: key == Key(keys.GATEWAYS, "gw-1")
+    site.table.refuse = lambda key: key == keys.gateway("gw-1")
     assert site.deliver(body(batch(1))) == ["0"]
     site.table.refuse = lambda key: False
     assert site.deliver(body(batch(1))) == []
@@ -245,7 +242,7 @@ def test_a_gateway_whose_first_write_failed_is_catalogued_by_the_next() -> None:
 
 def settled(table: FakeTable) -> dict[Key, Item]:
     """What must not depend on how often or in which order batches came."""
-    loose = {"times_seen", "version", "received_ms", "lane"}
+    loose = {"version", "received_ms", "lane", "duplicates", "acknowledgements"}
     return {
         key: {name: value for name, value in item.items() if name not in loose}
         for key, item in table.items.items()
@@ -283,7 +280,7 @@ def test_any_replay_order_and_crash_ends_in_the_same_store_with_all_acknowledged
     newest = {(gateway, ack.epoch): ack for gateway, ack in site.acks.sent}
     assert newest == {("gw-1", 7): Acknowledgement(7, 5), ("gw-2", 7): Acknowledgement(7, 1)}
     # What was acknowledged at any time had its receipt by then, and receipts are never taken back.
-    receipts = {item["sk"] for item in site.table.of_kind("receipt") if item["pk"] == "batches#gw-1"}
+    receipts = {item["sk"] for item in site.table.of_kind("batch") if item["pk"] == "batches#gw-1"}
     assert receipts == {keys.batch_name(7, n) for n in range(1, 6)}
 
 
@@ -296,7 +293,7 @@ def test_no_acknowledgement_ever_runs_ahead_of_the_receipts(writes: int) -> None
         site.deliver(*(body(batch(n)) for n in (1, 2, 3)))
     except CrashError:
         site.table.writes_left = None
-    held = {int(str(item["sk"]).split("#")[1]) for item in site.table.of_kind("receipt")}
+    held = {int(str(item["sk"]).split("#")[1]) for item in site.table.of_kind("batch")}
     for _, ack in site.acks.sent:
         assert all(sequence in held for sequence in range(1, 4) if ack.covers(sequence))
     for item in site.table.of_kind("ack"):

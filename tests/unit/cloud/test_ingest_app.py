@@ -59,7 +59,7 @@ def test_good_and_poisoned_batches_leave_the_queue(app: ModuleType) -> None:
 
 
 def test_only_what_was_not_stored_comes_again(app: ModuleType) -> None:
-    app.table.refuse = lambda key: key == keys.receipt("gw-1", 7, 2)
+    app.table.refuse = lambda key: key == keys.batch("gw-1", 7, 2)
     assert again(app, batch(1), batch(2), batch(3)) == ["m1"]
 
 
@@ -74,7 +74,7 @@ def test_what_nobody_thought_of_fails_its_own_batch_only(app: ModuleType, monkey
     store = app.storer.store
 
     def broken(arrival: Any) -> Any:
-        if arrival.batch.sequence == 2:
+        if arrival.name.sequence == 2:
             raise ZeroDivisionError("a bug")
         return store(arrival)
 

@@ -13,7 +13,8 @@ from cloud_functions.core import queries
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.ingest import Ingest
-from cloud_functions.core.records import DAY_MS
+from cloud_functions.core.profiles import Profiles
+from cloud_functions.core.queries import DAY_MS
 from cloud_functions.core.storing import Storer
 from tests.unit.cloud.fakes import (
     NOW_MS,
@@ -58,8 +59,8 @@ def windows(*starts: int) -> Aggregates:
 
 
 def rows(table: FakeTable, **query: Any) -> dict[str, Any]:
-    span = queries.read_span({k.rstrip("_"): str(v) for k, v in query.items()}, NOW_MS)
-    return queries.aggregates(table, "gw-1", SERIES.name, span)
+    span = queries.read_span({"resolution": "raw"} | {k.rstrip("_"): str(v) for k, v in query.items()}, NOW_MS)
+    return queries.aggregates(table, Profiles(table, lambda: NOW_MS).find, "gw-1", SERIES.name, span)
 
 
 def test_rows_from_a_moment_on_are_found_in_the_record_that_began_before_it() -> None:
@@ -100,11 +101,11 @@ def test_a_series_without_rows_then_is_empty_and_one_that_is_not_known_is_not_fo
     assert rows(table, from_=0, to=1_000)["rows"] == 0
     span = queries.read_span({}, NOW_MS)
     with pytest.raises(NotFoundError, match="gateway gw-1 has no series other"):
-        queries.aggregates(table, "gw-1", "other", span)
+        queries.aggregates(table, lambda *_: None, "gw-1", "other", span)
     with pytest.raises(RequestError, match="series name"):
-        queries.aggregates(table, "gw-1", "-", span)
+        queries.aggregates(table, lambda *_: None, "gw-1", "-", span)
     with pytest.raises(RequestError, match="gateway"):
-        queries.aggregates(table, "gw#1", "other", span)
+        queries.aggregates(table, lambda *_: None, "gw#1", "other", span)
 
 
 def test_a_span_is_the_last_hour_unless_it_is_named() -> None:
@@ -125,7 +126,8 @@ def test_a_span_is_the_last_hour_unless_it_is_named() -> None:
         ({"limit": "0"}, "limit: '0': 1 to 20000"),
         ({"limit": "²"}, "limit: '²'"),
         ({"next": "zz"}, "next: 'zz'"),
-        ({"next": "ff"}, "next: 'ff'"),
+        ({"next": "5"}, "next: '5'"),
+        ({"resolution": "5m"}, "resolution: '5m': one of auto, raw, 15m, 1h, 1d"),
     ],
 )
 def test_a_span_that_is_none_is_refused_with_its_key(query: dict[str, str], said: str) -> None:

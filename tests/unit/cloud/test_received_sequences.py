@@ -1,6 +1,9 @@
-"""What is held of an epoch, under optimistic writes."""
+"""Received sequences of an epoch, under optimistic writes."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -8,12 +11,22 @@ from hypothesis import strategies as st
 
 from cloud_functions.core import keys
 from cloud_functions.core.errors import ConflictError
-from cloud_functions.core.received_sequences import ATTEMPTS, MAX_KEPT_RANGES, ReceivedSequences, received_of
+from cloud_functions.core.received_sequences import (
+    ATTEMPTS,
+    MAX_KEPT_RANGES,
+    Received,
+    ReceivedSequences,
+    received_of,
+)
 from tests.unit.cloud.fakes import NOW_MS, FakeTable
+from wire.acknowledgement import SequenceSet
 
 
-def received(table: FakeTable, at_ms: int = NOW_MS) -> ReceivedSequences:
-    return ReceivedSequences(table, lambda: at_ms)
+def add(
+    table: FakeTable, sequences: Iterable[int], at_ms: int = NOW_MS, epoch: int = 7, gateway: str = "gw-1"
+) -> SequenceSet:
+    batches = Received({sequence: {"batches": 1} for sequence in sequences})
+    return ReceivedSequences(table, lambda: at_ms).add(gateway, epoch, batches)
 
 
 @given(st.lists(st.lists(st.integers(1, 40), max_size=8), max_size=20))
@@ -21,17 +34,24 @@ def test_what_was_added_is_held_whatever_the_order(groups: list[list[int]]) -> N
     table, wanted = FakeTable(), set[int]()
     for group in groups:
         wanted.update(group)
-        held = received(table).add("gw-1", 7, group)
+        held = add(table, group)
         assert {n for n in range(1, 41) if n in held} == wanted
     assert {n for n in range(1, 41) if n in received_of(next(iter(table.items.values()), None))} == wanted
 
 
-def test_what_is_held_already_costs_no_write() -> None:
+def test_a_recorded_sequence_is_counted_once_and_its_repetitions_are_events() -> None:
     table = FakeTable()
-    received(table).add("gw-1", 7, [1, 2])
-    written = len(table.stream)
-    assert received(table).add("gw-1", 7, [2, 1]).cumulative == 2
-    assert len(table.stream) == written
+    add(table, [1, 2])
+    again = Received({2: {"batches": 1}, 1: {"batches": 1}}, Counter({"duplicates": 2}), seen_ms=5)
+    assert ReceivedSequences(table, lambda: NOW_MS).add("gw-1", 7, again).cumulative == 2
+    (item,) = table.items.values()
+    assert (item["batches"], item["duplicates"], item["seen_ms"]) == (2, 2, 5)
+
+
+def test_an_invocation_without_accepted_batches_writes_nothing() -> None:
+    table = FakeTable()
+    assert add(table, []).cumulative == 0
+    assert table.items == {}
 
 
 def test_two_who_add_at_once_lose_nothing_of_each_other() -> None:
@@ -39,10 +59,10 @@ def test_two_who_add_at_once_lose_nothing_of_each_other() -> None:
 
     def other() -> None:
         table.before_replace = None
-        received(table).add("gw-1", 7, [2])
+        add(table, [2])
 
     table.before_replace = other
-    assert received(table).add("gw-1", 7, [1]).cumulative == 2
+    assert add(table, [1]).cumulative == 2
 
 
 def test_one_who_always_loses_gives_up_with_a_conflict() -> None:
@@ -50,24 +70,24 @@ def test_one_who_always_loses_gives_up_with_a_conflict() -> None:
 
     def other() -> None:
         hook, table.before_replace = table.before_replace, None
-        received(table).add("gw-1", 7, [next(others) * 2])
+        add(table, [next(others) * 2])
         table.before_replace = hook
 
     table.before_replace = other
     with pytest.raises(ConflictError, match=f"changed by others {ATTEMPTS} times"):
-        received(table).add("gw-1", 7, [1])
+        add(table, [1])
 
 
 def test_epochs_and_gateways_are_held_apart() -> None:
     table = FakeTable()
-    received(table).add("gw-1", 7, [1])
-    assert received(table).add("gw-1", 8, [2]).cumulative == 0
-    assert received(table).add("gw-2", 7, [2]).cumulative == 0
+    add(table, [1])
+    assert add(table, [2], epoch=8).cumulative == 0
+    assert add(table, [2], gateway="gw-2").cumulative == 0
 
 
 def test_an_item_keeps_the_newest_ranges_only() -> None:
     table = FakeTable()
-    received(table).add("gw-1", 7, range(2, 2 * MAX_KEPT_RANGES + 200, 2))
+    add(table, range(2, 2 * MAX_KEPT_RANGES + 200, 2))
     held = received_of(next(iter(table.items.values())))
     assert len(held.ranges) == MAX_KEPT_RANGES
     assert 2 * MAX_KEPT_RANGES + 198 in held
@@ -76,7 +96,7 @@ def test_an_item_keeps_the_newest_ranges_only() -> None:
 def test_a_gap_counts_from_when_its_lowest_number_began_to_be_missing() -> None:
     table = FakeTable()
     for at, sequence, since in ((10, 1, None), (20, 3, 20), (30, 6, 20), (40, 2, 40), (50, 4, 50), (60, 5, None)):
-        received(table, at).add("gw-1", 7, [sequence])
+        add(table, [sequence], at)
         (item,) = table.items.values()
         assert item.get("gap_since_ms") == since
     assert (item["first_ms"], item["changed_ms"], item["cumulative"]) == (10, 60, 6)
@@ -86,5 +106,5 @@ def test_what_an_older_version_kept_goes_on_as_a_gap_from_now() -> None:
     table = FakeTable()
     key = keys.acknowledgement("gw-1", 7)
     table.items[key] = {**key._asdict(), "kind": "ack", "cumulative": 1, "ranges": "[[3,3]]", "version": 4}
-    assert received(table, 20).add("gw-1", 7, [4]).highest == 4
+    assert add(table, [4], 20).highest == 4
     assert (table.items[key]["gap_since_ms"], table.items[key]["first_ms"]) == (20, 20)

@@ -12,6 +12,7 @@ from cloud_functions.core.errors import Reason, RejectError, RequestError
 from cloud_functions.core.storing import Storer
 from cloud_functions.core.telemetry import MAX_PROBLEMS, MAX_READINGS, read_telemetry
 from tests.unit.cloud.fakes import NOW_MS, FakeTable
+from wire import codec
 from wire.model import Quality, Readings
 
 GOOD = {"series": "meter.power", "time": NOW_MS - 1_000, "value": 5.5, "unit": "W", "resolution": 0.1}
@@ -29,9 +30,9 @@ def problems(body: str, path: str | None = None) -> tuple[str, ...]:
 
 def test_readings_become_a_batch_of_the_gateway() -> None:
     arrival = read_telemetry(request(GOOD, GOOD | {"value": 6, "quality": "uncertain"}), lambda: NOW_MS)
-    rows = arrival.batch.rows
+    rows = codec.decode(arrival.envelope.data).rows
     assert isinstance(rows, Readings)
-    assert (arrival.batch.gateway, arrival.lane, arrival.received_ms) == ("gw-http", "http", NOW_MS)
+    assert (arrival.name.gateway, arrival.envelope.lane, arrival.envelope.received_ms) == ("gw-http", "http", NOW_MS)
     assert [(s.name, s.unit, s.resolution) for s in rows.series] == [("meter.power", "W", 0.1)]
     assert rows.value.tolist() == [5.5, 6.0]
     assert rows.quality.tolist() == [Quality.GOOD, Quality.UNCERTAIN]
@@ -40,7 +41,7 @@ def test_readings_become_a_batch_of_the_gateway() -> None:
 
 def test_the_same_id_names_the_same_batch_and_another_id_another() -> None:
     names = [
-        (arrival.batch.epoch, arrival.batch.sequence)
+        (arrival.name.epoch, arrival.name.sequence)
         for arrival in (read_telemetry(request(GOOD, id=name), lambda: NOW_MS) for name in ("a", "a", "b"))
     ]
     assert names[0] == names[1] != names[2]
@@ -105,5 +106,5 @@ def test_every_problem_is_named_up_to_a_number() -> None:
 def test_the_path_and_the_body_must_name_the_same_gateway() -> None:
     assert problems(request(GOOD), "gw-other") == ("gateway: 'gw-http': the path names gw-other",)
     without = json.dumps({"id": "r-1", "readings": [GOOD]})
-    assert read_telemetry(without, lambda: NOW_MS, "gw-path").batch.gateway == "gw-path"
+    assert read_telemetry(without, lambda: NOW_MS, "gw-path").name.gateway == "gw-path"
     assert problems(without)[0].startswith("gateway: None")

@@ -1,0 +1,135 @@
+"""Summary of an encoded batch, read without decoding its rows.
+
+A receiver that stores batches as they came needs their name, kind, number of rows and time range. All of it stands in
+the container and the head, which are plain bytes; the symbols of the model coder are not decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from wire import codec, container, directory
+from wire.codec import Kind, Profile, Profiles
+from wire.column_reader import Reader
+from wire.columns import OF_AGGREGATES, OF_READINGS, Id, Mode
+from wire.container import Coder, Packed
+from wire.errors import FormatError, LimitError, ModelError, UnknownProfileError
+from wire.limits import MAX_SERIES
+from wire.model import Aggregates, Anomalies, Notice, Readings, Series
+from wire.rows import Times, read_counts
+from wire.varint import Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Name and kind of a batch; ``packed`` are its rows, still encoded."""
+
+    gateway: str
+    epoch: int
+    sequence: int
+    kind: Kind
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Number of rows and time range of a batch of readings or aggregates.
+
+    ``first_ms`` and ``last_ms`` are the earliest and the latest time of a row (the start of its window), 0 and -1
+    without rows. ``series`` is the directory, or None where a profile has it. ``width_ms`` is the usual window width.
+    """
+
+    rows: int
+    first_ms: int
+    last_ms: int
+    width_ms: int
+    series: tuple[Series, ...] | None
+
+
+def read_name(data: bytes) -> Name:
+    """Return name and kind of a batch after checking its checksum; raises DecodeError."""
+    gateway, epoch, sequence, packed = container.unseal(data)
+    return Name(gateway, epoch, sequence, container.unpack(packed).kind, packed)
+
+
+def summarize(name: Name, profiles: Profiles, series_of: Callable[[str, int], int | None]) -> Summary:
+    """Return the summary of readings or aggregates; raises DecodeError for a malformed head.
+
+    ``series_of`` returns the number of series of a gateway's profile, or None for an unknown one, for which
+    UnknownProfileError is raised. ``profiles`` is asked only where the times are coded by the model: then the rows
+    are decoded.
+    """
+    parts = container.unpack(name.packed)
+    if parts.kind not in (Kind.READINGS, Kind.AGGREGATES):
+        raise FormatError(f"{parts.kind.name.lower()}: not rows with times")
+    try:
+        return _summarize(name, parts, partial(profiles, name.gateway), partial(series_of, name.gateway))
+    except ModelError as error:
+        raise FormatError(str(error)) from error
+
+
+def _summarize(
+    name: Name, parts: Packed, find: Callable[[int], Profile | None], series_of: Callable[[int], int | None]
+) -> Summary:
+    if parts.coder is Coder.MODEL:
+        content, _ = container.split(parts)
+    else:
+        content = container.inflate(parts.coder, parts.size, parts.stream)
+    cursor = Cursor(content)
+    series, size = _directory(cursor, parts, series_of)
+    counts = read_counts(cursor, size)
+    times = Times(cursor, counts)
+    width = 0
+    if parts.kind is Kind.AGGREGATES:
+        width = cursor.signed("width")
+        cursor.signed("count")
+    reader = Reader.open(cursor, [0] * size, OF_READINGS if parts.kind is Kind.READINGS else OF_AGGREGATES)
+    if cursor.left:
+        raise FormatError(f"{cursor.left} bytes are left after the columns")
+    entry = reader.entries.get(Id.TIME)
+    if entry is not None and entry.mode in (Mode.MODELLED, Mode.RARE):
+        rows = codec.unpack(name.packed, find)
+        assert isinstance(rows, Readings | Aggregates)  # noqa: S101 - the kind was checked
+        at = rows.time_ms if isinstance(rows, Readings) else rows.start_ms
+    else:
+        at = times.take(reader)
+    if not len(at):
+        return Summary(0, 0, -1, width, series)
+    return Summary(len(at), int(at.min()), int(at.max()), width, series)
+
+
+def _directory(
+    cursor: Cursor, parts: Packed, series_of: Callable[[int], int | None]
+) -> tuple[tuple[Series, ...] | None, int]:
+    if parts.profile is None:
+        series = directory.read(cursor).series
+        return series, len(series)
+    if parts.kind is not Kind.AGGREGATES or parts.coder is not Coder.MODEL:
+        raise FormatError(f"{parts.kind.name.lower()} by {parts.coder.name}: with a profile")
+    known = series_of(parts.profile)
+    if known is None:
+        raise UnknownProfileError(parts.profile)
+    gaps = cursor.signed_column(cursor.number("series"), "places")
+    places = np.cumsum(gaps + 1) - 1
+    if len(places) > MAX_SERIES:
+        raise LimitError(f"{len(places)} series, at most {MAX_SERIES}")
+    if len(places) and (int(places.min()) < 0 or int(places.max()) >= known):
+        raise FormatError(f"places: outside the {known} series of profile {parts.profile}")
+    if cursor.byte("late") > codec.MAX_LATE:
+        raise FormatError(f"late: above {codec.MAX_LATE}")
+    return None, len(places)
+
+
+def read_reports(name: Name) -> Anomalies | Notice:
+    """Return the decoded reports of a batch of anomalies or of a notice; raises DecodeError."""
+    try:
+        rows = codec.unpack(name.packed)
+    except ModelError as error:
+        raise FormatError(str(error)) from error
+    if not isinstance(rows, Anomalies | Notice):
+        raise FormatError(f"{name.kind.name.lower()}: not reports")
+    return rows
