@@ -57,7 +57,7 @@ class MemoryDynamoDB:
         """Perform one operation; return the HTTP status and the body of the answer."""
         self.counts[operation] += 1
         method = getattr(self, "_" + re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
-        if operation == "BatchWriteItem":
+        if operation in ("BatchWriteItem", "BatchGetItem"):
             return 200, method(request)
         table = self.tables.setdefault(request["TableName"], {})
         try:
@@ -112,6 +112,8 @@ class MemoryDynamoDB:
             if item.get(partition, {}).get("S") == wanted and order in item and first <= item[order]["S"] <= last
         ]
         found.sort(key=lambda item: str(item[order]["S"]), reverse=not request.get("ScanIndexForward", True))
+        if partition == "pk" and order == "at":
+            found = [{name: item[name] for name in ("pk", "sk", "at")} for item in found]
         self._read(found, request)
         return {"Items": found[: request.get("Limit", len(found))]}
 
@@ -122,6 +124,15 @@ class MemoryDynamoDB:
                 self.write_units += _units(item)
                 self.tables.setdefault(name, {})[_key(item)] = item
         return {"UnprocessedItems": {}}
+
+    def _batch_get_item(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer = {}
+        for name, wanted in request["RequestItems"].items():
+            table = self.tables.setdefault(name, {})
+            answer[name] = [table[_key(key)] for key in wanted["Keys"] if _key(key) in table]
+            for item in answer[name]:
+                self._read([item], wanted)
+        return {"Responses": answer, "UnprocessedKeys": {}}
 
     def _read(self, items: list[Raw], request: dict[str, Any]) -> None:
         size = sum(map(item_bytes, items))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from cloud_functions.adapters.aws import client, error_code, store_errors
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import Item, Key, Value
 
-_WRITE_BATCH = 25
+_WRITE_BATCH, _READ_BATCH = 25, 100
 _ATTEMPTS = 8
 INDEXES = {"by_time": ("pk", "at"), "by_state": ("listed", "sk")}
 """Partition and sort key of each index (see cloud_functions.core.keys and template.yaml)."""
@@ -118,13 +119,44 @@ class DynamoTable:
     ) -> Iterator[Item]:
         """Yield the items under ``value`` of an index whose sort key there lies in [first, last], whole and in order.
 
-        A local index has the partition key of the table and is read consistently; a global one lags a little.
+        A local index has the partition key of the table, is read consistently and holds keys only, so the items are
+        read from the table. A global one holds the items and lags a little.
         """
         partition, order = INDEXES[index]
-        local = {"ConsistentRead": True, "Select": "ALL_ATTRIBUTES"} if partition == "pk" else {}
-        yield from self._pages(
-            partition, order, value, first, last, IndexName=index, ScanIndexForward=not newest_first, **local
+        local = partition == "pk"
+        found = self._pages(
+            partition,
+            order,
+            value,
+            first,
+            last,
+            IndexName=index,
+            ScanIndexForward=not newest_first,
+            ConsistentRead=local,
         )
+        while page := list(itertools.islice(found, _READ_BATCH)):
+            if not local:
+                yield from page
+                continue
+            keys = [Key(str(item["pk"]), str(item["sk"])) for item in page]
+            items = self._get_many(keys)
+            # An item may have expired since the index was read.
+            yield from (items[key] for key in keys if key in items)
+
+    def _get_many(self, keys: list[Key]) -> dict[Key, Item]:
+        found: dict[Key, Item] = {}
+        request: dict[str, Any] = {self._name: {"Keys": [_key(key) for key in keys], "ConsistentRead": True}}
+        for attempt in range(_ATTEMPTS):
+            self._back_off(attempt)
+            with store_errors("batch get"):
+                answer = self._client.batch_get_item(RequestItems=request)
+            for raw in answer["Responses"].get(self._name, []):
+                item = to_item(raw)
+                found[Key(str(item["pk"]), str(item["sk"]))] = item
+            request = answer.get("UnprocessedKeys", {})
+            if not request:
+                return found
+        raise StoreError(f"batch get: keys are left after {_ATTEMPTS} tries")
 
     def _pages(self, partition: str, order: str, value: str, first: str, last: str, **request: Any) -> Iterator[Item]:
         request["KeyConditionExpression"] = "#p = :p AND #o BETWEEN :first AND :last"

@@ -191,7 +191,7 @@ class Ingest:
         now_ms = self._now_ms()
         seen_ms = now_ms if work.seen_ms is None else work.seen_ms
         try:
-            about = {"kind": "about", "seen_ms": seen_ms}
+            about: dict[str, str | int | bytes] = {"kind": "about", "seen_ms": seen_ms}
             self._table.add(keys.about(gateway), work.amounts, about, {"first_seen_ms": now_ms})
             if gateway and any(name.startswith("rejected_") for name in work.amounts):
                 # A gateway whose batches are all rejected must be listed, too.

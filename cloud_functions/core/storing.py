@@ -18,7 +18,7 @@ from cloud_functions.core.batches import StoredBatch
 from cloud_functions.core.catalogue import Catalogue
 from cloud_functions.core.errors import Reason, RejectError
 from cloud_functions.core.hours import reopening
-from cloud_functions.core.ports import Item, NowMs, Table
+from cloud_functions.core.ports import Item, Key, NowMs, Table
 from cloud_functions.core.profiles import Profiles
 from wire import codec, summary
 from wire.codec import Kind
@@ -96,7 +96,7 @@ class Storer:
             self._table.put_many(items)
         if not head.rows:
             return self._put(arrival, 0, {})
-        times = {"at": keys.at(head.first_ms, head.last_ms), "last_ms": head.last_ms}
+        times: dict[str, str | int] = {"at": keys.at(head.first_ms, head.last_ms), "last_ms": head.last_ms}
         stored = self._put(arrival, head.rows, times)
         # After the batch, so that an entry is never removed by a compaction that did not see its batch.
         late = reopening(name.gateway, head.first_ms, head.last_ms, stored.stored_ms, arrival.digest)
@@ -181,7 +181,7 @@ def is_same_batch(stored: StoredBatch, arrival: Arrival) -> bool:
     return stored.digest == fingerprint(arrival.envelope.data)
 
 
-def _key(arrival: Arrival) -> keys.Key:
+def _key(arrival: Arrival) -> Key:
     return keys.batch(arrival.name.gateway, arrival.name.epoch, arrival.name.sequence)
 
 
@@ -199,7 +199,8 @@ def _check_times(head: Summary) -> None:
     first, last, width = head.first_ms, head.last_ms, head.width_ms
     if head.rows and not (first >= 0 and last <= keys.MAX_TIME_MS and 0 <= width <= keys.MAX_TIME_MS):
         raise RejectError(
-            Reason.TIME, f"windows from {first} to {last} ms, {width} ms wide: not in 0 to {keys.MAX_TIME_MS} ms"
+            Reason.TIME,
+            f"windows from {first} to {last} ms, {width} ms wide: a time is not in 0 to {keys.MAX_TIME_MS} ms",
         )
 
 

@@ -100,6 +100,7 @@ def _stored(
     from cloud_functions.clock import now_ms
     from cloud_functions.core.errors import StoreError
     from cloud_functions.core.forecasts import Request, forecast
+    from cloud_functions.core.profiles import Profiles
     from strandline.account import Account
     from strandline.errors import AccountError
 
@@ -107,7 +108,10 @@ def _stored(
     try:
         telemetry = DynamoTable(account.outputs["TelemetryTableName"], account.client("dynamodb"))
         now = now_ms()
-        return forecast(telemetry, gateway, series, Request(max(0, now - past_ms), now, horizon_ms, limits))
+        profiles = Profiles(telemetry, now_ms)
+        return forecast(
+            telemetry, profiles.find, gateway, series, Request(max(0, now - past_ms), now, horizon_ms, limits)
+        )
     except KeyError as error:
         raise AccountError(f"stack {stack}: it has no output {error}") from error
     except StoreError as error:

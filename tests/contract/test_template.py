@@ -83,11 +83,11 @@ def test_each_role_may_do_what_its_code_does_and_nothing_else() -> None:
         | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
         | {("iot:Publish", "topic/strandline/v1/*/alerts"), ("sqs:SendMessage", "AlertingDeadLetters")}
         | {(a, "AlertingLogs") for a in logs},
-        "ApiRole": {(a, "TelemetryTable") for a in write}
+        "ApiRole": {(a, "TelemetryTable") for a in (*write, "dynamodb:BatchGetItem")}
         | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:Query", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
         | {("dynamodb:Query", f"${{{name}.Arn}}/index/{index}") for name, index in INDEXES}
         | {(a, "ApiLogs") for a in logs},
-        "ForecastRole": {("dynamodb:GetItem", "TelemetryTable"), ("dynamodb:Query", "TelemetryTable")}
+        "ForecastRole": {(f"dynamodb:{a}", "TelemetryTable") for a in ("GetItem", "BatchGetItem", "Query")}
         | {("dynamodb:Query", "${TelemetryTable.Arn}/index/by_time")}
         | {(a, "ForecastLogs") for a in logs},
     }
