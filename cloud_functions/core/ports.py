@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from wire.model import Aggregates
+
 Value = str | int | bytes
 Item = dict[str, Value]
 """Item of a table: a flat mapping that includes ``pk`` and ``sk``."""
@@ -50,6 +52,40 @@ class Table(Protocol):
         self, index: str, value: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False
     ) -> Iterator[Item]:
         """Yield the items under ``value`` of an index whose sort key there lies in [first, last], in order."""
+
+
+class ArchiveFile(NamedTuple):
+    """A file of the archive: rows of one shard of gateways in one hour (0 to 23) of a day, or in the whole day.
+
+    ``staging`` marks a file that readers of the archive do not see.
+    """
+
+    day_ms: int
+    hour: int | None
+    shard: int
+    staging: bool = False
+
+
+class Archive(Protocol):
+    """Files of rows for long storage and analysis. Every method raises StoreError when the service fails."""
+
+    def exists(self, file: ArchiveFile) -> bool:
+        """Return True if the file exists."""
+
+    def size(self, file: ArchiveFile) -> int:
+        """Return the size of a file in bytes, 0 if it does not exist."""
+
+    def rows(self, file: ArchiveFile) -> Iterator[tuple[str, Aggregates]]:
+        """Yield the rows of a file by gateway, in the order of gateways."""
+
+    def replace(self, file: ArchiveFile, rows: Iterable[tuple[str, Aggregates]]) -> None:
+        """Write a file at once as a whole; without rows remove it. ``rows`` come in the order of gateways."""
+
+    def remove(self, file: ArchiveFile) -> None:
+        """Remove the file if it exists."""
+
+    def rename(self, file: ArchiveFile, to: ArchiveFile) -> None:
+        """Give a file another name, replacing a file of that name; repeatable after a crash."""
 
 
 class Acknowledger(Protocol):

@@ -1,0 +1,83 @@
+"""The archive: Parquet files in an S3 bucket, ``rows/date=<day>/<hour>-<shard>.parquet``.
+
+A table over ``rows/`` with the partition ``date`` reads them (see template.yaml). Files under ``staging/`` are not part
+of it. An upload replaces an object as a whole, so a reader sees the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from cloud_functions.adapters import parquet
+from cloud_functions.adapters.aws import client, error_code, store_errors
+from cloud_functions.core.ports import ArchiveFile
+from wire.model import Aggregates
+
+
+class S3Archive:
+    """The archive in a bucket; files pass through the temporary folder."""
+
+    def __init__(self, bucket: str, s3: Any = None) -> None:
+        self._bucket, self._client = bucket, s3 if s3 is not None else client("s3")
+
+    def exists(self, file: ArchiveFile) -> bool:
+        """Return True if the file exists."""
+        return self._head(file) is not None
+
+    def size(self, file: ArchiveFile) -> int:
+        """Return the size of a file in bytes, 0 if it does not exist."""
+        head = self._head(file)
+        return 0 if head is None else int(head["ContentLength"])
+
+    def rows(self, file: ArchiveFile) -> Iterator[tuple[str, Aggregates]]:
+        """Yield the rows of a file by gateway, in the order of gateways."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "rows.parquet"
+            with store_errors(f"read {name_of(file)}"):
+                self._client.download_file(self._bucket, name_of(file), str(path))
+            yield from parquet.read(path)
+
+    def replace(self, file: ArchiveFile, rows: Iterable[tuple[str, Aggregates]]) -> None:
+        """Write a file at once as a whole; without rows remove it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "rows.parquet"
+            if not parquet.write(path, rows):
+                self.remove(file)
+                return
+            with store_errors(f"write {name_of(file)}"):
+                self._client.upload_file(str(path), self._bucket, name_of(file))
+
+    def remove(self, file: ArchiveFile) -> None:
+        """Remove the file if it exists."""
+        with store_errors(f"remove {name_of(file)}"):
+            self._client.delete_object(Bucket=self._bucket, Key=name_of(file))
+
+    def rename(self, file: ArchiveFile, to: ArchiveFile) -> None:
+        """Give a file another name, replacing a file of that name; repeatable after a crash."""
+        with store_errors(f"copy {name_of(file)}"):
+            source = {"Bucket": self._bucket, "Key": name_of(file)}
+            self._client.copy_object(Bucket=self._bucket, Key=name_of(to), CopySource=source)
+        self.remove(file)
+
+    def _head(self, file: ArchiveFile) -> dict[str, Any] | None:
+        try:
+            answer: dict[str, Any] = self._client.head_object(Bucket=self._bucket, Key=name_of(file))
+        except ClientError as error:
+            if error_code(error) in ("404", "NoSuchKey", "NotFound"):
+                return None
+            with store_errors(f"find {name_of(file)}"):
+                raise
+        return answer
+
+
+def name_of(file: ArchiveFile) -> str:
+    """Return the key of a file's object."""
+    day = datetime.fromtimestamp(file.day_ms / 1000, UTC).strftime("%Y-%m-%d")
+    hour = "day" if file.hour is None else f"{file.hour:02d}"
+    return f"{'staging' if file.staging else 'rows'}/date={day}/{hour}-{file.shard:04d}.parquet"

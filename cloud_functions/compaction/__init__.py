@@ -1,0 +1,1 @@
+"""Compaction of stored batches to roll-ups and to the archive."""

@@ -1,0 +1,55 @@
+"""The compaction function: a schedule makes it plan, a queue of tasks makes it compact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from cloud_functions import settings
+from cloud_functions.adapters.aws import client
+from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.adapters.s3_archive import S3Archive
+from cloud_functions.adapters.sqs import SqsDeadLetterSink, SqsSender
+from cloud_functions.clock import DAY_MS, now_ms
+from cloud_functions.core.compaction import Compactor, Planner, Task
+from cloud_functions.core.errors import CloudError
+from cloud_functions.core.profiles import Profiles
+
+log = Logger(service="strandline-compaction")
+
+table = DynamoTable(settings.text("TELEMETRY_TABLE"))
+archive = S3Archive(settings.text("ARCHIVE_BUCKET"))
+dead_letters = SqsDeadLetterSink(settings.text("DEAD_LETTERS_URL"))
+tasks = SqsSender(client("sqs"))
+tasks_url = settings.text("TASKS_URL")
+planner = Planner(table, now_ms, settings.number("ARCHIVE_SHARDS", 1))
+profiles = Profiles(table, now_ms, settings.number("RAW_DAYS", 7) * DAY_MS)
+rollup_ms = settings.number("RETENTION_DAYS", 90) * DAY_MS
+
+
+@log.inject_lambda_context
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Run the tasks of a queue; return those to deliver again. Any other event sends the planned tasks to the queue."""
+    if "Records" not in event:
+        planned = planner.plan()
+        for task in planned:
+            tasks.send(tasks_url, task.encode())
+        log.info("planned", extra={"tasks": len(planned)})
+        return {"tasks": len(planned)}
+    failed = []
+    compactor = Compactor(
+        table, archive, profiles.find, dead_letters, now_ms, rollup_ms, lambda: str(context.aws_request_id)
+    )
+    for record in event["Records"]:
+        try:
+            task = Task.decode(record["body"])
+            outcome = compactor.run(task)
+        except CloudError:
+            log.exception("task failed", extra={"task": record["body"][:200]})
+            failed.append({"itemIdentifier": record["messageId"]})
+            continue
+        # The next plan lists a task that is busy and does not become done.
+        log.info("task", extra={"task": record["body"], "outcome": str(outcome), **compactor.counts})
+    return {"batchItemFailures": failed}
