@@ -69,8 +69,8 @@ def test_joining_nothing_gives_no_rows() -> None:
 def windows(*rows: tuple[int, int, float], series: tuple[Series, ...] = SERIES[:1]) -> Aggregates:
     """Return rows of (series index, start, mean), 10 ms wide."""
     index, start, mean = (np.array(column) for column in zip(*rows, strict=True))
-    ones, mean = np.ones(len(index), np.int64), mean.astype(np.float64)
-    return Aggregates(series, index, start, 10 * ones, ones, mean, mean, mean, 0 * mean, 0 * mean)
+    ones, values = np.ones(len(index), np.int64), mean.astype(np.float64)
+    return Aggregates(series, index, start, 10 * ones, ones, values, values, values, 0 * values, 0 * values)
 
 
 def test_a_merge_keeps_the_last_of_equal_windows_and_sorts_by_series_and_time() -> None:
