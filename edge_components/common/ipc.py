@@ -33,10 +33,21 @@ from edge_components.common.subscriptions import Kind, StreamEvents, Subscriptio
 from wire.limits import MAX_LOCAL_BYTES
 
 Validate = Callable[[Mapping[str, Any]], str | None]
+STOP_SECONDS = 3.0
+"""Seconds that all calls together wait for answers after the component was asked to stop.
+
+Nucleus lite stops its publish/subscribe and MQTT daemons before the components when it is itself stopped, and requests
+then get no answer."""
+_SLICE_SECONDS = 0.2
+"""Interval at which a call that waits for its answer checks if the component was asked to stop."""
 
 
 class Poster(Protocol):
     """The component's loop."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the component was asked to stop."""
 
     def post(self, call: Callable[[], None]) -> None:
         """Run a call on the loop; it may be dropped when too many wait."""
@@ -58,6 +69,7 @@ class GreengrassBus:
         self._client: Any = None
         self._lifecycle: Lifecycle | None = None
         self._connecting = self._closed = self._by_name = False
+        self._stop_wait_s = STOP_SECONDS
         self._parent = os.getppid()
 
     def connect(self) -> None:
@@ -132,9 +144,9 @@ class GreengrassBus:
     def on_configuration(self, validate: Validate, apply: Callable[[], None]) -> None:
         """Watch for updates; where the nucleus cannot ask first (lite), ``apply`` validates what has come."""
         self._subscriptions.add(Target(Kind.CONFIGURATION), lambda _topic, _payload: apply())
-        self._subscriptions.add(Target(Kind.VALIDATION), lambda id_, values: self._answer(id_, values, validate))
+        self._subscriptions.add(Target(Kind.VALIDATION), lambda id_, values: self._answer_update(id_, values, validate))
 
-    def _answer(self, deployment_id: str, values: bytes, validate: Validate) -> None:
+    def _answer_update(self, deployment_id: str, values: bytes, validate: Validate) -> None:
         wrong = validate(json.loads(values))
         status = model.ConfigurationValidityStatus
         report = model.ConfigurationValidityReport(
@@ -215,9 +227,28 @@ class GreengrassBus:
             operation = getattr(self._client, f"new_{name}")()
             try:
                 operation.activate(request)
-                return operation.get_response().result(TIMEOUT_SECONDS)
+                return self._answer_to(operation.get_response(), what)
             finally:
                 operation.close()
+
+    def _answer_to(self, response: concurrent.futures.Future[Any], what: str) -> Any:
+        """Wait for an answer: TIMEOUT_SECONDS, or the rest of STOP_SECONDS once the component was asked to stop."""
+        waited_s, left_s = 0.0, TIMEOUT_SECONDS
+        while True:
+            stopping = self._loop.stopping
+            if stopping:
+                left_s = min(left_s, self._stop_wait_s)
+            since = self._clock.monotonic()
+            try:
+                return response.result(min(_SLICE_SECONDS, left_s))
+            except concurrent.futures.TimeoutError:
+                if left_s <= _SLICE_SECONDS:
+                    raise BusError(f"{what}: no answer in {waited_s + left_s:.3g} s") from None
+            finally:
+                passed_s = self._clock.monotonic() - since
+                waited_s, left_s = waited_s + passed_s, max(0.0, left_s - passed_s)
+                if stopping:
+                    self._stop_wait_s = max(0.0, self._stop_wait_s - passed_s)
 
     @staticmethod
     def _check_size(topic: str, payload: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import logging
 import queue
 import random
@@ -10,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from edge_components.common import ipc_client
+from edge_components.common.errors import BusError
 from edge_components.common.health import Counters
 from edge_components.common.ipc import GreengrassBus
 from edge_components.common.limited_log import RateLimitedLog
@@ -23,6 +25,7 @@ class FakeLoop:
 
     def __init__(self) -> None:
         self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.stopping = False
 
     def post(self, call: Callable[[], None]) -> None:
         self.calls.put(call)
@@ -65,3 +68,55 @@ def test_an_attempt_without_memory_ends_the_component(monkeypatch: pytest.Monkey
     bus(loop, FakeClock()).tick()
     with pytest.raises(MemoryError):
         loop.calls.get(timeout=SECONDS)()
+
+
+class SilentNucleus:
+    """A client whose calls get no answer; waiting for one lets the clock go on."""
+
+    def __init__(self, clock: FakeClock, loop: FakeLoop, stop_at: float) -> None:
+        self._clock, self._loop, self._stop_at = clock, loop, stop_at
+
+    def new_publish_to_topic(self) -> SilentNucleus:
+        return self
+
+    def activate(self, _request: object) -> None:
+        pass
+
+    def get_response(self) -> SilentNucleus:
+        return self
+
+    def result(self, timeout: float) -> object:
+        self._clock.advance(timeout)
+        self._loop.stopping = self._clock.monotonic() >= self._stop_at
+        raise concurrent.futures.TimeoutError
+
+    def close(self) -> None:
+        pass
+
+
+def silent_bus(monkeypatch: pytest.MonkeyPatch, clock: FakeClock, stop_after_s: float) -> GreengrassBus:
+    loop = FakeLoop()
+    client = SilentNucleus(clock, loop, clock.monotonic() + stop_after_s)
+    monkeypatch.setattr(ipc_client, "connect", lambda *_: client)
+    silent = bus(loop, clock)
+    silent.connect()
+    return silent
+
+
+def test_an_answer_is_waited_for_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    silent, start = silent_bus(monkeypatch, clock, 1e9), clock.monotonic()
+    with pytest.raises(BusError, match="publish to a/b: no answer in 10 s"):
+        silent.publish("a/b", b"")
+    assert clock.monotonic() - start == pytest.approx(10.0)
+
+
+def test_a_stop_waits_three_seconds_in_all_for_a_nucleus_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    silent, start = silent_bus(monkeypatch, clock, 1.0), clock.monotonic()
+    with pytest.raises(BusError, match="no answer in 4 s"):
+        silent.publish("a/b", b"")
+    for _ in range(3):
+        with pytest.raises(BusError, match="no answer in 0 s"):
+            silent.publish("a/b", b"")
+    assert clock.monotonic() - start == pytest.approx(4.0, abs=0.2)
