@@ -99,13 +99,26 @@ def prove(sent: Mapping[str, IntArray], stored: Aggregates, numbering: Numbering
 
 
 def _rows_by_series(stored: Aggregates, sent: Mapping[str, IntArray]) -> dict[str, Aggregates]:
-    """Return the non-empty rows of each series sent, sorted by start."""
+    """Return the non-empty rows of each series sent, sorted by start; of revised windows the highest revision."""
     indexes: dict[str, list[int]] = {}
     for at, series in enumerate(stored.series):
         indexes.setdefault(series.name, []).append(at)
     order = np.argsort(stored.start_ms, kind="stable")
-    full = stored.take(order[stored.count[order] > 0])
+    full = _latest(stored.take(order[stored.count[order] > 0]))
     return {name: full.take(np.flatnonzero(np.isin(full.series_index, indexes.get(name, [])))) for name in sent}
+
+
+def _latest(rows: Aggregates) -> Aggregates:
+    """Return the rows without those that a higher revision of the same series and window replaces."""
+    if not rows.revision.any():
+        return rows
+    names = {series.name: at for at, series in enumerate(rows.series)}
+    name = np.array([names[series.name] for series in rows.series], np.int64)[rows.series_index]
+    order = np.lexsort((rows.revision, rows.width_ms, rows.start_ms, name))
+    key = np.stack((name, rows.start_ms, rows.width_ms))[:, order]
+    replaced = np.append((key[:, 1:] == key[:, :-1]).all(axis=0), False)
+    replaced[:-1] &= rows.revision[order][1:] > rows.revision[order][:-1]
+    return rows.take(np.sort(order[~replaced]))
 
 
 def _compare(name: str, numbers: IntArray, rows: Aggregates, numbering: Numbering) -> Iterator[Span]:

@@ -17,7 +17,7 @@ from edge_components.aggregator.operations import Batch, OperationLog
 from edge_components.aggregator.replay import Replay, Replayed
 from edge_components.aggregator.series_registry import UNKNOWN, SeriesRegistry
 from edge_components.aggregator.snapshot import Sent
-from edge_components.aggregator.state import State
+from edge_components.aggregator.state import Revised, State
 from edge_components.aggregator.state_store import StateStore
 from edge_components.aggregator.window_types import Closed
 from edge_components.common import readings_message
@@ -38,6 +38,12 @@ MAX_ROWS = 240
 
 REORDER_SECONDS = 60.0
 """Time that a batch waits for one before it: the longest time until the sensor reader first sends it again."""
+
+LATE_IN_FLIGHT = 8
+"""Batches in the outbox beyond which rows of late readings wait, so that they do not delay live ones."""
+
+MAX_LATE_ROWS = 65_536
+"""Rows of late readings that may wait for the forwarder, 6 MB; beyond it batches are refused."""
 
 SERIES_BYTES = 40
 """Approximate size of a directory entry before any coding."""
@@ -81,7 +87,8 @@ class Aggregator:
         self._receiver = BatchReceiver(
             topics.READINGS, runtime.gateway, readings_message.decode, (Readings,), runtime.limited_log
         )
-        self._oldest: float | None = None
+        self._oldest: dict[bool, float] = {}
+        """Times since which live rows (False) and rows of late readings (True) wait for their batch to fill."""
         self._blocked = False
         self._resend_requested = -RESEND_SECONDS
         self._store = self._recover(journal, recovered)
@@ -134,9 +141,8 @@ class Aggregator:
         missing = len(self._reorder) > 0
         if missing and now - self._resend_requested >= RESEND_SECONDS:
             self._request_resend()
-        self._closed(self._state.close(self._idle.tick(now, self._refusing or missing)))
-        if self._oldest is not None:
-            self._flush(everything=now - self._oldest >= self._config.max_age_ms / 1000)
+        self._closed(*self._state.close(self._idle.tick(now, self._refusing or missing)))
+        self._flush_old(now)
         if self._store.commit_if_due(now, blocked=self._blocked):
             self._blocked = False
         elif self._store.failures:
@@ -150,7 +156,7 @@ class Aggregator:
         self._state.registry.configure(config.ranges, config.max_series)
         self._cleaner.rules = config.rules
         self._idle.silence_s = config.silence_ms / 1000
-        self._closed(self._state.configure(config.windows))
+        self._closed(*self._state.configure(config.windows))
         self._store.policy = CommitPolicy(config.commit_ms / 1000)
         self._outbox.set_limits(RetryPolicy(first_s=float(config.retry_s)), config.outbox_bytes)
 
@@ -159,6 +165,7 @@ class Aggregator:
         now = self._clock.monotonic()
         self._free_acknowledged()
         self._flush(everything=True)
+        self._flush(everything=True, late=True)
         if self._store.commit(now):
             self._deliver(now)
             self._store.fold()
@@ -183,14 +190,15 @@ class Aggregator:
         self._report(recovered, replayed)
         if replayed.sent.epoch:
             self._outbox.restore(replayed.sent.epoch, replayed.sent.last_sequence, replayed.sent.payloads)
-        self._closed(self._state.configure(self._config.windows))
+        self._closed(*self._state.configure(self._config.windows))
+        if replayed.lost:
+            self._state.windows.cover_emitted(self._clock.wall_ms())
         self._state.registry.configure(self._config.ranges, self._config.max_series)
         if fresh and folded is None:
             self._state.begin()
         else:
             self._state.start()
-        if self._state.pending and self._oldest is None:
-            self._oldest = self._clock.monotonic()
+        self._note_pending()
         return StateStore(
             journal,
             self._state,
@@ -222,6 +230,10 @@ class Aggregator:
 
     @property
     def _refusing(self) -> bool:
+        return self._refusing_batches or len(self._state.pending_late) > MAX_LATE_ROWS
+
+    @property
+    def _refusing_batches(self) -> bool:
         return self._outbox.room < MAX_BATCH_BYTES or self._store.waiting_bytes > MAX_UNCOMMITTED_BYTES
 
     def _accept_ready(self, now: float) -> None:
@@ -243,9 +255,10 @@ class Aggregator:
         registry, rules = self._state.registry, self._cleaner.rules
         columns, dropped = self._cleaner.clean(columns, registry.low, registry.high, now_ms)
         batch = Batch(epoch, sequence, now_ms, self._idle.milliseconds, rules.drop_duplicates)
-        repeated, late = self._state.accept(batch, columns)
+        accepted = self._state.accept(batch, columns)
+        self._counters.add("readings_backlog", accepted.backlog)
         counts = {f"invalid_{reason}": count for reason, count in dropped.items()}
-        for reason, count in (counts | {"invalid_duplicate": repeated, "late": late}).items():
+        for reason, count in (counts | {"invalid_duplicate": accepted.repeated, "late": accepted.late}).items():
             if count:
                 names = ", ".join(series.name for series in readings.series[:5])
                 self._limited_log.warning(reason, f"{count} readings in a batch of {names}...", count)
@@ -264,31 +277,51 @@ class Aggregator:
         self._limited_log.warning("invalid_series_limit", text, int(np.count_nonzero(unknown)))
         return columns.keep(~unknown)
 
-    def _closed(self, closed: Closed) -> None:
-        if not len(closed):
-            return
-        gaps = int(np.count_nonzero(closed.count == 0))
-        self._counters.add("windows", len(closed) - gaps)
-        self._counters.add("gaps", gaps)
-        self._counters.add("readings_aggregated", int(closed.count.sum()))
-        if self._oldest is None:
-            self._oldest = self._clock.monotonic()
+    def _closed(self, closed: Closed, revised: Revised) -> None:
+        if len(closed):
+            gaps = int(np.count_nonzero(closed.count == 0))
+            self._counters.add("windows", len(closed) - gaps)
+            self._counters.add("gaps", gaps)
+            self._counters.add("readings_aggregated", int(closed.count.sum()))
+        if len(revised.rows):
+            self._counters.add("revisions", len(revised.rows))
+            self._counters.add("readings_aggregated", revised.readings)
+        self._note_pending()
 
-    def _flush(self, everything: bool) -> None:
-        """Cut pending aggregates into batches: all of them, or only what fills one. The rest waits for the outbox."""
-        while (rows := self._state.merged_pending()) is not None and not self._refusing:
+    def _note_pending(self) -> None:
+        """Note since when rows wait for their batch to fill."""
+        for late in (False, True):
+            if not self._state.queue(late=late):
+                self._oldest.pop(late, None)
+            elif late not in self._oldest:
+                self._oldest[late] = self._clock.monotonic()
+
+    def _flush_old(self, now: float) -> None:
+        """Cut the live rows into batches, then those of late readings."""
+        for late in (False, True):
+            if late in self._oldest:
+                self._flush(everything=now - self._oldest[late] >= self._config.max_age_ms / 1000, late=late)
+
+    def _flush(self, everything: bool, late: bool = False) -> None:
+        """Cut pending aggregates into batches: all of them, or only what fills one. The rest waits for the outbox.
+
+        A live batch waits behind few batches of late readings: LATE_IN_FLIGHT of them at most are in the outbox.
+        """
+        queue = self._state.queue(late=late)
+        while (rows := queue.merged()) is not None and not self._refusing_batches:
+            if late and len(self._outbox) >= LATE_IN_FLIGHT:
+                break
             head = rows.take(slice(0, MAX_ROWS)).compact()
             if not everything and not self._packer.full(len(head), ROW_BYTES, SERIES_BYTES * len(head.series)):
                 break
             sequence = self._outbox.next_sequence
             taken = self._packer.put(head)
             if self._outbox.next_sequence == sequence:
-                self._state.skip(taken)
+                self._state.skip(taken, late=late)
                 continue
-            self._state.emit(sequence, taken, self._outbox.held()[sequence])
+            self._state.emit(sequence, taken, self._outbox.held()[sequence], late=late)
             self._counters.add("batches")
-        if not self._state.pending:
-            self._oldest = None
+        self._note_pending()
 
     def _deliver(self, now: float) -> None:
         """Send and acknowledge what the journal holds."""
@@ -320,8 +353,10 @@ class Aggregator:
 
     def _wait_s(self, now: float) -> float:
         waits = [_IDLE_SECONDS]
-        if self._oldest is not None:
-            waits.append(self._oldest + self._config.max_age_ms / 1000 - now)
+        if False in self._oldest:
+            waits.append(self._oldest[False] + self._config.max_age_ms / 1000 - now)
+        if True in self._oldest and len(self._outbox) < LATE_IN_FLIGHT:
+            waits.append(self._oldest[True] + self._config.max_age_ms / 1000 - now)
         if (wait := self._store.wait_s(now)) is not None:
             waits.append(wait)
         if self._store.sendable:

@@ -58,6 +58,12 @@ class Config:
         86_400_000,
         "event times further ahead of the gateway's clock are accepted from the second batch in a row",
     )
+    allowed_backlog_ms: int = integer(
+        604_800_000,
+        0,
+        31_536_000_000,
+        "age of late readings that still open or correct windows, by the series' own time; 0 drops late readings",
+    )
     max_future_ms: int = integer(
         86_400_000, 1_000, 31_536_000_000, "readings further ahead of the gateway's clock are dropped"
     )
@@ -97,7 +103,12 @@ class Config:
     def windows(self) -> WindowSettings:
         """Width of windows, and the rules by which they close."""
         return WindowSettings(
-            self.window_ms, self.allowed_lateness_ms, self.idle_timeout_ms, self.clock_tolerance_ms, self.gap_windows
+            self.window_ms,
+            self.allowed_lateness_ms,
+            self.idle_timeout_ms,
+            self.clock_tolerance_ms,
+            self.gap_windows,
+            self.allowed_backlog_ms,
         )
 
     @property

@@ -1,9 +1,9 @@
 """Deduplication of readings: those of open windows, and the most recent ones of closed windows. Pure, columnar.
 
 Brokers and sensors repeat what may not have been received (QoS 1 is "at least once"). A repetition is recognised by
-series, time and value. A repetition of a reading whose window is closed would be dropped as late anyway, but a late
-reading is missing from the aggregates and a repetition is not: to count the two apart, the newest MAX_CLOSED hashes of
-closed windows are kept too.
+series, time and value. Readings of closed windows are reduced to their hash at each clean-up, and the newest MAX_CLOSED
+hashes are kept: a late reading corrects a window only while the readings that the window has are known. Clean-ups are
+numbered (``tag``), and ``forgotten`` is the number of the last one whose hashes are given up.
 
 Rows are kept as 64-bit hashes, in sorted runs that get shorter from old to new (O'Neil et al., "The Log-Structured
 Merge-Tree", 1996): a batch is searched in each run and becomes the newest, and runs of similar length are merged. So a
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +26,11 @@ MAX_ROWS = 1_000_000
 """Above it the oldest runs are dropped: 24 MB."""
 
 MAX_CLOSED = 65_536
-"""Hashes kept of closed windows: 512 KB in memory, half of it in a snapshot."""
+"""Hashes kept of closed windows: 512 KB."""
 
 _MERGE_BELOW = 2
 _CLOSED_RUN = MAX_CLOSED // 8
 Hashes = npt.NDArray[np.uint64]
-ShortHashes = npt.NDArray[np.uint32]
-_Unsigned = TypeVar("_Unsigned", np.uint64, np.uint32)
 
 
 @dataclass(slots=True)
@@ -51,12 +48,24 @@ class _Run:
         return _Run(self.hash[mask], self.series_id[mask], self.time[mask])
 
 
+@dataclass(frozen=True, slots=True)
+class _ClosedRun:
+    """Sorted hashes of closed windows, up to those of the clean-up ``tag``."""
+
+    hash: Hashes
+    tag: int
+
+
 class Deduplicator:
     """Readings that were accepted, of windows that are open or were closed recently."""
 
     def __init__(self) -> None:
         self._runs: list[_Run] = []
-        self._closed: deque[ShortHashes] = deque()
+        self._closed: deque[_ClosedRun] = deque()
+        self.tag = 1
+        """Number of the next clean-up."""
+        self.forgotten = 0
+        """Number of the last clean-up whose hashes are given up."""
 
     def __len__(self) -> int:
         return sum(map(len, self._runs))
@@ -72,7 +81,7 @@ class Deduplicator:
         """Add rows and return a mask of those that repeat an earlier one, of this batch or another.
 
         ``seed`` is the key of each row's series, which outlives its id (see SeriesRegistry.seed). ``late`` marks rows
-        of closed windows: only these are searched among the short hashes, too short to decide on a row that counts.
+        of closed windows: only these are searched among the hashes of closed windows.
         """
         hashes = _hash(seed, time_ms, value)
         # Stable: of equal rows the one that came first stays first. A search for sorted hashes reads memory in order.
@@ -83,9 +92,8 @@ class Deduplicator:
             known |= _found(run.hash, in_order)
         if self._closed and late is not None and late.any():
             rows = np.flatnonzero(late[order])
-            short = _shortened(in_order[rows])
             for closed in self._closed:
-                known[rows] |= _found(closed, short)
+                known[rows] |= _found(closed.hash, in_order[rows])
         repeated = np.zeros(len(hashes), np.bool_)
         repeated[order] = known
         new = order[~known]
@@ -95,7 +103,7 @@ class Deduplicator:
         return repeated
 
     def close_before(self, closed_ms: IntArray) -> None:
-        """Reduce rows before each series' ``closed_ms`` to a short hash: new ones would be late there."""
+        """Reduce rows before each series' ``closed_ms`` to their hash: new ones would be late there."""
         kept = []
         for run in self._runs:
             still = run.time >= closed_ms[run.series_id]
@@ -106,27 +114,40 @@ class Deduplicator:
             if still.any():
                 kept.append(run.select(still))
         self._runs = kept
+        self.tag += 1
         self._merge()
 
     def state(self) -> Arrays:
         """Return the arrays of a snapshot."""
         whole = _merged(self._runs)
-        closed = np.concatenate(self._closed) if self._closed else np.zeros(0, np.uint32)
+        closed = np.concatenate([run.hash for run in self._closed]) if self._closed else np.zeros(0, np.uint64)
         return {
             "rows_hash": whole.hash,
             "rows_series_id": whole.series_id,
             "rows_time": whole.time,
-            "closed_hash": closed,
-            "closed_runs": np.array([len(run) for run in self._closed], np.int64),
+            "closed_hash64": closed,
+            "closed_runs": np.array([len(run.hash) for run in self._closed], np.int64),
+            "closed_tags": np.array([run.tag for run in self._closed], np.int64),
+            "closed_tag": np.array([self.tag, self.forgotten], np.int64),
         }
 
     def restore(self, state: Arrays) -> None:
-        """Continue from :meth:`state`; raises KeyError for other arrays."""
+        """Continue from :meth:`state`; raises KeyError or ValueError for other arrays.
+
+        The first version had hashes of 32 bits for closed windows, which are too short to drop a reading for.
+        """
         hashes = state["rows_hash"].astype(np.uint64)
         run = _Run(hashes, state["rows_series_id"].astype(np.int64), state["rows_time"].astype(np.int64))
         self._runs = [run] if len(run) else []
-        ends = np.cumsum(state["closed_runs"].astype(np.int64))
-        self._closed = deque(part for part in np.split(state["closed_hash"].astype(np.uint32), ends) if len(part))
+        self._closed.clear()
+        if "closed_hash64" not in state:
+            return
+        ends = np.cumsum(state["closed_runs"].astype(np.int64))[:-1]
+        parts = np.split(state["closed_hash64"].astype(np.uint64), ends)
+        tags = state["closed_tags"].astype(np.int64).tolist()
+        if tags:
+            self._closed.extend(_ClosedRun(part, tag) for part, tag in zip(parts, tags, strict=True))
+        self.tag, self.forgotten = state["closed_tag"].astype(np.int64).tolist()
 
     def remember_closed(self, hashes: Hashes) -> None:
         """Add hashes of readings whose windows were closed by a former process."""
@@ -134,30 +155,27 @@ class Deduplicator:
             self._close(hashes[start : start + _CLOSED_RUN])
 
     def _close(self, hashes: Hashes) -> None:
-        self._closed.append(np.sort(_shortened(hashes)))
+        self._closed.append(_ClosedRun(np.sort(hashes), self.tag))
         # Few and long runs are quick to search: a short one is merged with the one before.
-        while len(self._closed) > 1 and len(self._closed[-1]) + len(self._closed[-2]) <= _CLOSED_RUN:
-            last = self._closed.pop()
-            self._closed[-1] = np.sort(np.concatenate((self._closed[-1], last)), kind="stable")
-        while len(self._closed) > 1 and sum(map(len, self._closed)) > MAX_CLOSED:
-            self._closed.popleft()
+        while len(self._closed) > 1 and len(self._closed[-1].hash) + len(self._closed[-2].hash) <= _CLOSED_RUN:
+            last, before = self._closed.pop(), self._closed.pop()
+            both = np.sort(np.concatenate((before.hash, last.hash)), kind="stable")
+            self._closed.append(_ClosedRun(both, last.tag))
+        while len(self._closed) > 1 and sum(len(run.hash) for run in self._closed) > MAX_CLOSED:
+            self.forgotten = self._closed.popleft().tag
 
     def _merge(self) -> None:
         while len(self._runs) > 1 and len(self._runs[-2]) < _MERGE_BELOW * len(self._runs[-1]):
             self._runs[-2:] = [_merged(self._runs[-2:])]
         while len(self._runs) > 1 and len(self) > MAX_ROWS:
             del self._runs[0]
+            self.forgotten = self.tag
 
 
-def _found(known: npt.NDArray[_Unsigned], hashes: npt.NDArray[_Unsigned]) -> BoolArray:
+def _found(known: Hashes, hashes: Hashes) -> BoolArray:
     """Return a mask of the hashes that are among the known ones, which are sorted and at least one."""
     found: BoolArray = known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
     return found
-
-
-def _shortened(hashes: Hashes) -> ShortHashes:
-    """Return the upper half of each hash: a late reading is then counted as a repetition once in 65,000 times."""
-    return (hashes >> np.uint64(32)).astype(np.uint32)
 
 
 def _merged(runs: list[_Run]) -> _Run:

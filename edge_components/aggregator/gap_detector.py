@@ -14,7 +14,7 @@ from edge_components.aggregator.window_types import (
     gap_rows,
     imported,
 )
-from wire.model import IntArray
+from wire.model import FloatArray, IntArray
 
 _STORED = {"gap_last": "_last", "gap_spacing": "_spacing", "gap_reported": "_reported"}
 _SPACING_GAIN, _SPACING_GROWTH = 0.25, 4.0
@@ -35,6 +35,11 @@ class GapDetector:
             self._last = np.append(self._last, np.full(missing, NEVER))
             self._spacing = np.append(self._spacing, np.full(missing, np.nan))
             self._reported = np.append(self._reported, np.zeros(missing, np.int64))
+
+    @property
+    def spacing(self) -> FloatArray:
+        """Usual spacing of each series' windows in milliseconds, NaN where it is not known, by series id."""
+        return self._spacing
 
     def state(self) -> Arrays:
         """Return the arrays of a snapshot."""

@@ -34,6 +34,9 @@ class Kind(IntEnum):
     FREED = 7
     SKIPPED = 8
     STARTED = 9
+    EMITTED_LATE = 10
+    SKIPPED_LATE = 11
+    CLEANED_UP = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ class OperationLog:
         if not self.recording:
             return
         self._entries.append(Entry(kind, body))
-        self.emitted |= kind is Kind.EMITTED
-        self.waiting |= kind is Kind.EMITTED
+        if kind in (Kind.EMITTED, Kind.EMITTED_LATE):
+            self.emitted = self.waiting = True
 
     def add_batch(self, batch: Batch, columns: Columns) -> None:
         """Append an accepted batch with its usable readings."""
@@ -133,7 +136,7 @@ def read_sequences(body: bytes) -> Iterator[int]:
 
 
 def emitted(rows: int, payload: bytes) -> bytes:
-    """Return the body of EMITTED: a batch with the first ``rows`` of the pending aggregates."""
+    """Return the body of EMITTED or EMITTED_LATE: a batch with the first ``rows`` of the pending aggregates."""
     return _NUMBER.pack(rows) + payload
 
 

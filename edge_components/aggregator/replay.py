@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from edge_components.aggregator import operations, snapshot
 from edge_components.aggregator.cleaning import Columns
 from edge_components.aggregator.operations import Batch, Kind
+from edge_components.aggregator.pending_rows import keys_in_order
 from edge_components.aggregator.readings_log import unpack
 from edge_components.aggregator.snapshot import Sent
 from edge_components.aggregator.state import State
@@ -53,9 +55,12 @@ class Replay:
             Kind.CLOSE: self._close,
             Kind.SERIES: self._assign,
             Kind.SETTINGS: lambda body: state.configure(operations.read_settings(body)),
-            Kind.EMITTED: self._emit,
+            Kind.EMITTED: partial(self._emit, late=False),
+            Kind.EMITTED_LATE: partial(self._emit, late=True),
             Kind.FREED: self._free,
-            Kind.SKIPPED: self._skip,
+            Kind.SKIPPED: partial(self._skip, late=False),
+            Kind.SKIPPED_LATE: partial(self._skip, late=True),
+            Kind.CLEANED_UP: lambda _body: state.clean_up(),
             Kind.STARTED: lambda _body: state.start(),
         }
 
@@ -97,16 +102,16 @@ class Replay:
         if not self._result.lost:
             self._state.close(operations.read_number(body))
 
-    def _skip(self, body: bytes) -> None:
+    def _skip(self, body: bytes, *, late: bool) -> None:
         if not self._result.lost:
-            self._state.take_pending(operations.read_number(body))
+            self._state.queue(late=late).take(operations.read_number(body))
 
     def _free(self, body: bytes) -> None:
         for sequence in operations.read_sequences(body):
             self._payloads.pop(sequence, None)
             self._state.sent_readings.pop(sequence, None)
 
-    def _emit(self, body: bytes) -> None:
+    def _emit(self, body: bytes, *, late: bool) -> None:
         rows, payload = operations.read_emitted(body)
         batch = aggregates_message.decode(payload)
         epoch, sequence, emitted = batch.epoch, batch.sequence, batch.rows
@@ -118,16 +123,19 @@ class Replay:
         if not isinstance(emitted, Aggregates):
             raise ValueError(f"batch {sequence} holds {type(emitted).__name__}")
         self._state.sent_readings[sequence] = int(emitted.count.sum())
+        keys = set(keys_in_order(emitted))
         if self._result.lost:
-            self._count_lost(-int(emitted.count.sum()))
-            self._state.remove(_keys(emitted))
+            if not late:  # of a revision's readings some are in an earlier row
+                self._count_lost(-int(emitted.count.sum()))
+            self._state.remove(keys)
             return
-        pending = self._state.merged_pending()
-        if pending is not None and _keys(pending.take(slice(0, rows))) == _keys(emitted):
-            self._state.take_pending(rows)
+        queue = self._state.queue(late=late)
+        pending = queue.merged()
+        if pending is not None and set(keys_in_order(pending.take(slice(0, rows)))) == keys:
+            queue.take(rows)
         else:
             self._result.differences += 1
-            self._state.remove(_keys(emitted))
+            self._state.remove(keys)
 
     def _lose(self, lost: Lost) -> None:
         """Give up what the lost records may have changed.
@@ -145,9 +153,3 @@ class Replay:
             result.lost_readings = None
         else:
             result.lost_readings += readings
-
-
-def _keys(rows: Aggregates) -> set[tuple[str, int, int]]:
-    names = [series.name for series in rows.series]
-    columns = (rows.series_index.tolist(), rows.start_ms.tolist(), rows.width_ms.tolist())
-    return {(names[index], start, width) for index, start, width in zip(*columns, strict=True)}

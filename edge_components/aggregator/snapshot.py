@@ -10,15 +10,28 @@ from typing import Any
 
 import numpy as np
 
+from edge_components.aggregator.pending_rows import PendingRows
 from edge_components.aggregator.state import State
 from edge_components.aggregator.window_types import Arrays, WindowSettings
-from wire.model import Aggregates, Series
+from wire.model import OPTIONAL_COLUMNS, Aggregates, Series
 
-VERSION = 1
-_PENDING = {
-    f"pending_{name}": name
-    for name in ("series_index", "start_ms", "width_ms", "count", "mean", "min", "max", "std", "score")
-}
+VERSION = 2
+"""Version 1 had no late windows; it is still read."""
+_PENDING = (
+    "series_index",
+    "start_ms",
+    "width_ms",
+    "count",
+    "mean",
+    "min",
+    "max",
+    "std",
+    "score",
+    "revision",
+    "uncertain",
+    "bad",
+)
+"""Columns of pending rows: their names in a snapshot follow ``pending_`` or ``pending_late_``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +45,6 @@ class Sent:
 
 def encode(state: State, sent: Sent) -> bytes:
     """Return the snapshot."""
-    state.clean_up()
-    pending = state.merged_pending()
     facts: dict[str, Any] = {
         "version": VERSION,
         "settings": state.settings.to_dict(),
@@ -42,11 +53,13 @@ def encode(state: State, sent: Sent) -> bytes:
         "last_sequence": sent.last_sequence,
         "series": [_entry(series) for series in state.registry.all()],
         "inbox": {f"{epoch:016x}": held for epoch, held in state.inbox.held().items()},
-        "pending": [_entry(series) for series in pending.series] if pending is not None else [],
     }
     arrays: Arrays = state.windows.state() | state.deduplicator.state() | state.registry.state()
-    if pending is not None:
-        arrays |= {stored: np.asarray(getattr(pending, name)) for stored, name in _PENDING.items()}
+    for name, queue in _queues(state).items():
+        pending = queue.merged()
+        facts[name] = [] if pending is None else [_entry(series) for series in pending.series]
+        if pending is not None:
+            arrays |= {f"{name}_{column}": np.asarray(getattr(pending, column)) for column in _PENDING}
     arrays["sent_sequence"] = np.array(list(sent.payloads), np.int64)
     arrays["sent_size"] = np.array([len(payload) for payload in sent.payloads.values()], np.int64)
     arrays["sent_readings"] = np.array([state.sent_readings.get(one, 0) for one in sent.payloads], np.int64)
@@ -62,8 +75,8 @@ def decode(body: bytes, state: State) -> Sent:
     with np.load(io.BytesIO(body), allow_pickle=False) as loaded:
         arrays: Arrays = {name: loaded[name] for name in loaded.files}
     facts = json.loads(arrays.pop("facts").tobytes())
-    if facts["version"] != VERSION:
-        raise ValueError(f"snapshot version {facts['version']}, this aggregator reads {VERSION}")
+    if facts["version"] not in (1, VERSION):
+        raise ValueError(f"snapshot version {facts['version']}, this aggregator reads 1 to {VERSION}")
     return restore(state, facts, arrays)
 
 
@@ -76,9 +89,11 @@ def restore(state: State, facts: Mapping[str, Any], arrays: Arrays) -> Sent:
     state.windows.restore(arrays)
     state.idle_ms = int(facts["idle_ms"])
     state.inbox.restore({int(epoch, 16): (c, ranges) for epoch, (c, ranges) in facts["inbox"].items()})
-    if facts["pending"]:
-        columns = (arrays[stored] for stored in _PENDING)
-        state.pending[:] = [Aggregates(tuple(map(_series, facts["pending"])), *columns)]  # type: ignore[arg-type]
+    for name, queue in _queues(state).items():
+        if facts.get(name):
+            present = [column for column in _PENDING if column not in OPTIONAL_COLUMNS or f"{name}_{column}" in arrays]
+            columns = {column: arrays[f"{name}_{column}"] for column in present}
+            queue.append(Aggregates(tuple(map(_series, facts[name])), **columns))  # type: ignore[arg-type]
     size = arrays["sent_size"].astype(np.int64)
     end = np.cumsum(size)
     whole, starts, ends = arrays["sent"].tobytes(), (end - size).tolist(), end.tolist()
@@ -86,6 +101,11 @@ def restore(state: State, facts: Mapping[str, Any], arrays: Arrays) -> Sent:
     state.sent_readings = dict(zip(numbers, arrays["sent_readings"].tolist(), strict=True))
     payloads = {number: whole[start:end] for number, start, end in zip(numbers, starts, ends, strict=True)}
     return Sent(int(facts["epoch"], 16), int(facts["last_sequence"]), payloads)
+
+
+def _queues(state: State) -> dict[str, PendingRows]:
+    """Return the queues of pending rows by their storage name."""
+    return {"pending": state.pending, "pending_late": state.pending_late}
 
 
 def _entry(series: Series) -> list[Any]:

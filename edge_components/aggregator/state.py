@@ -7,6 +7,7 @@ operations again at the next start. So a method here must depend on nothing but 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from edge_components.aggregator import operations
 from edge_components.aggregator.cleaning import Columns
 from edge_components.aggregator.deduplicator import Deduplicator
 from edge_components.aggregator.operations import Batch, Kind, OperationLog
+from edge_components.aggregator.pending_rows import Key, PendingRows
 from edge_components.aggregator.series_registry import Assignment, SeriesRegistry
 from edge_components.aggregator.window_types import Closed, WindowSettings
 from edge_components.aggregator.windows import Windows
@@ -21,6 +23,23 @@ from edge_components.common.handover import Inbox
 from wire.model import Aggregates, IntArray
 
 _CLEAN_UP_ROWS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Revised:
+    """Late windows that were closed; ``readings`` is the number of readings that are in no earlier row of them."""
+
+    rows: Closed
+    readings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Outcome of a batch: numbers of repeated readings, of late ones that were dropped, and of those accepted."""
+
+    repeated: int
+    late: int
+    backlog: int
 
 
 class State:
@@ -31,7 +50,9 @@ class State:
         self.windows = Windows(settings)
         self.deduplicator = Deduplicator()
         self.inbox = Inbox()
-        self.pending: list[Aggregates] = []
+        self.pending = PendingRows()
+        self.pending_late = PendingRows()
+        """Rows of late readings, which are sent in batches of their own."""
         self.sent_readings: dict[int, int] = {}
         """Number of readings in each emitted batch that the forwarder does not hold, by sequence number."""
         self.idle_ms = 0
@@ -41,12 +62,8 @@ class State:
     @property
     def held_readings(self) -> int:
         """Number of readings that are in this state and nowhere else."""
-        return self.windows.readings + self.pending_readings + sum(self.sent_readings.values())
-
-    @property
-    def pending_readings(self) -> int:
-        """Number of readings in the pending aggregates."""
-        return sum(int(rows.count.sum()) for rows in self.pending)
+        pending = self.pending.readings + self.pending_late.readings
+        return self.windows.readings + pending + sum(self.sent_readings.values())
 
     def assign(self, assignment: Assignment) -> None:
         """Record a series under its id; state of a series that had the id before is cleared."""
@@ -54,8 +71,8 @@ class State:
             self.windows.reset(assignment.series_id)
         self.log.add(Kind.SERIES, operations.series(assignment.series_id, assignment.series))
 
-    def accept(self, batch: Batch, columns: Columns) -> tuple[int, int]:
-        """Add the usable readings of a batch, in the order of time; return the number of repeated and of late ones."""
+    def accept(self, batch: Batch, columns: Columns) -> Accepted:
+        """Add the usable readings of a batch, in the order of time."""
         self.inbox.accept(batch.epoch, batch.sequence)
         self.idle_ms = batch.idle_ms
         repeated = 0
@@ -67,30 +84,39 @@ class State:
             columns = columns.keep(~mask)
             self._rows_since_clean_up += len(columns)
         self.registry.touch(columns.series_id)
-        late = self.windows.add(columns.series_id, columns.time_ms, columns.value, batch.wall_ms, batch.idle_ms / 1000)
+        before, idle_s = self.windows.late_accepted, batch.idle_ms / 1000
+        late = self.windows.add(
+            columns.series_id, columns.time_ms, columns.value, batch.wall_ms, idle_s, self.deduplicator.tag
+        )
         self._added = True
         self.log.add_batch(batch, columns)
-        return repeated, late
+        return Accepted(repeated, late, self.windows.late_accepted - before)
 
-    def close(self, idle_ms: int) -> Closed:
+    def close(self, idle_ms: int) -> tuple[Closed, Revised]:
         """Close the windows that are complete; their aggregates are pending then."""
-        closed = self.windows.close(idle_ms / 1000)
-        if len(closed) or self._added:
+        closed = self.windows.close(idle_ms / 1000, self.deduplicator.tag)
+        revised = Revised(*self.windows.close_late(idle_ms / 1000))
+        if len(closed) or len(revised.rows) or self._added:
             self.log.add(Kind.CLOSE, operations.number(idle_ms))
         self._added, self.idle_ms = False, idle_ms
-        self._collect(closed)
+        self._collect(closed, self.pending)
+        self._collect(revised.rows, self.pending_late)
         if self._rows_since_clean_up > max(_CLEAN_UP_ROWS, len(self.deduplicator) // 4):
-            self.clean_up()
-        return closed
+            self._clean_up()
+        return closed, revised
 
-    def configure(self, settings: WindowSettings) -> Closed:
+    def configure(self, settings: WindowSettings) -> tuple[Closed, Revised]:
         """Apply other settings; a change of width closes the open windows."""
+        ends = settings.width_ms != self.settings.width_ms
+        revised = Revised(*(self.windows.finish_late() if ends else self.windows.no_late()))
         closed = self.windows.reconfigure(settings)
         if settings != self.settings:
             self.log.add(Kind.SETTINGS, operations.settings(settings))
+            self._added = True  # the next call of close may close more
         self.settings = settings
-        self._collect(closed)
-        return closed
+        self._collect(closed, self.pending)
+        self._collect(revised.rows, self.pending_late)
+        return closed, revised
 
     def begin(self) -> None:
         """Begin a new journal with the settings that its replay needs."""
@@ -102,12 +128,17 @@ class State:
         self.idle_ms = 0
         self.log.add(Kind.STARTED, b"")
 
-    def emit(self, sequence: int, rows: int, payload: bytes) -> None:
+    def queue(self, *, late: bool) -> PendingRows:
+        """Return the pending aggregates: the live ones, or those of late readings."""
+        return self.pending_late if late else self.pending
+
+    def emit(self, sequence: int, rows: int, payload: bytes, *, late: bool = False) -> None:
         """Record that the first ``rows`` of the pending aggregates are in the batch with this number."""
-        pending = self.merged_pending()
+        queue = self.queue(late=late)
+        pending = queue.merged()
         self.sent_readings[sequence] = int(pending.count[:rows].sum()) if pending is not None else 0
-        self.take_pending(rows)
-        self.log.add(Kind.EMITTED, operations.emitted(rows, payload))
+        queue.take(rows)
+        self.log.add(Kind.EMITTED_LATE if late else Kind.EMITTED, operations.emitted(rows, payload))
 
     def free(self, sequences: Sequence[int]) -> None:
         """Record that the forwarder holds these batches."""
@@ -116,45 +147,37 @@ class State:
         if sequences:
             self.log.add(Kind.FREED, operations.sequences(sequences))
 
-    def skip(self, rows: int) -> None:
+    def skip(self, rows: int, *, late: bool = False) -> None:
         """Drop the first ``rows`` of the pending aggregates, which fit no batch."""
-        self.take_pending(rows)
-        self.log.add(Kind.SKIPPED, operations.number(rows))
+        self.queue(late=late).take(rows)
+        self.log.add(Kind.SKIPPED_LATE if late else Kind.SKIPPED, operations.number(rows))
 
-    def merged_pending(self) -> Aggregates | None:
-        """Return the pending aggregates in order, None without any."""
-        if len(self.pending) > 1:
-            self.pending[:] = [Aggregates.concatenate(self.pending)]
-        return self.pending[0] if self.pending else None
-
-    def take_pending(self, rows: int) -> None:
-        """Remove the first ``rows`` of the pending aggregates."""
-        pending = self.merged_pending()
-        rest = pending.take(slice(rows, None)) if pending is not None else None
-        self.pending[:] = [rest] if rest is not None and len(rest) else []
-
-    def remove(self, keys: set[tuple[str, int, int]]) -> None:
-        """Remove windows by series, start and width, whether pending or open; they were emitted and stay closed."""
-        pending = self.merged_pending()
-        if pending is not None:
-            names = [series.name for series in pending.series]
-            columns = (pending.series_index.tolist(), pending.start_ms.tolist(), pending.width_ms.tolist())
-            kept = [(names[index], start, width) not in keys for index, start, width in zip(*columns, strict=True)]
-            rest = pending.take(np.flatnonzero(kept)).compact()
-            self.pending[:] = [rest] if len(rest) else []
+    def remove(self, keys: set[Key]) -> None:
+        """Remove windows by series, start, width and revision, whether pending or open; they were emitted."""
+        self.pending.remove(keys)
+        self.pending_late.remove(keys)
         ids = {series.name: number for number, series in enumerate(self.registry.all())}
-        width_ms = self.settings.width_ms
-        self.windows.remove([(ids[name], start) for name, start, width in keys if width == width_ms and name in ids])
+        own = [key for key in keys if key[2] == self.settings.width_ms and key[0] in ids]
+        self.windows.remove([(ids[name], start) for name, start, _, revision in own if not revision])
+        self.windows.remove_late([(ids[name], start) for name, start, _, revision in own if revision])
 
     def discard(self) -> int:
         """Drop open windows and pending aggregates; return the number of readings in them."""
-        dropped = self.pending_readings + self.windows.discard()
+        dropped = self.pending.readings + self.pending_late.readings + self.windows.discard()
         self.pending.clear()
+        self.pending_late.clear()
         return dropped
 
     def clean_up(self) -> None:
-        """Have the deduplicator reduce what is closed."""
+        """Have the deduplicator reduce what is closed, before a snapshot."""
+        self._clean_up()
+        self.log.add(Kind.CLEANED_UP, b"")
+
+    def _clean_up(self) -> None:
+        forgotten = self.deduplicator.forgotten
         self.deduplicator.close_before(self._closed_ms())
+        if self.deduplicator.forgotten != forgotten:
+            self.windows.forget(self.deduplicator.forgotten)
         self._rows_since_clean_up = 0
 
     def _closed_ms(self) -> IntArray:
@@ -164,11 +187,11 @@ class State:
         closed[: len(known)] = known
         return closed
 
-    def _collect(self, closed: Closed) -> None:
+    def _collect(self, closed: Closed, pending: PendingRows) -> None:
         if not len(closed):
             return
         used, index = np.unique(closed.series_id, return_inverse=True)
-        self.pending.append(
+        pending.append(
             Aggregates(
                 self.registry.series(used),
                 index.astype(np.int64),
@@ -180,5 +203,6 @@ class State:
                 closed.max,
                 closed.std,
                 np.full(len(closed), np.nan),
+                closed.revision,
             )
         )

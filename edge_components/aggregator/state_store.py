@@ -118,6 +118,7 @@ class StateStore:
             self._log.warning("the journal could not be folded into a snapshot, and goes on: %s", error)
 
     def _fold(self) -> None:
+        self._state.clean_up()
         self._journal.snapshot(snapshot.encode(self._state, self._sent()), self._state.held_readings)
         self._state.log.take()  # the snapshot includes them
         self._readings = 0

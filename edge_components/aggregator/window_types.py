@@ -45,6 +45,8 @@ class WindowSettings:
     idle_ms: int = 10_000
     tolerance_ms: int = 10_000
     gap_windows: int = 3
+    backlog_ms: int = 0
+    """Age of late readings that are accepted, from the time up to which the series' windows are closed."""
 
     def to_dict(self) -> dict[str, int]:
         """Return the settings under their storage names."""
@@ -53,7 +55,8 @@ class WindowSettings:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Return settings from :meth:`to_dict`; raises KeyError or ValueError for other values."""
-        return cls(**{name: int(stored[key]) for key, name in _STORED_SETTINGS.items()})
+        present = (key for key in _STORED_SETTINGS if key in stored or key not in _ADDED)
+        return cls(**{_STORED_SETTINGS[key]: int(stored[key]) for key in present})
 
 
 _STORED_SETTINGS = {
@@ -62,8 +65,11 @@ _STORED_SETTINGS = {
     "idle_ms": "idle_ms",
     "tolerance_ms": "tolerance_ms",
     "gap_windows": "gap_windows",
+    "backlog_ms": "backlog_ms",
 }
 """Attributes by the names under which snapshots and journals have them."""
+_ADDED = frozenset({"backlog_ms"})
+"""Names that the first version did not have; their default is what it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class Closed:
     """Closed windows as columns, by series and then by start; ``std`` is that of the population.
 
     A row of count 0 (mean, min, max and std NaN) marks a gap: the series was expected to report and did not.
+    ``revision`` is 0 for live windows.
     """
 
     series_id: IntArray
@@ -81,6 +88,7 @@ class Closed:
     min: FloatArray
     max: FloatArray
     std: FloatArray
+    revision: IntArray
 
     def __len__(self) -> int:
         return len(self.start_ms)
@@ -88,5 +96,5 @@ class Closed:
 
 def gap_rows(series_id: IntArray, start_ms: IntArray, width_ms: int) -> Closed:
     """Return rows of count 0."""
-    nothing = [np.full(len(series_id), np.nan) for _ in range(4)]
-    return Closed(series_id, start_ms, width_ms, np.zeros(len(series_id), np.int64), *nothing)
+    none, zero = np.full(len(series_id), np.nan), np.zeros(len(series_id), np.int64)
+    return Closed(series_id, start_ms, width_ms, zero, none, none, none, none, zero)

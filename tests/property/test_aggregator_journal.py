@@ -31,6 +31,7 @@ from wire.model import AGGREGATE_COLUMNS, Series
 NOW_MS = 1_700_000_000_000
 NAMES = [Series(f"s{number}") for number in range(6)]
 WIDTHS = [100, 1_000, 7_919]
+BACKLOG_MS = 60_000
 
 row = st.tuples(
     st.integers(0, 2000),
@@ -61,7 +62,8 @@ class Machine:
 
     def __init__(self, max_series: int = 4) -> None:
         self.max_series = max_series
-        self.state = State(SeriesRegistry({}, max_series), WindowSettings(width_ms=1000), OperationLog())
+        settings = WindowSettings(width_ms=1000, backlog_ms=BACKLOG_MS)
+        self.state = State(SeriesRegistry({}, max_series), settings, OperationLog())
         self.outbox = Outbox(77, RetryPolicy(), random.Random(1))
         clock = FakeClock()
         log = RateLimitedLog(Counters(), logging.getLogger("strandline.test"), clock)
@@ -91,12 +93,12 @@ class Machine:
         self.time_ms += pause_ms
         self.state.close(self.time_ms)
 
-    def emit(self, most: int) -> None:
-        rows = self.state.merged_pending()
+    def emit(self, most: int, late: bool) -> None:
+        rows = self.state.queue(late=late).merged()
         if rows is not None:
             sequence = self.outbox.next_sequence
             taken = self.packer.put(rows.take(slice(0, most)).compact())
-            self.state.emit(sequence, taken, self.outbox.held()[sequence])
+            self.state.emit(sequence, taken, self.outbox.held()[sequence], late=late)
 
     def free(self) -> None:
         numbers = list(self.outbox.held())[:1]
@@ -108,6 +110,7 @@ class Machine:
         self.records += [Record(entry.kind, entry.body) for entry in self.state.log.take()]
 
     def fold(self) -> None:
+        self.state.clean_up()
         self.commit()
         last = self.outbox.next_sequence - 1
         self.snapshot = encode(self.state, Sent(77 if last else 0, last, self.outbox.held()))
@@ -120,18 +123,23 @@ class Machine:
 
 
 def facts(state: State) -> dict[str, Any]:
-    pending = state.merged_pending()
     state.clean_up()
     arrays: Mapping[str, Any] = state.windows.state() | state.deduplicator.state() | state.registry.state()
-    rows = {} if pending is None else {name: getattr(pending, name).tolist() for name in AGGREGATE_COLUMNS[1:]}
+    queues = {late: state.queue(late=late).merged() for late in (False, True)}
+    present = {late: pending for late, pending in queues.items() if pending is not None}
+    rows = {
+        late: {name: getattr(pending, name).tolist() for name in AGGREGATE_COLUMNS[1:]}
+        for late, pending in present.items()
+    }
     return {
-        "arrays": {name: array.tobytes() for name, array in arrays.items() if not name.startswith("closed_")},
-        "closed": sorted(arrays["closed_hash"].tolist()),
+        "arrays": {name: array.tobytes() for name, array in arrays.items()},
         "series": state.registry.all(),
         "settings": state.settings,
         "inbox": state.inbox.held(),
         "pending": repr(rows),
-        "pending_series": [] if pending is None else [pending.series[one] for one in pending.series_index.tolist()],
+        "pending_series": {
+            late: [pending.series[one] for one in pending.series_index.tolist()] for late, pending in present.items()
+        },
         "sent": state.sent_readings,
         "held": state.held_readings,
     }
@@ -144,22 +152,22 @@ rows_of_batch = st.lists(
 step = st.one_of(
     st.tuples(st.just("batch"), rows_of_batch, st.booleans()),
     st.tuples(st.just("close"), st.integers(0, 15_000)),
-    st.tuples(st.just("emit"), st.integers(1, 20)),
+    st.tuples(st.just("emit"), st.integers(1, 20), st.booleans()),
     st.tuples(st.just("free")),
     st.tuples(st.just("commit")),
     st.tuples(st.just("fold")),
-    st.tuples(st.just("width"), st.sampled_from(WIDTHS)),
+    st.tuples(st.just("width"), st.sampled_from(WIDTHS), st.sampled_from([0, BACKLOG_MS])),
     st.tuples(st.just("start")),
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(step, max_size=25))
 def test_a_replay_gives_the_committed_state(steps: list[tuple[Any, ...]]) -> None:
     machine = Machine()
     for name, *values in steps:
         if name == "width":
-            machine.state.configure(WindowSettings(width_ms=values[0]))
+            machine.state.configure(WindowSettings(width_ms=values[0], backlog_ms=values[1]))
         elif name == "start":
             machine.state.start()
             machine.time_ms = 0

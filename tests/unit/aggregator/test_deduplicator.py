@@ -73,9 +73,24 @@ def test_of_too_many_the_oldest_are_forgotten() -> None:
     assert known.add(series_id, seed, np.arange(len(series_id)) + 7 * limit, np.ones(len(series_id))).all()
 
 
-def test_a_short_hash_does_not_reject_a_reading_of_an_open_window() -> None:
+def test_a_late_reading_is_a_repetition_only_if_its_whole_hash_is_known() -> None:
     known, row = Deduplicator(), columns([(0, 5, 1.5)])
-    other = module._hash(*row[1:]) ^ np.uint64(1)  # another reading, equal in the half that is kept of closed windows
-    known.remember_closed(other)
+    known.remember_closed(module._hash(*row[1:]) ^ np.uint64(1))
+    assert known.add(*row, np.array([True])).tolist() == [False]
+    known.close_before(np.array([100]))
     assert known.add(*row, np.array([True])).tolist() == [True]
     assert known.add(*row, np.array([False])).tolist() == [False]
+
+
+def test_the_clean_up_is_named_whose_hashes_are_given_up() -> None:
+    known, series_id = Deduplicator(), np.zeros(module.MAX_CLOSED // 8, np.int64)
+    seed = series_id.astype(np.uint64)
+    for turn in range(12):
+        assert known.tag == turn + 1
+        start = turn * len(series_id)
+        known.add(series_id, seed, start + np.arange(len(series_id)), np.ones(len(series_id)))
+        known.close_before(np.array([start + len(series_id)]))
+    assert known.forgotten == 4
+    late = np.ones(len(series_id), np.bool_)
+    assert not known.add(series_id, seed, 3 * len(series_id) + np.arange(len(series_id)), late * 1.0, late).any()
+    assert known.add(series_id, seed, 4 * len(series_id) + np.arange(len(series_id)), late * 1.0, late).all()

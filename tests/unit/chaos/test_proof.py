@@ -111,6 +111,15 @@ def test_rows_stored_twice_are_all_told_as_doubled() -> None:
     assert (proof.rows_expected, proof.rows_stored) == (3, 6)
 
 
+def test_a_revision_replaces_the_row_before_it_and_a_row_twice_is_still_doubled() -> None:
+    truth = Counter(range(100, 140))
+    rows = aggregate(truth)
+    first = replace(rows, count=rows.count - 1)
+    revised = replace(rows, revision=np.ones(len(rows), np.int64))
+    assert check(truth, Aggregates.concatenate([revised, first])).complete
+    assert not check(truth, Aggregates.concatenate([revised, revised])).complete
+
+
 def test_a_window_of_which_nothing_came_is_told_as_empty() -> None:
     truth = Counter(range(FIRST, FIRST + 24))
     rows = aggregate(truth)
