@@ -1,32 +1,56 @@
-"""An AWS account with the stack in it, reached as every AWS tool reaches one: by the environment and ~/.aws.
+"""Access to an AWS account with a deployed stack, configured by the environment and ~/.aws as for every AWS tool.
 
-``AWS_ENDPOINT_URL`` and its like lead to a local cloud; without it, to AWS.
+``AWS_ENDPOINT_URL`` selects a local cloud.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.core.errors import RequestError, StoreError
 from strandline.errors import AccountError
 
 
+class Outputs(dict[str, str]):
+    """Outputs of a stack; a missing one is an AccountError."""
+
+    def __init__(self, stack: str, outputs: dict[str, str]) -> None:
+        super().__init__(outputs)
+        self._stack = stack
+
+    def __missing__(self, name: str) -> str:
+        raise AccountError(f"stack {self._stack}: it has no output {name}")
+
+
 class Account:
-    """Access to a deployed stack for :class:`device_sim.aws.store.CloudStore`: clients and the stack's outputs.
+    """Clients and outputs of a deployed stack, as :class:`device_sim.aws.store.CloudStore` needs them."""
 
-    Raises AccountError when the account or the stack in it cannot be read.
-    """
-
-    def __init__(self, stack: str, endpoint_url: str | None = None) -> None:
+    def __init__(self, stack: str, endpoint_url: str | None) -> None:
         self._session, self._endpoint_url = boto3.Session(), endpoint_url
-        try:
-            described = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-        except (BotoCoreError, ClientError) as error:
-            raise AccountError(f"stack {stack}: {error}") from error
-        self.outputs: dict[str, str] = {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", [])}
+        described = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+        self.outputs: dict[str, str] = Outputs(
+            stack, {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+        )
 
     def client(self, service: str) -> Any:
         """Return a boto3 client."""
         return self._session.client(service, endpoint_url=self._endpoint_url)
+
+    def telemetry(self) -> DynamoTable:
+        """Return the telemetry table."""
+        return DynamoTable(self.outputs["TelemetryTableName"], self.client("dynamodb"))
+
+
+@contextlib.contextmanager
+def open_account(stack: str, endpoint_url: str | None) -> Iterator[Account]:
+    """Provide the account of a stack; AWS errors within the block become an AccountError that names the stack."""
+    try:
+        yield Account(stack, endpoint_url)
+    except (BotoCoreError, ClientError, StoreError, RequestError) as error:
+        raise AccountError(f"stack {stack}: {error}") from error

@@ -1,13 +1,27 @@
-"""Values of options that several commands have."""
+"""Options that several commands have, and conversions of option values."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.")]
+EndpointUrl = Annotated[str | None, typer.Option(help="Endpoint of a local cloud; or set AWS_ENDPOINT_URL.")]
+SilentAfter = Annotated[
+    float, typer.Option(min=0.02, help="Minutes without data after which a gateway counts as silent.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def split_address(address: str, what: str) -> tuple[str, int]:
     """Return host and port of ``HOST:PORT``; raises typer.BadParameter naming ``what`` otherwise."""
     host, colon, port = address.rpartition(":")
     if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
-        raise typer.BadParameter(f"{what} {address!r}: HOST:PORT with a port from 1 to 65535")
+        raise typer.BadParameter(f"{what} {address!r}: HOST:PORT with a port from 1 to 65535 is required")
     return host, int(port)
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """Return the values of a comma-separated list."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

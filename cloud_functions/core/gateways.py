@@ -26,7 +26,7 @@ SPOOL = "Spool"
 MERGED = "rows_merged"
 _REJECTED = "rejected_"
 _LOST = (
-    *("rejected_", "invalid_", "late", "readings_dropped", "mqtt_overflow", "anomaly_batches_dropped"),
+    *("rejected_", "invalid_", "late", "readings_dropped", "anomaly_batches_dropped"),
     *("journal_lost", "rows_too_large"),
 )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from device_sim.chaos.proof import Proof, Span
 
-READING_DROPS = ("rejected_", "invalid_", "late", "readings_dropped", "readings_lost", "mqtt_overflow")
+READING_DROPS = ("rejected_", "invalid_", "late", "readings_dropped", "readings_lost")
 """Name prefixes of counters of reader and aggregator for readings that are not in any aggregate."""
 
 NO_DROPS = ("invalid_duplicate",)

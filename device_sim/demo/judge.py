@@ -17,7 +17,7 @@ from device_sim.demo.tap import Tap
 from device_sim.simulation.devices import Sensors
 from wire.model import Aggregates
 
-DROP_PREFIXES = ("rejected_", "readings_dropped", "mqtt_overflow", "invalid_", "late")
+DROP_PREFIXES = ("rejected_", "readings_dropped", "invalid_", "late")
 """Counters of reader and aggregator whose readings are in no aggregate, and known not to be."""
 
 

@@ -1,4 +1,4 @@
-"""``strandline build``: the components for a nucleus and the package of the Lambda functions."""
+"""``strandline build``: the Greengrass components and the package of the Lambda functions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from device_sim.greengrass.component_build import Nucleus
+from strandline.command_line_options import AsJson, split_list
 
 if TYPE_CHECKING:
     from strandline.packaging.wheels import Collected
@@ -20,37 +21,43 @@ def register(app: typer.Typer) -> None:
 
 
 def build_command(
-    out: Annotated[Path, typer.Option(help="The folder in which the build's folders are made.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Output folder.")] = Path(),
     repo: Annotated[
-        Path | None, typer.Option(help="The sources; by default those that this command runs from.")
+        Path | None, typer.Option(help="Source tree; default: the one that this command is installed from.")
     ] = None,
     nucleus: Annotated[
         Nucleus,
         typer.Option(
-            help="java: zips in greengrass-build/, for greengrass-cli and for upload (fleet deployments to both). "
-            "lite: unpacked in greengrass-build-lite/, for ggl-cli, which unzips nothing."
+            help="java: zips in greengrass-build/, for greengrass-cli and for fleet deployments to both nuclei. "
+            "lite: folders in greengrass-build-lite/, for ggl-cli, which does not unzip."
         ),
     ] = Nucleus.JAVA,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Put wheels into the artifact; the gateway then asks no package index.")
+        bool,
+        typer.Option("--offline", help="Add wheels to the artifact, for gateways without access to a package index."),
     ] = False,
     python: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --offline: Python versions of the gateways (3.11, 3.12, 3.13); repeat it or use commas."
+            help="With --offline: Python version of the gateways (3.11, 3.12, 3.13); repeat it or separate by commas."
         ),
     ] = None,
     arch: Annotated[
         list[str] | None,
-        typer.Option(help="With --offline: processors (aarch64, x86_64, armv7l); all if not given."),
+        typer.Option(help="With --offline: processor (aarch64, x86_64, armv7l); default: all."),
     ] = None,
     wheels: Annotated[
         Path | None,
-        typer.Option(help="With --offline: a folder of wheels of your own, for boards the index has none for."),
+        typer.Option(
+            help="With --offline: folder of additional wheels, for boards that the package index does not support."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Pack components and Lambda functions, the same bytes from the same sources, and print how to deploy them."""
+    """Build components and Lambda functions, and print the command that deploys the components.
+
+    The build is reproducible: the same sources give the same bytes.
+    """
     from device_sim.aws.package import stage_lambda
     from device_sim.paths import SOURCE_TREE
     from strandline.errors import CommandError
@@ -59,7 +66,7 @@ def build_command(
 
     repo = repo or SOURCE_TREE
     if not offline and (python or arch or wheels):
-        raise CommandError("--python, --arch and --wheels are options of --offline builds")
+        raise CommandError("--python, --arch and --wheels require --offline")
     collected = _collect(repo, out / "build" / "wheels", python, arch, wheels) if offline else []
     built = build(repo, out, nucleus, merged(collected))
     try:
@@ -78,8 +85,8 @@ def build_command(
     for one in collected:
         for line in _offline_lines(one):
             typer.echo(line)
-    typer.echo(f"Lambda functions' package: {package}")
-    typer.echo(f"deploy on the gateway, from a copy of {built.recipes.parent} there:\n  {command}")
+    typer.echo(f"package of the Lambda functions: {package}")
+    typer.echo(f"copy {built.recipes.parent} to the gateway and deploy there:\n  {command}")
 
 
 def _collect(
@@ -101,7 +108,7 @@ def _collect(
 def _listed(option: str, given: list[str] | None, default: tuple[str, ...], allowed: object = None) -> list[str]:
     from strandline.errors import CommandError
 
-    values = [value.strip() for text in given or default for value in text.split(",") if value.strip()]
+    values = [value for text in given or default for value in split_list(text)]
     choices = list(allowed) if isinstance(allowed, dict) else list(default)
     for value in values:
         if value not in choices:

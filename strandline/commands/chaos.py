@@ -1,4 +1,4 @@
-"""``strandline chaos``: cause faults for a while, and prove that nothing was lost and nothing counted twice."""
+"""``strandline chaos``: fault injection with a proof that no reading was lost or counted twice."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ def register(app: typer.Typer) -> None:
 
 def chaos_command(
     minutes: Annotated[
-        float, typer.Option(min=0.25, help="How long faults are caused; starting and draining come on top.")
+        float, typer.Option(min=0.25, help="Minutes of fault injection, without start and drain.")
     ] = 2.0,
-    seed: Annotated[int, typer.Option(help="Another seed, another plan of faults.")] = 1,
-    faults: Annotated[int | None, typer.Option(min=1, help="How many; by default one every 2.3 s.")] = None,
-    profile: Annotated[Nucleus, typer.Option(help="The nucleus that the local one behaves like.")] = Nucleus.JAVA,
+    seed: Annotated[int, typer.Option(help="Seed of the schedule of faults.")] = 1,
+    faults: Annotated[int | None, typer.Option(min=1, help="Number of faults; default: one every 2.3 s.")] = None,
+    profile: Annotated[
+        Nucleus, typer.Option(help="Greengrass nucleus that the local nucleus emulates.")
+    ] = Nucleus.JAVA,
     drain: Annotated[
-        float, typer.Option(min=20, help="Seconds to wait at the end until the cloud has everything.")
+        float, typer.Option(min=20, help="Maximum time in seconds for the cloud to receive everything at the end.")
     ] = 180.0,
     only: Annotated[
-        list[str] | None, typer.Option(help="Only kinds of fault with this in their names; may be given again.")
+        list[str] | None, typer.Option(help="Inject only faults whose name contains this text; can be repeated.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result there as one JSON object.")] = None,
-    keep: Annotated[bool, typer.Option(help="Keep the folder with logs and spool also when all is well.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the result as a JSON object.")] = None,
+    keep: Annotated[bool, typer.Option(help="Keep the folder with logs and spool after a successful run.")] = False,
 ) -> None:
-    """Cause faults in a gateway and a local cloud; exit code 0 only if nothing was lost and nothing counted twice."""
+    """Inject faults into a gateway and a local cloud; exit code 0 only if no reading was lost or counted twice."""
     from rich.console import Console
 
     from device_sim.aws.errors import CloudSimError
@@ -60,7 +62,7 @@ def chaos_command(
             code = 0 if report.holds else 1
         except InterruptedRunError as error:
             code = error.exit_code
-            console.print(f"stopped by {error}; every process is ended", highlight=False)
+            console.print(f"stopped by {error}; all processes have ended", highlight=False)
         except (SimulationError, CloudSimError, NucleusError) as error:
             console.print(f"the run failed: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
     if code == 0 and not keep:

@@ -1,4 +1,4 @@
-"""``strandline cost``: what AWS would charge for gateways of given rates."""
+"""``strandline cost``: estimate of the AWS charges."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from strandline.command_line_options import AsJson
+
 MONTH_SECONDS = 30 * 86_400.0
 RECORD_OVERHEAD_BYTES = 280
-"""Keys, names and times of a record, and what its columns take before the first row (some 80 bytes)."""
+"""Keys, names and times of a record, and the overhead of its columns (about 80 bytes)."""
 
 
 def register(app: typer.Typer) -> None:
@@ -19,20 +21,28 @@ def register(app: typer.Typer) -> None:
 
 
 def cost_command(
-    series: Annotated[int, typer.Option(min=1, help="Series of each gateway.")] = 24,
-    rate: Annotated[float, typer.Option(min=1e-6, help="Readings a second of each series.")] = 5.0,
-    window: Annotated[float, typer.Option(min=0.1, help="Seconds of a window.")] = 10.0,
+    series: Annotated[int, typer.Option(min=1, help="Number of series per gateway.")] = 24,
+    rate: Annotated[float, typer.Option(min=1e-6, help="Readings per second of each series.")] = 5.0,
+    window: Annotated[float, typer.Option(min=0.1, help="Width of a window in seconds.")] = 10.0,
     bytes_per_aggregate: Annotated[
         float,
-        typer.Option(min=0.1, help="Measured on benchmarks/wire.py's series: 24, six windows a batch."),
+        typer.Option(
+            min=0.1,
+            help="Bytes per aggregate on the wire; the default was measured by benchmarks/wire.py "
+            "with 24 series and six windows per batch.",
+        ),
     ] = 4.1,
-    batch_age: Annotated[float, typer.Option(min=0.1, help="Seconds after which a batch goes though not full.")] = 60.0,
-    invocation_ms: Annotated[float, typer.Option(min=1, help="Milliseconds of an ingest invocation.")] = 40.0,
-    alerts: Annotated[float, typer.Option(min=0, help="Alerts a month of each gateway.")] = 10.0,
-    gateways: Annotated[int, typer.Option(min=1, help="How many gateways.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    batch_age: Annotated[
+        float, typer.Option(min=0.1, help="Maximum age of a batch in seconds; then it is sent although not full.")
+    ] = 60.0,
+    invocation_ms: Annotated[
+        float, typer.Option(min=1, help="Duration of an ingest invocation in milliseconds.")
+    ] = 40.0,
+    alerts: Annotated[float, typer.Option(min=0, help="Alerts per month and gateway.")] = 10.0,
+    gateways: Annotated[int, typer.Option(min=1, help="Number of gateways.")] = 1,
+    as_json: AsJson = False,
 ) -> None:
-    """Estimate a month's cost in US dollars at us-east-1 list prices, without the free tier."""
+    """Estimate the monthly AWS cost in US dollars at list prices of us-east-1, without the free tier."""
     from device_sim.aws.cost import cost
 
     usage = estimated_usage(series, rate, window, bytes_per_aggregate, batch_age, invocation_ms, alerts)
@@ -43,9 +53,9 @@ def cost_command(
         return
     for name, usd in sorted(charged["items"].items(), key=lambda item: -item[1]):
         typer.echo(f"{name:<24} ${usd:>12.4f}")
-    typer.echo(f"{'a month':<24} ${charged['total_usd']:>12.4f}")
-    typer.echo(f"{'a million readings':<24} ${charged['usd_per_million_readings']:>12.4f}")
-    typer.echo(f"{'storage a month kept':<24} ${charged['storage_usd_per_month']:>12.4f}")
+    typer.echo(f"{'per month':<24} ${charged['total_usd']:>12.4f}")
+    typer.echo(f"{'per million readings':<24} ${charged['usd_per_million_readings']:>12.4f}")
+    typer.echo(f"{'storage per month kept':<24} ${charged['storage_usd_per_month']:>12.4f}")
 
 
 def estimated_usage(
@@ -57,9 +67,9 @@ def estimated_usage(
     invocation_ms: float,
     alerts: float,
 ) -> dict[str, float]:
-    """Return a gateway's usage of a month in the terms of CloudStore.usage(): one invocation a batch, the dear end.
+    """Return a gateway's usage per month with the keys of CloudStore.usage(), at one invocation per batch (worst case).
 
-    A batch goes when it is full (5,000 bytes) or old; each of its series is one item of the table.
+    A batch is sent when it is full (5,000 bytes) or old; each of its series is one item of the table.
     """
     from wire.limits import MAX_BATCH_BYTES
 

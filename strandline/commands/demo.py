@@ -1,4 +1,4 @@
-"""``strandline demo``: the whole system in one run, with the proof at its end."""
+"""``strandline demo``: the whole system in one run, with a proof at the end."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ def register(app: typer.Typer) -> None:
 
 
 def demo_command(
-    duration: Annotated[float, typer.Option(min=20, help="Seconds that the sensors send.")] = 90.0,
-    seed: Annotated[int, typer.Option(help="Another seed, another plant and other faults.")] = 1,
-    keep_running: Annotated[bool, typer.Option(help="Run on after the summary, until Ctrl-C.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the summary there as one JSON object.")
-    ] = None,
+    duration: Annotated[float, typer.Option(min=20, help="Seconds for which the sensors send.")] = 90.0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated plant and its faults.")] = 1,
+    keep_running: Annotated[bool, typer.Option(help="Continue after the summary until Ctrl-C.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the summary as a JSON object.")] = None,
     broker: Annotated[
-        BrokerKind, typer.Option(help="The broker that sensors and reader meet at.")
+        BrokerKind, typer.Option(help="MQTT broker between sensors and sensor reader.")
     ] = BrokerKind.IOTCORE,
-    broker_port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0 takes a free one.")] = 0,
+    broker_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the broker; 0 selects a free port.")] = 0,
 ) -> None:
-    """Run sensors, gateway and cloud on this machine; exit 0 only if nothing was lost, doubled or changed."""
+    """Run sensors, gateway and cloud on this machine; exit code 0 only if no data was lost, duplicated or changed."""
     from rich.console import Console
 
     from device_sim.demo.configuration import DemoOptions

@@ -1,4 +1,4 @@
-"""``strandline detect``: the gateway's detector over recorded tables."""
+"""``strandline detect``: anomaly detection over recorded tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from strandline.command_line_options import split_list
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -14,16 +16,24 @@ def register(app: typer.Typer) -> None:
 
 
 def detect_command(
-    inputs: Annotated[list[Path], typer.Argument(help="CSV files, each with a header.")],
-    time: Annotated[str, typer.Option(help="The column with the time: ISO 8601, or seconds since the epoch.")],
-    values: Annotated[str, typer.Option(help="The columns with the channels, separated by commas.")],
-    calibrate: Annotated[int, typer.Option(help="Rows at the beginning that are calibrated on, and not scored.")],
-    out: Annotated[Path, typer.Option(help="The folder for the scores: one CSV for each input.")],
-    png: Annotated[bool, typer.Option("--png", help="Draw each too (needs matplotlib).")] = False,
+    inputs: Annotated[list[Path], typer.Argument(help="CSV files with a header.")],
+    time: Annotated[
+        str, typer.Option(help="Column of the time: ISO 8601, or seconds or milliseconds since the epoch.")
+    ],
+    values: Annotated[str, typer.Option(help="Columns of the channels, comma-separated.")],
+    calibrate: Annotated[
+        int, typer.Option(help="Number of rows at the beginning for the calibration; they are not scored.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results: one CSV file per input.")],
+    png: Annotated[
+        bool, typer.Option("--png", help="Also write a plot for each input (needs the extra `plot`).")
+    ] = False,
 ) -> None:
-    """Score recorded tables as a gateway would have: timestamp, score (1.0 is an alarm), anomaly, cause, channel."""
+    """Score recorded tables with the detector of the gateway.
+
+    The result has the columns timestamp, score (1.0 is the alarm level), anomaly (0 or 1), cause and channel.
+    """
     from strandline.recorded.offline import detect
 
-    channels = [name.strip() for name in values.split(",") if name.strip()]
-    for path in detect(inputs, time, channels, calibrate, out, png):
+    for path in detect(inputs, time, split_list(values), calibrate, out, png):
         typer.echo(str(path))

@@ -1,4 +1,4 @@
-"""``strandline gateway``: the local nucleus with the built components, against any AWS IoT endpoint."""
+"""``strandline gateway``: the local nucleus with the components, connected to any AWS IoT endpoint."""
 
 from __future__ import annotations
 
@@ -18,30 +18,34 @@ def register(app: typer.Typer) -> None:
 
 
 def gateway_command(
-    thing: Annotated[str, typer.Option(help="The gateway's name: its AWS IoT thing and MQTT client id.")],
-    endpoint: Annotated[str, typer.Option(help="HOST:PORT of AWS IoT Core's MQTT.")],
-    cert: Annotated[Path, typer.Option(help="The gateway's certificate (PEM).")],
-    key: Annotated[Path, typer.Option(help="Its private key (PEM).")],
-    ca: Annotated[Path, typer.Option(help="The authority of the endpoint's certificate (PEM).")],
-    broker: Annotated[str, typer.Option(help="HOST:PORT of the sensors' broker.")] = "127.0.0.1:1883",
+    thing: Annotated[str, typer.Option(help="Name of the gateway: its AWS IoT thing and MQTT client id.")],
+    endpoint: Annotated[str, typer.Option(help="MQTT endpoint of AWS IoT Core, HOST:PORT.")],
+    cert: Annotated[Path, typer.Option(help="Certificate of the gateway (PEM).")],
+    key: Annotated[Path, typer.Option(help="Private key of the gateway (PEM).")],
+    ca: Annotated[Path, typer.Option(help="Certificate authority of the endpoint (PEM).")],
+    broker: Annotated[str, typer.Option(help="Address of the sensors' MQTT broker, HOST:PORT.")] = "127.0.0.1:1883",
     config: Annotated[
-        Path | None, typer.Option(help="JSON: {component: {key: value}} merged into the components' configurations.")
+        Path | None,
+        typer.Option(help="JSON file {component: {key: value}} to merge into the components' configurations."),
     ] = None,
     models: Annotated[
-        Path | None, typer.Option(help="Folder that `strandline train` wrote to: the newest of each model runs too.")
+        Path | None,
+        typer.Option(help="Output folder of `strandline train`; the newest version of each model is deployed."),
     ] = None,
-    root: Annotated[Path, typer.Option(help="The gateway's folder: its logs, spool and calibration.")] = Path(
+    root: Annotated[Path, typer.Option(help="Folder of the gateway for logs, spool and calibration.")] = Path(
         ".strandline/gateway"
     ),
-    profile: Annotated[Nucleus, typer.Option(help="The nucleus that the local one behaves like.")] = Nucleus.JAVA,
-    region: Annotated[str, typer.Option(help="AWS region in the components' environment.")] = "us-east-1",
+    profile: Annotated[
+        Nucleus, typer.Option(help="Greengrass nucleus that the local nucleus emulates.")
+    ] = Nucleus.JAVA,
+    region: Annotated[str, typer.Option(help="AWS region in the environment of the components.")] = "us-east-1",
 ) -> None:
-    """Run a gateway until SIGTERM or Ctrl-C; prints one JSON line for each change of a component's state."""
+    """Run a gateway until SIGTERM or Ctrl-C; print one JSON line for each change of a component's state."""
     from device_sim.demo.configuration import SENSOR_READER
     from device_sim.greengrass.main import main
     from strandline.errors import CommandError
     from strandline.packaging.components import build_here
-    from strandline.training.model_component import bring_in
+    from strandline.training.model_component import copy_newest_models
 
     host, port = split_address(broker, "broker")
     merged = _read(config)
@@ -58,7 +62,7 @@ def gateway_command(
     argv += ["--iot-endpoint", endpoint, "--cert", str(cert), "--key", str(key), "--ca", str(ca)]
     deploy = built.versions
     if models is not None:
-        deploy |= bring_in(models, built.recipes, built.artifacts)
+        deploy |= copy_newest_models(models, built.recipes, built.artifacts)
     for name, version in deploy.items():
         argv += ["--deploy", f"{name}={version}"]
     raise typer.Exit(main(argv))
@@ -74,5 +78,5 @@ def _read(config: Path | None) -> dict[str, dict[str, object]]:
     except (OSError, ValueError) as error:
         raise CommandError(f"--config {config}: {error}") from error
     if not isinstance(given, dict) or not all(isinstance(values, dict) for values in given.values()):
-        raise CommandError(f"--config {config}: an object of objects by component name is required")
+        raise CommandError(f"--config {config}: a JSON object of objects, {{component: {{key: value}}}}, is required")
     return given

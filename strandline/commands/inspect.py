@@ -1,12 +1,16 @@
-"""``strandline inspect``: what is in a batch."""
+"""``strandline inspect``: content of an encoded batch."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from strandline.command_line_options import AsJson
+from strandline.text import print_table
 
 if TYPE_CHECKING:
     from wire.codec import Profiles
@@ -18,16 +22,16 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect_command(
-    file: Annotated[str, typer.Argument(help="A file with one encoded batch, or - for standard input.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    file: Annotated[str, typer.Argument(help="File with one encoded batch or profile, or - for standard input.")],
+    as_json: AsJson = False,
     rows: Annotated[int, typer.Option(min=0, help="Maximum number of rows; 0 shows all.")] = 40,
-    profile: Annotated[str, typer.Option(help="A file with the profile that the batch names.")] = "",
+    profile: Annotated[str, typer.Option(help="File with the profile that the batch refers to.")] = "",
 ) -> None:
-    """Show a batch: whose it is, how it is packed, the bytes that each column takes, and its rows.
+    """Show the header, the size of each column and the rows of an encoded batch.
 
-    Of one that names a profile, and without it, all but the rows.
+    The rows of a batch that refers to a profile are shown only with --profile.
     """
-    from strandline import batches
+    from strandline.batch_content import batch_rows, header, profile_header, profile_rows, undecoded_header
     from strandline.errors import CommandError
     from wire.codec import Kind, decode, decode_profile, kind_of
     from wire.errors import DecodeError, UnknownProfileError
@@ -39,16 +43,16 @@ def inspect_command(
         found = break_down(data, known)
         if kind_of(data) is Kind.PROFILE:
             described = decode_profile(data)[1]
-            head, table = batches.profile_head(data, described), batches.profile_table(described)
+            head, table = profile_header(data, described), profile_rows(described)
         else:
             try:
                 batch = decode(data, known)
-                head, table = batches.head(batch, len(data)), batches.table(batch)
+                head, table = header(batch, len(data)), batch_rows(batch)
             except UnknownProfileError as error:
-                head, table = batches.unread_head(data), []
+                head, table = undecoded_header(data), []
                 missing = f"its rows need profile {error.version}: --profile FILE"
     except DecodeError as error:
-        raise CommandError(f"{file}: no batch: {error}") from error
+        raise CommandError(f"{file}: not a batch: {error}") from error
     head |= {"coder": found.coder.name.lower()} | ({} if found.profile is None else {"profile": found.profile})
     parts = [
         {
@@ -66,15 +70,13 @@ def inspect_command(
         typer.echo(json.dumps(head | shown, allow_nan=False))
         return
     typer.echo("  ".join(f"{key} {value}" for key, value in head.items()))
-    batches.print_table(parts)
-    batches.print_table(table if rows == 0 else table[:rows])
+    print_table(parts)
+    print_table(table if rows == 0 else table[:rows])
     if rows and len(table) > rows:
         typer.echo(f"... {len(table) - rows} more rows (--rows 0 shows all)")
 
 
 def _read(file: str) -> bytes:
-    from pathlib import Path
-
     from strandline.errors import CommandError
 
     try:
@@ -84,7 +86,7 @@ def _read(file: str) -> bytes:
 
 
 def _profile(file: str) -> Profiles | None:
-    """Return what finds the one profile in a file, None without one."""
+    """Return the lookup of the one profile in a file, None without a file."""
     from strandline.errors import CommandError
     from wire.codec import decode_profile
     from wire.errors import DecodeError
@@ -94,5 +96,5 @@ def _profile(file: str) -> Profiles | None:
     try:
         owner, known = decode_profile(_read(file))
     except DecodeError as error:
-        raise CommandError(f"{file}: no profile: {error}") from error
+        raise CommandError(f"{file}: not a profile: {error}") from error
     return lambda gateway, version: known if (gateway, version) == (owner, known.version) else None

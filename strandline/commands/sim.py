@@ -1,4 +1,4 @@
-"""``strandline sim``: only the sensors, against any broker."""
+"""``strandline sim``: the simulated sensors, connected to any broker."""
 
 from __future__ import annotations
 
@@ -20,15 +20,21 @@ def register(app: typer.Typer) -> None:
 
 
 def sim_command(
-    broker: Annotated[str, typer.Option(help="HOST:PORT of the MQTT broker.")] = "127.0.0.1:1883",
-    duration: Annotated[float, typer.Option(min=1, help="Seconds; the faults are laid out over them.")] = 90.0,
-    seed: Annotated[int, typer.Option(help="Another seed, another plant and other faults.")] = 1,
-    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Readings a second of each sensor.")] = 5.0,
-    speed: Annotated[float, typer.Option(min=0.001, max=1000, help="How much faster the machines live.")] = 60.0,
-    faults: Annotated[bool, typer.Option(help="Lay faults over the signals.")] = True,
-    labels: Annotated[Path | None, typer.Option(help="Write the faults' labels there, as JSON lines.")] = None,
+    broker: Annotated[str, typer.Option(help="Address of the MQTT broker, HOST:PORT.")] = "127.0.0.1:1883",
+    duration: Annotated[float, typer.Option(min=1, help="Seconds for which the sensors send.")] = 90.0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated plant and its faults.")] = 1,
+    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Readings per second of each sensor.")] = 5.0,
+    speed: Annotated[
+        float, typer.Option(min=0.001, max=1000, help="Factor by which simulated time is faster than real time.")
+    ] = 60.0,
+    faults: Annotated[bool, typer.Option(help="Inject faults into the signals.")] = True,
+    labels: Annotated[Path | None, typer.Option(help="File for the labels of the faults, as JSON lines.")] = None,
 ) -> None:
-    """Publish 24 simulated sensors to sensors/<device>/<channel> as {"value": ..., "time": <ms>} with QoS 1."""
+    """Publish the readings of 24 simulated sensors with QoS 1.
+
+    The topic is sensors/<device>/<channel>, the payload {"value": ..., "time": <ms>}. The labels of the injected faults
+    are printed as JSON lines at the end.
+    """
     from device_sim.simulation.devices import MqttPublisher, Pace, Sensors
     from device_sim.simulation.faults import schedule
     from device_sim.simulation.signals import demo_plant
@@ -52,4 +58,4 @@ def sim_command(
             raise CommandError(f"{labels}: {error.strerror}") from error
     for line in lines:
         typer.echo(line)
-    typer.echo(f"{sent} readings of {len(plant.series)} sensors sent to {broker} and confirmed", err=True)
+    typer.echo(f"{sent} readings of {len(plant.series)} sensors sent to {broker} and acknowledged", err=True)

@@ -34,9 +34,9 @@ from device_sim.paths import SOURCE_TREE
 from strandline.packaging.imports import MODULE_NAME, SourceTree
 
 _DATA = frozenset({".txt", ".json", ".yaml", ".tflite", ".fbs"})
-_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip supports
 RUNTIME = "runtime"
-"""The folder of the component that takes the wheels."""
+"""Folder of the component whose artifact contains the wheels."""
 
 
 FOLDERS = {Nucleus.JAVA: "greengrass-build", Nucleus.LITE: "greengrass-build-lite"}
@@ -49,7 +49,7 @@ def build(repo: Path, out: Path, nucleus: Nucleus = Nucleus.JAVA, wheels: Mappin
     """
     recipes = sorted((repo / "recipes").glob("*.yaml"))
     if not recipes:
-        raise BuildError(f"{repo / 'recipes'}: no recipes (*.yaml) there")
+        raise BuildError(f"{repo / 'recipes'}: no recipes (*.yaml)")
     folder = out / FOLDERS[nucleus]
     try:
         components = tuple(_build_component(repo, recipe, folder, nucleus, wheels or {}) for recipe in recipes)
@@ -73,12 +73,12 @@ def _build_component(
     target = out / "recipes" / f"{name}-{version}.yaml"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(recipe.read_bytes())
-    place = out / "artifacts" / name / version / folder
-    place.parent.mkdir(parents=True, exist_ok=True)
+    artifact = out / "artifacts" / name / version / folder
+    artifact.parent.mkdir(parents=True, exist_ok=True)
     if nucleus is Nucleus.LITE:
-        write_folder(place, files)
-        return BuiltComponent(name, version, target, place, _size(files), _digest(files))
-    archive = place.with_suffix(".zip")
+        write_folder(artifact, files)
+        return BuiltComponent(name, version, target, artifact, _size(files), _digest(files))
+    archive = artifact.with_suffix(".zip")
     write_zip(archive, files)
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     return BuiltComponent(name, version, target, archive, archive.stat().st_size, digest)
@@ -125,7 +125,7 @@ def _component_files(repo: Path, folder: str, programs: list[str]) -> dict[str, 
 
 
 def write_folder(folder: Path, files: Mapping[str, Path]) -> None:
-    """Write files (path inside -> path here) into a folder that has nothing else in it."""
+    """Write files (path in the folder -> file) and remove everything else from the folder."""
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     for inside, path in files.items():
@@ -137,7 +137,7 @@ def write_folder(folder: Path, files: Mapping[str, Path]) -> None:
 
 
 def write_zip(archive: Path, files: Mapping[str, Path]) -> None:
-    """Write files (path inside -> path here) so that only their names and bytes decide the archive's bytes."""
+    """Write files (path in the archive -> file); the archive's bytes depend only on their paths and contents."""
     part = archive.with_suffix(".part")
     # Stored, not deflated: zlib's output differs between its versions and forks.
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
@@ -149,7 +149,7 @@ def write_zip(archive: Path, files: Mapping[str, Path]) -> None:
 
 
 def deployment_command(nucleus: Nucleus, recipes: Path, artifacts: Path, deploy: Mapping[str, str]) -> str:
-    """Return the shell command that deploys components on a gateway on which the two folders lie."""
+    """Return the shell command that deploys components on a gateway that has the two folders."""
     versions = [f"{name}={version}" for name, version in deploy.items()]
     if nucleus is Nucleus.LITE:
         command = ["sudo", "ggl-cli", "deploy", "-r", str(recipes), "-a", str(artifacts)]
@@ -164,7 +164,7 @@ def deployment_command(nucleus: Nucleus, recipes: Path, artifacts: Path, deploy:
 
 
 def summary(built: Built) -> list[dict[str, Any]]:
-    """Return a JSON-ready row a component."""
+    """Return one JSON-ready row per component."""
     return [
         {"name": c.name, "version": c.version, "artifact": str(c.artifact), "bytes": c.size, "sha256": c.sha256}
         for c in built.components

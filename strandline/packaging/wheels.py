@@ -1,4 +1,4 @@
-"""Collects the wheels that a gateway needs, for processors and Python versions other than this machine's.
+"""Download of the wheels that a gateway needs, for other processors and Python versions than this machine's.
 
 pip chooses each file (``pip download --no-deps``); the dependencies are followed here, because pip evaluates markers
 such as ``python_version < "3.12"`` for the Python that it runs in and not for the one it downloads for.
@@ -27,7 +27,7 @@ GLIBC = {"3.11": 36, "3.12": 39, "3.13": 41}
 _OLDEST_GLIBC = 17
 _OLD_TAGS = ("manylinux2014",)
 PIP = "pip"
-"""Goes along: a system without python3-venv has no pip of its own."""
+"""Always included: a system without python3-venv has no pip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,12 @@ class Target:
 
 
 Fetch = Callable[[str, Target], Path | None]
-"""Returns the wheel of a requirement for a target, None where no wheel meets it."""
+"""Return the wheel of a requirement for a target, None if no wheel satisfies it."""
 
 
 @dataclass(slots=True)
 class Collected:
-    """The wheels for one target, and the requirements that no wheel meets."""
+    """The wheels for one target, and the requirements that no wheel satisfies."""
 
     target: Target
     wheels: dict[str, Path] = field(default_factory=dict)
@@ -86,13 +86,13 @@ class Collected:
 
 
 def collect(target: Target, required: str, optional: str, fetch: Fetch) -> Collected:
-    """Return the wheels of two requirements files with all that they depend on."""
+    """Return the wheels of two requirements files and of their dependencies."""
     found = Collected(target)
     python = tuple(int(part) for part in target.python.split("."))
     roots = [Requirement(one.text) for one in parse(required, python)]
     wheels, found.missing = _closure([Requirement(PIP), *roots], target, fetch)
     for one in (Requirement(one.text) for one in parse(optional, python)):
-        # The required ones are fetched again with it: both have to agree on the versions that they share.
+        # Resolved together with the required ones: they must agree on the versions of common dependencies.
         together, missing = _closure([Requirement(PIP), *roots, one], target, fetch)
         if set(missing) <= set(found.missing):
             wheels = together
@@ -103,7 +103,7 @@ def collect(target: Target, required: str, optional: str, fetch: Fetch) -> Colle
 
 
 def _closure(roots: Sequence[Requirement], target: Target, fetch: Fetch) -> tuple[list[Path], list[str]]:
-    """Return the wheels of requirements and of what they depend on, and the requirements without a wheel."""
+    """Return the wheels of requirements and their dependencies, and the requirements without a wheel."""
     wanted: dict[str, Requirement] = {}
     chosen: dict[str, Path] = {}
     missing: dict[str, str] = {}
@@ -145,17 +145,17 @@ def _dependencies(wheel: Path, target: Target) -> Iterable[Requirement]:
 
 
 class PipDownload:
-    """Fetches wheels with pip into a folder, each requirement and target once; see :data:`Fetch`."""
+    """Download wheels with pip into a folder, each requirement and target once; see :data:`Fetch`."""
 
     def __init__(self, folder: Path, more: Path | None, log: Callable[[str], None]) -> None:
-        """``more`` is a folder of wheels that the user has, which count beside those of the index."""
+        """``more`` is a folder with additional wheels."""
         if more is not None and not more.is_dir():
             raise BuildError(f"--wheels {more}: not a folder")
         self._folder, self._more, self._log = folder, more, log
         self._fetched: dict[tuple[str, Target], Path | None] = {}
 
     def __call__(self, requirement: str, target: Target) -> Path | None:
-        """Return the wheel, or None; raises BuildError where pip cannot be run."""
+        """Return the wheel, or None; raises BuildError if pip fails."""
         if (requirement, target) not in self._fetched:
             self._fetched[requirement, target] = self._fetch(requirement, target)
         return self._fetched[requirement, target]
@@ -183,5 +183,5 @@ class PipDownload:
 
 
 def merged(collected: Iterable[Collected]) -> Mapping[str, Path]:
-    """Return the wheels of all targets: name -> file; those that fit several are there once."""
+    """Return the wheels of all targets without duplicates: name -> file."""
     return {name: path for one in collected for name, path in sorted(one.wheels.items())}

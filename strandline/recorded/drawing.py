@@ -26,11 +26,11 @@ WIDTH, DPI = 10.0, 90
 SCORE_PANEL, MARGINS = 1.5, 0.9
 OBSERVED, EXPECTED, ALARM, QUIET = "#0072B2", "#009E73", "#D55E00", "#777777"
 COLOURS = 56
-"""Of the PNG's palette: a third of the bytes, and no eye sees it."""
+"""Size of the PNG's palette; it reduces the file to a third."""
 MAX_COLUMNS = 1000
 LABEL_ROWS = 2
-WILD = 3.0
-"""All values together reach so many times as far as 99% of them where a few are wild."""
+OUTLIER_RATIO = 3.0
+"""Ratio of the range of all values to that of 99% of them above which outliers are cut off."""
 _BEHIND = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
 
 
@@ -80,11 +80,11 @@ def draw(path: Path, recorded: Table, found: Detection, calibrate: int) -> None:
 def stretches(found: Detection) -> list[Stretch]:
     """Return the stretches that are marked as anomalies."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], found.anomaly.astype(np.int8), [0]))))
-    told = []
+    found_stretches = []
     for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         peak = first + int(found.level[first:end].argmax())
-        told.append(Stretch(first, end - 1, found.cause[peak], found.channel[peak]))
-    return told
+        found_stretches.append(Stretch(first, end - 1, found.cause[peak], found.channel[peak]))
+    return found_stretches
 
 
 def _channel(axis: Any, x: Any, values: FloatArray, found: Detection, at: int) -> None:
@@ -99,14 +99,14 @@ def _channel(axis: Any, x: Any, values: FloatArray, found: Detection, at: int) -
 
 
 def _range(values: FloatArray) -> tuple[float, float]:
-    """Return the limits of an axis: all values, unless a few wild ones would press the rest into a line."""
+    """Return the limits of an axis: all values, without outliers that would flatten the rest."""
     known = values[np.isfinite(values)]
     if not len(known):
         return 0.0, 1.0
     low, most, high = (float(value) for value in (known.min(), np.ptp(known), known.max()))
     inner = [float(value) for value in np.quantile(known, (0.005, 0.995))]
     usual = inner[1] - inner[0]
-    if 0 < usual * WILD < most:
+    if 0 < usual * OUTLIER_RATIO < most:
         low, high = max(low, inner[0] - usual / 2), min(high, inner[1] + usual / 2)
     margin = 0.12 * (high - low) or max(abs(high), 1.0) * 0.1
     return low - margin, high + margin
@@ -127,7 +127,7 @@ def _calm(values: FloatArray) -> FloatArray:
 
 
 def thin(values: FloatArray) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """Return the rows to draw: all of few, of many the least and the greatest of each column of the picture."""
+    """Return the rows to draw: all, or the minimum and maximum of each pixel column if there are many."""
     if len(values) <= 2 * MAX_COLUMNS:
         return np.arange(len(values))
     kept: list[int] = []
@@ -162,10 +162,10 @@ def _score(axis: Any, x: Any, found: Detection) -> None:
     axis.set_ylabel("score")
 
 
-def _labels(axis: Any, x: Any, told: Sequence[Stretch]) -> None:
+def _labels(axis: Any, x: Any, labelled: Sequence[Stretch]) -> None:
     """Write each stretch's cause above the first panel, as far as there is room."""
     ends = [-1.0] * LABEL_ROWS
-    for stretch in told:
+    for stretch in labelled:
         at = stretch.first / max(1, len(x))
         width = (len(stretch.cause) + 2) * 0.0085
         row = next((row for row, end in enumerate(ends) if end <= at), None)

@@ -1,4 +1,4 @@
-"""Recorded tables for the detector: CSV in, scores as CSV out."""
+"""Recorded tables: CSV files with a time and channels, and CSV files with scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from strandline.errors import TableError
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows in the file's order: ``stamps`` as they stood there, ``time_ms`` [rows], ``values`` [rows, channels]."""
+    """Rows in the file's order: ``stamps`` as in the file, ``time_ms`` [rows], ``values`` [rows, channels]."""
 
     stamps: list[str]
     time_ms: IntArray
@@ -26,10 +26,10 @@ class Table:
 
 
 def read(path: Path, time: str, channels: Sequence[str]) -> Table:
-    """Read a CSV file with a header; a value that is empty or no number is missing (NaN).
+    """Read a CSV file with a header; an empty or non-numeric value is missing (NaN).
 
-    Times are ISO 8601 (UTC where no offset is given) or numbers: seconds since the epoch, milliseconds where they are
-    too great for that. Raises TableError that names the file, and the line or the column.
+    Times are ISO 8601 (UTC where no offset is given) or numbers: seconds since the epoch, milliseconds if they
+    are too large for that. Raises TableError that names the file, and the line or the column.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -37,16 +37,16 @@ def read(path: Path, time: str, channels: Sequence[str]) -> Table:
             file.seek(0)
             reader = csv.reader(file, delimiter=";" if sample.count(";") > sample.count(",") else ",")
             header = [name.strip() for name in next(reader, [])]
-            places = [_place(path, header, name) for name in (time, *channels)]
+            columns = [_column(path, header, name) for name in (time, *channels)]
             rows = [row for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{path}: {error}") from error
-    short = next((at for at, row in enumerate(rows) if len(row) <= max(places)), None)
+    short = next((at for at, row in enumerate(rows) if len(row) <= max(columns)), None)
     if short is not None:
         raise TableError(f"{path}: row {short + 1} has {len(rows[short])} columns, the header {len(header)}")
-    stamps = [row[places[0]].strip() for row in rows]
+    stamps = [row[columns[0]].strip() for row in rows]
     time_ms = np.array([_time(path, at, stamp) for at, stamp in enumerate(stamps)], np.int64)
-    values = np.array([[_number(row[place]) for place in places[1:]] for row in rows], np.float64)
+    values = np.array([[_number(row[column]) for column in columns[1:]] for row in rows], np.float64)
     return Table(stamps, time_ms, tuple(channels), values.reshape(len(rows), len(channels)))
 
 
@@ -65,7 +65,7 @@ def write(
         raise TableError(f"{path}: {error}") from error
 
 
-def _place(path: Path, header: list[str], name: str) -> int:
+def _column(path: Path, header: list[str], name: str) -> int:
     if name not in header:
         raise TableError(f"{path}: no column {name!r}, there are {', '.join(header[:40])}")
     return header.index(name)
@@ -86,8 +86,8 @@ def _time(path: Path, at: int, stamp: str) -> int:
         try:
             moment = datetime.fromisoformat(stamp)
         except ValueError as error:
-            raise TableError(f"{path}: row {at + 1}: {stamp[:60]!r} is no time") from error
+            raise TableError(f"{path}: row {at + 1}: {stamp[:60]!r} is not a time") from error
         return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     if not math.isfinite(number) or abs(number) > 1e16:
-        raise TableError(f"{path}: row {at + 1}: {stamp[:60]!r} is no time")
+        raise TableError(f"{path}: row {at + 1}: {stamp[:60]!r} is not a time")
     return round(number if abs(number) > 1e11 else number * 1000)

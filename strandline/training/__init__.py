@@ -1,6 +1,7 @@
-"""Trains models of groups from recorded tables, and packs each as a Greengrass component of its own.
+"""Training of group models from recorded tables, each packed as a Greengrass component.
 
-``dataset`` reads and cuts, ``dense`` (auto-encoder), ``ridge`` (linear forecaster) and ``keras_models`` (convolutional
-and int8, with TensorFlow) fit, ``evaluation`` measures on what was held out, ``model_component`` writes recipe, model
-and manifest, and ``train`` puts them together. The detector's ``models.manifest`` reads what they make.
+``dataset`` reads and splits the data; ``dense`` (auto-encoder), ``ridge`` (linear forecaster) and ``keras_models``
+(convolutional and int8, with TensorFlow) fit; ``evaluation`` computes the figures on held-out data;
+``model_component`` writes recipe, model and manifest; ``train`` connects these steps. ``model_writer`` writes .tflite
+files.
 """

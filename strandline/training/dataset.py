@@ -1,4 +1,4 @@
-"""Recorded tables for training: CSV files to standardised stretches without gaps, cut into three by time."""
+"""Recorded tables for training: CSV files to standardised sections without gaps, split into three by time."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.models.manifest import FARTHEST
-from strandline.errors import TableError, TrainingError
+from strandline.errors import TrainingError
 from strandline.recorded import table
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 FITTED, STOPPED_ON = 0.7, 0.1
-"""Parts of the windows, from the oldest on; the rest is held out from everything but the figures."""
-LEAST_WINDOWS = 60
+"""Shares of the windows, oldest first; the rest is held out for the figures and the calibration."""
+MIN_WINDOWS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Windows one after another without a gap: ``time_ms`` [n] their starts, ``values`` [n, channels]."""
+class Section:
+    """Consecutive windows without a gap: ``time_ms`` [n] their starts, ``values`` [n, channels]."""
 
     time_ms: IntArray
     values: FloatArray
@@ -38,26 +38,26 @@ class Dataset:
 
     channels: tuple[str, ...]
     interval_ms: int
-    stretches: tuple[Stretch, ...]
+    sections: tuple[Section, ...]
     files: tuple[str, ...]
     sha256: str
 
     @property
     def windows(self) -> int:
         """Total number of windows."""
-        return sum(len(stretch.time_ms) for stretch in self.stretches)
+        return sum(len(section.time_ms) for section in self.sections)
 
     @property
     def range(self) -> tuple[str, str]:
         """First and last time, ISO 8601."""
-        times = [stretch.time_ms[at] for stretch in self.stretches for at in (0, -1)]
+        times = [section.time_ms[at] for section in self.sections for at in (0, -1)]
         first, last = (datetime.fromtimestamp(int(at) / 1000, UTC) for at in (min(times), max(times)))
         return first.isoformat(), last.isoformat()
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Standardised stretches to fit on, to stop on, and held out; ``centre`` and ``scale`` [channels] of the first."""
+    """Standardised sections to fit, to stop early and held out; ``centre`` and ``scale`` [channels] of the first."""
 
     fitted: list[FloatArray]
     stopped_on: list[FloatArray]
@@ -67,13 +67,14 @@ class Parts:
 
 
 def read(data: Path, time: str, channels: Sequence[str], window_ms: int | None) -> Dataset:
-    """Read a CSV file, or every one of a folder; without ``window_ms`` each row is a window as wide as rows are apart.
+    """Read a CSV file, or all of a folder; without ``window_ms`` each row is a window as wide as the rows' interval.
 
-    ``time`` empty is the first column, ``channels`` empty are all others that hold numbers. Raises TrainingError.
+    An empty ``time`` selects the first column, empty ``channels`` all others with numbers. Raises TrainingError for
+    unusable data and TableError for an invalid file.
     """
     files = sorted(data.glob("*.csv")) if data.is_dir() else [data]
     if not files:
-        raise TrainingError(f"--data {data}: no CSV files there")
+        raise TrainingError(f"--data {data}: no CSV files")
     time, channels = _columns(files[0], time, channels)
     digest, recorded = hashlib.sha256(), []
     try:
@@ -82,47 +83,45 @@ def read(data: Path, time: str, channels: Sequence[str], window_ms: int | None) 
             recorded.append(table.read(file, time, channels))
     except OSError as error:
         raise TrainingError(f"{error.filename}: {error.strerror}") from error
-    except TableError as error:
-        raise TrainingError(str(error)) from error
     steps = np.concatenate([np.diff(one.time_ms) for one in recorded])
     steps = steps[steps > 0]
     if not len(steps):
         raise TrainingError(f"--data {data}: fewer than two rows at different times")
     apart = int(np.median(steps))
     width = window_ms or apart
-    stretches: list[Stretch] = []
+    sections: list[Section] = []
     for one in recorded:
         order = np.argsort(one.time_ms, kind="stable")
         time_ms, values = one.time_ms[order], one.values[order]
         if width != apart:
             time_ms, values = _means(time_ms, values, width)
-        stretches += _stretches(time_ms, values, width)
-    found = Dataset(tuple(channels), width, tuple(stretches), tuple(f.name for f in files), digest.hexdigest())
-    if found.windows < LEAST_WINDOWS:
+        sections += _sections(time_ms, values, width)
+    found = Dataset(tuple(channels), width, tuple(sections), tuple(f.name for f in files), digest.hexdigest())
+    if found.windows < MIN_WINDOWS:
         raise TrainingError(
-            f"--data {data}: {found.windows} windows of {width} ms with all channels, {LEAST_WINDOWS} are the least"
+            f"--data {data}: {found.windows} windows of {width} ms have all channels; at least {MIN_WINDOWS} must"
         )
     return found
 
 
-def cut(dataset: Dataset) -> Parts:
-    """Cut by time and standardise; raises TrainingError for a channel that never changes in what is fitted on."""
+def split(dataset: Dataset) -> Parts:
+    """Split by time and standardise; raises TrainingError for a channel that is constant in the fitted part."""
     ends = [round(dataset.windows * part) for part in (FITTED, FITTED + STOPPED_ON, 1.0)]
     parts: list[list[FloatArray]] = [[], [], []]
     at = 0
-    for stretch in dataset.stretches:
-        rest, start = stretch.values, at
+    for section in dataset.sections:
+        rest, start = section.values, at
         for part, end in zip(parts, ends, strict=True):
             take = min(len(rest), max(0, end - start))
             if take:
                 part.append(rest[:take])
                 rest, start = rest[take:], start + take
-        at += len(stretch.values)
+        at += len(section.values)
     seen = np.concatenate(parts[0])
     centre, scale = seen.mean(axis=0), seen.std(axis=0)
     for name, deviation in zip(dataset.channels, scale, strict=True):
         if not deviation > 1e-12 * max(1.0, float(np.abs(seen).max())):
-            raise TrainingError(f"channel {name} does not change in the training data: leave it out with --values")
+            raise TrainingError(f"channel {name} is constant in the training data: exclude it with --values")
 
     def standard(values: FloatArray) -> FloatArray:
         return np.asarray(np.clip((values - centre) / scale, -FARTHEST, FARTHEST), np.float64)
@@ -131,26 +130,24 @@ def cut(dataset: Dataset) -> Parts:
     return Parts(fitted, stopped_on, held_out, centre, scale)
 
 
-def windows(stretches: Sequence[FloatArray], length: int) -> FloatArray:
-    """Return every ``length`` windows in a row of the stretches, [n, length, channels]."""
+def windows(sections: Sequence[FloatArray], length: int) -> FloatArray:
+    """Return all sequences of ``length`` consecutive windows of the sections, [n, length, channels]."""
     views = [
         np.lib.stride_tricks.sliding_window_view(one, length, axis=0).transpose(0, 2, 1)
-        for one in stretches
+        for one in sections
         if len(one) >= length
     ]
     if not views:
-        raise TrainingError(
-            f"--window {length}: no stretch of the data is so long; the longest is {_longest(stretches)}"
-        )
+        raise TrainingError(f"--window {length}: the longest section without a gap has {_longest(sections)} windows")
     return np.concatenate(views)
 
 
-def _longest(stretches: Sequence[FloatArray]) -> int:
-    return max((len(one) for one in stretches), default=0)
+def _longest(sections: Sequence[FloatArray]) -> int:
+    return max((len(one) for one in sections), default=0)
 
 
 def _columns(file: Path, time: str, channels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Fill in the columns that were not named from the file's header and first rows."""
+    """Complete the names of the columns from the file's header and first rows."""
     if time and channels:
         return time, tuple(channels)
     try:
@@ -163,11 +160,11 @@ def _columns(file: Path, time: str, channels: Sequence[str]) -> tuple[str, tuple
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{file}: {error}") from error
     if len(header) < 2:
-        raise TrainingError(f"{file}: a header with a time and one channel or more is needed")
+        raise TrainingError(f"{file}: a header with a time and at least one channel is required")
     time = time or header[0]
     numeric = [name for at, name in enumerate(header) if name != time and _holds_numbers(rows, at)]
     if not (channels or numeric):
-        raise TrainingError(f"{file}: no column but {time} holds numbers")
+        raise TrainingError(f"{file}: no column except {time} contains numbers")
     return time, tuple(channels or numeric)
 
 
@@ -180,19 +177,19 @@ def _holds_numbers(rows: Sequence[Sequence[str]], at: int) -> bool:
 
 
 def _means(time_ms: IntArray, values: FloatArray, width: int) -> tuple[IntArray, FloatArray]:
-    """Return the starts of the windows and the channels' means in them, as an aggregator forms them."""
-    starts, place = np.unique(time_ms // width, return_inverse=True)
+    """Return the starts of the windows and the means of the channels in them, as the aggregator computes them."""
+    starts, index = np.unique(time_ms // width, return_inverse=True)
     known = np.isfinite(values)
     sums, counts = np.zeros((len(starts), values.shape[1])), np.zeros((len(starts), values.shape[1]))
-    np.add.at(sums, place, np.where(known, values, 0.0))
-    np.add.at(counts, place, known)
+    np.add.at(sums, index, np.where(known, values, 0.0))
+    np.add.at(counts, index, known)
     return starts * width, np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _stretches(time_ms: IntArray, values: FloatArray, width: int) -> list[Stretch]:
-    """Cut where a window misses, or a channel does."""
+def _sections(time_ms: IntArray, values: FloatArray, width: int) -> list[Section]:
+    """Split at missing windows and at windows with a missing channel."""
     whole = np.isfinite(values).all(axis=1)
     time_ms, values = time_ms[whole], values[whole]
     breaks = np.flatnonzero(np.diff(time_ms) > 1.5 * width) + 1
     parts = zip(np.split(time_ms, breaks), np.split(values, breaks), strict=True)
-    return [Stretch(when, what) for when, what in parts if len(when)]
+    return [Section(when, what) for when, what in parts if len(when)]

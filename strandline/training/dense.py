@@ -18,12 +18,12 @@ PATIENCE = 20
 BATCH = 128
 RATE = 2e-3
 NOISE = 0.1
-"""Inputs are trained with so much noise, in scales, and the clean ones are wanted back: nothing is just passed on."""
+"""Standard deviation of the noise on the inputs, in scales; the targets are without noise (denoising auto-encoder)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Layers and how they were come by."""
+    """Fitted layers, the number of epochs and the loss on the stopping data."""
 
     layers: Layers
     epochs: int
@@ -38,7 +38,7 @@ def sizes_for(values: int, bottleneck: int | None) -> tuple[int, ...]:
 
 
 def fit(inputs: FloatArray, stop_on: FloatArray, sizes: Sequence[int], seed: int) -> Fitted:
-    """Fit on ``inputs`` [n, values]; the layers that do best on ``stop_on`` [m, values] are kept."""
+    """Fit on ``inputs`` [n, values]; return the layers with the lowest loss on ``stop_on`` [m, values]."""
     rng = np.random.default_rng(seed)
     layers: Layers = [
         (rng.normal(0, np.sqrt(2.0 / before), (before, after)), np.zeros(after))
@@ -65,7 +65,7 @@ def run(layers: Layers, inputs: FloatArray) -> FloatArray:
 
 
 def _forward(layers: Layers, inputs: FloatArray) -> list[FloatArray]:
-    """Return what goes into each layer, and at last what comes out."""
+    """Return the input of each layer and, last, the output."""
     values = [inputs]
     for at, (weights, bias) in enumerate(layers):
         out = values[-1] @ weights + bias
@@ -77,9 +77,9 @@ def _loss(layers: Layers, inputs: FloatArray) -> float:
     return float(np.mean(np.square(run(layers, inputs) - inputs)))
 
 
-def _gradients(layers: Layers, inputs: FloatArray, wanted: FloatArray) -> Layers:
+def _gradients(layers: Layers, inputs: FloatArray, targets: FloatArray) -> Layers:
     values = _forward(layers, inputs)
-    slope = 2.0 * (values[-1] - wanted) / wanted.size
+    slope = 2.0 * (values[-1] - targets) / targets.size
     gradients: Layers = []
     for at in range(len(layers) - 1, -1, -1):
         gradients.append((values[at].T @ slope, slope.sum(axis=0)))

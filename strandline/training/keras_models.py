@@ -1,7 +1,6 @@
-"""Models that need TensorFlow to be made: convolutional auto-encoders, and whole-integer (int8) ones of every kind.
+"""Models made with TensorFlow: convolutional auto-encoders, and int8 models of every kind.
 
-TensorFlow is a gigabyte, so it is an extra of its own and imported here only. What it makes runs on a gateway as every
-other model does.
+TensorFlow has a size of a gigabyte; it is a separate extra and imported in this module only. Gateways do not need it.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ import numpy as np
 
 from strandline.errors import TrainingError
 from strandline.training.dataset import FloatArray
-from strandline.training.evaluation import Question, Run
+from strandline.training.evaluation import Examples, Run
 from strandline.training.layers import CLIP, fit_layers
 
 REPRESENTATIVE = 300
-"""Windows that the ranges of an int8 model's tensors are taken from."""
+"""Number of windows from which the value ranges of an int8 model's tensors are computed."""
 EPOCHS, PATIENCE, BATCH, RATE = 200, 15, 128, 2e-3
 
 
 def make(
-    kind: str, fitted: Question, stop_on: Question, bottleneck: int | None, int8: bool, seed: int
+    kind: str, fitted: Examples, stop_on: Examples, bottleneck: int | None, int8: bool, seed: int
 ) -> tuple[bytes, dict[str, Any], Run, int]:
-    """Return the file, its ports, the function that the file is, and the epochs it took; raises TrainingError."""
+    """Return the file, its inputs and outputs, the function that it computes, and the number of epochs."""
     keras, tensorflow = _import()
     keras.utils.set_random_seed(seed)
     if kind == "convolutional":
@@ -45,12 +44,10 @@ def _import() -> tuple[Any, Any]:
     return keras, tensorflow
 
 
-def _convolutional(keras: Any, fitted: Question, stop_on: Question, bottleneck: int | None) -> tuple[Any, int]:
+def _convolutional(keras: Any, fitted: Examples, stop_on: Examples, bottleneck: int | None) -> tuple[Any, int]:
     length, channels = fitted.inputs.shape[1:]
     if length < 8 or length % 4:
-        raise TrainingError(
-            f"--window {length}: a convolutional model halves it twice, so 8, 12, 16 and so on are allowed"
-        )
+        raise TrainingError(f"--window {length}: a convolutional model requires a multiple of 4, at least 8")
     narrow, wide = bottleneck or max(2, channels // 2), max(16, 2 * channels)
     layers = keras.layers
     model = keras.Sequential(
@@ -80,7 +77,7 @@ def _convolutional(keras: Any, fitted: Question, stop_on: Question, bottleneck: 
 
 
 def _dense(
-    keras: Any, kind: str, fitted: Question, stop_on: Question, bottleneck: int | None, seed: int
+    keras: Any, kind: str, fitted: Examples, stop_on: Examples, bottleneck: int | None, seed: int
 ) -> tuple[Any, int]:
     """Return our own dense layers as a Keras model, to be quantised."""
     made = fit_layers(kind, fitted, stop_on, bottleneck, seed)
@@ -129,13 +126,13 @@ def _as_it_runs(tensorflow: Any, content: bytes) -> tuple[dict[str, Any], Run]:
         interpreter.allocate_tensors()
         scale, zero = first["quantization"]
         rows = np.clip(windows, -CLIP, CLIP).reshape(len(windows), *[int(n) for n in first["shape"][1:]])
-        said = []
+        outputs = []
         for row in rows:
             value = row if not scale else np.clip(np.rint(row / scale) + zero, -128, 127)
             interpreter.set_tensor(first["index"], value[None].astype(first["dtype"]))
             interpreter.invoke()
             out = interpreter.get_tensor(last["index"]).astype(np.float64).ravel()
-            said.append(out if not scale else (out - last["quantization"][1]) * last["quantization"][0])
-        return np.array(said)
+            outputs.append(out if not scale else (out - last["quantization"][1]) * last["quantization"][0])
+        return np.array(outputs)
 
-    return {"inputs": [port(first, "windows")], "outputs": [port(last, "said")]}, run
+    return {"inputs": [port(first, "windows")], "outputs": [port(last, "output")]}, run

@@ -1,13 +1,14 @@
-"""Packs a model as a Greengrass component of its own, as greengrass-cli, ggl-cli and the local nucleus take it.
+"""Packaging of a model as a Greengrass component, for greengrass-cli, ggl-cli and the local nucleus.
 
 ::
 
     <out>/recipes/<NAME>-<VERSION>.yaml
     <out>/artifacts/<NAME>/<VERSION>/model.zip        model.tflite and manifest.json
-    <out>/artifacts/<NAME>/<VERSION>/model/           the same unpacked: ggl-cli of nucleus lite unzips nothing
+    <out>/artifacts/<NAME>/<VERSION>/model/           the same unpacked: ggl-cli of nucleus lite does not unzip
 
-The component has one step: it puts a link to its unpacked artifact into its own work folder, where the anomaly detector
-finds it (docs/models.md explains why). It depends on nothing and nothing depends on it, so nothing is restarted for it.
+The component has one step: it creates a link to its unpacked artifact in its work folder, where the anomaly detector
+finds it (docs/models.md gives the reason). It has no dependencies, and no component depends on it, so that a deployment
+restarts no other component.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class PackedModel:
-    """One model component as it lies there."""
+    """Name, version and files of a packed model component."""
 
     name: str
     version: str
@@ -52,19 +53,19 @@ def component_name(group: str) -> str:
 
 
 def next_version(out: Path, group: str) -> str:
-    """Return the version after the newest there is, or the first."""
+    """Return the version after the newest existing one, or the first version."""
     folder = out / "artifacts" / component_name(group)
-    there = [match for path in folder.glob("*") if (match := _VERSION.fullmatch(path.name))]
-    if not there:
+    existing = [match for path in folder.glob("*") if (match := _VERSION.fullmatch(path.name))]
+    if not existing:
         return "0.1.0"
-    major, minor, _ = max(tuple(int(part) for part in match.groups()) for match in there)
+    major, minor, _ = max(tuple(int(part) for part in match.groups()) for match in existing)
     return f"{major}.{minor + 1}.0"
 
 
-def bring_in(models: Path, recipes: Path, artifacts: Path) -> dict[str, str]:
-    """Copy the newest version of every model packed in ``models`` into a site's folders; returns what to deploy.
+def copy_newest_models(models: Path, recipes: Path, artifacts: Path) -> dict[str, str]:
+    """Copy the newest version of every model in ``models`` into a build; return the versions to deploy by name.
 
-    Raises TrainingError if the component does not exist or cannot be copied.
+    Raises TrainingError if there is no model or one cannot be copied.
     """
     newest: dict[str, tuple[int, ...]] = {}
     for recipe in (models / "recipes").glob(f"{PREFIX}*.yaml"):
@@ -72,7 +73,7 @@ def bring_in(models: Path, recipes: Path, artifacts: Path) -> dict[str, str]:
         if match := _VERSION.fullmatch(version):
             newest[name] = max(newest.get(name, ()), tuple(int(part) for part in match.groups()))
     if not newest:
-        raise TrainingError(f"--models {models}: no model components there; `strandline train` makes them")
+        raise TrainingError(f"--models {models}: no model components; `strandline train` creates them")
     deploy = {name: ".".join(str(part) for part in version) for name, version in sorted(newest.items())}
     try:
         for name, version in deploy.items():
@@ -85,15 +86,15 @@ def bring_in(models: Path, recipes: Path, artifacts: Path) -> dict[str, str]:
 
 
 def pack(out: Path, model: bytes, manifest: Mapping[str, Any]) -> PackedModel:
-    """Write the component; raises TrainingError where the version is there already or nothing can be written.
+    """Write the component; raises TrainingError if the version already exists or cannot be written.
 
-    ``manifest`` is what the model takes and means; name, file, size and digest are put in here.
+    ``manifest`` describes the model; name, file, size and digest are added here.
     """
     group, version = str(manifest["group"]), str(manifest["version"])
     name = component_name(group)
     recipe, artifact = out / "recipes" / f"{name}-{version}.yaml", out / "artifacts" / name / version / "model.zip"
     if artifact.exists() or recipe.exists():
-        raise TrainingError(f"--version {version}: {name} {version} is in {out} already; a version never changes")
+        raise TrainingError(f"--version {version}: {name} {version} already exists in {out}; a version never changes")
     whole = {
         "name": f"{group}-{manifest['kind']}",
         "file": "model.tflite",

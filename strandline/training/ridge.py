@@ -8,18 +8,18 @@ from strandline.training.dataset import FloatArray
 from strandline.training.dense import Fitted
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""By windows fitted on, over a thousand; the one that does best on what is stopped on is kept."""
+"""Candidates, per thousand windows; the one with the lowest loss on the stopping data is used."""
 
 
-def fit(inputs: FloatArray, wanted: FloatArray, stop_inputs: FloatArray, stop_wanted: FloatArray) -> Fitted:
-    """Fit ``wanted`` [n, channels] on ``inputs`` [n, values]; the layer has a bias."""
-    x, y = inputs - inputs.mean(axis=0), wanted - wanted.mean(axis=0)
+def fit(inputs: FloatArray, targets: FloatArray, stop_inputs: FloatArray, stop_targets: FloatArray) -> Fitted:
+    """Fit ``targets`` [n, channels] on ``inputs`` [n, values]; the layer has a bias."""
+    x, y = inputs - inputs.mean(axis=0), targets - targets.mean(axis=0)
     gram, cross = x.T @ x, x.T @ y
     best: Fitted | None = None
     for penalty in PENALTIES:
         weights = np.linalg.solve(gram + penalty * len(x) / 1000 * np.eye(len(gram)), cross)
-        bias = wanted.mean(axis=0) - inputs.mean(axis=0) @ weights
-        loss = float(np.mean(np.square(stop_inputs @ weights + bias - stop_wanted)))
+        bias = targets.mean(axis=0) - inputs.mean(axis=0) @ weights
+        loss = float(np.mean(np.square(stop_inputs @ weights + bias - stop_targets)))
         if best is None or loss < best.loss:
             best = Fitted([(weights, bias)], 1, loss)
     assert best is not None  # noqa: S101 # for the type checker: there are penalties

@@ -13,7 +13,7 @@ from edge_components.anomaly_detector.models.manifest import AUTOENCODER, FORECA
 from strandline.errors import TrainingError
 from strandline.training import dataset, dense, evaluation
 from strandline.training.dataset import Dataset, FloatArray, Parts
-from strandline.training.evaluation import Question
+from strandline.training.evaluation import Examples
 from strandline.training.layers import CLIP, fit_layers
 from strandline.training.model_component import PackedModel, next_version, pack
 
@@ -21,8 +21,8 @@ KINDS = (AUTOENCODER, FORECASTER, "convolutional")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """Training request; see ``strandline train --help`` for each."""
+class Request:
+    """Training request; ``strandline train --help`` explains the fields."""
 
     data: Path
     group: str
@@ -51,7 +51,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A model's file, its ports, and the function that it is."""
+    """A fitted model: its file, its inputs and outputs, and the function that it computes."""
 
     content: bytes
     ports: dict[str, Any]
@@ -59,22 +59,22 @@ class _Made:
     epochs: int
 
 
-def train(wish: Wish) -> Trained:
+def train(request: Request) -> Trained:
     """Train, measure and pack; raises TrainingError."""
-    _check(wish)
-    found = dataset.read(wish.data, wish.time, wish.channels, wish.window_ms)
-    if wish.units and len(wish.units) != len(found.channels):
+    _check(request)
+    found = dataset.read(request.data, request.time, request.channels, request.window_ms)
+    if request.units and len(request.units) != len(found.channels):
         raise TrainingError(
-            f"--units: {len(wish.units)} for {len(found.channels)} channels ({', '.join(found.channels)})"
+            f"--units: {len(request.units)} for {len(found.channels)} channels ({', '.join(found.channels)})"
         )
-    if wish.window * len(found.channels) > MOST_VALUES:
-        raise TrainingError(f"--window {wish.window}: window times channels is at most {MOST_VALUES}")
-    parts = dataset.cut(found)
-    held_out = _question(parts.held_out, wish)
-    made = _make(parts, wish)
+    if request.window * len(found.channels) > MOST_VALUES:
+        raise TrainingError(f"--window {request.window}: window times channels is at most {MOST_VALUES}")
+    parts = dataset.split(found)
+    held_out = _examples(parts.held_out, request)
+    made = _make(parts, request)
     tails = evaluation.calibration(held_out.errors(made.run))
     manifest = {
-        **_meaning(wish, found, parts),
+        **_description(request, found, parts),
         **made.ports,
         "calibration": {name: _numbers(getattr(tails, name)[0]) for name in ("threshold", "excess", "share")},
         "training": {
@@ -84,48 +84,48 @@ def train(wish: Wish) -> Trained:
             "to": found.range[1],
             "windows": found.windows,
             "epochs": made.epochs,
-            "seed": wish.seed,
+            "seed": request.seed,
         },
         "metrics": evaluation.metrics(held_out, made.run, tails, found.channels),
     }
-    return Trained(pack(wish.out, made.content, manifest), manifest)
+    return Trained(pack(request.out, made.content, manifest), manifest)
 
 
-def _check(wish: Wish) -> None:
+def _check(request: Request) -> None:
     for option, value, low, high in (
-        ("--window", wish.window, 1, 10_000),
-        ("--window-ms", 1 if wish.window_ms is None else wish.window_ms, 1, 86_400_000),
-        ("--bottleneck", 1 if wish.bottleneck is None else wish.bottleneck, 1, 1024),
+        ("--window", request.window, 1, 10_000),
+        ("--window-ms", 1 if request.window_ms is None else request.window_ms, 1, 86_400_000),
+        ("--bottleneck", 1 if request.bottleneck is None else request.bottleneck, 1, 1024),
     ):
         if not low <= value <= high:
-            raise TrainingError(f"{option} {value}: {low} to {high} are allowed")
-    if wish.kind not in KINDS:
-        raise TrainingError(f"--kind {wish.kind}: one of {', '.join(KINDS)} is allowed")
+            raise TrainingError(f"{option} {value}: allowed are {low} to {high}")
+    if request.kind not in KINDS:
+        raise TrainingError(f"--kind {request.kind}: allowed are {', '.join(KINDS)}")
 
 
-def _question(stretches: Sequence[FloatArray], wish: Wish) -> Question:
-    if wish.kind != FORECASTER:
-        inputs = dataset.windows(stretches, wish.window)
-        return Question(inputs, inputs[:, -1], reconstructs=True)
-    both = dataset.windows(stretches, wish.window + 1)
-    return Question(both[:, :-1], both[:, -1], reconstructs=False)
+def _examples(sections: Sequence[FloatArray], request: Request) -> Examples:
+    if request.kind != FORECASTER:
+        inputs = dataset.windows(sections, request.window)
+        return Examples(inputs, inputs[:, -1], reconstructs=True)
+    both = dataset.windows(sections, request.window + 1)
+    return Examples(both[:, :-1], both[:, -1], reconstructs=False)
 
 
-def _make(parts: Parts, wish: Wish) -> _Made:
-    fitted, stop_on = _question(parts.fitted, wish), _question(parts.stopped_on, wish)
-    if wish.kind == "convolutional" or wish.int8:
-        from strandline.training import keras_models  # TensorFlow, an extra of its own
+def _make(parts: Parts, request: Request) -> _Made:
+    fitted, stop_on = _examples(parts.fitted, request), _examples(parts.stopped_on, request)
+    if request.kind == "convolutional" or request.int8:
+        from strandline.training import keras_models  # needs TensorFlow
 
-        return _Made(*keras_models.make(wish.kind, fitted, stop_on, wish.bottleneck, wish.int8, wish.seed))
-    layers = fit_layers(wish.kind, fitted, stop_on, wish.bottleneck, wish.seed)
+        return _Made(*keras_models.make(request.kind, fitted, stop_on, request.bottleneck, request.int8, request.seed))
+    layers = fit_layers(request.kind, fitted, stop_on, request.bottleneck, request.seed)
     from strandline.training.model_writer import dense_network  # needs the extra `train`
 
     values, outputs = layers.layers[0][0].shape[0], layers.layers[-1][0].shape[1]
     ports = {
         "inputs": [{"name": "windows", "shape": [-1, values], "dtype": "float32"}],
-        "outputs": [{"name": "said", "shape": [-1, outputs], "dtype": "float32"}],
+        "outputs": [{"name": "output", "shape": [-1, outputs], "dtype": "float32"}],
     }
-    # What is measured is what will run: the weights as the file has them.
+    # The figures are of the weights with the precision of the file.
     rounded = [
         (w.astype(np.float32).astype(np.float64), b.astype(np.float32).astype(np.float64)) for w, b in layers.layers
     ]
@@ -136,18 +136,18 @@ def _make(parts: Parts, wish: Wish) -> _Made:
     return _Made(dense_network(layers.layers), ports, run, layers.epochs)
 
 
-def _meaning(wish: Wish, found: Dataset, parts: Parts) -> dict[str, Any]:
-    units = wish.units or ("",) * len(found.channels)
+def _description(request: Request, found: Dataset, parts: Parts) -> dict[str, Any]:
+    units = request.units or ("",) * len(found.channels)
     columns = zip(found.channels, units, parts.centre.tolist(), parts.scale.tolist(), strict=True)
     return {
         "format": FORMAT,
-        "kind": FORECASTER if wish.kind == FORECASTER else AUTOENCODER,
-        "version": wish.version or next_version(wish.out, wish.group),
-        "group": wish.group,
-        "devices": None if wish.whole_names else (wish.devices or wish.group),
+        "kind": FORECASTER if request.kind == FORECASTER else AUTOENCODER,
+        "version": request.version or next_version(request.out, request.group),
+        "group": request.group,
+        "devices": None if request.whole_names else (request.devices or request.group),
         "channels": [{"name": n, "unit": unit, "centre": centre, "scale": scale} for n, unit, centre, scale in columns],
         "clip": CLIP,
-        "window": wish.window,
+        "window": request.window,
         "interval_ms": found.interval_ms,
     }
 

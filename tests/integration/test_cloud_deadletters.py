@@ -21,9 +21,9 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from device_sim.aws.dead_letters import queues
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
+from strandline.dead_letters import queues
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
 from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Series

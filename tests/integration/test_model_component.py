@@ -17,7 +17,7 @@ from device_sim.greengrass.process import NucleusProcess
 from device_sim.paths import SOURCE_TREE
 from edge_components.common import aggregates_message
 from strandline.packaging.components import build
-from strandline.training.train import Wish, train
+from strandline.training.train import Request, train
 from tests.integration.nucleus_site import Listener, until
 from wire import topics
 from wire.codec import encode
@@ -120,8 +120,8 @@ def spoil(out: Path, version: str) -> None:
 
 def test_a_model_is_deployed_scores_and_outlives_a_broken_successor(gateway: Gateway, tmp_path: Path) -> None:
     out = tmp_path / "models"
-    wish = Wish(recorded(tmp_path), "pump", out, window=2)
-    assert [train(wish).packed.version for _ in range(2)] == ["0.1.0", "0.2.0"]
+    request = Request(recorded(tmp_path), "pump", out, window=2)
+    assert [train(request).packed.version for _ in range(2)] == ["0.1.0", "0.2.0"]
     spoil(out, "0.2.0")
     detector = gateway.nucleus.component_pid(DETECTOR)
     gateway.deploy(out, "0.1.0")

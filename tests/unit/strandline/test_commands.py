@@ -119,7 +119,7 @@ def test_inspect_shows_no_more_rows_than_asked_for_and_says_how_many_it_left_out
     ("arguments", "stdin", "problem"),
     [
         (["inspect", "/nowhere"], b"", "/nowhere: No such file"),
-        (["inspect", "-"], b"junk", "no batch: begins with 6a75"),
+        (["inspect", "-"], b"junk", "not a batch: begins with 6a75"),
         (["sim", "--broker", "127.0.0.1:1"], b"", "no MQTT broker at 127.0.0.1:1"),
         (["build", "--repo", "/nowhere"], b"", "/nowhere/recipes: no recipes"),
         (["alerts", "--endpoint-url", "http://127.0.0.1:1"], b"", "stack strandline: "),
@@ -189,7 +189,7 @@ def test_build_for_nucleus_lite_prints_its_own_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--python", "3.11"], "options of --offline builds"),
+        (["--python", "3.11"], "require --offline"),
         (["--offline", "--python", "2.7"], "--python '2.7': allowed are 3.11, 3.12, 3.13"),
         (["--offline", "--arch", "aarch64,mips"], "--arch 'mips': allowed are aarch64, x86_64, armv7l"),
     ],
@@ -261,7 +261,7 @@ def test_forecast_tells_of_a_file_when_each_limit_is_reached_or_why_not(tmp_path
     ("arguments", "said"),
     [
         (["FILE", "--time", "time", "--values", "depth", "--high", "1"], "no column 'depth'"),
-        (["FILE", "--time", "time", "--values", "level"], "--high, --low: at least one limit"),
+        (["FILE", "--time", "time", "--values", "level"], "--high, --low: at least one limit is required"),
         (["FILE", "--time", "time", "--high", "1"], "--values: at least one column"),
         (["FILE", "--time", "time", "--values", "level", "--high", "1", "--low", "2"], "low: 2 is not below high, 1"),
         (["--high", "1"], "CSV files with --values, or --gateway and --series"),

@@ -146,7 +146,7 @@ def test_what_cannot_be_scored_is_refused_with_a_sentence(tmp_path, change, sent
 
 def test_a_row_without_a_time_is_named(tmp_path):
     path = written(tmp_path, [1.0] * 5, stamp=lambda row: "noon" if row == 3 else row)
-    with pytest.raises(TableError, match=r"run\.csv: row 4: 'noon' is no time"):
+    with pytest.raises(TableError, match=r"run\.csv: row 4: 'noon' is not a time"):
         table.read(path, "timestamp", ["value"])
 
 

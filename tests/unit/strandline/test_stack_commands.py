@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from strandline import batches
 from strandline.cli import make_app
 from strandline.commands import alerts, gateways
+from strandline.text import hex_dump, print_table
 
 SEEN_MS = 1_700_000_000_000
 GATEWAY: dict[str, Any] = {
@@ -54,8 +54,9 @@ def test_a_gateways_page_names_its_gaps_its_rejects_and_its_losses() -> None:
 
 
 def test_a_gateway_that_told_nothing_of_itself_is_not_said_to_have_lost_nothing() -> None:
-    assert gateways.lines(GATEWAY | {"notice": None, "lost": {}})[-1].endswith("told nothing of itself yet")
-    assert gateways.lines(GATEWAY | {"lost": {}, "merged": 0})[-1].endswith("by its clock: nothing")
+    assert gateways.lines(GATEWAY | {"notice": None, "lost": {}})[-1].endswith("no report from the gateway yet")
+    clean = gateways.lines(GATEWAY | {"lost": {}, "merged": 0})[-1]
+    assert clean.endswith("nothing (reported 2023-11-14 22:13:20Z, gateway's clock)")
 
 
 def test_many_gaps_are_cut_and_say_so() -> None:
@@ -66,7 +67,7 @@ def test_many_gaps_are_cut_and_say_so() -> None:
     ("changes", "said"),
     [
         ({}, "(gateway silent since 2023-11-14 22:13:20Z)"),
-        ({"gateway_last_seen_ms": None}, "(gateway never heard)"),
+        ({"gateway_last_seen_ms": None}, "(no data from this gateway)"),
         ({"gateway_silent": False}, "score   3.25"),
         ({"state": "resolved"}, "score   3.25"),
     ],
@@ -86,12 +87,12 @@ def test_an_open_alert_says_when_its_gateway_went_silent(changes: dict[str, Any]
 
 
 def test_a_table_in_a_pipe_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    batches.print_table([{f"column {n}": "x" * 30 for n in range(10)}])
+    print_table([{f"column {n}": "x" * 30 for n in range(10)}])
     assert ("x" * 30 + "  ") * 2 in capsys.readouterr().out
 
 
 def test_bytes_are_shown_with_their_offset_and_their_text() -> None:
-    first, second = batches.hex_dump(b"strandline\x00\xff{}[]end")
+    first, second = hex_dump(b"strandline\x00\xff{}[]end")
     assert first == "00000000  73 74 72 61 6e 64 6c 69 6e 65 00 ff 7b 7d 5b 5d  strandline..{}[]"
     assert second.split() == ["00000010", "65", "6e", "64", "end"]
 
@@ -100,7 +101,7 @@ def test_bytes_are_shown_with_their_offset_and_their_text() -> None:
 def test_a_redrive_wants_letters_or_all_of_them(arguments: list[str]) -> None:
     result = CliRunner().invoke(make_app(), ["deadletters", *arguments])
     assert result.exit_code == 2
-    assert "name letters by their ids, or --all" in result.output
+    assert "ids of letters, or --all, are required" in result.output
 
 
 @pytest.mark.parametrize("command", ["list", "show", "redrive"])

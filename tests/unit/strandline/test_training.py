@@ -18,11 +18,11 @@ from device_sim.greengrass.recipes import Platform, load
 from edge_components.anomaly_detector.models.error_levels import Tails
 from edge_components.anomaly_detector.models.manifest import GroupManifest
 from strandline.cli import make_app
-from strandline.errors import TrainingError
+from strandline.errors import StrandlineError, TrainingError
 from strandline.training import dataset, dense
 from strandline.training.loading import load_group
-from strandline.training.model_component import bring_in
-from strandline.training.train import Trained, Wish, train
+from strandline.training.model_component import copy_newest_models
+from strandline.training.train import Request, Trained, train
 
 NAMES = ("pressure", "flow", "current", "speed")
 START_S = 1_700_000_000
@@ -62,13 +62,13 @@ def unpacked(trained: Trained, folder: Path) -> Path:
 def test_a_trained_model_knows_the_plant_and_its_file_says_what_was_measured(
     table: Path, tmp_path: Path, kind: str
 ) -> None:
-    trained = train(Wish(table, "pump", tmp_path / "out", kind=kind, window=4))
+    trained = train(Request(table, "pump", tmp_path / "out", kind=kind, window=4))
     figures = trained.manifest["metrics"]
     assert figures["explained"] > 0.9
     assert figures["held_out_windows"] > 250
     assert all(one["shifts_seen"] > 0.9 for one in figures["channels"].values())
     model = load_group(unpacked(trained, tmp_path / "model"))
-    parts = dataset.cut(dataset.read(table, "", (), None))
+    parts = dataset.split(dataset.read(table, "", (), None))
     windows = dataset.windows(parts.held_out, 5)
     said = model(windows[:, :4].astype(np.float32))
     if kind == "forecaster":
@@ -84,15 +84,15 @@ def test_a_trained_model_knows_the_plant_and_its_file_says_what_was_measured(
 
 def test_the_same_data_and_seed_give_the_same_bytes_and_another_seed_others(table: Path, tmp_path: Path) -> None:
     def bytes_of(name: str, **more: Any) -> bytes:
-        return train(Wish(table, "pump", tmp_path / name, window=2, **more)).packed.artifact.read_bytes()
+        return train(Request(table, "pump", tmp_path / name, window=2, **more)).packed.artifact.read_bytes()
 
     assert bytes_of("one") == bytes_of("two")
     assert bytes_of("three", seed=2) != bytes_of("one2")
 
 
 def test_the_component_is_one_that_both_kinds_of_nucleus_take(table: Path, tmp_path: Path) -> None:
-    wish = Wish(table, "pump", tmp_path, kind="forecaster", units=("bar", "l/s", "A", "1/s"), devices="pump*")
-    trained = train(wish)
+    request = Request(table, "pump", tmp_path, kind="forecaster", units=("bar", "l/s", "A", "1/s"), devices="pump*")
+    trained = train(request)
     recipe = yaml.safe_load(trained.packed.recipe.read_text())
     assert (recipe["ComponentName"], recipe["ComponentVersion"]) == ("io.strandline.model.Pump", "0.1.0")
     assert "ComponentDependencies" not in recipe
@@ -113,30 +113,30 @@ def test_the_component_is_one_that_both_kinds_of_nucleus_take(table: Path, tmp_p
 
 
 def test_each_training_is_the_next_version_and_none_is_overwritten(table: Path, tmp_path: Path) -> None:
-    wish = Wish(table, "pump", tmp_path, kind="forecaster", window=1)
-    assert [train(wish).packed.version for _ in range(3)] == ["0.1.0", "0.2.0", "0.3.0"]
-    with pytest.raises(TrainingError, match=r"0\.2\.0 is in .* already"):
-        train(Wish(table, "pump", tmp_path, kind="forecaster", window=1, version="0.2.0"))
+    request = Request(table, "pump", tmp_path, kind="forecaster", window=1)
+    assert [train(request).packed.version for _ in range(3)] == ["0.1.0", "0.2.0", "0.3.0"]
+    with pytest.raises(TrainingError, match=r"0\.2\.0 already exists in"):
+        train(Request(table, "pump", tmp_path, kind="forecaster", window=1, version="0.2.0"))
 
 
 def test_a_gateway_takes_the_newest_version_of_each_model(table: Path, tmp_path: Path) -> None:
     out, recipes, artifacts = tmp_path / "out", tmp_path / "site/recipes", tmp_path / "site/artifacts"
     recipes.mkdir(parents=True)
     for group, version in (("pump", "0.9.0"), ("pump", "0.10.0"), ("fan", "1.0.0")):
-        train(Wish(table, group, out, kind="forecaster", window=1, version=version))
-    deploy = bring_in(out, recipes, artifacts)
+        train(Request(table, group, out, kind="forecaster", window=1, version=version))
+    deploy = copy_newest_models(out, recipes, artifacts)
     assert deploy == {"io.strandline.model.Fan": "1.0.0", "io.strandline.model.Pump": "0.10.0"}
     assert len(list(recipes.iterdir())) == len(list(artifacts.rglob("model.zip"))) == 2
     with pytest.raises(TrainingError, match="no model components"):
-        bring_in(tmp_path, recipes, artifacts)
+        copy_newest_models(tmp_path, recipes, artifacts)
 
 
 def test_wider_windows_are_the_means_that_an_aggregator_would_form(table: Path) -> None:
     rows, wide = dataset.read(table, "time", ("flow",), None), dataset.read(table, "time", ("flow",), 10_000)
     assert (rows.interval_ms, wide.interval_ms) == (1000, 10_000)
     assert wide.windows == 150
-    assert wide.stretches[0].values[3] == pytest.approx(rows.stretches[0].values[30:40].mean())
-    assert wide.stretches[0].time_ms[0] % 10_000 == 0
+    assert wide.sections[0].values[3] == pytest.approx(rows.sections[0].values[30:40].mean())
+    assert wide.sections[0].time_ms[0] % 10_000 == 0
 
 
 def test_no_window_crosses_a_gap_a_missing_value_or_a_file(tmp_path: Path) -> None:
@@ -145,14 +145,14 @@ def test_no_window_crosses_a_gap_a_missing_value_or_a_file(tmp_path: Path) -> No
     lines[50] = lines[50].rsplit(",", 1)[0] + ","
     (tmp_path / "b.csv").write_text("\n".join(lines))
     found = dataset.read(tmp_path, "", (), None)
-    assert [len(stretch.time_ms) for stretch in found.stretches] == [120, 80, 49, 50]
-    assert len(dataset.windows([stretch.values for stretch in found.stretches], 10)) == 299 - 4 * 9
+    assert [len(section.time_ms) for section in found.sections] == [120, 80, 49, 50]
+    assert len(dataset.windows([section.values for section in found.sections], 10)) == 299 - 4 * 9
 
 
 def test_the_newest_windows_are_held_out_and_the_scale_is_that_of_the_oldest(tmp_path: Path) -> None:
     path = tmp_path / "ramp.csv"
     path.write_text("t,x\n" + "\n".join(f"{START_S + s},{s}" for s in range(1000)))
-    parts = dataset.cut(dataset.read(path, "", (), None))
+    parts = dataset.split(dataset.read(path, "", (), None))
     assert [sum(map(len, part)) for part in (parts.fitted, parts.stopped_on, parts.held_out)] == [700, 100, 200]
     assert parts.centre[0] == pytest.approx(349.5)
     assert parts.held_out[0].min() > parts.stopped_on[0].max() > parts.fitted[0].max()
@@ -176,18 +176,18 @@ def test_gradients_are_those_of_the_loss() -> None:
     ("content", "said"),
     [
         ("", "a header"),
-        ("time,x\n", "no column but time holds numbers"),
+        ("time,x\n", "no column except time contains numbers"),
         ("time,x\n1700000000,1\n", "fewer than two rows"),
-        ("time,x\n" + "".join(f"{START_S + s},1\n" for s in range(100)), "channel x does not change"),
-        ("time,x\n" + "".join(f"{START_S + s},{s}\n" for s in range(50)), "60 are the least"),
-        ("time,x\nnoon,1\n", "is no time"),
+        ("time,x\n" + "".join(f"{START_S + s},1\n" for s in range(100)), "channel x is constant"),
+        ("time,x\n" + "".join(f"{START_S + s},{s}\n" for s in range(50)), "at least 60 must"),
+        ("time,x\nnoon,1\n", "is not a time"),
     ],
 )
 def test_data_that_cannot_be_trained_on_is_refused_with_the_reason(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text(content)
-    with pytest.raises(TrainingError, match=said):
-        train(Wish(path, "x", tmp_path))
+    with pytest.raises(StrandlineError, match=said):
+        train(Request(path, "x", tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -197,15 +197,15 @@ def test_data_that_cannot_be_trained_on_is_refused_with_the_reason(tmp_path: Pat
         ({"window_ms": 0}, "--window-ms 0"),
         ({"kind": "oracle"}, "--kind oracle"),
         ({"units": ("bar",)}, "--units: 1 for 4 channels"),
-        ({"window": 9000}, "no stretch of the data is so long"),
+        ({"window": 9000}, "the longest section"),
         ({"channels": ("nothing",), "time": "time"}, "no column 'nothing'"),
     ],
 )
 def test_a_wish_that_cannot_be_is_refused_by_its_option(
     table: Path, tmp_path: Path, more: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(TrainingError, match=said):
-        train(Wish(table, "pump", tmp_path, **more))
+    with pytest.raises(StrandlineError, match=said):
+        train(Request(table, "pump", tmp_path, **more))
 
 
 def test_the_command_trains_and_tells_how_to_deploy(table: Path, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_what_tensorflow_makes_runs_as_the_others_do(
     from strandline.training import keras_models
 
     monkeypatch.setattr(keras_models, "EPOCHS", 5)
-    trained = train(Wish(table, "pump", tmp_path / "out", window=8, **more))
+    trained = train(Request(table, "pump", tmp_path / "out", window=8, **more))
     model = load_group(unpacked(trained, tmp_path / "model"))
     windows = np.random.default_rng(1).normal(size=(9, 8, 4)).astype(np.float32)
     said = model(windows)

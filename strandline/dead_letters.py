@@ -1,4 +1,4 @@
-"""The dead-letter queues of an account's stack, in hand."""
+"""Access to the dead-letter queues of a stack."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from cloud_functions.core.deadletters import LANES, Box, Review
 from device_sim.aws.store import Account
 
 HIDE_S = 30
-"""How long a letter that is looked at stays hidden from others, should whoever looks die."""
+"""Visibility timeout while letters are listed: the time for which they stay hidden if the process is killed."""
 REDRIVE_HIDE_S = 120
-"""Enough for what is redriven at once."""
+"""Visibility timeout during a redrive."""
 
 _OUTPUTS = {
     Box.INGEST: "IngestDeadLettersUrl",
@@ -19,23 +19,23 @@ _OUTPUTS = {
 }
 
 
-def review(account: Account, hide_s: int = HIDE_S) -> Review:
-    """Return a look at all dead letters of the stack."""
+def review(account: Account, hide_s: int) -> Review:
+    """Return access to all dead letters of the stack."""
     sqs = account.client("sqs")
     return Review({box: SqsDeadLetterQueue(account.outputs[name], sqs) for box, name in _OUTPUTS.items()}, hide_s)
 
 
 def queues(account: Account) -> dict[str, str]:
-    """Return the URLs of the queues that letters go back to, by lane."""
+    """Return the URLs of the redrive targets, by lane."""
     return {str(lane): account.outputs[f"{lane.capitalize()}QueueUrl"] for lane in LANES}
 
 
 def sender(account: Account) -> SqsSender:
-    """Return what sends to them."""
+    """Return the sender to the redrive targets."""
     return SqsSender(account.client("sqs"))
 
 
 def replay(account: Account) -> StreamReplay:
-    """Return what gives alerting a stretch of a stream again."""
+    """Return the replay of stream ranges to the alerting function."""
     function = account.outputs["AlertingFunctionName"]
     return StreamReplay(account.client("dynamodbstreams"), account.client("lambda"), function)
