@@ -42,7 +42,7 @@ def forecast_command(
     endpoint_url: EndpointUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate when a series reaches a limit, with an interval, or state why there is no estimate.
+    """Estimate when a series reaches a limit, with an interval, or the reason for a missing estimate.
 
     The method is a damped trend. With --json, one object per series is printed, as in the responses of the API.
     """

@@ -65,7 +65,7 @@ def next_version(out: Path, group: str) -> str:
 def copy_newest_models(models: Path, recipes: Path, artifacts: Path) -> dict[str, str]:
     """Copy the newest version of every model in ``models`` into a build; return the versions to deploy by name.
 
-    Raises TrainingError if there is no model or one cannot be copied.
+    Raises TrainingError if ``models`` contains none or one cannot be copied.
     """
     newest: dict[str, tuple[int, ...]] = {}
     for recipe in (models / "recipes").glob(f"{PREFIX}*.yaml"):
