@@ -172,17 +172,23 @@ class Compactor:
         }
         if not self._table.replace(lease, version):
             return Outcome.BUSY
-        if self._is_blocked(task):
-            self._table.replace(lease | {"lease_ms": 0}, version + 1)
-            return Outcome.BUSY
-        if task.kind is Kind.HOUR:
-            # Entries are read once more under the lease: their batches are stored before them.
-            reopened = self._entries(task)
-            self._compact_hour(task, reopened, first=not state.get("done"))
-        else:
-            self._merge_day(task)
-        self._table.replace(lease | {"lease_ms": 0, "done": 1}, version + 1)
-        for key, entry in reopened.items():
+        free = lease | {"lease_ms": 0}
+        try:
+            if self._is_blocked(task):
+                self._table.replace(free, version + 1)
+                return Outcome.BUSY
+            entries = dict[Key, int]()
+            if task.kind is Kind.HOUR:
+                # Read once more under the lease; the batch of an entry is stored before it.
+                entries = self._entries(task)
+                self._compact_hour(task, entries, first=not state.get("done"))
+            else:
+                self._merge_day(task)
+        except CloudError:
+            self._table.replace(free, version + 1)
+            raise
+        self._table.replace(free | {"done": 1}, version + 1)
+        for key, entry in entries.items():
             self._table.delete(key, entry)
         return Outcome.DONE
 

@@ -68,4 +68,4 @@ def cost(usage: Mapping[str, float], prices: Prices = US_EAST_1) -> dict[str, An
 
 
 def _functions(usage: Mapping[str, float], what: str) -> float:
-    return sum(usage[f"{name}_{what}"] for name in ("ingest", "alerting", "api", "forecast"))
+    return sum(usage.get(f"{name}_{what}", 0) for name in ("ingest", "alerting", "compaction", "api", "forecast"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -18,7 +19,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from device_sim.aws import gateways, process
-from device_sim.aws.errors import DeployError
+from device_sim.aws.errors import CloudSimError, DeployError
 from device_sim.aws.gateways import GatewayCredentials
 from device_sim.aws.package import stage_lambda, zip_folder
 
@@ -63,6 +64,7 @@ class LocalCloud:
         try:
             cloud._deploy(repo, parameters or {})
             cloud._narrow_queues()
+            cloud._allow_plain_http()
         except BaseException:
             cloud.stop()
             raise
@@ -120,6 +122,15 @@ class LocalCloud:
             except ValueError:
                 return error.code, text
 
+    def compact(self) -> int:
+        """Invoke the compaction as its schedule does; return the number of tasks that it planned."""
+        function = self.outputs["CompactionFunctionName"]
+        answer = self.client("lambda").invoke(FunctionName=function, Payload=b"{}")
+        payload = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise CloudSimError(f"the compaction failed: {payload}")
+        return int(payload["tasks"])
+
     @property
     def pid(self) -> int:
         """The emulator's process, which leads a group of its own."""
@@ -152,17 +163,22 @@ class LocalCloud:
         s3.create_bucket(Bucket=_BUCKET)
         s3.put_object(Bucket=_BUCKET, Key="lambda.zip", Body=package.read_bytes())
         template = (repo / "cloud_functions" / "template.yaml").read_text()
-        before = "CodeUri: ../build/lambda\n"
-        if template.count(before) != 1:
-            raise DeployError("template.yaml: expected one line 'CodeUri: ../build/lambda'")
+        # One package for all: pyarrow, too, comes from the environment of this Python.
+        before = re.compile(r"CodeUri: \.\./build/lambda(-compaction)?\n")
+        if len(before.findall(template)) != 2:
+            raise DeployError("template.yaml: expected two lines 'CodeUri: ../build/lambda...'")
         stacks.create_stack(
             StackName=STACK,
-            TemplateBody=template.replace(before, f"CodeUri: s3://{_BUCKET}/lambda.zip\n"),
+            TemplateBody=before.sub(f"CodeUri: s3://{_BUCKET}/lambda.zip\n", template),
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         self.outputs = self._wait_for_stack(stacks)
         self.ca.write_bytes(self._emulator.authority())
+
+    def _allow_plain_http(self) -> None:
+        """Remove the policy by which the archive's bucket refuses requests without TLS: the emulator has no TLS."""
+        self.client("s3").delete_bucket_policy(Bucket=self.outputs["ArchiveBucketName"])
 
     def _narrow_queues(self) -> None:
         functions = self.client("lambda")

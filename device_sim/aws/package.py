@@ -36,6 +36,15 @@ def stage_lambda(repo: Path, out: Path) -> Path:
     return out
 
 
+def stage_compaction(repo: Path, out: Path) -> Path:
+    """Make ``out`` the package of the compaction function: the same files, with its further requirements."""
+    stage_lambda(repo, out)
+    more = repo / "cloud_functions" / "compaction" / "requirements.txt"
+    with (out / "requirements.txt").open("a") as requirements:
+        requirements.write(more.read_text())
+    return out
+
+
 def zip_folder(folder: Path, out: Path) -> Path:
     """Zip a folder so that the same files give the same bytes, and return ``out``."""
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:

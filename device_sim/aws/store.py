@@ -19,7 +19,7 @@ from wire.codec import Profile
 from wire.model import Aggregates, Anomaly
 
 _REPORT = re.compile(r"REPORT RequestId:.*Billed Duration: (?P<ms>\d+) ms\s+Memory Size: (?P<mb>\d+) MB")
-FUNCTIONS = ("Ingest", "Alerting", "Api", "Forecast")
+FUNCTIONS = ("Ingest", "Alerting", "Compaction", "Api", "Forecast")
 
 
 class Account(Protocol):

@@ -58,7 +58,7 @@ def build_command(
 
     The build is reproducible: the same sources give the same bytes.
     """
-    from device_sim.aws.package import stage_lambda
+    from device_sim.aws.package import stage_compaction, stage_lambda
     from device_sim.paths import SOURCE_TREE
     from strandline.errors import CommandError
     from strandline.packaging.components import build, deployment_command, summary
@@ -71,6 +71,7 @@ def build_command(
     built = build(repo, out, nucleus, merged(collected))
     try:
         package = stage_lambda(repo, out / "build" / "lambda")
+        stage_compaction(repo, out / "build" / "lambda-compaction")
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from error
     command = deployment_command(nucleus, built.recipes, built.artifacts, built.versions)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cloud_functions.core.columns import COLUMNS, FLOATS
 from wire import topics
 from wire.topics import Lane
 
@@ -43,7 +44,7 @@ QUEUES = of_type("AWS::SQS::Queue")
 TABLES = of_type("AWS::DynamoDB::Table")
 RULES = of_type("AWS::IoT::TopicRule")
 ROLES = of_type("AWS::IAM::Role")
-DEAD_LETTERS = {"IngestDeadLetters", "RuleDeadLetters", "AlertingDeadLetters"}
+DEAD_LETTERS = {"IngestDeadLetters", "RuleDeadLetters", "AlertingDeadLetters", "CompactionDeadLetters"}
 
 
 def listed(value: Any) -> list[Any]:
@@ -58,6 +59,7 @@ def named(value: Any) -> str:
     return str(text).removesuffix(".Arn").replace("arn:${AWS::Partition}:iot:${AWS::Region}:${AWS::AccountId}:", "")
 
 
+COMPACTION = ("GetItem", "BatchGetItem", "Query", "PutItem", "DeleteItem", "BatchWriteItem")
 INDEXES = (("AlertsTable", "by_state"), ("TelemetryTable", "by_time"))
 
 
@@ -83,6 +85,12 @@ def test_each_role_may_do_what_its_code_does_and_nothing_else() -> None:
         | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
         | {("iot:Publish", "topic/strandline/v1/*/alerts"), ("sqs:SendMessage", "AlertingDeadLetters")}
         | {(a, "AlertingLogs") for a in logs},
+        "CompactionRole": {(f"dynamodb:{a}", "TelemetryTable") for a in COMPACTION}
+        | {("dynamodb:Query", "${TelemetryTable.Arn}/index/by_time"), ("s3:ListBucket", "ArchiveBucket")}
+        | {(f"s3:{a}Object", "${ArchiveBucket.Arn}/*") for a in ("Get", "Put", "Delete")}
+        | {(a, "CompactionQueue") for a in (*receive, "sqs:SendMessage")}
+        | {("sqs:SendMessage", "IngestDeadLetters")}
+        | {(a, "CompactionLogs") for a in logs},
         "ApiRole": {(a, "TelemetryTable") for a in (*write, "dynamodb:BatchGetItem")}
         | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:Query", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
         | {("dynamodb:Query", f"${{{name}.Arn}}/index/{index}") for name, index in INDEXES}
@@ -98,7 +106,7 @@ def test_each_role_may_do_what_its_code_does_and_nothing_else() -> None:
 
 def test_every_function_has_a_role_of_its_own_that_only_lambda_may_take() -> None:
     roles = [named(function["Role"]) for function in FUNCTIONS.values()]
-    assert len(set(roles)) == len(FUNCTIONS) == 4
+    assert len(set(roles)) == len(FUNCTIONS) == 5
     for role in roles:
         (statement,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
@@ -131,6 +139,10 @@ def test_every_handler_is_there_and_gets_each_variable_that_it_reads(name: str) 
 def test_every_queue_is_encrypted_and_every_working_one_has_dead_letters() -> None:
     for name, queue in QUEUES.items():
         assert queue["SqsManagedSseEnabled"] is True, name
+        if name == "CompactionQueue":  # its tasks are planned again
+            assert named(queue["RedrivePolicy"]["deadLetterTargetArn"]) == "CompactionDeadLetters"
+            assert queue["VisibilityTimeout"] >= 6 * FUNCTIONS["CompactionFunction"]["Timeout"]
+            continue
         assert queue["MessageRetentionPeriod"] == 14 * 86_400, name
         if name not in DEAD_LETTERS:
             assert named(queue["RedrivePolicy"]["deadLetterTargetArn"]) == "IngestDeadLetters"
@@ -312,3 +324,31 @@ def test_the_functions_requirements_are_those_of_the_project() -> None:
     # Of the default dependencies, only NumPy is not for the command line alone.
     numpy = [one for one in project["dependencies"] if one.startswith("numpy")]
     assert sorted(lines) == sorted([*cloud, *numpy])
+    more = [line for line in (ROOM / "compaction" / "requirements.txt").read_text().splitlines() if line[0] != "#"]
+    assert more == project["optional-dependencies"]["archive"]
+
+
+def test_the_columns_of_the_archive_are_those_of_its_files() -> None:
+    (table,) = of_type("AWS::Glue::Table").values()
+    described = table["TableInput"]["StorageDescriptor"]["Columns"]
+    names = [column["Name"] for column in described]
+    assert names == [
+        "gateway",
+        "series",
+        "unit",
+        "resolution",
+        "start",
+        *(name for name in COLUMNS if name != "start_ms"),
+    ]
+    types = {"resolution": "double", "start": "timestamp"}
+    for column in described[3:]:
+        wanted = types.get(column["Name"], "double" if column["Name"] in FLOATS else "bigint")
+        assert column["Type"] == wanted, column
+
+
+def test_the_archive_is_encrypted_kept_and_not_public() -> None:
+    for bucket in of_type("AWS::S3::Bucket").values():
+        assert all(bucket["PublicAccessBlockConfiguration"].values())
+        assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+        assert bucket["BucketEncryption"]
+    assert TEMPLATE["Resources"]["ArchiveBucket"]["DeletionPolicy"] == "Retain"
