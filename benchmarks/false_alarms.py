@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.statistics.ensemble import MONTH_MS, Ensemble
-from edge_components.anomaly_detector.statistics.experts import Windows
-from edge_components.anomaly_detector.statistics.groups import Groups, GroupSettings
-from edge_components.anomaly_detector.statistics.spans import Settings
+from edge_components.anomaly_detector.multivariate.groups import Groups, GroupSettings
+from edge_components.anomaly_detector.univariate.ensemble import MONTH_MS, Ensemble
+from edge_components.anomaly_detector.univariate.experts import Windows
+from edge_components.anomaly_detector.univariate.settings import Settings
 from strandline.recorded.offline import DAY_MS
 from wire.model import Phase, Series
 

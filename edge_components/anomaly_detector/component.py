@@ -17,12 +17,12 @@ import numpy.typing as npt
 from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import StateError
-from edge_components.anomaly_detector.models.forecasters import Forecasters
-from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
-from edge_components.anomaly_detector.patience import Patience
+from edge_components.anomaly_detector.model_runtime.forecaster_manager import Forecasters
+from edge_components.anomaly_detector.model_runtime.model_manager import ModelKeeper
 from edge_components.anomaly_detector.scoring import Scoring
-from edge_components.anomaly_detector.statistics.ensemble import Ensemble
-from edge_components.anomaly_detector.statistics.forecaster import Forecast
+from edge_components.anomaly_detector.univariate.ensemble import Ensemble
+from edge_components.anomaly_detector.univariate.forecaster import Forecast
+from edge_components.anomaly_detector.warmup_filter import Patience
 from edge_components.common import aggregates_message
 from edge_components.common.delivery import BatchSender
 from edge_components.common.errors import BusError, HandoverError

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge_components.anomaly_detector.statistics.groups import GroupSettings
-from edge_components.anomaly_detector.statistics.joint_baseline import SHORTEST
-from edge_components.anomaly_detector.statistics.spans import Settings
+from edge_components.anomaly_detector.multivariate.baseline import SHORTEST
+from edge_components.anomaly_detector.multivariate.groups import GroupSettings
+from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.common.config import integer, mapping, number, text, texts
 from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
 from wire.errors import ModelError

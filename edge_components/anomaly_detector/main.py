@@ -6,11 +6,11 @@ import sys
 
 from edge_components.anomaly_detector.component import AnomalyDetector
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.models import last_words
-from edge_components.anomaly_detector.models.calls import Watchdog
-from edge_components.anomaly_detector.models.forecasters import Forecasters
-from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
-from edge_components.anomaly_detector.models.watch_thread import WatchThread
+from edge_components.anomaly_detector.model_runtime import crash_log
+from edge_components.anomaly_detector.model_runtime.calls import Watchdog
+from edge_components.anomaly_detector.model_runtime.forecaster_manager import Forecasters
+from edge_components.anomaly_detector.model_runtime.model_manager import ModelKeeper
+from edge_components.anomaly_detector.model_runtime.watchdog_thread import WatchThread
 from edge_components.common.lifecycle import Runtime, run_component
 
 NAME = "io.strandline.AnomalyDetector"
@@ -18,7 +18,7 @@ NAME = "io.strandline.AnomalyDetector"
 
 def build(config: Config, runtime: Runtime) -> AnomalyDetector:
     """Return the component; a model that ended the process before this one is refused, and this one is watched."""
-    dog, words = Watchdog(), last_words.begin(runtime.work / "last_words.txt", runtime.log)
+    dog, words = Watchdog(), crash_log.begin(runtime.work / "last_words.txt", runtime.log)
     WatchThread(dog, runtime.log).start()
     forecasters = Forecasters(config, runtime, dog=dog, last_words=words)
     models = ModelKeeper(config, runtime, dog=dog, last_words=words)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.explain import HISTORY, end_of, report
-from edge_components.anomaly_detector.statistics.columns import FloatArray, IntArray
-from edge_components.anomaly_detector.statistics.ensemble import Ensemble, Step
-from edge_components.anomaly_detector.statistics.experts import Windows
-from edge_components.anomaly_detector.statistics.groups import Groups, GroupSettings
-from edge_components.anomaly_detector.statistics.opinions import Opinions
+from edge_components.anomaly_detector.columns import FloatArray, IntArray
+from edge_components.anomaly_detector.multivariate.groups import Groups, GroupSettings
+from edge_components.anomaly_detector.reports import HISTORY, end_of, report
+from edge_components.anomaly_detector.univariate.ensemble import Ensemble, Step
+from edge_components.anomaly_detector.univariate.experts import Windows
+from edge_components.anomaly_detector.univariate.model_scores import Opinions
 from wire.model import Aggregates, Anomaly, Series
 
 FORGET_WINDOWS = 10

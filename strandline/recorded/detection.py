@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray
+from edge_components.anomaly_detector.columns import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_components.anomaly_detector.statistics.columns import FloatArray
+from edge_components.anomaly_detector.columns import FloatArray
 from strandline.errors import TableError
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_components.anomaly_detector.statistics import joint_baseline
-from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray, IntArray
-from edge_components.anomaly_detector.statistics.ensemble import Ensemble
-from edge_components.anomaly_detector.statistics.experts import CAUSES, GAP, NOISE, STUCK, Windows
-from edge_components.anomaly_detector.statistics.forecaster import Forecast, plain_forecast
-from edge_components.anomaly_detector.statistics.joint import Joint
-from edge_components.anomaly_detector.statistics.spans import Settings
+from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
+from edge_components.anomaly_detector.multivariate import baseline
+from edge_components.anomaly_detector.multivariate.group_detector import Joint
+from edge_components.anomaly_detector.univariate.ensemble import Ensemble
+from edge_components.anomaly_detector.univariate.experts import CAUSES, GAP, NOISE, STUCK, Windows
+from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.univariate.settings import Settings
 from strandline.errors import TableError
 from strandline.recorded import table
 from strandline.recorded.detection import Detection
@@ -59,7 +59,7 @@ def score(
 ) -> Detection:
     """Score a table [rows, channels] that is calibrated on its first ``calibrate`` rows; NaN is a missing value."""
     apart = _apart(time_ms, values, channels, calibrate, forecast)
-    if len(channels) > 1 and calibrate >= joint_baseline.SHORTEST:
+    if len(channels) > 1 and calibrate >= baseline.SHORTEST:
         return _together(apart, values, channels, calibrate)
     return apart.detection(channels, calibrate)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_components.anomaly_detector.statistics.columns import BoolArray, FloatArray, IntArray
+from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
 from strandline.errors import TableError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.models.manifest import FARTHEST
+from edge_components.anomaly_detector.model_runtime.manifest import FARTHEST
 from strandline.errors import TrainingError
 from strandline.recorded import table
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_components.anomaly_detector.models.error_levels import LEAST_ERROR, Tails, fit, group_error
+from edge_components.anomaly_detector.model_runtime.error_levels import LEAST_ERROR, Tails, fit, group_error
 from strandline.training.dataset import FloatArray
 
 Run = Callable[[FloatArray], FloatArray]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_components.anomaly_detector.models.manifest import FORECASTER
+from edge_components.anomaly_detector.model_runtime.manifest import FORECASTER
 from strandline.training import dense, ridge
 from strandline.training.evaluation import Examples
 

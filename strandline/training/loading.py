@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_components.anomaly_detector.models.manifest import GroupManifest, Manifest
-from edge_components.anomaly_detector.models.tflite_model import SHIPPED, GroupModel, Model, TfliteForecast
-from edge_components.anomaly_detector.models.trial_run import TRIAL_SECONDS, Trial
+from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest, Manifest
+from edge_components.anomaly_detector.model_runtime.tflite_model import SHIPPED, GroupModel, Model, TfliteForecast
+from edge_components.anomaly_detector.model_runtime.validation_process import TRIAL_SECONDS, Trial
 
 
 def load(path: Path, seconds: float = TRIAL_SECONDS) -> Model:

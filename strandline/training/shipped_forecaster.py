@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-from edge_components.anomaly_detector.models.tflite_model import SHIPPED
-from edge_components.anomaly_detector.statistics.forecaster import TERMS
+from edge_components.anomaly_detector.model_runtime.tflite_model import SHIPPED
+from edge_components.anomaly_detector.univariate.forecaster import TERMS
 from strandline.training.model_writer import linear_forecaster
 
 FOLDER = SHIPPED.parent

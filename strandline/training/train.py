@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_components.anomaly_detector.models.manifest import AUTOENCODER, FORECASTER, FORMAT, MOST_VALUES
+from edge_components.anomaly_detector.model_runtime.manifest import AUTOENCODER, FORECASTER, FORMAT, MOST_VALUES
 from strandline.errors import TrainingError
 from strandline.training import dataset, dense, evaluation
 from strandline.training.dataset import Dataset, FloatArray, Parts

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edge_components.anomaly_detector.statistics import forecaster
-from edge_components.anomaly_detector.statistics.ensemble import GREATEST, Ensemble
-from edge_components.anomaly_detector.statistics.experts import Windows
-from edge_components.anomaly_detector.statistics.spans import Settings
-from edge_components.anomaly_detector.statistics.tracking import Tracks, follow
+from edge_components.anomaly_detector.univariate import forecaster
+from edge_components.anomaly_detector.univariate.ensemble import GREATEST, Ensemble
+from edge_components.anomaly_detector.univariate.experts import Windows
+from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.tracking import Tracks, follow
 from strandline.recorded import offline
 from wire.model import Phase
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.models.manifest import GroupManifest
+from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
 from tests.unit.anomaly_detector.group_models import offer
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

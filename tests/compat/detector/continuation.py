@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_components.anomaly_detector.component import AnomalyDetector
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
+from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
 from edge_components.common import aggregates_message
 from edge_components.common.config import load
 from tests.fakes import fake_runtime

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edge_components.anomaly_detector import state_file
-from edge_components.anomaly_detector.models.group_scorer import GroupScorer
-from edge_components.anomaly_detector.models.manifest import GroupManifest
-from edge_components.anomaly_detector.models.model_store import ModelStore
+from edge_components.anomaly_detector.model_runtime.group_scorer import GroupScorer
+from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
+from edge_components.anomaly_detector.model_runtime.model_store import ModelStore
 from tests.compat.detector.continuation import CONFIGURATIONS, Detector
 from tests.unit.anomaly_detector.group_models import CHANNELS, offer
 

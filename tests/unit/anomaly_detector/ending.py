@@ -1,4 +1,4 @@
-"""A process in which a detector scores with a model that ends it; run by test_after_the_trial.
+"""A process in which a detector scores with a model that ends it; run by test_after_validation.
 
 ``python -m tests.unit.anomaly_detector.ending FOLDER HOW`` deploys a good model, then one that passes its trial and
 does its first calls well, and lets data come on which that one stands still (``still``), crashes the process
@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 from edge_components.anomaly_detector.main import build
-from edge_components.anomaly_detector.models import calls, watch_thread
-from edge_components.anomaly_detector.models.live_model import FIRST_CALLS
-from edge_components.anomaly_detector.models.tflite_model import GroupModel
+from edge_components.anomaly_detector.model_runtime import calls, watchdog_thread
+from edge_components.anomaly_detector.model_runtime.live_model import FIRST_CALLS
+from edge_components.anomaly_detector.model_runtime.tflite_model import GroupModel
 from tests.unit.anomaly_detector.group_models import identity, sometimes_endless
 from tests.unit.anomaly_detector.model_site import VALUES, Plant, usual
 
@@ -50,7 +50,7 @@ def main(folder, how):
     """Score until the end."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    calls.STILL_SECONDS, watch_thread.LOOK_SECONDS = 0.2, 0.02
+    calls.STILL_SECONDS, watchdog_thread.LOOK_SECONDS = 0.2, 0.02
     if how in ("abort", "kill"):
         ends(how)
     plant = Plant(Path(folder), build=build)

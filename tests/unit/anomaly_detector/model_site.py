@@ -6,10 +6,10 @@ import numpy as np
 
 from edge_components.anomaly_detector.component import AnomalyDetector
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.models.calls import Watchdog
-from edge_components.anomaly_detector.models.model_keeper import ModelKeeper
-from edge_components.anomaly_detector.models.tflite_model import GroupModel
-from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
+from edge_components.anomaly_detector.model_runtime.calls import Watchdog
+from edge_components.anomaly_detector.model_runtime.model_manager import ModelKeeper
+from edge_components.anomaly_detector.model_runtime.tflite_model import GroupModel
+from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
 from edge_components.common import aggregates_message
 from edge_components.common.config import load
 from strandline.training.model_writer import dense_network

@@ -8,10 +8,10 @@ import numpy as np
 
 from device_sim.simulation.faults import Fault, readings, schedule
 from device_sim.simulation.signals import demo_plant
-from edge_components.anomaly_detector.statistics.ensemble import Ensemble, Step
-from edge_components.anomaly_detector.statistics.experts import CAUSES, Windows
-from edge_components.anomaly_detector.statistics.forecaster import Forecast, plain_forecast
-from edge_components.anomaly_detector.statistics.spans import Settings
+from edge_components.anomaly_detector.univariate.ensemble import Ensemble, Step
+from edge_components.anomaly_detector.univariate.experts import CAUSES, Windows
+from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
+from edge_components.anomaly_detector.univariate.settings import Settings
 from wire.model import Phase, Series
 
 RATE_HZ = 5

@@ -14,7 +14,7 @@ from edge_components.anomaly_detector import config as config_module
 from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.component import STATE, AnomalyDetector
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
+from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
 from edge_components.common import aggregates_message
 from edge_components.common.config import load, table
 from edge_components.common.errors import BusError

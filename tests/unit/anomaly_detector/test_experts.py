@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.statistics import calibration, experts
-from edge_components.anomaly_detector.statistics.calibration import Records
-from edge_components.anomaly_detector.statistics.ensemble import Ensemble
-from edge_components.anomaly_detector.statistics.experts import LEVEL, MEASURED, SHIFT, Windows
-from edge_components.anomaly_detector.statistics.spans import Settings
+from edge_components.anomaly_detector.univariate import calibration, experts
+from edge_components.anomaly_detector.univariate.calibration import Records
+from edge_components.anomaly_detector.univariate.ensemble import Ensemble
+from edge_components.anomaly_detector.univariate.experts import LEVEL, MEASURED, SHIFT, Windows
+from edge_components.anomaly_detector.univariate.settings import Settings
 
 
 def statistics_of(values, settings):

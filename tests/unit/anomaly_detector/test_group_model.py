@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.models.manifest import GroupManifest
-from edge_components.anomaly_detector.models.tflite_model import interpreter_class
-from edge_components.anomaly_detector.models.trial_run import Trial
+from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
+from edge_components.anomaly_detector.model_runtime.tflite_model import interpreter_class
+from edge_components.anomaly_detector.model_runtime.validation_process import Trial
 from strandline.training.loading import load_group
 from strandline.training.model_writer import Graph, Operator, dense_network, write
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, endless, identity, offer
@@ -99,7 +99,7 @@ def test_a_trial_that_takes_too_much_memory_is_refused(tmp_path):
     code = """
         import sys
         import numpy as np
-        from edge_components.anomaly_detector.models import trial
+        from edge_components.anomaly_detector.model_runtime import trial
         trial.MOST_MEMORY = 256 * 1024 * 1024
         trial.attempt = lambda path: np.ones(2**27).sum()
         sys.exit(trial.main())

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.models import error_levels
-from edge_components.anomaly_detector.models.error_levels import fit
-from edge_components.anomaly_detector.models.group_scorer import GroupScorer
-from edge_components.anomaly_detector.models.manifest import Defaults, GroupManifest
+from edge_components.anomaly_detector.model_runtime import error_levels
+from edge_components.anomaly_detector.model_runtime.error_levels import fit
+from edge_components.anomaly_detector.model_runtime.group_scorer import GroupScorer
+from edge_components.anomaly_detector.model_runtime.manifest import Defaults, GroupManifest
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, offer
 
 SECOND = 1000

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.statistics.groups import Groups, GroupSettings
+from edge_components.anomaly_detector.multivariate.groups import Groups, GroupSettings
 from wire.model import Anomaly, Phase, Series
 
 NAMES = ("pump-1.flow", "pump-1.current", "pump-1.pressure", "pump-2.flow", "pump-2.current", "alone")

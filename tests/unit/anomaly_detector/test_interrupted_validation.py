@@ -7,10 +7,10 @@ import signal
 import pytest
 
 from edge_components.anomaly_detector.errors import TrialInterruptedError
-from edge_components.anomaly_detector.models.forecasters import Forecasters
-from edge_components.anomaly_detector.models.model_keeper import MAX_INTERRUPTIONS
-from edge_components.anomaly_detector.models.trial_run import Trial
-from edge_components.anomaly_detector.statistics.forecaster import plain_forecast
+from edge_components.anomaly_detector.model_runtime.forecaster_manager import Forecasters
+from edge_components.anomaly_detector.model_runtime.model_manager import MAX_INTERRUPTIONS
+from edge_components.anomaly_detector.model_runtime.validation_process import Trial
+from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
 from tests.fakes import fake_runtime
 from tests.unit.anomaly_detector.group_models import endless, offer
 from tests.unit.anomaly_detector.model_site import Passed, Plant

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.explain import report
-from edge_components.anomaly_detector.statistics import calibration
-from edge_components.anomaly_detector.statistics.ensemble import MONTH_MS, Ensemble
-from edge_components.anomaly_detector.statistics.experts import Windows
-from edge_components.anomaly_detector.statistics.spans import Settings
-from edge_components.anomaly_detector.statistics.tracking import Tracks, follow
+from edge_components.anomaly_detector.reports import report
+from edge_components.anomaly_detector.univariate import calibration
+from edge_components.anomaly_detector.univariate.ensemble import MONTH_MS, Ensemble
+from edge_components.anomaly_detector.univariate.experts import Windows
+from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.tracking import Tracks, follow
 from wire.model import Phase, Series
 
 WIDTH_MS = 60_000

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_components.anomaly_detector.errors import ModelRefusedError
-from edge_components.anomaly_detector.statistics.forecaster import TERMS, plain_forecast
+from edge_components.anomaly_detector.univariate.forecaster import TERMS, plain_forecast
 from strandline.training import loading
 from strandline.training import shipped_forecaster as shipped
 from tests.unit.anomaly_detector.plant import watch

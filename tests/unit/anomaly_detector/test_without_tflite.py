@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_components.anomaly_detector.models import tflite_model
+from edge_components.anomaly_detector.model_runtime import tflite_model
 from tests.unit.anomaly_detector.model_site import Plant, usual
 
 REPO = Path(__file__).parents[3]

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from device_sim.greengrass.profile import PROFILES
 from device_sim.greengrass.recipes import Platform, load
-from edge_components.anomaly_detector.models.error_levels import Tails
-from edge_components.anomaly_detector.models.manifest import GroupManifest
+from edge_components.anomaly_detector.model_runtime.error_levels import Tails
+from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
 from strandline.cli import make_app
 from strandline.errors import StrandlineError, TrainingError
 from strandline.training import dataset, dense

@@ -1,0 +1,236 @@
+"""Which series are measured together, and the joint score of each such group as windows come in. Pure.
+
+Series of one device (what stands before the last dot of the name) make a group, unless globs say otherwise. A window
+of a group is judged when all its series have come, or when the next window begins. Its anomalies are reported under
+the name ``<group>.joint``, with the channel that contributes most.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_components.anomaly_detector.columns import FloatArray, IntArray
+from edge_components.anomaly_detector.multivariate.group_detector import Finding, Joint
+from edge_components.anomaly_detector.reports import DRIFT, HISTORY, brief, compact
+from wire.model import MAX_NAME, Anomaly, Phase, Series
+
+Arrays = dict[str, npt.NDArray[Any]]
+CAUSE = "joint"
+MOST_CHANNELS = 64
+MONTH_MS = 30 * 86_400_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """``windows`` to calibrate a group on (0: no groups); ``names`` gives globs over series the group's name, "" for
+    none; lengths in windows; ``false_alarms_per_month`` as for a series."""
+
+    windows: int = 0
+    names: Mapping[str, str] = field(default_factory=dict)
+    drift_windows: int = 3600
+    update_windows: int = 60
+    false_alarms_per_month: float = 1.0
+
+    def group_of(self, series: str) -> str:
+        """Return the name of a series' group, "" where it has none; the longest glob that matches counts."""
+        matching = [glob for glob in self.names if fnmatch.fnmatchcase(series, glob)]
+        if matching:
+            return self.names[max(matching, key=lambda glob: (len(glob), glob))]
+        return series.rpartition(".")[0]
+
+    def windows_between(self, width_ms: int) -> float:
+        """Return how many windows of a length there are to be between a group's false alarms."""
+        return MONTH_MS / max(width_ms, 1) / self.false_alarms_per_month
+
+
+class Group:
+    """One group: its series in the order of their coming, and the window that is being filled."""
+
+    def __init__(self, name: str, settings: GroupSettings) -> None:
+        self.name, self._settings = name, settings
+        self.series: list[Series] = []
+        self.joint = self._new_joint()
+        self._row = np.zeros(0)
+        self._start_ms, self._width_ms, self._judged = -(2**63), 0, True
+        self._onset_ms, self._peak = 0, 0.0
+
+    def add(self, series: Series) -> int:
+        """Return the slot of a new series, -1 where the group takes no more: it is calibrated, or full."""
+        if self.joint.baseline is not None or len(self.series) >= MOST_CHANNELS:
+            return -1
+        self.series.append(series)
+        # What was collected without it is not of the whole group.
+        self.joint = self._new_joint()
+        self._row = np.full(len(self.series), np.nan)
+        return len(self.series) - 1
+
+    def remove(self, slots: IntArray) -> None:
+        """Remove series; the others begin anew, as the group is another one without them."""
+        self.series = [one for slot, one in enumerate(self.series) if slot not in slots]
+        self.joint = self._new_joint()
+        self._row = np.full(len(self.series), np.nan)
+        self._judged = True
+
+    def take(self, slots: IntArray, start_ms: int, width_ms: int, mean: FloatArray) -> list[Anomaly]:
+        """Take values of a window in and return what is to be reported; what comes late is left out."""
+        reports: list[Anomaly] = []
+        if start_ms < self._start_ms or (start_ms == self._start_ms and self._judged):
+            return reports
+        if start_ms > self._start_ms:
+            reports = self._judge()
+            self._start_ms, self._width_ms, self._judged = start_ms, width_ms, False
+            self._row = np.full(len(self.series), np.nan)
+        self._row[slots] = mean
+        return reports + self._judge() if np.isfinite(self._row).all() else reports
+
+    def state(self) -> Arrays:
+        """Return everything that must survive a restart, by name."""
+        marks = np.array([self._start_ms, self._width_ms, int(self._judged), self._onset_ms], np.int64)
+        return self.joint.state() | {"row": self._row, "marks": marks, "peak": np.array([self._peak])}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take back what :meth:`state` gave; raises ValueError where it is of another layout."""
+        row, marks, peak = (arrays.get(name) for name in ("row", "marks", "peak"))
+        if row is None or marks is None or peak is None or row.shape != self._row.shape or marks.shape != (4,):
+            raise ValueError(f"group {self.name}: not as this version keeps it")
+        self.joint.restore(arrays)
+        self._row, self._peak = row.copy(), float(peak[0])
+        self._start_ms, self._width_ms, judged, self._onset_ms = marks.tolist()
+        self._judged = bool(judged)
+
+    def _new_joint(self) -> Joint:
+        return Joint(
+            len(self.series), self._settings.windows, self._settings.drift_windows, self._settings.update_windows
+        )
+
+    def _judge(self) -> list[Anomaly]:
+        if self._judged or len(self.series) < 2:
+            return []
+        self._judged = True
+        self.joint.rows_between = self._settings.windows_between(self._width_ms)
+        found = self.joint.step(self._row)
+        if found.phase is Phase.ONSET:
+            self._onset_ms, self._peak = self._start_ms, 0.0
+        self._peak = max(self._peak, found.score) if math.isfinite(found.score) else self._peak
+        return [self._report(found, found.phase)] if found.phase is not None else []
+
+    def _report(self, found: Finding, phase: Phase) -> Anomaly:
+        at = found.channel
+        observed, expected, reach = (float(column[at]) for column in (self._row, found.expected, found.reach))
+        return Anomaly(
+            series=f"{self.name}.{CAUSE}",
+            phase=phase,
+            onset_ms=self._onset_ms,
+            time_ms=self._start_ms + self._width_ms,
+            score=round(self._peak, 3),
+            cause=DRIFT if found.drifted else CAUSE,
+            channel=self.series[at].name,
+            direction="up" if observed > expected else "down",
+            observed=compact(observed),
+            expected=compact(expected),
+            lower=compact(expected - reach),
+            upper=compact(expected + reach),
+            causes={CAUSE: round(found.score, 3)},
+            unit=self.series[at].unit,
+            history=brief(self.joint.history(at, HISTORY)),
+        )
+
+
+class Groups:
+    """All groups of a gateway; series are known by their row numbers in the order in which they were added."""
+
+    def __init__(self, settings: GroupSettings) -> None:
+        self._settings = settings
+        self._groups: dict[str, Group] = {}
+        self._order: list[Group] = []
+        self._series: list[Series] = []
+        self._group_of, self._slot_of = np.zeros(0, np.int64), np.zeros(0, np.int64)
+
+    def add(self, series: Sequence[Series]) -> None:
+        """Put new series into their groups."""
+        placed = [self._place(one) for one in series]
+        self._series += series
+        self._group_of = np.append(self._group_of, [group for group, _ in placed]).astype(np.int64)
+        self._slot_of = np.append(self._slot_of, [slot for _, slot in placed]).astype(np.int64)
+
+    def replace(self, rows: IntArray, series: Sequence[Series]) -> None:
+        """Give the rows of forgotten series to new ones; groups that lost a series calibrate anew."""
+        for number in sorted(set(self._group_of[rows].tolist()) - {-1}, reverse=True):
+            self._remove(number, self._slot_of[rows[self._group_of[rows] == number]])
+        self._group_of[rows] = self._slot_of[rows] = -1
+        for row, one in zip(rows.tolist(), series, strict=True):
+            self._series[row] = one
+            self._group_of[row], self._slot_of[row] = self._place(one)
+
+    def window(self, places: IntArray, start_ms: int, width_ms: int, mean: FloatArray) -> list[Anomaly]:
+        """Take the means of one window of some series in and return what is to be reported."""
+        groups, slots = self._group_of[places], self._slot_of[places]
+        reports: list[Anomaly] = []
+        for number in np.unique(groups[groups >= 0]).tolist():
+            at = groups == number
+            reports += self._order[number].take(slots[at], start_ms, width_ms, mean[at])
+        return reports
+
+    def watched(self, name: str) -> int | None:
+        """Return for how many windows a group was watched, by the name in its reports; None for another name."""
+        group = self._groups.get(name.removesuffix(f".{CAUSE}")) if name.endswith(f".{CAUSE}") else None
+        return group.joint.seen if group is not None else None
+
+    def state(self) -> Arrays:
+        """Return everything that must survive a restart, by name."""
+        members = {group.name: [one.name for one in group.series] for group in self._order}
+        kept: Arrays = {"groups": np.frombuffer(json.dumps(members).encode(), np.uint8)}
+        for number, group in enumerate(self._order):
+            kept |= {f"group.{number}.{name}": array for name, array in group.state().items()}
+        return kept
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take back what :meth:`state` gave, after the same series were added; raises ValueError where it is not of
+        these groups."""
+        members = json.loads(arrays.get("groups", np.zeros(0, np.uint8)).tobytes() or b"{}")
+        rows = {one.name: row for row, one in enumerate(self._series)}
+        self._groups, self._order = {}, []
+        self._group_of, self._slot_of = np.full(len(rows), -1, np.int64), np.full(len(rows), -1, np.int64)
+        for number, (name, names) in enumerate(members.items()):
+            if not self._settings.windows or any(
+                one not in rows or self._settings.group_of(one) != name for one in names
+            ):
+                raise ValueError("the groups are others than before")
+            group = self._groups[name] = Group(name, self._settings)
+            self._order.append(group)
+            for one in names:
+                self._group_of[rows[one]], self._slot_of[rows[one]] = number, group.add(self._series[rows[one]])
+            prefix = f"group.{number}."
+            group.restore({key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)})
+        for row in np.flatnonzero(self._group_of < 0).tolist():
+            if self._place(self._series[row]) != (-1, -1):
+                raise ValueError("the groups are others than before")
+
+    def _remove(self, number: int, slots: IntArray) -> None:
+        """Remove series from a group, and the group where none is left."""
+        group = self._order[number]
+        if len(slots) < len(group.series):
+            group.remove(slots)
+            members = np.flatnonzero(self._group_of == number)
+            self._slot_of[members] -= np.searchsorted(np.sort(slots), self._slot_of[members])
+            return
+        del self._order[number], self._groups[group.name]
+        self._group_of[self._group_of > number] -= 1
+
+    def _place(self, series: Series) -> tuple[int, int]:
+        name = self._settings.group_of(series.name) if self._settings.windows else ""
+        if not name or len(name) + len(CAUSE) >= MAX_NAME:
+            return -1, -1
+        if name not in self._groups:
+            self._groups[name] = Group(name, self._settings)
+            self._order.append(self._groups[name])
+        slot = self._groups[name].add(series)
+        return (self._order.index(self._groups[name]), slot) if slot >= 0 else (-1, -1)

@@ -1,0 +1,68 @@
+"""Makes anomalies of scores: onset, update and end, with hysteresis, and drift told apart.
+
+Pure and columnar; Python objects are made only for the few series that have something to report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
+from edge_components.anomaly_detector.univariate.settings import Settings
+from wire.model import Phase
+
+
+@dataclass(slots=True)
+class Tracks(Columns):
+    """The anomaly of each series, if it is in one."""
+
+    active: BoolArray = column(False, np.bool_)
+    onset_ms: IntArray = column(0, np.int64)
+    lasted: IntArray = column(0, np.int64)
+    quiet: IntArray = column(0, np.int64)
+    reported: IntArray = column(0, np.int64)
+    peak: FloatArray = column(0.0)
+    peak_reported: FloatArray = column(0.0)
+    cause: IntArray = column(0, np.int64)
+    rest: IntArray = column(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A report that is due: the row in this step, its phase, and whether it ended as drift."""
+
+    row: int
+    phase: Phase
+    drifted: bool = False
+
+
+def follow(tracks: Tracks, score: FloatArray, cause: IntArray, start_ms: int, settings: Settings) -> list[Change]:
+    """Take the scores and causes [n] of a window in and return what is to be reported; NaN scores change nothing."""
+    known = np.isfinite(score)
+    value = np.where(known, score, 0.0)
+    # A little after an anomaly its echo leaves the experts' windows: only a clearly new one counts.
+    onset = known & ~tracks.active & (value >= np.where(tracks.rest > 0, 2.0, 1.0))
+    tracks.rest = np.where(known, np.maximum(tracks.rest - 1, 0), tracks.rest)
+    going = known & tracks.active
+    tracks.lasted = np.where(onset, 1, tracks.lasted + going)
+    tracks.quiet = np.where(going & (value < settings.end_level), tracks.quiet + 1, np.where(known, 0, tracks.quiet))
+    tracks.reported = np.where(onset, 0, tracks.reported + going)
+    louder = onset | (going & (value > tracks.peak))
+    tracks.cause = np.where(louder, cause, tracks.cause)
+    tracks.peak = np.where(onset, value, np.where(going, np.maximum(tracks.peak, value), tracks.peak))
+    tracks.onset_ms = np.where(onset, start_ms, tracks.onset_ms)
+    tracks.peak_reported = np.where(onset, value, tracks.peak_reported)
+    ended = going & (tracks.quiet >= settings.end_windows)
+    drifted = going & ~ended & (tracks.lasted >= settings.drift_windows)
+    due = (tracks.reported >= settings.update_windows) | (tracks.peak >= 2.0 * tracks.peak_reported)
+    update = going & ~ended & ~drifted & due
+    tracks.reported[update] = 0
+    tracks.peak_reported[update] = tracks.peak[update]
+    tracks.active = (tracks.active | onset) & ~ended & ~drifted
+    tracks.rest = np.where(ended | drifted, settings.calibration // 5, tracks.rest)
+    changes = [Change(int(row), Phase.ONSET) for row in np.flatnonzero(onset)]
+    changes += [Change(int(row), Phase.UPDATE) for row in np.flatnonzero(update)]
+    changes += [Change(int(row), Phase.END, bool(drifted[row])) for row in np.flatnonzero(ended | drifted)]
+    return changes

@@ -1,0 +1,107 @@
+"""The level of a group's score that is passed as rarely as wanted."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from edge_components.anomaly_detector.multivariate.alarm_level import BLOCK, KEPT, Tail
+
+ONSET = 4
+
+
+def noise(rows, seed=0):
+    """Scores that stand for six rows each and fall off as an exponential does."""
+    return np.repeat(np.random.default_rng(seed).exponential(0.1, rows // 6 + 1), 6)[:rows]
+
+
+def calibrated(rows=300, seed=1):
+    tail = Tail.empty(ONSET)
+    tail.fit(noise(rows, seed))
+    return tail
+
+
+def learned(rows, seed=2):
+    tail = calibrated()
+    for score in noise(rows, seed):
+        tail.learn(score)
+    return tail
+
+
+def alarms_of(tail, scores, between):
+    """Alarms in scores that go on, each of which ends a stretch of 75 rows."""
+    alarms, row = 0, 0
+    while row < len(scores):
+        if scores[row : row + ONSET].min() < tail.level(between):
+            tail.learn(scores[row])
+            row += 1
+        else:
+            tail.alarmed(tail.level(between))
+            alarms, row = alarms + 1, row + 75
+    return alarms
+
+
+@pytest.mark.parametrize("between", [500, 2000])
+def test_alarms_come_about_as_often_as_wanted(between):
+    found = sum(alarms_of(calibrated(seed=seed), noise(10_000, 100 + seed), between) for seed in range(4))
+    assert 1 / 3 <= found / (40_000 / between) <= 3
+
+
+def test_rarer_alarms_have_a_higher_level_that_grows_with_the_logarithm():
+    tail = learned(KEPT * BLOCK)
+    levels = [tail.level(between) for between in (1e3, 1e4, 1e5, 1e6)]
+    assert np.diff(levels) == pytest.approx(np.full(3, 0.1 * np.log(10)), rel=0.35)
+
+
+def test_a_group_whose_scores_are_twice_as_high_has_a_level_twice_as_high():
+    tail, louder = calibrated(), Tail.empty(ONSET)
+    louder.fit(2.0 * noise(300, seed=1))
+    assert louder.level(5000) == pytest.approx(2.0 * tail.level(5000))
+
+
+def test_few_blocks_give_a_level_near_that_of_many():
+    few = [calibrated(seed=seed).level(5000) for seed in range(20)]
+    assert np.array(few) == pytest.approx(np.full(20, learned(KEPT * BLOCK).level(5000)), rel=0.5)
+
+
+def test_more_alarms_than_wanted_raise_the_level_and_too_few_lower_it_within_bounds():
+    levels = []
+    for alarms in (0, 10, 30, 10**9):
+        tail = learned(10_000)
+        tail.numbers[3] = alarms
+        levels.append(tail.level(1000))
+    assert levels == sorted(set(levels))
+    assert levels[-1] < 1.5 * levels[1]
+    assert levels[0] > 0.7 * levels[1]
+
+
+def test_an_anomaly_moves_the_level_by_little():
+    tail = learned(5000)
+    before = tail.level(5000)
+    tail.alarmed(before)
+    assert before < tail.level(5000) < 1.25 * before
+
+
+def test_scores_must_stand_as_long_as_an_onset_takes():
+    tail, other = calibrated(), calibrated()
+    for row in range(1000):
+        tail.learn(0.05)
+        other.learn(99.0 if row % 10 < ONSET - 1 else 0.05)
+    assert tail.level(5000) == other.level(5000)
+
+
+@pytest.mark.parametrize("rows", [0, 10, 5000])
+def test_a_restart_changes_no_level(rows):
+    tail = learned(rows)
+    tail.level(3000)
+    again = copy.deepcopy(tail)
+    for score in noise(200, seed=9):
+        tail.learn(score)
+        again.learn(score)
+        assert again.level(3000) == tail.level(3000)
+
+
+def test_calibrations_shorter_than_a_block_give_a_level():
+    tail = Tail.empty(ONSET)
+    tail.fit(noise(20))
+    assert np.isfinite(tail.level(1e6))

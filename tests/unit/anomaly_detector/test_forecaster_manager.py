@@ -1,0 +1,174 @@
+"""The forecaster's model at work: NumPy takes its place where it fails, and the next start knows of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from edge_components.anomaly_detector.config import Config
+from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.model_runtime import forecaster_manager
+from edge_components.anomaly_detector.model_runtime.forecaster_manager import Forecasters
+from edge_components.anomaly_detector.univariate.forecaster import TERMS, plain_forecast
+from edge_components.common.config import load
+from strandline.training import shipped_forecaster as shipped
+from tests.fakes import fake_runtime
+from tests.unit.anomaly_detector.model_site import Passed
+
+RNG = np.random.default_rng(1)
+TERMS_OF, WEIGHTS = RNG.normal(size=(5, TERMS)), RNG.normal(size=(5, TERMS)).astype(np.float32)
+
+
+class Site:
+    """Forecasters on fakes in a work folder, as one process of the component has them."""
+
+    def __init__(self, work, model="", how=forecaster_manager.load, last_words="", **config):
+        self.config = load(Config, {"model": str(model), **config})
+        self.runtime, _, _ = fake_runtime(work)
+        self.all = Forecasters(self.config, self.runtime, how, Passed, last_words=last_words)
+        self.forecast = self.all.first()
+
+    def call(self, terms=TERMS_OF):
+        return self.forecast(terms, WEIGHTS[: len(terms)])
+
+    def die(self, still_s=0.0):
+        """Leave what a process leaves that ends in a call."""
+        assert self.all._live is not None
+        mark = self.all._live.calls.mark
+        mark.turn()
+        mark.note_still(still_s)
+
+    @property
+    def by(self):
+        return self.all.health()["by"]
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A forecaster from outside: the shipped one under another name."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    for name, content in shipped.files().items():
+        (folder / name).write_bytes(content)
+    manifest = folder / "forecaster.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": "theirs"}))
+    return manifest
+
+
+CAUSES = pytest.mark.parametrize(
+    ("still_s", "last_words", "counter", "reason"),
+    [
+        (20.0, "", "models_stood_still", "stood still at work after 1 calls, for 20 s"),
+        (0.0, "Fatal Python error: Aborted", "models_crashed", "in a call of it, after 1: Fatal Python error: Aborted"),
+    ],
+)
+
+
+@CAUSES
+def test_one_from_outside_that_ended_the_process_is_not_taken_again(
+    tmp_path, outside, still_s, last_words, counter, reason
+):
+    site = Site(tmp_path, outside)
+    site.call()
+    assert site.by == "model theirs"
+    site.die(still_s)
+    for words, times in ((last_words, 1), ("", 0)):
+        again = Site(tmp_path, outside, last_words=words)
+        assert again.by == "NumPy"
+        assert reason in again.all.health()["refused"]
+        assert again.runtime.counters[counter] == times
+        assert again.call() == pytest.approx(plain_forecast(TERMS_OF, WEIGHTS))
+        again.all.close()
+    live = Site(tmp_path)
+    live.all.reconfigure(load(Config, {"model": str(outside)}))
+    assert live.all.tick() is None
+    assert live.by == "model linear-forecaster"
+    assert reason in live.all.health()["refused"]
+
+
+@CAUSES
+def test_the_shipped_one_that_ended_the_process_rests_until_the_next_start(
+    tmp_path, still_s, last_words, counter, reason
+):
+    site = Site(tmp_path)
+    site.call()
+    site.die(still_s)
+    again = Site(tmp_path, last_words=last_words)
+    assert (again.by, again.runtime.counters[counter]) == ("NumPy", 1)
+    assert reason in again.all.health()["refused"]
+    assert again.call() == pytest.approx(plain_forecast(TERMS_OF, WEIGHTS))
+    third = Site(tmp_path)
+    assert third.all.health() == {"by": "model linear-forecaster"}
+
+
+def test_a_process_that_is_killed_in_a_call_suspects_the_model_and_refuses_it_the_second_time(tmp_path, outside):
+    Site(tmp_path, outside).die()
+    again = Site(tmp_path, outside)
+    assert again.by == "model theirs"
+    again.die()
+    third = Site(tmp_path, outside)
+    assert third.by == "NumPy"
+    assert "killed in a call of it, 2 times" in third.all.health()["refused"]
+
+
+def test_a_clean_stop_clears_the_suspect(tmp_path, outside):
+    for _ in range(3):
+        Site(tmp_path, outside).die()
+        again = Site(tmp_path, outside)
+        assert again.by == "model theirs"
+        again.all.close()
+
+
+def nan(terms, weights):
+    return np.full(len(terms), np.nan)
+
+
+def fails(terms, weights):
+    raise ModelRefusedError("model theirs: the interpreter failed")
+
+
+@pytest.mark.parametrize(("how", "reason"), [(nan, "not finite"), (fails, "the interpreter failed")])
+def test_one_that_fails_at_work_makes_place_at_once_and_for_good(tmp_path, outside, how, reason):
+    site = Site(tmp_path, outside, lambda manifest, content: how)
+    for _ in range(3):
+        assert site.call() == pytest.approx(plain_forecast(TERMS_OF, WEIGHTS))
+    assert reason in site.all.health()["refused"]
+    assert (site.runtime.counters["models_taken_back"], site.runtime.counters["model_refused"]) == (1, 1)
+    assert Site(tmp_path, outside).by == "NumPy"
+
+
+def test_one_that_becomes_slow_makes_place_and_is_tried_again_when_more_is_allowed(tmp_path, outside):
+    site = Site(tmp_path, outside, model_milliseconds=10)
+    assert site.all._live is not None
+    site.all._live.calls.debt_s, site.all._live.calls.allowed_s = 1.0, 0.0  # of many calls, and this one
+    assert site.call() == pytest.approx(plain_forecast(TERMS_OF, WEIGHTS))
+    assert "1 of its 1 calls took more than 0 ms" in site.all.health()["refused"]
+    again = Site(tmp_path, outside, model_milliseconds=10)
+    assert again.by == "NumPy"
+    again.all.reconfigure(load(Config, {"model": str(outside), "model_milliseconds": 100}))
+    assert again.all.tick() is not None
+    assert again.all.health() == {"by": "model theirs"}
+
+
+def test_values_that_are_no_numbers_are_no_fault_of_the_model(tmp_path, outside):
+    site = Site(tmp_path, outside)
+    terms = TERMS_OF.copy()
+    terms[2, 3] = np.nan
+    assert np.isnan(site.call(terms)).tolist() == [False, False, True, False, False]
+    assert site.by == "model theirs"
+
+
+def test_the_shipped_one_that_fails_at_work_is_there_again_at_the_next_start(tmp_path):
+    site = Site(tmp_path, "", lambda manifest, content: nan, model_milliseconds=1)
+    site.call()
+    assert "not finite" in site.all.health()["refused"]
+    assert site.by == "NumPy"
+    assert Site(tmp_path).by == "model linear-forecaster"
+
+
+def test_a_disk_that_takes_nothing_leaves_the_forecaster_at_work(tmp_path):
+    (tmp_path / "forecasters").write_text("a file where a folder must be")
+    site = Site(tmp_path)
+    assert site.by == "model linear-forecaster"
+    assert site.runtime.counters["models_not_kept"] > 0
+    site.all.close()

@@ -1,0 +1,208 @@
+"""A group judged as one: faults in the relation of channels, ends that are seen, slow change that is none."""
+
+import numpy as np
+import pytest
+
+from device_sim.simulation import rigs
+from edge_components.anomaly_detector.multivariate import baseline
+from edge_components.anomaly_detector.multivariate.group_detector import Joint
+from strandline.recorded import offline
+from wire.model import Phase
+
+CALIBRATION = 400
+
+
+def group(channels=4, drift_rows=600):
+    return Joint(channels, CALIBRATION, drift_rows, update_rows=100)
+
+
+def correlated(rows, seed=4, channels=4):
+    """Channels that share most of what they do."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows, 1)) * 2.0 + rng.normal(size=(rows, channels)) * 0.3 + 50.0
+
+
+def watch(joint, values):
+    return [joint.step(row) for row in values]
+
+
+def in_anomaly(found):
+    return np.array([one.anomaly for one in found])
+
+
+def test_a_fault_in_how_channels_move_together_is_found_where_each_stays_in_its_range():
+    values = correlated(700)
+    values[500:, 2] -= 2.0  # the channel's own deviation is 2
+    found = watch(group(), values)
+    onset = next(at for at, one in enumerate(found) if one.phase is Phase.ONSET)
+    assert 500 <= onset <= 520
+    assert found[onset].channel == 2
+    assert in_anomaly(found)[onset:].all()
+
+
+def test_an_anomaly_lasts_as_long_as_its_fault():
+    values = correlated(1000)
+    values[500:800, 1] += 8.0
+    anomaly = in_anomaly(watch(group(), values))
+    assert not anomaly[:500].any()
+    assert anomaly[510:800].all()
+    assert not anomaly[820:].any()
+
+
+def test_it_ends_where_a_slow_channel_has_moved_for_good():
+    values = correlated(1000)
+    values[500:800, 1] += 8.0
+    values[500:, 3] += np.minimum(np.arange(500) / 60, 5.0)
+    anomaly = in_anomaly(watch(group(), values))
+    assert anomaly[510:800].all()
+    assert not anomaly[825:].any()
+
+
+def test_what_a_fault_has_heated_neither_holds_up_its_end_nor_alarms_while_it_cools_down():
+    values = correlated(1200)
+    values[500:700, :2] += 8.0
+    heat = 40.0 * (1.0 - np.exp(-np.arange(200) / 100))
+    values[500:700, 3] += heat
+    values[700:, 3] += heat[-1] * np.exp(-np.arange(500) / 200)
+    anomaly = in_anomaly(watch(group(), values))
+    assert anomaly[510:700].all()
+    assert not anomaly[730:].any()
+
+
+def test_a_fault_that_only_a_slow_channel_shows_lasts_until_half_of_it_has_gone():
+    values = correlated(1200)
+    cooling = 40.0 * np.exp(-np.arange(400) / 100)  # half of it after 69 rows
+    values[500:700, 3] += 40.0
+    values[700:1100, 3] += cooling
+    anomaly = in_anomaly(watch(group(), values))
+    assert anomaly[510:760].all()
+    assert not anomaly[800:].any()
+
+
+def test_a_fault_that_pauses_goes_on():
+    values = correlated(1000)
+    values[500:600, 1] += 8.0
+    values[625:800, 1] += 8.0
+    found = watch(group(), values)
+    onsets = [at for at, one in enumerate(found) if one.phase is Phase.ONSET]
+    assert len(onsets) == 2
+    assert 625 <= onsets[1] <= 640
+    assert in_anomaly(found)[onsets[1] : 800].all()
+    assert not in_anomaly(found)[820:].any()
+
+
+def test_where_a_group_was_before_an_anomaly_stays_right_for_as_long_as_the_calibration():
+    values = correlated(1300)
+    values[500:900, 1] += 8.0
+    found = watch(group(drift_rows=200), values)
+    assert [one.drifted for one in found if one.phase is Phase.END] == [True]
+    assert not in_anomaly(found)[730:].any()
+
+
+def test_a_step_is_not_rough():
+    values = np.random.default_rng(3).normal(size=(baseline.HISTORY, 2))
+    stepped = values.copy()
+    stepped[10:, 1] += 50.0
+    plain, rough = baseline.roughness_of(values), baseline.roughness_of(stepped)
+    assert rough[0] == plain[0]
+    assert abs(rough[1] - plain[1]) < 0.2
+
+
+def test_a_drift_as_slow_as_in_the_calibration_is_no_anomaly():
+    values = correlated(1600)
+    values[:, 0] += np.arange(1600) / 50
+    assert not in_anomaly(watch(group(), values)).any()
+
+
+def test_single_wild_values_are_no_anomaly():
+    values = correlated(900)
+    values[np.arange(450, 900, 30), 2] += 500.0
+    assert not in_anomaly(watch(group(), values)).any()
+
+
+def test_channels_that_never_change_and_values_that_are_missing_disturb_nothing():
+    values = correlated(900)
+    values[:, 1] = 7.0
+    values[420:500, 0] = np.nan
+    values[:, 3] = np.nan
+    found = watch(group(), values)
+    assert np.isfinite([one.score for one in found[CALIBRATION:]]).all()
+    assert not in_anomaly(found).any()
+
+
+def test_a_group_that_stays_elsewhere_ends_as_drift_and_is_at_home_there():
+    values = correlated(1200)
+    values[500:, 1] += 8.0
+    found = watch(group(drift_rows=200), values)
+    ends = [(at, one.drifted) for at, one in enumerate(found) if one.phase is Phase.END]
+    assert len(ends) == 1
+    assert 700 <= ends[0][0] <= 720
+    assert ends[0][1]
+    assert not in_anomaly(found)[721:].any()
+
+
+def test_while_it_lasts_it_is_reported_again_and_no_level_moves():
+    values = correlated(900)
+    values[500:, 1] += 8.0
+    found = watch(group(), values)
+    phases = [one.phase for one in found if one.phase is not None]
+    assert phases == [Phase.ONSET, Phase.UPDATE, Phase.UPDATE, Phase.UPDATE]
+    onset = next(at for at, one in enumerate(found) if one.phase is Phase.ONSET)
+    assert np.array_equal(found[onset].expected, found[-1].expected)
+
+
+@pytest.mark.parametrize("cut", [100, 450, 620, 708, 720, 760])
+def test_a_restart_changes_nothing(cut):
+    values = correlated(800)
+    values[600:700, 1] += 8.0
+    straight = watch(group(), values)
+    before, after = group(), group()
+    watch(before, values[:cut])
+    after.restore(before.state())
+    rest = watch(after, values[cut:])
+    assert [one.anomaly for one in rest] == [one.anomaly for one in straight[cut:]]
+    assert np.array_equal([one.score for one in rest], [one.score for one in straight[cut:]], equal_nan=True)
+
+
+def test_a_state_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match="not as this version keeps it"):
+        group(3).restore(group(4).state())
+
+
+def test_too_few_rows_are_refused():
+    with pytest.raises(ValueError, match="100 rows: at least 120"):
+        baseline.fit(correlated(100))
+
+
+@pytest.mark.parametrize("cut", [401, 560, 700])
+def test_the_joint_score_uses_nothing_that_comes_after_it(cut):
+    run = rigs.run("leak", 3)
+    whole = offline.score(run.time_ms, run.values, rigs.CHANNELS, CALIBRATION)
+    part = offline.score(run.time_ms[:cut], run.values[:cut], rigs.CHANNELS, CALIBRATION)
+    assert np.array_equal(whole.score[:cut], part.score)
+    assert np.array_equal(whole.anomaly[:cut], part.anomaly)
+    assert whole.channel[:cut] == part.channel
+
+
+def test_outside_of_anomalies_scores_are_below_the_alarm_level():
+    run = rigs.run("imbalance", 4)
+    found = offline.score(run.time_ms, run.values, rigs.CHANNELS, CALIBRATION)
+    assert (found.score[~found.anomaly] < 1).all()
+    assert (found.score[found.anomaly] >= 1).any()
+
+
+def test_rigs_repeat_by_seed_and_differ_between_seeds():
+    first, again, other = rigs.run("wear", 5), rigs.run("wear", 5), rigs.run("wear", 6)
+    assert np.array_equal(first.values, again.values)
+    assert first.values.shape != other.values.shape or not np.array_equal(first.values, other.values)
+
+
+@pytest.mark.parametrize("kind", sorted(rigs.TUNING | rigs.HELD_OUT))
+def test_each_run_has_one_fault_after_a_clean_calibration(kind):
+    run = rigs.run(kind, 1)
+    edges = np.flatnonzero(np.diff(run.faulty.astype(int)))
+    assert len(edges) == 2
+    assert edges[0] >= CALIBRATION
+    assert not run.faulty[-100:].any()
+    assert (np.diff(run.time_ms) > 0).all()
+    assert np.isfinite(run.values).all()

@@ -1,0 +1,476 @@
+"""Models that come, fail, are replaced and go while the detector scores: real files, real children, a fake clock."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from edge_components.anomaly_detector.config import Config
+from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.model_runtime import in_flight_marker
+from edge_components.anomaly_detector.model_runtime.live_forecast import LiveForecast
+from edge_components.anomaly_detector.model_runtime.live_model import FIRST_CALLS
+from edge_components.anomaly_detector.model_runtime.tflite_model import GroupModel
+from edge_components.anomaly_detector.model_runtime.validation_process import Trial
+from edge_components.common.config import load
+from strandline.training.shipped_forecaster import files
+from tests.unit.anomaly_detector.group_models import CHANNELS, endless, identity, offer
+from tests.unit.anomaly_detector.model_site import TAILS, VALUES, Plant, usual, zeros
+
+
+@pytest.fixture
+def plant(tmp_path):
+    made = Plant(tmp_path)
+    yield made
+    made.detector.close()
+
+
+@pytest.fixture
+def careful(tmp_path):
+    """A plant that tries models in children; version 0.9 may take a second and a half, the others what they need."""
+    made = Plant(tmp_path, try_model=lambda path: Trial(path, 1.5 if '"0.9.0"' in path.read_text() else 30.0))
+    yield made
+    made.detector.close()
+
+
+def test_a_model_that_is_deployed_scores_without_a_restart_and_explains_itself(plant):
+    usual(plant)
+    plant.deploy("0.1.0")
+    plant.settle()
+    assert plant.version() == "0.1.0"
+    usual(plant, 3)
+    score = plant.score([10.1, 16.0, 10.1])
+    assert score[1] >= 1.0
+    (onset,) = [report for report in plant.reports() if report.series == "pump1.y"]
+    assert (onset.cause, onset.direction) == ("model", "up")
+    assert onset.expected == pytest.approx(10.0)
+    assert onset.lower < onset.expected < onset.upper < onset.observed
+    assert onset.causes["model"] >= 1.0
+
+
+def test_a_model_counts_after_its_first_calls_and_comes_back_after_a_restart(plant, tmp_path):
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS)
+    assert plant.health()["live"]["pump"]["state"] == "in its first calls"
+    usual(plant, 5)
+    assert plant.health()["live"]["pump"]["state"] == "live"
+    assert plant.runtime.counters["models_confirmed"] == 1
+    plant.detector.close()
+    again = Plant(tmp_path)
+    again.settle()
+    assert again.health()["live"]["pump"]["state"] == "live"
+    again.detector.close()
+
+
+def test_a_new_version_replaces_the_old_one_of_which_the_last_is_kept(plant):
+    for version in ("0.1.0", "0.2.0", "0.3.0"):
+        plant.deploy(version, identity(VALUES))
+        plant.settle()
+        assert plant.version() == version
+        usual(plant, FIRST_CALLS + 3)
+    kept = [json.loads(path.read_text())["version"] for path in plant.work.glob("models/pump/*/manifest.json")]
+    assert sorted(kept) == ["0.2.0", "0.3.0"]
+
+
+BAD = {
+    "truncated": ({"model": zeros()[:300]}, None),
+    "of another size": ({"size": 12}, "bytes, the manifest says 12"),
+    "with other bytes": ({"sha256": "0" * 64}, "SHA-256"),
+    "of another shape": ({"model": identity(VALUES + 1)}, "inputs are"),
+    "that says NaN": ({"model": identity(VALUES, np.nan)}, "is not finite"),
+    "with a wrong manifest": ({"window": "two"}, "window is 'two'"),
+    "without its calibration's keys": ({"calibration": {}}, "calibration.threshold"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_the_old_model_stays_when_the_new_one_is(careful, name):
+    plant, (changes, reason) = careful, BAD[name]
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS + 3)
+    plant.deploy("0.2.0", **changes)
+    plant.settle()
+    assert plant.version() == "0.1.0"
+    assert plant.runtime.counters["model_refused"] == 1
+    (told,) = plant.health()["refused"].values()
+    assert reason is None or reason in told
+    usual(plant, 2)
+    assert plant.score([10.1, 16.0, 10.1])[1] >= 1.0
+    assert plant.version() == "0.1.0"
+
+
+def test_a_model_that_never_ends_costs_no_window_and_is_refused(careful):
+    plant = careful
+    plant.deploy("0.1.0")
+    plant.settle()
+    plant.deploy("0.9.0", endless(VALUES))
+    plant.clock.advance(3)
+    plant.detector.tick()
+    assert plant.health()["trying"] == "pump 0.9.0"
+    began = time.monotonic()
+    usual(plant)
+    assert time.monotonic() - began < 1.0  # nothing waits for the trial
+    usual(plant, 30)  # and the old model comes to count meanwhile
+    plant.until(lambda: plant.runtime.counters["model_refused"] == 1, "the endless one is refused")
+    assert "no answer in 1.5 s" in plant.health()["refused"]["pump 0.9.0"]
+    assert plant.version() == "0.1.0"
+
+
+def failing_after(calls, how, version="0.2.0"):
+    """A loader of models of which one version goes wrong after so many calls, having passed its trial."""
+
+    def load_model(manifest, content):
+        model, made = GroupModel(manifest, content), 0
+
+        def run(windows):
+            nonlocal made
+            made += 1
+            return how(model, windows) if manifest.version == version and made > calls else model(windows)
+
+        return run
+
+    return load_model
+
+
+def says_nan(model, windows):
+    raise ModelRefusedError(f"model {model.manifest.name}: output is not finite")
+
+
+def other_shape(model, windows):
+    return model(windows)[:, :2]
+
+
+def slow(model, windows):
+    end = time.thread_time() + 0.02
+    while time.thread_time() < end:
+        pass
+    return model(windows)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [(says_nan, "not finite"), (other_shape, "output is (1, 2)"), (slow, "took more than 10 ms")],
+)
+def test_a_model_that_fails_in_its_first_calls_is_taken_back(tmp_path, how, reason):
+    plant = Plant(tmp_path, failing_after(5, how), model_milliseconds=10)
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS + 3)
+    plant.deploy("0.2.0", identity(VALUES))
+    plant.settle()
+    assert plant.version() == "0.2.0"
+    usual(plant, FIRST_CALLS)
+    assert plant.version() == "0.1.0"
+    assert plant.runtime.counters["models_taken_back"] == 1
+    assert reason in plant.health()["refused"]["pump 0.2.0"]
+    usual(plant, 3)
+    assert plant.score([10.1, 16.0, 10.1])[1] >= 1.0
+    plant.settle()
+    assert plant.version() == "0.1.0"  # it is not tried again
+    plant.detector.close()
+    again = Plant(tmp_path)
+    again.settle()
+    assert again.version() == "0.1.0"  # nor after a restart
+    assert reason in again.health()["refused"]["pump 0.2.0"]
+    again.detector.close()
+
+
+def test_a_model_that_was_too_slow_is_tried_again_when_more_is_allowed(tmp_path):
+    plant = Plant(tmp_path, failing_after(0, slow), model_milliseconds=10)
+    plant.deploy("0.2.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS)
+    assert plant.version() is None
+    plant.detector.reconfigure(load(Config, {"calibration_windows": 20, "model_milliseconds": 1000}))
+    plant.settle()
+    usual(plant, FIRST_CALLS + 3)
+    assert plant.health() == {"live": plant.health()["live"], "refused": {}}
+    assert plant.health()["live"]["pump"]["state"] == "live"
+    plant.detector.close()
+
+
+def test_a_model_whose_scoring_fails_in_an_unforeseen_way_stops_nothing_else(tmp_path):
+    def surprise(model, windows):
+        raise ZeroDivisionError("a surprise")
+
+    plant = Plant(tmp_path, failing_after(5, surprise))
+    plant.deploy("0.2.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS)
+    assert plant.runtime.counters["scoring_failed"] == 0
+    assert "a surprise" in plant.health()["refused"]["pump 0.2.0"]
+    plant.detector.close()
+
+
+def test_the_model_that_stands_by_is_the_last_that_counted(tmp_path):
+    plant = Plant(tmp_path, failing_after(1, says_nan, "0.3.0"))
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, FIRST_CALLS + 3)
+    plant.deploy("0.2.0", identity(VALUES))
+    plant.settle()
+    usual(plant, 3)
+    plant.deploy("0.3.0", identity(VALUES))
+    plant.settle()
+    assert plant.version() == "0.3.0"
+    usual(plant, 3)
+    assert plant.version() == "0.1.0"
+    plant.detector.close()
+
+
+def test_a_model_is_withdrawn_with_its_component_and_the_others_stay(plant, tmp_path):
+    fan = tuple(f"fan.{name}" for name in CHANNELS)
+    plant.deploy("0.1.0")
+    plant.deploy("0.1.0", component="io.strandline.model.Fan", group="fan", devices=None, names=fan)
+    plant.settle()
+    assert set(plant.health()["live"]) == {"pump", "fan"}
+    shutil.rmtree(tmp_path / "packages" / "io.strandline.model.Fan")
+    plant.settle()
+    assert set(plant.health()["live"]) == {"pump"}
+    assert plant.runtime.counters["models_withdrawn"] == 1
+
+
+def test_two_components_with_one_group_do_not_take_turns(plant):
+    plant.deploy("0.1.0")
+    plant.deploy("0.9.0", component="io.strandline.model.Other")
+    plant.settle()
+    assert plant.runtime.counters["models_swapped_in"] == 1
+    assert any("offered by" in why for why in plant.health()["refused"].values())
+
+
+def test_the_configuration_changes_live_where_models_are_looked_for(plant, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    offer(elsewhere, zeros(), "0.7.0", calibration=TAILS)
+    plant.deploy("0.1.0")
+    plant.settle()
+    plant.detector.reconfigure(load(Config, {"calibration_windows": 20, "models": [str(elsewhere)]}))
+    plant.settle()
+    assert plant.version() == "0.7.0"
+    plant.detector.reconfigure(load(Config, {"calibration_windows": 20, "models": []}))
+    plant.settle()
+    assert plant.health()["live"] == {}
+
+
+def test_the_forecaster_is_swapped_live_and_a_bad_one_is_refused(plant, tmp_path):
+    for name, content in files().items():
+        (tmp_path / name).write_bytes(content)
+    changed = {"calibration_windows": 20, "model": str(tmp_path / "forecaster.json")}
+    plant.detector.reconfigure(load(Config, changed))
+    plant.until(lambda: plant.runtime.counters["models_swapped_in"] == 1, "the forecaster is swapped")
+    assert isinstance(plant.detector._scoring.ensemble.forecast, LiveForecast)
+    plant.detector.reconfigure(load(Config, changed | {"model": str(tmp_path / "none.json")}))
+    assert plant.runtime.counters["model_refused"] == 1
+    assert isinstance(plant.detector._scoring.ensemble.forecast, LiveForecast)
+
+
+def test_a_process_that_ends_in_a_model_s_first_calls_twice_is_not_ended_by_it_again(tmp_path):
+    first = Plant(tmp_path)
+    first.deploy("0.1.0")
+    first.settle()
+    assert first.version() == "0.1.0"
+    second = Plant(tmp_path)  # the first one never closed
+    second.settle()
+    assert second.version() == "0.1.0"
+    third = Plant(tmp_path)
+    third.settle()
+    assert third.version() is None
+    assert "2 times" in third.health()["refused"]["pump 0.1.0"]
+    third.detector.close()
+
+
+def test_a_clean_stop_in_a_model_s_first_calls_is_no_fault_of_its(tmp_path):
+    for _ in range(3):
+        plant = Plant(tmp_path)
+        plant.deploy("0.1.0")
+        plant.settle()
+        assert plant.version() == "0.1.0"
+        plant.detector.close()
+
+
+def two_that_count(tmp_path, **how):
+    """A plant whose second version counts, the first one being kept."""
+    plant = Plant(tmp_path, **how)
+    for version in ("0.1.0", "0.2.0"):
+        plant.deploy(version, identity(VALUES))
+        plant.settle()
+        usual(plant, FIRST_CALLS + 3)
+    assert plant.health()["live"]["pump"]["state"] == "live"
+    return plant
+
+
+def die_at_work(plant, still_s=0.0):
+    """What is on disk is what a process leaves that ends in a call."""
+    mark = plant.keeper._live["pump"].calls.mark
+    mark.turn()
+    mark.note_still(still_s)
+
+
+@pytest.mark.parametrize(
+    ("still_s", "last_words", "counter", "reason"),
+    [
+        (20.0, "", "models_stood_still", "it stood still at work after 22 calls, for 20 s"),
+        (0.0, "Fatal Python error: Aborted", "models_crashed", "crashed in a call of it, after 22: Fatal Python error"),
+    ],
+)
+def test_a_model_that_ended_the_process_once_at_work_is_refused_and_the_one_before_it_goes_on(
+    tmp_path, still_s, last_words, counter, reason
+):
+    plant = two_that_count(tmp_path)
+    die_at_work(plant, still_s)
+    again = Plant(tmp_path, last_words=last_words)
+    again.settle()
+    assert again.health()["live"]["pump"] | {"version": "0.1.0", "state": "live"} == again.health()["live"]["pump"]
+    assert reason in again.health()["refused"]["pump 0.2.0"]
+    assert (again.runtime.counters[counter], again.runtime.counters["model_refused"]) == (1, 1)
+    usual(again, 3)
+    assert again.score([10.1, 16.0, 10.1])[1] is not None
+    die_at_work(again, 20.0)
+    third = Plant(tmp_path)
+    third.settle()
+    assert third.version() is None  # there is none left, and the component lives on
+    assert set(third.health()["refused"]) == {"pump 0.1.0", "pump 0.2.0"}
+    usual(third, 3)
+    third.detector.close()
+
+
+def test_a_process_that_is_killed_in_a_model_s_call_suspects_it_and_refuses_it_the_second_time(tmp_path):
+    plant = two_that_count(tmp_path)
+    die_at_work(plant)
+    again = Plant(tmp_path)
+    again.settle()
+    assert again.version() == "0.2.0"
+    assert again.health()["live"]["pump"]["state"] == "in its first calls"
+    assert again.runtime.counters["model_refused"] == 0
+    die_at_work(again)
+    third = Plant(tmp_path)
+    third.settle()
+    assert third.version() == "0.1.0"
+    assert "killed in a call of it, 2 times" in third.health()["refused"]["pump 0.2.0"]
+    third.detector.close()
+
+
+def test_a_model_that_was_suspected_and_does_its_calls_well_counts_again(tmp_path):
+    for _ in range(3):  # each of which would be the second death
+        plant = Plant(tmp_path)
+        plant.deploy("0.2.0", identity(VALUES))
+        plant.settle()
+        usual(plant, FIRST_CALLS + 3)
+        assert plant.health()["live"]["pump"]["state"] == "live"
+        die_at_work(plant)
+
+
+def test_a_crash_between_calls_is_no_model_s_fault(tmp_path):
+    two_that_count(tmp_path)
+    again = Plant(tmp_path, last_words="Fatal Python error: Segmentation fault")
+    again.settle()
+    assert again.health()["live"]["pump"]["state"] == "live"
+    again.detector.close()
+
+
+def test_a_mark_from_before_the_machine_started_anew_accuses_nobody(tmp_path, monkeypatch):
+    plant = two_that_count(tmp_path)
+    die_at_work(plant, 20.0)
+    monkeypatch.setattr(in_flight_marker, "_boot", lambda: b"another boot, 16")
+    again = Plant(tmp_path)
+    again.settle()
+    assert again.health()["live"]["pump"]["state"] == "live"
+    again.detector.close()
+
+
+def test_a_model_that_says_nan_long_after_its_trial_makes_place_for_the_one_before_it(tmp_path):
+    plant = two_that_count(tmp_path, load_model=failing_after(40, says_nan))
+    usual(plant, 40)
+    assert plant.runtime.counters["models_taken_back"] == 1
+    plant.settle()
+    assert plant.health()["live"]["pump"] | {"version": "0.1.0", "state": "live"} == plant.health()["live"]["pump"]
+    plant.detector.close()
+
+
+def test_a_model_that_becomes_slow_for_good_long_after_its_trial_makes_place_for_the_one_before_it(tmp_path):
+    plant = two_that_count(tmp_path, load_model=failing_after(40, slow), model_milliseconds=10)
+    usual(plant, 100)
+    plant.settle()
+    assert plant.version() == "0.1.0"
+    assert "of its " in plant.health()["refused"]["pump 0.2.0"]
+    assert "calls took more than 10 ms" in plant.health()["refused"]["pump 0.2.0"]
+    plant.detector.close()
+
+
+def test_a_model_whose_mark_cannot_be_made_scores_all_the_same(plant, monkeypatch):
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(in_flight_marker, "_mapped", full)
+    plant.deploy("0.1.0")
+    plant.settle()
+    assert plant.version() == "0.1.0"
+    assert plant.runtime.counters["models_not_kept"] == 1
+
+
+def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path):
+    (tmp_path / "work" / "io.strandline.AnomalyDetector" / "models").mkdir(parents=True)
+    (tmp_path / "work" / "io.strandline.AnomalyDetector" / "models" / "state.json").write_text("[1]")
+    plant = Plant(tmp_path)
+    assert plant.runtime.counters["models_state_refused"] == 1
+    plant.deploy("0.1.0")
+    plant.settle()
+    assert plant.version() == "0.1.0"
+    plant.detector.close()
+
+
+def test_a_disk_that_takes_nothing_is_counted_and_scoring_goes_on(tmp_path):
+    place = tmp_path / "work" / "io.strandline.AnomalyDetector"
+    place.mkdir(parents=True)
+    (place / "models").write_text("a file where a folder must be")
+    plant = Plant(tmp_path)
+    plant.deploy("0.1.0")
+    plant.settle()
+    assert plant.runtime.counters["models_not_kept"] > 0
+    assert plant.version() is None
+    assert np.isnan(usual(plant)).all()
+    plant.detector.close()
+
+
+def test_calibration_of_a_model_survives_a_restart(tmp_path):
+    plant = Plant(tmp_path)
+    plant.deploy("0.1.0")
+    plant.settle()
+    usual(plant, 30)
+    assert plant.health()["live"]["pump"]["calibrated"] == 1
+    plant.detector.close()
+    again = Plant(tmp_path)
+    again.settle()
+    assert again.health()["live"]["pump"]["calibrated"] == 1
+    kept = next(again.work.glob("models/pump/*/levels.npz")).stat().st_mtime_ns
+    usual(again, 30)
+    again.keeper.save()
+    assert next(again.work.glob("models/pump/*/levels.npz")).stat().st_mtime_ns == kept  # nothing new in it
+    again.detector.close()
+
+
+def test_windows_of_another_width_are_told_of_once(plant, caplog):
+    plant.deploy("0.1.0", interval_ms=5000)
+    plant.settle()
+    usual(plant, 3)
+    plant.settle()
+    plant.settle()
+    told = [record.message for record in caplog.records if "windows of 5000 ms" in record.message]
+    assert len(told) == 1
+    assert plant.health()["live"]["pump"]["windows_of_other_width"] == 9
+
+
+def test_the_health_report_fits_a_message(plant):
+    for k in range(20):
+        names = tuple(f"d{k}.{name}" for name in CHANNELS)
+        plant.deploy("0.1.0", component=f"io.strandline.model.G{k}", group=f"g{k}", devices=None, names=names)
+        plant.deploy("0.1.0", component=f"io.strandline.model.B{k}", group=f"b{k}", kind="x" * 500)
+    for _ in range(60):
+        plant.clock.advance(2.5)
+        plant.detector.tick()
+    assert plant.runtime.counters["models_swapped_in"] == 20
+    assert len(plant.health()["refused"]) == len(plant.health()["live"]) == 12
+    assert len(json.dumps(plant.detector.health())) < 6_000
