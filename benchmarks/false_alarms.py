@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from edge_components.anomaly_detector.multivariate.groups import Groups, GroupSettings
 from edge_components.anomaly_detector.univariate.ensemble import MONTH_MS, Ensemble
-from edge_components.anomaly_detector.univariate.experts import Windows
 from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.windows import Windows
 from strandline.recorded.offline import DAY_MS
 from wire.model import Phase, Series
 

@@ -31,9 +31,9 @@ from edge_components.anomaly_detector.model_runtime.group_scorer import GroupSco
 from edge_components.anomaly_detector.model_runtime.live_forecast import LiveForecast
 from edge_components.anomaly_detector.model_runtime.manifest import FORMAT, GroupManifest, Manifest
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
-from edge_components.anomaly_detector.univariate.experts import Windows
 from edge_components.anomaly_detector.univariate.forecaster import TERMS, Forecast
 from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.windows import Windows
 from strandline.training import loading
 
 CALIBRATION = 60
@@ -91,7 +91,7 @@ def whole(series: int, forecast: Forecast) -> Call:
         )
         return ensemble.step(slice(None), at * 1000, 1000, windows)
 
-    while not ensemble.collected.calibrated.all():
+    while not ensemble.windows.calibrated.all():
         call()
     return call
 

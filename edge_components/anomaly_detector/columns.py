@@ -1,4 +1,4 @@
-"""State kept as columns: arrays with one row a series, which grow, are taken from and written back together."""
+"""State as columns: arrays with one row a series, which grow and are saved together, under explicit storage names."""
 
 from __future__ import annotations
 
@@ -10,22 +10,54 @@ import numpy as np
 import numpy.typing as npt
 
 Index = npt.NDArray[np.intp] | slice
-"""Which series: row numbers, or a slice where all of a stretch are meant (which copies nothing)."""
+"""Row numbers of some series, or a slice (which copies nothing)."""
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""Saved state by storage name."""
 
 
 def push(ring: npt.NDArray[Any], value: Any) -> None:
-    """Put a value, or a row of them, at the end of a ring, and drop its oldest."""
+    """Append a value, or a row of values, to a ring, and drop its oldest."""
     ring[:-1] = ring[1:]
     ring[-1] = value
 
 
-def column(fill: float, dtype: Any = np.float64) -> Any:
-    """Declare a column with the value that a new series begins with."""
-    return dataclasses.field(metadata={"fill": fill, "dtype": dtype})
+def push_columns(rings: FloatArray, values: FloatArray) -> None:
+    """Append a value [n] to each series' ring [n, size], and drop the oldest ones."""
+    rings[:, :-1] = rings[:, 1:].copy()
+    rings[:, -1] = values
+
+
+def stored(name: str) -> Any:
+    """Declare a field with the name under which it is saved."""
+    return dataclasses.field(metadata={"stored": name})
+
+
+def column(name: str, fill: float, dtype: Any = np.float64) -> Any:
+    """Declare a column with the name under which it is saved ("": not saved) and the value of a new series."""
+    return dataclasses.field(metadata={"stored": name, "fill": fill, "dtype": dtype})
+
+
+def saved_fields(record: Any) -> dict[str, str]:
+    """Return the storage names of a dataclass' saved fields, by field name."""
+    return {f.name: f.metadata["stored"] for f in dataclasses.fields(record) if f.metadata.get("stored")}
+
+
+def to_arrays(record: Any) -> dict[str, npt.NDArray[Any]]:
+    """Return the saved fields of a dataclass, by storage name."""
+    return {name: getattr(record, field) for field, name in saved_fields(record).items()}
+
+
+def read_array(arrays: Arrays, name: str, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
+    """Return a copy of a saved array; raises ValueError if it is missing or has another shape or type."""
+    found = arrays.get(name)
+    if found is None or found.shape != shape or found.dtype != dtype:
+        given = "missing" if found is None else f"{found.dtype} {found.shape}"
+        raise ValueError(f"{name} is {given}, this version saves {np.dtype(dtype)} {shape}")
+    return found.copy()
 
 
 @dataclasses.dataclass(slots=True)
@@ -33,17 +65,14 @@ class Columns:
     """Base of dataclasses whose fields are all declared with :func:`column`; shapes are [series] or [series, k]."""
 
     @classmethod
-    def empty(cls, n: int, shapes: Mapping[str, tuple[int, ...]]) -> Self:
-        """Return columns for ``n`` new series; ``shapes`` has the further dimensions of those that have any."""
+    def empty(cls, n: int, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Self:
+        """Return columns for ``n`` new series; ``shapes`` has the further dimensions of some fields."""
         return cls(
             **{
-                f.name: np.full((n, *shapes.get(f.name, ())), f.metadata["fill"], f.metadata["dtype"])
+                f.name: np.full((n, *(shapes or {}).get(f.name, ())), f.metadata["fill"], f.metadata["dtype"])
                 for f in dataclasses.fields(cls)
             }
         )
-
-    def __len__(self) -> int:
-        return len(getattr(self, dataclasses.fields(self)[0].name))
 
     def grown(self, n: int) -> Self:
         """Return columns of ``n`` series, the first of them these."""
@@ -59,9 +88,21 @@ class Columns:
         return type(self)(*[getattr(self, name)[index] for name in self._names()])
 
     def put(self, index: Index, rows: Self) -> None:
-        """Write rows back that were taken with ``index``."""
+        """Write back rows that were taken with ``index``."""
         for name in self._names():
             getattr(self, name)[index] = getattr(rows, name)
 
     def _names(self) -> tuple[str, ...]:
         return tuple(self.__slots__)
+
+    def stored_names(self) -> list[str]:
+        """Return the names under which the columns are saved."""
+        return list(saved_fields(self).values())
+
+    def load(self, arrays: Arrays, n: int) -> Self:
+        """Return saved columns of ``n`` series with the layout of these; raises ValueError if they do not fit."""
+        fresh = self.grown(n)
+        for field, name in saved_fields(self).items():
+            like = getattr(fresh, field)
+            setattr(fresh, field, read_array(arrays, name, like.shape, like.dtype))
+        return fresh

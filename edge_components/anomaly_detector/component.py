@@ -22,16 +22,15 @@ from edge_components.anomaly_detector.model_runtime.model_manager import ModelKe
 from edge_components.anomaly_detector.scoring import Scoring
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
 from edge_components.anomaly_detector.univariate.forecaster import Forecast
-from edge_components.anomaly_detector.warmup_filter import Patience
+from edge_components.anomaly_detector.warmup_filter import WarmupFilter
 from edge_components.common import aggregates_message
 from edge_components.common.delivery import BatchSender
 from edge_components.common.errors import BusError, HandoverError
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
-from edge_components.common.receiving import BatchReceiver
 from wire import topics
 from wire.codec import encode
-from wire.errors import TooLargeError
+from wire.errors import DecodeError, TooLargeError
 from wire.limits import MAX_BATCH_BYTES, MAX_LOCAL_BYTES
 from wire.model import Aggregates, Anomalies, Anomaly, Batch
 
@@ -66,10 +65,7 @@ class AnomalyDetector:
             runtime.limited_log,
             runtime.rng,
         )
-        self._receiver = BatchReceiver(
-            topics.AGGREGATES, runtime.gateway, aggregates_message.decode, (Aggregates,), runtime.limited_log
-        )
-        self._patience = Patience(config.patience)
+        self._warmup = WarmupFilter(config.patience)
         self._answered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._saved, self._changed = runtime.clock.monotonic(), False
 
@@ -97,12 +93,12 @@ class AnomalyDetector:
         """Go on with other settings; only another length of calibration or season makes the series calibrate anew."""
         before, self._config = self._config, config
         self._scoring.max_series = config.max_series
-        self._patience = Patience(config.patience)
+        self._warmup = WarmupFilter(config.patience)
         self._models.reconfigure(config)
         self._forecasters.reconfigure(config)
         lengths = config.calibration_windows, config.season_windows
         if lengths == (before.calibration_windows, before.season_windows):
-            self._scoring.ensemble.settings = config.settings
+            self._scoring.ensemble.configure(config.settings)
             if config.group_settings != before.group_settings:
                 self._scoring.regroup(config.group_settings)
         else:
@@ -120,14 +116,25 @@ class AnomalyDetector:
         return {"models": self._models.health(), "forecaster": self._forecasters.health()}
 
     def _on_aggregates(self, _topic: str, payload: bytes) -> None:
-        batch = self._receiver.decode(payload)
-        if batch is None or (rows := self._receiver.rows(batch)) is None:
+        counters, limited_log = self._runtime.counters, self._runtime.limited_log
+        try:
+            batch = aggregates_message.decode(payload)
+        except DecodeError as error:
+            limited_log.warning("batches_unreadable", f"{type(error).__name__}: {error}", key=topics.AGGREGATES)
+            return
+        if batch.gateway != self._runtime.gateway:
+            message = f"a batch of gateway {batch.gateway}, this is {self._runtime.gateway}"
+            limited_log.warning("batches_foreign", message, key=batch.gateway)
+            return
+        if not isinstance(batch.rows, Aggregates):
+            message = f"a batch of {type(batch.rows).__name__}"
+            limited_log.warning("batches_unexpected", message, key=topics.AGGREGATES)
             return
         name = (batch.epoch, batch.sequence)
         if name in self._answered:
-            self._runtime.counters.add("batches_repeated")
+            counters.add("batches_repeated")
         else:
-            self._answer(name, payload, batch, rows)
+            self._answer(name, payload, batch, batch.rows)
         self._publish(self._answered[name])
 
     def _answer(self, name: tuple[int, int], payload: bytes, batch: Batch, rows: Aggregates) -> None:
@@ -173,7 +180,7 @@ class AnomalyDetector:
             self._answered.popitem(last=False)
 
     def _passes(self, report: Anomaly) -> bool:
-        if self._patience.passes(report, self._scoring.watched(report.series)):
+        if self._warmup.passes(report, self._scoring.watched(report.series)):
             return True
         self._runtime.counters.add(f"anomalies_withheld_{report.phase}")
         return False

@@ -1,7 +1,7 @@
-"""Says why: a report for the operator from what the experts found.
+"""Build the reports of anomalies, with their explanation. Pure.
 
-Pure. The report names the loudest expert, which way the series went, what was seen and what was expected between
-which bounds, and every expert that spoke up.
+A report names the cause with the highest score, the direction, the observed and the expected value with its bounds, and
+each cause with a considerable score.
 """
 
 from __future__ import annotations
@@ -10,75 +10,74 @@ import math
 
 from edge_components.anomaly_detector.columns import FloatArray
 from edge_components.anomaly_detector.univariate.ensemble import Step
-from edge_components.anomaly_detector.univariate.experts import CAUSES, GAP, NOISE, STUCK
+from edge_components.anomaly_detector.univariate.expert_set import ExpertSet
 from edge_components.anomaly_detector.univariate.tracking import Change, Tracks
 from wire.model import Anomaly, Phase, Series
 
 DRIFT = "drift"
-"""The cause of an end that is none: the series stays at its new level and is calibrated anew."""
+"""The cause of an end at which the series keeps its new level and is calibrated on it."""
 
-SPOKE_UP = 0.5
+REPORTED_SCORE = 0.5
+"""Lowest score of a further cause in a report."""
 HISTORY = 16
-"""So many windows before a report go with it."""
+"""Number of windows before a report that are sent with it."""
 
 
-def report(step: Step, change: Change, tracks: Tracks, series: Series, width_ms: int, history: FloatArray) -> Anomaly:
+def report(
+    step: Step, change: Change, tracks: Tracks, experts: ExpertSet, series: Series, width_ms: int, history: FloatArray
+) -> Anomaly:
     """Return the report of a change; ``tracks`` are those of all series, ``history`` has this one's last windows.
 
-    Its score is the highest so far.
+    Its score is the highest of the anomaly so far.
     """
-    row, at = change.row, int(step.index[change.row])
-    cause = int(tracks.cause[at] if change.phase is Phase.END else step.cause[row])
-    spoke: dict[str, float] = {}
-    for name, score in zip(CAUSES, step.causes[row].tolist(), strict=True):
-        if score >= SPOKE_UP:
-            spoke[name] = max(round(score, 3), spoke.get(name, 0.0))
+    row, series_id = change.row, int(step.series_ids[change.row])
+    cause = int(tracks.cause[series_id] if change.phase is Phase.END else step.cause[row])
+    causes: dict[str, float] = {}
+    for name, score in zip(experts.causes, step.causes[row].tolist(), strict=True):
+        if score >= REPORTED_SCORE:
+            causes[name] = max(round(score, 3), causes.get(name, 0.0))
     return Anomaly(
         series=series.name,
         phase=change.phase,
-        onset_ms=int(tracks.onset_ms[at]),
+        onset_ms=int(tracks.onset_ms[series_id]),
         time_ms=step.start_ms + width_ms,
-        score=round(float(tracks.peak[at]), 3),
-        cause=DRIFT if change.drifted else CAUSES[cause],
-        direction=_direction(cause, float(step.value[row]), float(step.expected[row])),
+        score=round(float(tracks.peak[series_id]), 3),
+        cause=DRIFT if change.drifted else experts.causes[cause],
+        direction=experts.directions[cause] or _direction(float(step.value[row]), float(step.expected[row])),
         observed=compact(step.value[row]),
         expected=compact(step.expected[row]),
         lower=compact(step.lower[row]),
         upper=compact(step.upper[row]),
-        causes=spoke,
+        causes=causes,
         unit=series.unit,
-        history=brief(history),
+        history=compact_history(history),
     )
 
 
-def end_of(series: Series, tracks: Tracks, at: int, time_ms: int) -> Anomaly:
-    """Return the end of the anomaly of a series that is forgotten."""
+def end_report(series: Series, tracks: Tracks, experts: ExpertSet, series_id: int, time_ms: int) -> Anomaly:
+    """Return the report of the end of an anomaly of a series that is forgotten."""
     return Anomaly(
         series=series.name,
         phase=Phase.END,
-        onset_ms=int(tracks.onset_ms[at]),
+        onset_ms=int(tracks.onset_ms[series_id]),
         time_ms=time_ms,
-        score=round(float(tracks.peak[at]), 3),
-        cause=CAUSES[int(tracks.cause[at])],
+        score=round(float(tracks.peak[series_id]), 3),
+        cause=experts.causes[int(tracks.cause[series_id])],
         unit=series.unit,
     )
 
 
-def brief(history: FloatArray) -> tuple[float, ...]:
-    """Return the values that are known, with few digits."""
+def compact_history(history: FloatArray) -> tuple[float, ...]:
+    """Return the known values with few digits."""
     return tuple(float(f"{value:.4g}") for value in history.tolist() if math.isfinite(value))
 
 
-def _direction(cause: int, value: float, expected: float) -> str:
-    if cause in (STUCK, GAP):
-        return "flat" if cause == STUCK else "silent"
-    if cause == NOISE:
-        return "noisier"
+def compact(value: float) -> float | None:
+    """Return a number with the digits that a reader can use, None if it is not finite."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _direction(value: float, expected: float) -> str:
     if math.isfinite(value) and math.isfinite(expected):
         return "up" if value > expected else "down"
     return ""
-
-
-def compact(value: float) -> float | None:
-    """Return a number with as many digits as a reader can use, None where it is none."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None

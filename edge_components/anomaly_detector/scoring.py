@@ -1,6 +1,6 @@
-"""From batches to scores: which series stand in which row, and one step of the ensemble a window.
+"""Score batches: assign ids to series, and run one step of the ensemble, the groups and the models for each window.
 
-Pure. Keeps the directory of series that the ensemble itself knows only by number.
+Pure. The names of series are kept here; the ensemble knows only their ids.
 """
 
 from __future__ import annotations
@@ -14,129 +14,129 @@ import numpy.typing as npt
 
 from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.multivariate.groups import Groups, GroupSettings
-from edge_components.anomaly_detector.reports import HISTORY, end_of, report
+from edge_components.anomaly_detector.reports import HISTORY, end_report, report
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble, Step
-from edge_components.anomaly_detector.univariate.experts import Windows
-from edge_components.anomaly_detector.univariate.model_scores import Opinions
+from edge_components.anomaly_detector.univariate.model_scores import ModelScorer
+from edge_components.anomaly_detector.univariate.windows import Windows
 from wire.model import Aggregates, Anomaly, Series
 
 FORGET_WINDOWS = 10
-"""A series makes room for a new one after so many windows without a value."""
+"""Windows without a value after which a series can be replaced by a new one."""
 
 
 class Scoring:
-    """All series of a gateway by name, their ensemble, and what models from outside say besides."""
+    """All series of a gateway by name, their ensemble, their groups, and the models that score them too."""
 
     def __init__(
         self,
         ensemble: Ensemble,
         max_series: int,
         names: Sequence[str] = (),
-        opinions: Opinions | None = None,
+        models: ModelScorer | None = None,
         groups: GroupSettings | None = None,
     ) -> None:
-        self.ensemble, self.max_series, self._opinions = ensemble, max_series, opinions
+        self.ensemble, self.max_series, self._models = ensemble, max_series, models
         self.names = list(names)
-        self._rows = {name: row for row, name in enumerate(self.names)}
+        self._ids = {name: series_id for series_id, name in enumerate(self.names)}
         self._series = {name: Series(name) for name in self.names}
         self._newest, self._width_ms = -1, 0
         self.forgotten: dict[str, int] = {}
-        """The series that the last call of :meth:`score` forgot, with the windows for which each was watched."""
+        """Series that the last call of :meth:`score` forgot, with the number of windows that each was watched."""
         self.regroup(groups or GroupSettings())
 
     def regroup(self, settings: GroupSettings) -> None:
-        """Make the groups anew; they calibrate anew."""
+        """Form the groups again; they calibrate again."""
         self.groups = Groups(settings)
         self.groups.add([self._series[name] for name in self.names])
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return everything that must survive a restart, by name, but for the names of the series."""
+        """Return everything that must survive a restart, by storage name, except the names of the series."""
         return self.ensemble.state() | self.groups.state()
 
     def score(self, rows: Aggregates) -> tuple[Aggregates, list[Anomaly]]:
-        """Return the same rows with their scores (NaN where there is none), and what is to be reported."""
+        """Return the same rows with their scores (NaN where there is none), and the reports that are due."""
         score = np.full(len(rows), np.nan)
         reports: list[Anomaly] = []
-        places = self._places(rows.series, reports)[rows.series_index]
+        series_ids = self._series_ids(rows.series, reports)[rows.series_index]
         for start in np.unique(rows.start_ms).tolist():
-            at = np.flatnonzero((rows.start_ms == start) & (places >= 0))
-            # One window a series: what comes twice in a batch is scored once.
-            _, first = np.unique(places[at], return_index=True)
+            at = np.flatnonzero((rows.start_ms == start) & (series_ids >= 0))
+            _, first = np.unique(series_ids[at], return_index=True)  # a repeated window in a batch is scored once
             at = at[first]
             if len(at):
-                score[at] = self._window(rows, at, places[at], int(start), reports)
-        # Three digits tell all that a score can, and compress well.
-        scored = replace(rows, score=np.round(score, 3))
-        return scored, reports
+                score[at] = self._window(rows, at, series_ids[at], int(start), reports)
+        # Three digits carry all information of a score, and compress well.
+        return replace(rows, score=np.round(score, 3)), reports
 
     def watched(self, name: str) -> int:
-        """Return for how many windows a series or group was watched, those of its calibration included."""
+        """Return the number of windows that a series or group was watched, including those of its calibration."""
         if name in self.forgotten:
             return self.forgotten[name]
         group = self.groups.watched(name)
-        return group if group is not None else int(self.ensemble.collected.kept[self._rows[name]])
+        return group if group is not None else int(self.ensemble.windows.count[self._ids[name]])
 
     def _window(
-        self, rows: Aggregates, at: IntArray, places: IntArray, start_ms: int, reports: list[Anomaly]
+        self, rows: Aggregates, at: IntArray, series_ids: IntArray, start_ms: int, reports: list[Anomaly]
     ) -> FloatArray:
         width_ms = int(rows.width_ms[at[0]])
         count, slot = rows.count[at].astype(np.float64), np.full(len(at), float(start_ms // max(width_ms, 1)))
         windows = Windows(rows.mean[at], rows.min[at], rows.max[at], rows.std[at], count, slot)
-        opinion = None
-        if self._opinions is not None:
-            opinion = self._opinions(self.names, places, start_ms, width_ms, windows.mean)
-        step = self.ensemble.step(places, start_ms, width_ms, windows, opinion)
+        model_scores = None
+        if self._models is not None:
+            model_scores = self._models(self.names, series_ids, start_ms, width_ms, windows.mean)
+        step = self.ensemble.step(series_ids, start_ms, width_ms, windows, model_scores)
         self._report(step, width_ms, reports)
         if start_ms > self._newest:
             self._newest, self._width_ms = start_ms, width_ms
             silence = self.ensemble.silent(start_ms)
             if silence is not None:
                 self._report(silence, width_ms, reports)
-        reports += self.groups.window(places, start_ms, width_ms, windows.mean)
+        reports += self.groups.window(series_ids, start_ms, width_ms, windows.mean)
         return step.score
 
     def _report(self, step: Step, width_ms: int, reports: list[Anomaly]) -> None:
+        ensemble = self.ensemble
         for change in step.changes:
-            at = int(step.index[change.row])
-            history = self.ensemble.last_means(at, HISTORY)
-            reports.append(report(step, change, self.ensemble.tracks, self._series[self.names[at]], width_ms, history))
+            series_id = int(step.series_ids[change.row])
+            series, history = self._series[self.names[series_id]], ensemble.last_means(series_id, HISTORY)
+            reports.append(report(step, change, ensemble.tracks, ensemble.experts, series, width_ms, history))
 
-    def _places(self, directory: Sequence[Series], reports: list[Anomaly]) -> IntArray:
-        """Return each series' row, -1 for those above the limit; new ones get a row, if need be of a silent series."""
-        unknown = [series for series in directory if series.name not in self._rows]
+    def _series_ids(self, directory: Sequence[Series], reports: list[Anomaly]) -> IntArray:
+        """Return each series' id, -1 above the limit; a new series gets an id, if necessary that of a silent one."""
+        unknown = [series for series in directory if series.name not in self._ids]
         room = max(0, self.max_series - len(self.names))
         self._add(unknown[:room])
-        present = np.array([self._rows[series.name] for series in directory if series.name in self._rows], np.int64)
-        self._make_room(unknown[room:], present, reports)
-        self._series.update({series.name: series for series in directory if series.name in self._rows})
-        return np.array([self._rows.get(series.name, -1) for series in directory], np.int64)
+        present = np.array([self._ids[series.name] for series in directory if series.name in self._ids], np.int64)
+        self._replace_silent(unknown[room:], present, reports)
+        self._series.update({series.name: series for series in directory if series.name in self._ids})
+        return np.array([self._ids.get(series.name, -1) for series in directory], np.int64)
 
-    def _add(self, fresh: Sequence[Series]) -> None:
-        if fresh:
-            self.ensemble.add_series([series.resolution for series in fresh])
-        for series in fresh:
-            self._rows[series.name] = len(self.names)
+    def _add(self, new: Sequence[Series]) -> None:
+        if new:
+            self.ensemble.add_series([series.resolution for series in new])
+        for series in new:
+            self._ids[series.name] = len(self.names)
             self.names.append(series.name)
-        self.groups.add(fresh)
+        self.groups.add(new)
 
-    def _make_room(self, fresh: Sequence[Series], present: IntArray, reports: list[Anomaly]) -> None:
-        """Give new series the rows of those least recently heard; one that is not silent keeps its row."""
+    def _replace_silent(self, new: Sequence[Series], present: IntArray, reports: list[Anomaly]) -> None:
+        """Give new series the ids of the silent series with the oldest last window, as far as there are any."""
         self.forgotten = {}
-        if not fresh:
+        if not new:
             return
-        last_ms = self.ensemble.collected.last_ms
+        last_ms = self.ensemble.windows.last_ms
         silent = np.flatnonzero(last_ms < self._newest - FORGET_WINDOWS * self._width_ms)
         silent = np.setdiff1d(silent, present)
-        rows = silent[np.argsort(last_ms[silent], kind="stable")][: len(fresh)]
-        fresh = fresh[: len(rows)]
-        self.forgotten = {self.names[row]: int(self.ensemble.collected.kept[row]) for row in rows.tolist()}
+        ids = silent[np.argsort(last_ms[silent], kind="stable")][: len(new)]
+        new = new[: len(ids)]
+        self.forgotten = {self.names[each]: int(self.ensemble.windows.count[each]) for each in ids.tolist()}
         tracks, end_ms = self.ensemble.tracks, self._newest + self._width_ms
         reports += [
-            end_of(self._series[self.names[row]], tracks, row, end_ms) for row in rows[tracks.active[rows]].tolist()
+            end_report(self._series[self.names[each]], tracks, self.ensemble.experts, each, end_ms)
+            for each in ids[tracks.active[ids]].tolist()
         ]
-        self.ensemble.replace_series(rows, [series.resolution for series in fresh])
-        self.groups.replace(rows, fresh)
-        self.names = list(self.names)  # another list: models know series by their row in it
-        for row, series in zip(rows.tolist(), fresh, strict=True):
-            del self._rows[self.names[row]], self._series[self.names[row]]
-            self.names[row], self._rows[series.name] = series.name, row
+        self.ensemble.replace_series(ids, [series.resolution for series in new])
+        self.groups.replace(ids, new)
+        self.names = list(self.names)  # another object: its ids belong to other series
+        for each, series in zip(ids.tolist(), new, strict=True):
+            del self._ids[self.names[each]], self._series[self.names[each]]
+            self.names[each], self._ids[series.name] = series.name, each

@@ -1,30 +1,30 @@
-"""Which anomalies are reported yet: those of series that have been watched for long enough. Pure.
+"""Withhold anomalies of series that have not been watched for the configured number of windows. Pure.
 
-A minute of a machine's processor load says little of what is usual for it; an hour says more. Such series are scored
-from their calibration on, and their anomalies reported once they have been watched for as many windows as is set.
+One minute of a machine's processor load does not show its usual range; an hour does. Such series are scored from their
+calibration on, and their anomalies are reported after the warm-up.
 """
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 
-from edge_components.common.patterns import longest_match
 from wire.model import Anomaly, Phase
 
 
-class Patience:
-    """``windows`` to watch a series before its anomalies are reported, by glob over names; the longest glob counts."""
+class WarmupFilter:
+    """``windows`` of warm-up by glob over names; the longest glob counts."""
 
     def __init__(self, windows: Mapping[str, int]) -> None:
         self._windows = windows
         self._withheld: set[str] = set()
 
     def passes(self, report: Anomaly, watched: int) -> bool:
-        """Return whether to report what was seen in a series that was ``watched`` for so many windows.
+        """Return whether to send a report of a series that was ``watched`` for this number of windows.
 
-        An anomaly whose onset was withheld is withheld to its end.
+        If the onset of an anomaly is withheld, so are its updates and its end.
         """
-        if report.phase is Phase.ONSET and watched < self._wanted(report.series):
+        if report.phase is Phase.ONSET and watched < self._warmup(report.series):
             self._withheld.add(report.series)
         if report.series not in self._withheld:
             return True
@@ -32,6 +32,6 @@ class Patience:
             self._withheld.discard(report.series)
         return False
 
-    def _wanted(self, name: str) -> int:
-        glob = longest_match(name, self._windows)
-        return 0 if glob is None else self._windows[glob]
+    def _warmup(self, name: str) -> int:
+        matching = [glob for glob in self._windows if fnmatch.fnmatchcase(name, glob)]
+        return self._windows[max(matching, key=lambda glob: (len(glob), glob))] if matching else 0

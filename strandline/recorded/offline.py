@@ -3,8 +3,8 @@
 The written score is made for counting alarms: after an alarm, rows at the alarm level are set to 0.5 for a rest of a
 fifth of the calibration. ``anomaly`` marks whole anomalies, from onset to end.
 
-A single channel is scored by the experts. Several channels are scored as a group (:mod:`joint`); of the experts only
-``stuck`` and ``gap`` count then, since chance deviations of single channels would mask the group's score.
+A single channel is scored by the experts. Several channels are scored as a group (:mod:`group_detector`); of the
+experts only ``stuck`` and ``gap`` count then, since chance deviations of single channels would mask the group's score.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntA
 from edge_components.anomaly_detector.multivariate import baseline
 from edge_components.anomaly_detector.multivariate.group_detector import Joint
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
-from edge_components.anomaly_detector.univariate.experts import CAUSES, GAP, NOISE, STUCK, Windows
 from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
 from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.windows import Windows
 from strandline.errors import TableError
 from strandline.recorded import table
 from strandline.recorded.detection import Detection
@@ -70,7 +70,7 @@ class _Apart:
     any channel is in an anomaly; ``counted`` [rows, channels, 2] holds the scores of ``stuck`` and ``gap``."""
 
     level: FloatArray
-    cause: IntArray
+    cause: list[str]
     channel: IntArray
     anomaly: BoolArray
     counted: FloatArray
@@ -81,7 +81,7 @@ class _Apart:
     def detection(self, channels: Sequence[str], calibrate: int) -> Detection:
         """Return the highest score of the channels."""
         known = self.level > 0
-        names = [CAUSES[at] if scored else "" for at, scored in zip(self.cause, known, strict=True)]
+        names = [cause if scored else "" for cause, scored in zip(self.cause, known, strict=True)]
         where = [channels[at] if scored else "" for at, scored in zip(self.channel, known, strict=True)]
         score = rested(self.level, calibrate // 5)
         return Detection(score, self.level, self.anomaly, names, where, self.expected, self.lower, self.upper)
@@ -103,8 +103,8 @@ def _together(apart: _Apart, values: FloatArray, channels: Sequence[str], calibr
         anomaly[row] = found.anomaly or counted[at] >= 1.0
         causes[row], where[row], level[row] = "joint", channels[found.channel], found.score
         if counted[at] > found.score or (counted[at] >= 1.0 and not found.anomaly):
-            loudest = STUCK if apart.counted[row, at, 0] >= apart.counted[row, at, 1] else GAP
-            causes[row], where[row], level[row] = CAUSES[loudest], channels[at], counted[at]
+            cause = "stuck" if apart.counted[row, at, 0] >= apart.counted[row, at, 1] else "gap"
+            causes[row], where[row], level[row] = cause, channels[at], counted[at]
         if not anomaly[row]:
             level[row] = min(level[row], QUIET)
     score = rested(level, calibrate // 5)
@@ -118,10 +118,12 @@ def _apart(
     settings = settings_for(time_ms, n, calibrate)
     ensemble = Ensemble(settings, forecast)
     ensemble.add_series([None] * n)
+    experts = ensemble.experts
+    own_limits = [experts.index("stuck"), experts.index("gap")]
     interval = max(1, round(DAY_MS / settings.season)) if settings.season else 1
     slots = (np.round(time_ms / interval) if settings.season else np.arange(rows)).astype(np.float64)
     level, anomaly = np.zeros(rows), np.zeros(rows, np.bool_)
-    loudest, causes = np.zeros(rows, np.intp), np.zeros(rows, np.intp)
+    highest, causes = np.zeros(rows, np.intp), [""] * rows
     expected, lower, upper = (np.full((rows, n), np.nan) for _ in range(3))
     counted = np.zeros((rows, n, 2))
     none, one = np.zeros(n), np.ones(n)
@@ -132,17 +134,17 @@ def _apart(
         scores = step.score
         if silence is not None:
             scores = scores.copy()
-            scores[silence.index] = silence.score
-            step.cause[silence.index] = silence.cause
-            counted[row, silence.index, 1] = silence.score
-        counted[row] = np.fmax(counted[row], step.causes[:, [STUCK, GAP]])
+            scores[silence.series_ids] = silence.score
+            step.cause[silence.series_ids] = silence.cause
+            counted[row, silence.series_ids, 1] = silence.score
+        counted[row] = np.fmax(counted[row], step.causes[:, own_limits])
         if np.isfinite(scores).any():
-            loudest[row] = np.nanargmax(scores)
-            level[row], causes[row] = scores[loudest[row]], step.cause[loudest[row]]
-        expected[row], bounded = step.expected, step.cause != NOISE
+            highest[row] = np.nanargmax(scores)
+            level[row], causes[row] = scores[highest[row]], experts.causes[step.cause[highest[row]]]
+        expected[row], bounded = step.expected, ~experts.observes_spread[step.cause]
         lower[row], upper[row] = np.where(bounded, step.lower, np.nan), np.where(bounded, step.upper, np.nan)
         anomaly[row] = bool(ensemble.tracks.active.any())
-    return _Apart(level, causes, loudest, anomaly, counted, expected, lower, upper)
+    return _Apart(level, causes, highest, anomaly, counted, expected, lower, upper)
 
 
 def rested(level: FloatArray, rest: int) -> FloatArray:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.model_runtime.error_levels import ErrorLevels
 from edge_components.anomaly_detector.model_runtime.manifest import AUTOENCODER, GroupManifest
-from edge_components.anomaly_detector.univariate.model_scores import Opinion
+from edge_components.anomaly_detector.univariate.model_scores import ModelScores
 
 WAITING = 8
 """Windows of a device that may wait for their channels at a time."""
@@ -52,21 +52,21 @@ class GroupScorer:
         self.windows_scored = self.windows_broken = self.windows_of_other_width = self.drifts = 0
 
     def __call__(
-        self, names: Sequence[str], places: IntArray, start_ms: int, width_ms: int, mean: FloatArray
-    ) -> Opinion | None:
+        self, names: Sequence[str], series_ids: IntArray, start_ms: int, width_ms: int, mean: FloatArray
+    ) -> ModelScores | None:
         """Return the model's scores of a window's rows; raises what the model raises."""
         self._learn(names)
-        at = np.flatnonzero(self._row_of[places] >= 0)
+        at = np.flatnonzero(self._row_of[series_ids] >= 0)
         if not len(at):
             return None
         if width_ms != self.manifest.interval_ms:
             self.windows_of_other_width += len(at)
             return None
-        rows, channels = self._row_of[places[at]], self._channel_of[places[at]]
+        rows, channels = self._row_of[series_ids[at]], self._channel_of[series_ids[at]]
         whole = self._gather(rows, channels, start_ms, width_ms, mean[at])
         if len(whole):
             self._take_in(whole, start_ms, width_ms)
-        opinion = Opinion.none(len(places))
+        opinion = ModelScores.unscored(len(series_ids))
         fresh = self._fresh[rows, channels]
         opinion.score[at] = np.where(fresh, self._score[rows, channels], np.nan)
         now = fresh & (self._done_ms[rows] == start_ms)
@@ -149,7 +149,7 @@ class GroupScorer:
 
     def _learn(self, names: Sequence[str]) -> None:
         """Find out which of the names that are new belong to a device of the group, and to which channel."""
-        if names is not self._names:  # another list: its places are others
+        if names is not self._names:  # another list: its series_ids are others
             self._names = names
             self._row_of, self._channel_of = np.zeros(0, np.int64), np.zeros(0, np.int64)
         fresh = names[len(self._row_of) :]

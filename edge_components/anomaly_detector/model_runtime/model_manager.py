@@ -33,14 +33,14 @@ from edge_components.anomaly_detector.model_runtime.model_store import MANIFEST,
 from edge_components.anomaly_detector.model_runtime.rejected_models import TOLD, Refusals
 from edge_components.anomaly_detector.model_runtime.tflite_model import NO_RUNTIME, GroupModel, runtime_is_installed
 from edge_components.anomaly_detector.model_runtime.validation_process import Trial, Trying
-from edge_components.anomaly_detector.univariate.model_scores import Opinion
+from edge_components.anomaly_detector.univariate.model_scores import ModelScores
 from edge_components.common.lifecycle import Runtime
 
 LOOK_SECONDS = 2.0
 MAX_INTERRUPTIONS = 3
 """Validations of a model that are ended from outside before it is refused: by a guard of the machine's memory, say."""
 MISSED_LOOKS = 3
-"""A model is withdrawn when so many looks do not find it: a version that replaces another leaves no gap so long."""
+"""A model is withdrawn when so many looks do not find it: a version that reseries_ids another leaves no gap so long."""
 
 Load = Callable[[GroupManifest, bytes], Run]
 
@@ -116,15 +116,15 @@ class ModelKeeper:
             self._complain(error)
 
     def __call__(
-        self, names: Sequence[str], places: IntArray, start_ms: int, width_ms: int, mean: FloatArray
-    ) -> Opinion | None:
+        self, names: Sequence[str], series_ids: IntArray, start_ms: int, width_ms: int, mean: FloatArray
+    ) -> ModelScores | None:
         """Return what the models say of a window's rows; one that fails is taken back and says nothing."""
-        opinion: Opinion | None = None
+        opinion: ModelScores | None = None
         for group, live in list(self._live.items()):
             if live.scorer is None:
                 continue
             try:
-                said = live.scorer(names, places, start_ms, width_ms, mean)
+                said = live.scorer(names, series_ids, start_ms, width_ms, mean)
             except ModelRefusedError as error:
                 self._take_back(group, live, str(error))
                 continue
@@ -135,7 +135,7 @@ class ModelKeeper:
             if not live.proven and live.calls.made >= FIRST_CALLS:
                 self._confirm(group, live)
             if said is not None:
-                opinion = said if opinion is None else opinion.louder(said)
+                opinion = said if opinion is None else opinion.maximum(said)
         return opinion
 
     def save(self) -> None:

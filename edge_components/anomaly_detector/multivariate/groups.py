@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.multivariate.group_detector import Finding, Joint
-from edge_components.anomaly_detector.reports import DRIFT, HISTORY, brief, compact
+from edge_components.anomaly_detector.reports import DRIFT, HISTORY, compact, compact_history
 from wire.model import MAX_NAME, Anomaly, Phase, Series
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -140,7 +140,7 @@ class Group:
             upper=compact(expected + reach),
             causes={CAUSE: round(found.score, 3)},
             unit=self.series[at].unit,
-            history=brief(self.joint.history(at, HISTORY)),
+            history=compact_history(self.joint.history(at, HISTORY)),
         )
 
 

@@ -1,4 +1,4 @@
-"""What the detector finds out by itself: scores of single series (``ensemble``) and of groups (``groups``, ``joint``).
+"""Detection over single series: experts, calibration of their statistics, and the ensemble that combines them.
 
-Pure: windows in, scores and what is to be reported out. Opinions of models from outside come in as data.
+Pure: windows in, scores and changes of anomalies out. Scores of models from outside come in as data.
 """

@@ -1,8 +1,9 @@
-"""The detector itself: windows of many series in, scores and what is to be reported out.
+"""The univariate detector: windows of many series in, scores and changes of anomalies out.
 
-Pure: no I/O and no clock; the same object scores a live stream and a recorded table. A series first only collects;
-with ``calibration`` windows together it is fitted, the same windows are looked at again to learn how the experts'
-statistics fall, and from then on each window gets a score: the loudest expert's statistic over its alarm level.
+Pure: no I/O and no clock; the same object scores a live stream and a recorded table. A series first collects windows.
+With ``calibration`` windows together it is fitted, and these windows are replayed to record the experts' statistics.
+From then on each window gets a score: the combined statistics over their alarm level, or the score of an expert with a
+limit of its own, or of a model, if that is higher.
 """
 
 from __future__ import annotations
@@ -14,49 +15,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.columns import BoolArray, FloatArray, Index, IntArray
-from edge_components.anomaly_detector.univariate import calibration, experts, fitting, forecaster, season, tracking
-from edge_components.anomaly_detector.univariate.calibration import BLOCKS, Records
-from edge_components.anomaly_detector.univariate.calibration_windows import Collected
-from edge_components.anomaly_detector.univariate.experts import (
-    GAP,
-    LEVEL,
-    MEASURED,
-    MODEL,
-    NAMES,
-    STUCK,
-    ExpertState,
-    Windows,
-)
+from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, Index, IntArray
+from edge_components.anomaly_detector.univariate import calibration, ensemble_state, fitting, tracking
+from edge_components.anomaly_detector.univariate.calibration import Records
+from edge_components.anomaly_detector.univariate.expert_set import MODEL, ExpertSet
+from edge_components.anomaly_detector.univariate.experts import EXPERTS
+from edge_components.anomaly_detector.univariate.experts.base import AnyExpert, SeriesState
 from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
-from edge_components.anomaly_detector.univariate.model_scores import Opinion
+from edge_components.anomaly_detector.univariate.model_scores import ModelScores
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.tracking import Change, Tracks
+from edge_components.anomaly_detector.univariate.windows import CalibrationWindows, Windows
 from wire.model import Phase
 
 MONTH_MS = 30 * 86_400_000.0
 GREATEST = 99.0
-"""Scores above it say nothing more."""
+"""Upper bound of scores."""
 
 FITS_A_STEP = 64
-"""Series fitted at most in one step, so that a fleet that begins together does not stall the stream."""
+"""Most series fitted in one step, so that a fleet that starts together does not stall the stream."""
 
 GRACE_WINDOWS = 2
-"""A series counts as silent in a window when others are so many windows further."""
-
+"""A series is silent in a window once others are this number of windows further."""
 
 STARTS_KEPT = 512
-"""Windows that are remembered to tell which of them a series has missed."""
+"""Starts of windows that are remembered to count those that a series missed."""
 
 
 @dataclass(slots=True)
 class Step:
-    """What one step gave: ``score`` [n] and ``causes`` [n, experts], NaN where not scored, and the changes.
+    """The result of one step: ``score`` [n] and ``causes`` [n, causes], NaN where not scored, and the changes.
 
-    ``value``, ``expected``, ``lower``, ``upper`` [n] are those of the loudest expert, in the series' own unit.
+    ``cause``, ``value``, ``expected``, ``lower``, ``upper`` [n] are those of the cause with the highest score, in the
+    series' own unit.
     """
 
-    index: IntArray
+    series_ids: IntArray
     score: FloatArray
     causes: FloatArray
     cause: IntArray
@@ -67,130 +61,133 @@ class Step:
     changes: list[Change]
     start_ms: int
 
+    @classmethod
+    def unscored(cls, series_ids: IntArray, causes: int, start_ms: int) -> Step:
+        """Return a step without scores."""
+        n = len(series_ids)
+        score, value, expected, lower, upper = (np.full(n, np.nan) for _ in range(5))
+        by_cause, cause = np.full((n, causes), np.nan), np.zeros(n, np.int64)
+        return cls(series_ids, score, by_cause, cause, value, expected, lower, upper, [], start_ms)
+
 
 class Ensemble:
-    """All series of a gateway (or of a table), by row number."""
+    """All series of a gateway (or of a table), by series id."""
 
-    def __init__(self, settings: Settings, forecast: Forecast = plain_forecast, series: int = 0) -> None:
-        self.settings, self.forecast = settings, forecast
-        self._spans = spans = settings.spans
-        self._shapes = {
-            "history": (spans.history,),
-            "roughness": (spans.noise,),
-            "errors": (spans.errors,),
-            "season_errors": (spans.season_errors,),
-            "season_ring": (season.ring_size(settings.season),),
-            "weights": (forecaster.TERMS,),
-            "rows": (settings.calibration, len(Windows.__slots__)),
-            "maxima": (MEASURED, BLOCKS),
-            **dict.fromkeys(("first", "second", "current", "held"), (MEASURED,)),
-        }
-        self.experts = ExpertState.empty(series, self._shapes)
-        self.records = Records.empty(series, self._shapes)
-        self.tracks = Tracks.empty(series, self._shapes)
-        self.collected = Collected.empty(series, self._shapes)
-        self.floor = np.zeros(series)
+    def __init__(
+        self,
+        settings: Settings,
+        forecast: Forecast = plain_forecast,
+        experts: Sequence[type[AnyExpert]] = EXPERTS,
+    ) -> None:
+        self.settings, self.forecast, self._kinds = settings, forecast, experts
+        self.experts = ExpertSet(settings, experts)
+        self.clear(0)
+
+    def __len__(self) -> int:
+        return len(self.floor)
+
+    def clear(self, n: int) -> None:
+        """Replace all state by that of ``n`` new series."""
+        self.series, self.states, self.records, self.tracks, self.windows = self._new(n)
+        self.floor = np.zeros(n)
         self.width_ms = 0
         self._starts: list[int] = []
 
-    def __len__(self) -> int:
-        return len(self.collected)
+    def configure(self, settings: Settings) -> None:
+        """Use other settings with the same lengths of calibration and season."""
+        self.settings, self.experts = settings, ExpertSet(settings, self._kinds)
 
     def add_series(self, resolutions: Sequence[float | None]) -> None:
-        """Make room for more series, numbered on from those there are; each with its resolution where it is known."""
+        """Add series with the next ids, each with its resolution if known."""
         n = len(self) + len(resolutions)
-        self.experts, self.records = self.experts.grown(n), self.records.grown(n)
-        self.tracks, self.collected = self.tracks.grown(n), self.collected.grown(n)
+        self.series, self.states = self.series.grown(n), [state.grown(n) for state in self.states]
+        self.records, self.tracks, self.windows = self.records.grown(n), self.tracks.grown(n), self.windows.grown(n)
         self.floor = np.append(self.floor, [resolution or 0.0 for resolution in resolutions])
 
-    def replace_series(self, rows: IntArray, resolutions: Sequence[float | None]) -> None:
-        """Give the rows of forgotten series to new ones; each with its resolution where it is known."""
-        for part in (self.experts, self.records, self.tracks, self.collected):
-            part.put(rows, type(part).empty(len(rows), self._shapes))  # type: ignore[arg-type]  # one type, row by row
-        self.floor[rows] = [resolution or 0.0 for resolution in resolutions]
+    def replace_series(self, series_ids: IntArray, resolutions: Sequence[float | None]) -> None:
+        """Give the ids of forgotten series to new ones, each with its resolution if known."""
+        series, states, *others = self._new(len(series_ids))
+        olds: list[Columns] = [self.series, *self.states, self.records, self.tracks, self.windows]
+        for old, new in zip(olds, (series, *states, *others), strict=True):
+            old.put(series_ids, new)
+        self.floor[series_ids] = [resolution or 0.0 for resolution in resolutions]
 
     def step(
-        self, index: Index, start_ms: int, width_ms: int, windows: Windows, opinion: Opinion | None = None
+        self, index: Index, start_ms: int, width_ms: int, windows: Windows, model_scores: ModelScores | None = None
     ) -> Step:
         """Score one window of some series, each at most once; one that is not later than its last is not scored.
 
-        ``opinion`` is what models from outside say of the same rows; it counts for series that still collect, too.
+        ``model_scores`` are those of models from outside for the same rows; they count during calibration, too.
         """
-        rows = np.arange(len(self))[index] if isinstance(index, slice) else index
+        series_ids = np.arange(len(self))[index] if isinstance(index, slice) else index
         self.width_ms = width_ms
         self._note_start(start_ms)
-        step = self._blank(rows, start_ms)
-        windows = windows.bounded()
-        later = self.collected.last_ms[rows] < start_ms
+        step = Step.unscored(series_ids, len(self.experts.names), start_ms)
+        windows = windows.clipped()
+        later = self.windows.last_ms[series_ids] < start_ms
         present = later & np.isfinite(windows.mean) & (windows.count > 0)
-        self.collected.note_gaps(rows[present], start_ms, self.width_ms)
-        self.collected.keep(rows[present], windows.take(present))
-        ready = present & self.collected.calibrated[rows]
+        self.windows.advance(series_ids[present], start_ms, self.width_ms)
+        self.windows.append(series_ids[present], windows.take(present))
+        ready = present & self.windows.calibrated[series_ids]
         if ready.any():
-            whole = bool(ready.all())
-            said = opinion.take(ready) if opinion is not None else None
-            self._score(step, index if whole else rows[ready], np.flatnonzero(ready), windows.take(ready), said)
-        if opinion is not None:
-            self._take_opinion_only(step, present & ~ready & np.isfinite(opinion.score), windows, opinion)
-        waiting = rows[present & ~self.collected.calibrated[rows]]
-        full = waiting[self.collected.kept[waiting] >= self.settings.calibration][:FITS_A_STEP]
+            part = model_scores.take(ready) if model_scores is not None else None
+            chosen = index if ready.all() else series_ids[ready]
+            self._score(step, chosen, np.flatnonzero(ready), windows.take(ready), part)
+        if model_scores is not None:
+            self._score_by_models(step, present & ~ready & np.isfinite(model_scores.score), windows, model_scores)
+        waiting = series_ids[present & ~self.windows.calibrated[series_ids]]
+        full = waiting[self.windows.count[waiting] >= self.settings.calibration][:FITS_A_STEP]
         if len(full):
             self._fit(full)
         return step
 
     def silent(self, now_ms: int) -> Step | None:
-        """Return the scores of the series that are silent at event time ``now_ms``, or None where there are none."""
-        late = self.collected.last_ms < now_ms - GRACE_WINDOWS * self.width_ms
-        if not np.any(late & self.collected.calibrated):
+        """Return the scores of the series that are silent at event time ``now_ms``, or None if all have windows."""
+        late = self.windows.last_ms < now_ms - GRACE_WINDOWS * self.width_ms
+        if not np.any(late & self.windows.calibrated):
             return None
         starts = np.array(self._starts)
         horizon = np.searchsorted(starts, now_ms - GRACE_WINDOWS * self.width_ms, side="right")
-        seen = np.searchsorted(starts, self.collected.last_ms, side="right")
-        missed = np.maximum(horizon - seen, 0) * self.collected.calibrated
-        rows = np.flatnonzero(missed)
-        if not len(rows):
+        seen = np.searchsorted(starts, self.windows.last_ms, side="right")
+        missed = np.maximum(horizon - seen, 0) * self.windows.calibrated
+        series_ids = np.flatnonzero(missed)
+        if not len(series_ids):
             return None
-        step = self._blank(rows, now_ms)
-        limit = np.maximum(self.settings.gap_windows, 3 * self.collected.longest_gap[rows])
-        step.causes[:, GAP] = np.minimum(missed[rows] / limit, GREATEST)
-        step.score[:], step.cause[:] = step.causes[:, GAP], GAP
-        self._follow(step, rows, np.arange(len(rows)))
+        step, gap = Step.unscored(series_ids, len(self.experts.names), now_ms), self.experts.index("gap")
+        limit = np.maximum(self.settings.gap_windows, 3 * self.windows.longest_gap[series_ids])
+        step.causes[:, gap] = np.minimum(missed[series_ids] / limit, GREATEST)
+        step.score[:], step.cause[:] = step.causes[:, gap], gap
+        self._track(step, series_ids, np.arange(len(series_ids)))
         return step
 
-    def last_means(self, row: int, windows: int) -> FloatArray:
+    def last_means(self, series_id: int, windows: int) -> FloatArray:
         """Return the means of a series' last windows, oldest first."""
-        return self.collected.in_order(np.array([row]))[0, -windows:, 0]
+        return self.windows.in_order(np.array([series_id]))[0, -windows:, 0]
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return everything that must survive a restart, by name."""
-        arrays = {
-            f"{part}.{name}": getattr(getattr(self, part), name)
-            for part in ("experts", "records", "tracks", "collected")
-            for name in getattr(self, part).__slots__
-        }
-        return arrays | {"floor": self.floor, "width_ms": np.array([self.width_ms])}
+        """Return everything that must survive a restart, by storage name."""
+        return ensemble_state.save(self)
 
     def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        """Take back what :meth:`state` gave; raises ValueError where it is of another layout."""
-        mine = self.state()
-        if set(arrays) != set(mine):
-            raise ValueError("other columns than this version keeps")
-        n = len(arrays["floor"])
-        for name, kept in arrays.items():
-            wanted = mine[name] if name == "width_ms" else np.empty((n, *mine[name].shape[1:]), mine[name].dtype)
-            if kept.shape != wanted.shape or kept.dtype != wanted.dtype:
-                raise ValueError(f"{name}: {kept.dtype} {kept.shape}, this version keeps {wanted.dtype} {wanted.shape}")
-        for part in ("experts", "records", "tracks", "collected"):
-            kind = type(getattr(self, part))
-            setattr(self, part, kind(**{name: arrays[f"{part}.{name}"].copy() for name in kind.__slots__}))
-        self.floor, self.width_ms = arrays["floor"].copy(), int(arrays["width_ms"][0])
+        """Restore a saved :meth:`state`; raises ValueError if its layout is another."""
+        ensemble_state.restore(self, arrays)
 
-    def _blank(self, rows: IntArray, start_ms: int) -> Step:
-        n = len(rows)
-        nothing = [np.full(n, np.nan) for _ in range(5)]
-        score, value, expected, lower, upper = nothing
-        causes, cause = np.full((n, len(NAMES)), np.nan), np.zeros(n, np.int64)
-        return Step(rows, score, causes, cause, value, expected, lower, upper, [], start_ms)
+    def recalibrate(self, series_ids: IntArray) -> None:
+        """Fit some series on their last windows."""
+        self.windows.longest_gap[series_ids] = 0
+        self._fit(series_ids)
+
+    def windows_between_alarms(self) -> float:
+        """Return the number of windows between false alarms."""
+        rate = self.settings.false_alarms_per_month
+        if rate is None:
+            return calibration.UNSET_RATE * self.settings.calibration * self.settings.together
+        return MONTH_MS / max(self.width_ms, 1) / rate * self.settings.together
+
+    def _new(self, n: int) -> tuple[SeriesState, list[Columns], Records, Tracks, CalibrationWindows]:
+        ring = {"ring": (self.settings.calibration, len(Windows.__slots__))}
+        windows, records = CalibrationWindows.empty(n, ring), Records.new(n, self.experts.scaled)
+        return self.experts.new_series(n), self.experts.new_states(n), records, Tracks.empty(n), windows
 
     def _note_start(self, start_ms: int) -> None:
         if not self._starts or start_ms > self._starts[-1]:
@@ -198,111 +195,106 @@ class Ensemble:
             del self._starts[:-STARTS_KEPT]
 
     def _score(
-        self, step: Step, index: Index, at: npt.NDArray[np.intp], windows: Windows, opinion: Opinion | None
+        self, step: Step, index: Index, at: npt.NDArray[np.intp], windows: Windows, model_scores: ModelScores | None
     ) -> None:
-        state, records = self.experts.take(index), self.records.take(index)
-        found = experts.look(state, windows, self.settings, self._spans, self.forecast)
-        reference = calibration.references(records)
-        mix = calibration.joined(found.statistic / reference)
-        level = calibration.levels(
-            records,
-            self.settings.calibration,
-            self._windows_between_alarms(),
-            seen_counts=self.settings.false_alarms_per_month is not None,
-        )
+        """Score the rows ``at`` of a step, which are calibrated; ``index`` has their series ids."""
+        experts, settings, scaled = self.experts, self.settings, self.experts.scaled
+        series, records = self.series.take(index), self.records.take(index)
+        states = [state.take(index) for state in self.states]
+        statistic, expected = experts.update(series, states, windows, self.forecast)
+        reference = calibration.references(records, experts.floors)
+        ratio = statistic[:, :scaled] / reference
+        mix = calibration.combined(ratio)
+        rate_is_set = settings.false_alarms_per_month is not None
+        level = calibration.levels(records, settings.calibration, self.windows_between_alarms(), rate_is_set)
         causes = step.causes[at]
-        causes[:, :MEASURED] = found.statistic / reference / level[:, None]
-        causes[:, STUCK], causes[:, GAP] = found.stuck, found.gap
-        score = np.fmax(np.fmax(mix / level, found.stuck), found.gap)
-        if opinion is not None:
-            causes[:, MODEL] = opinion.score
-            score = np.fmax(score, opinion.score)
+        causes[:, :scaled] = ratio / level[:, None]
+        causes[:, scaled:-1] = statistic[:, scaled:]
+        score = mix / level
+        for own in range(scaled, experts.total):
+            score = np.fmax(score, statistic[:, own])
+        if model_scores is not None:
+            causes[:, -1] = model_scores.score
+            score = np.fmax(score, model_scores.score)
         causes = np.minimum(causes, GREATEST)
         step.causes[at], step.score[at] = causes, np.minimum(score, GREATEST)
         step.cause[at] = np.where(np.isfinite(causes), causes, -1.0).argmax(axis=1)
-        self._explain(step, at, state, found, reference * level[:, None], windows)
-        if opinion is not None:
-            _explain_opinion(step, at, opinion)
-        learning = ~self.tracks.active[step.index[at]]
-        experts.forget_trend(state, ~learning)
-        state.level_held = ~learning & (causes[:, LEVEL] >= self.settings.end_level)
-        self.experts.put(index, state)
-        calibration.learn(records, found.statistic, reference, mix, learning, self._spans.block)
+        self._explain(step, at, series, statistic, expected, reference * level[:, None], windows)
+        if model_scores is not None:
+            self._explain_models(step, at, model_scores)
+        in_anomaly = self.tracks.active[step.series_ids[at]]
+        experts.after_scoring(states, in_anomaly, causes)
+        calibration.learn(records, statistic[:, :scaled], reference, mix, ~in_anomaly, settings.block)
+        self.series.put(index, series)
+        for state, part in zip(self.states, states, strict=True):
+            state.put(index, part)
         self.records.put(index, records)
-        self._follow(step, step.index[at], at)
+        self._track(step, step.series_ids[at], at)
 
-    def _take_opinion_only(self, step: Step, which: BoolArray, windows: Windows, opinion: Opinion) -> None:
-        """Score the rows of which only models have something to say yet."""
+    def _score_by_models(self, step: Step, which: BoolArray, windows: Windows, model_scores: ModelScores) -> None:
+        """Score the rows that only models can score yet."""
         at = np.flatnonzero(which)
         if not len(at):
             return
-        said = opinion.take(at)
-        step.score[at] = step.causes[at, MODEL] = np.minimum(said.score, GREATEST)
-        step.cause[at], step.value[at] = MODEL, windows.mean[at]
-        _explain_opinion(step, at, said)
-        self._follow(step, step.index[at], at)
+        part = model_scores.take(at)
+        step.score[at] = step.causes[at, -1] = np.minimum(part.score, GREATEST)
+        step.cause[at], step.value[at] = self.experts.index(MODEL), windows.mean[at]
+        self._explain_models(step, at, part)
+        self._track(step, step.series_ids[at], at)
 
     def _explain(
         self,
         step: Step,
         at: npt.NDArray[np.intp],
-        state: ExpertState,
-        found: experts.Findings,
+        series: SeriesState,
+        statistic: FloatArray,
+        expected: FloatArray,
         levels: FloatArray,
         windows: Windows,
     ) -> None:
-        each = np.arange(len(at))
-        cause = np.minimum(step.cause[at], MEASURED - 1)
-        counted = step.cause[at] >= MEASURED
-        expected = np.where(counted, np.nan, found.expected[each, cause])
-        reach = levels[each, cause] * state.scale
-        noise = cause == experts.NOISE
-        spike = cause == experts.SPIKE
-        centre = state.centre + expected * state.scale
+        """Fill value, expected value and bounds of the cause with the highest score; no bounds without a scale."""
+        experts, each, cause = self.experts, np.arange(len(at)), step.cause[at]
+        reach = levels[each, np.minimum(cause, experts.scaled - 1)] * series.scale
+        column = np.minimum(cause, experts.total - 1)
+        has_bounds = cause < experts.scaled
+        centre = series.centre + np.where(has_bounds, expected[each, column], np.nan) * series.scale
         farther = np.where(windows.high - centre > centre - windows.low, windows.high, windows.low)
-        step.value[at] = np.where(spike & ~counted, farther, windows.mean)
+        spread = experts.observes_spread[cause] & has_bounds
+        value = np.where(experts.observes_extreme[cause], farther, windows.mean)
+        step.value[at] = np.where(spread, statistic[each, column] * series.scale, value)
         step.expected[at] = centre
-        step.lower[at], step.upper[at] = centre - reach, centre + reach
-        # Noise is told in spreads: what was seen against the most that is usual.
-        rms = found.statistic[each, experts.NOISE] * state.scale
-        step.value[at] = np.where(noise & ~counted, rms, step.value[at])
-        step.upper[at] = np.where(noise & ~counted, reach, step.upper[at])
-        step.lower[at] = np.where(noise & ~counted, 0.0, step.lower[at])
+        # A spread is compared with zero and the largest usual spread.
+        step.lower[at] = np.where(spread, 0.0, centre - reach)
+        step.upper[at] = np.where(spread, reach, centre + reach)
 
-    def _follow(self, step: Step, rows: IntArray, at: npt.NDArray[np.intp]) -> None:
-        tracks = self.tracks.take(rows)
+    def _explain_models(self, step: Step, at: npt.NDArray[np.intp], model_scores: ModelScores) -> None:
+        """Fill the models' expected values where theirs is the highest score."""
+        by_model = step.cause[at] == self.experts.index(MODEL)
+        rows, part = at[by_model], model_scores.take(by_model)
+        step.expected[rows] = part.expected
+        step.lower[rows], step.upper[rows] = part.expected - part.reach, part.expected + part.reach
+
+    def _track(self, step: Step, series_ids: IntArray, at: npt.NDArray[np.intp]) -> None:
+        tracks = self.tracks.take(series_ids)
         changes = tracking.follow(tracks, step.score[at], step.cause[at], step.start_ms, self.settings)
-        self.tracks.put(rows, tracks)
+        self.tracks.put(series_ids, tracks)
         step.changes.extend(Change(int(at[c.row]), c.phase, c.drifted) for c in changes)
-        alarmed = np.array([rows[c.row] for c in changes if c.phase is Phase.ONSET], np.intp)
+        alarmed = np.array([series_ids[c.row] for c in changes if c.phase is Phase.ONSET], np.intp)
         self.records.alarms[alarmed] += 1.0
-        drifted = np.array([rows[c.row] for c in changes if c.drifted], np.intp)
+        drifted = np.array([series_ids[c.row] for c in changes if c.drifted], np.intp)
         if len(drifted):
             self.recalibrate(drifted)
 
-    def recalibrate(self, rows: IntArray) -> None:
-        """Fit some series anew, on their last windows."""
-        self.collected.longest_gap[rows] = 0
-        self._fit(rows)
-
-    def _windows_between_alarms(self) -> float:
-        wanted = self.settings.false_alarms_per_month
-        if wanted is None:
-            return calibration.OF_ITSELF * self.settings.calibration * self.settings.together
-        return MONTH_MS / max(self.width_ms, 1) / wanted * self.settings.together
-
-    def _fit(self, rows: IntArray) -> None:
-        kept = self.collected.in_order(rows)
-        between = self._windows_between_alarms()
-        state, records = fitting.fit(kept, self.floor[rows], self.settings, self._shapes, between)
-        self.experts.put(rows, state)
-        self.records.put(rows, records)
-        self.collected.calibrated[rows] = True
-
-
-def _explain_opinion(step: Step, at: npt.NDArray[np.intp], opinion: Opinion) -> None:
-    """Put the models' expectations where theirs is the loudest cause."""
-    by_model = step.cause[at] == MODEL
-    rows, said = at[by_model], opinion.take(by_model)
-    step.expected[rows] = said.expected
-    step.lower[rows], step.upper[rows] = said.expected - said.reach, said.expected + said.reach
+    def _fit(self, series_ids: IntArray) -> None:
+        series, states, records = fitting.fit(
+            self.windows.in_order(series_ids),
+            self.floor[series_ids],
+            self.settings,
+            self.experts,
+            self.windows_between_alarms(),
+        )
+        self.series.put(series_ids, series)
+        for state, fitted in zip(self.states, states, strict=True):
+            state.put(series_ids, fitted)
+        self.records.put(series_ids, records)
+        self.windows.calibrated[series_ids] = True

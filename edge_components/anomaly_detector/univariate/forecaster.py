@@ -1,6 +1,6 @@
-"""A linear forecaster a series: the next value from the last ones, fitted in closed form (ridge).
+"""A linear forecaster for each series: the next value from the last ones, fitted in closed form (ridge regression).
 
-Pure. The products are summed by a port, so that a TFLite model can do it for all series at once.
+Pure. A port computes the sums of products, so that a TFLite model can do it for all series at once.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.columns import FloatArray
-from edge_components.anomaly_detector.univariate.settings import LAGS
+from edge_components.anomaly_detector.univariate.settings import MAX_LAGS
 
-TERMS = LAGS + 1
+TERMS = MAX_LAGS + 1
 RIDGE = 1 / 30
 """The ridge penalty, by windows fitted on."""
 CLIP = 8.0
-"""Values enter the fit and the forecast clipped to so many scales, so that one spike cannot throw either."""
-
+"""Values enter fit and forecast clipped to this number of scales, which bounds the effect of one spike."""
+MAX_LEVERAGE = 0.95
+"""Upper bound of a window's leverage, so that a left-out error stays finite."""
 
 Weights = npt.NDArray[np.float32]
-"""As the TFLite model takes them: kept so, no call has to convert them."""
+"""In the type of the TFLite model's input, so that a call converts nothing."""
 
 
 class Forecast(Protocol):
@@ -32,12 +33,12 @@ class Forecast(Protocol):
 
 
 def plain_forecast(terms: FloatArray, weights: Weights) -> FloatArray:
-    """Forecast with NumPy; what the TFLite model is held against, and what stands in when no model may run."""
+    """Forecast with NumPy: the reference for the TFLite model, and its substitute when it does not run."""
     return np.asarray(np.einsum("nt,nt->n", terms, weights), np.float64)
 
 
 def terms_of(history: FloatArray, lags: int) -> FloatArray:
-    """Return [n, TERMS]: a one, then the last ``lags`` values of ``history`` [n, h], newest last, zeros before them."""
+    """Return [n, TERMS]: a one, zeros, then the last ``lags`` values of ``history`` [n, h], newest last."""
     terms = np.zeros((len(history), TERMS))
     terms[:, 0] = 1.0
     terms[:, TERMS - lags :] = np.clip(history[:, -lags:], -CLIP, CLIP)
@@ -45,10 +46,10 @@ def terms_of(history: FloatArray, lags: int) -> FloatArray:
 
 
 def fit(values: FloatArray, lags: int) -> tuple[FloatArray, FloatArray]:
-    """Fit one forecaster on ``values`` [c] (standardised, in order).
+    """Fit one forecaster on ``values`` [c] (in scales, in order).
 
-    Returns its weights [TERMS] and its errors [c] as if each had been left out of the fit (the hat matrix' diagonal
-    gives them in closed form, Allen's PRESS), NaN for the first ``lags``.
+    Returns its weights [TERMS] and its errors [c] as if each value had been left out of the fit, NaN for the first
+    ``lags``. The diagonal of the hat matrix gives them in closed form (PRESS, Allen 1974).
     """
     clipped = np.clip(values, -CLIP, CLIP)
     rows = np.lib.stride_tricks.sliding_window_view(clipped, lags)[:-1]
@@ -60,7 +61,7 @@ def fit(values: FloatArray, lags: int) -> tuple[FloatArray, FloatArray]:
     gram[np.diag_indices_from(gram)] += penalty
     inverse = np.linalg.inv(gram)
     beta = inverse @ (x.T @ y)
-    leverage = np.minimum(np.einsum("ij,jk,ik->i", x, inverse, x), 0.95)
+    leverage = np.minimum(np.einsum("ij,jk,ik->i", x, inverse, x), MAX_LEVERAGE)
     weights = np.zeros(TERMS)
     weights[0], weights[TERMS - lags :] = beta[0], beta[1:]
     errors = np.full(len(values), np.nan)

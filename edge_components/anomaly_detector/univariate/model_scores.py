@@ -1,4 +1,4 @@
-"""What models from outside say of the windows of some series: a further cause beside the experts' own. Pure."""
+"""Scores that models from outside give to the windows of some series: one more cause beside the experts. Pure."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntA
 
 
 @dataclass(slots=True)
-class Opinion:
-    """By row [n]: ``score`` (1.0 is the alarm level), what was ``expected`` and how far from it is the alarm level
-    (``reach``), both in the series' own unit. NaN where no model has a say."""
+class ModelScores:
+    """By row [n]: ``score`` (1.0 is the alarm level), the ``expected`` value, and its distance from the alarm level
+    (``reach``), both in the series' own unit. NaN where no model scores the row."""
 
     score: FloatArray
     expected: FloatArray
     reach: FloatArray
 
     @classmethod
-    def none(cls, n: int) -> Opinion:
-        """Return the opinion that says nothing of ``n`` rows."""
+    def unscored(cls, n: int) -> ModelScores:
+        """Return ``n`` rows without a score."""
         return cls(*(np.full(n, np.nan) for _ in range(3)))
 
-    def louder(self, other: Opinion) -> Opinion:
-        """Return by row the opinion with the higher score."""
-        theirs = np.isfinite(other.score) & ~(self.score >= other.score)
+    def maximum(self, other: ModelScores) -> ModelScores:
+        """Return by row the one with the higher score."""
+        higher = np.isfinite(other.score) & ~(self.score >= other.score)
         pairs = ((self.score, other.score), (self.expected, other.expected), (self.reach, other.reach))
-        return Opinion(*(np.where(theirs, their, own) for own, their in pairs))
+        return ModelScores(*(np.where(higher, theirs, own) for own, theirs in pairs))
 
-    def take(self, index: IntArray | BoolArray) -> Opinion:
+    def take(self, index: IntArray | BoolArray) -> ModelScores:
         """Return some of the rows."""
-        return Opinion(self.score[index], self.expected[index], self.reach[index])
+        return ModelScores(self.score[index], self.expected[index], self.reach[index])
 
 
-class Opinions(Protocol):
-    """Asked once a window of a batch."""
+class ModelScorer(Protocol):
+    """Scores one window of a batch."""
 
     def __call__(
-        self, names: Sequence[str], places: IntArray, start_ms: int, width_ms: int, mean: FloatArray
-    ) -> Opinion | None:
-        """Return what the models say of the rows, or None where there is no model.
+        self, names: Sequence[str], series_ids: IntArray, start_ms: int, width_ms: int, mean: FloatArray
+    ) -> ModelScores | None:
+        """Return the models' scores of the rows, or None if no model scores any.
 
-        ``places`` [n] number the rows' series in ``names``, the list of all series, which only ever grows; ``mean``
-        [n] are their windows' means.
+        ``series_ids`` [n] are the rows' indexes in ``names``, the list of all series, which only grows; another list
+        object has other series. ``mean`` [n] are the windows' means.
         """

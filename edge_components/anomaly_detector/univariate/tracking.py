@@ -1,6 +1,6 @@
-"""Makes anomalies of scores: onset, update and end, with hysteresis, and drift told apart.
+"""Derive anomalies from scores: onset, update and end, with hysteresis, and drift.
 
-Pure and columnar; Python objects are made only for the few series that have something to report.
+Pure and columnar; Python objects are made only for the few series with something to report.
 """
 
 from __future__ import annotations
@@ -13,25 +13,30 @@ from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatAr
 from edge_components.anomaly_detector.univariate.settings import Settings
 from wire.model import Phase
 
+REST_ONSET = 2.0
+"""Score at which an anomaly begins shortly after another one, whose windows are still in the experts' lookback."""
+
 
 @dataclass(slots=True)
 class Tracks(Columns):
-    """The anomaly of each series, if it is in one."""
+    """The anomaly of each series: whether it is ``active``, its onset, the windows since (``lasted``), those below the
+    end level (``quiet``) and since the last report (``reported``), the ``peak`` of the score, that of the last report,
+    the ``cause``, and the windows for which the onset needs a higher score (``rest``)."""
 
-    active: BoolArray = column(False, np.bool_)
-    onset_ms: IntArray = column(0, np.int64)
-    lasted: IntArray = column(0, np.int64)
-    quiet: IntArray = column(0, np.int64)
-    reported: IntArray = column(0, np.int64)
-    peak: FloatArray = column(0.0)
-    peak_reported: FloatArray = column(0.0)
-    cause: IntArray = column(0, np.int64)
-    rest: IntArray = column(0, np.int64)
+    active: BoolArray = column("tracks.active", False, np.bool_)
+    onset_ms: IntArray = column("tracks.onset_ms", 0, np.int64)
+    lasted: IntArray = column("tracks.lasted", 0, np.int64)
+    quiet: IntArray = column("tracks.quiet", 0, np.int64)
+    reported: IntArray = column("tracks.reported", 0, np.int64)
+    peak: FloatArray = column("tracks.peak", 0.0)
+    peak_reported: FloatArray = column("tracks.peak_reported", 0.0)
+    cause: IntArray = column("tracks.cause", 0, np.int64)
+    rest: IntArray = column("tracks.rest", 0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A report that is due: the row in this step, its phase, and whether it ended as drift."""
+    """A report that is due: the row in this step, its phase, and whether the anomaly ended as drift."""
 
     row: int
     phase: Phase
@@ -39,18 +44,17 @@ class Change:
 
 
 def follow(tracks: Tracks, score: FloatArray, cause: IntArray, start_ms: int, settings: Settings) -> list[Change]:
-    """Take the scores and causes [n] of a window in and return what is to be reported; NaN scores change nothing."""
+    """Process the scores and causes [n] of a window and return the reports that are due; NaN scores change nothing."""
     known = np.isfinite(score)
     value = np.where(known, score, 0.0)
-    # A little after an anomaly its echo leaves the experts' windows: only a clearly new one counts.
-    onset = known & ~tracks.active & (value >= np.where(tracks.rest > 0, 2.0, 1.0))
+    onset = known & ~tracks.active & (value >= np.where(tracks.rest > 0, REST_ONSET, 1.0))
     tracks.rest = np.where(known, np.maximum(tracks.rest - 1, 0), tracks.rest)
     going = known & tracks.active
     tracks.lasted = np.where(onset, 1, tracks.lasted + going)
     tracks.quiet = np.where(going & (value < settings.end_level), tracks.quiet + 1, np.where(known, 0, tracks.quiet))
     tracks.reported = np.where(onset, 0, tracks.reported + going)
-    louder = onset | (going & (value > tracks.peak))
-    tracks.cause = np.where(louder, cause, tracks.cause)
+    higher = onset | (going & (value > tracks.peak))
+    tracks.cause = np.where(higher, cause, tracks.cause)
     tracks.peak = np.where(onset, value, np.where(going, np.maximum(tracks.peak, value), tracks.peak))
     tracks.onset_ms = np.where(onset, start_ms, tracks.onset_ms)
     tracks.peak_reported = np.where(onset, value, tracks.peak_reported)

@@ -9,9 +9,9 @@ import numpy as np
 from device_sim.simulation.faults import Fault, readings, schedule
 from device_sim.simulation.signals import demo_plant
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble, Step
-from edge_components.anomaly_detector.univariate.experts import CAUSES, Windows
 from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
 from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.windows import Windows
 from wire.model import Phase, Series
 
 RATE_HZ = 5
@@ -20,7 +20,7 @@ WIDTH_MS = 1000
 
 @dataclass
 class Watch:
-    """What the detector said in one run: onsets as (second, series, cause), and scores [windows, series]."""
+    """The result of one run: onsets as (second, series, cause), and scores [windows, series]."""
 
     series: tuple[Series, ...]
     faults: tuple[Fault, ...]
@@ -41,7 +41,7 @@ def _answers(onset: tuple[int, str, str], fault: Fault) -> bool:
 
 
 def host_readings(seed: int, seconds: int) -> tuple[list[Series], np.ndarray]:
-    """A machine's own metrics: bursts of CPU, memory that wanders, a disk that stays, a load that swings."""
+    """Return metrics of a machine: bursts of CPU, wandering memory, a constant disk, a swinging load."""
     rng = np.random.default_rng(seed)
     cpu = np.clip(rng.normal(30, 8, seconds) + 60 * (rng.random(seconds) < 0.01), 0, 100)
     memory = 35 + np.cumsum(rng.normal(0, 0.05, seconds))
@@ -69,8 +69,8 @@ def watch(
         score = np.full(len(values), np.nan)
         score[rows] = step.score
         seen.scores.append(score)
-        for said in (step, ensemble.silent(second * WIDTH_MS)):
-            _note(seen, said, second)
+        for result in (step, ensemble.silent(second * WIDTH_MS)):
+            _collect(seen, result, ensemble.experts.causes, second)
     return seen
 
 
@@ -83,10 +83,8 @@ def to_windows(values: np.ndarray, slot: int) -> tuple[np.ndarray, Windows]:
     return rows, Windows(mean, low, high, np.nanstd(kept, axis=1), count, np.full(len(rows), float(slot)))
 
 
-def _note(seen: Watch, said: Step | None, second: int) -> None:
-    if said is None:
-        return
-    for change in said.changes:
+def _collect(seen: Watch, step: Step | None, causes: tuple[str, ...], second: int) -> None:
+    for change in step.changes if step is not None else ():
         if change.phase is Phase.ONSET:
-            name = seen.series[int(said.index[change.row])].name
-            seen.onsets.append((second, name, CAUSES[int(said.cause[change.row])]))
+            name = seen.series[int(step.series_ids[change.row])].name
+            seen.onsets.append((second, name, causes[int(step.cause[change.row])]))

@@ -1,0 +1,103 @@
+"""The experts that a detector uses, in the order of their columns, and the scores of models as one more cause. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_components.anomaly_detector.columns import Columns, FloatArray
+from edge_components.anomaly_detector.univariate import forecaster
+from edge_components.anomaly_detector.univariate.experts import EXPERTS
+from edge_components.anomaly_detector.univariate.experts.base import (
+    FARTHEST,
+    AnyExpert,
+    CalibrationData,
+    Observation,
+    Observed,
+    SeriesState,
+)
+from edge_components.anomaly_detector.univariate.forecaster import Forecast
+from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.windows import Windows
+
+MODEL = "model"
+"""Name and cause of the scores of models from outside, the last column of causes."""
+
+States = list[Columns]
+"""The state of each expert, in the order of the experts."""
+
+
+class ExpertSet:
+    """Experts with their columns: first the statistics that calibration scales, then those with limits of their own."""
+
+    def __init__(self, settings: Settings, kinds: Sequence[type[AnyExpert]] = EXPERTS) -> None:
+        ordered = sorted(kinds, key=lambda kind: kind.own_limit)  # stable: otherwise the order of the list
+        self.experts: tuple[AnyExpert, ...] = tuple(kind(settings) for kind in ordered)
+        self.names = (*(name for one in self.experts for name in one.statistics), MODEL)
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"experts: names occur twice in {', '.join(self.names)}")
+        self.causes = (*(one.cause for one in self.experts for _ in one.statistics), MODEL)
+        self.directions = (*(one.direction for one in self.experts for _ in one.statistics), "")
+        self.floors = np.array([floor for one in self.experts for floor in one.floors])
+        """Smallest record of each scaled statistic."""
+        self.scaled, self.total = len(self.floors), len(self.names) - 1
+        ends = np.cumsum([len(one.statistics) for one in self.experts]).tolist()
+        self.columns = [slice(end - len(one.statistics), end) for one, end in zip(self.experts, ends, strict=True)]
+        observed = [*(one.observed for one in self.experts for _ in one.statistics), Observed.MEAN]
+        self.observes_extreme = np.array([each is Observed.EXTREME for each in observed])
+        self.observes_spread = np.array([each is Observed.SPREAD for each in observed])
+        self._lags = settings.lags
+        self.lookback = max(2, settings.lags + 1, *(one.lookback for one in self.experts))
+        if self.lookback > settings.calibration:
+            raise ValueError(f"lookback {self.lookback}: at most the calibration's {settings.calibration} windows")
+
+    def index(self, name: str) -> int:
+        """Return the column of a statistic or of the models' scores."""
+        return self.names.index(name)
+
+    def new_series(self, n: int) -> SeriesState:
+        """Return the shared state of ``n`` new series."""
+        return SeriesState.empty(n, {"history": (self.lookback,), "weights": (forecaster.TERMS,)})
+
+    def new_states(self, n: int) -> States:
+        """Return the states of the experts for ``n`` new series."""
+        return [expert.new_state(n) for expert in self.experts]
+
+    def update(
+        self, series: SeriesState, states: States, windows: Windows, forecast: Forecast
+    ) -> tuple[FloatArray, FloatArray]:
+        """Process one window of n series, change their states in place, and return the statistics and the expected
+        means [n, total]; NaN where an expert has not seen enough."""
+        value, low, high = (standardized(values, series) for values in (windows.mean, windows.low, windows.high))
+        previous = series.history[:, -1].copy()
+        predicted = forecast(forecaster.terms_of(series.history, self._lags), series.weights)
+        series.history[:, :-1] = series.history[:, 1:].copy()
+        series.history[:, -1] = value
+        series.age += 1
+        window = Observation(windows, value, low, high, previous, predicted, series.history, series.age, series.scale)
+        statistic, expected = np.full((len(value), self.total), np.nan), np.full((len(value), self.total), np.nan)
+        for expert, state, at in zip(self.experts, states, self.columns, strict=True):
+            expert.update(state, window, statistic[:, at], expected[:, at])
+        return statistic, expected
+
+    def prepare(self, states: States, data: CalibrationData) -> None:
+        """Fit new states before the calibration windows are replayed."""
+        for expert, state in zip(self.experts, states, strict=True):
+            expert.prepare(state, data)
+
+    def finish(self, states: States, data: CalibrationData, statistics: FloatArray) -> None:
+        """Adjust states and statistics [windows, n, total] after the replay."""
+        for expert, state, at in zip(self.experts, states, self.columns, strict=True):
+            expert.finish(state, data, statistics[:, :, at])
+
+    def after_scoring(self, states: States, in_anomaly: Any, scores: FloatArray) -> None:
+        """Adjust states after a window was scored; ``scores`` is [n, total] or wider, ``in_anomaly`` [n]."""
+        for expert, state, at in zip(self.experts, states, self.columns, strict=True):
+            expert.after_scoring(state, in_anomaly, scores[:, at])
+
+
+def standardized(values: FloatArray, series: SeriesState) -> FloatArray:
+    """Return values [n] in scales from the series' centres, within ``FARTHEST``."""
+    return np.asarray(np.clip((values - series.centre) / series.scale, -FARTHEST, FARTHEST), np.float64)

@@ -1,0 +1,79 @@
+"""Season: distance from the same time on previous days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, push_columns
+from edge_components.anomaly_detector.univariate.experts.base import Expert, Observation
+
+DAYS = 7
+SPAN = 24
+"""Windows over which distances are averaged."""
+
+
+@dataclass(slots=True)
+class SeasonState(Columns):
+    """The last distances [series, SPAN], the values by time slot in a ring, and the newest slot."""
+
+    distances: FloatArray = column("experts.season_errors", np.nan)
+    ring: FloatArray = column("experts.season_ring", np.nan)
+    last: IntArray = column("experts.season_last", -1, np.int64)
+
+
+class Season(Expert[SeasonState]):
+    """Distance from the nearest value of the last ``DAYS`` days, and the mean of the last distances.
+
+    Values are stored by time slot, so missing windows shift nothing. Neighbouring slots count too, so a day that is
+    similar to any previous one is normal. Disabled if ``season`` is 0.
+    """
+
+    name = cause = "season"
+    statistics = ("season", "seasons")
+    floors = (0.5, 0.25)
+
+    def new_state(self, n: int) -> SeasonState:
+        """Return the state of ``n`` new series."""
+        season = self.settings.season
+        return SeasonState.empty(n, {"distances": (SPAN,), "ring": (DAYS * season + 2 if season else 0,)})
+
+    def update(self, state: SeasonState, window: Observation, statistic: FloatArray, expected: FloatArray) -> None:
+        """Compare the window with previous days and store it."""
+        if not self.settings.season:
+            return
+        slot = window.windows.slot.astype(np.int64)
+        distance, nearest = distances(state.ring, slot, window.value, self.settings.season)
+        put(state.ring, state.last, slot, window.value)
+        push_columns(state.distances, distance)
+        expected[:, 0] = expected[:, 1] = nearest
+        statistic[:, 0] = distance
+        statistic[:, 1] = state.distances.mean(axis=1)
+
+
+def put(ring: FloatArray, last: IntArray, slot: IntArray, value: FloatArray) -> None:
+    """Write values [n] at their slots into the ring [n, size], and clear the slots skipped since ``last`` [n]."""
+    size = ring.shape[1]
+    for row in np.flatnonzero(slot - last > 1):
+        skipped = np.arange(max(last[row] + 1, slot[row] - size), slot[row])
+        ring[row, skipped % size] = np.nan
+    ring[np.arange(len(ring)), slot % size] = value
+    last[:] = slot
+
+
+_BACK = np.arange(1, DAYS + 1)[:, None]
+
+
+def distances(ring: FloatArray, slot: IntArray, value: FloatArray, season: int) -> tuple[FloatArray, FloatArray]:
+    """Return the distances of values [n] to the nearest at the same time on a previous day, and these values; NaN
+    where none is known."""
+    back = (_BACK * season + np.array([-1, 0, 1])).ravel()
+    previous = ring[np.arange(len(ring))[:, None], (slot[:, None] - back) % ring.shape[1]]
+    distance = np.abs(previous - value[:, None])
+    distance = np.where(np.isfinite(distance), distance, np.inf)
+    nearest = distance.argmin(axis=1)
+    each = np.arange(len(ring))
+    least = distance[each, nearest]
+    known = np.isfinite(least)
+    return np.where(known, least, np.nan), np.where(known, previous[each, nearest], np.nan)
