@@ -84,7 +84,9 @@ def to_windows(values: np.ndarray, slot: int) -> tuple[np.ndarray, Windows]:
 
 
 def _collect(seen: Watch, step: Step | None, causes: tuple[str, ...], second: int) -> None:
-    for change in step.changes if step is not None else ():
+    if step is None:
+        return
+    for change in step.changes:
         if change.phase is Phase.ONSET:
             name = seen.series[int(step.series_ids[change.row])].name
             seen.onsets.append((second, name, causes[int(step.cause[change.row])]))

@@ -10,8 +10,10 @@ from edge_components.anomaly_detector.reports import HISTORY, report
 from edge_components.anomaly_detector.univariate import ensemble_state
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
 from edge_components.anomaly_detector.univariate.expert_set import ExpertSet
-from edge_components.anomaly_detector.univariate.experts import EXPERTS, Level, Stuck
+from edge_components.anomaly_detector.univariate.experts import EXPERTS
 from edge_components.anomaly_detector.univariate.experts.base import Expert, Observed
+from edge_components.anomaly_detector.univariate.experts.level import Level
+from edge_components.anomaly_detector.univariate.experts.stuck import Stuck
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.windows import Windows
 from wire.model import Phase, Series

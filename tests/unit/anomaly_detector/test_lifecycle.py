@@ -108,6 +108,10 @@ def test_a_report_has_cause_bounds_onset_and_the_windows_before():
     found = report(step, step.changes[0], before.tracks, before.experts, series, WIDTH_MS, history)
     assert (found.series, found.phase, found.direction, found.unit) == ("a.x", Phase.ONSET, "up", "V")
     assert found.cause in found.causes
+    assert found.lower is not None
+    assert found.upper is not None
+    assert found.expected is not None
+    assert found.observed is not None
     assert found.lower < found.expected < found.upper < found.observed
     assert found.time_ms - found.onset_ms == WIDTH_MS
     assert found.history == pytest.approx(values[135:151, 0], rel=1e-3)

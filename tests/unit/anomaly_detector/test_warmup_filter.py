@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_components.anomaly_detector.warmup_filter import Patience
+from edge_components.anomaly_detector.warmup_filter import WarmupFilter
 from wire.model import Anomaly, Phase
 
 
@@ -11,19 +11,19 @@ def report(series: str, phase: Phase) -> Anomaly:
 
 
 def test_a_series_that_no_glob_names_is_reported_at_once() -> None:
-    assert Patience({"host.*": 600}).passes(report("pump-1.pressure", Phase.ONSET), watched=12)
+    assert WarmupFilter({"host.*": 600}).passes(report("pump-1.pressure", Phase.ONSET), watched=12)
 
 
 def test_an_anomaly_whose_onset_came_too_early_is_withheld_to_its_end() -> None:
-    patience = Patience({"host.*": 600})
-    assert not patience.passes(report("host.cpu", Phase.ONSET), watched=599)
-    assert not patience.passes(report("host.cpu", Phase.UPDATE), watched=700)
-    assert not patience.passes(report("host.cpu", Phase.END), watched=701)
-    assert patience.passes(report("host.cpu", Phase.ONSET), watched=702)
-    assert patience.passes(report("host.cpu", Phase.END), watched=710)
+    warmup = WarmupFilter({"host.*": 600})
+    assert not warmup.passes(report("host.cpu", Phase.ONSET), watched=599)
+    assert not warmup.passes(report("host.cpu", Phase.UPDATE), watched=700)
+    assert not warmup.passes(report("host.cpu", Phase.END), watched=701)
+    assert warmup.passes(report("host.cpu", Phase.ONSET), watched=702)
+    assert warmup.passes(report("host.cpu", Phase.END), watched=710)
 
 
 def test_the_longest_glob_counts() -> None:
-    patience = Patience({"host.*": 600, "host.memory*": 0})
-    assert patience.passes(report("host.memory", Phase.ONSET), watched=1)
-    assert not patience.passes(report("host.cpu", Phase.ONSET), watched=1)
+    warmup = WarmupFilter({"host.*": 600, "host.memory*": 0})
+    assert warmup.passes(report("host.memory", Phase.ONSET), watched=1)
+    assert not warmup.passes(report("host.cpu", Phase.ONSET), watched=1)
