@@ -28,9 +28,10 @@ from edge_components.common.delivery import BatchSender
 from edge_components.common.errors import BusError, HandoverError
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
+from edge_components.common.receiving import BatchReceiver
 from wire import topics
 from wire.codec import encode
-from wire.errors import DecodeError, TooLargeError
+from wire.errors import TooLargeError
 from wire.limits import MAX_BATCH_BYTES, MAX_LOCAL_BYTES
 from wire.model import Aggregates, Anomalies, Anomaly, Batch
 
@@ -64,6 +65,9 @@ class AnomalyDetector:
             runtime.counters,
             runtime.limited_log,
             runtime.rng,
+        )
+        self._receiver = BatchReceiver(
+            topics.AGGREGATES, runtime.gateway, aggregates_message.decode, (Aggregates,), runtime.limited_log
         )
         self._warmup = WarmupFilter(config.patience)
         self._answered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
@@ -116,25 +120,14 @@ class AnomalyDetector:
         return {"models": self._models.health(), "forecaster": self._forecasters.health()}
 
     def _on_aggregates(self, _topic: str, payload: bytes) -> None:
-        counters, limited_log = self._runtime.counters, self._runtime.limited_log
-        try:
-            batch = aggregates_message.decode(payload)
-        except DecodeError as error:
-            limited_log.warning("batches_unreadable", f"{type(error).__name__}: {error}", key=topics.AGGREGATES)
-            return
-        if batch.gateway != self._runtime.gateway:
-            message = f"a batch of gateway {batch.gateway}, this is {self._runtime.gateway}"
-            limited_log.warning("batches_foreign", message, key=batch.gateway)
-            return
-        if not isinstance(batch.rows, Aggregates):
-            message = f"a batch of {type(batch.rows).__name__}"
-            limited_log.warning("batches_unexpected", message, key=topics.AGGREGATES)
+        batch = self._receiver.decode(payload)
+        if batch is None or (rows := self._receiver.rows(batch)) is None:
             return
         name = (batch.epoch, batch.sequence)
         if name in self._answered:
-            counters.add("batches_repeated")
+            self._runtime.counters.add("batches_repeated")
         else:
-            self._answer(name, payload, batch, batch.rows)
+            self._answer(name, payload, batch, rows)
         self._publish(self._answered[name])
 
     def _answer(self, name: tuple[int, int], payload: bytes, batch: Batch, rows: Aggregates) -> None:

@@ -6,9 +6,9 @@ calibration on, and their anomalies are reported after the warm-up.
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping
 
+from edge_components.common.patterns import longest_match
 from wire.model import Anomaly, Phase
 
 
@@ -33,5 +33,5 @@ class WarmupFilter:
         return False
 
     def _warmup(self, name: str) -> int:
-        matching = [glob for glob in self._windows if fnmatch.fnmatchcase(name, glob)]
-        return self._windows[max(matching, key=lambda glob: (len(glob), glob))] if matching else 0
+        glob = longest_match(name, self._windows)
+        return 0 if glob is None else self._windows[glob]

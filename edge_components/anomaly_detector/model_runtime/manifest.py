@@ -19,6 +19,7 @@ import numpy as np
 
 from edge_components.anomaly_detector.columns import FloatArray
 from edge_components.anomaly_detector.errors import ModelRefusedError
+from wire.limits import MAX_VALUE
 
 FORMAT = "strandline-model/1"
 AUTOENCODER, FORECASTER = "autoencoder", "forecaster"
@@ -135,8 +136,8 @@ class GroupManifest(Manifest):
             devices=None if body.get("devices") is None else reader.text(body, "devices", r"[^\s]{1,128}"),
             channels=names,
             units=tuple(reader.text(one, "unit", r".{0,32}", "channels[].") for one in channels),
-            centre=np.array([reader.number(one, "centre", -1e100, 1e100, "channels[].") for one in channels]),
-            scale=np.array([reader.number(one, "scale", 1e-100, 1e100, "channels[].") for one in channels]),
+            centre=np.array([reader.number(one, "centre", -MAX_VALUE, MAX_VALUE, "channels[].") for one in channels]),
+            scale=np.array([reader.number(one, "scale", 1 / MAX_VALUE, MAX_VALUE, "channels[].") for one in channels]),
             clip=FARTHEST if body.get("clip") is None else reader.number(body, "clip", 1, FARTHEST),
             window=window,
             interval_ms=reader.integer(body, "interval_ms", 1, 86_400_000),

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.errors import ModelRefusedError, StateError
 from edge_components.anomaly_detector.model_runtime import in_flight_marker
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
+from edge_components.common.files import replace_file
 
 MANIFEST = "manifest.json"
 MOST_REFUSED = 16
@@ -103,8 +103,8 @@ class ModelStore:
             text = offered.read_bytes()
             folder = self.folder(manifest.group, identity_of(text))
             folder.mkdir(parents=True, exist_ok=True)
-            state_file.write_whole(folder / manifest.file.name, content)
-            state_file.write_whole(folder / MANIFEST, text)
+            replace_file(folder / manifest.file.name, content)
+            replace_file(folder / MANIFEST, text)
         except OSError as error:
             raise StateError(f"model {manifest.name} of group {manifest.group} cannot be kept: {error}") from error
         return folder.name, manifest
@@ -221,7 +221,7 @@ class ModelStore:
         }
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            state_file.write_whole(self._root / "state.json", json.dumps(body, indent=1).encode())
+            replace_file(self._root / "state.json", json.dumps(body, indent=1).encode())
         except OSError as error:
             raise StateError(f"state of models {self._root} not written: {error}") from error
 

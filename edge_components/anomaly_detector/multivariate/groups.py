@@ -7,7 +7,6 @@ the name ``<group>.joint``, with the channel that contributes most.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.multivariate.group_detector import Finding, Joint
 from edge_components.anomaly_detector.reports import DRIFT, HISTORY, compact, compact_history
+from edge_components.common.patterns import longest_match
 from wire.model import MAX_NAME, Anomaly, Phase, Series
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -41,10 +41,8 @@ class GroupSettings:
 
     def group_of(self, series: str) -> str:
         """Return the name of a series' group, "" where it has none; the longest glob that matches counts."""
-        matching = [glob for glob in self.names if fnmatch.fnmatchcase(series, glob)]
-        if matching:
-            return self.names[max(matching, key=lambda glob: (len(glob), glob))]
-        return series.rpartition(".")[0]
+        glob = longest_match(series, self.names)
+        return series.rpartition(".")[0] if glob is None else self.names[glob]
 
     def windows_between(self, width_ms: int) -> float:
         """Return how many windows of a length there are to be between a group's false alarms."""

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
-
-LARGEST = 1e100
-"""Values beyond are clipped, so that their squares stay finite."""
+from wire.limits import MAX_VALUE
 
 
 @dataclass(slots=True)
@@ -31,8 +29,8 @@ class Windows:
         return Windows(*(getattr(self, name)[index] for name in self.__slots__))
 
     def clipped(self) -> Windows:
-        """Return the windows with all values within plus and minus ``LARGEST``."""
-        return Windows(*(np.clip(getattr(self, name), -LARGEST, LARGEST) for name in self.__slots__))
+        """Return the windows with all values within plus and minus ``MAX_VALUE``."""
+        return Windows(*(np.clip(getattr(self, name), -MAX_VALUE, MAX_VALUE) for name in self.__slots__))
 
 
 MEAN, COUNT = Windows.__slots__.index("mean"), Windows.__slots__.index("count")
