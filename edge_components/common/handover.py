@@ -75,6 +75,11 @@ class SendWindow:
         flight.due = now + self._policy.delay(flight.attempts, self._rng)
         return flight.attempts
 
+    def not_before(self, sequence: int, at: float) -> None:
+        """Put the next sending of a number off until ``at`` if it would be due earlier."""
+        flight = self._flights[sequence]
+        flight.due = max(flight.due, at)
+
     def refused(self, sequence: int, now: float) -> None:
         """Note that the sending noted last failed: it does not count, and the number is due again at once."""
         flight = self._flights[sequence]

@@ -119,7 +119,7 @@ class Forwarder:
         if self._opened is None:
             return
         try:
-            self._uplink.acknowledge(ack)
+            self._uplink.acknowledge(ack, self._runtime.clock.monotonic())
         except SpoolError as error:
             # The batches stay and go again; the acknowledgement of that frees them.
             self._disk_failed(error)

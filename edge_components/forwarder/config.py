@@ -51,7 +51,9 @@ class Config:
     backfill_per_s: float = number(
         2.0, 0.01, 100, "batches of the backlog sent a second, at most, after live ones; a week's is some 1,000 batches"
     )
-    retry_first_s: float = number(5.0, 0.1, 3600, "wait before a batch is sent again, the first time")
+    retry_first_s: float = number(
+        5.0, 0.1, 3600, "wait before a batch is first sent again; longer where the cloud was measured to take longer"
+    )
     retry_longest_s: float = number(300.0, 0.1, 86_400, "longest wait before a batch is sent again")
     profile_interval_s: float = number(
         3600.0,

@@ -14,6 +14,7 @@ from edge_components.common.delivery import AcknowledgementWatch, Pause
 from edge_components.common.errors import BusError
 from edge_components.common.handover import RetryPolicy, SendWindow
 from edge_components.common.health import Counters
+from edge_components.forwarder.acknowledgement_time import AcknowledgementTimes
 from edge_components.forwarder.profiles import Profiles
 from edge_components.forwarder.spool.entries import SpooledBatch
 from edge_components.forwarder.spool.spool import Spool
@@ -57,6 +58,7 @@ class Uplink:
     ) -> None:
         self._spool, self._publish, self._gateway, self._counters = spool, publish, gateway, counters
         self._window = SendWindow(policy, rng)
+        self._times = AcknowledgementTimes(policy, rng)
         self._kept = min(SLOTS_KEPT_FOR_URGENT, policy.in_flight - 1)
         self._in_flight = policy.in_flight
         self._pace, self._backfill_pace = (
@@ -131,9 +133,10 @@ class Uplink:
             due_s = min(due_s, ROUND_SECONDS)
         return max(due_s, self._pause.remaining(now))
 
-    def acknowledge(self, ack: Acknowledgement) -> int:
-        """Free what the cloud says it stored and return how many batches that were."""
+    def acknowledge(self, ack: Acknowledgement, now: float) -> int:
+        """Free the batches that the cloud stored, acknowledged at ``now``, and return their number."""
         freed = self._spool.free(ack)
+        self._times.acknowledged(freed, now)
         for key in freed:
             self._window.forget(key)
             self._named.pop(key, None)
@@ -151,6 +154,7 @@ class Uplink:
         for key in [key for key, version in self._named.items() if version in unknown]:
             del self._named[key]
             self._window.forget(key)
+            self._times.forget(key)
             self._unsettled.append(key)
 
     def _send_again(self, now: float) -> None:
@@ -172,16 +176,17 @@ class Uplink:
             key = waiting.popleft()
             if batch is None:
                 self._window.forget(key)
+                self._times.forget(key)
                 continue
             self._counters.add("batches_sent_again")
             self._named.pop(key, None)
-            self._send(batch, now)
+            self._send(batch, now, first=False)
 
     def _send_new(self, batch: SpooledBatch, now: float) -> None:
         short = self._shortened(batch)
         self._counters.add("batches_sent")
         self._counters.add("bytes_sent", len(short.body))
-        self._send(short, now)
+        self._send(short, now, first=True)
 
     def _shortened(self, batch: SpooledBatch) -> SpooledBatch:
         """Return the batch as it is sent the first time: by a profile that the cloud has, where that is smaller."""
@@ -195,9 +200,11 @@ class Uplink:
         self._counters.add("bytes_saved_by_profile", len(batch.body) - len(body))
         return replace(batch, body=body)
 
-    def _send(self, batch: SpooledBatch, now: float) -> None:
+    def _send(self, batch: SpooledBatch, now: float, *, first: bool) -> None:
         # Noted before it is tried, so that a refused batch is due again like a lost one.
         times = self._window.sent(batch.id, now)
+        self._times.sent(batch.id, batch.lane, now, first=first)
+        self._window.not_before(batch.id, now + self._times.least_wait_s(batch.lane, times))
         self._pace.spend()
         self._sent_in_round = True
         payload = codec.seal(self._gateway, batch.epoch, batch.sequence, batch.body)
@@ -209,4 +216,4 @@ class Uplink:
         self._pause.succeeded()
         self._watch.published(batch.id, times)
         if not self._await_cloud:
-            self.acknowledge(Acknowledgement(batch.epoch, 0, ((batch.sequence, batch.sequence),)))
+            self.acknowledge(Acknowledgement(batch.epoch, 0, ((batch.sequence, batch.sequence),)), now)

@@ -90,10 +90,10 @@ def test_without_an_acknowledgement_it_is_sent_again_and_with_it_never(
     put(spool, b"b1", b"b2")
     uplink = make(spool, line, counters)
     uplink.pump(0.0)
-    assert uplink.acknowledge(Acknowledgement(5, 0, ((2, 2),))) == 1
+    assert uplink.acknowledge(Acknowledgement(5, 0, ((2, 2),)), 0.5) == 1
     uplink.pump(2.1)
     assert line.bodies == [b"b1", b"b2", b"b1"]
-    assert uplink.acknowledge(Acknowledgement(5, 2)) == 1
+    assert uplink.acknowledge(Acknowledgement(5, 2), 2.2) == 1
     uplink.pump(1_000.0)
     assert len(line.sent) == 3
     assert counters["batches_sent_again"] == 1
@@ -121,7 +121,7 @@ def test_an_acknowledgement_for_the_process_before_frees_too(spool: Spool, line:
     put(spool, b"b1")
     make(spool, line, counters).pump(0.0)
     uplink = make(spool, line, counters)
-    assert uplink.acknowledge(Acknowledgement(5, 1)) == 1
+    assert uplink.acknowledge(Acknowledgement(5, 1), 0.0) == 1
     uplink.pump(0.0)
     assert len(line.sent) == 1
 
@@ -172,7 +172,7 @@ def test_another_epoch_s_acknowledgement_is_counted_and_frees_nothing(
     spool: Spool, line: Line, counters: Counters
 ) -> None:
     put(spool, b"b1")
-    assert make(spool, line, counters).acknowledge(Acknowledgement(6, 9)) == 0
+    assert make(spool, line, counters).acknowledge(Acknowledgement(6, 9), 0.0) == 0
     assert counters["acknowledgements_of_another_epoch"] == 1
 
 
@@ -204,3 +204,34 @@ def test_what_a_former_process_sent_waits_for_the_pace_and_is_not_forgotten(
     for second in range(6):
         again.pump(float(second))
     assert sorted(line.bodies[20:40]) == sorted(b"%d" % n for n in range(20))
+
+
+def test_a_cloud_that_acknowledges_slowly_is_not_sent_each_batch_twice(
+    spool: Spool, line: Line, counters: Counters
+) -> None:
+    """The acknowledgement comes 12 s after a batch, later than the first repetition after 5 s."""
+    uplink = make(spool, line, counters, first_s=5.0)
+    again = []
+    for number in range(1, 31):
+        start = 20.0 * number
+        put(spool, b"b%d" % number)
+        for tenth in range(120):
+            uplink.pump(start + tenth / 10)
+        assert uplink.acknowledge(Acknowledgement(5, number), start + 12.0) == 1
+        again.append(counters["batches_sent_again"])
+    assert again[0] >= 1
+    assert again[-1] == again[3], "repetitions after the time was measured"
+
+
+def test_a_lost_batch_is_sent_again_after_the_measured_time(spool: Spool, line: Line, counters: Counters) -> None:
+    uplink = make(spool, line, counters, first_s=2.0)
+    for number in range(1, 31):
+        put(spool, b"b%d" % number)
+        uplink.pump(100.0 * number)
+        uplink.acknowledge(Acknowledgement(5, number), 100.0 * number + 1.9)
+    put(spool, b"lost")
+    uplink.pump(4000.0)
+    uplink.pump(4002.8)
+    assert line.bodies.count(b"lost") == 1
+    uplink.pump(4004.0)
+    assert line.bodies.count(b"lost") == 2
