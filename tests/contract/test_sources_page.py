@@ -13,6 +13,8 @@ from edge_components.sensor_reader.config import Config
 from edge_components.sensor_reader.entries import kind_of, kinds
 from edge_components.sensor_reader.mapping.bindings import preset_names
 from edge_components.sensor_reader.mapping.settings import MappingSettings, format_names
+from edge_components.sensor_reader.modbus_registers import Register
+from edge_components.sensor_reader.sources.opcua import NodeSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
 TABLES = dict(re.findall(r"<!-- keys (\w+) -->\n(.*?)<!-- /keys -->", PAGE, re.DOTALL))
@@ -26,6 +28,11 @@ def test_the_table_of_a_kind_is_its_keys(name: str) -> None:
 
 def test_the_table_of_the_mapping_is_its_keys() -> None:
     assert TABLES["mapping"].strip() == table(MappingSettings).strip()
+
+
+def test_the_tables_of_registers_and_nodes_are_their_keys() -> None:
+    assert TABLES["register"].strip() == table(Register).strip()
+    assert TABLES["node"].strip() == table(NodeSettings).strip()
 
 
 def test_every_format_and_preset_is_on_the_page() -> None:

@@ -27,7 +27,7 @@ class JsonFormat:
         )
         self._flat = self._flat_keys()
         # The levels of the topic are checked where the topic is known.
-        template = NameTemplate(settings.name, AnyLevel())
+        template = NameTemplate(settings.series, AnyLevel())
         self._extra_paths, self._uses_each = template.payload_paths, template.uses_each
         self._lists = bool(self._each) or any(not paths.is_plain(path) for path in self._values)
 
@@ -49,7 +49,7 @@ class JsonFormat:
     def _flat_keys(self) -> list[str] | None:
         """Return the keys of the values where all paths are single keys of the payload, which is the fast case."""
         single = [path for path in (*self._values, self._time, self._quality) if path]
-        if self._each or self._unit or self._settings.name or not all(self._values):
+        if self._each or self._unit or self._settings.series or not all(self._values):
             return None
         if any(len(path) > 1 or not paths.is_plain(path) for path in single) or len(self._values) < 2:
             return None

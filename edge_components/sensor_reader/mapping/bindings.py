@@ -109,8 +109,8 @@ def _binding(one: Any, preset: Preset, shared: Mapping[str, Any]) -> Binding:
     keys = {key: value for key, value in own.items() if key not in ("topic", "preset")}
     mapping = load_mapping(family.mapping, shared, keys)
     try:
-        pattern = TopicPattern(topic, names_series=not (mapping.name or _names_itself(mapping)))
-        NameTemplate(mapping.name, [*pattern.placeholders, "rest", "topic"])
+        pattern = TopicPattern(topic, names_series=not (mapping.series or _names_itself(mapping)))
+        NameTemplate(mapping.series, [*pattern.placeholders, "rest", "topic"])
     except ValueError as error:
         raise ConfigError([f"topic: {error}"]) from error
     return Binding(topic, mapping)

@@ -26,7 +26,7 @@ class Decoder:
         self.binding, self._settings = binding, binding.mapping
         self.pattern = binding.pattern
         self._format = format_kind(self._settings.format).open(self._settings)
-        self._template = NameTemplate(self._settings.name, [*self.pattern.placeholders, "rest", "topic"])
+        self._template = NameTemplate(self._settings.series, [*self.pattern.placeholders, "rest", "topic"])
         self._rules: dict[str, tuple[Rule, bool]] = {}
         self.times = event_times(binding)
 
@@ -66,7 +66,7 @@ class Decoder:
         each = extras.pop(0) if self._template.uses_each and extras else ""
         renamed = self._rule(field)[0].name
         field = field if renamed is None else renamed
-        text = self._template.render(known if self._settings.name else levels, field, each, extras)
+        text = self._template.render(known if self._settings.series else levels, field, each, extras)
         if any(fnmatch.fnmatchcase(text, glob) for glob in self._settings.ignore):
             raise IgnoredError(text)
         return names.escape(self._settings.rename.get(text, text))

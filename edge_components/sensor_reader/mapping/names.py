@@ -64,14 +64,14 @@ class NameTemplate:
             at = match.end()
         self._parts.append(("text", template[at:]))
         if "{" in "".join(text for kind, text in self._parts if kind == "text"):
-            raise ValueError(f"name {template[:80]!r}: a brace that is not closed")
+            raise ValueError(f"{template[:80]!r}: a brace that is not closed")
         self._default = not template
 
     def _placeholder(self, word: str, levels: Sequence[str]) -> tuple[str, str]:
         if word.startswith("."):
             path = paths.parse(word[1:])
             if not path or not paths.is_plain(path):
-                raise ValueError(f"name: {{{word[:40]}}} is not a path without wildcards")
+                raise ValueError(f"{{{word[:40]}}} is not a path without wildcards")
             self.payload_paths.append(path)
             return "payload", str(len(self.payload_paths) - 1)
         if word == "each":
@@ -81,7 +81,7 @@ class NameTemplate:
             return "field", ""
         if not _WORD.match(word) or word not in levels:
             known = ", ".join(f"{{{one}}}" for one in (*levels, "field", "each", ".path"))
-            raise ValueError(f"name: {{{word[:40]}}} is not one of {known}")
+            raise ValueError(f"{{{word[:40]}}} is not one of {known}")
         return "level", word
 
     def render(self, levels: Mapping[str, str], field: str, each: str = "", extras: Sequence[str] = ()) -> str:

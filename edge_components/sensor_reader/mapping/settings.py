@@ -128,7 +128,7 @@ class MappingSettings:
     """The form of payloads, and the names, values, units and times of the readings in them."""
 
     format: str = text("json", "the payloads' format", choices=format_names())
-    name: str = text(
+    series: str = text(
         "",
         "name of a series, from `{level}` of the topic, `{rest}` (the levels of a last `#`), `{topic}`, `{field}`, "
         "`{each}` and `{.path}` into the payload; empty is all levels and the field, joined by dots",
@@ -181,9 +181,9 @@ class MappingSettings:
         except ValueError as error:
             problems.append(f"time_zone: {error}")
         try:
-            NameTemplate(self.name, AnyLevel())
+            NameTemplate(self.series, AnyLevel())
         except ValueError as error:
-            problems.append(f"name: {error}")
+            problems.append(f"series: {error}")
         for key in ("each", "time", "quality", "unit"):
             try:
                 path = paths.parse(getattr(self, key))

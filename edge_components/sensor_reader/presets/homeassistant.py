@@ -7,7 +7,7 @@ _DOMAINS = ("sensor", "binary_sensor", "switch", "light", "fan", "input_boolean"
 PRESET = Preset(
     "Home Assistant state stream",
     topics=tuple(
-        {"topic": f"homeassistant/{domain}/{{entity}}/state", "name": f"{domain}.{{entity}}"} for domain in _DOMAINS
+        {"topic": f"homeassistant/{domain}/{{entity}}/state", "series": f"{domain}.{{entity}}"} for domain in _DOMAINS
     ),
     mapping={"format": "plain", "time": "", "text_values": "skip", "words": {**ON_OFF, "locked": 1, "unlocked": 0}},
 )

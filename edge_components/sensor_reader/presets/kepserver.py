@@ -10,7 +10,7 @@ PRESET = Preset(
         "value": "v",
         "time": "t",
         "quality": "q",
-        "name": "{.id}",
+        "series": "{.id}",
         "text_values": "skip",
         "ignore": ["*._System.*", "_System.*"],
     },

@@ -8,7 +8,7 @@ PRESET = Preset(
     mapping={
         "value": "**",
         "time": "",
-        "name": "{.model}.{.id}.{field}",
+        "series": "{.model}.{.id}.{field}",
         "text_values": "skip",
         "words": dict(ON_OFF),
         "ignore": [

@@ -4,6 +4,6 @@ from edge_components.sensor_reader.presets import Preset
 
 PRESET = Preset(
     "Ruuvi Gateway",
-    topics=({"topic": "ruuvi/+/{tag}", "name": "{tag}.{field}"},),
+    topics=({"topic": "ruuvi/+/{tag}", "series": "{tag}.{field}"},),
     mapping={"format": "ruuvi", "time": "ts"},
 )

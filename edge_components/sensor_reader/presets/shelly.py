@@ -17,7 +17,7 @@ PRESET = Preset(
     "Shelly, first and later generations",
     topics=(
         *(
-            {"topic": f"shellies/{{device}}/{rest}", "format": "plain", "name": _name(rest), "value": "value"}
+            {"topic": f"shellies/{{device}}/{rest}", "format": "plain", "series": _name(rest), "value": "value"}
             for rest in _FIRST
         ),
         {"topic": "{device}/status/{component}"},

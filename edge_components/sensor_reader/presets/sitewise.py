@@ -10,9 +10,9 @@ PRESET = Preset(
         {
             "topic": "$aws/sitewise/asset-models/+/assets/{asset}/properties/{property}",
             "each": "payload.values.*",
-            "name": "{asset}.{property}",
+            "series": "{asset}.{property}",
         },
-        {"topic": "sitewise/#", "each": "propertyValues.*", "name": "{.propertyAlias}"},
+        {"topic": "sitewise/#", "each": "propertyValues.*", "series": "{.propertyAlias}"},
     ),
     mapping={"value": _VALUES, "time": "timestamp.timeInSeconds", "quality": "quality", "text_values": "skip"},
 )

@@ -4,7 +4,7 @@ from edge_components.sensor_reader.presets import ON_OFF, Preset
 
 PRESET = Preset(
     "Theengs Gateway and OpenMQTTGateway, Bluetooth",
-    topics=({"topic": "home/{gateway}/BTtoMQTT/{device}", "name": "{device}.{field}"},),
+    topics=({"topic": "home/{gateway}/BTtoMQTT/{device}", "series": "{device}.{field}"},),
     mapping={
         "value": "**",
         "time": "",

@@ -4,7 +4,7 @@ from edge_components.sensor_reader.presets import Preset
 
 PRESET = Preset(
     "Victron Venus OS",
-    topics=({"topic": "N/{portal}/{service}/{instance}/#", "name": "{service}.{instance}.{rest}"},),
+    topics=({"topic": "N/{portal}/{service}/{instance}/#", "series": "{service}.{instance}.{rest}"},),
     mapping={
         "value": "value",
         "time": "",

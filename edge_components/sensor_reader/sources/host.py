@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
@@ -19,6 +20,9 @@ from edge_components.sensor_reader.arrival_clock import ArrivalClock
 from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.sources import Context, Kind, Sink
 from wire.model import Quality
+
+_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+"""Flags of the Raspberry Pi's firmware in hexadecimal: bit 0 undervoltage, bit 2 throttled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ class PsutilProbe:
 
     def look(self) -> Iterable[Seen]:
         """Return the values that can be read now, and the parts that cannot."""
-        for read in (self._processor, self._memory, self._storage, self._temperatures, self._network):
+        for read in (self._processor, self._memory, self._storage, self._temperatures, self._network, self._supply):
             try:
                 yield from read()
             except (OSError, RuntimeError, NotImplementedError, psutil.Error) as error:
@@ -183,6 +187,15 @@ class PsutilProbe:
             Total("network.received", sum(counts.bytes_recv for counts in network), "B/s", 1.0),
             Total("network.sent", sum(counts.bytes_sent for counts in network), "B/s", 1.0),
         ]
+
+    @staticmethod
+    def _supply() -> list[Seen]:
+        """Return whether a Raspberry Pi has too little voltage, or is throttled; nothing on another board."""
+        try:
+            flags = int(_THROTTLED.read_text(), 16)
+        except (OSError, ValueError):
+            return []
+        return [Gauge("undervoltage", float(flags & 1), "1", 1.0), Gauge("throttled", float(flags >> 2 & 1), "1", 1.0)]
 
     @staticmethod
     def _temperatures() -> list[Seen]:

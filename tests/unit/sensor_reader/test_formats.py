@@ -40,13 +40,13 @@ def test_json_gives_a_series_for_each_path_with_one_time_and_quality() -> None:
 
 
 def test_json_reads_arrays_of_readings_named_by_a_field_a_topic_level_and_a_constant() -> None:
-    used = decoder(each="data.*", value="v", time="t", name="plant.{device}.{.id}")
+    used = decoder(each="data.*", value="v", time="t", series="plant.{device}.{.id}")
     body = {"t": T0, "data": [{"id": "a", "v": 1}, {"id": "b", "v": 2, "t": T0 + 5}]}
     assert readings(used, dumps(body)) == [("plant.d.a", 1, T0, 0, ""), ("plant.d.b", 2, T0 + 5, 0, "")]
 
 
 def test_json_names_by_the_key_that_a_wildcard_matched() -> None:
-    used = decoder(each="*", value="value", name="{device}.{each}")
+    used = decoder(each="*", value="value", series="{device}.{each}")
     assert values(readings(used, dumps({"flow": {"value": 1}, "level": {"value": 2}}))) == {"d.flow": 1, "d.level": 2}
 
 
@@ -82,7 +82,7 @@ def test_one_bad_payload_does_not_take_the_others_with_it() -> None:
         ({"value": ["a", "b"]}, b"{}", "payloads_empty"),
         ({"value": ["a", "b"]}, b"", "payloads_empty"),
         ({"each": "x.*", "value": "v"}, b'{"x": 5}', "rejected_value"),
-        ({"value": "v", "name": "{.id}"}, b'{"v": 1}', "rejected_name"),
+        ({"value": "v", "series": "{.id}"}, b'{"v": 1}', "rejected_name"),
         ({"format": "plain"}, b"warm", "rejected_value"),
         ({"format": "plain"}, b"\xff\xfe", "rejected_text"),
         ({"format": "plain", "columns": ["a", "b"]}, b"1 2 3", "rejected_value"),

@@ -122,8 +122,8 @@ def test_the_longest_glob_decides_on_a_field() -> None:
     [
         ({"topics": ["a/#"]}, "topics[0].topic: topic pattern 'a/#' has no {placeholder}"),
         ({"topics": [{"topic": "a/{b}", "format": "xml"}]}, "topics[0].format: 'xml' is not allowed, expected one of"),
-        ({"topics": [{"topic": "a/{b}", "name": "{c}"}]}, "topics[0].topic: name: {c} is not one of {b}, "),
-        ({"topics": [{"topic": "a/{b}", "name": "{b"}]}, "topics[0].name: name '{b'"),
+        ({"topics": [{"topic": "a/{b}", "series": "{c}"}]}, "topics[0].topic: {c} is not one of {b}, "),
+        ({"topics": [{"topic": "a/{b}", "series": "{b"}]}, "topics[0].series: '{b'"),
         ({"topics": [{"format": "json"}]}, "topics[0].topic: "),
         ({"topics": ["a/{b}", "a/{b}"]}, "topics[1].topic: "),
         ({"topics": ["a/{b}/{b}"]}, "topics[0].topic: "),
