@@ -1,8 +1,7 @@
-"""The child process: the emulator, on loopback only, that dies with its parent.
+"""Child process with the emulator, on loopback only, that ends with its parent.
 
-Run as ``python -m device_sim.aws.emulator`` in a session of its own, with the emulator's settings in the environment.
-The parent holds the other end of standard input: when that closes, however the parent ended, the whole process group
-goes, the Lambda workers included.
+Run as ``python -m device_sim.aws.emulator`` in its own session, with the emulator's settings in the environment. When
+standard input closes, because the parent ended, the whole process group is killed, including the Lambda workers.
 """
 
 from __future__ import annotations

@@ -3,23 +3,23 @@
 ::
 
     CloudSimError
-    ├── PortTakenError    a port that was asked for is in use
-    ├── StartError        the emulator cannot run here, or did not come up
-    └── DeployError       the template was refused; names the resources and why
+    ├── PortTakenError    a requested port is in use
+    ├── StartError        the emulator cannot run here or did not start
+    └── DeployError       the template was rejected; names the resources and the reasons
 """
 
 
 class CloudSimError(Exception):
-    """Base of every error that this package raises."""
+    """Base of the errors of this package."""
 
 
 class PortTakenError(CloudSimError):
-    """A port that was asked for is in use."""
+    """A requested port is in use."""
 
 
 class StartError(CloudSimError):
-    """The emulator cannot run here, or did not come up."""
+    """The emulator cannot run here or did not start."""
 
 
 class DeployError(CloudSimError):
-    """The template was refused."""
+    """The template was rejected; names the resources and the reasons."""

@@ -1,4 +1,4 @@
-"""A whole AWS account on loopback, with Strandline's stack deployed."""
+"""A local AWS account on loopback with the deployed stack."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from device_sim.aws import gateways, process
 from device_sim.aws.errors import CloudSimError, DeployError
 from device_sim.aws.gateways import GatewayCredentials
 from device_sim.aws.package import stage_lambda, zip_folder
+from device_sim.paths import SOURCE_TREE
 
-REPO = Path(__file__).resolve().parents[2]
 STACK = "strandline"
 _BUCKET = "strandline-artifacts"
 _DEPLOY_S = 60.0
 _CONCURRENCY = 2
-"""The fewest invocations at once that AWS lets a queue have: each is a Python process on this machine."""
+"""Lowest concurrency that AWS allows for a queue; each invocation is a Python process on this machine."""
 
 
 class LocalCloud:
@@ -53,11 +53,11 @@ class LocalCloud:
         http_port: int | None = None,
         mqtt_port: int | None = None,
         parameters: dict[str, str] | None = None,
-        repo: Path = REPO,
+        repo: Path = SOURCE_TREE,
     ) -> Self:
-        """Start the emulator below ``root``, deploy the template with ``parameters``, and return when it serves.
+        """Start the emulator below ``root``, deploy the template with ``parameters``, and return when it is ready.
 
-        Raises PortTakenError, StartError or DeployError (see device_sim.aws.errors); then nothing is left running.
+        Raises PortTakenError, StartError or DeployError (see device_sim.aws.errors); nothing is left running then.
         """
         root = root.resolve()
         cloud = cls(root, process.start(root, http_port, mqtt_port))
@@ -94,7 +94,7 @@ class LocalCloud:
         return self._clients[service]
 
     def provision_gateway(self, name: str) -> GatewayCredentials:
-        """Make a gateway that may publish and subscribe under its own name only, with a certificate of its own."""
+        """Create a gateway with its own certificate, allowed to publish and subscribe under its own name only."""
         folder = self._root / "gateways" / name.replace(":", "%3A")
         cert, key = gateways.provision(self.client("iot"), name, self.outputs["GatewayPolicyName"], folder)
         return GatewayCredentials(name, self.mqtt_host, self.mqtt_port, cert, key, self.ca)
@@ -102,7 +102,7 @@ class LocalCloud:
     def call_api(self, method: str, path: str, body: object = None, *, signed: bool = True) -> tuple[int, Any]:
         """Call the stack's HTTP api as the account's root; return status and decoded JSON.
 
-        ``path`` begins with a slash and is quoted. Unsigned, the call shows what a stranger gets.
+        ``path`` begins with a slash and is quoted. An unsigned call has no credentials.
         """
         url = f"{self.endpoint_url}/_aws/execute-api/{self.outputs['ApiId']}{path}"
         data = None if body is None else json.dumps(body).encode()

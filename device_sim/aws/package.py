@@ -1,7 +1,7 @@
-"""The Lambda package: ``wire`` and ``cloud_functions`` at the import paths they have in the repo.
+"""Lambda package: ``wire`` and ``cloud_functions`` at the import paths of the source tree.
 
-Dependencies are not in it: `sam build` adds those of requirements.txt, and locally the functions run in the Python
-that has them installed.
+It contains no dependencies: `sam build` adds those of requirements.txt; the local functions use the packages of the
+running Python.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOMENT = (1980, 1, 1, 0, 0, 0)
 
 
 def lambda_files(repo: Path) -> Iterator[tuple[str, Path]]:
-    """Yield (name in the package, file) of what the functions run, sorted by name."""
+    """Yield (name in the package, file) of the functions' code, sorted by name."""
     found = {"requirements.txt": repo / "cloud_functions" / "requirements.txt"}
     for package in _PACKAGES:
         for path in (repo / package).rglob("*"):
@@ -27,7 +27,7 @@ def lambda_files(repo: Path) -> Iterator[tuple[str, Path]]:
 
 
 def stage_lambda(repo: Path, out: Path) -> Path:
-    """Make ``out`` the package's folder, which the template's CodeUri names, and return it."""
+    """Write the package to ``out``, the folder in the template's CodeUri, and return it."""
     shutil.rmtree(out, ignore_errors=True)
     for name, path in lambda_files(repo):
         target = out / name

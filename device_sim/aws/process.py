@@ -1,4 +1,4 @@
-"""Starting and stopping the emulator's process group."""
+"""Start and stop of the emulator's process group."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from device_sim.aws.errors import PortTakenError, StartError
 
 REGION = "us-east-1"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Opens loopback addresses, whatever proxy the environment names."""
+"""Opener of loopback addresses that ignores proxy settings."""
 
 _START_S, _STOP_S = 30.0, 5.0
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
+    """Return a loopback port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def check_port(port: int, what: str) -> int:
-    """Return ``port`` if it can be bound on loopback; raises PortTakenError with what wanted it."""
+    """Return ``port`` if it can be bound on loopback; raises PortTakenError naming ``what``."""
     if not 1 <= port <= 65_535:
         raise PortTakenError(f"port {port} for {what}: 1 to 65535")
     with socket.socket() as probe:
@@ -43,7 +43,7 @@ def check_port(port: int, what: str) -> int:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise PortTakenError(
-                f"port {port} for {what} cannot be used: {error.strerror}; end what holds it or name another"
+                f"port {port} for {what} cannot be used: {error.strerror}; stop the process on it or choose another"
             ) from error
     return port
 
@@ -76,7 +76,7 @@ class Emulator:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(_STOP_S)
-        # Workers that outlived it, or the emulator itself if it would not end.
+        # Workers that still run, or the emulator itself if it did not end.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
         self.process.wait()
@@ -108,7 +108,7 @@ def start(root: Path, http_port: int | None, mqtt_port: int | None) -> Emulator:
             _wait_until_ready(emulator)
         except StartError:
             emulator.stop()
-            # A free port may be taken between the look and the use; then other ones are tried.
+            # Another process may take a free port before the emulator does; then other ports are tried.
             if fixed or attempt == 2:
                 raise
         except BaseException:
@@ -127,7 +127,7 @@ def _spawn(root: Path, temporary: Path, log: Path, http_port: int, mqtt_port: in
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        # Roles and policies count: a function or a gateway may do what the template allows, and nothing else.
+        # Enforce roles and policies as in the template.
         "AUTH": "true",
         "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": secret_key,

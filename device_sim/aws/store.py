@@ -23,7 +23,7 @@ FUNCTIONS = ("Ingest", "Alerting", "Compaction", "Api", "Forecast")
 
 
 class Account(Protocol):
-    """An account with the stack in it: LocalCloud, or an AWS account of one's own."""
+    """Account with the deployed stack: the local cloud or AWS."""
 
     @property
     def outputs(self) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""The whole system in one run, and the proof that nothing was lost or doubled on the way.
+"""The whole system in one run, and the proof that no data was lost or duplicated.
 
-``run`` starts everything and tears it down; ``tap`` listens to what the aggregator makes; ``proof`` and ``matching``
+``run`` starts and stops the parts; ``tap`` records the aggregator's rows; ``proof`` and ``matching``
 (pure) compare it with the rows stored in the cloud and with the injected faults; ``summary`` prints the result.
 """

@@ -1,4 +1,4 @@
-"""Ending a run by Ctrl-C or SIGTERM so that everything it started is ended too, and only once."""
+"""End of a run by Ctrl-C or SIGTERM such that all started parts are stopped, once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 
 class InterruptedRunError(BaseException):
-    """The run is to end now; a BaseException as KeyboardInterrupt is, so that nothing takes it for an error.
+    """Request to end the run; a BaseException as KeyboardInterrupt, so that error handlers do not catch it.
 
     ``exit_code`` is the shell's convention: 128 and the signal's number.
     """
@@ -21,7 +21,7 @@ class InterruptedRunError(BaseException):
 class Interrupts:
     """While entered, the first SIGINT or SIGTERM raises InterruptedRunError in the main thread, later ones do nothing.
 
-    After :meth:`hold` none does: cleaning up is not to be cut short by an impatient second Ctrl-C.
+    After :meth:`hold` none does, so that a second Ctrl-C cannot interrupt the cleanup.
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -42,7 +42,7 @@ class Interrupts:
             signal.signal(number, handler)
 
     def hold(self) -> None:
-        """Let no further signal interrupt."""
+        """Ignore further signals."""
         self._held = True
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

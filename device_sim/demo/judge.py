@@ -1,4 +1,4 @@
-"""Reads what the cloud has stored and holds it against the tap, the sensors' ledger and the faults that were laid."""
+"""Comparison of the stored data with the aggregator's rows, the sensors' ledger and the injected faults."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from device_sim.simulation.devices import Sensors
 from wire.model import Aggregates
 
 DROP_PREFIXES = ("rejected_", "readings_dropped", "invalid_", "late")
-"""Counters of reader and aggregator whose readings are in no aggregate, and known not to be."""
+"""Name prefixes of the counters of sensor reader and aggregator for readings that are in no aggregate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Both proofs, as of one look at the cloud's store."""
+    """Result of both proofs at one time."""
 
     rows: RowProof
     counts: CountProof
@@ -36,17 +36,17 @@ class Verdict:
 
 
 class Judge:
-    """Judges one gateway's run."""
+    """Comparison for one gateway."""
 
     def __init__(self, store: CloudStore, gateway: str, tap: Tap, sensors: Sensors) -> None:
         self._store, self._gateway, self._tap, self._sensors = store, gateway, tap, sensors
 
     def drops(self) -> dict[str, int]:
-        """Return what reader and aggregator have counted as dropped, by component and reason."""
+        """Return the readings that sensor reader and aggregator counted as dropped, by component and reason."""
         return drops_of(self._tap.counters())
 
-    def look(self) -> Verdict:
-        """Compare what there is now."""
+    def compare(self) -> Verdict:
+        """Compare the current state."""
         made = self._tap.aggregates()
         stored = self._store.aggregates(self._gateway)
         resolutions = {series.name: series.resolution or 0.0 for series in self._sensors.plant.series}
@@ -55,7 +55,7 @@ class Judge:
         return Verdict(rows, counts, stored)
 
     def alarms(self) -> tuple[Alarm, ...]:
-        """Return the alerts that the cloud has raised, by onset."""
+        """Return the alerts of the gateway, by onset."""
         return tuple(
             Alarm(
                 series=alert["series"],
@@ -70,16 +70,16 @@ class Judge:
         )
 
     def receipts(self) -> list[StoredBatch]:
-        """Return the receipts of the batches that brought aggregates."""
+        """Return the receipts of the batches with aggregates."""
         return [receipt for receipt in self._store.batches(self._gateway) if receipt.holds == "aggregates"]
 
     def acknowledgements(self) -> int:
-        """Return how many acknowledgements the cloud has sent to the gateway."""
+        """Return the number of acknowledgements that the cloud has sent to the gateway."""
         return int(self._store.about(self._gateway).get("acknowledgements", 0))
 
     def summary(self, seed: int, duration_s: float, usage: Mapping[str, float]) -> Summary:
-        """Return the result; every number that is not of a proof comes from the store."""
-        verdict = self.look()
+        """Return the summary; all numbers outside the proofs come from the store."""
+        verdict = self.compare()
         everything, bulk = self._store.batches(self._gateway), self.receipts()
         readings = int(verdict.stored.count.sum())
         charged = cost({**usage, "readings": readings})
@@ -102,7 +102,7 @@ class Judge:
 
 
 def drops_of(counters: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return the counters that stand for readings dropped, as ``<component>.<reason>``, without those that are 0."""
+    """Return the counters of dropped readings that are not 0, as ``<component>.<reason>``."""
     return {
         f"{name}.{reason}": count
         for name, counts in counters.items()

@@ -1,10 +1,9 @@
 """Matching of alerts to faults: detected faults, delays and false alerts.
 
-Pure. An alert answers a fault when it is about the fault's series, or another of the same machine (a pump's channels
-follow one load), and its anomaly begins in [fault's start, fault's end + grace], give or take one window at the start.
-One that was there before the fault does not answer it, however long it stays. An alert that answers no fault is false,
-whatever series it is about, this computer's own included. What begins once the sensors have been switched off is not
-judged: that they are silent then is true.
+Pure. An alert matches a fault if it is about the fault's series, or another of the same machine (a pump's channels
+follow one load), and its anomaly begins in [fault's start, fault's end + grace], less one window at the start. An
+earlier anomaly does not match, however long it lasts. An alert that matches no fault is false, also one about this
+computer's own series. Anomalies that begin after the sensors were switched off are ignored.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from dataclasses import dataclass
 from device_sim.simulation.faults import Fault
 
 GRACE_SECONDS = 8.0
-"""How long after a fault an anomaly may begin and still be its consequence: the return to normal is a change too."""
+"""Time after a fault in which an anomaly still counts as its consequence: the return to normal is a change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """An alert as the cloud has it: the anomaly's event times, and ``opened_ms`` when the cloud raised it.
 
-    ``end_ms`` is None while it is open; ``score`` is the greatest that was reported.
+    ``end_ms`` is None while it is open; ``score`` is the highest reported.
     """
 
     series: str
@@ -40,7 +39,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class FaultResult:
-    """A fault and the alert that answered it first, None if none did; ``delay_s`` from its start to that alert."""
+    """A fault and its first matching alert or None; ``delay_s`` is from the fault's start to that alert."""
 
     fault: Fault
     alarm: Alarm | None
@@ -65,7 +64,7 @@ class Matching:
 
     @property
     def mean_delay_s(self) -> float | None:
-        """The mean delay over the faults that were alerted, None if none was."""
+        """Mean delay of the detected faults, None without any."""
         delays = [result.delay_s for result in self.results if result.delay_s is not None]
         return sum(delays) / len(delays) if delays else None
 
@@ -75,7 +74,7 @@ def match(
 ) -> Matching:
     """Match faults with the alarms that began before ``end_ms``, when the sensors ended; times are since the epoch.
 
-    The fault's own series is preferred to its machine's others.
+    Alerts on the fault's own series take precedence.
     """
     alarms = [alarm for alarm in alarms if alarm.start_ms < end_ms]
     answered: set[Alarm] = set()

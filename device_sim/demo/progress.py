@@ -39,13 +39,13 @@ class Snapshot:
         """Return the numbers as one line."""
         return (
             f"{self.elapsed_s:5.0f} s of {self.duration_s:.0f}  readings sent {self.sent:,}  windows {self.made:,}"
-            f"  stored {self.stored:,} in {self.batches} batches, {self.per_row:.2f} B an aggregate"
+            f"  stored {self.stored:,} in {self.batches} batches, {self.per_row:.2f} B per aggregate"
             f"  {self.acknowledged} acknowledgements"
         )
 
     @property
     def per_row(self) -> float:
-        """Bytes an aggregate, 0 before the first."""
+        """Bytes per aggregate, 0 before the first."""
         return self.size / self.stored if self.stored else 0.0
 
 
@@ -70,7 +70,7 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Print a permanent line."""
         self._console.print(f"{time.strftime('%H:%M:%S')}  {text}", highlight=False, soft_wrap=True)
 
@@ -80,15 +80,15 @@ class Progress:
             name = (alarm.series, alarm.start_ms)
             if name not in self._opened:
                 self._opened.add(name)
-                self.say(f"[red]alert opened[/]    {alarm.series} ({alarm.cause})")
+                self.print(f"[red]alert opened[/]    {alarm.series} ({alarm.cause})")
             if alarm.end_ms is not None and name not in self._closed:
                 self._closed.add(name)
-                self.say(f"[green]alert resolved[/]  {alarm.series}")
+                self.print(f"[green]alert resolved[/]  {alarm.series}")
         if self._live is not None:
             self._live.update(_picture(snapshot))
         elif snapshot.elapsed_s - self._lined >= LINE_SECONDS:
             self._lined = snapshot.elapsed_s
-            self.say(snapshot.line())
+            self.print(snapshot.line())
 
 
 def _picture(snapshot: Snapshot) -> Group:

@@ -1,6 +1,6 @@
 """Proof that the cloud stored exactly the aggregator's rows, and that these count exactly the readings sent.
 
-Pure. Two proofs that share nothing: row by row between the tap behind the aggregator and the cloud's store, and count
+Pure. Two independent proofs: row by row between the recorded output of the aggregator and the cloud's store, and count
 by count between the sensors' ledger and the cloud's store.
 """
 
@@ -17,12 +17,13 @@ from wire.quantization import BITS, choose
 
 EXAMPLES = 5
 STD_RELATIVE = 0.025
-"""To what the wire keeps it; count, min and max are exact there, the mean is kept to a tenth of the resolution."""
+"""Relative precision of the standard deviation on the wire; count, minimum and maximum are exact, the mean has a
+tenth of the resolution."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowProof:
-    """Rows by (series, window start, width): ``made`` and ``stored`` distinct ones, and what is wrong with them."""
+    """Rows by (series, window start, width): numbers of distinct rows ``made`` and ``stored``, and of differences."""
 
     made: int
     stored: int
@@ -66,7 +67,7 @@ class CountProof:
 def compare_rows(made: Aggregates, stored: Aggregates, resolutions: Mapping[str, float]) -> RowProof:
     """Hold the stored rows against those made; ``resolutions`` gives those of series whose rows do not name theirs.
 
-    The tap removes repeated rows: here each of ``made`` must be one row.
+    ``made`` must not contain repeated rows.
     """
     names = sorted({series.name for rows in (made, stored) for series in rows.series})
     ids = {name: at for at, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""One run of the demo, from nothing to the summary and back to nothing."""
+"""Run of the demo: start the parts, send readings with faults, wait for the cloud, prove, stop the parts."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from edge_components.common.ports import SystemClock
 DRAIN_SECONDS = 60.0
 PASS_SECONDS = 10.0
 SETTLE_SECONDS = 3.0
-"""How long the proof must hold before it counts: a row that is doubled late is doubled all the same."""
+"""Time for which the proof must hold before the run ends, to detect late duplicates."""
 
-LOOK_SECONDS = 2.0
+DISPLAY_SECONDS = 2.0
 TICK_SECONDS = 0.25
 FOLDER = Path(".strandline")
 
 
 def run(options: DemoOptions, console: Console, build: Build) -> int:
-    """Run the demo and return its exit code: 0 only if both proofs hold. Whatever was started is ended."""
+    """Run the demo and return its exit code: 0 only if both proofs hold. All started parts are stopped."""
     code = 1
     root = None
     with Interrupts() as interrupts:
         try:
-            root = _make_places(options)
+            root = _make_root(options)
             with contextlib.ExitStack() as stack:
                 try:
                     summary = _Run(options, root, stack, console, build).run()
@@ -52,11 +52,11 @@ def run(options: DemoOptions, console: Console, build: Build) -> int:
                     interrupts.hold()
             code = 0 if summary.holds else 1
         except InterruptedRunError as error:
-            console.print(f"stopped by {error}; everything that was started is ended", highlight=False)
+            console.print(f"stopped by {error}; all processes have ended", highlight=False)
             code = error.exit_code
         except (SimulationError, CloudSimError, NucleusError) as error:
             console.print(f"[bold red]the demo failed:[/] {error}", highlight=False, soft_wrap=True)
-        except Exception:  # noqa: BLE001 # the command's outermost edge: what is left is a fault of ours, told with its traceback
+        except Exception:  # noqa: BLE001 # outermost edge of the command: a defect, shown with its traceback
             console.print_exception()
     if root is not None:
         if code == 0:
@@ -66,8 +66,8 @@ def run(options: DemoOptions, console: Console, build: Build) -> int:
     return code
 
 
-def _make_places(options: DemoOptions) -> Path:
-    """Return a new folder for the run, once it is sure that the result can be written."""
+def _make_root(options: DemoOptions) -> Path:
+    """Return a new folder for the run, after a check that the result can be written."""
     try:
         if options.json_file is not None:
             options.json_file.touch()
@@ -78,7 +78,7 @@ def _make_places(options: DemoOptions) -> Path:
 
 
 class _Run:
-    """The steps of a run, each with what the former ones made."""
+    """State and steps of one run."""
 
     def __init__(
         self, options: DemoOptions, root: Path, stack: contextlib.ExitStack, console: Console, build: Build
@@ -89,21 +89,21 @@ class _Run:
         self._pause = threading.Event()
 
     def run(self) -> Summary:
-        """Run and return the result, which has been shown and written."""
+        """Run, show and write the result, and return it."""
         options = self._options
         plant = demo_plant(options.seed)
         progress = Progress(self._console)
-        site = sites.start(self._root, plant, options, self._build, self._stack, progress.say)
-        progress.say("waiting for the components to install and start")
-        sites.wait_until_read(site, self._clock)
+        site = sites.start(self._root, plant, options, self._build, self._stack, progress.print)
+        progress.print("waiting for the components to start")
+        sites.wait_until_ready(site, self._clock)
         stop = threading.Event()
         faults = schedule(plant, options.duration_s, options.seed)
         sensors = Sensors(plant, faults, site.publisher, Pace(self._clock, stop.wait), WINDOW_MS)
         judge = Judge(site.store, sites.GATEWAY, site.tap, sensors)
-        progress.say(f"{len(plant.series)} sensors send for {options.duration_s:g} s; {len(faults)} faults are to come")
+        progress.print(f"{len(plant.series)} sensors send for {options.duration_s:g} s, with {len(faults)} faults")
         with progress, SensorThread(sensors, options.duration_s, stop) as thread:
             self._watch(site, sensors, thread, judge, progress)
-            progress.say("the sensors have ended; waiting until the cloud has all that was made")
+            progress.print("the sensors have stopped; waiting until the cloud has stored all rows")
             self._drain(site, sensors, judge, progress)
         usage = site.store.usage()
         summary = judge.summary(options.seed, options.duration_s, usage)
@@ -111,19 +111,19 @@ class _Run:
         if options.json_file is not None:
             options.json_file.write_text(json.dumps(summary.to_dict(), allow_nan=False) + "\n")
         if options.keep_running:
-            with contextlib.suppress(InterruptedRunError):  # the way it is meant to end
+            with contextlib.suppress(InterruptedRunError):  # the regular end
                 self._keep_running(site)
         return summary
 
     def _watch(self, site: Site, sensors: Sensors, thread: SensorThread, judge: Judge, progress: Progress) -> None:
-        started, looked, troubles = time.monotonic(), 0.0, sites.Troubles(site.nucleus)
+        started, shown = time.monotonic(), 0.0
         while thread.running:
             sites.check_alive(site)
-            for trouble in troubles.new():
-                progress.say(f"[yellow]{trouble}[/]")
+            for failure in site.nucleus.new_failures():
+                progress.print(f"[yellow]{failure}[/]")
             now = time.monotonic()
-            if now - looked >= LOOK_SECONDS:
-                looked = now
+            if now - shown >= DISPLAY_SECONDS:
+                shown = now
                 progress.show(self._snapshot(now - started, site, sensors, judge))
             self._pause.wait(TICK_SECONDS)
 
@@ -143,29 +143,28 @@ class _Run:
         )
 
     def _drain(self, site: Site, sensors: Sensors, judge: Judge, progress: Progress) -> None:
-        """End the sensor reader, let the last windows close by the clock, then wait until all made is stored.
+        """Stop the sensor reader, let the last windows close by the idle timeout, then wait until all rows are stored.
 
-        Each waits for the messages on their way to it. Also returns at the deadline: the summary then states what
-        is missing.
+        Also returns at the deadline; the summary then states the missing rows.
         """
         deadline = time.monotonic() + DRAIN_SECONDS
         names, sent = [series.name for series in sensors.plant.series], len(sensors.ledger)
-        sites.wait(site, lambda: site.tap.passed(names) >= sent, time.monotonic() + PASS_SECONDS)
-        sites.stop_gently(site, SENSOR_READER, site.tap.all_taken_in, deadline)
+        sites.wait(site, lambda: site.tap.forwarded(names) >= sent, time.monotonic() + PASS_SECONDS)
+        sites.stop_component(site, SENSOR_READER, site.tap.readings_acknowledged, deadline)
         held_since = None
         while held_since is None or time.monotonic() - held_since < SETTLE_SECONDS:
             if time.monotonic() > deadline:
-                progress.say(f"[red]not all has come after {DRAIN_SECONDS:g} s[/]")
+                progress.print(f"[red]rows are still missing in the cloud after {DRAIN_SECONDS:g} s[/]")
                 return
             sites.check_alive(site)
-            held_since = (held_since or time.monotonic()) if judge.look().holds else None
+            held_since = (held_since or time.monotonic()) if judge.compare().holds else None
             self._pause.wait(TICK_SECONDS)
 
     def _keep_running(self, site: Site) -> None:
-        """Go on with sensors without faults until the run is interrupted."""
+        """Continue with sensors without faults until the run is interrupted."""
         site.tap.restart_component(SENSOR_READER)
-        self._console.print(sites.where(site), highlight=False, soft_wrap=True)
-        self._console.print("running on, without faults, until Ctrl-C")
+        self._console.print(sites.addresses(site), highlight=False, soft_wrap=True)
+        self._console.print("running without faults until Ctrl-C")
         stop = threading.Event()
         forever = Sensors(demo_plant(self._options.seed), (), site.publisher, Pace(self._clock, stop.wait), 60_000)
         with SensorThread(forever, 10 * 365 * 86_400.0, stop) as thread:

@@ -1,4 +1,4 @@
-"""Everything that a run needs, started in order and ended in reverse: broker, cloud, gateway, tap."""
+"""Parts of a run, started in order and stopped in reverse: broker, cloud, gateway, subscriber."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ PROBE_SECONDS = 0.1
 WAIT_SECONDS = 0.1
 RUNNING_STATES = ("NEW", "INSTALLED", "STARTING", "RUNNING", "STOPPING")
 PROBE = "demo.ready"
-"""The series of readings that are sent until the reader is seen to read: only then do the sensors begin."""
+"""Series of the readings that are sent until the sensor reader forwards one; then the sensors start."""
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,17 @@ class Site:
     publisher: MqttPublisher
 
 
-def start(root: Path, plant: Plant, options: DemoOptions, build: Build, stack: contextlib.ExitStack, say: Say) -> Site:
-    """Start everything below ``root``; ``stack`` ends it. Raises the error of the part that did not start."""
+def start(
+    root: Path, plant: Plant, options: DemoOptions, build: Build, stack: contextlib.ExitStack, show: Print
+) -> Site:
+    """Start all parts below ``root``; ``stack`` stops them. Raises the error of the part that did not start."""
     built = build(root / "build", Nucleus.JAVA)
-    say(f"built {len(built.components)} components")
+    show(f"built {len(built.components)} components")
     broker = stack.enter_context(SensorBroker(root / "broker", options.broker_port, options.broker))
-    say(f"broker for the sensors ({broker.kind}) on {broker.host}:{broker.port}")
+    show(f"broker for the sensors ({broker.kind}) on {broker.host}:{broker.port}")
     cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
     credentials = cloud.provision_gateway(GATEWAY)
-    say(f"cloud on {cloud.endpoint_url}, its MQTT on {cloud.mqtt_host}:{cloud.mqtt_port}")
+    show(f"cloud on {cloud.endpoint_url}, its MQTT on {cloud.mqtt_host}:{cloud.mqtt_port}")
     nucleus = stack.enter_context(
         NucleusProcess.start(
             root / "gateway",
@@ -72,14 +74,14 @@ def start(root: Path, plant: Plant, options: DemoOptions, build: Build, stack: c
     return Site(root, broker, cloud, CloudStore(cloud), nucleus, tap, publisher)
 
 
-def wait_until_read(site: Site, clock: Clock) -> None:
-    """Publish probes until the sensor reader passes one on; raises DemoError when it does not in time."""
+def wait_until_ready(site: Site, clock: Clock) -> None:
+    """Publish probes until the sensor reader forwards one; raises DemoError after READY_SECONDS."""
     deadline, pause, probes = time.monotonic() + READY_SECONDS, threading.Event(), 0
-    while not site.tap.passed([PROBE]):
+    while not site.tap.forwarded([PROBE]):
         check_alive(site)
         if time.monotonic() > deadline:
             raise DemoError(
-                f"{SENSOR_READER} reads nothing after {READY_SECONDS:g} s; see {site.root / 'gateway/logs'}"
+                f"{SENSOR_READER} has forwarded no reading after {READY_SECONDS:g} s; see {site.root / 'gateway/logs'}"
             )
         payload = f'{{"value":{probes},"time":{clock.wall_ms()}}}'
         site.publisher.publish("sensors/" + PROBE.replace(".", "/"), payload.encode())
@@ -87,8 +89,8 @@ def wait_until_read(site: Site, clock: Clock) -> None:
         pause.wait(PROBE_SECONDS)
 
 
-def stop_gently(site: Site, component: str, done: Callable[[], bool], deadline: float) -> None:
-    """Have the nucleus stop a component and wait until it has ended and ``done`` holds, or the deadline has passed."""
+def stop_component(site: Site, component: str, done: Callable[[], bool], deadline: float) -> None:
+    """Stop a component; wait until it has ended and ``done`` holds, or until the deadline."""
     site.tap.stop_component(component)
     wait(site, lambda: site.tap.state(component) not in RUNNING_STATES and done(), deadline)
 
@@ -104,8 +106,8 @@ def wait(site: Site, condition: Callable[[], bool], deadline: float) -> bool:
     return True
 
 
-def where(site: Site) -> str:
-    """Return where the running parts can be reached, one a line."""
+def addresses(site: Site) -> str:
+    """Return the addresses of the running parts, one per line."""
     return "\n".join(
         (
             f"sensors' broker  mqtt://{site.broker.host}:{site.broker.port}, topics sensors/<device>/<channel>",
@@ -121,20 +123,6 @@ def check_alive(site: Site) -> None:
     """Raise DemoError when the nucleus has ended."""
     if not site.nucleus.alive:
         raise DemoError(f"the nucleus has ended; see {site.nucleus.logs}")
-
-
-class Troubles:
-    """Reports errors of the gateway's components, each once."""
-
-    def __init__(self, nucleus: NucleusProcess) -> None:
-        self._nucleus, self._read = nucleus, 0
-
-    def new(self) -> list[str]:
-        """Return a sentence for each component that has failed since the last call."""
-        lines = self._nucleus.lines[self._read :]
-        self._read += len(lines)
-        failed = [line for line in lines if line["type"] == "component" and line["state"] in ("ERRORED", "BROKEN")]
-        return [f"{line['component']} {line['state']}: {line['reason']}" for line in failed]
 
 
 class SensorThread:

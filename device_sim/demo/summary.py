@@ -87,19 +87,19 @@ def show(summary: Summary, console: Console) -> None:
     console.print(_numbers(summary))
     for example in (*summary.rows.examples, *summary.counts.examples):
         console.print(f"  {example}", highlight=False)
-    verdict = "nothing lost, nothing doubled" if summary.holds else "NOT PROVEN: see the rows above"
+    verdict = "proven: no data lost or duplicated" if summary.holds else "NOT PROVEN: see the table above"
     console.print(f"[bold {'green' if summary.holds else 'red'}]{verdict}[/]")
 
 
 def _faults(matching: Matching) -> Table:
     table = Table(title="Faults injected", title_justify="left", box=None)
-    for name in ("series", "fault", "lasted", "alerted on", "by", "score", "delay"):
-        table.add_column(name, justify="right" if name in ("lasted", "score", "delay") else "left", no_wrap=True)
+    for name in ("series", "fault", "duration", "alert on", "cause", "score", "delay"):
+        table.add_column(name, justify="right" if name in ("duration", "score", "delay") else "left", no_wrap=True)
     for result in matching.results:
         fault, alarm = result.fault, result.alarm
         row = [fault.series, str(fault.kind), f"{(fault.end_ms - fault.start_ms) / 1000:.1f} s"]
         if alarm is not None:
-            where = "itself" if alarm.series == fault.series else alarm.series.split(".", 1)[-1]
+            where = "same series" if alarm.series == fault.series else alarm.series.split(".", 1)[-1]
             row += [where, alarm.cause, f"{alarm.score:.1f}", f"{result.delay_s:.1f} s"]
         table.add_row(*row)
     for alarm in matching.false:
@@ -112,22 +112,25 @@ def _numbers(summary: Summary) -> Table:
     drops = ", ".join(f"{name} {n}" for name, n in summary.drops.items() if n)
     delay = f", {matching.mean_delay_s:.1f} s after the fault" if matching.mean_delay_s is not None else ""
     cost = summary.usd_per_million_readings
-    table = Table(title="From the cloud's store", title_justify="left", box=None, show_header=False)
-    table.add_column("what")
-    table.add_column("how much")
-    for what, much in (
+    table = Table(title="Data in the cloud", title_justify="left", box=None, show_header=False)
+    table.add_column("name")
+    table.add_column("value")
+    for name, value in (
         ("readings", f"{summary.readings:,}"),
         ("aggregates", f"{summary.aggregates:,}"),
-        ("batches", f"{summary.batches:,} with aggregates, {summary.wire_batches:,} in all"),
-        ("bytes", f"{summary.size:,}, {summary.bytes_per_aggregate:.2f} an aggregate"),
+        ("batches", f"{summary.batches:,} with aggregates, {summary.wire_batches:,} in total"),
+        ("bytes", f"{summary.size:,}, {summary.bytes_per_aggregate:.2f} per aggregate"),
         ("rows made / stored", f"{rows.made:,} / {rows.stored:,}"),
-        ("lost, doubled, changed rows", f"{rows.lost}, {rows.duplicated + rows.unexpected}, {rows.different}"),
+        ("rows lost, duplicated, changed", f"{rows.lost}, {rows.duplicated + rows.unexpected}, {rows.different}"),
         ("readings sent by the sensors", f"{counts.sent:,}"),
-        ("of these stored, dropped, missing", f"{counts.stored:,}, {counts.dropped}, {counts.missing}"),
+        ("readings stored, dropped, missing", f"{counts.stored:,}, {counts.dropped}, {counts.missing}"),
         ("drops", drops or "none"),
-        ("faults alerted", f"{matching.detected} of {len(matching.results)}{delay}"),
+        ("faults detected", f"{matching.detected} of {len(matching.results)}{delay}"),
         ("false alerts", f"{len(matching.false)}"),
-        ("cost a million readings", "not measured" if cost is None else f"${cost:.4f} (at us-east-1 list prices)"),
+        (
+            "AWS cost per million readings",
+            "not measured" if cost is None else f"${cost:.4f} (at us-east-1 list prices)",
+        ),
     ):
-        table.add_row(what, much)
+        table.add_row(name, value)
     return table

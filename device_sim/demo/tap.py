@@ -30,9 +30,10 @@ TIMEOUT_SECONDS = 10.0
 
 
 class Tap:
-    """Keeps each batch of aggregates once, by (epoch, sequence), each component's newest counters, and how far the
-    readings are that go from the sensor reader to the aggregator.
+    """Record of the local messages: each batch of aggregates once, by (epoch, sequence), the newest counters of each
+    component, and the readings on their way from the sensor reader to the aggregator.
 
+    A batch of aggregates that cannot be decoded is left out, so that its rows fail the proof as unexpected.
     Raises DemoError when the nucleus cannot be reached. Its methods may be called from any thread.
     """
 
@@ -50,9 +51,8 @@ class Tap:
         self._lock = threading.Lock()
         self._batches: dict[tuple[int, int], bytes] = {}
         self._rows = 0
-        self._unreadable = 0
         self._counters: dict[str, Restarted] = {}
-        self._passed: Counter[str] = Counter()
+        self._forwarded: Counter[str] = Counter()
         self._reading_batches: dict[int, SequenceSet] = {}
         self._acknowledged: dict[int, Acknowledgement] = {}
         self._streams: list[Any] = []
@@ -70,29 +70,24 @@ class Tap:
         """Number of aggregates made so far."""
         return self._rows
 
-    @property
-    def unreadable(self) -> int:
-        """Number of batches that could not be decoded; if not 0, the proof does not hold."""
-        return self._unreadable
-
     def aggregates(self) -> Aggregates:
-        """Return all rows made so far, those of a batch that came again once."""
+        """Return all rows made so far, without the repetitions of repeated batches."""
         with self._lock:
             payloads = [self._batches[name] for name in sorted(self._batches)]
         decoded = [aggregates_message.decode(payload).rows for payload in payloads]
         return join([rows for rows in decoded if isinstance(rows, Aggregates)])
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """Return each component's last reported counters, summed over its restarts."""
+        """Return the last reported counters of each component, summed over its restarts."""
         with self._lock:
             return {name: counts.total() for name, counts in self._counters.items()}
 
-    def passed(self, series: Iterable[str]) -> int:
-        """Return how many readings of these series the sensor reader has handed on."""
+    def forwarded(self, series: Iterable[str]) -> int:
+        """Return the number of readings of these series that the sensor reader has forwarded."""
         with self._lock:
-            return sum(self._passed[name] for name in series)
+            return sum(self._forwarded[name] for name in series)
 
-    def all_taken_in(self) -> bool:
+    def readings_acknowledged(self) -> bool:
         """Return whether the aggregator has acknowledged every batch of readings."""
         with self._lock:
             return all(
@@ -107,11 +102,11 @@ class Tap:
         return str(response.component_details.state)
 
     def stop_component(self, name: str) -> None:
-        """Have the nucleus stop a component in good order; raises DemoError when it does not."""
+        """Stop a component through the nucleus; raises DemoError on failure."""
         self._operate(self._client.new_stop_component(), model.StopComponentRequest(component_name=name), name)
 
     def restart_component(self, name: str) -> None:
-        """Have the nucleus start a component again; raises DemoError when it does not."""
+        """Restart a component through the nucleus; raises DemoError on failure."""
         self._operate(self._client.new_restart_component(), model.RestartComponentRequest(component_name=name), name)
 
     def _operate(self, operation: Any, request: Any, what: str) -> Any:
@@ -144,7 +139,6 @@ class Tap:
         try:
             batch = aggregates_message.decode(payload)
         except WireError:
-            self._unreadable += 1
             return
         if not isinstance(batch.rows, Aggregates):
             return
@@ -159,7 +153,6 @@ class Tap:
         try:
             batch = readings_message.decode(payload)
         except WireError:
-            self._unreadable += 1
             return
         rows = batch.rows
         if not isinstance(rows, Readings):
@@ -168,13 +161,12 @@ class Tap:
             if self._reading_batches.setdefault(batch.epoch, SequenceSet()).add(batch.sequence):
                 counts = np.bincount(rows.series_index, minlength=len(rows.series)).tolist()
                 for series, count in zip(rows.series, counts, strict=True):
-                    self._passed[series.name] += count
+                    self._forwarded[series.name] += count
 
     def _on_readings_ack(self, payload: bytes) -> None:
         try:
             ack = Acknowledgement.decode(payload)
         except WireError:
-            self._unreadable += 1
             return
         with self._lock:
             self._acknowledged[ack.epoch] = ack

@@ -57,7 +57,7 @@ class NucleusProcess:
     def __init__(self, root: Path, deploy: Mapping[str, str], process: subprocess.Popen[str]) -> None:
         self.root, self._deploy, self._process = root, dict(deploy), process
         self._lines: list[Mapping[str, Any]] = []
-        self._troubles_told = 0
+        self._lines_reported = 0
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, name="nucleus lines", daemon=True)
         self._reader.start()
@@ -156,7 +156,7 @@ class NucleusProcess:
     def new_failures(self) -> list[str]:
         """Return the failures since the last call: components, deployments and the connection to IoT Core."""
         with self._news:
-            fresh, self._troubles_told = self._lines[self._troubles_told :], len(self._lines)
+            fresh, self._lines_reported = self._lines[self._lines_reported :], len(self._lines)
         return [sentence for line in fresh if (sentence := _failure_text(line)) is not None]
 
     def states(self) -> dict[str, str]:

@@ -31,13 +31,13 @@ class LocalBus:
         """Subscribe and return the function that unsubscribes; ``from_others`` excludes the owner's own messages."""
         subscription = _Subscription(pattern, owner, from_others, deliver)
         wild = any(level in ("+", "#") for level in pattern.split("/"))
-        place = self._wild if wild else self._exact.setdefault(pattern, [])
-        place.append(subscription)
+        group = self._wild if wild else self._exact.setdefault(pattern, [])
+        group.append(subscription)
 
         def end() -> None:
-            if subscription in place:
-                place.remove(subscription)
-            if not wild and not place and self._exact.get(pattern) is place:
+            if subscription in group:
+                group.remove(subscription)
+            if not wild and not group and self._exact.get(pattern) is group:
                 del self._exact[pattern]
 
         return end

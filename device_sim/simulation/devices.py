@@ -1,8 +1,7 @@
-"""Simulated sensors on real MQTT: one JSON object a reading, at the pace of the clock, and a ledger of what was sent.
+"""Simulated sensors on real MQTT: one JSON object per reading, in real time, and a ledger of the sent readings.
 
-The pace is the sensors' own: a reading carries the time at which it was due, also when the machine that runs the
-simulation was late. The ledger is the ground truth that the cloud's counts are held against; it knows nothing of what
-happens to a reading after the broker has confirmed it.
+A reading has the time at which it was due, even if the simulation was late. The ledger is the ground truth for the
+counts in the cloud; it covers a reading up to the broker's acknowledgement.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ class Publisher(Protocol):
     """Destination of readings."""
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Hand one over; raises BrokerError when it can't be."""
+        """Publish a reading; raises BrokerError on failure."""
 
     def flush(self, timeout: float) -> int:
-        """Wait until all handed over are confirmed and return how many are still not after ``timeout`` seconds."""
+        """Wait up to ``timeout`` seconds for acknowledgements and return the number that are still missing."""
 
 
 class Ledger:
@@ -46,8 +45,8 @@ class Ledger:
         self.series, self.width_ms = tuple(series), width_ms
         self._windows: dict[int, IntArray] = {}
 
-    def note(self, rows: npt.NDArray[np.intp], time_ms: int) -> None:
-        """Note that the series of these distinct rows were sent with this time."""
+    def record(self, rows: npt.NDArray[np.intp], time_ms: int) -> None:
+        """Record one reading for each of these distinct rows at this time."""
         start = time_ms - time_ms % self.width_ms
         self._windows.setdefault(start, np.zeros(len(self.series), np.int64))[rows] += 1
 
@@ -55,7 +54,7 @@ class Ledger:
         return sum(int(counts.sum()) for counts in self._windows.values())
 
     def counts(self) -> dict[tuple[str, int], int]:
-        """Return the readings sent by (series, start of the window), without windows in which none was."""
+        """Return the readings sent by (series, start of the window), without empty windows."""
         return {
             (self.series[row].name, start): int(counts[row])
             for start, counts in self._windows.items()
@@ -72,9 +71,9 @@ class Pace:
 
 
 class Sensors:
-    """A plant's sensors with the faults laid over them.
+    """Sensors of a plant with injected faults.
 
-    ``origin_ms`` is the event time of the first tick, ``end_ms`` that at which the next one would have been due.
+    ``origin_ms`` is the event time of the first tick, ``end_ms`` the time at which the next one is due.
     """
 
     def __init__(
@@ -91,9 +90,9 @@ class Sensors:
         return tuple(fault.shifted(self.origin_ms) for fault in self.faults)
 
     def run(self, duration_s: float) -> int:
-        """Send for ``duration_s`` seconds, or until a stop request; then wait for the broker to confirm what was sent.
+        """Send for ``duration_s`` seconds or until a stop request; then wait for the broker's acknowledgements.
 
-        Returns the number of readings sent; raises BrokerError when the broker has not confirmed all of them.
+        Returns the number of readings sent; raises BrokerError if some are not acknowledged.
         """
         clock, period = self._pace.clock, 1.0 / self.plant.rate_hz
         started, self.origin_ms = clock.monotonic(), clock.wall_ms()
@@ -113,7 +112,7 @@ class Sensors:
         for row in rows.tolist():
             payload = json.dumps({"value": float(values[row]), "time": time_ms}, separators=(",", ":"))
             self._publisher.publish(self._topics[row], payload.encode())
-        self.ledger.note(rows, time_ms)
+        self.ledger.record(rows, time_ms)
 
     def _finish(self) -> int:
         left = self._publisher.flush(CONNECT_SECONDS)

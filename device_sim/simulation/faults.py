@@ -1,6 +1,6 @@
-"""Faults with labels: what goes wrong with which series, from when to when, and by how much.
+"""Labelled faults: series, kind, interval and magnitude.
 
-Pure. A fault is laid over a plant's values before the sensor quantises them; a reading that a dropout swallows is NaN.
+Pure. A fault changes a plant's values before the sensor quantises them; a reading that a dropout removes is NaN.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The label: the half-open interval [start_ms, end_ms) and the ``magnitude`` in the series' unit.
+    """Label of a fault: the half-open interval [start_ms, end_ms) and the ``magnitude`` in the series' unit.
 
-    A spike and a step are off by the magnitude all the while, a drift is at its end, noise has it as standard
-    deviation; stuck and dropout have 0. Raises PlantError for what cannot be.
+    The magnitude is the offset of a spike or step, the final offset of a drift, the standard deviation of noise, and 0
+    for stuck and dropout. Raises PlantError for invalid values.
     """
 
     series: str

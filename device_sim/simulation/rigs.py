@@ -1,9 +1,9 @@
 """Simulated test rigs: a pump that circulates water, eight channels at 1 Hz, and one labelled fault in each run.
 
-Pure and seeded. What makes such runs hard is in all of them, by chance: a warm-up whose pace is not that of the
-calibration, mains that wander, vibration that settles a little elsewhere by itself, single wild readings, coarse
-resolutions, seconds that are missing. ``TUNING`` kinds of faults may be looked at when a detector is built;
-``HELD_OUT`` ones are for the published figure.
+Pure and seeded. All runs contain random disturbances that are not faults: a warm-up at another rate than in the
+calibration, drift of the mains, small spontaneous level shifts of vibration, single outliers, coarse resolutions,
+missing seconds. The ``TUNING`` kinds of faults are for the development of a detector, the ``HELD_OUT`` kinds for
+published figures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHANNELS = (
     "flow",
 )
 CALIBRATION = 400
-"""Rows at the beginning of a run in which nothing is wrong."""
+"""Number of rows without a fault at the beginning of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Run:
 
 @dataclass(slots=True)
 class _State:
-    """The rig over time, each [rows]; faults change it before the sensors look."""
+    """The rig over time, each [rows]; faults change it before the sensors read it."""
 
     speed: FloatArray
     outlet: FloatArray

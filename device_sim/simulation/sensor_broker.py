@@ -1,7 +1,7 @@
-"""The broker that simulated sensors and the sensor reader meet at: embedded (iotcore), or mosquitto when asked.
+"""MQTT broker between simulated sensors and sensor reader: embedded (iotcore) or mosquitto.
 
-It listens on the loopback interface only and runs in a process of its own that ends with the context manager. The
-embedded one also ends when the process that started it is gone, however that went.
+It listens on the loopback interface only and runs in a separate process that ends with the context manager. The
+embedded broker also ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from device_sim.errors import BrokerError
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
-_MAX_PAYLOAD = 262_144  # above IoT Core's 128 KiB, so that the reader's own limit is what is met
-_MOSQUITTO_PLACES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+_MAX_PAYLOAD = 262_144  # above IoT Core's 128 KiB, so that the reader's limit applies
+_MOSQUITTO_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 
 
 class BrokerKind(StrEnum):
@@ -39,13 +39,13 @@ def free_port(host: str = HOST) -> int:
 
 
 def find_mosquitto() -> str | None:
-    """Return where mosquitto is, also in the folders for daemons that are not on every user's PATH."""
+    """Return the path of mosquitto, also from the folders for daemons that are not on every user's PATH."""
     found = shutil.which("mosquitto")
-    return found or next((f"{p}/mosquitto" for p in _MOSQUITTO_PLACES if Path(p, "mosquitto").exists()), None)
+    return found or next((f"{p}/mosquitto" for p in _MOSQUITTO_FOLDERS if Path(p, "mosquitto").exists()), None)
 
 
 class SensorBroker:
-    """A local MQTT broker; with ``port`` 0 it takes a free one. ``folder`` is where mosquitto keeps files.
+    """A local MQTT broker; ``port`` 0 selects a free port. ``folder`` is for the files of mosquitto.
 
     Raises BrokerError when the port is taken, the folder cannot be written, or the broker is absent or does not start.
     """
@@ -57,7 +57,7 @@ class SensorBroker:
 
     def __enter__(self) -> Self:
         if not 0 <= self.port <= 65535:
-            raise BrokerError(f"broker port {self.port}: 0 to 65535, 0 takes a free one")
+            raise BrokerError(f"broker port {self.port}: allowed are 0 to 65535, 0 selects a free port")
         if self.port:
             self._check_free()
         else:
@@ -76,11 +76,11 @@ class SensorBroker:
     def _check_free(self) -> None:
         try:
             with socket.socket() as probe:
-                # As brokers do it: a connection of before that still lingers must not count as taken.
+                # As brokers do: a previous connection in TIME_WAIT does not occupy the port.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((HOST, self.port))
         except OSError as error:
-            raise BrokerError(f"broker port {HOST}:{self.port}: {error.strerror}; give another or 0") from error
+            raise BrokerError(f"broker port {HOST}:{self.port}: {error.strerror}; choose another port or 0") from error
 
     def _start_iotcore(self, stack: contextlib.ExitStack) -> None:
         import iotcore  # here, so that the command line works without the extra `sim`
@@ -102,7 +102,7 @@ class SensorBroker:
             configuration.write_text(_mosquitto_conf(self.port, log))
             output = stack.enter_context(log.open("ab"))
         except OSError as error:
-            raise BrokerError(f"mosquitto needs to write in {self._folder}: {error.strerror}") from error
+            raise BrokerError(f"{self._folder}: {error.strerror}") from error
         process = subprocess.Popen(  # noqa: S603 # our own arguments, no shell
             [program, "-c", str(configuration)],
             stdin=subprocess.DEVNULL,
@@ -147,4 +147,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _tail(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return lines[-1] if lines else "it wrote no log"
+    return lines[-1] if lines else "its log is empty"

@@ -179,8 +179,8 @@ class PowerMeter:
 class Plant:
     """All machines of a site, read ``rate_hz`` times a second by their sensors.
 
-    ``speed`` is how much faster than the clock the machines live (a demo shows hours in minutes); noise and rate are
-    the sensors' and stay. Series are named ``<machine>.<channel>``. Raises PlantError for what cannot be.
+    ``speed`` is the factor by which the machines are faster than real time (a demo shows hours in minutes); noise and
+    rate do not change. Series are named ``<machine>.<channel>``. Raises PlantError for invalid values.
     """
 
     def __init__(self, machines: Sequence[Machine], seed: int, rate_hz: float, speed: float = 1.0) -> None:

@@ -100,7 +100,7 @@ def test_a_short_run_proves_that_nothing_was_lost_or_doubled_and_leaves_nothing(
     assert body["rows"]["made"] == body["rows"]["stored"] == body["aggregates"] > 24 * 40
     assert 0 < body["bytes"] < body["aggregates"] * 60
     assert body["usd_per_million_readings"] > 0
-    assert "nothing lost, nothing doubled" in demo.text()
+    assert "proven: no data lost or duplicated" in demo.text()
     assert _left_behind(tmp_path) == []
     assert list((tmp_path / ".strandline").iterdir()) == []
 
@@ -165,7 +165,7 @@ def test_a_demo_that_is_kept_running_shows_its_alerts_until_it_is_interrupted(
 ) -> None:
     demo = Demo(tmp_path, "--duration", "30", "--keep-running")
     demos.append(demo)
-    demo.wait_for("running on, without faults")
+    demo.wait_for("running without faults")
     exports = [line.split(" ", 1)[1] for line in demo.text().splitlines() if line.startswith("export ")]
     result = subprocess.run(
         [sys.executable, "-c", "from strandline.cli import main; main()", "alerts", "--json"],

@@ -108,7 +108,7 @@ def test_the_summary_is_shown_with_what_was_alerted_and_what_was_false(capsys: p
         "2.5 s",
         "host.cpu",
         "false",
-        "10.00 an aggregate",
+        "10.00 per aggregate",
         "lost: x",
         "NOT PROVEN",
         "$0.0500",
@@ -181,7 +181,7 @@ def test_each_alert_is_said_once_when_it_opens_and_once_when_it_resolves(capsys:
             progress.show(Snapshot(5.0, 90.0, 100, 20, stored=10, batches=1, size=300, alarms=alarms))
     shown = capsys.readouterr().out
     assert shown.count("alert opened") == shown.count("alert resolved") == 1
-    assert shown.count("30.00 B an aggregate") == 1
+    assert shown.count("30.00 B per aggregate") == 1
 
 
 def test_a_result_that_could_not_be_written_is_refused_before_anything_starts(
