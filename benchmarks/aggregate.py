@@ -74,7 +74,7 @@ def cleaned(workload: Workload) -> Callable[[list[Columns]], Rows]:
         seed = np.arange(workload.series, dtype=np.uint64)
 
         def clean(columns: Columns, now_ms: int) -> Columns:
-            kept = cleaner.clean(columns, low, high, now_ms)[0]
+            kept = cleaner.clean(columns, low, high, now_ms).columns
             repeated = deduplicator.add(kept.series_id, seed[kept.series_id], kept.time_ms, kept.value)
             return kept.keep(~repeated)
 

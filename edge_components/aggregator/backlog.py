@@ -22,7 +22,7 @@ from edge_components.aggregator.closed_windows import ClosedWindows
 from edge_components.aggregator.emitted_ranges import EmittedRanges
 from edge_components.aggregator.open_windows import LateWindows, OpenWindows, grouped
 from edge_components.aggregator.window_types import Arrays, BoolArray, WindowSettings
-from wire.model import FloatArray, IntArray
+from wire.model import ByteArray, FloatArray, IntArray
 
 MAX_OPEN = 65_536
 """Late windows open at a time: 6 MB; beyond it those that received no reading for longest are emitted."""
@@ -64,6 +64,7 @@ class Backlog:
         present_ms: int | None,
         idle_ms: int,
         tag: int,
+        quality: ByteArray | None = None,
     ) -> BoolArray:
         """Add late readings and return a mask of those that were accepted.
 
@@ -84,8 +85,8 @@ class Backlog:
         accepted = possible & np.isin(keys, self._openable(wanted))
         if not accepted.any():
             return accepted
-        part = OpenWindows(*grouped(keys[accepted], value[accepted]))  # type: ignore[arg-type]
-        self._open.merge(LateWindows.of(part, touched_ms=idle_ms, added=part.count, tag=tag))
+        for part in grouped(keys[accepted], value[accepted], None if quality is None else quality[accepted]):
+            self._open.merge(LateWindows.of(part, touched_ms=idle_ms, added=part.count.copy(), tag=tag))
         return accepted
 
     def close(self, idle_ms: int) -> LateWindows:

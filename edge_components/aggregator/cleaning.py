@@ -1,11 +1,14 @@
-"""Selection of usable readings: the rest is dropped, each under the first reason that applies. Pure, columnar."""
+"""Grading of readings: those not used are counted, each under the first reason that applies. Pure, columnar."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
 
 import numpy as np
 
+from edge_components.aggregator.plausibility import PlausibilityChecks, SeriesLimits
 from edge_components.aggregator.window_types import BoolArray
 from edge_components.common.wall_clock import is_set
 from wire.limits import MAX_VALUE
@@ -34,6 +37,17 @@ class Columns:
         return Columns(self.series_id[mask], self.time_ms[mask], self.value[mask], self.quality[mask])
 
 
+class Grade(IntEnum):
+    """Quality of a reading in this component and in its journal."""
+
+    GOOD = 0
+    UNCERTAIN = 1
+    UNUSABLE = 2
+    """Counted as bad in its window, and not used."""
+    BAD_USED = 3
+    """Counted as bad in its window, and used all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Rules for usable readings, besides finite values and possible times."""
@@ -43,33 +57,74 @@ class Rules:
     drop_duplicates: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """Readings with a possible time, each with its :class:`Grade`, and the numbers of those that are not used.
+
+    ``dropped`` gives the number of unused readings by reason, of which those with a possible time are in ``columns``;
+    ``stuck`` is the number of readings that are uncertain because their value does not change.
+    """
+
+    columns: Columns
+    dropped: Mapping[str, int]
+    stuck: int = 0
+
+
 class Cleaner:
     """Applies the rules."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
+        self.checks = PlausibilityChecks()
 
-    def clean(self, columns: Columns, low: FloatArray, high: FloatArray, now_ms: int) -> tuple[Columns, dict[str, int]]:
-        """Return the usable rows, and the number of dropped ones by reason.
+    def clean(
+        self, columns: Columns, low: FloatArray, high: FloatArray, now_ms: int, limits: SeriesLimits | None = None
+    ) -> Cleaned:
+        """Grade readings and leave out those without a possible time.
 
         ``low`` and ``high`` give the range of each series id (inclusive); ``now_ms`` is the gateway's clock.
         """
         dropped: dict[str, int] = {}
         value, time_ms, series_id = columns.value, columns.time_ms, columns.series_id
         with np.errstate(invalid="ignore"):
-            bad = {
+            unusable = {
                 "not_finite": ~np.isfinite(value),
                 "out_of_range": (value < low[series_id]) | (value > high[series_id]) | (np.abs(value) > MAX_VALUE),
-                "impossible_time": (time_ms < 0) | (time_ms >= END_OF_TIME_MS),
             }
-        if self.rules.drop_bad_quality:
-            bad["bad_quality"] = columns.quality >= Quality.BAD
+        untimely = {"impossible_time": (time_ms < 0) | (time_ms >= END_OF_TIME_MS)}
         if is_set(now_ms):
-            bad["future"] = time_ms > now_ms + self.rules.max_future_ms
-        kept = np.ones(len(columns), np.bool_)
-        for reason, mask in bad.items():
-            self._drop(reason, mask, kept, dropped)
-        return columns.keep(kept), dropped
+            untimely["future"] = time_ms > now_ms + self.rules.max_future_ms
+        bad = columns.quality >= Quality.BAD
+        if self.rules.drop_bad_quality:
+            unusable["bad_quality"] = bad
+        used = np.ones(len(columns), np.bool_)
+        for reason, mask in (unusable | untimely).items():
+            self._drop(reason, mask, used, dropped)
+        stuck = self._check(columns, used, limits, dropped)
+        if used.all() and not bad.any() and not stuck.any():
+            return Cleaned(columns, dropped)
+        quality = np.where(bad, np.uint8(Grade.BAD_USED), columns.quality)
+        quality[stuck & ~bad] = Grade.UNCERTAIN
+        quality[~used] = Grade.UNUSABLE
+        large = ~used & ~(np.abs(value) <= MAX_VALUE)
+        graded = replace(columns, value=np.where(large, 0.0, value) if large.any() else value, quality=quality)
+        timely = ~np.logical_or.reduce(list(untimely.values()))
+        return Cleaned(graded.keep(timely), dropped, int(np.count_nonzero(stuck)))
+
+    def _check(
+        self, columns: Columns, used: BoolArray, limits: SeriesLimits | None, dropped: dict[str, int]
+    ) -> BoolArray:
+        """Drop readings that changed too fast, and return a mask of those with a stuck value."""
+        stuck = np.zeros(len(columns), np.bool_)
+        if limits is None or not used.any():
+            return stuck
+        rows = np.flatnonzero(used)
+        fast, still = self.checks.check(columns.series_id[rows], columns.time_ms[rows], columns.value[rows], limits)
+        stuck[rows[still]] = True
+        too_fast = np.zeros(len(columns), np.bool_)
+        too_fast[rows[fast]] = True
+        self._drop("too_fast", too_fast, used, dropped)
+        return stuck
 
     @staticmethod
     def _drop(reason: str, mask: BoolArray, kept: BoolArray, dropped: dict[str, int]) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_components.aggregator.open_windows import LateWindows
-from edge_components.aggregator.window_types import Arrays, BoolArray
+from edge_components.aggregator.open_windows import QUALITIES, LateWindows
+from edge_components.aggregator.window_types import Arrays, BoolArray, imported
 from wire.model import IntArray
 
 MAX_WINDOWS = 65_536
@@ -26,6 +26,8 @@ _STORED = {
     "closed_window_m2": "m2",
     "closed_window_min": "min",
     "closed_window_max": "max",
+    "closed_window_uncertain": "uncertain",
+    "closed_window_bad": "bad",
     "closed_window_revision": "revision",
     "closed_window_tag": "tag",
 }
@@ -104,9 +106,7 @@ class ClosedWindows:
     def restore(self, arrays: Arrays) -> None:
         """Continue from :meth:`state`; raises KeyError or ValueError for other arrays."""
         whole = LateWindows.empty()
-        for stored, name in _STORED.items():
-            present = getattr(whole, name)
-            setattr(whole, name, arrays[stored].astype(present.dtype))
+        imported(whole, _STORED, arrays, QUALITIES)
         rows = len(whole.key)
         whole.touched_ms, whole.added = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
         ends = np.cumsum(arrays["closed_window_blocks"].astype(np.int64)).tolist()

@@ -64,7 +64,9 @@ class Aggregator:
     def __init__(self, config: Config, runtime: Runtime, journal: Journal, recovered: Recovered) -> None:
         self._config, self._runtime = config, runtime
         self._counters, self._clock, self._limited_log = runtime.counters, runtime.clock, runtime.limited_log
-        self._state = State(SeriesRegistry(config.ranges, config.max_series), config.windows, OperationLog())
+        self._state = State(
+            SeriesRegistry(config.ranges, config.max_series, config.checks), config.windows, OperationLog()
+        )
         self._cleaner = Cleaner(config.rules)
         self._idle = IdleClock(runtime.clock.monotonic(), config.silence_ms / 1000)
         self._reorder: Reorder[tuple[Readings, int]] = Reorder(REORDER_SECONDS)
@@ -153,7 +155,7 @@ class Aggregator:
     def reconfigure(self, config: Config) -> None:
         """Apply another configuration; when the width changes, the open windows end here and are sent."""
         self._config = config
-        self._state.registry.configure(config.ranges, config.max_series)
+        self._state.registry.configure(config.ranges, config.max_series, config.checks)
         self._cleaner.rules = config.rules
         self._idle.silence_s = config.silence_ms / 1000
         self._closed(*self._state.configure(config.windows))
@@ -193,7 +195,7 @@ class Aggregator:
         self._closed(*self._state.configure(self._config.windows))
         if replayed.lost:
             self._state.windows.cover_emitted(self._clock.wall_ms())
-        self._state.registry.configure(self._config.ranges, self._config.max_series)
+        self._state.registry.configure(self._config.ranges, self._config.max_series, self._config.checks)
         if fresh and folded is None:
             self._state.begin()
         else:
@@ -246,6 +248,8 @@ class Aggregator:
         ids, assigned = self._state.registry.resolve(readings.series, lambda: self._state.windows.busy)
         for assignment in assigned:
             self._state.assign(assignment)
+            if assignment.replaced:
+                self._cleaner.checks.reset(assignment.series_id)
         self._counters.add("series_replaced", sum(assignment.replaced for assignment in assigned))
         self._counters.add("readings", len(readings))
         columns = Columns(ids[readings.series_index], readings.time_ms, readings.value, readings.quality)
@@ -253,11 +257,12 @@ class Aggregator:
             columns = self._drop_unknown(columns)
         now_ms = self._clock.wall_ms()
         registry, rules = self._state.registry, self._cleaner.rules
-        columns, dropped = self._cleaner.clean(columns, registry.low, registry.high, now_ms)
+        cleaned = self._cleaner.clean(columns, registry.low, registry.high, now_ms, registry.limits)
         batch = Batch(epoch, sequence, now_ms, self._idle.milliseconds, rules.drop_duplicates)
-        accepted = self._state.accept(batch, columns)
+        accepted = self._state.accept(batch, cleaned.columns)
+        self._counters.add("readings_stuck", cleaned.stuck)
         self._counters.add("readings_backlog", accepted.backlog)
-        counts = {f"invalid_{reason}": count for reason, count in dropped.items()}
+        counts = {f"invalid_{reason}": count for reason, count in cleaned.dropped.items()}
         for reason, count in (counts | {"invalid_duplicate": accepted.repeated, "late": accepted.late}).items():
             if count:
                 names = ", ".join(series.name for series in readings.series[:5])
@@ -279,7 +284,7 @@ class Aggregator:
 
     def _closed(self, closed: Closed, revised: Revised) -> None:
         if len(closed):
-            gaps = int(np.count_nonzero(closed.count == 0))
+            gaps = int(np.count_nonzero((closed.count == 0) & (closed.bad == 0)))
             self._counters.add("windows", len(closed) - gaps)
             self._counters.add("gaps", gaps)
             self._counters.add("readings_aggregated", int(closed.count.sum()))

@@ -8,18 +8,36 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edge_components.aggregator.cleaning import Rules
-from edge_components.aggregator.series_registry import Ranges
+from edge_components.aggregator.series_registry import Checks, Ranges
 from edge_components.aggregator.window_types import WindowSettings
 from edge_components.common.config import flag, integer, mapping
 from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
 
 _RANGES = "an object from globs to [lowest, highest], two numbers, the first not above the second"
 
+_POSITIVE_NUMBERS = "an object from globs to numbers above 0"
+
 
 def _ranges(value: Any) -> Ranges:
     if not isinstance(value, Mapping):
         raise ValueError(_RANGES)
     return {str(glob): _range(str(glob), given) for glob, given in value.items()}
+
+
+def _positive_numbers(value: Any) -> Mapping[str, float]:
+    if not isinstance(value, Mapping):
+        raise ValueError(_POSITIVE_NUMBERS)
+    return {str(glob): _positive_number(str(glob), given) for glob, given in value.items()}
+
+
+def _positive_number(glob: str, given: Any) -> float:
+    try:
+        number = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not (number > 0 and math.isfinite(number)):
+        raise ValueError(f"{_POSITIVE_NUMBERS} (see {glob[:80]!r})")
+    return number
 
 
 def _range(glob: str, given: Any) -> tuple[float, float]:
@@ -74,9 +92,21 @@ class Config:
         {},
         _ranges,
         _RANGES,
-        "values outside are dropped, by glob over series' names; of several that match the longest counts",
+        "values outside are not used, by glob over series' names; of several that match the longest counts",
     )
-    drop_bad_quality: bool = flag(True, "drop readings whose quality is bad")
+    max_rates: Mapping[str, float] = mapping(  # a field, as all of these
+        {},
+        _positive_numbers,
+        _POSITIVE_NUMBERS,
+        "greatest change of a value in units per second, by glob; a reading that changed faster is not used",
+    )
+    stuck_after_ms: Mapping[str, float] = mapping(  # a field, as all of these
+        {},
+        _positive_numbers,
+        _POSITIVE_NUMBERS,
+        "milliseconds without a change of the value after which readings are of uncertain quality, by glob",
+    )
+    drop_bad_quality: bool = flag(True, "do not use readings whose quality is bad; they are counted in their window")
     drop_duplicates: bool = flag(True, "drop a reading with the series, time and value of one just before it")
     max_series: int = integer(
         DEFAULT_SERIES,
@@ -110,6 +140,11 @@ class Config:
             self.gap_windows,
             self.allowed_backlog_ms,
         )
+
+    @property
+    def checks(self) -> Checks:
+        """Limits for the checks of readings against the one before."""
+        return Checks(self.max_rates, self.stuck_after_ms)
 
     @property
     def rules(self) -> Rules:

@@ -12,21 +12,28 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from edge_components.aggregator.cleaning import Grade
 from edge_components.aggregator.window_types import Arrays, BoolArray, exported, imported
-from wire.model import FloatArray, IntArray
+from wire.model import ByteArray, FloatArray, IntArray
 
-_NUMBERS = ("key", "count", "mean", "m2", "min", "max")
-_STORED = {f"open_{name}": name for name in ("key", "count", "mean", "m2", "min", "max")}
-_STORED_LATE = {
-    f"late_{name}": name for name in ("key", "count", "mean", "m2", "min", "max", "revision", "touched_ms", "added")
-} | {"late_tag": "tag"}
+_NUMBERS = ("key", "count", "mean", "m2", "min", "max", "uncertain", "bad")
+QUALITIES = ("uncertain", "bad")
+"""Columns that snapshots of earlier versions lack."""
+
+_STORED_NAMES = ("key", "count", "mean", "m2", "min", "max", "uncertain", "bad")
+_STORED = {f"open_{name}": name for name in _STORED_NAMES}
+_STORED_LATE = {f"late_{name}": name for name in (*_STORED_NAMES, "revision", "touched_ms", "added", "tag")}
 _WINDOW_BITS = 48
 _WINDOW_MASK = (1 << _WINDOW_BITS) - 1
 
 
 @dataclass(slots=True)
 class OpenWindows:
-    """Open windows, sorted by key: series id in the upper bits, the window's number since the epoch in the lower."""
+    """Open windows, sorted by key: series id in the upper bits, the window's number since the epoch in the lower.
+
+    ``count`` is the number of readings in mean, m2, min and max; ``uncertain`` and ``bad`` are the numbers of readings
+    of this quality, used or not. A window with a count of 0 has mean and m2 0, min infinite and max minus infinite.
+    """
 
     COLUMNS: ClassVar[tuple[str, ...]] = _NUMBERS
     STORED: ClassVar[dict[str, str]] = _STORED
@@ -37,6 +44,8 @@ class OpenWindows:
     m2: FloatArray
     min: FloatArray
     max: FloatArray
+    uncertain: IntArray
+    bad: IntArray
 
     @classmethod
     def empty(cls) -> Self:
@@ -69,11 +78,17 @@ class OpenWindows:
 
     def restore(self, arrays: Arrays) -> None:
         """Continue from :meth:`state`."""
-        imported(self, self.STORED, arrays)
+        imported(self, self.STORED, arrays, QUALITIES)
 
-    def add(self, series_id: IntArray, time_ms: IntArray, value: FloatArray, width_ms: int) -> None:
-        """Merge readings: group them by window, then merge the groups with the open windows."""
-        self.merge(OpenWindows(*grouped(self.keys(series_id, time_ms, width_ms), value)))  # type: ignore[arg-type]
+    def add(
+        self, series_id: IntArray, time_ms: IntArray, value: FloatArray, width_ms: int, quality: ByteArray | None = None
+    ) -> None:
+        """Merge readings: group them by window, then merge the groups with the open windows.
+
+        ``quality`` has the codes of :class:`Grade`; without it all readings are good.
+        """
+        for part in grouped(self.keys(series_id, time_ms, width_ms), value, quality):
+            self.merge(part)
 
     def merge(self, part: OpenWindows) -> None:
         """Merge windows of the same columns, sorted by key, one a key, with the open ones."""
@@ -83,9 +98,10 @@ class OpenWindows:
         if known.any():
             self._merge(at[known], part.select(known))
         if not known.all():
-            new = ~known
+            new = part if not known.any() else part.select(~known)
+            order = np.argsort(np.concatenate((self.key, new.key)), kind="stable")
             for name in self.COLUMNS:
-                setattr(self, name, np.insert(getattr(self, name), at[new], getattr(part, name)[new]))
+                setattr(self, name, np.concatenate((getattr(self, name), getattr(new, name)))[order])
 
     def take(self, which: BoolArray) -> Self:
         """Remove and return the selected windows."""
@@ -108,10 +124,13 @@ class OpenWindows:
         """Merge each group with the open window at its position (Chan, Golub and LeVeque)."""
         own, added = self.count[at], part.count
         total = own + added
+        share = added / np.maximum(total, 1)
         delta = part.mean - self.mean[at]
-        self.mean[at] += delta * (added / total)
-        self.m2[at] += part.m2 + delta * delta * (own * (added / total))
+        self.mean[at] += delta * share
+        self.m2[at] += part.m2 + delta * delta * (own * share)
         self.count[at] = total
+        self.uncertain[at] += part.uncertain
+        self.bad[at] += part.bad
         self.min[at] = np.minimum(self.min[at], part.min)
         self.max[at] = np.maximum(self.max[at], part.max)
 
@@ -150,11 +169,22 @@ class LateWindows(OpenWindows):
         self.tag[at] = np.minimum(self.tag[at], late.tag)
 
 
-def grouped(key: IntArray, value: FloatArray) -> tuple[IntArray | FloatArray, ...]:
-    """Return key, count, mean, m2, min and max, one row a key.
+def grouped(key: IntArray, value: FloatArray, quality: ByteArray | None = None) -> list[OpenWindows]:
+    """Return the windows of readings, sorted by key: those of usable readings, and those of unusable ones, if any.
 
     Deviations are taken from each group's first value and then from its mean.
     """
+    graded = quality is not None and bool(quality.any())
+    if not graded or quality is None:
+        return [_usable(key, value, None)]
+    used = quality != Grade.UNUSABLE
+    found = [_usable(key[used], value[used], quality[used])] if used.any() else []
+    if not used.all():
+        found.append(_unusable(key[~used]))
+    return found
+
+
+def _usable(key: IntArray, value: FloatArray, quality: ByteArray | None) -> OpenWindows:
     order = np.argsort(key, kind="stable")
     key, value = key[order], value[order]
     first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
@@ -165,4 +195,18 @@ def grouped(key: IntArray, value: FloatArray) -> tuple[IntArray | FloatArray, ..
     offset -= np.repeat(mean, count)
     m2 = np.add.reduceat(offset * offset, first)
     low, high = np.minimum.reduceat(value, first), np.maximum.reduceat(value, first)
-    return key[first], count.astype(np.int64), reference + mean, m2, low, high
+    if quality is None:
+        uncertain, bad = np.zeros(len(first), np.int64), np.zeros(len(first), np.int64)
+    else:
+        uncertain, bad = (
+            np.add.reduceat((quality[order] == grade).astype(np.int64), first)
+            for grade in (Grade.UNCERTAIN, Grade.BAD_USED)
+        )
+    return OpenWindows(key[first], count.astype(np.int64), reference + mean, m2, low, high, uncertain, bad)
+
+
+def _unusable(key: IntArray) -> OpenWindows:
+    key, number = np.unique(key, return_counts=True)
+    size = len(key)
+    zero, infinite = np.zeros(size, np.int64), np.full(size, np.inf)
+    return OpenWindows(key, zero, np.zeros(size), np.zeros(size), infinite, -infinite, zero.copy(), number)

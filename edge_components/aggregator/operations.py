@@ -48,16 +48,18 @@ class Batch:
     wall_ms: int
     idle_ms: int
     deduplicate: bool
+    graded: bool = True
+    """False in records of the first version, whose readings of bad quality are used."""
 
     def encode(self) -> bytes:
         """Return the record's body."""
-        return _BATCH.pack(self.epoch, self.sequence, self.wall_ms, self.idle_ms, self.deduplicate)
+        return _BATCH.pack(self.epoch, self.sequence, self.wall_ms, self.idle_ms, self.deduplicate | 2 * self.graded)
 
     @classmethod
     def decode(cls, body: bytes) -> Batch:
         """Return the operation of a record's body."""
-        epoch, sequence, wall_ms, idle_ms, deduplicate = _BATCH.unpack(body)
-        return cls(epoch, sequence, wall_ms, idle_ms, bool(deduplicate))
+        epoch, sequence, wall_ms, idle_ms, flags = _BATCH.unpack(body)
+        return cls(epoch, sequence, wall_ms, idle_ms, bool(flags & 1), bool(flags & 2))
 
 
 @dataclass(frozen=True, slots=True)

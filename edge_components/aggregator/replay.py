@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
+
 from edge_components.aggregator import operations, snapshot
-from edge_components.aggregator.cleaning import Columns
+from edge_components.aggregator.cleaning import Columns, Grade
 from edge_components.aggregator.operations import Batch, Kind
 from edge_components.aggregator.pending_rows import keys_in_order
 from edge_components.aggregator.readings_log import unpack
@@ -90,6 +92,9 @@ class Replay:
             self._state.inbox.accept(batch.epoch, batch.sequence)
             self._count_lost(0 if columns is None else len(columns))
             return
+        if not batch.graded and (columns.quality == Grade.UNUSABLE).any():
+            graded = np.where(columns.quality == Grade.UNUSABLE, Grade.BAD_USED, columns.quality).astype(np.uint8)
+            columns = replace(columns, quality=graded)
         self._result.readings += len(columns)
         self._state.accept(batch, columns)
 

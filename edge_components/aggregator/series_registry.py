@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_components.aggregator.plausibility import SeriesLimits
 from edge_components.common.patterns import longest_match
 from wire.model import FloatArray, IntArray, Series
 
 Ranges = Mapping[str, tuple[float, float]]
 """Lowest and highest value allowed, inclusive, by a glob over series' names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Limits by a glob over series' names: units per second, and milliseconds of an unchanged value."""
+
+    max_rates: Mapping[str, float] = field(default_factory=dict)
+    stuck_after_ms: Mapping[str, float] = field(default_factory=dict)
+
 
 UNKNOWN = -1
 Seeds = npt.NDArray[np.uint64]
@@ -35,11 +45,12 @@ class Assignment:
 class SeriesRegistry:
     """Ids by name, and the range that the configuration gives each series."""
 
-    def __init__(self, ranges: Ranges, max_series: int) -> None:
-        self._ranges, self._max_series = ranges, max_series
+    def __init__(self, ranges: Ranges, max_series: int, checks: Checks | None = None) -> None:
+        self._ranges, self._max_series, self._checks = ranges, max_series, checks or Checks()
         self._ids: dict[str, int] = {}
         self._series: list[Series] = []
         self._low, self._high = np.zeros(0), np.zeros(0)
+        self._max_rate, self._stuck_ms = np.zeros(0), np.zeros(0)
         self._seed = np.zeros(0, np.uint64)
         self._received = np.zeros(0, np.int64)
         self._batches = 0
@@ -56,6 +67,13 @@ class SeriesRegistry:
     def high(self) -> FloatArray:
         """Highest value allowed, float64 by id."""
         return self._high[: len(self)]
+
+    @property
+    def limits(self) -> SeriesLimits | None:
+        """Limits for the checks against the reading before, None without any."""
+        if not self._checks.max_rates and not self._checks.stuck_after_ms:
+            return None
+        return SeriesLimits(self._max_rate[: len(self)], self._stuck_ms[: len(self)])
 
     @property
     def seed(self) -> Seeds:
@@ -110,7 +128,7 @@ class SeriesRegistry:
         self._series[series_id] = series
         self._ids[series.name] = series_id
         self._seed[series_id] = seed_of(series.name) if seed is None else seed
-        self._low[series_id], self._high[series_id] = self._range(series.name)
+        self._set_limits(series_id)
         return Assignment(series_id, series, replaced)
 
     def touch(self, ids: IntArray) -> None:
@@ -119,11 +137,11 @@ class SeriesRegistry:
             self._batches += 1
             self._received[ids] = self._batches
 
-    def configure(self, ranges: Ranges, max_series: int) -> None:
-        """Apply other ranges and another limit; a lower limit takes no series its id."""
-        self._ranges, self._max_series = ranges, max_series
-        for number, series in enumerate(self._series):
-            self._low[number], self._high[number] = self._range(series.name)
+    def configure(self, ranges: Ranges, max_series: int, checks: Checks | None = None) -> None:
+        """Apply other ranges, checks and another limit; a lower limit takes no series its id."""
+        self._ranges, self._max_series, self._checks = ranges, max_series, checks or Checks()
+        for number in range(len(self._series)):
+            self._set_limits(number)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return the arrays of a snapshot; :meth:`all` belongs to them."""
@@ -146,7 +164,9 @@ class SeriesRegistry:
         extra = max(64, len(self._seed))
         self._seed = np.append(self._seed, np.zeros(extra, np.uint64))
         self._received = np.append(self._received, np.zeros(extra, np.int64))
-        self._low, self._high = (np.append(column, np.zeros(extra)) for column in (self._low, self._high))
+        self._low, self._high, self._max_rate, self._stuck_ms = (
+            np.append(column, np.zeros(extra)) for column in (self._low, self._high, self._max_rate, self._stuck_ms)
+        )
 
     def _least_recent(self, in_batch: IntArray, busy: IntArray) -> Iterator[int]:
         """Yield ids that may be reused, the least recently received first."""
@@ -155,6 +175,13 @@ class SeriesRegistry:
         free[busy] = False
         candidates = np.flatnonzero(free)
         yield from candidates[np.argsort(self._received[candidates], kind="stable")].tolist()
+
+    def _set_limits(self, number: int) -> None:
+        name, checks = self._series[number].name, self._checks
+        self._low[number], self._high[number] = self._range(name)
+        for column, limits in ((self._max_rate, checks.max_rates), (self._stuck_ms, checks.stuck_after_ms)):
+            glob = longest_match(name, limits)
+            column[number] = np.inf if glob is None else limits[glob]
 
     def _range(self, name: str) -> tuple[float, float]:
         glob = longest_match(name, self._ranges)

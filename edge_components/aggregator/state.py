@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_components.aggregator import operations
-from edge_components.aggregator.cleaning import Columns
+from edge_components.aggregator.cleaning import Columns, Grade
 from edge_components.aggregator.deduplicator import Deduplicator
 from edge_components.aggregator.operations import Batch, Kind, OperationLog
 from edge_components.aggregator.pending_rows import Key, PendingRows
@@ -78,15 +78,24 @@ class State:
         repeated = 0
         if batch.deduplicate and len(columns):
             seed = self.registry.seed[columns.series_id]
+            unusable = columns.quality == Grade.UNUSABLE
+            if unusable.any():  # one that is not used does not make a usable one a repetition
+                seed = np.where(unusable, ~seed, seed)
             late_rows = columns.time_ms < self._closed_ms()[columns.series_id]
             mask = self.deduplicator.add(columns.series_id, seed, columns.time_ms, columns.value, late_rows)
-            repeated = int(np.count_nonzero(mask))
+            repeated = int(np.count_nonzero(mask & (columns.quality != Grade.UNUSABLE)))
             columns = columns.keep(~mask)
             self._rows_since_clean_up += len(columns)
         self.registry.touch(columns.series_id)
         before, idle_s = self.windows.late_accepted, batch.idle_ms / 1000
         late = self.windows.add(
-            columns.series_id, columns.time_ms, columns.value, batch.wall_ms, idle_s, self.deduplicator.tag
+            columns.series_id,
+            columns.time_ms,
+            columns.value,
+            batch.wall_ms,
+            idle_s,
+            self.deduplicator.tag,
+            columns.quality,
         )
         self._added = True
         self.log.add_batch(batch, columns)
@@ -204,5 +213,7 @@ class State:
                 closed.std,
                 np.full(len(closed), np.nan),
                 closed.revision,
+                closed.uncertain,
+                closed.bad,
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,13 +24,16 @@ def exported(owner: object, names: Mapping[str, str]) -> Arrays:
     return {stored: getattr(owner, name) for stored, name in names.items()}
 
 
-def imported(owner: object, names: Mapping[str, str], arrays: Arrays) -> None:
-    """Set the arrays of ``owner`` from :func:`exported`.
+def imported(owner: object, names: Mapping[str, str], arrays: Arrays, optional: Sequence[str] = ()) -> None:
+    """Set the arrays of ``owner`` from :func:`exported`; an array named in ``optional`` is 0 where it is missing.
 
-    Raises KeyError for one that is missing, and ValueError for another type.
+    Raises KeyError for another one that is missing, and ValueError for another type.
     """
+    size = len(arrays[next(iter(names))])
     for stored, name in names.items():
-        found, present = arrays[stored], getattr(owner, name)
+        present = getattr(owner, name)
+        missing = name in optional and stored not in arrays
+        found = np.zeros(size, present.dtype) if missing else arrays[stored]
         if found.dtype != present.dtype or found.ndim != 1:
             raise ValueError(f"{stored}: {found.dtype} of {found.ndim} dimensions, expected {present.dtype}")
         setattr(owner, name, found)
@@ -77,7 +80,7 @@ class Closed:
     """Closed windows as columns, by series and then by start; ``std`` is that of the population.
 
     A row of count 0 (mean, min, max and std NaN) marks a gap: the series was expected to report and did not.
-    ``revision`` is 0 for live windows.
+    ``revision`` is 0 for live windows; ``uncertain`` and ``bad`` are numbers of readings of this quality.
     """
 
     series_id: IntArray
@@ -89,6 +92,8 @@ class Closed:
     max: FloatArray
     std: FloatArray
     revision: IntArray
+    uncertain: IntArray
+    bad: IntArray
 
     def __len__(self) -> int:
         return len(self.start_ms)
@@ -97,4 +102,4 @@ class Closed:
 def gap_rows(series_id: IntArray, start_ms: IntArray, width_ms: int) -> Closed:
     """Return rows of count 0."""
     none, zero = np.full(len(series_id), np.nan), np.zeros(len(series_id), np.int64)
-    return Closed(series_id, start_ms, width_ms, zero, none, none, none, none, zero)
+    return Closed(series_id, start_ms, width_ms, zero, none, none, none, none, zero, zero, zero)

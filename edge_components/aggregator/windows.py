@@ -16,12 +16,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_components.aggregator.backlog import Backlog
+from edge_components.aggregator.cleaning import Grade
 from edge_components.aggregator.gap_detector import GapDetector
 from edge_components.aggregator.open_windows import OpenWindows
 from edge_components.aggregator.watermarks import WatermarkTracker
 from edge_components.aggregator.window_types import Arrays, BoolArray, Closed, WindowSettings
 from edge_components.common.wall_clock import is_set
-from wire.model import FloatArray, IntArray
+from wire.model import ByteArray, FloatArray, IntArray
 
 
 class Windows:
@@ -46,12 +47,20 @@ class Windows:
         return int(self._open.count.sum()) + self._backlog.readings
 
     def add(
-        self, series_id: IntArray, time_ms: IntArray, value: FloatArray, now_ms: int, now: float, tag: int = 0
+        self,
+        series_id: IntArray,
+        time_ms: IntArray,
+        value: FloatArray,
+        now_ms: int,
+        now: float,
+        tag: int = 0,
+        quality: ByteArray | None = None,
     ) -> int:
         """Add readings (finite values, times from 0 to the year 9999); return the number that were late and dropped.
 
         ``now_ms`` is the gateway's wall clock, ``now`` seconds that only grow while readings can come, ``tag`` the
-        number of the deduplicator's next clean-up.
+        number of the deduplicator's next clean-up. ``quality`` has the codes of :class:`Grade`; readings that are not
+        used are counted in no number that is returned.
         """
         if not len(series_id):
             return 0
@@ -60,12 +69,15 @@ class Windows:
         self._gaps.reset(returned)
         fresh = ~late
         if fresh.all():
-            self._open.add(series_id, time_ms, value, self._settings.width_ms)
+            self._open.add(series_id, time_ms, value, self._settings.width_ms, quality)
         elif fresh.any():
-            self._open.add(series_id[fresh], time_ms[fresh], value[fresh], self._settings.width_ms)
-        count = int(np.count_nonzero(late))
-        if not count or not self._settings.backlog_ms:
-            return count
+            fresh_quality = None if quality is None else quality[fresh]
+            self._open.add(series_id[fresh], time_ms[fresh], value[fresh], self._settings.width_ms, fresh_quality)
+        if not late.any():
+            return 0
+        used = np.ones(np.count_nonzero(late), np.bool_) if quality is None else quality[late] != Grade.UNUSABLE
+        if not self._settings.backlog_ms:
+            return int(np.count_nonzero(used))
         accepted = self._backlog.add(
             series_id[late],
             time_ms[late],
@@ -74,9 +86,10 @@ class Windows:
             present_ms=now_ms + self._settings.tolerance_ms if is_set(now_ms) else None,
             idle_ms=round(now * 1000),
             tag=tag,
+            quality=None if quality is None else quality[late],
         )
-        self.late_accepted += int(np.count_nonzero(accepted))
-        return count - int(np.count_nonzero(accepted))
+        self.late_accepted += int(np.count_nonzero(accepted & used))
+        return int(np.count_nonzero(~accepted & used))
 
     def close_late(self, now: float) -> tuple[Closed, int]:
         """Remove and return the late windows that are complete, and the number of readings that are new in them."""
@@ -212,14 +225,20 @@ class Windows:
     def _rows(self, rows: OpenWindows, revision: IntArray) -> Closed:
         width = self._settings.width_ms
         std = np.sqrt(rows.m2 / np.maximum(rows.count, 1))
-        mean = np.clip(rows.mean, rows.min, rows.max)  # rounding must not carry it outside
-        return Closed(rows.series_id, rows.start(width), width, rows.count, mean, rows.min, rows.max, std, revision)
+        mean = np.minimum(np.maximum(rows.mean, rows.min), rows.max)  # rounding must not carry it outside
+        values = [mean, rows.min, rows.max, std]
+        empty = rows.count == 0
+        if empty.any():
+            values = [np.where(empty, np.nan, column) for column in values]
+        mean, low, high, std = values
+        start, series_id = rows.start(width), rows.series_id
+        return Closed(series_id, start, width, rows.count, mean, low, high, std, revision, rows.uncertain, rows.bad)
 
 
 def _merged(one: Closed, other: Closed) -> Closed:
     columns = {
         name: np.concatenate((getattr(one, name), getattr(other, name)))
-        for name in ("series_id", "start_ms", "count", "mean", "min", "max", "std", "revision")
+        for name in ("series_id", "start_ms", "count", "mean", "min", "max", "std", "revision", "uncertain", "bad")
     }
     order = np.lexsort((columns["start_ms"], columns["series_id"]))
     return Closed(width_ms=one.width_ms, **{name: column[order] for name, column in columns.items()})

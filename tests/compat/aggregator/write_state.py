@@ -32,7 +32,10 @@ SERIES = (
     Series("door-3.open", "", 1.0),
 )
 NEXT_SEQUENCE = 11
-"""Number of the sender's next batch: those before it are accepted."""
+"""Number of the sender's next batch: those before it are accepted.
+
+Version 1 dropped the late reading at 2,000 ms; version 2 has it in a late window that is open in the snapshot.
+"""
 REPEATED = [(0, 10_250, 20.5)]
 """A reading of an open window, as (series, offset, value), that the aggregator has."""
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_components.aggregator.cleaning import Cleaner, Columns, Rules
+from edge_components.aggregator.cleaning import Cleaner, Columns, Grade, Rules
 from wire.model import Quality
 
 NOW = 1_700_000_000_000
@@ -24,8 +24,9 @@ def columns(*rows: Row) -> Columns:
 
 def clean(cleaner: Cleaner, *rows: Row, now: int = NOW) -> tuple[list[float], dict[str, int]]:
     low, high = np.array([-np.inf, 0.0]), np.array([np.inf, 10.0])
-    kept, dropped = cleaner.clean(columns(*rows), low, high, now)
-    return kept.value.tolist(), dropped
+    cleaned = cleaner.clean(columns(*rows), low, high, now)
+    used = cleaned.columns.quality != Grade.UNUSABLE
+    return cleaned.columns.value[used].tolist(), dict(cleaned.dropped)
 
 
 def test_each_bad_reading_is_counted_under_its_reason_and_the_good_ones_are_kept_in_order() -> None:
