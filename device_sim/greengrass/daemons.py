@@ -7,7 +7,7 @@ The daemon's state in memory, such as subscriptions, is lost without a message t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from device_sim.greengrass.errors import DaemonError
 
@@ -41,6 +41,11 @@ class Daemon:
         finally:
             self._up.set()
 
+    async def end(self) -> None:
+        """End the process for good; calls to it get no answer any more."""
+        self._up.clear()
+        await self._on_end()
+
 
 class Daemons:
     """Daemons of a nucleus by name; empty for the Java nucleus, which is one process."""
@@ -60,3 +65,8 @@ class Daemons:
             known = ", ".join(self._daemons) or "none: the Java nucleus is one process"
             raise DaemonError(f"daemon {name!r}: not on this nucleus, allowed: {known}")
         await daemon.restart(self._away)
+
+    async def end(self, names: Iterable[str]) -> None:
+        """End daemons of this nucleus for good, in this order."""
+        for name in names:
+            await self._daemons[name].end()

@@ -116,7 +116,7 @@ class Nucleus:
             settings.validation_seconds,
         )
         bus = LocalBus()
-        daemons = Daemons(self._daemons(bus, store))
+        daemons = self._daemons = Daemons(self._known_daemons(bus, store))
         services = Services(
             settings.profile, bus, self._bridge, store, self._components, self._deployments, validators, daemons
         )
@@ -138,7 +138,7 @@ class Nucleus:
         identity = Identity(supervisor.plan.name)
         return (identity, self._tokens.issue(identity)) if member else None
 
-    def _daemons(self, bus: LocalBus, store: ConfigurationStore) -> dict[str, Daemon]:
+    def _known_daemons(self, bus: LocalBus, store: ConfigurationStore) -> dict[str, Daemon]:
         """Return the daemons of nucleus lite and the state that each loses at its end; empty for the Java nucleus."""
 
         async def drop_local_subscriptions() -> None:
@@ -204,6 +204,7 @@ class Nucleus:
         if working is not None:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
+        await self._daemons.end(self._settings.profile.daemons_stopped_first)
         await self._components.stop()
         await self._bridge.stop()
         await self._control.stop()

@@ -105,6 +105,8 @@ class Profile:
     """The longest topic of local publish/subscribe."""
     daemons: tuple[str, ...]
     """Processes of the nucleus that can be restarted alone."""
+    daemons_stopped_first: tuple[str, ...]
+    """Those of them that a stop of the nucleus ends before the components."""
     restarts: RestartRules
     uplink: UplinkRules
 
@@ -131,6 +133,7 @@ JAVA = Profile(
     terse_errors=False,
     max_local_topic_bytes=None,
     daemons=(),
+    daemons_stopped_first=(),
     restarts=RestartRules(
         limit=3,
         window=3600.0,
@@ -176,6 +179,7 @@ LITE = Profile(
     terse_errors=True,
     max_local_topic_bytes=256,
     daemons=("iotcored", "ggpubsubd", "ggconfigd", "ggipcd", "gghealthd"),
+    daemons_stopped_first=("ggpubsubd", "iotcored"),
     restarts=RestartRules(
         limit=3,
         window=3600.0,

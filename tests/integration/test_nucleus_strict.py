@@ -343,3 +343,28 @@ def test_a_stop_signals_every_process_of_the_component(site: Site) -> None:
         until(lambda: "up" in nucleus.log("io.test.Parent").read_text(), "the child runs")
         log = nucleus.log("io.test.Parent")
     assert {"child ended", "parent ended"} <= set(log.read_text().splitlines())
+
+
+@pytest.mark.parametrize(("profile", "outcome"), [("java", "answered"), ("lite", "no answer")])
+def test_while_lite_stops_a_component_gets_no_answer_to_a_publication(site: Site, profile: str, outcome: str) -> None:
+    code = """
+    import concurrent.futures, os, signal
+    say("test/ready", "")
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    while not asked.wait(0.05):
+        pass
+    message = model.PublishMessage(binary_message=model.BinaryMessage(message=b"last"))
+    try:
+        client.publish_to_topic_async(topic="test/last", publish_message=message).result(1)
+        print("answered")
+    except concurrent.futures.TimeoutError:
+        print("no answer")
+    sys.stdout.flush()
+    os._exit(0)
+    """
+    site.component("io.test.Last", code)
+    with running(site, profile) as (nucleus, _):
+        log = nucleus.log("io.test.Last")
+        nucleus.stop()
+    assert outcome in log.read_text().splitlines()
