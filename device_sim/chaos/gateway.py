@@ -30,7 +30,7 @@ READER, AGGREGATOR = "io.strandline.SensorReader", "io.strandline.Aggregator"
 DETECTOR, FORWARDER = "io.strandline.AnomalyDetector", "io.strandline.Forwarder"
 COMPONENTS = (READER, AGGREGATOR, DETECTOR, FORWARDER)
 OPTIONS = ("--restart-limit", "8", "--restart-pause", "0.05", "--stop-seconds", "5", "--reconnect-seconds", "2")
-ORPHAN_SECONDS = 15.0
+ORPHAN_SECONDS = 30.0
 DO_NOTHING = "DO_NOTHING"
 """Failure policy without rollback: a component that a fault made BROKEN must not roll back a configuration."""
 

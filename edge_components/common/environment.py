@@ -17,6 +17,7 @@ from edge_components.common.files import replace_file
 from edge_components.common.requirements import normalised
 
 FILE = "environment.json"
+BYTECODE = "bytecode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,17 @@ class Environment:
             "packages": dict(self.packages),
             "absent": dict(self.absent),
         }
+
+    def variables(self, runtime: Path) -> dict[str, str]:
+        """Return the variables with which a component runs, ``runtime`` being the Runtime's work folder.
+
+        Without docstrings a component needs 3 MB less. Compiled modules are kept outside of the packages, since a
+        component may not write beside a deployed module and would compile it at every start.
+        """
+        own = Path(self.python).parents[1]
+        virtual = (own / "pyvenv.cfg").exists() and os.access(own, os.W_OK)
+        folder = (own if virtual else runtime) / BYTECODE
+        return {"PYTHONOPTIMIZE": "2", "PYTHONPYCACHEPREFIX": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
 
     @classmethod
     def read(cls, folder: Path) -> Self:

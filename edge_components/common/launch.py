@@ -27,8 +27,8 @@ EXIT_CONFIG = 78
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def interpreter(runtime: Path, requirements: list[Requirement]) -> str:
-    """Return the environment's interpreter; raises RuntimeEnvironmentError while a component cannot run in it."""
+def usable_environment(runtime: Path, requirements: list[Requirement]) -> Environment:
+    """Return the environment; raises RuntimeEnvironmentError while a component cannot run in it."""
     environment = Environment.read(runtime)
     made, now = environment.version, platform.python_version()
     if made.split(".")[:2] != now.split(".")[:2]:
@@ -36,16 +36,16 @@ def interpreter(runtime: Path, requirements: list[Requirement]) -> str:
     missing = lacking(requirements, environment.package)
     if missing:
         raise RuntimeEnvironmentError(f"{environment.python} lacks {', '.join(one.text for one in missing)}")
-    return environment.python
+    return environment
 
 
 def wait(
-    find: Callable[[], str],
+    find: Callable[[], Environment],
     log: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
-) -> str:
-    """Return the interpreter when there is one; log why not when the reason changes, and once a minute."""
+) -> Environment:
+    """Return the environment when there is one; log why not when the reason changes, and once a minute."""
     logged, reason = -REMIND_SECONDS, ""
     while True:
         try:
@@ -69,8 +69,9 @@ def main() -> NoReturn:
     except (OSError, RequirementError) as error:
         print(f"{file}: {error}", file=sys.stderr)  # noqa: T201 # the component's log
         sys.exit(EXIT_CONFIG)
-    python = wait(lambda: interpreter(options.runtime, requirements), _log)
-    os.execv(python, [python, "-m", options.module])  # noqa: S606 # no shell
+    environment = wait(lambda: usable_environment(options.runtime, requirements), _log)
+    variables = {**os.environ, **environment.variables(options.runtime)}
+    os.execve(environment.python, [environment.python, "-m", options.module], variables)  # noqa: S606 # no shell
 
 
 def _log(line: str) -> None:

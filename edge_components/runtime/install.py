@@ -9,6 +9,7 @@ then: components that run in it are not restarted by an update of this one.
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shlex
 import shutil
@@ -78,7 +79,7 @@ def _usable(folder: Path, plan: Plan, required: list[Requirement]) -> Environmen
         return None
     try:
         found = packages.inspect(python, plan.requirements, plan.optional)
-        packages.check_imports(python, required)
+        packages.check_imports(python, required, found.variables(folder.parent))
     except RuntimeEnvironmentError:
         return None
     return None if lacking(required, found.package) else found
@@ -97,7 +98,7 @@ def _make(folder: Path, plan: Plan, required: list[Requirement], log: Log) -> En
         missing = lacking(required, environment.package)
         if missing:
             raise RuntimeEnvironmentError(f"{python} still lacks {_names(missing)} after the installation")
-        packages.check_imports(python, required)
+        packages.check_imports(python, required, environment.variables(folder.parent))
         (folder / COMPLETE).touch()
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -132,6 +133,15 @@ def _publish(work: Path, environment: Environment) -> None:
     used = {Path(environment.python).parents[1], *others[:1]}
     for folder in work.glob(f"{PREFIX}*"):
         if folder not in used:
+            shutil.rmtree(folder, ignore_errors=True)
+    _remove_stale(Path(environment.variables(work)["PYTHONPYCACHEPREFIX"]))
+
+
+def _remove_stale(bytecode: Path) -> None:
+    """Remove compiled modules whose source has gone, such as those of components before an update."""
+    for folder, _folders, files in os.walk(bytecode):
+        source = Path("/") / Path(folder).relative_to(bytecode)
+        if files and not source.is_dir():
             shutil.rmtree(folder, ignore_errors=True)
 
 

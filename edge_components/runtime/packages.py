@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -76,18 +77,25 @@ def inspect(python: str, required: Path, optional: Path) -> Environment:
         raise RuntimeEnvironmentError(f"{python} does not run: {_last_lines(done)}") from error
 
 
-def check_imports(python: str, requirements: Sequence[Requirement]) -> None:
-    """Raise RuntimeEnvironmentError where a package is installed and cannot be imported."""
+def check_imports(python: str, requirements: Sequence[Requirement], variables: Mapping[str, str]) -> None:
+    """Raise RuntimeEnvironmentError where a package cannot be imported with the variables of a component."""
     names = [MODULES[name] for one in requirements if (name := normalised(one.name)) in MODULES]
-    done = _run([python, "-c", "".join(f"import {name}\n" for name in names)])
+    done = _run([python, "-c", "".join(f"import {name}\n" for name in names)], variables)
     if done.returncode != 0:
         raise RuntimeEnvironmentError(f"{python} cannot import its packages: {_last_lines(done)}")
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str], variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(  # noqa: S603 # our own arguments, no shell
-            command, cwd=_ROOT, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL
+            command,
+            cwd=_ROOT,
+            env={**os.environ, **(variables or {})},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except OSError as error:
         raise RuntimeEnvironmentError(f"{command[0]}: {error.strerror}") from error

@@ -50,31 +50,31 @@ def test_an_unusable_description_is_an_error_that_says_why(tmp_path: Path, conte
 def test_an_environment_that_lacks_a_package_is_not_used(tmp_path: Path) -> None:
     environment(numpy="1.24.2").write(tmp_path)
     with pytest.raises(RuntimeEnvironmentError, match=r"lacks numpy>=1\.26, psutil$"):
-        launch.interpreter(tmp_path, parse("numpy>=1.26\npsutil\n"))
+        launch.usable_environment(tmp_path, parse("numpy>=1.26\npsutil\n"))
     environment(numpy="1.26.4", psutil="7.0").write(tmp_path)
-    assert launch.interpreter(tmp_path, parse("numpy>=1.26\npsutil\n")) == sys.executable
+    assert launch.usable_environment(tmp_path, parse("numpy>=1.26\npsutil\n")).python == sys.executable
 
 
 def test_an_environment_of_another_python_is_not_used(tmp_path: Path) -> None:
     """An upgrade of the distribution replaces python3 under a virtual environment: its packages are not found."""
     Environment(sys.executable, "3.2.1", platform.machine(), {}).write(tmp_path)
     with pytest.raises(RuntimeEnvironmentError, match=r"was made for Python 3\.2\.1, python3 is"):
-        launch.interpreter(tmp_path, [])
+        launch.usable_environment(tmp_path, [])
 
 
 def test_waiting_is_logged_when_the_reason_changes_and_once_a_minute() -> None:
     seconds = [0.0]
     lines: list[str] = []
 
-    def find() -> str:
+    def find() -> Environment:
         if seconds[0] >= 130:
-            return "/python"
+            return environment()
         raise RuntimeEnvironmentError("it does not exist yet" if seconds[0] < 5 else "it lacks numpy")
 
     def sleep(pause: float) -> None:
         seconds[0] += pause
 
-    assert launch.wait(find, lines.append, sleep, lambda: seconds[0]) == "/python"
+    assert launch.wait(find, lines.append, sleep, lambda: seconds[0]) == environment()
     assert lines == [
         "waiting for io.strandline.Runtime: it does not exist yet",
         *["waiting for io.strandline.Runtime: it lacks numpy"] * 3,
@@ -88,12 +88,13 @@ def test_the_process_becomes_the_component_when_the_environment_appears(tmp_path
     for folder in (package, package / "thing"):
         (folder / "__init__.py").touch()
     (package / "thing" / "main.py").write_text(
-        "import os, sys\nprint('component', os.getpid(), sys.argv[1:], os.getcwd())"
+        "import os, sys\nprint('component', os.getpid(), sys.argv[1:], os.getcwd())\n"
+        "print(sys.flags.optimize, sys.dont_write_bytecode, sys.pycache_prefix)"
     )
     runtime = tmp_path / "a runtime"
     runtime.mkdir()
     (package / "common").mkdir()
-    for name in ("__init__", "launch", "environment", "requirements", "errors"):
+    for name in ("__init__", "launch", "environment", "requirements", "errors", "files"):
         (package / "common" / f"{name}.py").write_bytes((REPO / "edge_components/common" / f"{name}.py").read_bytes())
     (package / "thing" / "requirements.txt").write_text("numpy>=1\n")
     command = [sys.executable, "-S", "-m", "edge_components.common.launch"]
@@ -108,7 +109,17 @@ def test_the_process_becomes_the_component_when_the_environment_appears(tmp_path
         assert "environment.json does not exist yet" in process.stdout.readline()
         environment(numpy="1.26.4").write(runtime)
         assert process.stdout.readline() == f"component {process.pid} [] {runtime}\n"
+        assert process.stdout.readline() == f"2 False {Path(sys.executable).parents[1] / 'bytecode'}\n"
         assert process.wait(30) == 0
+
+
+def test_compiled_modules_are_kept_by_the_runtime_where_the_environment_is_the_system(tmp_path: Path) -> None:
+    python = tmp_path / "usr" / "bin" / "python3"
+    (tmp_path / "usr").mkdir()
+    system = Environment(str(python), "3.11.2", "aarch64", {})
+    assert system.variables(tmp_path)["PYTHONPYCACHEPREFIX"] == str(tmp_path / "bytecode")
+    (tmp_path / "usr" / "pyvenv.cfg").touch()
+    assert system.variables(tmp_path)["PYTHONPYCACHEPREFIX"] == str(tmp_path / "usr" / "bytecode")
 
 
 def test_a_call_for_a_module_that_does_not_exist_ends_with_a_sentence(tmp_path: Path) -> None:

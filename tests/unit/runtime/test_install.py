@@ -281,3 +281,18 @@ def test_a_work_folder_that_cannot_be_written_is_one_sentence(gateway: Gateway) 
     assert done.returncode == 1
     assert "absent" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_compiled_modules_of_a_removed_component_are_removed(gateway: Gateway) -> None:
+    wheel(gateway.wheels, "strandone")
+    gateway.required.write_text("strandone\n")
+    bytecode = Path(gateway.ensure().variables(gateway.work)["PYTHONPYCACHEPREFIX"])
+    present = gateway.work / "component"
+    present.mkdir()
+    for source in (present, gateway.work / "removed"):
+        compiled = bytecode / source.relative_to("/")
+        compiled.mkdir(parents=True)
+        (compiled / "main.cpython-311.opt-2.pyc").touch()
+    gateway.ensure()
+    assert (bytecode / present.relative_to("/")).exists()
+    assert not (bytecode / (gateway.work / "removed").relative_to("/")).exists()
