@@ -5,13 +5,21 @@ BIN := $(VENV)/bin
 # cfn-lint and the SAM CLI pin versions that the SDKs do not agree with, so the CLI has an environment of its own.
 SAM := .venv-sam
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test test-fast mutation check format bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/strandline demo $(ARGS)
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+# Tests without processes, brokers and long computations: under a minute.
+test-fast: $(VENV)/.ready
+	$(BIN)/python -m pytest --numprocesses 2 -m 'not slow' tests/unit tests/property tests/contract tests/compat $(ARGS)
+
+# Sampled mutants of the critical modules; not part of CI. make mutation ARGS="--only cloud_functions --seed 2"
+mutation: $(VENV)/.ready
+	$(BIN)/python -m tests.mutation.run $(ARGS)
 
 check: $(VENV)/.ready $(SAM)/.ready
 	$(BIN)/ruff check .

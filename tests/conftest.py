@@ -1,21 +1,72 @@
-"""What all tests share: property tests are not timed, and tests that start a whole system run one after another."""
+"""Settings of all tests: profiles of Hypothesis, order and groups for pytest-xdist, and limits of the fast folders."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-# A busy machine is no defect.
-settings.register_profile("strandline", deadline=None)
+# No deadline for an example: a busy machine is not a defect.
+settings.register_profile("strandline", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=1_000)
 settings.load_profile("strandline")
 
 HERE = Path(__file__).parent
+LONGEST_FIRST = ("chaos", "e2e", "integration", "contract", "property")
+"""Folders in the order in which they start, so that no long test begins when the other worker has finished."""
 WHOLE_SYSTEM = {"chaos", "e2e"}
+"""Folders whose tests start the whole system; they run one after another, on one worker."""
+FAST = {"unit", "property", "contract", "compat"}
+"""Folders whose tests start no process and open no server socket."""
+FORBIDDEN = {"subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.system", "socket.bind"}
+"""Audit events that a test of a fast folder must not cause."""
+
+_events: list[str] | None = None
+
+
+def _record(event: str, arguments: tuple[object, ...]) -> None:
+    # numpy.testing calls lscpu once when it is imported.
+    if _events is not None and event in FORBIDDEN and arguments[:1] != ("lscpu",):
+        _events.append(f"{event}{arguments}")
+
+
+sys.addaudithook(_record)
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(HERE).parts[0]
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = _folder(item)
+    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell pytest-xdist what must not be torn apart: the tests of a file, and all that start the whole system."""
+    """Sort the tests by folder, longest first, and keep together those that share a started process.
+
+    pytest-xdist distributes a group to one worker. All tests of the whole system are one group, each file of
+    ``integration`` is a group because of its module fixtures, and every other test is distributed alone.
+    """
+    items.sort(key=_rank)
     for item in items:
-        path = item.path.relative_to(HERE)
-        group = "whole-system" if path.parts[0] in WHOLE_SYSTEM else str(path.with_suffix(""))
-        item.add_marker(pytest.mark.xdist_group(group))
+        if _folder(item) in WHOLE_SYSTEM:
+            item.add_marker(pytest.mark.xdist_group("whole-system"))
+        elif _folder(item) == "integration":
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(HERE).with_suffix(""))))
+
+
+@pytest.fixture(autouse=True)
+def no_processes_in_fast_folders(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test of a fast folder that starts a process or binds a socket: it belongs to ``integration``."""
+    global _events
+    if _folder(request.node) not in FAST:
+        yield
+        return
+    _events = events = []
+    yield
+    _events = None
+    assert not events, f"{sorted(set(events))}: a test that starts processes or servers belongs to tests/integration"

@@ -205,6 +205,7 @@ def test_scalars_that_arrive_as_text_are_read_the_same(part: Part) -> None:
     assert load(part.config, values) == part.config()
 
 
+@pytest.mark.slow
 def test_local_topics_that_are_allowed_are_those_that_the_code_uses(part: Part) -> None:
     assert part.allowed(PUBLISH) | part.allowed(SUBSCRIBE) == local(part.mentioned()) | {topics.HEALTH}
     assert part.allowed(PUBLISH) >= local(part.called_with("publish")) | {topics.HEALTH}

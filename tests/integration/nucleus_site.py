@@ -121,7 +121,7 @@ class Listener:
         self.client.close().exception(5)
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Wait until ``condition`` holds, at most ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():

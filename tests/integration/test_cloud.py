@@ -47,7 +47,7 @@ def store(cloud: LocalCloud) -> CloudStore:
     return CloudStore(cloud)
 
 
-def until(condition: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+def until(condition: Callable[[], T | None], what: str, seconds: float = 90.0) -> T:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -103,7 +103,7 @@ class Gateway:
         self.client.connect(self._host, self._port)
         self.client.loop_start()
         try:
-            until(lambda: self._ready.is_set() or self.ended.is_set(), "connected or refused", 10)
+            until(lambda: self._ready.is_set() or self.ended.is_set(), "connected or refused", 60)
             assert not self.ended.is_set(), "refused"
             yield self
         finally:
@@ -329,7 +329,7 @@ def test_a_gateway_may_not_publish_under_anothers_name(cloud: LocalCloud, store:
         gw.client.publish(
             topics.ingest("gw-victim", Lane.BULK), codec.encode(Batch("gw-victim", 1, 1, aggregates(1))), 1
         )
-        assert gw.ended.wait(10)
+        assert gw.ended.wait(60)
     assert store.batches("gw-victim") == []
 
 
@@ -474,7 +474,7 @@ def test_stopping_leaves_no_process_and_no_open_port(tmp_path: Path) -> None:
         assert cloud.call_api("GET", "/gateways")[0] == 200
         family = [psutil.Process(cloud.pid), *psutil.Process(cloud.pid).children(recursive=True)]
         assert len(family) > 1
-    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert psutil.wait_procs(family, timeout=60)[1] == []
     with pytest.raises(OSError, match="refused"), socket.create_connection((cloud.mqtt_host, cloud.mqtt_port), 2):
         pass
 
@@ -491,7 +491,7 @@ def test_the_emulator_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> 
         family = [emulator, *emulator.children(recursive=True)]
         parent.kill()
     assert len(family) > 1
-    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert psutil.wait_procs(family, timeout=60)[1] == []
 
 
 def test_the_brokers_certificate_is_checked_by_its_authority(cloud: LocalCloud) -> None:

@@ -40,7 +40,7 @@ def cloud(tmp_path: Path) -> Iterator[LocalCloud]:
         yield running
 
 
-def until(condition: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
+def until(condition: Callable[[], T | None], what: str, seconds: float = 90.0) -> T:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -84,7 +84,7 @@ class Uplink:
         self.client.connect(*self._address)
         self.client.loop_start()
         try:
-            assert self._ready.wait(20)
+            assert self._ready.wait(60)
             yield self
         finally:
             self.client.disconnect()

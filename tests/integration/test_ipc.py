@@ -94,7 +94,7 @@ class Bench:
     def keep(self, _topic: str, payload: bytes) -> None:
         self.messages.append(payload)
 
-    def until(self, condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, what

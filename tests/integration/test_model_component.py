@@ -92,7 +92,7 @@ class Gateway:
             root_component_versions_to_add={MODEL: version},
         )
         offered = self.nucleus.root / "work" / MODEL / "model"
-        until(lambda: version in str(offered.resolve()), f"{MODEL} {version} is offered", 30)
+        until(lambda: version in str(offered.resolve()), f"{MODEL} {version} is offered", 120)
 
 
 @pytest.fixture
@@ -125,14 +125,14 @@ def test_a_model_is_deployed_scores_and_outlives_a_broken_successor(gateway: Gat
     spoil(out, "0.2.0")
     detector = gateway.nucleus.component_pid(DETECTOR)
     gateway.deploy(out, "0.1.0")
-    until(lambda: "pump" in gateway.models()["live"], "the model is live", 40)
+    until(lambda: "pump" in gateway.models()["live"], "the model is live", 120)
     gateway.windows(30)
     gateway.windows(5, shift=4.0)
     until(lambda: any("model" in one.causes for one in gateway.anomalies()), "an anomaly that the model sees", 20)
     onset = next(one for one in gateway.anomalies() if one.cause == "model")
     assert (onset.series, onset.direction) == ("pump.flow", "up")
     gateway.deploy(out, "0.2.0")
-    until(lambda: bool(gateway.models()["refused"]), "the broken model is refused", 40)
+    until(lambda: bool(gateway.models()["refused"]), "the broken model is refused", 120)
     models = gateway.models()
     assert models["live"]["pump"]["version"] == "0.1.0"
     assert models["live"]["pump"]["state"] == "live"

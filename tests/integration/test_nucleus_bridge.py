@@ -111,7 +111,7 @@ class Broker:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     @property
@@ -141,7 +141,7 @@ class Cloud:
         self._client.on_subscribe = lambda *_: subscribed.put(True)
         self._client.connect(there.host, there.port)
         self._client.loop_start()
-        subscribed.get(timeout=10)
+        subscribed.get(timeout=60)
 
     def publish(self, topic: str, payload: bytes) -> None:
         self._client.publish(topic, payload, 1).wait_for_publish(10)
@@ -221,7 +221,7 @@ def queue_five(listener: Listener) -> None:
 def test_messages_go_both_ways_with_the_gateways_certificate(tmp_path: Path, broker: Broker) -> None:
     with started(tmp_path, broker) as (_, listener), contextlib.closing(Cloud(broker, "gw-test/up")) as cloud:
         send(listener, "hello")
-        assert cloud.heard.get(timeout=10) == ("gw-test/up", b"hello", 1)
+        assert cloud.heard.get(timeout=60) == ("gw-test/up", b"hello", 1)
         cloud.publish("gw-test/down/a/b", b"yes")
         until(lambda: listener.on("test/core") == ["gw-test/down/a/b=yes"], "the cloud's message")
 
@@ -300,7 +300,7 @@ def test_a_restart_of_iotcored_ends_iot_core_subscriptions_in_silence_while_publ
             return "queued" in listener.on("test/sent")
 
         until(sent_again, "publishing succeeds again")
-        assert cloud.heard.get(timeout=10)[1] == b"up"
+        assert cloud.heard.get(timeout=60)[1] == b"up"
         cloud.publish("gw-test/down", b"after")
         sent = len(listener.on("test/sent"))
         send(listener, "later")

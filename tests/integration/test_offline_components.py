@@ -90,13 +90,7 @@ def test_a_gateway_that_boots_offline_spools_readings_and_survives_its_daemons(
         assert gateway.errors(component) == []
         if not component.endswith("Forwarder"):
             assert gateway.counters(component).get("subscriptions_failed", 0) == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("gateway", ["lite"], indirect=True)
-def test_the_same_processes_connect_again_by_name_after_a_restart_of_the_ipc_daemon(gateway: Gateway) -> None:
-    gateway.until_more("io.strandline.Forwarder", "rows_taken_in_bulk", 10, seconds=90)
-    pids = gateway.pids()
-    gateway.nucleus.restart_daemon("ggipcd")
-    gateway.until_more("io.strandline.Forwarder", "rows_taken_in_bulk", 20, seconds=120)
-    assert gateway.pids() == pids
+    if "lite" in request.node.name:
+        gateway.nucleus.restart_daemon("ggipcd")
+        gateway.until_more("io.strandline.Forwarder", "rows_taken_in_bulk", 20, seconds=180)
+        assert gateway.pids() == pids, "a component ended instead of connecting again"

@@ -238,7 +238,7 @@ def test_a_shipped_component_may_do_its_own_part_and_nothing_more(component: str
 
 def _answer(nucleus: NucleusProcess, component: str) -> dict[str, str]:
     file = nucleus.root / "work" / component / "said.json"
-    until(file.exists, f"{component} has tried everything", 30.0)
+    until(file.exists, f"{component} has tried everything", 90.0)
     found: dict[str, str] = {}
 
     def read() -> bool:

@@ -20,7 +20,7 @@ from wire.codec import Coder
 from wire.errors import DecodeError, UnknownProfileError
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Readings, Rows, Series
 
-BUSY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+BUSY = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 LIMIT = 10**9
 CODERS = [frozenset({coder}) for coder in Coder]
 int64 = st.integers(-(2**63), 2**63 - 1)
@@ -163,6 +163,7 @@ def check(sent: Rows, back: Rows) -> None:
         assert sent == back
 
 
+@pytest.mark.slow
 @BUSY
 @given(rows, st.sampled_from([*CODERS, codec.ALL]), st.integers(0, 2**64 - 1), st.integers(1, 2**63 - 1))
 def test_whatever_the_model_allows_comes_back_at_the_stated_precision(
@@ -176,6 +177,7 @@ def test_whatever_the_model_allows_comes_back_at_the_stated_precision(
     assert len(data) <= len(codec.pack(sent, coders=coders)) + LIMIT - codec.room("gw-1", LIMIT)
 
 
+@pytest.mark.slow
 @BUSY
 @given(rows)
 def test_what_was_decoded_encodes_to_the_same_rows_again(sent: Rows) -> None:
@@ -189,6 +191,7 @@ def test_what_was_decoded_encodes_to_the_same_rows_again(sent: Rows) -> None:
         assert once == twice
 
 
+@pytest.mark.slow
 @BUSY
 @given(aggregates(), st.integers(0, 2**32 - 1))
 def test_rows_that_rest_on_a_profile_come_back_as_those_that_do_not(sent: Aggregates, version: int) -> None:
@@ -208,6 +211,7 @@ def _always(known: profile.Profile) -> Callable[[int], profile.Profile]:
     return lambda _version: known
 
 
+@pytest.mark.slow
 @BUSY
 @given(aggregates(), aggregates())
 def test_a_batch_that_any_profile_shortens_gives_the_very_same_rows(sent: Aggregates, others: Aggregates) -> None:
@@ -223,6 +227,7 @@ def test_a_batch_that_any_profile_shortens_gives_the_very_same_rows(sent: Aggreg
             assert getattr(back, column).tobytes() == getattr(again, column).tobytes(), column
 
 
+@pytest.mark.slow
 @BUSY
 @given(rows)
 def test_the_same_rows_give_the_same_bytes(sent: Rows) -> None:

@@ -33,7 +33,8 @@ def run(values, whole=True):
     return scores, ensemble
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None)
 @given(arrays(np.float64, st.tuples(st.integers(15, 45), st.integers(1, 3)), elements=FINITE))
 def test_scores_are_absent_or_from_zero_to_the_greatest(values):
     scores, _ = run(values)
@@ -42,6 +43,7 @@ def test_scores_are_absent_or_from_zero_to_the_greatest(values):
     assert np.isnan(scores[:CALIBRATION]).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(arrays(np.float64, (30, 3), elements=st.floats(-1e6, 1e6)))
 def test_series_are_scored_independently(values):
@@ -50,6 +52,7 @@ def test_series_are_scored_independently(values):
     assert np.allclose(together, apart, rtol=1e-6, atol=1e-9, equal_nan=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(arrays(np.float64, (30, 2), elements=st.floats(-1e6, 1e6)), st.integers(1, 29))
 def test_a_restart_changes_no_score(values, cut):
@@ -99,6 +102,7 @@ def test_an_anomaly_begins_once_and_ends_once(scores):
     assert all(phase is (Phase.ONSET, Phase.END)[at % 2] for at, phase in enumerate(phases))
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(arrays(np.float64, (40, 2), elements=st.floats(-100, 100)), st.integers(16, 39))
 def test_later_rows_change_no_score_of_a_table(values, cut):

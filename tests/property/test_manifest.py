@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,12 +43,14 @@ def test_the_good_one_is_read():
     assert read(json.dumps(GOOD).encode()).group == "pump"
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from(sorted(GOOD)), VALUES)
 def test_any_value_of_a_key_is_read_or_refused(key, value):
     read_or_refused(json.dumps(GOOD | {key: value}).encode())
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from(["channels", "inputs", "outputs"]), st.sampled_from(["name", "scale", "shape", "dtype"]), VALUES)
 def test_any_value_within_a_list_is_read_or_refused(key, inner, value):

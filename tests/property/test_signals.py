@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ def test_the_same_readings_come_whatever_the_chunks(seed: int, first: int, sizes
     np.testing.assert_array_equal(whole, np.concatenate(parts, axis=1))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(seeds)
 def test_every_reading_is_a_finite_multiple_of_the_resolution(seed: int) -> None:
@@ -35,7 +37,8 @@ def test_every_reading_is_a_finite_multiple_of_the_resolution(seed: int) -> None
         np.testing.assert_allclose(steps, np.round(steps), rtol=0, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=25)
 @given(seeds, st.floats(10, 3600))
 def test_a_schedule_has_all_kinds_on_distinct_series_after_the_rest_and_within_the_run(seed: int, span: float) -> None:
     plant = demo_plant(seed)
@@ -47,7 +50,8 @@ def test_a_schedule_has_all_kinds_on_distinct_series_after_the_rest_and_within_t
     assert faults == schedule(demo_plant(seed), span, seed)
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=25)
 @given(seeds, st.integers(0, 400), st.integers(1, 100), st.sampled_from(list(FaultKind)))
 def test_a_fault_changes_its_interval_of_its_series_and_nothing_else(
     seed: int, first: int, length: int, kind: FaultKind

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ def run(script: list[tuple[list[Row], float]], windows: Windows) -> tuple[list[C
     return emitted, late, given_rows
 
 
+@pytest.mark.slow
 @given(batches, st.sampled_from([100, 1_000, 7_919, 60_000]), st.sampled_from([0, 1_000, 30_000]))
 def test_every_reading_is_counted_in_one_row_or_is_late(
     script: list[tuple[list[Row], float]], width: int, lateness: int
@@ -60,6 +62,7 @@ def test_every_reading_is_counted_in_one_row_or_is_late(
     assert len(windows) == 0
 
 
+@pytest.mark.slow
 @given(batches, st.sampled_from([100, 1_000, 60_000]), st.sampled_from([0, 1_000]))
 def test_no_window_with_readings_is_emitted_twice(
     script: list[tuple[list[Row], float]], width: int, lateness: int
@@ -70,6 +73,7 @@ def test_no_window_with_readings_is_emitted_twice(
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.slow
 @given(batches, st.sampled_from([1_000, 60_000]))
 def test_with_lateness_beyond_all_disorder_each_row_is_what_numpy_says_of_its_readings(
     script: list[tuple[list[Row], float]], width: int
@@ -116,6 +120,7 @@ def test_how_readings_are_cut_into_batches_changes_no_row(
     assert np.all(np.abs(one.std - other.std) <= 1e-7 * scale)
 
 
+@pytest.mark.slow
 @given(st.integers(-(10**8), 10**8), st.integers(5, 40))
 def test_a_series_whose_clock_is_off_by_any_constant_loses_nothing_and_disturbs_no_other(
     offset: int, seconds: int

@@ -352,6 +352,7 @@ def test_a_disk_that_refuses_stops_acknowledgements_and_loses_nothing(
     assert rig.counts() == {START: 1, START + 3000: 1}
 
 
+@pytest.mark.slow
 def test_a_full_outbox_refuses_readings_and_takes_them_when_the_forwarder_holds_some(tmp_path: Path) -> None:
     rig = Rig(tmp_path, outbox_bytes=100_000)
     rng = np.random.default_rng(1)

@@ -367,6 +367,7 @@ def grouped(**changes):
     return load(Config, {"calibration_windows": 20, "group_windows": 120, **changes})
 
 
+@pytest.mark.slow
 def test_a_group_survives_a_restart_and_reports_its_own_anomaly(tmp_path):
     before = Bench(tmp_path, grouped())
     run(before, range(125))

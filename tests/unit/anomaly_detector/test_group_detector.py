@@ -174,6 +174,7 @@ def test_too_few_rows_are_refused():
         baseline.fit(correlated(100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [401, 560, 700])
 def test_the_joint_score_uses_nothing_that_comes_after_it(cut):
     run = rigs.run("leak", 3)
@@ -184,6 +185,7 @@ def test_the_joint_score_uses_nothing_that_comes_after_it(cut):
     assert whole.channel[:cut] == part.channel
 
 
+@pytest.mark.slow
 def test_outside_of_anomalies_scores_are_below_the_alarm_level():
     run = rigs.run("imbalance", 4)
     found = offline.score(run.time_ms, run.values, rigs.CHANNELS, CALIBRATION)

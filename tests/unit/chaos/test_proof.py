@@ -82,7 +82,8 @@ def test_any_single_doubled_reading_is_named(truth: Counter[int], data: st.DataO
     assert (proof.missing, proof.duplicated, proof.unexplained) == (0, 1, 0)
 
 
-@settings(max_examples=300)
+@pytest.mark.slow
+@settings(max_examples=100)
 @given(TRUTHS, st.lists(st.integers(0, 3), min_size=91, max_size=91), st.sampled_from([1, 4]))
 def test_no_mixture_of_losses_and_repetitions_cancels_out(truth: Counter[int], times: list[int], factor: int) -> None:
     stored = Counter({number: times[number - FIRST] for number in truth})

@@ -250,7 +250,8 @@ def settled(table: FakeTable) -> dict[Key, Item]:
     }
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=25)
 @given(st.data())
 def test_any_replay_order_and_crash_ends_in_the_same_store_with_all_acknowledged(data: st.DataObject) -> None:
     batches: list[Batch] = [batch(n) for n in range(1, 4)]
@@ -284,7 +285,8 @@ def test_any_replay_order_and_crash_ends_in_the_same_store_with_all_acknowledged
     assert receipts == {keys.batch_name(7, n) for n in range(1, 6)}
 
 
-@settings(deadline=None, max_examples=40)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=15)
 @given(st.integers(0, 30))
 def test_no_acknowledgement_ever_runs_ahead_of_the_receipts(writes: int) -> None:
     site = Site()

@@ -129,6 +129,7 @@ def test_the_horizon_is_no_longer_than_twice_the_history() -> None:
     assert Outlook(past(RISING), 10_000).horizon == 240
 
 
+@pytest.mark.slow
 def test_the_intervals_hold_about_four_fifths_of_what_comes() -> None:
     inside, asked = 0, 0
     for seed in range(40):

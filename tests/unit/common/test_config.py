@@ -93,6 +93,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(list(Config.__dataclass_fields__)) | st.text(), json_values))
 def test_any_values_give_a_configuration_or_a_configuration_error(values: dict[str, Any]) -> None:
     try:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], what: str, timeout: float = 20.0) -> None:
+def until(condition: Callable[[], object], what: str, timeout: float = 60.0) -> None:
     """Return once ``condition`` holds; fail the test with ``what`` after ``timeout`` seconds."""
     deadline, pause = time.monotonic() + timeout, threading.Event()
     while not condition():

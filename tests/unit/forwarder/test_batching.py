@@ -100,9 +100,10 @@ def test_each_notice_is_a_batch_of_its_own_and_leaves_at_once() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_live_stream_fills_batches_to_the_byte_with_few_encodings() -> None:
     desk, groups, start = Desk(max_age_s=1e9), list[FormedBatch](), 0
-    while len(groups) < 12:
+    while len(groups) < 6:
         desk.batcher.add(Lane.BULK, aggregates(1, series=8, start=start), float(start))
         groups += desk.batcher.due(float(start))
         start += 1
@@ -113,6 +114,7 @@ def test_a_live_stream_fills_batches_to_the_byte_with_few_encodings() -> None:
     assert desk.encodings <= 3.5 * len(groups)
 
 
+@pytest.mark.slow
 def test_a_backlog_leaves_in_full_batches_in_order_and_complete() -> None:
     desk = Desk(max_age_s=1e9)
     rows = aggregates(4_000)
@@ -184,7 +186,8 @@ def test_a_series_leaves_the_directory_with_its_last_row() -> None:
     assert len(group.rows.series) == 2
 
 
-@settings(max_examples=40)
+@pytest.mark.slow
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.integers(300, 3_000), st.floats(0.3, 6.0))
 def test_whatever_rows_come_each_leaves_once_in_order_and_no_group_is_too_large(
     seed: int, max_bytes: int, cost: float

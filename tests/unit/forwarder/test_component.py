@@ -197,10 +197,11 @@ def test_without_the_cloud_s_acknowledgement_the_same_bytes_go_again(rig: Rig) -
     assert rig.bus.sent[0] == rig.bus.sent[1]
 
 
+@pytest.mark.slow
 def test_many_rows_fill_batches_of_at_most_5000_bytes_and_none_is_lost_in_between(rig: Rig) -> None:
     rng = np.random.default_rng(1)
     offered = []
-    for sequence in range(1, 61):
+    for sequence in range(1, 26):
         rows = aggregates(80, start=80 * sequence)
         noisy = np.round(20 + rng.normal(size=80), 2)
         rows = Aggregates(
@@ -219,6 +220,7 @@ def test_many_rows_fill_batches_of_at_most_5000_bytes_and_none_is_lost_in_betwee
     assert np.array_equal(got, np.sort(np.concatenate(offered)))
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_ticks_every_row_goes_out_exactly_once_per_number(tmp_path: Path) -> None:
     rig = Rig(tmp_path, batch_max_bytes=600, batch_max_age_s=3.0)
     delivered: dict[int, Batch] = {}
@@ -346,11 +348,12 @@ def test_a_disk_that_others_have_filled_costs_the_spool_nothing(rig: Rig) -> Non
     assert rig.spool.losses() == {}
 
 
+@pytest.mark.slow
 def test_a_full_spool_merges_the_oldest_rows_keeps_their_counts_and_tells_the_cloud(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, spool_max_bytes=100_000, in_flight=2, batch_max_age_s=0.1)
+    rig = Rig(tmp_path, spool_max_bytes=30_000, in_flight=2, batch_max_age_s=0.1)
     rng = np.random.default_rng(3)
     offered = 0
-    for sequence in range(1, 161):
+    for sequence in range(1, 49):
         rows = aggregates(250, start=250 * sequence)
         noisy = np.round(20 + rng.normal(size=250), 2)
         columns = (rows.start_ms, rows.width_ms, rows.count, noisy, noisy - 1, noisy + 1, rng.random(250), rows.score)
@@ -361,7 +364,7 @@ def test_a_full_spool_merges_the_oldest_rows_keeps_their_counts_and_tells_the_cl
     assert losses["rows_merged"] > 0
     assert "rows_dropped_bulk" not in losses
     assert "rows_dropped_backfill" not in losses
-    assert rig.acks()[-1] == Acknowledgement(SENDER, 160)
+    assert rig.acks()[-1] == Acknowledgement(SENDER, 48)
     stored: dict[int, Batch] = {}
     for _ in range(2):  # once more after a while: losses are told now and then, not at once
         while rig.waiting():
@@ -377,10 +380,11 @@ def test_a_full_spool_merges_the_oldest_rows_keeps_their_counts_and_tells_the_cl
     rig.kill()
 
 
+@pytest.mark.slow
 def test_a_full_spool_that_may_not_merge_drops_the_oldest_bulk_and_never_an_anomaly(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, spool_max_bytes=100_000, in_flight=2, batch_max_age_s=0.1, merge_max_window_s=0)
+    rig = Rig(tmp_path, spool_max_bytes=30_000, in_flight=2, batch_max_age_s=0.1, merge_max_window_s=0)
     rng = np.random.default_rng(3)
-    for sequence in range(1, 301):
+    for sequence in range(1, 91):
         rows = aggregates(100, start=100 * sequence)
         noisy = np.round(20 + rng.normal(size=100), 2)
         columns = (rows.start_ms, rows.width_ms, rows.count, noisy, noisy - 1, noisy + 1, rng.random(100), rows.score)
@@ -390,7 +394,7 @@ def test_a_full_spool_that_may_not_merge_drops_the_oldest_bulk_and_never_an_anom
     losses = rig.spool.losses()
     assert losses["rows_dropped_backfill"] > 0
     assert "rows_dropped_urgent" not in losses
-    assert rig.spool.counts()[Lane.URGENT] == 300
+    assert rig.spool.counts()[Lane.URGENT] == 90
     rig.kill()
 
 
@@ -430,6 +434,7 @@ def test_a_spool_that_was_opened_while_its_disk_was_read_only_is_opened_again(ri
     assert rig.runtime.counters["spool_failed"] == 1
 
 
+@pytest.mark.slow
 def test_a_backlog_goes_after_live_rows_and_at_a_bounded_rate(tmp_path: Path) -> None:
     rig = Rig(tmp_path, in_flight=6, batch_max_age_s=0.1, backfill_per_s=1.0)
     rig.bus.failure = None

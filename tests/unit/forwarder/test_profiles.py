@@ -97,6 +97,7 @@ def expected(count: int) -> list[float]:
     return sorted(mean for one in rows if isinstance(one, Aggregates) for mean in one.mean.tolist())
 
 
+@pytest.mark.slow
 def test_a_profile_is_sent_when_it_pays_and_then_spares_bytes(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 20)
@@ -110,6 +111,7 @@ def test_a_profile_is_sent_when_it_pays_and_then_spares_bytes(rig: Rig) -> None:
     assert rig.waiting() == 0
 
 
+@pytest.mark.slow
 def test_a_profile_is_not_used_before_the_cloud_has_acknowledged_it(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 20, hear=False)
@@ -118,6 +120,7 @@ def test_a_profile_is_not_used_before_the_cloud_has_acknowledged_it(rig: Rig) ->
     assert cloud.means == expected(20)
 
 
+@pytest.mark.slow
 def test_the_next_profile_waits_for_its_interval_and_comes_when_the_series_have_changed(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 20)
@@ -137,12 +140,14 @@ def test_the_next_profile_waits_for_its_interval_and_comes_when_the_series_have_
     assert rig.runtime.counters["batches_by_profile"] == by_profile + 1
 
 
+@pytest.mark.slow
 def test_series_that_a_profile_describes_well_enough_get_no_second_one(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 50)
     assert rig.runtime.counters["profiles_sent"] == 1
 
 
+@pytest.mark.slow
 def test_a_cloud_that_lost_the_profile_gets_it_again_and_every_row(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 20)
@@ -158,6 +163,7 @@ def test_a_cloud_that_lost_the_profile_gets_it_again_and_every_row(rig: Rig) -> 
     assert rig.runtime.counters["batches_by_profile"] == short + 1
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_lost_costs_a_repetition_which_is_sent_whole(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 20)
@@ -169,6 +175,7 @@ def test_an_answer_that_is_lost_costs_a_repetition_which_is_sent_whole(rig: Rig)
     assert rig.waiting() == 0
 
 
+@pytest.mark.slow
 def test_a_cloud_that_never_keeps_a_profile_is_not_sent_it_for_ever(rig: Rig) -> None:
     cloud = Cloud(rig)
     for number in range(1, 30):
@@ -191,6 +198,7 @@ def test_after_a_restart_nothing_is_named_that_is_not_known_to_be_there(rig: Rig
     assert [codec.decode(data).sequence for _, data in rig.bus.sent] == [14]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"profile_interval_s": 0.0}, {"ack": "nucleus"}])
 def test_profiles_can_be_switched_off(tmp_path: Path, options: dict[str, object]) -> None:
     rig = Rig(tmp_path, **options)

@@ -20,7 +20,7 @@ from edge_components.sensor_reader.sources.mqtt import open_mqtt, read_entry
 from tests.fakes import FakeClock
 from tests.unit.sensor_reader.fakes import Filters, Sink
 
-DEADLINE = 15.0
+DEADLINE = 60.0
 
 
 class Site:

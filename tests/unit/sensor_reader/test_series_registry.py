@@ -106,6 +106,7 @@ def test_an_id_that_readings_refer_to_is_not_reused() -> None:
     assert site.hear("d", 3.0) == a
 
 
+@pytest.mark.slow
 def test_sixteen_thousand_series_and_devices_that_are_replaced_over_years() -> None:
     site = Site(16_384)
     for at in range(40_000):

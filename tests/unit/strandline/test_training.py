@@ -82,6 +82,7 @@ def test_a_trained_model_knows_the_plant_and_its_file_says_what_was_measured(
     assert (errors < level).mean() > 0.995
 
 
+@pytest.mark.slow
 def test_the_same_data_and_seed_give_the_same_bytes_and_another_seed_others(table: Path, tmp_path: Path) -> None:
     def bytes_of(name: str, **more: Any) -> bytes:
         return train(Request(table, "pump", tmp_path / name, window=2, **more)).packed.artifact.read_bytes()

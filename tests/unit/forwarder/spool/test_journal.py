@@ -222,6 +222,7 @@ def test_frames_of_one_commit_count_only_together(path: Path) -> None:
     assert (found.intact, found.version.commits, len(found.rows)) == (True, 1, 100)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.binary(max_size=300), st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 7)), max_size=12))
 def test_any_bytes_are_read_and_only_sound_frames_believed(

@@ -44,6 +44,7 @@ class Killer:
             self.copies += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_at_any_step_the_spool_is_as_before_it_or_as_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
@@ -86,6 +87,7 @@ def _commits(rng: random.Random, number: int) -> list[tuple[list[Change], bool]]
     return made
 
 
+@pytest.mark.slow
 def test_a_power_cut_at_any_byte_leaves_a_state_that_was_and_all_that_was_acted_upon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

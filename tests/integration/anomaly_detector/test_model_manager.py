@@ -121,7 +121,7 @@ def test_a_model_that_never_ends_costs_no_window_and_is_refused(careful):
 
 
 def failing_after(calls, how, version="0.2.0"):
-    """A loader of models of which one version goes wrong after so many calls, having passed its trial."""
+    """A loader of models of which one version fails after a number of calls, having passed its trial."""
 
     def load_model(manifest, content):
         model, made = GroupModel(manifest, content), 0
@@ -303,7 +303,7 @@ def two_that_count(tmp_path, **how):
 
 
 def die_at_work(plant, still_s=0.0):
-    """What is on disk is what a process leaves that ends in a call."""
+    """Restore on disk the state that a process leaves when it ends during a call."""
     mark = plant.keeper._live["pump"].calls.mark
     mark.turn()
     mark.note_still(still_s)

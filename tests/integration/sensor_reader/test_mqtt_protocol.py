@@ -1,4 +1,4 @@
-"""What a scripted broker can do that a real one seldom does: QoS 2, only MQTT 3.1.1, refusals that end."""
+"""Protocol cases that a real broker seldom causes, with a scripted one: QoS 2, only MQTT 3.1.1, refusals that end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONNECT, CONNACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, PUBREL, DISCONNECT = 0x10, 0x2
 
 
 class ScriptedBroker:
-    """A broker on a real socket that answers as the test says, and keeps what the client sends."""
+    """A broker on a real socket that answers as the test configures it, and keeps what the client sends."""
 
     def __init__(self, *, version5: bool = True, session_present: bool = False) -> None:
         self.version5, self.session_present = version5, session_present

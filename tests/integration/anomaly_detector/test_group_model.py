@@ -1,6 +1,7 @@
 """Models of groups: what runs, and what is refused in a real child process."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -19,7 +20,8 @@ from strandline.training.model_writer import Graph, Operator, dense_network, wri
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, endless, identity, offer
 
 VALUES = WINDOW * len(CHANNELS)
-MLPERF = Path(__file__).parents[4] / "shared" / "data" / "tflite"
+MLPERF = Path(os.environ.get("STRANDLINE_MLPERF_MODELS", "mlperf-tiny"))
+"""Folder of the MLPerf Tiny models, which are not part of the project."""
 
 
 def test_a_good_model_is_tried_and_runs_for_any_number_of_rows(tmp_path):
