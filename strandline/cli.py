@@ -25,6 +25,7 @@ def make_app() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain text, whose paragraphs are wrapped to the terminal
     )
     for module in sorted(pkgutil.iter_modules(strandline.commands.__path__), key=lambda module: module.name):
         importlib.import_module(f"strandline.commands.{module.name}").register(app)

@@ -54,9 +54,9 @@ def build_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build components and Lambda functions, and print the command that deploys the components.
+    """Build the components and the Lambda functions.
 
-    The build is reproducible: the same sources give the same bytes.
+    Prints the command that deploys the components. The build is reproducible: the same sources give the same bytes.
     """
     from device_sim.aws.package import stage_compaction, stage_lambda
     from device_sim.paths import SOURCE_TREE

@@ -36,7 +36,10 @@ def chaos_command(
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the result as a JSON object.")] = None,
     keep: Annotated[bool, typer.Option(help="Keep the folder with logs and spool after a successful run.")] = False,
 ) -> None:
-    """Inject faults into a gateway and a local cloud; exit code 0 only if no reading was lost or counted twice."""
+    """Inject faults and prove that no data is lost.
+
+    Runs a gateway and a local cloud. The exit code is 0 only if no reading was lost or counted twice.
+    """
     from rich.console import Console
 
     from device_sim.aws.errors import CloudSimError

@@ -42,7 +42,10 @@ def cost_command(
     gateways: Annotated[int, typer.Option(min=1, help="Number of gateways.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate the monthly AWS cost in US dollars at list prices of us-east-1, without the free tier."""
+    """Estimate the monthly AWS cost.
+
+    The result is in US dollars at list prices of us-east-1, without the free tier.
+    """
     from device_sim.aws.cost import cost
 
     usage = estimated_usage(series, rate, window, bytes_per_aggregate, batch_age, invocation_ms, alerts)

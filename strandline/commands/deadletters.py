@@ -21,9 +21,7 @@ _ALL = 10_000
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    letters = typer.Typer(
-        no_args_is_help=True, help="List, show and redrive messages that the cloud could not process."
-    )
+    letters = typer.Typer(no_args_is_help=True, help="List, show and redrive dead letters.")
     letters.command("list")(list_command)
     letters.command("show")(show_command)
     letters.command("redrive")(redrive_command)
@@ -116,12 +114,12 @@ def redrive_command(
     endpoint_url: EndpointUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send dead letters back to their source queues; exit code 1 if one of them could not be sent.
+    """Send dead letters back to their source queues.
 
-    A letter is deleted after its queue has accepted it. After an interruption it may be in both queues, which is
-    harmless: a batch is stored once, however often it arrives. A batch that is rejected again becomes a new dead
-    letter. Records on which alerting failed are read from the table's stream, which keeps them for 24 hours, and
-    alerting is invoked with them again.
+    The exit code is 1 if one of them could not be sent. A letter is deleted after its queue has accepted it. After an
+    interruption it may be in both queues, which is harmless: a batch is stored once, however often it arrives. A
+    batch that is rejected again becomes a new dead letter. Records on which alerting failed are read from the table's
+    stream, which keeps them for 24 hours, and alerting is invoked with them again.
     """
     from strandline import dead_letters as queues
 

@@ -26,7 +26,10 @@ def demo_command(
     ] = BrokerKind.IOTCORE,
     broker_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the broker; 0 selects a free port.")] = 0,
 ) -> None:
-    """Run sensors, gateway and cloud on this machine; exit code 0 only if no data was lost, duplicated or changed."""
+    """Run sensors, gateway and cloud on this machine.
+
+    The exit code is 0 only if no data was lost, duplicated or changed.
+    """
     from rich.console import Console
 
     from device_sim.demo.configuration import DemoOptions

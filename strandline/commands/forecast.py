@@ -42,9 +42,10 @@ def forecast_command(
     endpoint_url: EndpointUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate when a series reaches a limit, with an interval, or the reason for a missing estimate.
+    """Estimate when a series reaches a limit.
 
-    The method is a damped trend. With --json, one object per series is printed, as in the responses of the API.
+    Prints the estimate with an interval, or the reason for a missing estimate. The method is a damped trend. With
+    --json, one object per series is printed, as in the responses of the API.
     """
     from cloud_functions.core.limits import check
     from strandline.errors import CommandError

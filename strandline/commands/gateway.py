@@ -40,7 +40,10 @@ def gateway_command(
     ] = Nucleus.JAVA,
     region: Annotated[str, typer.Option(help="AWS region in the environment of the components.")] = "us-east-1",
 ) -> None:
-    """Run a gateway until SIGTERM or Ctrl-C; print one JSON line for each change of a component's state."""
+    """Run a gateway on the local nucleus.
+
+    Runs until SIGTERM or Ctrl-C, and prints one JSON line for each change of a component's state.
+    """
     from device_sim.demo.configuration import SENSOR_READER
     from device_sim.greengrass.main import main
     from strandline.errors import CommandError

@@ -26,7 +26,10 @@ def gateways_command(
     endpoint_url: EndpointUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the gateways of a stack: received data, silence, sequence gaps and reported losses."""
+    """List gateways with received and lost data.
+
+    Shows silence, sequence gaps and reported losses. With --json, the output is as in the responses of the API.
+    """
     from cloud_functions.clock import now_ms
     from cloud_functions.core import gateways
     from strandline.account import open_account

@@ -27,9 +27,10 @@ def inspect_command(
     rows: Annotated[int, typer.Option(min=0, help="Maximum number of rows; 0 shows all.")] = 40,
     profile: Annotated[str, typer.Option(help="File with the profile that the batch refers to.")] = "",
 ) -> None:
-    """Show the header, the size of each column and the rows of an encoded batch.
+    """Show the content of an encoded batch.
 
-    The rows of a batch that refers to a profile are shown only with --profile.
+    Shows the header, the size of each column and the rows. The rows of a batch that refers to a profile are shown
+    only with --profile.
     """
     from strandline.batch_content import batch_rows, header, profile_header, profile_rows, undecoded_header
     from strandline.errors import CommandError

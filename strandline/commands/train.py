@@ -62,12 +62,12 @@ def train_command(
     ),
     seed: Annotated[int, typer.Option(help="Seed; the same seed and data give the same model.")] = 1,
 ) -> None:
-    """Train a model of channels that belong together, and pack it as a Greengrass component.
+    """Train and pack a model of a group of channels.
 
-    The oldest 70 % of the data are used for fitting, the next 10 % for early stopping, and the newest 20 % for the
-    figures and for the initial calibration. Deploy the component beside the anomaly detector, which validates it in a
-    child process and uses it without a restart. Needs the extra `train`, or `train-tensorflow` for convolutional and
-    int8 models.
+    The model is packed as a Greengrass component. The oldest 70 % of the data are used for fitting, the next 10 % for
+    early stopping, and the newest 20 % for the figures and for the initial calibration. Deploy the component beside
+    the anomaly detector, which validates it in a child process and uses it without a restart. Needs the extra
+    `train`, or `train-tensorflow` for convolutional and int8 models.
     """
     from strandline.errors import TrainingError
     from strandline.training.train import Request, train
