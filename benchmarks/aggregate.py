@@ -3,7 +3,9 @@
 Both get the same seeded batches in the same run, in turns, and must give the same rows. Prints a table, or with
 ``--json`` one object: ``{"workloads": {name: {"readings", "series", "ours_per_s", "cleaned_per_s", "plain_per_s",
 "ratio", "cleaned_ratio"}}}``. Rates are readings a second, the median of ``--rounds`` runs; ``ratio`` is ours over
-plain, ``cleaned`` with the cleaning before it (ranges, repetitions, times).
+plain, ``cleaned`` with the cleaning before it (ranges, repetitions, times). With ``--polars``, polars groups the same
+readings by series and window on one thread (``polars_per_s``, ``polars_ratio``), all of them at once: it has no open
+windows, watermarks or late readings.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -163,11 +166,30 @@ def same(one: Rows, other: Rows) -> bool:
     return bool(np.array_equal(a[:, :3], b[:, :3]) and np.allclose(a[:, 3:], b[:, 3:], rtol=1e-9, atol=1e-9))
 
 
-def measure(workload: Workload, rounds: int, seed: int) -> dict[str, float]:
-    """Run all three in turns; raises SystemExit when they disagree."""
+def grouped_by_polars(given: list[Columns]) -> Rows:
+    """Group all readings by series and window with polars."""
+    import polars as pl
+
+    names = ("series_id", "time_ms", "value")
+    frame = pl.DataFrame({name: np.concatenate([getattr(columns, name) for columns in given]) for name in names})
+    start, value = pl.col("time_ms") // SETTINGS.width_ms * SETTINGS.width_ms, pl.col("value")
+    rows = frame.group_by("series_id", start.alias("start")).agg(
+        value.len().alias("count"),
+        value.mean().alias("mean"),
+        value.min().alias("min"),
+        value.max().alias("max"),
+        value.std(ddof=0).alias("std"),
+    )
+    return [(a, b, int(c), d, e, f, g) for a, b, c, d, e, f, g in rows.iter_rows()]
+
+
+def measure(workload: Workload, rounds: int, seed: int, polars: bool = False) -> dict[str, float]:
+    """Run all implementations in turns; raises SystemExit when they disagree."""
     given = batches(workload, seed)
     readings = sum(map(len, given))
     runs = {"ours": ours, "cleaned": cleaned(workload), "plain": plain}
+    if polars:
+        runs["polars"] = grouped_by_polars
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         results = {}
@@ -175,7 +197,7 @@ def measure(workload: Workload, rounds: int, seed: int) -> dict[str, float]:
             began = time.perf_counter()
             results[name] = run(given)
             times[name].append(time.perf_counter() - began)
-        if not (same(results["ours"], results["plain"]) and same(results["cleaned"], results["plain"])):
+        if not all(same(result, results["plain"]) for result in results.values()):
             raise SystemExit(f"{workload.name}: the implementations disagree")
     rates = {name: readings / statistics.median(taken) for name, taken in times.items()}
     return {
@@ -184,6 +206,7 @@ def measure(workload: Workload, rounds: int, seed: int) -> dict[str, float]:
         **{f"{name}_per_s": round(rate) for name, rate in rates.items()},
         "ratio": round(rates["ours"] / rates["plain"], 2),
         "cleaned_ratio": round(rates["cleaned"] / rates["plain"], 2),
+        **({"polars_ratio": round(rates["ours"] / rates["polars"], 2)} if polars else {}),
     }
 
 
@@ -193,15 +216,20 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turns (default 3)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the readings (default 1)")
+    parser.add_argument("--polars", action="store_true", help="compare with polars, which must be installed")
     options = parser.parse_args()
-    found = {workload.name: measure(workload, options.rounds, options.seed) for workload in WORKLOADS}
+    if options.polars:
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # the aggregator has one
+    found = {workload.name: measure(workload, options.rounds, options.seed, options.polars) for workload in WORKLOADS}
     if options.json:
         print(json.dumps({"workloads": found}))
         return
-    print(f"{'readings a second':<24}{'windows':>12}{'cleaned':>12}{'plain':>12}{'ratio':>8}{'cleaned':>9}")
+    kinds = ("ours", "cleaned", "plain", "polars") if options.polars else ("ours", "cleaned", "plain")
+    print(f"{'readings a second':<24}{''.join(f'{kind:>12}' for kind in kinds)}{'ratio':>8}{'cleaned':>9}")
     for name, row in found.items():
-        rates = "".join(f"{row[f'{kind}_per_s']:>12,.0f}" for kind in ("ours", "cleaned", "plain"))
-        print(f"{name:<24}{rates}{row['ratio']:>8.1f}{row['cleaned_ratio']:>9.1f}")
+        rates = "".join(f"{row[f'{kind}_per_s']:>12,.0f}" for kind in kinds)
+        beside = f"{row['polars_ratio']:>8.2f} of polars" if options.polars else ""
+        print(f"{name:<24}{rates}{row['ratio']:>8.1f}{row['cleaned_ratio']:>9.1f}{beside}")
 
 
 if __name__ == "__main__":
