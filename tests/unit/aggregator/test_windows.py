@@ -183,6 +183,19 @@ def test_the_stretch_that_was_emitted_under_a_clock_ahead_is_not_emitted_again()
     assert 40 <= site.late <= 70
 
 
+def test_two_stretches_that_were_emitted_under_a_clock_ahead_are_both_not_emitted_again() -> None:
+    for first, second in ((120.0, 300.0), (300.0, 120.0)):
+        site = Site()
+        site.live(0, 0.0, 5)
+        site.live(0, first, 40)
+        site.live(0, 0.0, 15)
+        site.live(0, second, 40)
+        site.live(0, 0.0, 350)
+        names = [row[:2] for row in site.rows]
+        assert len(set(names)) == len(names)
+        assert site.late > 0
+
+
 def test_a_gateway_whose_clock_is_not_set_loses_nothing() -> None:
     windows, late, count = Windows(SETTINGS), 0, 0
     for second in range(30):

@@ -84,6 +84,21 @@ def test_one_who_always_loses_gives_up_with_a_conflict() -> None:
         book(table).report("gw-1", report(Phase.END, 3_000))
 
 
+def test_an_acknowledgement_that_always_loses_gives_up_with_a_conflict() -> None:
+    table = FakeTable()
+    book(table).report("gw-1", report())
+    times = iter(range(100))
+
+    def other() -> None:
+        hook, table.before_replace = table.before_replace, None
+        book(table).report("gw-1", report(Phase.UPDATE, 10_000 + next(times)))
+        table.before_replace = hook
+
+    table.before_replace = other
+    with pytest.raises(ConflictError, match="changed by others 12 times"):
+        book(table).acknowledge("gw-1", SERIES, START_MS, "Ada")
+
+
 def test_an_alert_that_is_not_there_cannot_be_acknowledged() -> None:
     with pytest.raises(NotFoundError, match="gateway gw-1 has no alert of series"):
         book(FakeTable()).acknowledge("gw-1", SERIES, START_MS, "Ada")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cloud_functions.adapters import dynamodb, iot, sqs
 from cloud_functions.core import keys
 from cloud_functions.core.errors import CloudError
 from cloud_functions.core.storing import Storer
@@ -26,13 +27,14 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("TELEMETRY_TABLE", "telemetry")
     monkeypatch.setenv("DEAD_LETTERS_URL", "http://127.0.0.1:1/dead")
+    table = FakeTable()
+    monkeypatch.setattr(dynamodb, "DynamoTable", lambda _name: table)
+    monkeypatch.setattr(iot, "IotAcknowledger", FakeAcknowledger)
+    monkeypatch.setattr(sqs, "SqsDeadLetterSink", lambda _url: FakeDeadLetterSink())
     sys.modules.pop("cloud_functions.ingest.app", None)
     module = importlib.import_module("cloud_functions.ingest.app")
-    table = FakeTable()
-    monkeypatch.setattr(module, "table", table)
+    assert module.table is table
     monkeypatch.setattr(module, "storer", Storer(table, lambda: NOW_MS, 1_000))
-    monkeypatch.setattr(module, "acknowledger", FakeAcknowledger())
-    monkeypatch.setattr(module, "dead_letters", FakeDeadLetterSink())
     yield module
     sys.modules.pop("cloud_functions.ingest.app", None)
 
