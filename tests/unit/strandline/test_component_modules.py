@@ -44,8 +44,9 @@ def _importable(folder: Path, programs: set[str]) -> set[str]:
     # The finder does not follow modules that a component lists with pkgutil.
     for listing in folder.rglob("*.py"):
         for package in set(re.findall(r"\bdiscovery\.\w+\((\w+)", listing.read_text())):
-            modules = {one.stem for one in listing.parent.glob(f"{package}/*.py")} - {"__init__"}
-            waiting += [f"{_package(listing, package)}.{module}" for module in modules]
+            dotted = _package(listing, package)
+            modules = {one.stem for one in folder.joinpath(*dotted.split(".")).glob("*.py")} - {"__init__"}
+            waiting += [f"{dotted}.{module}" for module in modules]
     while waiting:
         name = waiting.pop()
         finder.import_hook(name)

@@ -1,0 +1,92 @@
+"""Proposals of mappings for what a broker carries. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from edge_components.sensor_reader.errors import RejectedError
+from edge_components.sensor_reader.mapping.bindings import Binding, preset_names, read_bindings
+from edge_components.sensor_reader.mapping.decoder import Decoder
+
+MAX_TOPICS = 5_000
+_ANY_TOPIC = [{"topic": "{topic}/#"}]
+_FORMATS = ("sparkplug", "senml+json", "json", "influx", "plain")
+
+
+def propose(payloads: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return elements for ``topics`` of an MQTT entry that read the payloads, and the topics that none reads.
+
+    ``payloads`` has one payload a topic. Topics of a device family get its preset; others are grouped by their number
+    of levels, their format and their fields, and get a pattern with placeholders where their levels differ.
+    """
+    left = dict(payloads)
+    proposals: list[dict[str, Any]] = []
+    for preset in preset_names():
+        for binding in read_bindings({"preset": preset}, []):
+            if binding.topic.startswith("{"):
+                continue  # matches topics of anything
+            matching = [topic for topic in left if binding.pattern.match(topic) is not None]
+            if any(_reads(binding, topic, left[topic]) for topic in matching):
+                proposals.append({"topic": binding.topic, "preset": preset})
+                for topic in matching:
+                    del left[topic]
+    groups: dict[tuple[int, str, tuple[str, ...]], list[str]] = {}
+    unread = []
+    for topic, payload in left.items():
+        found = _form(topic, payload)
+        if found is None:
+            unread.append(topic)
+            continue
+        groups.setdefault((topic.count("/"), *found), []).append(topic)
+    for (_levels, form, fields), topics in groups.items():
+        proposals.append(_proposal(form, fields, topics))
+    return proposals, sorted(unread)
+
+
+def _form(topic: str, payload: bytes) -> tuple[str, tuple[str, ...]] | None:
+    """Return format and fields of a payload, None where no format reads it."""
+    for name in _FORMATS:
+        keys = {"topics": [{**_ANY_TOPIC[0], "format": name, "value": "**"}]}
+        (binding,) = read_bindings(keys, [])
+        fields = _fields(binding, topic, payload)
+        if fields:
+            return name, tuple(sorted(set(fields))) if name == "json" else ()
+    return None
+
+
+def _proposal(form: str, fields: tuple[str, ...], topics: list[str]) -> dict[str, Any]:
+    levels = list(zip(*(topic.split("/") for topic in topics), strict=True))
+    pattern = [column[0] if len(set(column)) == 1 else f"{{level{at + 1}}}" for at, column in enumerate(levels)]
+    if len(topics) == 1:
+        pattern[-1] = "{level" + str(len(pattern)) + "}"
+    proposal: dict[str, Any] = {"topic": "/".join(pattern)}
+    if form != "json":
+        return {**proposal, "format": form}
+    if fields in ((), ("",), ("value",)):
+        return proposal
+    return {**proposal, "value": list(fields)}
+
+
+def _reads(binding: Binding, topic: str, payload: bytes) -> bool:
+    return bool(_fields(binding, topic, payload))
+
+
+def _fields(binding: Binding, topic: str, payload: bytes) -> list[str]:
+    decoder = Decoder(binding)
+    columns = decoder.decode([topic.encode()], [payload])
+    found = []
+    for field in columns.fields:
+        try:
+            decoder.name(topic, field)
+        except RejectedError:
+            continue
+        found.append(field)
+    return found
+
+
+def entry(host: str, port: int, topics: Iterable[Mapping[str, Any]]) -> str:
+    """Return a configuration with the proposed topics as JSON."""
+    source = {"name": "mqtt", "kind": "mqtt", "host": host, "port": port, "topics": list(topics)}
+    return json.dumps({"sources": [source]}, indent=2)

@@ -1,0 +1,87 @@
+"""``strandline source`` prints what an entry, a mapping or a broker's payloads give, and why the rest is rejected."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from edge_components.common.config import load
+from edge_components.sensor_reader.config import Config
+from strandline.cli import make_app
+from strandline.errors import CommandError
+from strandline.sources.learn import entry, propose
+from strandline.sources.trial import try_payload
+from tests.unit.sensor_reader.preset_samples import SAMPLES, encoded
+
+NOW_MS = 1_700_000_000_000
+
+
+def tried(document: dict[str, Any], topic: str, payload: bytes) -> list[str]:
+    shown: list[str] = []
+    try_payload(document, topic, payload, NOW_MS, shown.append)
+    return shown
+
+
+def test_a_mapping_is_tried_on_a_payload() -> None:
+    document = {"topics": [{"topic": "hall/{device}", "value": ["t", "h"], "fields": {"t": {"unit": "Cel"}}}]}
+    assert tried(document, "hall/a", b'{"t": "21.5", "h": "wet", "time": 1699999990000}') == [
+        "a.t = 21.5 Cel at 2023-11-14T22:13:10.000Z, good",
+        "rejected_value: h: the value 'wet' is not a number",
+    ]
+    with pytest.raises(CommandError, match="no pattern of the entry matches"):
+        tried(document, "elsewhere", b"1")
+    with pytest.raises(CommandError, match="topics: 5 is not allowed"):
+        tried({"topics": 5}, "a", b"1")
+
+
+def test_the_command_tries_a_preset_on_a_file(tmp_path: Path) -> None:
+    topic, payload, expected = SAMPLES["zigbee2mqtt"][0]
+    (tmp_path / "payload").write_bytes(encoded(payload))
+    run = CliRunner().invoke(
+        make_app(),
+        ["source", "try", "--preset", "zigbee2mqtt", "--topic", topic, "--payload", str(tmp_path / "payload")],
+    )
+    assert run.exit_code == 0, run.output
+    assert [text.split(" = ")[0] for text in run.output.splitlines()] == list(expected)
+
+
+def test_the_command_tests_an_entry_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("timestamp,v\n2023-11-14T22:13:10Z,1.5\nnever,2\n")
+    entry_file = tmp_path / "entry.json"
+    entry_file.write_text(json.dumps({"kind": "replay", "file": str(tmp_path / "data.csv"), "speed": 0}))
+    run = CliRunner().invoke(make_app(), ["source", "test", str(entry_file), "--once", "--seconds", "10"])
+    assert run.exit_code == 0, run.output
+    assert "trial.v = 1.5 at 2023-11-14T22:13:10.000Z, good" in run.output
+
+
+def test_an_entry_without_readings_ends_with_an_error(tmp_path: Path) -> None:
+    entry_file = tmp_path / "entry.yaml"
+    entry_file.write_text(f"kind: replay\nfile: {tmp_path}/none.csv\n")
+    run = CliRunner().invoke(make_app(), ["source", "test", str(entry_file), "--seconds", "0.3"])
+    assert run.exit_code == 1
+
+
+def test_proposals_read_every_payload_that_they_were_made_of() -> None:
+    payloads = {
+        "zigbee2mqtt/cellar": b'{"temperature": 12.4, "linkquality": 99}',
+        "plant/line1/pump": b'{"flow": 1.5, "temp": 20, "id": "x"}',
+        "plant/line2/pump": b'{"flow": 2.5, "temp": 21, "id": "y"}',
+        "plain/a": b"21.5",
+        "plain/b": b"22.5",
+        "influx/x": b"weather,place=n temp=1.5",
+        "text/x": b"hello",
+    }
+    proposals, unread = propose(payloads)
+    assert unread == ["text/x"]
+    assert {"topic": "zigbee2mqtt/{device}", "preset": "zigbee2mqtt"} in proposals
+    assert {"topic": "plant/{level2}/pump", "value": ["flow", "temp"]} in proposals
+    document = json.loads(entry("127.0.0.1", 1883, proposals))
+    assert load(Config, document).entries()
+    (source,) = document["sources"]
+    for topic, payload in payloads.items():
+        if topic not in unread:
+            assert any(" = " in text for text in tried(source, topic, payload)), topic
