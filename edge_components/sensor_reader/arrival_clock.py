@@ -17,7 +17,7 @@ class ArrivalClock:
 
     @property
     def waiting(self) -> bool:
-        """Whether the clock does not have the time yet, and may still get it."""
+        """True while the clock does not have the time yet, and may still get it."""
         return not is_set(self._clock.wall_ms()) and self._clock.monotonic() - self._began < WAIT_SECONDS
 
     def moment_ms(self, wall_ms: int, monotonic: float) -> int | None:

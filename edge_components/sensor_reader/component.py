@@ -290,7 +290,7 @@ class SensorReader:
         if not len(self.intake):
             return
         readings, used = self.intake.held(), self.intake.used_ids()
-        self.registry.heard(used, self.intake.oldest or self.clock.monotonic())
+        self.registry.note_active(used, self.intake.oldest or self.clock.monotonic())
         while len(readings) and (
             everything or self._packer.full(len(readings), ROW_BYTES, self.intake.directory_bytes)
         ):

@@ -30,7 +30,7 @@ TYPES = (*_FORMATS, *_BCD, "bit")
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """One measured value of a device. Text is not a measurement, so there is no type for it."""
+    """One measured value of a device. Text is not a measurement and has no type here."""
 
     name: str = text("", "name of the series behind the entry's prefix", pattern=r".{1,100}", allowed="text")
     address: int = integer(0, 0, 65_535, "address, counted from 0")
@@ -56,7 +56,7 @@ class Register:
 
     @property
     def of_bits(self) -> bool:
-        """Whether the value is in a table of bits."""
+        """True where the value is in a table of bits."""
         return self.table in _BIT_TABLES
 
 

@@ -1,4 +1,4 @@
-"""When a source may acknowledge what it read: once the aggregator has the readings on its disk. Pure.
+"""The acknowledgements of a source that wait until the aggregator has the readings on its disk. Pure.
 
 An acknowledgement stands at a position in the stream of readings. Batches are cut from that stream in order, so
 everything up to the end of a batch is stored when that batch and all before it are.
@@ -21,7 +21,7 @@ class PendingAcknowledgements:
         self._cut = self._stored = 0
 
     def __len__(self) -> int:
-        """How many wait."""
+        """Return the number that wait."""
         return len(self._pending)
 
     def add(self, uncut_readings: int, acknowledge: Acknowledge) -> None:

@@ -3,7 +3,7 @@
 A series has one origin (a topic, a source). Another origin takes a series over when the first has been silent for a
 while: a device that moved to another topic. While both are alive, the second is a collision.
 
-At the limit the series least recently heard is forgotten, so devices that were replaced make room for new ones.
+At the limit the least recently active series is forgotten, so devices that were replaced make room for new ones.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GAP_DECAY = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a series comes from: the name of a source, and the topic or register in it."""
+    """The origin of a series: the name of a source, and the topic or register in it."""
 
     source: str
     place: str
@@ -40,7 +40,7 @@ class Origin:
 
 
 class SeriesRegistry:
-    """Series by name and by id, with their origins and the times at which they were last heard."""
+    """Series by name and by id, with their origins and the times at which they were last active."""
 
     def __init__(self, traits: Traits, max_series: int) -> None:
         self._traits, self._max_series = traits, max_series
@@ -50,7 +50,7 @@ class SeriesRegistry:
         self.plain_bytes: list[int] = []
         """The size of each series' directory entry before any coding, by id."""
         self._origins: list[Origin | None] = []
-        self._heard = np.zeros(0)
+        self._last_active = np.zeros(0)
         self._gap = np.zeros(0)
         self.in_use: Callable[[], Collection[int]] = tuple
         """Returns the ids that readings refer to: those are not reused."""
@@ -61,7 +61,7 @@ class SeriesRegistry:
         self.on_move: Callable[[str, Origin, Origin], None] = lambda name, before, after: None
         """Called when another origin takes a series over."""
         self.on_evict: Callable[[str, float], None] = lambda name, silence_s: None
-        """Called with a series that is forgotten, and the seconds since it was heard."""
+        """Called with a series that is forgotten, and the seconds since it was active."""
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -85,13 +85,13 @@ class SeriesRegistry:
             self._origins[known] = origin
         return known
 
-    def heard(self, series_ids: IntArray, at: float) -> None:
-        """Note the series, each once, that were heard at ``at`` (monotonic seconds) or a little later."""
-        since = at - self._heard[series_ids]
+    def note_active(self, series_ids: IntArray, at: float) -> None:
+        """Note the series, each once, that were active at ``at`` (monotonic seconds) or a little later."""
+        since = at - self._last_active[series_ids]
         known = self._gap[series_ids] >= 0
         gap = np.where(known, np.maximum(since, self._gap[series_ids] * _GAP_DECAY), np.where(since > 0, since, -1.0))
         self._gap[series_ids] = gap
-        self._heard[series_ids] = np.maximum(self._heard[series_ids], at)
+        self._last_active[series_ids] = np.maximum(self._last_active[series_ids], at)
 
     def release(self, source: str) -> None:
         """Let any origin take over the series of a source: its settings changed."""
@@ -108,11 +108,11 @@ class SeriesRegistry:
     def _take_over(self, series_id: int, before: Origin, after: Origin, now: float) -> None:
         gap = float(self._gap[series_id])
         needed = UNKNOWN_SILENCE_S if gap < 0 else min(max(_SILENT_GAPS * gap, SHORTEST_SILENCE_S), LONGEST_SILENCE_S)
-        heard = float(self._heard[series_id])
+        last_active = float(self._last_active[series_id])
         name = self._given[series_id].name
-        if now - heard < needed:
+        if now - last_active < needed:
             text = f"series {name} comes from {before} and from {after} at once"
-            raise CollisionError(text, heard)
+            raise CollisionError(text, last_active)
         self.on_forget(before)
         self.on_move(name, before, after)
 
@@ -133,15 +133,15 @@ class SeriesRegistry:
             self._series.append(described)
             self.plain_bytes.append(series_bytes(described.name, described.unit))
             self._origins.append(origin)
-            if series_id >= len(self._heard):
-                more = np.zeros(max(64, len(self._heard)))
-                self._heard, self._gap = np.append(self._heard, more), np.append(self._gap, more)
-        self._heard[series_id], self._gap[series_id] = now, -1.0
+            if series_id >= len(self._last_active):
+                more = np.zeros(max(64, len(self._last_active)))
+                self._last_active, self._gap = np.append(self._last_active, more), np.append(self._gap, more)
+        self._last_active[series_id], self._gap[series_id] = now, -1.0
         self._ids[name] = series_id
         return series_id
 
     def _evict(self, name: str, now: float) -> int:
-        """Forget the series least recently heard that no reading refers to, and return its id."""
+        """Forget the least recently active series that no reading refers to, and return its id."""
         series_id = self._least_recent()
         if series_id is None:
             self.make_room()
@@ -153,14 +153,14 @@ class SeriesRegistry:
         origin = self._origins[series_id]
         if origin is not None:
             self.on_forget(origin)
-        self.on_evict(forgotten, now - float(self._heard[series_id]))
+        self.on_evict(forgotten, now - float(self._last_active[series_id]))
         return series_id
 
     def _least_recent(self) -> int | None:
-        heard = self._heard[: len(self._given)].copy()
-        heard[list(self.in_use())] = np.inf
-        series_id = int(np.argmin(heard))
-        return None if np.isinf(heard[series_id]) else series_id
+        last_active = self._last_active[: len(self._given)].copy()
+        last_active[list(self.in_use())] = np.inf
+        series_id = int(np.argmin(last_active))
+        return None if np.isinf(last_active[series_id]) else series_id
 
     def _described(self, given: Series) -> Series:
         glob = longest_match(given.name, self._traits)

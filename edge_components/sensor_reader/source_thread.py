@@ -55,7 +55,7 @@ class Outlet:
 
     @property
     def stopping(self) -> bool:
-        """Whether the worker is asked to return."""
+        """True once the worker is asked to return."""
         return self._stop.is_set()
 
     def wait(self, seconds: float) -> bool:

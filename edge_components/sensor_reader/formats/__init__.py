@@ -90,4 +90,4 @@ class FormatKind:
     open: Callable[[MappingSettings], Format]
     """Returns a parser; raises ValueError for settings that cannot work together."""
     complete_names: bool = False
-    """Whether a field is a full name by itself, so that a topic pattern needs no placeholder."""
+    """True where a field is a full name by itself, so that a topic pattern needs no placeholder."""

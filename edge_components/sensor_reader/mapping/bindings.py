@@ -32,7 +32,7 @@ class Binding:
 
     @property
     def plain(self) -> bool:
-        """Whether a payload is one JSON value with one name, which needs no mapping."""
+        """True where a payload is one JSON value with one name, which needs no mapping."""
         changed = {one.name for one in fields(MappingSettings) if _value(self.mapping, one) != _value(_DEFAULTS, one)}
         simple = len(self.mapping.value) == 1 and not set(self.mapping.value[0]) & set("*\\")
         return changed <= _PLAIN_KEYS and simple and bool(self.pattern.placeholders)

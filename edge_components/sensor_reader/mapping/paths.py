@@ -55,7 +55,7 @@ def is_plain(path: Path) -> bool:
 
 
 def get(body: Any, path: Path) -> Any:
-    """Return the value at a path without wildcards, MISSING where there is none."""
+    """Return the value at a path without wildcards, MISSING where it does not exist."""
     for step in path:
         if isinstance(body, dict):
             body = body.get(step, MISSING)

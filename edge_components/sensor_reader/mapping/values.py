@@ -35,7 +35,7 @@ class Rule:
 
     @property
     def identity(self) -> bool:
-        """Whether a number stays as it is."""
+        """True where a number stays as it is."""
         return self.scale == 1.0 and self.offset == 0.0
 
 
@@ -82,7 +82,7 @@ def from_text(raw: str, rule: Rule) -> float | None:
 
 
 def unit_in(raw: str, rule: Rule) -> str:
-    """Return the unit that follows the number in a text, empty where there is none."""
+    """Return the unit that follows the number in a text, empty where the text has only a number."""
     match = _NUMBER.match(raw.replace(",", ".") if rule.decimal_comma else raw)
     return (match[2] or "").strip() if match else ""
 

@@ -33,7 +33,7 @@ _REFUSED = 0x80
 
 
 class Events(Protocol):
-    """What a connection reports, on the thread that drives it."""
+    """The receiver of a connection's events, on the thread that drives it."""
 
     def on_connected(self, session_present: bool) -> None:
         """The broker accepted the connection."""
@@ -108,7 +108,7 @@ class MqttClient:
 
     @property
     def open(self) -> bool:
-        """Whether there is a connection."""
+        """True while the connection exists."""
         return self._paho.socket() is not None
 
     def connect(self) -> None:

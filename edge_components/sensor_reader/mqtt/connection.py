@@ -120,7 +120,7 @@ class MqttConnection:
         self._interrupt()
 
     def reply(self, topic: str, payload: bytes) -> None:
-        """Publish with QoS 0; dropped while there is no connection."""
+        """Publish with QoS 0; dropped while the connection is lost."""
         with self._lock:
             self._publications.append((topic, payload))
         self._interrupt()

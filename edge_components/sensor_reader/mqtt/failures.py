@@ -39,7 +39,7 @@ class HandshakeError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no connection: the counter, and a sentence with the cause."""
+    """The reason why a connection failed: the counter, and a sentence with the cause."""
 
     counter: str
     text: str

@@ -1,4 +1,4 @@
-"""Detection of a blocked broker: it lets only so many publications be unacknowledged, then it sends nothing. Pure.
+"""Detection of a blocked broker: beyond a number of unacknowledged publications it sends nothing. Pure.
 
 The configured window may be larger than the broker's own. So a pause while publications are unacknowledged is tried
 once as a blocked broker. When acknowledging makes it send at once, the number that waited counts as its window for a
@@ -37,7 +37,7 @@ class FlowMonitor:
 
     @property
     def room(self) -> int:
-        """How many more publications the broker can send before it is blocked."""
+        """The number of publications that the broker can still send before it is blocked."""
         return max(0, self._window - self._unacknowledged)
 
     @property

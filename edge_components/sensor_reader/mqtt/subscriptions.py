@@ -20,7 +20,7 @@ _FILE_LOCK = threading.Lock()
 
 
 class FilterStore(Protocol):
-    """Where the topic filters of a session are remembered."""
+    """The store of a session's topic filters."""
 
     def load(self) -> set[str]:
         """Return the filters that the broker may hold."""

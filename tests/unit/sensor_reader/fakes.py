@@ -35,7 +35,7 @@ class Sink:
     ) -> None:
         names = [self.registry[series_id].name for series_id in series_ids]
         self.readings += zip(names, times_ms, values, strict=True)
-        self.registry.heard(np.unique(series_ids), arrived)
+        self.registry.note_active(np.unique(series_ids), arrived)
 
     def reject(self, reason: str, text: str, count: int = 1, *, key: str = "") -> None:
         self.rejected.append((reason, text))

@@ -52,10 +52,10 @@ class Site:
         self.sensor.connect("127.0.0.1", self.port)
         self.sensor.loop_start()
         # A subscription is in force when something published arrives.
-        self.poll_until(self._heard)
+        self.poll_until(self._probe_arrived)
         self.clear()
 
-    def _heard(self) -> bool:
+    def _probe_arrived(self) -> bool:
         self.publish("sensors/probe/x", "1")
         return bool(self.sink.readings)
 

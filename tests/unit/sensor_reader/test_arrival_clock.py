@@ -1,4 +1,4 @@
-"""What arrives before the gateway's clock has the time gets the right time once it has."""
+"""Arrivals before the gateway's clock has the time get the right time once it has."""
 
 from __future__ import annotations
 

@@ -26,23 +26,23 @@ class Site:
         self.registry.on_evict = lambda *eviction: self.evicted.append(eviction)
         self.registry.in_use = lambda: self.used
 
-    def hear(self, name: str, now: float, origin: Origin | None = None) -> int:
+    def receive(self, name: str, now: float, origin: Origin | None = None) -> int:
         series_id = self.registry.series_id(name, origin or Origin("s", name), now)
-        self.registry.heard(np.array([series_id]), now)
+        self.registry.note_active(np.array([series_id]), now)
         return series_id
 
     def reason(self, name: str) -> str:
         with pytest.raises(RejectedError) as caught:
-            self.hear(name, 0.0)
+            self.receive(name, 0.0)
         return caught.value.reason
 
 
 def test_while_both_origins_are_alive_the_second_is_a_collision_that_names_both() -> None:
     site = Site()
     for now in range(100):
-        site.hear("pump", float(now), OLD)
+        site.receive("pump", float(now), OLD)
         with pytest.raises(CollisionError, match=r"line1/pump.*line2/pump") as caught:
-            site.hear("pump", now + 0.5, NEW)
+            site.receive("pump", now + 0.5, NEW)
         assert caught.value.last_active == now
     assert site.moved == []
 
@@ -50,67 +50,67 @@ def test_while_both_origins_are_alive_the_second_is_a_collision_that_names_both(
 def test_a_device_that_moves_takes_its_series_along_once_the_old_origin_is_silent() -> None:
     site = Site()
     for now in range(5):
-        series_id = site.hear("pump", float(now), OLD)
+        series_id = site.receive("pump", float(now), OLD)
     with pytest.raises(CollisionError):
-        site.hear("pump", 13.9, NEW)
-    assert site.hear("pump", 14.1, NEW) == series_id
+        site.receive("pump", 13.9, NEW)
+    assert site.receive("pump", 14.1, NEW) == series_id
     assert (site.moved, site.forgotten) == ([("pump", OLD, NEW)], [OLD])
     with pytest.raises(CollisionError):
-        site.hear("pump", 15.0, OLD)
+        site.receive("pump", 15.0, OLD)
 
 
 @pytest.mark.parametrize(
-    ("heard", "needed"),
+    ("active", "needed"),
     [([0.0], UNKNOWN_SILENCE_S), ([0.0, 30.0, 60.0], 90.0), ([0.0, 5_000.0], LONGEST_SILENCE_S)],
 )
-def test_the_silence_needed_follows_the_usual_gap(heard: list[float], needed: float) -> None:
+def test_the_silence_needed_follows_the_usual_gap(active: list[float], needed: float) -> None:
     site = Site()
-    for now in heard:
-        site.hear("pump", now, OLD)
+    for now in active:
+        site.receive("pump", now, OLD)
     with pytest.raises(CollisionError):
-        site.hear("pump", heard[-1] + needed - 1, NEW)
-    site.hear("pump", heard[-1] + needed + 1, NEW)
+        site.receive("pump", active[-1] + needed - 1, NEW)
+    site.receive("pump", active[-1] + needed + 1, NEW)
 
 
 def test_a_source_whose_settings_change_releases_its_series() -> None:
     site = Site()
-    series_id = site.hear("pump", 0.0, OLD)
-    site.hear("other", 0.0, Origin("host", "cpu"))
+    series_id = site.receive("pump", 0.0, OLD)
+    site.receive("other", 0.0, Origin("host", "cpu"))
     site.registry.release("mqtt")
-    assert site.hear("pump", 0.1, NEW) == series_id
+    assert site.receive("pump", 0.1, NEW) == series_id
     assert site.moved == []
     with pytest.raises(CollisionError):
-        site.hear("other", 0.1, NEW)
+        site.receive("other", 0.1, NEW)
 
 
-def test_at_the_limit_the_series_least_recently_heard_makes_room() -> None:
+def test_at_the_limit_the_series_least_recently_active_makes_room() -> None:
     site = Site(3)
-    ids = {name: site.hear(name, float(at)) for at, name in enumerate("abc")}
-    site.hear("a", 5.0)
-    assert site.hear("d", 6.0) == ids["b"]
+    ids = {name: site.receive(name, float(at)) for at, name in enumerate("abc")}
+    site.receive("a", 5.0)
+    assert site.receive("d", 6.0) == ids["b"]
     assert site.evicted == [("b", 5.0)]
     assert site.forgotten == [Origin("s", "b")]
     assert site.registry[ids["b"]] == Series("d")
     assert len(site.registry) == 3
-    assert site.hear("b", 7.0) == ids["c"]
+    assert site.receive("b", 7.0) == ids["c"]
 
 
 def test_an_id_that_readings_refer_to_is_not_reused() -> None:
     site = Site(2)
-    a, b = site.hear("a", 0.0), site.hear("b", 1.0)
+    a, b = site.receive("a", 0.0), site.receive("b", 1.0)
     site.used = {a}
-    assert site.hear("c", 2.0) == b
+    assert site.receive("c", 2.0) == b
     site.used = {a, b}
     assert site.reason("d") == "rejected_series_limit"
     site.registry.make_room = site.used.clear
-    assert site.hear("d", 3.0) == a
+    assert site.receive("d", 3.0) == a
 
 
 @pytest.mark.slow
 def test_sixteen_thousand_series_and_devices_that_are_replaced_over_years() -> None:
     site = Site(16_384)
     for at in range(40_000):
-        site.hear(f"device-{at}", float(at))
+        site.receive(f"device-{at}", float(at))
     assert len(site.registry) == 16_384
     assert len(site.evicted) == 40_000 - 16_384
     assert site.evicted[-1][0] == f"device-{40_000 - 16_384 - 1}"

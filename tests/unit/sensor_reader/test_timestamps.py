@@ -1,4 +1,4 @@
-"""Event times in every form that sensors write them, and a clear refusal of what is none."""
+"""Event times in every form that sensors write them, and a clear rejection of anything else."""
 
 from __future__ import annotations
 

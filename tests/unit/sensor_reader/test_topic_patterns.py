@@ -1,4 +1,4 @@
-"""Topic patterns say what to subscribe to and which series a topic names."""
+"""Topic patterns give the filters to subscribe to and the series that a topic names."""
 
 from __future__ import annotations
 
