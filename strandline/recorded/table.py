@@ -31,16 +31,8 @@ def read(path: Path, time: str, channels: Sequence[str]) -> Table:
     Times are ISO 8601 (UTC where no offset is given) or numbers: seconds since the epoch, milliseconds if they
     are too large for that. Raises TableError that names the file, and the line or the column.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            sample = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=";" if sample.count(";") > sample.count(",") else ",")
-            header = [name.strip() for name in next(reader, [])]
-            columns = [_column(path, header, name) for name in (time, *channels)]
-            rows = [row for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{path}: {error}") from error
+    header, rows = read_text(path)
+    columns = [_column(path, header, name) for name in (time, *channels)]
     short = next((at for at, row in enumerate(rows) if len(row) <= max(columns)), None)
     if short is not None:
         raise TableError(f"{path}: row {short + 1} has {len(rows[short])} columns, the header {len(header)}")
@@ -48,6 +40,18 @@ def read(path: Path, time: str, channels: Sequence[str]) -> Table:
     time_ms = np.array([_time(path, at, stamp) for at, stamp in enumerate(stamps)], np.int64)
     values = np.array([[_number(row[column]) for column in columns[1:]] for row in rows], np.float64)
     return Table(stamps, time_ms, tuple(channels), values.reshape(len(rows), len(channels)))
+
+
+def read_text(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of a CSV file with commas or semicolons; raises TableError that names the file."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            sample = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=";" if sample.count(";") > sample.count(",") else ",")
+            return [name.strip() for name in next(reader, [])], [row for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{path}: {error}") from error
 
 
 def write(

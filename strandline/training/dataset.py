@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,19 +149,11 @@ def _columns(file: Path, time: str, channels: Sequence[str]) -> tuple[str, tuple
     """Complete the names of the columns from the file's header and first rows."""
     if time and channels:
         return time, tuple(channels)
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as opened:
-            first = opened.readline()
-            opened.seek(0)
-            reader = csv.reader(opened, delimiter=";" if first.count(";") > first.count(",") else ",")
-            header = [name.strip() for name in next(reader, [])]
-            rows = [row for row, _ in zip(reader, range(100), strict=False)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"{file}: {error}") from error
+    header, rows = table.read_text(file)
     if len(header) < 2:
         raise TrainingError(f"{file}: a header with a time and at least one channel is required")
     time = time or header[0]
-    numeric = [name for at, name in enumerate(header) if name != time and _holds_numbers(rows, at)]
+    numeric = [name for at, name in enumerate(header) if name != time and _holds_numbers(rows[:100], at)]
     if not (channels or numeric):
         raise TrainingError(f"{file}: no column except {time} contains numbers")
     return time, tuple(channels or numeric)
