@@ -1,5 +1,5 @@
-"""What runs on the gateway: sensor_reader -> aggregator -> anomaly_detector -> forwarder, each a Greengrass component.
+"""Components of the gateway: sensor_reader -> aggregator -> anomaly_detector -> forwarder.
 
-Components know ``wire`` and ``edge_components.common`` and never one another; between them go encoded batches on local
-topics, and acknowledgements back.
+Each is a Greengrass component. Components import ``wire`` and ``edge_components.common``, not one another. They
+exchange encoded batches and acknowledgements on local topics.
 """

@@ -186,10 +186,11 @@ def _pack_known(rows: Aggregates, known: Profile) -> list[bytes]:
     layout, entries = Layout(rows.series_index, rows.start_ms, len(rows.series)), known.entries(places)
     begin = number(len(places)) + pack_signed(np.diff(np.array(places, np.int64), prepend=np.int64(-1)) - 1)
     made = []
+    first = Writer(entries.kinds.tolist(), modelled=True, known=known.known(places), late=_LATE[0])
+    times = aggregates.write(rows, layout, entries.steps, first)
     for late in _LATE:
-        writer = Writer(entries.kinds.tolist(), modelled=True, known=known.known(places), late=late)
-        head = begin + bytes((late,)) + _counts(layout)
-        head += aggregates.write(rows, layout, entries.steps, writer) + writer.finish()
+        writer = first if late == _LATE[0] else first.with_late(late)
+        head = begin + bytes((late,)) + _counts(layout) + times + writer.finish()
         joined = container.join(head, rans.encode(writer.symbols))
         made.append(container.pack(Kind.AGGREGATES, Coder.MODEL, *joined, profile=known.version))
     return made

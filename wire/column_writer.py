@@ -49,6 +49,16 @@ class Plan:
     model_windows: tuple[int, ...] = (32,)
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A column written by the model: its plan, and the positions of its entry and its symbols."""
+
+    plan: Plan
+    counts: npt.NDArray[np.int64]
+    entry: int
+    symbols: slice
+
+
 @dataclass(slots=True)
 class Writer:
     """Collects the columns of a batch; with ``modelled`` they are written for coder 3."""
@@ -63,6 +73,19 @@ class Writer:
     symbols: list[int] = field(default_factory=list)
     states: dict[Id, list[State | None]] = field(default_factory=dict)
     deviations: dict[Id, list[int]] = field(default_factory=dict)
+    _values: _Written | None = None
+
+    def with_late(self, late: int) -> Writer:
+        """Return the written columns as they are with another ``late``, on which only the values depend."""
+        written = self._values
+        if written is None:
+            return replace(self, late=late)
+        values = Writer(self.kinds, self.modelled, self.known, late, self.regimes)
+        values._model(written.plan, written.counts)
+        entries, symbols = list(self.entries), list(self.symbols)
+        entries[written.entry : written.entry + 1] = values.entries
+        symbols[written.symbols] = values.symbols
+        return replace(self, late=late, entries=entries, symbols=symbols)
 
     def put(self, plan: Plan, needed: bool = False) -> None:
         """Add a column in its cheapest mode; one without exceptions is omitted unless it is ``needed``."""
@@ -80,7 +103,10 @@ class Writer:
         if not self.modelled:
             self._bytes(plan, counts)
         elif plan.id in ORDERED:
+            first_entry, first_symbol = len(self.entries), len(self.symbols)
             self._model(plan, counts)
+            if plan.id is Id.VALUE:
+                self._values = _Written(plan, counts, first_entry, slice(first_symbol, len(self.symbols)))
         else:
             self._either(plan, counts)
 

@@ -65,6 +65,7 @@ class Step:
 BITS = Step(Form.BITS, 1.0)
 
 
+@lru_cache(maxsize=4096)
 def split(size: float) -> tuple[float, float]:
     """Return a step as (multiplier, divisor), both exact doubles; (size, 1) if it is not a short decimal."""
     short = decimal(size)

@@ -1,5 +1,5 @@
-"""What every component shares: configuration, the loop it runs in, the bus it speaks on, and the handover of batches.
+"""Edge kernel, shared by all components: configuration, loop, bus, handover of batches, journal.
 
-Only :mod:`edge_components.common.ipc` knows the Greengrass SDK; everything else works against
+Only :mod:`edge_components.common.ipc` uses the Greengrass SDK; everything else works against
 :mod:`edge_components.common.ports`.
 """

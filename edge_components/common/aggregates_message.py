@@ -1,8 +1,8 @@
-"""The message that carries a batch of aggregates between the components of one gateway. Pure.
+"""Message with a batch of aggregates, between the components of one gateway. Pure.
 
-The wire format (:mod:`wire.codec`) models each series to save bytes on the way to the cloud. A window of many series is
-one row a series, where that costs ten times the processor time of this format, which writes whole columns; values are
-exact (see message_columns).
+The wire format (:mod:`wire.codec`) models each series, which saves bytes on the way to the cloud. For one window of
+many series (one row each) that takes ten times the processor time of this format, which writes whole columns. Values
+are exact (see message_columns).
 
 Body, little-endian: u32 rows, u32 directory bytes, i64 first start, nine u8 (item sizes of index, start, width and
 count; type codes of mean, min, max, std and score, 254 for no score at all), the directory, and the columns. Rows with
@@ -30,7 +30,7 @@ REVISED = b"SLA2"
 _BODIES = {MAGIC: struct.Struct("<IIq9B"), REVISED: struct.Struct("<IIq12B")}
 _UNSCORED = 254
 _NO_SCORE = -1.0
-"""Stands for a score that is NaN; scores are not negative."""
+"""Represents a score of NaN; scores are not negative."""
 
 
 def encode(batch: Batch, limit: int = MAX_LOCAL_BYTES) -> bytes:

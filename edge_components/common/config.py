@@ -1,9 +1,9 @@
-"""Configuration as declared, documented and checked in one place: the fields of a frozen dataclass.
+"""Declaration, documentation and validation of a component's configuration: the fields of a frozen dataclass.
 
 A component's ``config.py`` declares ``Config`` with :func:`integer`, :func:`number`, :func:`text`, :func:`texts`,
-:func:`flag` and :func:`mapping` fields; :func:`load` turns the nucleus' mapping into one, or raises ConfigError with a
-sentence for each bad key. Nucleus lite hands every scalar over as a string, so each field reads both. What one field
-alone cannot check, ``Config.__post_init__`` checks and raises ConfigError.
+:func:`flag` and :func:`mapping` fields. :func:`load` creates it from the nucleus' mapping, or raises ConfigError with
+a sentence for each invalid key. Nucleus lite delivers every scalar as a string, so each field also reads strings.
+``Config.__post_init__`` checks relations between fields and raises ConfigError.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ RESERVED = frozenset({"accessControl"})
 """Keys of the component's configuration that belong to Greengrass."""
 
 MAX_PROBLEMS = 100
-"""More than so many are not told: nobody reads them, and looking for what each was meant to be takes time."""
+"""Maximum number of reported problems: finding a similar key for each takes time."""
 
 
 class _NotAllowedError(ValueError):
-    """A value is not allowed; the text says what is."""
+    """A value is not allowed; the text states the allowed values."""
 
 
 def _field(default: Any, read: Callable[[Any], Any], allowed: str, doc: str, *, structured: bool = False) -> Any:
     metadata = {"read": read, "allowed": allowed, "doc": doc, "default": default}
     if isinstance(default, dict | list) or structured:
-        # The default is read as a configured value is, so that a missing key and one set to its default are equal.
+        # The default is read like a configured value, so that a missing key and one set to its default are equal.
         return dataclasses.field(default_factory=lambda: read(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -88,7 +88,7 @@ def flag(default: bool, doc: str) -> Any:
 def text(
     default: str, doc: str, *, choices: tuple[str, ...] = (), pattern: str = r".{0,1024}", allowed: str = ""
 ) -> Any:
-    """Declare a string: one of ``choices``, or one that matches ``pattern`` whole."""
+    """Declare a string: one of ``choices``, or one that matches ``pattern`` completely."""
     allowed = allowed or (f"one of {', '.join(choices)}" if choices else f"text that matches {pattern}")
 
     def read(value: Any) -> str:
@@ -103,7 +103,7 @@ def text(
 
 
 def texts(default: list[str], doc: str, *, pattern: str, allowed: str) -> Any:
-    """Declare a list of strings, read as a tuple, each of which matches ``pattern`` whole and stands once."""
+    """Declare a list of distinct strings, read as a tuple, each of which matches ``pattern`` completely."""
 
     def read(value: Any) -> tuple[str, ...]:
         if not isinstance(value, list | tuple) or not all(
@@ -118,17 +118,17 @@ def texts(default: list[str], doc: str, *, pattern: str, allowed: str) -> Any:
 
 
 def mapping(default: dict[str, Any] | list[Any] | str, read: Callable[[Any], Any], allowed: str, doc: str) -> Any:
-    """Declare a structured value; ``read`` returns it checked or raises ValueError or ConfigError."""
+    """Declare a structured value; ``read`` returns the validated value or raises ValueError or ConfigError."""
     return _field(default, read, allowed, doc, structured=True)
 
 
 def load(kind: type[C], values: Mapping[str, Any]) -> C:
     """Return ``kind`` (a dataclass of the fields above) from the nucleus' mapping.
 
-    Keys in ``kind.RETIRED`` are ignored: Greengrass keeps the keys of a former version over an upgrade. For a key in
-    ``kind.REPLACED``, a mapping from former keys to their replacement, the sentence names the replacement. A field
-    whose value is structured may raise ConfigError with a sentence for each bad key inside. Raises ConfigError with a
-    sentence for each bad key: its name, its value and what is allowed.
+    Keys in ``kind.RETIRED`` are ignored: Greengrass keeps the keys of an earlier version over an upgrade. For a key in
+    ``kind.REPLACED``, a mapping from earlier keys to their replacement, the sentence names the replacement. Raises
+    ConfigError with a sentence for each invalid key: its name, its value and the allowed values. A structured field
+    adds a sentence for each invalid key inside.
     """
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]  # C is always a dataclass
     problems: list[str] = []
@@ -163,7 +163,7 @@ def _shown(value: Any) -> str:
 
 
 def table(kind: type[Any]) -> str:
-    """Return the configuration as the Markdown table that stands in the component's README."""
+    """Return the configuration as the Markdown table of the component's README."""
     lines = ["| key | default | allowed | meaning |", "| --- | --- | --- | --- |"]
     for f in dataclasses.fields(kind):
         default = f.metadata["default"]

@@ -1,9 +1,9 @@
-"""Decides when to connect to the nucleus again, and when only a new process can. Pure: the time is passed in.
+"""Schedule of attempts to connect to the nucleus, and of the exit when only a new process can. Pure.
 
-A nucleus starts a failing component three times an hour at most, so a component exits only when a new process is the
-cure: when the nucleus accepts connections but refuses this process (a new one gets a new token), when the process that
-started it has ended (a nucleus that comes back starts another), or when there has been no nucleus at all for a long
-time (a new process may get another socket).
+A nucleus restarts a failing component at most three times per hour, so a component exits only if a new process helps:
+when the nucleus accepts connections but rejects this process (a new one gets a new token), when the parent process has
+ended (a nucleus that restarts starts another one), or when the nucleus was unreachable for a long time (a new process
+may get another socket). The time is passed in.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ UNREACHABLE_SECONDS = 600.0
 
 
 class ConnectionSchedule:
-    """Attempts to connect, from the loss of a connection to the next; all times are monotonic seconds."""
+    """Attempts between the loss of a connection and the next connection; all times are monotonic seconds."""
 
     def __init__(self, now: float, rng: random.Random) -> None:
         self._rng, self._orphaned = rng, False
         self.lost(now)
 
     def lost(self, now: float) -> None:
-        """Begin: there is no connection."""
+        """Begin at ``now``, when the connection was lost."""
         self._lost_at, self._due, self._failures = now, now, 0
         self._refused_since: float | None = None
 
     def failed(self, now: float, *, refused: bool) -> None:
-        """Note a failed attempt; ``refused`` means that the nucleus is there and does not accept this process."""
+        """Record a failed attempt; ``refused`` means that the nucleus is reachable and rejects this process."""
         self._failures += 1
         self._due = now + RETRY.delay(self._failures, self._rng)
         if not refused:
@@ -39,11 +39,11 @@ class ConnectionSchedule:
             self._refused_since = now
 
     def orphaned(self) -> None:
-        """Note that the process that started this one has ended."""
+        """Record that the parent process has ended."""
         self._orphaned = True
 
     def attempt_due(self, now: float) -> bool:
-        """Return whether to try at ``now``."""
+        """Return whether an attempt is due at ``now``."""
         return now >= self._due
 
     def next_s(self, now: float) -> float:
@@ -51,7 +51,7 @@ class ConnectionSchedule:
         return max(0.0, self._due - now)
 
     def hopeless(self, now: float) -> bool:
-        """Return whether this process should end so that the nucleus starts another one."""
+        """Return whether this process is to end, so that the nucleus starts another one."""
         if self._orphaned:
             return True
         if self._refused_since is not None and now - self._refused_since >= REFUSED_SECONDS:

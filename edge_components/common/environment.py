@@ -1,4 +1,4 @@
-"""The Python environment that the components share, as io.strandline.Runtime describes it in its work folder.
+"""Description of the Python environment shared by the components, which io.strandline.Runtime writes.
 
 Standard library only: components read this before the environment exists.
 """
@@ -22,17 +22,17 @@ BYTECODE = "bytecode"
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A usable environment: its interpreter, and the version of each package that the components may require."""
+    """Usable environment: its interpreter, and the version of each package that components may require."""
 
     python: str
     version: str
     machine: str
     packages: Mapping[str, str]
     absent: Mapping[str, str] = field(default_factory=dict)
-    """Optional packages that could not be installed, and the reason."""
+    """Optional packages that could not be installed, with the reason."""
 
     def package(self, name: str) -> str | None:
-        """Return a package's version, None where it is absent."""
+        """Return a package's version, None if it is absent."""
         return self.packages.get(normalised(name))
 
     @classmethod
@@ -64,12 +64,12 @@ class Environment:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the description; raises RuntimeEnvironmentError where it is absent or its interpreter is."""
+        """Read the description; raises RuntimeEnvironmentError if the file or the interpreter is missing or invalid."""
         file = folder / FILE
         try:
             found = cls.from_dict(json.loads(file.read_text()))
             if not all(isinstance(text, str) for text in (found.python, found.version, *found.packages.values())):
-                raise TypeError("python, version and packages are texts")
+                raise TypeError("python, version and packages must be strings")
             usable = os.access(found.python, os.X_OK)
         except FileNotFoundError:
             raise RuntimeEnvironmentError(f"{file} does not exist yet") from None
@@ -80,5 +80,5 @@ class Environment:
         return found
 
     def write(self, folder: Path) -> None:
-        """Replace the description as a whole, so that a reader never sees half of it."""
+        """Replace the description atomically."""
         replace_file(folder / FILE, json.dumps(self.to_dict(), indent=1).encode())

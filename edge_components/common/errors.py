@@ -1,18 +1,18 @@
-"""The error tree of the edge.
+"""Errors of the edge.
 
 ::
 
     EdgeError
-    ├── ConfigError           values that the configuration does not allow; one line a bad key
-    ├── BusError              the nucleus refused or could not do what was asked
-    │   ├── UnauthorizedError the recipe's accessControl does not allow it
-    │   ├── UnsupportedError  this nucleus does not have the operation
-    │   ├── ConnectionLostError   the IPC connection is gone: the bus connects again
-    │   ├── ConnectionRefusedByNucleusError   the nucleus does not accept this process
-    │   └── NoNucleusError        the process was not started by a nucleus
-    ├── RequirementError      a line of a requirements file that is not understood
-    ├── RuntimeEnvironmentError   the shared Python environment is not usable, or cannot be made
-    └── HandoverError         an outbox is full and its source cannot wait
+    ├── ConfigError
+    ├── BusError
+    │   ├── UnauthorizedError
+    │   ├── UnsupportedError
+    │   ├── ConnectionLostError
+    │   ├── ConnectionRefusedByNucleusError
+    │   └── NoNucleusError
+    ├── RequirementError
+    ├── RuntimeEnvironmentError
+    └── HandoverError
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class EdgeError(Exception):
 
 
 class ConfigError(EdgeError):
-    """The configuration does not validate; ``problems`` has one sentence a bad key."""
+    """The configuration is invalid; ``problems`` has a sentence for each invalid key."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -31,7 +31,7 @@ class ConfigError(EdgeError):
 
 
 class BusError(EdgeError):
-    """The nucleus refused or could not do what was asked."""
+    """The nucleus rejected an operation or failed to perform it."""
 
 
 class UnauthorizedError(BusError):
@@ -39,19 +39,19 @@ class UnauthorizedError(BusError):
 
 
 class UnsupportedError(BusError):
-    """This nucleus does not have the operation (nucleus lite lacks some)."""
+    """The nucleus does not support the operation (nucleus lite lacks some)."""
 
 
 class ConnectionLostError(BusError):
-    """The IPC connection is gone; the bus connects again, and what was refused is tried again later."""
+    """The IPC connection is lost; the bus connects again."""
 
 
 class ConnectionRefusedByNucleusError(BusError):
-    """The nucleus is there and does not accept this process; a new process gets a new token."""
+    """The nucleus is reachable and rejects this process; a new process gets a new token."""
 
 
 class NoNucleusError(BusError):
-    """The process was not started by a nucleus: its environment names no socket."""
+    """The process was not started by a nucleus: its environment does not name a socket."""
 
 
 class HandoverError(EdgeError):
@@ -59,8 +59,8 @@ class HandoverError(EdgeError):
 
 
 class RequirementError(EdgeError):
-    """A line of a requirements file is not understood; names the line."""
+    """A line of a requirements file is invalid; names the line."""
 
 
 class RuntimeEnvironmentError(EdgeError):
-    """The shared Python environment is not usable or cannot be made; names the cause and, where known, the remedy."""
+    """The shared Python environment is unusable or cannot be created; names the cause and, if known, the remedy."""

@@ -1,10 +1,8 @@
-"""Handing batches over so that none is lost and none counts twice.
+"""Handover of batches between two stages, without loss and without duplicates. Pure.
 
-Number, keep, send, send again, free on acknowledgement.
-
-Pure. :class:`SendWindow` decides what is due; :class:`Outbox` adds the payloads of a sender that keeps them in memory
-(the forwarder keeps them in its spool instead); :class:`Inbox` is the receiver's side,
-and :class:`Reorder` stands before it where the order matters.
+A sender numbers each batch, keeps it, and sends it until it is acknowledged. :class:`SendWindow` decides what is due;
+:class:`Outbox` adds the payloads of a sender that keeps them in memory (the forwarder keeps them in its spool).
+:class:`Inbox` is the receiver's record, and :class:`Reorder` precedes it in a receiver that needs the order.
 """
 
 from __future__ import annotations
@@ -22,20 +20,20 @@ T = TypeVar("T")
 
 
 def new_epoch(wall_ms: int, rng: random.Random) -> int:
-    """Return an epoch id that is new even if the wall clock is wrong: 44 bits of milliseconds, 20 of chance."""
+    """Return a new epoch id: 44 bits of milliseconds and 20 random bits, in case the wall clock is wrong."""
     return ((wall_ms & (2**44 - 1)) << 20) | rng.getrandbits(20)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to send again: exponential backoff with full jitter above half, as AWS' architecture blog recommends."""
+    """Exponential backoff with jitter: a delay is at least half of its ceiling, which doubles to ``longest_s``."""
 
     in_flight: int = 32
     first_s: float = 2.0
     longest_s: float = 60.0
 
     def delay(self, attempts: int, rng: random.Random) -> float:
-        """Return seconds to wait after the ``attempts``-th sending."""
+        """Return the seconds to wait after the ``attempts``-th attempt."""
         ceiling = min(self.longest_s, self.first_s * 2.0 ** min(attempts - 1, 30))
         return ceiling * (0.5 + 0.5 * rng.random())
 
@@ -47,7 +45,7 @@ class _Flight:
 
 
 class SendWindow:
-    """The numbers that were sent and not yet acknowledged, and when each is due again."""
+    """Sequence numbers that were sent and not acknowledged, and the time at which each is due again."""
 
     def __init__(self, policy: RetryPolicy, rng: random.Random) -> None:
         self._policy, self._rng = policy, rng
@@ -61,15 +59,15 @@ class SendWindow:
 
     @property
     def room(self) -> int:
-        """How many more may be in flight."""
+        """Number of further batches that may be in flight."""
         return max(0, self._policy.in_flight - len(self._flights))
 
     def set_policy(self, policy: RetryPolicy) -> None:
-        """Go on under another policy; what is already due keeps its time."""
+        """Apply another policy; due times that are set do not change."""
         self._policy = policy
 
     def sent(self, sequence: int, now: float) -> int:
-        """Note a sending at ``now`` (monotonic seconds) and return how often it has been sent."""
+        """Record a sending at ``now`` (monotonic seconds) and return the number of times it has been sent."""
         flight = self._flights.setdefault(sequence, _Flight(0, now))
         flight.attempts += 1
         flight.due = now + self._policy.delay(flight.attempts, self._rng)
@@ -81,12 +79,12 @@ class SendWindow:
         flight.due = max(flight.due, at)
 
     def refused(self, sequence: int, now: float) -> None:
-        """Note that the sending noted last failed: it does not count, and the number is due again at once."""
+        """Record that the last sending failed: it does not count, and the number is due at once."""
         flight = self._flights[sequence]
         flight.attempts, flight.due = flight.attempts - 1, now
 
     def resend_all(self) -> None:
-        """Make every number due at once: its receiver may have lost what was sent."""
+        """Make every number due at once: the receiver may have lost messages."""
         for flight in self._flights.values():
             flight.due = 0.0
 
@@ -95,23 +93,23 @@ class SendWindow:
         return sorted(sequence for sequence, flight in self._flights.items() if flight.due <= now)
 
     def next_s(self, now: float) -> float:
-        """Return the seconds until a number is to be sent again; infinite when none is in flight."""
+        """Return the seconds until a number is due; infinite if nothing is in flight."""
         return max(0.0, min((flight.due for flight in self._flights.values()), default=float("inf")) - now)
 
     def acknowledge(self, ack: Acknowledgement) -> list[int]:
-        """Forget what the acknowledgement covers and return it, lowest first."""
+        """Remove and return the acknowledged numbers, lowest first."""
         freed = sorted(sequence for sequence in self._flights if ack.covers(sequence))
         for sequence in freed:
             del self._flights[sequence]
         return freed
 
     def forget(self, sequence: int) -> None:
-        """Forget a number that is not to be sent again."""
+        """Remove a number that is not to be sent again."""
         self._flights.pop(sequence, None)
 
 
 class Outbox:
-    """A sender's unacknowledged payloads, in memory, bounded by bytes."""
+    """Unacknowledged payloads of a sender, in memory, limited in bytes."""
 
     def __init__(self, epoch: int, policy: RetryPolicy, rng: random.Random, max_bytes: int = 4_000_000) -> None:
         self.epoch = epoch
@@ -125,31 +123,31 @@ class Outbox:
 
     @property
     def size(self) -> int:
-        """Bytes held."""
+        """Bytes of the payloads."""
         return self._bytes
 
     @property
     def room(self) -> int:
-        """Bytes that still fit."""
+        """Bytes that may be added."""
         return self._max_bytes - self._bytes
 
     @property
     def oldest(self) -> int | None:
-        """The lowest number that is held and not acknowledged, None when there is none."""
+        """Lowest unacknowledged number, None if the outbox is empty."""
         return next(iter(self._payloads), None)
 
     @property
     def next_sequence(self) -> int:
-        """The number that the next payload must carry."""
+        """Number under which the next payload must be encoded."""
         return self._last + 1
 
     def set_limits(self, policy: RetryPolicy, max_bytes: int) -> None:
-        """Go on under other limits; what is held stays, also where it is more than ``max_bytes``."""
+        """Apply other limits; payloads stay even if they exceed ``max_bytes``."""
         self._window.set_policy(policy)
         self._max_bytes = max_bytes
 
     def add(self, payload: bytes) -> int:
-        """Keep a payload encoded under :attr:`next_sequence`; raises HandoverError when there is no room for it."""
+        """Add a payload encoded under :attr:`next_sequence`; raises HandoverError if it does not fit."""
         if self._bytes + len(payload) > self._max_bytes:
             raise HandoverError(f"outbox full: {self._bytes} of {self._max_bytes} bytes, {len(self._payloads)} batches")
         self._last += 1
@@ -159,7 +157,7 @@ class Outbox:
         return self._last
 
     def drop_oldest(self) -> tuple[int, bytes] | None:
-        """Drop the oldest payload, for a source that cannot wait, and return its number and it (None when empty)."""
+        """Drop the oldest payload, for a source that cannot wait; return (number, payload), None if empty."""
         if not self._payloads:
             return None
         sequence, payload = self._payloads.popitem(last=False)
@@ -170,40 +168,40 @@ class Outbox:
         return sequence, payload
 
     def held(self) -> Mapping[int, bytes]:
-        """Return what is held, by number, oldest first."""
+        """Return the payloads by number, oldest first."""
         return self._payloads
 
     def restore(self, epoch: int, last: int, payloads: Mapping[int, bytes]) -> None:
-        """Go on as the outbox of a former process, which held ``payloads`` and gave out numbers up to ``last``."""
+        """Continue the outbox of a previous process: its ``payloads``, and ``last``, the last number it assigned."""
         self.epoch, self._last = epoch, last
         self._payloads = OrderedDict(sorted(payloads.items()))
         self._bytes = sum(len(payload) for payload in payloads.values())
         self._fresh = deque(self._payloads)
 
     def to_send(self, now: float) -> Iterator[tuple[int, bytes, int]]:
-        """Yield (number, payload, times sent) of what is due at ``now``: first what waits again, then what is new."""
+        """Yield (number, payload, times sent) of due payloads: first retransmissions, then new ones."""
         for sequence in self._window.due(now):
-            if sequence in self._window:  # else acknowledged or dropped while the caller sent the one before
+            if sequence in self._window:  # otherwise acknowledged or dropped during the iteration
                 yield sequence, self._payloads[sequence], self._window.sent(sequence, now)
         while self._fresh and self._window.room:
             sequence = self._fresh.popleft()
             yield sequence, self._payloads[sequence], self._window.sent(sequence, now)
 
     def refused(self, sequence: int, now: float) -> None:
-        """Note that the sending of a payload failed: it does not count, and the payload is due again at once."""
+        """Record that the sending of a payload failed: it does not count, and the payload is due at once."""
         if sequence in self._window:
             self._window.refused(sequence, now)
 
     def resend_all(self) -> None:
-        """Make every unacknowledged payload due at once: the receiver may have lost what was sent."""
+        """Make every sent payload due at once: the receiver may have lost messages."""
         self._window.resend_all()
 
     def next_s(self, now: float) -> float:
-        """Return the seconds until :meth:`to_send` yields something; infinite when nothing waits."""
+        """Return the seconds until a payload is due; infinite if the outbox is empty."""
         return 0.0 if self._fresh and self._window.room else self._window.next_s(now)
 
     def acknowledge(self, ack: Acknowledgement) -> int:
-        """Free what is acknowledged and return how many batches that were; another epoch's changes nothing."""
+        """Remove acknowledged payloads and return their number; ignore an acknowledgement of another epoch."""
         if ack.epoch != self.epoch:
             return 0
         freed = self._window.acknowledge(ack)
@@ -213,64 +211,64 @@ class Outbox:
 
 
 class Inbox:
-    """A receiver's record of what it holds, by sender's epoch; remembers the newest ``epochs`` of them."""
+    """Receiver's record of accepted batches by sender's epoch, for the ``epochs`` most recent ones."""
 
     def __init__(self, epochs: int = 8) -> None:
         self._held: OrderedDict[int, SequenceSet] = OrderedDict()
-        self._unsaid: set[int] = set()
+        self._acks_due: set[int] = set()
         self._epochs = epochs
 
     def accept(self, epoch: int, sequence: int) -> bool:
-        """Note a batch and return whether it is new; either way its epoch's acknowledgement is due."""
+        """Record a batch and return whether it is new; in both cases an acknowledgement of its epoch is due."""
         held = self._held.setdefault(epoch, SequenceSet())
         self._held.move_to_end(epoch)
         while len(self._held) > self._epochs:
             old, _ = self._held.popitem(last=False)
-            self._unsaid.discard(old)
-        self._unsaid.add(epoch)
+            self._acks_due.discard(old)
+        self._acks_due.add(epoch)
         return held.add(sequence)
 
     def __contains__(self, name: tuple[int, int]) -> bool:
-        """Whether a batch, named by epoch and sequence, was accepted before."""
+        """Return whether a batch, named by epoch and sequence number, was accepted before."""
         return name[0] in self._held and name[1] in self._held[name[0]]
 
     def highest(self, epoch: int) -> int:
-        """Return the highest number accepted of an epoch, 0 when none was."""
+        """Return the highest accepted number of an epoch, 0 for an unknown one."""
         return self._held[epoch].highest if epoch in self._held else 0
 
     @property
     def due(self) -> bool:
-        """Whether something is to be said."""
-        return bool(self._unsaid)
+        """True if an acknowledgement is due."""
+        return bool(self._acks_due)
 
     def held(self) -> dict[int, tuple[int, tuple[tuple[int, int], ...]]]:
-        """Return the cumulative number and the ranges above it, by sender's epoch, the one last heard from last."""
+        """Return (cumulative number, ranges above it) by sender's epoch, in the order of last reception."""
         return {epoch: (numbers.cumulative, numbers.ranges) for epoch, numbers in self._held.items()}
 
     def restore(self, held: Mapping[int, tuple[int, Iterable[tuple[int, int]]]]) -> None:
-        """Go on as the inbox of a former process, from :meth:`held`."""
+        """Continue the inbox of a previous process, from :meth:`held`."""
         self._held = OrderedDict(
             (epoch, SequenceSet(c, [(a, b) for a, b in ranges])) for epoch, (c, ranges) in held.items()
         )
 
     def repeat(self) -> None:
-        """Have the acknowledgement of the sender that was received last sent again, in case it was lost."""
+        """Make the acknowledgement of the most recent sender due again, in case it was lost."""
         if self._held:
-            self._unsaid.add(next(reversed(self._held)))
+            self._acks_due.add(next(reversed(self._held)))
 
     def acknowledgements(self) -> list[Acknowledgement]:
-        """Return what is to be said since the last call, one an epoch."""
-        acks = [self._held[epoch].acknowledgement(epoch) for epoch in sorted(self._unsaid)]
-        self._unsaid.clear()
+        """Return the acknowledgements due since the last call, one per epoch."""
+        acks = [self._held[epoch].acknowledgement(epoch) for epoch in sorted(self._acks_due)]
+        self._acks_due.clear()
         return acks
 
 
 class Reorder(Generic[T]):
-    """Restores the order of sequence numbers, for a receiver that needs it.
+    """Buffer that restores the order of sequence numbers.
 
-    A lost batch is sent again after newer ones. If these were processed first, its readings would be late. So newer
-    batches wait here, unacknowledged, until the missing one arrives, for at most ``wait_s``: a sender that dropped a
-    batch never sends it again. At most ``max_pending`` batches of a sender wait.
+    A lost batch is sent again after newer ones. If those were processed first, its readings would be late. So newer
+    batches wait here, unacknowledged, until the missing one arrives, for at most ``wait_s``: a sender that has dropped
+    a batch does not send it again. At most ``max_pending`` batches of a sender wait.
     """
 
     def __init__(self, wait_s: float, max_pending: int = 1000) -> None:
@@ -279,11 +277,11 @@ class Reorder(Generic[T]):
         self._since: dict[int, float] = {}
 
     def __len__(self) -> int:
-        """Number of batches that wait for a missing one."""
+        """Return the number of batches that wait for a missing one."""
         return sum(map(len, self._waiting.values()))
 
     def add(self, epoch: int, sequence: int, item: T, now: float) -> bool:
-        """Add a batch received at ``now`` (monotonic seconds); False if it is rejected because too many wait."""
+        """Add a batch received at ``now`` (monotonic seconds); return False if too many batches wait."""
         waiting = self._waiting.setdefault(epoch, {})
         if len(waiting) >= self._max_pending and sequence not in waiting:
             return False
@@ -292,7 +290,7 @@ class Reorder(Generic[T]):
         return True
 
     def ready(self, highest: Callable[[int], int], now: float) -> Iterator[tuple[int, int, T]]:
-        """Yield (epoch, sequence, item) in order; ``highest`` gives the highest sequence accepted of an epoch."""
+        """Yield (epoch, sequence, item) in order; ``highest`` returns the highest accepted number of an epoch."""
         for epoch in list(self._waiting):
             waiting = self._waiting[epoch]
             while waiting:

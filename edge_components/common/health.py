@@ -1,7 +1,7 @@
-"""Counters for everything dropped, late, retried or merged, and logs as JSON lines.
+"""Counters of events, and logs as JSON lines.
 
-A component counts into its own :class:`Counters`; the loop logs them, and hands them to the forwarder on
-``wire.topics.HEALTH``, which sends them to the cloud as a notice.
+The loop logs the counters of a component and publishes them on ``wire.topics.HEALTH``; the forwarder sends them to the
+cloud in a notice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 
 class Counters:
-    """Named counts that only grow while the process lives; any thread may add (the network's threads do)."""
+    """Named counters, which only increase while the process lives. Thread-safe."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -38,7 +38,7 @@ class Counters:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, with gateway and component; a record's ``extra={"fields": {...}}`` is merged in."""
+    """Formatter of one JSON object per line, with gateway, component and the record's ``extra={"fields": {...}}``."""
 
     def __init__(self, gateway: str, component: str) -> None:
         super().__init__()

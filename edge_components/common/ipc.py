@@ -1,12 +1,12 @@
-"""The bus of :mod:`edge_components.common.ports` over Greengrass IPC.
+"""Implementation of :class:`edge_components.common.ports.Bus` over Greengrass IPC.
 
-It only does the I/O: :mod:`edge_components.common.subscriptions` decides when to subscribe, and
-:mod:`edge_components.common.connection_schedule` when to connect. This module and
-:mod:`edge_components.common.ipc_client` are the only ones that use ``awsiot``.
+This module performs the I/O: :mod:`edge_components.common.subscriptions` decides when to subscribe, and
+:mod:`edge_components.common.connection_schedule` when to connect. Only this module and
+:mod:`edge_components.common.ipc_client` use ``awsiot``.
 
-Three measured facts shape it. A unary operation must be closed after its result, or nucleus lite leaks its stream.
-Stream events arrive on the SDK's one network thread, so they are only posted to the loop, which keeps their order.
-A message above nucleus lite's packet limit closes the whole connection without an error, so sizes are checked here.
+Measured facts: nucleus lite leaks the stream of a unary operation that is not closed after its result. Stream events
+arrive on the SDK's single network thread; they are posted to the loop, which keeps their order. A message above nucleus
+lite's packet limit closes the whole connection without an error, so sizes are checked here.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ _SLICE_SECONDS = 0.2
 
 
 class Poster(Protocol):
-    """The component's loop."""
+    """Port of the component's loop."""
 
     @property
     def stopping(self) -> bool:
-        """Whether the component was asked to stop."""
+        """True if the component was asked to stop."""
 
     def post(self, call: Callable[[], None]) -> None:
-        """Run a call on the loop; it may be dropped when too many wait."""
+        """Run a call on the loop; it is dropped if too many wait."""
 
     def post_always(self, call: Callable[[], None]) -> None:
-        """Run a call on the loop, however many wait."""
+        """Run a call on the loop, regardless of the number that waits."""
 
 
 class GreengrassBus:
-    """See :class:`edge_components.common.ports.Bus`; all methods are called on the loop."""
+    """Bus over Greengrass IPC; all methods are called on the loop."""
 
     def __init__(
         self, loop: Poster, clock: Clock, log: RateLimitedLog, rng: random.Random, give_up: Callable[[], None]
     ) -> None:
-        """``give_up`` is called when only a new process can connect again."""
+        """Create an unconnected bus; ``give_up`` is called when only a new process can connect again."""
         self._loop, self._clock, self._log, self._give_up = loop, clock, log, give_up
         self._subscriptions = Subscriptions(self._open, clock, log, rng)
         self._schedule = ConnectionSchedule(clock.monotonic(), rng)
@@ -73,11 +73,11 @@ class GreengrassBus:
         self._parent = os.getppid()
 
     def connect(self) -> None:
-        """Connect, and wait for it; raises BusError. Later losses of the connection are repaired by :meth:`tick`."""
+        """Connect and wait for the result; raises BusError. After a lost connection :meth:`tick` connects again."""
         self._connected(*self._dial())
 
     def tick(self) -> float:
-        """Connect, subscribe and renew where it is due; return the seconds until the next call at the latest."""
+        """Connect, subscribe and renew what is due; return the maximum seconds until the next call."""
         if self._client is not None:
             return self._subscriptions.tick()
         now = self._clock.monotonic()
@@ -121,7 +121,7 @@ class GreengrassBus:
         expects_traffic: bool = False,
         on_open: Callable[[], None] | None = None,
     ) -> Subscription:
-        """Subscribe to a local topic; JSON messages are handed on as bytes too."""
+        """Subscribe to a local topic; JSON messages are also passed as bytes."""
         target = Target(Kind.LOCAL, topic)
         return self._subscriptions.add(target, handler, expects_traffic=expects_traffic, on_open=on_open)
 
@@ -142,7 +142,7 @@ class GreengrassBus:
         return dict(response.value or {})
 
     def on_configuration(self, validate: Validate, apply: Callable[[], None]) -> None:
-        """Watch for updates; where the nucleus cannot ask first (lite), ``apply`` validates what has come."""
+        """Subscribe to updates; with nucleus lite, which does not request validation, ``apply`` validates them."""
         self._subscriptions.add(Target(Kind.CONFIGURATION), lambda _topic, _payload: apply())
         self._subscriptions.add(Target(Kind.VALIDATION), lambda id_, values: self._answer_update(id_, values, validate))
 
@@ -158,7 +158,7 @@ class GreengrassBus:
         self._call("send_configuration_validity_report", request, "answer a configuration update")
 
     def _dial(self) -> tuple[Any, Lifecycle]:
-        """Connect by the token; where that is refused, by name, which nucleus lite accepts after a restart."""
+        """Connect with the token; if it was rejected, with the name, which nucleus lite accepts after a restart."""
         by_name, self._by_name = self._by_name, False
         identity = {"componentName": Path.cwd().name} if by_name else {"authToken": os.environ.get(TOKEN, "")}
         lifecycle = Lifecycle(lambda reason: self._loop.post_always(lambda: self._lost(lifecycle, reason)))
@@ -169,7 +169,7 @@ class GreengrassBus:
             raise
 
     def _reconnect(self) -> None:
-        """Connect on a thread of its own, for it can take TIMEOUT_SECONDS; each outcome is posted to the loop."""
+        """Connect on a separate thread, which can take TIMEOUT_SECONDS, and post the outcome to the loop."""
         try:
             client, lifecycle = self._dial()
         except BusError as error:
@@ -178,7 +178,7 @@ class GreengrassBus:
         except MemoryError as error:
             exhausted = error
             self._loop.post_always(lambda: _raise(exhausted))  # the loop ends the component
-        except Exception as error:  # noqa: BLE001 # the thread's outermost edge: without an outcome nothing is tried again
+        except Exception as error:  # noqa: BLE001 # outermost edge of the thread: every outcome must be posted
             failed = BusError(f"cannot connect: {type(error).__name__}: {error}")
             self._loop.post_always(lambda: self._not_connected(failed))
         else:
@@ -200,7 +200,7 @@ class GreengrassBus:
         self._connecting = False
         refused = isinstance(error, ConnectionRefusedByNucleusError)
         self._schedule.failed(self._clock.monotonic(), refused=refused)
-        self._log.warning("connections_failed", f"{error}; it is tried again")
+        self._log.warning("connections_failed", f"{error}; it is retried")
 
     def _lost(self, lifecycle: Lifecycle, reason: str) -> None:
         if lifecycle is not self._lifecycle or self._closed:
@@ -208,10 +208,10 @@ class GreengrassBus:
         self._client = self._lifecycle = None
         self._schedule.lost(self._clock.monotonic())
         self._subscriptions.disconnected()
-        self._log.error("connections_lost", f"the connection to the nucleus is lost: {reason}; it is made again")
+        self._log.error("connections_lost", f"the connection to the nucleus is lost: {reason}; connecting again")
 
     def _open(self, target: Target, events: StreamEvents) -> _Stream:
-        """Begin a subscription without waiting for the answer."""
+        """Begin a subscription without waiting for the response."""
         if self._client is None:
             raise ConnectionLostError(f"{target}: not connected to the nucleus")
         stream = _Stream(self._loop, target, events)
@@ -220,7 +220,7 @@ class GreengrassBus:
         return stream
 
     def _call(self, name: str, request: Any, what: str) -> Any:
-        """Run a unary operation and close it, or nucleus lite keeps its stream for ever."""
+        """Run a unary operation and close it; nucleus lite keeps the stream of one that is not closed."""
         if self._client is None:
             raise ConnectionLostError(f"{what}: not connected to the nucleus")
         with translated(what):
@@ -261,7 +261,7 @@ def _raise(error: Exception) -> None:
 
 
 class _Stream(StreamResponseHandler):  # type: ignore[misc]  # awsiot ships no type information
-    """One subscription's stream; the SDK calls it on its network thread."""
+    """Stream of one subscription; the SDK calls its methods on the network thread."""
 
     def __init__(self, loop: Poster, target: Target, events: StreamEvents) -> None:
         self._loop, self._target, self._events = loop, target, events
@@ -296,8 +296,8 @@ class _Stream(StreamResponseHandler):  # type: ignore[misc]  # awsiot ships no t
             self._loop.post_always(self._events.opened)
             return
         what = f"subscribe to {self._target}"
-        refusal = translate(error, what) or BusError(f"{what}: {type(error).__name__}: {error}")
-        self._loop.post_always(lambda: self._events.failed(refusal))
+        rejection = translate(error, what) or BusError(f"{what}: {type(error).__name__}: {error}")
+        self._loop.post_always(lambda: self._events.failed(rejection))
 
     def on_stream_event(self, event: Any) -> None:
         """Post a message to the loop."""
@@ -316,9 +316,9 @@ class _Stream(StreamResponseHandler):  # type: ignore[misc]  # awsiot ships no t
         self._loop.post_always(lambda: self._events.closed("the nucleus closed the stream"))
 
     def _message(self, event: Any) -> tuple[str, bytes] | None:
-        """Return topic and payload of an event, JSON as bytes too; None for an event that carries neither."""
+        """Return topic and payload of an event, JSON as bytes; None for an event without a message."""
         kind, topic = self._target.kind, self._target.topic
-        if kind is Kind.LOCAL:  # exact topics only, so the message is of the one subscribed to
+        if kind is Kind.LOCAL:  # subscriptions have no wildcards
             if event.binary_message is not None:
                 return topic, bytes(event.binary_message.message or b"")
             return None if event.json_message is None else (topic, json.dumps(event.json_message.message).encode())

@@ -1,4 +1,4 @@
-"""Connects to the Greengrass nucleus with the SDK's event-stream client, and translates the SDK's errors."""
+"""Connection to the Greengrass nucleus with the SDK's event-stream client, and translation of the SDK's errors."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ _UNREACHABLE = ("CONNECTION_REFUSED", "INVALID_ADDRESS", "SOCKET_TIMEOUT", "FILE
 
 
 class Lifecycle(rpc.LifecycleHandler):  # type: ignore[misc]  # awsiot ships no type information
-    """Reports the end of one connection, once, unless it was closed on purpose."""
+    """Handler that reports the end of a connection once, unless the component closed it."""
 
     def __init__(self, lost: Callable[[str], None]) -> None:
         self._lost = lost
         self.ended = False
-        """True once the connection has ended, or is being closed on purpose."""
+        """True after the connection has ended or the component has closed it."""
 
     def on_disconnect(self, reason: Exception | None) -> None:
-        """Called by the SDK on its network thread."""
+        """Report the end of the connection; the SDK calls this on its network thread."""
         if not self.ended:
             self.ended = True
             self._lost(described(reason) if reason is not None else "closed by the nucleus")
 
     def on_error(self, error: Exception) -> bool:
-        """Called by the SDK; True closes the connection."""
+        """Return True, by which the SDK closes the connection."""
         return True
 
 
 class _Shapes(rpc.ShapeIndex):  # type: ignore[misc]
-    """The SDK's shapes, whose errors also read the text where nucleus lite puts it (``_message``)."""
+    """The SDK's shapes, with errors that also read nucleus lite's message field (``_message``)."""
 
     def __init__(self) -> None:
         super().__init__([])
@@ -87,8 +87,8 @@ class _Client(gg.GreengrassCoreIPCClient):  # type: ignore[misc]
 def connect(lifecycle: Lifecycle, identity: Mapping[str, str], timeout_s: float = TIMEOUT_SECONDS) -> Any:
     """Connect to the socket in the environment as ``identity`` and return the SDK's client.
 
-    Raises NoNucleusError where the environment names no socket, ConnectionRefusedByNucleusError where the nucleus is
-    there and does not accept ``identity``, BusError where it cannot be reached.
+    Raises NoNucleusError if the environment does not name a socket, ConnectionRefusedByNucleusError if the nucleus
+    rejects ``identity``, BusError if it cannot be reached.
     """
     path = os.environ.get(SOCKET)
     if not path:
@@ -109,19 +109,19 @@ def connect(lifecycle: Lifecycle, identity: Mapping[str, str], timeout_s: float 
         connection.connect(lifecycle).result(timeout_s)
     except BaseException as error:
         lifecycle.ended = True
-        connection.close()  # a connection that is still being made would stay open
+        connection.close()  # a connection in progress would stay open
         if isinstance(error, concurrent.futures.TimeoutError):
-            raise BusError(f"cannot connect: no answer in {timeout_s:g} s") from error
+            raise BusError(f"cannot connect: no response within {timeout_s:g} s") from error
         if isinstance(error, AwsCrtError) and any(part in error.name for part in _UNREACHABLE):
             raise BusError(f"cannot connect: {error.name}") from error
-        if isinstance(error, Exception):  # awscrt raises many unrelated kinds; the nucleus closed the connection
+        if isinstance(error, Exception):  # awscrt raises many unrelated types when the nucleus closes it
             raise ConnectionRefusedByNucleusError(f"the nucleus refuses the connection: {described(error)}") from error
         raise
     return _Client(connection)
 
 
 def described(error: Exception) -> str:
-    """Return the type of an error and its text, where it has one."""
+    """Return the type of an error and its text, if any."""
     text = getattr(error, "message", None) or (error.args[0] if error.args else None)
     name = getattr(error, "name", None) or type(error).__name__
     return f"{name}: {text}" if text else str(name)
@@ -129,7 +129,7 @@ def described(error: Exception) -> str:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raise the SDK's errors as BusError or one of its kinds; ``what`` names the operation."""
+    """Raise the SDK's errors as BusError or a subclass; ``what`` names the operation."""
     try:
         yield
     except Exception as error:
@@ -144,10 +144,10 @@ _CLOSED = ("AWS_ERROR_EVENT_STREAM_RPC_CONNECTION_CLOSED", "AWS_ERROR_EVENT_STRE
 
 
 def translate(error: BaseException, what: str) -> BusError | None:
-    """Return the BusError for an error of the SDK, None for an error of another kind."""
+    """Return the BusError for an error of the SDK, None for another error."""
     if isinstance(error, concurrent.futures.TimeoutError):
-        return BusError(f"{what}: no answer in {TIMEOUT_SECONDS:g} s")
-    if not isinstance(error, RuntimeError | AwsCrtError):  # the SDK's errors all derive from one of the two
+        return BusError(f"{what}: no response within {TIMEOUT_SECONDS:g} s")
+    if not isinstance(error, RuntimeError | AwsCrtError):  # base classes of the SDK's errors
         return None
     text = f"{what}: {described(error)}"
     if isinstance(error, model.UnauthorizedError):

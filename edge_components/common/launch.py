@@ -1,7 +1,7 @@
-"""Starts a component in the shared Python environment, as soon as that environment meets its requirements.
+"""Start of a component in the shared Python environment, when that meets the component's requirements.
 
-The nuclei start components in any order and count a process that ends as a failure, so this waits for
-io.strandline.Runtime instead of ending. Then it becomes the component (exec): the process id stays the same.
+A nucleus starts components in any order and counts a process that exits as a failure, so the launcher waits for
+io.strandline.Runtime. Then it becomes the component by exec and keeps its process id.
 
 ``python3 -m edge_components.common.launch --runtime FOLDER MODULE`` runs on the system's Python, standard library only.
 """
@@ -28,11 +28,11 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def usable_environment(runtime: Path, requirements: list[Requirement]) -> Environment:
-    """Return the environment; raises RuntimeEnvironmentError while a component cannot run in it."""
+    """Return the environment; raises RuntimeEnvironmentError if a component cannot run in it."""
     environment = Environment.read(runtime)
     made, now = environment.version, platform.python_version()
     if made.split(".")[:2] != now.split(".")[:2]:
-        raise RuntimeEnvironmentError(f"{environment.python} was made for Python {made}, python3 is {now} now")
+        raise RuntimeEnvironmentError(f"{environment.python} was created for Python {made}, python3 is now {now}")
     missing = lacking(requirements, environment.package)
     if missing:
         raise RuntimeEnvironmentError(f"{environment.python} lacks {', '.join(one.text for one in missing)}")
@@ -45,7 +45,7 @@ def wait(
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Environment:
-    """Return the environment when there is one; log why not when the reason changes, and once a minute."""
+    """Wait for the environment and return it; log the reason of waiting when it changes, and once a minute."""
     logged, reason = -REMIND_SECONDS, ""
     while True:
         try:
@@ -58,7 +58,7 @@ def wait(
 
 
 def main() -> NoReturn:
-    """Wait for the environment and become the component in it; ends with EXIT_CONFIG where the call is wrong."""
+    """Wait for the environment and become the component; exit with EXIT_CONFIG for invalid arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runtime", type=Path, required=True, help="the work folder of io.strandline.Runtime")
     parser.add_argument("module", help="the component's main module")

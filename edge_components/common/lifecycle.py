@@ -1,12 +1,11 @@
-"""The life of a component: connect, read the configuration, build, loop until told to stop.
+"""Lifecycle of a component: connect, read the configuration, build, run the loop until stopped.
 
-One thread runs everything a component does (:mod:`edge_components.common.loop`). What arrives is posted to the loop's
-queue; after arrivals, and when it is due, the component's ``tick`` runs. So components need no locks, and tests call
-the same methods in any order.
+One thread runs all code of a component (:mod:`edge_components.common.loop`). Messages are posted to the loop's queue;
+the component's ``tick`` runs after messages and when it is due. So components need no locks.
 
-A nucleus starts a failing component three times an hour at most. So a component ends only when it is asked to, or when
-a new process is the cure. Exit codes: 0 asked to stop, 69 only a new process can connect to the nucleus, 70 an error of
-ours, 78 the configuration does not validate and no earlier one is kept (the values of sysexits.h).
+A nucleus restarts a failing component at most three times per hour. So a component exits only on request, or if a new
+process helps. Exit codes, as in sysexits.h: 0 stopped on request, 69 only a new process can connect to the nucleus,
+70 internal error, 78 the configuration is invalid and no earlier one is kept.
 """
 
 from __future__ import annotations
@@ -34,39 +33,39 @@ from wire.limits import MAX_LOCAL_BYTES
 
 HEALTH_SECONDS = 10.0
 CONFIGURATION_SECONDS = 60.0
-"""How often the configuration is read, for a nucleus can lose the subscription to its updates without a sign."""
+"""Interval at which the configuration is read: a nucleus can silently lose the subscription to its updates."""
 _START_SLICE_SECONDS = 0.2
 C = TypeVar("C")
 C_contra = TypeVar("C_contra", contravariant=True)
 
 
 class Component(Protocol[C_contra]):
-    """A component's part in its life; every method is called on the loop."""
+    """Interface of a component; every method is called on the loop."""
 
     def start(self) -> None:
-        """Subscribe and begin."""
+        """Subscribe and begin to work."""
 
     def tick(self) -> float:
-        """Do what is due, after arrivals and as time passes; return the seconds until the next call at the latest."""
+        """Perform the work that is due; return the maximum seconds until the next call."""
 
     def reconfigure(self, config: C_contra) -> None:
-        """Go on with another configuration, already validated, and lose nothing by it."""
+        """Apply another, validated configuration without loss of data."""
 
     def close(self) -> None:
-        """Hand over what can still be handed over."""
+        """Send what can still be sent, and release resources."""
 
 
 @runtime_checkable
 class Reporting(Protocol):
-    """A component whose health report has more than counters."""
+    """Component whose health report includes a state."""
 
     def health(self) -> Mapping[str, Any]:
-        """Return a few facts that JSON can express."""
+        """Return the state as JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The parts that ``build`` in a component's main.py wires the component to."""
+    """Objects that ``build`` in a component's main.py passes to the component."""
 
     gateway: str
     bus: Bus
@@ -80,14 +79,14 @@ class Runtime:
 
 
 class _RunnableBus(Bus, Protocol):
-    """The bus as its owner sees it."""
+    """Bus with the methods that only its owner calls."""
 
     def close(self) -> None:
         """End the connection."""
 
 
 def run_component(name: str, kind: type[C], build: Callable[[C, Runtime], Component[C]]) -> int:
-    """Run a component against the nucleus that started this process and return its exit code."""
+    """Run a component with the nucleus that started this process and return its exit code."""
     gateway = os.environ.get("AWS_IOT_THING_NAME", "unknown")
     log = start_logging(gateway, name)
     counters, clock = Counters(), SystemClock()
@@ -109,7 +108,7 @@ def run_component(name: str, kind: type[C], build: Callable[[C, Runtime], Compon
         return _run(name, component, runtime, configuration)
     except ConfigError:
         return EXIT_CONFIG
-    except Exception:  # the process' outermost edge: the traceback must reach the component's log
+    except Exception:  # outermost edge of the process: the traceback is logged
         log.exception("start failed")
         return EXIT_SOFTWARE
     finally:
@@ -119,8 +118,8 @@ def run_component(name: str, kind: type[C], build: Callable[[C, Runtime], Compon
 def _connected(
     loop: Loop, clock: Clock, limited_log: RateLimitedLog, rng: random.Random
 ) -> tuple[_RunnableBus, Mapping[str, Any]] | None:
-    """Connect and read the configuration, again until it works; None when the loop was stopped before."""
-    from edge_components.common.ipc import GreengrassBus  # the SDK takes 12 MB: a test of a component never pays
+    """Connect and read the configuration, with retries; return None if the loop was stopped."""
+    from edge_components.common.ipc import GreengrassBus  # the SDK takes 12 MB, which tests of components do not need
 
     schedule = ConnectionSchedule(clock.monotonic(), rng)
     while not loop.stopping:
@@ -142,7 +141,7 @@ def _connected(
 
 
 def _run(name: str, component: Component[C], runtime: Runtime, configuration: LiveConfiguration[C]) -> int:
-    """Run the component until the loop is stopped, and close it unless the process must not touch its files."""
+    """Run the component until the loop is stopped, and close it unless memory was exhausted."""
     loop, bus, clock = runtime.loop, runtime.bus, runtime.clock
 
     def update() -> None:
@@ -167,7 +166,7 @@ def _run(name: str, component: Component[C], runtime: Runtime, configuration: Li
 
 
 def _report(name: str, component: object, runtime: Runtime, configuration: LiveConfiguration[Any]) -> None:
-    """Log the counters, the state and the worst keys of each reason, and publish them for the forwarder."""
+    """Log the counters, the state and the most frequent keys of each reason, and publish them."""
     runtime.limited_log.summarize(final=runtime.loop.stopping)
     report: dict[str, Any] = {"component": name, "counters": runtime.counters.snapshot()}
     state = configuration.health()
@@ -185,7 +184,7 @@ def _report(name: str, component: object, runtime: Runtime, configuration: LiveC
 
 
 def fitted(report: Mapping[str, Any], limit: int = MAX_LOCAL_BYTES) -> bytes:
-    """Encode a health report in at most ``limit`` bytes: with fewer worst keys, without state, only the counters."""
+    """Encode a health report in at most ``limit`` bytes, if necessary with fewer keys or without the state."""
     worst = report.get("worst", {})
     for number in range(WORST_KEYS, 0, -1):
         fewer = {reason: dict(list(keys.items())[:number]) for reason, keys in worst.items()}

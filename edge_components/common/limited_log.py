@@ -1,9 +1,9 @@
 """A log that is limited by reason and key, with summaries of the suppressed lines and the worst keys of each reason.
 
-A sensor that sends unreadable payloads a thousand times a second must neither fill the disk with log lines nor hide the
+A sensor that sends unreadable payloads a thousand times per second must neither fill the disk with log lines nor hide
 other sensors that do so. So each key (a topic, a series) of a reason has its own limit, and a reason has a limit over
 all its keys. Memory is bounded: the keys of a reason are counted in a space-saving sketch (Metwally, Agrawal and
-El Abbadi, 2005), which finds the most frequent keys in a fixed number of entries.
+El Abbadi, 2005), which finds the most frequent keys with a fixed number of entries.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ MAX_KEY_LENGTH = 160
 
 
 class KeyCounts:
-    """The most frequent keys of a stream, in at most ``size`` entries."""
+    """Counts of the most frequent keys of a stream, in at most ``size`` entries."""
 
     def __init__(self, size: int = MAX_KEYS) -> None:
         self._size = size
         self._counts: dict[str, int] = {}
         self._errors: dict[str, int] = {}
-        """How much of a count a key may have inherited from the key whose entry it took."""
+        """Maximum part of a key's count that belongs to the key whose entry it replaced."""
         self.complete = True
-        """False once an entry was reused: there were more keys than entries."""
+        """False after an entry was replaced, because there were more keys than entries."""
 
     def __len__(self) -> int:
         return len(self._counts)
 
     def add(self, key: str, count: int = 1) -> None:
-        """Count a key; when all entries are in use, the least frequent key makes room."""
+        """Count a key; if all entries are in use, replace the least frequent key."""
         if key in self._counts:
             self._counts[key] += count
             return
@@ -51,24 +51,24 @@ class KeyCounts:
         self._counts[key], self._errors[key] = error + count, error
 
     def top(self, number: int) -> dict[str, int]:
-        """Return the most frequent keys with the counts that they have at least, highest first."""
+        """Return the most frequent keys with lower bounds of their counts, highest first."""
         sure = {key: count - self._errors[key] for key, count in self._counts.items()}
         return dict(sorted(sure.items(), key=lambda item: (-item[1], item[0]))[:number])
 
 
 class _Reason:
-    """The state of one reason."""
+    """State of one reason."""
 
     def __init__(self, now: float) -> None:
         self.logged: dict[str, float] = {}
-        """When each key was logged last; only those of the last interval, so no more than lines are allowed."""
+        """Time of the last line of each key, for the last interval."""
         self.suppressed, self.suppressed_keys = 0, KeyCounts()
         self.summary_due = now
         self.keys, self.previous_keys = KeyCounts(), KeyCounts()
         self.period_end = now + WORST_SECONDS
 
     def may_log(self, key: str, now: float, interval_s: float) -> bool:
-        """Return whether a line of ``key`` may be logged at ``now``, and note it if so."""
+        """Return whether a line of ``key`` may be logged at ``now``, and record it if so."""
         self.logged = {known: at for known, at in self.logged.items() if now - at < interval_s}
         if key in self.logged or len(self.logged) >= LINES_PER_INTERVAL:
             return False
@@ -76,7 +76,7 @@ class _Reason:
         return True
 
     def rotate(self, now: float) -> None:
-        """Begin a new period of the worst keys when the current one has ended."""
+        """Begin a new period of the most frequent keys if the current one has ended."""
         if now >= self.period_end:
             fresh = now >= self.period_end + WORST_SECONDS
             self.previous_keys, self.keys = (KeyCounts() if fresh else self.keys), KeyCounts()
@@ -84,11 +84,10 @@ class _Reason:
 
 
 class RateLimitedLog:
-    """Counts every event by reason, and logs each key of a reason at most once in ``interval_s`` seconds.
+    """Log that counts every event by reason, and logs each key of a reason at most once in ``interval_s`` seconds.
 
     A reason logs at most LINES_PER_INTERVAL lines in that time over all its keys. :meth:`summarize`, which the loop
-    calls with each health report, logs the number of the suppressed lines and the keys with most of them. Any thread
-    may log.
+    calls with each health report, logs the number of suppressed lines and their most frequent keys. Thread-safe.
     """
 
     def __init__(
@@ -103,22 +102,22 @@ class RateLimitedLog:
         self._counters.add(reason, count)
 
     def info(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
-        """Log as :meth:`warning` an event that is no fault: its keys are not among the worst."""
+        """Log a normal event like :meth:`warning`; its keys are not reported by :meth:`worst`."""
         self._record(logging.INFO, reason, message, count, key)
 
     def warning(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
-        """Count ``count`` events under ``reason``, and log ``message`` unless ``key`` was logged a short while ago.
+        """Count ``count`` events under ``reason``, and log ``message`` unless the limit of ``key`` is reached.
 
-        ``key`` names the origin: a topic, a series, a source. Without one, the reason as a whole is limited.
+        ``key`` names the origin, such as a topic, a series or a source.
         """
         self._record(logging.WARNING, reason, message, count, key)
 
     def error(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
-        """Log as :meth:`warning`, at the level of an error."""
+        """Log like :meth:`warning`, at level ERROR."""
         self._record(logging.ERROR, reason, message, count, key)
 
     def exception(self, reason: str, message: str, *, key: str = "") -> None:
-        """Log as :meth:`error`, with the traceback of the exception that is being handled."""
+        """Log like :meth:`error`, with the traceback of the exception that is being handled."""
         self._record(logging.ERROR, reason, message, 1, key, traceback=True)
 
     def _record(self, level: int, reason: str, message: str, count: int, key: str, *, traceback: bool = False) -> None:
@@ -142,7 +141,7 @@ class RateLimitedLog:
         self._log.log(level, "%s: %s", reason, message, exc_info=traceback, extra={"fields": fields})
 
     def summarize(self, *, final: bool = False) -> None:
-        """Log the suppressed lines of each reason, once an interval, or at once where it is the ``final`` summary."""
+        """Log the number of suppressed lines of each reason once per interval, or at once for the ``final`` summary."""
         now = self._clock.monotonic()
         lines = []
         with self._lock:
@@ -156,10 +155,10 @@ class RateLimitedLog:
             if len(keys):
                 fields["keys"] = len(keys) if keys.complete else f"more than {len(keys)}"
                 fields["most"] = keys.top(WORST_KEYS)
-            self._log.warning("%s: %d more were not logged one by one", reason, suppressed, extra={"fields": fields})
+            self._log.warning("%s: %d more lines were suppressed", reason, suppressed, extra={"fields": fields})
 
     def worst(self, number: int = WORST_KEYS) -> Mapping[str, Mapping[str, int]]:
-        """Return for each reason the keys with most events in the last one to two hours, with their counts."""
+        """Return the most frequent keys of each reason in the last one to two hours, with their counts."""
         now = self._clock.monotonic()
         found = {}
         with self._lock:

@@ -1,7 +1,7 @@
-"""The configuration of a running component: validated at the start and with each update, and the last good one kept.
+"""Configuration of a running component: validation at the start and at each update, and the last good configuration.
 
-Nucleus lite stores a configuration that a component rejects, and passes it to the next start. So the last configuration
-that validated is kept in the work folder, and a start with an invalid one goes on with it and reports that.
+Nucleus lite stores a configuration that a component rejects, and passes it to the next start. So the last valid
+configuration is kept in the work folder; a start with an invalid one uses it and reports that.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ REPORTED_PROBLEMS = 3
 
 
 class LastGoodConfiguration:
-    """A file with the last values that validated; replaced as a whole, and only when they change."""
+    """File with the last valid values, replaced atomically when they change."""
 
     def __init__(self, path: Path, log: logging.Logger) -> None:
         self._path, self._log = path, log
 
     def read(self) -> Mapping[str, Any] | None:
-        """Return the values, None where there are none or they are damaged."""
+        """Return the values, None if the file is missing or damaged."""
         try:
             content = json.loads(self._path.read_bytes())
             values = content["values"]
             if content["crc32"] != _crc(values) or not isinstance(values, dict):
-                raise ValueError("its checksum does not match")
+                raise ValueError("checksum mismatch")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            self._log.warning("%s cannot be used: %s: %s", self._path.name, type(error).__name__, error)
+            self._log.warning("%s is unusable: %s: %s", self._path.name, type(error).__name__, error)
             return None
         return values
 
     def save(self, values: Mapping[str, Any]) -> None:
-        """Write the values unless the file has them; a failure is logged, for the component works without the file."""
+        """Write the values unless the file has them; a failure is logged, because the file is not essential."""
         kept = {key: value for key, value in values.items() if key not in RESERVED}
         if self.read() == kept:
             return
         try:
             replace_file(self._path, json.dumps({"crc32": _crc(kept), "values": kept}).encode())
         except (OSError, ValueError, TypeError) as error:
-            self._log.warning("the last good configuration is not kept: %s", error)
+            self._log.warning("the last good configuration cannot be written: %s", error)
 
 
 def _crc(values: Any) -> int:
@@ -60,7 +60,7 @@ def _crc(values: Any) -> int:
 
 
 class LiveConfiguration(Generic[C]):
-    """Validates what the nucleus has, applies what is valid, and keeps it for the next start."""
+    """Validation and application of the nucleus' configuration, and its storage for the next start."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class LiveConfiguration(Generic[C]):
         self._applied: C | None = None
         self._rejected_values: Mapping[str, Any] | None = None
         self.rejected: tuple[str, ...] = ()
-        """The problems of the configuration that the nucleus has, while the component works with an earlier one."""
+        """Problems of the nucleus' configuration, while the component uses an earlier one."""
 
     def begin(self, values: Mapping[str, Any]) -> C:
-        """Return the configuration to start with; raises ConfigError where neither ``values`` nor a kept one is valid.
+        """Return the configuration to start with; raises ConfigError if neither ``values`` nor the stored one is valid.
 
         Each problem is logged as an error.
         """
@@ -91,15 +91,15 @@ class LiveConfiguration(Generic[C]):
             try:
                 self._applied = load(self._kind, kept)
             except ConfigError:
-                self._log.error("the last good configuration is not valid in this version")
+                self._log.error("the last good configuration is invalid in this version")
                 raise error from None
-            self._log.error("the configuration is rejected; the component starts with the last good one")
+            self._log.error("the configuration is rejected; starting with the last good one")
         else:
             self._last_good.save(values)
         return self._applied
 
     def validate(self, values: Mapping[str, Any]) -> str | None:
-        """Return what is wrong with an update, None when it is valid."""
+        """Return the problems of an update, None if it is valid."""
         try:
             load(self._kind, values)
         except ConfigError as error:
@@ -108,9 +108,9 @@ class LiveConfiguration(Generic[C]):
         return None
 
     def update(self, reconfigure: Callable[[C], None]) -> None:
-        """Read the nucleus' configuration and apply it where it is valid and differs; raises BusError.
+        """Read the nucleus' configuration and apply it if it is valid and differs; raises BusError.
 
-        One that ``reconfigure`` fails to apply is tried again with the next call.
+        If ``reconfigure`` fails, the next call tries again.
         """
         values = self._bus.configuration()
         if values == self._rejected_values:
@@ -138,5 +138,5 @@ class LiveConfiguration(Generic[C]):
             self._log.error("configuration rejected: %s", problem)
 
     def health(self) -> dict[str, Any]:
-        """Return what the health report says of a rejected configuration, nothing when there is none."""
+        """Return the part of the health report about a rejected configuration; empty if none is rejected."""
         return {"configuration_rejected": list(self.rejected[:REPORTED_PROBLEMS])} if self.rejected else {}

@@ -1,7 +1,7 @@
-"""A component's loop: a queue of calls and the one thread that makes them.
+"""Loop of a component: a queue of calls and the single thread that makes them.
 
-The thread sleeps until a call is posted or until something is due: each :data:`Tick` returns the seconds until it must
-be called next, so an idle component wakes up about once a second.
+The thread sleeps until a call is posted or a tick is due: each :data:`Tick` returns the seconds until its next call, so
+an idle component wakes up about once per second.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CLOCK_JUMP_SECONDS = 2.0
 QUEUE_SIZE = 10_000
 Call = Callable[[], None]
 Tick = Callable[[], float]
-"""Does what is due and returns the seconds until it must be called next at the latest."""
+"""Performs due work and returns the maximum seconds until its next call."""
 
 
 def _nothing() -> None:
@@ -31,14 +31,14 @@ def _nothing() -> None:
 
 
 class Periodic:
-    """A tick that makes a call every ``interval_s`` seconds, for the first time after one interval."""
+    """Tick that makes a call every ``interval_s`` seconds, first after one interval."""
 
     def __init__(self, interval_s: float, call: Call, clock: Clock) -> None:
         self._interval_s, self._call, self._clock = interval_s, call, clock
         self._due = clock.monotonic() + interval_s
 
     def __call__(self) -> float:
-        """Make the call where it is due; return the seconds until it is due again."""
+        """Make the call if it is due; return the seconds until the next one."""
         now = self._clock.monotonic()
         if now >= self._due:
             self._due = now + self._interval_s  # before the call, which may fail
@@ -47,10 +47,10 @@ class Periodic:
 
 
 class Loop:
-    """A queue of calls and the one thread that makes them."""
+    """Queue of calls, and the loop that makes them."""
 
     def __init__(self, log: logging.Logger, limited_log: RateLimitedLog, clock: Clock, size: int = QUEUE_SIZE) -> None:
-        # Unlike queue.Queue, a SimpleQueue can be put to from a signal handler.
+        # Unlike queue.Queue, a SimpleQueue may be used in a signal handler.
         self._calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
         self._log, self._limited_log, self._clock, self._size = log, limited_log, clock, size
         self._exit: int | None = None
@@ -59,34 +59,34 @@ class Loop:
 
     @property
     def stopping(self) -> bool:
-        """Whether the loop was asked to end."""
+        """True after :meth:`stop`."""
         return self._exit is not None
 
     def post(self, call: Call) -> None:
-        """Run a call on the loop, from any thread; over the queue's size it is dropped and counted (senders repeat)."""
+        """Run a call on the loop, from any thread; if the queue is full it is dropped and counted (senders repeat)."""
         if self._calls.qsize() >= self._size:
-            self._limited_log.warning("loop_overflow", f"more than {self._size} messages wait; the rest is dropped")
+            self._limited_log.warning("loop_overflow", f"more than {self._size} messages wait; messages are dropped")
         else:
             self._calls.put(call)
 
     def post_always(self, call: Call) -> None:
-        """Run a call on the loop, from any thread, however many wait: for rare events that nobody repeats."""
+        """Run a call on the loop, from any thread, even if the queue is full: for rare events without repetition."""
         self._calls.put(call)
 
     def wake(self) -> None:
-        """Let the ticks run soon, from any thread; many calls in a row wake the loop once."""
+        """Run the ticks soon, from any thread; repeated calls wake the loop once."""
         if not self._woken:
             self._woken = True
             self._calls.put(_nothing)
 
     def stop(self, code: int = 0) -> None:
-        """Ask the loop to end with an exit code; the first one counts. Safe from a signal handler."""
+        """End the loop with an exit code; the first one is used. Callable from a signal handler."""
         if self._exit is None:
             self._exit = code
             self._calls.put(_nothing)
 
     def run(self, ticks: Sequence[Tick]) -> int:
-        """Make calls and ticks until stopped and return the exit code; a failing one is logged and blocks no other."""
+        """Run calls and ticks until stopped and return the exit code; a failing one does not block the others."""
         while self._exit is None:
             wait_s = MAX_SLEEP_SECONDS
             for tick in ticks:
@@ -97,10 +97,10 @@ class Loop:
         return self._exit
 
     def guard(self, call: Call) -> None:
-        """Make a call at the loop's outermost edge: an error is logged and counted and does not end the loop.
+        """Make a call; an error is logged and counted, and does not end the loop.
 
-        But where memory ran out, any step may be half done, and what is on disk is all that can be trusted: the loop
-        ends at once, and makes no more calls.
+        A MemoryError ends the loop at once, without further calls: any operation may be incomplete, and only the state
+        on disk is consistent.
         """
         if self._broken:
             return
@@ -110,15 +110,15 @@ class Loop:
             self._limited_log.warning("bus_errors", str(error))
         except MemoryError:
             self._broken = True
-            self._exit = EXIT_SOFTWARE  # whatever was asked before: this is no good end
-            self._log.exception("out of memory; the component ends and is to be started again from what is on disk")
-        except Exception as error:  # noqa: BLE001 # the loop's outermost edge: one poisonous item must not stop the rest
+            self._exit = EXIT_SOFTWARE  # overrides an earlier request to stop
+            self._log.exception("out of memory; the component exits and is restarted from its state on disk")
+        except Exception as error:  # noqa: BLE001 # outermost edge of the loop: a failing call must not stop others
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{type(error).__name__} in {frame.name}, line {frame.lineno}"
-            self._limited_log.exception("errors", "a call failed; the loop goes on", key=place)
+            location = f"{type(error).__name__} in {frame.name}, line {frame.lineno}"
+            self._limited_log.exception("errors", "a call failed; the loop continues", key=location)
 
     def _make_calls(self, wait_s: float) -> None:
-        """Wait for a call, and make all that wait."""
+        """Wait for a call, and make all calls in the queue."""
         try:
             call = self._calls.get(timeout=wait_s) if wait_s > 0 else self._calls.get_nowait()
         except queue.Empty:
@@ -144,10 +144,10 @@ class Loop:
         return self._clock.wall_ms() - 1000 * self._clock.monotonic()
 
     def _watch_clock(self) -> None:
-        """Log a wall clock that was set: times that were given by it before and after do not fit together."""
+        """Log a jump of the wall clock: times before and after it are not comparable."""
         offset_ms = self._offset_ms()
         jump_s = (offset_ms - self._clock_offset_ms) / 1000
         if abs(jump_s) > CLOCK_JUMP_SECONDS:
             self._limited_log.warning("clock_jumps", f"the wall clock was set by {jump_s:+.1f} s", key=f"{jump_s:+.1f}")
-        # A clock that is slowly brought to the right time does not jump.
+        # A clock that is adjusted slowly does not jump.
         self._clock_offset_ms = offset_ms

@@ -1,8 +1,8 @@
-"""Columns of a message between two components of one gateway: cheap to write, cheap to read, exact. Pure.
+"""Columns of a message between two components of one gateway: exact, with little processor time. Pure.
 
 A message is ``MAGIC`` (4 bytes), u32 CRC-32 of all that follows, u64 epoch, u64 sequence, u8 gateway length, gateway,
-then one zlib stream. Integers are written in the smallest type that holds them, numbers as integers where they have few
-decimals, and the bytes of equal significance stand together, which deflate packs better.
+then one zlib stream. Integers are written in the smallest type that holds them, numbers as integers if they have few
+decimals. Bytes of equal significance are grouped, which deflate compresses better.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _EXACT = 2.0**53
 _MAX_DECIMALS = 6
 _SIZES = (1, 2, 4, 8)
 FLOATS = 255
-"""Type code of numbers written as they are; any other is the number of decimals, with WIDE for 8 bytes each."""
+"""Type code of float64; other codes are the number of decimals of int32, with WIDE of int64."""
 
 WIDE = 128
 KNOWN_SERIES = 16_384
-"""Series whose lines are kept read: as many as a gateway may have."""
+"""Maximum number of parsed directory lines in the cache: that of a gateway's series."""
 
 
 def seal(magic: bytes, gateway: str, epoch: int, sequence: int, body: bytes, limit: int) -> bytes:
@@ -73,7 +73,7 @@ def decode(data: bytes, readers: Mapping[bytes, Callable[[bytes], Readings | Agg
 
 
 def directory(series: Sequence[Series]) -> bytes:
-    """Return the series as a line each: name, unit, resolution."""
+    """Return the series, one per line: name, unit, resolution."""
     return "\n".join(map(_line, series)).encode()
 
 
@@ -92,9 +92,9 @@ def integers(column: IntArray) -> tuple[int, bytes]:
 
 
 def numbers(column: FloatArray) -> tuple[int, bytes]:
-    """Return the type code and the bytes of a column of numbers, each of which comes back exactly."""
+    """Return the type code and the bytes of a column of numbers, which are restored exactly."""
     largest = float(np.abs(column).max()) if len(column) else 0.0
-    if largest < _EXACT and not np.signbit(column[column == 0]).any():  # an integer has no -0.0
+    if largest < _EXACT and not np.signbit(column[column == 0]).any():  # integers cannot represent -0.0
         for decimals in range(_MAX_DECIMALS + 1):
             scale = 10.0**decimals
             if largest >= _EXACT / scale:
@@ -107,12 +107,12 @@ def numbers(column: FloatArray) -> tuple[int, bytes]:
 
 
 def shuffled(column: npt.NDArray[np.generic]) -> bytes:
-    """Return the bytes of a column with those of equal significance together."""
+    """Return the bytes of a column, grouped by significance."""
     return column.view(np.uint8).reshape(len(column), column.itemsize).T.tobytes()
 
 
 class ColumnReader:
-    """Takes columns off a body, one after the other; every method raises FormatError for what does not fit."""
+    """Reader of the columns of a body, in order; every method raises FormatError for invalid content."""
 
     def __init__(self, body: bytes, at: int, count: int) -> None:
         self._body, self._at, self._count = body, at, count
@@ -141,7 +141,7 @@ class ColumnReader:
         return self._take("<u1").astype(np.uint8)
 
     def finish(self) -> None:
-        """Raise FormatError when something is left."""
+        """Raise FormatError if bytes are left."""
         if self._at != len(self._body):
             raise FormatError(f"body: {len(self._body) - self._at} bytes are left after {self._count} rows")
 
@@ -157,7 +157,7 @@ class ColumnReader:
 
 @lru_cache(maxsize=KNOWN_SERIES)
 def _read_line(line: str) -> Series:
-    """Return the series of a line; the same few lines come with every message."""
+    """Return the series of a line; cached, because the same lines are in every message."""
     fields = line.split("\t")
     if len(fields) != 3:
         raise FormatError(f"directory: {len(fields)} fields in a line")

@@ -1,7 +1,7 @@
-"""Putting rows into batches that fit a limit, encoding each row once in the usual case.
+"""Packing of rows into batches that fit a limit; usually each row is encoded once.
 
-How small rows become is known only once they are encoded. So the size is estimated from the last batch's ratio of
-encoded to plain bytes; a batch that comes out too large is halved, and the ratio learns from it.
+The encoded size is estimated from the ratio of encoded to plain bytes in the previous batch. If a batch is too large,
+the number of rows is halved and the ratio increased.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ READING_COLUMNS = ("series_index", "time_ms", "value", "quality")
 _ALWAYS_SENT = tuple(name for name in AGGREGATE_COLUMNS if name not in OPTIONAL_COLUMNS)
 _FILL = 0.95
 _SERIES_BYTES = 10
-"""Two lengths and a resolution; name and unit come on top."""
+"""Plain bytes of a directory entry besides name and unit: two lengths and a resolution."""
 R = TypeVar("R", Readings, Aggregates)
 
 
 def select(rows: R, which: slice) -> R:
-    """Return the rows selected, with only those series in the directory that have one."""
+    """Return the selected rows with a directory of their series only."""
     names = READING_COLUMNS if isinstance(rows, Readings) else AGGREGATE_COLUMNS
     columns = [getattr(rows, name)[which] for name in names]
     used, index = np.unique(columns[0], return_inverse=True)
@@ -34,7 +34,7 @@ def select(rows: R, which: slice) -> R:
 
 
 class Packer:
-    """Encodes rows under the next number of an outbox and leaves them there."""
+    """Encoder of rows into batches, which are added to an outbox."""
 
     def __init__(
         self, gateway: str, outbox: Outbox, limit: int, limited_log: RateLimitedLog, max_rows: int = 65_536
@@ -44,13 +44,13 @@ class Packer:
         self._ratio = 1.0
 
     def full(self, count: int, width: int, directory: int) -> bool:
-        """Return whether ``count`` rows of ``width`` plain bytes and a directory of that many would fill a batch."""
+        """Return whether ``count`` rows of ``width`` plain bytes and ``directory`` plain bytes would fill a batch."""
         return count >= self._max_rows or self._ratio * (count * width + directory) >= self._limit * _FILL
 
     def put(self, rows: R) -> int:
-        """Encode as many of the first rows as fit one batch, add it to the outbox, and return how many those were.
+        """Encode the first rows that fit into a batch, add it to the outbox, and return their number.
 
-        Raises HandoverError when the outbox has no room for it; the rows are then still the caller's.
+        Raises HandoverError if the outbox is full; no rows are taken then.
         """
         count = min(len(rows), self._max_rows, self._guess(rows))
         while True:
@@ -76,7 +76,7 @@ class Packer:
 
 
 def _encode(batch: Batch, limit: int) -> bytes:
-    """Encode a batch for another component: processor time counts for more than the last bytes."""
+    """Encode a batch for another component."""
     if isinstance(batch.rows, Readings):
         return readings_message.encode(batch, limit)
     return aggregates_message.encode(batch, limit)

@@ -1,8 +1,8 @@
-"""The message that carries a batch of readings from the sensor reader to the aggregator. Pure.
+"""Message with a batch of readings, from the sensor reader to the aggregator. Pure.
 
-The wire format (:mod:`wire.codec`) spends processor time to save bytes, which pays on the way to the cloud. Between two
-processes of one gateway processor time is dearer, so this format writes whole columns (see message_columns). Values are
-exact.
+The wire format (:mod:`wire.codec`) saves bytes on the way to the cloud at the cost of processor time. Between two
+processes of one gateway processor time is more expensive, so this format writes whole columns (see message_columns).
+Values are exact.
 
 Body, little-endian: u32 rows, u32 directory bytes, i64 first time, four u8 (item sizes of index and time, type code of
 the value, 1 where a quality column follows), the directory, and the columns.
@@ -22,7 +22,7 @@ from wire.model import Batch, Quality, Readings
 
 MAGIC = b"SLR1"
 URGENT = b"SLRU"
-"""In place of MAGIC: the receiver is asked to commit and acknowledge at once, because a sender is blocked."""
+"""Replaces MAGIC to request a commit and an acknowledgement at once, because a sender is blocked."""
 
 _BODY = struct.Struct("<IIq4B")
 _MAX_TIME = 2**62
@@ -45,7 +45,7 @@ def encode(batch: Batch, limit: int = MAX_LOCAL_BYTES) -> bytes:
 
 
 def decode(data: bytes) -> Batch:
-    """Decode a batch from the sensor reader, also one of a former version in the wire format.
+    """Decode a batch from the sensor reader, also one of an earlier version in the wire format.
 
     Rows are returned in the order of time, then of the directory. Raises DecodeError for anything else.
     """
@@ -58,7 +58,7 @@ def urgent(message: bytes) -> bytes:
 
 
 def is_urgent(message: bytes) -> bool:
-    """Return whether a message asks for a commit at once."""
+    """Return whether a message requests a commit at once."""
     return message.startswith(URGENT)
 
 

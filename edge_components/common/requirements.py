@@ -1,6 +1,6 @@
-"""A component's requirements, compared with the packages of a Python environment.
+"""Comparison of a component's requirements with the packages of a Python environment.
 
-The files are in pip's format, of which one line may have a name, clauses of ==, >=, <=, < and >, and one
+The files are in pip's format. A line has a name, clauses of ==, >=, <=, < and >, and at most one
 ``python_version`` marker. Standard library only: this runs before the environment exists.
 
 ``python -m edge_components.common.requirements FILE...`` prints the running Python's packages as JSON.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import operator
 import platform
 import re
 import sys
@@ -20,17 +21,24 @@ from pathlib import Path
 from edge_components.common.errors import RequirementError
 
 Versions = Callable[[str], str | None]
-"""Returns the installed version of a package, None where it is absent."""
+"""Returns the installed version of a package, None if it is absent."""
 
 _LINE = re.compile(
     r"^(?P<name>[A-Za-z0-9._-]+)\s*(?P<spec>[^;]*?)\s*(?:;\s*python_version\s*(?P<op><|>=)\s*\"(?P<v>[\d.]+)\")?$"
 )
+_COMPARISONS = {
+    "==": operator.eq,
+    ">=": operator.ge,
+    "<=": operator.le,
+    "<": operator.lt,
+    ">": operator.gt,
+}
 _CLAUSE = re.compile(r"(==|>=|<=|<|>)\s*([\d.]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One line of a requirements file; ``text`` is the requirement without its marker."""
+    """Line of a requirements file; ``text`` is the requirement without its marker."""
 
     name: str
     spec: str
@@ -60,12 +68,12 @@ def _parse(text: str, python: tuple[int, ...]) -> Iterator[Requirement]:
             yield Requirement(name, spec, f"{name}{spec}")
 
 
-def applies(operator: str | None, version: str | None, running: tuple[int, ...]) -> bool:
+def applies(comparison: str | None, version: str | None, running: tuple[int, ...]) -> bool:
     """Return whether a requirement's python_version marker holds."""
-    if operator is None or version is None:
+    if comparison is None or version is None:
         return True
     wanted = _numbers(version)
-    return running < wanted if operator == "<" else running >= wanted
+    return running < wanted if comparison == "<" else running >= wanted
 
 
 def meets(version: str, spec: str) -> bool:
@@ -74,12 +82,10 @@ def meets(version: str, spec: str) -> bool:
         match = _CLAUSE.fullmatch(clause)
         if not match:
             raise RequirementError(f"requirement clause {clause!r}: only ==, >=, <=, <, > with a plain version")
-        have, want = _numbers(version), _numbers(match[2])
-        size = max(len(have), len(want))
-        have, want = have + (0,) * (size - len(have)), want + (0,) * (size - len(want))
-        if not {"==": have == want, ">=": have >= want, "<=": have <= want, "<": have < want, ">": have > want}[
-            match[1]
-        ]:
+        present, required = _numbers(version), _numbers(match[2])
+        size = max(len(present), len(required))
+        present, required = present + (0,) * (size - len(present)), required + (0,) * (size - len(required))
+        if not _COMPARISONS[match[1]](present, required):
             return False
     return True
 
@@ -94,7 +100,7 @@ def lacking(requirements: list[Requirement], versions: Versions) -> list[Require
 
 
 def installed(name: str) -> str | None:
-    """Return the version of a package in the running Python, None where it is absent."""
+    """Return the version of a package in the running Python, None if it is absent."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -102,12 +108,12 @@ def installed(name: str) -> str | None:
 
 
 def normalised(name: str) -> str:
-    """Return a package's name in the form in which names are compared."""
+    """Return a package's name normalised for comparison."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def main(files: list[str]) -> int:
-    """Print the running Python's version, machine and packages, as far as the files name them."""
+    """Print version, machine and those packages of the running Python that the files name."""
     wanted = [requirement for file in files for requirement in parse(Path(file).read_text())]
     packages = {normalised(one.name): version for one in wanted if (version := installed(one.name)) is not None}
     found = {"version": platform.python_version(), "machine": platform.machine(), "packages": packages}

@@ -1,7 +1,6 @@
-"""Whether an SQLite file has the tables that its number of version promises.
+"""Comparison of an SQLite file's schema with expected statements.
 
-The number is four bytes in the file's first page, and one flipped bit in them must not stop a component for ever, as a
-file of a newer version rightly does.
+By it a flipped bit in the schema's version, which is damage, is distinguished from a file of a newer version.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import sqlite3
 _TABLES = "SELECT type, name, sql FROM sqlite_schema"
 
 
-def made_by(db: sqlite3.Connection, statements: str) -> bool:
-    """Return whether the tables and indexes of ``db`` are just those that ``statements`` make."""
-    with contextlib.closing(sqlite3.connect(":memory:")) as model:
-        model.executescript(statements)
-        return set(db.execute(_TABLES)) == set(model.execute(_TABLES))
+def schema_matches(db: sqlite3.Connection, statements: str) -> bool:
+    """Return whether the tables and indexes of ``db`` are exactly those that ``statements`` create."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as expected:
+        expected.executescript(statements)
+        return set(db.execute(_TABLES)) == set(expected.execute(_TABLES))

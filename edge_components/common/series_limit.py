@@ -1,4 +1,4 @@
-"""The number of series that a gateway handles: one limit and one default for every component."""
+"""Maximum and default number of series of a gateway, for every component."""
 
 MAX_SERIES = 16_384
 DEFAULT_SERIES = 16_384

@@ -1,10 +1,10 @@
-"""Decides when a subscription is tried, tried again and renewed. Pure: the time is passed in.
+"""Schedule of the attempts and renewals of one subscription. Pure: the time is passed in.
 
-A nucleus can fail a subscription in four ways: it refuses it (nucleus lite while offline), it answers hours later (the
-Java nucleus while offline), it closes the stream, or the stream stays open and nothing comes any more (a daemon of
-nucleus lite was restarted). The schedule covers each: retry with exponential backoff and jitter, one attempt at a time
-with a long deadline, retry after a close, and renewal when there is evidence that messages are missing. A renewal opens
-the new stream before the old one is closed, so nothing is missed where the old one still worked.
+A subscription fails in four ways: the nucleus rejects it (nucleus lite while offline), responds hours later (the Java
+nucleus while offline), closes the stream, or the stream stays open without messages (after a restart of a nucleus lite
+daemon). The schedule handles these by retries with exponential backoff and jitter, one attempt at a time with a long
+deadline, a retry after a close, and renewal when messages seem to be missing. A renewal opens the new stream before the
+old one is closed, so that no message is lost if the old one still works.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from edge_components.common.handover import RetryPolicy
 
 RETRY = RetryPolicy(first_s=0.5, longest_s=30.0)
 SILENCE_SECONDS = 30.0
-"""Time without a message after which a subscription with constant traffic is renewed, and the least time between
-renewals; it doubles with each renewal after which still nothing came, up to LONGEST_SILENCE_SECONDS."""
+"""Time without a message after which a subscription with constant traffic is renewed, and minimum time between
+renewals; it doubles with each renewal that was not followed by a message, up to LONGEST_SILENCE_SECONDS."""
 LONGEST_SILENCE_SECONDS = 300.0
 STABLE_SECONDS = 30.0
-"""A stream that was open for this long begins the backoff anew when it closes."""
+"""The backoff is reset when a stream that was open for at least this time closes."""
 
 
 class _State(Enum):
@@ -31,9 +31,9 @@ class _State(Enum):
 
 
 class SubscriptionSchedule:
-    """The state of one subscription; all times are monotonic seconds.
+    """State of one subscription; all times are monotonic seconds.
 
-    ``answer_s`` limits an attempt. ``expects_traffic`` renews the subscription when nothing came for a while.
+    ``answer_s`` limits an attempt. With ``expects_traffic`` the subscription is renewed after a time without messages.
     """
 
     def __init__(self, now: float, rng: random.Random, *, answer_s: float, expects_traffic: bool = False) -> None:
@@ -46,37 +46,37 @@ class SubscriptionSchedule:
 
     @property
     def active(self) -> bool:
-        """Whether a stream is open."""
+        """True if a stream is open."""
         return self._state in (_State.ACTIVE, _State.RENEWING)
 
     @property
     def attempting(self) -> bool:
-        """Whether an attempt is in progress."""
+        """True if an attempt is in progress."""
         return self._state in (_State.OPENING, _State.RENEWING)
 
     def attempt_due(self, now: float) -> bool:
-        """Return whether an attempt is to begin at ``now``."""
+        """Return whether an attempt is due at ``now``."""
         if self._state is _State.WAITING:
             return now >= self._due
         return self._state is _State.ACTIVE and now >= self._renewal_due
 
     def attempt_overdue(self, now: float) -> bool:
-        """Return whether the attempt in progress has had no answer for too long; the caller ends it as failed."""
+        """Return whether the attempt in progress has exceeded its deadline; the caller ends it as failed."""
         return self.attempting and now >= self._deadline
 
     def next_s(self, now: float) -> float:
-        """Return the seconds until one of the two above becomes true."""
+        """Return the seconds until an attempt is due or overdue."""
         if self.attempting:
             return max(0.0, self._deadline - now)
         return max(0.0, (self._due if self._state is _State.WAITING else self._renewal_due) - now)
 
     def attempt_began(self, now: float) -> None:
-        """Note an attempt."""
+        """Record the begin of an attempt."""
         self._state = _State.RENEWING if self.active else _State.OPENING
         self._deadline = now + self._answer_s
 
     def opened(self, now: float) -> bool:
-        """Note the success of an attempt and return whether it was a renewal."""
+        """Record the success of an attempt and return whether it was a renewal."""
         renewal = self._state is _State.RENEWING
         self._renewal_s = min(2 * self._renewal_s, LONGEST_SILENCE_SECONDS) if renewal else self._renewal_s
         self._state = _State.ACTIVE
@@ -84,7 +84,7 @@ class SubscriptionSchedule:
         return renewal
 
     def failed(self, now: float) -> None:
-        """Note the failure of an attempt; a stream that was open before stays."""
+        """Record the failure of an attempt; an open stream stays open."""
         self._failures += 1
         if self._state is _State.RENEWING:
             self._state = _State.ACTIVE
@@ -94,7 +94,7 @@ class SubscriptionSchedule:
             self._retry(now)
 
     def closed(self, now: float) -> None:
-        """Note that the open stream was closed by the nucleus."""
+        """Record that the nucleus closed the open stream."""
         if self._state is _State.RENEWING:
             self._state = _State.OPENING
             return
@@ -102,13 +102,13 @@ class SubscriptionSchedule:
         self._retry(now)
 
     def received(self, now: float) -> None:
-        """Note a message."""
+        """Record a message."""
         self._last_message, self._renewal_s, self._failures = now, SILENCE_SECONDS, 0
 
     def request_renewal(self, now: float) -> bool:
-        """Ask for a renewal, for there is evidence that messages are missing; return whether one was scheduled.
+        """Request a renewal because messages seem to be missing; return whether one was scheduled.
 
-        It has no effect while there is no stream, and is postponed while the last one is too recent.
+        The request has no effect without an open stream, and is postponed if the last renewal is too recent.
         """
         if self._state is not _State.ACTIVE or self._due != float("inf"):
             return False
@@ -116,7 +116,7 @@ class SubscriptionSchedule:
         return True
 
     def reset(self, now: float) -> None:
-        """Forget streams and attempts, which ended with their connection, and try again at once."""
+        """Discard streams and attempts, which ended with their connection; the next attempt is due at once."""
         self._state, self._due, self._failures = _State.WAITING, now, 0
 
     @property

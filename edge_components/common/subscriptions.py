@@ -1,7 +1,7 @@
-"""Keeps the subscriptions of a component open, beside its work.
+"""Subscriptions of a component, kept open in the background.
 
-Everything here runs on the component's loop. The streams themselves come from an :class:`Opener`
-(:mod:`edge_components.common.ipc`), which never waits and reports what happens to a stream through its events.
+Everything here runs on the component's loop. An :data:`Opener` (:mod:`edge_components.common.ipc`) opens streams
+without waiting, and reports their events to :class:`StreamEvents`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge_components.common.subscription_schedule import SubscriptionSchedule
 
 
 class Kind(Enum):
-    """The operation that subscribes, and what an error log names it."""
+    """Operation of a subscription, with its name in accessControl."""
 
     LOCAL = "aws.greengrass#SubscribeToTopic"
     IOT_CORE = "aws.greengrass#SubscribeToIoTCore"
@@ -29,13 +29,13 @@ class Kind(Enum):
 
 _SERVICES = {Kind.LOCAL: "aws.greengrass.ipc.pubsub", Kind.IOT_CORE: "aws.greengrass.ipc.mqttproxy"}
 _ANSWER_SECONDS = {Kind.IOT_CORE: 3600.0}
-"""The Java nucleus answers a subscription to IoT Core only when it is connected; a second attempt would wait too."""
+"""The Java nucleus responds to a subscription to IoT Core when it is connected; a second attempt would wait, too."""
 _DEFAULT_ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is subscribed to; ``topic`` is empty for the component's own configuration."""
+    """Target of a subscription; ``topic`` is empty for the component's own configuration."""
 
     kind: Kind
     topic: str = ""
@@ -51,34 +51,34 @@ class Target:
 
 
 class StreamEvents(Protocol):
-    """Receives what happens to one stream; each method is called on the loop."""
+    """Receiver of the events of one stream; each method is called on the loop."""
 
     def opened(self) -> None:
-        """The nucleus accepted the subscription."""
+        """Handle the acceptance of the subscription."""
 
     def failed(self, error: BusError) -> None:
-        """The nucleus refused the subscription."""
+        """Handle the rejection of the subscription."""
 
     def received(self, topic: str, payload: bytes) -> None:
-        """A message came."""
+        """Handle a message."""
 
     def closed(self, reason: str) -> None:
-        """The stream ended, or must be considered unusable."""
+        """Handle the end of the stream."""
 
 
 class Stream(Protocol):
-    """An open stream, or one that is being opened."""
+    """Stream that is open or being opened."""
 
     def close(self) -> None:
-        """End it; never raises."""
+        """Close the stream; does not raise."""
 
 
 Opener = Callable[[Target, StreamEvents], Stream]
-"""Begins a subscription and returns at once; raises BusError when it cannot even begin."""
+"""Begins a subscription without waiting; raises BusError if it cannot begin."""
 
 
 class ManagedSubscription:
-    """A subscription that is opened, retried and renewed; see :class:`edge_components.common.ports.Subscription`."""
+    """Implementation of :class:`edge_components.common.ports.Subscription`."""
 
     def __init__(
         self,
@@ -96,18 +96,18 @@ class ManagedSubscription:
 
     @property
     def active(self) -> bool:
-        """Whether the nucleus has accepted the subscription and not closed it since."""
+        """True if the nucleus has accepted the subscription and not closed it since."""
         return self.schedule.active
 
     def renew(self, reason: str) -> None:
-        """Subscribe again, since messages seem to be missing; repeated requests are paced."""
+        """Subscribe again because messages seem to be missing; the rate of renewals is limited."""
         if self.schedule.request_renewal(self._owner.now):
             self._owner.log.warning("renewals_requested", f"{self.target}: {reason}", key=str(self.target))
 
     def tick(self, now: float) -> None:
-        """Begin an attempt that is due, and end one that has had no answer."""
+        """Begin an attempt that is due, and end one that is overdue."""
         if self.schedule.attempt_overdue(now) and self._next is not None:
-            self._next.fail(BusError("no answer"))
+            self._next.fail(BusError("no response"))
         if self.stopped or not self.schedule.attempt_due(now):
             return
         self.schedule.attempt_began(now)
@@ -118,7 +118,7 @@ class ManagedSubscription:
             attempt.fail(error)
 
     def opened(self, attempt: _Attempt) -> None:
-        """Put the new stream in the place of the old one, which is closed only now."""
+        """Replace the old stream by the new one, and close the old one."""
         old, self._current, self._next = self._current, attempt, None
         if self.schedule.opened(self._owner.now):
             self._owner.log.info("subscriptions_renewed", str(self.target), key=str(self.target))
@@ -130,7 +130,7 @@ class ManagedSubscription:
             self._on_open()
 
     def failed(self, error: BusError) -> None:
-        """Schedule the next attempt, and log what the recipe lacks where the nucleus does not authorize this one."""
+        """Schedule the next attempt; if the nucleus does not authorize it, log the missing part of the recipe."""
         self._next = None
         self.schedule.failed(self._owner.now)
         kind, key = self.target.kind, str(self.target)
@@ -143,7 +143,7 @@ class ManagedSubscription:
             message = f"{key}: not authorized; accessControl in the recipe must allow {needed}{service}: {error}"
             self._owner.log.error("subscriptions_failed", message, key=key)
         else:
-            self._owner.log.warning("subscriptions_failed", f"{key}: {error}; it is tried again", key=key)
+            self._owner.log.warning("subscriptions_failed", f"{key}: {error}; it is retried", key=key)
 
     def closed(self, attempt: _Attempt, reason: str) -> None:
         """Subscribe again after the nucleus closed the stream."""
@@ -154,22 +154,22 @@ class ManagedSubscription:
         self._owner.log.warning("subscriptions_closed", f"{self.target}: {reason}", key=str(self.target))
 
     def received(self, topic: str, payload: bytes) -> None:
-        """Hand a message to the component."""
+        """Pass a message to the component."""
         if not self.stopped:
             self.schedule.received(self._owner.now)
             self._handler(topic, payload)
 
     def disconnected(self) -> None:
-        """Forget the streams of a connection that is gone."""
+        """Discard the streams of a lost connection."""
         for attempt in (self._current, self._next):
             if attempt is not None:
-                attempt.over = True
+                attempt.ended = True
         self._current = self._next = None
         self.stopped = False
         self.schedule.reset(self._owner.now)
 
     def close(self) -> None:
-        """End the streams, at the end of the component."""
+        """Close the streams when the component ends."""
         self.stopped = True
         for attempt in (self._current, self._next):
             if attempt is not None:
@@ -177,43 +177,43 @@ class ManagedSubscription:
 
 
 class _Attempt:
-    """One attempt and the stream that came of it; events of an attempt that is over have no effect."""
+    """Attempt, with the stream that it opened; events of an ended attempt are ignored."""
 
     def __init__(self, subscription: ManagedSubscription, owner: Subscriptions) -> None:
         self._subscription, self._owner = subscription, owner
         self.stream: Stream | None = None
-        self._open = self.over = False
+        self._open = self.ended = False
 
     def opened(self) -> None:
-        if not self.over and not self._open:
+        if not self.ended and not self._open:
             self._open = True
             self._subscription.opened(self)
 
     def failed(self, error: BusError) -> None:
-        if not self.over and not self._open:
+        if not self.ended and not self._open:
             self.fail(error)
 
     def received(self, topic: str, payload: bytes) -> None:
-        # Also from a stream that a newer one has replaced: it is closed only after the newer one is open.
+        # Also from a stream that is being replaced: it is closed after the new one has opened.
         self._subscription.received(topic, payload)
 
     def closed(self, reason: str) -> None:
-        if self.over:
+        if self.ended:
             return
         if not self._open:
             self.fail(BusError(reason))
             return
-        self.over = True
+        self.ended = True
         self._subscription.closed(self, reason)
 
     def fail(self, error: BusError) -> None:
-        """End the attempt without success."""
+        """End the attempt as failed."""
         self.end()
         self._subscription.failed(error)
 
     def end(self) -> None:
-        """Close the stream; nothing that comes from it counts any more."""
-        self.over = True
+        """Close the stream and ignore its further events."""
+        self.ended = True
         if self.stream is not None:
             self.stream.close()
 
@@ -227,7 +227,7 @@ class Subscriptions:
 
     @property
     def now(self) -> float:
-        """The monotonic clock."""
+        """Monotonic seconds."""
         return self._clock.monotonic()
 
     def add(
@@ -247,22 +247,22 @@ class Subscriptions:
         return subscription
 
     def tick(self) -> float:
-        """Begin what is due and return the seconds until something is due next."""
+        """Begin due attempts and return the seconds until the next one."""
         now = self.now
         for subscription in self._all:
             subscription.tick(now)
         return min((one.schedule.next_s(now) for one in self._all if not one.stopped), default=float("inf"))
 
     def disconnected(self) -> None:
-        """Forget all streams: the connection is gone."""
+        """Discard all streams after the loss of the connection."""
         for subscription in self._all:
             subscription.disconnected()
 
     def inactive(self) -> list[str]:
-        """Return the targets that are not subscribed to now, except those that this nucleus does not support."""
+        """Return the targets without an active subscription, except those that this nucleus does not support."""
         return [str(one.target) for one in self._all if not one.active and not one.stopped]
 
     def close(self) -> None:
-        """End all streams."""
+        """Close all streams."""
         for subscription in self._all:
             subscription.close()

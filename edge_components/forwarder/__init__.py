@@ -1,5 +1,5 @@
-"""The last component on the gateway: Scores and Anomalies in, Batches out to the cloud.
+"""The last component on the gateway: it receives scored aggregates and anomalies and sends batches to the cloud.
 
-What arrives is written to the spool and acknowledged to its sender; :mod:`.batching` makes full batches of it, and
-:mod:`.uplink` sends them until the cloud has acknowledged that it stored them, which alone frees the spool.
+:mod:`.spool` stores received rows, which are then acknowledged to their sender. :mod:`.batching` forms full batches of
+them, and :mod:`.uplink` sends each until the cloud has acknowledged that it is stored. Only that frees the spool.
 """

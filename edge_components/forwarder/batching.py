@@ -1,9 +1,8 @@
-"""Rows wait here until they fill a batch, grow old, or are urgent.
+"""Formation of batches: rows wait until they fill a batch, exceed a maximum age, or are urgent. Pure.
 
-Pure: rows and the monotonic time go in, groups of rows that fit one batch come out, each with its bytes, so that
-nothing is encoded twice. How many rows fit is estimated from what the last ones took; when the estimate says full, the
-rows are encoded, and the number is corrected once by what that shows. Only rows whose real size the estimate missed
-badly (a new kind of series, noise) are encoded a third time.
+A formed batch includes its encoded bytes, so that it is not encoded again. The number of rows that fit is estimated
+from the previous batches; the estimate is corrected once by the size of the encoded rows. Only rows whose size differs
+much from the estimate (a new kind of series, noise) are encoded a third time.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from wire.topics import Lane
 
 Waiting = Aggregates | Anomalies | Notice
 Encoder = Callable[[Waiting], bytes]
-"""What turns rows into the bytes that count, such as wire.codec.pack; it may raise WireError."""
+"""Encodes rows, such as wire.codec.pack; may raise WireError."""
 
 
 class Cause(StrEnum):
-    """Why a group is handed out."""
+    """Reason for which a batch is formed."""
 
     FULL = "full"
     OLD = "old"
@@ -33,7 +32,7 @@ class Cause(StrEnum):
 
 
 class FormedBatch(NamedTuple):
-    """Rows that make one batch, in the order in which they came, and their bytes."""
+    """Rows of one batch in the order of arrival, and their encoded bytes."""
 
     lane: Lane
     rows: Waiting
@@ -42,20 +41,11 @@ class FormedBatch(NamedTuple):
 
 
 class RejectedRows(NamedTuple):
-    """A single row (or report, or notice) that no batch can hold, and why."""
+    """A single row, report or notice that does not fit into any batch, and the reason."""
 
     lane: Lane
     rows: Waiting
     error: WireError
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """How full a lane is, and the age of the oldest row in it (0 when empty)."""
-
-    rows: int
-    estimated_bytes: int
-    age_s: float
 
 
 @dataclass(slots=True)
@@ -65,109 +55,102 @@ class _Chunk:
 
 
 class Batcher:
-    """Collects rows by lane and hands them out in groups of at most ``max_bytes`` once encoded.
+    """Collects rows by lane and forms batches of at most ``max_bytes`` encoded bytes.
 
-    ``encode`` gives the bytes that count, ``max_age_s`` is the longest that a row waits (urgent ones never do), and
-    ``refuse`` receives rows that can never be sent, so that they block nothing behind them.
-    Use one from one thread only.
+    ``max_age_s`` is the maximum time for which a row waits; urgent rows do not wait. ``reject`` receives rows that fit
+    into no batch, so that they do not block the rows behind them. Not thread-safe.
     """
 
     def __init__(
-        self, encode: Encoder, max_bytes: int, max_age_s: float, refuse: Callable[[RejectedRows], None]
+        self, encode: Encoder, max_bytes: int, max_age_s: float, reject: Callable[[RejectedRows], None]
     ) -> None:
-        self._encode, self._max_bytes, self._max_age_s, self._refuse = encode, max_bytes, max_age_s, refuse
-        self._piles: dict[tuple[Lane, type[Waiting]], _Queue] = {}
+        self._encode, self._max_bytes, self._max_age_s, self._reject = encode, max_bytes, max_age_s, reject
+        self._queues: dict[tuple[Lane, type[Waiting]], _Queue] = {}
 
     def add(self, lane: Lane, rows: Waiting, now: float) -> None:
-        """Put rows into a lane at ``now`` (monotonic seconds)."""
+        """Add rows to a lane at ``now`` (monotonic seconds)."""
         if len(rows):
-            self._piles.setdefault((lane, type(rows)), _Queue(_START[type(rows)])).add(rows, now)
+            self._queues.setdefault((lane, type(rows)), _Queue(_INITIAL_RATES[type(rows)])).add(rows, now)
 
     def due(self, now: float) -> Iterator[FormedBatch]:
-        """Yield what is to be sent at ``now``, urgent lanes first."""
-        for (lane, _), pile in self._in_order():
-            while pile:
-                cause = self._cause(lane, pile, now)
+        """Yield the batches that are due at ``now``, urgent lanes first."""
+        for (lane, _), queue in self._in_order():
+            while queue:
+                cause = self._cause(lane, queue, now)
                 if cause is None:
                     break
-                filled = self._take(lane, pile, cause)
-                if filled is not None:
-                    yield filled
+                formed = self._take(lane, queue, cause)
+                if formed is not None:
+                    yield formed
                 elif cause is Cause.FULL:
-                    break  # there is still room: the measurement has corrected the estimate
+                    break  # the measured size has corrected the estimate: the batch is not full yet
 
     def flush(self) -> Iterator[FormedBatch]:
-        """Yield everything that waits, urgent lanes first."""
-        for (lane, _), pile in self._in_order():
-            while pile:
-                filled = self._take(lane, pile, Cause.FLUSH)
-                if filled is not None:
-                    yield filled
-
-    def fill(self, lane: Lane, now: float) -> Fill:
-        """Return how full a lane is and how old its oldest row."""
-        piles = [pile for (where, _), pile in self._piles.items() if where == lane and pile]
-        age = max((now - pile.oldest for pile in piles), default=0.0)
-        return Fill(sum(p.rows for p in piles), round(sum(p.estimate() for p in piles)), max(0.0, age))
+        """Yield batches of all waiting rows, urgent lanes first."""
+        for (lane, _), queue in self._in_order():
+            while queue:
+                formed = self._take(lane, queue, Cause.FLUSH)
+                if formed is not None:
+                    yield formed
 
     def next_due(self) -> float | None:
-        """Return the monotonic time at which the oldest row becomes old, None when nothing waits."""
-        return min((pile.oldest + self._max_age_s for pile in self._piles.values() if pile), default=None)
+        """Return the monotonic time at which the oldest row reaches the maximum age, None if no row waits."""
+        return min((queue.oldest + self._max_age_s for queue in self._queues.values() if queue), default=None)
 
     def _in_order(self) -> list[tuple[tuple[Lane, type[Waiting]], _Queue]]:
-        return sorted(self._piles.items(), key=lambda item: list(Lane).index(item[0][0]))
+        return sorted(self._queues.items(), key=lambda item: list(Lane).index(item[0][0]))
 
-    def _cause(self, lane: Lane, pile: _Queue, now: float) -> Cause | None:
-        if lane is Lane.URGENT or pile.single:
+    def _cause(self, lane: Lane, queue: _Queue, now: float) -> Cause | None:
+        if lane is Lane.URGENT or queue.single:
             return Cause.URGENT
-        if pile.estimate() >= self._max_bytes:
+        if queue.estimate() >= self._max_bytes:
             return Cause.FULL
-        return Cause.OLD if now - pile.oldest >= self._max_age_s else None
+        return Cause.OLD if now - queue.oldest >= self._max_age_s else None
 
-    def _take(self, lane: Lane, pile: _Queue, cause: Cause) -> FormedBatch | None:
-        """Return a group, or None: nothing could be encoded (see ``refuse``), or the pile is not full after all."""
-        tried = 1 if pile.single else pile.fitting(self._max_bytes)
+    def _take(self, lane: Lane, queue: _Queue, cause: Cause) -> FormedBatch | None:
+        """Return a batch, or None if a row was rejected or the rows do not fill a batch yet."""
+        count = 1 if queue.single else queue.fitting(self._max_bytes)
         best: tuple[int, bytes] | None = None
         corrected = False
         while True:
-            body = self._try(lane, pile, tried)
+            body = self._encoded(lane, queue, count)
             if body is not None and len(body) <= self._max_bytes:
-                best = (tried, body)
-                wanted = min(pile.rows, pile.fitting(self._max_bytes))
-                if corrected or pile.single or wanted <= tried:
+                best = (count, body)
+                next_count = min(queue.rows, queue.fitting(self._max_bytes))
+                if corrected or queue.single or next_count <= count:
                     break
             elif best is not None:
-                break  # the correction overshot: what fitted before it stands
-            elif tried == 1:
+                break  # the corrected number does not fit: use the previous one
+            elif count == 1:
                 return None
             else:
-                wanted = min(tried - 1, pile.fitting(self._max_bytes)) if body is not None else tried // 2
-            tried, corrected = max(1, wanted), True
+                next_count = min(count - 1, queue.fitting(self._max_bytes)) if body is not None else count // 2
+            count, corrected = max(1, next_count), True
         number, body = best
-        if cause is Cause.FULL and number == pile.rows and len(body) < self._max_bytes:
+        if cause is Cause.FULL and number == queue.rows and len(body) < self._max_bytes:
             return None
-        return FormedBatch(lane, pile.remove(number), body, cause)
+        return FormedBatch(lane, queue.remove(number), body, cause)
 
-    def _try(self, lane: Lane, pile: _Queue, number: int) -> bytes | None:
-        """Return the first rows encoded, or None when they cannot be; a single one that cannot be is given up."""
+    def _encoded(self, lane: Lane, queue: _Queue, number: int) -> bytes | None:
+        """Return the encoded first rows, None if encoding fails; reject a single row for which it fails."""
         try:
-            body = self._encode(pile.first(number))
-            pile.measured(number, len(body))
+            body = self._encode(queue.first(number))
+            queue.measured(number, len(body))
             if number == 1 and len(body) > self._max_bytes:
                 raise TooLargeError(f"one row takes {len(body)} bytes, a batch holds {self._max_bytes}")
         except WireError as error:
             if number == 1:
-                self._refuse(RejectedRows(lane, pile.remove(1), error))
+                self._reject(RejectedRows(lane, queue.remove(1), error))
             return None
         return body
 
 
-_START = {Aggregates: 4.0, Anomalies: 120.0, Notice: 400.0}
-"""Bytes a row to begin with, before anything was measured."""
+_INITIAL_RATES = {Aggregates: 4.0, Anomalies: 120.0, Notice: 400.0}
+"""Estimated bytes of a row before the first measurement."""
 
 
 class _Queue:
-    """Rows of one kind in one lane, oldest first, and what is known of their size."""
+    """Rows of one kind in one lane, oldest first, with an estimate of their encoded size."""
 
     def __init__(self, rate: float) -> None:
         self._parts: list[Waiting] = []
@@ -181,41 +164,41 @@ class _Queue:
 
     @property
     def single(self) -> bool:
-        """Whether each of these goes alone: counters of two times cannot be one notice."""
+        """True for notices, each of which is a batch of its own."""
         return bool(self._parts) and isinstance(self._parts[0], Notice)
 
     @property
     def oldest(self) -> float:
-        """When the oldest row came."""
+        """Arrival of the oldest row, in monotonic seconds."""
         return self._chunks[0].added
 
     def add(self, rows: Waiting, now: float) -> None:
-        """Put rows at the end."""
+        """Append rows."""
         self._chunks.append(_Chunk(len(rows), now))
         self._parts.append(rows)
         self.rows += len(rows)
 
     def estimate(self) -> float:
-        """Return the bytes that all rows would take."""
+        """Return the estimated encoded size of all rows."""
         if self._measure is None:
             return self._base + self.rows * self._rate
         number, size = self._measure
         return size + (self.rows - number) * self._rate
 
     def fitting(self, max_bytes: int) -> int:
-        """Return how many of the rows would fit, at least 1."""
+        """Return the estimated number of rows that fit, at least 1."""
         if self._measure is None:
             number = int((max_bytes - self._base) / self._rate)
         elif self._measure[1] <= max_bytes:
             number = self._measure[0] + int((max_bytes - self._measure[1]) / self._rate)
-        else:  # a little more than the rate says is taken off, so that one correction is enough
+        else:  # remove a few rows more than estimated, so that one correction suffices
             number = self._measure[0] - int((self._measure[1] - max_bytes) / (self._rate * 0.8)) - 1
         return max(1, min(number, self.rows))
 
     def measured(self, number: int, size: int) -> None:
-        """Learn what the first ``number`` rows take: from two measurements, what one more row does."""
+        """Update the estimate with the encoded size of the first ``number`` rows."""
         average = size / number
-        if self._measure is not None and abs(number - self._measure[0]) >= _ENOUGH:
+        if self._measure is not None and abs(number - self._measure[0]) >= _MIN_DIFFERENCE:
             slope = (size - self._measure[1]) / (number - self._measure[0])
             self._rate = min(max(slope, average / 4), average)
         elif not average / 2 <= self._rate <= average:
@@ -224,7 +207,7 @@ class _Queue:
         self._measure = (number, size)
 
     def first(self, number: int) -> Waiting:
-        """Return the first rows, with no series in the directory that has none."""
+        """Return the first rows, with a directory of their series only."""
         merged = self._merged()
         if isinstance(merged, Aggregates):
             return merged.take(slice(0, number)).compact()
@@ -233,7 +216,7 @@ class _Queue:
         return merged
 
     def remove(self, number: int) -> Waiting:
-        """Take the first rows out and return them."""
+        """Remove and return the first rows."""
         rows = self.first(number)
         merged = self._merged()
         if isinstance(merged, Aggregates):
@@ -263,5 +246,5 @@ class _Queue:
         return self._parts[0]
 
 
-_ENOUGH = 8
-"""Rows between two measurements from which the bytes of one more row are estimated."""
+_MIN_DIFFERENCE = 8
+"""Minimum difference in rows of two measurements from which the size of a row is derived."""

@@ -1,8 +1,8 @@
-"""The forwarder's loop, against ports: store, acknowledge, form batches, send, free.
+"""Loop of the forwarder, against ports: store received batches, acknowledge them, form batches, send and free them.
 
-Nothing is acknowledged to its sender before the spool has committed it, and nothing leaves the spool before the cloud
-has acknowledged it. While the disk refuses (full, read-only, no spool to be opened), nothing is acknowledged, and it is
-tried again.
+A received batch is acknowledged after the spool has committed it, and a batch leaves the spool after the cloud has
+acknowledged it. While the disk rejects writes (full, read-only, unusable spool) nothing is acknowledged, and the
+operation is retried.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from edge_components.common import aggregates_message
-from edge_components.common.delivery import AcknowledgementWatch, Pause
+from edge_components.common.delivery import AcknowledgementWatch, PublishBackoff
 from edge_components.common.errors import BusError
 from edge_components.common.handover import RetryPolicy
 from edge_components.common.health import Counters
@@ -41,7 +41,7 @@ LOSS_NOTICE_SECONDS = 10.0
 
 
 class Forwarder:
-    """See edge_components.common.lifecycle.Component for the methods' places in its life."""
+    """Implementation of edge_components.common.lifecycle.Component."""
 
     def __init__(
         self, config: Config, runtime: Runtime, open_spool: Callable[[], Spool], free_disk: Callable[[], int]
@@ -51,6 +51,7 @@ class Forwarder:
         self._opened: Spool | None = None
         self._counters: Counters = runtime.counters
         self._log: logging.Logger = runtime.log
+        self._limited_log = runtime.limited_log
         self._receiver = BatchReceiver[Aggregates | Anomalies](
             topics.SCORED, runtime.gateway, aggregates_message.decode, (Aggregates, Anomalies), runtime.limited_log
         )
@@ -60,13 +61,13 @@ class Forwarder:
         self._reported_losses: Mapping[str, int] = {}
         self._loss_events = -1
         self._disk_retry_at: float | None = None
-        self._disk_failure_logged, self._reopen = False, True
+        self._reopen = True
         self._profiles: Profiles | None = None
         self._acknowledgements: Subscription | None = None
-        self._watch, self._pause = AcknowledgementWatch(), Pause(runtime.rng)
+        self._watch, self._backoff = AcknowledgementWatch(), PublishBackoff(runtime.rng)
         try:
-            self._open_again()
-            self._begin(runtime.clock.monotonic())
+            self._open_if_needed()
+            self._rebuild(runtime.clock.monotonic())
         except SpoolError as error:
             self._disk_failed(error)
 
@@ -77,7 +78,7 @@ class Forwarder:
         return self._opened
 
     def start(self) -> None:
-        """Take up what a former process left, and subscribe."""
+        """Subscribe, and log the content of the spool."""
         bus, gateway = self._runtime.bus, self._runtime.gateway
         bus.subscribe(topics.SCORED, self.on_scored, expects_traffic=True)
         bus.subscribe(topics.HEALTH, self.on_health, expects_traffic=True)
@@ -94,7 +95,7 @@ class Forwarder:
         if batch is None or (rows := self._receiver.rows(batch)) is None:
             return
         if self._opened is None:
-            return  # not acknowledged, so its sender keeps it
+            return  # not acknowledged: the sender keeps the batch
         name = (batch.epoch, batch.sequence)
         if self._spool.holds(*name):
             self._to_acknowledge[batch.epoch] = None
@@ -107,12 +108,11 @@ class Forwarder:
             )
 
     def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
-        """Free what the cloud has stored."""
+        """Free the batches that the cloud has stored."""
         try:
             ack = Acknowledgement.decode(payload)
         except WireError as error:
-            self._counters.add("acknowledgements_unreadable")
-            self._log.warning("an acknowledgement cannot be read: %s", error)
+            self._limited_log.warning("acknowledgements_unreadable", str(error))
             return
         self._counters.add("acknowledgements")
         self._watch.acknowledged()
@@ -121,31 +121,30 @@ class Forwarder:
         try:
             self._uplink.acknowledge(ack, self._runtime.clock.monotonic())
         except SpoolError as error:
-            # The batches stay and go again; the acknowledgement of that frees them.
+            # The batches are kept and sent again; the next acknowledgement frees them.
             self._disk_failed(error)
 
     def on_health(self, _topic: str, payload: bytes) -> None:
-        """Keep a component's newest counters for the next notice."""
+        """Keep the newest counters of a component for the next notice."""
         try:
             body = json.loads(payload)
             counters = {str(name): int(value) for name, value in body["counters"].items()}
             component = str(body["component"])[:64]
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            self._counters.add("health_unreadable")
-            self._log.warning("a component's counters cannot be read: %s", error)
+            self._limited_log.warning("health_unreadable", f"{type(error).__name__}: {error}")
             return
         if component in self._health or len(self._health) < MAX_COUNTERS:
             self._health[component] = dict(list(counters.items())[:MAX_COUNTERS])
 
     def tick(self) -> float:
-        """Do what is due, in one commit, then acknowledge and send; return the seconds until the next call."""
+        """Store, form, acknowledge and send what is due; return the seconds until the next call."""
         now = self._runtime.clock.monotonic()
         if self._disk_retry_at is not None and now < self._disk_retry_at:
             return self._disk_retry_at - now
         try:
             if self._disk_retry_at is not None:
-                self._open_again()
-                self._begin(now)
+                self._open_if_needed()
+                self._rebuild(now)
             with self._spool.group():
                 if self._intake.due(now, self._commit_policy):
                     self._store(now)
@@ -154,19 +153,18 @@ class Forwarder:
             self._acknowledge()
             self._uplink.pump(now, numbered)
             self._watch.check(self._acknowledgements)
-            self._disk_failure_logged = False
         except SpoolError as error:
             self._disk_failed(error)
             return DISK_RETRY_SECONDS
         return self._next_s(now)
 
     def reconfigure(self, config: Config) -> None:
-        """Go on with another configuration; batches that wait were made under the old one and stay as they are."""
+        """Apply another configuration; batches that are already formed stay as they are."""
         self._config = config
-        self._begin(self._runtime.clock.monotonic())
+        self._rebuild(self._runtime.clock.monotonic())
 
     def close(self) -> None:
-        """Commit and acknowledge what came; what is not sent stays in the spool for the next start."""
+        """Commit and acknowledge received batches; unsent batches stay in the spool for the next start."""
         if self._opened is None:
             return
         try:
@@ -176,21 +174,21 @@ class Forwarder:
             self._disk_failed(error)
         self._spool.close()
 
-    def _begin(self, now: float) -> None:
-        """Build what works on the spool, from the spool: at the start, on another configuration, after a refusal."""
+    def _rebuild(self, now: float) -> None:
+        """Build the objects that use the spool: at the start, for another configuration, after a failure."""
         config, runtime = self._config, self._runtime
         room = codec.room(runtime.gateway, config.batch_max_bytes)
         self._commit_policy = CommitPolicy(config.commit_ms / 1000)
         self._notice_due = now + config.notice_interval_s
         self._loss_notice_due = now
-        self._batcher = Batcher(codec.pack, room, config.batch_max_age_s, self._refuse)
-        self._overflow = Overflow(self._spool, runtime.gateway, room, config.merge_max_window_s * 1000, self._log)
+        self._batcher = Batcher(codec.pack, room, config.batch_max_age_s, self._reject)
+        self._overflow = Overflow(self._spool, room, config.merge_max_window_s * 1000, self._limited_log)
         if config.ack != "cloud" or config.profile_interval_s <= 0:
-            self._profiles = None  # a cloud that does not answer cannot say that it lacks one
+            self._profiles = None  # a cloud that does not acknowledge cannot report a missing profile
         elif self._profiles is None:
             self._profiles = Profiles(config.profile_interval_s, room, runtime.counters, self._log)
         else:
-            self._profiles.forgotten()
+            self._profiles.reset_pending()
             self._profiles.interval_s = config.profile_interval_s
         self._uplink = Uplink(
             self._spool,
@@ -204,7 +202,7 @@ class Forwarder:
             await_cloud=config.ack == "cloud",
             profiles=self._profiles,
             watch=self._watch,
-            pause=self._pause,
+            backoff=self._backoff,
         )
         self._queue_pending(now)
         self._disk_retry_at = None
@@ -214,8 +212,11 @@ class Forwarder:
             try:
                 rows = aggregates_message.decode(pending.payload).rows
             except WireError as error:
-                self._spool.quarantine_pending(pending.id, f"{type(error).__name__}: {error}")
-                self._log.error("rows in the spool cannot be read and are set aside: %s", error)
+                reason = f"{type(error).__name__}: {error}"
+                self._spool.quarantine_pending(pending.id, reason)
+                self._limited_log.error(
+                    "rows_unreadable", f"pending rows in the spool: {reason}", pending.rows - pending.used
+                )
                 continue
             if isinstance(rows, Aggregates):
                 self._batcher.add(pending.lane, rows.take(slice(pending.used, None)), now)
@@ -223,11 +224,11 @@ class Forwarder:
                 self._batcher.add(pending.lane, Anomalies(rows.reports[pending.used :]), now)
 
     def _form(self, now: float) -> None:
-        """Put every batch that is due into the spool."""
-        self._collect_notice(now)
-        for filled in self._batcher.due(now):
-            self._put(filled, now)
-        self._put_profile(self._profiles.again() if self._profiles is not None else None)
+        """Store every batch that is due in the spool."""
+        self._add_notice_if_due(now)
+        for formed in self._batcher.due(now):
+            self._put(formed, now)
+        self._put_profile(self._profiles.requested() if self._profiles is not None else None)
 
     def _next_s(self, now: float) -> float:
         due = [self._intake.wait_s(now, self._commit_policy), self._uplink.next_s(now)]
@@ -240,38 +241,38 @@ class Forwarder:
         return max(0.0, min(due))
 
     def _store(self, now: float) -> None:
-        """Put what is staged into the spool; where there is no room for it, its senders keep it."""
+        """Store the staged batches in the spool; if they do not fit, their senders keep them."""
         staged = self._intake.take()
         if not staged:
             return
-        arrivals = [arrival for arrival, _ in staged]
-        self._to_acknowledge |= dict.fromkeys(arrival.epoch for arrival in arrivals)
+        batches = [batch for batch, _ in staged]
+        self._to_acknowledge |= dict.fromkeys(batch.epoch for batch in batches)
         spool, config = self._spool, self._config
-        needed = sum(len(arrival.payload) for arrival in arrivals)
-        # A disk that others have filled is no reason to drop what the spool has: senders wait.
+        needed = sum(len(batch.payload) for batch in batches)
+        # A disk that others have formed does not justify dropping rows of the spool: senders wait.
         short = needed > self._free_disk() + spool.reusable() - config.disk_keep_free_bytes
         spool.max_bytes = config.spool_max_bytes
         if short or not self._overflow.make_room(needed, self._runtime.clock.wall_ms()):
-            # Not acknowledged, so the senders keep them and offer them again.
-            self._counters.add("batches_refused_spool_full", len(arrivals))
+            # Not acknowledged, so the senders keep the batches and send them again.
+            self._limited_log.warning("batches_refused", "the spool or the disk is full", len(batches))
             return
-        spool.store(arrivals)
-        self._counters.add("batches_taken_in", len(arrivals))
-        for arrival, rows in staged:
-            self._counters.add(f"rows_taken_in_{arrival.lane}", arrival.rows)
-            self._batcher.add(arrival.lane, rows, now)
+        spool.store(batches)
+        self._counters.add("batches_taken_in", len(batches))
+        for batch, rows in staged:
+            self._counters.add(f"rows_taken_in_{batch.lane}", batch.rows)
+            self._batcher.add(batch.lane, rows, now)
 
     def _acknowledge(self) -> None:
-        """Acknowledge to each sender what the spool holds; a lost answer is given again when the sender repeats."""
+        """Acknowledge the stored batches to each sender; a lost acknowledgement is repeated with the next batch."""
         epochs, self._to_acknowledge = self._to_acknowledge, {}
         for epoch in epochs:
             try:
                 self._runtime.bus.publish(topics.SCORED_ACK, self._spool.acknowledgement(epoch).encode())
             except BusError as error:
-                self._runtime.limited_log.warning("publish_failed", f"acknowledgement: {error}", key=topics.SCORED_ACK)
+                self._limited_log.warning("publish_failed", f"acknowledgement: {error}", key=topics.SCORED_ACK)
 
-    def _collect_notice(self, now: float) -> None:
-        """Send the counters to the cloud when they are due, and a loss soon after it happened."""
+    def _add_notice_if_due(self, now: float) -> None:
+        """Add a notice with the counters when it is due, and soon after a loss."""
         due = self._config.notice_interval_s > 0 and now >= self._notice_due
         lossy = self._spool.loss_events != self._loss_events and now >= self._loss_notice_due
         if not due and not lossy:
@@ -284,35 +285,36 @@ class Forwarder:
             counters = {**self._health, "Forwarder": self._counters.snapshot(), "Spool": losses}
             self._batcher.add(Lane.BULK, Notice(self._runtime.clock.wall_ms(), counters), now)
 
-    def _put(self, filled: FormedBatch, now: float) -> None:
-        rows = len(filled.rows)
-        used = 0 if isinstance(filled.rows, Notice) else rows
-        self._spool.put(filled.lane, filled.body, used, used, self._runtime.clock.wall_ms())
+    def _put(self, formed: FormedBatch, now: float) -> None:
+        rows = len(formed.rows)
+        used = 0 if isinstance(formed.rows, Notice) else rows
+        self._spool.put(formed.lane, formed.body, used, used, self._runtime.clock.wall_ms())
         self._counters.add("batches_formed")
-        self._counters.add(f"rows_formed_{filled.lane}", rows)
-        if self._profiles is not None and isinstance(filled.rows, Aggregates):
-            self._put_profile(self._profiles.formed(filled.rows, filled.body, now))
+        self._counters.add(f"rows_formed_{formed.lane}", rows)
+        if self._profiles is not None and isinstance(formed.rows, Aggregates):
+            self._put_profile(self._profiles.formed(formed.rows, formed.body, now))
 
     def _put_profile(self, packed: bytes | None) -> None:
-        """Send a profile to the cloud, as a batch without rows."""
+        """Store a profile in the spool, to be sent as a batch without rows."""
         if packed is not None and self._profiles is not None:
             self._profiles.spooled(self._spool.put(Lane.BULK, packed, 0, 0, self._runtime.clock.wall_ms()))
             self._counters.add("profiles_sent")
 
-    def _refuse(self, refused: RejectedRows) -> None:
-        """Set a row that no batch can hold aside with its reason, so that it blocks none of the others."""
-        self._counters.add("rows_refused", len(refused.rows))
-        self._log.error("a row cannot be sent: %s: %s", type(refused.error).__name__, refused.error)
-        if isinstance(refused.rows, Notice):
+    def _reject(self, rejected: RejectedRows) -> None:
+        """Move a row that fits into no batch to the quarantine, so that it does not block others."""
+        self._limited_log.error(
+            "rows_refused", f"{type(rejected.error).__name__}: {rejected.error}", len(rejected.rows)
+        )
+        if isinstance(rejected.rows, Notice):
             return
         try:
-            kept = codec.pack(refused.rows)
+            kept = codec.pack(rejected.rows)
         except WireError:
             kept = None
-        self._spool.quarantine_rows(refused.lane, len(refused.rows), kept, str(refused.error))
+        self._spool.quarantine_rows(rejected.lane, len(rejected.rows), kept, str(rejected.error))
 
-    def _open_again(self) -> None:
-        """Open the spool again where the connection to it is of no more use; raises SpoolError."""
+    def _open_if_needed(self) -> None:
+        """Open the spool, again if its connection is unusable; raises SpoolError."""
         if not self._reopen:
             return
         if self._opened is not None:
@@ -322,12 +324,9 @@ class Forwarder:
         self._reopen, self._loss_events = False, -1
 
     def _disk_failed(self, error: SpoolError) -> None:
-        """Leave the spool alone for a while, and then begin again from its content."""
-        self._counters.add("spool_failed")
+        """Schedule a retry, which begins from the content of the spool."""
+        self._limited_log.error("spool_failed", f"nothing is acknowledged until the spool works again: {error}")
         self._reopen |= isinstance(error, SpoolUnusableError)
-        if not self._disk_failure_logged:
-            self._disk_failure_logged = True
-            self._log.error("the spool cannot be used, nothing is acknowledged until it can: %s", error)
         self._disk_retry_at = self._runtime.clock.monotonic() + DISK_RETRY_SECONDS
 
 

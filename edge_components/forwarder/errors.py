@@ -1,14 +1,14 @@
-"""The error tree of the forwarder.
+"""Errors of the forwarder.
 
 ::
 
     ForwarderError
-    └── SpoolError            the spool cannot be opened or written: names the file and SQLite's reason
-        ├── SpoolFullError    no room for more rows; what is in the spool is untouched
-        └── SpoolUnusableError this connection is of no more use: open the spool again
-            ├── SpoolReadOnlyError the file system was read-only when the file was opened
-            ├── SpoolLostError     SQLite rolled back what it had not committed; the journal has it
-            └── SpoolDamagedError  the file is no sound database any more; opening it recovers it
+    └── SpoolError
+        ├── SpoolFullError
+        └── SpoolUnusableError
+            ├── SpoolReadOnlyError
+            ├── SpoolLostError
+            └── SpoolDamagedError
 """
 
 from edge_components.common.errors import EdgeError
@@ -19,24 +19,24 @@ class ForwarderError(EdgeError):
 
 
 class SpoolError(ForwarderError):
-    """The spool cannot be opened or written."""
+    """The spool cannot be opened or written; names the file and the reason of SQLite or the system."""
 
 
 class SpoolFullError(SpoolError):
-    """The spool has no room for more rows."""
+    """The spool has no room for more rows; its content is unchanged."""
 
 
 class SpoolUnusableError(SpoolError):
-    """The connection to the spool cannot be used any more; opened again, it can."""
+    """The connection to the spool is unusable; the spool must be opened again."""
 
 
 class SpoolReadOnlyError(SpoolUnusableError):
-    """The spool was opened while its file system was read-only; SQLite stays so until it is opened again."""
+    """The file system was read-only when the spool was opened; the connection stays read-only until it is closed."""
 
 
 class SpoolLostError(SpoolUnusableError):
-    """SQLite rolled back all that it had not committed; the journal has it."""
+    """SQLite rolled back its open transaction; opening the spool again replays the journal."""
 
 
 class SpoolDamagedError(SpoolUnusableError):
-    """The spool's file is no sound database any more."""
+    """The database file is damaged; opening the spool recovers its content."""

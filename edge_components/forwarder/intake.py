@@ -1,7 +1,7 @@
-"""Received batches that wait to be stored together: one commit costs the flash a page or two, however much is in it.
+"""Received batches that wait for the next commit, which stores them together: a commit costs a page or two of flash.
 
-Pure. A batch waits ``commit_ms`` at most. Anomalies do not wait, nor does a sender that has half of its window waiting
-here: it would stop sending until it is answered.
+A batch waits ``commit_ms`` at most. Anomalies do not wait, nor does a sender of which half of the in-flight window
+waits here: it would stop sending until it receives an acknowledgement. Pure.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from edge_components.forwarder.spool.entries import ReceivedBatch
 from wire.topics import Lane
 
 BLOCKED_BATCHES = 16
-"""Half of the batches that a sender has in flight at most."""
+"""Half of a sender's in-flight window."""
 
 
 class Intake:
-    """Batches by sender's epoch and sequence, until they are stored."""
+    """Batches to be stored, by sender's epoch and sequence number."""
 
     def __init__(self) -> None:
         self._staged: dict[tuple[int, int], tuple[ReceivedBatch, Waiting]] = {}
@@ -35,17 +35,17 @@ class Intake:
         self._urgent |= arrival.lane is Lane.URGENT
 
     def due(self, now: float, policy: CommitPolicy) -> bool:
-        """Return whether to store what is staged at ``now``."""
+        """Return whether the staged batches are to be stored at ``now``."""
         blocked = self._urgent or len(self._staged) >= BLOCKED_BATCHES
         return policy.due(now, self._oldest, self._bytes, blocked)
 
     def wait_s(self, now: float, policy: CommitPolicy) -> float:
-        """Return the seconds until time alone makes it due; infinite when nothing is staged."""
+        """Return the seconds until the oldest batch is due by its age; infinite if no batch is staged."""
         wait_s = policy.wait_s(now, self._oldest)
         return float("inf") if wait_s is None else wait_s
 
     def take(self) -> list[tuple[ReceivedBatch, Waiting]]:
-        """Return what is staged, in the order of arrival, and forget it."""
+        """Remove and return the staged batches in the order of arrival."""
         staged = list(self._staged.values())
         self._staged, self._oldest, self._bytes, self._urgent = {}, None, 0, False
         return staged

@@ -1,4 +1,4 @@
-"""Wires the forwarder; see :mod:`edge_components.forwarder`."""
+"""Entry point of the forwarder; see :mod:`edge_components.forwarder`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from edge_components.common.handover import new_epoch
 from edge_components.common.lifecycle import Runtime, run_component
 from edge_components.forwarder.component import Forwarder
 from edge_components.forwarder.config import Config
-from edge_components.forwarder.spool.recovery import open_spool
-from edge_components.forwarder.spool.spool import Spool
+from edge_components.forwarder.spool import Spool, open_spool
 
 NAME = "Forwarder"
 
 
 def build(config: Config, runtime: Runtime) -> Forwarder:
-    """Return the forwarder on its spool in the work folder."""
+    """Return the forwarder with a spool in the work folder."""
 
     def opened() -> Spool:
         wall_ms = runtime.clock.wall_ms()
@@ -27,7 +26,7 @@ def build(config: Config, runtime: Runtime) -> Forwarder:
 
 
 def main() -> int:
-    """Run until asked to stop; see edge_components.common.lifecycle for the exit codes."""
+    """Run until stopped; see edge_components.common.lifecycle for the exit codes."""
     return run_component(NAME, Config, build)
 
 

@@ -1,1 +1,1 @@
-"""io.strandline.Runtime: the one Python environment in which the four components run; it moves no data itself."""
+"""io.strandline.Runtime: the Python environment in which the four components run; it processes no data."""

@@ -1,9 +1,9 @@
-"""Finds or makes the environment: the system's Python where it has all packages, a virtual environment otherwise.
+"""Selection or creation of the environment: the system's Python if it has all packages, else a virtual environment.
 
-An environment is built in a folder of its own, named by a digest of what it is made from, and counts only when
-environment.json names it, which is replaced at the end as a whole. So an interrupted or failed build leaves the
-environment before it in use, and what it left behind is removed by the next one. The environment before is kept until
-then: components that run in it are not restarted by an update of this one.
+An environment is built in its own folder, named by a digest of its inputs, and is used when environment.json, which is
+replaced atomically at the end, names it. So after an interrupted or failed build the previous environment stays in use,
+and the next build removes the remains. The previous environment is kept, because an update of this component does not
+restart the components that run in it.
 """
 
 from __future__ import annotations
@@ -27,42 +27,42 @@ from edge_components.runtime import packages
 PREFIX = "env-"
 LAUNCHER = "python"
 COMPLETE = ".complete"
-"""Marks an environment whose build came to its end."""
+"""File that marks a completely built environment."""
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Files that say what the environment must and may have, and the folder of wheels that replaces the index."""
+    """Files of required and optional packages, and the folder of wheels that replaces the package index."""
 
     requirements: Path
     optional: Path
     wheels: Path | None
 
     def required(self) -> list[Requirement]:
-        """Return what it must have; raises RequirementError."""
+        """Return the required packages; raises RequirementError."""
         return parse(self.requirements.read_text())
 
     def desired(self) -> list[Requirement]:
-        """Return what it may have; raises RequirementError."""
+        """Return the optional packages; raises RequirementError."""
         return parse(self.optional.read_text())
 
     def digest(self) -> str:
-        """Return a name for the environment that this makes on this machine."""
+        """Return a digest that identifies the environment made from these inputs on this machine."""
         parts = [self.requirements.read_text(), self.optional.read_text(), sys.version, sys.base_prefix]
         parts += sorted(path.name for path in self.wheels.iterdir()) if self.wheels else []
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def ensure(work: Path, plan: Plan, log: Log) -> Environment:
-    """Return a usable environment, made if need be; raises RuntimeEnvironmentError, RequirementError or OSError."""
+    """Return a usable environment, built if necessary; raises RuntimeEnvironmentError, RequirementError or OSError."""
     required, desired = plan.required(), plan.desired()
     if not lacking([*required, *desired], installed):
         environment = _system(required, desired)
     else:
         folder = work / f"{PREFIX}{plan.digest()}"
-        environment = _usable(folder, plan, required) or _make(folder, plan, required, log)
-        environment = _with_desired(environment, plan, required, desired, log)
+        environment = _usable(folder, plan, required) or _build(folder, plan, required, log)
+        environment = _with_optional(environment, plan, required, desired, log)
     _publish(work, environment)
     return environment
 
@@ -73,7 +73,7 @@ def _system(required: list[Requirement], desired: list[Requirement]) -> Environm
 
 
 def _usable(folder: Path, plan: Plan, required: list[Requirement]) -> Environment | None:
-    """Return the environment that an earlier step made of the same parts, if it still works; also after a rollback."""
+    """Return the environment built earlier from the same inputs (also before a rollback), if it still works."""
     python = str(_python(folder))
     if not (folder / COMPLETE).exists():
         return None
@@ -85,12 +85,12 @@ def _usable(folder: Path, plan: Plan, required: list[Requirement]) -> Environmen
     return None if lacking(required, found.package) else found
 
 
-def _make(folder: Path, plan: Plan, required: list[Requirement], log: Log) -> Environment:
+def _build(folder: Path, plan: Plan, required: list[Requirement], log: Log) -> Environment:
     shutil.rmtree(folder, ignore_errors=True)
     missing = lacking(required, installed)
     log(f"{sys.executable} lacks {_names(missing) if missing else 'optional packages'}: building {folder}")
     try:
-        # Packages of the distribution count where they meet the requirements: some boards have no other source.
+        # Packages of the distribution are used if they meet the requirements: some boards have no other source.
         venv.create(folder, system_site_packages=True, with_pip=False, symlinks=True)
         python = str(_python(folder))
         packages.Installer.find(python, plan.wheels).install(required)
@@ -106,23 +106,23 @@ def _make(folder: Path, plan: Plan, required: list[Requirement], log: Log) -> En
     return environment
 
 
-def _with_desired(
+def _with_optional(
     environment: Environment, plan: Plan, required: list[Requirement], desired: list[Requirement], log: Log
 ) -> Environment:
-    """Install the optional packages that are absent, as far as they can be had."""
+    """Install the missing optional packages that are available."""
     absent = {}
     for one in lacking(desired, environment.package):
         try:
-            # The required ones are there already; named again, they bound the versions that pip may choose.
+            # The installed required packages are repeated to limit the versions that pip may choose.
             packages.Installer.find(environment.python, plan.wheels).install([one, *required])
         except RuntimeEnvironmentError as error:
-            log(f"{one.text} is left out: {error}")
+            log(f"{one.text} is not installed: {error}")
             absent[one.text] = str(error)
     return replace(packages.inspect(environment.python, plan.requirements, plan.optional), absent=absent)
 
 
 def _publish(work: Path, environment: Environment) -> None:
-    """Name the environment, write the launcher for people, and remove environments that nothing uses any more."""
+    """Write environment.json and a launcher for manual use, and remove unused environments."""
     environment.write(work)
     launcher = work / f"{LAUNCHER}.part"
     launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(environment.python)} "$@"\n')

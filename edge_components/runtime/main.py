@@ -1,7 +1,7 @@
-"""Command line of io.strandline.Runtime: its install step, and its run step, which repairs the environment at boot.
+"""Command line of io.strandline.Runtime: install step, and run step, which repairs the environment at boot.
 
-Runs on the system's Python, standard library only. Exit code 1 and one sentence on standard error when the environment
-cannot be made; the nucleus then repeats the step.
+Runs on the system's Python, standard library only. If the environment cannot be created, the exit code is 1 with one
+sentence on standard error, and the nucleus repeats the step.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from edge_components.runtime.install import Plan, ensure
 
 _FOLDER = Path(__file__).resolve().parent
 WHEELS = _FOLDER.parents[1] / "wheels"
-"""What ``strandline build --offline`` puts into the artifact."""
+"""Folder in the artifact that ``strandline build --offline`` fills."""
 
 
 def main() -> int:
-    """Make the environment usable."""
+    """Select or create the environment and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="this component's work folder")
     parser.add_argument("--requirements", type=Path, default=_FOLDER / "requirements.txt")
     parser.add_argument("--optional", type=Path, default=_FOLDER / "requirements-optional.txt")
-    parser.add_argument("--wheels", type=Path, default=WHEELS, help="used in place of a package index where it exists")
+    parser.add_argument("--wheels", type=Path, default=WHEELS, help="replaces the package index if it exists")
     options = parser.parse_args()
     wheels = options.wheels if options.wheels.is_dir() else None
     try:
@@ -35,7 +35,7 @@ def main() -> int:
     packages = ", ".join(f"{name} {version}" for name, version in sorted(environment.packages.items()))
     _log(f"{environment.python}: Python {environment.version}, {packages}")
     for text, reason in environment.absent.items():
-        _log(f"without {text}: {reason}. Statistics work; models that need it report that they cannot run")
+        _log(f"without {text}: {reason}. Statistics work; models that need it cannot run and report this")
     return 0
 
 

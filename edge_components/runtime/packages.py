@@ -1,4 +1,4 @@
-"""Packages of an environment: installed by whichever pip there is, inspected and imported by its own interpreter."""
+"""Packages of an environment: installation with an available pip, inspection and import by its own interpreter."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MODULES = {
     "paho-mqtt": "paho.mqtt.client",
     "psutil": "psutil",
 }
-"""The module that shows that a package works; one that is installed may still lack a library of the system."""
+"""Module whose import verifies a package, which may lack a library of the system."""
 DEBIAN = {"numpy": "python3-numpy", "paho-mqtt": "python3-paho-mqtt", "psutil": "python3-psutil"}
-"""Debian's names of packages, which an environment also takes."""
+"""Debian's names of packages, which an environment can use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installer:
-    """A command that runs pip in an environment, and the wheels that it may use in place of an index."""
+    """Command that runs pip in an environment, and the wheels that replace the package index."""
 
     pip: tuple[str, ...]
     wheels: Path | None
@@ -49,8 +49,8 @@ class Installer:
         )
 
     def install(self, requirements: Sequence[Requirement]) -> None:
-        """Install packages; raises RuntimeEnvironmentError with pip's own words and the remedy."""
-        # Source packages would be compiled on the gateway, for an hour or more, so only wheels are taken.
+        """Install packages; raises RuntimeEnvironmentError with pip's message and the remedy."""
+        # Only wheels: compiling source packages on the gateway takes an hour or more.
         options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--only-binary", ":all:"]
         if self.wheels is not None:
             options += ["--no-index", "--find-links", str(self.wheels)]
@@ -69,7 +69,7 @@ class Installer:
 
 
 def inspect(python: str, required: Path, optional: Path) -> Environment:
-    """Return the environment of an interpreter; raises RuntimeEnvironmentError where that does not run."""
+    """Return the environment of an interpreter; raises RuntimeEnvironmentError if it does not run."""
     done = _run([python, "-m", "edge_components.common.requirements", str(required), str(optional)])
     try:
         return Environment.from_dict({**json.loads(done.stdout), "python": python})
@@ -78,7 +78,7 @@ def inspect(python: str, required: Path, optional: Path) -> Environment:
 
 
 def check_imports(python: str, requirements: Sequence[Requirement], variables: Mapping[str, str]) -> None:
-    """Raise RuntimeEnvironmentError where a package cannot be imported with the variables of a component."""
+    """Raise RuntimeEnvironmentError if a package cannot be imported with the variables of a component."""
     names = [MODULES[name] for one in requirements if (name := normalised(one.name)) in MODULES]
     done = _run([python, "-c", "".join(f"import {name}\n" for name in names)], variables)
     if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""Write-ahead log for state that a component must not lose: append, group commit, rare snapshot, replay at start.
+"""Write-ahead log for durable state of a component: append, group commit, rare snapshots, replay at the start.
 
 The format and the guarantees are described in docs/adr/0012-an-append-only-journal.md.
 """

@@ -1,7 +1,7 @@
-"""Frames of the journal: the unit that is written, checked and recovered as a whole. Pure.
+"""Frames of the journal: the unit that is written, verified and recovered. Pure.
 
-A frame holds the records of one commit, or one snapshot. Its header has a checksum of its own, so that the sequence
-number and the weight of a frame are known where its body is damaged. A body is deflated where that makes it smaller.
+A frame holds the records of one commit, or one snapshot. Its header has its own checksum, so that sequence number and
+weight of a frame with a damaged body are known. A body is deflated if that makes it smaller.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DEFLATE_FROM = 64
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entry of the journal; ``kind`` is from 0 to 255 and means something to the owner only."""
+    """Entry of the journal; ``kind`` is a number from 0 to 255 that the owner defines."""
 
     kind: int
     body: bytes
@@ -46,7 +46,7 @@ class Header:
     deflated: bool = False
 
     def matches(self, stored: bytes) -> bool:
-        """Return whether ``stored`` is the body that this header was written with."""
+        """Return whether ``stored`` matches length and checksum of the body."""
         return len(stored) == self.length and zlib.crc32(stored) == self.crc
 
 
@@ -60,7 +60,7 @@ def encode(body: bytes, sequence: int, total: int, weight: int, *, snapshot: boo
 
 
 def header_at(image: bytes, offset: int) -> Header | None:
-    """Return the header at ``offset`` of a segment's bytes, None where there is no valid one."""
+    """Return the header at ``offset`` of a segment's bytes, None if it is invalid."""
     raw = image[offset : offset + HEADER_BYTES]
     if len(raw) < HEADER_BYTES or raw[:4] != MAGIC:
         return None
@@ -71,7 +71,7 @@ def header_at(image: bytes, offset: int) -> Header | None:
 
 
 def headers(image: bytes) -> Iterator[tuple[int, Header]]:
-    """Yield the offset and content of every valid header in a segment's bytes, wherever it stands."""
+    """Yield offset and content of every valid header in a segment's bytes."""
     offset = image.find(MAGIC)
     while offset >= 0:
         header = header_at(image, offset)
@@ -81,7 +81,7 @@ def headers(image: bytes) -> Iterator[tuple[int, Header]]:
 
 
 def body_of(header: Header, stored: bytes) -> bytes:
-    """Return the body as it was given to :func:`encode`."""
+    """Return the body that was passed to :func:`encode`."""
     return zlib.decompress(stored) if header.deflated else stored
 
 

@@ -1,9 +1,9 @@
-"""The journal itself: a buffer of records, and the order in which bytes reach the disk.
+"""Journal: a buffer of records, and the order of writes to the disk.
 
-Frames go to a *segment*: a main file, written and synced at each commit, and a replica, written after that and never
-synced, so that the kernel merges its pages. Segments are preallocated and reused in turn: a commit then writes the
-pages of its frame and no metadata. A snapshot begins the next segment; the segment before it stays whole until the
-snapshot after that.
+Frames are written to a *segment*: a main file, synced at each commit, and a replica, written after that without a sync,
+so that the kernel merges its pages. Segments are preallocated and reused in turn, so that a commit writes the pages of
+its frame and no file-system metadata. A snapshot begins the next segment; the previous segment is kept until the next
+snapshot.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from edge_components.common.journal.recovery import Position, Recovered, recover
 from edge_components.common.journal.storage import FileStorage, Storage
 
 CHUNK_BYTES = 262_144
-"""Segments grow by this much."""
+"""Step by which segments grow."""
 
 _NAME = "segment-"
 _REPLICA = "-replica"
 
 
 class JournalError(EdgeError):
-    """The journal cannot be written: names the folder and the system's reason. Nothing buffered is lost; try again."""
+    """The journal cannot be written; names the folder and the system's reason. Buffered records are kept."""
 
 
 class Journal:
-    """Records in order, durable after :meth:`commit`."""
+    """Ordered records, durable after :meth:`commit`."""
 
     def __init__(self, storage: Storage, position: Position, where: str) -> None:
         self._storage, self._where = storage, where
@@ -39,31 +39,25 @@ class Journal:
         self._needed, self._repairs = set(position.needed), list(position.repairs)
         self._snapshot_size, self._size, self._records = position.base_bytes, position.replay_bytes, position.records
         self._buffer: list[Record] = []
-        self._buffered = self._weight = 0
+        self._weight = 0
         self._allocated: dict[int, int] = {}
         self._synced = position.sequence == 0 and position.offset == 0
-        self.replica_failures = 0
 
     @classmethod
     def open(cls, folder: Path, storage: Storage | None = None) -> tuple[Journal, Recovered]:
-        """Read what the folder holds. Never fails: what cannot be read is damage, a disk that refuses fails commits."""
+        """Read the journal in a folder. Does not raise: unreadable files are damage, and disk errors fail commits."""
         storage = storage or FileStorage(folder)
         recovered, position = recover(_images(storage))
         return cls(storage, position, str(folder)), recovered
 
     @property
-    def uncommitted_bytes(self) -> int:
-        """Bytes of the records that wait for :meth:`commit`."""
-        return self._buffered
-
-    @property
     def durable(self) -> bool:
-        """Whether everything appended, and everything recovered, is on the disk: it may be acted on."""
+        """True if all appended and recovered records are on the disk."""
         return self._synced and not self._buffer
 
     @property
     def size(self) -> int:
-        """Bytes written since the snapshot, which a start has to replay."""
+        """Bytes since the snapshot, which are replayed at the start."""
         return self._size
 
     @property
@@ -77,14 +71,13 @@ class Journal:
         return self._snapshot_size
 
     def append(self, kind: int, body: bytes, weight: int = 0) -> None:
-        """Add a record to the buffer; ``weight`` is counted as lost should it be damaged in both images."""
+        """Add a record to the buffer; ``weight`` is the loss if it is damaged in both images."""
         self._buffer.append(Record(kind, body))
-        self._buffered += len(body)
         self._weight += weight
 
     def commit(self) -> None:
-        """Write and sync what is buffered; raises JournalError, and keeps it, where the disk refuses."""
-        with self._refusals():
+        """Write and sync the buffered records; raises JournalError and keeps them if the disk fails."""
+        with self._translated_errors():
             self._settle()
             if not self._buffer:
                 return
@@ -95,18 +88,18 @@ class Journal:
         self._replicate(self._segment, self._offset, data)
         self._offset, self._size = self._offset + len(data), self._size + len(data)
         self._records += len(self._buffer)
-        self._buffer, self._buffered, self._weight = [], 0, 0
+        self._buffer, self._weight = [], 0
 
     def snapshot(self, body: bytes, weight: int = 0) -> None:
-        """Commit, then replace all records so far by ``body``, the state with all of them applied.
+        """Commit, then replace all records by ``body``, the state after them.
 
-        ``weight`` is what is lost should the snapshot be damaged in both images. Raises JournalError; the records, and
-        the snapshot before, stay in force until the new one is on the disk.
+        ``weight`` is the loss if the snapshot is damaged in both images. Raises JournalError; the previous snapshot and
+        the records are valid until the new snapshot is on the disk.
         """
         self.commit()
         data = frame.encode(body, self._sequence, self._total, weight, snapshot=True)
         segment = next(number for number in range(len(self._needed) + 1) if number not in self._needed)
-        with self._refusals():
+        with self._translated_errors():
             self._write(segment, 0, data, shorten=True)
         self._replicate(segment, 0, data)
         self._segment, self._offset = segment, len(data)
@@ -115,11 +108,11 @@ class Journal:
         self._remove_spare()
 
     def close(self) -> None:
-        """Close the files; what is not committed is gone."""
+        """Close the files; uncommitted records are lost."""
         self._storage.close()
 
     def _settle(self) -> None:
-        """Make durable what was recovered: a killed process may have left it in the system's cache only."""
+        """Sync the recovered content: a killed process may have left it in the page cache only."""
         if self._synced:
             return
         for repair in self._repairs:
@@ -141,7 +134,7 @@ class Journal:
         self._storage.sync(_name(segment))
 
     def _allocate(self, segment: int, size: int, *, shorten: bool) -> None:
-        """Have room for ``size`` bytes; a segment that was much larger once is shortened when it is begun anew."""
+        """Allocate ``size`` bytes; shorten a much larger segment when it is reused."""
         present = self._allocated.get(segment)
         if present is None:
             present = min(self._storage.size(_name(segment)), self._storage.size(_name(segment) + _REPLICA))
@@ -154,13 +147,11 @@ class Journal:
         self._allocated[segment] = present
 
     def _replicate(self, segment: int, offset: int, data: bytes) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the synced main file suffices for an acknowledgement
             self._storage.write(_name(segment) + _REPLICA, offset, data)
-        except OSError:  # the frame is on the disk once: that is what was promised to senders
-            self.replica_failures += 1
 
     def _remove_spare(self) -> None:
-        """Remove segments beyond the usual two; a third is begun only where damage made both of them needed."""
+        """Remove segments beyond the usual two; a third one is created only if damage made both of them necessary."""
         with contextlib.suppress(OSError):
             for name in self._storage.names():
                 number = _number(name)
@@ -169,7 +160,7 @@ class Journal:
                     self._allocated.pop(number, None)
 
     @contextlib.contextmanager
-    def _refusals(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -186,7 +177,7 @@ def _number(name: str) -> int | None:
 
 
 def _images(storage: Storage) -> dict[int, tuple[bytes, bytes]]:
-    """Return the main and replica image of each segment; a file that cannot be read counts as empty."""
+    """Return main and replica image of each segment; an unreadable file counts as empty."""
     names = _listed(storage)
     numbers = sorted({number for name in names if (number := _number(name)) is not None})
     return {number: (_read(storage, _name(number)), _read(storage, _name(number) + _REPLICA)) for number in numbers}

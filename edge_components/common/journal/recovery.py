@@ -1,8 +1,8 @@
-"""State of a journal as found at start: the newest snapshot, the records after it, and what is lost. Pure.
+"""Recovery of a journal: the newest snapshot, the records after it, and losses. Pure.
 
-Every frame exists twice, so that damage in one image costs nothing. Where both are damaged, the newest snapshot may
-still be replaced by the one before it, whose segment is kept until the next snapshot. What remains is reported as
-:class:`Lost` at its position in the sequence of records.
+Every frame exists in two images, so that damage to one causes no loss. If both images of the newest snapshot are
+damaged, the previous one is used, whose segment is kept until the next snapshot. Remaining damage is reported as
+:class:`Lost` at its position among the records.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from edge_components.common.journal.segment import Entry, Segment, read_segment
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Records, or the snapshot before them, that are damaged in both images; ``weight`` is None where it is unknown."""
+    """Records or a snapshot that are damaged in both images; ``weight`` is None if it is unknown."""
 
     weight: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The owner's state: apply ``records`` in order on ``snapshot`` (None: on an empty state)."""
+    """State of the owner: ``snapshot`` (None: empty state) and the ``records`` to apply to it in order."""
 
     snapshot: bytes | None = None
     records: Sequence[Record | Lost] = ()
     repaired: int = 0
-    """Frames that were taken from one image because the other was damaged."""
+    """Number of frames that were damaged in one image."""
 
     @property
     def lost(self) -> bool:
-        """Whether anything could not be recovered."""
+        """True if records or a snapshot could not be recovered."""
         return any(isinstance(entry, Lost) for entry in self.records)
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Bytes to write so that both images of a segment agree again."""
+    """Write that makes both images of a segment equal again."""
 
     segment: int
     replica: bool
@@ -49,10 +49,10 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the journal goes on: segment, offset, the last sequence number and total weight given out.
+    """Position at which the journal continues: segment, offset, last sequence number and total weight.
 
-    ``needed`` are the segments that the recovered state was read from. ``base_bytes`` is the size of its snapshot,
-    ``replay_bytes`` and ``records`` are what a start has to replay.
+    ``needed`` are the segments of the recovered state. ``base_bytes`` is the size of its snapshot, ``replay_bytes`` and
+    ``records`` are size and number of the records after it.
     """
 
     segment: int = 0
@@ -67,7 +67,7 @@ class Position:
 
 
 def recover(images: Mapping[int, tuple[bytes, bytes]]) -> tuple[Recovered, Position]:
-    """Return the state in these segments (main and replica image by number) and where to go on."""
+    """Return the state in these segments (main and replica image by number) and the position to continue at."""
     segments = {number: read_segment(*pair) for number, pair in sorted(images.items())}
     base = _base(segments)
     chain = _chain(segments, base)
@@ -93,25 +93,25 @@ def recover(images: Mapping[int, tuple[bytes, bytes]]) -> tuple[Recovered, Posit
     return Recovered(snapshot, records, _damaged(used)), position
 
 
-_Place = tuple[int, Entry]
+_Located = tuple[int, Entry]
 
 
-def _base(segments: Mapping[int, Segment]) -> _Place | None:
+def _base(segments: Mapping[int, Segment]) -> _Located | None:
     found = [
         (number, entry)
         for number, segment in segments.items()
         for entry in segment.entries
         if entry.header.snapshot and _body(entry) is not None
     ]
-    return max(found, key=lambda place: place[1].header.sequence, default=None)
+    return max(found, key=lambda located: located[1].header.sequence, default=None)
 
 
-def _chain(segments: Mapping[int, Segment], base: _Place | None) -> list[_Place]:
-    """Return the frames of records after the base, by sequence; where a number exists twice, the one that is sound.
+def _chain(segments: Mapping[int, Segment], base: _Located | None) -> list[_Located]:
+    """Return the frames of records after the base, by sequence number; of duplicates the undamaged one.
 
-    Without a base they begin with the first of all records, or else with those after the snapshot that is damaged.
+    Without a base they begin with the first record, or with the first one after the damaged snapshot.
     """
-    chain: dict[int, _Place] = {}
+    chain: dict[int, _Located] = {}
     for number, segment in segments.items():
         if base is None and not segment.anchored:
             continue
@@ -125,15 +125,15 @@ def _chain(segments: Mapping[int, Segment], base: _Place | None) -> list[_Place]
 
 
 def _lost_base(segments: Mapping[int, Segment]) -> Header | None:
-    """Return the header of the newest snapshot, for where none is sound."""
+    """Return the header of the newest snapshot, which may have a damaged body."""
     found = [entry.header for segment in segments.values() for entry in segment.entries if entry.header.snapshot]
     return max(found, key=lambda header: header.sequence, default=None)
 
 
 def _replayed(
-    segments: Mapping[int, Segment], base: _Place | None, chain: list[_Place]
+    segments: Mapping[int, Segment], base: _Located | None, chain: list[_Located]
 ) -> tuple[list[Record | Lost], int, int]:
-    """Return the records with what is lost between them, and the last sequence number and total weight."""
+    """Return records and losses in order, the last sequence number and the total weight."""
     records: list[Record | Lost] = []
     sequence, total = 0, 0
     first = chain[0][1].header if chain else None
@@ -162,12 +162,12 @@ def _body(entry: Entry) -> bytes | None:
         return None
     try:
         return body_of(entry.header, entry.stored)
-    except zlib.error:  # a flag that was flipped along with the header's checksum
+    except zlib.error:  # a flipped flag with a matching header checksum
         return None
 
 
 def _repairs(number: int, entry: Entry, images: tuple[bytes, bytes]) -> list[Repair]:
-    """Return the writes that make both images of a frame whole; header and body may be sound in different ones."""
+    """Return the writes that repair a frame; header and body may be undamaged in different images."""
     if entry.stored is None or all(entry.intact):
         return []
     heads = [image[entry.offset : entry.offset + HEADER_BYTES] for image in images]
@@ -175,8 +175,8 @@ def _repairs(number: int, entry: Entry, images: tuple[bytes, bytes]) -> list[Rep
     return [Repair(number, bool(side), entry.offset, head + entry.stored) for side in (0, 1) if not entry.intact[side]]
 
 
-def _damaged(used: list[_Place]) -> int:
-    """Count frames with a damaged image; a replica that merely ends earlier than the main file is no damage."""
+def _damaged(used: list[_Located]) -> int:
+    """Return the number of frames with a damaged image; a replica that ends earlier is not damaged."""
     replicated: dict[int, int] = {}
     for number, entry in used:
         if entry.intact[1]:

@@ -1,4 +1,4 @@
-"""One segment as it is found at start: two images of the same frames, of which each stands in for the other. Pure."""
+"""Reading of a segment at the start: two images of the same frames, which complete each other. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from edge_components.common.journal.frame import HEADER_BYTES, Header, headers
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A frame that was found; ``stored`` is None where its body is damaged in both images.
+    """Frame of a segment; ``stored`` is None if its body is damaged in both images.
 
-    ``intact`` says for main and replica whether that image has header and body as they were written.
+    ``intact`` is True for each image (main, replica) with undamaged header and body.
     """
 
     offset: int
@@ -21,34 +21,34 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes of the frame."""
+        """Size of the frame in bytes."""
         return HEADER_BYTES + self.header.length
 
     @property
     def end(self) -> int:
-        """The offset behind the frame."""
+        """Offset behind the frame."""
         return self.offset + self.size
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The frames of a segment, by offset, and the offset at which the next one goes."""
+    """Frames of a segment by offset, and the offset of the next one."""
 
     entries: tuple[Entry, ...]
     end: int
     replicated: bool
-    """A frame was committed to it at least once: the replica is written after that only."""
+    """True if a frame was committed: the replica is written after a commit."""
 
     @property
     def anchored(self) -> bool:
-        """Whether the first frame's header is readable: those behind it are then known to belong to it."""
+        """True if the header of the first frame is readable, so that later frames are known to follow it."""
         return bool(self.entries) and self.entries[0].offset == 0
 
 
 def read_segment(main: bytes, replica: bytes) -> Segment:
-    """Return the frames that either image holds.
+    """Return the frames in either image.
 
-    Segments are reused: behind the newest frame stand older ones, with lower sequence numbers, which are left out.
+    Segments are reused: frames behind the newest one with lower sequence numbers are old and are skipped.
     """
     known: tuple[dict[int, Header], dict[int, Header]] = (dict(headers(main)), dict(headers(replica)))
     offsets = sorted(known[0].keys() | known[1].keys())
@@ -67,7 +67,7 @@ def read_segment(main: bytes, replica: bytes) -> Segment:
 
 
 def _torn(entry: Entry, replica: dict[int, Header]) -> bool:
-    """Return whether a last frame without a sound body was torn before its commit: the replica has no header of it.
+    """Return whether a last frame with a damaged body was torn before its commit: the replica lacks its header.
 
     The replica is written only after the main file was synced.
     """
@@ -79,7 +79,7 @@ def _entry(
 ) -> Entry:
     start = offset + HEADER_BYTES
     bodies = [image[start : start + header.length] for image in images]
-    sound = [header.matches(body) for body in bodies]
-    stored = next((body for body, good in zip(bodies, sound, strict=True) if good), None)
-    intact = (sound[0] and known[0].get(offset) == header, sound[1] and known[1].get(offset) == header)
+    undamaged = [header.matches(body) for body in bodies]
+    stored = next((body for body, good in zip(bodies, undamaged, strict=True) if good), None)
+    intact = (undamaged[0] and known[0].get(offset) == header, undamaged[1] and known[1].get(offset) == header)
     return Entry(offset, header, stored, intact)

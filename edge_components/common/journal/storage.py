@@ -1,4 +1,4 @@
-"""The files of a journal: the port that the journal writes to, and the real file system behind it."""
+"""Files of a journal: the port, and its implementation on the file system."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from edge_components.common.files import sync_folder
 
 
 class Storage(Protocol):
-    """Files of a folder by name. Every method may raise OSError."""
+    """Port for files of a folder, by name. Every method may raise OSError."""
 
     def names(self) -> list[str]:
-        """Return the names of the files that exist; none where the folder does not exist."""
+        """Return the names of the existing files; an empty list without a folder."""
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes."""
 
     def size(self, name: str) -> int:
-        """Return a file's size, 0 where it does not exist."""
+        """Return a file's size, 0 if it does not exist."""
 
     def allocate(self, name: str, size: int) -> None:
-        """Make sure that a file exists durably and has ``size`` bytes on the disk, so that writing needs no space."""
+        """Create a file durably, with ``size`` bytes allocated on the disk, so that writes do not need space."""
 
     def write(self, name: str, offset: int, data: bytes) -> None:
-        """Write over bytes of a file that was allocated."""
+        """Overwrite bytes of an allocated file."""
 
     def sync(self, name: str) -> None:
-        """Return when everything written to the file is on the disk."""
+        """Wait until all writes to the file are on the disk."""
 
     def remove(self, name: str) -> None:
         """Remove a file."""
@@ -40,7 +40,7 @@ class Storage(Protocol):
 
 
 class FileStorage:
-    """The files of a folder on the disk, opened when they are first written."""
+    """Files of a folder on the disk, opened at their first write."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -65,7 +65,7 @@ class FileStorage:
             return 0
 
     def allocate(self, name: str, size: int) -> None:
-        """Make the file ``size`` bytes long with blocks reserved; shorten it where it is longer."""
+        """Make the file ``size`` bytes long with allocated blocks; shorten a longer one."""
         file = self._file(name)
         present = os.fstat(file).st_size
         if present > size:
@@ -86,7 +86,7 @@ class FileStorage:
             offset, view = offset + written, view[written:]
 
     def sync(self, name: str) -> None:
-        """Wait for the disk."""
+        """Wait until all writes to the file are on the disk."""
         os.fdatasync(self._file(name))
 
     def remove(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Coarser windows in place of finer ones: what a full spool does before it drops anything. Pure."""
+"""Merging of aggregates into wider windows, by which a full spool frees space. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def coarsen(rows: Aggregates, factor: int) -> Aggregates:
     """Return one row for each series and window of ``factor`` times the width, aligned to the epoch.
 
     Counts add up, the mean is weighted by count, the standard deviation is pooled (Chan, Golub, LeVeque 1983), minimum,
-    maximum and score keep the extreme. Windows without readings (count 0) vanish in a coarser one that has some.
+    maximum and score keep the extreme. Windows without readings (count 0) do not affect a wider window with readings.
     """
     if len(rows) == 0:
         return rows
@@ -26,7 +26,7 @@ def coarsen(rows: Aggregates, factor: int) -> Aggregates:
     count = rows.count[order]
     weight = count.astype(np.float64)
     total = np.add.reduceat(weight, first)
-    # A window without readings has NaN for a mean, and must not spoil those that have one.
+    # The mean of a window without readings is NaN and must not enter the sum.
     known = np.where(count > 0, rows.mean[order], 0.0)
     divisor = np.maximum(total, 1.0)
     mean = np.add.reduceat(known * weight, first) / divisor

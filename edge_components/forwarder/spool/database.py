@@ -1,8 +1,8 @@
-"""The spool's database behind transactions that are committed to the journal at once and to SQLite rarely.
+"""Transactions of the spool, committed to the journal at once and to SQLite rarely.
 
-SQLite holds one transaction open. Each transaction of ours is a savepoint in it; to commit it is to append what it
-changed to the journal. When the journal has grown, SQLite commits (a *fold*) and the journal begins anew. After a kill
-SQLite has the state of the last fold, and the journal everything since (see recovery.py).
+SQLite keeps one transaction open. Each transaction of the spool is a savepoint in it, committed by appending its
+changes to the journal. When the journal has grown, SQLite commits (a *fold*) and the journal begins again. After a kill
+SQLite has the state of the last fold, and the journal has all later changes (see recovery.py).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from edge_components.forwarder.spool.journal import Journal
 from edge_components.forwarder.spool.replay import JournalState, Rows
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-"""The last of them: a table or column that a statement of ours names is not there, as the schema has changed."""
+"""SQLITE_ERROR stands for a missing table or column: the schema is damaged."""
 _READ_ONLY = sqlite3.SQLITE_READONLY
 
 
 class Database:
-    """A connection to the file at ``path`` and the journal beside it."""
+    """Connection to the file at ``path``, and the journal beside it."""
 
     def __init__(self, path: Path, epoch: int, known: bool) -> None:
         self.path = path
@@ -43,17 +43,17 @@ class Database:
 
     def read(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         """Return the rows of a query."""
-        with self._translated():
+        with self._translated_errors():
             return self.connection.execute(query, values).fetchall()
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """Commit the changes made within, all of them or none; no change writes nothing.
+        """Commit all changes made within, or none; without a change nothing is written.
 
-        A transaction within another is committed with it. Where none of them is ``durable``, the disk is not waited
-        for: a power cut may undo it and all later ones that are not durable.
+        A nested transaction is committed with the outer one. If none of them is ``durable``, the commit does not wait
+        for the disk: a power cut may undo it and later ones that are not durable.
         """
-        with self._translated():
+        with self._translated_errors():
             if self._depth == 0:
                 self._begin()
                 self._durable = False
@@ -70,41 +70,41 @@ class Database:
             self.version = version
 
     def fold(self) -> None:
-        """Commit to SQLite and begin the journal anew; raises SpoolError."""
-        with self._translated():
+        """Commit to SQLite and begin the journal again; raises SpoolError."""
+        with self._translated_errors():
             self._fold()
 
     def fold_soon(self) -> None:
-        """Fold before the next transaction that is not within another."""
+        """Fold before the next outermost transaction."""
         self._fold_due = True
 
-    def redo(self, found: JournalState, held: Rows) -> None:
-        """Bring the database, which holds ``held``, to the last version of its journal.
+    def redo(self, journal: JournalState, present: Rows) -> None:
+        """Bring the database, whose rows are ``present``, to the last state of the journal.
 
-        Raises ValueError where the journal lacks the payload of a row.
+        Raises ValueError if the journal lacks the payload of a row.
         """
-        with self._translated():
+        with self._translated_errors():
             Journal(self.path).sync()
             self.connection.execute("BEGIN IMMEDIATE")
             try:
-                redo.apply(self.connection, found, held)
-                schema.write_version(self.connection, found.version)
-                change_capture.changes(self.connection)  # the journal has them
+                redo.apply(self.connection, journal, present)
+                schema.write_version(self.connection, journal.version)
+                change_capture.changes(self.connection)  # already in the journal
                 self.connection.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.DatabaseError):
                     self.connection.execute("ROLLBACK")
                 raise
-        self.version = found.version
+        self.version = journal.version
 
     def close(self) -> None:
-        """Close the files; what SQLite does not have yet is committed to it if possible."""
+        """Commit to SQLite if possible, and close the files."""
         with contextlib.suppress(SpoolError, sqlite3.DatabaseError):
             self._commit()
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the files as a kill would: what SQLite does not have yet stays in the journal."""
+        """Close the files as a kill would: changes since the last fold are in the journal only."""
         self.connection.close()
         self._journal.close()
 
@@ -123,7 +123,7 @@ class Database:
     def _commit(self) -> None:
         if not self._open:
             return
-        self._journal.sync()  # so that it is never behind the database, unless it is damaged
+        self._journal.sync()  # the journal must never be behind the database
         self.connection.execute("COMMIT")
         self._open = False
 
@@ -141,7 +141,7 @@ class Database:
         db.execute(f"RELEASE {name}")
 
     def _log(self) -> StateVersion:
-        """Append the changes of the outermost transaction to the journal and return the version that they make."""
+        """Append the changes of the outermost transaction to the journal and return the resulting version."""
         db = self.connection
         changed = change_capture.changes(db)
         if not changed:
@@ -152,7 +152,7 @@ class Database:
         return version
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -163,8 +163,8 @@ class Database:
 
     def _failure(self, error: sqlite3.DatabaseError) -> SpoolError:
         if self._open and not self.connection.in_transaction:
-            # SQLite rolls back by itself when the disk is full or fails; the journal has what it lost.
+            # SQLite has rolled back because the disk is full or fails; the journal has the lost changes.
             return SpoolLostError(f"spool {self.path}: {error}")
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details of an extended code
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
         kind = SpoolDamagedError if code in _DAMAGED else SpoolReadOnlyError if code == _READ_ONLY else SpoolError
         return kind(f"spool {self.path}: {error}")

@@ -1,4 +1,4 @@
-"""What goes into the spool and comes out of it."""
+"""Entries of the spool: received batches, pending payloads and formed batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wire.topics import Lane
 
 @dataclass(frozen=True, slots=True)
 class SpooledBatch:
-    """A batch that waits; ``epoch`` and ``sequence`` are 0 until it is first sent."""
+    """A formed batch; ``epoch`` and ``sequence`` are 0 until it is first sent."""
 
     id: int
     lane: Lane
@@ -21,7 +21,7 @@ class SpooledBatch:
 
 @dataclass(frozen=True, slots=True)
 class PendingPayload:
-    """Rows as they were taken in, of which the first ``used`` are in batches already."""
+    """The rows of a received batch as stored; the first ``used`` of them are in formed batches already."""
 
     id: int
     lane: Lane
@@ -32,7 +32,7 @@ class PendingPayload:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedBatch:
-    """A sender's batch to take in."""
+    """A batch received from a sender, named by the sender's epoch and its sequence number."""
 
     epoch: int
     sequence: int

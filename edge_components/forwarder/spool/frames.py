@@ -1,8 +1,8 @@
-"""Journal frames: one commit of the spool (or a part of a snapshot) as bytes with a checksum. Pure.
+"""Frames of the spool's journal: a commit, or a part of a snapshot, as bytes with a checksum. Pure.
 
-A frame holds facts as deflated JSON under a CRC-32, followed by payloads. A payload is covered by the digest in its
-row's values, so a flipped bit in it leaves the facts readable. A frame repeats the facts of the commit before it, so
-facts are in four places (two frames in each of two files) and payloads in two.
+A frame holds metadata as deflated JSON under a CRC-32, followed by payloads. A payload is covered by the digest in the
+values of its row, so that damage to it leaves the metadata readable. A frame repeats the metadata of the previous
+commit, so that metadata is stored four times (two frames in each of two files) and a payload twice.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 MAX_CHANGES = 8
-"""Changes in one frame; a commit of more takes several frames, so that one flipped bit hides few rows."""
+"""Maximum changes in a frame. A larger commit has several frames, so that a flipped bit affects few rows."""
 _DEFLATE_FROM = 64
-"""Shorter payloads do not become smaller."""
+"""Minimum size of a payload that is deflated."""
 _MAGIC, _MAGIC_1 = b"\xa5SJ2", b"\xa5SJ1"
 _HEAD = struct.Struct("<4sIII")
 _HEAD_1 = struct.Struct("<4sII")
 
 Key = tuple[str, int | str]
-"""A row's table and its key."""
+"""Table and primary key of a row."""
 
 
 class Change(NamedTuple):
-    """A row as it is after a commit (None: deleted), with its payload where the journal stores that too."""
+    """State of a row after a commit (``values`` None: deleted), with its payload if the journal stores it."""
 
     key: Key
     values: Sequence[Any] | None
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 
 
 class StateVersion(NamedTuple):
-    """A state of the spool: its epoch, the number of commits made, the last sequence number given."""
+    """Version of the spool's state: epoch, number of commits, last assigned sequence number."""
 
     epoch: int
     commits: int
@@ -45,10 +45,10 @@ class StateVersion(NamedTuple):
 
 @dataclass(slots=True)
 class Frame:
-    """One part of a commit, or of a snapshot (``base``).
+    """One part of a commit or of a snapshot (``base``).
 
-    ``durable`` is the last commit known to be synced when the frame was written (-1: by an earlier version, which
-    synced the database at each commit). ``stored`` are the keys whose payload was written with the frame; a payload
+    ``durable`` is the last commit that was synced when the frame was written (-1 in the first format, whose writer
+    synced the database at each commit). ``stored`` holds the keys whose payload was written with the frame; a payload
     that does not match its digest is read as empty.
     """
 
@@ -62,9 +62,9 @@ class Frame:
 
 
 def digest(table: str, payload: bytes) -> int:
-    """Return the digest of a payload, the last of its row's values.
+    """Return the digest of a payload, which is the last of its row's values.
 
-    A batch has its CRC-32. A pending payload ends with a CRC-32 of its own, which gives all of them the same one.
+    For a batch it is the CRC-32. A pending payload ends with its own CRC-32, so the CRC-32 of all of them is equal.
     """
     if table == "batches":
         return zlib.crc32(payload)
@@ -80,20 +80,20 @@ def frames(version: StateVersion, changes: Sequence[Change], *, base: bool, dura
     ]
 
 
-def encode(frame: Frame, before: Frame | None = None, *, payloads: bool = True) -> bytes:
-    """Return a frame's bytes, with the facts of the one ``before`` it, with or without its payloads."""
+def encode(frame: Frame, previous: Frame | None = None, *, payloads: bool = True) -> bytes:
+    """Return a frame's bytes with the metadata of the ``previous`` frame, with or without its payloads."""
     stored = [_deflated(change.payload) if payloads else (0, b"") for change in frame.changes]
-    facts = [_facts(frame, [size for size, _ in stored])]
-    if before is not None:
-        facts.append(_facts(before, [0] * len(before.changes)))
-    text = zlib.compress(json.dumps(facts, separators=(",", ":")).encode())
+    metadata = [_metadata(frame, [size for size, _ in stored])]
+    if previous is not None:
+        metadata.append(_metadata(previous, [0] * len(previous.changes)))
+    text = zlib.compress(json.dumps(metadata, separators=(",", ":")).encode())
     payload = b"".join(data for _, data in stored)
     lengths = struct.pack("<II", len(text), len(payload))
     return _MAGIC + lengths + zlib.crc32(lengths + text).to_bytes(4, "little") + text + payload
 
 
 def decode(data: bytes) -> Iterator[Frame]:
-    """Yield the sound frames, and those that they repeat, whatever lies between them."""
+    """Yield the valid frames and the ones repeated in them; skip all other bytes."""
     at = data.find(_MAGIC[:3])
     while at >= 0:
         length = 0
@@ -105,19 +105,19 @@ def decode(data: bytes) -> Iterator[Frame]:
 
 
 def _deflated(payload: bytes) -> tuple[int, bytes]:
-    """Return a payload's size and bytes as they are stored: deflated, with a negative size, where that is smaller."""
+    """Return size and bytes of a stored payload: deflated, with a negative size, if that is smaller."""
     smaller = zlib.compress(payload, 1) if len(payload) >= _DEFLATE_FROM else payload
     return (-len(smaller), smaller) if len(smaller) < len(payload) else (len(payload), payload)
 
 
-def _facts(frame: Frame, sizes: list[int]) -> list[Any]:
+def _metadata(frame: Frame, sizes: list[int]) -> list[Any]:
     rows = [(*change.key, change.values, size) for change, size in zip(frame.changes, sizes, strict=True)]
     version = (f"{frame.version.epoch:016x}", *frame.version[1:])
     return [version, int(frame.base), frame.part, frame.parts, frame.durable, rows]
 
 
 def _decode_frame(data: bytes, at: int) -> Generator[Frame, None, int]:
-    """Yield the frames at ``at`` and return their length, 0 where the bytes are no sound frame."""
+    """Yield the frames at offset ``at`` and return their length, 0 if the bytes are not a valid frame."""
     if at + _HEAD.size > len(data):
         return 0
     _, size, payload, crc = _HEAD.unpack_from(data, at)
@@ -125,13 +125,13 @@ def _decode_frame(data: bytes, at: int) -> Generator[Frame, None, int]:
     text = data[start : start + size]
     if len(text) != size or zlib.crc32(data[at + 4 : at + 12] + text) != crc:
         return 0
-    for facts in json.loads(zlib.decompress(text)):
-        yield _frame(facts, data, start + size)
+    for metadata in json.loads(zlib.decompress(text)):
+        yield _frame(metadata, data, start + size)
     return int(_HEAD.size + size + payload)
 
 
 def _decode_version_1(data: bytes, at: int) -> Generator[Frame, None, int]:
-    """Yield a frame as earlier versions wrote it (one checksum over facts and payloads), and return its length."""
+    """Yield a frame of the first format, with one checksum over metadata and payloads, and return its length."""
     if at + _HEAD_1.size > len(data):
         return 0
     _, size, crc = _HEAD_1.unpack_from(data, at)
@@ -144,8 +144,8 @@ def _decode_version_1(data: bytes, at: int) -> Generator[Frame, None, int]:
     return int(_HEAD_1.size + size)
 
 
-def _frame(facts: list[Any], data: bytes, at: int) -> Frame:
-    (epoch, commits, last), base, part, parts, durable, rows = facts
+def _frame(metadata: list[Any], data: bytes, at: int) -> Frame:
+    (epoch, commits, last), base, part, parts, durable, rows = metadata
     frame = Frame(StateVersion(int(epoch, 16), commits, last), bool(base), part, parts, durable)
     for table, key, values, size in rows:
         payload = data[at : at + abs(size)]

@@ -1,11 +1,11 @@
-"""The spool's redo log: every commit is appended to two files, the first of which is synced; SQLite gets it later.
+"""Redo log of the spool: each commit is appended to two files, the first of which is synced.
 
-The first frames are a snapshot, each later one says what a commit changed: rows as they are from then on, not what was
-done to them. Both files have the facts and the payloads of every commit since the snapshot. Of the snapshot itself the
-second file has the facts only; the database has been written and synced before a snapshot is made.
+The first frames are a snapshot; each later one holds the state of the rows that a commit changed. Both files have the
+metadata and payloads of all commits since the snapshot. The second file has only the metadata of the snapshot itself,
+because the database was written and synced before it.
 
-The files are preallocated and written over in place, so that a sync writes a page or two and no metadata. The file of
-the snapshot before the last is used again: its old frames have lower commit numbers and are ignored.
+The files are preallocated and overwritten in place, so that a sync writes a page or two and no file-system metadata.
+The files of the snapshot before the last one are reused: their frames have lower commit numbers and are ignored.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from edge_components.forwarder.spool.frames import Change, Frame, StateVersion, 
 
 SUFFIXES = ("-journal-a", "-journal-b")
 GROWTH_BYTES = 1_000_000
-"""A snapshot is due when the journal has grown by so much, and to twice the size of its last snapshot."""
+"""A snapshot is due when the journal has grown by this much and to twice the size of its last snapshot."""
 PART, SPARE = ".part", ".spare"
 _PAGE_BYTES = 4_096
-"""Zeros are written page by page: a larger write makes one large folio of the page cache, which is then written as a
+"""Zeros are written page by page: a larger write creates a large folio in the page cache, which the kernel writes as a
 whole for each change in it (Linux 6.16 and later on ext4)."""
 
 
 class Journal:
-    """The files beside the spool at ``path``; OSError is raised as it comes."""
+    """Journal of the spool at ``path``; methods that access the files raise OSError."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -43,13 +43,13 @@ class Journal:
 
     @property
     def snapshot_due(self) -> bool:
-        """Return True when the next commit needs a snapshot before it."""
+        """True if a snapshot must precede the next commit."""
         return self._room <= 0
 
     def append(self, version: StateVersion, changes: list[Change], *, durable: bool) -> None:
-        """Append a commit and, if ``durable``, wait until the disk has it and all before it.
+        """Append a commit and, if ``durable``, sync it and all previous ones.
 
-        After an OSError the caller must roll the commit back; a snapshot is then due.
+        After an OSError the caller must roll the commit back, and a snapshot is due.
         """
         try:
             parts = frames(version, changes, base=False, durable=self._durable)
@@ -64,25 +64,25 @@ class Journal:
                 self._durable = version.commits
                 self._confirm(parts)
         except BaseException:
-            self.distrust()
+            self.invalidate()
             raise
 
     def _confirm(self, parts: list[Frame]) -> None:
-        """Repeat the facts of a commit in the second file, now as durable ones.
+        """Repeat the metadata of a commit in the second file, marked as durable.
 
-        Without this, the last commit with bits flipped in both files would look like one that a power cut left torn.
+        Otherwise the last commit, if damaged in both files, could not be distinguished from one torn by a power cut.
         """
         data = b"".join(encode(replace(frame, durable=self._durable), payloads=False) for frame in parts)
-        with contextlib.suppress(OSError):  # a confirmation that is not there only leaves that doubt
+        with contextlib.suppress(OSError):  # without it only that distinction is missing
             _write(self._files[1], data, self._ends[1])
             self._ends[1] += len(data)
 
     def sync(self) -> None:
-        """Wait until the disk has all that was appended."""
+        """Sync everything that was appended."""
         if self._files:
             os.fdatasync(self._files[0])
             return
-        # Closed after an error, or of a process before: a snapshot will replace it, so another error does not matter.
+        # Closed after an error, or not opened yet: a snapshot will replace the files, so errors are ignored.
         for suffix in SUFFIXES:
             with contextlib.suppress(OSError):
                 file = os.open(self._path.with_name(self._path.name + suffix), os.O_RDONLY | os.O_CLOEXEC)
@@ -92,8 +92,8 @@ class Journal:
                     os.close(file)
 
     def snapshot(self, version: StateVersion, changes: Iterable[Change]) -> None:
-        """Begin the files anew with everything that the database holds, which must be synced."""
-        self.distrust()
+        """Begin both files with the content of the database, which must have been synced."""
+        self.invalidate()
         parts = frames(version, list(changes), base=True, durable=version.commits)
         room = 0
         for suffix, payloads in zip(SUFFIXES, (True, False), strict=True):
@@ -104,20 +104,20 @@ class Journal:
         self._spares = True
         self._durable, self._before, self._room = version.commits, None, room
 
-    def distrust(self) -> None:
-        """Close the files; a snapshot is due before the next commit."""
+    def invalidate(self) -> None:
+        """Close the files; a snapshot must precede the next commit."""
         while self._files:
             os.close(self._files.pop())
         self._ends.clear()
         self._room, self._before = 0, None
 
-    close = distrust
+    close = invalidate
 
     def _begin(self, suffix: str, data: bytes, room: int, *, sync: bool) -> int:
-        """Put a preallocated file that begins with ``data`` in the place of the present one, and return it open."""
+        """Replace a file by a preallocated one that begins with ``data`` and return its descriptor."""
         path = self._path.with_name(self._path.name + suffix)
         part, spare = (path.with_name(path.name + end) for end in (PART, SPARE))
-        if not self._spares:  # one of another process may hold frames of another epoch
+        if not self._spares:  # another process may have left frames of another epoch
             part.unlink(missing_ok=True)
             spare.unlink(missing_ok=True)
         elif spare.exists():
@@ -140,7 +140,7 @@ class Journal:
 
 
 def _preallocate(file: int, size: int) -> None:
-    """Write zeros up to ``size``; a disk that has no room for them is left as it is."""
+    """Write zeros up to ``size``; on a full disk the file keeps its size."""
     before = at = os.fstat(file).st_size
     try:
         while at < size:

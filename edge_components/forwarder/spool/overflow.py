@@ -1,14 +1,14 @@
-"""What a full spool does: merge the oldest bulk rows into coarser windows, and only then drop the oldest batch.
+"""Overflow of the spool: merge the oldest bulk rows into wider windows, and then drop the oldest batches.
 
-Merging touches only batches that were never sent, for the cloud may have the others. Every row merged or dropped is
-counted in the spool's losses, which are sent to the cloud.
+Only batches that were never sent are merged, because the cloud may have stored the others. Every row that is merged or
+dropped is counted in the spool's losses, which are sent to the cloud.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
+from edge_components.common.limited_log import RateLimitedLog
 from edge_components.forwarder.batching import Batcher, RejectedRows
 from edge_components.forwarder.spool.coarsening import coarsen
 from edge_components.forwarder.spool.entries import SpooledBatch
@@ -18,17 +18,17 @@ from wire.errors import WireError
 from wire.model import Aggregates
 from wire.topics import Lane
 
-AT_ONCE = 16
+MERGED_BATCHES = 16
 FACTOR = 4
-WORTH = 0.9
-"""A merge that leaves more than this share of the bytes is not worth the detail it costs."""
+MAX_RATIO = 0.9
+"""Maximum ratio of the bytes after a merge to those before it; otherwise the merge is not made."""
 
 
 class Overflow:
-    """Makes room in a spool; ``room`` is the size of packed rows, ``max_width_ms`` the coarsest window."""
+    """Frees space in a spool; ``room`` is the maximum size of packed rows, ``max_width_ms`` the widest window."""
 
-    def __init__(self, spool: Spool, gateway: str, room: int, max_width_ms: int, log: logging.Logger) -> None:
-        self._spool, self._gateway, self._room, self._log = spool, gateway, room, log
+    def __init__(self, spool: Spool, room: int, max_width_ms: int, log: RateLimitedLog) -> None:
+        self._spool, self._room, self._log = spool, room, log
         self._max_width_ms = max_width_ms
 
     def make_room(self, needed: int, wall_ms: int) -> bool:
@@ -39,41 +39,39 @@ class Overflow:
             dropped = self._spool.drop_oldest()
             if dropped is None:
                 return False
-            self._log.warning("spool full: dropped %d rows of lane %s", dropped[1], dropped[0])
+            self._log.warning("rows_dropped", f"spool full: the oldest batch of lane {dropped[0]}", dropped[1])
         return True
 
     def _merge(self, wall_ms: int) -> bool:
-        """Merge the oldest unsent batches; False when there is nothing left that is worth merging."""
+        """Merge the oldest unsent batches and return whether that freed enough to be worth its loss of detail."""
         old, parts = [], []
         for batch, rows in self._mergeable():
             old.append(batch)
             parts.append(coarsen(rows, FACTOR))
-            if len(old) == AT_ONCE:
+            if len(old) == MERGED_BATCHES:
                 break
         if len(old) < 2:
             return False
-        # Again over the whole: a coarse window often spans two batches.
+        # Coarsen once more: a wide window often spans two batches.
         merged = coarsen(Aggregates.concatenate(parts), 1)
         new = self._pack(merged)
         before, after = sum(len(batch.body) for batch in old), sum(len(body) for body, _ in new)
-        if not new or after > before * WORTH:
+        if not new or after > before * MAX_RATIO:
             return False
         self._spool.replace(old, new, wall_ms)
-        self._log.warning(
-            "spool full: merged %d batches into %d of coarser windows", len(old), len(new),
-            extra={"fields": {"rows_before": sum(batch.rows for batch in old), "rows_after": len(merged)}},
-        )  # fmt: skip
+        text = f"spool full: {len(old)} batches are merged into {len(new)} of wider windows"
+        self._log.warning("rows_merged", text, sum(batch.rows for batch in old) - len(merged))
         return True
 
     def _mergeable(self) -> Iterable[tuple[SpooledBatch, Aggregates]]:
         for lane in (Lane.BACKFILL, Lane.BULK):
-            for batch in self._spool.unsent(lane, 4 * AT_ONCE):
+            for batch in self._spool.unsent(lane, 4 * MERGED_BATCHES):
                 if not batch.rows:  # a profile
                     continue
                 try:
-                    rows = codec.decode(codec.seal(self._gateway, 0, 1, batch.body)).rows
+                    rows = codec.unpack(batch.body)
                 except WireError as error:
-                    self._log.error("a batch in the spool cannot be read: %s", error)
+                    self._log.error("batches_unreadable", f"a batch in the spool: {error}")
                     continue
                 if (
                     isinstance(rows, Aggregates)
@@ -84,9 +82,9 @@ class Overflow:
                     yield batch, rows
 
     def _pack(self, rows: Aggregates) -> list[tuple[bytes, int]]:
-        """Return bodies that each fit a batch; an empty list when a row does not (it then stays as it is)."""
-        refused: list[RejectedRows] = []
-        batcher = Batcher(codec.pack, self._room, 0.0, refused.append)
+        """Return (body, rows) of batches; an empty list if a row does not fit into a batch."""
+        rejected: list[RejectedRows] = []
+        batcher = Batcher(codec.pack, self._room, 0.0, rejected.append)
         batcher.add(Lane.BACKFILL, rows, 0.0)
-        bodies = [(filled.body, len(filled.rows)) for filled in batcher.flush()]
-        return [] if refused else bodies
+        bodies = [(formed.body, len(formed.rows)) for formed in batcher.flush()]
+        return [] if rejected else bodies

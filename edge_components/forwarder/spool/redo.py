@@ -1,4 +1,4 @@
-"""Writes to the database what its journal has and it has not: the commits since the last fold."""
+"""Application of the journal's commits since the last fold to the database."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _UPDATE = {
 }
 
 
-def apply(db: sqlite3.Connection, found: JournalState, held: Rows) -> None:
-    """Make the rows of the database, which are ``held``, those of the journal, in the caller's transaction.
+def apply(db: sqlite3.Connection, journal: JournalState, present: Rows) -> None:
+    """Replace the ``present`` rows of the database by those of the journal, in the caller's transaction.
 
-    Raises ValueError where the journal lacks the payload of a row.
+    Raises ValueError if the journal lacks the payload of a row.
     """
-    for key in held.keys() - found.rows.keys():
+    for key in present.keys() - journal.rows.keys():
         _delete(db, key)
-    for key, values in found.rows.items():
-        before = held.get(key)
+    for key, values in journal.rows.items():
+        before = present.get(key)
         if before == values:
             continue
         if not TABLES[key[0]].payload:
@@ -40,16 +40,16 @@ def apply(db: sqlite3.Connection, found: JournalState, held: Rows) -> None:
             db.execute(_UPDATE[key[0]], (*values[:-1], key[1]))
         else:
             _delete(db, key)
-            _insert(db, key, values, found)
+            _insert(db, key, values, journal)
 
 
 def _delete(db: sqlite3.Connection, key: Key) -> None:
     db.execute(f"DELETE FROM {key[0]} WHERE {TABLES[key[0]].key} = ?", (key[1],))  # noqa: S608 # our own names
 
 
-def _insert(db: sqlite3.Connection, key: Key, values: Sequence[Any], found: JournalState) -> None:
-    payload = next((one for one in found.payloads.get(key, ()) if digest(key[0], one) == values[-1]), None)
+def _insert(db: sqlite3.Connection, key: Key, values: Sequence[Any], journal: JournalState) -> None:
+    payload = next((one for one in journal.payloads.get(key, ()) if digest(key[0], one) == values[-1]), None)
     if payload is None:
         raise ValueError(f"{key[0]} {key[1]}: its payload is not in the journal")
-    own = values[:-1] if key[0] == "pending" else values  # the digest of a pending payload is not stored
+    own = values[:-1] if key[0] == "pending" else values  # the digest of a pending payload is not a column
     db.execute(_INSERT[key[0]], (key[1], *own, payload))

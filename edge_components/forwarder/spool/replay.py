@@ -1,8 +1,8 @@
-"""Reads the spool's journal: the state it describes, after a kill, a power cut or flipped bits.
+"""Reading of the spool's journal after a kill, a power cut or damage.
 
-The frames of both files are read together, so a frame or a payload that one of them lost is taken from the other. The
-last commits may be incomplete because the power failed before they were synced; nobody has acted on those, and they are
-ignored. An incomplete commit that a later frame calls durable is damage.
+The frames of both files are read together, so that a frame or payload that is damaged in one is taken from the other.
+The last commits may be incomplete because the power failed before they were synced; they were not acknowledged, and
+are ignored. An incomplete commit that a later frame marks as durable is damage.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Commit:
     parts: dict[int, list[Frame]] = field(default_factory=dict)
 
     @property
-    def has_all_facts(self) -> bool:
+    def has_all_metadata(self) -> bool:
         return len(self.parts) == next(iter(self.parts.values()))[0].parts
 
     @property
@@ -41,11 +41,11 @@ class _Commit:
 
 @dataclass(slots=True)
 class JournalState:
-    """The state that a journal describes: rows by key, and every payload that it has for a key.
+    """State recorded in a journal: rows by key, and all payloads of each key.
 
-    ``first`` is the commit of its snapshot, ``version`` that of its last complete commit. ``intact`` is False where a
-    commit between them is missing or incomplete. ``leads`` is False for one of an earlier version, which the database
-    never needs: there it was synced at each commit.
+    ``first`` is the commit of the snapshot, ``version`` that of the last complete commit. ``intact`` is False if a
+    commit between them is missing or incomplete. ``leads`` is False for the first format, with which the database was
+    synced at each commit and never depends on the journal.
     """
 
     version: StateVersion
@@ -57,21 +57,21 @@ class JournalState:
     _commits: list[_Commit] = field(default_factory=list)
 
     def rows_at(self, commits: int) -> Rows:
-        """Return the rows as they were after so many commits."""
+        """Return the rows after the given commit."""
         return _applied({}, (one for one in self._commits if one.version.commits <= commits))
 
     def rows_after(self, rows: Rows, commits: int) -> Rows:
-        """Return ``rows``, as they were after so many commits, with the changes of all later ones."""
+        """Return ``rows``, the state after the given commit, with the changes of all later commits."""
         return _applied(rows, (one for one in self._commits if one.version.commits > commits))
 
     def changed_after(self, commits: int) -> set[Key]:
-        """Return the rows that commits after so many changed."""
+        """Return the keys of the rows that commits after the given one changed."""
         later = (one for one in self._commits if one.version.commits > commits)
         return {change.key for one in later for change in one.changes()}
 
 
 def read(path: Path) -> JournalState | None:
-    """Return the state that the journal beside the spool at ``path`` describes, None where it has no sound frame."""
+    """Return the state recorded in the journal of the spool at ``path``, None if it has no valid frame."""
     frames: list[Frame] = []
     for suffix in SUFFIXES:
         with contextlib.suppress(FileNotFoundError):
@@ -97,23 +97,23 @@ def read(path: Path) -> JournalState | None:
 
 
 def _complete(commits: dict[int, _Commit], first: int) -> tuple[list[_Commit], bool]:
-    """Return the commits to believe, oldest first, and False where one of them is not as it was written."""
+    """Return the accepted commits, oldest first, and whether all of them are complete."""
     durable = max(
         (frame.durable for one in commits.values() for frames in one.parts.values() for frame in frames), default=first
     )
-    believed: list[_Commit] = []
+    accepted: list[_Commit] = []
     intact = True
     for number in range(first, max(*commits, durable) + 1):
         one = commits.get(number)
-        if one is not None and one.has_all_facts and (one.has_all_payloads or number <= durable):
-            believed.append(one)
-        elif number > durable and believed:
+        if one is not None and one.has_all_metadata and (one.has_all_payloads or number <= durable):
+            accepted.append(one)
+        elif number > durable and accepted:
             break
         else:
             intact = False
             if one is not None:
-                believed.append(one)
-    return believed, intact
+                accepted.append(one)
+    return accepted, intact
 
 
 def _applied(rows: Rows, commits: Iterable[_Commit]) -> Rows:

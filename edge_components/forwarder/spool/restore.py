@@ -1,4 +1,4 @@
-"""Restores the content of a damaged spool into a new one, from its journal and from what is left of its statements."""
+"""Restoring of a damaged spool's content from its journal and the readable part of its tables."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ _LOG = logging.getLogger("strandline")
 Sender = tuple[str, int, str]
 
 
-def restore(spool: Spool, damaged: Path, found: JournalState | None) -> None:
-    """Adopt what can be read of the file ``damaged`` and of its journal, and count what cannot.
+def restore(spool: Spool, damaged: Path, journal: JournalState | None) -> None:
+    """Restore the readable content of the file ``damaged`` and of its journal, and count losses.
 
-    By an intact journal every missing row is counted. Without one only the readable rows are known, and a batch whose
-    lane and rows cannot be read is one of ``batches_not_recovered``.
+    With an intact journal every missing row is counted. Without one only the readable rows are known, and a batch whose
+    lane and rows cannot be read is counted as one of ``batches_not_recovered``.
     """
-    intact = found is not None and found.intact
+    intact = journal is not None and journal.intact
     with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as db:
-        if found is not None and intact:
-            content = _by_journal(db, found.rows, found)
-            senders = _journal_senders(found)
-            losses = _losses(found.rows)
+        if journal is not None and intact:
+            content = _from_journal(db, journal.rows, journal)
+            senders = _journal_senders(journal)
+            losses = _losses(journal.rows)
         else:
-            later = found.rows_after({}, _commits(db, found)) if found is not None else {}
-            content = _by_tables(db, found)
-            if found is not None:
-                content.extend(_by_journal(db, later, found))
-            senders = _senders(db, found)
+            later = journal.rows_after({}, _last_commit(db, journal)) if journal is not None else {}
+            content = _from_tables(db, journal)
+            if journal is not None:
+                content.extend(_from_journal(db, later, journal))
+            senders = _senders(db, journal)
             losses = {str(row[0]): row[1] for row in _rows(db, "losses", "reason, number") if isinstance(row[1], int)}
             losses |= _losses(later)
     content.lost.update(losses)
     content.lost["spools_damaged"] += 1
-    spool.adopt(content.batches, content.pending, senders)
+    spool.restore(content.batches, content.pending, senders)
     for reason, number in content.lost.items():
         spool.count_loss(reason, number)
     _LOG.error(
@@ -77,28 +77,28 @@ def _losses(rows: Rows) -> dict[str, int]:
     return {str(reason): values[0] for (table, reason), values in rows.items() if table == "losses"}
 
 
-def _commits(db: sqlite3.Connection, found: JournalState) -> int:
-    """Return the commits that the damaged database has; where it cannot be read, those of the journal's snapshot."""
+def _last_commit(db: sqlite3.Connection, journal: JournalState) -> int:
+    """Return the last commit of the damaged database; that of the journal's snapshot if it cannot be read."""
     try:
         return read_version(db).commits
     except (sqlite3.DatabaseError, UnicodeDecodeError, ValueError, KeyError, TypeError):
-        return found.first
+        return journal.first
 
 
-def _journal_senders(found: JournalState) -> list[Sender]:
-    """Return the senders of the journal, the most recent one last."""
-    noted = [(values[2], key, values) for (table, key), values in found.rows.items() if table == "senders"]
-    return [(str(key), values[0], values[1]) for _, key, values in sorted(noted, key=lambda one: one[0])]
+def _journal_senders(journal: JournalState) -> list[Sender]:
+    """Return the senders in the journal, the most recent one last."""
+    senders = [(values[2], key, values) for (table, key), values in journal.rows.items() if table == "senders"]
+    return [(str(key), values[0], values[1]) for _, key, values in sorted(senders, key=lambda one: one[0])]
 
 
-def _by_journal(db: sqlite3.Connection, wanted: Rows, found: JournalState) -> _Content:
-    """Return rows that the journal names, each with its payload from wherever that is as it was written."""
+def _from_journal(db: sqlite3.Connection, wanted: Rows, journal: JournalState) -> _Content:
+    """Return rows named by the journal, each with a payload of the table or the journal that matches its digest."""
     content = _Content()
     names = [key for key in wanted if key[0] in ("batches", "pending")]
     for name in sorted(names, key=lambda key: (key[0], int(key[1]))):
         values, key = wanted[name], int(name[1])
         lane = LANE_OF[values[0]]
-        candidates = (*_payloads(db, name), *found.payloads.get(name, ()))
+        candidates = (*_payloads(db, name), *journal.payloads.get(name, ()))
         body = next((one for one in candidates if digest(name[0], one) == values[-1]), None)
         if name[0] == "batches":
             _, rows, epoch, sequence, _ = values
@@ -116,7 +116,7 @@ def _by_journal(db: sqlite3.Connection, wanted: Rows, found: JournalState) -> _C
 
 
 def _payloads(db: sqlite3.Connection, name: Key) -> list[bytes]:
-    """Return the payload that the table has under a key, if it can be read: each is looked up by itself."""
+    """Return the payload of a key in its table, if it can be read; a damaged page affects only its own rows."""
     table = TABLES[name[0]]
     try:
         query = f"SELECT {table.payload} FROM {name[0]} WHERE {table.key} = ?"  # noqa: S608 # our own names
@@ -126,9 +126,9 @@ def _payloads(db: sqlite3.Connection, name: Key) -> list[bytes]:
     return [row[0]] if row and isinstance(row[0], bytes) else []
 
 
-def _by_tables(db: sqlite3.Connection, found: JournalState | None) -> _Content:
-    """Return every row of the damaged file that is sound by itself and that its journal does not change later."""
-    later = found.changed_after(_commits(db, found)) if found is not None else set()
+def _from_tables(db: sqlite3.Connection, journal: JournalState | None) -> _Content:
+    """Return every valid row of the damaged file that the journal does not change later."""
+    later = journal.changed_after(_last_commit(db, journal)) if journal is not None else set()
     content, lost = _Content(), Counter[str]()
     names: set[tuple[int, int]] = set()
     query = "id, lane, coalesce(epoch, '0'), coalesce(sequence, 0), rows, crc, body"
@@ -139,7 +139,7 @@ def _by_tables(db: sqlite3.Connection, found: JournalState | None) -> _Content:
                 continue
             name = (int(batch_epoch, 16), int(sequence))
             if sequence and name in names:
-                raise ValueError("another batch has its number")
+                raise ValueError("duplicate sequence number")
             names.add(name)
             content.batches.append(SpooledBatch(int(key), LANE_OF[lane], *name, int(rows), body))
         except (ValueError, TypeError, KeyError):
@@ -147,21 +147,21 @@ def _by_tables(db: sqlite3.Connection, found: JournalState | None) -> _Content:
     for key, lane, rows, used, payload in _rows(db, "pending", "id, lane, rows, used, payload", later):
         try:
             if not 0 <= used < rows or len(aggregates_message.decode(payload).rows) != rows:
-                raise ValueError("its rows are not as they were counted")
+                raise ValueError("unexpected number of rows")
             content.pending.append(PendingPayload(int(key), LANE_OF[lane], int(rows), int(used), payload))
         except WireError:
             lost[f"rows_not_recovered_{LANE_OF[lane]}"] += rows - used
         except (ValueError, TypeError, KeyError):
             lost["batches_not_recovered"] += 1
-    # Past a damaged page they were read from the other end.
+    # Rows behind a damaged page were read in descending order.
     content.batches.sort(key=lambda one: one.id)
     content.pending.sort(key=lambda one: one.id)
     content.lost = lost
     return content
 
 
-def _rows(db: sqlite3.Connection, table: str, columns: str, but: Collection[Key] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table up from the lowest key and, past a damaged page, down from the highest."""
+def _rows(db: sqlite3.Connection, table: str, columns: str, skip: Collection[Key] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table in ascending order and, behind a damaged page, in descending order."""
     seen: set[Any] = set()
     for order in ("ASC", "DESC"):
         try:
@@ -171,7 +171,7 @@ def _rows(db: sqlite3.Connection, table: str, columns: str, but: Collection[Key]
                 if row[0] in seen:
                     return
                 seen.add(row[0])
-                if (table, row[0]) not in but:
+                if (table, row[0]) not in skip:
                     yield row
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             _LOG.warning("damaged spool, table %s, %s: %s", table, order, error)
@@ -179,11 +179,11 @@ def _rows(db: sqlite3.Connection, table: str, columns: str, but: Collection[Key]
             return
 
 
-def _senders(db: sqlite3.Connection, found: JournalState | None) -> list[Sender]:
-    """Return the sequences held of each sender, by the tables and by the journal: each may lack some."""
+def _senders(db: sqlite3.Connection, journal: JournalState | None) -> list[Sender]:
+    """Return the sequence numbers received from each sender, by tables and journal, each of which may lack some."""
     known = [row for row in _rows(db, "senders", "epoch, cumulative, ranges") if _is_sender(row)]
-    if found is not None:
-        known += [row for row in _journal_senders(found) if _is_sender(row)]
+    if journal is not None:
+        known += [row for row in _journal_senders(journal) if _is_sender(row)]
     furthest: dict[str, Sender] = {}
     for epoch, cumulative, ranges in known:
         if epoch not in furthest or cumulative > furthest[epoch][1]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from edge_components.common.schema import made_by
+from edge_components.common.schema import schema_matches
 from edge_components.forwarder.errors import SpoolError
 from edge_components.forwarder.spool.frames import StateVersion
 from wire.topics import Lane
@@ -41,28 +41,28 @@ CREATE TABLE losses (reason TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT;
 
 
 def connect(path: Path, epoch: int, known: bool = False) -> sqlite3.Connection:
-    """Open the spool's file, or make it under ``epoch``; raises sqlite3.DatabaseError when it is not sound.
+    """Open the spool's file, or create it with ``epoch``; raises sqlite3.DatabaseError if it is damaged.
 
-    ``known``: it held something before, so an empty one is not sound either.
+    ``known`` means that it had content before, so that an empty file is damaged, too.
     """
     db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
     try:
-        db.execute(f"PRAGMA page_size={PAGE_BYTES}")  # counts only for a file that is made now
+        db.execute(f"PRAGMA page_size={PAGE_BYTES}")  # only effective for a new file
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             if known:
-                raise sqlite3.DatabaseError("damaged: it is empty, and was not")
-            # executescript takes no parameters; both values are our own numbers.
+                raise sqlite3.DatabaseError("damaged: the file is empty")
+            # executescript takes no parameters; both values are integers.
             first = f"INSERT INTO meta VALUES ('epoch', '{epoch:016x}'), ('last_sequence', '0'), ('commits', '0');"  # noqa: S608
             db.executescript(f"BEGIN;{_SCHEMA}{first}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-        elif version != SCHEMA_VERSION and made_by(db, _SCHEMA):
-            raise sqlite3.DatabaseError(f"damaged: it says that its schema is {version}, and it is {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION and schema_matches(db, _SCHEMA):
+            raise sqlite3.DatabaseError(f"damaged: schema version {version} of tables of version {SCHEMA_VERSION}")
         elif version != SCHEMA_VERSION:
-            raise SpoolError(f"spool {path}: schema {version}, this forwarder knows {SCHEMA_VERSION}")
-        elif (verdict := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(f"damaged: {verdict}")
+            raise SpoolError(f"spool {path}: schema {version}, supported is {SCHEMA_VERSION}")
+        elif (result := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(f"damaged: {result}")
     except BaseException:
         db.close()
         raise
@@ -70,7 +70,7 @@ def connect(path: Path, epoch: int, known: bool = False) -> sqlite3.Connection:
 
 
 def read_version(db: sqlite3.Connection) -> StateVersion:
-    """Return the version of the state; raises KeyError or ValueError where it cannot be read."""
+    """Return the version of the spool's state; raises KeyError or ValueError if it cannot be read."""
     meta = dict(db.execute("SELECT key, value FROM meta"))
     return StateVersion(int(meta["epoch"], 16), int(meta.get("commits", 0)), int(meta["last_sequence"]))
 

@@ -1,11 +1,11 @@
-"""The spool: a durable queue on the gateway's disk (SQLite behind a journal, see database.py).
+"""Durable queue of rows and batches on the gateway's disk: SQLite behind a journal (see database.py).
 
-Whenever the power fails, these change together or not at all: the rows received and the record of their sequence
-numbers (so that a repeated batch is recognised), the batches formed and the rows they used up, a batch's number and the
-counter it came from. :meth:`Spool.group` makes one commit of several changes.
+These change atomically: received rows and the record of their sequence numbers (by which a repeated batch is
+recognised), formed batches and the pending rows that they use, the number of a batch and the counter of numbers.
+:meth:`Spool.group` commits several changes together.
 
-A batch gets its number when it is first sent and not before. So those without one can still be merged or dropped
-without a gap in the numbers, and those with one stay as they are, because the cloud may have them. One thread uses it.
+A batch gets its number when it is first sent. So a batch without a number can be merged or dropped without a gap in the
+numbers; a numbered batch is not changed, because the cloud may have stored it. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BATCH = "SELECT id, lane, coalesce(epoch, '0'), coalesce(sequence, 0), rows, bo
 
 
 class Spool:
-    """The queue; every method raises SpoolError, naming the file, when SQLite cannot do its part."""
+    """Durable queue; every method raises SpoolError, which names the file, if SQLite or the journal fails."""
 
     def __init__(self, database: Database, max_bytes: int) -> None:
         self._database, self._db = database, database.connection
@@ -42,17 +42,17 @@ class Spool:
         self._transaction, self._read = database.transaction, database.read
         self._bytes = 0
         self.loss_events = 0
-        """Changes that lost rows since this object was made: when it is the same, so are :meth:`losses`."""
-        self._held: dict[int, SequenceSet] = {}
+        """Number of losses counted by this object; :meth:`losses` is unchanged while it is."""
+        self._received: dict[int, SequenceSet] = {}
         self._load()
 
     def _load(self) -> None:
-        """Read what is kept in memory too."""
+        """Read the values that are also kept in memory."""
         self._bytes = self._db.execute(
             "SELECT (SELECT coalesce(sum(length(payload)), 0) FROM pending)"
             " + (SELECT coalesce(sum(length(body)), 0) FROM batches)"
         ).fetchone()[0]
-        self._held = {
+        self._received = {
             int(epoch, 16): SequenceSet(cumulative, [(a, b) for a, b in json.loads(ranges)])
             for epoch, cumulative, ranges in self._db.execute("SELECT epoch, cumulative, ranges FROM senders")
         }
@@ -60,10 +60,10 @@ class Spool:
 
     @classmethod
     def open(cls, path: Path, epoch: int, max_bytes: int, *, known: bool = False) -> Spool:
-        """Open the spool at ``path``, or make it under ``epoch``; with ``known`` it must be there.
+        """Open the spool at ``path``, or create it with ``epoch``; with ``known`` it must exist.
 
-        Raises sqlite3.DatabaseError itself (not OperationalError), ValueError, KeyError or TypeError for a file that is
-        no sound spool: see recovery.py.
+        Raises sqlite3.DatabaseError (not OperationalError), ValueError, KeyError or TypeError for a damaged file; see
+        recovery.py.
         """
         try:
             database = Database(path, epoch, known)
@@ -73,18 +73,18 @@ class Spool:
                 database.close()
                 raise
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a schema that names other tables or columns
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a table or column is missing
                 raise sqlite3.DatabaseError(f"damaged: {error}") from error
             raise SpoolError(f"spool {path}: {error}") from error
 
     @property
     def version(self) -> StateVersion:
-        """The epoch, the number of commits made and the last sequence number given."""
+        """Version of the state: epoch, number of commits, last assigned sequence number."""
         return self._database.version
 
     @contextlib.contextmanager
     def group(self) -> Iterator[None]:
-        """Make one commit of all changes within, or none of them; raises SpoolError."""
+        """Commit all changes made within together, or none; raises SpoolError."""
         try:
             with self._transaction(durable=False):
                 yield
@@ -93,34 +93,34 @@ class Spool:
                 self._load()
             raise
 
-    def held(self) -> Rows:
-        """Return every row without its payload; raises ValueError for a batch whose bytes have changed."""
-        return change_capture.held(self._db)
+    def row_values(self) -> Rows:
+        """Return the values of every row without payloads; raises ValueError for a damaged batch."""
+        return change_capture.row_values(self._db)
 
     @property
     def size(self) -> int:
-        """Bytes of payload held, in rows that wait and in batches."""
+        """Bytes of pending payloads and batches."""
         return self._bytes
 
-    # Taking in
+    # Received batches
 
     def holds(self, sender_epoch: int, sequence: int) -> bool:
-        """Return whether a sender's batch was taken in before."""
-        return sender_epoch in self._held and sequence in self._held[sender_epoch]
+        """Return whether a sender's batch was stored before."""
+        return sender_epoch in self._received and sequence in self._received[sender_epoch]
 
     def acknowledgement(self, sender_epoch: int) -> Acknowledgement:
         """Return the acknowledgement for a sender."""
-        return self._held.get(sender_epoch, SequenceSet()).acknowledgement(sender_epoch)
+        return self._received.get(sender_epoch, SequenceSet()).acknowledgement(sender_epoch)
 
     def store(self, arrivals: Sequence[ReceivedBatch]) -> None:
-        """Store received batches, none of them held before, in one commit.
+        """Store received batches, none of which was stored before, in one commit.
 
-        Raises SpoolFullError, and stores none, when they do not fit.
+        Raises SpoolFullError, and stores none, if they do not fit.
         """
         size = sum(len(arrival.payload) for arrival in arrivals if arrival.rows)
         if self._bytes + size > self.max_bytes:
             raise SpoolFullError(f"spool {self.path}: {self._bytes} of {self.max_bytes} bytes, {size} more do not fit")
-        held: dict[int, SequenceSet] = {}
+        received: dict[int, SequenceSet] = {}
         with self._transaction() as db:
             for arrival in arrivals:
                 if arrival.rows:
@@ -128,18 +128,18 @@ class Spool:
                         "INSERT INTO pending (lane, rows, used, payload) VALUES (?, ?, 0, ?)",
                         (LANE_NUMBER[arrival.lane], arrival.rows, arrival.payload),
                     )
-                before = self._held.get(arrival.epoch, SequenceSet())
-                now_held = held.setdefault(arrival.epoch, SequenceSet(before.cumulative, before.ranges))
-                now_held.add(arrival.sequence)
-            forgotten = statements.record_senders(db, held)
-        # Only what is committed is ever acknowledged.
-        self._held |= held
-        for epoch in forgotten:
-            self._held.pop(epoch, None)
+                before = self._received.get(arrival.epoch, SequenceSet())
+                now_received = received.setdefault(arrival.epoch, SequenceSet(before.cumulative, before.ranges))
+                now_received.add(arrival.sequence)
+            deleted = statements.record_senders(db, received)
+        # Only committed batches are acknowledged.
+        self._received |= received
+        for epoch in deleted:
+            self._received.pop(epoch, None)
         self._bytes += size
 
     def pending(self) -> Iterator[PendingPayload]:
-        """Yield the received payloads that are not wholly in batches, oldest first; for a restart."""
+        """Yield the payloads with rows that are not in batches yet, oldest first; for a restart."""
         rows = self._db.execute("SELECT id, lane, rows, used, payload FROM pending ORDER BY id").fetchall()
         for key, lane, number, used, payload in rows:
             yield PendingPayload(key, LANE_OF[lane], number, used, bytes(payload))
@@ -150,15 +150,15 @@ class Spool:
             row = db.execute("DELETE FROM pending WHERE id = ? RETURNING lane, rows - used, payload", (key,)).fetchone()
             statements.quarantine(db, LANE_OF[row[0]], row[2], reason)
             self._count_loss(db, "rows_unreadable", row[1])
-        self._database.fold_soon()  # the quarantine is not in the journal
+        self._database.fold_soon()  # the journal does not contain the quarantine
         self._bytes -= len(row[2])
 
     # Batches
 
     def put(self, lane: Lane, body: bytes, rows: int, used_rows: int, created_ms: int) -> int:
-        """Put a batch's packed rows, which use up the oldest ``used_rows`` pending ones of its lane; return its id.
+        """Store a formed batch, which uses the oldest ``used_rows`` pending rows of its lane; return its id.
 
-        Not synced by itself: until it is numbered, its rows are safe as pending ones.
+        Not synced: until the batch is numbered, its rows are durable as pending ones.
         """
         with self._transaction(durable=False) as db:
             key = statements.insert_batch(db, lane, body, rows, created_ms)
@@ -167,7 +167,7 @@ class Spool:
         return key
 
     def quarantine_rows(self, lane: Lane, rows: int, body: bytes | None, reason: str) -> None:
-        """Move the oldest ``rows`` pending rows of a lane to the quarantine, as bytes where they can be written."""
+        """Move the oldest ``rows`` pending rows of a lane to the quarantine (``body`` None: not encodable)."""
         with self._transaction() as db:
             statements.quarantine(db, lane, body, reason)
             self._count_loss(db, "rows_refused", rows)
@@ -176,20 +176,20 @@ class Spool:
         self._bytes -= freed
 
     def unsent(self, lane: Lane, limit: int) -> list[SpooledBatch]:
-        """Return up to ``limit`` sound batches of a lane that were never sent, oldest first."""
+        """Return up to ``limit`` undamaged batches of a lane that were never sent, oldest first."""
         query = _BATCH + "WHERE lane = ? AND sequence IS NULL ORDER BY id LIMIT ?"
-        return self._sound(self._read(query, (LANE_NUMBER[lane], limit)))
+        return self._undamaged(self._read(query, (LANE_NUMBER[lane], limit)))
 
     def sent(self) -> list[int]:
-        """Return the ids of all batches that were sent and not freed, oldest first; for a restart."""
+        """Return the ids of batches that were sent and not freed, oldest first; for a restart."""
         return [key for (key,) in self._read("SELECT id FROM batches WHERE sequence IS NOT NULL ORDER BY id")]
 
     def get(self, key: int) -> SpooledBatch | None:
-        """Return a batch, or None when it is freed or can no longer be read."""
-        return next(iter(self._sound(self._read(_BATCH + "WHERE id = ?", (key,)))), None)
+        """Return a batch, None if it was freed or is damaged."""
+        return next(iter(self._undamaged(self._read(_BATCH + "WHERE id = ?", (key,)))), None)
 
     def number(self, batches: Sequence[SpooledBatch]) -> list[SpooledBatch]:
-        """Give each batch the next number, in one commit; to be done before it is first sent."""
+        """Assign the next numbers to batches, in one commit; required before they are first sent."""
         numbered = []
         with self._transaction() as db:
             for at, batch in enumerate(batches, self._last + 1):
@@ -204,7 +204,7 @@ class Spool:
     def free(self, ack: Acknowledgement) -> list[int]:
         """Delete the batches that ``ack`` covers and return their ids.
 
-        Not synced by itself: a batch that a power cut brings back is sent again, and the cloud knows it.
+        Not synced: a batch that a power cut restores is sent again, and the cloud recognises it.
         """
         freed: list[tuple[int, int]] = []
         with self._transaction(durable=False) as db:
@@ -218,12 +218,12 @@ class Spool:
         return [key for key, _ in freed]
 
     def counts(self) -> dict[Lane, int]:
-        """Return how many batches wait in each lane, sent or not."""
+        """Return the number of batches in each lane, sent or not."""
         found = dict(self._read("SELECT lane, count(*) FROM batches GROUP BY lane"))
         return {lane: found.get(number, 0) for lane, number in LANE_NUMBER.items()}
 
     def demote(self, keep: int) -> int:
-        """Make backfill of all but the newest ``keep`` unsent bulk batches and return how many those were."""
+        """Move all but the newest ``keep`` unsent bulk batches to the backfill lane and return their number."""
         bulk, backfill = LANE_NUMBER[Lane.BULK], LANE_NUMBER[Lane.BACKFILL]
         with self._transaction(durable=False) as db:
             return db.execute(
@@ -232,10 +232,10 @@ class Spool:
                 (backfill, bulk, bulk, keep),
             ).rowcount
 
-    # Making room
+    # Overflow
 
     def replace(self, old: Sequence[SpooledBatch], new: Sequence[tuple[bytes, int]], created_ms: int) -> None:
-        """Put (body, rows) of coarser windows in the place of batches that were never sent."""
+        """Replace batches that were never sent by the (body, rows) of wider windows."""
         lost = sum(batch.rows for batch in old) - sum(rows for _, rows in new)
         with self._transaction() as db:
             freed = statements.delete_batches(db, [batch.id for batch in old])
@@ -245,9 +245,9 @@ class Spool:
         self._bytes += sum(len(body) for body, _ in new) - freed
 
     def drop_oldest(self) -> tuple[Lane, int] | None:
-        """Drop the least important batch and return its lane and rows; None when there is none.
+        """Drop the batch of lowest priority and return its lane and rows; None if the spool has no batch.
 
-        Backfill goes before bulk and bulk before urgent, what was never sent before what the cloud may have.
+        Backfill is dropped before bulk and bulk before urgent; within a lane, unsent batches before sent ones.
         """
         row = self._read("SELECT id, lane, rows FROM batches ORDER BY lane DESC, sequence IS NOT NULL, id LIMIT 1", ())
         if not row:
@@ -261,11 +261,11 @@ class Spool:
         return lane, rows
 
     def losses(self) -> dict[str, int]:
-        """Return the number of rows merged, dropped, set aside or not recovered, by reason."""
+        """Return the number of rows merged, dropped, quarantined or not recovered, by reason."""
         return dict(self._read("SELECT reason, number FROM losses ORDER BY reason"))
 
     def count_loss(self, reason: str, number: int) -> None:
-        """Count a loss."""
+        """Add a loss to the count of its reason."""
         with self._transaction() as db:
             self._count_loss(db, reason, number)
 
@@ -273,13 +273,13 @@ class Spool:
         statements.count_loss(db, reason, number)
         self.loss_events += 1
 
-    def adopt(
+    def restore(
         self,
         batches: Sequence[SpooledBatch],
         pending: Sequence[PendingPayload],
         senders: Sequence[tuple[str, int, str]],
     ) -> None:
-        """Take over what was recovered from a damaged spool; numbered batches keep their epoch and number."""
+        """Store the content recovered from a damaged spool; numbered batches keep their epoch and number."""
         with self._transaction() as db:
             for row in pending:
                 db.execute(
@@ -293,53 +293,49 @@ class Spool:
                         "UPDATE batches SET epoch = ?, sequence = ? WHERE id = ?",
                         (f"{batch.epoch:016x}", batch.sequence, key),
                     )
-            held = {int(e, 16): SequenceSet(c, [(a, b) for a, b in json.loads(ranges)]) for e, c, ranges in senders}
-            statements.record_senders(db, held)
-        self._held |= held
+            received = {int(e, 16): SequenceSet(c, [(a, b) for a, b in json.loads(ranges)]) for e, c, ranges in senders}
+            statements.record_senders(db, received)
+        self._received |= received
         self._bytes += sum(len(batch.body) for batch in batches) + sum(len(row.payload) for row in pending)
 
     def reusable(self) -> int:
-        """Return the bytes in the file that are free to be written again."""
+        """Return the size of the free pages in the file."""
         return int(self._read("PRAGMA freelist_count")[0][0] * self._read("PRAGMA page_size")[0][0])
 
-    def quarantined(self) -> int:
-        """Return how many entries the quarantine has."""
-        return int(self._read("SELECT count(*) FROM quarantine")[0][0])
-
-    def settle(self) -> None:
-        """Write everything to the database file itself, so that it is whole without its log; raises SpoolError."""
+    def checkpoint(self) -> None:
+        """Write everything to the database file, so that it is complete without a log; raises SpoolError."""
         self._database.fold()
         if self._read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
-            raise SpoolError(f"spool {self.path}: its log cannot be brought in")
+            raise SpoolError(f"spool {self.path}: its write-ahead log cannot be checkpointed")
 
-    def redo(self, found: JournalState, held: Rows) -> None:
-        """Bring the spool to the last version of its journal; raises ValueError where a payload is missing there."""
-        self._database.redo(found, held)
+    def redo(self, journal: JournalState, present: Rows) -> None:
+        """Bring the spool to the last state of its journal; raises ValueError if that lacks a payload."""
+        self._database.redo(journal, present)
         self._load()
 
     def fold(self) -> None:
-        """Commit to SQLite and begin the journal anew; raises SpoolError."""
+        """Commit to SQLite and begin the journal again; raises SpoolError."""
         self._database.fold()
 
     def close(self) -> None:
-        """Close the files; what SQLite does not have yet is committed to it if possible."""
+        """Commit to SQLite if possible, and close the files."""
         self._database.close()
 
     def abandon(self) -> None:
-        """Close the files as a kill would: what SQLite does not have yet stays in the journal."""
+        """Close the files as a kill would: changes since the last fold are in the journal only."""
         self._database.abandon()
 
-    def _sound(self, rows: list[Any]) -> list[SpooledBatch]:
-        """Return the batches whose bytes are as they were written, and move the others to the quarantine."""
-        sound = []
+    def _undamaged(self, rows: list[Any]) -> list[SpooledBatch]:
+        """Return the batches whose checksum matches, and move the others to the quarantine."""
+        undamaged = []
         for key, lane, epoch, sequence, number, body, crc in rows:
             if zlib.crc32(body) == crc:
-                sound.append(SpooledBatch(key, LANE_OF[lane], int(epoch, 16), sequence, number, bytes(body)))
+                undamaged.append(SpooledBatch(key, LANE_OF[lane], int(epoch, 16), sequence, number, bytes(body)))
                 continue
             with self._transaction() as db:
-                statements.quarantine(db, LANE_OF[lane], body, "its bytes changed on the disk")
+                statements.quarantine(db, LANE_OF[lane], body, "checksum mismatch")
                 self._count_loss(db, "rows_unreadable", number)
                 freed = statements.delete_batches(db, [key])
             self._database.fold_soon()
             self._bytes -= freed
-        return sound
+        return undamaged

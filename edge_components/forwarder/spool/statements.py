@@ -16,12 +16,12 @@ REMEMBERED_SENDERS = 16
 
 
 def last_sequence(db: sqlite3.Connection) -> int:
-    """Return the last sequence number given."""
+    """Return the last assigned sequence number."""
     return int(db.execute("SELECT value FROM meta WHERE key = 'last_sequence'").fetchone()[0])
 
 
 def count_commit(db: sqlite3.Connection) -> None:
-    """Count the commit that is about to be made."""
+    """Increment the number of commits."""
     db.execute(
         "INSERT INTO meta VALUES ('commits', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
     )
@@ -45,13 +45,13 @@ def delete_batches(db: sqlite3.Connection, keys: Sequence[int]) -> int:
 
 
 def consume_pending(db: sqlite3.Connection, lane: Lane, rows: int) -> int:
-    """Mark the oldest pending rows of a lane as used, delete payloads that are wholly so, return the bytes freed."""
+    """Mark the oldest pending rows of a lane as used, delete completely used payloads and return the bytes freed."""
     freed, left, after = 0, rows, 0
     query = "SELECT id, rows - used, length(payload) FROM pending WHERE lane = ? AND id > ? ORDER BY id LIMIT 1"
     while left:
         head = db.execute(query, (LANE_NUMBER[lane], after)).fetchone()
         if head is None:
-            raise SpoolError(f"{rows} rows of lane {lane} to use up, only {rows - left} are pending")
+            raise SpoolError(f"{rows} rows of lane {lane} are to be used, only {rows - left} are pending")
         after, unused, size = head
         if left < unused:
             db.execute("UPDATE pending SET used = used + ? WHERE id = ?", (left, after))
@@ -61,30 +61,30 @@ def consume_pending(db: sqlite3.Connection, lane: Lane, rows: int) -> int:
     return freed
 
 
-def record_senders(db: sqlite3.Connection, held: Mapping[int, SequenceSet]) -> list[int]:
-    """Write the sequences held of each sender's epoch and return the epochs that are forgotten for their age."""
-    for epoch, numbers in held.items():
+def record_senders(db: sqlite3.Connection, received: Mapping[int, SequenceSet]) -> list[int]:
+    """Write the sequence numbers received by sender's epoch; delete and return the least recently used epochs."""
+    for epoch, numbers in received.items():
         db.execute(
             "INSERT INTO senders VALUES (?, ?, ?, (SELECT coalesce(max(touched), 0) + 1 FROM senders))"
             " ON CONFLICT (epoch) DO UPDATE SET cumulative = excluded.cumulative, ranges = excluded.ranges,"
             " touched = excluded.touched",
             (f"{epoch:016x}", numbers.cumulative, json.dumps(numbers.ranges)),
         )
-    forgotten = db.execute(
+    deleted = db.execute(
         "DELETE FROM senders WHERE epoch NOT IN (SELECT epoch FROM senders ORDER BY touched DESC LIMIT ?)"
         " RETURNING epoch",
         (REMEMBERED_SENDERS,),
     )
-    return [int(epoch, 16) for (epoch,) in forgotten.fetchall()]
+    return [int(epoch, 16) for (epoch,) in deleted.fetchall()]
 
 
 def quarantine(db: sqlite3.Connection, lane: Lane, body: bytes | None, reason: str) -> None:
-    """Keep bytes that cannot be sent, with the reason."""
+    """Store bytes that cannot be sent, with the reason."""
     db.execute("INSERT INTO quarantine (lane, reason, body) VALUES (?, ?, ?)", (LANE_NUMBER[lane], reason, body))
 
 
 def count_loss(db: sqlite3.Connection, reason: str, number: int) -> None:
-    """Count a loss."""
+    """Add a loss to the count of its reason."""
     db.execute(
         "INSERT INTO losses VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET number = number + excluded.number",
         (reason, number),

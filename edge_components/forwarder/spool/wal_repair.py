@@ -1,9 +1,9 @@
-"""SQLite's write-ahead log after a bit of it was flipped: what is behind the flip can still be read. Pure.
+"""Repair of SQLite's write-ahead log, so that frames behind a flipped bit can be read. Pure.
 
-SQLite plays the log up to the first frame whose checksum is wrong and ignores all that follows, as it must after a
-power cut. After a flipped bit that is a loss without a word: what was committed, and perhaps acted upon, is gone.
-:func:`repaired` gives every frame of the present log a checksum that is right, so that only the page with the flipped
-bit is in doubt; rows have checksums of their own. The format: https://www.sqlite.org/fileformat2.html#walformat
+SQLite replays the log up to the first frame with a wrong checksum and ignores the rest, which is correct after a power
+cut. After a flipped bit it loses committed transactions without an error. :func:`repaired` recomputes the checksums of
+all frames of the present log, so that only the page with the flipped bit is damaged; rows have their own checksums.
+Format: https://www.sqlite.org/fileformat2.html#walformat
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ _HEADER_BYTES, _FRAME_BYTES = 32, 24
 
 
 def repaired(log: bytes, page_bytes: int) -> bytes | None:
-    """Return the log with right checksums up to its last commit; None when they are right or it has no commit.
+    """Return the log with correct checksums up to its last commit; None if they are correct or a commit is missing.
 
-    ``page_bytes`` is the database's page size. A log whose only wrong frames lie behind its last commit is as a power
-    cut leaves it, and right.
+    ``page_bytes`` is the page size of the database. Wrong checksums behind the last commit are the normal state after a
+    power cut.
     """
     frame = _FRAME_BYTES + page_bytes
     number = (len(log) - _HEADER_BYTES) // frame
     if number < 1:
         return None
-    places = [_HEADER_BYTES + at * frame for at in range(number)]
-    salts = Counter(log[place + 8 : place + 16] for place in places)
+    offsets = [_HEADER_BYTES + at * frame for at in range(number)]
+    salts = Counter(log[offset + 8 : offset + 16] for offset in offsets)
     header, order = _header(log, page_bytes, salts)
-    # Frames of the log before this one, which it has not overwritten yet, have other salts.
-    present = [at for at, place in enumerate(places) if log[place + 8 : place + 16] == header[16:24]]
-    commits = [at for at in present if log[places[at] + 4 : places[at] + 8] != bytes(4)]
+    # Frames of the previous log that are not overwritten yet have other salts.
+    present = [at for at, offset in enumerate(offsets) if log[offset + 8 : offset + 16] == header[16:24]]
+    commits = [at for at in present if log[offsets[at] + 4 : offsets[at] + 8] != bytes(4)]
     if not commits:
         return None
     fresh = bytearray(header)
     sums = struct.unpack(">II", header[24:32])
-    for place in places[: commits[-1] + 1]:
-        page = log[place + _FRAME_BYTES : place + frame]
-        sums = _checksum(log[place : place + 8] + page, sums, order)
-        fresh += log[place : place + 8] + header[16:24] + struct.pack(">II", *sums) + page
+    for offset in offsets[: commits[-1] + 1]:
+        page = log[offset + _FRAME_BYTES : offset + frame]
+        sums = _checksum(log[offset : offset + 8] + page, sums, order)
+        fresh += log[offset : offset + 8] + header[16:24] + struct.pack(">II", *sums) + page
     return None if log.startswith(fresh) else bytes(fresh)
 
 
 def _header(log: bytes, page_bytes: int, salts: Counter[bytes]) -> tuple[bytes, str]:
-    """Return the log's header, made anew where it is damaged, and the byte order of its checksums."""
+    """Return the header, reconstructed if it is damaged, and the byte order of the checksums."""
     magic = struct.unpack(">I", log[:4])[0]
     order = _MAGICS.get(magic)
     if order is not None and struct.unpack(">II", log[24:32]) == _checksum(log[:24], (0, 0), order):
         return log[:32], order
     if order is None:
-        magic, order = 0x377F0682, "<"  # as every machine writes it that we run on
+        magic, order = 0x377F0682, "<"  # little-endian, as all supported machines write it
     start = struct.pack(">III", magic, _VERSION, page_bytes) + log[12:16] + salts.most_common(1)[0][0]
     return start + struct.pack(">II", *_checksum(start, (0, 0), order)), order
 

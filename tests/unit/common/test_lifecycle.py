@@ -28,7 +28,7 @@ class Config:
 
 
 class Recorder:
-    """A component that notes what is done with it, and can be told to do something in its tick."""
+    """Component that records the calls of its methods and makes a given call in its tick."""
 
     def __init__(self, config: Config, runtime: Runtime, on_tick: Callable[[Recorder], None]) -> None:
         self.config, self.runtime, self.on_tick = config, runtime, on_tick

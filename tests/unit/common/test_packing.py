@@ -101,3 +101,13 @@ def test_a_selection_keeps_only_the_series_that_it_has_rows_of() -> None:
     assert [series.name for series in rows.series] == ["d0.temperature", "d1.temperature"]
     assert rows.series_index.tolist() == [0, 1]
     assert plain_bytes(rows) == 2 * 25 + 2 * (10 + len("d0.temperature") + len("Cel"))
+
+
+def test_two_rows_that_are_both_too_large_are_dropped_one_by_one_without_an_empty_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, rows = Bench(monkeypatch, limit=40), readings(2)
+    assert bench.packer.put(rows) == 1
+    assert bench.packer.put(select(rows, slice(1, None))) == 1
+    assert len(bench.outbox) == 0
+    assert bench.counters["rows_too_large"] == 2

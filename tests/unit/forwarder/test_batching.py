@@ -1,4 +1,4 @@
-"""What waits, what leaves, and how full."""
+"""Rows wait until they fill a batch, reach the maximum age, or are urgent."""
 
 from __future__ import annotations
 
@@ -135,15 +135,11 @@ def test_no_rows_are_not_kept() -> None:
     assert list(desk.batcher.flush()) == []
 
 
-def test_the_fill_tells_rows_bytes_and_age_at_any_time() -> None:
+def test_the_next_batch_is_due_when_the_oldest_row_reaches_its_maximum_age() -> None:
     desk = Desk()
-    assert desk.batcher.fill(Lane.BULK, 5.0).rows == 0
     assert desk.batcher.next_due() is None
     desk.batcher.add(Lane.BULK, aggregates(50), 100.0)
-    fill = desk.batcher.fill(Lane.BULK, 130.0)
-    assert (fill.rows, fill.age_s) == (200, 30.0)
-    assert 0.3 <= fill.estimated_bytes / len(codec.pack(aggregates(50))) <= 3.0
-    assert desk.batcher.fill(Lane.URGENT, 130.0).rows == 0
+    desk.batcher.add(Lane.BULK, aggregates(1), 130.0)
     assert desk.batcher.next_due() == 160.0
 
 

@@ -330,7 +330,7 @@ def test_a_disk_that_is_nearly_full_takes_nothing_in_and_acknowledges_nothing_un
     rig.offer(1, aggregates(4))
     rig.tick()
     assert rig.acks() == [Acknowledgement(SENDER, 0)]
-    assert rig.runtime.counters["batches_refused_spool_full"] == 1
+    assert rig.runtime.counters["batches_refused"] == 1
     rig.disk_free = 10**12
     rig.offer(1, aggregates(4))
     rig.tick()
@@ -494,7 +494,7 @@ def test_a_new_configuration_loses_no_row_that_waits(rig: Rig) -> None:
 def test_a_spool_that_is_damaged_while_in_use_is_recovered_without_a_restart(rig: Rig) -> None:
     rig.offer(1, aggregates(4))
     rig.tick()
-    rig.spool.settle()
+    rig.spool.checkpoint()
     path = rig.work / "spool.sqlite3"
     data = bytearray(path.read_bytes())
     # The roots of everything but the first table: SQLite finds this out when it looks for a row.

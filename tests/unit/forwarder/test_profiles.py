@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_components.common.health import Counters
-from edge_components.forwarder.profiles import BATCHES_BETWEEN, TRIES, Profiles
+from edge_components.forwarder.profiles import BATCHES_BETWEEN, MAX_ATTEMPTS, Profiles
 from tests.unit.forwarder.test_component import BULK, EPOCH, Rig
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
@@ -35,7 +35,7 @@ def window(number: int, sensors: int = SENSORS, seed: int = 1) -> Aggregates:
 
 
 class Cloud:
-    """What a cloud would answer to the forwarder of a rig, and the rows it has stored."""
+    """Simulated cloud of a rig's forwarder, with the rows that it has stored."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig, self.profiles = rig, dict[int, Profile]()
@@ -43,8 +43,8 @@ class Cloud:
         self.sizes: list[int] = []
         self.read = 0
 
-    def answer(self, hear: bool = True) -> None:
-        """Take all that was published since the last time, and acknowledge what is held unless it is not heard."""
+    def answer(self, delivered: bool = True) -> None:
+        """Receive the new publications, and acknowledge the stored batches if ``delivered``."""
         held, unknown = set(self.rows) | {0}, set()
         for where, data in self.rig.bus.sent[self.read :]:
             assert where == BULK
@@ -68,7 +68,7 @@ class Cloud:
         cumulative = next(n for n in range(10**6) if n + 1 not in held)
         ranges = tuple((n, n) for n in sorted(held) if n > cumulative)
         ack = Acknowledgement(EPOCH, cumulative, ranges, tuple(unknown))
-        if hear:
+        if delivered:
             self.rig.bus.deliver_from_core(topics.ack("gw-test"), ack.encode())
 
     @property
@@ -83,13 +83,13 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig.kill()
 
 
-def run(rig: Rig, cloud: Cloud, first: int, count: int, hear: bool = True) -> None:
-    """Let so many windows come, each of which makes a batch."""
+def run(rig: Rig, cloud: Cloud, first: int, count: int, delivered: bool = True) -> None:
+    """Offer ``count`` windows, each of which forms a batch."""
     for number in range(first, first + count):
         rig.offer(number, window(number))
         rig.tick()
         rig.tick(10.0)
-        cloud.answer(hear)
+        cloud.answer(delivered)
 
 
 def expected(count: int) -> list[float]:
@@ -114,7 +114,7 @@ def test_a_profile_is_sent_when_it_pays_and_then_spares_bytes(rig: Rig) -> None:
 @pytest.mark.slow
 def test_a_profile_is_not_used_before_the_cloud_has_acknowledged_it(rig: Rig) -> None:
     cloud = Cloud(rig)
-    run(rig, cloud, 1, 20, hear=False)
+    run(rig, cloud, 1, 20, delivered=False)
     assert rig.runtime.counters["profiles_sent"] == 1
     assert rig.runtime.counters["batches_by_profile"] == 0
     assert cloud.means == expected(20)
@@ -168,7 +168,7 @@ def test_an_answer_that_is_lost_costs_a_repetition_which_is_sent_whole(rig: Rig)
     cloud = Cloud(rig)
     run(rig, cloud, 1, 20)
     cloud.profiles.clear()
-    run(rig, cloud, 21, 1, hear=False)
+    run(rig, cloud, 21, 1, delivered=False)
     rig.tick(10.0)
     cloud.answer()
     assert cloud.means == expected(21)
@@ -181,7 +181,7 @@ def test_a_cloud_that_never_keeps_a_profile_is_not_sent_it_for_ever(rig: Rig) ->
     for number in range(1, 30):
         run(rig, cloud, number, 1)
         cloud.profiles.clear()
-    assert rig.runtime.counters["profiles_sent"] == 1 + TRIES
+    assert rig.runtime.counters["profiles_sent"] == 1 + MAX_ATTEMPTS
     assert cloud.means == expected(29)
 
 
@@ -219,13 +219,13 @@ def test_a_reconfiguration_keeps_what_is_known(rig: Rig) -> None:
 
 
 def test_batches_that_fill_by_themselves_are_not_worth_a_profile() -> None:
-    """Twenty windows of four series say by themselves all that a profile could."""
+    """A batch of twenty windows of four series contains all that a profile could add."""
     counters = Counters()
     profiles = Profiles(60.0, 4_900, counters, LOG)
     for number in range(0, 20 * 20, 20):
         rows = Aggregates.concatenate([window(number + n, sensors=4) for n in range(20)])
         assert profiles.formed(rows, codec.pack(rows), 60.0 * number) is None
-    assert counters["profiles_learnt"] == 0
+    assert counters["profiles_learned"] == 0
 
 
 def test_a_profile_that_fits_no_batch_is_not_made() -> None:

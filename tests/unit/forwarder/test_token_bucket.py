@@ -1,4 +1,4 @@
-"""The pace allows what it says, and a burst of a second."""
+"""The token bucket allows its rate on average, and a burst of one second."""
 
 from __future__ import annotations
 

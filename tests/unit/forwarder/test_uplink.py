@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.common.handover import RetryPolicy
 from edge_components.common.health import Counters
+from edge_components.forwarder.profiles import Profiles
 from edge_components.forwarder.spool.spool import Spool
 from edge_components.forwarder.uplink import Rates, Uplink
 from wire import codec, topics
@@ -22,7 +24,7 @@ RATES = Rates()
 
 
 class Line:
-    """A publisher that keeps what it is given and fails when told to."""
+    """Publisher that records its messages and fails on demand."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes]] = []
@@ -235,3 +237,55 @@ def test_a_lost_batch_is_sent_again_after_the_measured_time(spool: Spool, line: 
     assert line.bodies.count(b"lost") == 1
     uplink.pump(4004.0)
     assert line.bodies.count(b"lost") == 2
+
+
+def test_after_a_restart_no_more_batches_are_in_flight_than_the_policy_allows(
+    spool: Spool, line: Line, counters: Counters
+) -> None:
+    put(spool, *(b"b%d" % n for n in range(40)))
+    spool.number(spool.unsent(Lane.BULK, 40))
+    uplink = make(spool, line, counters, in_flight=8)
+    for second in range(3):
+        uplink.pump(0.1 * second)
+        assert uplink.in_flight == 8
+    assert line.bodies == [b"b%d" % n for n in range(8)]
+    uplink.acknowledge(Acknowledgement(5, 3), 0.4)
+    uplink.pump(0.5)
+    assert uplink.in_flight == 8
+    assert line.bodies[8:] == [b"b8", b"b9", b"b10"]
+
+
+def test_retransmissions_keep_to_a_rate_of_one_batch_per_second(spool: Spool, line: Line, counters: Counters) -> None:
+    put(spool, b"b1", b"b2", b"b3")
+    spool.number(spool.unsent(Lane.BULK, 3))
+    uplink = make(spool, line, counters, rates=Rates(1.0, 1.0), first_s=1_000.0)
+    sent = []
+    for tenth in range(25):
+        uplink.pump(tenth / 10)
+        sent.append(len(line.sent))
+    assert sent == [1] * 10 + [2] * 10 + [3] * 5
+    assert line.bodies == [b"b1", b"b2", b"b3"]
+
+
+def test_a_batch_whose_profile_the_cloud_lacks_is_sent_again_at_once_and_complete(
+    spool: Spool, line: Line, counters: Counters
+) -> None:
+    class Shortener(Profiles):
+        def shorten(self, body: bytes) -> tuple[bytes, int | None]:
+            return (body[:1], 77) if body.startswith(b"profiled") else (body, None)
+
+    put(spool, b"profiled rows", b"other rows")
+    profiles = Shortener(60.0, 4_900, counters, logging.getLogger("test"))
+    uplink = make(spool, line, counters, first_s=1_000.0, profiles=profiles)
+    uplink.pump(0.0)
+    assert line.bodies == [b"p", b"other rows"]
+    uplink.acknowledge(Acknowledgement(5, 0, ((2, 2),), unknown=(76,)), 0.1)
+    uplink.pump(0.1)
+    assert len(line.sent) == 2, "another profile is missing"
+    uplink.acknowledge(Acknowledgement(5, 0, ((2, 2),), unknown=(77,)), 0.2)
+    assert uplink.next_s(0.2) <= 0.1
+    uplink.pump(0.2)
+    assert line.bodies[2:] == [b"profiled rows"]
+    assert counters["batches_sent_again"] == 1
+    uplink.pump(0.3)
+    assert len(line.sent) == 3

@@ -1,4 +1,4 @@
-"""What is around the rows: each way in which a batch can be wrong has its error, and nothing is inflated blindly."""
+"""The container of a batch: each kind of damage has its error, and decompression is limited."""
 
 from __future__ import annotations
 

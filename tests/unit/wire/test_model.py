@@ -1,4 +1,4 @@
-"""What the model allows, and what it says when it does not."""
+"""The data model rejects invalid values with an error that names them."""
 
 from __future__ import annotations
 

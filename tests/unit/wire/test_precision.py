@@ -1,4 +1,4 @@
-"""What the codec does with values: exact where it says so, and never silently anything else."""
+"""The precision of decoded values is as specified in FORMAT.md."""
 
 from __future__ import annotations
 

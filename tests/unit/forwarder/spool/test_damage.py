@@ -28,7 +28,7 @@ Rows = Counter[int]
 
 @dataclass
 class Truth:
-    """What a spool was told, kept in memory: rows by their identity, wherever they are now."""
+    """Expected content of a spool: rows by their identity, in each place where they can be."""
 
     pending: dict[Lane, list[int]] = field(default_factory=lambda: {lane: [] for lane in Lane})
     unsent: dict[int, tuple[bytes, list[int]]] = field(default_factory=dict)
@@ -143,7 +143,7 @@ def flip(folder: Path, rng: random.Random, alone: bool) -> list[str]:
 
 
 def check(spool: Spool, truth: Truth) -> Counter[str]:
-    """Hold the spool against the truth and return what it says is lost."""
+    """Compare the spool with its expected content and return the losses that it reports."""
     losses = Counter(spool.losses())
     found: Rows = Counter()
     pending: dict[Lane, list[int]] = {lane: [] for lane in Lane}

@@ -61,7 +61,7 @@ def test_both_files_have_the_facts_and_the_payloads_of_all_commits(path: Path, s
     spool.number(spool.unsent(Lane.BULK, 1))
     found = read(path)
     assert found is not None
-    assert (found.intact, found.version, found.rows) == (True, spool.version, spool.held())
+    assert (found.intact, found.version, found.rows) == (True, spool.version, spool.row_values())
     for file in files(path):
         kept = file.read_bytes()
         assert b"payload of the first" in kept
@@ -69,7 +69,7 @@ def test_both_files_have_the_facts_and_the_payloads_of_all_commits(path: Path, s
         file.write_bytes(b"")
         alone = read(path)
         assert alone is not None
-        assert (alone.intact, alone.rows) == (True, spool.held())
+        assert (alone.intact, alone.rows) == (True, spool.row_values())
         file.write_bytes(kept)
 
 
@@ -88,7 +88,7 @@ def test_a_fold_keeps_payloads_in_the_first_file_and_facts_in_the_second(path: P
     assert b"payload" not in second
     found = read(path)
     assert found is not None
-    assert (found.intact, found.first, found.rows) == (True, spool.version.commits, spool.held())
+    assert (found.intact, found.first, found.rows) == (True, spool.version.commits, spool.row_values())
 
 
 def test_it_begins_anew_when_it_has_grown_and_stays_bounded(
@@ -105,7 +105,7 @@ def test_it_begins_anew_when_it_has_grown_and_stays_bounded(
     found = read(path)
     assert found is not None
     assert found.first > 0
-    assert (found.intact, found.rows) == (True, spool.held())
+    assert (found.intact, found.rows) == (True, spool.row_values())
 
 
 def test_a_batch_that_is_formed_sent_and_freed_between_two_folds_never_reaches_sqlite(path: Path, spool: Spool) -> None:
@@ -131,12 +131,12 @@ def test_a_group_of_changes_is_one_commit_and_leaves_out_what_came_and_went(path
     assert b"payload that is used up" not in files(path)[0].read_bytes()
     found = read(path)
     assert found is not None
-    assert found.rows == spool.held()
+    assert found.rows == spool.row_values()
 
 
 def test_a_group_that_fails_changes_nothing(spool: Spool) -> None:
     take(spool, 1)
-    before = (spool.held(), spool.version, spool.size)
+    before = (spool.row_values(), spool.version, spool.size)
 
     def several() -> None:
         with spool.group():
@@ -145,7 +145,7 @@ def test_a_group_that_fails_changes_nothing(spool: Spool) -> None:
 
     with pytest.raises(SpoolError, match="only 20 are pending"):
         several()
-    assert (spool.held(), spool.version, spool.size) == before
+    assert (spool.row_values(), spool.version, spool.size) == before
     assert not spool.holds(7, 2)
 
 
@@ -169,7 +169,7 @@ def test_a_commit_that_cannot_be_written_is_not_made_and_later_is(
     take(spool, 2)
     found = read(path)
     assert found is not None
-    assert (found.version, found.rows) == (spool.version, spool.held())
+    assert (found.version, found.rows) == (spool.version, spool.row_values())
 
 
 def test_a_commit_that_was_written_and_not_synced_may_come_back_but_is_never_mixed_with_a_later_one(
@@ -205,7 +205,7 @@ def test_sqlite_that_refuses_to_commit_loses_nothing(path: Path, spool: Spool) -
     spool.fold()
     found = read(path)
     assert found is not None
-    assert (found.version, found.rows) == (spool.version, spool.held())
+    assert (found.version, found.rows) == (spool.version, spool.row_values())
 
 
 def test_frames_of_one_commit_count_only_together(path: Path) -> None:

@@ -57,14 +57,14 @@ def test_killed_at_any_step_the_spool_is_as_before_it_or_as_after_it(
     monkeypatch.setattr(os, "fsync", killer.around(os.fsync))
     driver = Driver(tmp_path / "alive" / NAME, seed)
     for _ in range(20):
-        before, last = driver.spool.held(), driver.spool.version.last
+        before, last = driver.spool.row_values(), driver.spool.version.last
         killer.on = True
         driver.step()
         killer.on = False
         for number in range(killer.copies):
             spool = open_spool(tmp_path / "dead" / str(number) / NAME, 2, 50_000_000, 5)
             assert (spool.epoch, spool.losses()) == (1, {}), "a kill is no damage"
-            assert spool.held() in (before, driver.spool.held())
+            assert spool.row_values() in (before, driver.spool.row_values())
             assert spool.version.last in (last, driver.spool.version.last)
             spool.close()
         shutil.rmtree(tmp_path / "dead", ignore_errors=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +128,7 @@ def test_a_flipped_bit_in_a_column_s_name_costs_nothing_when_commits_are_still_i
 ) -> None:
     path = tmp_path / "spool.sqlite3"
     spool = open_spool(path, epoch=1, max_bytes=10_000_000, wall_ms=1)
-    spool.settle()
+    spool.checkpoint()
     payload = codec.encode(Batch("gw", 7, 1, Anomalies((ANOMALY,) * 3)))
     spool.store([ReceivedBatch(7, 1, Lane.URGENT, 3, payload)])
     spool.put(Lane.BULK, b"body", 50, used_rows=0, created_ms=0)
@@ -140,3 +142,19 @@ def test_a_flipped_bit_in_a_column_s_name_costs_nothing_when_commits_are_still_i
     assert again.losses() == {"rows_refused": 2, "spools_damaged": 1}
     assert (len(list(again.pending())), len(again.unsent(Lane.BULK, 9)), again.holds(7, 1)) == (1, 1, True)
     again.close()
+
+
+@pytest.mark.parametrize("column", ["payload", "body", "cumulative"])
+def test_a_schema_that_is_found_damaged_while_the_spool_is_opened_is_recovered(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "spool.sqlite3"
+    _filled(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA writable_schema=ON")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ?, 'other ')", (f"{column} ",))
+    with pytest.raises(sqlite3.DatabaseError, match="damaged"):
+        Spool.open(path, epoch=2, max_bytes=10_000_000, known=True)
+    spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
+    assert spool.losses() == {"spools_damaged": 1}
+    assert (len(list(spool.pending())), len(spool.sent()), len(spool.unsent(Lane.BULK, 1000))) == (30, 20, 180)
+    assert spool.holds(7, 30)
+    spool.close()
