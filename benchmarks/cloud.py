@@ -4,7 +4,10 @@ The functions run in this process over an in-memory DynamoDB behind a real boto3
 requests are serialized, signed and parsed, but no socket is opened. CPU seconds are those of this machine's processor;
 Lambda gives a function of 512 MB 0.29 of one, so a CPU-second there lasts about 3.4 seconds.
 
-    python benchmarks/cloud.py [--json] [--batches N]
+    python benchmarks/cloud.py [--json] [--write] [--batches N] [--gateways N] [--minutes N]
+
+The simulated fleet takes about a millisecond of CPU time a batch: 30 minutes for 10,000 gateways and an hour each
+before, in and after the outage.
 """
 
 from __future__ import annotations
@@ -13,18 +16,38 @@ import argparse
 import json
 import logging
 import sys
+import tempfile
 import time
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import cloud_batches as batches
+from benchmarks import cloud_fleet
 from benchmarks.cloud_dynamodb import MemoryDynamoDB
+from benchmarks.cloud_dynamodb import item_bytes as item_size
 from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.core.compaction import Compactor, Planner
+from cloud_functions.core.history_reader import HistoryReader
+from cloud_functions.core.hours import GRACE_MS
 from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.keys import HOUR_MS
+from cloud_functions.core.ports import ArchiveFile
 from cloud_functions.core.storing import Storer
+from device_sim.aws.fleet_cost import FIGURES, Fleet, Measured, json_batch, message_per_reading, monthly
 from wire import codec
+from wire.model import Aggregates
+
+parquet: ModuleType | None
+try:
+    from cloud_functions.adapters import parquet
+except ImportError:
+    parquet = None
 
 INVOCATION = 20
 """Messages an invocation, as the bulk queue's mapping delivers them."""
@@ -84,18 +107,156 @@ def measure_ingest(wanted: int) -> dict[str, float]:
     }
 
 
+class _LocalArchive:
+    """An archive in a folder: Parquet files where pyarrow is installed, else nothing is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.rows_written, self.bytes_written = folder, 0, 0
+
+    def exists(self, file: ArchiveFile) -> bool:
+        return False
+
+    def size(self, file: ArchiveFile) -> int:
+        return 0
+
+    def rows(self, file: ArchiveFile) -> Iterator[tuple[str, Aggregates]]:
+        return iter(())
+
+    def replace(self, file: ArchiveFile, rows: Iterable[tuple[str, Aggregates]]) -> None:
+        if parquet is None:
+            self.rows_written = sum(len(part) for _, part in rows)
+            return
+        path = self._folder / f"{file.hour}.parquet"
+        self.rows_written += parquet.write(path, rows)
+        self.bytes_written += path.stat().st_size if path.exists() else 0
+
+    def remove(self, file: ArchiveFile) -> None:
+        pass
+
+    def rename(self, file: ArchiveFile, to: ArchiveFile) -> None:
+        pass
+
+
+def measure_compaction() -> dict[str, float]:
+    """Compact an hour of a gateway, 60 batches, and query the hour before and after it is compacted."""
+    dynamodb = MemoryDynamoDB()
+    table, null = DynamoTable("telemetry", dynamodb.client()), _Null()
+    clock = [batches.START_MS]
+    storer = Storer(table, lambda: clock[0], RAW_MS)
+    planner = Planner(table, lambda: clock[0], 1)
+    planner.plan()
+    known = batches.known_profile()
+    for gateway in ("gateway-0",):
+        ingest = Ingest(table, storer, null, null, lambda: clock[0], logging.getLogger("benchmark"))
+        ingest.accept("p", batches.body(codec.encode_profile(gateway, 1, 1, known), gateway, clock[0]))
+        for minute in range(60):
+            clock[0] = batches.START_MS + (minute + 1) * 60_000
+            ingest.accept(str(minute), batches.body(batches.data(gateway, 1, minute + 2, minute), gateway, clock[0]))
+        ingest.finish()
+    item_bytes = [item_size(item) for item in dynamodb.tables["telemetry"].values() if "at" in item]
+    find = storer.profiles.find
+    reader, name = HistoryReader(table, find), batches.series_of(100)[0].name
+    began = _cpu(dynamodb)
+    rows = reader.raw("gateway-0", name, batches.START_MS, batches.START_MS + HOUR_MS, 20_000).rows
+    raw_s = _cpu(dynamodb) - began
+    clock[0] = batches.START_MS + HOUR_MS + GRACE_MS
+    with tempfile.TemporaryDirectory() as folder:
+        archive = _LocalArchive(Path(folder))
+        compactor = Compactor(table, archive, find, null, lambda: clock[0], 90 * 86_400_000, lambda: "benchmark")
+        tasks = planner.plan()
+        began = _cpu(dynamodb)
+        for task in tasks:
+            compactor.run(task)
+        compaction_s = _cpu(dynamodb) - began
+    if len(rows) != 360 or archive.rows_written != 36_000:
+        raise RuntimeError(f"{len(rows)} rows were read and {archive.rows_written} archived")
+    began = _cpu(dynamodb)
+    reader.rolled_up("gateway-0", name, batches.START_MS, batches.START_MS + HOUR_MS, 900_000)
+    rollups = [item_size(item) for key, item in dynamodb.tables["telemetry"].items() if key[0].startswith("hours#")]
+    return {
+        "compaction_rows_per_cpu_s": archive.rows_written / compaction_s,
+        "compaction_cpu_ms_per_batch": compaction_s / 60 * 1000,
+        "archive_bytes_per_row": archive.bytes_written / archive.rows_written,
+        "rollup_bytes": sum(rollups) / len(rollups),
+        "item_bytes": sum(item_bytes) / len(item_bytes),
+        "query_hour_raw_cpu_ms": raw_s * 1000,
+        "query_hour_rolled_up_cpu_ms": (_cpu(dynamodb) - began) * 1000,
+    }
+
+
+def _cpu(dynamodb: MemoryDynamoDB) -> float:
+    return time.process_time() - dynamodb.own_cpu_s
+
+
+def json_bytes() -> float:
+    """Return the size of a batch's rows as deflated JSON, an object a row with names as short as they can be read."""
+    rows = batches.decoded(0)
+    names = ("start_ms", "count", "mean", "min", "max", "std", "score")
+    listed = [
+        {"series": rows.series[at].name}
+        | {name: float(f"{float(getattr(rows, name)[n]):.6g}") for name in names[1:]}
+        | {"start_ms": int(rows.start_ms[n])}
+        for n, at in enumerate(rows.series_index.tolist())
+    ]
+    return float(len(zlib.compress(json.dumps(listed, separators=(",", ":")).encode(), 9)))
+
+
+def measured_of(figures: dict[str, float]) -> Measured:
+    """Return the figures that the cost depends on."""
+    return Measured(
+        batch_bytes=figures["batch_bytes"],
+        ingest_cpu_ms=figures["ingest_cpu_ms_per_batch"],
+        compaction_cpu_ms=figures["compaction_cpu_ms_per_batch"],
+        write_units=figures["write_units_per_batch"],
+        read_units=figures["read_units_per_batch"],
+        item_bytes=figures["item_bytes"],
+        rollup_bytes=figures["rollup_bytes"],
+        # Without pyarrow no file is written; then the figure of the last run with it counts.
+        archive_bytes_per_row=figures["archive_bytes_per_row"] or Measured.stored().archive_bytes_per_row,
+        json_bytes=figures["json_bytes"],
+    )
+
+
+def costs(measured: Measured) -> dict[str, Any]:
+    """Return the charges of 10,000 gateways for a month, from the measured figures."""
+    fleet = Fleet()
+    items = monthly(fleet, measured)
+    total = sum(items.values())
+    return {
+        "usd_month_10k_gateways": total,
+        "ratio_to_message_per_reading": message_per_reading(fleet) / total,
+        "ratio_to_json_batch": json_batch(fleet, measured) / total,
+        "usd_month_items": items,
+    }
+
+
 def main() -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--batches", type=int, default=400, help="batches to ingest")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write the figures that costs depend on to {FIGURES.name}"
+    )
+    parser.add_argument("--gateways", type=int, default=10_000, help="gateways of the simulated fleet, 0: none")
+    parser.add_argument("--minutes", type=int, default=60, help="simulated time before, in and after the outage")
     options = parser.parse_args()
-    figures = measure_ingest(options.batches)
+    figures: dict[str, Any] = measure_ingest(options.batches) | measure_compaction() | {"json_bytes": json_bytes()}
+    measured = measured_of(figures)
+    if options.write:
+        FIGURES.write_text(json.dumps(asdict(measured), indent=2, sort_keys=True) + "\n")
+    figures |= costs(measured)
+    if options.gateways:
+        figures |= cloud_fleet.simulate(options.gateways, options.minutes, figures["ingest_cpu_ms_per_batch"])
     if options.json:
         print(json.dumps(figures))
         return
     for name, figure in figures.items():
-        print(f"{name:28} {figure:14,.3f}")
+        if isinstance(figure, dict):
+            for item, usd in sorted(figure.items(), key=lambda entry: -entry[1]):
+                print(f"  {item:42} ${usd:12,.0f}")
+        else:
+            print(f"{name:32} {figure:14,.3f}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from typing import Any
 
 import boto3
 from botocore.awsrequest import AWSResponse
-from botocore.config import Config
+
+from cloud_functions.adapters.aws import CONFIG
 
 Raw = dict[str, dict[str, Any]]
 _TERM = re.compile(r"(?P<not>attribute_not_exists)?\(?(?P<name>#?\w+)\)?(?: (?P<compare>=|<=?) (?P<value>:\w+))?$")
@@ -38,7 +39,7 @@ class MemoryDynamoDB:
             region_name="us-east-1",
             aws_access_key_id="AKIAEXAMPLE",
             aws_secret_access_key="example",  # noqa: S106 - requests do not leave the process
-            config=Config(retries={"mode": "standard", "total_max_attempts": 1}),
+            config=CONFIG,
         )
         client.meta.events.register("before-send.dynamodb", self._answer)
         return client

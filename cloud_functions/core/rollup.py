@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -68,14 +69,18 @@ def of_hour(parts: Iterable[Aggregates], hour_ms: int) -> tuple[Aggregates, Aggr
 
 
 def to_item(gateway: str, hour_ms: int, rollup: Aggregates, rows: int, expires_at: int) -> Item:
-    """Return the item of a gateway's hour; ``rows`` is the number of rows that it combines."""
+    """Return the item of a gateway's hour; ``rows`` is the number of rows that it combines.
+
+    Means, standard deviations and scores are kept in single precision, which is finer than that of the rows.
+    """
     key = keys.rollup(gateway, hour_ms)
+    single = {name: getattr(rollup, name).astype(np.float32).astype(np.float64) for name in ("mean", "std", "score")}
     return {
         "pk": key.pk,
         "sk": key.sk,
         "kind": "hour",
         "rows": rows,
-        "data": encode_rows(rollup),
+        "data": encode_rows(replace(rollup, **single)),
         "expires_at": expires_at,
     }
 

@@ -1,18 +1,16 @@
-"""``strandline cost``: estimate of the AWS charges."""
+"""``strandline cost``: estimate of the AWS charges of a fleet."""
 
 from __future__ import annotations
 
 import json
-import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from strandline.command_line_options import AsJson
 
-MONTH_SECONDS = 30 * 86_400.0
-RECORD_OVERHEAD_BYTES = 280
-"""Keys, names and times of a record, and the overhead of its columns (about 80 bytes)."""
+if TYPE_CHECKING:
+    from device_sim.aws.fleet_cost import Fleet, Measured
 
 
 def register(app: typer.Typer) -> None:
@@ -21,85 +19,51 @@ def register(app: typer.Typer) -> None:
 
 
 def cost_command(
-    series: Annotated[int, typer.Option(min=1, help="Number of series per gateway.")] = 24,
-    rate: Annotated[float, typer.Option(min=1e-6, help="Readings per second of each series.")] = 5.0,
+    series: Annotated[int, typer.Option(min=1, help="Number of series per gateway.")] = 100,
+    rate: Annotated[float, typer.Option(min=1e-6, help="Readings per second of each series.")] = 0.1,
     window: Annotated[float, typer.Option(min=0.1, help="Width of a window in seconds.")] = 10.0,
-    bytes_per_aggregate: Annotated[
-        float,
-        typer.Option(
-            min=0.1,
-            help="Bytes per aggregate on the wire; the default was measured by benchmarks/wire.py "
-            "with 24 series and six windows per batch.",
-        ),
-    ] = 4.1,
     batch_age: Annotated[
         float, typer.Option(min=0.1, help="Maximum age of a batch in seconds; then it is sent although not full.")
     ] = 60.0,
-    invocation_ms: Annotated[
-        float, typer.Option(min=1, help="Duration of an ingest invocation in milliseconds.")
-    ] = 40.0,
-    alerts: Annotated[float, typer.Option(min=0, help="Alerts per month and gateway.")] = 10.0,
     gateways: Annotated[int, typer.Option(min=1, help="Number of gateways.")] = 1,
+    raw_days: Annotated[float, typer.Option(min=1, help="Days for which batches are stored as they came.")] = 7.0,
+    rollup_days: Annotated[float, typer.Option(min=1, help="Days for which roll-ups are stored.")] = 90.0,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Add what the same readings cost in simpler ways.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Estimate the monthly AWS cost.
 
-    The result is in US dollars at list prices of us-east-1, without the free tier.
+    The result is in US dollars at list prices of us-east-1, without the free tier. CPU times and sizes are those that
+    benchmarks/cloud.py measured.
     """
-    from device_sim.aws.cost import cost
+    from device_sim.aws.fleet_cost import json_batch, message_per_reading, monthly
 
-    usage = estimated_usage(series, rate, window, bytes_per_aggregate, batch_age, invocation_ms, alerts)
-    usage = {name: amount * gateways for name, amount in usage.items()}
-    charged = cost(usage)
+    fleet, measured = fleet_of(gateways, series, rate, window, batch_age)
+    items = monthly(fleet, measured, raw_days=raw_days, rollup_days=rollup_days)
+    total = sum(items.values())
+    others = {"one message a reading": message_per_reading(fleet), "deflated JSON batches": json_batch(fleet, measured)}
     if as_json:
-        typer.echo(json.dumps({"usage": usage, **charged}))
+        answer = {"items": items, "total_usd": total, "usd_per_million_readings": total / fleet.readings * 1e6}
+        typer.echo(json.dumps(answer | ({"compare": others} if compare else {})))
         return
-    for name, usd in sorted(charged["items"].items(), key=lambda item: -item[1]):
-        typer.echo(f"{name:<24} ${usd:>12.4f}")
-    typer.echo(f"{'per month':<24} ${charged['total_usd']:>12.4f}")
-    typer.echo(f"{'per million readings':<24} ${charged['usd_per_million_readings']:>12.4f}")
-    typer.echo(f"{'storage per month kept':<24} ${charged['storage_usd_per_month']:>12.4f}")
+    for name, usd in sorted(items.items(), key=lambda item: -item[1]):
+        typer.echo(f"{name:<42} ${usd:>14,.4f}")
+    typer.echo(f"{'per month':<42} ${total:>14,.4f}")
+    typer.echo(f"{'per million readings':<42} ${total / fleet.readings * 1e6:>14,.4f}")
+    for name, usd in others.items() if compare else ():
+        typer.echo(f"{'instead: ' + name:<42} ${usd:>14,.4f}  {usd / total:,.1f} times")
 
 
-def estimated_usage(
-    series: int,
-    rate: float,
-    window: float,
-    bytes_per_aggregate: float,
-    batch_age: float,
-    invocation_ms: float,
-    alerts: float,
-) -> dict[str, float]:
-    """Return a gateway's usage per month with the keys of CloudStore.usage(), at one invocation per batch (worst case).
-
-    A batch is sent when it is full (5,000 bytes) or old; each of its series is one item of the table.
-    """
+def fleet_of(gateways: int, series: int, rate: float, window_s: float, batch_age_s: float) -> tuple[Fleet, Measured]:
+    """Return a fleet and the measured figures for its batches; a batch is sent when it is full or old."""
+    from device_sim.aws.fleet_cost import Fleet, Measured
     from wire.limits import MAX_BATCH_BYTES
 
-    rows = series * MONTH_SECONDS / window
-    rows_a_batch = max(1.0, min(MAX_BATCH_BYTES / bytes_per_aggregate, series * max(1.0, batch_age / window)))
-    batches = rows / rows_a_batch
-    series_a_batch = min(series, rows_a_batch)
-    record = RECORD_OVERHEAD_BYTES + bytes_per_aggregate * rows_a_batch / series_a_batch
-    onsets_and_ends = 2 * alerts
-    invocations = batches + onsets_and_ends
-    return {
-        "readings": series * rate * MONTH_SECONDS,
-        "batches": invocations,
-        "duplicates": 0.0,
-        "metered_batches": invocations,
-        "acknowledgements": invocations,
-        "alert_transitions": onsets_and_ends,
-        # Besides the records: the batch's receipt, the acknowledgement's state and the gateway's figures.
-        "write_units": batches * series_a_batch * math.ceil(record / 1024) + 3 * invocations + 4 * onsets_and_ends,
-        "table_items_read": 2 * invocations,
-        "table_bytes": batches * (series_a_batch * record + 300),
-        "ingest_invocations": invocations,
-        "ingest_gb_s": invocations * invocation_ms / 1000 * 0.5,
-        "alerting_invocations": 2 * onsets_and_ends,
-        "alerting_gb_s": 2 * onsets_and_ends * invocation_ms / 1000 * 0.25,
-        "api_invocations": 0.0,
-        "api_gb_s": 0.0,
-        "forecast_invocations": 0.0,
-        "forecast_gb_s": 0.0,
-    }
+    measured = Measured.stored()
+    most_rows = MAX_BATCH_BYTES / (measured.batch_bytes / 600)
+    batch_s = min(max(batch_age_s, window_s), window_s * max(1.0, most_rows / series))
+    # Gateways with more series than a batch holds send several batches a window.
+    fleet = Fleet(gateways, series, window_s, min(batch_s, window_s * most_rows / series), rate)
+    return fleet, measured.of(fleet)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from device_sim.simulation.sensor_broker import SensorBroker, free_port
 from strandline.cli import make_app
 from strandline.commands.alerts import line
-from strandline.commands.cost import estimated_usage
+from strandline.commands.cost import fleet_of
 from strandline.errors import CommandError
 from wire import codec, profile
 from wire.codec import encode
@@ -205,18 +205,28 @@ def test_costs_grow_with_the_gateways_and_fall_with_longer_windows_and_fuller_ba
         result = CliRunner().invoke(make_app(), ["cost", "--json", *arguments])
         return float(json.loads(result.output)["total_usd"])
 
-    assert total("--gateways", "10") == pytest.approx(10 * total())
+    assert total("--gateways", "10") == pytest.approx(10 * total(), rel=0.05)
     slow = ("--batch-age", "3600")
     assert total("--window", "60", *slow) < total("--window", "10", *slow) < total("--window", "1", *slow)
     assert total(*slow) < total("--batch-age", "60") < total("--batch-age", "10")
 
 
-def test_a_gateways_usage_is_what_its_rates_come_to() -> None:
-    usage = estimated_usage(10, 1.0, 10.0, 5.0, 1e9, 40.0, 0.0)
-    rows = 10 * 30 * 86_400 / 10
-    assert usage["readings"] == 10 * rows
-    assert usage["batches"] == pytest.approx(rows / 1000)
-    assert usage["write_units"] == pytest.approx(rows / 1000 * (10 + 3))
+def test_a_batch_of_a_fleet_is_sent_when_it_is_full_or_old() -> None:
+    fleet, measured = fleet_of(10, 100, 0.1, 10.0, 60.0)
+    assert (fleet.gateways, fleet.batch_s) == (10, 60.0)
+    full, full_measured = fleet_of(10, 100, 0.1, 10.0, 1e9)
+    assert full.batch_s > fleet.batch_s
+    assert full_measured.batch_bytes == pytest.approx(5_000)
+    assert measured.batch_bytes < 5_000
+    many, many_measured = fleet_of(1, 10_000, 0.1, 10.0, 60.0)
+    assert many.batch_s < 10.0
+    assert many_measured.batch_bytes == pytest.approx(5_000)
+
+
+def test_a_comparison_adds_simpler_ways() -> None:
+    result = CliRunner().invoke(make_app(), ["cost", "--json", "--compare", "--gateways", "10000"])
+    answer = json.loads(result.output)
+    assert answer["compare"]["one message a reading"] > 100 * answer["total_usd"]
 
 
 def test_an_alert_is_one_line() -> None:

@@ -1,0 +1,53 @@
+"""Monthly charges of a fleet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from device_sim.aws.fleet_cost import Fleet, Measured, json_batch, message_per_reading, messages_usd, monthly
+
+FLEET, MEASURED = Fleet(), Measured.stored()
+
+
+def test_messages_have_three_prices() -> None:
+    assert messages_usd(1e6) == pytest.approx(1.0)
+    assert messages_usd(1e9) == pytest.approx(1_000)
+    assert messages_usd(6e9) == pytest.approx(1_000 + 4_000 * 0.8 + 1_000 * 0.7)
+
+
+def test_a_fleet_is_counted_by_month() -> None:
+    assert FLEET.batches == 10_000 * 730 * 60
+    assert FLEET.rows == FLEET.batches * 600
+    assert FLEET.readings == FLEET.rows
+
+
+def test_acknowledgements_are_charged_in_both_directions() -> None:
+    few = Fleet(gateways=1)
+    items = monthly(few, MEASURED)
+    arrivals = few.batches + 730 * 12
+    assert items["iot acknowledgements, sent and delivered"] == pytest.approx(2 * arrivals / 1e6)
+    assert items["dynamodb writes of batches"] == pytest.approx(few.batches * 4 * 0.625 / 1e6)
+
+
+def test_more_cpu_bytes_and_days_cost_more() -> None:
+    base = sum(monthly(FLEET, MEASURED).values())
+    for change in ("ingest_cpu_ms", "compaction_cpu_ms", "write_units", "item_bytes", "archive_bytes_per_row"):
+        assert sum(monthly(FLEET, replace(MEASURED, **{change: 2 * getattr(MEASURED, change)})).values()) > base
+    assert sum(monthly(FLEET, MEASURED, raw_days=14).values()) > base
+
+
+def test_figures_follow_rows_and_series_of_a_fleet() -> None:
+    assert MEASURED.of(FLEET) == MEASURED
+    half = MEASURED.of(Fleet(series=50))
+    assert half.batch_bytes == pytest.approx(MEASURED.batch_bytes / 2)
+    assert half.rollup_bytes == pytest.approx(MEASURED.rollup_bytes / 2)
+    assert half.write_units == MEASURED.write_units
+    assert MEASURED.of(Fleet(series=300)).write_units > MEASURED.write_units
+
+
+def test_simpler_ways_cost_more() -> None:
+    ours = sum(monthly(FLEET, MEASURED).values())
+    assert message_per_reading(FLEET) > 100 * ours
+    assert json_batch(FLEET, MEASURED) > ours
