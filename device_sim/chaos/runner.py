@@ -152,7 +152,14 @@ class _Run:
         return {
             READER: {
                 "sources": [
-                    {"name": "mqtt", "kind": "mqtt", "port": broker_port, "keepalive_s": 5, "inflight": IN_FLIGHT}
+                    {
+                        "name": "mqtt",
+                        "kind": "mqtt",
+                        "port": broker_port,
+                        "keepalive_s": 5,
+                        "inflight": IN_FLIGHT,
+                        "unusable_time": "reject",
+                    }
                 ],
                 "retry_s": 2,
                 "series": {"chaos.*": {"unit": "1", "resolution": RESOLUTION}},
