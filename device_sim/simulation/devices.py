@@ -26,6 +26,8 @@ from wire.model import FloatArray, IntArray, Series
 
 QOS = 1
 CONNECT_SECONDS = 10.0
+FLUSH_SECONDS = 60.0
+"""Time for the acknowledgements after the last reading; a busy machine needs more than a few seconds."""
 
 
 class Publisher(Protocol):
@@ -115,9 +117,9 @@ class Sensors:
         self.ledger.record(rows, time_ms)
 
     def _finish(self) -> int:
-        left = self._publisher.flush(CONNECT_SECONDS)
+        left = self._publisher.flush(FLUSH_SECONDS)
         if left:
-            raise BrokerError(f"the broker has not confirmed {left} of {len(self.ledger)} readings")
+            raise BrokerError(f"the broker has not acknowledged {left} of {len(self.ledger)} readings")
         return len(self.ledger)
 
 

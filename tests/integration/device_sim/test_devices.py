@@ -92,7 +92,7 @@ def test_labels_are_counted_from_the_epoch_once_the_run_has_begun() -> None:
 
 def test_readings_that_the_broker_does_not_confirm_are_an_error_with_their_number() -> None:
     sensors = Sensors(demo_plant(1), (), FakePublisher(unconfirmed=7), _pace(FakeClock()))
-    with pytest.raises(BrokerError, match="has not confirmed 7 of 120 readings"):
+    with pytest.raises(BrokerError, match="has not acknowledged 7 of 120 readings"):
         sensors.run(1.0)
 
 
