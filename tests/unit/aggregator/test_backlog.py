@@ -105,7 +105,7 @@ def test_a_logger_that_sends_its_live_value_first_gets_six_hours_of_correct_wind
         site.send(times, values)
         site.live()
         site.rig.forwarder_holds_all()
-    for _ in range(200):
+    for _ in range(70):
         site.live()
         site.rig.forwarder_holds_all()
     found = best(site.rig)
