@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.model_runtime import forecaster_manager, in_flight_marker, tflite_model
+from edge_components.anomaly_detector.model_runtime import forecaster_manager, tflite_model
 from edge_components.anomaly_detector.model_runtime.calls import Calls
 from edge_components.anomaly_detector.model_runtime.group_scorer import GroupScorer, Run
+from edge_components.anomaly_detector.model_runtime.in_flight_marker import InFlightMarker
 from edge_components.anomaly_detector.model_runtime.live_forecast import LiveForecast
 from edge_components.anomaly_detector.model_runtime.manifest import FORMAT, GroupManifest, Manifest
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
@@ -98,7 +99,7 @@ def whole(series: int, forecast: Forecast) -> Call:
 
 def forecast_at_work(folder: Path) -> LiveForecast:
     """Return the shipped forecaster as the detector has it at work."""
-    calls = Calls("shipped", 1.0, in_flight_marker.Mark(folder / "forecaster"), cpu=forecaster_manager.untimed)
+    calls = Calls("shipped", 1.0, InFlightMarker(folder / "forecaster"), cpu=forecaster_manager.untimed)
     return LiveForecast(loading.load_forecast(), calls, print)
 
 
@@ -200,7 +201,7 @@ def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[di
         (window,) = in_turn((whole(n, forecast),), seconds)
         rows.append(_row({"series": n}, n, one, other, window))
     model, groups = loading.load_group(group), []
-    manifest, calls = model.manifest, Calls("group", 1.0, in_flight_marker.Mark(group.parent / "group"))
+    manifest, calls = model.manifest, Calls("group", 1.0, InFlightMarker(group.parent / "group"))
 
     def run(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return calls.make(model, windows)

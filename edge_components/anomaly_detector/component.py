@@ -1,7 +1,7 @@
-"""The anomaly detector on the bus: scored batches on to the forwarder, its own anomalies until they are acknowledged.
+"""The anomaly detector on the bus: publishes scored batches and anomalies to the forwarder.
 
-The aggregator keeps its batches until the forwarder has them, so this component only passes them on; one that comes
-again gets the answer it got before. Anomalies are this component's own, and it keeps them in an outbox.
+The aggregator keeps its batches until the forwarder has acknowledged them, so this component does not store them; a
+repeated batch gets the same answer. Anomalies are this component's own, and stay in its outbox until acknowledged.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy.typing as npt
 from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.errors import StateError
-from edge_components.anomaly_detector.model_runtime.forecaster_manager import Forecasters
-from edge_components.anomaly_detector.model_runtime.model_manager import ModelKeeper
+from edge_components.anomaly_detector.model_runtime.forecaster_manager import ForecasterManager
+from edge_components.anomaly_detector.model_runtime.model_manager import ModelManager
 from edge_components.anomaly_detector.scoring import Scoring
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
 from edge_components.anomaly_detector.univariate.forecaster import Forecast
@@ -48,12 +48,12 @@ class AnomalyDetector:
         config: Config,
         runtime: Runtime,
         forecast: Forecast,
-        models: ModelKeeper | None = None,
-        forecasters: Forecasters | None = None,
+        models: ModelManager | None = None,
+        forecasters: ForecasterManager | None = None,
     ) -> None:
         self._config, self._runtime, self._forecast = config, runtime, forecast
-        self._models = models or ModelKeeper(config, runtime)
-        self._forecasters = forecasters or Forecasters(config, runtime)
+        self._models = models or ModelManager(config, runtime)
+        self._forecasters = forecasters or ForecasterManager(config, runtime)
         self._scoring = self._new_scoring(Ensemble(config.settings, forecast))
         epoch = new_epoch(runtime.clock.wall_ms(), runtime.rng)
         self._outbox = Outbox(epoch, RetryPolicy(), runtime.rng)
@@ -74,14 +74,14 @@ class AnomalyDetector:
         self._saved, self._changed = runtime.clock.monotonic(), False
 
     def start(self) -> None:
-        """Take back what was known before and subscribe."""
+        """Restore the saved calibration and subscribe."""
         self._restore()
         self._models.start()
         self._sender.start()
         self._runtime.bus.subscribe(topics.AGGREGATES, self._on_aggregates, expects_traffic=True)
 
     def tick(self) -> float:
-        """Send anomalies that are due, look for models, and save the calibration when it is time."""
+        """Send anomalies that are due, poll the models, and save the calibration when it is due."""
         now = self._runtime.clock.monotonic()
         self._models.tick()
         forecast = self._forecasters.tick()
@@ -94,7 +94,7 @@ class AnomalyDetector:
         return min(self._sender.next_s(now), save_s)
 
     def reconfigure(self, config: Config) -> None:
-        """Go on with other settings; only another length of calibration or season makes the series calibrate anew."""
+        """Use other settings; only another length of calibration or season calibrates the series again."""
         before, self._config = self._config, config
         self._scoring.max_series = config.max_series
         self._warmup = WarmupFilter(config.patience)
@@ -109,14 +109,14 @@ class AnomalyDetector:
             self._scoring = self._new_scoring(Ensemble(config.settings, self._forecast))
 
     def close(self) -> None:
-        """Save the calibration if it changed; anomalies without an acknowledgement were published all the same."""
+        """Save the calibration if it changed; anomalies without an acknowledgement have been published."""
         if self._changed:
             self._save()
         self._forecasters.close()
         self._models.close()
 
     def health(self) -> dict[str, Any]:
-        """Return what the health report says beside the counters."""
+        """Return the models and the forecaster for the health report."""
         return {"models": self._models.health(), "forecaster": self._forecasters.health()}
 
     def _on_aggregates(self, _topic: str, payload: bytes) -> None:
@@ -131,7 +131,7 @@ class AnomalyDetector:
         self._publish(self._answered[name])
 
     def _answer(self, name: tuple[int, int], payload: bytes, batch: Batch, rows: Aggregates) -> None:
-        """Score a batch and keep the answer; whatever goes wrong, its rows pass on, unscored in the worst case."""
+        """Score a batch and keep the answer; after any failure its rows are passed on unscored."""
         answer = payload
         reports: list[Anomaly] = []
         try:
@@ -222,15 +222,15 @@ class AnomalyDetector:
                 raise StateError(f"state: {len(names)} names for {len(ensemble)} series")
         except (StateError, ValueError) as error:
             self._runtime.counters.add("state_refused")
-            log.warning("calibration begins anew: %s", error)
+            log.warning("calibration begins again: %s", error)
             return
         self._scoring = self._new_scoring(ensemble, names)
-        log.info("calibration of %d series taken back", len(names))
+        log.info("calibration of %d series restored", len(names))
         try:
             self._scoring.groups.restore(grouped)
         except ValueError as error:
             self._scoring.regroup(self._config.group_settings)
-            log.warning("groups calibrate anew: %s", error)
+            log.warning("groups calibrate again: %s", error)
 
     def _new_scoring(self, ensemble: Ensemble, names: Sequence[str] = ()) -> Scoring:
         return Scoring(ensemble, self._config.max_series, names, self._models, self._config.group_settings)

@@ -3,9 +3,9 @@
 ::
 
     DetectorError
-    ├── ModelRefusedError     a model that is not what its manifest says, or that failed its trial; says why
-    ├── TrialInterruptedError a validation that was ended from outside; says nothing about the model
-    └── StateError            a kept state that cannot be read; calibration starts anew
+    ├── ModelRejectedError          a model that does not match its manifest, or failed its validation
+    ├── ValidationInterruptedError  a validation that was ended from outside; no result for the model
+    └── StateError                  saved state that cannot be read; calibration begins again
 """
 
 from edge_components.common.errors import EdgeError
@@ -15,13 +15,13 @@ class DetectorError(EdgeError):
     """Base of the errors of this package."""
 
 
-class ModelRefusedError(DetectorError):
-    """A model is not what its manifest says, or failed its trial; the text says why."""
+class ModelRejectedError(DetectorError):
+    """A model does not match its manifest, or failed its validation; the text has the reason."""
 
 
-class TrialInterruptedError(DetectorError):
+class ValidationInterruptedError(DetectorError):
     """The child that validates a model was asked to stop, as all processes are when the component is stopped."""
 
 
 class StateError(DetectorError):
-    """A kept state cannot be read or is of another layout."""
+    """Saved state cannot be read or has another layout."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
 from edge_components.anomaly_detector.multivariate import baseline
-from edge_components.anomaly_detector.multivariate.group_detector import Joint
+from edge_components.anomaly_detector.multivariate.group_detector import GroupDetector
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
 from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
 from edge_components.anomaly_detector.univariate.settings import Settings
@@ -90,7 +90,7 @@ class _Apart:
 def _together(apart: _Apart, values: FloatArray, channels: Sequence[str], calibrate: int) -> Detection:
     """Score all channels as one group."""
     rows = len(values)
-    group = Joint(len(channels), calibrate, drift_rows=2 * calibrate, update_rows=calibrate)
+    group = GroupDetector(len(channels), calibrate, drift_rows=2 * calibrate, update_rows=calibrate)
     level, expected, reach = np.zeros(rows), np.full(values.shape, np.nan), np.full(values.shape, np.nan)
     anomaly, causes, where = np.zeros(rows, np.bool_), [""] * rows, [""] * rows
     for row in range(rows):

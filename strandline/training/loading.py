@@ -6,25 +6,25 @@ from pathlib import Path
 
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest, Manifest
 from edge_components.anomaly_detector.model_runtime.tflite_model import SHIPPED, GroupModel, Model, TfliteForecast
-from edge_components.anomaly_detector.model_runtime.validation_process import TRIAL_SECONDS, Trial
+from edge_components.anomaly_detector.model_runtime.validation_process import VALIDATION_SECONDS, ValidationProcess
 
 
-def load(path: Path, seconds: float = TRIAL_SECONDS) -> Model:
-    """Check, validate and load the model of a manifest; raises ModelRefusedError and loads nothing then."""
+def load(path: Path, seconds: float = VALIDATION_SECONDS) -> Model:
+    """Check, validate and load the model of a manifest; raises ModelRejectedError and loads nothing then."""
     manifest = Manifest.read(path)
     content = manifest.content()
-    Trial(path, seconds).wait()
+    ValidationProcess(path, seconds).wait()
     return Model(manifest, content)
 
 
-def load_group(path: Path, seconds: float = TRIAL_SECONDS) -> GroupModel:
-    """Check, validate and load a group's model; raises ModelRefusedError and loads nothing then."""
+def load_group(path: Path, seconds: float = VALIDATION_SECONDS) -> GroupModel:
+    """Check, validate and load a group's model; raises ModelRejectedError and loads nothing then."""
     manifest = GroupManifest.read(path)
     content = manifest.content()
-    Trial(path, seconds).wait()
+    ValidationProcess(path, seconds).wait()
     return GroupModel(manifest, content)
 
 
 def load_forecast(path: Path = SHIPPED) -> TfliteForecast:
-    """Load the forecaster's model; raises ModelRefusedError."""
+    """Load the forecaster's model; raises ModelRejectedError."""
     return TfliteForecast(load(path))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_components.anomaly_detector.model_runtime.manifest import AUTOENCODER, FORECASTER, FORMAT, MOST_VALUES
+from edge_components.anomaly_detector.model_runtime.manifest import AUTOENCODER, FORECASTER, FORMAT, MAX_VALUES
 from strandline.errors import TrainingError
 from strandline.training import dataset, dense, evaluation
 from strandline.training.dataset import Dataset, FloatArray, Parts
@@ -67,8 +67,8 @@ def train(request: Request) -> Trained:
         raise TrainingError(
             f"--units: {len(request.units)} for {len(found.channels)} channels ({', '.join(found.channels)})"
         )
-    if request.window * len(found.channels) > MOST_VALUES:
-        raise TrainingError(f"--window {request.window}: window times channels is at most {MOST_VALUES}")
+    if request.window * len(found.channels) > MAX_VALUES:
+        raise TrainingError(f"--window {request.window}: window times channels is at most {MAX_VALUES}")
     parts = dataset.split(found)
     held_out = _examples(parts.held_out, request)
     made = _make(parts, request)

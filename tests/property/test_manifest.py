@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.errors import ModelRejectedError
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
 from tests.unit.anomaly_detector.group_models import offer
 
@@ -29,7 +29,7 @@ def read(text: bytes):
 def read_or_refused(text: bytes) -> None:
     try:
         manifest = read(text)
-    except ModelRefusedError:
+    except ModelRejectedError:
         return
     # What is read can be scored with.
     assert len(manifest.channels) == len(manifest.centre) == len(manifest.scale) == len(manifest.units) > 0

@@ -1,5 +1,5 @@
-"""Models are data from outside: found, checked by their manifest, tried in a child process, swapped in, taken back.
+"""Models from outside: discovery, manifest, validation in a child process, swap, and rollback after a failure.
 
-``model_keeper`` does so for groups and ``forecasters`` for the forecaster of single series, whose file as shipped
-lies here too.
+``model_manager`` does so for models of groups, ``forecaster_manager`` for the forecaster of single series, whose
+shipped file is in this folder too.
 """

@@ -1,8 +1,8 @@
-"""What a process that crashes says at last, for the one after it to read.
+"""Crash log: the lines that Python's fault handler writes when a process crashes, for the next process to read.
 
-The interpreter's fault handler writes a few lines where a signal of the process' own making ends it (a segmentation
-fault, an abort, an illegal instruction). A process that is killed from outside says nothing. That tells a model that
-crashed the process from one that was at work, by chance, when memory ran out or the process was killed.
+The fault handler writes when a signal of the process itself ends it (segmentation fault, abort, illegal instruction),
+but not when the process is killed from outside. So a model that crashed the process can be distinguished from one whose
+call happened to be running when the process was killed or memory ran out.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import faulthandler
 import logging
 from pathlib import Path
 
-LONGEST = 8_192
+MAX_BYTES = 8_192
 
 
 def begin(path: Path, log: logging.Logger) -> str:
-    """Have this process' last words written to a file from now on; return the former one's first line, "" for none."""
-    words = ""
+    """Write this process' crash log to a file from now on; return the first line of the previous one, "" if empty."""
+    text = ""
     try:
         if path.exists():
             with path.open("rb") as file:
-                words = file.read(LONGEST).decode(errors="replace").strip()
+                text = file.read(MAX_BYTES).decode(errors="replace").strip()
         faulthandler.enable(path.open("wb"), all_threads=False)
     except OSError as error:
         faulthandler.enable(all_threads=False)
-        log.warning("last words of a crash go to the log alone: %s", error)
-    if words:
-        log.error("the process before this one crashed", extra={"fields": {"last_words": words}})
-    return words.splitlines()[0] if words else ""
+        log.warning("a crash is logged to standard error only: %s", error)
+    if text:
+        log.error("the process before this one crashed", extra={"fields": {"crash_log": text}})
+    return text.splitlines()[0] if text else ""

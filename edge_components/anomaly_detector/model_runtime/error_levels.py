@@ -1,9 +1,9 @@
-"""What a group model's errors mean: how they fall off, and so which error is the alarm level.
+"""Alarm levels of a group model's errors, from the tail of their distribution.
 
-Pure. A device's first windows are kept; with enough of them together the tail of each channel's errors, and of the
-group's, is fitted (peaks over threshold with an exponential tail, as in :mod:`calibration`). Until then the tails of
-the manifest count, from data that the training held out; and after it they are what the device's own, from few windows
-that overlap, are drawn towards.
+Pure. With enough of a device's first windows, the tail of each channel's errors, and of the group's, is fitted (peaks
+over threshold with an exponential tail, as in :mod:`calibration`). Until then the tails of the manifest are used, from
+data held out of the training; afterwards they are the prior of the device's own, which come from few overlapping
+windows.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntA
 from edge_components.anomaly_detector.model_runtime.manifest import Defaults
 
 SHARE = 0.1
-"""The tail is what lies above the errors' 90th percentile."""
+"""Fraction of errors in the tail."""
 LEAST_EXCESS = 0.15
-"""A tail is not taken for shorter than this, in thresholds, where nothing but few windows tells of it."""
+"""Smallest mean excess, in thresholds, of a tail that is estimated from few windows alone."""
 PRIOR = 5.0
-"""The manifest's tails weigh as much as so many windows that share nothing with each other."""
+"""Weight of the manifest's tails, in independent windows."""
 LEAST_ERROR = 1e-3
-"""Errors below, in scales of the channel, are none."""
-MOST_KEPT = 500
+"""Lower bound of errors, in scales of the channel."""
+MAX_KEPT = 500
 OBSERVED = 0.1
-"""How far the levels rise, in parts of themselves, when alarms come e times as often as they should."""
+"""Relative rise of the levels if alarms are e times as frequent as configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tails:
-    """How errors fall off: ``threshold``, mean ``excess`` above it, ``share`` of windows above; each [n, channels + 1],
-    the last is the group's."""
+    """Tails of errors: ``threshold``, mean ``excess`` above it, ``share`` of windows above; each [n, channels + 1], the
+    last is the group's."""
 
     threshold: FloatArray
     excess: FloatArray
@@ -42,18 +42,18 @@ class Tails:
 
     @classmethod
     def none(cls, n: int, columns: int) -> Tails:
-        """Return those of which nothing is known."""
+        """Return unknown tails."""
         return cls(*(np.full((n, columns), np.nan) for _ in range(3)))
 
     def levels(self, probability: float) -> FloatArray:
-        """Return the errors that a window passes with this probability, [n, channels + 1]."""
+        """Return the errors that a window exceeds with this probability, [n, channels + 1]."""
         return np.asarray(self.threshold + self.excess * np.log(np.maximum(self.share / probability, 1.0)), np.float64)
 
 
 def fit(errors: FloatArray, defaults: Defaults | None = None, overlap: int = 1) -> Tails:
-    """Return the tails of errors [windows, n, channels], each of which shares values with ``overlap`` others or none.
+    """Return the tails of errors [windows, n, channels], each of which shares values with ``overlap`` others.
 
-    With ``defaults`` they are drawn towards those.
+    ``defaults`` are the prior.
     """
     errors = np.maximum(errors, LEAST_ERROR)
     threshold, excess, share = _tail(errors, defaults, slice(None, -1), overlap)
@@ -92,17 +92,17 @@ class ErrorLevels:
         self, channels: int, calibration: int, probability: float, defaults: Defaults | None, overlap: int = 1
     ) -> None:
         self._calibration, self.probability, self._overlap = calibration, probability, overlap
-        self._size = min(calibration, MOST_KEPT)
+        self._size = min(calibration, MAX_KEPT)
         self._defaults = defaults
         self.errors = np.zeros((0, self._size, channels), np.float32)
         self.seen, self.alarms = np.zeros(0, np.int64), np.zeros(0)
         self._above = np.zeros(0, np.bool_)
         self.tails = Tails.none(0, channels + 1)
         self.version = 0
-        """Grows with each change that a restart must not undo: devices that come, and what is fitted."""
+        """Grows with each change that must be saved: new devices and fits."""
 
     def grow(self, n: int) -> None:
-        """Make room for ``n`` devices in all; new ones begin with the manifest's tails."""
+        """Extend to ``n`` devices; new ones begin with the manifest's tails."""
         self.version += 1
         more, columns = n - len(self.seen), self.tails.threshold.shape[1]
         self.errors = np.concatenate((self.errors, np.zeros((more, *self.errors.shape[1:]), np.float32)))
@@ -118,26 +118,32 @@ class ErrorLevels:
         parts = ((getattr(self.tails, name), getattr(fresh, name)) for name in Tails.__slots__)
         self.tails = Tails(*(np.concatenate(part) for part in parts))
 
+    def keep(self, rows: list[int]) -> None:
+        """Keep only some devices, in this order."""
+        self.version += 1
+        self.errors, self.seen, self.alarms = self.errors[rows], self.seen[rows], self.alarms[rows]
+        self._above = self._above[rows]
+        self.tails = Tails(*(getattr(self.tails, name)[rows] for name in Tails.__slots__))
+
     @property
     def calibrated(self) -> BoolArray:
-        """Whether each device's own tails are known."""
+        """Whether each device has tails of its own."""
         return np.asarray(self.seen >= self._calibration)
 
     def score(self, rows: IntArray, errors: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Take errors [n, channels] of some devices in; returns the scores and the alarm levels [n, channels].
+        """Process errors [n, channels] of some devices; returns the scores and the alarm levels [n, channels].
 
-        The group's score is that of its loudest channel, where it is greater than the channel's own. NaN where neither
-        the device nor the manifest knows tails.
+        The channel with the highest score gets the group's score if that is higher. NaN where tails are unknown.
         """
         tails = Tails(self.tails.threshold[rows], self.tails.excess[rows], self.tails.share[rows])
         # An error over several windows stays above its level for a while: windows above are more than alarms.
         levels = tails.levels(self.probability * np.sqrt(self._overlap)) * self._raised(rows)[:, None]
         scores = np.maximum(errors, LEAST_ERROR) / levels[:, :-1]
         group = group_error(errors, tails.threshold[:, :-1]) / levels[:, -1]
-        loudest = np.where(np.isfinite(scores), scores, -1.0).argmax(axis=1)
+        highest = np.where(np.isfinite(scores), scores, -1.0).argmax(axis=1)
         each = np.arange(len(rows))
-        scores[each, loudest] = np.maximum(scores[each, loudest], group)
-        above = scores[each, loudest] >= 1.0
+        scores[each, highest] = np.maximum(scores[each, highest], group)
+        above = scores[each, highest] >= 1.0
         self.alarms[rows] += above & ~self._above[rows]
         self._above[rows] = above
         self._keep(rows, errors)
@@ -149,7 +155,7 @@ class ErrorLevels:
         return arrays | {"errors": self.errors, "seen": self.seen, "alarms": self.alarms}
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take back what :meth:`state` gave; raises ValueError where it is of another layout."""
+        """Restore a saved :meth:`state`; raises ValueError if its layout is another."""
         mine = self.state()
         if set(arrays) != set(mine):
             raise ValueError("other columns than this version keeps")
@@ -162,7 +168,7 @@ class ErrorLevels:
         self.tails = Tails(*(arrays[name].copy() for name in Tails.__slots__))
 
     def _raised(self, rows: IntArray) -> FloatArray:
-        """Return what the levels of devices that alarmed too often are raised by, as the experts' are."""
+        """Return the factor of the levels of devices that alarmed too often, as for the experts."""
         allowed = self.seen[rows] * self.probability * self.errors.shape[2]
         often = (1.0 + self.alarms[rows]) / (1.0 + allowed)
         return np.asarray(1.0 + OBSERVED * np.log(np.maximum(often, 1.0)), np.float64)

@@ -1,8 +1,8 @@
-"""Which model forecasts single series: the one at the start, and others that are swapped in while it goes on.
+"""Manage the model that forecasts single series: the one at the start, and others that are swapped in live.
 
-One from outside that fails at work is not taken again, and NumPy, which forecasts the same as the one that comes with
-the component, takes its place. That one is never refused for good: where it failed, NumPy takes its place until the
-component's next start, so that it cannot end the component again and again either.
+A model from outside that fails in operation is rejected permanently, and NumPy, which computes the same forecasts as
+the shipped model, replaces it. The shipped model is never rejected permanently: after a failure NumPy replaces it until
+the next start, so that it cannot end the component repeatedly either.
 """
 
 from __future__ import annotations
@@ -14,36 +14,37 @@ from pathlib import Path
 from typing import Any, Self
 
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.errors import ModelRefusedError, StateError, TrialInterruptedError
+from edge_components.anomaly_detector.errors import ModelRejectedError, StateError, ValidationInterruptedError
 from edge_components.anomaly_detector.model_runtime import in_flight_marker
 from edge_components.anomaly_detector.model_runtime.calls import Calls, Watchdog
+from edge_components.anomaly_detector.model_runtime.in_flight_marker import InFlightMarker
 from edge_components.anomaly_detector.model_runtime.live_forecast import LiveForecast
 from edge_components.anomaly_detector.model_runtime.manifest import Manifest
 from edge_components.anomaly_detector.model_runtime.model_store import ModelStore, identity_of
 from edge_components.anomaly_detector.model_runtime.tflite_model import SHIPPED, Model, TfliteForecast
-from edge_components.anomaly_detector.model_runtime.validation_process import Trial, Trying
+from edge_components.anomaly_detector.model_runtime.validation_process import Validation, ValidationProcess
 from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
 from edge_components.common.lifecycle import Runtime
 
 GROUP = "single"
-"""What the store knows them by."""
+"""Name of the forecasters' group in the store."""
 
 Load = Callable[[Manifest, bytes], Forecast]
 
 
 def load(manifest: Manifest, content: bytes) -> Forecast:
-    """Load a forecaster; raises ModelRefusedError."""
+    """Load a forecaster; raises ModelRejectedError."""
     return TfliteForecast(Model(manifest, content))
 
 
 def untimed() -> float:
-    """Reading the processor's time costs more than the mark, and how long the shipped model takes is known."""
+    """Return zero: reading the processor time costs more than the marker, and the shipped model's time is known."""
     return 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A model that is to forecast; the empty path is the one that comes with the component."""
+class RequestedModel:
+    """A forecaster that the configuration requests; the empty path is the shipped one."""
 
     path: Path
     shipped: bool
@@ -53,173 +54,173 @@ class Wish:
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """Read what is wished for; raises ModelRefusedError."""
+        """Read the manifest and the model at a path; raises ModelRejectedError."""
         where = Path(path) if path else SHIPPED
         manifest = Manifest.read(where)
         try:
             identity = identity_of(where.read_bytes())
         except OSError as error:
-            raise ModelRefusedError(f"manifest {where}: {error}") from error
+            raise ModelRejectedError(f"manifest {where}: {error}") from error
         return cls(where, not path, manifest, manifest.content(), identity)
 
 
 MAX_INTERRUPTIONS = 3
-"""Validations that are ended from outside before no further one is begun."""
+"""Validations that are ended from outside until no further one is begun."""
 
 
-class Forecasters:
-    """At most one trial at a time; the configuration's newest wish counts."""
+class ForecasterManager:
+    """Runs at most one validation at a time; the newest request of the configuration counts."""
 
     def __init__(
         self,
         config: Config,
         runtime: Runtime,
         load_model: Load = load,
-        try_model: Callable[[Path], Trying] = Trial,
-        dog: Watchdog | None = None,
-        last_words: str = "",
+        validate: Callable[[Path], Validation] = ValidationProcess,
+        watchdog: Watchdog | None = None,
+        crash: str = "",
     ) -> None:
         """``last_words`` are what the process before this one said if it crashed."""
-        self._config, self._runtime, self._load, self._try = config, runtime, load_model, try_model
-        self._dog, self._last_words = dog or Watchdog(), last_words
+        self._config, self._runtime, self._load, self._validate = config, runtime, load_model, validate
+        self._watchdog, self._crash = watchdog or Watchdog(), crash
         self._store = ModelStore(runtime.work / "forecasters")
-        self._trial: tuple[Trying, Wish] | None = None
+        self._validation: tuple[Validation, RequestedModel] | None = None
         self._live: LiveForecast | None = None
         self._reason = ""
         self._interruptions, self._again = 0, False
 
     def first(self) -> Forecast:
-        """Return the forecaster to begin with; waits for its trial, and does without a model where that fails."""
+        """Return the first forecaster; waits for its validation, and returns NumPy's if that fails."""
         self._open()
         try:
-            wish = Wish.read(self._config.model)
-            if wish.shipped and (reason := self._store.pardon(GROUP, wish.identity)):
-                raise ModelRefusedError(f"until the next start, for {reason}")
-            self._admit(wish)
-            return self._swap(wish, self._try(wish.path).wait())
+            requested = RequestedModel.read(self._config.model)
+            if requested.shipped and (reason := self._store.clear_rejection(GROUP, requested.identity)):
+                raise ModelRejectedError(f"until the next start, for {reason}")
+            self._admit(requested)
+            return self._swap(requested, self._validate(requested.path).wait())
         except StateError as error:
-            self._complain(error)
-        except TrialInterruptedError as error:
+            self._warn(error)
+        except ValidationInterruptedError as error:
             self._runtime.limited_log.warning("validations_interrupted", str(error))
             self._interruptions, self._again = 1, True
-        except ModelRefusedError as error:
-            self._refused("the forecaster runs without its model", str(error))
+        except ModelRejectedError as error:
+            self._log_rejection("the forecaster runs without its model", str(error))
         return plain_forecast
 
     def reconfigure(self, config: Config) -> None:
-        """Begin the trial of another model, if another is wanted; what was too slow may be fast enough now."""
+        """Begin the validation of another model, if another is requested, or a slower one is allowed now."""
         before, self._config = self._config, config
-        forgiven = config.model_milliseconds != before.model_milliseconds
-        if forgiven:
-            self._guard(self._store.forgive)
+        allowed_changed = config.model_milliseconds != before.model_milliseconds
+        if allowed_changed:
+            self._guard(self._store.clear_rejections)
             if self._live is not None:
                 self._live.calls.allowed_s = config.model_milliseconds / 1000.0
-        if config.model != before.model or (forgiven and (self._live is None or not self._live.works)):
+        if config.model != before.model or (allowed_changed and (self._live is None or not self._live.works)):
             self._begin(config.model)
 
     def tick(self) -> Forecast | None:
-        """Return the forecaster that passed its trial, once."""
+        """Return the forecaster that passed its validation, once."""
         if self._again:
             self._again = False
             self._begin(self._config.model)
-        if self._trial is None or not self._trial[0].over():
+        if self._validation is None or not self._validation[0].is_finished():
             return None
-        (trial, wish), self._trial = self._trial, None
+        (trial, requested), self._validation = self._validation, None
         try:
-            forecast = self._swap(wish, trial.outcome())
-        except TrialInterruptedError as error:
+            forecast = self._swap(requested, trial.outcome())
+        except ValidationInterruptedError as error:
             self._interruptions += 1
             self._again = self._interruptions < MAX_INTERRUPTIONS
             self._runtime.limited_log.warning("validations_interrupted", str(error))
             return None
-        except ModelRefusedError as error:
-            self._refused("the forecaster keeps its model", str(error))
+        except ModelRejectedError as error:
+            self._log_rejection("the forecaster keeps its model", str(error))
             return None
         self._runtime.counters.add("models_swapped_in")
-        self._runtime.log.info("model %s forecasts from now on", wish.manifest.name)
+        self._runtime.log.info("model %s forecasts from now on", requested.manifest.name)
         return forecast
 
     def close(self) -> None:
-        """End a trial that goes on."""
-        self._abandon()
-        self._guard(self._store.pause)
+        """Cancel the current validation."""
+        self._cancel()
+        self._guard(self._store.close)
 
     def health(self) -> dict[str, Any]:
-        """Return what forecasts, and why it is not what was wanted."""
+        """Return the forecaster in use, and the reason if it is not the requested one."""
         works = self._live is not None and self._live.works
         by = self._live.calls.name if self._live is not None and works else "NumPy"
         return {"by": by, **({"refused": self._reason} if self._reason else {})}
 
     def _open(self) -> None:
         try:
-            for verdict in self._store.open(self._last_words):
+            for verdict in self._store.open(self._crash):
                 self._runtime.counters.add(f"models_{verdict.what}")
                 self._runtime.log.error("the forecaster's model %s failed: %s", verdict.version, verdict.reason)
         except StateError as error:
-            self._complain(error)
+            self._warn(error)
 
     def _begin(self, path: str) -> None:
-        self._abandon()
+        self._cancel()
         try:
-            wish = Wish.read(path)
-            self._admit(wish)
-            self._trial = self._try(wish.path), wish
-        except ModelRefusedError as error:
-            self._refused("the forecaster keeps its model", str(error))
+            requested = RequestedModel.read(path)
+            self._admit(requested)
+            self._validation = self._validate(requested.path), requested
+        except ModelRejectedError as error:
+            self._log_rejection("the forecaster keeps its model", str(error))
 
-    def _admit(self, wish: Wish) -> None:
-        reason = self._store.group(GROUP).refused.get(wish.identity)
-        if reason is not None and not wish.shipped:
-            raise ModelRefusedError(f"model {wish.manifest.name} was refused before: {reason}")
+    def _admit(self, requested: RequestedModel) -> None:
+        reason = self._store.group(GROUP).rejected.get(requested.identity)
+        if reason is not None and not requested.shipped:
+            raise ModelRejectedError(f"model {requested.manifest.name} was rejected before: {reason}")
 
-    def _swap(self, wish: Wish, call_s: float) -> LiveForecast:
+    def _swap(self, requested: RequestedModel, call_s: float) -> LiveForecast:
         allowed_s = self._config.model_milliseconds / 1000.0
-        if call_s > allowed_s and not wish.shipped:
-            raise ModelRefusedError(
-                f"a call of it takes {call_s * 1000:.1f} ms in its trial, allowed are {allowed_s * 1000:g} ms"
+        if call_s > allowed_s and not requested.shipped:
+            raise ModelRejectedError(
+                f"a call takes {call_s * 1000:.1f} ms in its validation, allowed are {allowed_s * 1000:g} ms"
             )
-        forecast = self._load(wish.manifest, wish.content)
-        cpu = untimed if wish.shipped else time.thread_time
-        calls = Calls(f"model {wish.manifest.name}", allowed_s, self._mark(wish), self._dog, cpu)
-        self._live = LiveForecast(forecast, calls, lambda reason: self._failed(wish, reason))
+        forecast = self._load(requested.manifest, requested.content)
+        cpu = untimed if requested.shipped else time.thread_time
+        calls = Calls(f"model {requested.manifest.name}", allowed_s, self._marker(requested), self._watchdog, cpu)
+        self._live = LiveForecast(forecast, calls, lambda reason: self._failed(requested, reason))
         self._reason = ""
         return self._live
 
-    def _mark(self, wish: Wish) -> in_flight_marker.Mark:
-        """Make a model's mark, and see to it that the next start looks at it."""
-        folder = self._store.folder(GROUP, wish.identity)
+    def _marker(self, requested: RequestedModel) -> InFlightMarker:
+        """Return a model's in-flight marker, and record the model so that the next start reads it."""
+        folder = self._store.folder(GROUP, requested.identity)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            mark = in_flight_marker.Mark(folder / in_flight_marker.FILE)
-            if self._store.group(GROUP).trying != wish.identity:  # a suspect stays one
-                self._store.confirm(GROUP, wish.identity, None)
+            mark = InFlightMarker(folder / in_flight_marker.FILE)
+            if self._store.group(GROUP).unproven != requested.identity:  # a model under suspicion stays so
+                self._store.confirm(GROUP, requested.identity, None)
         except (OSError, StateError) as error:
-            self._complain(error)
-            return in_flight_marker.Mark()
+            self._warn(error)
+            return InFlightMarker()
         return mark
 
-    def _failed(self, wish: Wish, reason: str) -> None:
-        self._runtime.counters.add("models_taken_back")
-        self._refused("the forecaster goes on without its model", reason)
-        if not wish.shipped:
-            self._guard(lambda: self._store.refuse(GROUP, wish.identity, reason, None))
+    def _failed(self, requested: RequestedModel, reason: str) -> None:
+        self._runtime.counters.add("models_rolled_back")
+        self._log_rejection("the forecaster goes on without its model", reason)
+        if not requested.shipped:
+            self._guard(lambda: self._store.reject(GROUP, requested.identity, reason, None))
 
-    def _refused(self, what: str, reason: str) -> None:
+    def _log_rejection(self, what: str, reason: str) -> None:
         self._reason = reason
         self._runtime.counters.add("model_refused")
         self._runtime.log.error("%s: %s", what, reason)
 
-    def _abandon(self) -> None:
-        if self._trial is not None:
-            self._trial[0].abandon()
-            self._trial = None
+    def _cancel(self) -> None:
+        if self._validation is not None:
+            self._validation[0].cancel()
+            self._validation = None
 
     def _guard(self, step: Callable[[], None]) -> None:
         try:
             step()
         except StateError as error:
-            self._complain(error)
+            self._warn(error)
 
-    def _complain(self, error: Exception) -> None:
+    def _warn(self, error: Exception) -> None:
         self._runtime.counters.add("models_not_kept")
-        self._runtime.log.warning("a failure of the forecaster at work may not be known at the next start: %s", error)
+        self._runtime.log.warning("a failure of the forecaster may be unknown at the next start: %s", error)

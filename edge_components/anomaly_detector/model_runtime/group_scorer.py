@@ -1,8 +1,8 @@
-"""Scores a group of channels with a model: windows in as they come, opinions of them out.
+"""Score a group of channels with a model: windows in as they arrive, model scores out.
 
-Pure but for the model that it is given. A device's window is whole when all its channels have come; a channel that
-comes in another batch than the last one gets its score with its next window. Windows that never become whole are
-passed over, and a model that looks back over several starts anew after a break.
+Pure except for the model that is passed in. A device's window is complete when all its channels have arrived; a channel
+that arrives in an earlier batch than the last one gets its score with its next window. Windows that never become
+complete are skipped, and a model of several windows begins again after a gap.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ from edge_components.anomaly_detector.model_runtime.error_levels import ErrorLev
 from edge_components.anomaly_detector.model_runtime.manifest import AUTOENCODER, GroupManifest
 from edge_components.anomaly_detector.univariate.model_scores import ModelScores
 
-WAITING = 8
-"""Windows of a device that may wait for their channels at a time."""
+MAX_PENDING = 8
+"""Windows of a device that wait for their channels at a time."""
 NEVER = np.iinfo(np.int64).min
 
 Run = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 """A model over standardised windows [n, window, channels]; returns [n, values]."""
+
+
+_BY_DEVICE = (
+    *(("_pending", np.nan), ("_pending_ms", NEVER), ("_history", 0), ("_filled", 0), ("_done_ms", NEVER)),
+    *(("_score", np.nan), ("_expected", np.nan), ("_reach", np.nan), ("_fresh", False), ("_above_level", 0)),
+)
+"""Arrays with one row a device, and the value of a new one."""
 
 
 class GroupScorer:
@@ -33,7 +40,7 @@ class GroupScorer:
     def __init__(
         self, manifest: GroupManifest, run: Run, calibration: int, probability: float, drift_windows: int, most: int
     ) -> None:
-        """``most`` devices are scored; after ``drift_windows`` above the level a device is calibrated anew."""
+        """At most ``most`` devices are scored; after ``drift_windows`` above its level a device is calibrated again."""
         self.manifest, self._run, self._most = manifest, run, most
         self.drift_windows = drift_windows
         channels = len(manifest.channels)
@@ -43,12 +50,12 @@ class GroupScorer:
         self.devices: dict[str, int] = {}
         self._names: Sequence[str] = ()
         self._row_of, self._channel_of = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self._pending = np.full((0, WAITING, channels), np.nan)
-        self._pending_ms = np.full((0, WAITING), NEVER)
+        self._pending = np.full((0, MAX_PENDING, channels), np.nan)
+        self._pending_ms = np.full((0, MAX_PENDING), NEVER)
         self._history = np.zeros((0, manifest.window, channels), np.float32)
         self._filled, self._done_ms = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._score, self._expected, self._reach = (np.full((0, channels), np.nan) for _ in range(3))
-        self._fresh, self._loud = np.zeros((0, channels), np.bool_), np.zeros(0, np.int64)
+        self._fresh, self._above_level = np.zeros((0, channels), np.bool_), np.zeros(0, np.int64)
         self.windows_scored = self.windows_broken = self.windows_of_other_width = self.drifts = 0
 
     def __call__(
@@ -63,9 +70,9 @@ class GroupScorer:
             self.windows_of_other_width += len(at)
             return None
         rows, channels = self._row_of[series_ids[at]], self._channel_of[series_ids[at]]
-        whole = self._gather(rows, channels, start_ms, width_ms, mean[at])
-        if len(whole):
-            self._take_in(whole, start_ms, width_ms)
+        complete = self._gather(rows, channels, start_ms, width_ms, mean[at])
+        if len(complete):
+            self._process(complete, start_ms, width_ms)
         opinion = ModelScores.unscored(len(series_ids))
         fresh = self._fresh[rows, channels]
         opinion.score[at] = np.where(fresh, self._score[rows, channels], np.nan)
@@ -76,7 +83,7 @@ class GroupScorer:
         return opinion
 
     def restore(self, devices: Sequence[str], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take back the levels of devices, as :attr:`levels` gave them; raises ValueError where they do not fit."""
+        """Restore the saved levels of devices; raises ValueError if they do not fit."""
         if len(set(devices)) != len(devices) or len(arrays.get("seen", ())) != len(devices):
             raise ValueError(f"{len(devices)} devices for levels of {len(arrays.get('seen', ()))}")
         self.levels.restore(arrays)
@@ -84,8 +91,8 @@ class GroupScorer:
         self._grow(len(devices))
 
     def _gather(self, rows: IntArray, channels: IntArray, start_ms: int, width_ms: int, mean: FloatArray) -> IntArray:
-        """Put the values where their window waits, and return the devices whose window is whole now."""
-        slot = (start_ms // width_ms) % WAITING
+        """Add values to their pending windows, and return the devices whose window is complete now."""
+        slot = (start_ms // width_ms) % MAX_PENDING
         devices = np.unique(rows)
         older = devices[(self._pending_ms[devices, slot] < start_ms) & (self._done_ms[devices] < start_ms)]
         self.windows_broken += int((self._pending_ms[older, slot] > self._done_ms[older]).sum())
@@ -93,12 +100,12 @@ class GroupScorer:
         self._pending[older, slot] = np.nan
         same = self._pending_ms[rows, slot] == start_ms
         self._pending[rows[same], slot, channels[same]] = mean[same]
-        whole = np.isfinite(self._pending[devices, slot]).all(axis=1)
+        complete = np.isfinite(self._pending[devices, slot]).all(axis=1)
         due = (self._pending_ms[devices, slot] == start_ms) & (self._done_ms[devices] < start_ms)
-        return np.asarray(devices[whole & due])
+        return np.asarray(devices[complete & due])
 
-    def _take_in(self, rows: IntArray, start_ms: int, width_ms: int) -> None:
-        manifest, slot = self.manifest, (start_ms // width_ms) % WAITING
+    def _process(self, rows: IntArray, start_ms: int, width_ms: int) -> None:
+        manifest, slot = self.manifest, (start_ms // width_ms) % MAX_PENDING
         latest = (self._pending[rows, slot] - manifest.centre) / manifest.scale
         latest = np.clip(latest, -manifest.clip, manifest.clip)
         follows = self._done_ms[rows] == start_ms - width_ms
@@ -120,36 +127,40 @@ class GroupScorer:
         self._filled[rows] += 1
 
     def _reconstruct(self, rows: IntArray) -> None:
-        """The error is what an auto-encoder does not give back of the windows it has seen, root mean square."""
+        """Score the reconstruction error of an auto-encoder, root mean square over its windows."""
         if len(rows):
             seen = self._history[rows]
             given = self._run(seen).reshape(seen.shape).astype(np.float64)
             errors = np.sqrt(np.square(given - seen).mean(axis=1))
-            self._judge(rows, errors, given[:, -1])
+            self._score_errors(rows, errors, given[:, -1])
 
     def _forecast(self, rows: IntArray, latest: FloatArray) -> None:
-        """The error is how far the window lies from what the ones before it foretold."""
+        """Score the error of the forecast of the window."""
         if len(rows):
-            foretold = self._run(self._history[rows]).astype(np.float64)
-            self._judge(rows, np.abs(latest - foretold), foretold)
+            predicted = self._run(self._history[rows]).astype(np.float64)
+            self._score_errors(rows, np.abs(latest - predicted), predicted)
 
-    def _judge(self, rows: IntArray, errors: FloatArray, expected: FloatArray) -> None:
+    def _score_errors(self, rows: IntArray, errors: FloatArray, expected: FloatArray) -> None:
         scores, levels = self.levels.score(rows, errors)
         self._score[rows], self._fresh[rows] = scores, np.isfinite(scores)
         self._expected[rows] = expected * self.manifest.scale + self.manifest.centre
         self._reach[rows] = levels * self.manifest.scale
         self.windows_scored += len(rows)
-        loud = np.where(np.isfinite(scores), scores, 0.0).max(axis=1) >= 1.0
-        self._loud[rows] = np.where(loud, self._loud[rows] + 1, np.maximum(self._loud[rows] - 1, 0))
-        drifted = rows[self._loud[rows] >= self.drift_windows]
+        above = np.where(np.isfinite(scores), scores, 0.0).max(axis=1) >= 1.0
+        self._above_level[rows] = np.where(
+            above, self._above_level[rows] + 1, np.maximum(self._above_level[rows] - 1, 0)
+        )
+        drifted = rows[self._above_level[rows] >= self.drift_windows]
         if len(drifted):
             self.levels.calibrate_anew(drifted)
-            self._loud[drifted] = 0
+            self._above_level[drifted] = 0
             self.drifts += len(drifted)
 
     def _learn(self, names: Sequence[str]) -> None:
-        """Find out which of the names that are new belong to a device of the group, and to which channel."""
-        if names is not self._names:  # another list: its series_ids are others
+        """Assign new names to a device of the group and a channel."""
+        if names is not self._names:  # another list: its ids belong to other series
+            if len(self._names):
+                self._forget_devices(names)
             self._names = names
             self._row_of, self._channel_of = np.zeros(0, np.int64), np.zeros(0, np.int64)
         fresh = names[len(self._row_of) :]
@@ -162,6 +173,16 @@ class GroupScorer:
         if more:
             self._grow(more)
 
+    def _forget_devices(self, names: Sequence[str]) -> None:
+        """Free the rows of devices none of whose series are in the list any more."""
+        present = {device for name in names for device, channel in self._readings_of(name) if channel in self._channel}
+        kept = [row for device, row in self.devices.items() if device in present]
+        if len(kept) < len(self.devices):
+            self.devices = {device: row for row, device in enumerate(d for d in self.devices if d in present)}
+            for name, _ in _BY_DEVICE:
+                setattr(self, name, getattr(self, name)[kept])
+            self.levels.keep(kept)
+
     def _find(self, name: str) -> tuple[int, int]:
         for device, channel in self._readings_of(name):
             if channel in self._channel and (device in self.devices or len(self.devices) < self._most):
@@ -169,7 +190,7 @@ class GroupScorer:
         return -1, -1
 
     def _readings_of(self, name: str) -> list[tuple[str, str]]:
-        """Return every way to read a name as device and channel that the manifest allows."""
+        """Return every pair of device and channel that the manifest allows for a name."""
         glob = self.manifest.devices
         if glob is None:
             return [("", name)]
@@ -180,10 +201,7 @@ class GroupScorer:
         def longer(array: npt.NDArray[np.generic], fill: float) -> npt.NDArray[np.generic]:
             return np.concatenate((array, np.full((more, *array.shape[1:]), fill, array.dtype)))
 
-        for name, fill in (
-            *(("_pending", np.nan), ("_pending_ms", NEVER), ("_history", 0), ("_filled", 0), ("_done_ms", NEVER)),
-            *(("_score", np.nan), ("_expected", np.nan), ("_reach", np.nan), ("_fresh", False), ("_loud", 0)),
-        ):
+        for name, fill in _BY_DEVICE:
             setattr(self, name, longer(getattr(self, name), fill))
         if len(self.levels.seen) < len(self.devices):
             self.levels.grow(len(self.devices))

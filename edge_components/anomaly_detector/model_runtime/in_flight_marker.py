@@ -1,9 +1,9 @@
-"""A mark on disk that says whether a model is at work: it outlives the process, and costs next to nothing.
+"""In-flight marker: a memory-mapped file that records whether a call of a model is running, and survives the process.
 
-A file of 32 bytes is mapped into memory, and a number in it grows by one before each call and after it, so that it is
-odd while the model is at work. What a process wrote into a mapped file is there for the next one, however the process
-died; nothing is synced for it. After a power cut the disk may hold any former state of it, so it also says in which
-boot it was written (``/proc/sys/kernel/random/boot_id``), and counts in no other.
+A counter in a file of 32 bytes grows by one before each call and after it, so it is odd during a call. The next process
+reads the bytes that were written to the mapped file, however the process ended; nothing is synced for it. After a power
+cut the disk may hold an earlier state, so the file also has the boot's id (``/proc/sys/kernel/random/boot_id``) and is
+ignored in any other boot.
 """
 
 from __future__ import annotations
@@ -15,44 +15,42 @@ from pathlib import Path
 
 FILE = "at_work"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_TURNS, _STILL_MS, _BOOT = 0, 1, slice(2, 4)
+_TOGGLES, _HUNG_MS, _BOOT = 0, 1, slice(2, 4)
 _SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What a model at work left behind when its process ended: the calls before, and how long it had stood still.
-
-    ``still_s`` is 0 where nobody noted that.
-    """
+class InterruptedCall:
+    """The call that was running when a process ended: the number of calls before, and the seconds for which the
+    watchdog saw it hang, 0 if it did not."""
 
     calls: int
-    still_s: float
+    hung_s: float
 
 
-class Mark:
-    """One model's mark; raises OSError where the file cannot be made. Without a path it outlives nothing."""
+class InFlightMarker:
+    """One model's marker; without a path it is only in memory. Raises OSError if the file cannot be made."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._cells = memoryview(bytearray(_SIZE) if path is None else _mapped(path)).cast("Q")
         self._cells[_BOOT] = memoryview(_boot()).cast("Q")
 
     @property
-    def turns(self) -> int:
-        """Calls twice, and one more while one goes on."""
-        return self._cells[_TURNS]
+    def toggles(self) -> int:
+        """Twice the number of finished calls, and one more during a call."""
+        return self._cells[_TOGGLES]
 
-    def turn(self) -> None:
-        """Say that a call begins, or that it has ended."""
-        self._cells[_TURNS] += 1
+    def toggle(self) -> None:
+        """Record that a call begins, or that it has ended."""
+        self._cells[_TOGGLES] += 1
 
-    def note_still(self, seconds: float) -> None:
-        """Say that the call that goes on has stood still for so long; for another thread than the one that calls."""
-        self._cells[_STILL_MS] = round(seconds * 1000)
+    def record_hang(self, seconds: float) -> None:
+        """Record how long the current call has hung; for another thread than the one that calls."""
+        self._cells[_HUNG_MS] = round(seconds * 1000)
 
 
-def left(path: Path) -> Left | None:
-    """Return what an ended process of this boot left in a model's mark; None where the model was not at work."""
+def read_interrupted(path: Path) -> InterruptedCall | None:
+    """Return the call that was running when a process of this boot ended, None if no call was."""
     try:
         raw = path.read_bytes()
     except OSError:
@@ -60,14 +58,14 @@ def left(path: Path) -> Left | None:
     if len(raw) != _SIZE:
         return None
     cells = memoryview(raw).cast("Q")
-    if cells[_BOOT].tobytes() != _boot() or cells[_TURNS] % 2 == 0:
+    if cells[_BOOT].tobytes() != _boot() or cells[_TOGGLES] % 2 == 0:
         return None
-    return Left(cells[_TURNS] // 2, cells[_STILL_MS] / 1000)
+    return InterruptedCall(cells[_TOGGLES] // 2, cells[_HUNG_MS] / 1000)
 
 
 def _mapped(path: Path) -> mmap.mmap:
     with path.open("w+b") as file:
-        file.write(bytes(_SIZE))  # not truncated to size: a disk that fills up later must have its place already
+        file.write(bytes(_SIZE))  # written, not truncated to size, so that the space is allocated before the disk fills
         file.flush()
         return mmap.mmap(file.fileno(), _SIZE)
 

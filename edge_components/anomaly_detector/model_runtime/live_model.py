@@ -1,7 +1,7 @@
-"""A group's model at work: what its calls give back is checked, and how long they take.
+"""A group's model in use: the output and the time of its calls are checked.
 
-One that crashes the process, or stands still until the watchdog ends it (:mod:`calls`), is found guilty at the next
-start (:mod:`model_store`), and is not loaded again.
+A model that crashes the process, or hangs until the watchdog ends it (:mod:`calls`), is rejected at the next start
+(:mod:`model_store`).
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.errors import ModelRejectedError
 from edge_components.anomaly_detector.model_runtime.calls import Calls
 from edge_components.anomaly_detector.model_runtime.group_scorer import GroupScorer, Run
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
 
 FIRST_CALLS = 20
-"""Calls that a model must do well before it counts."""
-MOST_SLOW = 3
-"""So many of them may not take longer than allowed."""
+"""Successful calls after which a model is confirmed."""
+MAX_SLOW = 3
+"""Slow calls among them that reject it."""
 MONTH_MS = 30 * 86_400_000.0
 
 
 @dataclass(slots=True)
 class LiveModel:
-    """One model of one group, as it scores."""
+    """One model of one group in use."""
 
     identity: str
     manifest: GroupManifest
@@ -39,20 +39,20 @@ class LiveModel:
     saved: int = 0
 
     def __call__(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Run it; raises ModelRefusedError where it fails, or too often takes too long."""
+        """Run it; raises ModelRejectedError if it fails, or is too slow too often."""
         calls = self.calls
         output = calls.make(self.run, windows)
         if output.shape != (len(windows), self.manifest.outputs_wanted):
-            raise ModelRefusedError(f"model {self.manifest.name}: output is {output.shape} for {len(windows)} rows")
-        if calls.last_s > calls.allowed_s and (calls.too_slow or (not self.proven and calls.slow >= MOST_SLOW)):
-            raise ModelRefusedError(
+            raise ModelRejectedError(f"model {self.manifest.name}: output is {output.shape} for {len(windows)} rows")
+        if calls.last_s > calls.allowed_s and (calls.too_slow or (not self.proven and calls.slow >= MAX_SLOW)):
+            raise ModelRejectedError(
                 f"model {self.manifest.name}: {calls.slow} of its {'' if self.proven else 'first '}{calls.made} calls "
                 f"took more than {calls.allowed_s * 1000:g} ms, the last {calls.last_s * 1000:.1f} ms"
             )
         return output
 
     def figures(self) -> dict[str, Any]:
-        """Return what the health report says of it."""
+        """Return its figures for the health report."""
         scorer = self.scorer
         if scorer is None:
             return {}
@@ -69,7 +69,7 @@ class LiveModel:
 
 
 def scorer_for(live: LiveModel, config: Config) -> GroupScorer:
-    """Return a scorer that begins anew with a model."""
+    """Return a new scorer for a model."""
     manifest = live.manifest
     most = max(1, config.max_series // len(manifest.channels))
     probability = alarm_probability(manifest, config)
@@ -77,5 +77,5 @@ def scorer_for(live: LiveModel, config: Config) -> GroupScorer:
 
 
 def alarm_probability(manifest: GroupManifest, config: Config) -> float:
-    """Return how rarely a channel's error may pass its level: half the false alarms that a series is allowed."""
+    """Return the probability that a channel's error exceeds its level: half the allowed rate of false alarms."""
     return float(config.false_alarms_per_month * manifest.interval_ms / MONTH_MS / 2.0)

@@ -18,15 +18,15 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from edge_components.anomaly_detector.columns import FloatArray
-from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.errors import ModelRejectedError
 from wire.limits import MAX_VALUE
 
 FORMAT = "strandline-model/1"
 AUTOENCODER, FORECASTER = "autoencoder", "forecaster"
-LARGEST_BYTES = 50_000_000
-LARGEST_MANIFEST = 1_000_000
-MOST_CHANNELS = 4_096
-MOST_VALUES = 65_536
+MAX_BYTES = 50_000_000
+MAX_MANIFEST_BYTES = 1_000_000
+MAX_CHANNELS = 4_096
+MAX_VALUES = 65_536
 """The most values that one row of a model's input may have."""
 FARTHEST = 1e6
 """Standardised values beyond are taken for this, so that none overflows a float32."""
@@ -61,25 +61,25 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a manifest; raises ModelRefusedError that names what is missing or wrong."""
+        """Read a manifest; raises ModelRejectedError that names what is missing or wrong."""
         return cls(**_file_part(_body(path), path))
 
     def content(self) -> bytes:
-        """Return the model's bytes; raises ModelRefusedError where they are not those of the manifest."""
+        """Return the model's bytes; raises ModelRejectedError where they are not those of the manifest."""
         try:
             size = self.file.stat().st_size
-            data = self.file.read_bytes() if size <= LARGEST_BYTES else b""
+            data = self.file.read_bytes() if size <= MAX_BYTES else b""
         except OSError as error:
-            raise ModelRefusedError(f"model {self.name}: {error}") from error
+            raise ModelRejectedError(f"model {self.name}: {error}") from error
         if size != self.size:
-            raise ModelRefusedError(
+            raise ModelRejectedError(
                 f"model {self.name}: {self.file.name} has {size} bytes, the manifest says {self.size}"
             )
-        if size > LARGEST_BYTES:
-            raise ModelRefusedError(f"model {self.name}: {size} bytes, at most {LARGEST_BYTES} are loaded")
+        if size > MAX_BYTES:
+            raise ModelRejectedError(f"model {self.name}: {size} bytes, at most {MAX_BYTES} are loaded")
         digest = hashlib.sha256(data).hexdigest()
         if digest != self.sha256:
-            raise ModelRefusedError(f"model {self.name}: SHA-256 {digest}, the manifest says {self.sha256}")
+            raise ModelRejectedError(f"model {self.name}: SHA-256 {digest}, the manifest says {self.sha256}")
         return data
 
 
@@ -117,7 +117,7 @@ class GroupManifest(Manifest):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a group's manifest; raises ModelRefusedError that names the key, the value and what is allowed."""
+        """Read a group's manifest; raises ModelRejectedError that names the key, the value and what is allowed."""
         body, reader = _body(path), _Reader(path)
         if body.get("format") != FORMAT:
             reader.refuse("format", body.get("format"), repr(FORMAT))
@@ -125,8 +125,8 @@ class GroupManifest(Manifest):
         names = tuple(
             reader.text(one, "name", r"[A-Za-z0-9][A-Za-z0-9:./_-]{0,127}", "channels[].") for one in channels
         )
-        if not 0 < len(names) <= MOST_CHANNELS or len(set(names)) < len(names):
-            reader.refuse("channels", len(names), f"1 to {MOST_CHANNELS} channels, each name once")
+        if not 0 < len(names) <= MAX_CHANNELS or len(set(names)) < len(names):
+            reader.refuse("channels", len(names), f"1 to {MAX_CHANNELS} channels, each name once")
         window = reader.integer(body, "window", 1, 10_000)
         found = cls(
             **_file_part(body, path),
@@ -153,8 +153,8 @@ class GroupManifest(Manifest):
 
     def _check_ports(self, reader: _Reader) -> None:
         values = self.window * len(self.channels)
-        if values > MOST_VALUES:
-            reader.refuse("window", self.window, f"window times channels at most {MOST_VALUES}")
+        if values > MAX_VALUES:
+            reader.refuse("window", self.window, f"window times channels at most {MAX_VALUES}")
         for key, ports, wanted in (("inputs", self.inputs, values), ("outputs", self.outputs, self.outputs_wanted)):
             if len(ports) != 1 or ports[0].values != wanted:
                 shapes = [list(port.shape) for port in ports]
@@ -166,14 +166,14 @@ class GroupManifest(Manifest):
 def _body(path: Path) -> Mapping[str, Any]:
     try:
         with path.open("rb") as file:
-            text = file.read(LARGEST_MANIFEST + 1)
-        if len(text) > LARGEST_MANIFEST:
-            raise ValueError(f"more than {LARGEST_MANIFEST} bytes")
+            text = file.read(MAX_MANIFEST_BYTES + 1)
+        if len(text) > MAX_MANIFEST_BYTES:
+            raise ValueError(f"more than {MAX_MANIFEST_BYTES} bytes")
         body = json.loads(text)
         if not isinstance(body, dict):
             raise ValueError("is no object")
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelRefusedError(f"manifest {path}: {type(error).__name__}: {error}") from error
+        raise ModelRejectedError(f"manifest {path}: {type(error).__name__}: {error}") from error
     return body
 
 
@@ -182,7 +182,7 @@ def _file_part(body: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {
         "name": reader.text(body, "name", _TOKEN.pattern),
         "file": path.parent / reader.text(body, "file", _TOKEN.pattern),
-        "size": reader.integer(body, "size", 1, LARGEST_BYTES),
+        "size": reader.integer(body, "size", 1, MAX_BYTES),
         "sha256": reader.text(body, "sha256", r"[0-9a-f]{64}"),
         "inputs": _ports(body, "inputs", reader),
         "outputs": _ports(body, "outputs", reader),
@@ -195,7 +195,7 @@ def _ports(body: Mapping[str, Any], key: str, reader: _Reader) -> tuple[Port, ..
         shape = one.get("shape")
         if not isinstance(shape, list) or not shape or not all(type(n) is int for n in shape):
             reader.refuse(f"{key}[].shape", shape, "a list of whole numbers")
-        if (shape[0] != -1 and not 0 < shape[0] <= 1024) or not all(0 < n <= MOST_VALUES for n in shape[1:]):
+        if (shape[0] != -1 and not 0 < shape[0] <= 1024) or not all(0 < n <= MAX_VALUES for n in shape[1:]):
             reader.refuse(f"{key}[].shape", shape, "rows first (-1 where any number will do), then sizes above 0")
         dtype = reader.text(one, "dtype", r"[a-z0-9]{1,16}", f"{key}[].")
         ports.append(Port(reader.text(one, "name", r".{1,200}", f"{key}[]."), tuple(shape), dtype))
@@ -234,9 +234,9 @@ class _Reader:
         self._path = path
 
     def refuse(self, key: str, value: object, allowed: str) -> NoReturn:
-        """Raise ModelRefusedError."""
+        """Raise ModelRejectedError."""
         shown = "is missing" if value is None else f"is {str(value)[:120]!r}"
-        raise ModelRefusedError(f"manifest {self._path}: {key} {shown}, allowed is {allowed}")
+        raise ModelRejectedError(f"manifest {self._path}: {key} {shown}, allowed is {allowed}")
 
     def text(self, body: Mapping[str, Any], key: str, pattern: str, where: str = "") -> str:
         """Return a text that matches a pattern whole."""

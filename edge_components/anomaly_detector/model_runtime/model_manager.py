@@ -1,8 +1,8 @@
-"""Keeps one working model for each group: finds what is offered, tries it in a child, swaps it in, takes it back.
+"""Manage one model for each group: find available models, validate them in a child process, swap them in, roll back.
 
-Nothing here waits: a trial goes on while windows are scored, with the model that there was. A new model has to do its
-first calls well before it counts; until then the one before it stands by, and takes over where it fails. Later the one
-before it is still on disk, and is tried and swapped in again where the one that counts fails.
+Nothing here waits: scoring continues with the current model during a validation. A new model is confirmed after its
+first calls; until then the previous one stays loaded and takes over if it fails. Later the previous one is still on
+disk, and is validated and swapped in again if the confirmed one fails.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import numpy as np
 from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.errors import ModelRefusedError, StateError, TrialInterruptedError
+from edge_components.anomaly_detector.errors import ModelRejectedError, StateError, ValidationInterruptedError
 from edge_components.anomaly_detector.model_runtime import in_flight_marker
-from edge_components.anomaly_detector.model_runtime.available_models import Offer, Offers
+from edge_components.anomaly_detector.model_runtime.available_models import AvailableModel, AvailableModels
 from edge_components.anomaly_detector.model_runtime.calls import Calls, Watchdog
 from edge_components.anomaly_detector.model_runtime.group_scorer import GroupScorer, Run
+from edge_components.anomaly_detector.model_runtime.in_flight_marker import InFlightMarker
 from edge_components.anomaly_detector.model_runtime.live_model import (
     FIRST_CALLS,
     LiveModel,
@@ -30,72 +31,72 @@ from edge_components.anomaly_detector.model_runtime.live_model import (
 )
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
 from edge_components.anomaly_detector.model_runtime.model_store import MANIFEST, ModelStore
-from edge_components.anomaly_detector.model_runtime.rejected_models import TOLD, Refusals
+from edge_components.anomaly_detector.model_runtime.rejected_models import MAX_REPORTED, RejectedModels
 from edge_components.anomaly_detector.model_runtime.tflite_model import NO_RUNTIME, GroupModel, runtime_is_installed
-from edge_components.anomaly_detector.model_runtime.validation_process import Trial, Trying
+from edge_components.anomaly_detector.model_runtime.validation_process import Validation, ValidationProcess
 from edge_components.anomaly_detector.univariate.model_scores import ModelScores
 from edge_components.common.lifecycle import Runtime
 
-LOOK_SECONDS = 2.0
+SCAN_SECONDS = 2.0
 MAX_INTERRUPTIONS = 3
-"""Validations of a model that are ended from outside before it is refused: by a guard of the machine's memory, say."""
-MISSED_LOOKS = 3
-"""A model is withdrawn when so many looks do not find it: a version that reseries_ids another leaves no gap so long."""
+"""Validations of a model that are ended from outside, for example for lack of memory, until it is rejected."""
+MISSED_SCANS = 3
+"""Scans that do not find a model until it is withdrawn; longer than the gap when a version replaces another."""
 
 Load = Callable[[GroupManifest, bytes], Run]
 
 
-class ModelKeeper:
-    """See :class:`edge_components.anomaly_detector.univariate.model_scores.Opinions` for what it is asked."""
+class ModelManager:
+    """See :class:`edge_components.anomaly_detector.univariate.model_scores.ModelScorer`."""
 
     def __init__(
         self,
         config: Config,
         runtime: Runtime,
         load: Load = GroupModel,
-        try_model: Callable[[Path], Trying] = Trial,
-        dog: Watchdog | None = None,
-        last_words: str = "",
+        validate: Callable[[Path], Validation] = ValidationProcess,
+        watchdog: Watchdog | None = None,
+        crash: str = "",
     ) -> None:
-        """``last_words`` are what the process before this one said if it crashed."""
-        self._config, self._runtime, self._load, self._try = config, runtime, load, try_model
-        self._dog, self._last_words = dog or Watchdog(), last_words
-        self._store, self._offers = ModelStore(runtime.work / "models"), Offers(runtime.work)
+        """``crash`` is the first line of the crash log of the process before this one."""
+        self._config, self._runtime, self._load, self._validate = config, runtime, load, validate
+        self._watchdog, self._crash = watchdog or Watchdog(), crash
+        self._store, self._available = ModelStore(runtime.work / "models"), AvailableModels(runtime.work)
         self._live: dict[str, LiveModel] = {}
-        self._wanted: dict[str, Offer] = {}
+        self._requested: dict[str, AvailableModel] = {}
         self._missed: dict[str, int] = {}
-        self._trial: tuple[Trying, str, str] | None = None
-        self._looked = -np.inf
+        self._validation: tuple[Validation, str, str] | None = None
+        self._scanned = -np.inf
         self._interruptions: Counter[str] = Counter()
-        self._refusals = Refusals(runtime)
+        self._rejected_models = RejectedModels(runtime)
 
     def start(self) -> None:
-        """Take up what was kept: it is tried again, for the runtime may be another."""
+        """Read the stored models; they are validated again, since the runtime may be another."""
         try:
-            for verdict in self._store.open(self._last_words):
+            for verdict in self._store.open(self._crash):
                 self._runtime.counters.add(f"models_{verdict.what}")
-                self._refusals.add(verdict.group, verdict.version, verdict.reason)
+                self._rejected_models.add(verdict.group, verdict.version, verdict.reason)
         except StateError as error:
             self._runtime.counters.add("models_state_refused")
-            self._runtime.log.warning("models begin anew: %s", error)
+            self._runtime.log.warning("saved models are ignored: %s", error)
 
     def tick(self) -> None:
-        """Look for models now and then, and see to the trial that goes on."""
+        """Scan for models periodically, and poll the current validation."""
         now = self._runtime.clock.monotonic()
-        if self._trial is not None:
-            self._see_to_trial()
-        if self._trial is None and now - self._looked >= LOOK_SECONDS:
-            self._looked = now
-            self._look()
+        if self._validation is not None:
+            self._poll_validation()
+        if self._validation is None and now - self._scanned >= SCAN_SECONDS:
+            self._scanned = now
+            self._scan()
 
     def reconfigure(self, config: Config) -> None:
-        """Go on with other settings."""
+        """Use other settings."""
         before, self._config = self._config, config
         if config.models != before.models:
-            self._looked = -np.inf
-            self._missed = dict.fromkeys(self._missed, MISSED_LOOKS)
+            self._scanned = -np.inf
+            self._missed = dict.fromkeys(self._missed, MISSED_SCANS)
         if config.model_milliseconds != before.model_milliseconds:
-            self._forgive()  # some may have been refused for being too slow
+            self._clear_rejections()  # some may have been rejected as too slow
         if config.calibration_windows != before.calibration_windows:
             for live in self._live.values():
                 live.scorer = scorer_for(live, self._config)
@@ -106,31 +107,31 @@ class ModelKeeper:
                 live.scorer.drift_windows = config.drift_windows
 
     def close(self) -> None:
-        """End a trial that goes on."""
-        if self._trial is not None:
-            self._trial[0].abandon()
-            self._trial = None
+        """Cancel the current validation."""
+        if self._validation is not None:
+            self._validation[0].cancel()
+            self._validation = None
         try:
-            self._store.pause()
+            self._store.close()
         except StateError as error:
-            self._complain(error)
+            self._warn(error)
 
     def __call__(
         self, names: Sequence[str], series_ids: IntArray, start_ms: int, width_ms: int, mean: FloatArray
     ) -> ModelScores | None:
-        """Return what the models say of a window's rows; one that fails is taken back and says nothing."""
+        """Return the models' scores of a window's rows; a model that fails is rolled back and scores nothing."""
         opinion: ModelScores | None = None
         for group, live in list(self._live.items()):
             if live.scorer is None:
                 continue
             try:
                 said = live.scorer(names, series_ids, start_ms, width_ms, mean)
-            except ModelRefusedError as error:
-                self._take_back(group, live, str(error))
+            except ModelRejectedError as error:
+                self._roll_back(group, live, str(error))
                 continue
             except Exception as error:  # a model's outermost edge: scoring goes on without it
                 self._runtime.log.exception("group %s: its model's scoring failed", group)
-                self._take_back(group, live, f"{type(error).__name__}: {error}")
+                self._roll_back(group, live, f"{type(error).__name__}: {error}")
                 continue
             if not live.proven and live.calls.made >= FIRST_CALLS:
                 self._confirm(group, live)
@@ -139,7 +140,7 @@ class ModelKeeper:
         return opinion
 
     def save(self) -> None:
-        """Save the calibrations beside the models, where there is something new in them."""
+        """Save the calibrations that have changed beside their models."""
         for group, live in self._live.items():
             if live.proven and live.scorer is not None and live.scorer.levels.version != live.saved:
                 live.saved = live.scorer.levels.version
@@ -147,10 +148,10 @@ class ModelKeeper:
                 try:
                     state_file.save(path, list(live.scorer.devices), live.scorer.levels.state())
                 except StateError as error:
-                    self._complain(error)
+                    self._warn(error)
 
     def health(self) -> dict[str, Any]:
-        """Return which models are live, and why others are not."""
+        """Return the live models, and the reasons of rejections."""
         live = {
             group: {
                 "version": one.manifest.version,
@@ -158,114 +159,122 @@ class ModelKeeper:
                 "state": "live" if one.proven else "in its first calls",
                 **one.figures(),
             }
-            for group, one in list(self._live.items())[:TOLD]
+            for group, one in list(self._live.items())[:MAX_REPORTED]
         }
-        refused = self._refusals.report({path.parent.parent.name: why for path, why in self._offers.wrong.items()})
-        trying = {} if self._trial is None else {"trying": f"{self._trial[1]} {self._version(self._trial[1])}"}
+        refused = self._rejected_models.report(
+            {path.parent.parent.name: why for path, why in self._available.invalid.items()}
+        )
+        trying = (
+            {}
+            if self._validation is None
+            else {"trying": f"{self._validation[1]} {self._version(self._validation[1])}"}
+        )
         return {"live": live, "refused": refused, **trying}
 
-    def _forgive(self) -> None:
+    def _clear_rejections(self) -> None:
         for group in self._store.groups:
-            self._refusals.forget(group)
+            self._rejected_models.forget(group)
         try:
-            self._store.forgive()
+            self._store.clear_rejections()
         except StateError as error:
-            self._complain(error)
+            self._warn(error)
 
-    def _look(self) -> None:
-        offered = self._offers.look(self._config.models)
-        for path, why in self._offers.wrong.items():
-            self._refusals.tell(why if str(path) in why else f"{path}: {why}")
+    def _scan(self) -> None:
+        models = self._available.scan(self._config.models)
+        for path, why in self._available.invalid.items():
+            self._rejected_models.log(why if str(path) in why else f"{path}: {why}")
         for group in set(self._live) | set(self._store.groups):
-            # A manifest that cannot be read may be the next version of any group: nobody goes for its sake.
-            found = group in offered or bool(self._offers.wrong)
+            # A manifest that cannot be read may be the next version of any group, so no model is withdrawn meanwhile.
+            found = group in models or bool(self._available.invalid)
             self._missed[group] = 0 if found else self._missed.get(group, 0) + 1
-            if self._missed[group] >= MISSED_LOOKS:
+            if self._missed[group] >= MISSED_SCANS:
                 self._withdraw(group)
         for group, live in self._live.items():
             if live.scorer is not None and live.scorer.windows_of_other_width and not live.scorer.windows_scored:
                 width = live.manifest.interval_ms
-                self._refusals.complain(f"group {group}: its model scores windows of {width} ms, and others come")
-        for group, offer in offered.items():
-            self._wanted[group] = offer
-            if self._begin(group, offer):
+                self._rejected_models.warn(
+                    f"group {group}: its model scores windows of {width} ms, not the received ones"
+                )
+        for group, available in models.items():
+            self._requested[group] = available
+            if self._begin(group, available):
                 return
 
-    def _begin(self, group: str, offer: Offer) -> bool:
-        """Begin the trial of what a group should have, if it has not; return whether one began."""
+    def _begin(self, group: str, available: AvailableModel) -> bool:
+        """Begin the validation of the group's intended model unless it is live; return whether one began."""
         kept, live = self._store.group(group), self._live.get(group)
-        refused = offer.identity in kept.refused
+        refused = available.identity in kept.rejected
         if refused:
-            self._refusals.remember(group, offer.version, kept.refused[offer.identity])
-        wanted = kept.live if refused or live is None else offer.identity
+            self._rejected_models.remember(group, available.version, kept.rejected[available.identity])
+        wanted = kept.live if refused or live is None else available.identity
         if live is None and kept.live is None:
-            wanted = None if refused else offer.identity
+            wanted = None if refused else available.identity
         if wanted is None or (live is not None and live.identity == wanted):
             return False
         if not runtime_is_installed():
             # Not the model's failure, so nothing is stored: it is validated when there is a runtime.
-            self._refusals.add(group, offer.version, NO_RUNTIME)
+            self._rejected_models.add(group, available.version, NO_RUNTIME)
             return False
         try:
             path = self._store.folder(group, wanted) / MANIFEST
-            if wanted == offer.identity and not path.exists():
-                self._store.take_in(offer.path)
-            self._trial = self._try(path), group, wanted
-        except ModelRefusedError as error:
-            self._refuse(group, wanted, str(error))
+            if wanted == available.identity and not path.exists():
+                self._store.copy(available.path)
+            self._validation = self._validate(path), group, wanted
+        except ModelRejectedError as error:
+            self._reject(group, wanted, str(error))
         except StateError as error:
-            self._complain(error)
-        return self._trial is not None
+            self._warn(error)
+        return self._validation is not None
 
-    def _see_to_trial(self) -> None:
-        assert self._trial is not None  # noqa: S101 # for the type checker: tick has looked
-        trial, group, identity = self._trial
-        if not trial.over():
+    def _poll_validation(self) -> None:
+        assert self._validation is not None  # noqa: S101 # for the type checker: tick has looked
+        trial, group, identity = self._validation
+        if not trial.is_finished():
             return
-        self._trial, self._looked = None, -np.inf  # there may be another that waits
+        self._validation, self._scanned = None, -np.inf  # another one may be waiting
         try:
             call_s = trial.outcome()
             allowed_s = self._config.model_milliseconds / 1000.0
             if call_s > allowed_s:
-                raise ModelRefusedError(
-                    f"a call of it takes {call_s * 1000:.1f} ms in its trial, allowed are {allowed_s * 1000:g} ms"
+                raise ModelRejectedError(
+                    f"a call takes {call_s * 1000:.1f} ms in its validation, allowed are {allowed_s * 1000:g} ms"
                 )
             self._swap(group, identity, allowed_s)
-        except TrialInterruptedError as error:
+        except ValidationInterruptedError as error:
             self._interrupted(group, identity, error)
-        except ModelRefusedError as error:
-            self._refuse(group, identity, str(error))
+        except ModelRejectedError as error:
+            self._reject(group, identity, str(error))
         except StateError as error:
-            self._complain(error)
+            self._warn(error)
 
-    def _interrupted(self, group: str, identity: str, error: TrialInterruptedError) -> None:
-        """Validate the model again at the next look; one whose validation never ends by itself is refused."""
-        self._looked = self._runtime.clock.monotonic()
+    def _interrupted(self, group: str, identity: str, error: ValidationInterruptedError) -> None:
+        """Validate the model again at the next scan; one whose validation is always interrupted is rejected."""
+        self._scanned = self._runtime.clock.monotonic()
         self._interruptions[identity] += 1
         self._runtime.limited_log.warning("validations_interrupted", str(error), key=group)
         if self._interruptions[identity] >= MAX_INTERRUPTIONS:
             del self._interruptions[identity]
-            self._refuse(group, identity, f"{error}, {MAX_INTERRUPTIONS} times")
+            self._reject(group, identity, f"{error}, {MAX_INTERRUPTIONS} times")
 
     def _swap(self, group: str, identity: str, allowed_s: float) -> None:
         folder = self._store.folder(group, identity)
         manifest = GroupManifest.read(folder / MANIFEST)
         run = self._load(manifest, manifest.content())
         before = self._live.get(group)
-        # The one that stands by is the last that counted, not one that is in its own first calls.
+        # The previous one is the last that was confirmed, not one in its first calls.
         previous = before.previous if before is not None and not before.proven else before
         name = f"model {manifest.name} {manifest.version} of group {group}"
-        calls = Calls(name, allowed_s, self._mark(folder), self._dog)
+        calls = Calls(name, allowed_s, self._marker(folder), self._watchdog)
         live = LiveModel(identity, manifest, run, calls, previous)
         kept = self._store.group(group)
-        live.proven = kept.live == identity and kept.trying != identity
+        live.proven = kept.live == identity and kept.unproven != identity
         live.scorer = scorer_for(live, self._config)
         self._restore(folder, live.scorer)
         if not live.proven:
             try:
                 self._store.begin(group, identity)
             except StateError as error:
-                self._complain(error)
+                self._warn(error)
         self._live[group] = live
         self._runtime.counters.add("models_swapped_in")
         self._runtime.log.info("model %s %s scores group %s", manifest.name, manifest.version, group)
@@ -274,45 +283,45 @@ class ModelKeeper:
         live.proven, live.previous = True, None
         self._runtime.counters.add("models_confirmed")
         try:
-            self._store.confirm(group, live.identity, self._tried(group))
+            self._store.confirm(group, live.identity, self._validating(group))
         except StateError as error:
-            self._complain(error)
+            self._warn(error)
 
-    def _take_back(self, group: str, live: LiveModel, reason: str) -> None:
-        """Put the model that was before in the place of one that fails, or none where there is none."""
-        self._runtime.counters.add("models_taken_back")
+    def _roll_back(self, group: str, live: LiveModel, reason: str) -> None:
+        """Replace a model that fails by the previous one, if any."""
+        self._runtime.counters.add("models_rolled_back")
         if live.previous is not None:
             self._live[group] = live.previous
         else:
             del self._live[group]
-        self._refuse(group, live.identity, f"{reason} (call {live.calls.made})", live.manifest.version)
+        self._reject(group, live.identity, f"{reason} (call {live.calls.made})", live.manifest.version)
 
-    def _refuse(self, group: str, identity: str, reason: str, version: str = "") -> None:
-        self._refusals.add(group, version or self._version(group), reason)
+    def _reject(self, group: str, identity: str, reason: str, version: str = "") -> None:
+        self._rejected_models.add(group, version or self._version(group), reason)
         try:
-            self._store.refuse(group, identity, reason, self._tried(group))
+            self._store.reject(group, identity, reason, self._validating(group))
         except StateError as error:
-            self._complain(error)
+            self._warn(error)
 
     def _withdraw(self, group: str) -> None:
-        """End what nobody offers any more."""
+        """Withdraw a model that is not available any more."""
         if self._live.pop(group, None) is not None:
             self._runtime.counters.add("models_withdrawn")
-            self._runtime.log.info("group %s has no model any more: it is not offered", group)
+            self._runtime.log.info("group %s has no model any more: it is not models", group)
         self._missed.pop(group, None)
-        self._wanted.pop(group, None)
-        self._refusals.forget(group)
+        self._requested.pop(group, None)
+        self._rejected_models.forget(group)
         try:
             self._store.forget(group)
         except StateError as error:
-            self._complain(error)
+            self._warn(error)
 
-    def _mark(self, folder: Path) -> in_flight_marker.Mark:
+    def _marker(self, folder: Path) -> InFlightMarker:
         try:
-            return in_flight_marker.Mark(folder / in_flight_marker.FILE)
+            return InFlightMarker(folder / in_flight_marker.FILE)
         except OSError as error:
-            self._complain(StateError(f"a crash at work would not be known: {error}"))
-            return in_flight_marker.Mark()
+            self._warn(StateError(f"a crash in a call could not be attributed: {error}"))
+            return InFlightMarker()
 
     def _restore(self, folder: Path, scorer: GroupScorer) -> None:
         try:
@@ -321,15 +330,15 @@ class ModelKeeper:
                 scorer.restore(*kept)
         except (StateError, ValueError) as error:
             self._runtime.counters.add("state_refused")
-            self._runtime.log.warning("calibration of group %s begins anew: %s", scorer.manifest.group, error)
+            self._runtime.log.warning("calibration of group %s begins again: %s", scorer.manifest.group, error)
 
-    def _tried(self, group: str) -> str | None:
-        """Return the identity of the group's model that is being tried."""
-        return self._trial[2] if self._trial is not None and self._trial[1] == group else None
+    def _validating(self, group: str) -> str | None:
+        """Return the identity of the group's model that is being validated."""
+        return self._validation[2] if self._validation is not None and self._validation[1] == group else None
 
     def _version(self, group: str) -> str:
-        return self._wanted[group].version if group in self._wanted else "?"
+        return self._requested[group].version if group in self._requested else "?"
 
-    def _complain(self, error: StateError) -> None:
+    def _warn(self, error: StateError) -> None:
         self._runtime.counters.add("models_not_kept")
-        self._refusals.complain(str(error))
+        self._rejected_models.warn(str(error))

@@ -1,13 +1,13 @@
-"""The models that this component keeps on disk, so that the one that works is there when another does not.
+"""Store of models on disk, so that a previous model is available when a new one fails.
 
 ::
 
-    <work>/models/state.json                            what counts, by group
-    <work>/models/<group>/<identity>/manifest.json      a model as it was taken in, with its file
+    <work>/models/state.json                            the record of each group
+    <work>/models/<group>/<identity>/manifest.json      a copied model with its file
     <work>/models/<group>/<identity>/levels.npz         its calibration on this gateway's devices
-    <work>/models/<group>/<identity>/at_work            whether a call of it goes on, see :mod:`at_work`
+    <work>/models/<group>/<identity>/at_work            in-flight marker, see :mod:`in_flight_marker`
 
-The identity is that of the manifest's bytes, which name the file's: other bytes are another model.
+The identity is a digest of the manifest, which has the digest of the file: other bytes are another model.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_components.anomaly_detector.errors import ModelRefusedError, StateError
+from edge_components.anomaly_detector.errors import ModelRejectedError, StateError
 from edge_components.anomaly_detector.model_runtime import in_flight_marker
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
 from edge_components.common.files import replace_file
 
 MANIFEST = "manifest.json"
-MOST_REFUSED = 16
-"""Refusals remembered by group; the oldest are forgotten, and tried again if they are still offered."""
-MOST_DEATHS = 2
-"""A model in whose first calls the process ended so often is refused, or in a call of which it was killed. Once may
-have been a power cut, or whoever kills processes when memory runs out. A crash is enough once."""
+MAX_REJECTED = 16
+"""RejectedModels remembered by group; the oldest are forgotten, and tried again if they are still offered."""
+MAX_FAILURES = 2
+"""Processes that end in a model's first calls, or are killed in a call of it, until it is rejected. One may be due to a
+power cut or to a lack of memory. A crash rejects it at once."""
 
 
 def identity_of(manifest: bytes) -> str:
@@ -40,20 +40,20 @@ def identity_of(manifest: bytes) -> str:
 
 
 @dataclass(slots=True)
-class Kept:
-    """What is remembered of a group: the model that counts and the one before it, those refused and why, the one in its
-    first calls."""
+class GroupRecord:
+    """The record of a group: the live model and the previous one, rejected ones with the reason, the one in its first
+    calls, and the processes that ended in its calls."""
 
     live: str | None = None
-    former: str | None = None
-    refused: dict[str, str] = field(default_factory=dict)
-    trying: str | None = None
-    deaths: int = 0
+    previous: str | None = None
+    rejected: dict[str, str] = field(default_factory=dict)
+    unproven: str | None = None
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """A model that is refused for what became of the process: ``what`` is ``stood_still``, ``crashed`` or
+class CrashRejection:
+    """A model that is rejected because it ended the process: ``what`` is ``hung``, ``crashed`` or
     ``suspected``."""
 
     group: str
@@ -63,15 +63,15 @@ class Verdict:
 
 
 class ModelStore:
-    """Models and what became of them; every method raises StateError where the disk does not do its part."""
+    """Models and the records of groups; every method raises StateError if the disk fails."""
 
     def __init__(self, root: Path) -> None:
-        self._root, self.groups = root, dict[str, Kept]()
+        self._root, self.groups = root, dict[str, GroupRecord]()
 
-    def open(self, last_words: str = "") -> list[Verdict]:
-        """Read what is known, and judge the models at work, or in their first calls, when the process before ended.
+    def open(self, crash: str = "") -> list[CrashRejection]:
+        """Read the records, and check the models whose calls, or first calls, were running when the last process ended.
 
-        ``last_words`` are what it said if it crashed. Returns those refused for that.
+        ``crash`` are what it said if it crashed. Returns those refused for that.
         """
         try:
             self.groups = _parse(json.loads((self._root / "state.json").read_bytes()))
@@ -79,24 +79,24 @@ class ModelStore:
             return []
         except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             raise StateError(f"state of models {self._root}: {type(error).__name__}: {error}") from error
-        found = [self._judge(group, kept, last_words) for group, kept in self.groups.items()]
+        found = [self._check_crash(group, kept, crash) for group, kept in self.groups.items()]
         self._save()
         for group, kept in self.groups.items():
             for path in (self._root / group).glob(f"*/{in_flight_marker.FILE}"):
-                path.unlink(missing_ok=True)  # it has been judged
-            self._clean(group, {kept.live, kept.former, kept.trying})
+                path.unlink(missing_ok=True)  # it has been evaluated
+            self._clean(group, {kept.live, kept.previous, kept.unproven})
         return [verdict for verdict in found if verdict is not None]
 
-    def group(self, name: str) -> Kept:
-        """Return what is known of a group."""
-        return self.groups.setdefault(name, Kept())
+    def group(self, name: str) -> GroupRecord:
+        """Return the record of a group."""
+        return self.groups.setdefault(name, GroupRecord())
 
     def folder(self, group: str, identity: str) -> Path:
-        """Return where a model is kept."""
+        """Return the folder of a model."""
         return self._root / group / identity
 
-    def take_in(self, offered: Path) -> tuple[str, GroupManifest]:
-        """Copy a model that is offered; raises ModelRefusedError where it is not what its manifest says."""
+    def copy(self, offered: Path) -> tuple[str, GroupManifest]:
+        """Copy an available model; raises ModelRejectedError if its file does not match its manifest."""
         manifest = GroupManifest.read(offered)
         content = manifest.content()
         try:
@@ -110,27 +110,27 @@ class ModelStore:
         return folder.name, manifest
 
     def begin(self, group: str, identity: str) -> None:
-        """Note that a model is in its first calls."""
+        """Record that a model is in its first calls."""
         kept = self.group(group)
-        kept.deaths = kept.deaths if kept.trying == identity else 0
-        kept.trying = identity
+        kept.failures = kept.failures if kept.unproven == identity else 0
+        kept.unproven = identity
         self._save()
 
-    def confirm(self, group: str, identity: str, tried: str | None) -> None:
-        """Note that a model counts from now on; its group's others go, but for the one before and one being tried."""
+    def confirm(self, group: str, identity: str, validating: str | None) -> None:
+        """Record a model as live; remove the others of its group, except the previous one and one in validation."""
         kept = self.group(group)
         if kept.live != identity:
-            kept.live, kept.former = identity, kept.live
-        kept.trying, kept.deaths = None, 0
+            kept.live, kept.previous = identity, kept.live
+        kept.unproven, kept.failures = None, 0
         self._save()
-        self._clean(group, {identity, kept.former, tried})
+        self._clean(group, {identity, kept.previous, validating})
 
-    def refuse(self, group: str, identity: str, reason: str, tried: str | None) -> None:
-        """Note that a model is not to be tried again, and why; what is kept is as in :meth:`confirm`."""
+    def reject(self, group: str, identity: str, reason: str, validating: str | None) -> None:
+        """Record that a model is rejected, and why; models are removed as in :meth:`confirm`."""
         kept = self.group(group)
-        self._refuse(kept, identity, reason)
+        self._reject(kept, identity, reason)
         self._save()
-        self._clean(group, {kept.live, kept.former, kept.trying, tried})
+        self._clean(group, {kept.live, kept.previous, kept.unproven, validating})
 
     def forget(self, group: str) -> None:
         """Forget a group and its models."""
@@ -138,69 +138,71 @@ class ModelStore:
         self._save()
         shutil.rmtree(self._root / group, ignore_errors=True)
 
-    def forgive(self) -> None:
-        """Forget what was refused: it may be tried again."""
+    def clear_rejections(self) -> None:
+        """Forget all rejections, so that the models are validated again."""
         for kept in self.groups.values():
-            kept.refused.clear()
+            kept.rejected.clear()
         if self.groups:
             self._save()
 
-    def pardon(self, group: str, identity: str) -> str:
-        """Forget that a model was refused, and return why it was; "" where it was not."""
-        reason = self.group(group).refused.pop(identity, "")
+    def clear_rejection(self, group: str, identity: str) -> str:
+        """Forget the rejection of a model, and return its reason, "" if it was not rejected."""
+        reason = self.group(group).rejected.pop(identity, "")
         if reason:
             self._save()
         return reason
 
-    def pause(self) -> None:
-        """Note that the process ends as it should: nobody's first calls were its end."""
+    def close(self) -> None:
+        """Record that the process ends normally, and not because of a model in its first calls."""
         for kept in self.groups.values():
-            kept.trying, kept.deaths = None, 0
+            kept.unproven, kept.failures = None, 0
         if self.groups:
             self._save()
 
-    def _judge(self, group: str, kept: Kept, last_words: str) -> Verdict | None:
-        """Refuse the model that ended the process, if one did; a suspect has to do its first calls again."""
-        suspect, what, reason = kept.trying, "suspected", "the process ended in its first calls"
-        for identity in (kept.trying, kept.live):
-            left = in_flight_marker.left(self.folder(group, identity) / in_flight_marker.FILE) if identity else None
-            if left is None:
+    def _check_crash(self, group: str, kept: GroupRecord, crash: str) -> CrashRejection | None:
+        """Reject the model that ended the process, if any; one that may have ended it begins its first calls again."""
+        suspect, what, reason = kept.unproven, "suspected", "the process ended in its first calls"
+        for identity in (kept.unproven, kept.live):
+            if identity is None:
+                continue
+            interrupted = in_flight_marker.read_interrupted(self.folder(group, identity) / in_flight_marker.FILE)
+            if interrupted is None:
                 continue
             suspect, reason = identity, "the process was killed in a call of it"
-            if left.still_s:
-                what, reason = "stood_still", f"it stood still at work after {left.calls} calls, for {left.still_s:g} s"
-            elif last_words:
-                what, reason = "crashed", f"the process crashed in a call of it, after {left.calls}: {last_words}"
+            if interrupted.hung_s:
+                what, reason = "hung", f"a call hung after {interrupted.calls} calls, for {interrupted.hung_s:g} s"
+            elif crash:
+                what, reason = "crashed", f"the process crashed in a call of it, after {interrupted.calls}: {crash}"
             break
         if suspect is None:
             return None
-        kept.deaths = kept.deaths + 1 if kept.trying == suspect else 1
-        kept.trying = suspect
+        kept.failures = kept.failures + 1 if kept.unproven == suspect else 1
+        kept.unproven = suspect
         if what == "suspected":
-            if kept.deaths < MOST_DEATHS:
+            if kept.failures < MAX_FAILURES:
                 return None
-            reason += f", {kept.deaths} times"
+            reason += f", {kept.failures} times"
         version = self._version(group, suspect)
-        self._refuse(kept, suspect, reason)
-        return Verdict(group, version, what, reason)
+        self._reject(kept, suspect, reason)
+        return CrashRejection(group, version, what, reason)
 
     def _version(self, group: str, identity: str) -> str:
         try:
             return GroupManifest.read(self.folder(group, identity) / MANIFEST).version
-        except ModelRefusedError:
+        except ModelRejectedError:
             return identity
 
     @staticmethod
-    def _refuse(kept: Kept, identity: str, reason: str) -> None:
-        kept.refused[identity] = reason
-        while len(kept.refused) > MOST_REFUSED:
-            kept.refused.pop(next(iter(kept.refused)))
-        if kept.trying == identity:
-            kept.trying, kept.deaths = None, 0
-        if kept.former == identity:
-            kept.former = None
+    def _reject(kept: GroupRecord, identity: str, reason: str) -> None:
+        kept.rejected[identity] = reason
+        while len(kept.rejected) > MAX_REJECTED:
+            kept.rejected.pop(next(iter(kept.rejected)))
+        if kept.unproven == identity:
+            kept.unproven, kept.failures = None, 0
+        if kept.previous == identity:
+            kept.previous = None
         if kept.live == identity:
-            kept.live, kept.former = kept.former, None
+            kept.live, kept.previous = kept.previous, None
 
     def _clean(self, group: str, wanted: set[str | None]) -> None:
         with contextlib.suppress(OSError):
@@ -212,10 +214,10 @@ class ModelStore:
         body = {
             group: {
                 "live": kept.live,
-                "former": kept.former,
-                "refused": kept.refused,
-                "trying": kept.trying,
-                "deaths": kept.deaths,
+                "former": kept.previous,
+                "refused": kept.rejected,
+                "trying": kept.unproven,
+                "deaths": kept.failures,
             }
             for group, kept in self.groups.items()
         }
@@ -226,9 +228,9 @@ class ModelStore:
             raise StateError(f"state of models {self._root} not written: {error}") from error
 
 
-def _parse(body: Mapping[str, Mapping[str, Any]]) -> dict[str, Kept]:
+def _parse(body: Mapping[str, Mapping[str, Any]]) -> dict[str, GroupRecord]:
     return {
-        str(group): Kept(
+        str(group): GroupRecord(
             None if one["live"] is None else str(one["live"]),
             None if one.get("former") is None else str(one["former"]),
             {str(identity): str(reason) for identity, reason in one["refused"].items()},

@@ -1,55 +1,55 @@
-"""What was refused and why, as it is counted, logged (each sentence once) and told in the health report."""
+"""Rejected models and the reasons: counted, logged once each, and listed in the health report."""
 
 from __future__ import annotations
 
 from edge_components.common.lifecycle import Runtime
 
-TOLD = 12
-LONGEST_TOLD = 200
-MOST_REMEMBERED = 1000
+MAX_REPORTED = 12
+MAX_REASON = 200
+MAX_REMEMBERED = 1000
 
 
-class Refusals:
-    """Keeps reasons by what was refused."""
+class RejectedModels:
+    """Keeps reasons by group and version."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._reasons: dict[str, str] = {}
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def add(self, group: str, version: str, reason: str) -> None:
-        """Keep, count and log why a model of a group is refused."""
+        """Keep, count and log why a model of a group is rejected."""
         self._reasons[f"{group} {version}"] = reason
-        self.tell(f"group {group}: {reason}")
+        self.log(f"group {group}: {reason}")
 
     def remember(self, group: str, version: str, reason: str) -> None:
         """Keep a reason that was counted and logged before a restart."""
         self._reasons.setdefault(f"{group} {version}", reason)
 
     def forget(self, group: str) -> None:
-        """Keep nothing more of a group."""
+        """Forget the reasons of a group."""
         self._reasons = {what: why for what, why in self._reasons.items() if what.split(" ")[0] != group}
 
-    def tell(self, sentence: str) -> None:
-        """Count and log a refusal, once."""
-        if self._is_new(sentence):
+    def log(self, reason: str) -> None:
+        """Count and log a rejection, once."""
+        if self._is_new(reason):
             self._runtime.counters.add("model_refused")
-            self._runtime.log.error("a model is refused, what there was stays: %s", sentence)
+            self._runtime.log.error("a model is rejected, the previous one stays: %s", reason)
 
-    def complain(self, sentence: str) -> None:
-        """Log what is wrong, once."""
-        if self._is_new(sentence):
-            self._runtime.log.warning("%s", sentence)
+    def warn(self, message: str) -> None:
+        """Log a warning, once."""
+        if self._is_new(message):
+            self._runtime.log.warning("%s", message)
 
     def report(self, unread: dict[str, str]) -> dict[str, str]:
         """Return the newest reasons, shortened, with those of manifests that cannot be read."""
-        newest = list((self._reasons | unread).items())[-TOLD:]
-        return {what: why[:LONGEST_TOLD] for what, why in newest}
+        newest = list((self._reasons | unread).items())[-MAX_REPORTED:]
+        return {what: why[:MAX_REASON] for what, why in newest}
 
-    def _is_new(self, sentence: str) -> bool:
-        if sentence in self._said:
+    def _is_new(self, message: str) -> bool:
+        if message in self._logged:
             return False
-        if len(self._said) >= MOST_REMEMBERED:
-            self._said.clear()
-        self._said.add(sentence)
+        if len(self._logged) >= MAX_REMEMBERED:
+            self._logged.clear()
+        self._logged.add(message)
         return True

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.errors import ModelRejectedError
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest, Manifest, Port
 from edge_components.anomaly_detector.univariate.forecaster import TERMS
 
@@ -32,13 +32,13 @@ def runtime_is_installed() -> bool:
 
 
 def interpreter_class() -> Any:
-    """Return the Interpreter of the runtime that is installed; raises ModelRefusedError where there is none."""
+    """Return the Interpreter of the runtime that is installed; raises ModelRejectedError where there is none."""
     for name in _RUNTIMES:
         try:
             return importlib.import_module(name).Interpreter
         except ImportError:
             continue
-    raise ModelRefusedError(NO_RUNTIME)
+    raise ModelRejectedError(NO_RUNTIME)
 
 
 class Model:
@@ -63,13 +63,13 @@ class Model:
                 self._interpreter.allocate_tensors()
                 self._rows = self._fixed
         except (ValueError, RuntimeError, TypeError) as error:
-            raise ModelRefusedError(f"model {manifest.name}: {error}") from error
+            raise ModelRejectedError(f"model {manifest.name}: {error}") from error
         self.manifest = manifest
 
     def run(self, *values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return the outputs for inputs of n rows each, in the outputs' own types.
 
-        Raises ModelRefusedError where the model fails or answers with other shapes than its manifest says.
+        Raises ModelRejectedError where the model fails or answers with other shapes than its manifest says.
         """
         n = len(values[0])
         if self._fixed is None or n == self._fixed:
@@ -90,11 +90,11 @@ class Model:
             ports = self.manifest.outputs
             return [self._output(view(), port, n) for view, port in zip(self._reading, ports, strict=True)]
         except (ValueError, RuntimeError) as error:
-            raise ModelRefusedError(f"model {self.manifest.name}: {error}") from error
+            raise ModelRejectedError(f"model {self.manifest.name}: {error}") from error
 
     def _output(self, whole: npt.NDArray[Any], port: Port, n: int) -> npt.NDArray[Any]:
         if whole.shape != (self._rows, *port.shape[1:]):
-            raise ModelRefusedError(
+            raise ModelRejectedError(
                 f"model {self.manifest.name}: {port.name} is {whole.shape} for {self._rows} rows, "
                 f"the manifest says {port.shape}"
             )
@@ -111,7 +111,7 @@ class Model:
         has = [(tuple(int(n) for n in d["shape"])[1:], np.dtype(d["dtype"]).name) for d in details]
         wants = [(port.shape[1:], port.dtype) for port in ports]
         if has != wants:
-            raise ModelRefusedError(f"model {manifest.name}: {what}s are {has}, the manifest says {wants}")
+            raise ModelRejectedError(f"model {manifest.name}: {what}s are {has}, the manifest says {wants}")
 
     def quantisation(self) -> tuple[tuple[float, int], tuple[float, int]]:
         """Return scale and zero point of the first input and the first output; scale 0 where it is not quantised."""
@@ -127,12 +127,12 @@ class GroupModel:
         self._in, self._out = self._model.quantisation()
         for port, (scale, _) in zip((manifest.inputs[0], manifest.outputs[0]), (self._in, self._out), strict=True):
             if port.dtype != "float32" and not scale > 0:
-                raise ModelRefusedError(f"model {manifest.name}: {port.name} is {port.dtype} and has no scale")
+                raise ModelRejectedError(f"model {manifest.name}: {port.name} is {port.dtype} and has no scale")
 
     def __call__(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the output [n, values] for standardised windows [n, window, channels].
 
-        Raises ModelRefusedError where the model fails, or says what is no number.
+        Raises ModelRejectedError where the model fails, or says what is no number.
         """
         port = self.manifest.inputs[0]
         values = windows.reshape(len(windows), *port.shape[1:])
@@ -144,7 +144,7 @@ class GroupModel:
         if self.manifest.outputs[0].dtype != "float32":
             real = (real.astype(np.float32) - self._out[1]) * np.float32(self._out[0])
         if not np.isfinite(real).all():
-            raise ModelRefusedError(f"model {self.manifest.name}: {self.manifest.outputs[0].name} is not finite")
+            raise ModelRejectedError(f"model {self.manifest.name}: {self.manifest.outputs[0].name} is not finite")
         return np.asarray(real, np.float32)
 
 
@@ -155,9 +155,9 @@ class TfliteForecast:
         name = model.manifest.name
         shapes, given = ([port.shape for port in ports] for ports in (model.manifest.inputs, model.manifest.outputs))
         if shapes != [(-1, TERMS), (-1, TERMS)]:
-            raise ModelRefusedError(f"model {name}: inputs {shapes}, a forecaster has two of {TERMS} terms")
+            raise ModelRejectedError(f"model {name}: inputs {shapes}, a forecaster has two of {TERMS} terms")
         if given != [(-1,)]:
-            raise ModelRefusedError(f"model {name}: outputs {given}, a forecaster has one of one value a row")
+            raise ModelRejectedError(f"model {name}: outputs {given}, a forecaster has one of one value a row")
         self._model = model
 
     def __call__(self, terms: npt.NDArray[np.float64], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

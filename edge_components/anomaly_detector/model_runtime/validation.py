@@ -1,4 +1,4 @@
-"""The child process in which a model is tried: load it, run it on a few inputs, exit 0 if its answers are numbers.
+"""The child process that validates a model: load it, run it on a few inputs, exit 0 if its outputs are finite.
 
 ``python -m edge_components.anomaly_detector.model_runtime.validation MANIFEST`` prints one JSON object with the median
 processor time of a call; a rejection is one line on standard error, exit code 1.
@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.errors import ModelRejectedError
 from edge_components.anomaly_detector.model_runtime.manifest import FORMAT, GroupManifest, Manifest
 from edge_components.anomaly_detector.model_runtime.tflite_model import GroupModel, Model
 
-MOST_MEMORY = 768 * 1024 * 1024
-MOST_SECONDS = 60
+MAX_MEMORY = 768 * 1024 * 1024
+MAX_SECONDS = 60
 ROWS = (1, 3, 1)
 
 
 def attempt(path: Path) -> float:
-    """Load and run the model; returns the median seconds of a call, raises ModelRefusedError with what is wrong."""
+    """Load and run the model; returns the median seconds of a call, raises ModelRejectedError with the reason."""
     if _is_group(path):
         return _attempt_group(GroupManifest.read(path))
     manifest = Manifest.read(path)
@@ -39,7 +39,7 @@ def attempt(path: Path) -> float:
         taken.append(time.thread_time() - began)
         for port, output in zip(manifest.outputs, outputs, strict=True):
             if not np.all(np.isfinite(output)):
-                raise ModelRefusedError(f"model {manifest.name}: {port.name} is not finite")
+                raise ModelRejectedError(f"model {manifest.name}: {port.name} is not finite")
     return float(np.median(taken))
 
 
@@ -47,7 +47,7 @@ def _attempt_group(manifest: GroupManifest) -> float:
     model, rng, taken = GroupModel(manifest, manifest.content()), np.random.default_rng(0), []
     shape = manifest.window, len(manifest.channels)
     usual = [rng.normal(size=(rows, *shape)) for rows in ROWS]
-    # What it was trained on, nothing at all, and as far out as it will ever be asked.
+    # Typical windows, zeros, and the largest values that it will receive.
     for values in (
         *usual,
         np.zeros((1, *shape)),
@@ -58,7 +58,7 @@ def _attempt_group(manifest: GroupManifest) -> float:
         output = model(values.astype(np.float32))
         taken.append(time.thread_time() - began)
         if output.shape[1] != manifest.outputs_wanted:
-            raise ModelRefusedError(f"model {manifest.name}: output is {output.shape} for {len(values)} rows")
+            raise ModelRejectedError(f"model {manifest.name}: output is {output.shape} for {len(values)} rows")
     return float(np.median(taken))
 
 
@@ -66,7 +66,7 @@ def _is_group(path: Path) -> bool:
     try:
         return bool(json.loads(path.read_bytes()).get("format") == FORMAT)
     except (OSError, ValueError, AttributeError, RecursionError):
-        return False  # the reader says what is wrong with it
+        return False  # the reader raises the error
 
 
 def _probe(rng: np.random.Generator, rows: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -75,11 +75,11 @@ def _probe(rng: np.random.Generator, rows: int, shape: tuple[int, ...], dtype: n
 
 
 def _bound_this_process() -> None:
-    """Whatever the model does, it takes little of the gateway, and ends even when nobody is left to end it."""
+    """Limit processor time, memory and priority, so that the process ends even if its parent has."""
     os.nice(10)
     for kind, limit in (
-        (resource.RLIMIT_CPU, MOST_SECONDS),
-        (resource.RLIMIT_DATA, MOST_MEMORY),
+        (resource.RLIMIT_CPU, MAX_SECONDS),
+        (resource.RLIMIT_DATA, MAX_MEMORY),
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(kind)
@@ -88,15 +88,15 @@ def _bound_this_process() -> None:
 
 
 def main() -> int:
-    """Try the model that the command line names."""
+    """Validate the model that the command line names."""
     _bound_this_process()
     try:
         seconds = attempt(Path(sys.argv[1]))
-    except ModelRefusedError as error:
-        print(str(error).replace("\n", " "), file=sys.stderr)  # noqa: T201 # how the parent hears of it
+    except ModelRejectedError as error:
+        print(str(error).replace("\n", " "), file=sys.stderr)  # noqa: T201 # the parent reads it
         return 1
     except MemoryError:
-        print(f"it needs more than {MOST_MEMORY >> 20} MB", file=sys.stderr)  # noqa: T201
+        print(f"it needs more than {MAX_MEMORY >> 20} MB", file=sys.stderr)  # noqa: T201
         return 1
     print(json.dumps({"call_s": seconds}))  # noqa: T201
     return 0

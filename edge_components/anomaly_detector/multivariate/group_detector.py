@@ -1,4 +1,4 @@
-"""Joint detection over a group: series that are measured together, such as the channels of one machine.
+"""GroupDetector detection over a group: series that are measured together, such as the channels of one machine.
 
 Pure, one object a group, one row at a time. A group first collects ``calibration`` rows. From then on the moving means
 of its channels are compared with their slow levels (:mod:`baseline`), and an anomaly begins when they stay away. The
@@ -11,42 +11,42 @@ channels remain valid too.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.columns import FloatArray, push
+from edge_components.anomaly_detector.columns import FloatArray, push, read_array, saved_fields, stored, to_arrays
 from edge_components.anomaly_detector.multivariate import baseline as base
-from edge_components.anomaly_detector.multivariate.alarm_level import Tail
+from edge_components.anomaly_detector.multivariate.alarm_level import AlarmLevel
 from edge_components.anomaly_detector.multivariate.baseline import Baseline
-from edge_components.anomaly_detector.multivariate.recovery import Course
+from edge_components.anomaly_detector.multivariate.recovery import RecoveryDetector
 from wire.model import Phase
 
 GREATEST = 99.0
-WILD_ROWS = 2
-"""So many values in a row may be left out as wild; what is as far off for longer is where the channel is."""
+OUTLIER_ROWS = 2
+"""Consecutive values that may be left out as outliers; after that the channel has moved."""
 ONSET_ROWS = 4
-"""An anomaly begins when the score has stood at 1.0 for so many rows."""
+"""Rows with a score of 1.0 or more after which an anomaly begins."""
 END_LEVEL = 0.6
-"""All are back where they were when the score of the shorter span is below this level."""
+"""All channels are at their level before when the score of the shorter span is below this level."""
 SETTLE_ROWS = 35
-"""So long after an end it is only asked whether it comes again; then each level is where it was, or where it is now,"""
+"""Rows after an end in which only a return of the anomaly is detected; then each level is the one before, or the
+present one,"""
 SAME = 1.5
-"""if that is farther than so many spreads."""
+"""if that is farther than this number of spreads."""
 FOLLOWED = 2
-"""What an anomaly has moved is followed for so many times its rows, and no longer than the calibration was,"""
+"""A channel that an anomaly has moved is followed for this multiple of its rows, at most the calibration's,"""
 LONG_ROWS = 60
-"""where it has lasted for so many: what is shorter heats nothing, and the next fault is not to be followed."""
+"""if it has lasted this number of rows: a shorter one heats nothing, and the next fault must not be followed."""
 
 
 @dataclass(slots=True)
 class Finding:
-    """What a row is: ``score`` (NaN while calibrating), whether it lies in an anomaly, each channel's ``share`` [c] in
-    the score (0 to 1), what was ``expected`` and how far from it is the alarm level (``reach``) in the channels' own
-    units [c], and the anomaly's ``phase`` where this row changes it (``drifted``: it ended because it stays)."""
+    """The result of a row: ``score`` (NaN while calibrating), whether it is in an anomaly, each channel's ``share`` [c]
+    of the score (0 to 1), the ``expected`` values and their distance from the alarm level (``reach``) in the channels'
+    own units [c], and the anomaly's ``phase`` if this row changes it (``drifted``: it ended as drift)."""
 
     score: float
     anomaly: bool
@@ -58,52 +58,57 @@ class Finding:
 
     @property
     def channel(self) -> int:
-        """The channel that contributes most."""
+        """The channel with the largest share."""
         return int(self.share.argmax())
 
 
 @dataclass(slots=True)
 class State:
-    """All that a group knows, in arrays, so that it survives a restart. Values are standardised but for ``rows``."""
+    """State of a group in arrays, which survives a restart. Values are standardised, except ``rows``."""
 
-    rows: FloatArray
-    """The rows to calibrate on [calibration, c], in the channels' units."""
-    recent: FloatArray
-    last: FloatArray
-    """The last three rows; the median of each three is what counts, since noise often has heavy tails."""
-    wild: npt.NDArray[np.int64]
-    """How many values in a row were left out of each channel because they were wild."""
-    level: FloatArray
-    old: FloatArray
-    anchor: FloatArray
-    settled: FloatArray
-    free: FloatArray
-    """For how many rows more each channel's level is followed."""
-    counts: npt.NDArray[np.int64]
+    rows: FloatArray = stored("state.rows")
+    """Calibration rows [calibration, c], in the channels' units."""
+    recent: FloatArray = stored("state.recent")
+    """The last medians of three rows [history, c]: noise often has heavy tails."""
+    last: FloatArray = stored("state.last")
+    """The last three rows."""
+    outliers: npt.NDArray[np.int64] = stored("state.outliers")
+    """Consecutive outliers of each channel that were left out."""
+    level: FloatArray = stored("state.level")
+    """The slow levels."""
+    old: FloatArray = stored("state.old")
+    """The levels before the last anomaly, NaN if they are not valid any more."""
+    anchor: FloatArray = stored("state.anchor")
+    """The levels at the onset of the anomaly."""
+    settled: FloatArray = stored("state.settled")
+    """Mean of the rows since the end of the anomaly."""
+    free: FloatArray = stored("state.free")
+    """Further rows for which each channel's level is followed without a speed limit."""
+    counts: npt.NDArray[np.int64] = stored("state.counts")
     """See the names below."""
 
 
 KEPT, ACTIVE, ABOVE, SETTLING, CALM, REPORTED = range(6)
 
 
-class Joint:
+class GroupDetector:
     """One group of ``channels`` series."""
 
     def __init__(self, channels: int, calibration: int, drift_rows: int, update_rows: int) -> None:
         self.calibration, self.drift_rows, self.update_rows = calibration, drift_rows, update_rows
         self.baseline: Baseline | None = None
         self.rows_between: float | None = None
-        """How many rows are to be between false alarms; None for as many as there happen to be at the plain level."""
+        """Rows between false alarms; None for the level of the calibration itself."""
         self.level = 1.0
-        """Scores are what was found over this level."""
-        self._tail = Tail.empty(ONSET_ROWS)
-        self._course = Course.empty(channels)
+        """Scores are distances over this level."""
+        self._alarm_level = AlarmLevel.empty(ONSET_ROWS)
+        self._recovery = RecoveryDetector.empty(channels)
         nothing = np.full(channels, np.nan)
         self._state = State(
             rows=np.full((calibration, channels), np.nan),
             recent=np.zeros((base.HISTORY, channels)),
             last=np.zeros((3, channels)),
-            wild=np.zeros(channels, np.int64),
+            outliers=np.zeros(channels, np.int64),
             level=nothing.copy(),
             old=nothing.copy(),
             anchor=nothing.copy(),
@@ -114,11 +119,11 @@ class Joint:
 
     @property
     def seen(self) -> int:
-        """How many rows there were."""
+        """Number of rows so far."""
         return int(self._state.counts[KEPT])
 
     def step(self, row: FloatArray) -> Finding:
-        """Take a row [c] in, NaN where a value is missing, and return what it is."""
+        """Process a row [c], NaN where a value is missing, and return its result."""
         state, counts = self._state, self._state.counts
         counts[KEPT] += 1
         if self.baseline is None:
@@ -128,43 +133,41 @@ class Joint:
             nothing = np.full(len(row), np.nan)
             return Finding(np.nan, False, np.zeros(len(row)), nothing, nothing)
         self._push(self.baseline, row)
-        self.level = 1.0 if self.rows_between is None else self._tail.level(self.rows_between)
-        return self._judge(self.baseline)
+        self.level = 1.0 if self.rows_between is None else self._alarm_level.level(self.rows_between)
+        return self._score(self.baseline)
 
     def history(self, channel: int, rows: int) -> FloatArray:
-        """Return what a calibrated channel's last rows were, wild values left out, in its unit."""
-        assert self.baseline is not None  # noqa: S101 # only what is fitted has anything to tell
+        """Return a calibrated channel's last rows without outliers, in its unit."""
+        assert self.baseline is not None  # noqa: S101 # only calibrated groups report
         last = self._state.recent[-rows:, channel]
         return np.asarray(self.baseline.centre[channel] + last * self.baseline.scale[channel], np.float64)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return everything that must survive a restart, by name."""
-        kept = {f"state.{f.name}": getattr(self._state, f.name) for f in dataclasses.fields(State)}
-        kept |= {f"tail.{f.name}": getattr(self._tail, f.name) for f in dataclasses.fields(Tail)}
-        kept |= {f"course.{f.name}": getattr(self._course, f.name) for f in dataclasses.fields(Course)}
+        """Return everything that must survive a restart, by storage name."""
+        kept = to_arrays(self._state) | to_arrays(self._alarm_level) | to_arrays(self._recovery)
         if self.baseline is not None:
-            kept |= {f"baseline.{f.name}": getattr(self.baseline, f.name) for f in dataclasses.fields(Baseline)}
+            kept |= to_arrays(self.baseline)
         return kept
 
     def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        """Take back what :meth:`state` gave; raises ValueError where it is of another layout."""
-        for name, mine in self.state().items():
-            kept = arrays.get(name)
-            if kept is None or kept.shape != mine.shape or kept.dtype != mine.dtype:
-                raise ValueError(f"{name}: not as this version keeps it")
-        fitted = {f.name: arrays.get(f"baseline.{f.name}") for f in dataclasses.fields(Baseline)}
-        found = {name: array.copy() for name, array in fitted.items() if array is not None}
-        if found and len(found) < len(fitted):
-            raise ValueError("baseline: not as this version keeps it")
-        self.baseline = Baseline(**found) if found else None
-        self._state = State(**{f.name: arrays[f"state.{f.name}"].copy() for f in dataclasses.fields(State)})
-        self._tail = Tail(**{f.name: arrays[f"tail.{f.name}"].copy() for f in dataclasses.fields(Tail)})
-        self._course = Course(**{f.name: arrays[f"course.{f.name}"].copy() for f in dataclasses.fields(Course)})
+        """Restore a saved :meth:`state`; raises ValueError if its layout is another."""
+        parts = (self._state, self._alarm_level, self._recovery)
+        restored: list[Any] = []
+        for part in parts:
+            likes = {field: getattr(part, field) for field in saved_fields(part)}
+            names = saved_fields(part)
+            saved = {field: read_array(arrays, names[field], like.shape, like.dtype) for field, like in likes.items()}
+            restored.append(type(part)(**saved))
+        fitted = {field: arrays[name].copy() for field, name in saved_fields(Baseline).items() if name in arrays}
+        if fitted and len(fitted) < len(saved_fields(Baseline)):
+            raise ValueError(f"baseline has only {', '.join(fitted)}")
+        self.baseline = Baseline(**fitted) if fitted else None
+        self._state, self._alarm_level, self._recovery = restored
 
     def _fit(self) -> None:
         state = self._state
         self.baseline, usual = base.fit(state.rows)
-        self._tail.fit(usual)
+        self._alarm_level.fit(usual)
         values = self.baseline.standard(base.filled(state.rows))
         state.last[:] = values[-3:]
         values = base.middle_of_three(values)
@@ -180,12 +183,12 @@ class Joint:
         mean = state.recent[-base.SPANS[0] :].mean(axis=0)
         missing = ~np.isfinite(value)
         far = ~missing & (np.abs(value - mean) > baseline.jump)
-        wild = far & (state.wild < WILD_ROWS)
-        state.wild[:] = np.where(wild, state.wild + 1, np.where(far, state.wild, 0))
-        push(state.last, baseline.likely(value, ~missing & ~wild, mean))
+        outlier = far & (state.outliers < OUTLIER_ROWS)
+        state.outliers[:] = np.where(outlier, state.outliers + 1, np.where(far, state.outliers, 0))
+        push(state.last, baseline.likely(value, ~missing & ~outlier, mean))
         push(state.recent, np.median(state.last, axis=0))
 
-    def _judge(self, baseline: Baseline) -> Finding:
+    def _score(self, baseline: Baseline) -> Finding:
         state, counts = self._state, self._state.counts
         means = base.means_of(state.recent)
         rough, rough_together = baseline.rough(base.roughness_of(state.recent))
@@ -202,11 +205,11 @@ class Joint:
         phase, drifted = None, False
         if counts[ACTIVE]:
             back = roughest < END_LEVEL * self.level and self._is_back(baseline, means)
-            phase, drifted = self._go_on(baseline.look(means, state.anchor, rough), baseline.wander, back)
+            phase, drifted = self._continue(baseline.deviation(means, state.anchor, rough), baseline.wander, back)
         elif counts[SETTLING]:
-            phase = self._settle(baseline, baseline.look(means, state.anchor, rough), score)
+            phase = self._settle(baseline, baseline.deviation(means, state.anchor, rough), score)
         else:
-            phase = self._watch(baseline.look(means, level, rough), level, score)
+            phase = self._watch(baseline.deviation(means, level, rough), level, score)
         expected = baseline.centre + level * baseline.scale
         reach = (baseline.alone * baseline.spread).min(axis=0) * baseline.scale * self.level
         return Finding(
@@ -214,7 +217,7 @@ class Joint:
         )
 
     def _nearest(self, baseline: Baseline, means: FloatArray) -> tuple[FloatArray, FloatArray, float]:
-        """Return the nearest of the levels that count as usual, and how far the means are from it."""
+        """Return the nearest of the valid levels, and the distances of the means from it."""
         state = self._state
         usual = state.anchor if state.counts[ACTIVE] else state.level
         followed = (state.free > 0) & (state.counts[ACTIVE] == 0)
@@ -224,17 +227,17 @@ class Joint:
         found = [(level, *baseline.departures(means, level, ~followed)) for level in levels]
         return min(found, key=lambda one: max(float(one[1].max()), one[2]))
 
-    def _watch(self, look: FloatArray, level: FloatArray, score: float) -> Phase | None:
-        """Outside of an anomaly: see whether one begins."""
+    def _watch(self, deviation: FloatArray, level: FloatArray, score: float) -> Phase | None:
+        """Process a row outside of an anomaly; return the onset if one begins."""
         state, counts = self._state, self._state.counts
         counts[ABOVE] = counts[ABOVE] + 1 if score >= 1.0 else 0
         if counts[ABOVE] < ONSET_ROWS:
-            self._tail.learn(score * self.level)
+            self._alarm_level.learn(score * self.level)
         else:
-            self._tail.alarmed(self.level)
+            self._alarm_level.alarmed(self.level)
             state.anchor[:] = level
             counts[[ACTIVE, ABOVE, REPORTED]] = 1, 0, 0
-            self._course.begin(look)
+            self._recovery.begin(deviation)
             return Phase.ONSET
         if np.isfinite(state.old).all():
             counts[CALM] += 1
@@ -243,15 +246,15 @@ class Joint:
                 state.old[:] = np.nan
         return None
 
-    def _go_on(self, look: FloatArray, wander: FloatArray, back: bool) -> tuple[Phase | None, bool]:
-        """In an anomaly: see whether it is over."""
+    def _continue(self, deviation: FloatArray, wander: FloatArray, back: bool) -> tuple[Phase | None, bool]:
+        """Process a row of an anomaly; return the phase that is due, and whether it ended as drift."""
         state, counts = self._state, self._state.counts
         counts[REPORTED] += 1
-        over = self._course.over(look, wander, back)
-        if over or self._course.lasted >= self.drift_rows:
+        ended = self._recovery.ended(deviation, wander, back)
+        if ended or self._recovery.lasted >= self.drift_rows:
             counts[[ACTIVE, SETTLING, CALM]] = 0, SETTLE_ROWS, 0
             state.old[:], state.settled[:] = state.anchor, 0.0
-            return Phase.END, not over
+            return Phase.END, not ended
         if counts[REPORTED] >= self.update_rows:
             counts[REPORTED] = 0
             return Phase.UPDATE, False
@@ -266,15 +269,15 @@ class Joint:
                 return True
         return False
 
-    def _settle(self, baseline: Baseline, look: FloatArray, score: float) -> Phase | None:
-        """After an anomaly: see whether it goes on after all, and where the channels are now."""
+    def _settle(self, baseline: Baseline, deviation: FloatArray, score: float) -> Phase | None:
+        """Process a row after an anomaly: detect its return, and then set the levels."""
         state, counts = self._state, self._state.counts
-        stayed = self._course.lasted >= self.drift_rows
-        again = not stayed and score >= 1.0 and self._course.again(look, baseline.wander)
-        counts[ABOVE] = counts[ABOVE] + 1 if again else 0
+        stayed = self._recovery.lasted >= self.drift_rows
+        returned = not stayed and score >= 1.0 and self._recovery.has_returned(deviation, baseline.wander)
+        counts[ABOVE] = counts[ABOVE] + 1 if returned else 0
         if counts[ABOVE] >= ONSET_ROWS:
-            self._tail.alarmed(self.level)
-            self._course.go_on()
+            self._alarm_level.alarmed(self.level)
+            self._recovery.resume()
             counts[[ACTIVE, ABOVE, SETTLING, REPORTED]] = 1, 0, 0, 0
             state.old[:] = np.nan
             return Phase.ONSET
@@ -283,8 +286,8 @@ class Joint:
         if counts[SETTLING] == 0:
             moved = np.abs(state.settled - state.old) >= SAME * baseline.spread[-1]
             state.level[:] = np.where(moved, state.settled, state.old)
-            lasted = self._course.lasted if self._course.lasted >= LONG_ROWS else 0
+            lasted = self._recovery.lasted if self._recovery.lasted >= LONG_ROWS else 0
             state.free[:] = np.where(moved, min(FOLLOWED * lasted, self.calibration), 0)
-            # The anomaly's own rows are out of the windows from here on.
+            # The anomaly's own rows leave the windows here.
             state.recent[:-SETTLE_ROWS] = state.level
         return None

@@ -1,7 +1,7 @@
-"""Which series are measured together, and the joint score of each such group as windows come in. Pure.
+"""Assign series to groups, and score each group's windows as they arrive. Pure.
 
-Series of one device (what stands before the last dot of the name) make a group, unless globs say otherwise. A window
-of a group is judged when all its series have come, or when the next window begins. Its anomalies are reported under
+Series of one device (the part before the last dot of the name) form a group, unless globs assign another. A window of
+a group is scored when all its series have arrived, or when the next window begins. Its anomalies are reported under
 the name ``<group>.joint``, with the channel that contributes most.
 """
 
@@ -17,21 +17,21 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.columns import FloatArray, IntArray
-from edge_components.anomaly_detector.multivariate.group_detector import Finding, Joint
+from edge_components.anomaly_detector.multivariate.group_detector import Finding, GroupDetector
 from edge_components.anomaly_detector.reports import DRIFT, HISTORY, compact, compact_history
 from edge_components.common.patterns import longest_match
 from wire.model import MAX_NAME, Anomaly, Phase, Series
 
 Arrays = dict[str, npt.NDArray[Any]]
 CAUSE = "joint"
-MOST_CHANNELS = 64
+MAX_CHANNELS = 64
 MONTH_MS = 30 * 86_400_000.0
 
 
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
-    """``windows`` to calibrate a group on (0: no groups); ``names`` gives globs over series the group's name, "" for
-    none; lengths in windows; ``false_alarms_per_month`` as for a series."""
+    """``windows`` of a group's calibration (0: no groups); ``names`` maps globs over series to the group's name, "" for
+    no group; lengths in windows; ``false_alarms_per_month`` as for a series."""
 
     windows: int = 0
     names: Mapping[str, str] = field(default_factory=dict)
@@ -40,79 +40,79 @@ class GroupSettings:
     false_alarms_per_month: float = 1.0
 
     def group_of(self, series: str) -> str:
-        """Return the name of a series' group, "" where it has none; the longest glob that matches counts."""
+        """Return the name of a series' group, "" if it has none; the longest glob that matches counts."""
         glob = longest_match(series, self.names)
         return series.rpartition(".")[0] if glob is None else self.names[glob]
 
     def windows_between(self, width_ms: int) -> float:
-        """Return how many windows of a length there are to be between a group's false alarms."""
+        """Return the number of windows between a group's false alarms."""
         return MONTH_MS / max(width_ms, 1) / self.false_alarms_per_month
 
 
 class Group:
-    """One group: its series in the order of their coming, and the window that is being filled."""
+    """One group: its series in the order in which they were added, and the window that is being filled."""
 
     def __init__(self, name: str, settings: GroupSettings) -> None:
         self.name, self._settings = name, settings
         self.series: list[Series] = []
         self.joint = self._new_joint()
         self._row = np.zeros(0)
-        self._start_ms, self._width_ms, self._judged = -(2**63), 0, True
+        self._start_ms, self._width_ms, self._scored = -(2**63), 0, True
         self._onset_ms, self._peak = 0, 0.0
 
     def add(self, series: Series) -> int:
-        """Return the slot of a new series, -1 where the group takes no more: it is calibrated, or full."""
-        if self.joint.baseline is not None or len(self.series) >= MOST_CHANNELS:
+        """Return the slot of a new series, -1 if the group is calibrated or full."""
+        if self.joint.baseline is not None or len(self.series) >= MAX_CHANNELS:
             return -1
         self.series.append(series)
-        # What was collected without it is not of the whole group.
+        # Rows without the series are not of the whole group.
         self.joint = self._new_joint()
         self._row = np.full(len(self.series), np.nan)
         return len(self.series) - 1
 
     def remove(self, slots: IntArray) -> None:
-        """Remove series; the others begin anew, as the group is another one without them."""
+        """Remove series; the group, another one without them, is calibrated again."""
         self.series = [one for slot, one in enumerate(self.series) if slot not in slots]
         self.joint = self._new_joint()
         self._row = np.full(len(self.series), np.nan)
-        self._judged = True
+        self._scored = True
 
     def take(self, slots: IntArray, start_ms: int, width_ms: int, mean: FloatArray) -> list[Anomaly]:
-        """Take values of a window in and return what is to be reported; what comes late is left out."""
+        """Process values of a window and return the reports that are due; late values are ignored."""
         reports: list[Anomaly] = []
-        if start_ms < self._start_ms or (start_ms == self._start_ms and self._judged):
+        if start_ms < self._start_ms or (start_ms == self._start_ms and self._scored):
             return reports
         if start_ms > self._start_ms:
-            reports = self._judge()
-            self._start_ms, self._width_ms, self._judged = start_ms, width_ms, False
+            reports = self._score()
+            self._start_ms, self._width_ms, self._scored = start_ms, width_ms, False
             self._row = np.full(len(self.series), np.nan)
         self._row[slots] = mean
-        return reports + self._judge() if np.isfinite(self._row).all() else reports
+        return reports + self._score() if np.isfinite(self._row).all() else reports
 
     def state(self) -> Arrays:
         """Return everything that must survive a restart, by name."""
-        marks = np.array([self._start_ms, self._width_ms, int(self._judged), self._onset_ms], np.int64)
+        marks = np.array([self._start_ms, self._width_ms, int(self._scored), self._onset_ms], np.int64)
         return self.joint.state() | {"row": self._row, "marks": marks, "peak": np.array([self._peak])}
 
     def restore(self, arrays: Arrays) -> None:
-        """Take back what :meth:`state` gave; raises ValueError where it is of another layout."""
+        """Restore a saved :meth:`state`; raises ValueError if its layout is another."""
         row, marks, peak = (arrays.get(name) for name in ("row", "marks", "peak"))
         if row is None or marks is None or peak is None or row.shape != self._row.shape or marks.shape != (4,):
-            raise ValueError(f"group {self.name}: not as this version keeps it")
+            raise ValueError(f"group {self.name}: its saved state has another layout")
         self.joint.restore(arrays)
         self._row, self._peak = row.copy(), float(peak[0])
         self._start_ms, self._width_ms, judged, self._onset_ms = marks.tolist()
-        self._judged = bool(judged)
+        self._scored = bool(judged)
 
-    def _new_joint(self) -> Joint:
-        return Joint(
+    def _new_joint(self) -> GroupDetector:
+        return GroupDetector(
             len(self.series), self._settings.windows, self._settings.drift_windows, self._settings.update_windows
         )
 
-    def _judge(self) -> list[Anomaly]:
-        if self._judged or len(self.series) < 2:
+    def _score(self) -> list[Anomaly]:
+        if self._scored or len(self.series) < 2:
             return []
-        self._judged = True
+        self._scored = True
         self.joint.rows_between = self._settings.windows_between(self._width_ms)
         found = self.joint.step(self._row)
         if found.phase is Phase.ONSET:
@@ -143,7 +143,7 @@ class Group:
 
 
 class Groups:
-    """All groups of a gateway; series are known by their row numbers in the order in which they were added."""
+    """All groups of a gateway; series have ids in the order in which they were added."""
 
     def __init__(self, settings: GroupSettings) -> None:
         self._settings = settings
@@ -153,24 +153,24 @@ class Groups:
         self._group_of, self._slot_of = np.zeros(0, np.int64), np.zeros(0, np.int64)
 
     def add(self, series: Sequence[Series]) -> None:
-        """Put new series into their groups."""
-        placed = [self._place(one) for one in series]
+        """Assign new series to their groups."""
+        placed = [self._assign(one) for one in series]
         self._series += series
         self._group_of = np.append(self._group_of, [group for group, _ in placed]).astype(np.int64)
         self._slot_of = np.append(self._slot_of, [slot for _, slot in placed]).astype(np.int64)
 
     def replace(self, rows: IntArray, series: Sequence[Series]) -> None:
-        """Give the rows of forgotten series to new ones; groups that lost a series calibrate anew."""
+        """Give the ids of forgotten series to new ones; groups that lost a series calibrate again."""
         for number in sorted(set(self._group_of[rows].tolist()) - {-1}, reverse=True):
             self._remove(number, self._slot_of[rows[self._group_of[rows] == number]])
         self._group_of[rows] = self._slot_of[rows] = -1
         for row, one in zip(rows.tolist(), series, strict=True):
             self._series[row] = one
-            self._group_of[row], self._slot_of[row] = self._place(one)
+            self._group_of[row], self._slot_of[row] = self._assign(one)
 
-    def window(self, places: IntArray, start_ms: int, width_ms: int, mean: FloatArray) -> list[Anomaly]:
-        """Take the means of one window of some series in and return what is to be reported."""
-        groups, slots = self._group_of[places], self._slot_of[places]
+    def window(self, series_ids: IntArray, start_ms: int, width_ms: int, mean: FloatArray) -> list[Anomaly]:
+        """Process the means of one window of some series and return the reports that are due."""
+        groups, slots = self._group_of[series_ids], self._slot_of[series_ids]
         reports: list[Anomaly] = []
         for number in np.unique(groups[groups >= 0]).tolist():
             at = groups == number
@@ -178,7 +178,7 @@ class Groups:
         return reports
 
     def watched(self, name: str) -> int | None:
-        """Return for how many windows a group was watched, by the name in its reports; None for another name."""
+        """Return the number of windows of a group, by the name in its reports; None for another name."""
         group = self._groups.get(name.removesuffix(f".{CAUSE}")) if name.endswith(f".{CAUSE}") else None
         return group.joint.seen if group is not None else None
 
@@ -191,8 +191,7 @@ class Groups:
         return kept
 
     def restore(self, arrays: Arrays) -> None:
-        """Take back what :meth:`state` gave, after the same series were added; raises ValueError where it is not of
-        these groups."""
+        """Restore a saved :meth:`state` after the same series were added; raises ValueError for other groups."""
         members = json.loads(arrays.get("groups", np.zeros(0, np.uint8)).tobytes() or b"{}")
         rows = {one.name: row for row, one in enumerate(self._series)}
         self._groups, self._order = {}, []
@@ -209,11 +208,11 @@ class Groups:
             prefix = f"group.{number}."
             group.restore({key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)})
         for row in np.flatnonzero(self._group_of < 0).tolist():
-            if self._place(self._series[row]) != (-1, -1):
+            if self._assign(self._series[row]) != (-1, -1):
                 raise ValueError("the groups are others than before")
 
     def _remove(self, number: int, slots: IntArray) -> None:
-        """Remove series from a group, and the group where none is left."""
+        """Remove series from a group, and the group if it is empty then."""
         group = self._order[number]
         if len(slots) < len(group.series):
             group.remove(slots)
@@ -223,7 +222,7 @@ class Groups:
         del self._order[number], self._groups[group.name]
         self._group_of[self._group_of > number] -= 1
 
-    def _place(self, series: Series) -> tuple[int, int]:
+    def _assign(self, series: Series) -> tuple[int, int]:
         name = self._settings.group_of(series.name) if self._settings.windows else ""
         if not name or len(name) + len(CAUSE) >= MAX_NAME:
             return -1, -1

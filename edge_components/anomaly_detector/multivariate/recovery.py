@@ -1,10 +1,11 @@
-"""How an anomaly of a group goes on, and when it is over: when half of it has gone.
+"""Recovery detector: the end of a group's anomaly, when half of the deviation has gone.
 
-Pure. What the channels look like is told by numbers, two a channel: how far it is from where it was, and how much
-rougher it has become, in spreads. How much of the anomaly there still is, is told by the channels that showed it, each
-by the part of its own way that it has not come back. Beyond ``CLEAR`` all have the same say, however far they went, and
-those that wander by themselves have little: a temperature that follows slowly does not hold up the end, a fault that
-only it shows is told by it alone. Two looks are compared with: that of the first rows, and that of the last ones.
+Pure. A row is described by a deviation vector, two numbers a channel: its distance from the level before the anomaly,
+and its increase of roughness, in spreads. The remaining fraction of the anomaly is a weighted mean over the channels
+that deviated, each by the fraction of its own deviation that is left. Beyond ``CLEAR`` spreads all have the same
+weight, and channels that wander by themselves have little: a temperature that follows slowly does not delay the end,
+and a fault that only it shows is decided by it alone. The vector is compared with two references: that of the first
+rows, and that of the last ones.
 """
 
 from __future__ import annotations
@@ -13,90 +14,91 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import FloatArray, push
+from edge_components.anomaly_detector.columns import FloatArray, push, stored
 
 FIRST_ROWS = 10
-"""Slow followers have not come far in so many rows."""
+"""Rows of the first reference; slow channels have not moved far in them."""
 PLATEAU_ROWS = 80
-"""What the anomaly usually looks like is the median of so many rows."""
+"""Rows of which the median is the second reference,"""
 KNOWN_ROWS = 20
-"""It is known after so many."""
+"""which is used after this number of rows."""
 LEFT_OVER = 0.5
-"""It is over when less than this part of it is left,"""
+"""The anomaly has ended when less than this fraction is left,"""
 END_ROWS = 6
-"""for so many rows."""
-LEAST_PLATEAU = 0.9
-"""The part of the first look that is usual later on counts as no less than this."""
+"""for this number of rows."""
+MIN_PLATEAU = 0.9
+"""Lower bound of the fraction of the first reference that is usual later."""
 CHANCE = 2.0
-"""What is left is told no better than to so many deviations of what chance does to it."""
+"""Deviations of the remaining fraction by chance that count as uncertainty."""
 CLEAR = 5.0
 SLOW = 0.9
-"""How much less of a say a channel has that wanders by itself."""
+"""Reduction of the weight of a channel that wanders by itself."""
 
 
 @dataclass(slots=True)
-class Course:
-    """The ``first`` look [2c] of an anomaly, its last ``looks`` [PLATEAU_ROWS, 2c], how much of the first there was in
-    them (``gone``), and in ``numbers`` how many rows it has lasted, and how many of the last had less than half."""
+class RecoveryDetector:
+    """The ``first`` deviation [2c] of an anomaly, the last ``deviations`` [PLATEAU_ROWS, 2c], the fraction of the first
+    in each (``fraction``), and in ``numbers`` the rows of the anomaly and the last rows with less than half."""
 
-    first: FloatArray
-    looks: FloatArray
-    gone: FloatArray
-    numbers: FloatArray
+    first: FloatArray = stored("course.first")
+    deviations: FloatArray = stored("course.looks")
+    fraction: FloatArray = stored("course.gone")
+    numbers: FloatArray = stored("course.numbers")
 
     @classmethod
-    def empty(cls, channels: int) -> Course:
-        """Return the course of no anomaly."""
-        looks = np.full((PLATEAU_ROWS, 2 * channels), np.nan)
-        return cls(np.zeros(2 * channels), looks, np.full(PLATEAU_ROWS, np.nan), np.zeros(2))
+    def empty(cls, channels: int) -> RecoveryDetector:
+        """Return one without an anomaly."""
+        deviations = np.full((PLATEAU_ROWS, 2 * channels), np.nan)
+        return cls(np.zeros(2 * channels), deviations, np.full(PLATEAU_ROWS, np.nan), np.zeros(2))
 
     @property
     def lasted(self) -> int:
-        """How many rows it has lasted."""
+        """Rows of the anomaly."""
         return int(self.numbers[0])
 
-    def begin(self, look: FloatArray) -> None:
-        """Take the look of an anomaly's first row in."""
-        self.first[:] = look
-        self.looks[:], self.gone[:], self.numbers[:] = np.nan, np.nan, 0.0
+    def begin(self, deviation: FloatArray) -> None:
+        """Begin with the deviation of an anomaly's first row."""
+        self.first[:] = deviation
+        self.deviations[:], self.fraction[:], self.numbers[:] = np.nan, np.nan, 0.0
 
-    def over(self, look: FloatArray, wander: FloatArray, back: bool) -> bool:
-        """Take the look of a row in and return whether the anomaly is over; ``wander`` [c] is how much channels wander
-        by themselves, 0 to 1, and ``back`` whether all are where they were."""
+    def ended(self, deviation: FloatArray, wander: FloatArray, back: bool) -> bool:
+        """Process the deviation of a row and return whether the anomaly has ended; ``wander`` [c] is the degree to
+        which channels wander by themselves, 0 to 1, and ``back`` whether all are at the level before."""
         self.numbers[0] += 1
         if self.lasted <= FIRST_ROWS:
-            self.first += (look - self.first) / (self.lasted + 1)
-        push(self.looks, look)
-        push(self.gone, _left(look, self.first, _say(wander))[0])
-        (first, chance), (usual, usual_chance) = self._left(look, wander)
+            self.first += (deviation - self.first) / (self.lasted + 1)
+        push(self.deviations, deviation)
+        push(self.fraction, _remaining(deviation, self.first, _weights(wander))[0])
+        (first, chance), (usual, usual_chance) = self._remaining(deviation, wander)
         half = first + chance < LEFT_OVER or (self.lasted >= KNOWN_ROWS and usual + usual_chance < LEFT_OVER)
         self.numbers[1] = self.numbers[1] + 1 if half or back else 0
         return bool(self.numbers[1] >= END_ROWS)
 
-    def again(self, look: FloatArray, wander: FloatArray) -> bool:
-        """Return whether more than half of an anomaly that was over is there again."""
-        return all(left > LEFT_OVER for left, _ in self._left(look, wander))
+    def has_returned(self, deviation: FloatArray, wander: FloatArray) -> bool:
+        """Return whether more than half of an anomaly that had ended is present again."""
+        return all(left > LEFT_OVER for left, _ in self._remaining(deviation, wander))
 
-    def go_on(self) -> None:
-        """Take in that it is not over after all."""
+    def resume(self) -> None:
+        """Continue the anomaly that had ended."""
         self.numbers[1] = 0
 
-    def _left(self, look: FloatArray, wander: FloatArray) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return how much is left, and how far chance may move that, by the first look and by the last ones."""
-        kept = min(self.lasted, PLATEAU_ROWS)
-        left, chance = _left(look, self.first, _say(wander))
-        plateau = max(float(np.median(self.gone[-kept:])), LEAST_PLATEAU)
-        return (left / plateau, chance / plateau), _left(look, np.median(self.looks[-kept:], axis=0), _say(wander))
+    def _remaining(self, deviation: FloatArray, wander: FloatArray) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return the remaining fraction and its uncertainty, by the first reference and by the last rows."""
+        kept, weights = min(self.lasted, PLATEAU_ROWS), _weights(wander)
+        left, chance = _remaining(deviation, self.first, weights)
+        plateau = max(float(np.median(self.fraction[-kept:])), MIN_PLATEAU)
+        usual = np.median(self.deviations[-kept:], axis=0)
+        return (left / plateau, chance / plateau), _remaining(deviation, usual, weights)
 
 
-def _say(wander: FloatArray) -> FloatArray:
+def _weights(wander: FloatArray) -> FloatArray:
     return np.concatenate((1.0 - SLOW * wander, np.ones(len(wander))))
 
 
-def _left(look: FloatArray, usual: FloatArray, say: FloatArray) -> tuple[float, float]:
-    """Return how much of what is ``usual`` a look has (1.0: all of it), and how far chance may move that."""
-    size = np.abs(usual) + 1e-9
-    weight = say * np.square(np.minimum(size / CLEAR, 1.0))
+def _remaining(deviation: FloatArray, reference: FloatArray, weights: FloatArray) -> tuple[float, float]:
+    """Return the fraction of ``reference`` that a deviation has (1.0: all of it), and its uncertainty."""
+    size = np.abs(reference) + 1e-9
+    weight = weights * np.square(np.minimum(size / CLEAR, 1.0))
     weight /= weight.sum()
-    part = np.clip(look * np.sign(usual) / size, -1.0, 1.5)
+    part = np.clip(deviation * np.sign(reference) / size, -1.0, 1.5)
     return float(weight @ part), CHANCE * float(np.sqrt(np.square(weight / size).sum()))

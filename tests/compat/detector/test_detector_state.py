@@ -74,6 +74,6 @@ def test_the_record_of_models_of_an_earlier_version_is_read(tmp_path):
     assert store.open() == []
     body = json.loads((STATE / "models-state.json").read_text())["pump"]
     assert store.group("pump").live == body["live"]
-    assert store.group("pump").former == body["former"]
-    assert store.group("pump").refused == body["refused"] == {"3dd86ecd151ced7d": "output is not finite"}
-    assert (store.group("fan").trying, store.group("fan").deaths) == ("0123456789abcdef", 1)
+    assert store.group("pump").previous == body["former"]
+    assert store.group("pump").rejected == body["refused"] == {"3dd86ecd151ced7d": "output is not finite"}
+    assert (store.group("fan").unproven, store.group("fan").failures) == ("0123456789abcdef", 1)

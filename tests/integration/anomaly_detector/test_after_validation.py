@@ -32,7 +32,7 @@ def process(folder, how):
 @pytest.mark.parametrize(
     ("how", "code", "counter", "reason"),
     [
-        ("still", EXIT_SOFTWARE, "models_stood_still", "it stood still at work after"),
+        ("still", EXIT_SOFTWARE, "models_hung", "a call hung after"),
         ("abort", -signal.SIGABRT, "models_crashed", "Fatal Python error: Aborted"),
     ],
 )
@@ -43,7 +43,7 @@ def test_a_model_that_ends_the_process_long_after_its_trial_does_so_once(tmp_pat
     assert told["before"]["pump"]["state"] == "live"
     assert "after" not in told
     if how == "still":
-        assert "model pump-autoencoder 0.2.0 of group pump stands still for more than 0.5 s in its call" in log
+        assert "model pump-autoencoder 0.2.0 of group pump hangs for more than 0.5 s in its call" in log
     ended, told, log = process(tmp_path, "again")
     assert ended == 0, log
     models = told["after"]["models"]
@@ -59,4 +59,4 @@ def test_a_process_that_is_killed_in_a_model_s_call_takes_the_model_for_innocent
     ended, told, log = process(tmp_path, "again")
     assert told["before"]["pump"]["version"] == "0.2.0"
     assert told["before"]["pump"]["state"] == "in its first calls"
-    assert ended == EXIT_SOFTWARE, log  # the data on which it stands still have come again
+    assert ended == EXIT_SOFTWARE, log  # the data on which it hangs have come again

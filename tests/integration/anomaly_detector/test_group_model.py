@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.errors import ModelRejectedError
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
 from edge_components.anomaly_detector.model_runtime.tflite_model import interpreter_class
-from edge_components.anomaly_detector.model_runtime.validation_process import Trial
+from edge_components.anomaly_detector.model_runtime.validation_process import ValidationProcess
 from strandline.training.loading import load_group
 from strandline.training.model_writer import Graph, Operator, dense_network, write
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, endless, identity, offer
@@ -39,7 +39,7 @@ def test_a_model_of_one_row_at_a_time_runs_for_many(tmp_path):
 
 
 def refusal(path, seconds=20.0):
-    with pytest.raises(ModelRefusedError) as refused:
+    with pytest.raises(ModelRejectedError) as refused:
         load_group(path, seconds)
     return str(refused.value)
 
@@ -69,10 +69,10 @@ def test_a_model_that_kills_the_child_is_refused_with_the_signal(tmp_path):
         broken = bytearray(content)
         broken[at : at + 4] = b"\xff\xff\xff\x7f"
         path = offer(tmp_path / str(at), bytes(broken))
-        trial = Trial(path, 20.0)
+        trial = ValidationProcess(path, 20.0)
         try:
             trial.wait()
-        except ModelRefusedError as error:
+        except ModelRejectedError as error:
             killed.append("signal" in str(error))
             if killed[-1]:
                 break
@@ -93,7 +93,7 @@ def test_a_model_of_another_shape_is_refused(tmp_path):
 
 def test_a_model_that_never_ends_is_ended(tmp_path):
     began = time.monotonic()
-    assert "no answer in 1.5 s" in refusal(offer(tmp_path, endless(VALUES)), 1.5)
+    assert "no result in 1.5 s" in refusal(offer(tmp_path, endless(VALUES)), 1.5)
     assert time.monotonic() - began < 10
 
 
@@ -102,7 +102,7 @@ def test_a_trial_that_takes_too_much_memory_is_refused(tmp_path):
         import sys
         import numpy as np
         from edge_components.anomaly_detector.model_runtime import trial
-        trial.MOST_MEMORY = 256 * 1024 * 1024
+        trial.MAX_MEMORY = 256 * 1024 * 1024
         trial.attempt = lambda path: np.ones(2**27).sum()
         sys.exit(trial.main())
     """
@@ -138,7 +138,7 @@ def test_a_trial_that_takes_too_much_memory_is_refused(tmp_path):
     ],
 )
 def test_a_manifest_with_a_wrong_value_is_refused_by_its_key(tmp_path, changes, said):
-    with pytest.raises(ModelRefusedError, match=said):
+    with pytest.raises(ModelRejectedError, match=said):
         GroupManifest.read(offer(tmp_path, **changes))
 
 

@@ -6,10 +6,10 @@ import signal
 
 import pytest
 
-from edge_components.anomaly_detector.errors import TrialInterruptedError
-from edge_components.anomaly_detector.model_runtime.forecaster_manager import Forecasters
+from edge_components.anomaly_detector.errors import ValidationInterruptedError
+from edge_components.anomaly_detector.model_runtime.forecaster_manager import ForecasterManager
 from edge_components.anomaly_detector.model_runtime.model_manager import MAX_INTERRUPTIONS
-from edge_components.anomaly_detector.model_runtime.validation_process import Trial
+from edge_components.anomaly_detector.model_runtime.validation_process import ValidationProcess
 from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
 from tests.fakes import fake_runtime
 from tests.unit.anomaly_detector.group_models import endless, offer
@@ -30,7 +30,7 @@ class Interrupted(Passed):
     def outcome(self):
         if type(self).times > 0:
             type(self).times -= 1
-            raise TrialInterruptedError("its validation was asked to stop")
+            raise ValidationInterruptedError("its validation was asked to stop")
         return super().outcome()
 
 
@@ -44,17 +44,17 @@ def test_a_validation_that_is_signalled_to_stop_is_interrupted(tmp_path, number)
     # A shell starts background jobs with SIGINT ignored, and children inherit that.
     before = signal.signal(number, signal.SIG_DFL)
     try:
-        trial = Trial(offer(tmp_path, endless(2)), 20.0)
+        trial = ValidationProcess(offer(tmp_path, endless(2)), 20.0)
     finally:
         signal.signal(number, before)
     trial._child.send_signal(number)
-    with pytest.raises(TrialInterruptedError):
+    with pytest.raises(ValidationInterruptedError):
         trial.wait()
 
 
 def test_an_interrupted_validation_is_repeated_and_refuses_nothing(tmp_path, interrupted):
     interrupted.times = MAX_INTERRUPTIONS - 1
-    plant = Plant(tmp_path, try_model=interrupted)
+    plant = Plant(tmp_path, validate=interrupted)
     plant.deploy("1.0.0")
     plant.settle()
     assert plant.version() == "1.0.0"
@@ -65,20 +65,20 @@ def test_an_interrupted_validation_is_repeated_and_refuses_nothing(tmp_path, int
 
 def test_a_restart_after_an_interrupted_validation_validates_the_model_again(tmp_path, interrupted):
     interrupted.times = 1
-    plant = Plant(tmp_path, try_model=interrupted)
+    plant = Plant(tmp_path, validate=interrupted)
     plant.deploy("1.0.0")
     plant.clock.advance(2.5)
     plant.detector.tick()
     plant.detector.tick()
     plant.detector.close()
-    plant = Plant(tmp_path, try_model=interrupted)
+    plant = Plant(tmp_path, validate=interrupted)
     plant.settle()
     assert plant.version() == "1.0.0"
 
 
 def test_a_model_whose_validation_is_always_ended_from_outside_is_refused(tmp_path, interrupted):
     interrupted.times = 100
-    plant = Plant(tmp_path, try_model=interrupted)
+    plant = Plant(tmp_path, validate=interrupted)
     plant.deploy("1.0.0")
     plant.settle()
     assert f"{MAX_INTERRUPTIONS} times" in str(plant.health()["refused"])
@@ -88,7 +88,7 @@ def test_a_model_whose_validation_is_always_ended_from_outside_is_refused(tmp_pa
 def test_the_forecaster_starts_without_its_model_and_validates_it_again(tmp_path, interrupted):
     interrupted.times = 1
     runtime, _bus, _clock = fake_runtime(tmp_path)
-    forecasters = Forecasters(CONFIG, runtime, try_model=interrupted)
+    forecasters = ForecasterManager(CONFIG, runtime, validate=interrupted)
     assert forecasters.first() is plain_forecast
     assert "refused" not in forecasters.health()
     forecast = forecasters.tick() or forecasters.tick()
@@ -99,7 +99,7 @@ def test_the_forecaster_starts_without_its_model_and_validates_it_again(tmp_path
 def test_the_forecaster_stops_validating_after_a_few_interruptions(tmp_path, interrupted):
     interrupted.times = 100
     runtime, _bus, _clock = fake_runtime(tmp_path)
-    forecasters = Forecasters(CONFIG, runtime, try_model=interrupted)
+    forecasters = ForecasterManager(CONFIG, runtime, validate=interrupted)
     forecasters.first()
     for _ in range(20):
         forecasters.tick()

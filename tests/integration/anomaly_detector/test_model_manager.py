@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.errors import ModelRejectedError
 from edge_components.anomaly_detector.model_runtime import in_flight_marker
 from edge_components.anomaly_detector.model_runtime.live_forecast import LiveForecast
 from edge_components.anomaly_detector.model_runtime.live_model import FIRST_CALLS
 from edge_components.anomaly_detector.model_runtime.tflite_model import GroupModel
-from edge_components.anomaly_detector.model_runtime.validation_process import Trial
+from edge_components.anomaly_detector.model_runtime.validation_process import ValidationProcess
 from edge_components.common.config import load
 from strandline.training.shipped_forecaster import files
 from tests.unit.anomaly_detector.group_models import CHANNELS, endless, identity, offer
@@ -30,7 +30,9 @@ def plant(tmp_path):
 @pytest.fixture
 def careful(tmp_path):
     """A plant that tries models in children; version 0.9 may take a second and a half, the others what they need."""
-    made = Plant(tmp_path, try_model=lambda path: Trial(path, 1.5 if '"0.9.0"' in path.read_text() else 30.0))
+    made = Plant(
+        tmp_path, validate=lambda path: ValidationProcess(path, 1.5 if '"0.9.0"' in path.read_text() else 30.0)
+    )
     yield made
     made.detector.close()
 
@@ -113,10 +115,10 @@ def test_a_model_that_never_ends_costs_no_window_and_is_refused(careful):
     assert plant.health()["trying"] == "pump 0.9.0"
     began = time.monotonic()
     usual(plant)
-    assert time.monotonic() - began < 1.0  # nothing waits for the trial
+    assert time.monotonic() - began < 1.0  # nothing waits for the validation
     usual(plant, 30)  # and the old model comes to count meanwhile
     plant.until(lambda: plant.runtime.counters["model_refused"] == 1, "the endless one is refused")
-    assert "no answer in 1.5 s" in plant.health()["refused"]["pump 0.9.0"]
+    assert "no result in 1.5 s" in plant.health()["refused"]["pump 0.9.0"]
     assert plant.version() == "0.1.0"
 
 
@@ -137,7 +139,7 @@ def failing_after(calls, how, version="0.2.0"):
 
 
 def says_nan(model, windows):
-    raise ModelRefusedError(f"model {model.manifest.name}: output is not finite")
+    raise ModelRejectedError(f"model {model.manifest.name}: output is not finite")
 
 
 def other_shape(model, windows):
@@ -165,7 +167,7 @@ def test_a_model_that_fails_in_its_first_calls_is_taken_back(tmp_path, how, reas
     assert plant.version() == "0.2.0"
     usual(plant, FIRST_CALLS)
     assert plant.version() == "0.1.0"
-    assert plant.runtime.counters["models_taken_back"] == 1
+    assert plant.runtime.counters["models_rolled_back"] == 1
     assert reason in plant.health()["refused"]["pump 0.2.0"]
     usual(plant, 3)
     assert plant.score([10.1, 16.0, 10.1])[1] >= 1.0
@@ -302,26 +304,26 @@ def two_that_count(tmp_path, **how):
     return plant
 
 
-def die_at_work(plant, still_s=0.0):
+def die_at_work(plant, hung_s=0.0):
     """Restore on disk the state that a process leaves when it ends during a call."""
-    mark = plant.keeper._live["pump"].calls.mark
-    mark.turn()
-    mark.note_still(still_s)
+    marker = plant.keeper._live["pump"].calls.marker
+    marker.toggle()
+    marker.record_hang(hung_s)
 
 
 @pytest.mark.parametrize(
-    ("still_s", "last_words", "counter", "reason"),
+    ("hung_s", "crash", "counter", "reason"),
     [
-        (20.0, "", "models_stood_still", "it stood still at work after 22 calls, for 20 s"),
+        (20.0, "", "models_hung", "a call hung after 22 calls, for 20 s"),
         (0.0, "Fatal Python error: Aborted", "models_crashed", "crashed in a call of it, after 22: Fatal Python error"),
     ],
 )
 def test_a_model_that_ended_the_process_once_at_work_is_refused_and_the_one_before_it_goes_on(
-    tmp_path, still_s, last_words, counter, reason
+    tmp_path, hung_s, crash, counter, reason
 ):
     plant = two_that_count(tmp_path)
-    die_at_work(plant, still_s)
-    again = Plant(tmp_path, last_words=last_words)
+    die_at_work(plant, hung_s)
+    again = Plant(tmp_path, crash=crash)
     again.settle()
     assert again.health()["live"]["pump"] | {"version": "0.1.0", "state": "live"} == again.health()["live"]["pump"]
     assert reason in again.health()["refused"]["pump 0.2.0"]
@@ -365,7 +367,7 @@ def test_a_model_that_was_suspected_and_does_its_calls_well_counts_again(tmp_pat
 
 def test_a_crash_between_calls_is_no_model_s_fault(tmp_path):
     two_that_count(tmp_path)
-    again = Plant(tmp_path, last_words="Fatal Python error: Segmentation fault")
+    again = Plant(tmp_path, crash="Fatal Python error: Segmentation fault")
     again.settle()
     assert again.health()["live"]["pump"]["state"] == "live"
     again.detector.close()
@@ -384,7 +386,7 @@ def test_a_mark_from_before_the_machine_started_anew_accuses_nobody(tmp_path, mo
 def test_a_model_that_says_nan_long_after_its_trial_makes_place_for_the_one_before_it(tmp_path):
     plant = two_that_count(tmp_path, load_model=failing_after(40, says_nan))
     usual(plant, 40)
-    assert plant.runtime.counters["models_taken_back"] == 1
+    assert plant.runtime.counters["models_rolled_back"] == 1
     plant.settle()
     assert plant.health()["live"]["pump"] | {"version": "0.1.0", "state": "live"} == plant.health()["live"]["pump"]
     plant.detector.close()

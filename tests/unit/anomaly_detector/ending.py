@@ -50,7 +50,7 @@ def main(folder, how):
     """Score until the end."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    calls.STILL_SECONDS, watchdog_thread.LOOK_SECONDS = 0.2, 0.02
+    calls.HANG_TIMEOUT_S, watchdog_thread.CHECK_SECONDS = 0.2, 0.02
     if how in ("abort", "kill"):
         ends(how)
     plant = Plant(Path(folder), build=build)

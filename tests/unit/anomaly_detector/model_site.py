@@ -7,7 +7,7 @@ import numpy as np
 from edge_components.anomaly_detector.component import AnomalyDetector
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.model_runtime.calls import Watchdog
-from edge_components.anomaly_detector.model_runtime.model_manager import ModelKeeper
+from edge_components.anomaly_detector.model_runtime.model_manager import ModelManager
 from edge_components.anomaly_detector.model_runtime.tflite_model import GroupModel
 from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
 from edge_components.common import aggregates_message
@@ -31,12 +31,12 @@ def zeros():
 
 
 class Passed:
-    """A trial that has gone well already."""
+    """A validation that has passed already."""
 
     def __init__(self, path):
         assert path.is_file()
 
-    def over(self):
+    def is_finished(self):
         return True
 
     def wait(self):
@@ -45,20 +45,20 @@ class Passed:
     def outcome(self):
         return 1e-4
 
-    def abandon(self):
+    def cancel(self):
         pass
 
 
 class Plant:
     """A detector on fakes in its work folder, and model components beside it."""
 
-    def __init__(self, root, load_model=None, try_model=Passed, last_words="", build=None, **config):
+    def __init__(self, root, load_model=None, validate=Passed, crash="", build=None, **config):
         self.root, self.work = root, root / "work" / "io.strandline.AnomalyDetector"
         self.work.mkdir(parents=True, exist_ok=True)
         self.config = load(Config, {"calibration_windows": 20, **config})
         self.runtime, self.bus, self.clock = fake_runtime(self.work)
         if build is None:
-            models = ModelKeeper(self.config, self.runtime, load_model or GroupModel, try_model, Watchdog(), last_words)
+            models = ModelManager(self.config, self.runtime, load_model or GroupModel, validate, Watchdog(), crash)
             self.detector = AnomalyDetector(self.config, self.runtime, plain_forecast, models)
         else:
             self.detector = build(self.config, self.runtime)
@@ -86,11 +86,11 @@ class Plant:
             time.sleep(0.005)
 
     def settle(self):
-        """Let every trial that is due come to its end."""
+        """Let every validation that is due end."""
         for _ in range(6):
             self.clock.advance(2.5)
             self.detector.tick()
-            self.until(lambda: self.keeper._trial is None, "the trial ends")
+            self.until(lambda: self.keeper._validation is None, "the validation ends")
 
     def health(self):
         return self.detector.health()["models"]

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.multivariate.alarm_level import BLOCK, KEPT, Tail
+from edge_components.anomaly_detector.multivariate.alarm_level import BLOCK, KEPT, AlarmLevel
 
 ONSET = 4
 
@@ -16,7 +16,7 @@ def noise(rows, seed=0):
 
 
 def calibrated(rows=300, seed=1):
-    tail = Tail.empty(ONSET)
+    tail = AlarmLevel.empty(ONSET)
     tail.fit(noise(rows, seed))
     return tail
 
@@ -54,7 +54,7 @@ def test_rarer_alarms_have_a_higher_level_that_grows_with_the_logarithm():
 
 
 def test_a_group_whose_scores_are_twice_as_high_has_a_level_twice_as_high():
-    tail, louder = calibrated(), Tail.empty(ONSET)
+    tail, louder = calibrated(), AlarmLevel.empty(ONSET)
     louder.fit(2.0 * noise(300, seed=1))
     assert louder.level(5000) == pytest.approx(2.0 * tail.level(5000))
 
@@ -102,6 +102,6 @@ def test_a_restart_changes_no_level(rows):
 
 
 def test_calibrations_shorter_than_a_block_give_a_level():
-    tail = Tail.empty(ONSET)
+    tail = AlarmLevel.empty(ONSET)
     tail.fit(noise(20))
     assert np.isfinite(tail.level(1e6))

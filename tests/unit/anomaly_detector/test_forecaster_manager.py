@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edge_components.anomaly_detector.config import Config
-from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.errors import ModelRejectedError
 from edge_components.anomaly_detector.model_runtime import forecaster_manager
-from edge_components.anomaly_detector.model_runtime.forecaster_manager import Forecasters
+from edge_components.anomaly_detector.model_runtime.forecaster_manager import ForecasterManager
 from edge_components.anomaly_detector.univariate.forecaster import TERMS, plain_forecast
 from edge_components.common.config import load
 from strandline.training import shipped_forecaster as shipped
@@ -20,23 +20,23 @@ TERMS_OF, WEIGHTS = RNG.normal(size=(5, TERMS)), RNG.normal(size=(5, TERMS)).ast
 
 
 class Site:
-    """Forecasters on fakes in a work folder, as one process of the component has them."""
+    """ForecasterManager on fakes in a work folder, as one process of the component has them."""
 
-    def __init__(self, work, model="", how=forecaster_manager.load, last_words="", **config):
+    def __init__(self, work, model="", how=forecaster_manager.load, crash="", **config):
         self.config = load(Config, {"model": str(model), **config})
         self.runtime, _, _ = fake_runtime(work)
-        self.all = Forecasters(self.config, self.runtime, how, Passed, last_words=last_words)
+        self.all = ForecasterManager(self.config, self.runtime, how, Passed, crash=crash)
         self.forecast = self.all.first()
 
     def call(self, terms=TERMS_OF):
         return self.forecast(terms, WEIGHTS[: len(terms)])
 
-    def die(self, still_s=0.0):
+    def die(self, hung_s=0.0):
         """Leave what a process leaves that ends in a call."""
         assert self.all._live is not None
-        mark = self.all._live.calls.mark
-        mark.turn()
-        mark.note_still(still_s)
+        marker = self.all._live.calls.marker
+        marker.toggle()
+        marker.record_hang(hung_s)
 
     @property
     def by(self):
@@ -56,24 +56,22 @@ def outside(tmp_path):
 
 
 CAUSES = pytest.mark.parametrize(
-    ("still_s", "last_words", "counter", "reason"),
+    ("hung_s", "crash", "counter", "reason"),
     [
-        (20.0, "", "models_stood_still", "stood still at work after 1 calls, for 20 s"),
+        (20.0, "", "models_hung", "a call hung after 1 calls, for 20 s"),
         (0.0, "Fatal Python error: Aborted", "models_crashed", "in a call of it, after 1: Fatal Python error: Aborted"),
     ],
 )
 
 
 @CAUSES
-def test_one_from_outside_that_ended_the_process_is_not_taken_again(
-    tmp_path, outside, still_s, last_words, counter, reason
-):
+def test_one_from_outside_that_ended_the_process_is_not_taken_again(tmp_path, outside, hung_s, crash, counter, reason):
     site = Site(tmp_path, outside)
     site.call()
     assert site.by == "model theirs"
-    site.die(still_s)
-    for words, times in ((last_words, 1), ("", 0)):
-        again = Site(tmp_path, outside, last_words=words)
+    site.die(hung_s)
+    for words, times in ((crash, 1), ("", 0)):
+        again = Site(tmp_path, outside, crash=words)
         assert again.by == "NumPy"
         assert reason in again.all.health()["refused"]
         assert again.runtime.counters[counter] == times
@@ -87,13 +85,11 @@ def test_one_from_outside_that_ended_the_process_is_not_taken_again(
 
 
 @CAUSES
-def test_the_shipped_one_that_ended_the_process_rests_until_the_next_start(
-    tmp_path, still_s, last_words, counter, reason
-):
+def test_the_shipped_one_that_ended_the_process_rests_until_the_next_start(tmp_path, hung_s, crash, counter, reason):
     site = Site(tmp_path)
     site.call()
-    site.die(still_s)
-    again = Site(tmp_path, last_words=last_words)
+    site.die(hung_s)
+    again = Site(tmp_path, crash=crash)
     assert (again.by, again.runtime.counters[counter]) == ("NumPy", 1)
     assert reason in again.all.health()["refused"]
     assert again.call() == pytest.approx(plain_forecast(TERMS_OF, WEIGHTS))
@@ -124,7 +120,7 @@ def nan(terms, weights):
 
 
 def fails(terms, weights):
-    raise ModelRefusedError("model theirs: the interpreter failed")
+    raise ModelRejectedError("model theirs: the interpreter failed")
 
 
 @pytest.mark.parametrize(("how", "reason"), [(nan, "not finite"), (fails, "the interpreter failed")])
@@ -133,14 +129,14 @@ def test_one_that_fails_at_work_makes_place_at_once_and_for_good(tmp_path, outsi
     for _ in range(3):
         assert site.call() == pytest.approx(plain_forecast(TERMS_OF, WEIGHTS))
     assert reason in site.all.health()["refused"]
-    assert (site.runtime.counters["models_taken_back"], site.runtime.counters["model_refused"]) == (1, 1)
+    assert (site.runtime.counters["models_rolled_back"], site.runtime.counters["model_refused"]) == (1, 1)
     assert Site(tmp_path, outside).by == "NumPy"
 
 
 def test_one_that_becomes_slow_makes_place_and_is_tried_again_when_more_is_allowed(tmp_path, outside):
     site = Site(tmp_path, outside, model_milliseconds=10)
     assert site.all._live is not None
-    site.all._live.calls.debt_s, site.all._live.calls.allowed_s = 1.0, 0.0  # of many calls, and this one
+    site.all._live.calls.overrun_s, site.all._live.calls.allowed_s = 1.0, 0.0  # of many calls, and this one
     assert site.call() == pytest.approx(plain_forecast(TERMS_OF, WEIGHTS))
     assert "1 of its 1 calls took more than 0 ms" in site.all.health()["refused"]
     again = Site(tmp_path, outside, model_milliseconds=10)

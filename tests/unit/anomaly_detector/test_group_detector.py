@@ -5,7 +5,7 @@ import pytest
 
 from device_sim.simulation import rigs
 from edge_components.anomaly_detector.multivariate import baseline
-from edge_components.anomaly_detector.multivariate.group_detector import Joint
+from edge_components.anomaly_detector.multivariate.group_detector import GroupDetector
 from strandline.recorded import offline
 from wire.model import Phase
 
@@ -13,7 +13,7 @@ CALIBRATION = 400
 
 
 def group(channels=4, drift_rows=600):
-    return Joint(channels, CALIBRATION, drift_rows, update_rows=100)
+    return GroupDetector(channels, CALIBRATION, drift_rows, update_rows=100)
 
 
 def correlated(rows, seed=4, channels=4):

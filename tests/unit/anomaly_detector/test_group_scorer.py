@@ -223,3 +223,23 @@ def test_tails_follow_the_errors():
     assert (errors[:, 0, 0] > level).mean() < 1.5e-3
     assert level < 2 * np.quantile(errors[:, 0, 0], 0.999)
     assert error_levels.group_error(errors, tails.threshold[:, :-1]).shape == (20_000, 1)
+
+
+def test_the_row_of_a_device_whose_series_are_forgotten_is_free_for_another(tmp_path):
+    scorer = GroupScorer(GroupManifest.read(offer(tmp_path)), smooth, CALIBRATION, PROBABILITY, 10_000, 1)
+    first, second = ([f"{device}.{channel}" for channel in CHANNELS] for device in ("pump1", "pump2"))
+    rng = np.random.default_rng(0)
+
+    def send(names, at):
+        return scorer(names, np.arange(3), at * SECOND, SECOND, 10 + rng.normal() + rng.normal(0, 0.05, 3))
+
+    for at in range(CALIBRATION + 5):
+        send(first, at)
+    assert scorer.devices == {"pump1": 0}
+    assert scorer.levels.calibrated.tolist() == [True]
+    scores = [send(second, at) for at in range(CALIBRATION + 5, 2 * CALIBRATION + 10)]
+    assert scorer.devices == {"pump2": 0}
+    assert scores[0] is not None
+    assert np.isnan(scores[0].score).all(), "the device is calibrated on its own windows"
+    assert np.isfinite(scores[-1].score).all()
+    assert len(scorer.levels.seen) == 1

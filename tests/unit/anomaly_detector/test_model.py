@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.errors import ModelRefusedError
+from edge_components.anomaly_detector.errors import ModelRejectedError
 from edge_components.anomaly_detector.univariate.forecaster import TERMS, plain_forecast
 from strandline.training import loading
 from strandline.training import shipped_forecaster as shipped
@@ -47,7 +47,7 @@ def test_the_detector_says_the_same_with_the_model_as_with_numpy(forecast):
 
 def test_a_model_of_another_size_is_refused(tmp_path):
     path = copy_of_shipped(tmp_path, size=719)
-    with pytest.raises(ModelRefusedError, match="has 720 bytes, the manifest says 719"):
+    with pytest.raises(ModelRejectedError, match="has 720 bytes, the manifest says 719"):
         loading.load(path)
 
 
@@ -55,7 +55,7 @@ def test_a_model_with_other_bytes_is_refused(tmp_path):
     path = copy_of_shipped(tmp_path)
     file = tmp_path / "forecaster.tflite"
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
-    with pytest.raises(ModelRefusedError, match="SHA-256"):
+    with pytest.raises(ModelRejectedError, match="SHA-256"):
         loading.load(path)
 
 
@@ -66,20 +66,20 @@ def test_a_truncated_model_whose_manifest_agrees_is_refused_by_the_child(tmp_pat
     file.write_bytes(cut)
     body = json.loads(path.read_text()) | {"size": len(cut), "sha256": hashlib.sha256(cut).hexdigest()}
     path.write_text(json.dumps(body))
-    with pytest.raises(ModelRefusedError):
+    with pytest.raises(ModelRejectedError):
         loading.load(path)
 
 
 def test_a_model_with_another_shape_than_its_manifest_says_is_refused(tmp_path):
     port = {"name": "terms", "shape": [-1, 12], "dtype": "float32"}
     path = copy_of_shipped(tmp_path, inputs=[port, port])
-    with pytest.raises(ModelRefusedError, match=r"inputs are .*97.*12"):
+    with pytest.raises(ModelRejectedError, match=r"inputs are .*97.*12"):
         loading.load(path)
 
 
 def test_a_forecaster_that_gives_more_than_one_value_a_row_is_refused(tmp_path):
     port = {"name": "forecast", "shape": [-1, 1], "dtype": "float32"}
-    with pytest.raises(ModelRefusedError, match=r"outputs are \[\(\(\), 'float32'\)\]"):
+    with pytest.raises(ModelRejectedError, match=r"outputs are \[\(\(\), 'float32'\)\]"):
         loading.load_forecast(copy_of_shipped(tmp_path, outputs=[port]))
 
 
@@ -87,5 +87,5 @@ def test_a_forecaster_that_gives_more_than_one_value_a_row_is_refused(tmp_path):
 def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     path = tmp_path / "m.json"
     path.write_text(text)
-    with pytest.raises(ModelRefusedError, match=r"manifest .*m\.json"):
+    with pytest.raises(ModelRejectedError, match=r"manifest .*m\.json"):
         loading.load(path)

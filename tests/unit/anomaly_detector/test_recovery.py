@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.multivariate.recovery import END_ROWS, KNOWN_ROWS, Course
+from edge_components.anomaly_detector.multivariate.recovery import END_ROWS, KNOWN_ROWS, RecoveryDetector
 
 STEADY = np.zeros(3)
 
@@ -14,14 +14,14 @@ def look(*away, rough=(0.0, 0.0, 0.0)):
 
 def lasting(usual, rows=40, wander=STEADY):
     """The course of an anomaly that has looked like that for a while."""
-    course = Course.empty(3)
+    course = RecoveryDetector.empty(3)
     course.begin(usual)
-    assert not any(course.over(usual, wander, back=False) for _ in range(rows))
+    assert not any(course.ended(usual, wander, back=False) for _ in range(rows))
     return course
 
 
 def rows_until_over(course, now, wander=STEADY, back=False):
-    return next((row for row in range(1, 60) if course.over(now, wander, back)), None)
+    return next((row for row in range(1, 60) if course.ended(now, wander, back)), None)
 
 
 def test_it_is_over_when_all_that_showed_it_is_back():
@@ -51,7 +51,7 @@ def test_a_fault_that_only_shows_as_roughness_is_over_when_that_has_gone():
 def test_slow_followers_that_came_later_do_not_hold_up_the_end():
     course = lasting(look(20, -30, 0))
     for row in range(40):
-        assert not course.over(look(20, -30, row), STEADY, back=False)
+        assert not course.ended(look(20, -30, row), STEADY, back=False)
     assert rows_until_over(course, look(0, 0, 40)) == END_ROWS
 
 
@@ -67,12 +67,12 @@ def test_it_is_over_when_the_group_is_back_whatever_the_looks_say():
 def test_it_is_there_again_when_more_than_half_of_it_is(now, again):
     course = lasting(look(20, -30, 0))
     rows_until_over(course, look(0, 0, 0))
-    assert course.again(now, STEADY) is again
+    assert course.has_returned(now, STEADY) is again
 
 
 def test_what_it_usually_looks_like_is_known_after_a_while():
-    course = Course.empty(3)
+    course = RecoveryDetector.empty(3)
     course.begin(look(20, 0, 0))
     for _ in range(KNOWN_ROWS + 20):  # the first channel comes back to two thirds, the others have gone by then
-        course.over(look(15, 25, -25), STEADY, back=False)
+        course.ended(look(15, 25, -25), STEADY, back=False)
     assert rows_until_over(course, look(15, 0, 0)) == END_ROWS

@@ -1,4 +1,4 @@
-"""Marks of models at work, their calls' time, the watchdog that looks at them, and last words."""
+"""In-flight markers, the time of calls, the watchdog, and the crash log."""
 
 import faulthandler
 import logging
@@ -6,9 +6,13 @@ import logging
 import pytest
 
 from edge_components.anomaly_detector.model_runtime import crash_log, in_flight_marker
-from edge_components.anomaly_detector.model_runtime.calls import MOST_DEBT, STILL_SECONDS, Calls, Watchdog
-from edge_components.anomaly_detector.model_runtime.in_flight_marker import Left, Mark, left
-from edge_components.anomaly_detector.model_runtime.watchdog_thread import WatchThread
+from edge_components.anomaly_detector.model_runtime.calls import HANG_TIMEOUT_S, MAX_OVERRUN, Calls, Watchdog
+from edge_components.anomaly_detector.model_runtime.in_flight_marker import (
+    InFlightMarker,
+    InterruptedCall,
+    read_interrupted,
+)
+from edge_components.anomaly_detector.model_runtime.watchdog_thread import WatchdogThread
 from edge_components.common.loop import EXIT_SOFTWARE
 
 
@@ -27,60 +31,60 @@ class Processor:
 
 
 def test_a_mark_of_a_call_that_goes_on_is_read_by_whoever_opens_the_file(tmp_path):
-    mark = Mark(tmp_path / "mark")
+    marker = InFlightMarker(tmp_path / "mark")
     for _ in range(2 * 3 + 1):
-        mark.turn()
-    assert left(tmp_path / "mark") == Left(3, 0.0)
-    mark.note_still(20.5)
-    assert left(tmp_path / "mark") == Left(3, 20.5)
+        marker.toggle()
+    assert read_interrupted(tmp_path / "mark") == InterruptedCall(3, 0.0)
+    marker.record_hang(20.5)
+    assert read_interrupted(tmp_path / "mark") == InterruptedCall(3, 20.5)
 
 
 def test_a_mark_of_a_model_that_was_not_at_work_says_nothing(tmp_path):
-    mark = Mark(tmp_path / "mark")
-    assert left(tmp_path / "mark") is None
-    mark.turn()
-    mark.turn()
-    assert left(tmp_path / "mark") is None
+    marker = InFlightMarker(tmp_path / "mark")
+    assert read_interrupted(tmp_path / "mark") is None
+    marker.toggle()
+    marker.toggle()
+    assert read_interrupted(tmp_path / "mark") is None
 
 
 def test_a_mark_begins_anew_with_each_process(tmp_path):
-    Mark(tmp_path / "mark").turn()
-    assert Mark(tmp_path / "mark").turns == 0
-    assert left(tmp_path / "mark") is None
+    InFlightMarker(tmp_path / "mark").toggle()
+    assert InFlightMarker(tmp_path / "mark").toggles == 0
+    assert read_interrupted(tmp_path / "mark") is None
 
 
 def test_a_mark_of_another_boot_says_nothing(tmp_path, monkeypatch):
-    Mark(tmp_path / "mark").turn()
+    InFlightMarker(tmp_path / "mark").toggle()
     monkeypatch.setattr(in_flight_marker, "_boot", lambda: bytes(range(16)))
-    assert left(tmp_path / "mark") is None
+    assert read_interrupted(tmp_path / "mark") is None
 
 
 def test_marks_work_where_the_machine_does_not_tell_its_boots_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(in_flight_marker, "_BOOT_ID", tmp_path / "none")
-    Mark(tmp_path / "mark").turn()
-    assert left(tmp_path / "mark") == Left(0, 0.0)
+    InFlightMarker(tmp_path / "mark").toggle()
+    assert read_interrupted(tmp_path / "mark") == InterruptedCall(0, 0.0)
 
 
 @pytest.mark.parametrize("content", [None, b"", bytes(31), b"\x01" * 33])
 def test_a_file_that_is_no_mark_says_nothing(tmp_path, content):
     if content is not None:
         (tmp_path / "mark").write_bytes(content)
-    assert left(tmp_path / "mark") is None
+    assert read_interrupted(tmp_path / "mark") is None
 
 
 def test_a_mark_without_a_file_counts_too():
-    mark = Mark()
-    mark.turn()
-    assert mark.turns == 1
+    marker = InFlightMarker()
+    marker.toggle()
+    assert marker.toggles == 1
 
 
 def test_calls_are_marked_while_they_go_on_and_not_after_whatever_comes_of_them(tmp_path):
-    calls = Calls("m", 0.05, Mark(tmp_path / "mark"))
-    assert calls.make(lambda: left(tmp_path / "mark")) == Left(0, 0.0)
+    calls = Calls("m", 0.05, InFlightMarker(tmp_path / "mark"))
+    assert calls.make(lambda: read_interrupted(tmp_path / "mark")) == InterruptedCall(0, 0.0)
     with pytest.raises(ZeroDivisionError):
         calls.make(lambda: 1 / 0)
-    assert left(tmp_path / "mark") is None
-    assert (calls.made, calls.mark.turns) == (2, 4)
+    assert read_interrupted(tmp_path / "mark") is None
+    assert (calls.made, calls.marker.toggles) == (2, 4)
 
 
 def test_calls_are_too_slow_when_they_take_more_than_they_may_again_and_again():
@@ -91,7 +95,7 @@ def test_calls_are_too_slow_when_they_take_more_than_they_may_again_and_again():
     while not calls.too_slow:
         calls.make(cpu.run, 1)
         made += 1
-    assert made == pytest.approx(MOST_DEBT * 0.05 / 0.01, abs=1)
+    assert made == pytest.approx(MAX_OVERRUN * 0.05 / 0.01, abs=1)
     assert calls.slow == made
 
 
@@ -112,67 +116,67 @@ def test_one_call_beyond_all_measure_is_too_slow():
     assert calls.too_slow
 
 
-def looked(dog, seconds):
-    """Look once a second; return what the dog found, and when."""
+def looked(watchdog, seconds):
+    """Look once a second; return what the watchdog found, and when."""
     for second in range(seconds):
-        if (found := dog.look(1.0)) is not None:
+        if (found := watchdog.check(1.0)) is not None:
             return found, second
     return None, seconds
 
 
 def test_a_call_that_goes_on_for_too_long_is_found_and_noted(tmp_path):
-    dog = Watchdog()
-    calls = Calls("m", 0.05, Mark(tmp_path / "mark"), dog)
+    watchdog = Watchdog()
+    calls = Calls("m", 0.05, InFlightMarker(tmp_path / "mark"), watchdog)
     calls.make(lambda: None)
-    found, second = calls.make(looked, dog, 1000)
+    found, second = calls.make(looked, watchdog, 1000)
     assert found is calls
-    assert second == STILL_SECONDS
-    calls.mark.turn()  # as it was in the call
-    found = left(tmp_path / "mark")
+    assert second == HANG_TIMEOUT_S
+    calls.marker.toggle()  # as it was in the call
+    found = read_interrupted(tmp_path / "mark")
     assert found is not None
-    assert found.still_s == STILL_SECONDS
+    assert found.hung_s == HANG_TIMEOUT_S
 
 
 def test_a_call_that_may_take_long_is_given_the_time():
-    dog = Watchdog()
-    calls = Calls("m", 10.0, dog=dog)
-    assert calls.make(looked, dog, 1000) == (calls, 100)
+    watchdog = Watchdog()
+    calls = Calls("m", 10.0, watchdog=watchdog)
+    assert calls.make(looked, watchdog, 1000) == (calls, 100)
 
 
 def test_short_calls_and_pauses_between_them_never_stand_still():
-    dog = Watchdog()
-    calls = Calls("m", 0.05, dog=dog)
-    assert looked(dog, 30) == (None, 30)
+    watchdog = Watchdog()
+    calls = Calls("m", 0.05, watchdog=watchdog)
+    assert looked(watchdog, 30) == (None, 30)
     for _ in range(100):
-        assert calls.make(dog.look, 15.0) is None
-        assert dog.look(15.0) is None
-    assert looked(dog, 1000) == (None, 1000)
+        assert calls.make(watchdog.check, 15.0) is None
+        assert watchdog.check(15.0) is None
+    assert looked(watchdog, 1000) == (None, 1000)
 
 
 def test_a_call_of_another_model_begins_the_time_anew():
-    dog = Watchdog()
-    one, other = (Calls(name, 0.05, dog=dog) for name in ("one", "other"))
-    assert one.make(looked, dog, 15) == (None, 15)
-    assert other.make(looked, dog, 15) == (None, 15)
+    watchdog = Watchdog()
+    one, other = (Calls(name, 0.05, watchdog=watchdog) for name in ("one", "other"))
+    assert one.make(looked, watchdog, 15) == (None, 15)
+    assert other.make(looked, watchdog, 15) == (None, 15)
 
 
 def test_the_thread_ends_the_process_and_says_which_model_it_was(caplog):
     codes = []
-    dog = Watchdog()
-    calls = Calls("model a of group b", 0.0, dog=dog)
+    watchdog = Watchdog()
+    calls = Calls("model a of group b", 0.0, watchdog=watchdog)
     for _ in range(41):
         calls.make(lambda: None)
-    thread = WatchThread(dog, logging.getLogger("strandline.test"), 0.001, codes.append)
-    dog.look = lambda seconds: calls  # the time it takes is another test's
+    thread = WatchdogThread(watchdog, logging.getLogger("strandline.test"), 0.001, codes.append)
+    watchdog.check = lambda seconds: calls  # the time it takes is another test's
     thread.start()
     thread.join(10)
     assert not thread.is_alive()
     assert codes == [EXIT_SOFTWARE]
-    assert "model a of group b stands still for more than 20 s in its call 42" in caplog.text
+    assert "model a of group b hangs for more than 20 s in its call 42" in caplog.text
 
 
 def test_the_thread_ends_when_it_is_told_to():
-    thread = WatchThread(Watchdog(), logging.getLogger("strandline.test"), 60.0)
+    thread = WatchdogThread(Watchdog(), logging.getLogger("strandline.test"), 60.0)
     thread.start()
     thread.stop()
     assert not thread.is_alive()
@@ -202,4 +206,4 @@ def test_last_words_are_read_once_and_begun_anew(tmp_path, handlers, caplog):
 def test_last_words_go_to_the_log_where_the_disk_takes_none(tmp_path, handlers, caplog):
     assert crash_log.begin(tmp_path, logging.getLogger("strandline.test")) == ""
     assert handlers == [None]
-    assert "last words of a crash go to the log alone" in caplog.text
+    assert "a crash is logged to standard error only" in caplog.text
