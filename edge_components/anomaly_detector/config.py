@@ -1,4 +1,4 @@
-"""What the anomaly detector can be told."""
+"""The configuration of the anomaly detector."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Config:
 
     @property
     def settings(self) -> Settings:
-        """What the ensemble is set to."""
+        """The settings of the ensemble."""
         return Settings(
             calibration=self.calibration_windows,
             false_alarms_per_month=self.false_alarms_per_month,
@@ -126,7 +126,7 @@ class Config:
 
     @property
     def group_settings(self) -> GroupSettings:
-        """What the groups are set to."""
+        """The settings of the groups."""
         return GroupSettings(
             windows=max(self.group_windows, SHORTEST) if self.group_windows else 0,
             names=self.groups,

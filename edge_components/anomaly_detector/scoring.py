@@ -54,7 +54,7 @@ class Scoring:
         return self.ensemble.state() | self.groups.state()
 
     def score(self, rows: Aggregates) -> tuple[Aggregates, list[Anomaly]]:
-        """Return the same rows with their scores (NaN where there is none), and the reports that are due."""
+        """Return the same rows with their scores (NaN without a score), and the reports that are due."""
         score = np.full(len(rows), np.nan)
         reports: list[Anomaly] = []
         series_ids = self._series_ids(rows.series, reports)[rows.series_index]

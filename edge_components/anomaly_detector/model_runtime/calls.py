@@ -52,7 +52,7 @@ class Calls:
 
     @property
     def too_slow(self) -> bool:
-        """Whether calls exceeded the allowed time repeatedly, or once by far."""
+        """True if calls exceeded the allowed time repeatedly, or once by far."""
         return self.overrun_s > MAX_OVERRUN * self.allowed_s
 
     def make(self, run: Callable[[*Ts], T], *values: *Ts) -> T:

@@ -127,7 +127,7 @@ class ErrorLevels:
 
     @property
     def calibrated(self) -> BoolArray:
-        """Whether each device has tails of its own."""
+        """True for each device that has tails of its own."""
         return np.asarray(self.seen >= self._calibration)
 
     def score(self, rows: IntArray, errors: FloatArray) -> tuple[FloatArray, FloatArray]:

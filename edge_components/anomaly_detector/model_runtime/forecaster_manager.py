@@ -80,7 +80,7 @@ class ForecasterManager:
         watchdog: Watchdog | None = None,
         crash: str = "",
     ) -> None:
-        """``last_words`` are what the process before this one said if it crashed."""
+        """``crash`` is the first line of the crash log of the process before this one."""
         self._config, self._runtime, self._load, self._validate = config, runtime, load_model, validate
         self._watchdog, self._crash = watchdog or Watchdog(), crash
         self._store = ModelStore(runtime.work / "forecasters")

@@ -1,4 +1,4 @@
-"""Manifests: what a model's file must be, and what a group's model takes and means. Read from the JSON beside the file.
+"""Manifests: the properties of a model's file, and inputs and outputs of a group's model, in JSON beside the file.
 
 A manifest comes from outside, as the model does: every value is checked, and an error names the key, the value and
 what is allowed. docs/models.md has the format in words.
@@ -50,7 +50,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a model's file must be."""
+    """The properties of a model's file."""
 
     name: str
     file: Path
@@ -85,8 +85,8 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """How the errors fall off on data that the training held out, until a device's own are known; each [channels + 1],
-    the last for the group: ``threshold``, mean ``excess`` above it and the ``share`` of windows that pass it."""
+    """Tails of the errors on data held out of the training, until a device's own are known; each [channels + 1], the
+    last for the group: ``threshold``, mean ``excess`` above it and the ``share`` of windows that pass it."""
 
     threshold: FloatArray
     excess: FloatArray
@@ -99,7 +99,7 @@ class GroupManifest(Manifest):
 
     Its input is, by row, ``window`` windows of ``channels`` values each, oldest first, standardised with ``centre`` and
     ``scale`` [channels]. Series are called ``<device>.<channel>`` for each device that the glob ``devices`` matches, or
-    as the channels where there is no glob.
+    as the channels without a glob.
     """
 
     version: str

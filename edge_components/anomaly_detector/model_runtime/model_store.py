@@ -71,7 +71,7 @@ class ModelStore:
     def open(self, crash: str = "") -> list[CrashRejection]:
         """Read the records, and check the models whose calls, or first calls, were running when the last process ended.
 
-        ``crash`` are what it said if it crashed. Returns those refused for that.
+        ``crash`` is the first line of the crash log of the process before this one. Returns those refused for that.
         """
         try:
             self.groups = _parse(json.loads((self._root / "state.json").read_bytes()))

@@ -32,7 +32,7 @@ def runtime_is_installed() -> bool:
 
 
 def interpreter_class() -> Any:
-    """Return the Interpreter of the runtime that is installed; raises ModelRejectedError where there is none."""
+    """Return the Interpreter of the runtime that is installed; raises ModelRejectedError without one."""
     for name in _RUNTIMES:
         try:
             return importlib.import_module(name).Interpreter
@@ -69,7 +69,7 @@ class Model:
     def run(self, *values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return the outputs for inputs of n rows each, in the outputs' own types.
 
-        Raises ModelRejectedError where the model fails or answers with other shapes than its manifest says.
+        Raises ModelRejectedError where the model fails or returns other shapes than in its manifest.
         """
         n = len(values[0])
         if self._fixed is None or n == self._fixed:
@@ -132,7 +132,7 @@ class GroupModel:
     def __call__(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the output [n, values] for standardised windows [n, window, channels].
 
-        Raises ModelRejectedError where the model fails, or says what is no number.
+        Raises ModelRejectedError if the model fails, or returns a value that is not finite.
         """
         port = self.manifest.inputs[0]
         values = windows.reshape(len(windows), *port.shape[1:])

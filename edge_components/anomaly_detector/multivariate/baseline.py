@@ -180,7 +180,7 @@ def fit(rows: FloatArray) -> tuple[Baseline, FloatArray]:
 
 
 def filled(rows: FloatArray) -> FloatArray:
-    """Return rows [n, c] with each missing value replaced by the one before it, or by zero if there is none."""
+    """Return rows [n, c] with each missing value replaced by the one before it, or by zero if nothing is before it."""
     known = np.isfinite(rows)
     first = np.where(known.any(axis=0), known.argmax(axis=0), 0)
     last = np.maximum.accumulate(np.where(known, np.arange(len(rows))[:, None], first), axis=0)

@@ -72,7 +72,7 @@ class State:
     """The last medians of three rows [history, c]: noise often has heavy tails."""
     last: FloatArray = stored("state.last")
     """The last three rows."""
-    outliers: npt.NDArray[np.int64] = stored("state.outliers")
+    outliers: npt.NDArray[np.int64] = stored("state.wild")
     """Consecutive outliers of each channel that were left out."""
     level: FloatArray = stored("state.level")
     """The slow levels."""

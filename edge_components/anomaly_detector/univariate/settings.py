@@ -48,7 +48,7 @@ class Settings:
 
     @property
     def is_long(self) -> bool:
-        """Whether the calibration is long enough for quartiles of the level; otherwise forecast errors are cumulated.
+        """True if the calibration is long enough for quartiles of the level; otherwise forecast errors are cumulated.
 
         After a short calibration nothing else detects drift. After a long one the level experts do, and the cumulated
         errors would measure the misfit of the forecaster.

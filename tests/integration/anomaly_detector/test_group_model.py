@@ -69,9 +69,9 @@ def test_a_model_that_kills_the_child_is_refused_with_the_signal(tmp_path):
         broken = bytearray(content)
         broken[at : at + 4] = b"\xff\xff\xff\x7f"
         path = offer(tmp_path / str(at), bytes(broken))
-        trial = ValidationProcess(path, 20.0)
+        validation = ValidationProcess(path, 20.0)
         try:
-            trial.wait()
+            validation.wait()
         except ModelRejectedError as error:
             killed.append("signal" in str(error))
             if killed[-1]:
@@ -97,14 +97,14 @@ def test_a_model_that_never_ends_is_ended(tmp_path):
     assert time.monotonic() - began < 10
 
 
-def test_a_trial_that_takes_too_much_memory_is_refused(tmp_path):
+def test_a_validation_that_takes_too_much_memory_is_rejected(tmp_path):
     code = """
         import sys
         import numpy as np
-        from edge_components.anomaly_detector.model_runtime import trial
-        trial.MAX_MEMORY = 256 * 1024 * 1024
-        trial.attempt = lambda path: np.ones(2**27).sum()
-        sys.exit(trial.main())
+        from edge_components.anomaly_detector.model_runtime import validation
+        validation.MAX_MEMORY = 256 * 1024 * 1024
+        validation.attempt = lambda path: np.ones(2**27).sum()
+        sys.exit(validation.main())
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],

@@ -241,7 +241,7 @@ def test_two_components_with_one_group_do_not_take_turns(plant):
     plant.deploy("0.9.0", component="io.strandline.model.Other")
     plant.settle()
     assert plant.runtime.counters["models_swapped_in"] == 1
-    assert any("offered by" in why for why in plant.health()["refused"].values())
+    assert any("group pump has a model in" in why for why in plant.health()["refused"].values())
 
 
 def test_the_configuration_changes_live_where_models_are_looked_for(plant, tmp_path):

@@ -41,7 +41,7 @@ def ends(how):
 
 
 def tell(**what):
-    """Say it before the process can end."""
+    """Log it before the process can end."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 

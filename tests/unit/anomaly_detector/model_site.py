@@ -67,7 +67,7 @@ class Plant:
         self.second = 0
 
     def deploy(self, version, model=None, component="io.strandline.model.Pump", **changes):
-        """What the model component's run step does: a link in its work folder to its artifact."""
+        """Link the artifact into the work folder, as the model component's run step does."""
         place = self.root / "packages" / component / version / "model"
         offer(place, zeros() if model is None else model, version, **{"calibration": TAILS, **changes})
         link = self.root / "work" / component / "model"

@@ -1,4 +1,4 @@
-"""A group judged as one: faults in the relation of channels, ends that are seen, slow change that is none."""
+"""Detection over a group: faults in the relation of channels, their ends, and slow changes."""
 
 import numpy as np
 import pytest
@@ -165,7 +165,7 @@ def test_a_restart_changes_nothing(cut):
 
 
 def test_a_state_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match="not as this version keeps it"):
+    with pytest.raises(ValueError, match=r"state\.rows is float64 .*, this version saves float64"):
         group(3).restore(group(4).state())
 
 

@@ -1,4 +1,4 @@
-"""Groups as windows come in: who belongs together, when a window is judged, and what the operator is told."""
+"""Groups as windows arrive: members, completion of windows, and reports."""
 
 import numpy as np
 import pytest

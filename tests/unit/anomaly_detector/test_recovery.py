@@ -1,4 +1,4 @@
-"""When an anomaly of a group is over, told by the channels that showed it."""
+"""The end of a group's anomaly, decided by the channels that deviated."""
 
 import numpy as np
 import pytest

@@ -17,7 +17,7 @@ from edge_components.common.loop import EXIT_SOFTWARE
 
 
 class Processor:
-    """A processor's clock: each call of a model takes what it is told."""
+    """A processor clock: each call of a model takes the configured time."""
 
     def __init__(self):
         self.time = self.takes = 0.0
