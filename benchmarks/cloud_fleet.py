@@ -164,7 +164,7 @@ def simulate(gateways: int, minutes: int, cpu_ms: float) -> dict[str, float]:
     for second in range(6 * minutes * 60):
         fleet.step(cloud_up=True, producing=second < minutes * 60)
         waiting = sum(len(one.waiting) + len(one.unacknowledged) for one in fleet.gateways) if second % 10 == 0 else 1
-        if recovered_s is None and waiting and waiting < gateways / 10 and second % 10 == 0:
+        if recovered_s is None and second % 10 == 0 and waiting < gateways / 10:
             recovered_s = fleet.now_s - returned_s
         if not waiting and second >= minutes * 60:
             break

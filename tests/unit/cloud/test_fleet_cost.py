@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_more_cpu_bytes_and_days_cost_more() -> None:
 
 
 def test_figures_follow_rows_and_series_of_a_fleet() -> None:
-    assert MEASURED.of(FLEET) == MEASURED
+    assert asdict(MEASURED.of(FLEET)) == pytest.approx(asdict(MEASURED))
     half = MEASURED.of(Fleet(series=50))
     assert half.batch_bytes == pytest.approx(MEASURED.batch_bytes / 2)
     assert half.rollup_bytes == pytest.approx(MEASURED.rollup_bytes / 2)
