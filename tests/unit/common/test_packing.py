@@ -106,7 +106,9 @@ def test_a_selection_keeps_only_the_series_that_it_has_rows_of() -> None:
 def test_two_rows_that_are_both_too_large_are_dropped_one_by_one_without_an_empty_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bench, rows = Bench(monkeypatch, limit=40), readings(2)
+    bench, rows = Bench(monkeypatch, limit=60), readings(2)
+    empty = Batch("gw", 1, 1, select(rows, slice(0, 0)))
+    assert len(readings_message.encode(empty, 60)) < 60
     assert bench.packer.put(rows) == 1
     assert bench.packer.put(select(rows, slice(1, None))) == 1
     assert len(bench.outbox) == 0
