@@ -62,7 +62,7 @@ def test_usage_includes_descendants() -> None:
 
 
 def test_the_stock_window_is_left_to_mosquitto() -> None:
-    assert "max_inflight" not in configuration(1883, Path("/x"), 20)
+    assert "max_inflight" not in configuration(1883, Path("/x"), None)
     assert "max_inflight_messages 200\n" in configuration(1883, Path("/x"), 200)
 
 

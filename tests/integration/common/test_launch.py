@@ -35,7 +35,7 @@ def test_a_description_comes_back_as_it_was_written(tmp_path: Path) -> None:
         (None, "does not exist yet"),
         ("{", "environment.json: "),
         ("[]", "environment.json: "),
-        ('{"python": 1, "version": "3", "machine": "", "packages": {}}', "are texts"),
+        ('{"python": 1, "version": "3", "machine": "", "packages": {}}', "must be strings"),
         ('{"python": "x", "version": "3", "machine": "", "packages": []}', "environment.json: "),
         ('{"python": "/absent/python3", "version": "3", "machine": "", "packages": {}}', "cannot be executed"),
     ],
@@ -58,7 +58,7 @@ def test_an_environment_that_lacks_a_package_is_not_used(tmp_path: Path) -> None
 def test_an_environment_of_another_python_is_not_used(tmp_path: Path) -> None:
     """An upgrade of the distribution replaces python3 under a virtual environment: its packages are not found."""
     Environment(sys.executable, "3.2.1", platform.machine(), {}).write(tmp_path)
-    with pytest.raises(RuntimeEnvironmentError, match=r"was made for Python 3\.2\.1, python3 is"):
+    with pytest.raises(RuntimeEnvironmentError, match=r"was created for Python 3\.2\.1, python3 is now"):
         launch.usable_environment(tmp_path, [])
 
 

@@ -130,7 +130,7 @@ def test_files_that_cannot_be_used_are_named(changes: dict[str, Any]) -> None:
 def test_what_the_loop_does_not_take_stays_at_the_broker_and_none_is_lost(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "MAX_WAITING_BYTES", 2_000)
+    monkeypatch.setattr(connection, "MAX_WAITING_BYTES", 500)
     for at in range(3_000):
         site.sensor.publish("sensors/a/b", str(at), qos=1)
     end = time.monotonic() + DEADLINE
