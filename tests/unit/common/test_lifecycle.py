@@ -161,7 +161,7 @@ def test_an_invalid_configuration_is_replaced_by_the_last_good_one_and_reported_
         capsys.readouterr()
         assert nucleus.run(stop) == 0
         assert nucleus.part.config == Config(7)
-        assert any("starts with the last good one" in line for line in messages(capsys))
+        assert any("starting with the last good one" in line for line in messages(capsys))
         report = json.loads(nucleus.bus.on(topics.HEALTH)[-1])
         assert report["counters"]["configuration_rejected"] == 1
         assert "size" in report["state"]["configuration_rejected"][0]

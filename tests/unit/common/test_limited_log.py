@@ -79,7 +79,7 @@ def test_the_suppressed_are_summarized_once_an_interval_with_the_most_frequent_k
     bench.clock.advance(60.0)
     bench.log.summarize()
     bench.log.summarize()
-    assert [record.getMessage() for record in caplog.records] == ["rejected_json: 43 more were not logged one by one"]
+    assert [record.getMessage() for record in caplog.records] == ["rejected_json: 43 more lines were suppressed"]
     assert fields(caplog.records[0])["most"] == {"b": 30, "c": 10, "a": 3}
     assert fields(caplog.records[0])["keys"] == 3
 
@@ -89,7 +89,7 @@ def test_the_final_summary_does_not_wait(caplog: pytest.LogCaptureFixture) -> No
     for _ in range(3):
         bench.log.warning("late", "late", key="a")
     bench.log.summarize(final=True)
-    assert caplog.records[-1].getMessage() == "late: 2 more were not logged one by one"
+    assert caplog.records[-1].getMessage() == "late: 2 more lines were suppressed"
 
 
 def test_the_worst_keys_are_those_of_the_last_hours() -> None:
