@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,15 @@ FORBIDDEN = {"subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.posix_s
 """Audit events that a test of a fast folder must not cause."""
 
 _events: list[str] | None = None
+_others: set[int | None] = set()
+"""Threads that an earlier test left running: their events are not those of the test that runs."""
 
 
 def _record(event: str, arguments: tuple[object, ...]) -> None:
     # numpy.testing calls lscpu once when it is imported.
-    if _events is not None and event in FORBIDDEN and arguments[:1] != ("lscpu",):
+    if _events is None or event not in FORBIDDEN or arguments[:1] == ("lscpu",):
+        return
+    if threading.get_ident() not in _others:
         _events.append(f"{event}{arguments}")
 
 
@@ -80,10 +85,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture(autouse=True)
 def no_processes_in_fast_folders(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test of a fast folder that starts a process or binds a socket: it belongs to ``integration``."""
-    global _events
+    global _events, _others
     if _folder(request.node) not in FAST:
         yield
         return
+    _others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
     _events = events = []
     yield
     _events = None
