@@ -165,6 +165,10 @@ class Aggregates:
     @classmethod
     def concatenate(cls, parts: Sequence[Aggregates]) -> Aggregates:
         """Return the rows of all parts in order, with one directory in the order of first occurrence."""
+        if not parts:
+            return cls(
+                (), *(np.zeros(0, np.float64 if name in FLOAT_COLUMNS else np.int64) for name in AGGREGATE_COLUMNS)
+            )
         ids: dict[Series, int] = {}
         indexes = []
         for part in parts:
@@ -177,6 +181,8 @@ class Aggregates:
 _ABSENT: IntArray = np.zeros(0, np.int64)
 OPTIONAL_COLUMNS = ("revision", "uncertain", "bad")
 """Columns of aggregates that are omitted from messages while they are 0."""
+FLOAT_COLUMNS = frozenset(("mean", "min", "max", "std", "score"))
+"""Columns of aggregates that are float64; the others are int64."""
 AGGREGATE_COLUMNS = (
     "series_index",
     "start_ms",

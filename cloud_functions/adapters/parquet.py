@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloud_functions.core.columns import COLUMNS, FLOATS, join
-from wire.model import Aggregates, Series
+from cloud_functions.core.columns import COLUMNS
+from wire.model import FLOAT_COLUMNS, Aggregates, Series
 
 GROUP_ROWS = 120_000
 _NAMES = ("gateway", "series", "unit")
@@ -24,7 +24,7 @@ SCHEMA = pa.schema(
     + [
         pa.field("start", pa.timestamp("ms", "UTC"), nullable=False)
         if name == "start_ms"
-        else pa.field(name, pa.float64() if name in FLOATS else pa.int64(), nullable=False)
+        else pa.field(name, pa.float64() if name in FLOAT_COLUMNS else pa.int64(), nullable=False)
         for name in COLUMNS
     ]
 )
@@ -55,12 +55,12 @@ def read(path: Path) -> Iterator[tuple[str, Aggregates]]:
         for group in range(file.num_row_groups):
             for gateway, rows in _gateways(file.read_row_group(group)):
                 if gateway != name and parts:
-                    yield name, join(parts)
+                    yield name, Aggregates.concatenate(parts)
                     parts = []
                 name = gateway
                 parts.append(rows)
     if parts:
-        yield name, join(parts)
+        yield name, Aggregates.concatenate(parts)
 
 
 def _flush(path: Path, writer: pq.ParquetWriter | None, tables: list[pa.Table]) -> pq.ParquetWriter:
@@ -110,5 +110,5 @@ def _aggregates(table: pa.Table) -> Aggregates:
     for name in COLUMNS:
         values = table.column("start" if name == "start_ms" else name)
         array = values.cast(pa.int64()) if name == "start_ms" else values
-        columns.append(array.to_numpy().astype(np.float64 if name in FLOATS else np.int64))
+        columns.append(array.to_numpy().astype(np.float64 if name in FLOAT_COLUMNS else np.int64))
     return Aggregates(tuple(Series(*key) for key in directory), np.array(index, np.int64), *columns)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,30 +20,12 @@ import numpy.typing as npt
 from cloud_functions.core.errors import CloudError
 from wire.errors import ModelError
 from wire.limits import MAX_INFLATED_BYTES
-from wire.model import AGGREGATE_COLUMNS, Aggregates, Quality, Readings, Series
+from wire.model import AGGREGATE_COLUMNS, FLOAT_COLUMNS, Aggregates, Quality, Readings, Series
 
 COLUMNS = AGGREGATE_COLUMNS[1:]
-FLOATS = frozenset(("mean", "min", "max", "std", "score"))
 
 _FORMAT = 1
 _HEAD = struct.Struct("<BI")
-
-
-def join(parts: Iterable[Aggregates]) -> Aggregates:
-    """Return the rows of several parts as one, one part after the other, with one directory of series."""
-    listed = list(parts)
-    directory: dict[Series, int] = {}
-    for part in listed:
-        for series in part.series:
-            directory.setdefault(series, len(directory))
-    columns = [_joined(name, [getattr(part, name) for part in listed]) for name in AGGREGATE_COLUMNS[1:]]
-    index = [np.array([directory[s] for s in part.series], np.int64)[part.series_index] for part in listed]
-    return Aggregates(tuple(directory), _joined("series_index", index), *columns)
-
-
-def _joined(name: str, parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    dtype = np.float64 if name in FLOATS else np.int64
-    return np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype)
 
 
 def merge(parts: Iterable[Aggregates]) -> Aggregates:
@@ -52,7 +34,7 @@ def merge(parts: Iterable[Aggregates]) -> Aggregates:
     Of the rows of one series and window (start and width) the one with the highest revision is kept, of equal ones the
     last. Series are identified by name and unit; of different resolutions the first is kept.
     """
-    rows = join(parts)
+    rows = Aggregates.concatenate(list(parts))
     names: dict[tuple[str, str], int] = {}
     own = np.array([names.setdefault((s.name, s.unit), len(names)) for s in rows.series], np.int64)
     ranks = {key: rank for rank, key in enumerate(sorted(names))}
@@ -61,8 +43,7 @@ def merge(parts: Iterable[Aggregates]) -> Aggregates:
     for series, at in zip(rows.series, own.tolist(), strict=True):
         first.setdefault(int(rank_of[at]), series)
     index = rank_of[own[rows.series_index]] if len(rows) else rows.series_index
-    revision = getattr(rows, "revision", np.zeros(len(rows), np.int64))
-    order = np.lexsort((np.arange(len(rows)), revision, rows.width_ms, rows.start_ms, index))
+    order = np.lexsort((np.arange(len(rows)), rows.revision, rows.width_ms, rows.start_ms, index))
     last = np.ones(len(order), bool)
     if len(order):
         same = [column[order][1:] == column[order][:-1] for column in (index, rows.start_ms, rows.width_ms)]
@@ -127,15 +108,15 @@ def decode_rows(data: bytes) -> Aggregates:
 
 
 def _planes(name: str, values: npt.NDArray[Any]) -> bytes:
-    words = np.ascontiguousarray(values.astype("<f8" if name in FLOATS else "<i8")).view("<u8")
+    words = np.ascontiguousarray(values.astype("<f8" if name in FLOAT_COLUMNS else "<i8")).view("<u8")
     before = np.concatenate((np.zeros(1, "<u8"), words[:-1]))
     # Differences wrap around and so does the sum that reverses them: exact for every value.
-    words = words ^ before if name in FLOATS else words - before
+    words = words ^ before if name in FLOAT_COLUMNS else words - before
     return np.ascontiguousarray(words.view("u1").reshape(-1, 8).T).tobytes()
 
 
 def _column(name: str, planes: bytes, n: int) -> npt.NDArray[Any]:
     words = np.ascontiguousarray(np.frombuffer(planes, "u1").reshape(8, n).T).view("<u8").reshape(-1)
-    if name in FLOATS:
+    if name in FLOAT_COLUMNS:
         return np.bitwise_xor.accumulate(words).view("<f8").astype(np.float64)
     return np.cumsum(words.view("<i8"), dtype=np.int64)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from cloud_functions.core import keys
-from cloud_functions.core.columns import COLUMNS, FLOATS, decode_rows, encode_rows, merge
+from cloud_functions.core.columns import COLUMNS, decode_rows, encode_rows, merge
 from cloud_functions.core.keys import HOUR_MS
 from cloud_functions.core.ports import Item
-from wire.model import Aggregates, FloatArray, IntArray
+from wire.model import FLOAT_COLUMNS, Aggregates, FloatArray, IntArray
 
 WIDTH_MS = 900_000
 """Width of the rows of a roll-up."""
@@ -53,7 +53,7 @@ def coarsen(rows: Aggregates, width_ms: int) -> Aggregates:
     for name in COLUMNS:
         if name not in columns:
             columns[name] = np.add.reduceat(getattr(rows, name)[order], begins)
-    typed = [columns[name].astype(np.float64 if name in FLOATS else np.int64) for name in COLUMNS]
+    typed = [columns[name].astype(np.float64 if name in FLOAT_COLUMNS else np.int64) for name in COLUMNS]
     return Aggregates(rows.series, index[begins], *typed)  # type: ignore[arg-type]  # in order
 
 

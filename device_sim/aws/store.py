@@ -11,7 +11,6 @@ from cloud_functions.adapters.dynamodb import to_item
 from cloud_functions.core import keys
 from cloud_functions.core.alert import from_item
 from cloud_functions.core.batches import StoredBatch, rows_of
-from cloud_functions.core.columns import join
 from cloud_functions.core.ports import Item
 from cloud_functions.core.received_sequences import counts_of
 from wire import codec
@@ -63,7 +62,7 @@ class CloudStore:
             known = codec.decode_profile(bytes(item["body"]))[1]  # type: ignore[arg-type]
             profiles[known.version] = known
         stored = (batch for batch in self.batches(gateway) if batch.has_rows)
-        return join([rows_of(batch, lambda _, version: profiles.get(version)) for batch in stored])
+        return Aggregates.concatenate([rows_of(batch, lambda _, version: profiles.get(version)) for batch in stored])
 
     def anomalies(self, gateway: str) -> tuple[Anomaly, ...]:
         """Return all reports of a gateway, by onset."""

@@ -18,7 +18,6 @@ from awsiot.eventstreamrpc import LifecycleHandler
 from awsiot.greengrasscoreipc import client as gg
 from awsiot.greengrasscoreipc import model
 
-from cloud_functions.core.columns import join
 from device_sim.errors import DemoError
 from edge_components.common import aggregates_message, readings_message
 from wire import topics
@@ -75,7 +74,7 @@ class Tap:
         with self._lock:
             payloads = [self._batches[name] for name in sorted(self._batches)]
         decoded = [aggregates_message.decode(payload).rows for payload in payloads]
-        return join([rows for rows in decoded if isinstance(rows, Aggregates)])
+        return Aggregates.concatenate([rows for rows in decoded if isinstance(rows, Aggregates)])
 
     def counters(self) -> dict[str, dict[str, int]]:
         """Return the last reported counters of each component, summed over its restarts."""

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cloud_functions.core.columns import COLUMNS, FLOATS
+from cloud_functions.core.columns import COLUMNS
 from wire import topics
+from wire.model import FLOAT_COLUMNS
 from wire.topics import Lane
 
 REPO = Path(__file__).resolve().parents[2]
@@ -342,7 +343,7 @@ def test_the_columns_of_the_archive_are_those_of_its_files() -> None:
     ]
     types = {"resolution": "double", "start": "timestamp"}
     for column in described[3:]:
-        wanted = types.get(column["Name"], "double" if column["Name"] in FLOATS else "bigint")
+        wanted = types.get(column["Name"], "double" if column["Name"] in FLOAT_COLUMNS else "bigint")
         assert column["Type"] == wanted, column
 
 

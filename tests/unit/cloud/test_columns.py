@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cloud_functions.core.columns import COLUMNS, FLOATS, aggregates_of, decode_rows, encode_rows, join, merge
+from cloud_functions.core.columns import COLUMNS, aggregates_of, decode_rows, encode_rows, merge
 from cloud_functions.core.errors import CloudError
 from tests.unit.cloud.fakes import START_MS, aggregates
-from wire.model import AGGREGATE_COLUMNS, Aggregates, Quality, Readings, Series
+from wire.model import AGGREGATE_COLUMNS, FLOAT_COLUMNS, Aggregates, Quality, Readings, Series
 
 SERIES = (Series("a.x", "Cel", 0.1), Series("b/y"), Series("a.x", "K"))
 
@@ -61,9 +61,9 @@ def test_truncated_rows_are_rejected() -> None:
 
 
 def test_joining_nothing_gives_no_rows() -> None:
-    rows = join([])
+    rows = Aggregates.concatenate([])
     assert len(rows) == len(merge([])) == 0
-    assert all(getattr(rows, name).dtype.kind == ("f" if name in FLOATS else "i") for name in AGGREGATE_COLUMNS)
+    assert all(getattr(rows, name).dtype.kind == ("f" if name in FLOAT_COLUMNS else "i") for name in AGGREGATE_COLUMNS)
 
 
 def windows(*rows: tuple[int, int, float], series: tuple[Series, ...] = SERIES[:1]) -> Aggregates:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from cloud_functions.core import keys
 from cloud_functions.core.batches import StoredBatch, rows_of
-from cloud_functions.core.columns import join
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.ports import Item, Key
@@ -60,7 +59,7 @@ class Site:
 
     def rows(self, gateway: str) -> Aggregates:
         found = [StoredBatch.of(i) for i in self.table.of_kind("batch") if i["pk"] == f"batches#{gateway}"]
-        return join(rows_of(one, self.storer.profiles.find) for one in found if one.has_rows)
+        return Aggregates.concatenate([rows_of(one, self.storer.profiles.find) for one in found if one.has_rows])
 
 
 def batch(sequence: int = 1, gateway: str = "gw-1", epoch: int = 7) -> Batch:
