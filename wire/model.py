@@ -166,9 +166,9 @@ class Aggregates:
     def concatenate(cls, parts: Sequence[Aggregates]) -> Aggregates:
         """Return the rows of all parts in order, with one directory in the order of first occurrence."""
         if not parts:
-            return cls(
-                (), *(np.zeros(0, np.float64 if name in FLOAT_COLUMNS else np.int64) for name in AGGREGATE_COLUMNS)
-            )
+            kinds = (np.float64 if name in FLOAT_COLUMNS else np.int64 for name in AGGREGATE_COLUMNS)
+            empty: Any = [np.zeros(0, kind) for kind in kinds]
+            return cls((), *empty)
         ids: dict[Series, int] = {}
         indexes = []
         for part in parts:
