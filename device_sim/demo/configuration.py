@@ -40,7 +40,10 @@ def merged_configuration(plant: Plant, duration_s: float, broker_port: int) -> d
     described = {series.name: {"unit": series.unit, "resolution": series.resolution} for series in plant.series}
     return {
         SENSOR_READER: {
-            "sources": [{"name": "mqtt", "kind": "mqtt", "port": broker_port}, {"name": "host", "kind": "host"}],
+            "sources": [
+                {"name": "mqtt", "kind": "mqtt", "port": broker_port},
+                {"name": "host", "kind": "host", "interval_ms": 1000},
+            ],
             "series": described,
         },
         AGGREGATOR: {"window_ms": WINDOW_MS, "idle_timeout_ms": 3000, "silence_ms": 3000},

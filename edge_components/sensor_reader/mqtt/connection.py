@@ -15,6 +15,7 @@ from edge_components.sensor_reader.mqtt.client import UNSUPPORTED_VERSION, MqttC
 from edge_components.sensor_reader.mqtt.credentials import Credentials
 from edge_components.sensor_reader.mqtt.failures import Failure, connection_failure
 from edge_components.sensor_reader.mqtt.packets import Publications
+from edge_components.sensor_reader.mqtt.read_pacing import WAKE_BYTES, ReadPacer
 from edge_components.sensor_reader.mqtt.settings import MqttSettings
 from edge_components.sensor_reader.mqtt.subscriptions import FilterStore, Subscriptions
 from edge_components.sensor_reader.sources import EventLog
@@ -23,13 +24,6 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 CREDENTIAL_CHECK_S = 10.0
 MAX_WAITING_BYTES = 4_000_000
 """Beyond this many bytes that the loop has not taken, the socket is not read: the broker keeps the rest."""
-
-WAKE_BYTES = 64_000
-SHORTEST_REST_S, LONGEST_REST_S = 0.002, 0.1
-"""The longest must be well below the pause that shows a blocked broker (flow.PAUSE_S)."""
-
-REST_ROOM = 100
-"""With less room a window is filled at once when the broker is acknowledged, and resting would delay that."""
 
 _LONGEST_WAIT_S = 60.0
 _JOIN_SECONDS = 10.0
@@ -77,7 +71,7 @@ class MqttConnection:
         self._failure: Failure | None = Failure("mqtt_unreachable", "not connected yet")
         self._retry_s = FIRST_RETRY_S
         self._paused = False
-        self._rest_s, self._read_at = 0.0, 0.0
+        self._pacer, self._rest_s = ReadPacer(), 0.0
 
     def start(self) -> None:
         """Begin to connect; raises SourceError for files that cannot be used."""
@@ -116,8 +110,10 @@ class MqttConnection:
     def acknowledge(self, connection: int, packets: bytes) -> None:
         """Send acknowledgements, unless the connection is another by now, on which they would mean others."""
         with self._lock:
+            signalled = bool(self._acknowledgements)
             self._acknowledgements.append((connection, packets))
-        self._interrupt()
+        if not signalled:
+            self._interrupt()
 
     def reply(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0; dropped while the connection is lost."""
@@ -216,6 +212,7 @@ class MqttConnection:
         packets = b"".join(packets for number, packets in waiting if number == self._number)
         if packets:
             client.send(packets)
+            self._pacer.acknowledged(self._clock.monotonic())
 
     def _pausing(self) -> bool:
         paused = self._waiting_bytes >= MAX_WAITING_BYTES
@@ -284,19 +281,10 @@ class MqttConnection:
             self._waiting.append(received)
             self._waiting_count += len(publications)
             self._waiting_bytes += publications.size
-        self._rest_s = self._rest_after(len(publications), publications.size, received.monotonic)
-
-    def _rest_after(self, count: int, size: int, now: float) -> float:
-        """Return how long to rest after a read, so that the next one finds more, as each costs like many publications.
-
-        At the rate of the last read, the broker is not blocked by then, and the loop would not be woken earlier.
-        """
-        elapsed, self._read_at = max(now - self._read_at, 0.001), now
-        room = self._wake_count - self._waiting_count
-        if room < REST_ROOM:
-            return 0.0
-        rest_s = 0.5 * elapsed * min(room / count, WAKE_BYTES / size)
-        return min(rest_s, self._hold_s(), LONGEST_REST_S) if rest_s >= SHORTEST_REST_S else 0.0
+            room = self._wake_count - self._waiting_count
+        self._rest_s = self._pacer.rest_s(
+            len(publications), publications.size, room, self._hold_s(), received.monotonic
+        )
 
     def on_disconnected(self, reason: str) -> None:
         """Log the loss of a connection that was accepted."""

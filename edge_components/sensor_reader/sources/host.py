@@ -35,7 +35,7 @@ class HostSettings:
         pattern=r"[A-Za-z0-9][A-Za-z0-9_\-]{0,31}",
         allowed="1 to 32 of A-Z a-z 0-9 _ -, the first alphanumeric",
     )
-    interval_ms: int = integer(1_000, 100, 3_600_000, "milliseconds between two readings of the host")
+    interval_ms: int = integer(5_000, 100, 3_600_000, "milliseconds between two readings of the host")
     disk: str = text(
         "/", "a path on the disk whose use is read", pattern=r"/[^\x00-\x1f]{0,1023}", allowed="an absolute path"
     )
@@ -156,6 +156,7 @@ class PsutilProbe:
 
     def __init__(self, disk: str) -> None:
         self._disk = disk
+        self._loopback: dict[str, bool] = {}
 
     def look(self) -> Iterable[Seen]:
         """Return the values that can be read now, and the parts that cannot."""
@@ -176,11 +177,13 @@ class PsutilProbe:
     def _storage(self) -> list[Seen]:
         return [Gauge("disk", psutil.disk_usage(self._disk).percent, "%", 0.1)]
 
-    @staticmethod
-    def _network() -> list[Seen]:
+    def _network(self) -> list[Seen]:
+        found = psutil.net_io_counters(pernic=True)
+        if found.keys() != self._loopback.keys():  # asking for the flags takes four system calls an interface
+            stats = psutil.net_if_stats()
+            self._loopback = {name: name in stats and "loopback" in stats[name].flags.split(",") for name in found}
         # Traffic over loopback (a local broker, for example) is not traffic of the network.
-        own = {name for name, stats in psutil.net_if_stats().items() if "loopback" in stats.flags.split(",")}
-        network = [counts for name, counts in psutil.net_io_counters(pernic=True).items() if name not in own]
+        network = [counts for name, counts in found.items() if not self._loopback[name]]
         if not network:
             return []
         return [
