@@ -15,6 +15,7 @@ ROWS = (
     ("cpu_s_per_million_1", "CPU at the sustained rate", "s/million", "<= 40"),
     ("cpu_s_per_million_1_at_2000", "CPU at 2,000 readings/s", "s/million", "<= 40"),
     ("idle_cpu_percent", "idle CPU, 24 series at 1/s", "% of a core", "<= 1"),
+    ("idle_cpu_percent_inflight20", "the same, in-flight 20", "% of a core", ""),
     ("pss_mb", "memory (PSS), 60 series at 300 readings/s", "MB", "<= 140"),
     ("pss_mb_change", "its change over the run", "MB", "flat"),
     ("series_cpu_ratio", "CPU, 10 to 10,000 series at equal rate", "times", "<= 1.5"),
