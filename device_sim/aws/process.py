@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_sim.aws.errors import PortTakenError, StartError
+from device_sim.interrupts import uninterrupted
 
 REGION = "us-east-1"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -103,20 +104,26 @@ def start(root: Path, http_port: int | None, mqtt_port: int | None) -> Emulator:
         raise StartError(f"cannot write in {root}: {error.strerror}") from error
     fixed = http_port is not None and mqtt_port is not None
     for attempt in range(1 if fixed else 3):
-        emulator = _spawn(root, temporary, log, http_port or free_port(), mqtt_port or free_port())
         try:
-            _wait_until_ready(emulator)
+            return _start_once(root, temporary, log, http_port or free_port(), mqtt_port or free_port())
         except StartError:
-            emulator.stop()
             # Another process may take a free port before the emulator does; then other ports are tried.
             if fixed or attempt == 2:
                 raise
-        except BaseException:
-            emulator.stop()
-            raise
-        else:
-            return emulator
     raise AssertionError("unreachable")
+
+
+def _start_once(root: Path, temporary: Path, log: Path, http_port: int, mqtt_port: int) -> Emulator:
+    emulator = None
+    try:
+        with uninterrupted():
+            emulator = _spawn(root, temporary, log, http_port, mqtt_port)
+        _wait_until_ready(emulator)
+    except BaseException:
+        if emulator is not None:
+            emulator.stop()
+        raise
+    return emulator
 
 
 def _spawn(root: Path, temporary: Path, log: Path, http_port: int, mqtt_port: int) -> Emulator:

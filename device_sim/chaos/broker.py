@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from device_sim.chaos.errors import ChaosError, UnprovableError
+from device_sim.interrupts import uninterrupted
 from device_sim.simulation.sensor_broker import HOST, find_mosquitto, free_port
 
 START_SECONDS = 10.0
@@ -64,7 +65,7 @@ class PersistentBroker:
 
     def start(self) -> None:
         """Start the broker with the saved messages."""
-        with (self._folder / "output.log").open("ab") as output:
+        with (self._folder / "output.log").open("ab") as output, uninterrupted():
             self._process = subprocess.Popen(  # noqa: S603 # our own arguments, no shell
                 [self._program, "-c", str(self._folder / "mosquitto.conf")],
                 stdin=subprocess.DEVNULL,

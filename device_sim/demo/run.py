@@ -15,7 +15,6 @@ from rich.console import Console
 from device_sim.aws.errors import CloudSimError
 from device_sim.demo import site as sites
 from device_sim.demo.configuration import SENSOR_READER, WINDOW_MS, DemoOptions
-from device_sim.demo.interrupts import InterruptedRunError, Interrupts
 from device_sim.demo.judge import Judge
 from device_sim.demo.progress import Progress, Snapshot
 from device_sim.demo.site import SensorThread, Site
@@ -23,6 +22,7 @@ from device_sim.demo.summary import Summary, show
 from device_sim.errors import DemoError, SimulationError
 from device_sim.greengrass.component_build import Build
 from device_sim.greengrass.errors import NucleusError
+from device_sim.interrupts import InterruptedRunError, Interrupts
 from device_sim.simulation.devices import Pace, Sensors
 from device_sim.simulation.faults import schedule
 from device_sim.simulation.signals import demo_plant

@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self
 
 from device_sim.greengrass import control
 from device_sim.greengrass.errors import NucleusError
+from device_sim.interrupts import uninterrupted
 
 ERRORS = "nucleus.stderr"
 READY = frozenset({"RUNNING", "FINISHED"})
@@ -90,28 +91,21 @@ class NucleusProcess:
         if iot is not None:
             arguments += ["--iot-endpoint", f"{iot.host}:{iot.port}", "--cert", str(iot.cert)]
             arguments += ["--key", str(iot.key), "--ca", str(iot.ca)]
+        nucleus = None
         try:
             root.mkdir(parents=True, exist_ok=True)
             if merge is not None:
                 file = root / "merge-config.json"
                 file.write_text(json.dumps(merge))
                 arguments += ["--merge-config", str(file)]
-            with (root / ERRORS).open("w") as errors:
-                process = subprocess.Popen(  # noqa: S603 # our own program and arguments, no shell
-                    [sys.executable, "-m", "device_sim.greengrass", *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    text=True,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise NucleusProcessError(f"the nucleus cannot be started: {error}") from error
-        nucleus = cls(root, deploy, process)
-        try:
+            with uninterrupted():
+                nucleus = cls(root, deploy, _spawn(root / ERRORS, arguments))
             nucleus.wait_for(lambda one: any(line["type"] == "nucleus" for line in one.lines), seconds, "listening")
-        except BaseException:
-            nucleus.stop()
+        except BaseException as error:
+            if nucleus is not None:
+                nucleus.stop()
+            if isinstance(error, OSError):
+                raise NucleusProcessError(f"the nucleus cannot be started: {error}") from error
             raise
         return nucleus
 
@@ -258,6 +252,18 @@ class NucleusProcess:
             with contextlib.suppress(OSError):
                 words.append(f"{component}: {self.log(component).read_text(errors='replace')[-1500:]}")
         return "\n".join(words)
+
+
+def _spawn(error_file: Path, arguments: Sequence[str]) -> subprocess.Popen[str]:
+    with error_file.open("w") as errors:
+        return subprocess.Popen(  # noqa: S603 # our own program and arguments, no shell
+            [sys.executable, "-m", "device_sim.greengrass", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
 
 
 def _failure_text(line: Mapping[str, Any]) -> str | None:

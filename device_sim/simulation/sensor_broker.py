@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from device_sim.errors import BrokerError
+from device_sim.interrupts import uninterrupted
 
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
@@ -88,7 +89,8 @@ class SensorBroker:
         broker = iotcore.Broker(port=self.port, listen=HOST, max_payload_size=_MAX_PAYLOAD)
         stack.callback(broker.stop)
         try:
-            broker.start(START_SECONDS)
+            with uninterrupted():
+                broker.start(START_SECONDS)
         except (OSError, RuntimeError) as error:
             raise BrokerError(f"iotcore broker on {HOST}:{self.port}: {error}") from error
 
@@ -103,14 +105,15 @@ class SensorBroker:
             output = stack.enter_context(log.open("ab"))
         except OSError as error:
             raise BrokerError(f"{self._folder}: {error.strerror}") from error
-        process = subprocess.Popen(  # noqa: S603 # our own arguments, no shell
-            [program, "-c", str(configuration)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-        stack.callback(_end, process)
+        with uninterrupted():
+            process = subprocess.Popen(  # noqa: S603 # our own arguments, no shell
+                [program, "-c", str(configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+            stack.callback(_end, process)
         deadline = time.monotonic() + START_SECONDS
         while not _answers(self.port):
             if process.poll() is not None:

@@ -46,9 +46,9 @@ def chaos_command(
     from device_sim.chaos.report import show
     from device_sim.chaos.runner import Options, make_root, run, save
     from device_sim.chaos.schedule import kinds_of
-    from device_sim.demo.interrupts import InterruptedRunError, Interrupts
     from device_sim.errors import SimulationError
     from device_sim.greengrass.errors import NucleusError
+    from device_sim.interrupts import InterruptedRunError, Interrupts
     from strandline.packaging.components import build_here
 
     console = Console()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,6 @@ from device_sim.demo.configuration import (
     calibration_windows,
     merged_configuration,
 )
-from device_sim.demo.interrupts import InterruptedRunError, Interrupts
 from device_sim.demo.judge import drops_of
 from device_sim.demo.matching import Alarm, match
 from device_sim.demo.progress import Progress, Snapshot
@@ -152,25 +149,6 @@ def test_only_counters_of_dropped_readings_account_for_readings() -> None:
         "Aggregator.late": 3,
         "Aggregator.invalid_not_finite": 4,
     }
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_interrupts_and_no_later_one_does(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with Interrupts():
-        with pytest.raises(InterruptedRunError, match=number.name) as caught:
-            os.kill(os.getpid(), number)
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert caught.value.exit_code == 128 + number
-    assert signal.getsignal(number) is before
-
-
-def test_once_held_no_signal_interrupts() -> None:
-    with Interrupts() as interrupts:
-        interrupts.hold()
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_each_alert_is_said_once_when_it_opens_and_once_when_it_resolves(capsys: pytest.CaptureFixture[str]) -> None:
