@@ -5,6 +5,7 @@
     SimulationError
     ├── PlantError       an invalid plant, fault or schedule
     ├── BrokerError      the sensors' broker does not start or does not answer
+    ├── DeviceError      a simulated device with a protocol of its own does not start, or fails
     ├── BuildError       recipes or components that cannot be built
     └── DemoError        a part of the demo failed
 """
@@ -20,6 +21,10 @@ class PlantError(SimulationError):
 
 class BrokerError(SimulationError):
     """The sensors' broker does not start or does not answer; names host, port and cause."""
+
+
+class DeviceError(SimulationError):
+    """A simulated device with a protocol of its own does not start, or fails; names machine, protocol and address."""
 
 
 class BuildError(SimulationError):

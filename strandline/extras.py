@@ -4,7 +4,18 @@ from __future__ import annotations
 
 _EXTRAS = {
     "cloud": ("boto3", "botocore", "aws_lambda_powertools"),
-    "sim": ("awscrt", "awsiot", "cryptography", "iotcore", "ministack", "paho", "psutil", "samtranslator"),
+    "sim": (
+        "asyncua",
+        "awscrt",
+        "awsiot",
+        "cryptography",
+        "iotcore",
+        "ministack",
+        "paho",
+        "psutil",
+        "pymodbus",
+        "samtranslator",
+    ),
     "plot": ("matplotlib", "PIL"),
     "train": ("flatbuffers", "tflite"),
     "train-tensorflow": ("keras", "tensorflow"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,20 @@ def calibration_windows(duration_s: float) -> int:
     return max(12, int(0.67 * REST_SHARE * duration_s * 1000 / WINDOW_MS))
 
 
-def merged_configuration(plant: Plant, duration_s: float, broker_port: int) -> dict[str, dict[str, Any]]:
-    """Return what is merged into the components' configurations, by component."""
+def merged_configuration(
+    plant: Plant, duration_s: float, broker_port: int, sources: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, dict[str, Any]]:
+    """Return what is merged into the components' configurations, by component.
+
+    ``sources`` are the sensor reader's entries for the machines that do not publish JSON over MQTT.
+    """
     described = {series.name: {"unit": series.unit, "resolution": series.resolution} for series in plant.series}
     return {
         SENSOR_READER: {
             "sources": [
                 {"name": "mqtt", "kind": "mqtt", "port": broker_port},
                 {"name": "host", "kind": "host", "interval_ms": 1000},
+                *(dict(source) for source in sources),
             ],
             "series": described,
         },

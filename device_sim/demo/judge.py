@@ -12,7 +12,8 @@ from device_sim.aws.store import CloudStore
 from device_sim.demo.configuration import AGGREGATOR, SENSOR_READER, WINDOW_MS
 from device_sim.demo.matching import Alarm, match
 from device_sim.demo.proof import CountProof, RowProof, compare_counts, compare_rows
-from device_sim.demo.summary import Summary
+from device_sim.demo.served_proof import compare_served
+from device_sim.demo.summary import DeviceResult, Summary
 from device_sim.demo.tap import Tap
 from device_sim.simulation.devices import Sensors
 from wire.model import Aggregates
@@ -20,13 +21,19 @@ from wire.model import Aggregates
 DROP_PREFIXES = ("rejected_", "readings_dropped", "invalid_", "late")
 """Name prefixes of the counters of sensor reader and aggregator for readings that are in no aggregate."""
 
+REPEATED = "invalid_duplicate"
+"""Counter of readings that came again; the first of them is in an aggregate."""
+
+BAD_QUALITY = "Aggregator.invalid_bad_quality"
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Result of both proofs at one time."""
+    """Result of both proofs at one time; ``counts`` includes those of ``devices``."""
 
     rows: RowProof
     counts: CountProof
+    devices: tuple[DeviceResult, ...]
     stored: Aggregates
 
     @property
@@ -42,8 +49,15 @@ class Judge:
         self._store, self._gateway, self._tap, self._sensors = store, gateway, tap, sensors
 
     def drops(self) -> dict[str, int]:
-        """Return the readings that sensor reader and aggregator counted as dropped, by component and reason."""
-        return drops_of(self._tap.counters())
+        """Return the readings that sensor reader and aggregator counted as dropped, by component and reason.
+
+        Readings that a device served with quality bad are not among them: each is counted in its window.
+        """
+        drops = drops_of(self._tap.counters())
+        served_bad = sum(int(one.bad.sum()) for device in self._sensors.devices for one in device.log.readings())
+        for name in [name for name in drops if name.endswith(BAD_QUALITY)]:
+            drops[name] = max(0, drops[name] - served_bad)
+        return drops
 
     def compare(self) -> Verdict:
         """Compare the current state."""
@@ -51,8 +65,14 @@ class Judge:
         stored = self._store.aggregates(self._gateway)
         resolutions = {series.name: series.resolution or 0.0 for series in self._sensors.plant.series}
         rows = compare_rows(made, stored, resolutions)
+        devices = tuple(
+            DeviceResult(device.machine, device.protocol, compare_served(device.log.readings(), stored))
+            for device in self._sensors.devices
+        )
         counts = compare_counts(self._sensors.ledger.counts(), stored, sum(self.drops().values()))
-        return Verdict(rows, counts, stored)
+        for device in devices:
+            counts += device.counts
+        return Verdict(rows, counts, devices, stored)
 
     def alarms(self) -> tuple[Alarm, ...]:
         """Return the alerts of the gateway, by onset."""
@@ -94,6 +114,7 @@ class Judge:
             wire_size=sum(receipt.size for receipt in everything),
             rows=verdict.rows,
             counts=verdict.counts,
+            devices=verdict.devices,
             matching=match(self._sensors.labels(), self.alarms(), self._sensors.end_ms, WINDOW_MS),
             drops=self.drops(),
             usd_per_million_readings=charged["usd_per_million_readings"],
@@ -108,5 +129,5 @@ def drops_of(counters: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
         for name, counts in counters.items()
         if name.rsplit(".", 1)[-1] in (SENSOR_READER.rsplit(".", 1)[-1], AGGREGATOR.rsplit(".", 1)[-1])
         for reason, count in counts.items()
-        if count and reason.startswith(DROP_PREFIXES)
+        if count and reason.startswith(DROP_PREFIXES) and reason != REPEATED
     }

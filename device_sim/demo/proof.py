@@ -1,7 +1,8 @@
 """Proof that the cloud stored exactly the aggregator's rows, and that these count exactly the readings sent.
 
 Pure. Two independent proofs: row by row between the recorded output of the aggregator and the cloud's store, and count
-by count between the sensors' ledger and the cloud's store.
+by count between the sensors' ledger and the cloud's store. The readings that devices served are compared in
+``served_proof``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ EXAMPLES = 5
 STD_RELATIVE = 0.025
 """Relative precision of the standard deviation on the wire; count, minimum and maximum are exact, the mean has a
 tenth of the resolution."""
+
+
+STEPS = {"min": 1e-3, "max": 1e-3, "mean": 0.1}
+"""Precision of minimum, maximum and mean on the wire, in steps of the series' resolution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,8 @@ class RowProof:
 class CountProof:
     """Readings: ``sent`` by the sensors, ``stored`` in the cloud's counts, ``dropped`` as the gateway counted it.
 
-    ``windows_over`` is how many windows of a series hold more readings than were sent in them, ``windows_under`` fewer.
+    ``windows_over`` is how many windows of a series hold more readings than were sent in them, ``windows_under`` fewer;
+    ``different`` is how many windows hold other values than were served.
     """
 
     sent: int
@@ -52,6 +58,7 @@ class CountProof:
     windows_over: int
     windows_under: int
     examples: tuple[str, ...] = ()
+    different: int = 0
 
     @property
     def missing(self) -> int:
@@ -61,7 +68,20 @@ class CountProof:
     @property
     def holds(self) -> bool:
         """True if every reading is accounted for exactly once."""
-        return self.missing == 0 and self.windows_over == 0 and (self.dropped > 0 or self.windows_under == 0)
+        complete = self.dropped > 0 or self.windows_under == 0
+        return self.missing == 0 and self.windows_over == 0 and self.different == 0 and complete
+
+    def __add__(self, other: CountProof) -> CountProof:
+        """Return the proof of both sets of readings."""
+        return CountProof(
+            sent=self.sent + other.sent,
+            stored=self.stored + other.stored,
+            dropped=self.dropped + other.dropped,
+            windows_over=self.windows_over + other.windows_over,
+            windows_under=self.windows_under + other.windows_under,
+            examples=(*self.examples, *other.examples)[:EXAMPLES],
+            different=self.different + other.different,
+        )
 
 
 def compare_rows(made: Aggregates, stored: Aggregates, resolutions: Mapping[str, float]) -> RowProof:
@@ -148,13 +168,14 @@ def _different(made: Aggregates, stored: Aggregates, resolutions: Mapping[str, f
         found = choose(np.array([made.min[at], made.max[at]]))
         step[at] = 0.0 if found is BITS else found.size
     wrong = made.count != stored.count
-    for name, steps in (("min", 1e-3), ("max", 1e-3), ("mean", 0.1)):
-        wrong |= ~_close(getattr(made, name), getattr(stored, name), steps * step)
-    wrong |= ~_close(made.std, stored.std, STD_RELATIVE * np.abs(made.std))
+    for name, steps in STEPS.items():
+        wrong |= ~close(getattr(made, name), getattr(stored, name), steps * step)
+    wrong |= ~close(made.std, stored.std, STD_RELATIVE * np.abs(made.std))
     return np.asarray(wrong, np.bool_)
 
 
-def _close(a: FloatArray, b: FloatArray, tolerance: FloatArray) -> npt.NDArray[np.bool_]:
+def close(a: FloatArray, b: FloatArray, tolerance: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return bool[n]: whether two values agree within the tolerance; NaN agrees with NaN."""
     # What the arithmetic of two decodings may leave, on top of what the format gives up.
     dust = 1e-9 * np.maximum(1.0, np.abs(a))
     return np.asarray((np.abs(a - b) <= tolerance + dust) | (np.isnan(a) & np.isnan(b)), np.bool_)

@@ -93,12 +93,13 @@ class _Run:
         options = self._options
         plant = demo_plant(options.seed)
         progress = Progress(self._console)
-        site = sites.start(self._root, plant, options, self._build, self._stack, progress.print)
+        site = sites.start(self._root, plant, options, self._build, self._stack, self._clock, progress.print)
         progress.print("waiting for the components to start")
         sites.wait_until_ready(site, self._clock)
         stop = threading.Event()
         faults = schedule(plant, options.duration_s, options.seed)
-        sensors = Sensors(plant, faults, site.publisher, Pace(self._clock, stop.wait), WINDOW_MS)
+        pace = Pace(self._clock, stop.wait)
+        sensors = Sensors(plant, faults, site.publisher, pace, WINDOW_MS, site.devices)
         judge = Judge(site.store, sites.GATEWAY, site.tap, sensors)
         progress.print(f"{len(plant.series)} sensors send for {options.duration_s:g} s, with {len(faults)} faults")
         with progress, SensorThread(sensors, options.duration_s, stop) as thread:
@@ -132,7 +133,7 @@ class _Run:
         return Snapshot(
             elapsed_s=elapsed,
             duration_s=self._options.duration_s,
-            sent=len(sensors.ledger),
+            sent=sensors.sent,
             made=site.tap.rows,
             stored=sum(receipt.rows for receipt in receipts),
             batches=len(receipts),
@@ -148,7 +149,7 @@ class _Run:
         Also returns at the deadline; the summary then states the missing rows.
         """
         deadline = time.monotonic() + DRAIN_SECONDS
-        names, sent = [series.name for series in sensors.plant.series], len(sensors.ledger)
+        names, sent = [series.name for series in sensors.plant.series], sensors.sent
         sites.wait(site, lambda: site.tap.forwarded(names) >= sent, time.monotonic() + PASS_SECONDS)
         sites.stop_component(site, SENSOR_READER, site.tap.readings_acknowledged, deadline)
         held_since = None
@@ -166,7 +167,8 @@ class _Run:
         self._console.print(sites.addresses(site), highlight=False, soft_wrap=True)
         self._console.print("running without faults until Ctrl-C")
         stop = threading.Event()
-        forever = Sensors(demo_plant(self._options.seed), (), site.publisher, Pace(self._clock, stop.wait), 60_000)
+        plant, pace = demo_plant(self._options.seed), Pace(self._clock, stop.wait)
+        forever = Sensors(plant, (), site.publisher, pace, 60_000, site.devices)
         with SensorThread(forever, 10 * 365 * 86_400.0, stop) as thread:
             while thread.running:
                 sites.check_alive(site)

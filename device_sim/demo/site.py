@@ -1,4 +1,4 @@
-"""Parts of a run, started in order and stopped in reverse: broker, cloud, gateway, subscriber."""
+"""Parts of a run, started in order and stopped in reverse: devices, broker, cloud, gateway, subscriber."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from pathlib import Path
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
 from device_sim.demo.configuration import SENSOR_READER, DemoOptions, merged_configuration
+from device_sim.demo.machines import DeviceServers
 from device_sim.demo.tap import Tap
 from device_sim.errors import DemoError, SimulationError
 from device_sim.greengrass.component_build import Build, Nucleus
 from device_sim.greengrass.process import NucleusProcess
-from device_sim.simulation.devices import MqttPublisher, Sensors
+from device_sim.simulation.devices import Device, Sensors
+from device_sim.simulation.mqtt_publisher import MqttPublisher
 from device_sim.simulation.sensor_broker import SensorBroker
 from device_sim.simulation.signals import Plant
 from edge_components.common.ports import Clock
@@ -43,12 +45,20 @@ class Site:
     nucleus: NucleusProcess
     tap: Tap
     publisher: MqttPublisher
+    devices: tuple[Device, ...]
 
 
 def start(
-    root: Path, plant: Plant, options: DemoOptions, build: Build, stack: contextlib.ExitStack, show: Print
+    root: Path,
+    plant: Plant,
+    options: DemoOptions,
+    build: Build,
+    stack: contextlib.ExitStack,
+    clock: Clock,
+    show: Print,
 ) -> Site:
     """Start all parts below ``root``; ``stack`` stops them. Raises the error of the part that did not start."""
+    servers = DeviceServers.start(plant, clock, stack)
     built = build(root / "build", Nucleus.JAVA)
     show(f"built {len(built.components)} components")
     broker = stack.enter_context(SensorBroker(root / "broker", options.broker_port, options.broker))
@@ -56,6 +66,9 @@ def start(
     cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
     credentials = cloud.provision_gateway(GATEWAY)
     show(f"cloud on {cloud.endpoint_url}, its MQTT on {cloud.mqtt_host}:{cloud.mqtt_port}")
+    devices = servers.devices(broker, clock, stack)
+    for device in devices:
+        show(f"{device.machine} ({device.protocol}) on {device.address}")
     nucleus = stack.enter_context(
         NucleusProcess.start(
             root / "gateway",
@@ -63,7 +76,7 @@ def start(
             built.recipes,
             built.artifacts,
             built.versions,
-            merge=merged_configuration(plant, options.duration_s, broker.port),
+            merge=merged_configuration(plant, options.duration_s, broker.port, [device.source for device in devices]),
             region=cloud.region,
             iot=credentials,
         )
@@ -71,17 +84,25 @@ def start(
     tap = Tap(nucleus.cli_info)
     stack.callback(tap.close)
     publisher = stack.enter_context(MqttPublisher(broker.host, broker.port, "strandline-sensors"))
-    return Site(root, broker, cloud, CloudStore(cloud), nucleus, tap, publisher)
+    return Site(root, broker, cloud, CloudStore(cloud), nucleus, tap, publisher, devices)
 
 
 def wait_until_ready(site: Site, clock: Clock) -> None:
-    """Publish probes until the sensor reader forwards one; raises DemoError after READY_SECONDS."""
+    """Wait until the sensor reader receives from every source: forwards a probe from the broker, reads each device.
+
+    Raises DemoError after READY_SECONDS.
+    """
     deadline, pause, probes = time.monotonic() + READY_SECONDS, threading.Event(), 0
-    while not site.tap.forwarded([PROBE]):
+    while True:
         check_alive(site)
+        silent = [] if site.tap.forwarded([PROBE]) else ["the sensors' broker"]
+        silent += [device.machine for device in site.devices if not device.connected()]
+        if not silent:
+            return
         if time.monotonic() > deadline:
             raise DemoError(
-                f"{SENSOR_READER} has forwarded no reading after {READY_SECONDS:g} s; see {site.root / 'gateway/logs'}"
+                f"{SENSOR_READER} reads nothing from {', '.join(silent)} after {READY_SECONDS:g} s;"
+                f" see {site.root / 'gateway/logs'}"
             )
         payload = f'{{"value":{probes},"time":{clock.wall_ms()}}}'
         site.publisher.publish("sensors/" + PROBE.replace(".", "/"), payload.encode())
@@ -111,6 +132,7 @@ def addresses(site: Site) -> str:
     return "\n".join(
         (
             f"sensors' broker  mqtt://{site.broker.host}:{site.broker.port}, topics sensors/<device>/<channel>",
+            *(f"{device.machine:<16} {device.address} ({device.protocol})" for device in site.devices),
             f"gateway          {site.nucleus.root}",
             "cloud            for any AWS tool, and for strandline alerts:",
             *(f"export {name}={value}" for name, value in site.cloud.environment.items()),

@@ -14,11 +14,21 @@ from device_sim.demo.proof import CountProof, RowProof
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceResult:
+    """Comparison of the readings that the device of a machine served with those in the cloud."""
+
+    machine: str
+    protocol: str
+    counts: CountProof
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """Contents of the final summary.
 
-    ``readings`` is the sum of the counts in the cloud's rows, ``batches`` and ``size`` (bytes) are of the distinct
-    batches that brought them, ``wire_batches`` and ``wire_size`` of all that came, anomalies and notices too.
+    ``counts`` includes those of ``devices``. ``readings`` is the sum of the counts in the cloud's rows, ``batches`` and
+    ``size`` (bytes) are of the distinct batches that brought them, ``wire_batches`` and ``wire_size`` of all that came,
+    anomalies and notices too.
     """
 
     seed: int
@@ -32,6 +42,7 @@ class Summary:
     rows: RowProof
     counts: CountProof
     matching: Matching
+    devices: tuple[DeviceResult, ...] = ()
     drops: Mapping[str, int] = field(default_factory=dict)
     usd_per_million_readings: float | None = None
     usage: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +76,8 @@ class Summary:
             "seed": self.seed,
             "duration_s": self.duration_s,
             "rows": {**asdict(self.rows), "holds": self.rows.holds},
-            "counts": {**asdict(self.counts), "missing": self.counts.missing, "holds": self.counts.holds},
+            "counts": _counts(self.counts),
+            "devices": {one.machine: {"protocol": one.protocol, **_counts(one.counts)} for one in self.devices},
             "drops": dict(self.drops),
             "wire_batches": self.wire_batches,
             "wire_bytes": self.wire_size,
@@ -74,6 +86,10 @@ class Summary:
             "usd_per_million_readings": self.usd_per_million_readings,
             "usage": dict(self.usage),
         }
+
+
+def _counts(proof: CountProof) -> dict[str, Any]:
+    return {**asdict(proof), "missing": proof.missing, "holds": proof.holds}
 
 
 def _fault(result: FaultResult) -> dict[str, Any]:
@@ -124,6 +140,10 @@ def _numbers(summary: Summary) -> Table:
         ("rows lost, duplicated, changed", f"{rows.lost}, {rows.duplicated + rows.unexpected}, {rows.different}"),
         ("readings sent by the sensors", f"{counts.sent:,}"),
         ("readings stored, dropped, missing", f"{counts.stored:,}, {counts.dropped}, {counts.missing}"),
+        *(
+            (f"  {one.machine}, {one.protocol}", f"{one.counts.sent:,} served, {one.counts.stored:,} stored")
+            for one in summary.devices
+        ),
         ("drops", drops or "none"),
         ("faults detected", f"{matching.detected} of {len(matching.results)}{delay}"),
         ("false alerts", f"{len(matching.false)}"),

@@ -1,67 +1,32 @@
-"""Simulated sensors on real MQTT: one JSON object per reading, in real time, and a ledger of the sent readings.
+"""Devices of a plant in real time: JSON over MQTT by default, other protocols for the machines that have a device.
 
-A reading has the time at which it was due, even if the simulation was late. The ledger is the ground truth for the
-counts in the cloud; it covers a reading up to the broker's acknowledgement.
+A reading has the time at which it was due, even if the simulation was late. The ledger and the logs of the devices are
+the ground truth for the counts in the cloud; the ledger covers a reading up to the broker's acknowledgement.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.reasoncodes import ReasonCode
 
-from device_sim.errors import BrokerError
+from device_sim.errors import BrokerError, PlantError
 from device_sim.simulation.faults import Fault, readings
+from device_sim.simulation.ledger import Ledger
+from device_sim.simulation.mqtt_publisher import Publisher
+from device_sim.simulation.service_log import ServiceLog
 from device_sim.simulation.signals import Plant
 from edge_components.common.ports import Clock
-from wire.model import FloatArray, IntArray, Series
+from wire.model import FloatArray
 
-QOS = 1
-CONNECT_SECONDS = 10.0
 FLUSH_SECONDS = 60.0
 """Time for the acknowledgements after the last reading; a busy machine needs more than a few seconds."""
 
-
-class Publisher(Protocol):
-    """Destination of readings."""
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Publish a reading; raises BrokerError on failure."""
-
-    def flush(self, timeout: float) -> int:
-        """Wait up to ``timeout`` seconds for acknowledgements and return the number that are still missing."""
-
-
-class Ledger:
-    """Number of readings sent, by series and epoch-aligned window of ``width_ms``."""
-
-    def __init__(self, series: Sequence[Series], width_ms: int) -> None:
-        self.series, self.width_ms = tuple(series), width_ms
-        self._windows: dict[int, IntArray] = {}
-
-    def record(self, rows: npt.NDArray[np.intp], time_ms: int) -> None:
-        """Record one reading for each of these distinct rows at this time."""
-        start = time_ms - time_ms % self.width_ms
-        self._windows.setdefault(start, np.zeros(len(self.series), np.int64))[rows] += 1
-
-    def __len__(self) -> int:
-        return sum(int(counts.sum()) for counts in self._windows.values())
-
-    def counts(self) -> dict[tuple[str, int], int]:
-        """Return the readings sent by (series, start of the window), without empty windows."""
-        return {
-            (self.series[row].name, start): int(counts[row])
-            for start, counts in self._windows.items()
-            for row in np.flatnonzero(counts).tolist()
-        }
+CHUNK = 256
+"""Ticks computed at once; the readings do not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +37,74 @@ class Pace:
     wait: Callable[[float], bool]
 
 
-class Sensors:
-    """Sensors of a plant with injected faults.
+class Device(Protocol):
+    """A machine with a protocol of its own. Its methods are called from one thread at a time."""
 
-    ``origin_ms`` is the event time of the first tick, ``end_ms`` the time at which the next one is due.
+    @property
+    def machine(self) -> str:
+        """Name of the machine, the first part of its series' names."""
+
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol."""
+
+    @property
+    def address(self) -> str:
+        """The address at which the machine is found."""
+
+    @property
+    def log(self) -> ServiceLog:
+        """The readings served."""
+
+    @property
+    def source(self) -> Mapping[str, Any]:
+        """The entry of the sensor reader's configuration that reads the machine."""
+
+    def connected(self) -> bool:
+        """Return whether the sensor reader receives what is served from now on."""
+
+    def measure(self, values: FloatArray, time_ms: int) -> None:
+        """Serve these readings, one for each channel, from now on; NaN is a sensor that gives none.
+
+        Raises DeviceError on failure.
+        """
+
+    def finish(self, time_ms: int) -> None:
+        """Serve no readings until the next call of :meth:`measure`, and close the log; raises DeviceError."""
+
+
+class Sensors:
+    """Sensors of a plant with injected faults; a machine without a device in ``devices`` publishes JSON over MQTT.
+
+    ``origin_ms`` is the event time of the first tick, ``end_ms`` the time at which the next one is due. Raises
+    PlantError for a device of a machine that the plant does not have.
     """
 
     def __init__(
-        self, plant: Plant, faults: Sequence[Fault], publisher: Publisher, pace: Pace, width_ms: int = 1000
+        self,
+        plant: Plant,
+        faults: Sequence[Fault],
+        publisher: Publisher,
+        pace: Pace,
+        width_ms: int = 1000,
+        devices: Sequence[Device] = (),
     ) -> None:
-        self.plant, self.faults = plant, tuple(faults)
+        self.plant, self.faults, self.devices = plant, tuple(faults), tuple(devices)
         self.ledger = Ledger(plant.series, width_ms)
         self.origin_ms = self.end_ms = 0
         self._publisher, self._pace = publisher, pace
         self._topics = ["sensors/" + series.name.replace(".", "/", 1) for series in plant.series]
+        machines = np.array([series.name.split(".", 1)[0] for series in plant.series])
+        self._rows = [(device, np.flatnonzero(machines == device.machine)) for device in devices]
+        missing = [device.machine for device, rows in self._rows if not len(rows)]
+        if missing:
+            raise PlantError(f"device of {missing[0]}: the plant has no such machine")
+        self._published = ~np.isin(machines, [device.machine for device in devices])
+
+    @property
+    def sent(self) -> int:
+        """Number of readings sent and served so far."""
+        return len(self.ledger) + sum(len(device.log) for device in self.devices)
 
     def labels(self) -> tuple[Fault, ...]:
         """Return the faults with their times since the epoch; valid once :meth:`run` has begun."""
@@ -94,7 +113,8 @@ class Sensors:
     def run(self, duration_s: float) -> int:
         """Send for ``duration_s`` seconds or until a stop request; then wait for the broker's acknowledgements.
 
-        Returns the number of readings sent; raises BrokerError if some are not acknowledged.
+        Returns the number of readings sent and served; raises BrokerError if some are not acknowledged, DeviceError if
+        a device fails.
         """
         clock, period = self._pace.clock, 1.0 / self.plant.rate_hz
         started, self.origin_ms = clock.monotonic(), clock.wall_ms()
@@ -110,77 +130,18 @@ class Sensors:
         return self._finish()
 
     def _send(self, values: FloatArray, time_ms: int) -> None:
-        rows = np.flatnonzero(~np.isnan(values))
+        rows = np.flatnonzero(self._published & ~np.isnan(values))
         for row in rows.tolist():
             payload = json.dumps({"value": float(values[row]), "time": time_ms}, separators=(",", ":"))
             self._publisher.publish(self._topics[row], payload.encode())
         self.ledger.record(rows, time_ms)
+        for device, own in self._rows:
+            device.measure(values[own], time_ms)
 
     def _finish(self) -> int:
+        for device in self.devices:
+            device.finish(self.end_ms)
         left = self._publisher.flush(FLUSH_SECONDS)
         if left:
             raise BrokerError(f"the broker has not acknowledged {left} of {len(self.ledger)} readings")
-        return len(self.ledger)
-
-
-CHUNK = 256
-"""Ticks computed at once; what comes out does not depend on it."""
-
-
-class MqttPublisher:
-    """Publishes with QoS 1 over one paho client with its own network thread; a context manager."""
-
-    def __init__(self, host: str, port: int, client_id: str = "") -> None:
-        self._where = f"{host}:{port}"
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
-        self._client.max_inflight_messages_set(64)
-        self._client.on_connect = self._on_connect
-        self._client.on_publish = self._on_publish
-        self._answered = threading.Event()
-        self._refused = ""
-        self._lock = threading.Condition()
-        self._sent = self._confirmed = 0
-        try:
-            self._client.connect(host, port, keepalive=30)
-        except OSError as error:
-            raise BrokerError(f"no MQTT broker at {self._where}: {error}") from error
-        self._client.loop_start()
-        if not self._answered.wait(CONNECT_SECONDS) or self._refused:
-            self.close()
-            raise BrokerError(f"the MQTT broker at {self._where} {self._refused or 'does not answer'}")
-
-    def __enter__(self) -> MqttPublisher:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """See :class:`Publisher`; while the broker is away the client keeps the reading and sends it afterwards."""
-        info = self._client.publish(topic, payload, qos=QOS)
-        if info.rc not in (mqtt.MQTT_ERR_SUCCESS, mqtt.MQTT_ERR_NO_CONN):
-            raise BrokerError(f"publish to {topic} at {self._where}: {mqtt.error_string(info.rc)}")
-        with self._lock:
-            self._sent += 1
-
-    def flush(self, timeout: float) -> int:
-        """See :class:`Publisher`."""
-        with self._lock:
-            self._lock.wait_for(lambda: self._confirmed >= self._sent, timeout)
-            return self._sent - self._confirmed
-
-    def _on_connect(
-        self, _client: mqtt.Client, _data: object, _flags: object, code: ReasonCode, _props: object
-    ) -> None:
-        self._refused = f"refuses the connection: {code}" if code.is_failure else ""
-        self._answered.set()
-
-    def _on_publish(self, _client: mqtt.Client, _data: object, _mid: int, _code: ReasonCode, _props: object) -> None:
-        with self._lock:
-            self._confirmed += 1
-            self._lock.notify_all()
+        return self.sent

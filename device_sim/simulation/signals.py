@@ -59,6 +59,11 @@ class Machine(Protocol):
         """Return float64[channels, n]: what its channels are at the n times, without noise."""
 
 
+def machine_series(machine: Machine) -> tuple[Series, ...]:
+    """Return the series of a machine's channels, named ``<machine>.<channel>``."""
+    return tuple(Series(f"{machine.name}.{c.name}", c.unit, c.resolution) for c in machine.channels)
+
+
 class Load:
     """A slow demand of about -1 to 1: a sum of tones, so that it is a function of time and its lag is exact."""
 
@@ -189,7 +194,7 @@ class Plant:
                 raise PlantError(f"{name} {value!r}: a number above 0, at most 1000")
         self.machines, self.seed, self.rate_hz, self.speed = tuple(machines), seed, rate_hz, speed
         self.channels = tuple(channel for machine in machines for channel in machine.channels)
-        self.series = tuple(Series(f"{m.name}.{c.name}", c.unit, c.resolution) for m in machines for c in m.channels)
+        self.series = tuple(series for machine in machines for series in machine_series(machine))
         names = [series.name for series in self.series]
         if len(set(names)) < len(names):
             raise PlantError(f"two machines share a series name: {sorted(n for n in names if names.count(n) > 1)}")

@@ -35,8 +35,9 @@ def sim_command(
     The topic is sensors/<device>/<channel>, the payload {"value": ..., "time": <ms>}. The labels of the injected faults
     are printed as JSON lines at the end.
     """
-    from device_sim.simulation.devices import MqttPublisher, Pace, Sensors
+    from device_sim.simulation.devices import Pace, Sensors
     from device_sim.simulation.faults import schedule
+    from device_sim.simulation.mqtt_publisher import MqttPublisher
     from device_sim.simulation.signals import demo_plant
     from edge_components.common.ports import SystemClock
     from strandline.errors import CommandError

@@ -98,20 +98,27 @@ def _alerts(demo: Demo) -> list[dict[str, Any]]:
     return alerts
 
 
-def test_a_short_run_proves_that_nothing_was_lost_or_doubled_shows_its_alerts_and_leaves_nothing(
-    tmp_path: Path, demos: list[Demo]
+DEVICES = {"pump-3": "Modbus TCP", "coldroom-2": "OPC UA", "tank-2": "Sparkplug B"}
+
+
+@pytest.mark.parametrize("seed", ["3", "7"])
+def test_a_short_run_proves_that_nothing_was_lost_or_duplicated_shows_its_alerts_and_leaves_nothing(
+    tmp_path: Path, demos: list[Demo], seed: str
 ) -> None:
-    demo = Demo(tmp_path, "--duration", "40", "--seed", "3", "--json", "result.json", "--keep-running")
+    demo = Demo(tmp_path, "--duration", "40", "--seed", seed, "--json", "result.json", "--keep-running")
     demos.append(demo)
     demo.wait_for("running without faults")
     body = json.loads((tmp_path / "result.json").read_text())
     assert (body["lost"], body["duplicated"]) == (0, 0)
     assert body["faults"] == 9
     assert 0 < body["detected"] <= 9
-    # 24 sensors at 5 Hz for 40 s, less what the dropouts swallowed; and this machine's own readings on top.
     sent = body["counts"]["sent"]
-    assert 24 * 5 * 40 * 0.97 < sent < 24 * 5 * 40
-    assert sent == body["counts"]["stored"] < body["readings"]
+    assert body["counts"]["dropped"] == 0
+    assert sent == body["counts"]["stored"]
+    _check_devices(demo, body["devices"])
+    # 16 sensors publish at 5 Hz for 40 s, less what the dropouts removed.
+    published = sent - sum(device["sent"] for device in body["devices"].values())
+    assert 16 * 5 * 40 * 0.95 < published <= 16 * 5 * 40
     assert body["rows"]["made"] == body["rows"]["stored"] == body["aggregates"] > 24 * 40
     assert 0 < body["bytes"] < body["aggregates"] * 60
     assert body["usd_per_million_readings"] > 0
@@ -123,6 +130,20 @@ def test_a_short_run_proves_that_nothing_was_lost_or_doubled_shows_its_alerts_an
     assert demo.process.wait(120) == 0, demo.text()
     assert _left_behind(tmp_path) == []
     assert list((tmp_path / ".strandline").iterdir()) == []
+
+
+def _check_devices(demo: Demo, devices: dict[str, Any]) -> None:
+    """Check that each machine with a protocol of its own was read, and that each reading served was stored once."""
+    assert {machine: device["protocol"] for machine, device in devices.items()} == DEVICES
+    for machine, device in devices.items():
+        assert f"{machine} ({device['protocol']}) on " in demo.text()
+        assert device["sent"] == device["stored"]
+        assert (device["windows_over"], device["windows_under"], device["different"]) == (0, 0, 0)
+    # The pump is polled five times a second, by a reader that skips polls on a busy machine; the cold room notifies of
+    # changes; the tank reports each reading, and its last ones again at its death.
+    assert 4 * 5 * 40 * 0.5 < devices["pump-3"]["sent"] <= 4 * 5 * 41
+    assert 2 * 5 * 40 * 0.5 < devices["coldroom-2"]["sent"] <= 2 * 5 * 40
+    assert 2 * 5 * 40 * 0.8 < devices["tank-2"]["sent"] <= 2 * 5 * 40 + 2
 
 
 @pytest.mark.parametrize("moment", ["broker for the sensors", SENDING])

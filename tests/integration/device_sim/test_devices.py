@@ -11,8 +11,10 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from device_sim.errors import BrokerError
-from device_sim.simulation.devices import Ledger, MqttPublisher, Pace, Sensors
+from device_sim.simulation.devices import Pace, Sensors
 from device_sim.simulation.faults import Fault, FaultKind, readings
+from device_sim.simulation.ledger import Ledger
+from device_sim.simulation.mqtt_publisher import MqttPublisher
 from device_sim.simulation.sensor_broker import SensorBroker, free_port
 from device_sim.simulation.signals import demo_plant
 from edge_components.common.ports import SystemClock

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from device_sim.errors import BrokerError
-from device_sim.simulation.devices import MqttPublisher
+from device_sim.simulation.mqtt_publisher import MqttPublisher
 from device_sim.simulation.sensor_broker import BrokerKind, SensorBroker, find_mosquitto, free_port
 
 KINDS = [
