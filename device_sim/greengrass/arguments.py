@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from device_sim.greengrass.component_state import STOP_SECONDS, Limits
 from device_sim.greengrass.configuration import ConfigurationUpdate, check_depth
 from device_sim.greengrass.endpoint import Endpoint
 from device_sim.greengrass.errors import ConfigurationError, StartError, VersionError
 from device_sim.greengrass.profile import PROFILES, Profile, UplinkRules
-from device_sim.greengrass.supervisor import STOP_SECONDS, Limits
 from device_sim.greengrass.versions import parse_version
 
 _THING = re.compile(r"[A-Za-z0-9:_-]{1,128}")

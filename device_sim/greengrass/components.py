@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from device_sim.greengrass.component_state import ACTIVE, READY, Command, Limits, State
 from device_sim.greengrass.groups import ProcessGroups
 from device_sim.greengrass.plan import Plan
-from device_sim.greengrass.supervisor import ACTIVE, READY, Command, Limits, State, Supervisor
+from device_sim.greengrass.supervisor import Supervisor
 
 STEADY_SECONDS = 1.0
 Changed = Callable[[Supervisor, State, State, str], None]

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from device_sim.greengrass.artifacts import ArtifactStore, check_readable
+from device_sim.greengrass.component_state import READY
 from device_sim.greengrass.components import Components
 from device_sim.greengrass.configuration import Configuration, ConfigurationUpdate, changed
 from device_sim.greengrass.errors import DeploymentError, MissingDependencyError, NucleusError
@@ -21,7 +22,6 @@ from device_sim.greengrass.recipe_book import RecipeBook
 from device_sim.greengrass.recipes import Recipe
 from device_sim.greengrass.resolution import resolve
 from device_sim.greengrass.store import ConfigurationStore
-from device_sim.greengrass.supervisor import READY
 from device_sim.greengrass.validation import Validators
 from device_sim.greengrass.versions import Version, parse_version
 

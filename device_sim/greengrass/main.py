@@ -20,6 +20,7 @@ from pathlib import Path
 from device_sim.greengrass.arguments import Settings, read
 from device_sim.greengrass.artifacts import ArtifactStore
 from device_sim.greengrass.bridge import Bridge
+from device_sim.greengrass.component_state import State
 from device_sim.greengrass.components import Components
 from device_sim.greengrass.control import CLI_INFO, ControlServer
 from device_sim.greengrass.daemons import Daemon, Daemons
@@ -35,7 +36,7 @@ from device_sim.greengrass.recipe_book import RecipeBook
 from device_sim.greengrass.recipes import Platform
 from device_sim.greengrass.server import IpcServer
 from device_sim.greengrass.store import ConfigurationStore
-from device_sim.greengrass.supervisor import State, Supervisor
+from device_sim.greengrass.supervisor import Supervisor
 from device_sim.greengrass.validation import Validators
 
 EXIT_START = 2

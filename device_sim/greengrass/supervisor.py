@@ -1,9 +1,8 @@
 """Supervisor of one component: install, wait for dependencies, start, watch, stop, restart within limits.
 
-The states are those of Greengrass: NEW, INSTALLED, STARTING, RUNNING, STOPPING, FINISHED, ERRORED, BROKEN. A component
-with a ``run`` script is RUNNING as soon as the script is started; one with ``startup`` when that has exited with 0 or
-reported RUNNING with UpdateState. A failed component restarts after a pause; when its restart budget is exhausted, it
-is BROKEN until a deployment (or, on nucleus lite, RestartComponent) starts it again.
+A component with a ``run`` script is RUNNING as soon as the script is started; one with ``startup`` when that has exited
+with 0 or reported RUNNING with UpdateState. A failed component restarts after a pause; when its restart budget is
+exhausted, it is BROKEN until a deployment (or, on nucleus lite, RestartComponent) starts it again.
 """
 
 from __future__ import annotations
@@ -13,66 +12,19 @@ import logging
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import TypeVar
 
 from device_sim.greengrass.budget import Phase, budget
 from device_sim.greengrass.component_log import ComponentLog
+from device_sim.greengrass.component_state import ACTIVE, ENDED, Command, Limits, State
 from device_sim.greengrass.errors import NucleusError, ScriptError
 from device_sim.greengrass.groups import ProcessGroups
 from device_sim.greengrass.plan import Plan
-from device_sim.greengrass.profile import RestartRules
 from device_sim.greengrass.recipes import Step
 from device_sim.greengrass.script import Script
 
 T = TypeVar("T")
-
-
-class State(StrEnum):
-    """LifecycleState of the IPC model."""
-
-    NEW = "NEW"
-    INSTALLED = "INSTALLED"
-    STARTING = "STARTING"
-    RUNNING = "RUNNING"
-    STOPPING = "STOPPING"
-    ERRORED = "ERRORED"
-    BROKEN = "BROKEN"
-    FINISHED = "FINISHED"
-
-
-READY = frozenset({State.RUNNING, State.FINISHED})
-ACTIVE = frozenset({State.STARTING, State.RUNNING})
-ENDED = frozenset({State.ERRORED, State.BROKEN, State.FINISHED})
-STOP_SECONDS = 5.0
-"""Seconds from SIGTERM to SIGKILL on the Java nucleus; systemd waits longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Rules for restarting and stopping a component."""
-
-    restarts: RestartRules
-    binds_hard: bool = False
-    """The end of a HARD dependency stops the component permanently."""
-    soft_orders: bool = False
-    """A SOFT dependency is started first."""
-    installs_first: bool = False
-    """Start no component before every install step has ended."""
-    stop: float = STOP_SECONDS
-    """Seconds from SIGTERM to SIGKILL."""
-
-
-class Command(IntEnum):
-    """Command to a supervisor; the highest one wins while several are pending."""
-
-    FAIL = 0
-    RESTART = 1
-    REINSTALL = 2
-    STOP = 3
-    REMOVE = 4
 
 
 class _CommandedError(NucleusError):

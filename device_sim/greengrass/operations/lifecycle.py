@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from device_sim.greengrass.component_state import State
 from device_sim.greengrass.operations.base import Call, Operation, invalid
-from device_sim.greengrass.supervisor import State
 
 
 async def update_state(call: Call) -> Mapping[str, Any]:

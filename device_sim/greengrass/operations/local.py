@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from device_sim.greengrass.access_control import CLI
+from device_sim.greengrass.component_state import Command
 from device_sim.greengrass.configuration import ConfigurationUpdate, check_depth, parse_pointer
 from device_sim.greengrass.deployments import Deployment, Order
 from device_sim.greengrass.errors import ConfigurationError, OperationError
 from device_sim.greengrass.operations.base import Call, Operation, invalid
-from device_sim.greengrass.supervisor import Command, Supervisor
+from device_sim.greengrass.supervisor import Supervisor
 
 
 async def create_deployment(call: Call) -> Mapping[str, Any]:

@@ -14,11 +14,12 @@ import psutil
 import pytest
 
 from device_sim.greengrass.component_log import ComponentLog
+from device_sim.greengrass.component_state import Command, Limits, State
 from device_sim.greengrass.groups import ProcessGroups
 from device_sim.greengrass.plan import Plan
 from device_sim.greengrass.profile import JAVA, LITE
 from device_sim.greengrass.recipes import Step
-from device_sim.greengrass.supervisor import Command, Limits, State, Supervisor
+from device_sim.greengrass.supervisor import Supervisor
 
 SECONDS = 10.0
 FAST = Limits(replace(JAVA.restarts, pause=0.01, restart_resets_broken=True), stop=2.0)
