@@ -14,45 +14,31 @@ import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
-from enum import IntEnum
 from typing import Any
 
 from device_sim.greengrass import eventstream
 from device_sim.greengrass.errors import EventStreamError, FrameSizeError, NucleusError, OperationError
-from device_sim.greengrass.eventstream import Decoder, Frame, Header, HeaderType
+from device_sim.greengrass.eventstream import Decoder, Frame, Header
 from device_sim.greengrass.identities import Identity
+from device_sim.greengrass.messages import (
+    CONNECTION_ACCEPTED,
+    PROTOCOL_VERSION,
+    SERVICE,
+    TERMINATE_STREAM,
+    UNSUPPORTED,
+    ProtocolError,
+    Type,
+    int_header,
+    json_object,
+    protocol_headers,
+)
 from device_sim.greengrass.profile import Profile
 
-PROTOCOL_VERSION = "0.1.0"
 CONNECT_SECONDS = 10.0
 READ_BYTES = 65_536
 MAX_STREAMS = 1_024
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
 """Limit of unsent bytes; the connection of a subscriber that does not read is closed above it."""
-
-
-class Type(IntEnum):
-    """``:message-type``."""
-
-    APPLICATION_MESSAGE = 0
-    APPLICATION_ERROR = 1
-    PING = 2
-    PING_RESPONSE = 3
-    CONNECT = 4
-    CONNECT_ACK = 5
-    PROTOCOL_ERROR = 6
-    INTERNAL_ERROR = 7
-
-
-SERVICE = "aws.greengrass#GreengrassCoreIPC"
-UNSUPPORTED = "aws#UnsupportedOperation"
-"""Error type of the Java nucleus for an operation that the model does not contain."""
-CONNECTION_ACCEPTED = 1
-TERMINATE_STREAM = 2
-
-
-class _ProtocolError(NucleusError):
-    """A protocol violation; the connection is closed after one more message."""
 
 
 class _ClosedError(NucleusError):
@@ -144,7 +130,7 @@ class Connection:
         except FrameSizeError as error:
             self._log.warning("packet refused, connection closed: %s", error, extra=self._who())
             self._refuse(str(error))
-        except (EventStreamError, _ProtocolError) as error:
+        except (EventStreamError, ProtocolError) as error:
             self._log.warning("protocol error, connection closed: %s", error, extra=self._who())
             self._refuse(str(error))
         except TimeoutError:
@@ -198,41 +184,41 @@ class Connection:
 
     def _frame(self, frame: Frame) -> None:
         headers = {header.name.lower(): header for header in frame.headers}
-        kind = _number(headers, ":message-type")
-        flags = _number(headers, ":message-flags", 0)
-        stream = _number(headers, ":stream-id")
+        kind = int_header(headers, ":message-type")
+        flags = int_header(headers, ":message-flags", 0)
+        stream = int_header(headers, ":stream-id")
         if self.identity is None:
             self._connect(kind, headers, frame.payload)
         elif kind == Type.PING:
-            self._write(Frame(_protocol_headers(Type.PING_RESPONSE), frame.payload))
+            self._write(Frame(protocol_headers(Type.PING_RESPONSE), frame.payload))
         elif kind == Type.PING_RESPONSE:
             pass
         elif kind == Type.APPLICATION_MESSAGE and stream > 0:
             self._application(stream, flags, headers, frame.payload)
         else:
-            raise _ProtocolError(f"message type {kind} on stream {stream} is not for a server that is connected")
+            raise ProtocolError(f"message type {kind} on stream {stream} is not for a server that is connected")
 
     def _connect(self, kind: int, headers: Mapping[str, Header], payload: bytes) -> None:
         if kind != Type.CONNECT:
-            raise _ProtocolError(f"message type {kind} before CONNECT")
+            raise ProtocolError(f"message type {kind} before CONNECT")
         version = headers.get(":version")
         if version is None or version.value != PROTOCOL_VERSION:
-            raise _ProtocolError(f"protocol version {version and version.value!r}, {PROTOCOL_VERSION} is supported")
+            raise ProtocolError(f"protocol version {version and version.value!r}, {PROTOCOL_VERSION} is supported")
         try:
-            token = _object(payload).get("authToken")
+            token = json_object(payload).get("authToken")
         except OperationError as error:
-            raise _ProtocolError(f"CONNECT: {error}") from error
+            raise ProtocolError(f"CONNECT: {error}") from error
         self.identity = self._holder(token)
         new_token: tuple[Header, ...] = ()
         if token is None and self._by_name is not None:
             # Nucleus lite accepts a component's process by the component's name and returns a token.
-            admitted = self._by_name(_object(payload).get("componentName"), _peer_process(self._writer))
+            admitted = self._by_name(json_object(payload).get("componentName"), _peer_process(self._writer))
             if admitted is not None:
                 self.identity, given = admitted
                 new_token = (eventstream.text("svcuid", given),)
         accepted = CONNECTION_ACCEPTED if self.identity is not None else 0
         if self.identity is not None or not self._profile.silent_close:
-            self._write(Frame((*_protocol_headers(Type.CONNECT_ACK, accepted), *new_token)))
+            self._write(Frame((*protocol_headers(Type.CONNECT_ACK, accepted), *new_token)))
         if self.identity is None:
             raise _ClosedError("unknown token")
 
@@ -245,9 +231,9 @@ class Connection:
             return
         operation = headers.get("operation")
         if stream is not None or operation is None or not isinstance(operation.value, str):
-            raise _ProtocolError(f"stream {number}: a second message on a stream is not supported")
+            raise ProtocolError(f"stream {number}: a second message on a stream is not supported")
         if number <= self._last_stream:
-            raise _ProtocolError(f"stream {number} was used before, the next is above {self._last_stream}")
+            raise ProtocolError(f"stream {number} was used before, the next is above {self._last_stream}")
         self._last_stream = number
         if len(self._streams) >= MAX_STREAMS:
             self._fail(number, OperationError("ServiceError", f"{MAX_STREAMS} streams are open, no more are allowed"))
@@ -263,7 +249,7 @@ class Connection:
         if identity is None:
             return
         try:
-            model, response, stays = await self._dispatch(identity, operation, _object(payload), stream)
+            model, response, stays = await self._dispatch(identity, operation, json_object(payload), stream)
         except OperationError as error:
             self._end(number)
             self._fail(number, error)
@@ -303,7 +289,7 @@ class Connection:
         if self._profile.silent_close:
             return
         body = json.dumps({"message": why}).encode()
-        headers = (*_protocol_headers(Type.PROTOCOL_ERROR), eventstream.text(":content-type", "application/json"))
+        headers = (*protocol_headers(Type.PROTOCOL_ERROR), eventstream.text(":content-type", "application/json"))
         self._write(Frame(headers, body))
 
     async def _close(self) -> None:
@@ -322,14 +308,6 @@ class Connection:
         return {"fields": {"client": self.identity.name if self.identity else "not connected"}}
 
 
-def _protocol_headers(kind: Type, flags: int = 0) -> tuple[Header, ...]:
-    return (
-        eventstream.int32(":message-type", kind),
-        eventstream.int32(":message-flags", flags),
-        eventstream.int32(":stream-id", 0),
-    )
-
-
 def _peer_process(writer: asyncio.StreamWriter) -> int | None:
     """Return the process id of the peer of a UNIX socket, or None where the system does not provide it."""
     peer = writer.get_extra_info("socket")
@@ -337,22 +315,3 @@ def _peer_process(writer: asyncio.StreamWriter) -> int | None:
         return None
     pid, _, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return int(pid)
-
-
-def _number(headers: Mapping[str, Header], name: str, default: int | None = None) -> int:
-    header = headers.get(name)
-    if header is None and default is not None:
-        return default
-    if header is None or header.type is not HeaderType.INT32 or not isinstance(header.value, int):
-        raise _ProtocolError(f"header {name} is missing or no int32")
-    return header.value
-
-
-def _object(payload: bytes) -> Mapping[str, Any]:
-    try:
-        value = json.loads(payload or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise OperationError("InvalidArgumentsError", f"the payload is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise OperationError("InvalidArgumentsError", "the payload is not a JSON object")
-    return value

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from device_sim.greengrass.connection import UNSUPPORTED, Answer, Dispatch, Stream
+from device_sim.greengrass.connection import Answer, Dispatch, Stream
 from device_sim.greengrass.errors import OperationError
 from device_sim.greengrass.identities import Identity
+from device_sim.greengrass.messages import UNSUPPORTED
 from device_sim.greengrass.operations import configuration, iot_core, lifecycle, local, pubsub
 from device_sim.greengrass.operations.base import MODEL, Call, Operation, Services
 from device_sim.greengrass.operations.terse import terse

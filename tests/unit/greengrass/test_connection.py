@@ -15,10 +15,11 @@ import pytest
 
 from device_sim.greengrass import connection as module
 from device_sim.greengrass import eventstream
-from device_sim.greengrass.connection import Answer, Connection, Stream, Type
+from device_sim.greengrass.connection import Answer, Connection, Stream
 from device_sim.greengrass.errors import OperationError
 from device_sim.greengrass.eventstream import Decoder, Frame
 from device_sim.greengrass.identities import Identity
+from device_sim.greengrass.messages import Type
 from device_sim.greengrass.profile import JAVA, LITE, Profile
 
 SECONDS = 5.0
