@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from device_sim.greengrass.errors import ArtifactError
-from device_sim.greengrass.recipes import Artifact, Recipe
+from device_sim.greengrass.recipe import Artifact, Recipe
 
 MAX_UNZIPPED_BYTES = 1024 * 1024 * 1024
 MAX_MEMBERS = 100_000

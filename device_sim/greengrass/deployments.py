@@ -18,8 +18,8 @@ from device_sim.greengrass.configuration import Configuration, ConfigurationUpda
 from device_sim.greengrass.errors import DeploymentError, MissingDependencyError, NucleusError
 from device_sim.greengrass.plan import Folders, Plan, plan
 from device_sim.greengrass.profile import Profile
+from device_sim.greengrass.recipe import Recipe
 from device_sim.greengrass.recipe_book import RecipeBook
-from device_sim.greengrass.recipes import Recipe
 from device_sim.greengrass.resolution import resolve
 from device_sim.greengrass.store import ConfigurationStore
 from device_sim.greengrass.validation import Validators

@@ -32,8 +32,8 @@ from device_sim.greengrass.journal import Journal, start_logging
 from device_sim.greengrass.operations import dispatcher
 from device_sim.greengrass.operations.base import Services
 from device_sim.greengrass.pubsub import LocalBus
+from device_sim.greengrass.recipe import Platform
 from device_sim.greengrass.recipe_book import RecipeBook
-from device_sim.greengrass.recipes import Platform
 from device_sim.greengrass.server import IpcServer
 from device_sim.greengrass.store import ConfigurationStore
 from device_sim.greengrass.supervisor import Supervisor

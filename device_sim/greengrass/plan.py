@@ -11,7 +11,7 @@ from device_sim.greengrass.configuration import Configuration
 from device_sim.greengrass.errors import DependencyError, RecipeError, VariableError
 from device_sim.greengrass.interpolation import Scope, interpolate
 from device_sim.greengrass.profile import Profile
-from device_sim.greengrass.recipes import Recipe, Step
+from device_sim.greengrass.recipe import Recipe, Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from device_sim.greengrass import recipes
 from device_sim.greengrass.errors import RecipeError
 from device_sim.greengrass.profile import Profile
-from device_sim.greengrass.recipes import Platform, Recipe
+from device_sim.greengrass.recipe import Platform, Recipe
 from device_sim.greengrass.versions import Version
 
 

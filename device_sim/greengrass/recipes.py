@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +15,8 @@ import yaml
 
 from device_sim.greengrass.errors import PlatformError, RecipeError
 from device_sim.greengrass.profile import Profile
-from device_sim.greengrass.versions import Version, VersionRange, parse_range, parse_version
+from device_sim.greengrass.recipe import Artifact, Platform, Recipe, RecipeDependency, Step
+from device_sim.greengrass.versions import Version, parse_range, parse_version
 
 FORMAT_VERSION = "2020-01-25"
 MAX_BYTES = 16 * 1024
@@ -29,56 +29,6 @@ STEPS = ("bootstrap", "install", "startup", "run", "shutdown", "recover")
 TIMEOUTS = {"bootstrap": 120.0, "install": 120.0, "startup": 120.0, "shutdown": 15.0, "recover": 60.0}
 """Default timeouts in seconds; ``run`` has no default."""
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """Platform of this machine, with the attributes of a manifest."""
-
-    os: str
-    architecture: str
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Lifecycle step: a shell script with variables, its timeout in seconds (None: unlimited) and environment."""
-
-    script: str
-    timeout: float | None
-    environment: Mapping[str, str]
-    skip_if: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """File of a component; ``digest`` is the base64 SHA-256 of a published recipe."""
-
-    file: str
-    unzip: bool
-    executable: bool
-    digest: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RecipeDependency:
-    """Dependency of a recipe; without ``ordered`` it is deployed too, in any order."""
-
-    versions: VersionRange
-    hard: bool
-    ordered: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Recipe of a component version, reduced to the manifest for this machine."""
-
-    name: str
-    version: Version
-    source: str
-    defaults: Mapping[str, Any]
-    dependencies: Mapping[str, RecipeDependency]
-    steps: Mapping[str, Step]
-    artifacts: tuple[Artifact, ...]
 
 
 def load(path: Path, profile: Profile, platform: Platform) -> Recipe:

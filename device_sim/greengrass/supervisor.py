@@ -21,7 +21,7 @@ from device_sim.greengrass.component_state import ACTIVE, ENDED, Command, Limits
 from device_sim.greengrass.errors import NucleusError, ScriptError
 from device_sim.greengrass.groups import ProcessGroups
 from device_sim.greengrass.plan import Plan
-from device_sim.greengrass.recipes import Step
+from device_sim.greengrass.recipe import Step
 from device_sim.greengrass.script import Script
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from device_sim.greengrass.component_state import Command, Limits, State
 from device_sim.greengrass.groups import ProcessGroups
 from device_sim.greengrass.plan import Plan
 from device_sim.greengrass.profile import JAVA, LITE
-from device_sim.greengrass.recipes import Step
+from device_sim.greengrass.recipe import Step
 from device_sim.greengrass.supervisor import Supervisor
 
 SECONDS = 10.0

@@ -14,7 +14,8 @@ import yaml
 from typer.testing import CliRunner
 
 from device_sim.greengrass.profile import PROFILES
-from device_sim.greengrass.recipes import Platform, load
+from device_sim.greengrass.recipe import Platform
+from device_sim.greengrass.recipes import load
 from edge_components.anomaly_detector.model_runtime.error_levels import Tails
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
 from strandline.cli import make_app

@@ -13,7 +13,7 @@ import pytest
 from device_sim.greengrass import artifacts
 from device_sim.greengrass.artifacts import ArtifactStore
 from device_sim.greengrass.errors import ArtifactError
-from device_sim.greengrass.recipes import Artifact, Recipe
+from device_sim.greengrass.recipe import Artifact, Recipe
 from device_sim.greengrass.versions import parse_version
 
 

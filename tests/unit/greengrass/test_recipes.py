@@ -11,8 +11,9 @@ import yaml
 
 from device_sim.greengrass.errors import PlatformError, RecipeError, VersionError
 from device_sim.greengrass.profile import JAVA, LITE, Profile
+from device_sim.greengrass.recipe import Platform, Recipe
 from device_sim.greengrass.recipe_book import RecipeBook
-from device_sim.greengrass.recipes import MAX_BYTES, Platform, Recipe, parse
+from device_sim.greengrass.recipes import MAX_BYTES, parse
 from device_sim.greengrass.versions import parse_version
 
 PI = Platform("linux", "aarch64")

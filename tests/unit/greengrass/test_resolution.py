@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from device_sim.greengrass.errors import DependencyCycleError, DependencyError, MissingDependencyError
-from device_sim.greengrass.recipes import RecipeDependency
+from device_sim.greengrass.recipe import RecipeDependency
 from device_sim.greengrass.resolution import resolve
 from device_sim.greengrass.versions import Version, parse_range, parse_version
 
