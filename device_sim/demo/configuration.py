@@ -39,7 +39,7 @@ def calibration_windows(duration_s: float) -> int:
 def merged_configuration(
     plant: Plant, duration_s: float, broker_port: int, sources: Iterable[Mapping[str, Any]] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Return what is merged into the components' configurations, by component.
+    """Return the keys to merge into the components' configurations, by component.
 
     ``sources`` are the sensor reader's entries for the machines that do not publish JSON over MQTT.
     """

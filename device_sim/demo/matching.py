@@ -77,16 +77,16 @@ def match(
     Alerts on the fault's own series take precedence.
     """
     alarms = [alarm for alarm in alarms if alarm.start_ms < end_ms]
-    answered: set[Alarm] = set()
+    matched: set[Alarm] = set()
     results = []
     for fault in faults:
-        answers = [alarm for alarm in alarms if _answers(alarm, fault, window_ms, grace_s)]
-        answered.update(answers)
-        first = min(answers, key=lambda alarm: (alarm.series != fault.series, alarm.opened_ms), default=None)
+        candidates = [alarm for alarm in alarms if _matches(alarm, fault, window_ms, grace_s)]
+        matched.update(candidates)
+        first = min(candidates, key=lambda alarm: (alarm.series != fault.series, alarm.opened_ms), default=None)
         results.append(FaultResult(fault, first))
-    return Matching(tuple(results), tuple(alarm for alarm in alarms if alarm not in answered))
+    return Matching(tuple(results), tuple(alarm for alarm in alarms if alarm not in matched))
 
 
-def _answers(alarm: Alarm, fault: Fault, window_ms: int, grace_s: float) -> bool:
+def _matches(alarm: Alarm, fault: Fault, window_ms: int, grace_s: float) -> bool:
     begins = fault.start_ms - window_ms <= alarm.start_ms <= fault.end_ms + grace_s * 1000
     return begins and alarm.machine == fault.machine

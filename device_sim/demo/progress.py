@@ -50,7 +50,7 @@ class Snapshot:
 
 
 class Progress:
-    """Shows snapshots and what happens between them; a context manager."""
+    """Display of snapshots, and of the alerts between them; a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

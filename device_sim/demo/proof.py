@@ -176,9 +176,9 @@ def _different(made: Aggregates, stored: Aggregates, resolutions: Mapping[str, f
 
 def close(a: FloatArray, b: FloatArray, tolerance: FloatArray) -> npt.NDArray[np.bool_]:
     """Return bool[n]: whether two values agree within the tolerance; NaN agrees with NaN."""
-    # What the arithmetic of two decodings may leave, on top of what the format gives up.
-    dust = 1e-9 * np.maximum(1.0, np.abs(a))
-    return np.asarray((np.abs(a - b) <= tolerance + dust) | (np.isnan(a) & np.isnan(b)), np.bool_)
+    # Rounding errors of two decodings, on top of the precision of the format.
+    rounding = 1e-9 * np.maximum(1.0, np.abs(a))
+    return np.asarray((np.abs(a - b) <= tolerance + rounding) | (np.isnan(a) & np.isnan(b)), np.bool_)
 
 
 def _examples(what: str, rows: Aggregates, at: npt.NDArray[np.intp]) -> list[str]:

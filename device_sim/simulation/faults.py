@@ -45,7 +45,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_ms < self.end_ms:
-            raise PlantError(f"fault on {self.series}: [{self.start_ms}, {self.end_ms}) ms is no interval")
+            raise PlantError(f"fault on {self.series}: [{self.start_ms}, {self.end_ms}) ms is not an interval")
         if not math.isfinite(self.magnitude):
             raise PlantError(f"fault on {self.series}: magnitude {self.magnitude!r} is not finite")
 
@@ -121,7 +121,7 @@ def schedule(plant: Plant, duration_s: float, seed: int, rest_share: float = RES
     """
     if len(plant.series) < _COUNT or duration_s < 10:
         raise PlantError(f"{len(plant.series)} series for {duration_s:g} s: at least {_COUNT} and 10 s")
-    rng = random.Random(f"faults/{seed}")  # noqa: S311 # a simulation wants chance that repeats
+    rng = random.Random(f"faults/{seed}")  # noqa: S311 # a simulation has to be repeatable
     kinds = list(FaultKind) + rng.sample(list(FaultKind), _COUNT - len(FaultKind))
     rng.shuffle(kinds)
     tick_ms = 1000.0 / plant.rate_hz

@@ -218,7 +218,7 @@ def _warming(start: float, load: FloatArray, rng: Random) -> FloatArray:
 
 
 def _lagging(values: FloatArray, memory: float) -> FloatArray:
-    """Return what follows ``values`` with a time constant of ``memory`` rows."""
+    """Return ``values`` through a first-order lag with a time constant of ``memory`` rows."""
     now, out = 0.0, np.empty(len(values))
     for at, value in enumerate(values.tolist()):
         now += (value - now) / memory

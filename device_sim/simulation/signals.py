@@ -1,7 +1,7 @@
 """Signals of simulated sensors: machines as curves over time, with each channel's own noise and resolution.
 
-Pure, and addressable at random: a reading is a function of (seed, series, tick), so the same run comes out whatever
-the chunks it is asked for in. Columns are ``float64[channels, ticks]``.
+Pure. A reading is a function of (seed, series, tick), so a run does not depend on the chunks in which it is computed.
+Columns are ``float64[channels, ticks]``.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Machine(Protocol):
 
     @property
     def name(self) -> str:
-        """The first half of its series' names."""
+        """Name of the machine, the first part of its series' names."""
 
     @property
     def channels(self) -> tuple[Channel, ...]:
         """Its sensors."""
 
     def curves(self, seconds: FloatArray) -> FloatArray:
-        """Return float64[channels, n]: what its channels are at the n times, without noise."""
+        """Return float64[channels, n]: the values of its channels at the n times, without noise."""
 
 
 def machine_series(machine: Machine) -> tuple[Series, ...]:
@@ -81,7 +81,7 @@ class Load:
 
 
 def _rng(seed: int, name: str) -> random.Random:
-    return random.Random(f"{seed}/{name}")  # noqa: S311 # a simulation wants chance that repeats
+    return random.Random(f"{seed}/{name}")  # noqa: S311 # a simulation has to be repeatable
 
 
 class Pump:
@@ -210,7 +210,7 @@ class Plant:
         return np.concatenate([machine.curves(seconds) for machine in self.machines])
 
     def values(self, ticks: IntArray) -> FloatArray:
-        """Return float64[series, n] with noise and not yet quantised, for faults are added before that."""
+        """Return float64[series, n] with noise and not yet quantised: faults are added before that."""
         values = self.curves(ticks)
         for row, (channel, key) in enumerate(zip(self.channels, self._keys, strict=True)):
             values[row] += channel.noise * normals(key, ticks)
