@@ -91,3 +91,5 @@ class FormatKind:
     """Returns a parser; raises ValueError for settings that cannot work together."""
     complete_names: bool = False
     """True where a field is a full name by itself, so that a topic pattern needs no placeholder."""
+    topics_of_type: bool = False
+    """True where a topic has the type of a message: one origin uses several, and a field identifies it by itself."""

@@ -65,10 +65,12 @@ class SparkplugFormat(PayloadFormat):
             if len(self._nodes) >= MAX_NODES:
                 self._nodes.pop(next(iter(self._nodes)))
             state = self._nodes[key] = _Node()
+        in_order = kind == "NDEATH" or self._note_sequence(state, kind, message)
         if kind.endswith("DEATH"):
             self._death(state, device, message, into, index)
+            if not in_order:
+                self._ask(state, f"{namespace}/{group}/NCMD/{node}", into)
             return
-        in_order = self._note_sequence(state, kind, message)
         if kind == "NBIRTH":
             state.metrics, state.aliases, state.born, state.since_request = {}, {}, True, None
             state.birth_sequence = next((float(one.value or 0) for one in message.metrics if one.name == "bdSeq"), None)
@@ -176,4 +178,4 @@ def _quality(metric: Metric) -> int | None:
     return Quality.GOOD if code >= 192 else Quality.UNCERTAIN
 
 
-FORMAT = FormatKind(SparkplugFormat, complete_names=True)
+FORMAT = FormatKind(SparkplugFormat, complete_names=True, topics_of_type=True)

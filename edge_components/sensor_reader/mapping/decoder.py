@@ -25,7 +25,8 @@ class Decoder:
     def __init__(self, binding: Binding) -> None:
         self.binding, self._settings = binding, binding.mapping
         self.pattern = binding.pattern
-        self._format = format_kind(self._settings.format).open(self._settings)
+        kind = format_kind(self._settings.format)
+        self._format, self._topics_of_type = kind.open(self._settings), kind.topics_of_type
         self._template = NameTemplate(self._settings.series, [*self.pattern.placeholders, "rest", "topic"])
         self._rules: dict[str, tuple[Rule, bool]] = {}
         self.times = event_times(binding)
@@ -70,6 +71,12 @@ class Decoder:
         if any(fnmatch.fnmatchcase(text, glob) for glob in self._settings.ignore):
             raise IgnoredError(text)
         return names.escape(self._settings.rename.get(text, text))
+
+    def place(self, topic: str, field: str) -> str:
+        """Return the text that identifies the origin of a field's series among all that the source reads."""
+        if self._topics_of_type:
+            return field
+        return f"{topic} {field}" if field else topic
 
     def unit(self, field: str, given: str, name: str) -> str:
         """Return the unit of a field, or of a series without one: the configured one, else that of the payload."""

@@ -92,8 +92,8 @@ class MqttSource:
         ]
         self._arrival_clock = ArrivalClock(clock)
         self._series_ids: dict[Key, int] = {}
-        self._keys: dict[str, Key] = {}
-        """The key of each place that provides a series."""
+        self._keys: dict[str, list[Key]] = {}
+        """The keys of each place that provides a series."""
         self._routes: dict[bytes, int] = {}
         self._held: list[Held] = []
         self._retry_at, self._clock_set = 0.0, not self._arrival_clock.waiting
@@ -123,8 +123,7 @@ class MqttSource:
 
     def forget(self, place: str) -> None:
         """Have the place's series determined anew."""
-        key = self._keys.pop(place, None)
-        if key is not None:
+        for key in self._keys.pop(place, ()):
             self._series_ids.pop(key, None)
 
     def health(self) -> Mapping[str, Any]:
@@ -333,12 +332,12 @@ class MqttSource:
             text = topic.decode()
         except UnicodeDecodeError as error:
             raise RejectedError("rejected_topic", "the topic is not UTF-8") from error
-        place = f"{text} {row.field}" if row.field else text
+        place = decoder.place(text, row.field)
         name = decoder.name(text, row.field)
         series_id = sink.series_id(name, place, decoder.unit(row.field, row.unit, name))
         # Only places that gave a series are cached, so topics without end take no memory.
         self._series_ids[key] = series_id
-        self._keys[place] = key
+        self._keys.setdefault(place, []).append(key)
         return series_id
 
     def _acknowledge_when_stored(self, sink: Sink, received: Received, packets: Sequence[bytes]) -> None:

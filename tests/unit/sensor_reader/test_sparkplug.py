@@ -82,6 +82,18 @@ def test_a_gap_in_the_sequence_asks_for_a_rebirth_once(used: Decoder) -> None:
     assert replies(used, "NDATA/n", message(metric(value=1.0, alias=1), sequence=9)) == ["spBv1.0/plant/NCMD/n"]
 
 
+def test_the_death_of_a_device_has_a_sequence_number_and_that_of_a_node_none(used: Decoder) -> None:
+    assert replies(used, "DBIRTH/n/pump", message(metric("temp", 1.5, alias=9), sequence=1)) == []
+    assert replies(used, "DDEATH/n/pump", message(sequence=2)) == []
+    assert replies(used, "NDATA/n", message(metric(value=1.0, alias=1), sequence=3)) == []
+    assert replies(used, "DDEATH/n/pump", message(sequence=5)) == ["spBv1.0/plant/NCMD/n"]
+
+
+def test_births_data_and_deaths_of_a_metric_have_one_origin(used: Decoder) -> None:
+    field = "plant.n.temp"
+    assert used.place("spBv1.0/plant/NBIRTH/n", field) == used.place("spBv1.0/plant/NDATA/n", field) == field
+
+
 def test_the_sequence_begins_again_after_255(used: Decoder) -> None:
     for sequence in (*range(1, 256), 0, 1):
         assert replies(used, "NDATA/n", message(metric(value=1.0, alias=1), sequence=sequence)) == []
