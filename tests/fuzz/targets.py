@@ -19,7 +19,7 @@ from cloud_functions.core.storing import Storer
 from cloud_functions.core.telemetry import read_telemetry
 from device_sim.chaos.errors import PacketError
 from device_sim.chaos.packets import Framer, publish
-from device_sim.greengrass import eventstream, recipes
+from device_sim.greengrass import eventstream, recipe, recipes
 from device_sim.greengrass.errors import EventStreamError, RecipeError
 from device_sim.greengrass.profile import PROFILES
 from device_sim.paths import SOURCE_TREE
@@ -126,7 +126,7 @@ def _frames(data: bytes) -> None:
 
 
 def _recipe(data: bytes) -> None:
-    here = recipes.Platform("linux", "amd64")
+    here = recipe.Platform("linux", "amd64")
     for nucleus in PROFILES.values():
         recipes.parse(data, "fuzz.yaml", nucleus, here)
 
