@@ -96,11 +96,10 @@ class OpcuaDevice:
         return f"ns={_INDEX};s={self.machine}.{channel}"
 
     async def _start(self) -> None:
-        from asyncua import Server, ua
-        from asyncua.common.callback import CallbackType
-
+        asyncua = _library()
+        ua = asyncua.ua
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)
-        server = Server()
+        server = asyncua.Server()
         await server.init()
         server.disable_clock()
         server.set_endpoint(self.address)
@@ -114,7 +113,9 @@ class OpcuaDevice:
             variable = await folder.add_variable(node, channel.name, 0.0, ua.VariantType.Double)
             await variable.write_value(waiting)
             self._variables.append(variable)
-        server.subscribe_server_callback(CallbackType.ItemSubscriptionCreated, self._count_subscription)
+        server.subscribe_server_callback(
+            asyncua.common.callback.CallbackType.ItemSubscriptionCreated, self._count_subscription
+        )
         self._server = server
         await server.start()
 
@@ -123,8 +124,7 @@ class OpcuaDevice:
 
     async def _write(self, values: list[float], time_ms: int) -> None:
         """Write all variables, and record those of which the server notifies a subscriber."""
-        from asyncua import ua
-
+        ua = _library().ua
         moment = datetime.fromtimestamp(time_ms / 1000, UTC)
         for row, (variable, value) in enumerate(zip(self._variables, values, strict=True)):
             known = None if math.isnan(value) else value
@@ -135,3 +135,11 @@ class OpcuaDevice:
                 self.log.record(row, time_ms, known)
             self._last[row] = known
             await variable.write_value(data)
+
+
+def _library() -> Any:
+    """Return asyncua, which is imported by runs that need it only."""
+    import asyncua
+    import asyncua.common.callback
+
+    return asyncua

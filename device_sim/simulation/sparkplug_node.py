@@ -222,5 +222,5 @@ class SparkplugNode:
         self._answered.set()
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        if self._session.command(message.payload):
+        if self._session.command(bytes(message.payload)):
             self._requested.set()

@@ -11,7 +11,7 @@ from device_sim.simulation.service_log import ServiceLog
 from device_sim.simulation.signals import Tank, machine_series
 from device_sim.simulation.sparkplug_node import NodeSession
 from edge_components.sensor_reader.formats import Columns
-from edge_components.sensor_reader.formats.sparkplug import FORMAT
+from edge_components.sensor_reader.formats.sparkplug import SparkplugFormat
 from edge_components.sensor_reader.mapping.settings import MappingSettings
 from edge_components.sensor_reader.sparkplug import Payload, decode, rebirth_request
 from tests.fakes import FakeClock
@@ -111,7 +111,7 @@ def test_the_sensor_reader_stores_what_the_log_holds_and_asks_an_unknown_node_fo
     node.measure(1.5, 0.1)
     node.measure(1.6, 0.2)
     node.session.device_death(node.clock.wall_ms() + 200)
-    reader, columns = FORMAT.open(MappingSettings()), Columns()
+    reader, columns = SparkplugFormat(MappingSettings()), Columns()
     for index, (kind, payload) in enumerate(node.sent):
         device = "/tank-2" if kind.startswith("D") else ""
         reader.parse(f"spBv1.0/plant/{kind}/edge-1{device}".encode(), payload, columns, index)
