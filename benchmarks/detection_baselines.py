@@ -96,7 +96,7 @@ def _isolated(past: FloatArray, rows: FloatArray) -> FloatArray:
     from pyod.models.iforest import IForest
 
     with warnings.catch_warnings():
-        # Of what the libraries below say to each other.
+        # Warnings of the libraries are not relevant here.
         warnings.simplefilter("ignore")
         # PyOD's scores begin below 0; isolation scores of 0 to 1 are half a unit higher.
         return np.asarray(IForest(random_state=1).fit(past).decision_function(rows) + 0.5)

@@ -101,7 +101,7 @@ class Mosquitto:
         while seen < 2:  # the first may be this client's own, which the broker counts while it is there
             seen = seen + 1 if int(self._retained(SUBSCRIPTIONS)) else 0
             if time.monotonic() > deadline:
-                raise BrokerError(f"nobody subscribes at the broker on port {self.port} in {seconds:g} s")
+                raise BrokerError(f"no subscription at the broker on port {self.port} in {seconds:g} s")
             time.sleep(1.0)
 
     def _retained(self, topic: str) -> bytes:

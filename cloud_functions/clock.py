@@ -1,4 +1,4 @@
-"""The machine's clock behind :data:`cloud_functions.core.ports.NowMs`."""
+"""System clock that implements :data:`cloud_functions.core.ports.NowMs`."""
 
 from __future__ import annotations
 

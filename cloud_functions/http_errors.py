@@ -20,11 +20,11 @@ def answer_errors(app: APIGatewayHttpResolver, log: Logger) -> None:
     """Register handlers on ``app``: 4xx with the problems of a bad request, 503 for a failing store."""
 
     @app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
-    def refuse(error: RequestError) -> Response[str]:
+    def reject(error: RequestError) -> Response[str]:
         status = 404 if isinstance(error, NotFoundError) else 409 if isinstance(error, DifferentError) else 400
         return answer(status, {"problems": list(error.problems)})
 
     @app.exception_handler(StoreError)  # type: ignore[untyped-decorator]
     def store_failed(error: StoreError) -> Response[str]:
         log.error("store: %s", error)
-        return answer(503, {"problems": ["the store did not answer; the same request may be sent again"]})
+        return answer(503, {"problems": ["the store is not available; the request can be repeated"]})

@@ -17,7 +17,7 @@ from edge_components.common.ports import Handler
 
 
 class FakeClock:
-    """A clock that moves when a test moves it."""
+    """Clock that is advanced by the test."""
 
     def __init__(self, wall_ms: int = 1_700_000_000_000, monotonic: float = 1_000.0) -> None:
         self.wall, self.mono = wall_ms, monotonic
@@ -31,13 +31,13 @@ class FakeClock:
         return self.mono
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks on."""
+        """Advance both clocks."""
         self.wall += round(seconds * 1000)
         self.mono += seconds
 
 
 class FakeSubscription:
-    """A subscription on the fake bus; ``lost`` makes it lose messages without a sign until it is renewed."""
+    """Subscription on the fake bus; with ``lost`` it silently drops messages until it is renewed."""
 
     def __init__(
         self,
@@ -56,29 +56,29 @@ class FakeSubscription:
 
     @property
     def active(self) -> bool:
-        """Whether the nucleus accepted it: one to IoT Core only once the bus is online."""
+        """True if the nucleus accepted it; a subscription to IoT Core is accepted once the bus is online."""
         self._established = self._established or not (self._core and self._bus.offline)
         return self._established
 
     def renew(self, reason: str) -> None:
-        """Note the reason, and receive messages again."""
+        """Record the reason, and receive messages again."""
         self.renewals.append(reason)
         self.lost = False
         if self.on_open is not None:
             self.on_open()
 
     def deliver(self, topic: str, payload: bytes) -> None:
-        """Hand a message to the component unless it is lost."""
+        """Deliver a message to the component unless ``lost`` is set."""
         if self.active and not self.lost:
             self._handler(topic, payload)
 
 
 class FakeBus:
-    """A bus in memory: keeps what is published and delivers it to subscribers at once.
+    """In-memory bus: records published messages and delivers them to subscribers immediately.
 
-    ``failure`` makes publishing fail. ``offline`` is a gateway without internet: subscriptions to IoT Core are not
-    answered and nothing comes from there, and publishing to IoT Core fails where ``lite`` is set and succeeds
-    otherwise, as the nuclei differ.
+    ``failure`` makes publishing fail. ``offline`` simulates a gateway without internet: subscriptions to IoT Core are
+    not answered, messages from there are not delivered, and publishing to IoT Core fails if ``lite`` is set and
+    succeeds otherwise, like the two nuclei.
     """
 
     def __init__(self, configuration: Mapping[str, Any] | None = None) -> None:
@@ -92,7 +92,7 @@ class FakeBus:
         self.ticks = 0
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Keep and deliver a local message."""
+        """Record and deliver a local message."""
         self._fail()
         self.published.append((topic, payload))
         self.deliver(topic, payload)
@@ -105,7 +105,7 @@ class FakeBus:
         expects_traffic: bool = False,
         on_open: Callable[[], None] | None = None,
     ) -> FakeSubscription:
-        """Subscribe to a local topic; the stream opens at once."""
+        """Subscribe to a local topic; the stream opens immediately."""
         subscription = FakeSubscription(self, handler, core=False, expects_traffic=expects_traffic, on_open=on_open)
         self.subscriptions.setdefault(topic, []).append(subscription)
         if on_open is not None:
@@ -113,7 +113,7 @@ class FakeBus:
         return subscription
 
     def publish_to_iot_core(self, topic: str, payload: bytes) -> None:
-        """Keep a message to IoT Core."""
+        """Record a message to IoT Core."""
         self._fail()
         if self.offline and self.lite:
             raise BusError("offline")
@@ -126,12 +126,12 @@ class FakeBus:
         return subscription
 
     def configuration(self) -> Mapping[str, Any]:
-        """Return the configuration given."""
+        """Return the configuration."""
         self._fail()
         return self.values
 
     def on_configuration(self, validate: Callable[[Mapping[str, Any]], str | None], apply: Callable[[], None]) -> None:
-        """Keep the callbacks for the test to call."""
+        """Store the callbacks, which are called by the test."""
         self.validate, self.apply = validate, apply
 
     def tick(self) -> float:
@@ -165,7 +165,7 @@ class FakeBus:
 
 
 def fake_runtime(work: Path, gateway: str = "gw-test", seed: int = 1) -> tuple[Runtime, FakeBus, FakeClock]:
-    """Return a runtime on fakes, with the bus and the clock to play with."""
+    """Return a runtime on fakes, with its bus and clock."""
     bus, clock, counters, log = FakeBus(), FakeClock(), Counters(), logging.getLogger("strandline.test")
     limited_log = RateLimitedLog(counters, log, clock)
     loop = Loop(log, limited_log, clock)

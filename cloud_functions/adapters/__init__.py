@@ -1,1 +1,1 @@
-"""The AWS services behind the core's ports, one a file. Every error of theirs leaves as a StoreError."""
+"""Implementations of the core's ports with AWS services, one in each file. Errors are raised as StoreError."""

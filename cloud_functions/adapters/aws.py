@@ -1,4 +1,4 @@
-"""Clients and errors, the same for every service."""
+"""Clients and error handling for all AWS services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A DynamoDB table behind :class:`cloud_functions.core.ports.Table`."""
+"""Implementation of :class:`cloud_functions.core.ports.Table` with DynamoDB."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class DynamoTable:
         self._client = dynamodb if dynamodb is not None else client("dynamodb")
 
     def get(self, key: Key) -> Item | None:
-        """Return the item as it is after every write that succeeded before."""
+        """Return the item with a strongly consistent read."""
         with store_errors(f"get {key.pk} {key.sk}"):
             answer = self._client.get_item(TableName=self._name, Key=_key(key), ConsistentRead=True)
         return to_item(answer["Item"]) if "Item" in answer else None
 
     def put_many(self, items: Iterable[Item]) -> None:
-        """Write items over whatever is there, in no order; returns when all are written."""
+        """Write items unconditionally in any order; return when all are written."""
         puts = [{"PutRequest": {"Item": from_item(item)}} for item in items]
         for at in range(0, len(puts), _WRITE_BATCH):
             request: dict[str, Any] = {self._name: puts[at : at + _WRITE_BATCH]}
@@ -120,7 +120,7 @@ class DynamoTable:
         """Yield the items under ``value`` of an index whose sort key there lies in [first, last], whole and in order.
 
         A local index has the partition key of the table, is read consistently and holds keys only, so the items are
-        read from the table. A global one holds the items and lags a little.
+        read from the table. A global one has the items and is eventually consistent.
         """
         partition, order = INDEXES[index]
         local = partition == "pk"

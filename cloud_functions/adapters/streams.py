@@ -1,4 +1,4 @@
-"""Records of a DynamoDB stream as Lambda hands them over."""
+"""Records of a DynamoDB stream in the format of Lambda events."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def _image(raw: Mapping[str, Mapping[str, Any]] | None) -> Item | None:
         return None
     decoded = {}
     for name, typed in raw.items():
-        # In JSON bytes travel as base64.
+        # In JSON, bytes are base64.
         decoded[name] = {"B": base64.b64decode(typed["B"])} if "B" in typed else typed
     return to_item(decoded)

@@ -34,15 +34,15 @@ publishers = (
 
 @log.inject_lambda_context
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Take a stream's batch.
+    """Process a batch of a stream.
 
-    Each record is tried whatever became of those before it. When any failed the whole batch comes again, which changes
-    nothing twice, and Lambda halves it until the record that cannot be done is alone and goes to the failure queue.
+    Every record is processed, also after a failure. If any record failed, Lambda retries the whole batch, which is
+    idempotent, and bisects it until the failing record is alone and is sent to the failure queue.
     """
     failures = []
     for record in event["Records"]:
         try:
-            _take(record)
+            _process(record)
         except Exception as error:
             log.exception("stream record failed", extra={"keys": record.get("dynamodb", {}).get("Keys")})
             failures.append(f"{type(error).__name__}: {error}")
@@ -50,7 +50,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
         raise CloudError(f"{len(failures)} of {len(event['Records'])} stream records failed: {failures[0][:500]}")
 
 
-def _take(record: dict[str, Any]) -> None:
+def _process(record: dict[str, Any]) -> None:
     old, new = images(record)
     if new is None:
         return

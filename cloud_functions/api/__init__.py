@@ -1,1 +1,1 @@
-"""HTTP over both tables: gateways, series, aggregates, alerts; and telemetry from what speaks no MQTT."""
+"""HTTP API over both tables: gateways, series, aggregates and alerts, and telemetry of devices without MQTT."""

@@ -1,1 +1,1 @@
-"""The pure decisions of the cloud: no I/O, no clock, no AWS."""
+"""Pure core of the cloud functions, without I/O, clock and AWS."""

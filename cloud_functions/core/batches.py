@@ -22,7 +22,7 @@ KIND = "batch"
 class StoredBatch:
     """A stored batch. ``holds`` is the kind of its rows, ``received_ms`` its first arrival at the rule.
 
-    ``data`` are its bytes as they came. Rows are readings or aggregates, else ``rows`` counts reports.
+    ``data`` are its unchanged bytes. Rows are readings or aggregates; otherwise ``rows`` is the number of reports.
     """
 
     gateway: str
@@ -83,7 +83,7 @@ def rows_of(batch: StoredBatch, profiles: Profiles) -> Aggregates:
 
 
 def overlapping(table: Table, gateway: str, from_ms: int, to_ms: int) -> Iterator[StoredBatch]:
-    """Yield the stored batches of a gateway that can have rows in [from_ms, to_ms), in no order."""
+    """Yield the stored batches of a gateway that can have rows in [from_ms, to_ms), in any order."""
     pk = keys.batch(gateway, 0, 1).pk
     for first, last in keys.ranges(from_ms, to_ms):
         for item in table.query_index(keys.BY_TIME, pk, first, last):

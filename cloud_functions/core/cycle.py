@@ -1,8 +1,8 @@
-"""A cycle in a history, such as a day's: what of it is sure to go on, so that a trend is not looked for in its slopes.
+"""Detection of a cycle in a history, such as a daily one, so that its slopes are not mistaken for a trend.
 
-Harmonic regression beside a straight line (Hyndman & Athanasopoulos, "Forecasting: Principles and Practice", 7.4 and
-10.5), the period from the periodogram. A cycle counts only when it was there often enough, and when the first two
-thirds of the history foretell its last third by it: a random walk looks like a cycle too, but only afterwards.
+Harmonic regression together with a straight line (Hyndman & Athanasopoulos, "Forecasting: Principles and Practice", 7.4
+and 10.5); the period is found in the periodogram. A cycle must have repeated often enough, and a fit to the first two
+thirds of the history must predict the last third: a random walk also resembles a cycle, but not a predictable one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ FloatArray = npt.NDArray[np.float64]
 
 HARMONICS = 3
 LEAST_TIMES = 3.0
-"""How often a cycle must have come round."""
+"""Minimum number of repetitions of a cycle."""
 LEAST_STEPS = 6.0
 """Smallest number of steps of a cycle, below which its harmonics cannot be distinguished."""
 LEAST_SHARE = 0.5
-"""Of what moves around the line it must explain so much, in the history and in the last third from what was before."""
+"""Minimum fraction of the variance around the line that it explains, in the history and in the predicted last third."""
 _TRIED, _AROUND = 6, np.linspace(-0.25, 0.25, 11)
 
 
@@ -32,12 +32,13 @@ class Cycle:
     weights: FloatArray
 
     def at(self, steps: FloatArray) -> FloatArray:
-        """Return float64[n]: how far from the trend the cycle is at ``steps``, counted from the history's first."""
+        """Return float64[n]: the deviation of the cycle from the trend at ``steps``, counted from the history's
+        first."""
         return np.asarray(_waves(steps, self.period) @ self.weights)
 
 
 def find(values: FloatArray) -> Cycle | None:
-    """Return the cycle in float64[n], NaN where nothing came, or None where none is sure."""
+    """Return the cycle in float64[n] (NaN: missing), or None if none is significant."""
     at = np.flatnonzero(np.isfinite(values)).astype(np.float64)
     known, n = values[np.isfinite(values)], len(values)
     line = np.stack([np.ones_like(at), at], axis=1)

@@ -1,4 +1,4 @@
-"""A damped trend in state-space form, ETS(A,Ad,N), fitted to a series on a regular grid, and its possible futures.
+"""Damped trend in state-space form, ETS(A,Ad,N), fitted to a series on a regular grid, with simulated forecasts.
 
 Gardner & McKenzie (1985), "Forecasting trends in time series", for the damped trend; Hyndman, Koehler, Ord & Snyder
 (2008), "Forecasting with Exponential Smoothing: The State Space Approach", chapters 2, 5 and 6, for the model, its
@@ -26,9 +26,9 @@ FloatArray = npt.NDArray[np.float64]
 
 ALPHAS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 BETA_SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0)
-"""Of alpha, within which beta must stay."""
+"""Values of beta as fractions of alpha."""
 PHIS = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
-"""1.0 is Holt's own trend, which is not damped."""
+"""Damping factors; 1.0 is Holt's linear trend without damping."""
 PATHS, SEED = 1000, 20
 _PARAMETERS_TREND, _PARAMETERS_LEVEL = 5, 2
 _TINY = 1e-12
@@ -93,14 +93,14 @@ class Fit:
         return float((level + rest) * self.scale + self.centre)
 
     def paths(self, steps: int) -> FloatArray:
-        """Return float64[steps, PATHS]: possible futures, the same ones each time, as wide as the past was wrong."""
+        """Return float64[steps, PATHS]: simulated forecasts (deterministic), widened by the errors in the history."""
         paths = self._futures(steps)
         middle = np.median(paths, axis=1)
         factor = self._widening(middle, paths)
         return np.asarray((middle[:, None] + (paths - middle[:, None]) * factor[:, None]) * self.scale + self.centre)
 
     def _futures(self, steps: int) -> FloatArray:
-        """Futures as the models have them, each model with its weight's share of them."""
+        """Return simulated forecasts of the models, in proportion to their weights."""
         chance = np.random.default_rng(SEED)
         ranks = (np.arange(PATHS) + 0.5) / PATHS
         model = np.searchsorted(np.cumsum(self.weight), ranks).clip(0, len(self.weight) - 1)
@@ -117,10 +117,10 @@ class Fit:
         return paths
 
     def _widening(self, middle: FloatArray, paths: FloatArray) -> FloatArray:
-        """Return float64[steps]: by how much the futures must widen to hold four fifths of the history's own errors.
+        """Return float64[steps]: the factor by which forecasts are widened to contain 80% of the errors in the history.
 
-        The best trend's forecasts from every step of the history but its first quarter are compared with what came:
-        a conformal widening (Vovk et al. 2005), in sample but for the steps ahead; never a narrowing.
+        Forecasts of the best trend from every step of the history except its first quarter are compared with the later
+        values (conformal prediction, Vovk et al. 2005; in sample except for the steps ahead). The factor is at least 1.
         """
         steps, n = len(paths), len(self.values)
         phi = grid()[0][2, self.best]
@@ -141,7 +141,7 @@ class Fit:
 
 
 def fit(values: FloatArray) -> Fit:
-    """Fit float64[n] with NaN where nothing came; at least two different values are there."""
+    """Fit float64[n] (NaN: missing) with at least two different values."""
     known = values[np.isfinite(values)]
     centre, scale = float(known.mean()), float(known.std())
     scaled = (values - centre) / scale
@@ -159,7 +159,7 @@ def fit(values: FloatArray) -> Fit:
     squares = ((errors[:, 0] + (errors[:, 1:] * first).sum(1)) ** 2).sum(0)
     count = np.where(has_trend, _PARAMETERS_TREND, _PARAMETERS_LEVEL)
     criterion = len(known) * np.log(squares + _TINY) + 2.0 * count
-    # Both kinds have the same weight beforehand, however many of each the grid holds.
+    # Both kinds have the same prior weight, regardless of their number in the grid.
     plausible = np.exp((criterion.min() - criterion) / 2) / np.where(has_trend, has_trend.sum(), (~has_trend).sum())
     best = int(np.argmin(np.where(has_trend, criterion, np.inf)))
     levels, trends = _states(scaled, *grid()[0][:, best].tolist(), *first[:, best].tolist())
@@ -179,10 +179,10 @@ def fit(values: FloatArray) -> Fit:
 
 
 def _filter(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return one-step errors [n, 3, m], last states [2, m] and their response [2, 2, m] to the first.
+    """Return one-step errors [n, 3, m], last states [2, m] and their response [2, 2, m] to the initial state.
 
-    The three are those of the values from a first state of 0, and of a first level and a first trend of 1 alone: by
-    linearity the errors of any first state are their sum.
+    The three errors are those of the values with an initial state of 0, and those of an initial level and an initial
+    trend of 1 alone: by linearity the errors for any initial state are their combination.
     """
     (alpha, beta, phi), _ = grid()
     m = len(alpha)

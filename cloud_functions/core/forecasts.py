@@ -28,7 +28,8 @@ MAX_ROWS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Rows of [from_ms, to_ms) are the history; ``horizon_ms`` None is as long as that; no limits are those kept."""
+    """Rows of [from_ms, to_ms) are the history; ``horizon_ms`` None: the length of the history; without limits the
+    stored ones are used."""
 
     from_ms: int
     to_ms: int
@@ -37,7 +38,7 @@ class Request:
 
 
 def read_request(query: Mapping[str, str], now_ms: int) -> Request:
-    """Read ``from``, ``to``, ``horizon``, ``high`` and ``low``; raises RequestError that lists what is wrong."""
+    """Read ``from``, ``to``, ``horizon``, ``high`` and ``low``; raises RequestError with all problems."""
     problems: list[str] = []
     to_ms = moment(query, "to", now_ms, problems)
     from_ms = moment(query, "from", max(0, to_ms - DAY_MS), problems)
@@ -66,7 +67,7 @@ def forecast(telemetry: Table, profiles: Profiles, gateway: str, series_name: st
     rows = HistoryReader(telemetry, profiles).mixed(gateway, series.name, request.from_ms, request.to_ms)
     if len(rows):
         series = rows.series[int(rows.series_index[-1])]
-        # A change of the unit is not a change of the value: only the newest unit counts.
+        # Values before a change of the unit are not comparable: only rows of the newest unit are used.
         rows = rows.take(np.flatnonzero(rows.series_index == rows.series_index[-1])[-MAX_ROWS:])
     elif telemetry.get(keys.series(gateway, series.name)) is None:
         raise NotFoundError([f"gateway {gateway} has no series {series.name}"])
@@ -86,7 +87,7 @@ def describe(past: History | None, wanted: Limits, horizon_ms: int | None) -> di
     ``cycle_ms`` the period of the cycle that was taken out, if there is one.
     """
     if past is None:
-        nothing = NoEstimate(Reason.TOO_SHORT, "nothing came in the time asked for")
+        nothing = NoEstimate(Reason.TOO_SHORT, "no rows in the requested time range")
         entries = [_refusal(side, limit, nothing) for side, limit in wanted.items()]
         return {"interval": LEVEL, "history": None, "until_ms": None, "model": None, "limits": entries}
     span = past.step_ms * len(past.values)

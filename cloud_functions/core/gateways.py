@@ -71,7 +71,7 @@ class _State:
         return min(first, default=0)
 
     def figures(self) -> Counter[str]:
-        """Return the sums over all epochs and of what belongs to none."""
+        """Return the sums over all epochs and of the counts without an epoch."""
         sums: Counter[str] = Counter()
         for epoch in self.epochs:
             sums.update(counts_of(epoch))
@@ -127,7 +127,7 @@ def _names(telemetry: Table, after: str = "") -> Iterator[str]:
 
 
 def names(telemetry: Table) -> Iterator[str]:
-    """Yield the names of all gateways, in no order."""
+    """Yield the names of all gateways, in any order."""
     return _names(telemetry)
 
 
@@ -178,7 +178,7 @@ def mark(telemetry: Table, alerts: Iterable[dict[str, Any]], silence: Silence) -
 
 
 def check_name(name: str) -> str:
-    """Return a gateway's name; raises RequestError for one that cannot be."""
+    """Return a gateway's name; raises RequestError for an invalid one."""
     try:
         return check_gateway(name)
     except ModelError as error:

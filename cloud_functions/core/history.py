@@ -1,4 +1,4 @@
-"""A series' recent past on a regular grid, as a forecast wants it: the stretch since the last long gap."""
+"""History of a series on a regular grid, since its last long gap, as the input of a forecast."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ IntArray = npt.NDArray[np.int64]
 
 MAX_STEPS, MIN_STEPS = 240, 24
 LONG_GAP_ROWS, LONG_GAP_SHARE = 10, 0.05
-"""A gap is long when it is so many of the usual intervals, and such a share of all the time there is."""
+"""Minimum length of a long gap: as a multiple of the usual interval, and as a fraction of the whole time range."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """``values`` float64[n]: the mean of each step of ``step_ms``, NaN where nothing came; the last ends at ``end_ms``.
+    """``values`` float64[n]: the mean of each step of ``step_ms``, NaN without a row; the last ends at ``end_ms``.
 
     ``gap_ms`` is the length of the long gap before it, 0 without one; ``silent_ms`` the time since its last row, 0 if
     that is not a long gap; ``rows`` the number of its rows.
@@ -39,7 +39,7 @@ class History:
 
     @property
     def last(self) -> float:
-        """The mean of the last step that has one."""
+        """The last known mean."""
         return float(self.values[np.isfinite(self.values)][-1])
 
 
@@ -70,7 +70,7 @@ def history(
     span = max(1, end - int(start[0]))
     step = max(1, round(usual), -(-span // MAX_STEPS))
     n = -(-span // step)
-    # Counted back from the end, so that the last step is whole; a window lies where its middle does.
+    # Counted back from the end, so that the last step is complete; a window is assigned by its middle.
     place = n - 1 - np.clip((end - (start + width // 2) - 1) // step, 0, n - 1)
     total = np.bincount(place, weights=weight, minlength=n)
     with np.errstate(invalid="ignore"):

@@ -17,9 +17,9 @@ from wire.codec import Profiles
 from wire.model import Aggregates
 
 MAX_BATCHES = 400
-"""Batches that one request decodes before its page ends; a batch of 600 rows takes some 20 ms."""
+"""Maximum number of batches that one request decodes; a batch of 600 rows takes about 20 ms."""
 MAX_HOURS = 1_500
-"""Hours that one request examines before its page ends."""
+"""Maximum number of hours that one request examines."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -33,13 +33,13 @@ class Found:
 
 
 class HistoryReader:
-    """Reads the rows of a series; ``profiles`` finds the profiles that stored batches name."""
+    """Reader of the rows of a series; ``profiles`` finds the profiles to which stored batches refer."""
 
     def __init__(self, table: Table, profiles: Profiles) -> None:
         self._table, self._profiles = table, profiles
 
     def raw(self, gateway: str, series: str, from_ms: int, to_ms: int, limit: int) -> Found:
-        """Return the rows as they came, ``limit`` or up to an hour more, from stored batches only."""
+        """Return unmodified rows of stored batches: ``limit``, or those of up to an hour more."""
         parts: list[Aggregates] = []
         rows = batches = unreadable = hours = 0
         at = from_ms
@@ -70,7 +70,7 @@ class HistoryReader:
         return Found(_by_time(rows), until_ms, unreadable)
 
     def mixed(self, gateway: str, series: str, from_ms: int, to_ms: int) -> Aggregates:
-        """Return rows of 15 minutes where an hour is compacted; if none is, the rows as they came."""
+        """Return rows of 15 minutes where an hour is compacted; otherwise unmodified rows."""
         parts, missing = self._rollups(gateway, series, from_ms, to_ms)
         raw = merge(self._decode(gateway, series, begin, finish)[0] for begin, finish in missing)
         if any(len(part) for part in parts):
@@ -106,7 +106,7 @@ class HistoryReader:
         return merge(parts), decoded, unreadable
 
     def _in_order(self, gateway: str, from_ms: int, to_ms: int) -> list[StoredBatch]:
-        # By arrival: of rows with the same revision, which differ only by mistake, the last one stays.
+        # In the order of arrival: of rows with the same revision, the last one is kept.
         return sorted(overlapping(self._table, gateway, from_ms, to_ms), key=lambda batch: batch.received_ms)
 
 

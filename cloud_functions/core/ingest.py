@@ -39,7 +39,7 @@ class _Epoch:
 
 @dataclass(slots=True)
 class _Gateway:
-    """Work of one invocation for one gateway; ``amounts`` count what belongs to no epoch."""
+    """Work of one invocation for one gateway; ``amounts`` are counts without an epoch."""
 
     amounts: Counter[str] = field(default_factory=Counter)
     seen_ms: int | None = None
@@ -118,10 +118,10 @@ class Ingest:
         self.counts["unknown_profiles"] += 1
 
     def _accept(self, arrival: Arrival, message_id: str, totals: Mapping[str, int], *, duplicate: bool = False) -> None:
-        """Note that the cloud has a batch: it is acknowledged, and adds ``totals`` to its epoch's."""
+        """Record a stored batch: it is acknowledged, and ``totals`` are added to those of its epoch."""
         epoch = self._epoch(arrival)
         epoch.messages.append(message_id)
-        # Of two batches under one name the stored one counts.
+        # Of two batches with one name, the stored one is counted.
         epoch.received.sequences[arrival.name.sequence] = totals or epoch.received.sequences.get(
             arrival.name.sequence, {}
         )
@@ -187,7 +187,7 @@ class Ingest:
             self._log.warning("acknowledgement to %s not sent: %s", gateway, error)
 
     def _count(self, gateway: str, work: _Gateway) -> None:
-        """Add to the figures that belong to no epoch; a function that crashes before this leaves them too low."""
+        """Add to the figures without an epoch; they are too low after a crash before this."""
         now_ms = self._now_ms()
         seen_ms = now_ms if work.seen_ms is None else work.seen_ms
         try:

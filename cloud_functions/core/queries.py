@@ -46,7 +46,7 @@ class Resolution(StrEnum):
     """Width of the rows of an answer."""
 
     RAW = "raw"
-    """As the gateway sent them; kept for ``RawDays``, then only in the archive."""
+    """Unmodified rows; stored for ``RawDays``, later only in the archive."""
     QUARTER = "15m"
     HOUR = "1h"
     DAY = "1d"
@@ -119,10 +119,10 @@ def moment(query: Mapping[str, str], name: str, default: int, problems: list[str
 
 
 def _iso_ms(text: str) -> int:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("without an offset it is no moment")
-    return round(moment.timestamp() * 1000)
+    parsed = datetime.fromisoformat(text)
+    if parsed.tzinfo is None:
+        raise ValueError("the time has no offset from UTC")
+    return round(parsed.timestamp() * 1000)
 
 
 def _count(query: Mapping[str, str], name: str, default: int, most: int, problems: list[str]) -> int:
@@ -213,7 +213,7 @@ def _states(text: str | None, problems: list[str]) -> tuple[State, ...]:
 
 
 def alerts_of(table: Table, name: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the newest alerts of one gateway, in the ``state`` asked for or in any."""
+    """Return the newest alerts of one gateway, in the requested ``state`` or in any."""
     problems: list[str] = []
     limit = _count(query, "limit", DEFAULT_LISTED, MAX_LISTED, problems)
     states = _states(query.get("state", "all"), problems)

@@ -1,4 +1,4 @@
-"""Exactly-once storage of batches as they came, however often they arrive and wherever the function crashes.
+"""Exactly-once storage of unmodified batches, despite repetitions and crashes.
 
 One conditional write stores a batch: the item holds its bytes and is its receipt. Before it, what other parts of the
 system need from a batch without decoding it is written under keys derived from the batch, so that repetitions change
@@ -39,10 +39,10 @@ class Stored:
 
 
 class Storer:
-    """Stores batches in the telemetry table; a batch lives ``raw_ms``, a report ``report_ms`` from when it is stored.
+    """Storage of batches in the telemetry table; batches expire after ``raw_ms``, reports after ``report_ms``.
 
     With ``check_rows`` the rows of each batch are decoded before it is stored, which takes about ten times the CPU
-    time; else container and head are checked, and a batch with damaged rows is found by the compaction.
+    time; otherwise container and head are checked, and a batch with damaged rows is found by the compaction.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Storer:
 
 
 def is_same_batch(stored: StoredBatch, arrival: Arrival) -> bool:
-    """Return True if the stored batch has these very bytes."""
+    """Return True if the stored batch has the same bytes."""
     return stored.digest == fingerprint(arrival.envelope.data)
 
 
@@ -186,7 +186,7 @@ def _key(arrival: Arrival) -> Key:
 
 
 def _same(one: Rows, other: Rows) -> bool:
-    """Return True for the same aggregates to the bit; the order of series in a directory does not matter."""
+    """Return True for bit-equal aggregates; the order of series in the directory is ignored."""
     if not isinstance(one, Aggregates) or not isinstance(other, Aggregates) or len(one) != len(other):
         return False
     names = [[rows.series[at] for at in rows.series_index.tolist()] for rows in (one, other)]

@@ -22,10 +22,10 @@ from wire.summary import read_name
 
 MAX_READINGS = 5_000
 MAX_BYTES = 350_000
-"""Most bytes of an encoded request, below what the store takes in an item."""
+"""Maximum bytes of an encoded request, less than an item of the store can contain."""
 MAX_PROBLEMS = 20
 EARLIEST_MS = 946_684_800_000
-"""2000-01-01: a time before that is a clock that was never set, or seconds taken for milliseconds."""
+"""2000-01-01: an earlier time is from a clock that was not set, or in seconds instead of milliseconds."""
 AHEAD_MS = 86_400_000
 LANE = "http"
 
@@ -60,11 +60,11 @@ def read_telemetry(body: str, now_ms: NowMs, gateway: str | None = None) -> Arri
 
 
 def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _small_int(text: str) -> int | float:
-    # Python refuses numbers of thousands of digits with an error of its own, and this service has no use for them.
+    # Python raises another exception for numbers with thousands of digits, which are not needed here.
     return int(text) if len(text) <= 20 else float(text)
 
 

@@ -15,15 +15,15 @@ from cloud_functions.core.damped_trend import Fit, FloatArray, fit
 from cloud_functions.core.history import MIN_STEPS, History
 
 LEVEL = 0.8
-"""The share of intervals that hold what comes: a tenth comes before ``early``, a tenth after ``late`` or never."""
+"""Probability of the interval: the limit is reached before ``early`` with 10%, after ``late`` or never with 10%."""
 CERTAINTY = 0.9
-"""How sure it must be that there is a trend."""
+"""Minimum probability of a trend."""
 MAX_REACH = 2.0
-"""No estimate looks farther ahead than so many times the history."""
+"""Maximum horizon as a multiple of the length of the history."""
 
 
 class Side(StrEnum):
-    """From where a limit is reached."""
+    """Direction from which a limit is reached."""
 
     HIGH = "high"
     """From below."""
@@ -37,7 +37,7 @@ class Reason(StrEnum):
     TOO_SHORT = "too_short"
     """Too little history."""
     GAP = "gap"
-    """Too little history since the last gap, or nothing came lately."""
+    """Too little history since the last gap, or no recent rows."""
     BEYOND = "beyond"
     """The value is at or beyond the limit already."""
     NO_TREND = "no_trend"
@@ -45,17 +45,17 @@ class Reason(StrEnum):
     AWAY = "away"
     """The trend leads away from the limit."""
     BOUND = "bound"
-    """The trend is damped, and what it tends to lies before the limit."""
+    """The trend is damped, and its asymptote lies before the limit."""
     HORIZON = "horizon"
-    """It is not sure enough to be reached within the horizon."""
+    """The probability of reaching the limit within the horizon is too low."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Steps from the history's end until the first one whose mean is at or beyond the limit, counted from 1.
 
-    ``early`` and ``late`` hold it with probability :data:`LEVEL`, ``middle`` is the median; ``probability`` is that of
-    reaching it within the horizon at all.
+    ``early`` and ``late`` contain it with probability :data:`LEVEL`, ``middle`` is the median; ``probability`` is that
+    of reaching it within the horizon.
     """
 
     early: int
@@ -74,10 +74,10 @@ class NoEstimate:
 
 
 class Outlook:
-    """The possible futures of one history over ``horizon`` steps, asked for one limit after the other.
+    """Simulated forecasts of one history over ``horizon`` steps, evaluated for any number of limits.
 
-    ``fit`` and ``cycle`` are None where there is too little history, or nothing of the kind in it; the trend is that of
-    the history without its cycle.
+    ``fit`` and ``cycle`` are None if the history is too short or does not have them; the trend is that of the history
+    without its cycle.
     """
 
     def __init__(self, history: History, horizon: int) -> None:
@@ -108,7 +108,7 @@ class Outlook:
         certainty = self.fit.trend_certainty if self.fit is not None else 0.0
         if self.fit is None or certainty < CERTAINTY:
             return NoEstimate(
-                Reason.NO_TREND, f"that there is a trend is {certainty:.0%} sure, {CERTAINTY:.0%} is asked"
+                Reason.NO_TREND, f"the probability of a trend is {certainty:.0%}, required are {CERTAINTY:.0%}"
             )
         if self._paths is None:
             self._paths = self.fit.paths(self.horizon)
@@ -123,15 +123,15 @@ class Outlook:
             return Estimate(early, half, late, probability)
         bound = self.fit.bound + sign * float((sign * self._ahead).max())
         if sign * (bound - limit) < 0:
-            return NoEstimate(Reason.BOUND, f"the damped trend tends to {bound:.6g}", probability)
+            return NoEstimate(Reason.BOUND, f"the damped trend approaches {bound:.6g}", probability)
         return NoEstimate(
-            Reason.HORIZON, f"{probability:.0%} of the possible futures reach it within the horizon", probability
+            Reason.HORIZON, f"{probability:.0%} of the simulated forecasts reach it within the horizon", probability
         )
 
 
 def _refusal(history: History, known: FloatArray) -> NoEstimate | None:
     if history.silent_ms:
-        return NoEstimate(Reason.GAP, f"nothing came in the last {history.silent_ms} ms")
+        return NoEstimate(Reason.GAP, f"no rows in the last {history.silent_ms} ms")
     if len(known) >= MIN_STEPS:
         return None
     if history.gap_ms:

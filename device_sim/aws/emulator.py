@@ -21,7 +21,7 @@ def _end_with_parent() -> None:
 
 
 def _stay_on_loopback() -> None:
-    """The MQTT listener binds every interface and has no setting for it."""
+    """Bind the MQTT listener to loopback: it binds every interface and cannot be configured."""
     create_server = asyncio.BaseEventLoop.create_server
 
     async def loopback(self: Any, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:

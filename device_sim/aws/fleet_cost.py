@@ -1,4 +1,4 @@
-"""Monthly AWS charges of a fleet, from measured CPU time and bytes, beside simpler ways to send the same data.
+"""Monthly AWS charges of a fleet, from measured CPU time and bytes, compared with simpler ways to send the same data.
 
 Prices of us-east-1, on demand, without the free tier, as of November 2025: https://aws.amazon.com/iot-core/pricing,
 /lambda/pricing (arm64), /dynamodb/pricing/on-demand, /sqs/pricing, /s3/pricing, /cloudwatch/pricing. Not included: the

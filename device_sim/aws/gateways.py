@@ -1,4 +1,4 @@
-"""Provisioning a gateway as its owner would: a thing, a certificate of its own, and the template's policy."""
+"""Provisioning of a gateway: a thing, its certificate, and the policy of the template."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class GatewayCredentials:
 
 
 def provision(iot: Any, name: str, policy: str, folder: Path) -> tuple[Path, Path]:
-    """Make the thing ``name`` with a new certificate under ``policy``; return the files of certificate and key."""
+    """Create the thing ``name`` with a new certificate and ``policy``; return the files of certificate and key."""
     iot.create_thing(thingName=name)
     made = iot.create_keys_and_certificate(setAsActive=True)
     iot.attach_policy(policyName=policy, target=made["certificateArn"])

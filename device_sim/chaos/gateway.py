@@ -57,7 +57,7 @@ class Gateway:
         self._nucleus: NucleusProcess | None = None
         self._mending: set[str] = set()
         self._expected: dict[tuple[str, str], Any] = {}
-        self.restarted_by_hand = 0
+        self.redeployed = 0
         self.orphans = 0
 
     @property
@@ -172,7 +172,7 @@ class Gateway:
         return missing
 
     def redeploy_broken(self) -> list[str]:
-        """Deploy BROKEN components again, as an operator would, and return their names."""
+        """Deploy BROKEN components again, like an operator, and return their names."""
         with self._lock:
             nucleus = self._nucleus
         if nucleus is None or not nucleus.alive:
@@ -181,7 +181,7 @@ class Gateway:
         fresh = sorted(broken - self._mending)
         if fresh:
             self._call(nucleus, lambda client: client.create_local_deployment(failure_handling_policy=DO_NOTHING))
-            self.restarted_by_hand += len(fresh)
+            self.redeployed += len(fresh)
         self._mending = broken
         return fresh
 

@@ -20,7 +20,7 @@ class Cloud:
     """Counts in the cloud: stored batches, repeated batches, dead letters, epochs."""
 
     batches: int
-    seen_again: int
+    repeated: int
     dead_letters: int
     epochs: int
 
@@ -37,10 +37,10 @@ class Report:
     reconciliation: Reconciliation
     drops: Drops
     cloud: Cloud
-    restarted_by_hand: int
+    redeployed: int
     orphans: int
-    published_again: int
-    acknowledgements_troubled: Mapping[str, int]
+    republished: int
+    acknowledgement_faults: Mapping[str, int]
     spool_losses_reported: bool
     disk: str
     clock: str
@@ -85,15 +85,15 @@ class Report:
             "accounted_drops": self.reconciliation.accounted,
             "unexplained": self.proof.unexplained,
             "drop_counters": self.drops.all(),
-            "losses_told_to_the_cloud": self.spool_losses_reported,
+            "spool_losses_reported": self.spool_losses_reported,
             "settings_not_applied": list(self.settings_not_applied),
             "batches": self.cloud.batches,
-            "batches_seen_again": self.cloud.seen_again,
+            "batches_repeated": self.cloud.repeated,
             "dead_letters": self.cloud.dead_letters,
             "epochs": self.cloud.epochs,
-            "acknowledgements_troubled": dict(self.acknowledgements_troubled),
-            "readings_published_again": self.published_again,
-            "restarted_by_hand": self.restarted_by_hand,
+            "acknowledgement_faults": dict(self.acknowledgement_faults),
+            "readings_republished": self.republished,
+            "redeployed": self.redeployed,
             "orphans": self.orphans,
             "disk": self.disk,
             "clock": self.clock,

@@ -32,7 +32,7 @@ class DurablePublisher:
         self._unacknowledged: dict[int, tuple[str, bytes]] = {}
         self._early: set[int] = set()
         self._unsaved: list[tuple[float, str, bytes]] = []
-        self.published_again = 0
+        self.republished = 0
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="chaos-source", clean_session=False)
         self._client.reconnect_delay_set(1, 2)
         self._client.max_inflight_messages_set(200)
@@ -72,7 +72,7 @@ class DurablePublisher:
             again, self._unsaved = self._unsaved, []
         for _, topic, payload in again:
             self.publish(topic, payload)
-        self.published_again += len(again)
+        self.republished += len(again)
         return len(again)
 
     def waiting(self) -> int:

@@ -32,14 +32,14 @@ FORWARDER = "io.strandline.Forwarder"
 
 
 def calibration_windows(duration_s: float) -> int:
-    """Return how many windows a detector may calibrate on before the first fault can begin."""
+    """Return the number of calibration windows that end before the first fault can begin."""
     return max(12, int(0.67 * REST_SHARE * duration_s * 1000 / WINDOW_MS))
 
 
 def merged_configuration(
     plant: Plant, duration_s: float, broker_port: int, sources: Iterable[Mapping[str, Any]] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Return the keys to merge into the components' configurations, by component.
+    """Return the updates of the components' configurations, by component.
 
     ``sources`` are the sensor reader's entries for the machines that do not publish JSON over MQTT.
     """

@@ -48,8 +48,8 @@ class RowProof:
 class CountProof:
     """Readings: ``sent`` by the sensors, ``stored`` in the cloud's counts, ``dropped`` as the gateway counted it.
 
-    ``windows_over`` is how many windows of a series hold more readings than were sent in them, ``windows_under`` fewer;
-    ``different`` is how many windows hold other values than were served.
+    ``windows_over`` and ``windows_under`` are the numbers of windows with more and with fewer readings than were sent,
+    ``different`` is the number of windows with other values than were served.
     """
 
     sent: int
@@ -62,7 +62,7 @@ class CountProof:
 
     @property
     def missing(self) -> int:
-        """Readings that nothing accounts for; negative when more came than were sent."""
+        """Number of unaccounted readings; negative if more were stored than sent."""
         return self.sent - self.stored - self.dropped
 
     @property
@@ -85,7 +85,7 @@ class CountProof:
 
 
 def compare_rows(made: Aggregates, stored: Aggregates, resolutions: Mapping[str, float]) -> RowProof:
-    """Hold the stored rows against those made; ``resolutions`` gives those of series whose rows do not name theirs.
+    """Compare the stored rows with those made; ``resolutions`` has those of series whose rows do not contain them.
 
     ``made`` must not contain repeated rows.
     """
@@ -118,7 +118,7 @@ def compare_rows(made: Aggregates, stored: Aggregates, resolutions: Mapping[str,
 
 
 def compare_counts(sent: Mapping[tuple[str, int], int], stored: Aggregates, dropped: int) -> CountProof:
-    """Hold the stored counts against the readings sent by (series, start of the window), of the same window width."""
+    """Compare the stored counts with the readings sent, by (series, start of the window), of the same window width."""
     sums: dict[tuple[str, int], int] = {}
     series = {name for name, _ in sent}
     index, start, count = (getattr(stored, name).tolist() for name in ("series_index", "start_ms", "count"))
@@ -160,7 +160,7 @@ def _matching(
 
 
 def _different(made: Aggregates, stored: Aggregates, resolutions: Mapping[str, float]) -> npt.NDArray[np.bool_]:
-    """Return bool[n]: whether a stored row is off by more than the wire's stated precision."""
+    """Return bool[n]: True for a stored row that deviates by more than the stated precision of the wire format."""
     resolution = np.array([s.resolution or resolutions.get(s.name, 0.0) for s in made.series] or [0.0])
     step = resolution[made.series_index] if len(made) else np.empty(0)
     # Without a resolution the wire finds a step from the data: at most the one that a row alone has.

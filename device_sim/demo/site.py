@@ -148,7 +148,7 @@ def check_alive(site: Site) -> None:
 
 
 class SensorThread:
-    """Runs the sensors beside the main thread; a context manager that stops them."""
+    """Thread that runs the sensors; a context manager that stops them."""
 
     def __init__(self, sensors: Sensors, duration_s: float, stop: threading.Event) -> None:
         self._stop = stop

@@ -1,4 +1,4 @@
-"""The result of a demo run: as numbers, as one JSON object, and as tables. The numbers are the cloud's store's."""
+"""Result of a demo run as numbers, one JSON object, and tables. The numbers are those of the cloud's store."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Summary:
     """Contents of the final summary.
 
     ``counts`` includes those of ``devices``. ``readings`` is the sum of the counts in the cloud's rows, ``batches`` and
-    ``size`` (bytes) are of the distinct batches that brought them, ``wire_batches`` and ``wire_size`` of all that came,
-    anomalies and notices too.
+    ``size`` (bytes) are of the distinct batches that brought them, ``wire_batches`` and ``wire_size`` of all received
+    ones, including anomalies and notices.
     """
 
     seed: int

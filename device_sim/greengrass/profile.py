@@ -48,7 +48,7 @@ class UplinkRules:
     persistent_session: bool
     """Resume the MQTT session and send unacknowledged publishes again; otherwise both are dropped on a reconnect."""
     waits_for_connection: bool
-    """SubscribeToIoTCore is answered after the first connection; otherwise it fails while there is none."""
+    """SubscribeToIoTCore is answered after the first connection; otherwise it fails until then."""
     awaits_suback: bool
     """SubscribeToIoTCore is answered after the broker's SUBACK; otherwise when it is sent, and a refusal is silent."""
     retains: bool

@@ -92,7 +92,7 @@ def _faulty(plant: Plant, fault: Fault, row: int, ticks: IntArray, time_ms: IntA
 
 
 REST_SHARE = 0.42
-"""No fault before this share of the run: detectors calibrate on what is normal."""
+"""Fraction of the run without faults at its beginning, for the calibration of detectors."""
 
 _COUNT = 9
 _SHARE = {
@@ -103,7 +103,7 @@ _SHARE = {
     FaultKind.DROPOUT: 0.08,
     FaultKind.NOISE: 0.13,
 }
-"""How long a fault lasts, as a share of the run."""
+"""Duration of a fault, as a fraction of the run."""
 
 _SPREADS = {
     FaultKind.SPIKE: (7.0, 10.0),
@@ -111,11 +111,11 @@ _SPREADS = {
     FaultKind.STEP: (4.0, 7.0),
     FaultKind.NOISE: (2.5, 4.0),
 }
-"""How large a fault is, in standard deviations of the series."""
+"""Magnitude of a fault, in standard deviations of the series."""
 
 
 def schedule(plant: Plant, duration_s: float, seed: int, rest_share: float = REST_SHARE) -> tuple[Fault, ...]:
-    """Return nine faults of all six kinds on nine series, after ``rest_share`` of the run and over before its end.
+    """Return nine faults of all six kinds on nine series, after ``rest_share`` of the run and before its end.
 
     The same plant, duration and seed give the same faults. Raises PlantError for a plant or a run too small.
     """
@@ -154,7 +154,7 @@ def _magnitude(plant: Plant, kind: FaultKind, row: int, rng: random.Random) -> f
     size = rng.uniform(*_SPREADS[kind]) * float(plant.spread()[row])
     if kind is FaultKind.NOISE:
         return size
-    # Down as often as up, where the channel can go as far down.
+    # In both directions with equal probability, if the channel can decrease by that much.
     lowest = float(plant.curves(np.arange(round(90 * plant.rate_hz)))[row].min())
     down = rng.random() < 0.5 and lowest - size > plant.channels[row].low
     return -size if down else size

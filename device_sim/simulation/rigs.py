@@ -78,7 +78,7 @@ def _leak(state: _State, share: FloatArray, rng: Random) -> None:
 
 
 def _wear(state: _State, share: FloatArray, rng: Random) -> None:
-    """The motor needs more for the same speed: within its range, but not in its usual relation."""
+    """The motor needs more current at the same speed: within its range, but with another correlation."""
     state.friction += share * rng.uniform(0.02, 0.08)
 
 
@@ -103,7 +103,7 @@ def _overheating(state: _State, share: FloatArray, rng: Random) -> None:
 
 
 def _slipping(state: _State, share: FloatArray, rng: Random) -> None:
-    """The wheel turns slower than the motor: flow leaves its relation to current, a little."""
+    """The wheel turns slower than the motor: the relation of flow and current changes slightly."""
     state.slip += share * rng.uniform(0.015, 0.1)
 
 
@@ -115,7 +115,7 @@ def _bearing(state: _State, share: FloatArray, rng: Random) -> None:
 
 
 def _pulsing(state: _State, share: FloatArray, rng: Random) -> None:
-    """A valve that hunts: flow and pressure swing about where they were."""
+    """An oscillating valve: flow and pressure oscillate around their previous values."""
     swing = np.sin(np.arange(len(share)) * 2 * np.pi / rng.uniform(8, 40))
     state.outlet -= share * rng.uniform(0.05, 0.3) * (1.0 + swing)
 
@@ -146,7 +146,7 @@ def run(kind: str, seed: int, rows: int = 1150) -> Run:
     share = _profile(rows, begin, end, rng)
     state = _normal(rows, rng)
     fault(state, share, rng)
-    if rng.random() < 0.4:  # what was handled is not put back quite as it was
+    if rng.random() < 0.4:  # after the fault, settings are restored only approximately
         state.shake[end:] += rng.normal(0, 0.02)
         state.outlet[end:] += rng.normal(0, 0.01)
     values = _sensors(state, rng)

@@ -25,7 +25,7 @@ from edge_components.aggregator.window_types import Arrays, BoolArray, WindowSet
 from wire.model import ByteArray, FloatArray, IntArray
 
 MAX_OPEN = 65_536
-"""Late windows open at a time: 6 MB; beyond it those that received no reading for longest are emitted."""
+"""Maximum number of open late windows (6 MB); beyond it the least recently updated ones are emitted."""
 
 _SLACK_SPACINGS = 2
 
@@ -42,7 +42,7 @@ class Backlog:
 
     @property
     def readings(self) -> int:
-        """Number of readings in the open late windows that are in no emitted row."""
+        """Number of readings in open late windows that are not in an emitted row yet."""
         return int(self._open.added.sum())
 
     @property
@@ -107,7 +107,7 @@ class Backlog:
         self._keep(LateWindows.of(windows, touched_ms=0, added=np.zeros(len(windows), np.int64), tag=tag))
 
     def forget(self, tag: int) -> None:
-        """Give up the windows whose readings the deduplicator no longer knows: those of this tag and older ones."""
+        """Discard the windows whose readings the deduplicator no longer knows: those of this tag and older ones."""
         self._give_up(self._closed.take_tagged(tag))
 
     def finish(self) -> LateWindows:
@@ -115,15 +115,15 @@ class Backlog:
         return self._emit(np.ones(len(self._open), np.bool_))
 
     def reconfigure(self, settings: WindowSettings) -> None:
-        """Apply other settings; windows of another width are not corrected any more."""
+        """Apply new settings; windows of another width are no longer corrected."""
         if settings.width_ms != self.settings.width_ms:
             self._give_up(self._closed.take_all())
         self.settings = settings
 
     def reset(self, series_id: int, newest_ms: int) -> None:
-        """Forget a series, which has no open late window: its id is used for another one.
+        """Remove a series without open late windows, because its id is reused.
 
-        Should it return, everything up to the newest time of the forgotten ones counts as emitted.
+        If it returns, everything up to the newest time of all removed series counts as emitted.
         """
         self._ranges.initial_until = max(self._ranges.initial_until, newest_ms)
         self.grow(series_id + 1)
@@ -131,7 +131,7 @@ class Backlog:
         self._ranges.reset(series_id)
 
     def remove(self, series_id: IntArray, start_ms: IntArray) -> None:
-        """Drop windows, which were emitted by a former process in another way, and count them as emitted."""
+        """Drop windows that an earlier process emitted differently, and count them as emitted."""
         width = self.settings.width_ms
         self.grow(int(series_id.max()) + 1)
         keys = np.unique(OpenWindows.keys(series_id, start_ms, width))
@@ -153,7 +153,7 @@ class Backlog:
         self._ranges.cover_all(until_ms)
 
     def rebase(self) -> None:
-        """Begin a new process, whose idle clock begins at 0."""
+        """Reset times for a new process, whose idle clock begins at 0."""
         self._open.touched_ms[:] = 0
 
     def state(self) -> Arrays:

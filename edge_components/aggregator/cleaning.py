@@ -45,7 +45,7 @@ class Grade(IntEnum):
     UNUSABLE = 2
     """Counted as bad in its window, and not used."""
     BAD_USED = 3
-    """Counted as bad in its window, and used all the same."""
+    """Counted as bad in its window, but used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Cleaned:
 
 
 class Cleaner:
-    """Applies the rules."""
+    """Application of the rules to readings."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -80,7 +80,7 @@ class Cleaner:
     def clean(
         self, columns: Columns, low: FloatArray, high: FloatArray, now_ms: int, limits: SeriesLimits | None = None
     ) -> Cleaned:
-        """Grade readings and leave out those without a possible time.
+        """Grade readings and remove those with an impossible time.
 
         ``low`` and ``high`` give the range of each series id (inclusive); ``now_ms`` is the gateway's clock.
         """

@@ -1,8 +1,8 @@
-"""Windows that were emitted lately and can still be corrected by late readings. Pure, columnar.
+"""Recently emitted windows, which late readings can still correct. Pure, columnar.
 
-Windows are kept in the order in which they were closed, and the oldest are given up first: beyond MAX_WINDOWS, and when
-the deduplicator gives up the hashes of their readings, since a repeated reading could then count twice. A window that
-is given up goes to the emitted ranges (emitted_ranges.py).
+Windows are kept in the order in which they were closed, and the oldest are discarded first: beyond MAX_WINDOWS, and
+when the deduplicator discards the hashes of their readings, since a repeated reading could then count twice. A window
+that is given up goes to the emitted ranges (emitted_ranges.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edge_components.aggregator.window_types import Arrays, BoolArray, imported
 from wire.model import IntArray
 
 MAX_WINDOWS = 65_536
-"""Windows kept: 6 MB."""
+"""Maximum number of windows (6 MB)."""
 
 _MAX_PARTS = 64
 _STORED = {

@@ -1,7 +1,7 @@
 """The aggregator's loop, against ports: accept batches, clean, window, send aggregates until they are acknowledged.
 
 Readings are acknowledged, and aggregates sent, only after the journal on the disk has both: killing the aggregator at
-any moment loses nothing and counts nothing twice. When the outbox is full, batches of readings are refused: they are
+any moment loses nothing and counts nothing twice. If the outbox is full, batches of readings are rejected: they are
 neither accepted nor acknowledged, and the sensor reader, which keeps them, sends them again.
 """
 
@@ -37,22 +37,22 @@ MAX_ROWS = 240
 """The detector adds a score of at most 8 bytes a row, and the batch must still fit a local message."""
 
 REORDER_SECONDS = 60.0
-"""Time that a batch waits for one before it: the longest time until the sensor reader first sends it again."""
+"""Time for which a batch waits for a missing one: the maximum time until the sensor reader retransmits that."""
 
 LATE_IN_FLIGHT = 8
-"""Batches in the outbox beyond which rows of late readings wait, so that they do not delay live ones."""
+"""Maximum number of batches of late readings in the outbox, so that they do not delay live rows."""
 
 MAX_LATE_ROWS = 65_536
-"""Rows of late readings that may wait for the forwarder, 6 MB; beyond it batches are refused."""
+"""Rows of late readings that may wait for the forwarder, 6 MB; beyond it batches are rejected."""
 
 SERIES_BYTES = 40
 """Approximate size of a directory entry before any coding."""
 
 MAX_UNCOMMITTED_BYTES = 8_000_000
-"""Received payloads that may wait for a disk that refuses; beyond it batches are refused."""
+"""Maximum bytes of received payloads while the disk rejects writes; beyond it batches are rejected."""
 
 RESEND_SECONDS = 5.0
-"""Least time between two requests for a batch that is missing."""
+"""Minimum time between two requests for a missing batch."""
 
 _IDLE_SECONDS = 1.0
 """Time between two calls of tick while windows may close by the idle clock."""
@@ -104,7 +104,7 @@ class Aggregator:
         )
 
     def on_readings(self, _topic: str, payload: bytes) -> None:
-        """Accept a batch, once; an urgent one and an empty payload ask for a commit and an acknowledgement now."""
+        """Accept a batch once; an urgent one or an empty payload requests an immediate commit and acknowledgement."""
         now = self._clock.monotonic()
         self._idle.batch_received(now)
         if payload == FLUSH_REQUEST:
@@ -176,7 +176,7 @@ class Aggregator:
             self._runtime.log.info("batches that the forwarder does not hold yet, kept on disk: %d", len(self._outbox))
 
     def _recover(self, journal: Journal, recovered: Recovered) -> StateStore:
-        """Continue from the journal, or from the checkpoint of a former version."""
+        """Continue from the journal, or from the checkpoint of an earlier version."""
         work = self._runtime.work
         fresh = recovered.snapshot is None and not recovered.records
         replayed, folded = Replayed(), None
@@ -212,19 +212,19 @@ class Aggregator:
 
     def _report(self, recovered: Recovered, replayed: Replayed) -> None:
         if recovered.repaired:
-            text = f"{recovered.repaired} records were taken from their replica"
+            text = f"{recovered.repaired} records were restored from their replica"
             self._limited_log.warning("journal_damaged", text, recovered.repaired)
         if replayed.lost:
             number = "an unknown number of" if replayed.lost_readings is None else f"at most {replayed.lost_readings}"
             self._limited_log.error("journal_lost", f"records and their replicas are damaged: {number} readings lost")
             self._counters.add("readings_lost", replayed.lost_readings or 0)
         if replayed.differences:
-            text = "batches that a former version had cut in another way are kept as they were sent"
+            text = "batches that an earlier version formed differently are kept unchanged"
             self._limited_log.warning("replay_differences", text, replayed.differences)
 
     def _remove_checkpoint(self) -> None:
         old_checkpoint.remove(self._runtime.work)
-        self._runtime.log.info("the checkpoint of a former version is imported into the journal")
+        self._runtime.log.info("the checkpoint of an earlier version is imported into the journal")
 
     def _sent(self) -> Sent:
         last = self._outbox.next_sequence - 1
@@ -269,7 +269,7 @@ class Aggregator:
                 self._limited_log.warning(reason, f"{count} readings in a batch of {names}...", count)
 
     def _accept_nothing(self, epoch: int, sequence: int) -> None:
-        """Accept a batch without usable rows, so that its sender does not repeat it for ever."""
+        """Accept a batch without usable rows, so that its sender does not retransmit it."""
         nothing = np.zeros(0, np.int64)
         columns = Columns(nothing, nothing, np.zeros(0), np.zeros(0, np.uint8))
         batch = Batch(epoch, sequence, self._clock.wall_ms(), self._idle.milliseconds, deduplicate=False)
@@ -294,7 +294,7 @@ class Aggregator:
         self._note_pending()
 
     def _note_pending(self) -> None:
-        """Note since when rows wait for their batch to fill."""
+        """Record the time since which rows wait for their batch to fill."""
         for late in (False, True):
             if not self._state.queue(late=late):
                 self._oldest.pop(late, None)
@@ -329,7 +329,7 @@ class Aggregator:
         self._note_pending()
 
     def _deliver(self, now: float) -> None:
-        """Send and acknowledge what the journal holds."""
+        """Send and acknowledge everything that is in the journal."""
         if self._store.sendable:
             self._sender.send_due(now)
         if self._store.durable:
@@ -342,7 +342,7 @@ class Aggregator:
             self._state.free([sequence for sequence in self._state.sent_readings if sequence not in held])
 
     def _request_resend(self) -> None:
-        """Ask the sensor reader for its unacknowledged batches: some may be lost, and their windows must not close."""
+        """Request the sensor reader's unacknowledged batches: some may be lost, and their windows must not close."""
         self._resend_requested = self._clock.monotonic()
         try:
             self._runtime.bus.publish(topics.READINGS_ACK, RESEND_REQUEST)

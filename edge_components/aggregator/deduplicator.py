@@ -26,7 +26,7 @@ MAX_ROWS = 1_000_000
 """Above it the oldest runs are dropped: 24 MB."""
 
 MAX_CLOSED = 65_536
-"""Hashes kept of closed windows: 512 KB."""
+"""Maximum number of hashes of closed windows (512 KB)."""
 
 _MERGE_BELOW = 2
 _CLOSED_RUN = MAX_CLOSED // 8
@@ -65,7 +65,7 @@ class Deduplicator:
         self.tag = 1
         """Number of the next clean-up."""
         self.forgotten = 0
-        """Number of the last clean-up whose hashes are given up."""
+        """Number of the last clean-up whose hashes are discarded."""
 
     def __len__(self) -> int:
         return sum(map(len, self._runs))
@@ -150,13 +150,13 @@ class Deduplicator:
         self.tag, self.forgotten = state["closed_tag"].astype(np.int64).tolist()
 
     def remember_closed(self, hashes: Hashes) -> None:
-        """Add hashes of readings whose windows were closed by a former process."""
+        """Add hashes of readings whose windows were closed by an earlier process."""
         for start in range(0, len(hashes), _CLOSED_RUN):
             self._close(hashes[start : start + _CLOSED_RUN])
 
     def _close(self, hashes: Hashes) -> None:
         self._closed.append(_ClosedRun(np.sort(hashes), self.tag))
-        # Few and long runs are quick to search: a short one is merged with the one before.
+        # A few long runs are searched faster than many short ones, so a short one is merged with its predecessor.
         while len(self._closed) > 1 and len(self._closed[-1].hash) + len(self._closed[-2].hash) <= _CLOSED_RUN:
             last, before = self._closed.pop(), self._closed.pop()
             both = np.sort(np.concatenate((before.hash, last.hash)), kind="stable")

@@ -1,7 +1,7 @@
-"""Ranges of event time whose windows were emitted and cannot be corrected any more. Pure, columnar.
+"""Ranges of event time whose windows were emitted and can no longer be corrected. Pure, columnar.
 
-A late reading in such a range is dropped: without the readings that its window had, a revision would replace the row by
-one of the late readings alone. Each series has a few ranges. Neighbouring ones are merged, up to ``slack`` apart; where
+A late reading in such a range is dropped: the earlier readings of its window are no longer known, so a revision would
+contain only the late ones. Each series has a few ranges. Neighbouring ones are merged, up to ``slack`` apart; where
 a series has too many, the two that are closest to each other are merged, and the gap between them cannot be filled any
 more.
 """
@@ -14,7 +14,7 @@ from edge_components.aggregator.window_types import Arrays, BoolArray
 from wire.model import IntArray
 
 RANGES = 4
-"""Ranges of one series."""
+"""Maximum number of ranges of a series."""
 
 _STORED_FROM, _STORED_UNTIL = "emitted_from", "emitted_until"
 
@@ -38,7 +38,7 @@ class EmittedRanges:
         self._until[before:, 0] = self.initial_until
 
     def reset(self, series_id: int) -> None:
-        """Make a series a new one."""
+        """Reset a series to the state of a new one."""
         self._from[series_id], self._until[series_id] = 0, 0
         self._until[series_id, 0] = self.initial_until
 
@@ -63,7 +63,7 @@ class EmittedRanges:
         first = np.flatnonzero(begins)
         run_id, run_from = series_id[first], start_ms[first]
         run_until = np.maximum.reduceat(end_ms, first)
-        # Each series' first run, then each one's second...: so that no series is twice in one step.
+        # First all series' first runs, then their second ones, ...: a series is in each step at most once.
         position = np.arange(len(first))
         begin_of_series = np.maximum.accumulate(np.where(new_series[first], position, 0))
         rank = position - begin_of_series

@@ -55,7 +55,7 @@ class GapDetector:
         self._reported[which] = 0
 
     def remove(self, series_id: int) -> None:
-        """Forget a series whose id is used for another one."""
+        """Remove a series whose id is reused."""
         self._last[series_id], self._spacing[series_id], self._reported[series_id] = NEVER, np.nan, 0
 
     def observe(self, series_id: IntArray, start_ms: IntArray, width_ms: int) -> None:

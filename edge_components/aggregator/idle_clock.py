@@ -2,8 +2,8 @@
 
 When one series is silent and others are not, that series is idle. When nothing at all is received, the path to the
 aggregator is more likely broken than every sensor at once, and readings may be queued before it: closing windows then
-would make those late. So the idle clock stands still while nothing is received (except for a total silence longer than
-the limit), while batches are being refused, and while an earlier batch is missing. A process that was stopped for a
+would make those late. So the idle clock stops while nothing is received (except for a total silence longer than
+the limit), while batches are being rejected, and while an earlier batch is missing. A process that was stopped for a
 while must not find hours passed either, so one step counts a second at most.
 """
 
@@ -26,13 +26,13 @@ class IdleClock:
         return int(self._seconds * 1000)
 
     def batch_received(self, now: float) -> None:
-        """Note that a batch was received, of any series."""
+        """Record the reception of a batch of any series."""
         self._received = now
 
     def tick(self, now: float, incomplete: bool) -> int:
         """Advance to ``now`` (monotonic seconds) and return the time so far.
 
-        ``incomplete``: readings were refused or lost, and their sender sends them again.
+        ``incomplete``: readings were rejected or lost, and their sender retransmits them.
         """
         step, self._last = min(now - self._last, _LONGEST_STEP_S), now
         silent = now - self._received

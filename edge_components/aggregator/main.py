@@ -1,4 +1,4 @@
-"""Wires the aggregator; see :mod:`edge_components.aggregator`."""
+"""Entry point of the aggregator; see :mod:`edge_components.aggregator`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def build(config: Config, runtime: Runtime) -> Aggregator:
 
 
 def main() -> int:
-    """Run until asked to stop; see edge_components.common.lifecycle for the exit codes."""
+    """Run until stopped; see edge_components.common.lifecycle for the exit codes."""
     return run_component(NAME, Config, build)
 
 

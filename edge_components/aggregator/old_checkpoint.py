@@ -1,6 +1,6 @@
 """The checkpoint of version 0.1.0, read once: its state is imported into the journal.
 
-It is an SQLite file, with a plain copy beside it that stands in where the SQLite file is damaged.
+It is an SQLite file with a plain copy, which is used if the SQLite file is damaged.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _RENAMED = {
 
 
 class _DamagedError(Exception):
-    """Bytes that are not what was written."""
+    """The content differs from its checksum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def exists(folder: Path) -> bool:
 
 
 def remove(folder: Path) -> None:
-    """Remove the checkpoint, and those that were set aside as damaged."""
+    """Remove the checkpoint, and renamed damaged ones."""
     for path in [*(folder / (NAME + suffix) for suffix in _FILES), *folder.glob(f"{NAME}.*.damaged*")]:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)

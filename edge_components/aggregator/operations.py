@@ -79,9 +79,9 @@ class OperationLog:
         self._entries: list[Entry] = []
         self._batches: list[Columns] = []
         self.waiting = False
-        """Whether a sender waits for these operations to be durable: readings to acknowledge, or a batch to send."""
+        """True if a sender waits for these operations to be durable: readings to acknowledge, or a batch to send."""
         self.emitted = False
-        """Whether a batch to send is among them."""
+        """True if they include a batch to send."""
         self.readings = 0
         self.recording = True
         """False during a replay, whose operations are in the journal already."""

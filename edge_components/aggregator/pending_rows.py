@@ -1,4 +1,4 @@
-"""Rows of closed windows that are in no batch yet, in order. Pure."""
+"""Rows of closed windows that are not in a batch yet, in order. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a reading against the one before it: rate of change and stuck values. Pure, columnar.
+"""Comparison of a reading with the previous one: rate of change and stuck values. Pure, columnar.
 
 The state is not kept over a restart: the first reading of a series is always plausible.
 """
@@ -32,7 +32,7 @@ class PlausibilityChecks:
         self._since = np.zeros(0, np.int64)
 
     def reset(self, series_id: int) -> None:
-        """Forget a series whose id is used for another one."""
+        """Remove a series whose id is reused."""
         if series_id < len(self._time):
             self._time[series_id] = NEVER
 

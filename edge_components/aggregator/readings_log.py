@@ -30,7 +30,7 @@ _Unsigned = npt.NDArray[np.uint64]
 
 
 class ReadingsPacker:
-    """Encodes readings; keeps the number of decimals of each series, which hardly ever changes."""
+    """Encoder of readings, with a cache of the number of decimals of each series."""
 
     def __init__(self) -> None:
         self._decimals = np.zeros(0, np.uint8)

@@ -1,7 +1,7 @@
-"""Replay of the journal: the state that the former process had at its last commit. Pure.
+"""Replay of the journal: restore the state of the last commit. Pure.
 
-Replay repeats each operation on the snapshot. Batches that were emitted are not made again: their bytes are in the
-journal, and their windows are closed whatever the windows of this version would do.
+Replay repeats each operation on the snapshot. Emitted batches are not formed again: their bytes are in the
+journal, and their windows are closed regardless of the rules of this version.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edge_components.common.journal import Lost, Recovered
 from wire.model import Aggregates
 
 SKIPPED_SEQUENCES = 1 << 20
-"""Sequence numbers left out after a loss: among the lost ones some may have been sent."""
+"""Number of sequence numbers skipped after a loss, because some of the lost ones may have been sent."""
 
 
 @dataclass(slots=True)
@@ -34,12 +34,12 @@ class Replayed:
 
     sent: Sent = field(default_factory=Sent)
     lost_readings: int | None = 0
-    """Readings lost with damaged records, at most; None where the number is unknown."""
+    """Maximum number of readings lost with damaged records, None if unknown."""
     lost: bool = False
     readings: int = 0
-    """Readings in the records, for the time that a replay takes."""
+    """Number of readings in the records, which determines the duration of a replay."""
     differences: int = 0
-    """Emitted batches whose windows this version would have cut differently."""
+    """Number of emitted batches whose windows this version would have formed differently."""
 
 
 class Replay:
@@ -143,7 +143,7 @@ class Replay:
             self._state.remove(keys)
 
     def _lose(self, lost: Lost) -> None:
-        """Give up what the lost records may have changed.
+        """Discard the state that the lost records may have changed.
 
         Open windows and pending aggregates may have been sent, and series may have other ids: from here on only the
         batches that were emitted are kept, and all other readings are counted as lost.

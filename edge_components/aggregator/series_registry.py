@@ -1,7 +1,7 @@
 """Registry of the series that the aggregator knows: each name has an id while it is in use. Pure.
 
-State by series is kept in arrays that ids index. At the limit, the series that was received least recently makes room:
-its id is given to the new series, and the owners of state by id clear it (see :class:`Assignment`).
+State by series is kept in arrays that ids index. At the limit a new series gets the id of the least recently received
+one, and the owners of state by id clear it (see :class:`Assignment`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Seeds = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A series under its id: new, described anew, or in the place of the series that had the id before."""
+    """Assignment of an id: to a new series, to a changed description, or to a replacement of another series."""
 
     series_id: int
     series: Series
@@ -70,7 +70,7 @@ class SeriesRegistry:
 
     @property
     def limits(self) -> SeriesLimits | None:
-        """Limits for the checks against the reading before, None without any."""
+        """Limits for the comparison with the previous reading, None without limits."""
         if not self._checks.max_rates and not self._checks.stuck_after_ms:
             return None
         return SeriesLimits(self._max_rate[: len(self)], self._stuck_ms[: len(self)])
@@ -118,7 +118,7 @@ class SeriesRegistry:
         return found, assigned
 
     def assign(self, series_id: int, series: Series, seed: int | None = None) -> Assignment:
-        """Give a series an id: the next one, its own one for a new description, or that of a series to forget."""
+        """Assign an id: the next one, the present one for a changed description, or that of a series to be replaced."""
         replaced = series_id < len(self._series) and self._series[series_id].name != series.name
         if series_id == len(self._series):
             self._series.append(series)
@@ -138,7 +138,7 @@ class SeriesRegistry:
             self._received[ids] = self._batches
 
     def configure(self, ranges: Ranges, max_series: int, checks: Checks | None = None) -> None:
-        """Apply other ranges, checks and another limit; a lower limit takes no series its id."""
+        """Apply new ranges, checks and limit; a lower limit does not remove series."""
         self._ranges, self._max_series, self._checks = ranges, max_series, checks or Checks()
         for number in range(len(self._series)):
             self._set_limits(number)

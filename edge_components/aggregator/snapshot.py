@@ -1,4 +1,4 @@
-"""A snapshot of the aggregator's state as bytes, and back. Pure."""
+"""Encoding and decoding of snapshots of the aggregator's state. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_components.aggregator.window_types import Arrays, WindowSettings
 from wire.model import OPTIONAL_COLUMNS, Aggregates, Series
 
 VERSION = 2
-"""Version 1 had no late windows; it is still read."""
+"""Version 1, without late windows, can still be read."""
 _PENDING = (
     "series_index",
     "start_ms",
@@ -36,7 +36,7 @@ _PENDING = (
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Batches that the forwarder does not hold yet, by sequence number of their epoch; ``epoch`` 0: none was sent."""
+    """Batches that the forwarder has not stored yet, by sequence number; ``epoch`` 0: no batch was sent."""
 
     epoch: int = 0
     last_sequence: int = 0

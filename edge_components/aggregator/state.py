@@ -1,4 +1,4 @@
-"""State of the aggregator that outlives the process, and the operations that change it. Pure.
+"""Persistent state of the aggregator, and the operations that change it. Pure.
 
 Each operation is appended to the operation log, and :mod:`edge_components.aggregator.replay` applies the same
 operations again at the next start. So a method here must depend on nothing but the state and its arguments.
@@ -54,14 +54,14 @@ class State:
         self.pending_late = PendingRows()
         """Rows of late readings, which are sent in batches of their own."""
         self.sent_readings: dict[int, int] = {}
-        """Number of readings in each emitted batch that the forwarder does not hold, by sequence number."""
+        """Number of readings in each emitted batch that the forwarder has not stored, by sequence number."""
         self.idle_ms = 0
         self._added = False
         self._rows_since_clean_up = 0
 
     @property
     def held_readings(self) -> int:
-        """Number of readings that are in this state and nowhere else."""
+        """Number of readings that are only in this state."""
         pending = self.pending.readings + self.pending_late.readings
         return self.windows.readings + pending + sum(self.sent_readings.values())
 
@@ -79,7 +79,7 @@ class State:
         if batch.deduplicate and len(columns):
             seed = self.registry.seed[columns.series_id]
             unusable = columns.quality == Grade.UNUSABLE
-            if unusable.any():  # one that is not used does not make a usable one a repetition
+            if unusable.any():  # an unused reading must not make a usable one a duplicate
                 seed = np.where(unusable, ~seed, seed)
             late_rows = columns.time_ms < self._closed_ms()[columns.series_id]
             mask = self.deduplicator.add(columns.series_id, seed, columns.time_ms, columns.value, late_rows)
@@ -132,7 +132,7 @@ class State:
         self.log.add(Kind.SETTINGS, operations.settings(self.settings))
 
     def start(self) -> None:
-        """Begin a new process, whose idle clock begins at 0."""
+        """Reset times for a new process, whose idle clock begins at 0."""
         self.windows.rebase(0.0)
         self.idle_ms = 0
         self.log.add(Kind.STARTED, b"")
@@ -150,14 +150,14 @@ class State:
         self.log.add(Kind.EMITTED_LATE if late else Kind.EMITTED, operations.emitted(rows, payload))
 
     def free(self, sequences: Sequence[int]) -> None:
-        """Record that the forwarder holds these batches."""
+        """Record that the forwarder has stored these batches."""
         for sequence in sequences:
             self.sent_readings.pop(sequence, None)
         if sequences:
             self.log.add(Kind.FREED, operations.sequences(sequences))
 
     def skip(self, rows: int, *, late: bool = False) -> None:
-        """Drop the first ``rows`` of the pending aggregates, which fit no batch."""
+        """Drop the first ``rows`` of the pending aggregates, which do not fit into a batch."""
         self.queue(late=late).take(rows)
         self.log.add(Kind.SKIPPED_LATE if late else Kind.SKIPPED, operations.number(rows))
 
@@ -178,7 +178,7 @@ class State:
         return dropped
 
     def clean_up(self) -> None:
-        """Have the deduplicator reduce what is closed, before a snapshot."""
+        """Reduce the deduplicator's readings of closed windows to hashes, before a snapshot."""
         self._clean_up()
         self.log.add(Kind.CLEANED_UP, b"")
 

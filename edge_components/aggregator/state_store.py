@@ -77,7 +77,7 @@ class StateStore:
             self._oldest = now
 
     def commit_if_due(self, now: float, *, blocked: bool) -> bool:
-        """Commit if it is time to; return False where that failed or waits after a failure."""
+        """Commit if that is due; return False if it failed or is delayed after a failure."""
         if self._retry_at is not None and now < self._retry_at:
             return False
         if self._retry_at is None and not self._due(now, blocked):
@@ -85,7 +85,7 @@ class StateStore:
         return self.commit(now)
 
     def commit(self, now: float) -> bool:
-        """Commit now and return whether it succeeded; after a failure nothing is lost, and it is tried again."""
+        """Commit and return whether it succeeded; after a failure nothing is lost, and the commit is retried."""
         try:
             if self._folded is not None:
                 self._fold()
@@ -109,13 +109,13 @@ class StateStore:
         return True
 
     def fold(self) -> None:
-        """Replace the journal by a snapshot; where the disk refuses, the journal goes on."""
+        """Replace the journal by a snapshot; if the write fails, the journal is continued."""
         if not self._journal.records or not self.durable:
             return
         try:
             self._fold()
         except JournalError as error:
-            self._log.warning("the journal could not be folded into a snapshot, and goes on: %s", error)
+            self._log.warning("the journal cannot be folded into a snapshot and is continued: %s", error)
 
     def _fold(self) -> None:
         self._state.clean_up()

@@ -66,7 +66,7 @@ class WatermarkTracker:
         self._moved_at = np.full(len(self._newest), now)
 
     def reset(self, series_id: int) -> None:
-        """Forget a series whose id is used for another one."""
+        """Remove a series whose id is reused."""
         for name in _TIMES:
             getattr(self, name)[series_id] = NEVER
         self._moved_at[series_id], self._ahead[series_id] = 0.0, False
@@ -118,7 +118,7 @@ class WatermarkTracker:
         end_ms = start_ms + settings.width_ms
         first = np.append(True, series_id[1:] != series_id[:-1])
         before = np.where(first, self._emitted[series_id], np.roll(end_ms, 1))
-        # Only a jump from the present counts: another jump of a series that is ahead already changes nothing.
+        # Only a jump from the present is relevant, not one of a series that is already ahead.
         jump = (start_ms - before > settings.tolerance_ms) & (before <= self._present)
         self._before[series_id[jump]] = before[jump]
         self._stretch_from[series_id[jump]] = start_ms[jump]
@@ -126,7 +126,7 @@ class WatermarkTracker:
         np.maximum(self._closed, self._emitted, out=self._closed)
 
     def _return_to_present(self, which: BoolArray, newest: IntArray, settings: WindowSettings) -> None:
-        """Resume where the present was left, for series that were ahead; what was emitted there stays closed."""
+        """Restore the watermark of the present for series that were ahead; windows emitted there stay closed."""
         if not which.any():
             return
         present, emitted, before = self._present, self._emitted[which], self._before[which]
@@ -138,7 +138,7 @@ class WatermarkTracker:
         self._newest[which] = NEVER
 
     def _bar(self, which: BoolArray) -> None:
-        """Keep closed the range that each of these emitted last, together with an earlier one that is still ahead."""
+        """Keep the last emitted range of each series closed, together with an earlier one that is still ahead."""
         first, last = self._stretch_from[which], self._emitted[which]
         upcoming = self._barred_until[which] > self._present
         self._barred_from[which] = np.where(upcoming, np.minimum(self._barred_from[which], first), first)

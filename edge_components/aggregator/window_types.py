@@ -12,7 +12,7 @@ import numpy.typing as npt
 from wire.model import FloatArray, IntArray
 
 NEVER = np.iinfo(np.int64).min // 4
-"""Before every time, with room to subtract from it."""
+"""A time before all others, from which a duration can be subtracted without overflow."""
 
 BoolArray = npt.NDArray[np.bool_]
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -25,7 +25,7 @@ def exported(owner: object, names: Mapping[str, str]) -> Arrays:
 
 
 def imported(owner: object, names: Mapping[str, str], arrays: Arrays, optional: Sequence[str] = ()) -> None:
-    """Set the arrays of ``owner`` from :func:`exported`; an array named in ``optional`` is 0 where it is missing.
+    """Set the arrays of ``owner`` from :func:`exported`; a missing array named in ``optional`` is set to 0.
 
     Raises KeyError for another one that is missing, and ValueError for another type.
     """
@@ -72,7 +72,7 @@ _STORED_SETTINGS = {
 }
 """Attributes by the names under which snapshots and journals have them."""
 _ADDED = frozenset({"backlog_ms"})
-"""Names that the first version did not have; their default is what it did."""
+"""Names that the first version did not have; their defaults are its behaviour."""
 
 
 @dataclass(frozen=True, slots=True)

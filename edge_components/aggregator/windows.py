@@ -35,7 +35,7 @@ class Windows:
         self._gaps = GapDetector()
         self._backlog = Backlog(settings, lambda: self._gaps.spacing)
         self.late_accepted = 0
-        """Number of late readings accepted since this object was made."""
+        """Number of late readings accepted by this object."""
 
     def __len__(self) -> int:
         """Number of open windows."""
@@ -43,7 +43,7 @@ class Windows:
 
     @property
     def readings(self) -> int:
-        """Number of readings in the open windows that are in no emitted row."""
+        """Number of readings in the open windows that are not in an emitted row yet."""
         return int(self._open.count.sum()) + self._backlog.readings
 
     def add(
@@ -106,7 +106,7 @@ class Windows:
         return self._rows(rows, rows.revision), int(rows.added.sum())
 
     def forget(self, tag: int) -> None:
-        """Give up closed windows whose readings the deduplicator no longer knows: of this tag and older ones."""
+        """Discard closed windows whose readings the deduplicator no longer knows: of this tag and older ones."""
         self._backlog.forget(tag)
 
     def close(self, now: float, tag: int = 0) -> Closed:
@@ -119,9 +119,7 @@ class Windows:
         self._gaps.observe(closed.series_id, closed.start_ms, settings.width_ms)
         if settings.gap_windows:
             series_id, start = self._open.series_id, self._open.start(settings.width_ms)
-            begun = (
-                start <= mark[series_id] + settings.lateness_ms
-            )  # one that is ahead is no sign of life in the present
+            begun = start <= mark[series_id] + settings.lateness_ms  # windows ahead of the present are ignored
             gaps = self._gaps.gaps(mark, settings, series_id[begun])
             if len(gaps):
                 return _merged(closed, gaps)
@@ -148,7 +146,7 @@ class Windows:
         return closed
 
     def cover_emitted(self, now_ms: int = 0) -> None:
-        """Accept no late reading for what may have been emitted before: what is closed, and all before ``now_ms``."""
+        """Reject late readings in ranges that may have been emitted: closed windows, and all before ``now_ms``."""
         closed = self._watermarks.closed
         newest = int(closed.max()) if len(closed) else 0
         self._backlog.cover_all(np.maximum(closed, now_ms), max(newest, now_ms, 0))
@@ -173,7 +171,7 @@ class Windows:
             self.cover_emitted()
 
     def rebase(self, now: float) -> None:
-        """Count every series as having reported at ``now``: a new process has a new idle clock."""
+        """Set the last activity of every series to ``now``, because a new process has a new idle clock."""
         self._watermarks.rebase(now)
         self._backlog.rebase()
 
@@ -183,7 +181,7 @@ class Windows:
         return np.unique(np.concatenate((self._open.series_id, self._backlog.busy)))
 
     def reset(self, series_id: int) -> None:
-        """Forget a series, which has no open window: its id is used for another one."""
+        """Remove a series without open windows, because its id is reused."""
         if series_id < len(self._watermarks.closed):
             self._backlog.reset(series_id, int(self._watermarks.closed[series_id]))
             self._watermarks.reset(series_id)
@@ -225,7 +223,9 @@ class Windows:
     def _rows(self, rows: OpenWindows, revision: IntArray) -> Closed:
         width = self._settings.width_ms
         std = np.sqrt(rows.m2 / np.maximum(rows.count, 1))
-        mean = np.minimum(np.maximum(rows.mean, rows.min), rows.max)  # rounding must not carry it outside
+        mean = np.minimum(
+            np.maximum(rows.mean, rows.min), rows.max
+        )  # the mean must not exceed the extremes by rounding
         values = [mean, rows.min, rows.max, std]
         empty = rows.count == 0
         if empty.any():

@@ -75,7 +75,7 @@ class Columns:
         )
 
     def grown(self, n: int) -> Self:
-        """Return columns of ``n`` series, the first of them these."""
+        """Return a copy extended to ``n`` series; the first ones keep their values."""
         more = {}
         for f in dataclasses.fields(self):
             old = getattr(self, f.name)

@@ -1,7 +1,7 @@
 """The anomaly detector on the bus: publishes scored batches and anomalies to the forwarder.
 
 The aggregator keeps its batches until the forwarder has acknowledged them, so this component does not store them; a
-repeated batch gets the same answer. Anomalies are this component's own, and stay in its outbox until acknowledged.
+repeated batch is answered from a cache. Anomalies originate here, and stay in the outbox until acknowledged.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from wire.model import Aggregates, Anomalies, Anomaly, Batch
 
 STATE = "calibration.npz"
 CACHED = 128
-"""Scored batches kept to answer a repeated one; more than the aggregator has in flight."""
+"""Number of scored batches cached for retransmissions; more than the aggregator has in flight."""
 
 
 class AnomalyDetector:
@@ -69,7 +69,7 @@ class AnomalyDetector:
         self._receiver = BatchReceiver(
             topics.AGGREGATES, runtime.gateway, aggregates_message.decode, (Aggregates,), runtime.limited_log
         )
-        self._warmup = WarmupFilter(config.patience)
+        self._warmup = WarmupFilter(config.warm_up_windows)
         self._answered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._saved, self._changed = runtime.clock.monotonic(), False
 
@@ -94,10 +94,10 @@ class AnomalyDetector:
         return min(self._sender.next_s(now), save_s)
 
     def reconfigure(self, config: Config) -> None:
-        """Use other settings; only another length of calibration or season calibrates the series again."""
+        """Apply new settings; only a changed length of calibration or season restarts the calibration."""
         before, self._config = self._config, config
         self._scoring.max_series = config.max_series
-        self._warmup = WarmupFilter(config.patience)
+        self._warmup = WarmupFilter(config.warm_up_windows)
         self._models.reconfigure(config)
         self._forecasters.reconfigure(config)
         lengths = config.calibration_windows, config.season_windows
@@ -109,7 +109,7 @@ class AnomalyDetector:
             self._scoring = self._new_scoring(Ensemble(config.settings, self._forecast))
 
     def close(self) -> None:
-        """Save the calibration if it changed; anomalies without an acknowledgement have been published."""
+        """Save the calibration if it changed; unacknowledged anomalies have been published at least once."""
         if self._changed:
             self._save()
         self._forecasters.close()
@@ -131,34 +131,34 @@ class AnomalyDetector:
         self._publish(self._answered[name])
 
     def _answer(self, name: tuple[int, int], payload: bytes, batch: Batch, rows: Aggregates) -> None:
-        """Score a batch and keep the answer; after any failure its rows are passed on unscored."""
+        """Score a batch and cache the result; after any failure its rows are passed on unscored."""
         answer = payload
         reports: list[Anomaly] = []
         try:
             live = rows.revision == 0
             if not live.any():
-                # Rows of late readings are out of order, and an alarm on them would be about the past.
+                # Rows of late readings are out of order, and an alarm on them would concern the past.
                 self._runtime.counters.add("windows_unscored", len(rows))
-                self._remember(name, payload)
+                self._cache(name, payload)
                 return
             self._changed = True
             scored, reports = self._score(rows, live)
             for series in self._scoring.forgotten:
-                text = f"{series} is silent and makes room: there are {self._config.max_series} series"
+                text = f"{series} is silent and was replaced: the limit is {self._config.max_series} series"
                 self._runtime.limited_log.warning("series_forgotten", text, key=series)
             answer = aggregates_message.encode(replace(batch, rows=scored), MAX_LOCAL_BYTES)
             self._runtime.counters.add("windows_scored", int(np.isfinite(scored.score).sum()))
             self._runtime.counters.add("windows_unscored", int(np.isnan(scored.score).sum()))
         except TooLargeError:
             self._runtime.counters.add("batches_without_room_for_scores")
-        except Exception:  # data must flow even when scoring fails: it is logged, counted and passed on as it came
+        except Exception:  # rows are forwarded unscored if scoring fails
             self._runtime.counters.add("scoring_failed")
-            self._runtime.log.exception("batch %d of epoch %x passes unscored", batch.sequence, batch.epoch)
-        self._remember(name, answer)
-        self._hand_over([one for one in reports if self._passes(one)])
+            self._runtime.log.exception("batch %d of epoch %x is forwarded unscored", batch.sequence, batch.epoch)
+        self._cache(name, answer)
+        self._enqueue([one for one in reports if self._passes(one)])
 
     def _score(self, rows: Aggregates, live: npt.NDArray[np.bool_]) -> tuple[Aggregates, list[Anomaly]]:
-        """Score the live rows; those of late readings stay as they are."""
+        """Score the live rows; rows of late readings are not changed."""
         if live.all():
             return self._scoring.score(rows)
         scored, reports = self._scoring.score(rows.take(np.flatnonzero(live)))
@@ -166,8 +166,8 @@ class AnomalyDetector:
         score[live] = scored.score
         return replace(rows, score=score), reports
 
-    def _remember(self, name: tuple[int, int], answer: bytes) -> None:
-        """Keep the answer to a batch, to repeat it."""
+    def _cache(self, name: tuple[int, int], answer: bytes) -> None:
+        """Cache the scored batch for retransmissions."""
         self._answered[name] = answer
         while len(self._answered) > CACHED:
             self._answered.popitem(last=False)
@@ -178,8 +178,8 @@ class AnomalyDetector:
         self._runtime.counters.add(f"anomalies_withheld_{report.phase}")
         return False
 
-    def _hand_over(self, reports: list[Anomaly]) -> None:
-        """Put reports into the outbox, in as few batches as they fit."""
+    def _enqueue(self, reports: list[Anomaly]) -> None:
+        """Add reports to the outbox, in as few batches as possible."""
         waiting = [reports] if reports else []
         while waiting:
             part = waiting.pop(0)
@@ -187,7 +187,7 @@ class AnomalyDetector:
             try:
                 self._keep(encode(batch, MAX_BATCH_BYTES))
             except TooLargeError:
-                half = len(part) // 2  # one report is a few hundred bytes: there are always two to part
+                half = len(part) // 2  # a report has a few hundred bytes: too large means two or more
                 waiting[:0] = [part[:half], part[half:]]
                 continue
             for report in part:
@@ -205,7 +205,7 @@ class AnomalyDetector:
     def _publish(self, payload: bytes) -> None:
         try:
             self._runtime.bus.publish(topics.SCORED, payload)
-        except BusError as error:  # the aggregator, which keeps the batch, sends it again
+        except BusError as error:  # the aggregator retransmits the batch
             self._runtime.limited_log.warning("publish_failed", f"scored batch: {error}", key=topics.SCORED)
 
     def _restore(self) -> None:
@@ -221,8 +221,8 @@ class AnomalyDetector:
             if len(ensemble) != len(names):
                 raise StateError(f"state: {len(names)} names for {len(ensemble)} series")
         except (StateError, ValueError) as error:
-            self._runtime.counters.add("state_refused")
-            log.warning("calibration begins again: %s", error)
+            self._runtime.counters.add("state_rejected")
+            log.warning("calibration restarts: %s", error)
             return
         self._scoring = self._new_scoring(ensemble, names)
         log.info("calibration of %d series restored", len(names))
@@ -230,7 +230,7 @@ class AnomalyDetector:
             self._scoring.groups.restore(grouped)
         except ValueError as error:
             self._scoring.regroup(self._config.group_settings)
-            log.warning("groups calibrate again: %s", error)
+            log.warning("groups are calibrated again: %s", error)
 
     def _new_scoring(self, ensemble: Ensemble, names: Sequence[str] = ()) -> Scoring:
         return Scoring(ensemble, self._config.max_series, names, self._models, self._config.group_settings)

@@ -14,22 +14,22 @@ from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
 from wire.errors import ModelError
 from wire.model import Series
 
-_PATIENCE = "an object from globs to whole numbers from 0 to 1000000"
+_WARM_UP = "an object from globs to whole numbers from 0 to 1000000"
 
 
-def _patience(value: Any) -> dict[str, int]:
+def _warm_up(value: Any) -> dict[str, int]:
     if not isinstance(value, Mapping):
-        raise ValueError(_PATIENCE)
+        raise ValueError(_WARM_UP)
     try:
         found = {str(glob): int(str(windows)) for glob, windows in value.items()}
     except ValueError as error:
-        raise ValueError(_PATIENCE) from error
+        raise ValueError(_WARM_UP) from error
     if any(not 0 <= windows <= 1_000_000 for windows in found.values()):
-        raise ValueError(_PATIENCE)
+        raise ValueError(_WARM_UP)
     return found
 
 
-_GROUPS = 'an object from globs to names of groups, or to "" for none'
+_GROUPS = 'an object from globs to names of groups, or to "" for no group'
 
 
 def _groups(value: Any) -> dict[str, str]:
@@ -38,7 +38,7 @@ def _groups(value: Any) -> dict[str, str]:
     found = {str(glob): str(name) for glob, name in value.items()}
     try:
         for name in found.values():
-            Series(name or "none")
+            Series(name or "no-group")
     except ModelError as error:
         raise ValueError(_GROUPS) from error
     return found
@@ -49,65 +49,71 @@ class Config:
     """The anomaly detector's configuration."""
 
     calibration_windows: int = integer(
-        60, 12, 2000, "first windows of a series that set its scale; changing it calibrates anew"
+        60, 12, 2000, "number of windows on which a series is calibrated; a change restarts all calibrations"
     )
     false_alarms_per_month: float = number(
-        1.0, 0.001, 1000, "false alarms a series and month that the alarm level 1.0 stands for"
+        1.0, 0.001, 1000, "rate of false alarms for each series at the alarm level 1.0"
     )
-    patience: dict[str, int] = mapping(  # noqa: RUF009 # a field, as all of these
+    warm_up_windows: dict[str, int] = mapping(  # noqa: RUF009 # a field, as all of these
         {"host.*": 600},
-        _patience,
-        _PATIENCE,
-        "windows that a series is watched before its anomalies are reported, by glob over names; scores come at once",
+        _warm_up,
+        _WARM_UP,
+        "number of windows after which anomalies of a series are reported, by glob over names; scores are available "
+        "from the calibration on",
     )
     end_level: float = number(0.7, 0.1, 1.0, "an anomaly ends when the score stays below this")
-    end_windows: int = integer(5, 1, 1000, "for so many windows")
-    update_windows: int = integer(60, 1, 100_000, "windows between reports of an anomaly that goes on")
+    end_windows: int = integer(5, 1, 1000, "consecutive windows below `end_level` that end an anomaly")
+    update_windows: int = integer(60, 1, 100_000, "windows between reports of a continuing anomaly")
     drift_windows: int = integer(
-        3600, 10, 1_000_000, "an anomaly that lasts so many windows ends as drift, and the series is calibrated anew"
+        3600, 10, 1_000_000, "windows after which an anomaly ends as drift and the series is calibrated again"
     )
     gap_windows: int = integer(
-        3, 1, 1000, "missing windows in a row that make a gap, for a series that never misses one"
+        3, 1, 1000, "consecutive missing windows that are reported as a gap, for a series that never missed one"
     )
     season_windows: int = integer(
-        0, 0, 2000, "windows in a day, for the comparison with former days; 0 is none; calibrate over more than one day"
+        0,
+        0,
+        2000,
+        "windows in a day, for the comparison with previous days; 0 disables it; the calibration must be longer than a "
+        "day",
     )
     group_windows: int = integer(
         1200,
         0,
         2000,
-        "first windows that a group is calibrated on, at least as long as what the machine does in turn; fewer than "
-        "120 count as 120, and 0 is no groups",
+        "number of windows on which a group is calibrated, at least one operating cycle of the machine; values below "
+        "120 count as 120; 0 disables groups",
     )
     groups: dict[str, str] = mapping(  # noqa: RUF009 # a field, as all of these
         {"host.*": ""},
         _groups,
         _GROUPS,
-        "which series are judged together too, by glob over names; others are by their device",
+        "assignment of series to groups, by glob over names; by default the series of a device are a group",
     )
     max_series: int = integer(
         DEFAULT_SERIES,
         1,
         MAX_SERIES,
-        "series scored; beyond it the silent one least recently heard is forgotten, and where none is silent, rows pass"
-        " without a score",
+        "maximum number of scored series; a further one replaces the silent series with the oldest window, or is not "
+        "scored if no series is silent",
     )
     save_seconds: float = number(
         600.0,
         1,
         86_400,
-        "least time between two saves of the calibration to the work folder, if windows were scored since; it is saved"
-        " at a stop too",
+        "minimum time between two saves of the calibration, if windows were scored since; it is also saved when the "
+        "component stops",
     )
-    model: str = text("", doc="path of a forecaster's manifest; empty is the one that comes with the component")
+    model: str = text("", doc="path of a forecaster's manifest; empty for the shipped forecaster")
     models: tuple[str, ...] = texts(
         ["../io.strandline.model.*/model"],
-        "folders with the models of groups, from the work folder on: of every model component; [] is none",
+        "folders with models of groups, relative to the work folder; the default finds all model components; [] "
+        "disables models",
         pattern=r"\S.{0,511}",
-        allowed="a list of folders, in which * may stand for any text",
+        allowed="a list of folders, in which * matches any text",
     )
     model_milliseconds: float = number(
-        50.0, 1, 10_000, "processor time that a call of a model from outside may take; slower ones are refused"
+        50.0, 1, 10_000, "allowed processor time of a call of a deployed model; slower models are rejected"
     )
 
     @property

@@ -4,8 +4,8 @@
 
     DetectorError
     ├── ModelRejectedError          a model that does not match its manifest, or failed its validation
-    ├── ValidationInterruptedError  a validation that was ended from outside; no result for the model
-    └── StateError                  saved state that cannot be read; calibration begins again
+    ├── ValidationInterruptedError  a validation that was stopped from outside; without a result
+    └── StateError                  saved state that cannot be read; calibration restarts
 """
 
 from edge_components.common.errors import EdgeError
@@ -20,7 +20,7 @@ class ModelRejectedError(DetectorError):
 
 
 class ValidationInterruptedError(DetectorError):
-    """The child that validates a model was asked to stop, as all processes are when the component is stopped."""
+    """The validation's child process received a stop signal, as all processes do when the component is stopped."""
 
 
 class StateError(DetectorError):

@@ -1,4 +1,4 @@
-"""Wires the anomaly detector to the nucleus."""
+"""Entry point of the anomaly detector: connects it to the nucleus."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NAME = "io.strandline.AnomalyDetector"
 
 
 def build(config: Config, runtime: Runtime) -> AnomalyDetector:
-    """Return the component; a model that ended the process before this one is refused, and this one is watched."""
-    watchdog, words = Watchdog(), crash_log.begin(runtime.work / "last_words.txt", runtime.log)
+    """Return the component; a model that ended the previous process is rejected, and a watchdog is started."""
+    watchdog, crash = Watchdog(), crash_log.begin(runtime.work / "crash_log.txt", runtime.log)
     WatchdogThread(watchdog, runtime.log).start()
-    forecasters = ForecasterManager(config, runtime, watchdog=watchdog, crash=words)
-    models = ModelManager(config, runtime, watchdog=watchdog, crash=words)
+    forecasters = ForecasterManager(config, runtime, watchdog=watchdog, crash=crash)
+    models = ModelManager(config, runtime, watchdog=watchdog, crash=crash)
     return AnomalyDetector(config, runtime, forecasters.first(), models, forecasters)
 
 

@@ -15,7 +15,7 @@ from edge_components.anomaly_detector.univariate.tracking import Change, Tracks
 from wire.model import Anomaly, Phase, Series
 
 DRIFT = "drift"
-"""The cause of an end at which the series keeps its new level and is calibrated on it."""
+"""Cause of an end after which the series is calibrated on its new level."""
 
 REPORTED_SCORE = 0.5
 """Lowest score of a further cause in a report."""
@@ -73,7 +73,7 @@ def compact_history(history: FloatArray) -> tuple[float, ...]:
 
 
 def compact(value: float) -> float | None:
-    """Return a number with the digits that a reader can use, None if it is not finite."""
+    """Return a number rounded to its significant digits, None if it is not finite."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 

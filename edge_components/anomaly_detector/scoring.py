@@ -25,7 +25,7 @@ FORGET_WINDOWS = 10
 
 
 class Scoring:
-    """All series of a gateway by name, their ensemble, their groups, and the models that score them too."""
+    """All series of a gateway by name, with their ensemble, groups and models."""
 
     def __init__(
         self,
@@ -41,16 +41,16 @@ class Scoring:
         self._series = {name: Series(name) for name in self.names}
         self._newest, self._width_ms = -1, 0
         self.forgotten: dict[str, int] = {}
-        """Series that the last call of :meth:`score` forgot, with the number of windows that each was watched."""
+        """Series that the last call of :meth:`score` replaced, with the number of their windows."""
         self.regroup(groups or GroupSettings())
 
     def regroup(self, settings: GroupSettings) -> None:
-        """Form the groups again; they calibrate again."""
+        """Form the groups again; they are calibrated again."""
         self.groups = Groups(settings)
         self.groups.add([self._series[name] for name in self.names])
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return everything that must survive a restart, by storage name, except the names of the series."""
+        """Return the state to save, by storage name, without the names of the series."""
         return self.ensemble.state() | self.groups.state()
 
     def score(self, rows: Aggregates) -> tuple[Aggregates, list[Anomaly]]:
@@ -64,11 +64,11 @@ class Scoring:
             at = at[first]
             if len(at):
                 score[at] = self._window(rows, at, series_ids[at], int(start), reports)
-        # Three digits carry all information of a score, and compress well.
+        # Three significant digits are sufficient for a score, and compress well.
         return replace(rows, score=np.round(score, 3)), reports
 
     def watched(self, name: str) -> int:
-        """Return the number of windows that a series or group was watched, including those of its calibration."""
+        """Return the number of windows of a series or group, including those of its calibration."""
         if name in self.forgotten:
             return self.forgotten[name]
         group = self.groups.watched(name)
@@ -119,7 +119,7 @@ class Scoring:
         self.groups.add(new)
 
     def _replace_silent(self, new: Sequence[Series], present: IntArray, reports: list[Anomaly]) -> None:
-        """Give new series the ids of the silent series with the oldest last window, as far as there are any."""
+        """Give new series the ids of silent series, those with the oldest last window first."""
         self.forgotten = {}
         if not new:
             return
@@ -136,7 +136,7 @@ class Scoring:
         ]
         self.ensemble.replace_series(ids, [series.resolution for series in new])
         self.groups.replace(ids, new)
-        self.names = list(self.names)  # another object: its ids belong to other series
+        self.names = list(self.names)  # a new object, because the ids now belong to other series
         for each, series in zip(ids.tolist(), new, strict=True):
             del self._ids[self.names[each]], self._series[self.names[each]]
             self.names[each], self._ids[series.name] = series.name, each

@@ -1,4 +1,4 @@
-"""Keeps the detector's state across restarts: one deflated file, written whole or not at all."""
+"""Saved state of the detector: one deflated file, replaced atomically."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Arrays = dict[str, npt.NDArray[Any]]
 _NAMES = "series_names"
 _CRC_BYTES = 4
 _DEFLATED = b"SLZ1"
-"""Begins a deflated file; one of an earlier version begins as a zip file does."""
+"""Magic bytes of a deflated file; files of earlier versions begin with those of a zip file."""
 _LEVEL = 1
-"""Higher levels save a tenth of the bytes and take several times as long, on the loop that scores."""
+"""Compression level; higher levels save 10% of the bytes and take several times as long on the scoring loop."""
 
 
 def save(path: Path, names: Sequence[str], arrays: Arrays) -> None:
-    """Write names and arrays; the old file stays until the new one is safe on disk. Raises StateError."""
+    """Write names and arrays; the old file is replaced after the new one has been synced. Raises StateError."""
     packed = io.BytesIO()
     text = np.frombuffer(json.dumps(list(names)).encode(), np.uint8)
     np.savez(packed, **{_NAMES: text}, **arrays)
@@ -38,11 +38,11 @@ def save(path: Path, names: Sequence[str], arrays: Arrays) -> None:
 
 
 def read(path: Path) -> tuple[list[str], Arrays] | None:
-    """Return names and arrays, or None where nothing was ever saved; raises StateError for a file it cannot read."""
+    """Return names and arrays, or None without a file; raises StateError for an unreadable file."""
     try:
         raw = path.read_bytes()
         if zlib.crc32(raw[:-_CRC_BYTES]).to_bytes(_CRC_BYTES, "little") != raw[-_CRC_BYTES:]:
-            raise ValueError("its bytes changed on the disk")
+            raise ValueError("the checksum does not match")
         body = raw[:-_CRC_BYTES]
         if body.startswith(_DEFLATED):
             body = zlib.decompress(body[len(_DEFLATED) :])
@@ -54,5 +54,5 @@ def read(path: Path) -> tuple[list[str], Arrays] | None:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise StateError(f"state {path}: {type(error).__name__}: {error}") from error
     if not isinstance(names, list):
-        raise StateError(f"state {path}: the names of the series are no list")
+        raise StateError(f"state {path}: the names of the series are not a list")
     return [str(name) for name in names], arrays

@@ -1,7 +1,7 @@
-"""Withhold anomalies of series that have not been watched for the configured number of windows. Pure.
+"""Withhold anomalies of series that have not been observed for the configured number of windows. Pure.
 
-One minute of a machine's processor load does not show its usual range; an hour does. Such series are scored from their
-calibration on, and their anomalies are reported after the warm-up.
+A minute of a machine's processor load does not cover its usual range, but an hour does. Such series are scored after
+their calibration, and their anomalies are reported after the warm-up.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from wire.model import Anomaly, Phase
 
 
 class WarmupFilter:
-    """``windows`` of warm-up by glob over names; the longest glob counts."""
+    """Length of the warm-up, ``windows``, by glob over names; the longest matching glob applies."""
 
     def __init__(self, windows: Mapping[str, int]) -> None:
         self._windows = windows
         self._withheld: set[str] = set()
 
     def passes(self, report: Anomaly, watched: int) -> bool:
-        """Return whether to send a report of a series that was ``watched`` for this number of windows.
+        """Return whether to send a report of a series that was observed for ``watched`` windows.
 
         If the onset of an anomaly is withheld, so are its updates and its end.
         """

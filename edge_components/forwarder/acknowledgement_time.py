@@ -17,7 +17,7 @@ SMOOTHING = 1 / 8
 DEVIATION_SMOOTHING = 1 / 4
 DEVIATIONS = 4
 LEAST_DEVIATION = 1 / 8
-"""Part of the smoothed time that the deviation is taken for at least, so that equal times leave a margin of half."""
+"""Lower bound of the deviation, as a fraction of the smoothed time, so that equal times leave a margin of 50%."""
 JITTER = 1 / 4
 MAX_DOUBLINGS = 30
 
@@ -39,7 +39,7 @@ class TimeoutEstimate:
         return self.smoothed_s + DEVIATIONS * max(self.deviation_s, LEAST_DEVIATION * self.smoothed_s)
 
     def measured(self, seconds: float) -> None:
-        """Take in the time of a batch that was sent once."""
+        """Update the estimate with the time of a batch that was sent once."""
         self.doublings = 0
         if self.smoothed_s is None:
             self.smoothed_s, self.deviation_s = seconds, seconds / 2
@@ -69,15 +69,15 @@ class AcknowledgementTimes:
     _estimates: dict[Lane, TimeoutEstimate] = field(default_factory=dict)
 
     def sent(self, batch: int, lane: Lane, now: float, *, first: bool) -> None:
-        """Note a sending at ``now`` (monotonic seconds); ``first`` if no process sent the batch before."""
+        """Record a sending at ``now`` (monotonic seconds); ``first`` if no process has sent the batch before."""
         self._sendings[batch] = _Sending(lane, now, first)
 
     def forget(self, batch: int) -> None:
-        """Forget a batch whose acknowledgement is no longer expected, or would be for another form of it."""
+        """Discard the measurement of a batch, because it will not be acknowledged in the form in which it was sent."""
         self._sendings.pop(batch, None)
 
     def acknowledged(self, batches: Iterable[int], now: float) -> None:
-        """Measure the batches of one acknowledgement; where a lane has none that can be measured, double its wait."""
+        """Update the estimates with one acknowledgement; double the timeout of a lane without a measurable batch."""
         sendings = [sending for batch in batches if (sending := self._sendings.pop(batch, None)) is not None]
         measured = [sending for sending in sendings if sending.once]
         for sending in measured:
@@ -86,7 +86,7 @@ class AcknowledgementTimes:
             self._estimate(lane).not_measurable()
 
     def least_wait_s(self, lane: Lane, attempts: int) -> float:
-        """Return the seconds to wait at least after the ``attempts``-th sending; 0 while nothing is known."""
+        """Return the minimum seconds to wait after the ``attempts``-th sending; 0 without a measurement."""
         estimate = self._estimate(lane)
         if estimate.smoothed_s is None and not estimate.doublings:
             return 0.0

@@ -249,7 +249,7 @@ class Forwarder:
         self._to_acknowledge |= dict.fromkeys(batch.epoch for batch in batches)
         spool, config = self._spool, self._config
         needed = sum(len(batch.payload) for batch in batches)
-        # A disk that others have formed does not justify dropping rows of the spool: senders wait.
+        # If other programs have filled the disk, no rows of the spool are dropped: senders wait.
         short = needed > self._free_disk() + spool.reusable() - config.disk_keep_free_bytes
         spool.max_bytes = config.spool_max_bytes
         if short or not self._overflow.make_room(needed, self._runtime.clock.wall_ms()):

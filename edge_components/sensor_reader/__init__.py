@@ -1,6 +1,6 @@
-"""The first stage on the gateway: Sensor -> Reading.
+"""First stage on the gateway: read sensors.
 
-Sources (``sources/``) parse payloads (``formats/``, ``mapping/``) to readings; the intake collects them as columns;
-full or old enough, they leave as a batch on ``wire.topics.READINGS`` for the aggregator, and are kept until it
-acknowledges them.
+Sources (``sources/``) convert payloads (``formats/``, ``mapping/``) to readings; the intake collects them as columns.
+When a batch is full or its maximum age is reached, it is published on ``wire.topics.READINGS`` for the aggregator and
+kept until the aggregator acknowledges it.
 """

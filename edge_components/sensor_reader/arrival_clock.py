@@ -1,4 +1,4 @@
-"""Arrival times on a gateway whose clock may not have the time yet. Pure but for its clock."""
+"""Arrival times on a gateway whose clock may not be set yet. Pure except for its clock."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from edge_components.common.ports import Clock
 from edge_components.common.wall_clock import is_set
 
 WAIT_SECONDS = 300.0
-"""How long after the start a clock is waited for; after that it is used as it is, and that is counted."""
+"""Maximum time after the start to wait for the clock to be set; after that it is used unset, which is counted."""
 
 
 class ArrivalClock:
-    """Gives arrival times; an arrival before the clock was set gets its time once it is, by the monotonic clock."""
+    """Source of arrival times; those before the clock was set are derived from the monotonic clock once it is set."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._began = clock, clock.monotonic()
 
     @property
     def waiting(self) -> bool:
-        """True while the clock does not have the time yet, and may still get it."""
+        """True while the clock is not set and may still be set."""
         return not is_set(self._clock.wall_ms()) and self._clock.monotonic() - self._began < WAIT_SECONDS
 
     def moment_ms(self, wall_ms: int, monotonic: float) -> int | None:
-        """Return the time of an arrival from both clocks' values then; None while it cannot be known."""
+        """Return the wall time of an arrival from both clocks' values at that moment; None while it is unknown."""
         if is_set(wall_ms):
             return wall_ms
         if is_set(now_ms := self._clock.wall_ms()):

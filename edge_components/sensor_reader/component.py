@@ -1,4 +1,4 @@
-"""The sensor reader's loop, against ports: poll sources, batch their readings, send them, keep them until stored."""
+"""Loop of the sensor reader, against ports: poll sources, batch readings, send batches until they are acknowledged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Open = Callable[[Entry, SourceLog], Source]
 
 
 class _Sink:
-    """One source's view of the intake; see edge_components.sensor_reader.sources.Sink."""
+    """Sink of one source; see edge_components.sensor_reader.sources.Sink."""
 
     def __init__(self, name: str, log: SourceLog, reader: SensorReader) -> None:
         self._name, self._log, self._reader = name, log, reader
@@ -62,7 +62,7 @@ class _Sink:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A source that runs, with what belongs to it."""
+    """A running source with its sink, log and configuration."""
 
     entry: Entry
     source: Source
@@ -113,7 +113,7 @@ class SensorReader:
             self._poll(name)
         now = self.clock.monotonic()
         self._settle()
-        # While a flush request is under way, what arrives goes into one batch after it, not into many.
+        # During a flush request arriving readings are collected for one batch instead of several small ones.
         if self._flush_in(now) <= 0 or (self._blocked() and self._may_request_flush(now)):
             self.flush()
         self._send(now)
@@ -123,7 +123,7 @@ class SensorReader:
         return self._next_s(now, blocked)
 
     def reconfigure(self, config: Config) -> None:
-        """Restart only the sources whose entries changed; what they had is read first."""
+        """Restart only the sources whose entries changed, after reading their queued data."""
         self._wanted = config.entries()
         changed = [name for name, opened in self._sources.items() if self._wanted.get(name) != opened.entry]
         for name in changed:
@@ -147,7 +147,7 @@ class SensorReader:
         self._sender.send_due(self.clock.monotonic())
         waiting = any(len(sink.pending) for sink in sinks)
         if waiting:
-            self._runtime.log.info("some publications stay unacknowledged: the broker sends them again")
+            self._runtime.log.info("some publications are not acknowledged: the broker sends them again")
         if len(self._outbox):
             self._runtime.log.warning("stopped with %d batches sent and not acknowledged", len(self._outbox))
 
@@ -192,11 +192,11 @@ class SensorReader:
         self.log.warning("series_moved", f"{name} comes from {after} now, {before} is silent", key=name)
 
     def _evicted(self, name: str, silence_s: float) -> None:
-        text = f"{name}, silent for {silence_s:.0f} s, makes room: there are {self._config.max_series} series"
+        text = f"{name}, silent for {silence_s:.0f} s, was replaced: the limit is {self._config.max_series} series"
         self.log.warning("series_forgotten", text, key=name)
 
     def _open_wanted(self) -> None:
-        """Open each source that is wanted and not open, and was not tried a short while ago."""
+        """Open each configured source that is not open, unless an attempt failed recently."""
         now = self.clock.monotonic()
         for name, entry in self._wanted.items():
             if name in self._sources or now < self._closed.get(name, now):
@@ -209,8 +209,8 @@ class SensorReader:
                 source.start()
             except SourceError as error:
                 self._closed[name] = now + REOPEN_SECONDS
-                log.warning("sources_failed", f"{error}; tried again every {REOPEN_SECONDS:g} s")
-            except Exception as error:  # one source must not stop the others
+                log.warning("sources_failed", f"{error}; retried every {REOPEN_SECONDS:g} s")
+            except Exception as error:  # a failing source must not affect others
                 self._closed[name] = now + REOPEN_SECONDS
                 log.exception("source_errors", f"{type(error).__name__}: {error}")
             else:
@@ -218,11 +218,11 @@ class SensorReader:
                 self._runtime.log.info("source %s is open", name)
 
     def _poll(self, name: str) -> None:
-        """Poll one source; one that raises is closed and opened again later, and disturbs no other."""
+        """Poll one source; if it raises, it is closed and opened again later."""
         opened = self._sources[name]
         try:
             opened.source.poll(opened.sink)
-        except Exception as error:  # one source must not stop the others
+        except Exception as error:  # a failing source must not affect others
             opened.log.exception("source_errors", f"{type(error).__name__}: {error}")
             self._closed[name] = self.clock.monotonic() + REOPEN_SECONDS
             self._close_source(name, read=False)
@@ -233,7 +233,7 @@ class SensorReader:
             opened.source.close()
             if read:
                 opened.source.poll(opened.sink)
-        except Exception as error:  # one source must not stop the others
+        except Exception as error:  # a failing source must not affect others
             opened.log.exception("source_errors", f"while closing: {type(error).__name__}: {error}")
 
     def _blocked(self) -> bool:
@@ -253,14 +253,14 @@ class SensorReader:
         return max(0.0, min(waits))
 
     def _send(self, now: float) -> None:
-        """Send what is due; where a sender is blocked, the last batch asks the aggregator to commit at once."""
+        """Send due batches; if a sender is blocked, the last batch requests an immediate commit of the aggregator."""
         asking = self._blocked() and self._may_request_flush(now)
         if self._sender.send_due(now, readings_message.urgent if asking else None) and asking:
             self._flush_asked = now
             self._counters.add("flush_requests")
 
     def _settle(self) -> None:
-        """Acknowledge to the senders what the aggregator has stored."""
+        """Acknowledge the stored publications to their senders."""
         oldest = self._outbox.oldest
         for opened in self._sources.values():
             if opened.sink.pending.settle(oldest):
@@ -270,7 +270,7 @@ class SensorReader:
         return self._flush_asked is None or now - self._flush_asked >= FLUSH_REPEAT_SECONDS
 
     def _request_flush(self, now: float) -> None:
-        """Ask the aggregator to commit, once everything is sent; again after a while without an acknowledgement."""
+        """Request a commit of the aggregator once everything is sent, repeatedly until there is an acknowledgement."""
         if not self._may_request_flush(now):
             return
         self._flush_asked = now
@@ -282,10 +282,11 @@ class SensorReader:
         self._counters.add("flush_requests")
 
     def _cut(self, everything: bool) -> None:
-        """Cut the intake into batches; where the outbox is full the oldest go, for most sensors cannot wait.
+        """Form batches of the intake; if the outbox is full, its oldest batches are dropped, since most sensors cannot
+        wait.
 
-        Whatever fails on the way, a reading stays in the intake until it is in a batch: otherwise the acknowledgements,
-        which count readings, would confirm one to its broker that is stored nowhere.
+        If an operation fails, readings stay in the intake until they are in a batch: acknowledgements count readings,
+        and would otherwise confirm readings to the broker that are not stored.
         """
         if not len(self.intake):
             return

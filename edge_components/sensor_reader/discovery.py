@@ -1,4 +1,4 @@
-"""Finds the modules of a package by name: source kinds, payload formats and presets are added by adding a file."""
+"""Discovery of a package's modules by name: adding a file adds a source kind, payload format or preset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The key ``sources``: a list of named entries, each checked by its kind. Pure but for the import of the kinds."""
+"""The key ``sources``: a list of named entries, each checked by its kind. Pure except for the import of the kinds."""
 
 from __future__ import annotations
 

@@ -23,23 +23,23 @@ class Intake:
         self._used: set[int] = set()
         self._directory_bytes = 0
         self.oldest: float | None = None
-        """When (monotonic seconds) the first of the readings held arrived, or a little earlier."""
+        """Lower bound of the arrival time (monotonic seconds) of the oldest reading."""
 
     def __len__(self) -> int:
         return len(self._time)
 
     @property
     def directory_bytes(self) -> int:
-        """Plain bytes of the directory that the readings held need."""
+        """Size of the readings' directory before any coding."""
         return self._directory_bytes
 
     @property
     def used(self) -> set[int]:
-        """The ids of the series that the readings held refer to."""
+        """Ids of the series of the readings."""
         return self._used
 
     def add(self, series_id: int, time_ms: int, value: float, quality: int, arrived: float) -> None:
-        """Take a finite reading that arrived at ``arrived`` (monotonic seconds)."""
+        """Add a finite reading that arrived at ``arrived`` (monotonic seconds)."""
         self.extend((series_id,), (time_ms,), (value,), (quality,), arrived)
 
     def extend(
@@ -50,7 +50,7 @@ class Intake:
         qualities: Sequence[int],
         arrived: float,
     ) -> None:
-        """Take finite readings as columns, which arrived at ``arrived`` (monotonic seconds)."""
+        """Add columns of finite readings that arrived at ``arrived`` (monotonic seconds)."""
         self._index.extend(series_ids)
         self._time.extend(times_ms)
         self._value.extend(values)
@@ -63,7 +63,7 @@ class Intake:
             self.oldest = arrived
 
     def held(self) -> Readings:
-        """Return the readings held, in order of arrival."""
+        """Return the readings in order of arrival."""
         index = np.array(self._index, dtype=np.int64)
         used = self._used_ids(index)
         own = np.zeros(int(used[-1]) + 1 if len(used) else 0, np.int64)
@@ -77,11 +77,11 @@ class Intake:
         )
 
     def used_ids(self) -> IntArray:
-        """Return the ids of the series that the readings held refer to, each once, in order."""
+        """Return the distinct ids of the readings' series in order."""
         return np.array(sorted(self._used), np.int64)
 
     def forget(self, number: int) -> None:
-        """Forget the oldest ``number`` readings: they are in a batch."""
+        """Remove the oldest ``number`` readings, which are in a batch now."""
         if number >= len(self):
             for column in (self._index, self._time, self._value, self._quality):
                 del column[:]

@@ -1,4 +1,4 @@
-"""Wires the sensor reader; see :mod:`edge_components.sensor_reader`."""
+"""Entry point of the sensor reader; see :mod:`edge_components.sensor_reader`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build(config: Config, runtime: Runtime) -> SensorReader:
 
 
 def main() -> int:
-    """Run until asked to stop; see edge_components.common.lifecycle for the exit codes."""
+    """Run until stopped; see edge_components.common.lifecycle for the exit codes."""
     return run_component(NAME, Config, build)
 
 

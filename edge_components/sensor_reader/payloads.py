@@ -1,8 +1,8 @@
 """Parsing of JSON payloads into a value, a time and a quality. Pure.
 
 Two forms: a bare number, or an object whose keys are configured (a dot descends into an object in an object). Payloads
-are parsed many at a time, in one call of the JSON parser, with numbers between them that only this process knows: so a
-payload that is two halves of something cannot shift the others. Where anything is wrong, they are parsed one by one.
+are parsed many at a time, in one call of the JSON parser, separated by random numbers, so that a payload that is not a
+complete JSON value cannot shift the others. If anything is invalid, they are parsed one by one.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class ParsedPayloads:
 
 
 class JsonDecoder:
-    """Decodes many payloads in one call of the JSON parser."""
+    """Decoder of many payloads in one call of the JSON parser."""
 
     def __init__(self) -> None:
         self._separator = secrets.randbelow(9 * 10**11) + 10**11
         self._joint = b",%d," % self._separator
 
     def decode_all(self, payloads: Sequence[bytes], errors: dict[int, RejectedError]) -> list[Any]:
-        """Return the JSON value of each payload, None where it has none and the error is in ``errors``."""
+        """Return the JSON value of each payload; for an invalid one, None, with the error in ``errors``."""
         if len(payloads) > 1:
             try:
                 found = _DECODER.decode((b"[" + self._joint.join(payloads) + b"]").decode())
@@ -84,7 +84,7 @@ class PayloadParser:
         return self._fields(decode_json(payload), payload)
 
     def parse_all(self, payloads: Sequence[bytes]) -> ParsedPayloads:
-        """Parse payloads; one that is rejected is in ``errors`` by its index and affects no other."""
+        """Parse payloads; a rejected one is in ``errors`` by its index and does not affect others."""
         parsed = ParsedPayloads()
         bodies = self._decoder.decode_all(payloads, parsed.errors)
         values, times, qualities = parsed.values.append, parsed.times.append, parsed.qualities.append

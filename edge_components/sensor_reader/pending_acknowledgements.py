@@ -1,7 +1,7 @@
-"""The acknowledgements of a source that wait until the aggregator has the readings on its disk. Pure.
+"""Acknowledgements of a source that wait until the aggregator has stored the readings. Pure.
 
-An acknowledgement stands at a position in the stream of readings. Batches are cut from that stream in order, so
-everything up to the end of a batch is stored when that batch and all before it are.
+An acknowledgement has a position in the stream of readings. Batches are formed from that stream in order, so all
+readings up to the end of a batch are stored when that batch and all before it are acknowledged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Acknowledge = Callable[[], None]
 
 
 class PendingAcknowledgements:
-    """The acknowledgements that wait, in the order of the readings they stand for."""
+    """Pending acknowledgements in the order of their readings."""
 
     def __init__(self) -> None:
         self._pending: deque[tuple[int, Acknowledge]] = deque()
@@ -21,15 +21,15 @@ class PendingAcknowledgements:
         self._cut = self._stored = 0
 
     def __len__(self) -> int:
-        """Return the number that wait."""
+        """Return the number of pending acknowledgements."""
         return len(self._pending)
 
     def add(self, uncut_readings: int, acknowledge: Acknowledge) -> None:
-        """Call ``acknowledge`` once all readings up to now are stored; ``uncut_readings`` are in no batch yet."""
+        """Call ``acknowledge`` once all readings so far are stored; ``uncut_readings`` are not in a batch yet."""
         self._pending.append((self._cut + uncut_readings, acknowledge))
 
     def cut(self, sequence: int, readings: int) -> None:
-        """Note that the next ``readings`` went into the batch numbered ``sequence``."""
+        """Record that the next ``readings`` are in the batch numbered ``sequence``."""
         self._cut += readings
         self._ends.append((sequence, self._cut))
 

@@ -3,7 +3,7 @@
 A series has one origin (a topic, a source). Another origin takes a series over when the first has been silent for a
 while: a device that moved to another topic. While both are alive, the second is a collision.
 
-At the limit the least recently active series is forgotten, so devices that were replaced make room for new ones.
+At the limit the least recently active series is removed, so that new devices can replace old ones.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ class SeriesRegistry:
         self._last_active = np.zeros(0)
         self._gap = np.zeros(0)
         self.in_use: Callable[[], Collection[int]] = tuple
-        """Returns the ids that readings refer to: those are not reused."""
+        """Callback that returns the ids in use by readings, which are not reused."""
         self.make_room: Callable[[], None] = lambda: None
-        """Has the readings that refer to ids sent, when every id is in use."""
+        """Callback that sends the readings, to free ids when all are in use."""
         self.on_forget: Callable[[Origin], None] = lambda origin: None
-        """Called with an origin that no longer provides the series that it did."""
+        """Called with an origin that no longer provides its series."""
         self.on_move: Callable[[str, Origin, Origin], None] = lambda name, before, after: None
         """Called when another origin takes a series over."""
         self.on_evict: Callable[[str, float], None] = lambda name, silence_s: None
-        """Called with a series that is forgotten, and the seconds since it was active."""
+        """Called with a removed series, and the seconds since it was active."""
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -72,7 +72,7 @@ class SeriesRegistry:
     def series_id(self, name: str, origin: Origin, now: float, unit: str = "", resolution: float | None = None) -> int:
         """Return the id of the series that ``origin`` provides at ``now`` (monotonic seconds).
 
-        Raises RejectedError for a name that is not allowed and where no series can make room, CollisionError while
+        Raises RejectedError for an invalid name or if no series can be replaced, CollisionError while
         another origin provides the series.
         """
         known = self._ids.get(name)
@@ -86,7 +86,7 @@ class SeriesRegistry:
         return known
 
     def note_active(self, series_ids: IntArray, at: float) -> None:
-        """Note the series, each once, that were active at ``at`` (monotonic seconds) or a little later."""
+        """Record the distinct series that were active at ``at`` (monotonic seconds) or shortly after."""
         since = at - self._last_active[series_ids]
         known = self._gap[series_ids] >= 0
         gap = np.where(known, np.maximum(since, self._gap[series_ids] * _GAP_DECAY), np.where(since > 0, since, -1.0))
@@ -94,7 +94,7 @@ class SeriesRegistry:
         self._last_active[series_ids] = np.maximum(self._last_active[series_ids], at)
 
     def release(self, source: str) -> None:
-        """Let any origin take over the series of a source: its settings changed."""
+        """Allow any origin to take over the series of a source, because its settings changed."""
         for series_id, origin in enumerate(self._origins):
             if origin is not None and origin.source == source:
                 self._origins[series_id] = None
@@ -141,7 +141,7 @@ class SeriesRegistry:
         return series_id
 
     def _evict(self, name: str, now: float) -> int:
-        """Forget the least recently active series that no reading refers to, and return its id."""
+        """Remove the least recently active series that is not in use by readings, and return its id."""
         series_id = self._least_recent()
         if series_id is None:
             self.make_room()

@@ -1,4 +1,4 @@
-"""The log of one source: counts into the component's counters and into the source's own, and keeps the last error."""
+"""Log of one source, which counts events for the component and for the source, and keeps the last error."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class SourceLog:
         self._log.info(reason, self._named(message), count, key=self._key(key))
 
     def warning(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
-        """Count and log a fault after which the source goes on."""
+        """Count and log a fault after which the source continues."""
         self._note(reason, count, message)
         self._log.warning(reason, self._named(message), count, key=self._key(key))
 
     def error(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
-        """Count and log a fault that stops the source for the moment."""
+        """Count and log a fault that interrupts the source."""
         self._note(reason, count, message)
         self._log.error(reason, self._named(message), count, key=self._key(key))
 

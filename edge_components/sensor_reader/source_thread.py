@@ -1,7 +1,7 @@
-"""A source that works on a thread of its own and keeps its readings in a bounded queue until the loop takes them.
+"""Source with its own thread, which passes readings to the loop through a bounded queue.
 
-A worker that raises SourceError is started again after a while; one that hangs is abandoned and replaced, so it
-disturbs neither the loop nor another source.
+A worker that raises SourceError is restarted after a delay; one that hangs is abandoned and replaced, so that it
+affects neither the loop nor other sources.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edge_components.sensor_reader.timestamps import EventTimes
 from wire.model import Quality
 
 MAX_QUEUED = 20_000
-"""Readings that wait for the loop; beyond it the worker waits, or drops its oldest ones."""
+"""Maximum number of queued readings; beyond it the worker waits, or the oldest ones are dropped."""
 
 MAX_ABANDONED = 3
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
@@ -30,7 +30,7 @@ _MAX_FUTURE_MS = 86_400_000
 
 
 class Sample(NamedTuple):
-    """One reading as the device gives it; ``time`` is as written, None for the arrival."""
+    """One reading as received from the device; ``time`` is unparsed, None for the time of arrival."""
 
     name: str
     value: Any
@@ -41,7 +41,7 @@ class Sample(NamedTuple):
 
 
 class Outlet:
-    """The way of a worker to its source; the worker calls it on its own thread."""
+    """Interface from a worker to its source; called on the worker's thread."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -50,28 +50,28 @@ class Outlet:
         self._stop = threading.Event()
         self.active_at = context.clock.monotonic()
         self.failure = "not connected yet"
-        """Why there are no readings, empty while all is well."""
+        """Reason for the absence of readings, empty if the device works."""
         self.finished = False
 
     @property
     def stopping(self) -> bool:
-        """True once the worker is asked to return."""
+        """True once the worker must return."""
         return self._stop.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait, and return whether the worker is asked to return."""
+        """Wait, and return whether the worker must return."""
         self.active_at = self._context.clock.monotonic()
         return self._stop.wait(seconds)
 
     def works(self) -> None:
-        """Note that the device answers."""
+        """Record that the device has answered."""
         self.active_at = self._context.clock.monotonic()
         self.failure = ""
 
     def put(self, items: Sequence[Sample | bytes], *, block: bool = False) -> None:
-        """Pass on readings, or payloads for the source's decoder.
+        """Queue readings, or payloads for the source's decoder.
 
-        Where the queue is full, wait for the loop with ``block``, else drop the oldest items, which are counted.
+        If the queue is full, wait for the loop with ``block``; otherwise drop and count the oldest items.
         """
         arrival_ms, now = self._context.clock.wall_ms(), self._context.clock.monotonic()
         self.active_at = now
@@ -85,15 +85,15 @@ class Outlet:
                 self._queue.popleft()
                 dropped += 1
         if dropped:
-            self._context.log.warning("readings_dropped", "readings come faster than they are processed", dropped)
+            self._context.log.warning("readings_dropped", "readings arrive faster than they are processed", dropped)
         self._context.wake()
 
     def reject(self, reason: str, text: str, *, key: str = "") -> None:
-        """Count and log what cannot be read."""
+        """Count and log an invalid reading."""
         self._context.log.warning(reason, text, key=key)
 
     def take(self) -> list[tuple[Sample | bytes, int, float]]:
-        """Return what waits; called on the loop."""
+        """Return and remove the queued items; called on the loop."""
         with self._lock:
             taken = list(self._queue)
             self._queue.clear()
@@ -101,17 +101,17 @@ class Outlet:
         return taken
 
     def stop(self) -> None:
-        """Ask the worker to return; called on the loop."""
+        """Request the worker to return; called on the loop."""
         self._stop.set()
         with self._lock:
             self._lock.notify_all()
 
 
 class Worker(Protocol):
-    """One kind's work."""
+    """Work of one kind of source."""
 
     def work(self, outlet: Outlet) -> None:
-        """Connect and read until asked to stop, or until there is nothing more; raises SourceError to be started again.
+        """Connect and read until stopped or at the end of the data; raises SourceError to be restarted.
 
         Must call :meth:`Outlet.wait` or :meth:`Outlet.works` more often than the source's ``hang_s``.
         """
@@ -138,7 +138,7 @@ class ThreadSource:
         self._held: list[tuple[Sample | bytes, int, float]] = []
 
     def start(self) -> None:
-        """Begin on a thread of its own."""
+        """Start the worker's thread."""
         self._outlet = Outlet(self._context)
         self._thread = threading.Thread(
             target=_run, args=(self._open_worker, self._outlet, self._context), name=self._context.name, daemon=True
@@ -146,7 +146,7 @@ class ThreadSource:
         self._thread.start()
 
     def poll(self, sink: Sink) -> None:
-        """Pass on what the worker gave."""
+        """Pass the queued readings to the sink."""
         self._replace_hanging()
         items = [*self._held, *self._outlet.take()]
         self._held = []
@@ -159,26 +159,26 @@ class ThreadSource:
                 self._take(sample, arrival_ms, arrived, sink)
 
     def next_poll_s(self) -> float:
-        """Return when a hanging worker is looked for, or what waits for the clock is tried again."""
+        """Return the seconds until the next check for a hanging worker or for a clock that was set."""
         return _CLOCK_RETRY_S if self._held else self._hang_s
 
     def blocked(self) -> bool:
-        """Return False: a device waits for no acknowledgement."""
+        """Return False: devices do not wait for acknowledgements."""
         return False
 
     def forget(self, place: str) -> None:
-        """Have a series determined anew."""
+        """Determine the id of a series again."""
         self._series_ids.pop(place, None)
 
     def health(self) -> Mapping[str, Any]:
-        """Return whether the device answers, and why not."""
+        """Return whether the device answers, and the reason if not."""
         outlet = self._outlet
         if outlet.finished:
             return {"state": "finished"}
         return {"connected": not outlet.failure, **({"failure": outlet.failure} if outlet.failure else {})}
 
     def close(self) -> None:
-        """Stop the worker; one that does not return in time is abandoned."""
+        """Stop the worker; it is abandoned if it does not return in time."""
         self._outlet.stop()
         if self._thread is not None:
             self._thread.join(_JOIN_SECONDS)
@@ -191,7 +191,7 @@ class ThreadSource:
         if thread is None or not thread.is_alive() or silent_s <= self._hang_s or self._abandoned >= MAX_ABANDONED:
             return
         self._abandoned += 1
-        text = f"no sign of life for {silent_s:.0f} s; started again, {MAX_ABANDONED - self._abandoned} times more"
+        text = f"no response for {silent_s:.0f} s; restarted, {MAX_ABANDONED - self._abandoned} times more"
         self._context.log.error("source_hangs", text)
         self._outlet.stop()
         waiting = self._outlet.take()
@@ -238,7 +238,7 @@ class ThreadSource:
 
 
 def _run(open_worker: Callable[[], Worker], outlet: Outlet, context: Context) -> None:
-    """Work until asked to stop, again after each failure."""
+    """Work until stopped, with restarts after failures."""
     retry_s = FIRST_RETRY_S
     while not outlet.stopping:
         began = context.clock.monotonic()
@@ -246,7 +246,7 @@ def _run(open_worker: Callable[[], Worker], outlet: Outlet, context: Context) ->
             open_worker().work(outlet)
         except SourceError as error:
             outlet.failure = str(error)
-            context.log.error("source_disconnected", f"{error}; tried again for ever")
+            context.log.error("source_disconnected", f"{error}; it is retried")
         except Exception as error:  # noqa: BLE001 # the thread's outermost edge
             outlet.failure = f"{type(error).__name__}: {error}"
             context.log.error("source_errors", outlet.failure)

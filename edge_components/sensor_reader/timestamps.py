@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"\s*[+-]?\d{1,20}(\.\d{0,9})?\s*\Z")
 
 @dataclass(frozen=True, slots=True)
 class EventTimes:
-    """Reads times with an entry's settings.
+    """Reader of times with an entry's settings.
 
     Text without an offset from UTC is in ``zone``, and rejected where that is None. Where ``replace_unusable`` is set,
     a time of a clock that was never set (before 1973) or is ahead by more than ``max_future_ms`` is replaced by the

@@ -1,4 +1,4 @@
-"""Commands of ``strandline``, one module each, with a function ``register(app)`` that adds the command.
+"""Commands of ``strandline``: one module for each, with a function ``register(app)`` that adds it.
 
-What a command needs is imported inside it, so that ``strandline --help`` does not wait for all of them.
+Commands import their dependencies when they are called, so that ``strandline --help`` is fast.
 """

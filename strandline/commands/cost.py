@@ -26,10 +26,10 @@ def cost_command(
         float, typer.Option(min=0.1, help="Maximum age of a batch in seconds; then it is sent although not full.")
     ] = 60.0,
     gateways: Annotated[int, typer.Option(min=1, help="Number of gateways.")] = 1,
-    raw_days: Annotated[float, typer.Option(min=1, help="Days for which batches are stored as they came.")] = 7.0,
+    raw_days: Annotated[float, typer.Option(min=1, help="Days for which batches are stored.")] = 7.0,
     rollup_days: Annotated[float, typer.Option(min=1, help="Days for which roll-ups are stored.")] = 90.0,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Add what the same readings cost in simpler ways.")
+        bool, typer.Option("--compare", help="Add the cost of simpler ways to store the same readings.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -64,6 +64,6 @@ def fleet_of(gateways: int, series: int, rate: float, window_s: float, batch_age
     measured = Measured.stored()
     most_rows = MAX_BATCH_BYTES / (measured.batch_bytes / 600)
     batch_s = min(max(batch_age_s, window_s), window_s * max(1.0, most_rows / series))
-    # Gateways with more series than a batch holds send several batches a window.
+    # Gateways with more series than fit into a batch send several batches for each window.
     fleet = Fleet(gateways, series, window_s, min(batch_s, window_s * most_rows / series), rate)
     return fleet, measured.of(fleet)

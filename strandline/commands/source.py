@@ -31,7 +31,7 @@ def source_test(
     once: Annotated[bool, typer.Option("--once", help="End after the first readings.")] = False,
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds to wait; exit code 1 without any reading.")] = 30.0,
 ) -> None:
-    """Connect with an entry, and print the readings that it gives and what it rejects and why."""
+    """Connect a source, and print its readings and rejections."""
     from strandline.errors import CommandError
     from strandline.sources.trial import PrintingSink, entries
 
@@ -51,7 +51,7 @@ def source_try(
     file: Annotated[Path | None, typer.Argument(help="JSON or YAML: an MQTT entry, or a configuration.")] = None,
     preset: Annotated[str | None, typer.Option(help="Preset in place of a file.")] = None,
 ) -> None:
-    """Run a mapping on a payload without any connection, and print its readings and what it rejects and why."""
+    """Run a mapping on a payload without a connection, and print its readings and rejections."""
     from strandline.errors import CommandError
     from strandline.sources.trial import try_payload
 
@@ -70,10 +70,10 @@ def source_try(
 
 def source_learn(
     broker: Annotated[str, typer.Argument(help="HOST:PORT of the broker.")],
-    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds to listen.")] = 60.0,
-    topics: Annotated[str, typer.Option(help="Topic filter to listen to.")] = "#",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds for which payloads are collected.")] = 60.0,
+    topics: Annotated[str, typer.Option(help="Topic filter to subscribe to.")] = "#",
 ) -> None:
-    """Print a configuration that reads what a broker carries, from one payload of each topic."""
+    """Print a configuration for the topics of a broker, derived from one payload of each topic."""
     from strandline.sources.learn import entry, propose
 
     host, port = split_address(broker, "broker")
@@ -99,7 +99,7 @@ def _document(file: Path) -> Any:
 
 
 def _run(entry: Entry, sink: Any, *, once: bool, seconds: float) -> None:
-    """Poll one source until the time is over, or until its first readings came."""
+    """Poll one source for a number of seconds, or until its first readings."""
     import logging
     import tempfile
     import threading
@@ -133,7 +133,7 @@ def _run(entry: Entry, sink: Any, *, once: bool, seconds: float) -> None:
 
 
 def _listen(host: str, port: int, topics: str, seconds: float) -> dict[str, bytes]:
-    """Return one payload of each topic that is published meanwhile."""
+    """Return one payload of each topic published within a number of seconds."""
     import paho.mqtt.client as paho
     from paho.mqtt.enums import CallbackAPIVersion
 

@@ -40,7 +40,7 @@ def test_nothing_is_lost_and_nothing_is_counted_twice(tmp_path: Path, profile: s
     assert (report.reconciliation.lost, report.proof.duplicated, report.proof.unexplained) == (0, 0, 0)
     assert report.cloud.dead_letters == 0
     assert report.orphans == 0
-    assert report.spool_losses_reported, "the cloud was not told of what the spool lost"
+    assert report.spool_losses_reported, "the losses of the spool were not reported to the cloud"
     assert report.settings_not_applied == ()
     assert report.holds
     left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before and p.is_running()]

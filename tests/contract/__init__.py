@@ -1,1 +1,1 @@
-"""What others rely on: recipes, golden bytes, the template."""
+"""Tests of the external contracts: recipes, golden batches, the SAM template."""

@@ -1,6 +1,6 @@
 # ruff: noqa
 # fmt: off
-"""A reader of batches written from wire/FORMAT.md alone, with the standard library alone; it checks little."""
+"""Decoder of batches, written only from wire/FORMAT.md and with the standard library only; with few checks."""
 import itertools, json, lzma, math, pathlib, re, struct, zlib
 PAGE = (pathlib.Path(__file__).parents[2] / "wire" / "FORMAT.md").read_text().replace("\n", " ")
 WORDS, UNITS = (text.split() for text in re.findall(r"in this order: `([^`]*)`", PAGE))

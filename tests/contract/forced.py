@@ -1,4 +1,4 @@
-"""Writes columns in ways that the encoder would not choose, though a reader must know them: for golden batches."""
+"""Write columns with encodings that the encoder would not choose but a decoder must support, for golden batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wire.varint import number, pack, pack_signed, signed
 
 
 class Way(NamedTuple):
-    """How a column is written: its mode, the windows of its groups (by turns), and what mode 3 or 5 needs."""
+    """Encoding of a column: its mode, the windows of its groups (in rotation), and the parameters of modes 3 and 5."""
 
     mode: Mode
     windows: Sequence[int] = (0,)
@@ -37,12 +37,12 @@ class Way(NamedTuple):
 
 @dataclass(slots=True)
 class Forced(Writer):
-    """A writer that is told how to write each column; those without a way are written as ever."""
+    """Writer with a given encoding for some columns; other columns are written as usual."""
 
     ways: Mapping[Id, Way] = field(default_factory=dict)
 
     def put(self, plan: Plan, needed: bool = False) -> None:
-        """Add a column in the way that is forced upon it."""
+        """Add a column with its given encoding."""
         way = self.ways.get(plan.id)
         if way is None or not len(plan.cells):
             Writer.put(self, plan, needed)
@@ -100,17 +100,17 @@ def forced(
     known: Profile | None = None,
     late: int = 0,
 ) -> bytes:
-    """Return rows packed in those ways; ``order`` is that of the series in modes 1 and 2.
+    """Return rows packed with the given encodings; ``order`` is that of the series in modes 1 and 2.
 
-    Series at rest are distinguished under every coder.
+    Series at rest are encoded separately with every coder.
     """
     times = rows.time_ms if isinstance(rows, Readings) else rows.start_ms
     layout = Layout(rows.series_index, times, len(rows.series))
     if known is not None:
-        places = known.select(rows.series)
-        assert places is not None
-        entries, states = known.entries(places), known.known(places)
-        begin = number(len(places)) + pack_signed(np.diff(np.array(places, np.int64), prepend=np.int64(-1)) - 1)
+        selected = known.select(rows.series)
+        assert selected is not None
+        entries, states = known.entries(selected), known.known(selected)
+        begin = number(len(selected)) + pack_signed(np.diff(np.array(selected, np.int64), prepend=np.int64(-1)) - 1)
         begin += bytes((late,))
     else:
         steps = readings.steps(rows, layout) if isinstance(rows, Readings) else aggregates.steps(rows, layout)

@@ -1,7 +1,7 @@
-"""Writes a golden batch for each kind, coder and feature that has none yet: ``python -m tests.contract.make_golden``.
+"""Write the missing golden batches, one for each kind, coder and feature: ``python -m tests.contract.make_golden``.
 
-A golden batch is never written again: it stands for what gateways in the field have sent. Beside each stands what it
-decodes to, as JSON, and golden/README.md lists all of them with their SHA-256.
+Existing golden batches are never overwritten: they represent batches sent by gateways in the field. The decoded rows
+of each batch are stored as JSON, and golden/README.md lists all files with their SHA-256.
 """
 
 from __future__ import annotations
@@ -41,21 +41,22 @@ PROFILE_VERSION = 7
 LIST = GOLDEN / "README.md"
 HEADING = """# Golden batches
 
-What gateways in the field have sent: a reader of version 1 reads them for ever. These files are frozen. One may be
-added (`python -m tests.contract.make_golden` writes what is missing and lists it here); none may be changed or taken
-away, for then batches that wait on some gateway's disk could no longer be read. Tests hold each to its SHA-256.
+These files represent batches sent by gateways in the field, which every decoder of version 1 must read. They are
+frozen: files can be added (`python -m tests.contract.make_golden` writes the missing ones and lists them here), but
+never changed or removed, because batches stored on a gateway's disk could then no longer be read. Tests verify the
+SHA-256 of each.
 
-The JSON beside a batch has its rows as objects: of readings `series`, `time_ms`, `value`, `quality`; of aggregates
+The JSON file of a batch has its rows as objects: readings have `series`, `time_ms`, `value`, `quality`; aggregates
 `series`, `start_ms`, `width_ms`, `count`, `mean`, `min`, `max`, `std`, `score`, and `revision`, `uncertain`, `bad`
-where the batch has that column; anomalies and notices as they are.
+if the batch has that column; anomalies and notices are stored as they are.
 Doubles that are not finite are the texts `nan`, `inf` and `-inf`. `late-profile`, `rest-profile` and `with-profile` are
-read with `profile.batch`, which has no JSON.
+decoded with `profile.batch`, which has no JSON file.
 
 """
 
 
 def aggregates(windows: int, series: int = 4, seed: int = 1) -> Aggregates:
-    """Rows of sensors with noise, one window after the other."""
+    """Return aggregates of sensors with noise, in consecutive windows."""
     rng = np.random.default_rng(seed)
     raw = 200 + np.cumsum(rng.normal(0, 3, (windows, series, 1)), axis=0) + rng.normal(0, 4, (windows, series, 10))
     raw = np.round(raw) / 10
@@ -80,7 +81,7 @@ def aggregates(windows: int, series: int = 4, seed: int = 1) -> Aggregates:
 
 
 def readings(n: int, seed: int = 2) -> Readings:
-    """Two sensors at 1 Hz with a lost reading here and there, and a third that comes when it likes."""
+    """Return readings of two sensors at 1 Hz with occasional losses, and of a third at irregular times."""
     rng = np.random.default_rng(seed)
     kept = np.flatnonzero(rng.random(n) > 0.03)
     odd = np.cumsum(rng.integers(1, 90_000, n // 4))
@@ -92,7 +93,7 @@ def readings(n: int, seed: int = 2) -> Readings:
 
 
 def waves(n: int) -> Readings:
-    """A damped noise on a level that wanders, which the model expects between the last reading and a running mean."""
+    """Return autocorrelated noise on a wandering level, best predicted between the last reading and a running mean."""
     rng = np.random.default_rng(8)
     noise, level = rng.normal(0, 6, n), np.cumsum(rng.normal(0, 1.5, n))
     for at in range(1, n):
@@ -104,7 +105,7 @@ def waves(n: int) -> Readings:
 
 
 def duty(windows: int) -> Aggregates:
-    """A machine that is on and off by turns."""
+    """Return aggregates of a machine that is switched on and off."""
     rows = aggregates(windows, 2, seed=5)
     off = (np.arange(len(rows)) // 2 % 24) < 14
     off &= rows.series_index == 1
@@ -115,7 +116,7 @@ def duty(windows: int) -> Aggregates:
 
 
 def odd() -> Aggregates:
-    """Values that no scale holds, windows that are empty, rows that are not scored, odd widths and counts."""
+    """Return values without a common scale, empty windows, rows without scores, and unusual widths and counts."""
     rows = aggregates(12, 6, seed=9)
     series = (
         Series("a"), Series("b", "", 0.5), Series("c", "V", 1 / 3), Series("d"), Series("e", "µS/cm", 0.1), Series("f"),
@@ -140,7 +141,7 @@ def odd() -> Aggregates:
 
 
 def revised() -> Aggregates:
-    """Rows with revisions, two of the same window among them, and with readings of uncertain and bad quality."""
+    """Return rows with revisions, two of them of one window, and with readings of uncertain and bad quality."""
     rows = aggregates(20, 4, seed=13)
     n = np.arange(len(rows))
     start = rows.start_ms.copy()
@@ -178,20 +179,20 @@ def cases() -> Iterator[tuple[str, bytes]]:
         {"level": 2.25, "spike": 0.5}, "l/min",
     )  # fmt: skip
     yield "anomalies", codec.encode(Batch(*NAME, Anomalies((report,))))
-    told = replace(report, phase=Phase.UPDATE, series="line-0", channel="line-0.flow", history=(19.0, 20.25, 21.5))
-    yield "anomalies-channel-history", codec.encode(Batch(*NAME, Anomalies((told, replace(told, observed=None)))))
+    update = replace(report, phase=Phase.UPDATE, series="line-0", channel="line-0.flow", history=(19.0, 20.25, 21.5))
+    yield "anomalies-channel-history", codec.encode(Batch(*NAME, Anomalies((update, replace(update, observed=None)))))
     yield "notice", codec.encode(Batch(*NAME, Notice(1_750_000_000_000, {"Forwarder": {"batches_formed": 12}})))
     for name, packed in rare_ways.batches(aggregates(24, 12), aggregates(14, 16), readings(120), known()):
         yield name, codec.seal(*NAME, packed, 10**9)
 
 
 def known() -> profile.Profile:
-    """The profile that the golden batch with a profile names."""
+    """Return the profile that the golden batch with a profile refers to."""
     return profile.learn(aggregates(11, 12).take(slice(0, 120)), PROFILE_VERSION)
 
 
 def with_column(rows: Rows, tag: int) -> bytes:
-    """The rows packed, with one more column as a later version may add it."""
+    """Return the packed rows with an additional column, as a later version may add one."""
     parts = container.unpack(codec.pack(rows, coders=frozenset({Coder.NONE})))
     content = parts.stream
     columns = codec.open_rows(parts).reader.entries
@@ -202,8 +203,8 @@ def with_column(rows: Rows, tag: int) -> bytes:
     return container.pack(parts.kind, Coder.NONE, len(more), more)
 
 
-def shown(rows: Rows) -> Any:
-    """What is stored beside a batch: its rows as JSON values (NaN and infinities as text)."""
+def json_rows(rows: Rows) -> Any:
+    """Return the rows as JSON values, with NaN and infinities as text."""
     if isinstance(rows, Anomalies):
         return [report.to_dict() for report in rows.reports]
     if isinstance(rows, Notice):
@@ -221,18 +222,18 @@ def shown(rows: Rows) -> Any:
 
 
 def plain(value: float) -> float | str:
-    """A number as JSON has it."""
+    """Return a number as a JSON value."""
     return value if math.isfinite(value) else str(value)
 
 
 def digests() -> dict[str, str]:
-    """The SHA-256 of every golden file, by name."""
+    """Return the SHA-256 of every golden file, by name."""
     files = sorted(path for path in GOLDEN.iterdir() if path.suffix in (".batch", ".json"))
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def main() -> None:
-    """Write what is missing, and add it to the list."""
+    """Write the missing files, and add them to the list."""
     GOLDEN.mkdir(exist_ok=True)
     listed = LIST.read_text() if LIST.exists() else HEADING
     for name, data in cases():
@@ -242,7 +243,7 @@ def main() -> None:
         batch.write_bytes(data)
         if name != "profile":
             rows = codec.decode(data, lambda _, version: known() if version == PROFILE_VERSION else None).rows
-            expected.write_text(json.dumps(shown(rows), indent=0, allow_nan=False) + "\n")
+            expected.write_text(json.dumps(json_rows(rows), indent=0, allow_nan=False) + "\n")
     for name, digest in digests().items():
         if f" {name}\n" not in listed:
             listed += f"    {digest} {name}\n"

@@ -1,4 +1,4 @@
-"""Golden batches of what a reader must know and the encoder seldom or never writes: see FORMAT.md for each."""
+"""Golden batches with encodings that a decoder must support but the encoder rarely or never writes (see FORMAT.md)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from wire.model_coder.adaptive_model import ModelParameters
 from wire.profile import Profile
 
 BYTES_WINDOWS = (0, 1, 2, 7, 63, 64, 65, 72, 80)
-"""A window of each sort in modes 1 and 2: nothing, means, 64 as a mean too, steps on."""
+"""Window codes of each kind in modes 1 and 2: no prediction, running means (64 is one too), linear extrapolation."""
 MODEL_WINDOWS = (*BYTES_WINDOWS, 96, 97, 103, 104, 127, 152, 159)
-"""And of those that only the model has: 96 + 8j as means too, and between the last cell and a mean."""
+"""Window codes of the model: additionally those from 96, between the last cell and a running mean."""
 
 
 def uneven(rows: Aggregates) -> Aggregates:
-    """The same rows with widths, counts and times of which none is the usual for long."""
+    """Return the rows with frequently changing widths, counts and times."""
     n = np.arange(len(rows))
     return replace(
         rows,
@@ -33,20 +33,20 @@ def uneven(rows: Aggregates) -> Aggregates:
 
 
 def many_rest(rows: Aggregates) -> Aggregates:
-    """The same rows with every third series at rest by turns."""
+    """Return the rows with every third series temporarily at rest."""
     rest = (rows.series_index % 3 == 1) & (np.arange(len(rows)) // len(rows.series) % 9 < 4)
     mean, low, high, std = (np.where(rest, 0.0, column) for column in (rows.mean, rows.min, rows.max, rows.std))
     return replace(rows, mean=mean, min=low, max=high, std=std)
 
 
 def huge(n: int) -> Readings:
-    """Doubles from end to end of their range, the next of which is anywhere."""
+    """Return random doubles from their whole range."""
     rng = np.random.default_rng(11)
     bits = rng.integers(-(2**63), 2**63, (9, n), np.int64)
     bits[1] = np.where(np.arange(n) % 2, 2**63 - 1, -(2**63))
     bits[2, ::3] = np.float64(1.7e308).view(np.int64)
     bits[4, ::2] = np.float64(-math.inf).view(np.int64)
-    # What a NaN has in its other bits is lost in JSON: none is here.
+    # NaN is replaced, because JSON does not preserve its payload bits.
     values = np.where(np.isnan(bits.view(np.float64)), math.inf, bits.view(np.float64))
     series = tuple(Series(f"huge.{i}") for i in range(9))
     times = np.tile(1_750_000_000_000 + 1000 * np.arange(n), 9)
@@ -54,7 +54,7 @@ def huge(n: int) -> Readings:
 
 
 def huge_spans(rows: Aggregates) -> Aggregates:
-    """Rows whose means, minima and maxima are the bits of doubles so far apart that their distances wrap."""
+    """Return rows whose means, minima and maxima are so far apart that the differences of their bits overflow."""
     rng = np.random.default_rng(12)
     low, mean, high = np.sort(rng.uniform(-300, 300, (3, len(rows))), axis=0)
     mean, low, high = (np.copysign(10.0 ** np.abs(column), column) for column in (mean, low, high))
@@ -63,12 +63,12 @@ def huge_spans(rows: Aggregates) -> Aggregates:
 
 
 def graded(rows: Readings) -> Readings:
-    """The same readings with a quality that is seldom the same twice."""
+    """Return the readings with a frequently changing quality."""
     return replace(rows, quality=(np.arange(len(rows)) * 37 % 256).astype(np.uint8))
 
 
 def jumps(rows: Aggregates) -> Aggregates:
-    """The same rows with exceptions: one usual, some of all sizes."""
+    """Return the rows with exceptional widths and counts: a frequent one and some of all sizes."""
     width, count = rows.width_ms.copy(), rows.count.copy()
     width[::9], width[4::40], width[7] = 20_000, 60_000, 2**63 - 1
     count[5::11], count[8], count[70], count[71] = 9, 2**62, -(2**63), 10_007
@@ -76,7 +76,7 @@ def jumps(rows: Aggregates) -> Aggregates:
 
 
 def batches(rows: Aggregates, many: Aggregates, some: Readings, known: Profile) -> Iterator[tuple[str, bytes]]:
-    """Yield each by name, packed; ``rows`` are of the 12 series of ``known``, ``many`` of 16."""
+    """Yield packed batches by name; ``rows`` have the 12 series of ``known``, ``many`` has 16."""
     signed, unsigned, model = Mode.SIGNED, Mode.UNSIGNED, Mode.MODELLED
     yield (
         "windows-signed",

@@ -1,4 +1,4 @@
-"""The format: what gateways have sent is readable for ever, by this package and by a reader written from FORMAT.md."""
+"""The wire format: golden batches are decoded by this package and by an independent decoder written from FORMAT.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.contract.make_golden import (
     aggregates,
     cases,
     digests,
-    shown,
+    json_rows,
     with_column,
 )
 from tests.contract.rare_ways import BYTES_WINDOWS, MODEL_WINDOWS
@@ -43,7 +43,7 @@ def find(gateway: str, version: int) -> codec.Profile | None:
 
 
 def assert_same(left: Any, right: Any) -> None:
-    """Equal but for the last digits that 2^x may differ in from one platform to the next."""
+    """Assert equality within the last digits, in which 2^x differs between platforms."""
     assert len(left) == len(right)
     for one, other in zip(left, right, strict=True):
         assert one.keys() == other.keys()
@@ -56,22 +56,22 @@ def assert_same(left: Any, right: Any) -> None:
 
 
 @pytest.mark.slow
-def test_there_is_a_golden_batch_for_each_kind_coder_and_feature() -> None:
+def test_each_kind_coder_and_feature_has_a_golden_batch() -> None:
     assert {name for name, _ in cases()} == {path.stem for path in GOLDEN.glob("*.batch")}
 
 
-def test_no_golden_file_was_changed_or_taken_away() -> None:
+def test_golden_files_are_unchanged() -> None:
     entries = (line.split() for line in LIST.read_text().splitlines() if line.startswith("    "))
     listed = {name: digest for digest, name in entries}
     assert listed == digests()
 
 
 @pytest.mark.parametrize("name", BATCHES)
-def test_a_golden_batch_decodes_to_what_it_always_did(name: str) -> None:
+def test_a_golden_batch_decodes_to_its_stored_rows(name: str) -> None:
     data, expected = golden(name)
     batch = codec.decode(data, find)
     assert (batch.gateway, batch.epoch, batch.sequence) == NAME
-    rows = shown(batch.rows)
+    rows = json_rows(batch.rows)
     if isinstance(rows, dict):
         assert rows == expected
     else:
@@ -80,7 +80,7 @@ def test_a_golden_batch_decodes_to_what_it_always_did(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BATCHES)
-def test_the_reader_written_from_the_page_agrees(name: str) -> None:
+def test_the_independent_decoder_gives_the_same_rows(name: str) -> None:
     data, expected = golden(name)
     known = decoder.decode(SENT_PROFILE)
     batch = decoder.decode(data, {known["version"]: known["rows"]})
@@ -94,7 +94,7 @@ def test_the_reader_written_from_the_page_agrees(name: str) -> None:
     assert_same(batch["rows"], expected)
 
 
-def test_the_reader_written_from_the_page_imports_nothing_of_the_project() -> None:
+def test_the_independent_decoder_imports_only_the_standard_library() -> None:
     text = Path(decoder.__file__).read_text()
     imported = re.findall(r"^(?:import|from) ([^\n#]*)", text, re.MULTILINE)
     assert imported == ["itertools, json, lzma, math, pathlib, re, struct, zlib"]
@@ -103,7 +103,7 @@ def test_the_reader_written_from_the_page_imports_nothing_of_the_project() -> No
 
 
 @pytest.mark.slow
-def test_the_golden_batches_have_every_way_of_writing_a_column() -> None:
+def test_the_golden_batches_contain_every_encoding_of_a_column() -> None:
     seen: dict[str, set[Any]] = {name: set() for name in ("modes", "windows", "shapes", "memories", "late")}
     for name in BATCHES:
         parts = container.unpack(container.unseal(golden(name)[0])[3])
@@ -134,15 +134,15 @@ def test_the_golden_batches_have_every_way_of_writing_a_column() -> None:
     assert seen["late"] >= {0, 3, 16}
 
 
-def test_a_batch_whose_profile_is_not_known_says_which() -> None:
+def test_the_error_for_an_unknown_profile_has_its_version() -> None:
     data, _ = golden("with-profile")
     with pytest.raises(UnknownProfileError) as error:
         codec.decode(data)
     assert error.value.version == PROFILE_VERSION
 
 
-def test_a_column_of_a_later_version_is_skipped_only_where_it_may_be() -> None:
-    rows = shown(codec.unpack(with_column(aggregates(3), 99 | 0x80)))
-    assert rows == shown(codec.unpack(codec.pack(aggregates(3))))
+def test_an_unknown_column_is_skipped_only_if_it_is_optional() -> None:
+    rows = json_rows(codec.unpack(with_column(aggregates(3), 99 | 0x80)))
+    assert rows == json_rows(codec.unpack(codec.pack(aggregates(3))))
     with pytest.raises(FormatError, match="column 99"):
         codec.unpack(with_column(aggregates(3), 99))

@@ -1,4 +1,4 @@
-"""Each recipe agrees with the component it starts: configuration, topics, requirements, README."""
+"""Recipes are consistent with the components' configuration, topics, requirements and READMEs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RECIPES = sorted(path for path in (REPO / "recipes").glob("io.strandline.*.yaml"
 VERSION = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["version"]
 PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
 TO_CORE, FROM_CORE = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"
-# By the name under which wire.topics gives it. Lanes share a rule where wire.topics says so.
+# By the name of the function in wire.topics; lanes can share a rule.
 CORE_TOPICS = {
     "ingest": {topics.ingest("GW", lane) for lane in topics.Lane},
     "ack": {topics.ack("GW")},
@@ -40,7 +40,7 @@ CORE_TOPICS = {
 
 
 class Part:
-    """One component: its recipe, its code and its papers."""
+    """One component: its recipe, code and README."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,7 +60,7 @@ class Part:
         return {resource.replace("/+/", "/GW/") for resources in granted for resource in resources}
 
     def mentioned(self) -> set[str]:
-        """The names of wire.topics that the component's code uses."""
+        """Return the names of wire.topics that the component's code uses."""
         return {
             node.attr
             for tree in self.trees()
@@ -69,7 +69,7 @@ class Part:
         }
 
     def called_with(self, *methods: str) -> set[str]:
-        """The names of wire.topics that stand first in a call of one of these methods of the bus."""
+        """Return the names of wire.topics that are the first argument in calls of these methods."""
         found = set()
         for tree in self.trees():
             for node in ast.walk(tree):
@@ -84,7 +84,7 @@ class Part:
         return found
 
     def acknowledged_on(self) -> set[str]:
-        """The names of wire.topics on which the component's batch senders await acknowledgements."""
+        """Return the names of wire.topics on which the component's batch senders receive acknowledgements."""
         return {
             node.args[3].attr
             for tree in self.trees()
@@ -114,7 +114,7 @@ def test_every_component_has_a_recipe() -> None:
     assert {Part(path).name for path in RECIPES} >= with_code
 
 
-def test_a_recipe_is_small_enough_and_names_itself_as_its_file_does(part: Part) -> None:
+def test_a_recipe_is_small_enough_and_has_the_name_of_its_file(part: Part) -> None:
     assert part.path.stat().st_size < 16_384
     assert part.recipe["RecipeFormatVersion"] == "2020-01-25"
     assert part.recipe["ComponentName"] == part.path.stem
@@ -123,26 +123,26 @@ def test_a_recipe_is_small_enough_and_names_itself_as_its_file_does(part: Part) 
     assert part.recipe["ComponentPublisher"].strip()
 
 
-def test_dependencies_are_soft_and_on_components_that_there_are(part: Part) -> None:
-    """A HARD one is BindsTo on nucleus lite: when its component fails, everything upstream is stopped for good."""
+def test_dependencies_are_soft_and_refer_to_existing_components(part: Part) -> None:
+    """A HARD dependency is BindsTo on nucleus lite: if a component fails, all that depend on it are stopped."""
     for name, dependency in part.recipe["ComponentDependencies"].items():
         assert name == RUNTIME or name.removeprefix("io.strandline.") in FOLDERS
         assert dependency == {"VersionRequirement": ">=0.1.0 <0.2.0", "DependencyType": "SOFT"}
 
 
-def test_receivers_and_the_shared_environment_come_with_their_users(part: Part) -> None:
+def test_a_component_depends_on_its_receiver_and_the_shared_environment(part: Part) -> None:
     order = list(FOLDERS)
     after = order[order.index(part.name) + 1 : order.index(part.name) + 2]
     assert list(part.recipe["ComponentDependencies"]) == [*(f"io.strandline.{name}" for name in after), RUNTIME]
 
 
-def test_the_manifest_suits_both_kinds_of_nucleus(part: Part) -> None:
+def test_the_manifest_is_valid_on_both_nuclei(part: Part) -> None:
     (manifest,) = part.recipe["Manifests"]
     assert manifest["Platform"] == {"os": "linux", "runtime": "*"}
     assert set(manifest["Lifecycle"]) == {"run"}
     uri = f"s3://strandline-artifacts/{part.path.stem}/{VERSION}/{part.folder}.zip"
     assert manifest["Artifacts"] == [{"URI": uri, "Unarchive": "ZIP"}]
-    # The second path is that of a local deployment on nucleus lite, which unzips nothing.
+    # The second path is that of a local deployment on nucleus lite, which does not unzip artifacts.
     paths = f"{{artifacts:decompressedPath}}/{part.folder}:{{artifacts:path}}/{part.folder}"
     script = manifest["Lifecycle"]["run"]["Script"]
     assert shlex.split(script) == [
@@ -155,7 +155,7 @@ def test_the_manifest_suits_both_kinds_of_nucleus(part: Part) -> None:
 
 
 def assert_variables_are_known_and_quoted(script: str) -> None:
-    """The folder of a gateway may have a space in it; any other brace is an error on nucleus lite."""
+    """Paths can contain spaces, so variables must be quoted; other braces are errors on nucleus lite."""
     known = {"artifacts:path", "artifacts:decompressedPath", "work:path", "kernel:rootPath"}
     assert set(re.findall(r"{([^}]*)}", script)) <= known
     assert "${" not in script
@@ -163,7 +163,7 @@ def assert_variables_are_known_and_quoted(script: str) -> None:
     assert len(shlex.split(spaced)) == len(shlex.split(re.sub(r"{[^}]*}", "/folder", script)))
 
 
-def test_the_shared_environment_is_made_at_deployment_and_repaired_at_boot() -> None:
+def test_the_shared_environment_is_created_at_deployment_and_repaired_at_boot() -> None:
     path = REPO / "recipes" / f"{RUNTIME}.yaml"
     recipe = yaml.safe_load(path.read_text())
     assert recipe["ComponentName"] == RUNTIME
@@ -178,21 +178,21 @@ def test_the_shared_environment_is_made_at_deployment_and_repaired_at_boot() -> 
     folder = ("cd", "{artifacts:decompressedPath}/runtime", "2>/dev/null", "||", "cd", "{artifacts:path}/runtime", "&&")
     make = ("python3", "-m", "edge_components.runtime.main", "--work", "{work:path}")
     assert shlex.split(install["Script"]) == [*folder, "exec", *make]
-    # Nucleus lite starts what has ended again with each start of a component that depends on it, and counts that.
+    # Nucleus lite restarts a finished component whenever a dependent one starts, and counts the restarts.
     stay = ["while", "[", "-d", "/proc/$PPID", "];", "do", "sleep", "5;", "done"]
     assert shlex.split(run["Script"]) == [*folder, *make, "&&", *stay]
     assert_variables_are_known_and_quoted(run["Script"])
 
 
-def test_the_recipe_s_configuration_is_every_key_with_its_default(part: Part) -> None:
+def test_the_recipe_has_every_configuration_key_with_its_default(part: Part) -> None:
     values = {key: value for key, value in part.defaults.items() if key not in RESERVED}
     declared = {field.name: field.metadata["default"] for field in dataclasses.fields(part.config)}
     assert values == declared
     assert load(part.config, part.defaults) == part.config()
 
 
-def test_scalars_that_arrive_as_text_are_read_the_same(part: Part) -> None:
-    """Nucleus lite hands every scalar over as a string."""
+def test_scalars_given_as_text_are_accepted(part: Part) -> None:
+    """Nucleus lite delivers every scalar as a string."""
 
     def as_text(value: Any) -> Any:
         if isinstance(value, dict):
@@ -206,21 +206,21 @@ def test_scalars_that_arrive_as_text_are_read_the_same(part: Part) -> None:
 
 
 @pytest.mark.slow
-def test_local_topics_that_are_allowed_are_those_that_the_code_uses(part: Part) -> None:
+def test_the_permitted_local_topics_are_those_that_the_code_uses(part: Part) -> None:
     assert part.allowed(PUBLISH) | part.allowed(SUBSCRIBE) == local(part.mentioned()) | {topics.HEALTH}
     assert part.allowed(PUBLISH) >= local(part.called_with("publish")) | {topics.HEALTH}
     assert part.allowed(SUBSCRIBE) == local(part.called_with("subscribe") | part.acknowledged_on())
 
 
-def test_iot_core_topics_that_are_allowed_are_those_that_the_code_uses(part: Part) -> None:
+def test_the_permitted_iot_core_topics_are_those_that_the_code_uses(part: Part) -> None:
     used = [CORE_TOPICS[name] for name in part.mentioned() & CORE_TOPICS.keys()]
     assert part.allowed(TO_CORE) | part.allowed(FROM_CORE) == set().union(*used)
-    heard = [CORE_TOPICS[name] for name in part.called_with("subscribe_to_iot_core")]
-    assert part.allowed(FROM_CORE) == set().union(*heard)
+    subscribed = [CORE_TOPICS[name] for name in part.called_with("subscribe_to_iot_core")]
+    assert part.allowed(FROM_CORE) == set().union(*subscribed)
 
 
-def test_no_permission_has_a_wildcard_but_for_the_gateway_and_each_has_a_description(part: Part) -> None:
-    """No released nucleus lite interpolates {iot:thingName} here; the IoT policy confines the gateway to its name."""
+def test_permissions_have_descriptions_and_wildcards_only_for_the_gateway(part: Part) -> None:
+    """Released versions of nucleus lite do not interpolate {iot:thingName} here; the IoT policy limits the gateway."""
     operations = set()
     for service, kind in part.defaults["accessControl"].items():
         for name, policy in kind.items():
@@ -235,7 +235,7 @@ def test_no_permission_has_a_wildcard_but_for_the_gateway_and_each_has_a_descrip
     assert operations <= {PUBLISH, SUBSCRIBE, TO_CORE, FROM_CORE}
 
 
-def test_the_readme_s_table_is_the_configuration(part: Part) -> None:
+def test_the_table_in_the_readme_is_the_configuration(part: Part) -> None:
     readme = (part.code / "README.md").read_text()
     shown = readme.partition("<!-- config -->\n")[2].partition("<!-- /config -->")[0]
     assert shown.strip() == table(part.config).strip()
@@ -251,10 +251,10 @@ def extra() -> list[str]:
     return list(project["optional-dependencies"]["edge"])
 
 
-def test_the_requirements_are_the_component_s_share_of_the_edge_extra(part: Part) -> None:
+def test_the_requirements_are_the_components_part_of_the_edge_extra(part: Part) -> None:
     given = lines(part.code / "requirements.txt", part.code / "requirements-optional.txt")
     needed = {"awsiotsdk", "numpy", *third_party(part)}
-    # The one that this Python does not take is needed on another: a package stands with all its lines or with none.
+    # A package has either all of its lines or none, because some lines apply to other Python versions only.
     assert sorted(given) == sorted(line for line in extra() if package(line) in needed)
 
 
@@ -266,7 +266,7 @@ def test_the_shared_environment_has_the_requirements_of_all_components() -> None
     assert sorted(extra()) == sorted(lines(*(code / "runtime").glob("requirements*.txt")))
 
 
-def test_tflite_is_optional_and_nothing_else_is() -> None:
+def test_only_tflite_is_optional() -> None:
     optional = lines(REPO / "edge_components/runtime/requirements-optional.txt")
     assert {package(line) for line in optional} == {"tflite-runtime", "ai-edge-litert"}
 
@@ -283,11 +283,11 @@ def package(requirement: str) -> str:
 
 
 def third_party(part: Part) -> set[str]:
-    """The packages of the edge extra that the component imports itself."""
+    """Return the packages of the edge extra that the component imports."""
     modules = {
         "paho": {"paho-mqtt"},
         "psutil": {"psutil"},
-        # Either runtime will do; which, is a matter of the Python.
+        # The available runtime depends on the Python version.
         "tflite_runtime": {"tflite-runtime", "ai-edge-litert"},
         "ai_edge_litert": {"tflite-runtime", "ai-edge-litert"},
     }
@@ -299,5 +299,5 @@ def third_party(part: Part) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.split(".")[0])
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                imported.add(node.value.split(".")[0])  # a module that is imported by name
+                imported.add(node.value.split(".")[0])  # a module imported by name
     return set().union(*(modules[name] for name in imported & modules.keys()))

@@ -1,4 +1,4 @@
-"""What FORMAT.md does not allow is refused, so that every reader reads the same or nothing."""
+"""Input that FORMAT.md does not allow is rejected, so that all decoders give the same rows or an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wire.varint import Cursor, number
 
 
 def altered(rows: Rows, changes: dict[int, tuple[int, bytes] | None]) -> bytes:
-    """Return the rows packed by coder 0 with columns put in (mode, payload), or taken out."""
+    """Return the rows packed with coder 0, with columns replaced by (mode, payload) or removed."""
     parts = container.unpack(codec.pack(rows, coders=frozenset({Coder.NONE})))
     entries = codec.open_rows(parts).reader.entries
     size = sum(entry.size for entry in entries.values())
@@ -41,7 +41,7 @@ RUNS = bytes((1, len(ROWS)))
 
 
 @pytest.mark.parametrize(
-    ("rows", "changes", "says"),
+    ("rows", "changes", "message"),
     [
         (ROWS, {Id.QUALITY: (Mode.FEW, b"\0\0")}, "not one of this kind"),
         (readings(20), {Id.WIDTH: (Mode.FEW, b"\0\0")}, "not one of this kind"),
@@ -55,11 +55,11 @@ RUNS = bytes((1, len(ROWS)))
         (ROWS, {Id.ORDER: (Mode.BYTES, bytes((0, 1, 2)))}, "order: 3 of 4 groups"),
     ],
 )
-def test_a_column_that_the_page_does_not_allow_is_refused(
-    rows: Rows, changes: dict[int, tuple[int, bytes] | None], says: str
+def test_a_column_that_the_format_does_not_allow_is_rejected(
+    rows: Rows, changes: dict[int, tuple[int, bytes] | None], message: str
 ) -> None:
     assert codec.unpack(altered(rows, {})) is not None
-    with pytest.raises(FormatError, match=says):
+    with pytest.raises(FormatError, match=message):
         codec.unpack(altered(rows, changes))
 
 
@@ -75,7 +75,7 @@ def test_runs_may_be_empty_and_a_known_column_may_have_bit_7() -> None:
 
 
 @pytest.mark.parametrize("coder", [Coder.DEFLATE, Coder.LZMA1])
-def test_a_stream_that_goes_on_or_does_not_end_is_refused(coder: Coder) -> None:
+def test_a_stream_with_trailing_bytes_or_without_an_end_is_rejected(coder: Coder) -> None:
     parts = container.unpack(codec.pack(ROWS, coders=frozenset({coder})))
     with pytest.raises(FormatError, match="does not end"):
         codec.unpack(container.pack(parts.kind, coder, parts.size, parts.stream + b"more"))
@@ -100,13 +100,13 @@ def test_a_stream_that_goes_on_or_does_not_end_is_refused(coder: Coder) -> None:
         bytes((55, 1)),
     ],
 )
-def test_a_size_has_one_way_to_be_written(data: bytes) -> None:
+def test_only_the_canonical_encoding_of_a_step_is_accepted(data: bytes) -> None:
     assert read_size(Cursor(b"\1" + struct.pack("<d", 1 / 3)), "step") == 1 / 3
     with pytest.raises(FormatError, match="step"):
         read_size(Cursor(data), "step")
 
 
-def test_a_profile_names_no_profile() -> None:
+def test_a_profile_that_refers_to_a_profile_is_rejected() -> None:
     packed = codec.pack_profile(profile.learn(ROWS))
     parts = container.unpack(packed)
     named = container.pack(parts.kind, parts.coder, parts.size, parts.stream, 7)
@@ -126,15 +126,15 @@ def test_a_series_at_rest_is_written_and_read_with_a_profile() -> None:
 
 
 @pytest.mark.parametrize("bits", range(1, 63))
-def test_logarithms_are_of_the_integer_and_not_of_the_double_nearest_to_it(bits: int) -> None:
+def test_logarithms_are_exact_for_large_integers(bits: int) -> None:
     below, power = _log(np.array([2**bits - 1, 2**bits])).tolist()
     assert power == bits << 12
     assert power - below < 4096 if bits > 1 else below == 0
     assert below <= power
 
 
-def plainly(cells: list[int], window: int) -> list[int]:
-    """The page's words on windows 1 to 80, in integers of any size, only cells wrapped."""
+def reference_restore(cells: list[int], window: int) -> list[int]:
+    """Restore cells as FORMAT.md defines windows 1 to 80, with unbounded integers in which only cells wrap."""
     out: list[int] = []
     level = seen = before = 0
     for left in cells:
@@ -150,17 +150,19 @@ def plainly(cells: list[int], window: int) -> list[int]:
 
 
 @pytest.mark.parametrize("window", [0, 1, 2, 63, 64, 65, 80])
-def test_only_cells_wrap_under_a_window_and_never_levels(window: int) -> None:
+def test_cells_wrap_under_a_window_and_levels_do_not(window: int) -> None:
     rng = np.random.default_rng(window)
     ends = np.array([2**63 - 1, -(2**63), 0, 2**62, -1], np.int64)
     left = np.concatenate((ends[rng.integers(0, 5, 300)], rng.integers(-(2**63), 2**63, 300, np.int64)))
     restored = restore(left, [300, 300], [window, window])
-    assert restored.tolist() == plainly(left[:300].tolist(), window) + plainly(left[300:].tolist(), window)
+    assert restored.tolist() == reference_restore(left[:300].tolist(), window) + reference_restore(
+        left[300:].tolist(), window
+    )
     assert residuals(restored, [300, 300], [window, window]).tolist() == left.tolist()
 
 
 def assert_equal(one: Rows, other: Rows) -> None:
-    """Equal to the last bit."""
+    """Assert equality to the bit."""
     assert isinstance(one, Aggregates)
     assert isinstance(other, Aggregates)
     assert one.series == other.series

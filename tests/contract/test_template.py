@@ -1,4 +1,4 @@
-"""The SAM template against the wire, the code, and what every resource of it must have."""
+"""The SAM template is consistent with wire and code, and its resources are encrypted, bounded and retained."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from wire.model import FLOAT_COLUMNS
 from wire.topics import Lane
 
 REPO = Path(__file__).resolve().parents[2]
-ROOM = REPO / "cloud_functions"
+CLOUD_FUNCTIONS = REPO / "cloud_functions"
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms: ``!Ref x`` as {"Ref": x}, ``!GetAtt a.b`` as {"GetAtt": "a.b"}."""
+    """Loader of CloudFormation's short forms: ``!Ref x`` as {"Ref": x}, ``!GetAtt a.b`` as {"GetAtt": "a.b"}."""
 
 
 def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    assert isinstance(node, yaml.ScalarNode), f"!{tag} of what is no text"
+    assert isinstance(node, yaml.ScalarNode), f"!{tag} of a value that is not text"
     return {tag: loader.construct_scalar(node)}
 
 
 _Loader.add_multi_constructor("!", _short_form)
 
-TEMPLATE: dict[str, Any] = yaml.load((ROOM / "template.yaml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
+TEMPLATE: dict[str, Any] = yaml.load((CLOUD_FUNCTIONS / "template.yaml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 
 
@@ -53,7 +53,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def named(value: Any) -> str:
-    """A reference as text: the resource's name, with what of it where that is no plain ARN."""
+    """Return a reference as text: the resource's name, with the attribute unless it is the ARN."""
     if isinstance(value, str):
         return value
     ((_, text),) = value.items()
@@ -70,7 +70,7 @@ def grants(role: str) -> set[tuple[str, str]]:
     return {(a, named(r)) for s in statements for a in listed(s["Action"]) for r in listed(s["Resource"])}
 
 
-def test_each_role_may_do_what_its_code_does_and_nothing_else() -> None:
+def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
     receive = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility")
     stream = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
     write = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem")
@@ -105,7 +105,7 @@ def test_each_role_may_do_what_its_code_does_and_nothing_else() -> None:
         assert grants(role) == permissions, role
 
 
-def test_every_function_has_a_role_of_its_own_that_only_lambda_may_take() -> None:
+def test_every_function_has_its_own_role_that_only_lambda_can_assume() -> None:
     roles = [named(function["Role"]) for function in FUNCTIONS.values()]
     assert len(set(roles)) == len(FUNCTIONS) == 5
     for role in roles:
@@ -114,13 +114,13 @@ def test_every_function_has_a_role_of_its_own_that_only_lambda_may_take() -> Non
         assert "ManagedPolicyArns" not in ROLES[role]
 
 
-def test_every_function_logs_to_a_group_that_forgets() -> None:
+def test_every_log_group_has_a_retention_period() -> None:
     for function in FUNCTIONS.values():
         group = of_type("AWS::Logs::LogGroup")[named(function["LoggingConfig"]["LogGroup"])]
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
-def test_the_functions_run_on_arm_in_a_python_that_aws_has() -> None:
+def test_the_functions_run_on_arm_and_a_supported_python() -> None:
     shared = TEMPLATE["Globals"]["Function"]
     assert shared["Architectures"] == ["arm64"]
     assert shared["Runtime"] == {"Ref": "Runtime"}
@@ -129,7 +129,7 @@ def test_the_functions_run_on_arm_in_a_python_that_aws_has() -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_handler_is_there_and_gets_each_variable_that_it_reads(name: str) -> None:
+def test_every_handler_exists_and_its_variables_are_set(name: str) -> None:
     module = FUNCTIONS[name]["Handler"].removesuffix(".lambda_handler")
     source = (REPO / (module.replace(".", "/") + ".py")).read_text()
     assert "def lambda_handler(" in source
@@ -137,7 +137,7 @@ def test_every_handler_is_there_and_gets_each_variable_that_it_reads(name: str) 
     assert read == set(FUNCTIONS[name]["Environment"]["Variables"])
 
 
-def test_every_queue_is_encrypted_and_every_working_one_has_dead_letters() -> None:
+def test_queues_are_encrypted_and_have_dead_letter_queues() -> None:
     for name, queue in QUEUES.items():
         assert queue["SqsManagedSseEnabled"] is True, name
         if name == "CompactionQueue":  # its tasks are planned again
@@ -152,7 +152,7 @@ def test_every_queue_is_encrypted_and_every_working_one_has_dead_letters() -> No
     assert set(QUEUES) >= DEAD_LETTERS
 
 
-def test_every_table_is_encrypted_restorable_kept_and_forgets_by_itself() -> None:
+def test_tables_are_encrypted_recoverable_retained_and_expire_items() -> None:
     for name, table in TABLES.items():
         assert table["SSESpecification"] == {"SSEEnabled": True}, name
         assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
@@ -173,7 +173,7 @@ SELECT = (
 
 
 @pytest.mark.parametrize("lane", Lane)
-def test_each_lane_has_a_rule_under_its_basic_ingest_name(lane: Lane) -> None:
+def test_each_lane_has_a_rule_with_its_basic_ingest_name(lane: Lane) -> None:
     reserved, rules, rule_name, topic = topics.ingest("gw-1", lane).split("/", 3)
     assert (reserved, rules) == ("$aws", "rules")
     (rule,) = (rule for rule in RULES.values() if rule["RuleName"] == rule_name)
@@ -181,7 +181,7 @@ def test_each_lane_has_a_rule_under_its_basic_ingest_name(lane: Lane) -> None:
     assert rule["TopicRulePayload"]["AwsIotSqlVersion"] == "2016-03-23"
 
 
-def test_each_rule_feeds_a_queue_of_its_own_and_has_an_error_action() -> None:
+def test_each_rule_has_its_own_queue_and_an_error_action() -> None:
     fed = []
     for rule in RULES.values():
         payload = rule["TopicRulePayload"]
@@ -211,7 +211,7 @@ def gateway_grants(*actions: str) -> set[tuple[str, str]]:
     }
 
 
-def test_a_gateway_may_use_the_wires_topics_and_its_nucleus_those_of_its_thing() -> None:
+def test_a_gateways_policy_allows_the_topics_of_strandline_and_of_its_nucleus() -> None:
     published = {("iot:Publish", f"topic/{topics.ingest('gw-1', lane)}") for lane in Lane}
     received = {
         (action, f"{kind}/{topic}")
@@ -229,13 +229,13 @@ def test_a_gateway_may_use_the_wires_topics_and_its_nucleus_those_of_its_thing()
     assert gateway_grants("iot:Publish", "iot:Subscribe", "iot:Receive") == wanted
 
 
-def test_a_gateway_connects_under_its_own_name_and_the_numbers_of_the_java_nucleus() -> None:
+def test_a_gateway_connects_with_its_thing_name_and_the_java_nucleus_suffixes() -> None:
     (connect,) = (s for s in gateway_policy() if s["Action"] == "iot:Connect")
     assert [named(resource) for resource in connect["Resource"]] == [f"client/{OWN}", f"client/{OWN}#*"]
     assert connect["Condition"] == {"Bool": {"iot:Connection.Thing.IsAttached": ["true"]}}
 
 
-def test_no_topic_or_client_of_another_gateway_is_within_a_gateways_policy() -> None:
+def test_a_gateways_policy_allows_no_topic_or_client_of_another_gateway() -> None:
     for statement in gateway_policy():
         assert statement["Effect"] == "Allow"
         for action in listed(statement["Action"]):
@@ -246,7 +246,7 @@ def test_no_topic_or_client_of_another_gateway_is_within_a_gateways_policy() -> 
                     assert "*" not in named(resource).partition(OWN)[0]
 
 
-def test_a_nucleus_may_fetch_its_deployments_and_their_artifacts() -> None:
+def test_a_nucleus_can_fetch_its_deployments_and_their_artifacts() -> None:
     assert gateway_grants("iot:AssumeRoleWithCertificate") == {
         ("iot:AssumeRoleWithCertificate", "rolealias/${TokenExchangeRoleAlias}")
     }
@@ -266,18 +266,18 @@ def sources(function: str) -> Iterator[dict[str, Any]]:
         yield event["Properties"] | {"Type": event["Type"]}
 
 
-def test_ingest_answers_message_by_message_and_urgent_never_waits_for_bulk() -> None:
+def test_ingest_reports_partial_failures_and_urgent_batches_have_their_own_queue() -> None:
     mappings = list(sources("IngestFunction"))
     assert [named(mapping["Queue"]) for mapping in mappings] == ["UrgentQueue", "BulkQueue"]
     for mapping in mappings:
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
-        # Above ten messages Lambda wants a window.
+        # Lambda requires a batching window for more than ten messages.
         assert mapping["BatchSize"] <= 10 or mapping["MaximumBatchingWindowInSeconds"] >= 1
     assert "MaximumBatchingWindowInSeconds" not in mappings[0]
 
 
-def test_a_streams_record_that_cannot_be_done_leaves_after_some_tries() -> None:
+def test_a_stream_record_is_discarded_to_the_dead_letters_after_retries() -> None:
     kinds = []
     for mapping in sources("AlertingFunction"):
         assert mapping["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
@@ -295,21 +295,21 @@ def test_a_streams_record_that_cannot_be_done_leaves_after_some_tries() -> None:
 
 
 @pytest.mark.parametrize("function", ["Api", "Forecast"])
-def test_the_template_and_a_function_have_the_same_routes_and_each_asks_who_calls(function: str) -> None:
+def test_the_template_and_a_function_have_the_same_routes_with_authorization(function: str) -> None:
     routes = [
         route
         for route in of_type("AWS::ApiGatewayV2::Route").values()
         if named(route["Target"]) == f"integrations/${{{function}Integration}}"
     ]
     declared = {route["RouteKey"].replace("{", "<").replace("}", ">") for route in routes}
-    source = (ROOM / function.lower() / "app.py").read_text()
+    source = (CLOUD_FUNCTIONS / function.lower() / "app.py").read_text()
     served = {f"{method.upper()} {path}" for method, path in re.findall(r'@app\.(get|post|put)\("([^"]+)"\)', source)}
     assert declared == served
     assert len(declared) == len(routes) > 0
     assert {route["AuthorizationType"] for route in routes} == {"AWS_IAM"}
 
 
-def test_no_route_leads_elsewhere_than_to_a_function_that_the_gateway_may_invoke() -> None:
+def test_every_route_targets_a_function_that_the_api_can_invoke() -> None:
     integrations = of_type("AWS::ApiGatewayV2::Integration")
     targets = {named(route["Target"]) for route in of_type("AWS::ApiGatewayV2::Route").values()}
     assert targets == {f"integrations/${{{name}}}" for name in integrations}
@@ -318,14 +318,20 @@ def test_no_route_leads_elsewhere_than_to_a_function_that_the_gateway_may_invoke
 
 
 def test_the_functions_requirements_are_those_of_the_project() -> None:
-    lines = [line for line in (ROOM / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+    lines = [
+        line for line in (CLOUD_FUNCTIONS / "requirements.txt").read_text().splitlines() if line and line[0] != "#"
+    ]
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
-    # boto3 comes with the runtime.
+    # boto3 is part of the Lambda runtime.
     cloud = [one for one in project["optional-dependencies"]["cloud"] if not one.startswith("boto3")]
-    # Of the default dependencies, only NumPy is not for the command line alone.
+    # NumPy is the only default dependency that the functions use.
     numpy = [one for one in project["dependencies"] if one.startswith("numpy")]
     assert sorted(lines) == sorted([*cloud, *numpy])
-    more = [line for line in (ROOM / "compaction" / "requirements.txt").read_text().splitlines() if line[0] != "#"]
+    more = [
+        line
+        for line in (CLOUD_FUNCTIONS / "compaction" / "requirements.txt").read_text().splitlines()
+        if line[0] != "#"
+    ]
     assert more == project["optional-dependencies"]["archive"]
 
 
@@ -347,7 +353,7 @@ def test_the_columns_of_the_archive_are_those_of_its_files() -> None:
         assert column["Type"] == wanted, column
 
 
-def test_the_archive_is_encrypted_kept_and_not_public() -> None:
+def test_the_archive_is_encrypted_retained_and_not_public() -> None:
     for bucket in of_type("AWS::S3::Bucket").values():
         assert all(bucket["PublicAccessBlockConfiguration"].values())
         assert len(bucket["PublicAccessBlockConfiguration"]) == 4

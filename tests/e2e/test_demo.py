@@ -188,7 +188,7 @@ def test_a_broker_port_that_is_taken_ends_the_demo_at_once_with_its_name(tmp_pat
     assert _left_behind(tmp_path) == []
 
 
-def test_a_nucleus_that_dies_ends_the_demo_with_the_place_of_its_logs(tmp_path: Path, demos: list[Demo]) -> None:
+def test_the_demo_ends_with_the_path_of_the_logs_if_the_nucleus_has_ended(tmp_path: Path, demos: list[Demo]) -> None:
     demo = Demo(tmp_path, "--duration", "60")
     demos.append(demo)
     demo.wait_for(SENDING)

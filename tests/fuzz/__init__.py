@@ -1,1 +1,1 @@
-"""Fuzzing of everything that reads bytes from outside: hypothesis in the suite, atheris for as long as one likes."""
+"""Fuzzing of all parsers of external input: Hypothesis in the test suite, Atheris for longer runs."""

@@ -1,4 +1,5 @@
-"""Inputs made to cost far more than their size: bombs, depth, huge numbers, huge counts. By target."""
+"""Inputs designed to use excessive time or memory, by target: compression bombs, deep nesting, huge numbers and
+counts."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ NINES = b"9" * 1_000_000
 
 
 def batch_of(content: bytes, kind: Kind = Kind.AGGREGATES, coder: Coder = Coder.DEFLATE) -> bytes:
-    """Return a sealed batch around content that nobody would write, however large."""
+    """Return a batch with a valid checksum and arbitrary content of any size."""
     if coder is Coder.MODEL:
         size, stream = container.join(content, b"\xff" * 4_000)
     else:
@@ -26,19 +27,19 @@ def batch_of(content: bytes, kind: Kind = Kind.AGGREGATES, coder: Coder = Coder.
 
 
 def wrong_size(content: bytes, size: int) -> bytes:
-    """Return a sealed batch that says another size than it has."""
+    """Return a batch with a valid checksum and an incorrect decompressed size."""
     packed = container.pack(Kind.READINGS, Coder.DEFLATE, size, container.deflate(content))
     return container.seal("gw-1", 5, 7, packed, 10**9)
 
 
 def announced_frame(total: int, headers: int) -> bytes:
-    """Return the beginning of an event-stream frame that announces so many bytes, with the right checksum."""
+    """Return the start of an event-stream frame with the given lengths and a valid prelude checksum."""
     lengths = struct.pack(">II", total, headers)
     return lengths + zlib.crc32(lengths).to_bytes(4, "big") + bytes(1_000)
 
 
 def aliases(levels: int) -> bytes:
-    """Return YAML whose every line names the one before four times: 4 to the power of ``levels`` nodes."""
+    """Return YAML in which each line refers to the previous one four times, which expands to 4 ** ``levels`` nodes."""
     lines = [b"a: &a [x, x]"]
     for at in range(98, 98 + levels):
         before = b"*%c" % (at - 1)

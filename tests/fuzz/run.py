@@ -1,7 +1,8 @@
-"""Fuzz for as long as one likes: ``python -m tests.fuzz.run --target wire --seconds 60``.
+"""Fuzz targets for a given time: ``python -m tests.fuzz.run --target wire --seconds 60``.
 
-With atheris (``pip install 'strandline[fuzz]'``) the inputs follow the code's branches; without it they are mutations
-of the seeds by chance. Either way an error that is not the package's own ends the run with its input, exit code 1.
+With Atheris (``pip install 'strandline[fuzz]'``) fuzzing is guided by coverage; without it the inputs are random
+mutations of the seeds. In both cases an exception that is not one of the target's errors ends the run: its input is
+printed and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ def main() -> int:
         return _with_atheris(chosen[0], options.seconds, options.seed)
     results = {}
     for target in chosen:
-        results[target.name] = _by_chance(target, options.seconds, random.Random(options.seed))
+        results[target.name] = _mutate_randomly(target, options.seconds, random.Random(options.seed))
         if not options.json:
-            inputs, refused = results[target.name]
-            _say(f"{target.name:<26} {inputs:>10,} inputs  {refused:>10,} refused with its own errors")
+            inputs, rejected = results[target.name]
+            _print(f"{target.name:<26} {inputs:>10,} inputs  {rejected:>10,} rejected with its errors")
     if options.json:
-        _say(json.dumps({name: {"inputs": i, "refused": r} for name, (i, r) in results.items()}))
+        _print(json.dumps({name: {"inputs": i, "rejected": r} for name, (i, r) in results.items()}))
     return 0
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -66,9 +67,9 @@ def _with_atheris(target: Target, seconds: float, seed: int) -> int:
     return 0
 
 
-def _by_chance(target: Target, seconds: float, rng: random.Random) -> tuple[int, int]:
-    """Return how many inputs were tried and how many were refused; ends the process at one that is not."""
-    inputs = refused = 0
+def _mutate_randomly(target: Target, seconds: float, rng: random.Random) -> tuple[int, int]:
+    """Return the numbers of inputs and of rejected inputs; exits the process after an unexpected exception."""
+    inputs = rejected = 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         data = _mutated(rng.choice(target.seeds), rng)
@@ -78,12 +79,12 @@ def _by_chance(target: Target, seconds: float, rng: random.Random) -> tuple[int,
         try:
             target.call(data)
         except target.errors:
-            refused += 1
-        except Exception:  # noqa: BLE001 # this is what is looked for
+            rejected += 1
+        except Exception:  # noqa: BLE001 # any other exception is a finding
             traceback.print_exc()
-            _say(f"{target.name}: {data!r}")
+            _print(f"{target.name}: {data!r}")
             raise SystemExit(1) from None
-    return inputs, refused
+    return inputs, rejected
 
 
 def _mutated(seed: bytes, rng: random.Random) -> bytes:

@@ -1,4 +1,4 @@
-"""What is fuzzed: one function of bytes each, the errors that may come out of it, and inputs to start from."""
+"""Fuzz targets: parsers of bytes, each with the exceptions that it may raise and valid seed inputs."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ START_MS = 1_750_000_000_000
 
 @dataclass(frozen=True)
 class Target:
-    """``call`` reads any bytes and raises one of ``errors`` or nothing; ``seeds`` are inputs that it accepts.
+    """One fuzz target: ``call`` may raise only ``errors`` for any input; ``seeds`` are accepted inputs.
 
-    ``reseal`` makes a changed input pass its checksums, so that what lies behind them is reached.
+    ``reseal`` corrects the checksums of a changed input, so that the code after their verification is reached.
     """
 
     name: str
@@ -96,7 +96,7 @@ PROFILE = codec.encode_profile("gw-1", 5, 8, profile.learn(aggregates(40), 3))
 
 
 def resealed_batch(data: bytes) -> bytes:
-    """Put the right CRC32 at the end of what may be a batch."""
+    """Return a possible batch with a correct CRC32."""
     import zlib
 
     return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little") if len(data) > 4 else data
@@ -108,7 +108,7 @@ FRAME = eventstream.encode(
 
 
 def resealed_frame(data: bytes) -> bytes:
-    """Put the right lengths and checksums into what may be an event-stream frame."""
+    """Return a possible event-stream frame with correct lengths and checksums."""
     import zlib
 
     if len(data) < 16:
@@ -156,21 +156,21 @@ def _envelope(data: bytes) -> None:
 
 
 def envelope(batch: bytes, topic: str = "strandline/v1/gw-1/bulk", client: str = "gw-1") -> bytes:
-    """Return what the topic rule sends of a batch."""
+    """Return the envelope that the topic rule sends for a batch."""
     data = base64.b64encode(batch).decode()
     return json.dumps({"data": data, "topic": topic, "client": client, "received_at": START_MS}).encode()
 
 
 def _ingest(data: bytes) -> None:
-    """The whole function on fakes: whatever comes is stored or a dead letter, and never raises."""
+    """Run the ingest function on fakes: each message must be stored or become a dead letter, without an exception."""
     table, letters, acknowledger = FakeTable(), FakeDeadLetterSink(), FakeAcknowledger()
     storer = Storer(table, lambda: NOW_MS, 1000)
     ingest = Ingest(table, storer, acknowledger, letters, lambda: NOW_MS, _SILENT)
     ingest.accept("1", data.decode("utf-8", "replace"))
     if ingest.finish():
-        raise AssertionError("a message must come again although the table works")
+        raise AssertionError("the message was not processed although the table works")
     if len(letters.kept) + len([item for item in table.items.values() if item["kind"] == "batch"]) != 1:
-        raise AssertionError("neither stored nor among the dead letters")
+        raise AssertionError("the message is neither stored nor a dead letter")
 
 
 READER = json.dumps(
@@ -194,7 +194,7 @@ FORMAT_SEEDS: dict[str, tuple[bytes, ...]] = {
 
 
 def _format(name: str) -> Callable[[bytes], None]:
-    """Return a reader that takes a payload through one format, and its names and times."""
+    """Return a function that decodes a payload of one format, with its names and times."""
     values = {"topics": [{"topic": "spBv1.0/{a}/{b}/{c}", "format": name, "decimal_comma": True}]}
     keys = {"value": ["**"]} if name == "json" else {}
     (binding,) = read_bindings({**values, **keys}, [])

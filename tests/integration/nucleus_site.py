@@ -30,7 +30,7 @@ from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 client = GreengrassCoreIPCClientV2()
 
-def say(topic, text):
+def send(topic, text):
     message = model.PublishMessage(binary_message=model.BinaryMessage(message=text.encode()))
     client.publish_to_topic(topic=topic, publish_message=message)
 
@@ -105,16 +105,16 @@ class Listener:
         connection = connect(ipc_socket=info["socket"], authtoken=info["token"])
         # Without an executor the events come on the SDK's own thread, in their order.
         self.client = GreengrassCoreIPCClientV2(client=connection, executor=None)
-        self.heard: list[tuple[str, str]] = []
+        self.received: list[tuple[str, str]] = []
         _, self._operation = self.client.subscribe_to_topic(topic=pattern, on_stream_event=self._keep)
 
     def _keep(self, event: Any) -> None:
         if (message := event.binary_message) is not None:
-            self.heard.append((message.context.topic, (message.message or b"").decode()))
+            self.received.append((message.context.topic, (message.message or b"").decode()))
 
     def on(self, topic: str) -> list[str]:
         """Return the messages received on a topic."""
-        return [text for where, text in list(self.heard) if where == topic]
+        return [text for where, text in list(self.received) if where == topic]
 
     def close(self) -> None:
         """Disconnect, also when the nucleus has gone first."""

@@ -156,9 +156,7 @@ def test_a_batch_is_stored_and_acknowledged_over_mqtt(cloud: LocalCloud, store: 
     assert gw.name in store.gateways()
 
 
-def test_a_batch_whose_profile_is_not_there_is_asked_for_and_stored_after_it(
-    cloud: LocalCloud, store: CloudStore
-) -> None:
+def test_a_missing_profile_is_requested_and_its_batch_stored_afterwards(cloud: LocalCloud, store: CloudStore) -> None:
     known = profile.learn(aggregates(1))
     with gateway(cloud, "gw-profile") as gw:
         short = codec.shorten(codec.pack(aggregates(2, rows=3)), known)
@@ -174,7 +172,7 @@ def test_a_batch_whose_profile_is_not_there_is_asked_for_and_stored_after_it(
     assert [receipt.holds for receipt in store.batches(gw.name)] == ["aggregates", "profile"]
 
 
-def test_a_batch_that_comes_again_is_stored_once_and_acknowledged_again(cloud: LocalCloud, store: CloudStore) -> None:
+def test_a_repeated_batch_is_stored_once_and_acknowledged_again(cloud: LocalCloud, store: CloudStore) -> None:
     with gateway(cloud, "gw-twice") as gw:
         for lane in (Lane.URGENT, Lane.BULK):
             gw.send(Batch(gw.name, 7, 1, aggregates(2)), lane)
@@ -201,9 +199,7 @@ def _small(name: str, sequence: int) -> Batch:
     return Batch(name, 9, sequence, aggregates(sequence, rows=6))
 
 
-def test_a_poisoned_batch_goes_to_the_dead_letters_and_its_neighbours_are_stored(
-    cloud: LocalCloud, store: CloudStore
-) -> None:
+def test_an_invalid_batch_becomes_a_dead_letter_and_others_are_stored(cloud: LocalCloud, store: CloudStore) -> None:
     with gateway(cloud, "gw-poison") as gw:
         good = codec.encode(Batch(gw.name, 3, 1, aggregates(3)))
         gw.publish(topics.ingest(gw.name, Lane.BULK), good[:-9] + b"flipped!!")
@@ -239,8 +235,8 @@ def _rejects(store: CloudStore, name: str, wanted: int) -> dict[str, Any] | None
     return figures if sum(v for k, v in figures.items() if k.startswith("rejected_")) >= wanted else None
 
 
-def test_an_anomaly_opens_and_resolves_an_alert_that_is_told_everywhere(cloud: LocalCloud, store: CloudStore) -> None:
-    heard = _subscribe_to_alerts(cloud)
+def test_an_anomaly_opens_and_resolves_an_alert_published_to_all_channels(cloud: LocalCloud, store: CloudStore) -> None:
+    received = _subscribe_to_alerts(cloud)
     bus = _subscribe_to_bus(cloud)
     with gateway(cloud, "gw-alert") as gw:
         onset = Batch(gw.name, 4, 1, Anomalies((report(Phase.ONSET, START_MS + 1_000),)))
@@ -258,13 +254,13 @@ def test_an_anomaly_opens_and_resolves_an_alert_that_is_told_everywhere(cloud: L
     assert (alert["state"], alert["score"], alert["cause"]) == ("resolved", 2.0, "spike")
     assert [a.phase for a in store.anomalies(gw.name)] == [Phase.ONSET, Phase.END]
     ids = [firing["id"], resolved["id"]]
-    assert [json.loads(body)["id"] for body in _bodies(cloud, heard, 2)] == ids
+    assert [json.loads(body)["id"] for body in _bodies(cloud, received, 2)] == ids
     assert [json.loads(body)["detail"]["id"] for body in _bodies(cloud, bus, 2)] == ids
     assert gw.alerts.empty()
 
 
 def _subscribe_to_alerts(cloud: LocalCloud) -> str:
-    url = cloud.client("sqs").create_queue(QueueName="heard")["QueueUrl"]
+    url = cloud.client("sqs").create_queue(QueueName="received")["QueueUrl"]
     arn = _arn(cloud, url)
     cloud.client("sns").subscribe(
         TopicArn=cloud.outputs["AlertsTopicArn"],
@@ -323,7 +319,7 @@ def test_a_notice_shows_in_the_gateways_figures(cloud: LocalCloud, store: CloudS
     assert store.about(gw.name)["counters"] == {"io.strandline.Aggregator": {"late": 3}}
 
 
-def test_a_gateway_may_not_publish_under_anothers_name(cloud: LocalCloud, store: CloudStore) -> None:
+def test_a_gateway_cannot_publish_under_another_name(cloud: LocalCloud, store: CloudStore) -> None:
     cloud.provision_gateway("gw-victim")
     with gateway(cloud, "gw-thief") as gw:
         gw.client.publish(
@@ -333,7 +329,7 @@ def test_a_gateway_may_not_publish_under_anothers_name(cloud: LocalCloud, store:
     assert store.batches("gw-victim") == []
 
 
-def test_a_gateway_may_not_connect_as_another(cloud: LocalCloud) -> None:
+def test_a_gateway_cannot_connect_as_another(cloud: LocalCloud) -> None:
     stolen = Gateway(cloud.provision_gateway("gw-honest"), client_id="gw-somebody")
     with pytest.raises(AssertionError, match="refused"), stolen.connected():
         pass
@@ -378,7 +374,7 @@ def test_the_api_gives_gateways_series_aggregates_and_alerts(cloud: LocalCloud) 
         assert cloud.call_api("POST", "/alerts/abcd/acknowledge", {})[0] == 400
 
 
-def test_the_api_answers_no_stranger(cloud: LocalCloud) -> None:
+def test_the_api_rejects_requests_without_credentials(cloud: LocalCloud) -> None:
     status, _ = cloud.call_api("GET", "/gateways", signed=False)
     assert status in (401, 403)
 
@@ -401,7 +397,7 @@ def test_telemetry_over_http_is_stored_once_by_its_id(cloud: LocalCloud, store: 
     assert [receipt.lane for receipt in store.batches("http-1")] == ["http"]
 
 
-def test_the_api_tells_when_a_series_reaches_the_limit_that_is_kept_for_it(cloud: LocalCloud) -> None:
+def test_the_api_estimates_when_a_series_reaches_its_stored_limit(cloud: LocalCloud) -> None:
     now = time.time_ns() // 1_000_000
     times = [now - (120 - at) * 60_000 for at in range(120)]
     readings = [
@@ -479,7 +475,7 @@ def test_stopping_leaves_no_process_and_no_open_port(tmp_path: Path) -> None:
         pass
 
 
-def test_the_emulator_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
+def test_the_emulator_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from device_sim.aws.local import LocalCloud\n"
         "cloud = LocalCloud.start(Path(sys.argv[1])); cloud.call_api('GET', '/gateways')\n"

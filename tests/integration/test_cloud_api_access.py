@@ -62,21 +62,21 @@ def test_every_route_of_the_template_is_known_here() -> None:
 
 
 @pytest.mark.parametrize(("method", "route"), ROUTES, ids=[f"{method} {route}" for method, route in ROUTES])
-def test_no_route_answers_one_without_credentials(cloud: LocalCloud, method: str, route: str) -> None:
+def test_every_route_rejects_requests_without_credentials(cloud: LocalCloud, method: str, route: str) -> None:
     path = re.sub(r"\{\w+\}", "gw-1", route)
     status, _ = cloud.call_api(method, path, None if method == "GET" else {}, signed=False)
     assert status in (401, 403)
 
 
-def test_no_route_answers_a_wrong_signature_or_a_key_that_nobody_has(cloud: LocalCloud, reader: Credentials) -> None:
+def test_every_route_rejects_wrong_signatures_and_unknown_keys(cloud: LocalCloud, reader: Credentials) -> None:
     forged = Credentials(reader.access_key, "0" * 40)
     assert call(cloud, "GET", "/gateways/gw-1", forged)[0] in (401, 403)
     unknown = Credentials("AKIA0000000000000000", "0" * 40)
     assert call(cloud, "GET", "/gateways/gw-1", unknown)[0] in (401, 403)
 
 
-def test_a_caller_may_do_what_its_policy_allows_and_nothing_else(cloud: LocalCloud, reader: Credentials) -> None:
-    # Allowed, and then there is no such gateway yet: only the function says 404.
+def test_a_caller_is_limited_to_its_policy(cloud: LocalCloud, reader: Credentials) -> None:
+    # Authorized, but the gateway does not exist yet: only the function returns 404.
     assert call(cloud, "GET", "/gateways/gw-1", reader)[0] == 404
     for method, path in (("GET", "/gateways"), ("GET", "/gateways/gw-2"), ("POST", "/gateways/gw-1/telemetry")):
         assert call(cloud, method, path, reader)[0] == 403

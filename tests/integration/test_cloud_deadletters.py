@@ -127,7 +127,7 @@ def envelope(cloud: LocalCloud, data: str, gateway: str, client: str, lane: str 
 
 
 @pytest.mark.slow
-def test_poison_among_good_batches_is_kept_with_its_reason_and_comes_back_stored_once_when_it_can(
+def test_an_invalid_batch_is_a_dead_letter_that_can_be_redriven_and_is_stored_once(
     cloud: LocalCloud,
 ) -> None:
     command, store, name = Command(cloud), CloudStore(cloud), "gw-1"
@@ -146,7 +146,10 @@ def test_poison_among_good_batches_is_kept_with_its_reason_and_comes_back_stored
             if at == 15:
                 # Whole and storable, but from an MQTT client that is not named as its gateway is.
                 envelope(cloud, base64.b64encode(codec.encode(renamed)).decode(), "gw-2", "a-bridge")
-        until(lambda: all(uplink.acknowledged(7, n) for n in range(1, 22)), "the good ones and the held one are told")
+        until(
+            lambda: all(uplink.acknowledged(7, n) for n in range(1, 22)),
+            "the valid ones and the dead letter are acknowledged",
+        )
     assert [receipt.sequence for receipt in store.batches(name)] == list(range(1, 21))
     assert len(store.aggregates(name)) == 20 * 30
 
@@ -161,7 +164,7 @@ def test_poison_among_good_batches_is_kept_with_its_reason_and_comes_back_stored
     }
     assert "is not in 0 to" in by_reason["time"]["detail"]
     assert by_reason["gateway"]["client"] == "a-bridge"
-    # To look changes nothing, and whoever looks next sees them all again.
+    # Listing has no effect: the next listing shows all of them again.
     assert {letter["id"] for letter in _letters(command, 4) or []} == {letter["id"] for letter in letters}
     assert len(command("deadletters", "list").splitlines()) == 5
 
@@ -213,7 +216,7 @@ def _set_environment(cloud: LocalCloud, **changes: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_ingest_failed_on_each_time_is_redriven_when_ingest_is_well_again(cloud: LocalCloud) -> None:
+def test_messages_that_ingest_failed_on_are_redriven_after_its_recovery(cloud: LocalCloud) -> None:
     command, store = Command(cloud), CloudStore(cloud)
     working = cloud.outputs["TelemetryTableName"]
     _set_environment(cloud, TELEMETRY_TABLE="nowhere")
@@ -239,7 +242,7 @@ def _said(cloud: LocalCloud, *arguments: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_batch_that_its_rule_could_not_hand_over_is_shown_and_goes_the_rules_way_again(cloud: LocalCloud) -> None:
+def test_a_batch_of_a_failed_rule_action_is_shown_and_redriven(cloud: LocalCloud) -> None:
     command, store = Command(cloud), CloudStore(cloud)
     iot = cloud.client("iot")
     rule = iot.get_topic_rule(ruleName="strandline_bulk")["rule"]
@@ -264,7 +267,7 @@ def test_gaps_losses_and_silence_show_in_the_api_and_on_the_command_line(cloud: 
         for sequence in (1, 2, 5, 9):
             uplink.publish(codec.encode(Batch(name, 7, sequence, aggregates(sequence))))
         uplink.publish(codec.encode(Batch(name, 8, 1, Notice(START_MS, counters))))
-        until(lambda: uplink.acknowledged(7, 9) and uplink.acknowledged(8, 1), "all are told")
+        until(lambda: uplink.acknowledged(7, 9) and uplink.acknowledged(8, 1), "all are acknowledged")
         figures = until(lambda: _counted(cloud, name, 5), "all are counted")
         first, second = figures["epochs"]
         assert (first["epoch"], first["cumulative"], first["highest"]) == (f"{7:016x}", 2, 9)
@@ -293,7 +296,7 @@ def _silent(command: Command) -> bool:
 
 
 @pytest.mark.slow
-def test_a_report_that_alerting_gave_up_on_becomes_an_alert_after_all(cloud: LocalCloud) -> None:
+def test_a_report_that_alerting_failed_on_becomes_an_alert_after_a_replay(cloud: LocalCloud) -> None:
     command, store = Command(cloud), CloudStore(cloud)
     report = Anomaly("pump0.temperature", Phase.ONSET, START_MS, START_MS + 10_000, 2.5, "spike")
     data = base64.b64encode(codec.encode(Batch("gw-1", 7, 1, Anomalies((report,))))).decode()

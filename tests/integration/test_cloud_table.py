@@ -47,7 +47,7 @@ def item(pk: str, sk: str = "a", **attributes: str | int | bytes) -> Item:
     return {"pk": pk, "sk": sk, "kind": "test", **attributes}
 
 
-def test_an_item_comes_back_as_it_was_put(table: Table, pk: str) -> None:
+def test_an_item_is_written_and_read_unchanged(table: Table, pk: str) -> None:
     whole = item(pk, number=2**53 + 1, negative=-5, binary=bytes(range(256)), empty="", text="Ω#/ü")
     table.put_many([whole])
     assert table.get(Key(pk, "a")) == whole
@@ -107,7 +107,7 @@ def test_a_query_gives_a_range_in_order_and_backwards(table: Table, pk: str) -> 
     assert list(table.query(pk + "y")) == []
 
 
-def test_a_query_goes_on_past_the_services_page_of_a_megabyte(table: Table, pk: str) -> None:
+def test_a_query_continues_beyond_the_page_of_a_megabyte(table: Table, pk: str) -> None:
     items = [item(pk, f"{at}", binary=bytes(300_000)) for at in range(8)]
     table.put_many(items)
     assert [one["sk"] for one in table.query(pk)] == [str(at) for at in range(8)]
@@ -125,7 +125,7 @@ def test_a_local_index_gives_whole_items_in_a_range_at_once(telemetry: Table, pk
     assert list(telemetry.query_index("by_time", pk, "0#2", "0#4")) == items[2:5]
 
 
-def test_a_table_that_is_not_there_is_a_store_error(cloud: LocalCloud) -> None:
+def test_a_missing_table_is_a_store_error(cloud: LocalCloud) -> None:
     missing = DynamoTable("nowhere", cloud.client("dynamodb"))
     with pytest.raises(StoreError, match="get a b: ResourceNotFoundException"):
         missing.get(Key("a", "b"))

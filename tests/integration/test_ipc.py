@@ -126,7 +126,7 @@ def bench(proxy: Proxy) -> Iterator[Bench]:
     made.bus.close()
 
 
-def test_a_message_comes_in_order_to_its_subscriber(bench: Bench) -> None:
+def test_messages_are_received_in_order(bench: Bench) -> None:
     subscription = bench.bus.subscribe("test/a", bench.keep)
     bench.until(lambda: subscription.active, "the subscription")
     for number in range(20):
@@ -135,7 +135,7 @@ def test_a_message_comes_in_order_to_its_subscriber(bench: Bench) -> None:
     assert bench.messages == [b"%d" % number for number in range(20)]
 
 
-def test_a_renewed_subscription_goes_on_without_a_gap(bench: Bench) -> None:
+def test_a_renewed_subscription_continues_without_a_gap(bench: Bench) -> None:
     subscription = bench.bus.subscribe("test/a", bench.keep)
     bench.until(lambda: subscription.active, "the subscription")
     schedule = subscription.schedule  # type: ignore[attr-defined]
@@ -146,7 +146,7 @@ def test_a_renewed_subscription_goes_on_without_a_gap(bench: Bench) -> None:
     bench.until(lambda: bench.messages == [b"after"], "the message, once")
 
 
-def test_a_lost_connection_is_made_again_with_all_subscriptions(bench: Bench, proxy: Proxy) -> None:
+def test_a_lost_connection_is_restored_with_all_subscriptions(bench: Bench, proxy: Proxy) -> None:
     subscription = bench.bus.subscribe("test/a", bench.keep)
     bench.until(lambda: subscription.active, "the subscription")
     proxy.cut()
@@ -160,7 +160,7 @@ def test_a_lost_connection_is_made_again_with_all_subscriptions(bench: Bench, pr
     assert not bench.given_up
 
 
-def test_a_nucleus_that_is_away_for_a_while_is_waited_for(bench: Bench, proxy: Proxy) -> None:
+def test_a_temporarily_absent_nucleus_is_waited_for(bench: Bench, proxy: Proxy) -> None:
     subscription = bench.bus.subscribe("test/a", bench.keep)
     bench.until(lambda: subscription.active, "the subscription")
     proxy.close()
@@ -169,7 +169,7 @@ def test_a_nucleus_that_is_away_for_a_while_is_waited_for(bench: Bench, proxy: P
     bench.until(lambda: subscription.active, "the subscription on a new connection")
 
 
-def test_a_token_that_the_nucleus_does_not_know_is_given_up_after_a_while(
+def test_the_process_ends_after_a_time_if_the_nucleus_rejects_its_token(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ipc_client.TOKEN, "unknown")
@@ -187,7 +187,7 @@ def test_without_a_socket_in_the_environment_there_is_a_clear_error(monkeypatch:
         Bench().bus.connect()
 
 
-def test_errors_name_the_operation_and_never_read_none(bench: Bench) -> None:
+def test_errors_name_the_operation_and_have_a_text(bench: Bench) -> None:
     with pytest.raises(BusError) as caught:
         bench.bus._call("get_configuration", model.GetConfigurationRequest(key_path=["no", "such"]), "read x")
     assert str(caught.value).startswith("read x: ")

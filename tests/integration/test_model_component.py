@@ -47,13 +47,13 @@ class Gateway:
 
     def __init__(self, nucleus: NucleusProcess, listener: Listener) -> None:
         self.nucleus, self.listener, self.second = nucleus, listener, 0
-        self.heard: list[tuple[str, bytes]] = []
+        self.received: list[tuple[str, bytes]] = []
         for topic in (topics.HEALTH, topics.SCORED):
             listener.client.subscribe_to_topic(topic=topic, on_stream_event=self._keep)
 
     def _keep(self, event: Any) -> None:
         if (message := event.binary_message) is not None:
-            self.heard.append((message.context.topic, bytes(message.message or b"")))
+            self.received.append((message.context.topic, bytes(message.message or b"")))
 
     def windows(self, count: int, shift: float = 0.0) -> None:
         """Send windows of one second; ``shift`` is added to the flow alone."""
@@ -72,7 +72,7 @@ class Gateway:
 
     def anomalies(self) -> list[Anomaly]:
         found = []
-        for topic, payload in list(self.heard):
+        for topic, payload in list(self.received):
             with contextlib.suppress(WireError):
                 if topic == topics.SCORED and isinstance(rows := aggregates_message.decode(payload).rows, Anomalies):
                     found += rows.reports
@@ -80,9 +80,9 @@ class Gateway:
 
     def models(self) -> dict[str, Any]:
         """Return the entries about models in the detector's newest health report."""
-        reports = [json.loads(payload) for topic, payload in list(self.heard) if topic == topics.HEALTH]
+        reports = [json.loads(payload) for topic, payload in list(self.received) if topic == topics.HEALTH]
         ours = [report["state"]["models"] for report in reports if report["component"] == DETECTOR]
-        return dict(ours[-1]) if ours else {"live": {}, "refused": {}}
+        return dict(ours[-1]) if ours else {"live": {}, "rejected": {}}
 
     def deploy(self, out: Path, version: str) -> None:
         """As greengrass-cli deployment create --recipeDir --artifactDir --merge does."""
@@ -118,7 +118,7 @@ def spoil(out: Path, version: str) -> None:
         packed.writestr("model.tflite", parts["model.tflite"][:400])
 
 
-def test_a_model_is_deployed_scores_and_outlives_a_broken_successor(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_deployed_model_scores_and_is_kept_after_an_invalid_successor(gateway: Gateway, tmp_path: Path) -> None:
     out = tmp_path / "models"
     request = Request(recorded(tmp_path), "pump", out, window=2)
     assert [train(request).packed.version for _ in range(2)] == ["0.1.0", "0.2.0"]
@@ -132,11 +132,11 @@ def test_a_model_is_deployed_scores_and_outlives_a_broken_successor(gateway: Gat
     onset = next(one for one in gateway.anomalies() if one.cause == "model")
     assert (onset.series, onset.direction) == ("pump.flow", "up")
     gateway.deploy(out, "0.2.0")
-    until(lambda: bool(gateway.models()["refused"]), "the broken model is refused", 120)
+    until(lambda: bool(gateway.models()["rejected"]), "the broken model is refused", 120)
     models = gateway.models()
     assert models["live"]["pump"]["version"] == "0.1.0"
     assert models["live"]["pump"]["state"] == "live"
-    assert "the manifest says" in models["refused"]["pump 0.2.0"]
+    assert "the manifest has" in models["rejected"]["pump 0.2.0"]
     before = len(gateway.anomalies())
     gateway.windows(30)
     gateway.windows(5, shift=-4.0)

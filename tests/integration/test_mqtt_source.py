@@ -150,7 +150,7 @@ def test_a_replaced_client_certificate_is_used_without_a_restart(tmp_path: Path)
 
 @pytest.mark.skipif(PLUGIN is None, reason="mosquitto's dynamic security plugin is not installed")
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_a_refused_subscription_is_named_retried_and_leaves_the_others(tmp_path: Path, version: str) -> None:
+def test_a_rejected_subscription_is_reported_and_retried_without_affecting_others(tmp_path: Path, version: str) -> None:
     rule = {"acltype": "subscribePattern", "topic": "secret/#", "priority": 1, "allow": False}
     access = {"publishClientSend": True, "publishClientReceive": True, "subscribe": True, "unsubscribe": True}
     policy = {
@@ -226,7 +226,7 @@ def _has_pending_or_all(site: Site, count: int) -> bool:
     return bool(site.sink.pending) or len(site.sink.readings) == count
 
 
-def test_the_stock_broker_grants_the_window_that_is_asked_for(tmp_path: Path) -> None:
+def test_the_broker_with_default_settings_grants_the_requested_window(tmp_path: Path) -> None:
     with mosquitto(tmp_path / "broker", "allow_anonymous true") as port:
         for version, window in (("5", 200), ("3.1.1", 20)):
             site = Site(port, Filters(), version=version, inflight=200, client_id=f"window-{version}")

@@ -62,19 +62,19 @@ def group_is_empty(group: int) -> bool:
 
 
 ECHO = """
-def heard(event):
-    say("test/answer", event.binary_message.message.decode() + "!")
+def received(event):
+    send("test/answer", event.binary_message.message.decode() + "!")
 
-client.subscribe_to_topic(topic="test/question", on_stream_event=heard)
-say("test/ready", "")
+client.subscribe_to_topic(topic="test/question", on_stream_event=received)
+send("test/ready", "")
 stay()
 """
 
 
 @pytest.mark.parametrize("profile", ["java", "lite"])
-def test_two_components_speak_with_each_other(site: Site, listening: Any, profile: str) -> None:
+def test_two_components_exchange_messages(site: Site, listening: Any, profile: str) -> None:
     site.component("io.test.Echo", ECHO)
-    asks = 'for number in range(20): say("test/question", str(number))\nstay()'
+    asks = 'for number in range(20): send("test/question", str(number))\nstay()'
     site.component("io.test.Asks", asks, dependencies={"io.test.Echo": {"VersionRequirement": "^1.0.0"}})
     site.deploy.clear()
     with site.start(profile=profile) as nucleus:
@@ -89,15 +89,15 @@ def test_two_components_speak_with_each_other(site: Site, listening: Any, profil
         assert stat.S_IMODE((site.root / "ipc.socket").stat().st_mode) == 0o600
 
 
-def test_a_component_hears_only_others_when_it_asks_for_that(site: Site, listening: Any) -> None:
+def test_a_component_can_exclude_its_own_messages(site: Site, listening: Any) -> None:
     code = """
     mode = model.ReceiveMode.RECEIVE_MESSAGES_FROM_OTHERS
     client.subscribe_to_topic(
-        topic="test/+/x", receive_mode=mode, on_stream_event=lambda e: say("test/heard", e.json_message.message["from"])
+        topic="test/+/x", receive_mode=mode, on_stream_event=lambda e: send("test/got", e.json_message.message["from"])
     )
     own = model.PublishMessage(json_message=model.JsonMessage(message={"from": "itself"}))
     client.publish_to_topic(topic="test/a/x", publish_message=own)
-    say("test/ready", "")
+    send("test/ready", "")
     stay()
     """
     site.component("io.test.Hears", code)
@@ -108,14 +108,14 @@ def test_a_component_hears_only_others_when_it_asks_for_that(site: Site, listeni
         until(lambda: bool(listener.on("test/ready")), "the component is ready")
         message = model.PublishMessage(json_message=model.JsonMessage(message={"from": "another"}))
         listener.client.publish_to_topic(topic="test/b/x", publish_message=message)
-        until(lambda: bool(listener.on("test/heard")), "the other's message")
-        assert listener.on("test/heard") == ["another"]
+        until(lambda: bool(listener.on("test/got")), "the other's message")
+        assert listener.on("test/got") == ["another"]
 
 
-def test_what_the_recipe_does_not_allow_is_unauthorized(site: Site, listening: Any) -> None:
+def test_operations_that_the_recipe_does_not_allow_are_unauthorized(site: Site, listening: Any) -> None:
     code = """
     for attempt in (
-        lambda: say("secret/topic", "x"),
+        lambda: send("secret/topic", "x"),
         lambda: client.subscribe_to_topic(topic="test/#/x", on_stream_event=print),
         lambda: client.subscribe_to_topic(topic="#", on_stream_event=print),
         lambda: client.publish_to_iot_core(topic_name="other/t", qos="1", payload=b"x"),
@@ -125,10 +125,10 @@ def test_what_the_recipe_does_not_allow_is_unauthorized(site: Site, listening: A
     ):
         try:
             attempt()
-            said = "allowed"
+            outcome = "allowed"
         except Exception as error:
-            said = type(error).__name__
-        say("test/said", said)
+            outcome = type(error).__name__
+        send("test/outcome", outcome)
     stay()
     """
     proxy = {"operations": ["aws.greengrass#PublishToIoTCore"], "resources": ["gw-test/+"]}
@@ -139,8 +139,8 @@ def test_what_the_recipe_does_not_allow_is_unauthorized(site: Site, listening: A
     with site.start() as nucleus:
         listener = listening(nucleus)
         deploy(listener.client, nucleus, root_component_versions_to_add={"io.test.Tries": "1.0.0"})
-        until(lambda: len(listener.on("test/said")) == 7, "seven attempts")
-        assert listener.on("test/said") == [
+        until(lambda: len(listener.on("test/outcome")) == 7, "seven attempts")
+        assert listener.on("test/outcome") == [
             "UnauthorizedError",
             "InvalidArgumentsError",
             "UnauthorizedError",
@@ -155,29 +155,29 @@ def test_what_the_recipe_does_not_allow_is_unauthorized(site: Site, listening: A
 
 CONFIGURED = """
 def changed(event):
-    say("test/changed", "/".join(event.configuration_update_event.key_path))
+    send("test/changed", "/".join(event.configuration_update_event.key_path))
 
 client.subscribe_to_configuration_update(key_path=[], on_stream_event=changed)
 value = client.get_configuration(key_path=["nested", "limit"]).value
-say("test/limit", repr(value))
-say("test/whole", repr(client.get_configuration(key_path=["nested"]).value))
-say("test/other", repr(client.get_configuration(component_name="io.test.Other", key_path=["mine"]).value))
+send("test/limit", repr(value))
+send("test/whole", repr(client.get_configuration(key_path=["nested"]).value))
+send("test/other", repr(client.get_configuration(component_name="io.test.Other", key_path=["mine"]).value))
 try:
     client.get_configuration(key_path=["absent"])
 except model.ResourceNotFoundError as error:
-    say("test/absent", str(error.resource_name))
+    send("test/absent", str(error.resource_name))
 import datetime
 now = datetime.datetime.now(datetime.timezone.utc)
 client.update_configuration(key_path=["nested"], timestamp=now, value_to_merge={"limit": 7, "fresh": [1]})
-say("test/limit", repr(client.get_configuration(key_path=["nested", "limit"]).value))
+send("test/limit", repr(client.get_configuration(key_path=["nested", "limit"]).value))
 for late in (dict(key_path=["nested"], timestamp=now - datetime.timedelta(days=1), value_to_merge={"limit": 8}),
              dict(key_path=["nested", "limit"], timestamp=now, value_to_merge={"x": 8}),
              dict(key_path=[], timestamp=now, value_to_merge={"accessControl": {}})):
     try:
         client.update_configuration(**late)
     except Exception as error:
-        say("test/refused", type(error).__name__)
-say("test/limit", repr(client.get_configuration(key_path=["nested", "limit"]).value))
+        send("test/refused", type(error).__name__)
+send("test/limit", repr(client.get_configuration(key_path=["nested", "limit"]).value))
 stay()
 """
 
@@ -197,7 +197,7 @@ def test_a_configuration_is_read_changed_and_watched(site: Site, listening: Any,
     with site.start(profile=profile) as nucleus:
         listener = listening(nucleus)
         deploy(listener.client, nucleus, root_component_versions_to_add={"io.test.Configured": "1.0.0"})
-        until(lambda: len(listener.on("test/limit")) == 3, "the component has said all")
+        until(lambda: len(listener.on("test/limit")) == 3, "the component has sent everything")
         first = "{'limit': 5}" if profile == "java" else "{'limit': '5'}"
         assert listener.on("test/limit") == [first, "{'limit': 7}", "{'limit': 7}"]
         kept = "1.5" if profile == "java" else "'1.5'"
@@ -227,9 +227,9 @@ def asked(event):
 
 try:
     client.subscribe_to_validate_configuration_updates(on_stream_event=asked)
-    say("test/ready", "validates")
+    send("test/ready", "validates")
 except model.ServiceError as error:
-    say("test/ready", "cannot")
+    send("test/ready", "cannot")
 stay()
 """
 
@@ -266,7 +266,7 @@ def test_nucleus_lite_has_no_validation(site: Site, listening: Any) -> None:
     with site.start(profile="lite") as nucleus:
         listener = listening(nucleus)
         deploy(listener.client, nucleus, root_component_versions_to_add=add)
-        until(lambda: listener.on("test/ready") == ["cannot"], "the component was told")
+        until(lambda: listener.on("test/ready") == ["cannot"], "the component received the error")
 
 
 def test_nucleus_lite_closes_the_connection_on_a_packet_over_ten_thousand_bytes(site: Site) -> None:
@@ -286,7 +286,7 @@ def test_nucleus_lite_closes_the_connection_on_a_packet_over_ten_thousand_bytes(
         client.close()
 
 
-def test_a_wrong_token_is_let_in_nowhere(site: Site) -> None:
+def test_a_wrong_token_is_rejected_by_every_operation(site: Site) -> None:
     with site.start() as nucleus:
         path = json.loads(nucleus.cli_info.read_text())["socket"]
         with pytest.raises(Exception, match="AccessDenied"):
@@ -320,7 +320,7 @@ def test_a_component_that_fails_is_started_three_times_then_broken(site: Site, l
         lines = [line for line in nucleus.lines if line.get("component") == "io.test.Fails"]
         assert [line["state"] for line in lines].count("ERRORED") == 3
         assert "exit code 7" in lines[-1]["reason"]
-        until(lambda: any("io.test.Fails is BROKEN" in trouble for trouble in nucleus.new_failures()), "it is told")
+        until(lambda: any("io.test.Fails is BROKEN" in trouble for trouble in nucleus.new_failures()), "it is reported")
         client = listening(nucleus).client
 
         def found() -> dict[str, str]:
@@ -480,7 +480,7 @@ def test_a_component_is_stopped_and_started_again_on_request(site: Site, listeni
         assert client.list_components().components == []
 
 
-def test_a_new_version_is_installed_and_keeps_what_was_configured(site: Site, listening: Any) -> None:
+def test_a_new_version_is_installed_and_keeps_the_configuration(site: Site, listening: Any) -> None:
     script = "echo installed {configuration:/limit}"
     site.recipe("io.test.Grows", {"install": script, "run": "exec sleep 1000"}, configuration={"limit": 1})
     with site.start(merge={"io.test.Grows": {"limit": 5}}) as nucleus:

@@ -131,11 +131,11 @@ class Cloud:
     """A client on the other side of the broker."""
 
     def __init__(self, broker: Broker, topic: str = "#") -> None:
-        self.heard: queue.Queue[tuple[str, bytes, int]] = queue.Queue()
+        self.received: queue.Queue[tuple[str, bytes, int]] = queue.Queue()
         there = broker.credentials
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="cloud", clean_session=False)
         self._client.tls_set(str(there.ca), str(there.cert), str(there.key))
-        self._client.on_message = lambda _c, _d, m: self.heard.put((m.topic, bytes(m.payload), m.qos))
+        self._client.on_message = lambda _c, _d, m: self.received.put((m.topic, bytes(m.payload), m.qos))
         subscribed: queue.Queue[bool] = queue.Queue()
         self._client.on_connect = lambda client, *_: client.subscribe(topic, 1)
         self._client.on_subscribe = lambda *_: subscribed.put(True)
@@ -153,20 +153,20 @@ class Cloud:
 
 CODE = """
 def arrived(event):
-    say("test/core", event.message.topic_name + "=" + event.message.payload.decode())
+    send("test/core", event.message.topic_name + "=" + event.message.payload.decode())
 
 client.subscribe_to_iot_core(topic_name="gw-test/down/#", qos="1", on_stream_event=arrived)
-say("test/ready", "")
+send("test/ready", "")
 
 def asked(event):
     try:
         client.publish_to_iot_core(topic_name="gw-test/up", qos="1", payload=event.binary_message.message)
-        say("test/sent", "queued")
+        send("test/sent", "queued")
     except model.ServiceError as error:
-        say("test/sent", str(error.message))
+        send("test/sent", str(error.message))
 
 client.subscribe_to_topic(topic="test/send", on_stream_event=asked)
-say("test/ready", "")
+send("test/ready", "")
 stay()
 """
 
@@ -208,7 +208,7 @@ def send(listener: Listener, text: str) -> None:
 def lose(broker: Broker, nucleus: NucleusProcess) -> None:
     """Take the broker away and wait until the nucleus has noticed."""
     broker.stop()
-    until(lambda: any("IoT Core" in trouble for trouble in nucleus.new_failures()), "the loss is told")
+    until(lambda: any("IoT Core" in trouble for trouble in nucleus.new_failures()), "the loss is reported")
 
 
 def queue_five(listener: Listener) -> None:
@@ -221,12 +221,12 @@ def queue_five(listener: Listener) -> None:
 def test_messages_go_both_ways_with_the_gateways_certificate(tmp_path: Path, broker: Broker) -> None:
     with started(tmp_path, broker) as (_, listener), contextlib.closing(Cloud(broker, "gw-test/up")) as cloud:
         send(listener, "hello")
-        assert cloud.heard.get(timeout=60) == ("gw-test/up", b"hello", 1)
+        assert cloud.received.get(timeout=60) == ("gw-test/up", b"hello", 1)
         cloud.publish("gw-test/down/a/b", b"yes")
         until(lambda: listener.on("test/core") == ["gw-test/down/a/b=yes"], "the cloud's message")
 
 
-def test_what_was_queued_offline_arrives_in_order_and_subscriptions_are_made_again(
+def test_queued_messages_arrive_in_order_after_a_reconnect_and_subscriptions_are_restored(
     tmp_path: Path, broker: Broker
 ) -> None:
     with started(tmp_path, broker) as (nucleus, listener):
@@ -236,8 +236,8 @@ def test_what_was_queued_offline_arrives_in_order_and_subscriptions_are_made_aga
         queue_five(listener)
         broker.start()
         with contextlib.closing(Cloud(broker, "gw-test/up")) as cloud:
-            heard = [cloud.heard.get(timeout=15)[1] for _ in range(5)]
-            assert heard == [b"1", b"2", b"3", b"4", b"5"]
+            received = [cloud.received.get(timeout=15)[1] for _ in range(5)]
+            assert received == [b"1", b"2", b"3", b"4", b"5"]
             while not listener.on("test/core"):
                 cloud.publish("gw-test/down", b"again")
             assert listener.on("test/core")[0] == "gw-test/down=again"
@@ -255,10 +255,10 @@ def test_nucleus_lite_queues_nothing_offline(tmp_path: Path, broker: Broker) -> 
 def test_java_answers_a_subscription_made_offline_when_the_gateway_connects(tmp_path: Path, broker: Broker) -> None:
     broker.stop()
     code = """
-    say("test/began", "")
+    send("test/began", "")
     client.subscribe_to_iot_core(
-        topic_name="gw-test/down", qos="1", on_stream_event=lambda e: say("test/core", e.message.payload.decode()))
-    say("test/ready", "")
+        topic_name="gw-test/down", qos="1", on_stream_event=lambda e: send("test/core", e.message.payload.decode()))
+    send("test/ready", "")
     stay()
     """
     proxy = {"operations": ["*"], "resources": ["+/down"]}
@@ -284,7 +284,7 @@ def test_java_answers_a_subscription_made_offline_when_the_gateway_connects(tmp_
         assert "ERRORED" not in {line.get("state") for line in nucleus.lines}
 
 
-def test_a_restart_of_iotcored_ends_iot_core_subscriptions_in_silence_while_publishing_goes_on(
+def test_a_restart_of_iotcored_silently_ends_subscriptions_and_publishing_continues(
     tmp_path: Path, broker: Broker
 ) -> None:
     with (
@@ -300,7 +300,7 @@ def test_a_restart_of_iotcored_ends_iot_core_subscriptions_in_silence_while_publ
             return "queued" in listener.on("test/sent")
 
         until(sent_again, "publishing succeeds again")
-        assert cloud.heard.get(timeout=60)[1] == b"up"
+        assert cloud.received.get(timeout=60)[1] == b"up"
         cloud.publish("gw-test/down", b"after")
         sent = len(listener.on("test/sent"))
         send(listener, "later")
@@ -310,7 +310,7 @@ def test_a_restart_of_iotcored_ends_iot_core_subscriptions_in_silence_while_publ
         assert states == ["INSTALLED", "STARTING", "RUNNING"]
 
 
-def test_lite_refuses_a_publish_above_its_unacknowledged_bytes(tmp_path: Path, broker: Broker) -> None:
+def test_lite_rejects_a_publish_above_its_limit_of_unacknowledged_bytes(tmp_path: Path, broker: Broker) -> None:
     with started(tmp_path, broker, "lite") as (nucleus, listener):
         os.kill(broker.pid, signal.SIGSTOP)  # the connection stays, and nothing is acknowledged
         try:

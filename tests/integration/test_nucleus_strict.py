@@ -48,36 +48,36 @@ def state(nucleus: NucleusProcess, component: str) -> str | None:
 
 
 SUBSCRIBES = """
-client.subscribe_to_topic(topic="test/send", on_stream_event=lambda event: say("test/answer", "here"))
+client.subscribe_to_topic(topic="test/send", on_stream_event=lambda event: send("test/answer", "here"))
 
 def attempt():
     began = time.monotonic()
     try:
         client.subscribe_to_iot_core(topic_name="strandline/v1/gw-test/ack", qos="1", on_stream_event=print)
-        say("test/said", "subscribed")
+        send("test/outcome", "subscribed")
     except Exception as error:
-        say("test/said", f"{type(error).__name__} {error.message} {time.monotonic() - began < 2}")
+        send("test/outcome", f"{type(error).__name__} {error.message} {time.monotonic() - began < 2}")
 
 threading.Thread(target=attempt, daemon=True).start()
-say("test/ready", "")
+send("test/ready", "")
 stay()
 """
 
 
-def test_java_does_not_answer_a_subscription_while_offline_and_other_operations_go_on(site: Site) -> None:
+def test_java_does_not_answer_a_subscription_while_offline_and_other_operations_work(site: Site) -> None:
     site.component("io.test.Subscribes", SUBSCRIBES, access=PROXY)
     with running(site, "java") as (_, listener):
         for number in range(1, 4):
             send(listener, "are you there")
             until(lambda: len(listener.on("test/answer")) == number, "it answers")  # noqa: B023 # called at once
-        assert listener.on("test/said") == []
+        assert listener.on("test/outcome") == []
 
 
 def test_lite_fails_a_subscription_while_offline_at_once_with_an_error_without_a_text(site: Site) -> None:
     site.component("io.test.Subscribes", SUBSCRIBES, access=PROXY)
     with running(site, "lite") as (_, listener):
-        until(lambda: bool(listener.on("test/said")), "an answer")
-        assert listener.on("test/said") == ["ServiceError None True"]
+        until(lambda: bool(listener.on("test/outcome")), "an answer")
+        assert listener.on("test/outcome") == ["ServiceError None True"]
 
 
 @pytest.mark.parametrize("profile", ["java", "lite"])
@@ -86,8 +86,8 @@ def test_the_things_variable_in_access_control_is_literal(site: Site, profile: s
     access = {**PUBSUB, CORE: {"p": {"operations": ["*"], "resources": resources}}}
     site.component("io.test.Subscribes", SUBSCRIBES, access=access)
     with running(site, profile) as (_, listener):
-        until(lambda: bool(listener.on("test/said")), "an answer")
-        assert listener.on("test/said")[0].startswith("UnauthorizedError")
+        until(lambda: bool(listener.on("test/outcome")), "an answer")
+        assert listener.on("test/outcome")[0].startswith("UnauthorizedError")
 
 
 def kill(nucleus: NucleusProcess, component: str) -> None:
@@ -120,7 +120,7 @@ def test_on_lite_a_crash_of_a_hard_dependency_stops_its_dependant_until_a_deploy
 
 
 @pytest.mark.parametrize("kind", ["SOFT", None])
-def test_on_lite_a_crash_of_another_dependency_disturbs_nothing(site: Site, kind: str | None) -> None:
+def test_on_lite_a_crash_of_another_dependency_has_no_effect(site: Site, kind: str | None) -> None:
     needing(site, kind)
     with site.start(profile="lite") as nucleus:
         nucleus.wait_running(30)
@@ -138,14 +138,14 @@ def test_on_java_a_dependant_restarts_with_its_hard_dependency(site: Site) -> No
         until(lambda: times_running(nucleus, "io.test.Top") == 2, "the dependant is back")
 
 
-def test_a_hard_dependency_without_a_run_step_is_refused_on_lite_only(site: Site) -> None:
+def test_a_hard_dependency_without_a_run_step_is_rejected_on_lite_only(site: Site) -> None:
     site.recipe("io.test.Base", {"install": "true"})
     hard = {"VersionRequirement": "*", "DependencyType": "HARD"}
     site.recipe("io.test.Top", {"run": "exec sleep 1000"}, dependencies={"io.test.Base": hard})
-    refusal = pytest.raises(
+    rejection = pytest.raises(
         NucleusProcessError, match=r"its HARD dependency io\.test\.Base has neither run nor startup"
     )
-    with refusal, site.start(profile="lite") as nucleus:
+    with rejection, site.start(profile="lite") as nucleus:
         nucleus.wait_running(30)
     with site.start(profile="java") as nucleus:
         nucleus.wait_running(30)
@@ -179,8 +179,8 @@ REJECTS = """
 limit = str(client.get_configuration(key_path=["limit"]).value["limit"])
 if int(limit) > 10:
     sys.exit(78)
-client.subscribe_to_configuration_update(key_path=[], on_stream_event=lambda event: say("test/changed", "yes"))
-say("test/ready", limit)
+client.subscribe_to_configuration_update(key_path=[], on_stream_event=lambda event: send("test/changed", "yes"))
+send("test/ready", limit)
 stay()
 """
 
@@ -205,27 +205,27 @@ def test_lite_stores_a_configuration_that_the_component_rejects(site: Site) -> N
 
 
 LISTENS = """
-def heard(event):
-    say("test/answer", event.binary_message.message.decode())
+def received(event):
+    send("test/answer", event.binary_message.message.decode())
 
 def changed(event):
-    say("test/changed", "/".join(event.configuration_update_event.key_path))
+    send("test/changed", "/".join(event.configuration_update_event.key_path))
 
-client.subscribe_to_topic(topic="test/send", on_stream_event=heard)
+client.subscribe_to_topic(topic="test/send", on_stream_event=received)
 client.subscribe_to_configuration_update(key_path=[], on_stream_event=changed)
-say("test/ready", "")
+send("test/ready", "")
 number = 0
 while True:
     number += 1
-    say("test/alive", str(number))
+    send("test/alive", str(number))
     time.sleep(0.1)
 """
 
 
 def alive_on(listener: Listener) -> None:
     """Wait until the component publishes on: no stream and no connection of it was closed."""
-    told = len(listener.on("test/alive"))
-    until(lambda: len(listener.on("test/alive")) >= told + 3, "it goes on publishing")
+    reported = len(listener.on("test/alive"))
+    until(lambda: len(listener.on("test/alive")) >= reported + 3, "it goes on publishing")
 
 
 def listen_again(nucleus: NucleusProcess) -> Listener:
@@ -269,13 +269,13 @@ def test_a_restart_of_ggconfigd_ends_configuration_subscriptions_in_silence(site
         assert value == {"limit": 2}
 
 
-def test_a_restart_of_ggipcd_closes_connections_and_the_old_token_is_refused(site: Site) -> None:
+def test_a_restart_of_ggipcd_closes_connections_and_invalidates_tokens(site: Site) -> None:
     code = """
-    say("test/ready", "")
+    send("test/ready", "")
     from awsiot.greengrasscoreipc import connect
     while True:
         try:
-            say("test/alive", "")
+            send("test/alive", "")
         except Exception:
             try:
                 connect(timeout=5)
@@ -316,8 +316,8 @@ def admitted(name):
     except Exception:
         return "refused"
 
-say("test/said", " ".join(admitted(name) for name in ("io.test.Named", "io.test.Other", "io.test.Absent")))
-say("test/ready", "")
+send("test/outcome", " ".join(admitted(name) for name in ("io.test.Named", "io.test.Other", "io.test.Absent")))
+send("test/ready", "")
 stay()
 """
 
@@ -327,7 +327,7 @@ def test_a_component_connects_by_its_own_name_on_lite_only(site: Site, profile: 
     site.recipe("io.test.Other", {"run": "exec sleep 1000"})
     site.component("io.test.Named", BY_NAME)
     with running(site, profile) as (_, listener):
-        assert listener.on("test/said") == [f"{own} refused refused"]
+        assert listener.on("test/outcome") == [f"{own} refused refused"]
 
 
 def test_the_java_nucleus_has_no_daemons(site: Site) -> None:
@@ -349,7 +349,7 @@ def test_a_stop_signals_every_process_of_the_component(site: Site) -> None:
 def test_while_lite_stops_a_component_gets_no_answer_to_a_publication(site: Site, profile: str, outcome: str) -> None:
     code = """
     import concurrent.futures, os, signal
-    say("test/ready", "")
+    send("test/ready", "")
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
     while not asked.wait(0.05):

@@ -1,8 +1,8 @@
-"""Tests of rejected clients and their counters: the rows of docs/security.md that need real parts.
+"""Tests of the security rules in docs/security.md that need real processes: transport and permissions.
 
-What the local cloud refuses (another gateway's topic, another client's id, a batch that names another, the API without
-credentials) is tested in test_cloud.py. Here are the transport, with a broker that is as strict about certificates as
-IoT Core, and the permissions that the shipped recipes give.
+The transport is tested with a broker that verifies certificates like IoT Core, the permissions with the shipped recipes
+on the local nucleus. Rejections by the local cloud (topics, client ids and names of other gateways, API calls without
+credentials) are tested in test_cloud.py.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Client:
 
     def __init__(self, broker: StrictBroker, pair: Pair | None, client_id: str) -> None:
         self.connected, self.ended, self.subscribed, self.published = (threading.Event() for _ in range(4))
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
         context = ssl.create_default_context(cafile=broker.authority.ca)
         if pair is not None:
@@ -92,7 +92,7 @@ class Client:
         self._client.on_disconnect = lambda *_: self.ended.set()
         self._client.on_subscribe = lambda *_: self.subscribed.set()
         self._client.on_publish = lambda *_: self.published.set()
-        self._client.on_message = lambda _client, _data, message: self.heard.append(message.topic)
+        self._client.on_message = lambda _client, _data, message: self.received.append(message.topic)
         self._port = broker.port
 
     def __enter__(self) -> Client:
@@ -133,30 +133,30 @@ def refused(broker: StrictBroker, pair: Pair | None, client_id: str) -> bool:
 
 
 @needs_mosquitto
-def test_a_gateway_with_its_certificate_gets_in(broker: StrictBroker) -> None:
+def test_a_gateway_with_its_certificate_is_accepted(broker: StrictBroker) -> None:
     with Client(broker, broker.authority.gateway("gw-1"), "gw-1") as client:
         assert client.connected.wait(SECONDS)
 
 
 @needs_mosquitto
-def test_without_a_certificate_nobody_gets_in(broker: StrictBroker) -> None:
+def test_a_client_without_a_certificate_is_rejected(broker: StrictBroker) -> None:
     assert refused(broker, None, "gw-1")
-    until(lambda: "peer did not return a certificate" in broker.log(), "the broker says why")
+    until(lambda: "peer did not return a certificate" in broker.log(), "the broker logs the reason")
 
 
 @needs_mosquitto
-def test_a_revoked_certificate_gets_nobody_in(broker: StrictBroker) -> None:
+def test_a_revoked_certificate_is_rejected(broker: StrictBroker) -> None:
     assert refused(broker, broker.revoked, "gw-revoked")
-    until(lambda: "certificate verify failed" in broker.log(), "the broker says why")
+    until(lambda: "certificate verify failed" in broker.log(), "the broker logs the reason")
 
 
 @needs_mosquitto
-def test_a_certificate_of_another_authority_gets_nobody_in(broker: StrictBroker, tmp_path: Path) -> None:
+def test_a_certificate_of_another_authority_is_rejected(broker: StrictBroker, tmp_path: Path) -> None:
     assert refused(broker, Authority(tmp_path / "other").gateway("gw-1"), "gw-1")
 
 
 @needs_mosquitto
-def test_a_gateway_reaches_neither_the_topics_nor_the_answers_of_another(broker: StrictBroker) -> None:
+def test_a_gateway_has_no_access_to_topics_and_acknowledgements_of_another(broker: StrictBroker) -> None:
     with (
         Client(broker, broker.authority.gateway("cloud"), "cloud") as cloud,
         Client(broker, broker.authority.gateway("gw-1"), "gw-1") as thief,
@@ -169,9 +169,9 @@ def test_a_gateway_reaches_neither_the_topics_nor_the_answers_of_another(broker:
         thief.publish("strandline/v1/gw-1/bulk")
         cloud.publish(topics.ack("gw-2"))
         cloud.publish(topics.ack("gw-1"))
-        until(lambda: bool(cloud.heard and thief.heard), "the gateway's own batch and its own answer")
-    assert cloud.heard == ["strandline/v1/gw-1/bulk"]
-    assert thief.heard == [topics.ack("gw-1")]
+        until(lambda: bool(cloud.received and thief.received), "the gateway's own batch and its own answer")
+    assert cloud.received == ["strandline/v1/gw-1/bulk"]
+    assert thief.received == [topics.ack("gw-1")]
     assert "Denied PUBLISH from gw-1" in broker.log()
 
 
@@ -192,7 +192,7 @@ MAY_PUBLISH = {
 
 
 @pytest.mark.parametrize("component", sorted(MAY_PUBLISH))
-def test_a_shipped_component_may_do_its_own_part_and_nothing_more(component: str, tmp_path: Path) -> None:
+def test_a_component_has_exactly_the_permissions_of_its_recipe(component: str, tmp_path: Path) -> None:
     """A program in the place of a component, with that one's permissions, tries everything."""
     mine = [topics.ingest("gw-test", lane) for lane in (Lane.URGENT, Lane.BULK)]
     cloud = [*mine, topics.ingest("gw-other", Lane.BULK), topics.ack("gw-test"), "$aws/things/gw-test/shadow/update"]
@@ -206,38 +206,38 @@ def test_a_shipped_component_may_do_its_own_part_and_nothing_more(component: str
         except Exception as error:
             return type(error).__name__
     message = model.PublishMessage(binary_message=model.BinaryMessage(message=b"x"))
-    said = {{}}
+    outcome = {{}}
     for topic in {LOCAL!r}:
-        said["local " + topic] = tried(lambda: client.publish_to_topic(topic=topic, publish_message=message))
+        outcome["local " + topic] = tried(lambda: client.publish_to_topic(topic=topic, publish_message=message))
     for topic in {cloud!r}:
-        said["core " + topic] = tried(lambda: client.publish_to_iot_core(topic_name=topic, qos="1", payload=b"x"))
+        outcome["core " + topic] = tried(lambda: client.publish_to_iot_core(topic_name=topic, qos="1", payload=b"x"))
     for topic in {listened!r}:
         # Offline, the nucleus answers an allowed subscription after its first connection: TimeoutError.
-        said["hear " + topic] = tried(
+        outcome["subscribe " + topic] = tried(
             lambda: client.subscribe_to_iot_core_async(topic_name=topic, qos="1", on_stream_event=print)[0].result(1))
-    said["cli"] = tried(lambda: client.list_components())
-    with open("said.json", "w") as out:
-        json.dump(said, out)
+    outcome["cli"] = tried(lambda: client.list_components())
+    with open("outcome.json", "w") as out:
+        json.dump(outcome, out)
     stay()
     """
     site = Site(tmp_path)
     site.component(component, code, access=shipped_access(component))
     with site.start() as nucleus:
-        said = _answer(nucleus, component)
+        outcome = _answer(nucleus, component)
     forwarder = component == "io.strandline.Forwarder"
     allowed = {f"local {topic}" for topic in MAY_PUBLISH[component]}
     # No endpoint is set, so every answer but UnauthorizedError means that the operation is allowed.
     if forwarder:
-        allowed |= {f"core {topic}" for topic in mine} | {f"hear {topics.ack('gw-test')}"}
+        allowed |= {f"core {topic}" for topic in mine} | {f"subscribe {topics.ack('gw-test')}"}
         # The recipe names the gateway by '+' (nucleus lite interpolates no variable in accessControl):
         # another gateway's topic is refused by the IoT policy, which tests/integration/test_cloud.py shows.
-        allowed |= {f"core {topics.ingest('gw-other', Lane.BULK)}", f"hear {topics.ack('gw-other')}"}
-    refused_here = {what for what, answer in said.items() if answer == "UnauthorizedError"}
-    assert set(said) - refused_here == allowed, said
+        allowed |= {f"core {topics.ingest('gw-other', Lane.BULK)}", f"subscribe {topics.ack('gw-other')}"}
+    refused_here = {what for what, answer in outcome.items() if answer == "UnauthorizedError"}
+    assert set(outcome) - refused_here == allowed, outcome
 
 
 def _answer(nucleus: NucleusProcess, component: str) -> dict[str, str]:
-    file = nucleus.root / "work" / component / "said.json"
+    file = nucleus.root / "work" / component / "outcome.json"
     until(file.exists, f"{component} has tried everything", 90.0)
     found: dict[str, str] = {}
 
@@ -246,32 +246,32 @@ def _answer(nucleus: NucleusProcess, component: str) -> dict[str, str]:
             found.update(json.loads(file.read_text()))
         return bool(found)
 
-    until(read, "what it said is written")
+    until(read, "the result is written")
     return found
 
 
-def test_a_component_that_listens_at_anothers_topics_is_refused(tmp_path: Path) -> None:
+def test_a_component_cannot_subscribe_to_topics_of_others(tmp_path: Path) -> None:
     site = Site(tmp_path)
     code = f"""
     import json
-    said = {{}}
+    outcome = {{}}
     for topic in {LOCAL!r}:
         try:
             client.subscribe_to_topic(topic=topic, on_stream_event=print)
-            said[topic] = "allowed"
+            outcome[topic] = "allowed"
         except Exception as error:
-            said[topic] = type(error).__name__
-    with open("said.json", "w") as out:
-        json.dump(said, out)
+            outcome[topic] = type(error).__name__
+    with open("outcome.json", "w") as out:
+        json.dump(outcome, out)
     stay()
     """
     site.component("io.strandline.SensorReader", code, access=shipped_access("io.strandline.SensorReader"))
     with site.start() as nucleus:
-        said = _answer(nucleus, "io.strandline.SensorReader")
-    assert said == {topic: "allowed" if topic == topics.READINGS_ACK else "UnauthorizedError" for topic in LOCAL}
+        outcome = _answer(nucleus, "io.strandline.SensorReader")
+    assert outcome == {topic: "allowed" if topic == topics.READINGS_ACK else "UnauthorizedError" for topic in LOCAL}
 
 
-def test_the_local_cloud_does_not_stand_for_iot_core_where_no_certificate_is_shown(tmp_path: Path) -> None:
+def test_the_local_cloud_unlike_iot_core_accepts_clients_without_a_certificate(tmp_path: Path) -> None:
     """Document a gap of the emulator, which is not evidence for AWS: it accepts a client without certificate.
 
     IoT Core does not; what stands for it is the strict broker above. When this fails, the emulator has learnt it, and

@@ -1,1 +1,1 @@
-"""Properties that hold for whatever hypothesis thinks of."""
+"""Property-based tests with Hypothesis."""

@@ -1,4 +1,4 @@
-"""Acknowledgements: exact for any order of arrival, and any bytes at all give one or a FormatError."""
+"""Acknowledgements: exact for any order of arrival; arbitrary bytes give an acknowledgement or a FormatError."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_sequence_set_holds_exactly_what_was_added(numbers: list[int]) -> None
 
 
 @given(sequences)
-def test_what_is_missing_and_what_is_held_make_the_whole(numbers: list[int]) -> None:
+def test_missing_and_held_sequences_are_complements(numbers: list[int]) -> None:
     held = SequenceSet()
     for number in numbers:
         held.add(number)
@@ -47,7 +47,7 @@ def test_what_is_missing_and_what_is_held_make_the_whole(numbers: list[int]) -> 
 
 
 @given(sequences, st.integers(0, 2**64 - 1))
-def test_an_acknowledgement_comes_back_from_its_bytes(numbers: list[int], epoch: int) -> None:
+def test_an_acknowledgement_is_encoded_and_decoded_unchanged(numbers: list[int], epoch: int) -> None:
     held = SequenceSet()
     for number in numbers:
         held.add(number)
@@ -59,7 +59,7 @@ def test_an_acknowledgement_comes_back_from_its_bytes(numbers: list[int], epoch:
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=MAX_UNKNOWN))
-def test_the_profiles_that_are_asked_for_come_back_and_nothing_is_said_where_there_are_none(
+def test_requested_profiles_are_encoded_only_if_there_are_any(
     versions: list[int],
 ) -> None:
     ack = Acknowledgement(5, 3, (), tuple(versions))
@@ -68,7 +68,7 @@ def test_the_profiles_that_are_asked_for_come_back_and_nothing_is_said_where_the
 
 
 @pytest.mark.parametrize("versions", [[-1], [2**32], ["1"], [1.0], [True], 5, None, list(range(17))])
-def test_versions_that_are_none_are_refused(versions: object) -> None:
+def test_invalid_versions_are_rejected(versions: object) -> None:
     body = {"v": 1, "epoch": "ff", "cumulative": 3, "ranges": [], "unknown_profiles": versions}
     with pytest.raises(FormatError):
         Acknowledgement.decode(json.dumps(body).encode())
@@ -91,13 +91,13 @@ def test_any_value_of_any_key_gives_an_acknowledgement_or_a_format_error(key: st
 @pytest.mark.parametrize(
     "ranges", [[[5, 4]], [[2, 4]], [[3, 4]], [[5, 9], [9, 12]], [[7, 8], [5, 5]], [[5, 6]] * 2, [[4.0, 5]], [[5]]]
 )
-def test_ranges_that_do_not_ascend_above_the_cumulative_number_are_refused(ranges: object) -> None:
+def test_ranges_that_do_not_ascend_above_the_cumulative_number_are_rejected(ranges: object) -> None:
     body = {"v": 1, "epoch": "ff", "cumulative": 3, "ranges": ranges}
     with pytest.raises(FormatError):
         Acknowledgement.decode(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("sequence", [0, -1, MAX_SEQUENCE + 1])
-def test_a_number_outside_the_sequence_is_refused(sequence: int) -> None:
+def test_an_invalid_sequence_number_is_rejected(sequence: int) -> None:
     with pytest.raises(ModelError):
         SequenceSet().add(sequence)

@@ -1,4 +1,4 @@
-"""A replay of the journal gives the state that was committed, whatever was done and wherever snapshots were taken."""
+"""A replay of the journal restores the committed state for any operations and snapshots."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ row = st.tuples(
 
 
 @given(st.lists(st.lists(row, max_size=20), min_size=1, max_size=6))
-def test_packed_readings_come_back_to_the_last_bit(batches: list[list[tuple[int, int, float, int]]]) -> None:
+def test_packed_readings_are_restored_to_the_bit(batches: list[list[tuple[int, int, float, int]]]) -> None:
     packer = ReadingsPacker()
     kinds = (np.int64, np.int64, np.float64, np.uint8)
     given_columns = [
         Columns(*(np.array([one[at] for one in rows], kind) for at, kind in enumerate(kinds))) for rows in batches
     ]
-    for _ in range(2):  # the second time with the decimals learned
+    for _ in range(2):  # the second time with the learned decimals
         found = unpack(packer.pack(given_columns))
         assert len(found) == len(given_columns)
         for one, other in zip(given_columns, found, strict=True):
@@ -59,7 +59,7 @@ def test_packed_readings_come_back_to_the_last_bit(batches: list[list[tuple[int,
 
 
 class Machine:
-    """A state with its outbox, whose operations are kept as the journal would keep them."""
+    """State and outbox, whose operations are recorded as in the journal."""
 
     def __init__(self, max_series: int = 4) -> None:
         self.max_series = max_series
@@ -75,7 +75,7 @@ class Machine:
         self.state.begin()
 
     def batch(self, rows: list[tuple[int, int, float]], deduplicate: bool) -> None:
-        rows = sorted(rows, key=lambda row: row[1])  # as a batch is decoded
+        rows = sorted(rows, key=lambda row: row[1])  # like a decoded batch
         self.sequence += 1
         ids, assigned = self.state.registry.resolve(
             [NAMES[series] for series, _, _ in rows], lambda: self.state.windows.busy

@@ -1,4 +1,4 @@
-"""Coarser windows keep counts, extremes and the moments of what they replace."""
+"""Coarser windows keep counts, extremes and moments of the windows that they replace."""
 
 from __future__ import annotations
 

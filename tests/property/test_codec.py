@@ -1,4 +1,4 @@
-"""The codec: exact at the stated precision for all that the model allows, and an error of its own for other bytes."""
+"""The codec: exact within the stated precision for all valid rows, and a DecodeError for other bytes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def aggregates(draw: st.DrawFn) -> Aggregates:
     counts = st.one_of(st.sampled_from([10, 10, 10, 9, 0]), int64)
     width = np.array(draw(st.lists(st.one_of(st.just(10_000), int64), min_size=n, max_size=n)), np.int64)
     count = np.array(draw(st.lists(counts, min_size=n, max_size=n)), np.int64)
-    if draw(st.booleans()):  # as windows are: ordered, and empty ones are NaN
+    if draw(st.booleans()):  # like real windows: ordered, with NaN in empty ones
         step = np.array([series[i].resolution or 0.1 for i in index])
         low = np.array(draw(st.lists(st.integers(-500, 500), min_size=n, max_size=n)), float) * step
         spread = np.array(draw(st.lists(st.integers(0, 40), min_size=n, max_size=n)), np.float64)
@@ -105,7 +105,7 @@ rows = st.one_of(
 
 
 def same(left: np.ndarray, right: np.ndarray, allowed: np.ndarray | float) -> np.ndarray:
-    """Where two columns agree: equal, both NaN, or no further apart than allowed."""
+    """Return where two columns agree: equal, both NaN, or within the allowed difference."""
     with np.errstate(invalid="ignore", over="ignore"):
         agree: np.ndarray = (left == right) | (np.isnan(left) & np.isnan(right)) | (np.abs(left - right) <= allowed)
     return agree
@@ -135,7 +135,7 @@ def check_aggregates(sent: Aggregates, back: Aggregates) -> None:
 
 
 def _found_step(sent: Aggregates, at: int) -> float:
-    """The largest power of ten of which all minima and maxima of a series without resolution are multiples."""
+    """Return the largest power of ten that divides all minima and maxima of a series without resolution."""
     mine = sent.series_index == at
     values = np.concatenate((sent.min[mine], sent.max[mine]))
     values = values[np.isfinite(values)]
@@ -166,7 +166,7 @@ def check(sent: Rows, back: Rows) -> None:
 @pytest.mark.slow
 @BUSY
 @given(rows, st.sampled_from([*CODERS, codec.ALL]), st.integers(0, 2**64 - 1), st.integers(1, 2**63 - 1))
-def test_whatever_the_model_allows_comes_back_at_the_stated_precision(
+def test_all_valid_rows_are_restored_with_the_stated_precision(
     sent: Rows, coders: frozenset[Coder], epoch: int, sequence: int
 ) -> None:
     batch = Batch("gw-1", epoch, sequence, sent)
@@ -180,7 +180,7 @@ def test_whatever_the_model_allows_comes_back_at_the_stated_precision(
 @pytest.mark.slow
 @BUSY
 @given(rows)
-def test_what_was_decoded_encodes_to_the_same_rows_again(sent: Rows) -> None:
+def test_decoded_rows_are_unchanged_by_another_encoding(sent: Rows) -> None:
     once = codec.unpack(codec.pack(sent))
     twice = codec.unpack(codec.pack(once))
     if isinstance(once, Readings | Aggregates):
@@ -194,7 +194,7 @@ def test_what_was_decoded_encodes_to_the_same_rows_again(sent: Rows) -> None:
 @pytest.mark.slow
 @BUSY
 @given(aggregates(), st.integers(0, 2**32 - 1))
-def test_rows_that_rest_on_a_profile_come_back_as_those_that_do_not(sent: Aggregates, version: int) -> None:
+def test_rows_encoded_with_a_profile_decode_to_the_same_rows(sent: Aggregates, version: int) -> None:
     known = profile.learn(sent, version)
     data = codec.encode_profile("gw-1", 1, 1, known, LIMIT)
     assert codec.decode_profile(data) == ("gw-1", known)
@@ -214,7 +214,7 @@ def _always(known: profile.Profile) -> Callable[[int], profile.Profile]:
 @pytest.mark.slow
 @BUSY
 @given(aggregates(), aggregates())
-def test_a_batch_that_any_profile_shortens_gives_the_very_same_rows(sent: Aggregates, others: Aggregates) -> None:
+def test_shortening_with_any_profile_does_not_change_the_rows(sent: Aggregates, others: Aggregates) -> None:
     whole = codec.pack(sent)
     for known in (profile.learn(sent), profile.learn(others)):
         short = codec.shorten(whole, known)
@@ -235,7 +235,7 @@ def test_the_same_rows_give_the_same_bytes(sent: Rows) -> None:
 
 
 def readable(data: bytes) -> None:
-    """Any bytes give a batch or a DecodeError, and so they do as a profile."""
+    """Assert that bytes give a batch or a DecodeError, and likewise as a profile."""
     with contextlib.suppress(DecodeError):
         codec.decode(data, lambda gateway, version: KNOWN)
     with contextlib.suppress(DecodeError):
@@ -268,7 +268,7 @@ def sealed(packed: bytes) -> bytes:
 
 
 def contents() -> list[tuple[str, bytes]]:
-    """Batches of every kind and coder, packed."""
+    """Return packed batches of every kind and coder."""
     n = 40
     raw = Readings(
         (Series("a", "", 0.5), Series("b")),
@@ -282,7 +282,7 @@ def contents() -> list[tuple[str, bytes]]:
         found.append((f"aggregates-{coder.name}", codec.pack(small(), coders=frozenset({coder}))))
         found.append((f"readings-{coder.name}", codec.pack(raw, coders=frozenset({coder}))))
     found.append(("known", codec._pack_known(small(), KNOWN)[0]))
-    # Rare exceptions, and what is expected between the last cell and a running mean, want more rows.
+    # Some encodings are chosen only for more rows.
     long = ("long-model", "wave-model")
     found += [(name, container.unseal((GOLDEN / f"{name}.batch").read_bytes())[3]) for name in long]
     found.append(("anomalies", codec.pack(Anomalies((Anomaly("a", Phase.END, 1, 2, 3.0, "gap"),)))))
@@ -303,7 +303,7 @@ def test_any_bytes_give_a_batch_or_a_decode_error(data: bytes) -> None:
 
 @BUSY
 @given(st.integers(0, 127), st.integers(0, 2000), st.binary(max_size=300))
-def test_any_content_behind_good_flags_gives_a_batch_or_a_decode_error(flags: int, size: int, stream: bytes) -> None:
+def test_any_content_after_valid_flags_gives_a_batch_or_a_decode_error(flags: int, size: int, stream: bytes) -> None:
     length = bytes((size & 127 | 128, size >> 7))
     readable(sealed(bytes((flags,)) + length + stream))
     readable(sealed(bytes((flags & 0x3C,)) + struct.pack("B", len(stream) & 127) + stream))
@@ -324,7 +324,7 @@ def test_a_batch_changed_anywhere_gives_a_batch_or_a_decode_error(
 @BUSY
 @given(st.data())
 def test_a_head_changed_anywhere_gives_a_batch_or_a_decode_error(data: st.DataObject) -> None:
-    """The change is made before the head is packed, so that deflate does not find it first."""
+    """The change is made before compression, so that it is not detected by deflate."""
     _, packed = data.draw(st.sampled_from([p for p in PACKED if not p[0].startswith(("anom", "not"))]))
     parts = container.unpack(packed)
     symbols = b""
@@ -344,7 +344,7 @@ def test_a_head_changed_anywhere_gives_a_batch_or_a_decode_error(data: st.DataOb
 
 @BUSY
 @given(st.binary(min_size=1, max_size=400), st.integers(0, 399))
-def test_a_batch_with_a_changed_byte_is_never_taken_for_the_one_sent(noise: bytes, at: int) -> None:
+def test_a_batch_with_a_changed_byte_is_not_decoded_to_the_original(noise: bytes, at: int) -> None:
     data = bytearray(sealed(PACKED[1][1]))
     place = at % len(data)
     if data[place] == noise[0]:
@@ -381,7 +381,7 @@ def test_any_value_in_a_report_gives_rows_or_a_decode_error(key: str, value: obj
 
 
 @pytest.mark.parametrize("bomb", [lambda n: zlib.compress(bytes(n), 9, wbits=-15)])
-def test_a_batch_that_inflates_beyond_its_size_is_refused_early(bomb: Callable[[int], bytes]) -> None:
+def test_a_batch_that_inflates_beyond_its_size_is_rejected_early(bomb: Callable[[int], bytes]) -> None:
     data = sealed(container.pack(codec.Kind.AGGREGATES, Coder.DEFLATE, 100, bomb(50_000_000)))
     with pytest.raises(DecodeError, match="101 bytes or more"):
         codec.decode(data)

@@ -19,7 +19,7 @@ FINITE = st.floats(-1e12, 1e12) | st.sampled_from([0.0, 1.0, -1e-300, 1e300, -1e
 
 
 def run(values, whole=True):
-    """Score [windows, series]; with ``whole`` in one step a window, otherwise one series at a time."""
+    """Score [windows, series], with ``whole`` in one step for each window, otherwise one series at a time."""
     n = values.shape[1]
     ensemble = Ensemble(Settings(calibration=CALIBRATION, drift_windows=10))
     ensemble.add_series([None] * n)
@@ -36,7 +36,7 @@ def run(values, whole=True):
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(arrays(np.float64, st.tuples(st.integers(15, 45), st.integers(1, 3)), elements=FINITE))
-def test_scores_are_absent_or_from_zero_to_the_greatest(values):
+def test_scores_are_nan_or_within_their_range(values):
     scores, _ = run(values)
     known = scores[np.isfinite(scores)]
     assert ((known >= 0) & (known <= GREATEST)).all()
@@ -55,7 +55,7 @@ def test_series_are_scored_independently(values):
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(arrays(np.float64, (30, 2), elements=st.floats(-1e6, 1e6)), st.integers(1, 29))
-def test_a_restart_changes_no_score(values, cut):
+def test_scores_are_the_same_after_a_restart(values, cut):
     straight, _ = run(values)
     _, before = run(values[:cut])
     after = Ensemble(before.settings)
@@ -105,7 +105,7 @@ def test_an_anomaly_begins_once_and_ends_once(scores):
 @pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(arrays(np.float64, (40, 2), elements=st.floats(-100, 100)), st.integers(16, 39))
-def test_later_rows_change_no_score_of_a_table(values, cut):
+def test_scores_of_a_table_do_not_depend_on_later_rows(values, cut):
     time_ms = np.arange(40) * 1000
     whole = offline.score(time_ms, values, ["a", "b"], 15)
     part = offline.score(time_ms[:cut], values[:cut], ["a", "b"], 15)

@@ -1,4 +1,4 @@
-"""Whatever frame there is survives its encoding, and whatever bytes there are give frames or the package's error."""
+"""Frames are encoded and decoded unchanged; arbitrary bytes give frames or the package's error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @given(st.lists(FRAMES, max_size=4), st.lists(st.integers(0, 10_000), max_size=8))
-def test_frames_cut_anywhere_come_out_as_they_went_in(frames: list[Frame], cuts: list[int]) -> None:
+def test_frames_received_in_any_pieces_are_decoded(frames: list[Frame], cuts: list[int]) -> None:
     decoder = Decoder()
     out = [frame for piece in pieces(b"".join(map(encode, frames)), cuts) for frame in decoder.feed(piece)]
     assert out == frames
@@ -66,14 +66,14 @@ def test_any_headers_with_right_checksums_give_a_frame_or_the_packages_error(hea
 
 
 @given(FRAMES, st.integers(0), st.integers(1, 255))
-def test_a_changed_byte_never_passes(frame: Frame, place: int, change: int) -> None:
+def test_a_changed_byte_is_detected(frame: Frame, place: int, change: int) -> None:
     data = bytearray(encode(frame))
     data[place % len(data)] ^= change
-    # Within the lengths the prelude's own checksum speaks, so nothing is waited for that never comes.
+    # A change in the lengths is detected by the prelude's checksum, so the decoder does not wait for more bytes.
     with pytest.raises(FrameChecksumError):
         Decoder().feed(bytes(data))
 
 
 @given(st.uuids())
-def test_a_uuid_takes_its_sixteen_bytes(value: uuid.UUID) -> None:
+def test_a_uuid_is_sixteen_bytes(value: uuid.UUID) -> None:
     assert value.bytes in encode(Frame((Header("id", HeaderType.UUID, value),)))

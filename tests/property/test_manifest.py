@@ -1,4 +1,4 @@
-"""Whatever a manifest says, it is read or refused with a sentence; nothing else can come of it."""
+"""Any manifest is read or rejected with an error message."""
 
 import json
 import tempfile
@@ -26,12 +26,12 @@ def read(text: bytes):
         return GroupManifest.read(path)
 
 
-def read_or_refused(text: bytes) -> None:
+def read_or_rejected(text: bytes) -> None:
     try:
         manifest = read(text)
     except ModelRejectedError:
         return
-    # What is read can be scored with.
+    # A manifest that was read can be used for scoring.
     assert len(manifest.channels) == len(manifest.centre) == len(manifest.scale) == len(manifest.units) > 0
     assert np.isfinite(manifest.centre).all()
     assert (manifest.scale > 0).all()
@@ -39,25 +39,25 @@ def read_or_refused(text: bytes) -> None:
     assert manifest.file.parent.is_absolute()
 
 
-def test_the_good_one_is_read():
+def test_the_valid_manifest_is_read():
     assert read(json.dumps(GOOD).encode()).group == "pump"
 
 
 @pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from(sorted(GOOD)), VALUES)
-def test_any_value_of_a_key_is_read_or_refused(key, value):
-    read_or_refused(json.dumps(GOOD | {key: value}).encode())
+def test_any_value_of_a_key_is_read_or_rejected(key, value):
+    read_or_rejected(json.dumps(GOOD | {key: value}).encode())
 
 
 @pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from(["channels", "inputs", "outputs"]), st.sampled_from(["name", "scale", "shape", "dtype"]), VALUES)
-def test_any_value_within_a_list_is_read_or_refused(key, inner, value):
+def test_any_value_within_a_list_is_read_or_rejected(key, inner, value):
     changed = [one | {inner: value} for one in GOOD[key]]
-    read_or_refused(json.dumps(GOOD | {key: changed}).encode())
+    read_or_rejected(json.dumps(GOOD | {key: changed}).encode())
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_refused(text):
-    read_or_refused(text)
+def test_arbitrary_bytes_are_rejected(text):
+    read_or_rejected(text)

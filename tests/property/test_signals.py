@@ -1,4 +1,4 @@
-"""Signals and faults hold for every seed, chunk and interval."""
+"""Properties of signals and faults for every seed, chunk and interval."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ seeds = st.integers(-(2**40), 2**40)
 
 @settings(deadline=None, max_examples=30)
 @given(seeds, st.integers(0, 10**7), st.lists(st.integers(1, 40), min_size=1, max_size=4))
-def test_the_same_readings_come_whatever_the_chunks(seed: int, first: int, sizes: list[int]) -> None:
+def test_readings_do_not_depend_on_the_chunks(seed: int, first: int, sizes: list[int]) -> None:
     plant = demo_plant(seed)
     faults = [Fault("pump-1.current", FaultKind.NOISE, round(first * 200), round(first * 200) + 3000, 2.0)]
     ticks = np.arange(first, first + sum(sizes))
@@ -40,7 +40,7 @@ def test_every_reading_is_a_finite_multiple_of_the_resolution(seed: int) -> None
 @pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(seeds, st.floats(10, 3600))
-def test_a_schedule_has_all_kinds_on_distinct_series_after_the_rest_and_within_the_run(seed: int, span: float) -> None:
+def test_a_schedule_has_all_kinds_on_distinct_series_within_the_run(seed: int, span: float) -> None:
     plant = demo_plant(seed)
     faults = schedule(plant, span, seed)
     assert {fault.kind for fault in faults} == set(FaultKind)
@@ -53,9 +53,7 @@ def test_a_schedule_has_all_kinds_on_distinct_series_after_the_rest_and_within_t
 @pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(seeds, st.integers(0, 400), st.integers(1, 100), st.sampled_from(list(FaultKind)))
-def test_a_fault_changes_its_interval_of_its_series_and_nothing_else(
-    seed: int, first: int, length: int, kind: FaultKind
-) -> None:
+def test_a_fault_changes_only_its_interval_of_its_series(seed: int, first: int, length: int, kind: FaultKind) -> None:
     plant = demo_plant(seed)
     fault = Fault("pump-2.pressure", kind, first * 200, (first + length) * 200, 900.0)
     ticks = np.arange(600)

@@ -1,4 +1,4 @@
-"""Windows hold for any readings: every reading is in one emitted row or late, and each row is what NumPy says."""
+"""Windows of any readings: each reading is in one emitted row or late, and rows are equal to NumPy's statistics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ values = st.one_of(
     st.floats(1e9, 1e9 + 1),
     st.sampled_from([0.0, -0.0, 1e99, -1e99, 5e-324]),
 )
-# Times around now: in order and not, far behind, ahead of the gateway's clock.
+# Times around the present: in and out of order, long ago, ahead of the gateway's clock.
 offsets = st.one_of(st.integers(-20_000, 20_000), st.integers(-4_000_000, 4_000_000))
 batches = st.lists(
     st.tuples(
@@ -37,7 +37,8 @@ def rows_of(closed: Closed) -> list[tuple[int, int, int, float, float, float, fl
 
 
 def run(script: list[tuple[list[Row], float]], windows: Windows) -> tuple[list[Closed], int, list[Row]]:
-    """Feed batches, closing after each; return what was emitted, how many were late, and all that was given."""
+    """Add batches, closing windows after each; return the emitted rows, the number of late readings, and all
+    readings."""
     emitted, late, given_rows, now = [], 0, [], 0.0
     for batch, pause in script:
         rows = [(series_id, NOW_MS + round(now * 1000) + offset, value) for series_id, offset, value in batch]
@@ -53,7 +54,7 @@ def run(script: list[tuple[list[Row], float]], windows: Windows) -> tuple[list[C
 
 @pytest.mark.slow
 @given(batches, st.sampled_from([100, 1_000, 7_919, 60_000]), st.sampled_from([0, 1_000, 30_000]))
-def test_every_reading_is_counted_in_one_row_or_is_late(
+def test_every_reading_is_in_exactly_one_row_or_late(
     script: list[tuple[list[Row], float]], width: int, lateness: int
 ) -> None:
     windows = Windows(WindowSettings(width_ms=width, lateness_ms=lateness))
@@ -75,7 +76,7 @@ def test_no_window_with_readings_is_emitted_twice(
 
 @pytest.mark.slow
 @given(batches, st.sampled_from([1_000, 60_000]))
-def test_with_lateness_beyond_all_disorder_each_row_is_what_numpy_says_of_its_readings(
+def test_rows_are_equal_to_numpys_statistics_if_all_disorder_is_within_the_lateness(
     script: list[tuple[list[Row], float]], width: int
 ) -> None:
     windows = Windows(WindowSettings(width_ms=width, lateness_ms=10**8, idle_ms=10**8, gap_windows=0))
@@ -98,9 +99,7 @@ def test_with_lateness_beyond_all_disorder_each_row_is_what_numpy_says_of_its_re
 
 @given(st.lists(st.tuples(st.integers(0, 50_000), values), min_size=1, max_size=200), st.data())
 @settings(max_examples=50)
-def test_how_readings_are_cut_into_batches_changes_no_row(
-    readings: list[tuple[int, float]], data: st.DataObject
-) -> None:
+def test_rows_do_not_depend_on_the_batches_of_readings(readings: list[tuple[int, float]], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(readings)), max_size=6)))
     wide = WindowSettings(width_ms=10_000, lateness_ms=10**8, idle_ms=10**8)
     whole, cut = Windows(wide), Windows(wide)
@@ -122,7 +121,7 @@ def test_how_readings_are_cut_into_batches_changes_no_row(
 
 @pytest.mark.slow
 @given(st.integers(-(10**8), 10**8), st.integers(5, 40))
-def test_a_series_whose_clock_is_off_by_any_constant_loses_nothing_and_disturbs_no_other(
+def test_a_constant_clock_offset_of_a_series_loses_no_reading_and_affects_no_other_series(
     offset: int, seconds: int
 ) -> None:
     windows = Windows(WindowSettings(width_ms=1_000, lateness_ms=0, gap_windows=0))
@@ -135,6 +134,6 @@ def test_a_series_whose_clock_is_off_by_any_constant_loses_nothing_and_disturbs_
         closed = windows.close(float(second))
         counts += np.bincount(closed.series_id, closed.count, 2).astype(np.int64)
     assert late == 0
-    # Each is at most the window behind that its last reading is in, and the two that a jump ahead takes to be believed.
+    # The expected delay is at most the window of the last reading and the two that confirm a jump ahead.
     assert counts[0] == seconds - 1
     assert counts[1] >= seconds - 3

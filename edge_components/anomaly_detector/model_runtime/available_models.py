@@ -37,7 +37,7 @@ class AvailableModels:
         self._work = work
         self._known: dict[Path, tuple[Signature, AvailableModel | None]] = {}
         self.invalid: dict[Path, str] = {}
-        """Reasons by manifest: it cannot be read, or its group has another model already."""
+        """Errors by manifest: it cannot be read, or its group already has another model."""
 
     def scan(self, patterns: Sequence[str]) -> dict[str, AvailableModel]:
         """Return the available models, by group."""

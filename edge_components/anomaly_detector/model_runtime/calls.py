@@ -1,4 +1,4 @@
-"""The calls of a model: marked on disk, timed, and watched for hanging.
+"""Calls of a model: marked on disk, timed, and monitored for hangs.
 
 A call of the TFLite interpreter cannot be interrupted, but other threads run meanwhile. So a watchdog checks
 periodically whether the same call is still running; after the hang timeout the process has to end. Pure except for the
@@ -14,18 +14,18 @@ from typing import TypeVar, TypeVarTuple
 from edge_components.anomaly_detector.model_runtime.in_flight_marker import InFlightMarker
 
 HANG_TIMEOUT_S = 20.0
-"""Shortest hang timeout,"""
+"""Minimum of the hang timeout."""
 HANG_TIMEOUT_FACTOR = 10.0
-"""and its shortest multiple of the allowed time."""
+"""Minimum of the hang timeout as a multiple of the allowed time."""
 MAX_OVERRUN = 20.0
-"""Largest accumulated overrun, in allowed times; faster calls reduce it."""
+"""Maximum accumulated overrun, as a multiple of the allowed time; faster calls reduce it."""
 
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 
 class Calls:
-    """One model's calls; ``allowed_s`` of processor time each."""
+    """Calls of one model; each may take ``allowed_s`` of processor time."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Calls:
     def make(self, run: Callable[[*Ts], T], *values: *Ts) -> T:
         """Make a call; raises what it raises."""
         self._watchdog.current = self
-        # Processor time: the load of the gateway is not the model's.
+        # Processor time: it does not depend on other load of the gateway.
         began = self._cpu()
         self.marker.toggle()
         try:
@@ -76,7 +76,7 @@ class Calls:
 
 
 class Watchdog:
-    """Checks the calls of the model that was called last: one thread makes all calls, one at a time."""
+    """Check the calls of the model that was called last; one thread makes all calls, one at a time."""
 
     def __init__(self) -> None:
         self.current: Calls | None = None
@@ -86,8 +86,8 @@ class Watchdog:
     def check(self, seconds: float) -> Calls | None:
         """Return the calls of which one hangs, if any; ``seconds`` is the interval between checks.
 
-        Checks are counted and no clock is read, so a process that was stopped for a while, or that gets so little of
-        the processor that the checks are rare too, does not count as hanging.
+        Checks are counted instead of reading a clock, so a process that was suspended, or that gets little processor
+        time, does not count as hanging.
         """
         calls = self.current
         if calls is None:

@@ -15,7 +15,7 @@ MAX_BYTES = 8_192
 
 
 def begin(path: Path, log: logging.Logger) -> str:
-    """Write this process' crash log to a file from now on; return the first line of the previous one, "" if empty."""
+    """Start this process' crash log in a file; return the first line of the previous process' log, "" if empty."""
     text = ""
     try:
         if path.exists():

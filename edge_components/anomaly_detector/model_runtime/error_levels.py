@@ -28,7 +28,7 @@ LEAST_ERROR = 1e-3
 """Lower bound of errors, in scales of the channel."""
 MAX_KEPT = 500
 OBSERVED = 0.1
-"""Relative rise of the levels if alarms are e times as frequent as configured."""
+"""Relative increase of the levels if alarms are e times as frequent as configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class ErrorLevels:
         self._above = np.zeros(0, np.bool_)
         self.tails = Tails.none(0, channels + 1)
         self.version = 0
-        """Grows with each change that must be saved: new devices and fits."""
+        """Incremented by each change that must be saved: new devices and fits."""
 
     def grow(self, n: int) -> None:
         """Extend to ``n`` devices; new ones begin with the manifest's tails."""
@@ -136,7 +136,7 @@ class ErrorLevels:
         The channel with the highest score gets the group's score if that is higher. NaN where tails are unknown.
         """
         tails = Tails(self.tails.threshold[rows], self.tails.excess[rows], self.tails.share[rows])
-        # An error over several windows stays above its level for a while: windows above are more than alarms.
+        # An error over several windows stays above its level for a while: there are more windows above than alarms.
         levels = tails.levels(self.probability * np.sqrt(self._overlap)) * self._raised(rows)[:, None]
         scores = np.maximum(errors, LEAST_ERROR) / levels[:, :-1]
         group = group_error(errors, tails.threshold[:, :-1]) / levels[:, -1]
@@ -150,7 +150,7 @@ class ErrorLevels:
         return scores, levels[:, :-1]
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what must survive a restart."""
+        """Return the state to save."""
         arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self.tails, name) for name in Tails.__slots__}
         return arrays | {"errors": self.errors, "seen": self.seen, "alarms": self.alarms}
 

@@ -2,7 +2,7 @@
 
 A model from outside that fails in operation is rejected permanently, and NumPy, which computes the same forecasts as
 the shipped model, replaces it. The shipped model is never rejected permanently: after a failure NumPy replaces it until
-the next start, so that it cannot end the component repeatedly either.
+the next start, so that it cannot end the component repeatedly.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def load(manifest: Manifest, content: bytes) -> Forecast:
 
 
 def untimed() -> float:
-    """Return zero: reading the processor time costs more than the marker, and the shipped model's time is known."""
+    """Return zero: reading the processor time is expensive, and the time of the shipped model is known."""
     return 0.0
 
 
@@ -65,11 +65,11 @@ class RequestedModel:
 
 
 MAX_INTERRUPTIONS = 3
-"""Validations that are ended from outside until no further one is begun."""
+"""Number of validations ended from outside after which no other validation begins."""
 
 
 class ForecasterManager:
-    """Runs at most one validation at a time; the newest request of the configuration counts."""
+    """Run at most one validation at a time; the newest configuration takes precedence."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class ForecasterManager:
         watchdog: Watchdog | None = None,
         crash: str = "",
     ) -> None:
-        """``crash`` is the first line of the crash log of the process before this one."""
+        """``crash`` is the first line of the previous process' crash log."""
         self._config, self._runtime, self._load, self._validate = config, runtime, load_model, validate
         self._watchdog, self._crash = watchdog or Watchdog(), crash
         self._store = ModelStore(runtime.work / "forecasters")
@@ -108,7 +108,7 @@ class ForecasterManager:
         return plain_forecast
 
     def reconfigure(self, config: Config) -> None:
-        """Begin the validation of another model, if another is requested, or a slower one is allowed now."""
+        """Start a validation if another model is requested, or if the allowed time was increased."""
         before, self._config = self._config, config
         allowed_changed = config.model_milliseconds != before.model_milliseconds
         if allowed_changed:
@@ -119,7 +119,7 @@ class ForecasterManager:
             self._begin(config.model)
 
     def tick(self) -> Forecast | None:
-        """Return the forecaster that passed its validation, once."""
+        """Return a forecaster once, after it has passed its validation."""
         if self._again:
             self._again = False
             self._begin(self._config.model)
@@ -149,7 +149,7 @@ class ForecasterManager:
         """Return the forecaster in use, and the reason if it is not the requested one."""
         works = self._live is not None and self._live.works
         by = self._live.calls.name if self._live is not None and works else "NumPy"
-        return {"by": by, **({"refused": self._reason} if self._reason else {})}
+        return {"by": by, **({"rejected": self._reason} if self._reason else {})}
 
     def _open(self) -> None:
         try:
@@ -191,13 +191,13 @@ class ForecasterManager:
         folder = self._store.folder(GROUP, requested.identity)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            mark = InFlightMarker(folder / in_flight_marker.FILE)
-            if self._store.group(GROUP).unproven != requested.identity:  # a model under suspicion stays so
+            marker = InFlightMarker(folder / in_flight_marker.FILE)
+            if self._store.group(GROUP).unproven != requested.identity:  # a suspected model remains suspected
                 self._store.confirm(GROUP, requested.identity, None)
         except (OSError, StateError) as error:
             self._warn(error)
             return InFlightMarker()
-        return mark
+        return marker
 
     def _failed(self, requested: RequestedModel, reason: str) -> None:
         self._runtime.counters.add("models_rolled_back")
@@ -207,7 +207,7 @@ class ForecasterManager:
 
     def _log_rejection(self, what: str, reason: str) -> None:
         self._reason = reason
-        self._runtime.counters.add("model_refused")
+        self._runtime.counters.add("models_rejected")
         self._runtime.log.error("%s: %s", what, reason)
 
     def _cancel(self) -> None:
@@ -222,5 +222,5 @@ class ForecasterManager:
             self._warn(error)
 
     def _warn(self, error: Exception) -> None:
-        self._runtime.counters.add("models_not_kept")
+        self._runtime.counters.add("models_not_saved")
         self._runtime.log.warning("a failure of the forecaster may be unknown at the next start: %s", error)

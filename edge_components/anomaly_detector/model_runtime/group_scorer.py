@@ -20,7 +20,7 @@ from edge_components.anomaly_detector.model_runtime.manifest import AUTOENCODER,
 from edge_components.anomaly_detector.univariate.model_scores import ModelScores
 
 MAX_PENDING = 8
-"""Windows of a device that wait for their channels at a time."""
+"""Maximum number of incomplete windows of a device."""
 NEVER = np.iinfo(np.int64).min
 
 Run = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
@@ -31,17 +31,23 @@ _BY_DEVICE = (
     *(("_pending", np.nan), ("_pending_ms", NEVER), ("_history", 0), ("_filled", 0), ("_done_ms", NEVER)),
     *(("_score", np.nan), ("_expected", np.nan), ("_reach", np.nan), ("_fresh", False), ("_above_level", 0)),
 )
-"""Arrays with one row a device, and the value of a new one."""
+"""Arrays with one row for each device, and the initial value of a row."""
 
 
 class GroupScorer:
     """All devices of one model's group."""
 
     def __init__(
-        self, manifest: GroupManifest, run: Run, calibration: int, probability: float, drift_windows: int, most: int
+        self,
+        manifest: GroupManifest,
+        run: Run,
+        calibration: int,
+        probability: float,
+        drift_windows: int,
+        max_devices: int,
     ) -> None:
-        """At most ``most`` devices are scored; after ``drift_windows`` above its level a device is calibrated again."""
-        self.manifest, self._run, self._most = manifest, run, most
+        """At most ``max_devices`` are scored; after ``drift_windows`` above its level a device is calibrated again."""
+        self.manifest, self._run, self._max_devices = manifest, run, max_devices
         self.drift_windows = drift_windows
         channels = len(manifest.channels)
         overlap = manifest.window if manifest.kind == AUTOENCODER else 1
@@ -73,14 +79,14 @@ class GroupScorer:
         complete = self._gather(rows, channels, start_ms, width_ms, mean[at])
         if len(complete):
             self._process(complete, start_ms, width_ms)
-        opinion = ModelScores.unscored(len(series_ids))
+        scores = ModelScores.unscored(len(series_ids))
         fresh = self._fresh[rows, channels]
-        opinion.score[at] = np.where(fresh, self._score[rows, channels], np.nan)
+        scores.score[at] = np.where(fresh, self._score[rows, channels], np.nan)
         now = fresh & (self._done_ms[rows] == start_ms)
-        opinion.expected[at] = np.where(now, self._expected[rows, channels], np.nan)
-        opinion.reach[at] = np.where(now, self._reach[rows, channels], np.nan)
+        scores.expected[at] = np.where(now, self._expected[rows, channels], np.nan)
+        scores.reach[at] = np.where(now, self._reach[rows, channels], np.nan)
         self._fresh[rows, channels] = False
-        return opinion
+        return scores
 
     def restore(self, devices: Sequence[str], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Restore the saved levels of devices; raises ValueError if they do not fit."""
@@ -158,7 +164,7 @@ class GroupScorer:
 
     def _learn(self, names: Sequence[str]) -> None:
         """Assign new names to a device of the group and a channel."""
-        if names is not self._names:  # another list: its ids belong to other series
+        if names is not self._names:  # another list: its ids are those of other series
             if len(self._names):
                 self._forget_devices(names)
             self._names = names
@@ -174,8 +180,8 @@ class GroupScorer:
             self._grow(more)
 
     def _forget_devices(self, names: Sequence[str]) -> None:
-        """Free the rows of devices none of whose series are in the list any more."""
-        present = {device for name in names for device, channel in self._readings_of(name) if channel in self._channel}
+        """Free the rows of devices whose series have all been removed from the list."""
+        present = {device for name in names for device, channel in self._candidates(name) if channel in self._channel}
         kept = [row for device, row in self.devices.items() if device in present]
         if len(kept) < len(self.devices):
             self.devices = {device: row for row, device in enumerate(d for d in self.devices if d in present)}
@@ -184,12 +190,12 @@ class GroupScorer:
             self.levels.keep(kept)
 
     def _find(self, name: str) -> tuple[int, int]:
-        for device, channel in self._readings_of(name):
-            if channel in self._channel and (device in self.devices or len(self.devices) < self._most):
+        for device, channel in self._candidates(name):
+            if channel in self._channel and (device in self.devices or len(self.devices) < self._max_devices):
                 return self.devices.setdefault(device, len(self.devices)), self._channel[channel]
         return -1, -1
 
-    def _readings_of(self, name: str) -> list[tuple[str, str]]:
+    def _candidates(self, name: str) -> list[tuple[str, str]]:
         """Return every pair of device and channel that the manifest allows for a name."""
         glob = self.manifest.devices
         if glob is None:

@@ -1,9 +1,9 @@
 """In-flight marker: a memory-mapped file that records whether a call of a model is running, and survives the process.
 
 A counter in a file of 32 bytes grows by one before each call and after it, so it is odd during a call. The next process
-reads the bytes that were written to the mapped file, however the process ended; nothing is synced for it. After a power
-cut the disk may hold an earlier state, so the file also has the boot's id (``/proc/sys/kernel/random/boot_id``) and is
-ignored in any other boot.
+reads the bytes that were written to the mapped file, regardless of how the process ended; no sync is needed. After a
+power cut the disk may hold an earlier state, so the file also has the boot's id (``/proc/sys/kernel/random/boot_id``)
+and is ignored in any other boot.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-FILE = "at_work"
+FILE = "in_flight"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TOGGLES, _HUNG_MS, _BOOT = 0, 1, slice(2, 4)
 _SIZE = 32
@@ -45,12 +45,12 @@ class InFlightMarker:
         self._cells[_TOGGLES] += 1
 
     def record_hang(self, seconds: float) -> None:
-        """Record how long the current call has hung; for another thread than the one that calls."""
+        """Record for how long the current call has hung; called by another thread than the one in the call."""
         self._cells[_HUNG_MS] = round(seconds * 1000)
 
 
 def read_interrupted(path: Path) -> InterruptedCall | None:
-    """Return the call that was running when a process of this boot ended, None if no call was."""
+    """Return the call that was running when a process of this boot ended, None if no call was running."""
     try:
         raw = path.read_bytes()
     except OSError:

@@ -19,9 +19,9 @@ from edge_components.anomaly_detector.model_runtime.group_scorer import GroupSco
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
 
 FIRST_CALLS = 20
-"""Successful calls after which a model is confirmed."""
+"""Number of successful calls after which a model is confirmed."""
 MAX_SLOW = 3
-"""Slow calls among them that reject it."""
+"""Number of slow calls among them after which it is rejected."""
 MONTH_MS = 30 * 86_400_000.0
 
 
@@ -42,7 +42,7 @@ class LiveModel:
         """Run it; raises ModelRejectedError if it fails, or is too slow too often."""
         calls = self.calls
         output = calls.make(self.run, windows)
-        if output.shape != (len(windows), self.manifest.outputs_wanted):
+        if output.shape != (len(windows), self.manifest.output_values):
             raise ModelRejectedError(f"model {self.manifest.name}: output is {output.shape} for {len(windows)} rows")
         if calls.last_s > calls.allowed_s and (calls.too_slow or (not self.proven and calls.slow >= MAX_SLOW)):
             raise ModelRejectedError(
@@ -52,7 +52,7 @@ class LiveModel:
         return output
 
     def figures(self) -> dict[str, Any]:
-        """Return its figures for the health report."""
+        """Return the statistics for the health report."""
         scorer = self.scorer
         if scorer is None:
             return {}
@@ -71,9 +71,9 @@ class LiveModel:
 def scorer_for(live: LiveModel, config: Config) -> GroupScorer:
     """Return a new scorer for a model."""
     manifest = live.manifest
-    most = max(1, config.max_series // len(manifest.channels))
+    max_devices = max(1, config.max_series // len(manifest.channels))
     probability = alarm_probability(manifest, config)
-    return GroupScorer(manifest, live, config.calibration_windows, probability, config.drift_windows, most)
+    return GroupScorer(manifest, live, config.calibration_windows, probability, config.drift_windows, max_devices)
 
 
 def alarm_probability(manifest: GroupManifest, config: Config) -> float:

@@ -1,7 +1,7 @@
 """Manifests: the properties of a model's file, and inputs and outputs of a group's model, in JSON beside the file.
 
 A manifest comes from outside, as the model does: every value is checked, and an error names the key, the value and
-what is allowed. docs/models.md has the format in words.
+what is allowed. docs/models.md describes the format.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ MAX_BYTES = 50_000_000
 MAX_MANIFEST_BYTES = 1_000_000
 MAX_CHANNELS = 4_096
 MAX_VALUES = 65_536
-"""The most values that one row of a model's input may have."""
+"""Maximum number of values in one row of a model's input."""
 FARTHEST = 1e6
-"""Standardised values beyond are taken for this, so that none overflows a float32."""
+"""Standardised values are clipped to this, so that they do not overflow a float32."""
 _DTYPES = ("float32", "int8", "uint8")
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One input or output of a model: name (for the reader), shape (-1 first where any number of rows do), type."""
+    """One input or output of a model: name (informative), shape (first -1 for any number of rows), data type."""
 
     name: str
     shape: tuple[int, ...]
@@ -61,11 +61,11 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a manifest; raises ModelRejectedError that names what is missing or wrong."""
+        """Read a manifest; raises ModelRejectedError with the missing or invalid key."""
         return cls(**_file_part(_body(path), path))
 
     def content(self) -> bytes:
-        """Return the model's bytes; raises ModelRejectedError where they are not those of the manifest."""
+        """Return the model's bytes; raises ModelRejectedError if they do not match the manifest."""
         try:
             size = self.file.stat().st_size
             data = self.file.read_bytes() if size <= MAX_BYTES else b""
@@ -73,20 +73,22 @@ class Manifest:
             raise ModelRejectedError(f"model {self.name}: {error}") from error
         if size != self.size:
             raise ModelRejectedError(
-                f"model {self.name}: {self.file.name} has {size} bytes, the manifest says {self.size}"
+                f"model {self.name}: {self.file.name} has {size} bytes, the manifest has {self.size}"
             )
         if size > MAX_BYTES:
             raise ModelRejectedError(f"model {self.name}: {size} bytes, at most {MAX_BYTES} are loaded")
         digest = hashlib.sha256(data).hexdigest()
         if digest != self.sha256:
-            raise ModelRejectedError(f"model {self.name}: SHA-256 {digest}, the manifest says {self.sha256}")
+            raise ModelRejectedError(f"model {self.name}: SHA-256 {digest}, the manifest has {self.sha256}")
         return data
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """Tails of the errors on data held out of the training, until a device's own are known; each [channels + 1], the
-    last for the group: ``threshold``, mean ``excess`` above it and the ``share`` of windows that pass it."""
+    """Tails of the errors on data held out of the training, used until a device's own are known.
+
+    Each is [channels + 1], the last one for the group: ``threshold``, mean ``excess`` above it, and the ``share`` of
+    windows above it."""
 
     threshold: FloatArray
     excess: FloatArray
@@ -98,8 +100,8 @@ class GroupManifest(Manifest):
     """A model of a group of channels: an auto-encoder of their last windows, or a forecaster of the next one.
 
     Its input is, by row, ``window`` windows of ``channels`` values each, oldest first, standardised with ``centre`` and
-    ``scale`` [channels]. Series are called ``<device>.<channel>`` for each device that the glob ``devices`` matches, or
-    as the channels without a glob.
+    ``scale`` [channels]. Series are named ``<device>.<channel>`` for each device that the glob ``devices`` matches, or
+    like the channels without a glob.
     """
 
     version: str
@@ -120,13 +122,13 @@ class GroupManifest(Manifest):
         """Read a group's manifest; raises ModelRejectedError that names the key, the value and what is allowed."""
         body, reader = _body(path), _Reader(path)
         if body.get("format") != FORMAT:
-            reader.refuse("format", body.get("format"), repr(FORMAT))
+            reader.fail("format", body.get("format"), repr(FORMAT))
         channels = reader.items(body, "channels")
         names = tuple(
             reader.text(one, "name", r"[A-Za-z0-9][A-Za-z0-9:./_-]{0,127}", "channels[].") for one in channels
         )
         if not 0 < len(names) <= MAX_CHANNELS or len(set(names)) < len(names):
-            reader.refuse("channels", len(names), f"1 to {MAX_CHANNELS} channels, each name once")
+            reader.fail("channels", len(names), f"1 to {MAX_CHANNELS} channels, each name once")
         window = reader.integer(body, "window", 1, 10_000)
         found = cls(
             **_file_part(body, path),
@@ -147,20 +149,20 @@ class GroupManifest(Manifest):
         return found
 
     @property
-    def outputs_wanted(self) -> int:
+    def output_values(self) -> int:
         """Values in a row of the output."""
         return len(self.channels) * (self.window if self.kind == AUTOENCODER else 1)
 
     def _check_ports(self, reader: _Reader) -> None:
         values = self.window * len(self.channels)
         if values > MAX_VALUES:
-            reader.refuse("window", self.window, f"window times channels at most {MAX_VALUES}")
-        for key, ports, wanted in (("inputs", self.inputs, values), ("outputs", self.outputs, self.outputs_wanted)):
+            reader.fail("window", self.window, f"window times channels at most {MAX_VALUES}")
+        for key, ports, wanted in (("inputs", self.inputs, values), ("outputs", self.outputs, self.output_values)):
             if len(ports) != 1 or ports[0].values != wanted:
                 shapes = [list(port.shape) for port in ports]
-                reader.refuse(key, shapes, f"one of {wanted} values a row ({self.kind}, {self.window} windows)")
+                reader.fail(key, shapes, f"one of {wanted} values a row ({self.kind}, {self.window} windows)")
             if ports[0].dtype not in _DTYPES:
-                reader.refuse(f"{key}[0].dtype", ports[0].dtype, f"one of {', '.join(_DTYPES)}")
+                reader.fail(f"{key}[0].dtype", ports[0].dtype, f"one of {', '.join(_DTYPES)}")
 
 
 def _body(path: Path) -> Mapping[str, Any]:
@@ -171,7 +173,7 @@ def _body(path: Path) -> Mapping[str, Any]:
             raise ValueError(f"more than {MAX_MANIFEST_BYTES} bytes")
         body = json.loads(text)
         if not isinstance(body, dict):
-            raise ValueError("is no object")
+            raise ValueError("is not an object")
     except (OSError, ValueError, RecursionError) as error:
         raise ModelRejectedError(f"manifest {path}: {type(error).__name__}: {error}") from error
     return body
@@ -194,13 +196,13 @@ def _ports(body: Mapping[str, Any], key: str, reader: _Reader) -> tuple[Port, ..
     for one in reader.items(body, key):
         shape = one.get("shape")
         if not isinstance(shape, list) or not shape or not all(type(n) is int for n in shape):
-            reader.refuse(f"{key}[].shape", shape, "a list of whole numbers")
+            reader.fail(f"{key}[].shape", shape, "a list of whole numbers")
         if (shape[0] != -1 and not 0 < shape[0] <= 1024) or not all(0 < n <= MAX_VALUES for n in shape[1:]):
-            reader.refuse(f"{key}[].shape", shape, "rows first (-1 where any number will do), then sizes above 0")
+            reader.fail(f"{key}[].shape", shape, "the number of rows (-1 for any), then sizes above 0")
         dtype = reader.text(one, "dtype", r"[a-z0-9]{1,16}", f"{key}[].")
         ports.append(Port(reader.text(one, "name", r".{1,200}", f"{key}[]."), tuple(shape), dtype))
     if not ports:
-        reader.refuse(key, [], "one or more")
+        reader.fail(key, [], "a list with one or more entries")
     return tuple(ports)
 
 
@@ -209,7 +211,7 @@ def _defaults(body: Mapping[str, Any], reader: _Reader, channels: int) -> Defaul
     if raw is None:
         return None
     if not isinstance(raw, dict):
-        reader.refuse("calibration", raw, "an object")
+        reader.fail("calibration", raw, "an object")
     columns = []
     for key in ("threshold", "excess", "share"):
         values = raw.get(key)
@@ -218,7 +220,7 @@ def _defaults(body: Mapping[str, Any], reader: _Reader, channels: int) -> Defaul
             or len(values) != channels + 1
             or not all(_is_number(value) and value > 0 for value in values)
         ):
-            reader.refuse(f"calibration.{key}", values, f"{channels + 1} numbers above 0, the last for the group")
+            reader.fail(f"calibration.{key}", values, f"{channels + 1} numbers above 0, the last for the group")
         columns.append(np.array(values, np.float64))
     return Defaults(*columns)
 
@@ -228,40 +230,40 @@ def _is_number(value: object) -> bool:
 
 
 class _Reader:
-    """Takes values out of a manifest; a refusal names the file, the key, the value and what is allowed."""
+    """Read and validate the keys of a manifest; errors name the file, the key, the value and the allowed values."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def refuse(self, key: str, value: object, allowed: str) -> NoReturn:
+    def fail(self, key: str, value: object, allowed: str) -> NoReturn:
         """Raise ModelRejectedError."""
         shown = "is missing" if value is None else f"is {str(value)[:120]!r}"
         raise ModelRejectedError(f"manifest {self._path}: {key} {shown}, allowed is {allowed}")
 
     def text(self, body: Mapping[str, Any], key: str, pattern: str, where: str = "") -> str:
-        """Return a text that matches a pattern whole."""
+        """Return a text that matches a pattern completely."""
         value = body.get(key)
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            self.refuse(where + key, value, f"text that matches {pattern}")
+            self.fail(where + key, value, f"text that matches {pattern}")
         return value
 
     def integer(self, body: Mapping[str, Any], key: str, low: int, high: int) -> int:
         """Return a whole number."""
         value = body.get(key)
         if type(value) is not int or not low <= value <= high:
-            self.refuse(key, value, f"a whole number from {low} to {high}")
+            self.fail(key, value, f"a whole number from {low} to {high}")
         return value
 
     def number(self, body: Mapping[str, Any], key: str, low: float, high: float, where: str = "") -> float:
         """Return a finite number."""
         value = body.get(key)
         if not isinstance(value, int | float) or not _is_number(value) or not low <= value <= high:
-            self.refuse(where + key, value, f"a number from {low:g} to {high:g}")
+            self.fail(where + key, value, f"a number from {low:g} to {high:g}")
         return float(value)
 
     def items(self, body: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
         """Return a list of objects."""
         value = body.get(key)
         if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-            self.refuse(key, value, "a list of objects")
+            self.fail(key, value, "a list of objects")
         return value

@@ -39,9 +39,9 @@ from edge_components.common.lifecycle import Runtime
 
 SCAN_SECONDS = 2.0
 MAX_INTERRUPTIONS = 3
-"""Validations of a model that are ended from outside, for example for lack of memory, until it is rejected."""
+"""Number of validations ended from outside, for example for lack of memory, after which a model is rejected."""
 MISSED_SCANS = 3
-"""Scans that do not find a model until it is withdrawn; longer than the gap when a version replaces another."""
+"""Number of consecutive scans without a model after which it is withdrawn; longer than a version change takes."""
 
 Load = Callable[[GroupManifest, bytes], Run]
 
@@ -77,7 +77,7 @@ class ModelManager:
                 self._runtime.counters.add(f"models_{verdict.what}")
                 self._rejected_models.add(verdict.group, verdict.version, verdict.reason)
         except StateError as error:
-            self._runtime.counters.add("models_state_refused")
+            self._runtime.counters.add("models_state_rejected")
             self._runtime.log.warning("saved models are ignored: %s", error)
 
     def tick(self) -> None:
@@ -120,24 +120,24 @@ class ModelManager:
         self, names: Sequence[str], series_ids: IntArray, start_ms: int, width_ms: int, mean: FloatArray
     ) -> ModelScores | None:
         """Return the models' scores of a window's rows; a model that fails is rolled back and scores nothing."""
-        opinion: ModelScores | None = None
+        scores: ModelScores | None = None
         for group, live in list(self._live.items()):
             if live.scorer is None:
                 continue
             try:
-                said = live.scorer(names, series_ids, start_ms, width_ms, mean)
+                group_scores = live.scorer(names, series_ids, start_ms, width_ms, mean)
             except ModelRejectedError as error:
                 self._roll_back(group, live, str(error))
                 continue
-            except Exception as error:  # a model's outermost edge: scoring goes on without it
+            except Exception as error:  # scoring continues without the model
                 self._runtime.log.exception("group %s: its model's scoring failed", group)
                 self._roll_back(group, live, f"{type(error).__name__}: {error}")
                 continue
             if not live.proven and live.calls.made >= FIRST_CALLS:
                 self._confirm(group, live)
-            if said is not None:
-                opinion = said if opinion is None else opinion.maximum(said)
-        return opinion
+            if group_scores is not None:
+                scores = group_scores if scores is None else scores.maximum(group_scores)
+        return scores
 
     def save(self) -> None:
         """Save the calibrations that have changed beside their models."""
@@ -161,15 +161,15 @@ class ModelManager:
             }
             for group, one in list(self._live.items())[:MAX_REPORTED]
         }
-        refused = self._rejected_models.report(
+        rejected = self._rejected_models.report(
             {path.parent.parent.name: why for path, why in self._available.invalid.items()}
         )
-        trying = (
+        validating = (
             {}
             if self._validation is None
-            else {"trying": f"{self._validation[1]} {self._version(self._validation[1])}"}
+            else {"validating": f"{self._validation[1]} {self._version(self._validation[1])}"}
         )
-        return {"live": live, "refused": refused, **trying}
+        return {"live": live, "rejected": rejected, **validating}
 
     def _clear_rejections(self) -> None:
         for group in self._store.groups:
@@ -203,12 +203,12 @@ class ModelManager:
     def _begin(self, group: str, available: AvailableModel) -> bool:
         """Begin the validation of the group's intended model unless it is live; return whether one began."""
         kept, live = self._store.group(group), self._live.get(group)
-        refused = available.identity in kept.rejected
-        if refused:
+        rejected = available.identity in kept.rejected
+        if rejected:
             self._rejected_models.remember(group, available.version, kept.rejected[available.identity])
-        wanted = kept.live if refused or live is None else available.identity
+        wanted = kept.live if rejected or live is None else available.identity
         if live is None and kept.live is None:
-            wanted = None if refused else available.identity
+            wanted = None if rejected else available.identity
         if wanted is None or (live is not None and live.identity == wanted):
             return False
         if not runtime_is_installed():
@@ -227,13 +227,13 @@ class ModelManager:
         return self._validation is not None
 
     def _poll_validation(self) -> None:
-        assert self._validation is not None  # noqa: S101 # for the type checker: tick has looked
-        trial, group, identity = self._validation
-        if not trial.is_finished():
+        assert self._validation is not None  # noqa: S101 # for the type checker: checked by tick
+        validation, group, identity = self._validation
+        if not validation.is_finished():
             return
         self._validation, self._scanned = None, -np.inf  # another one may be waiting
         try:
-            call_s = trial.outcome()
+            call_s = validation.outcome()
             allowed_s = self._config.model_milliseconds / 1000.0
             if call_s > allowed_s:
                 raise ModelRejectedError(
@@ -329,7 +329,7 @@ class ModelManager:
             if kept is not None:
                 scorer.restore(*kept)
         except (StateError, ValueError) as error:
-            self._runtime.counters.add("state_refused")
+            self._runtime.counters.add("state_rejected")
             self._runtime.log.warning("calibration of group %s begins again: %s", scorer.manifest.group, error)
 
     def _validating(self, group: str) -> str | None:
@@ -340,5 +340,5 @@ class ModelManager:
         return self._requested[group].version if group in self._requested else "?"
 
     def _warn(self, error: StateError) -> None:
-        self._runtime.counters.add("models_not_kept")
+        self._runtime.counters.add("models_not_saved")
         self._rejected_models.warn(str(error))

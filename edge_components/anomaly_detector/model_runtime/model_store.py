@@ -5,7 +5,7 @@
     <work>/models/state.json                            the record of each group
     <work>/models/<group>/<identity>/manifest.json      a copied model with its file
     <work>/models/<group>/<identity>/levels.npz         its calibration on this gateway's devices
-    <work>/models/<group>/<identity>/at_work            in-flight marker, see :mod:`in_flight_marker`
+    <work>/models/<group>/<identity>/in_flight          in-flight marker, see :mod:`in_flight_marker`
 
 The identity is a digest of the manifest, which has the digest of the file: other bytes are another model.
 """
@@ -28,7 +28,7 @@ from edge_components.common.files import replace_file
 
 MANIFEST = "manifest.json"
 MAX_REJECTED = 16
-"""RejectedModels remembered by group; the oldest are forgotten, and tried again if they are still offered."""
+"""Maximum number of rejected models stored for each group; older ones are validated again if still available."""
 MAX_FAILURES = 2
 """Processes that end in a model's first calls, or are killed in a call of it, until it is rejected. One may be due to a
 power cut or to a lack of memory. A crash rejects it at once."""
@@ -71,7 +71,7 @@ class ModelStore:
     def open(self, crash: str = "") -> list[CrashRejection]:
         """Read the records, and check the models whose calls, or first calls, were running when the last process ended.
 
-        ``crash`` is the first line of the crash log of the process before this one. Returns those refused for that.
+        ``crash`` is the first line of the previous process' crash log. Returns the models rejected because of it.
         """
         try:
             self.groups = _parse(json.loads((self._root / "state.json").read_bytes()))

@@ -10,7 +10,7 @@ MAX_REMEMBERED = 1000
 
 
 class RejectedModels:
-    """Keeps reasons by group and version."""
+    """Reasons of rejections, by group and version."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -18,12 +18,12 @@ class RejectedModels:
         self._logged: set[str] = set()
 
     def add(self, group: str, version: str, reason: str) -> None:
-        """Keep, count and log why a model of a group is rejected."""
+        """Store, count and log the reason for the rejection of a group's model."""
         self._reasons[f"{group} {version}"] = reason
         self.log(f"group {group}: {reason}")
 
     def remember(self, group: str, version: str, reason: str) -> None:
-        """Keep a reason that was counted and logged before a restart."""
+        """Store a reason that was counted and logged before a restart."""
         self._reasons.setdefault(f"{group} {version}", reason)
 
     def forget(self, group: str) -> None:
@@ -33,7 +33,7 @@ class RejectedModels:
     def log(self, reason: str) -> None:
         """Count and log a rejection, once."""
         if self._is_new(reason):
-            self._runtime.counters.add("model_refused")
+            self._runtime.counters.add("models_rejected")
             self._runtime.log.error("a model is rejected, the previous one stays: %s", reason)
 
     def warn(self, message: str) -> None:

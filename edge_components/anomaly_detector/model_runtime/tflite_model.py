@@ -1,8 +1,8 @@
-"""TFLite models that are loaded: the bare model, the forecaster of single series, and models of groups.
+"""Loaded TFLite models: the generic model, the forecaster of single series, and models of groups.
 
-The interpreter is LiteRT where it is installed and tflite-runtime otherwise; both have the same interface. A truncated
-file can kill a process that loads it with tflite-runtime, so nothing is loaded here that a child has not survived:
-see :mod:`edge_components.anomaly_detector.model_runtime.validation_process`.
+The interpreter is LiteRT if it is installed and tflite-runtime otherwise; both have the same interface. A truncated
+file can crash a process that loads it with tflite-runtime, so every model is first loaded in a child process: see
+:mod:`edge_components.anomaly_detector.model_runtime.validation_process`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def runtime_is_installed() -> bool:
 
 
 def interpreter_class() -> Any:
-    """Return the Interpreter of the runtime that is installed; raises ModelRejectedError without one."""
+    """Return the Interpreter class of the installed runtime; raises ModelRejectedError if none is installed."""
     for name in _RUNTIMES:
         try:
             return importlib.import_module(name).Interpreter
@@ -44,7 +44,7 @@ def interpreter_class() -> Any:
 class Model:
     """A loaded model, run for any number of rows at a time.
 
-    Values go straight into the interpreter's memory and come straight out of it: the one copy there is converts them.
+    Values are copied directly into and out of the interpreter's memory; the only copy converts their type.
     """
 
     def __init__(self, manifest: Manifest, content: bytes) -> None:
@@ -54,7 +54,7 @@ class Model:
             self._outputs = self._interpreter.get_output_details()
             self._check(manifest, self._inputs, manifest.inputs, "input")
             self._check(manifest, self._outputs, manifest.outputs, "output")
-            # What these return are views of the interpreter's memory; none may be held while it runs.
+            # These return views of the interpreter's memory; no view may be held while it runs.
             self._writing = [self._interpreter.tensor(detail["index"]) for detail in self._inputs]
             self._reading = [self._interpreter.tensor(detail["index"]) for detail in self._outputs]
             fixed = manifest.inputs[0].shape[0]
@@ -69,7 +69,7 @@ class Model:
     def run(self, *values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return the outputs for inputs of n rows each, in the outputs' own types.
 
-        Raises ModelRejectedError where the model fails or returns other shapes than in its manifest.
+        Raises ModelRejectedError if the model fails or returns other shapes than in its manifest.
         """
         n = len(values[0])
         if self._fixed is None or n == self._fixed:
@@ -85,7 +85,7 @@ class Model:
             if n > self._rows or (self._fixed is None and n < self._rows // 4):
                 self._resize(n)
             for view, value in zip(self._writing, values, strict=True):
-                view()[:n] = value  # rows above n keep what they had
+                view()[:n] = value  # rows above n keep their previous values
             self._interpreter.invoke()
             ports = self.manifest.outputs
             return [self._output(view(), port, n) for view, port in zip(self._reading, ports, strict=True)]
@@ -96,7 +96,7 @@ class Model:
         if whole.shape != (self._rows, *port.shape[1:]):
             raise ModelRejectedError(
                 f"model {self.manifest.name}: {port.name} is {whole.shape} for {self._rows} rows, "
-                f"the manifest says {port.shape}"
+                f"the manifest has {port.shape}"
             )
         return np.array(whole[:n])
 
@@ -111,16 +111,16 @@ class Model:
         has = [(tuple(int(n) for n in d["shape"])[1:], np.dtype(d["dtype"]).name) for d in details]
         wants = [(port.shape[1:], port.dtype) for port in ports]
         if has != wants:
-            raise ModelRejectedError(f"model {manifest.name}: {what}s are {has}, the manifest says {wants}")
+            raise ModelRejectedError(f"model {manifest.name}: {what}s are {has}, the manifest has {wants}")
 
     def quantisation(self) -> tuple[tuple[float, int], tuple[float, int]]:
-        """Return scale and zero point of the first input and the first output; scale 0 where it is not quantised."""
+        """Return scale and zero point of the first input and the first output; a scale of 0 means not quantised."""
         first, last = (details[0]["quantization"] for details in (self._inputs, self._outputs))
         return (float(first[0]), int(first[1])), (float(last[0]), int(last[1]))
 
 
 class GroupModel:
-    """A group's model over real numbers, whatever its tensors' type: quantised by their own scale and zero point."""
+    """A group's model with real numbers as input and output; quantised tensors are converted."""
 
     def __init__(self, manifest: GroupManifest, content: bytes) -> None:
         self.manifest, self._model = manifest, Model(manifest, content)

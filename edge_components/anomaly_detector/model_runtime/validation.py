@@ -26,10 +26,10 @@ MAX_SECONDS = 60
 ROWS = (1, 3, 1)
 
 
-def attempt(path: Path) -> float:
+def run_model(path: Path) -> float:
     """Load and run the model; returns the median seconds of a call, raises ModelRejectedError with the reason."""
     if _is_group(path):
-        return _attempt_group(GroupManifest.read(path))
+        return _run_group(GroupManifest.read(path))
     manifest = Manifest.read(path)
     model, rng, taken = Model(manifest, manifest.content()), np.random.default_rng(0), []
     for rows in ROWS:
@@ -43,7 +43,7 @@ def attempt(path: Path) -> float:
     return float(np.median(taken))
 
 
-def _attempt_group(manifest: GroupManifest) -> float:
+def _run_group(manifest: GroupManifest) -> float:
     model, rng, taken = GroupModel(manifest, manifest.content()), np.random.default_rng(0), []
     shape = manifest.window, len(manifest.channels)
     usual = [rng.normal(size=(rows, *shape)) for rows in ROWS]
@@ -57,7 +57,7 @@ def _attempt_group(manifest: GroupManifest) -> float:
         began = time.thread_time()
         output = model(values.astype(np.float32))
         taken.append(time.thread_time() - began)
-        if output.shape[1] != manifest.outputs_wanted:
+        if output.shape[1] != manifest.output_values:
             raise ModelRejectedError(f"model {manifest.name}: output is {output.shape} for {len(values)} rows")
     return float(np.median(taken))
 
@@ -91,7 +91,7 @@ def main() -> int:
     """Validate the model that the command line names."""
     _bound_this_process()
     try:
-        seconds = attempt(Path(sys.argv[1]))
+        seconds = run_model(Path(sys.argv[1]))
     except ModelRejectedError as error:
         print(str(error).replace("\n", " "), file=sys.stderr)  # noqa: T201 # the parent reads it
         return 1

@@ -1,9 +1,9 @@
 """The alarm level of a group's joint score for a configured rate of false alarms.
 
-Pure. The relevant height is the one that the score holds for as many rows as an onset takes. Its greatest value in each
+Pure. The input is the minimum of the score over as many rows as an onset takes. Its greatest value in each
 block of rows is recorded: in the blocks of the calibration, scored by parts left out of the fit, and in all later
-blocks without an anomaly. Above the greatest third of them the tail is assumed exponential (peaks over threshold,
-Pickands 1975; Coles 2001), and extended to the configured rate. While few blocks are known, the mean excess is drawn
+blocks without an anomaly. The tail above the greatest third of them is assumed exponential (peaks over threshold,
+Pickands 1975; Coles 2001), and extended to the configured rate. While few blocks are known, the mean excess is shrunk
 towards a usual one. An onset counts as a block above the alarm level of that time by an unknown amount (censored), so
 the size of a fault does not raise the level.
 """
@@ -19,16 +19,16 @@ from edge_components.anomaly_detector.columns import BoolArray, FloatArray, push
 BLOCK = 50
 """Rows in a block: more than the score's memory."""
 KEPT = 256
-"""Number of blocks that are remembered; the level follows slower changes."""
+"""Number of blocks in memory, which limits how fast a change the level follows."""
 UPPER = 1 / 3
 USUAL_SLOPE = 0.25
 """Usual mean excess, in mean blocks; in simulated groups it was 0.07 to 0.4."""
 WEIGHT = 5.0
 """Weight of the usual mean excess, in excesses of the group's own."""
 OBSERVED = 0.1
-"""Relative change of the level if alarms are e times as frequent, or as rare, as configured,"""
+"""Relative change of the level if alarms are e times as frequent, or as rare, as configured."""
 MAX_OFTEN, MIN_OFTEN = 50.0, 0.02
-"""within these factors."""
+"""Bounds of that change, as factors."""
 LOWEST = 0.3
 
 CURRENT, ROWS, WATCHED, ALARMS, BETWEEN, LEVEL = range(6)
@@ -47,7 +47,7 @@ class AlarmLevel:
 
     @classmethod
     def empty(cls, onset_rows: int) -> AlarmLevel:
-        """Return one without blocks."""
+        """Return an alarm level without blocks."""
         return cls(np.zeros(onset_rows), np.full(KEPT, np.nan), np.zeros(KEPT, np.bool_), np.zeros(6))
 
     def fit(self, scores: FloatArray) -> None:
@@ -69,13 +69,13 @@ class AlarmLevel:
             self._push(float(numbers[CURRENT]), censored=False)
 
     def alarmed(self, level: float) -> None:
-        """Record the onset of an anomaly: the score has held above ``level``."""
+        """Record the onset of an anomaly: the score has stayed above ``level``."""
         self.numbers[ALARMS] += 1
         self.recent[:] = 0.0
         self._push(level, censored=True)
 
     def level(self, rows_between: float) -> float:
-        """Return the level that the score passes once in ``rows_between`` rows; it changes only after a block."""
+        """Return the level that the score exceeds once in ``rows_between`` rows; it changes only after a block."""
         numbers = self.numbers
         if numbers[BETWEEN] != rows_between:
             numbers[[BETWEEN, LEVEL]] = rows_between, self._level(rows_between)

@@ -1,10 +1,10 @@
 """Baseline of a group of series that are measured together: fitted on rows without faults.
 
-Pure. Three distances are computed, each in greatest values of the calibration: of the rolling means of the channels
-from their slow levels, each alone; of all together, in the metric of their correlation (Hotelling's T squared of moving
-averages, Lowry et al. 1992; it includes the residual of principal components, Jackson and Mudholkar's Q, because all
-directions count); and the roughness of each channel. The greatest values come from parts that are left out of the fit,
-since the metric is too favourable to its own rows.
+Pure. Three distances are computed, each divided by its greatest value in the calibration: of the rolling means of the
+channels from their slow levels, each alone; of all together, in the metric of their correlation (Hotelling's T squared
+of moving averages, Lowry et al. 1992; it includes the residual of principal components, Jackson and Mudholkar's Q,
+because all directions count); and the roughness of each channel. The greatest values come from parts that are left out
+of the fit, since the metric is too favourable to its own rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLIP = 5.0
 """While fitting, values are clipped at this distance from the centre, in scales."""
 SLEW = 1.5
 MIN_SLEW = 0.003
-"""Greatest speed of levels, in multiples of that during calibration, and at least in scales a row."""
+"""Maximum speed of levels, as a multiple of that during calibration, and its minimum in scales a row."""
 SHRINK = 0.2
 """Shrinkage of correlations towards zero (Ledoit and Wolf 2004)."""
 OUTLIER = 7.0
@@ -147,7 +147,7 @@ def fit(rows: FloatArray) -> tuple[Baseline, FloatArray]:
     quarters = np.stack([part.mean(axis=0) for part in np.array_split(values, 4)])
     slew = np.maximum(SLEW * np.abs(np.diff(quarters, axis=0)).mean(axis=0) / (len(values) / 4), MIN_SLEW)
     away, rough = _distances(values, slew)
-    margin = np.sqrt(max(1.0, 400.0 / len(rows)))  # the greatest of fewer rows is less certain
+    margin = np.sqrt(max(1.0, 400.0 / len(rows)))  # the maximum of fewer rows is less certain
     spread, precision = _spread(away), _precision(away[0])
     alone, together = _left_out(away)
     wander = _wandering(values)
@@ -201,9 +201,9 @@ def _without_outliers(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     off = values[span:] - before
     spread = np.maximum(1.4826 * np.median(np.abs(off), axis=0), 0.5 * off.std(axis=0))
     jump = OUTLIER * np.maximum(spread, _MIN_SPREAD)
-    tame = values.copy()
-    tame[span:] = np.where(np.abs(off) > jump, before, values[span:])
-    return tame, jump
+    cleaned = values.copy()
+    cleaned[span:] = np.where(np.abs(off) > jump, before, values[span:])
+    return cleaned, jump
 
 
 def _distances(values: FloatArray, slew: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -222,8 +222,8 @@ def _distances(values: FloatArray, slew: FloatArray) -> tuple[FloatArray, FloatA
 def _wandering(values: FloatArray) -> FloatArray:
     """Return the degree to which each channel [c] wanders over longer spans than the means', 0 to 1.
 
-    The deviation of means over four times as many rows is half as great where the rows forget quickly, and as great
-    where they do not.
+    The deviation of means over four times as many rows is half as great for independent rows, and as great for a
+    random walk.
     """
     short, long = max(SPANS), 4 * max(SPANS)
     sums = np.cumsum(np.concatenate((np.zeros_like(values[:1]), values)), axis=0)

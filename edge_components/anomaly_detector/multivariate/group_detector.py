@@ -1,12 +1,12 @@
-"""GroupDetector detection over a group: series that are measured together, such as the channels of one machine.
+"""Anomaly detection over a group of series that are measured together, such as the channels of one machine.
 
 Pure, one object a group, one row at a time. A group first collects ``calibration`` rows. From then on the moving means
-of its channels are compared with their slow levels (:mod:`baseline`), and an anomaly begins when they stay away. The
-distance at which it begins follows from the configured rate of false alarms (:mod:`alarm_level`). During an anomaly the
-levels are frozen, and the fraction of the fault that remains is estimated (:mod:`recovery`). So an anomaly ends when
-the deviation has gone, even if a slow channel, such as a temperature, has meanwhile moved permanently. The position of
-such a channel becomes its new level, which is followed without a speed limit for a while; the old levels of all
-channels remain valid too.
+of its channels are compared with their slow levels (:mod:`baseline`), and an anomaly begins when the distance stays
+above the alarm level. That level follows from the configured rate of false alarms (:mod:`alarm_level`). During an
+anomaly the levels are frozen, and the fraction of the fault that remains is estimated (:mod:`recovery`). So an anomaly
+ends when the deviation has gone, even if a slow channel, such as a temperature, has meanwhile moved permanently. The
+position of such a channel becomes its new level, which is followed without a speed limit for a while; the old levels of
+all channels remain valid too.
 """
 
 from __future__ import annotations
@@ -30,16 +30,18 @@ OUTLIER_ROWS = 2
 ONSET_ROWS = 4
 """Rows with a score of 1.0 or more after which an anomaly begins."""
 END_LEVEL = 0.6
-"""All channels are at their level before when the score of the shorter span is below this level."""
+"""All channels have returned to their previous level when the score of the shorter span is below this level."""
 SETTLE_ROWS = 35
-"""Rows after an end in which only a return of the anomaly is detected; then each level is the one before, or the
-present one,"""
+"""Rows after an end in which only a return of the anomaly is detected. After them each channel keeps its level from
+before the anomaly, or gets its present one."""
 SAME = 1.5
-"""if that is farther than this number of spreads."""
+"""Distance, in spreads, above which a channel gets its present level after an anomaly."""
 FOLLOWED = 2
-"""A channel that an anomaly has moved is followed for this multiple of its rows, at most the calibration's,"""
+"""A channel that an anomaly has moved is followed for this multiple of the anomaly's rows, at most the length of the
+calibration."""
 LONG_ROWS = 60
-"""if it has lasted this number of rows: a shorter one heats nothing, and the next fault must not be followed."""
+"""Minimum length, in rows, of an anomaly after which channels are followed: a shorter one does not heat a machine, and
+the next fault must not be followed."""
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ class Finding:
 
 @dataclass(slots=True)
 class State:
-    """State of a group in arrays, which survives a restart. Values are standardised, except ``rows``."""
+    """State of a group in arrays, saved over a restart. Values are standardised, except ``rows``."""
 
     rows: FloatArray = stored("state.rows")
     """Calibration rows [calibration, c], in the channels' units."""
@@ -85,7 +87,7 @@ class State:
     free: FloatArray = stored("state.free")
     """Further rows for which each channel's level is followed without a speed limit."""
     counts: npt.NDArray[np.int64] = stored("state.counts")
-    """See the names below."""
+    """Counters at the indexes below."""
 
 
 KEPT, ACTIVE, ABOVE, SETTLING, CALM, REPORTED = range(6)
@@ -98,9 +100,9 @@ class GroupDetector:
         self.calibration, self.drift_rows, self.update_rows = calibration, drift_rows, update_rows
         self.baseline: Baseline | None = None
         self.rows_between: float | None = None
-        """Rows between false alarms; None for the level of the calibration itself."""
+        """Rows between false alarms; None for the alarm level of the calibration."""
         self.level = 1.0
-        """Scores are distances over this level."""
+        """Scores are distances divided by this level."""
         self._alarm_level = AlarmLevel.empty(ONSET_ROWS)
         self._recovery = RecoveryDetector.empty(channels)
         nothing = np.full(channels, np.nan)
@@ -143,7 +145,7 @@ class GroupDetector:
         return np.asarray(self.baseline.centre[channel] + last * self.baseline.scale[channel], np.float64)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return everything that must survive a restart, by storage name."""
+        """Return the state to save, by storage name."""
         kept = to_arrays(self._state) | to_arrays(self._alarm_level) | to_arrays(self._recovery)
         if self.baseline is not None:
             kept |= to_arrays(self.baseline)

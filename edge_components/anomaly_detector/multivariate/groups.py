@@ -40,7 +40,7 @@ class GroupSettings:
     false_alarms_per_month: float = 1.0
 
     def group_of(self, series: str) -> str:
-        """Return the name of a series' group, "" if it has none; the longest glob that matches counts."""
+        """Return the name of a series' group, "" if it has none; the longest matching glob applies."""
         glob = longest_match(series, self.names)
         return series.rpartition(".")[0] if glob is None else self.names[glob]
 
@@ -65,13 +65,13 @@ class Group:
         if self.joint.baseline is not None or len(self.series) >= MAX_CHANNELS:
             return -1
         self.series.append(series)
-        # Rows without the series are not of the whole group.
+        # Rows without the series are incomplete.
         self.joint = self._new_joint()
         self._row = np.full(len(self.series), np.nan)
         return len(self.series) - 1
 
     def remove(self, slots: IntArray) -> None:
-        """Remove series; the group, another one without them, is calibrated again."""
+        """Remove series; the remaining group is calibrated again."""
         self.series = [one for slot, one in enumerate(self.series) if slot not in slots]
         self.joint = self._new_joint()
         self._row = np.full(len(self.series), np.nan)
@@ -90,7 +90,7 @@ class Group:
         return reports + self._score() if np.isfinite(self._row).all() else reports
 
     def state(self) -> Arrays:
-        """Return everything that must survive a restart, by name."""
+        """Return the state to save, by name."""
         marks = np.array([self._start_ms, self._width_ms, int(self._scored), self._onset_ms], np.int64)
         return self.joint.state() | {"row": self._row, "marks": marks, "peak": np.array([self._peak])}
 
@@ -101,8 +101,8 @@ class Group:
             raise ValueError(f"group {self.name}: its saved state has another layout")
         self.joint.restore(arrays)
         self._row, self._peak = row.copy(), float(peak[0])
-        self._start_ms, self._width_ms, judged, self._onset_ms = marks.tolist()
-        self._scored = bool(judged)
+        self._start_ms, self._width_ms, scored, self._onset_ms = marks.tolist()
+        self._scored = bool(scored)
 
     def _new_joint(self) -> GroupDetector:
         return GroupDetector(
@@ -154,10 +154,10 @@ class Groups:
 
     def add(self, series: Sequence[Series]) -> None:
         """Assign new series to their groups."""
-        placed = [self._assign(one) for one in series]
+        assigned = [self._assign(one) for one in series]
         self._series += series
-        self._group_of = np.append(self._group_of, [group for group, _ in placed]).astype(np.int64)
-        self._slot_of = np.append(self._slot_of, [slot for _, slot in placed]).astype(np.int64)
+        self._group_of = np.append(self._group_of, [group for group, _ in assigned]).astype(np.int64)
+        self._slot_of = np.append(self._slot_of, [slot for _, slot in assigned]).astype(np.int64)
 
     def replace(self, rows: IntArray, series: Sequence[Series]) -> None:
         """Give the ids of forgotten series to new ones; groups that lost a series calibrate again."""
@@ -183,7 +183,7 @@ class Groups:
         return group.joint.seen if group is not None else None
 
     def state(self) -> Arrays:
-        """Return everything that must survive a restart, by name."""
+        """Return the state to save, by name."""
         members = {group.name: [one.name for one in group.series] for group in self._order}
         kept: Arrays = {"groups": np.frombuffer(json.dumps(members).encode(), np.uint8)}
         for number, group in enumerate(self._order):
@@ -200,7 +200,7 @@ class Groups:
             if not self._settings.windows or any(
                 one not in rows or self._settings.group_of(one) != name for one in names
             ):
-                raise ValueError("the groups are others than before")
+                raise ValueError("the saved groups differ from the configured ones")
             group = self._groups[name] = Group(name, self._settings)
             self._order.append(group)
             for one in names:
@@ -209,7 +209,7 @@ class Groups:
             group.restore({key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)})
         for row in np.flatnonzero(self._group_of < 0).tolist():
             if self._assign(self._series[row]) != (-1, -1):
-                raise ValueError("the groups are others than before")
+                raise ValueError("the saved groups differ from the configured ones")
 
     def _remove(self, number: int, slots: IntArray) -> None:
         """Remove series from a group, and the group if it is empty then."""

@@ -1,11 +1,11 @@
 """Recovery detector: the end of a group's anomaly, when half of the deviation has gone.
 
-Pure. A row is described by a deviation vector, two numbers a channel: its distance from the level before the anomaly,
-and its increase of roughness, in spreads. The remaining fraction of the anomaly is a weighted mean over the channels
-that deviated, each by the fraction of its own deviation that is left. Beyond ``CLEAR`` spreads all have the same
-weight, and channels that wander by themselves have little: a temperature that follows slowly does not delay the end,
-and a fault that only it shows is decided by it alone. The vector is compared with two references: that of the first
-rows, and that of the last ones.
+Pure. A row is described by a deviation vector with two numbers for each channel: its distance from the level before the
+anomaly, and its increase of roughness, in spreads. The remaining fraction of the anomaly is a weighted mean over the
+channels that deviated, each by the fraction of its own deviation that is left. Beyond ``CLEAR`` spreads all have the
+same weight, and channels that wander by themselves have little: a temperature that follows slowly does not delay the
+end, but a fault in the temperature alone is decided by the temperature alone. The vector is compared with two
+references: that of the first rows, and that of the last ones.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from edge_components.anomaly_detector.columns import FloatArray, push, stored
 FIRST_ROWS = 10
 """Rows of the first reference; slow channels have not moved far in them."""
 PLATEAU_ROWS = 80
-"""Rows of which the median is the second reference,"""
+"""Number of rows whose median is the second reference."""
 KNOWN_ROWS = 20
-"""which is used after this number of rows."""
+"""Number of rows after which the second reference is used."""
 LEFT_OVER = 0.5
-"""The anomaly has ended when less than this fraction is left,"""
+"""The anomaly has ended when less than this fraction is left"""
 END_ROWS = 6
-"""for this number of rows."""
+"""for this number of consecutive rows."""
 MIN_PLATEAU = 0.9
 """Lower bound of the fraction of the first reference that is usual later."""
 CHANCE = 2.0
@@ -47,7 +47,7 @@ class RecoveryDetector:
 
     @classmethod
     def empty(cls, channels: int) -> RecoveryDetector:
-        """Return one without an anomaly."""
+        """Return a detector without an anomaly."""
         deviations = np.full((PLATEAU_ROWS, 2 * channels), np.nan)
         return cls(np.zeros(2 * channels), deviations, np.full(PLATEAU_ROWS, np.nan), np.zeros(2))
 

@@ -2,8 +2,9 @@
 
 Pure. Each statistic is divided by its record: the second greatest of the maxima of the last blocks of windows. The
 record follows slow changes, ignores one outlier, and makes all statistics of all series comparable: each exceeds its
-record about equally rarely. The alarm level for a configured rate of false alarms follows from the tail of the combined
-statistic (peaks over threshold with an exponential tail, Pickands 1975; for streams Siffer et al., KDD 2017).
+record with about the same probability. The alarm level for a configured rate of false alarms follows from the tail of
+the combined statistic (peaks over threshold with an exponential tail, Pickands 1975; for streams Siffer et al., KDD
+2017).
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ MARGIN = 0.3
 POWER = 3.5
 """Exponent of the power mean that combines the statistics: between the mean (1) and the maximum (infinite)."""
 ALARM = 0.8
-"""Level that the combined statistic passes about once in ``NATURAL`` lengths of calibration."""
+"""Level that the combined statistic exceeds about once in ``NATURAL`` lengths of calibration."""
 NATURAL = 6.0
 OBSERVED, UNSET_OBSERVED = 0.2, 0.1
-"""Relative rise of the alarm level if alarms are e times as frequent as configured, or, if no rate is configured, as
-usual."""
+"""Relative increase of the alarm level if alarms are e times as frequent as configured, or as usual if no rate is
+configured."""
 LOWEST = 0.4
 """Lower bound of alarm levels."""
 TAIL = 0.6
 FARTHEST = 1.2
-"""Excesses of the combined statistic are counted from ``TAIL`` up to here,"""
+"""Excesses of the combined statistic over ``TAIL`` are counted up to this value."""
 HIGHEST = 1.4
-"""and a block's greatest value from ``ALARM`` up to here."""
+"""Excesses of a block's greatest value over ``ALARM`` are counted up to this value."""
 PRIOR_WEIGHT = 5.0
-"""Weight of the prior from many series, in excesses, or passes of ``ALARM``, of the series' own."""
+"""Weight of the prior from many series, in excesses of the series' own."""
 UNSET_RATE = 4.5
 """Lengths of calibration between alarms if no rate is configured."""
 

@@ -33,13 +33,13 @@ GREATEST = 99.0
 """Upper bound of scores."""
 
 FITS_A_STEP = 64
-"""Most series fitted in one step, so that a fleet that starts together does not stall the stream."""
+"""Maximum number of series fitted in one step, so that series that start together do not block the stream."""
 
 GRACE_WINDOWS = 2
-"""A series is silent in a window once others are this number of windows further."""
+"""A series is silent in a window if others are ahead by this number of windows."""
 
 STARTS_KEPT = 512
-"""Starts of windows that are remembered to count those that a series missed."""
+"""Number of window starts in memory, for counting the windows that a series missed."""
 
 
 @dataclass(slots=True)
@@ -165,7 +165,7 @@ class Ensemble:
         return self.windows.in_order(np.array([series_id]))[0, -windows:, 0]
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return everything that must survive a restart, by storage name."""
+        """Return the state to save, by storage name."""
         return ensemble_state.save(self)
 
     def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
@@ -263,7 +263,7 @@ class Ensemble:
         value = np.where(experts.observes_extreme[cause], farther, windows.mean)
         step.value[at] = np.where(spread, statistic[each, column] * series.scale, value)
         step.expected[at] = centre
-        # A spread is compared with zero and the largest usual spread.
+        # A spread is compared with the interval from zero to the largest usual spread.
         step.lower[at] = np.where(spread, 0.0, centre - reach)
         step.upper[at] = np.where(spread, reach, centre + reach)
 

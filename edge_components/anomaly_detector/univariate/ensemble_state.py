@@ -2,7 +2,7 @@
 
 Columns are saved under their storage names. ``experts.list`` is JSON: the names of the statistics in the order of their
 columns, and the version of each expert's state. State without it is of the first version. An expert without saved state
-of its version, such as a new one, is fitted on the calibration windows; the others keep theirs.
+of its version, such as a new one, is fitted on the calibration windows; the others are restored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FITTED_AT_ONCE = 64
 
 
 def save(ensemble: Ensemble) -> dict[str, npt.NDArray[Any]]:
-    """Return everything that must survive a restart, by storage name."""
+    """Return the state to save, by storage name."""
     kept: dict[str, npt.NDArray[Any]] = {"floor": ensemble.floor, "width_ms": np.array([ensemble.width_ms])}
     for part in (ensemble.series, *ensemble.states, ensemble.records, ensemble.tracks, ensemble.windows):
         kept |= to_arrays(part)
@@ -40,7 +40,7 @@ def save(ensemble: Ensemble) -> dict[str, npt.NDArray[Any]]:
 
 
 def restore(ensemble: Ensemble, arrays: Arrays) -> None:
-    """Restore what :func:`save` gave; raises ValueError, and leaves new series, if the layout is another."""
+    """Restore a state from :func:`save`; raises ValueError, and leaves new series, if the layout differs."""
     names, versions = _listed(arrays)
     width_ms = int(read_array(arrays, "width_ms", (1,), np.int64)[0])
     floor = arrays.get("floor", np.zeros(0))

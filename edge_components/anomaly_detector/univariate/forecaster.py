@@ -15,14 +15,14 @@ from edge_components.anomaly_detector.univariate.settings import MAX_LAGS
 
 TERMS = MAX_LAGS + 1
 RIDGE = 1 / 30
-"""The ridge penalty, by windows fitted on."""
+"""The ridge penalty for each window of the fit."""
 CLIP = 8.0
-"""Values enter fit and forecast clipped to this number of scales, which bounds the effect of one spike."""
+"""Values are clipped to this number of scales in fit and forecast, which bounds the effect of one spike."""
 MAX_LEVERAGE = 0.95
 """Upper bound of a window's leverage, so that a left-out error stays finite."""
 
 Weights = npt.NDArray[np.float32]
-"""In the type of the TFLite model's input, so that a call converts nothing."""
+"""In the type of the TFLite model's input, which saves a conversion."""
 
 
 class Forecast(Protocol):
@@ -33,7 +33,7 @@ class Forecast(Protocol):
 
 
 def plain_forecast(terms: FloatArray, weights: Weights) -> FloatArray:
-    """Forecast with NumPy: the reference for the TFLite model, and its substitute when it does not run."""
+    """Forecast with NumPy: the reference for the TFLite model, and its fallback."""
     return np.asarray(np.einsum("nt,nt->n", terms, weights), np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Scores that models from outside give to the windows of some series: one more cause beside the experts. Pure."""
+"""Scores of deployed models for the windows of some series: a cause in addition to the experts. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ModelScores:
         return cls(*(np.full(n, np.nan) for _ in range(3)))
 
     def maximum(self, other: ModelScores) -> ModelScores:
-        """Return by row the one with the higher score."""
+        """Return the higher score for each row, with its expected value."""
         higher = np.isfinite(other.score) & ~(self.score >= other.score)
         pairs = ((self.score, other.score), (self.expected, other.expected), (self.reach, other.reach))
         return ModelScores(*(np.where(higher, theirs, own) for own, theirs in pairs))

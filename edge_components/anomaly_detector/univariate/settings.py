@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_LAGS = 96
-"""Most lags of the forecaster; the model file is made for this number and one constant term."""
+"""Maximum number of lags of the forecaster; the model file has this number of inputs and one constant term."""
 LONG_CALIBRATION = 120
 
 
@@ -19,7 +19,7 @@ class Settings:
     """Settings of a detector; lengths in windows.
 
     The first ``calibration`` windows of a series set its scale. ``false_alarms_per_month`` is the rate per series that
-    the alarm level 1.0 stands for (None: the natural rate, about one alarm in 4.5 lengths of calibration). An anomaly
+    the alarm level 1.0 corresponds to (None: about one alarm in 4.5 lengths of calibration). An anomaly
     ends when its score stays below ``end_level`` for ``end_windows``; it is reported again each ``update_windows``;
     after ``drift_windows`` it ends as drift and the series is calibrated on its last windows. ``gap_windows`` missing
     windows are a gap. ``season`` is the number of windows in a day, 0 to disable the comparison with previous days;

@@ -14,7 +14,7 @@ from edge_components.anomaly_detector.univariate.settings import Settings
 from wire.model import Phase
 
 REST_ONSET = 2.0
-"""Score at which an anomaly begins shortly after another one, whose windows are still in the experts' lookback."""
+"""Score at which an anomaly begins shortly after another one, while its windows are still in the experts' lookback."""
 
 
 @dataclass(slots=True)

@@ -131,7 +131,8 @@ def _log_of(database: Path) -> Path:
 
 
 def _keep_log(path: Path) -> Path:
-    """Copy the write-ahead log that a killed process left, and return the path of the copy, which may not exist.
+    """Copy the write-ahead log of a killed process, and return the path of the copy; the file is missing if there was
+    no log.
 
     When a connection is closed, SQLite writes the valid part of the log to the database and deletes the log, also if
     the connection is closed because the log is damaged.

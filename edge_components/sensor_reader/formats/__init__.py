@@ -41,11 +41,11 @@ class Columns:
     qualities: list[Any] = field(default_factory=list)
     units: list[str] = field(default_factory=list)
     rejections: list[tuple[int, RejectedError]] = field(default_factory=list)
-    """The index of a payload, and why it, or one measurement in it, cannot be taken."""
+    """Rejections: the index of a payload, and the reason for which it or one of its measurements is rejected."""
     skipped: int = 0
     """The number of fields that are not measurements, such as texts."""
     replies: list[tuple[str, bytes]] = field(default_factory=list)
-    """Publications that the sender needs to receive: a request for its birth certificate."""
+    """Publications to send to the device, such as a request for its birth certificate."""
 
     def __len__(self) -> int:
         return len(self.payloads)
@@ -64,7 +64,7 @@ class Format(Protocol):
     """A parser of one format for one binding; it may keep state between payloads."""
 
     def parse_all(self, topics: Sequence[bytes], payloads: Sequence[bytes], into: Columns) -> None:
-        """Append the measurements of payloads; one that cannot be parsed is a rejection and affects no other."""
+        """Append the measurements of payloads; one that cannot be parsed is rejected without affecting others."""
 
 
 class PayloadFormat:

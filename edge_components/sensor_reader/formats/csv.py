@@ -16,9 +16,9 @@ _SEPARATORS = ";\t,|"
 
 
 class CsvFormat(PayloadFormat):
-    """See edge_components.sensor_reader.formats.Format. Wit
+    """Implementation of :class:`edge_components.sensor_reader.formats.PayloadFormat` for delimited text.
 
-    Without ``columns`` the first line of a payload is its header.
+    Without the setting ``columns`` the first line of a payload is its header.
     """
 
     def __init__(self, settings: MappingSettings) -> None:

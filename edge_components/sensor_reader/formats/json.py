@@ -1,4 +1,4 @@
-"""JSON: one value or several in a payload, at paths with wildcards, in elements that are readings. Pure."""
+"""JSON: one or more values in a payload, selected by paths with wildcards. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class JsonFormat:
             paths.parse(text) for text in (settings.time, settings.quality, settings.unit)
         )
         self._flat = self._flat_keys()
-        # The levels of the topic are checked where the topic is known.
+        # The levels of the topic are checked when the topic is known.
         template = NameTemplate(settings.series, AnyLevel())
         self._extra_paths, self._uses_each = template.payload_paths, template.uses_each
         self._lists = bool(self._each) or any(not paths.is_plain(path) for path in self._values)
@@ -113,7 +113,7 @@ class JsonFormat:
         return tuple(way) in (self._time, self._quality, self._unit)
 
     def _is_measurement(self, name: str, value: Any) -> bool:
-        """Return whether a leaf is a number, a boolean, a word of the mapping, or a text that is written like 21.5."""
+        """Return whether a leaf is a number, a boolean, a word of the mapping, or a numeric text."""
         if isinstance(value, bool | int | float):
             return True
         if not isinstance(value, str):
@@ -127,7 +127,7 @@ class JsonFormat:
         return (known or decimal in text) and values.from_text(value, rule) is not None
 
     def _field(self, name: str, each: str, element: Any, root: Any) -> str:
-        """Return the field with what the name of its series takes from the payload."""
+        """Return the field with the values of the payload that its series' name contains."""
         if not self._extra_paths and not self._uses_each:
             return name
         extras = [each] if self._uses_each else []

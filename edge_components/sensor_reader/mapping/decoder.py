@@ -16,7 +16,7 @@ from edge_components.sensor_reader.timestamps import EventTimes
 from wire.limits import MAX_VALUE
 
 MAX_RULES = 50_000
-"""Fields whose treatment is cached; the cache is emptied beyond it, for a device may invent fields without end."""
+"""Maximum number of cached fields; the cache is cleared beyond it, because a device may send any number of fields."""
 
 
 class Decoder:

@@ -1,1 +1,1 @@
-"""MQTT, as far as one connection to a broker needs it: packets, session, subscriptions, credentials, flow."""
+"""MQTT connection to a broker: packets, session, subscriptions, credentials, flow control."""

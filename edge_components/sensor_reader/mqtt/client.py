@@ -45,7 +45,7 @@ class Events(Protocol):
         """The broker answered subscriptions: the reason of each refused filter, None for one that was granted."""
 
     def on_unsubscribed(self, filters: list[str]) -> None:
-        """The broker no longer holds these filters."""
+        """The broker has removed these filters."""
 
     def on_publications(self, publications: Publications) -> None:
         """Publications have arrived."""
@@ -55,7 +55,7 @@ class Events(Protocol):
 
 
 class _Paho(paho.Client):
-    """The library's client, which reads what it is given and not the socket."""
+    """The library's client, which reads from a buffer instead of the socket."""
 
     def __init__(self, tls: ssl.SSLContext | None, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -74,7 +74,7 @@ class _Paho(paho.Client):
         raise BlockingIOError
 
     def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        """Make the TLS handshake; unlike the library, close the socket when it fails, and name that failure."""
+        """Perform the TLS handshake; unlike the library, close the socket on failure and report the cause."""
         sock = (self._tls or ssl.create_default_context()).wrap_socket(
             tcp_sock, server_hostname=self.host, do_handshake_on_connect=False
         )
@@ -112,17 +112,17 @@ class MqttClient:
         return self._paho.socket() is not None
 
     def connect(self) -> None:
-        """Connect and ask for the session; raises OSError (ssl.SSLError is one)."""
+        """Connect and request the session; raises OSError (of which ssl.SSLError is a subclass)."""
         self._paho.reconnect()
 
     def subscribe(self, filters: list[str], qos: int) -> None:
-        """Ask for subscriptions; the answer comes as :meth:`Events.on_subscribed`."""
+        """Request subscriptions; the result is reported by :meth:`Events.on_subscribed`."""
         _result, mid = self._paho.subscribe([(one, qos) for one in filters])
         if mid is not None:
             self._asked[mid] = filters
 
     def unsubscribe(self, filters: list[str]) -> None:
-        """Give up subscriptions; the answer comes as :meth:`Events.on_unsubscribed`."""
+        """Remove subscriptions; the result is reported by :meth:`Events.on_unsubscribed`."""
         _result, mid = self._paho.unsubscribe(filters)
         if mid is not None:
             self._asked[mid] = filters
@@ -132,7 +132,7 @@ class MqttClient:
         self._paho.publish(topic, payload)
 
     def send(self, packets: bytes) -> None:
-        """Send whole packets, after those that wait."""
+        """Queue complete packets for sending."""
         self._out += packets
 
     def serve(self, wake: socket.socket, timeout: float, paused: bool) -> None:
@@ -157,7 +157,7 @@ class MqttClient:
             self._paho.loop_misc()
 
     def close(self) -> None:
-        """Disconnect in good order, as far as the socket takes it at once."""
+        """Send DISCONNECT if the socket accepts it immediately, and close."""
         sock = self._paho.socket()
         if sock is not None:
             self._write(cast(socket.socket, sock))
@@ -179,7 +179,7 @@ class MqttClient:
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_unsubscribe = self._on_subscribe, self._on_unsubscribe
         client.on_message = self._on_message
-        # With this callback set the library leaves writing to its caller.
+        # With this callback the library does not write to the socket itself.
         client.on_socket_register_write = lambda *_: None
         options: dict[str, Any] = {}
         if version5:
@@ -206,7 +206,7 @@ class MqttClient:
         if publications.topics:
             self._events.on_publications(publications)
         for packet in others:
-            if packet[0] == PUBREL:  # of QoS 2: the publication itself was taken before its PUBREC
+            if packet[0] == PUBREL:  # of QoS 2: the publication was processed before its PUBREC
                 self._out += bytes((PUBCOMP, 2)) + packet[2:4]
                 continue
             self._give(packet)
@@ -221,7 +221,7 @@ class MqttClient:
         self._paho.loop_read()
 
     def _write(self, sock: socket.socket) -> None:
-        """Write what waits: the library's packets first, unless one of ours was begun."""
+        """Write queued packets: the library's first, unless one of ours is partly written."""
         while self.open and (self._out or self._paho.want_write()):
             if self._paho.want_write() and not self._begun:
                 self._paho.loop_write()
@@ -261,4 +261,4 @@ class MqttClient:
         self._events.on_unsubscribed(ended)
 
     def _on_message(self, *_: Any) -> None:
-        """Publications never reach the library."""
+        """Do nothing: publications are not passed to the library."""

@@ -1,4 +1,4 @@
-"""The thread that keeps a connection to a broker for ever: connect, subscribe, receive, acknowledge, connect again."""
+"""Thread of a connection to a broker: connect, subscribe, receive, acknowledge, and reconnect until stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edge_components.sensor_reader.sources import EventLog
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 CREDENTIAL_CHECK_S = 10.0
 MAX_WAITING_BYTES = 4_000_000
-"""Beyond this many bytes that the loop has not taken, the socket is not read: the broker keeps the rest."""
+"""Maximum bytes that wait for the loop; beyond it the socket is not read."""
 
 _LONGEST_WAIT_S = 60.0
 _JOIN_SECONDS = 10.0
@@ -31,7 +31,7 @@ _JOIN_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The publications of one read, and both clocks then; ``connection`` is the number of the connection."""
+    """Publications of one read with the times of both clocks; ``connection`` is the number of the connection."""
 
     publications: Publications
     arrival_ms: int
@@ -40,7 +40,7 @@ class Received:
 
 
 class MqttConnection:
-    """A connection that is made again for ever. Its methods are called on the loop, ``wake`` on its own thread."""
+    """A connection that is retried until stopped. Its methods are called on the loop, ``wake`` on its own thread."""
 
     def __init__(
         self,
@@ -104,11 +104,11 @@ class MqttConnection:
         return received
 
     def wake_after(self, count: int) -> None:
-        """Wake the loop as soon as ``count`` publications wait: then the broker is blocked."""
+        """Wake the loop as soon as ``count`` publications wait, because the broker is then blocked."""
         self._wake_count = max(1, count)
 
     def acknowledge(self, connection: int, packets: bytes) -> None:
-        """Send acknowledgements, unless the connection is another by now, on which they would mean others."""
+        """Send acknowledgements, unless there is a new connection, on which packet ids refer to other publications."""
         with self._lock:
             signalled = bool(self._acknowledgements)
             self._acknowledgements.append((connection, packets))
@@ -185,11 +185,11 @@ class MqttConnection:
         if client.refusal is None:
             self._failed(connection_failure(client.failure or ConnectionResetError("the broker closed it")))
         if self._settings.version == "auto" and client.refusal in (None, UNSUPPORTED_VERSION):
-            # A broker of MQTT 3.1.1 refuses version 5, or closes the connection: tried in turns until one is accepted.
+            # An MQTT 3.1.1 broker rejects version 5 or closes the connection: both versions are tried alternately.
             self._version5 = not self._version5
 
     def _checked(self, credentials: Credentials, client: MqttClient) -> Credentials:
-        """Connect again when the files were replaced and can be used; keep the connection as long as they cannot."""
+        """Reconnect when the credential files were replaced by valid ones; otherwise keep the connection."""
         files = self._settings.credential_files
         if files.stamps() == credentials.stamps:
             return credentials
@@ -217,7 +217,7 @@ class MqttConnection:
     def _pausing(self) -> bool:
         paused = self._waiting_bytes >= MAX_WAITING_BYTES
         if paused and not self._paused:
-            self._log.warning("mqtt_paused", "publications come faster than they are processed: the broker waits")
+            self._log.warning("mqtt_paused", "publications arrive faster than they are processed: reading is paused")
         self._paused = paused
         return paused
 
@@ -237,12 +237,12 @@ class MqttConnection:
         self._failure = failure
         self._log.error(
             failure.counter,
-            f"no connection to {self._settings.address}: {failure.text}; tried again for ever",
+            f"no connection to {self._settings.address}: {failure.text}; it is retried",
             key=self._settings.address,
         )
 
     def on_connected(self, session_present: bool) -> None:
-        """Subscribe, and give up what a former process subscribed and is no longer wanted."""
+        """Subscribe, and unsubscribe from topics of an earlier configuration."""
         self._failure, self._retry_s = None, FIRST_RETRY_S
         client = self._client
         if client is None:
@@ -256,26 +256,26 @@ class MqttConnection:
             client.unsubscribe(ended)
 
     def on_refused(self, reason: str) -> None:
-        """Note that the broker refused the connection."""
+        """Record that the broker rejected the connection."""
         self._failed(Failure("mqtt_refused", f"the broker refuses the connection: {reason}"))
 
     def on_subscribed(self, results: Mapping[str, str | None]) -> None:
-        """Log the filters that the broker refuses; they are tried again."""
+        """Log the filters that the broker rejected; they are retried."""
         self._subscriptions.answered(results, self._clock.monotonic())
         for one, reason in results.items():
             if reason is not None:
                 self._log.error(
-                    "mqtt_subscription_refused", f"{one!r}: {reason}; tried again, without its readings", key=one
+                    "mqtt_subscription_refused", f"{one!r}: {reason}; it is retried, its readings are missing", key=one
                 )
 
     def on_unsubscribed(self, filters: list[str]) -> None:
-        """Forget what the broker no longer holds."""
+        """Remove filters that the broker has removed."""
         self._subscriptions.unsubscribed(filters)
         if filters:
             self._log.info("mqtt_unsubscribed", ", ".join(filters), len(filters))
 
     def on_publications(self, publications: Publications) -> None:
-        """Keep publications for the loop."""
+        """Queue publications for the loop."""
         received = Received(publications, self._clock.wall_ms(), self._clock.monotonic(), self._number)
         with self._lock:
             self._waiting.append(received)

@@ -1,4 +1,4 @@
-"""The files that prove who the broker and the client are, read anew for each connection."""
+"""Certificate and key files of broker and client, which are read for each connection."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CredentialFiles:
         return tuple(filter(None, (self.password_file, self.ca_file, self.cert_file, self.key_file)))
 
     def stamps(self) -> Stamps:
-        """Return what changes when a file is replaced."""
+        """Return a value that changes when a file is replaced."""
         return tuple(_stamp(path) for path in self.paths)
 
     def load(self) -> Credentials:
@@ -44,7 +44,7 @@ class CredentialFiles:
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.ca_file or None)
         if self.cert_file:
-            # Without a password OpenSSL would ask for that of an encrypted key on the terminal.
+            # Without a password OpenSSL would prompt for that of an encrypted key on the terminal.
             context.load_cert_chain(self.cert_file, self.key_file or None, password="")
         return context
 

@@ -1,4 +1,4 @@
-"""The names of what keeps a connection to a broker from being made. Pure."""
+"""Classification of failed connections to a broker. Pure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Failure:
 
 
 def connection_failure(error: Exception) -> Failure:
-    """Return the name of an error that connecting, or the first use of the connection, raised."""
+    """Return the failure for an exception raised by connecting or by the first use of the connection."""
     if isinstance(error, ssl.SSLCertVerificationError):
         cause = _VERIFICATION.get(error.verify_code, error.verify_message)
         return Failure("mqtt_tls_failed", f"the broker's certificate is not accepted: {cause}")

@@ -1,17 +1,17 @@
-"""Detection of a blocked broker: beyond a number of unacknowledged publications it sends nothing. Pure.
+"""Detection of a blocked broker, which has reached its limit of unacknowledged publications. Pure.
 
-The configured window may be larger than the broker's own. So a pause while publications are unacknowledged is tried
-once as a blocked broker. When acknowledging makes it send at once, the number that waited counts as its window for a
-while; otherwise a pause at that number or below means nothing from then on.
+The broker's in-flight window may be smaller than the configured one. So a pause while publications are unacknowledged
+is tested once by acknowledging them. If the broker then sends immediately, the number of unacknowledged publications is
+used as its window for a while; otherwise pauses at that number or below are ignored.
 """
 
 from __future__ import annotations
 
 PAUSE_S = 0.3
-"""A broker that sends nothing for so long, while it waits for acknowledgements, may be blocked."""
+"""Pause in seconds, with unacknowledged publications, after which a broker may be blocked."""
 
 USUAL_GAPS = 2.5
-"""And so many times the usual gap between arrivals: where sensors send twice a second, a pause is no sign."""
+"""Minimum pause as a multiple of the usual gap between arrivals."""
 
 FIRST_GAP_S = 0.2
 _GAP_WEIGHT = 0.3
@@ -20,10 +20,10 @@ ANSWER_S = 0.1
 """A blocked broker sends within this time after an acknowledgement (on the gateway or its network)."""
 
 SURE_COUNT = 10
-"""So many publications before a pause, and more at once after it, are no chance; fewer must be seen twice in a row."""
+"""Number of publications before a pause from which one observation is sufficient; with fewer it must occur twice."""
 
 LEARNED_S = 60.0
-"""A window that was found by a pause is used this long, for it may have been chance, or the broker may grant more."""
+"""Time for which a detected window is used: it may have been a coincidence, or the broker's limit may change."""
 
 
 class FlowMonitor:
@@ -45,13 +45,13 @@ class FlowMonitor:
         return max(PAUSE_S, USUAL_GAPS * self._gap)
 
     def reset(self) -> None:
-        """Begin a new connection, on which nothing is unacknowledged."""
+        """Reset for a new connection without unacknowledged publications."""
         self.__init__(self._configured)  # type: ignore[misc]
 
     def received(self, count: int, now: float) -> None:
-        """Note publications that are to be acknowledged."""
+        """Record received publications that must be acknowledged."""
         self._unacknowledged += count
-        if self._gap_counts or 0 < self._candidate < SURE_COUNT:  # not one that an acknowledgement may have ended
+        if self._gap_counts or 0 < self._candidate < SURE_COUNT:  # not a gap that an acknowledgement may have ended
             self._gap += _GAP_WEIGHT * (now - self._last - self._gap)
         self._last, self._gap_counts = now, True
         if self._candidate:
@@ -59,7 +59,7 @@ class FlowMonitor:
             self._candidate = 0
 
     def acknowledged(self, count: int, now: float) -> None:
-        """Note acknowledgements that were sent."""
+        """Record sent acknowledgements."""
         self._unacknowledged -= count
         self._gap_counts = False
         if self._tried:
@@ -67,7 +67,7 @@ class FlowMonitor:
             self._answer_by = now + ANSWER_S
 
     def blocked(self, now: float) -> bool:
-        """Return whether the broker waits for acknowledgements, as far as can be known."""
+        """Return whether the broker is probably blocked by missing acknowledgements."""
         if self._window < self._configured and now > self._learned_until:
             self._window = self._configured
         if self._unacknowledged >= self._window:
@@ -77,13 +77,13 @@ class FlowMonitor:
         return self._tried > 0
 
     def next_check_s(self, now: float) -> float | None:
-        """Return the seconds after which :meth:`blocked` may change by itself, None for never."""
+        """Return the seconds until the result of :meth:`blocked` may change without an event, None for never."""
         if self._tried or self._unacknowledged <= self._harmless or self.room == 0:
             return None
         return max(0.0, self._last + self._pause_s - now)
 
     def _judge(self, count: int, answered: bool, now: float) -> None:
-        """Decide on a pause at ``count`` unacknowledged publications, which the broker answered at once, or did not."""
+        """Evaluate a pause at ``count`` unacknowledged publications, after which the broker sent immediately or not."""
         if answered and (count >= SURE_COUNT or count == self._seen):
             self._window = min(self._window, count)
             self._learned_until = now + LEARNED_S

@@ -1,7 +1,7 @@
-"""The packets that a broker sends, from the bytes of its connection. Pure.
+"""Parser of the packets that a broker sends. Pure.
 
-Publications, of which thousands a second may come, become columns; every other packet is returned whole for the MQTT
-library. A publication larger than allowed is skipped as it comes, so that it takes no memory.
+Publications, of which there can be thousands a second, become columns; other packets are returned unchanged for the
+MQTT library. A publication larger than allowed is skipped while it is received, so that it needs no memory.
 """
 
 from __future__ import annotations

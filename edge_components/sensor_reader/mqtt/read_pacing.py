@@ -1,39 +1,39 @@
-"""Pacing of reads from the broker's connection: a rest between two reads lets the next one find more. Pure.
+"""Pacing of reads from the broker's connection: a pause between reads lets the next one return more data. Pure.
 
-Each read costs as much as parsing tens of publications, and each wake-up of a sleeping process some 0.2 ms of CPU.
+A read costs as much as parsing tens of publications, and each wake-up of a sleeping process about 0.2 ms of CPU time.
 """
 
 from __future__ import annotations
 
 WAKE_BYTES = 64_000
 SHORTEST_REST_S, LONGEST_REST_S = 0.002, 0.1
-"""The longest must be well below the pause that shows a blocked broker (flow.PAUSE_S)."""
+"""Bounds of the pause; the maximum must be well below the pause of a blocked broker (flow.PAUSE_S)."""
 
 MIN_ROOM = 100
-"""With less room a window is filled at once when the broker is acknowledged, and resting would delay that."""
+"""Minimum room in the in-flight window for a pause: with less, the window fills right after an acknowledgement."""
 
 LOW_RATE, LOW_RATE_REST_S = 100.0, 0.25
-"""Below so many publications a second a rest may be longer, and a small window is not filled at once.
+"""Rate in publications per second below which the pause may be longer, since a small window does not fill immediately.
 
-The rest is the error of the arrival time, which readings without a time of their own get.
+The pause is the maximum error of the arrival time, which is the event time of readings without a timestamp.
 """
 
 
 class ReadPacer:
-    """Determines the rest after a read from the time since the last read, or since the last acknowledgement."""
+    """Calculation of the pause after a read from the time since the last read or acknowledgement."""
 
     def __init__(self) -> None:
         self._last = 0.0
 
     def acknowledged(self, now: float) -> None:
-        """Note acknowledgements: a broker that was blocked sends from now on, so its silence was not a low rate."""
+        """Record acknowledgements: a blocked broker sends again from now on, so its silence was not a low rate."""
         self._last = now
 
     def rest_s(self, count: int, size: int, room: int, hold_s: float, now: float) -> float:
-        """Return the seconds to rest after a read of ``count`` publications of ``size`` bytes in total.
+        """Return the seconds to pause after a read of ``count`` publications of ``size`` bytes in total.
 
         ``room`` is the number of publications after which the broker is blocked, ``hold_s`` the time after which the
-        first one must be processed. At the rate of this read, a rest is half of the time until the one or the other.
+        first one must be processed. At the rate of this read, a pause is half of the time until the earlier of the two.
         """
         elapsed, self._last = max(now - self._last, 0.001), now
         slow = count < LOW_RATE * elapsed

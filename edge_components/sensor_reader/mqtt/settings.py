@@ -52,7 +52,7 @@ class MqttSettings:
         "one topic its own format and mapping",
     )
     preset: str = text("", "preset of a device family: topics and mapping", choices=("", *preset_names()))
-    qos: int = integer(1, 0, 1, "quality of service of the subscriptions; with 1 the broker sends again")
+    qos: int = integer(1, 0, 1, "quality of service of the subscriptions; with 1 the broker retransmits")
     version: str = text(
         "auto", "protocol version; `auto` is 5, and 3.1.1 with a broker that refuses it", choices=("auto", "5", "3.1.1")
     )

@@ -1,6 +1,7 @@
-"""The presets: topics and mapping of one device family each, from the vendors' documentation.
+"""Presets: topics and mapping of device families.
 
-A preset is one module here with its :class:`Preset` as ``PRESET``.
+Topics and sample payloads were mostly written from knowledge of the devices, not from pages of their documentation, and
+were not tested with real devices. A preset is one module here with its :class:`Preset` as ``PRESET``.
 """
 
 from __future__ import annotations

@@ -30,35 +30,35 @@ class Sink(Protocol):
         qualities: Sequence[int],
         arrived: float,
     ) -> None:
-        """Take readings as columns: finite values, event times in milliseconds since the epoch, wire.model.Quality.
+        """Add readings as columns: finite values, event times in milliseconds since the epoch, wire.model.Quality.
 
         ``arrived`` is the monotonic time of their arrival.
         """
 
     def when_stored(self, acknowledge: Callable[[], None]) -> None:
-        """Have ``acknowledge`` called, on the loop, once the aggregator has stored every reading taken so far."""
+        """Call ``acknowledge`` on the loop once the aggregator has stored all readings added so far."""
 
     def reject(self, reason: str, text: str, count: int = 1, *, key: str = "") -> None:
-        """Count what could not be taken, and log it at a limited rate; ``key`` names its place in the source."""
+        """Count a rejection, and log it at a limited rate; ``key`` names its place in the source."""
 
 
 class Source(Protocol):
-    """One configured origin of readings. Every method is called on the loop and returns at once."""
+    """One configured origin of readings. Every method is called on the loop and must not block."""
 
     def start(self) -> None:
-        """Begin; raises SourceError when that is not possible (it is retried)."""
+        """Start; raises SourceError if that fails (it is retried)."""
 
     def poll(self, sink: Sink) -> None:
-        """Pass on what has arrived since the last call."""
+        """Pass the readings that have arrived since the last call to the sink."""
 
     def next_poll_s(self) -> float:
         """Return the seconds until the next poll, unless the source wakes the loop before; infinite for never."""
 
     def blocked(self) -> bool:
-        """Return whether the sender waits for acknowledgements and sends nothing until it has some."""
+        """Return whether the sender is blocked until it receives acknowledgements."""
 
     def forget(self, place: str) -> None:
-        """Drop what is cached of a place whose series was forgotten or is provided by another place now."""
+        """Drop cached data of a place whose series was removed or is provided by another place now."""
 
     def health(self) -> Mapping[str, Any]:
         """Return the state for the health report, empty when there is nothing to report."""
@@ -77,15 +77,15 @@ class EventLog(Protocol):
         """Count and log an event that is not a fault."""
 
     def warning(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
-        """Count and log a fault after which the source goes on."""
+        """Count and log a fault after which the source continues."""
 
     def error(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None:
-        """Count and log a fault that stops the source for the moment."""
+        """Count and log a fault that interrupts the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The surroundings of one source."""
+    """Services for one source."""
 
     name: str
     """The entry's name."""
@@ -97,7 +97,7 @@ class Context:
     work: Path
     """The component's work folder."""
     hold_s: Callable[[], float]
-    """Returns the seconds that a reading may wait for others before the loop is woken."""
+    """Returns the maximum seconds that a reading waits for others before the loop is woken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +111,4 @@ class Kind:
     read: Callable[[Mapping[str, Any]], Any] | None = None
     """Returns the settings from an entry's values where loading ``settings`` is not enough; raises ConfigError."""
     claims: Callable[[Any], str | None] | None = None
-    """Returns what only one entry may use, such as a serial port; None for nothing."""
+    """Returns the resource that only one entry can use, such as a serial port; None without one."""

@@ -43,7 +43,7 @@ class HostSettings:
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """A value as it stands."""
+    """A value that is read directly."""
 
     channel: str
     value: float
@@ -53,7 +53,7 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """A count that only grows, of which the rate a second is read; one that falls was reset."""
+    """A monotonic counter that is read as a rate per second; a decrease means that it was reset."""
 
     channel: str
     value: int
@@ -63,7 +63,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A part of the machine that should be there and cannot be read."""
+    """A part of the machine that cannot be read."""
 
     part: str
     why: str
@@ -73,9 +73,9 @@ Seen = Gauge | Total | Unread
 
 
 class Probe(Protocol):
-    """Reads the machine."""
+    """Port for reading the machine."""
 
-    def look(self) -> Iterable[Seen]:
+    def read(self) -> Iterable[Seen]:
         """Return the values that can be read now, and the parts that cannot."""
 
 
@@ -89,9 +89,9 @@ class HostSource:
         self._totals: dict[str, tuple[float, int]] = {}
 
     def start(self) -> None:
-        """Read once, so that the first rates have a value to start from an interval later."""
+        """Read once, so that rates are known after one interval."""
         now = self._clock.monotonic()
-        for item in self._probe.look():
+        for item in self._probe.read():
             if isinstance(item, Total):
                 self._rate(item, now)
         self._due = now + self._settings.interval_ms / 1000
@@ -104,10 +104,10 @@ class HostSource:
         interval = self._settings.interval_ms / 1000
         self._due = self._due + interval if now < self._due + interval else now + interval
         if self._arrival_clock.waiting:
-            sink.reject("rejected_clock_unset", "the gateway's clock does not have the time yet")
+            sink.reject("rejected_clock_unset", "the gateway's clock is not set yet")
             return
         time_ms = self._clock.wall_ms()
-        for item in self._probe.look():
+        for item in self._probe.read():
             if isinstance(item, Unread):
                 sink.reject("rejected_host", f"{item.part} cannot be read: {item.why}", key=item.part)
             else:
@@ -118,18 +118,18 @@ class HostSource:
         return max(0.0, self._due - self._clock.monotonic())
 
     def blocked(self) -> bool:
-        """The machine waits for no acknowledgement."""
+        """Return False: the machine does not wait for acknowledgements."""
         return False
 
     def forget(self, place: str) -> None:
-        """Nothing is cached."""
+        """Do nothing: there is no cache."""
 
     def health(self) -> Mapping[str, Any]:
-        """There is nothing to report."""
+        """Return an empty state."""
         return {}
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: there are no open resources."""
 
     def _read(self, item: Gauge | Total, now: float, time_ms: int, sink: Sink) -> None:
         value = item.value if isinstance(item, Gauge) else self._rate(item, now)
@@ -158,7 +158,7 @@ class PsutilProbe:
         self._disk = disk
         self._loopback: dict[str, bool] = {}
 
-    def look(self) -> Iterable[Seen]:
+    def read(self) -> Iterable[Seen]:
         """Return the values that can be read now, and the parts that cannot."""
         for read in (self._processor, self._memory, self._storage, self._temperatures, self._network, self._supply):
             try:

@@ -72,7 +72,7 @@ class HttpWorker:
         self._settings, self._context = settings, context
 
     def work(self, outlet: Outlet) -> None:
-        """Request until asked to stop; raises SourceError for files that cannot be used."""
+        """Send requests until stopped; raises SourceError for files that cannot be used."""
         settings, clock = self._settings, self._context.clock
         request, tls = self._prepare()
         due = clock.monotonic()

@@ -47,7 +47,7 @@ class IioWorker:
         self._prefix = settings.prefix or context.name
 
     def work(self, outlet: Outlet) -> None:
-        """Read at the interval until asked to stop; raises SourceError where the folder does not exist."""
+        """Read at the interval until stopped; raises SourceError where the folder does not exist."""
         clock = self._context.clock
         due = clock.monotonic()
         while not outlet.stopping:

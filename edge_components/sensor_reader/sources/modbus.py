@@ -1,6 +1,6 @@
 """Readings from Modbus devices: TCP, RTU on a serial line, RTU over TCP, through pymodbus.
 
-A device's exception gives the last value again with quality bad; a timeout gives nothing, which is a gap.
+After an exception of a device the last value is repeated with quality bad; after a timeout there is no reading.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edge_components.sensor_reader.sources import Context, Kind
 from wire.model import Quality
 
 FAILURES_TO_RECONNECT = 3
-"""Requests without an answer, one after the other, after which the connection is made again."""
+"""Number of consecutive requests without an answer after which the worker reconnects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class ModbusWorker:
         self._failures = 0
 
     def work(self, outlet: Outlet) -> None:
-        """Read what is due until asked to stop; raises SourceError when the device is not reachable."""
+        """Read registers at their intervals until stopped; raises SourceError if the device is not reachable."""
         settings, clock = self._settings, self._context.clock
         client = _client(settings)
         try:

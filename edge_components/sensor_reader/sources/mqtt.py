@@ -2,7 +2,7 @@
 
 The connection's thread only splits the stream into topics and payloads; they are parsed on the loop, many at a time.
 The session is persistent, subscriptions are QoS 1, and a publication is acknowledged to the broker only when the
-aggregator has its readings on disk: until then the broker keeps it, whatever is killed, and sends it again.
+aggregator has its readings on disk; until then the broker keeps it and sends it again after a crash.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from wire.model import Quality
 
 SUBSCRIPTIONS_FILE = "mqtt-subscriptions.json"
 MAX_HELD = 10_000
-"""Publications that wait for the gateway's clock to get the time, or for the end of a collision."""
+"""Maximum number of publications that wait for the gateway's clock to be set or for the end of a collision."""
 
 MAX_ROUTES = 50_000
-"""Topics whose binding is cached; the cache is emptied beyond it."""
+"""Maximum number of topics whose binding is cached; the cache is cleared beyond it."""
 
 _RETRY_HELD_S = 1.0
 _FEW_HELD = 100
@@ -54,7 +54,7 @@ class Connection(Protocol):
 
 
 class Row(NamedTuple):
-    """One measurement of a publication; ``time`` is as written."""
+    """One measurement of a publication; ``time`` is unparsed."""
 
     field: str
     value: float
@@ -65,7 +65,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Measurements of a publication that cannot be decided yet, since ``since`` (monotonic seconds)."""
+    """Measurements of a publication that wait since ``since`` (monotonic seconds)."""
 
     received: Received
     index: int
@@ -100,11 +100,11 @@ class MqttSource:
         self._flow, self._flow_connection = FlowMonitor(entry.settings.inflight), 0
 
     def start(self) -> None:
-        """Begin to connect, for ever and with back-off; raises SourceError for files that cannot be read."""
+        """Start connecting, with retries and backoff; raises SourceError for files that cannot be read."""
         self._connection.start()
 
     def poll(self, sink: Sink) -> None:
-        """Parse what has arrived; a publication that is rejected delays no other."""
+        """Parse arrived publications; a rejected one does not delay others."""
         if self._held and self._held_due():
             self._retry_held(sink)
         for received in self._connection.take():
@@ -113,7 +113,7 @@ class MqttSource:
         self._connection.wake_after(self._flow.room)
 
     def next_poll_s(self) -> float:
-        """Return when a held publication is tried again, or a pause shows that the broker is blocked."""
+        """Return the seconds until a held publication is retried, or until a pause shows that the broker is blocked."""
         check_s = self._flow.next_check_s(self._clock.monotonic())
         return min(math.inf if check_s is None else check_s, _RETRY_HELD_S if self._held else math.inf)
 
@@ -122,12 +122,12 @@ class MqttSource:
         return self._flow.blocked(self._clock.monotonic())
 
     def forget(self, place: str) -> None:
-        """Have the place's series determined anew."""
+        """Determine the series of a place again."""
         for key in self._keys.pop(place, ()):
             self._series_ids.pop(key, None)
 
     def health(self) -> Mapping[str, Any]:
-        """Return the state of the connection, and what is held back."""
+        """Return the state of the connection and the number of held publications."""
         return {**self._connection.health(), **({"held_back": len(self._held)} if self._held else {})}
 
     def close(self) -> None:
@@ -138,13 +138,13 @@ class MqttSource:
         if received.connection != self._flow_connection:
             self._flow_connection = received.connection
             self._flow.reset()
-            # The broker sends again what the former connection did not acknowledge.
+            # The broker retransmits publications that were not acknowledged on the previous connection.
             self._held = [one for one in self._held if not one.received.publications.acknowledgements[one.index]]
         acknowledgements = received.publications.acknowledgements
         self._flow.received(len(acknowledgements) - acknowledgements.count(b""), received.monotonic)
 
     def _take(self, received: Received, sink: Sink) -> None:
-        """Pass on the readings of one read, the publications of each binding at once, and acknowledge them."""
+        """Process the publications of one read, grouped by binding, and acknowledge them."""
         acknowledgements = received.publications.acknowledgements
         if len(self._decoders) == 1:
             undecided = self._take_group(received, 0, None, sink)
@@ -183,7 +183,7 @@ class MqttSource:
             self._reject(error, received.publications.topics[index], sink)
 
     def _take_group(self, received: Received, binding: int, indexes: list[int] | None, sink: Sink) -> set[int]:
-        """Pass on publications of one binding, all where ``indexes`` is None; return the indexes of undecided ones."""
+        """Process publications of one binding (all if ``indexes`` is None); return the indexes of undecided ones."""
         parser = self._parsers[binding]
         if parser is not None:
             return self._take_plain(received, self._decoders[binding], parser, indexes, sink)
@@ -192,7 +192,7 @@ class MqttSource:
     def _take_plain(
         self, received: Received, decoder: Decoder, parser: PayloadParser, indexes: list[int] | None, sink: Sink
     ) -> set[int]:
-        """Pass on publications of one value each: all at once where nothing is unusual, else one by one."""
+        """Process publications of one value each: together if all are regular, otherwise one by one."""
         publications = received.publications
         topics, payloads = _chosen(publications.topics, indexes), _chosen(publications.payloads, indexes)
         parsed = parser.parse_all(payloads)
@@ -215,7 +215,7 @@ class MqttSource:
         return undecided
 
     def _take_mapped(self, received: Received, decoder: Decoder, indexes: list[int] | None, sink: Sink) -> set[int]:
-        """Pass on publications of several values each: all at once where nothing is unusual, else one by one."""
+        """Process publications of several values each: together if all are regular, otherwise one by one."""
         publications = received.publications
         topics, payloads = _chosen(publications.topics, indexes), _chosen(publications.payloads, indexes)
         columns = decoder.decode(topics, payloads)
@@ -249,7 +249,7 @@ class MqttSource:
         return undecided
 
     def _held_due(self) -> bool:
-        """Return whether to try the publications held back again: at every poll, many of them once a second."""
+        """Return whether to retry the held publications: at every poll, or once a second if there are many."""
         now, clock_set = self._clock.monotonic(), not self._arrival_clock.waiting
         due = len(self._held) <= _FEW_HELD or now >= self._retry_at or clock_set != self._clock_set
         if due:
@@ -273,7 +273,7 @@ class MqttSource:
         sink: Sink,
         since: float,
     ) -> bool:
-        """Pass on or reject the measurements of one publication; False when some are held back, unacknowledged."""
+        """Pass or reject the measurements of one publication; return False if some are held and unacknowledged."""
         publications = received.publications
         topic, size = publications.topics[index], publications.oversize.get(index)
         if size is not None:
@@ -323,7 +323,7 @@ class MqttSource:
         sink.extend((series_id,), (time_ms,), (row.value,), (quality,), received.monotonic)
 
     def _may_hold(self, received: Received, index: int) -> bool:
-        """Return whether a publication may wait unacknowledged without taking the window from the others."""
+        """Return whether a publication can wait unacknowledged without blocking the in-flight window."""
         most = MAX_HELD if not received.publications.acknowledgements[index] else self._settings.inflight // 4
         return received.connection == self._flow_connection and len(self._held) < max(1, most)
 
@@ -335,7 +335,7 @@ class MqttSource:
         place = decoder.place(text, row.field)
         name = decoder.name(text, row.field)
         series_id = sink.series_id(name, place, decoder.unit(row.field, row.unit, name))
-        # Only places that gave a series are cached, so topics without end take no memory.
+        # Only places with a series are cached, so that an unlimited number of topics needs no memory.
         self._series_ids[key] = series_id
         self._keys.setdefault(place, []).append(key)
         return series_id
@@ -359,7 +359,7 @@ class MqttSource:
 
 
 class _NoTimeYetError(Exception):
-    """The gateway's clock does not have the time yet, and may get it."""
+    """The gateway's clock is not set yet."""
 
 
 def _chosen(column: list[bytes], indexes: list[int] | None) -> list[bytes]:

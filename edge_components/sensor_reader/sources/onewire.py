@@ -1,4 +1,4 @@
-"""Readings from 1-Wire thermometers, which Linux gives as files below /sys/bus/w1."""
+"""Readings from 1-Wire thermometers, which Linux provides as files below /sys/bus/w1."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OnewireWorker:
         self._seen: dict[str, int] = {}
 
     def work(self, outlet: Outlet) -> None:
-        """Read at the interval until asked to stop; raises SourceError where the folder does not exist."""
+        """Read at the interval until stopped; raises SourceError where the folder does not exist."""
         clock = self._context.clock
         due = clock.monotonic()
         while not outlet.stopping:

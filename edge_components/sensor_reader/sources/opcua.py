@@ -99,14 +99,14 @@ class OpcuaSettings:
 
 
 class OpcuaWorker:
-    """Keeps one subscription; see edge_components.sensor_reader.source_thread.Worker."""
+    """One subscription; see edge_components.sensor_reader.source_thread.Worker."""
 
     def __init__(self, settings: OpcuaSettings, context: Context) -> None:
         self._settings, self._context = settings, context
         self._prefix = settings.prefix or context.name
 
     def work(self, outlet: Outlet) -> None:
-        """Subscribe and pass on changes until asked to stop; raises SourceError when the connection is lost."""
+        """Subscribe and pass changes until stopped; raises SourceError if the connection is lost."""
         try:
             import asyncua
         except ImportError as error:
@@ -140,7 +140,7 @@ class OpcuaWorker:
 
     @staticmethod
     async def _stay(client: Any, outlet: Outlet) -> None:
-        """Return when asked to stop; raises what the connection fails with."""
+        """Return when stopped; raises the error of a failed connection."""
         elapsed = 0.0
         while not outlet.stopping:
             await asyncio.sleep(0.1)

@@ -67,7 +67,7 @@ class ReplayWorker:
         self._zone = zone_of(settings.time_zone)
 
     def work(self, outlet: Outlet) -> None:
-        """Pass on all rows in their order, then return; raises SourceError for a file that cannot be read."""
+        """Pass all rows in order, then return; raises SourceError for a file that cannot be read."""
         try:
             self._pass(outlet)
             while self._settings.repeat and not outlet.stopping:

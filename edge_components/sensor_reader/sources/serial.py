@@ -61,7 +61,7 @@ class SerialWorker:
         self._pattern = re.compile(settings.pattern) if settings.pattern else None
 
     def work(self, outlet: Outlet) -> None:
-        """Pass on lines until asked to stop; raises SourceError when the device is not there."""
+        """Pass lines until stopped; raises SourceError if the device does not exist."""
         try:
             import serial
         except ImportError as error:

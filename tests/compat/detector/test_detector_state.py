@@ -28,7 +28,7 @@ def test_scores_and_reports_continue_from_the_state_of_an_earlier_version(name, 
     seconds = range(RESTART, RESTART + len(mean))
     for second, values in zip(seconds, mean, strict=True):
         detector.send(second, values)
-    assert detector.runtime.counters["state_refused"] == 0
+    assert detector.runtime.counters["state_rejected"] == 0
     np.testing.assert_array_equal(detector.scores(seconds), expected)
     assert detector.reports() == reports
     assert np.isfinite(expected[:, :3]).all(), "calibrated series are scored from the first window on"

@@ -1,4 +1,4 @@
-"""Models of groups: what runs, and what is refused in a real child process."""
+"""Validation of group models in a real child process."""
 
 import json
 import os
@@ -24,42 +24,42 @@ MLPERF = Path(os.environ.get("STRANDLINE_MLPERF_MODELS", "mlperf-tiny"))
 """Folder of the MLPerf Tiny models, which are not part of the project."""
 
 
-def test_a_good_model_is_tried_and_runs_for_any_number_of_rows(tmp_path):
+def test_a_valid_model_passes_validation_and_runs_for_any_number_of_rows(tmp_path):
     model = load_group(offer(tmp_path))
     for rows in (1, 7, 2, 300, 3):
         windows = np.random.default_rng(rows).normal(size=(rows, WINDOW, len(CHANNELS))).astype(np.float32)
         assert model(windows).reshape(windows.shape) == pytest.approx(windows, abs=1e-5)
 
 
-def test_a_model_of_one_row_at_a_time_runs_for_many(tmp_path):
+def test_a_model_for_one_row_runs_for_many(tmp_path):
     port = {"name": "w", "shape": [1, VALUES], "dtype": "float32"}
     model = load_group(offer(tmp_path, inputs=[port], outputs=[port]))
     windows = np.random.default_rng(1).normal(size=(5, WINDOW, len(CHANNELS))).astype(np.float32)
     assert model(windows).reshape(windows.shape) == pytest.approx(windows, abs=1e-5)
 
 
-def refusal(path, seconds=20.0):
+def rejection(path, seconds=20.0):
     with pytest.raises(ModelRejectedError) as refused:
         load_group(path, seconds)
     return str(refused.value)
 
 
-def test_a_model_of_another_size_or_with_other_bytes_is_refused(tmp_path):
-    assert "bytes, the manifest says" in refusal(offer(tmp_path / "a", size=VALUES))
+def test_a_model_of_another_size_or_with_other_bytes_is_rejected(tmp_path):
+    assert "bytes, the manifest has" in rejection(offer(tmp_path / "a", size=VALUES))
     path = offer(tmp_path / "b")
     file = path.with_name("model.tflite")
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
-    assert "SHA-256" in refusal(path)
+    assert "SHA-256" in rejection(path)
 
 
-def test_a_truncated_model_is_refused_whatever_it_does_to_the_child(tmp_path):
+def test_a_truncated_model_is_rejected_even_if_the_child_crashes(tmp_path):
     whole = identity(VALUES)
     for part in (1 / 4, 1 / 2, 3 / 4):
-        assert refusal(offer(tmp_path / str(part), whole[: int(part * len(whole))]))
+        assert rejection(offer(tmp_path / str(part), whole[: int(part * len(whole))]))
 
 
-def test_a_model_that_kills_the_child_is_refused_with_the_signal(tmp_path):
-    # An operator that reads a tensor the graph does not have.
+def test_the_rejection_of_a_model_that_crashes_the_child_names_the_signal(tmp_path):
+    # An operator with an input tensor that the graph does not have.
     graph = Graph("wild")
     graph.inputs, graph.outputs = [graph.tensor("in", (-1, VALUES))], [graph.tensor("out", (-1, VALUES))]
     graph.operators.append(Operator(101, 1, (0,), (1,)))
@@ -77,23 +77,23 @@ def test_a_model_that_kills_the_child_is_refused_with_the_signal(tmp_path):
             if killed[-1]:
                 break
     if not any(killed) and "ai_edge_litert" in interpreter_class().__module__:
-        pytest.skip("LiteRT verifies what it loads: none of these files kills it, and each was refused")
+        pytest.skip("LiteRT verifies the files, so none of them crashes it; all were rejected")
     assert any(killed)
 
 
-def test_a_model_that_says_what_is_no_number_is_refused(tmp_path):
-    assert "is not finite" in refusal(offer(tmp_path, identity(VALUES, np.nan)))
+def test_a_model_that_returns_nan_is_rejected(tmp_path):
+    assert "is not finite" in rejection(offer(tmp_path, identity(VALUES, np.nan)))
 
 
-def test_a_model_of_another_shape_is_refused(tmp_path):
-    assert "inputs are" in refusal(offer(tmp_path, identity(VALUES + 1)))
+def test_a_model_of_another_shape_is_rejected(tmp_path):
+    assert "inputs are" in rejection(offer(tmp_path, identity(VALUES + 1)))
     narrow = dense_network([(np.zeros((VALUES, 2)), np.zeros(2))])
-    assert "outputs are" in refusal(offer(tmp_path, narrow))
+    assert "outputs are" in rejection(offer(tmp_path, narrow))
 
 
-def test_a_model_that_never_ends_is_ended(tmp_path):
+def test_the_validation_of_an_endless_model_is_terminated(tmp_path):
     began = time.monotonic()
-    assert "no result in 1.5 s" in refusal(offer(tmp_path, endless(VALUES)), 1.5)
+    assert "no result in 1.5 s" in rejection(offer(tmp_path, endless(VALUES)), 1.5)
     assert time.monotonic() - began < 10
 
 
@@ -103,7 +103,7 @@ def test_a_validation_that_takes_too_much_memory_is_rejected(tmp_path):
         import numpy as np
         from edge_components.anomaly_detector.model_runtime import validation
         validation.MAX_MEMORY = 256 * 1024 * 1024
-        validation.attempt = lambda path: np.ones(2**27).sum()
+        validation.run_model = lambda path: np.ones(2**27).sum()
         sys.exit(validation.main())
     """
     done = subprocess.run(
@@ -118,7 +118,7 @@ def test_a_validation_that_takes_too_much_memory_is_rejected(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"format": "other/1"}, "format"),
         ({"kind": "oracle"}, "kind is 'oracle'"),
@@ -137,13 +137,13 @@ def test_a_validation_that_takes_too_much_memory_is_rejected(tmp_path):
         ({"inputs": [{"name": "w", "shape": [-1, VALUES], "dtype": "complex64"}]}, r"inputs\[0\].dtype"),
     ],
 )
-def test_a_manifest_with_a_wrong_value_is_refused_by_its_key(tmp_path, changes, said):
-    with pytest.raises(ModelRejectedError, match=said):
+def test_an_invalid_value_in_a_manifest_is_rejected_by_its_key(tmp_path, changes, message):
+    with pytest.raises(ModelRejectedError, match=message):
         GroupManifest.read(offer(tmp_path, **changes))
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_the_mlperf_tiny_autoencoders_run_as_any_other_model(tmp_path, kind):
+def test_the_mlperf_tiny_autoencoders_run(tmp_path, kind):
     name = {"float32": "model_ToyCar.tflite", "int8": "model_ToyCar_quant_fullint_micro_intio.tflite"}[kind]
     if not (MLPERF / name).is_file():
         pytest.skip(f"{MLPERF / name} is not there: the MLPerf Tiny models are not part of the project")
@@ -161,15 +161,15 @@ def test_the_mlperf_tiny_autoencoders_run_as_any_other_model(tmp_path, kind):
     assert (given.std(axis=1) > 1).all()
 
 
-def test_the_int8_model_says_about_what_the_float_model_says(tmp_path):
+def test_the_int8_model_approximates_the_float_model(tmp_path):
     files = [MLPERF / "model_ToyCar.tflite", MLPERF / "model_ToyCar_quant_fullint_micro_intio.tflite"]
     if not all(file.is_file() for file in files):
         pytest.skip(f"{MLPERF}: the MLPerf Tiny models are not part of the project")
     usual = np.random.default_rng(2).uniform(-25, 0, size=(3, 5, 128)).astype(np.float32)
-    said = []
+    outputs = []
     for file, kind in zip(files, ("float32", "int8"), strict=True):
         port = [{"name": "frames", "shape": [-1, 640], "dtype": kind}]
         names = [f"bin{k}" for k in range(128)]
         path = offer(tmp_path / kind, file.read_bytes(), names=names, window=5, inputs=port, outputs=port, clip=None)
-        said.append(load_group(path)(usual))
-    assert np.abs(said[0] - said[1]).mean() < 2.0
+        outputs.append(load_group(path)(usual))
+    assert np.abs(outputs[0] - outputs[1]).mean() < 2.0

@@ -1,4 +1,4 @@
-"""A stop of the component ends the validation of a model too, and is not taken for the model's failure."""
+"""A stop of the component also stops the validation of a model, which is not counted as a failure of the model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edge_components.anomaly_detector.model_runtime.validation_process import Va
 from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
 from tests.fakes import fake_runtime
 from tests.unit.anomaly_detector.group_models import endless, offer
-from tests.unit.anomaly_detector.model_site import Passed, Plant
+from tests.unit.anomaly_detector.model_site import PassedValidation, Plant
 from tests.unit.anomaly_detector.test_component import CONFIG
 
 
-class Interrupted(Passed):
-    """A validation that is asked to stop, ``times`` times in all."""
+class Interrupted(PassedValidation):
+    """A validation that receives a stop signal, ``times`` times."""
 
     times = 0
     begun = 0
@@ -52,13 +52,13 @@ def test_a_validation_that_is_signalled_to_stop_is_interrupted(tmp_path, number)
         trial.wait()
 
 
-def test_an_interrupted_validation_is_repeated_and_refuses_nothing(tmp_path, interrupted):
+def test_an_interrupted_validation_is_repeated_without_a_rejection(tmp_path, interrupted):
     interrupted.times = MAX_INTERRUPTIONS - 1
     plant = Plant(tmp_path, validate=interrupted)
     plant.deploy("1.0.0")
     plant.settle()
     assert plant.version() == "1.0.0"
-    assert plant.health()["refused"] == {}
+    assert plant.health()["rejected"] == {}
     assert interrupted.begun == MAX_INTERRUPTIONS
     assert plant.runtime.counters["validations_interrupted"] == MAX_INTERRUPTIONS - 1
 
@@ -76,12 +76,12 @@ def test_a_restart_after_an_interrupted_validation_validates_the_model_again(tmp
     assert plant.version() == "1.0.0"
 
 
-def test_a_model_whose_validation_is_always_ended_from_outside_is_refused(tmp_path, interrupted):
+def test_a_model_whose_validation_is_always_interrupted_is_rejected(tmp_path, interrupted):
     interrupted.times = 100
     plant = Plant(tmp_path, validate=interrupted)
     plant.deploy("1.0.0")
     plant.settle()
-    assert f"{MAX_INTERRUPTIONS} times" in str(plant.health()["refused"])
+    assert f"{MAX_INTERRUPTIONS} times" in str(plant.health()["rejected"])
     assert interrupted.begun == MAX_INTERRUPTIONS
 
 
@@ -90,10 +90,10 @@ def test_the_forecaster_starts_without_its_model_and_validates_it_again(tmp_path
     runtime, _bus, _clock = fake_runtime(tmp_path)
     forecasters = ForecasterManager(CONFIG, runtime, validate=interrupted)
     assert forecasters.first() is plain_forecast
-    assert "refused" not in forecasters.health()
+    assert "rejected" not in forecasters.health()
     forecast = forecasters.tick() or forecasters.tick()
     assert forecast is not None
-    assert runtime.counters["model_refused"] == 0
+    assert runtime.counters["models_rejected"] == 0
 
 
 def test_the_forecaster_stops_validating_after_a_few_interruptions(tmp_path, interrupted):

@@ -1,4 +1,4 @@
-"""TFLite is optional on a gateway: without it the statistics work, and models report why they do not."""
+"""TFLite is optional on a gateway: without it the statistics work, and models are reported as not usable."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def without(monkeypatch):
     monkeypatch.setattr(tflite_model, "_RUNTIMES", ABSENT)
 
 
-def test_a_model_waits_for_a_runtime_and_is_not_rejected_for_good(tmp_path, monkeypatch):
+def test_a_model_is_validated_once_a_runtime_is_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(tflite_model, "_RUNTIMES", ABSENT)
     plant = Plant(tmp_path)
     plant.deploy("0.1.0")
@@ -27,15 +27,15 @@ def test_a_model_waits_for_a_runtime_and_is_not_rejected_for_good(tmp_path, monk
     usual(plant, 3)
     health = plant.health()
     assert health["live"] == {}
-    assert health["refused"]["pump 0.1.0"].startswith("no TFLite runtime is installed")
-    assert plant.runtime.counters["model_refused"] == 1
+    assert health["rejected"]["pump 0.1.0"].startswith("no TFLite runtime is installed")
+    assert plant.runtime.counters["models_rejected"] == 1
     plant.detector.close()
 
     monkeypatch.undo()  # the package was installed, and the component restarted
     again = Plant(tmp_path)
     again.settle()
     assert again.version() == "0.1.0"
-    assert again.health()["refused"] == {}
+    assert again.health()["rejected"] == {}
     again.detector.close()
 
 
@@ -46,7 +46,7 @@ def test_the_statistics_score_without_a_runtime(tmp_path, without):
     plant.detector.close()
 
 
-def test_no_module_of_the_detector_needs_a_runtime_when_it_is_imported(tmp_path):
+def test_the_detector_can_be_imported_without_a_runtime(tmp_path):
     for name in ("tflite_runtime", "ai_edge_litert"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise ImportError('absent')\n")

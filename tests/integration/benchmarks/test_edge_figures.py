@@ -104,6 +104,6 @@ def test_every_peer_names_its_program_and_durable_settings() -> None:
     assert all("QoS 1" in peer.settings or peer.settings.startswith("as ") for peer in PEERS.values())
 
 
-def test_an_unknown_experiment_is_refused_with_those_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_experiment_is_rejected_with_the_allowed_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--only", "disk,speed"]) == 2
     assert "--only speed: disk, steady" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def wall_seconds(folder: Path) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("offset", [0, -HOUR, YEAR])
-def test_the_components_wall_clock_is_off_by_what_was_set(tmp_path: Path, offset: int) -> None:
+def test_the_components_wall_clock_is_shifted_by_the_offset(tmp_path: Path, offset: int) -> None:
     clock = ComponentClock(tmp_path / "clock")
     clock.set(offset)
     for seconds in wall_seconds(tmp_path / "clock"):
@@ -66,20 +66,20 @@ def test_the_recipes_start_components_with_the_clock_first_on_their_path(tmp_pat
     assert built.components[0].recipe.read_text() == expected
 
 
-def test_a_recipe_without_a_path_is_told(tmp_path: Path) -> None:
+def test_a_recipe_without_a_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ChaosError, match=r"recipe\.yaml"):
         ComponentClock(tmp_path / "clock").install(component(tmp_path, "run: sleep 1\n"))
 
 
 def test_the_same_choice_flips_the_same_bits(tmp_path: Path) -> None:
-    said, data = [], []
+    outcome, data = [], []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         spool = tmp_path / name / disks.SPOOL
         spool.write_bytes(b"\xff" * 10_000)
-        said.append(disks.flip(tmp_path / name, disks.SPOOL, 0.42))
+        outcome.append(disks.flip(tmp_path / name, disks.SPOOL, 0.42))
         data.append(spool.read_bytes())
-    assert said[0] == said[1]
+    assert outcome[0] == outcome[1]
     assert data[0] == data[1]
     flipped = [byte ^ 0xFF for byte in data[0] if byte != 0xFF]
     assert 1 <= len(flipped) <= 8
@@ -97,7 +97,7 @@ def test_bits_are_flipped_in_the_used_part_of_a_preallocated_segment(tmp_path: P
         assert not any(data[100:])
 
 
-def test_there_is_nothing_to_flip_where_there_is_no_spool(tmp_path: Path) -> None:
+def test_no_bits_are_flipped_without_a_spool(tmp_path: Path) -> None:
     assert disks.flip(tmp_path, disks.SPOOL, 0.5) is None
 
 
@@ -119,10 +119,10 @@ def test_a_small_file_system_is_filled_emptied_and_made_read_only(tmp_path: Path
     assert not (tmp_path / "work" / "file").exists()
 
 
-def test_without_root_the_files_lose_their_permission_and_the_configuration_says_full(tmp_path: Path) -> None:
-    told: list[dict[str, int]] = []
+def test_without_root_permissions_and_configuration_simulate_disk_faults(tmp_path: Path) -> None:
+    reported: list[dict[str, int]] = []
     work = tmp_path / "work"
-    with disks.Permissions(work, lambda values: not told.append(values)) as disk:
+    with disks.Permissions(work, lambda values: not reported.append(values)) as disk:
         (work / disks.SPOOL).write_bytes(b"1")
         disk.read_only()
         assert (work / disks.SPOOL).stat().st_mode & 0o777 == 0o444
@@ -131,10 +131,10 @@ def test_without_root_the_files_lose_their_permission_and_the_configuration_says
         assert (work / disks.SPOOL).stat().st_mode & 0o777 == 0o644
         disk.fill()
         disk.empty()
-    assert [values["disk_keep_free_bytes"] for values in told] == [10**12, disks.KEEP_FREE_BYTES]
+    assert [values["disk_keep_free_bytes"] for values in reported] == [10**12, disks.KEEP_FREE_BYTES]
 
 
-def test_a_source_publishes_again_what_the_broker_may_not_have_saved_and_forgets_the_rest() -> None:
+def test_a_source_resends_readings_that_the_broker_may_not_have_saved() -> None:
     saved = 0.0
     publisher = DurablePublisher("127.0.0.1", 1, lambda: saved)
     published: list[bytes] = []
@@ -145,7 +145,7 @@ def test_a_source_publishes_again_what_the_broker_may_not_have_saved_and_forgets
     assert publisher.publish_unsaved() == 1
     assert published == [b"2"]
     assert publisher.publish_unsaved() == 0
-    assert publisher.published_again == 1
+    assert publisher.republished == 1
 
 
 def report(**changes: object) -> Report:
@@ -161,10 +161,10 @@ def report(**changes: object) -> Report:
         "reconciliation": Reconciliation(0, 0),
         "drops": Drops(),
         "cloud": Cloud(5, 1, 0, 1),
-        "restarted_by_hand": 0,
+        "redeployed": 0,
         "orphans": 0,
-        "published_again": 0,
-        "acknowledgements_troubled": {},
+        "republished": 0,
+        "acknowledgement_faults": {},
         "spool_losses_reported": True,
         "disk": "tmpfs",
         "clock": "shifted",
@@ -173,9 +173,9 @@ def report(**changes: object) -> Report:
 
 
 def test_the_json_object_has_the_keys_that_were_promised_and_counts_only_faults_that_were_caused() -> None:
-    told = report().to_dict()
-    assert set(told) >= WANTED_KEYS
-    assert (told["faults"], told["faults_failed"], told["holds"]) == (1, 1, True)
+    reported = report().to_dict()
+    assert set(reported) >= WANTED_KEYS
+    assert (reported["faults"], reported["faults_failed"], reported["holds"]) == (1, 1, True)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_run_holds_only_when_nothing_is_wrong(changes: dict[str, object]) -> N
     assert not report(**changes).holds
 
 
-def test_without_mosquitto_a_run_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_mosquitto_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "find_mosquitto", lambda: None)
     with pytest.raises(UnprovableError, match="apt-get install mosquitto"):
         run(Options(), tmp_path, Console(), build_here)

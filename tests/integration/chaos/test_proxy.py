@@ -87,7 +87,7 @@ def receive(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def test_what_goes_in_comes_out(line: Line) -> None:
+def test_data_are_forwarded_unchanged(line: Line) -> None:
     with connect(line) as client:
         client.sendall(b"x" * 20_000)
         assert receive(client, 20_000) == b"x" * 20_000
@@ -106,7 +106,7 @@ def test_a_cut_ends_connections_and_new_ones_are_accepted(line: Line) -> None:
         assert receive(client, 1) == b"2"
 
 
-def test_while_it_refuses_there_is_no_connection_and_afterwards_there_is_on_the_same_port(line: Line) -> None:
+def test_connections_are_rejected_until_the_proxy_accepts_on_the_same_port_again(line: Line) -> None:
     port = line.port
     line.refuse()
     with pytest.raises(ConnectionRefusedError):
@@ -119,7 +119,7 @@ def test_while_it_refuses_there_is_no_connection_and_afterwards_there_is_on_the_
 
 
 @pytest.mark.parametrize("direction", ["up_dead", "down_dead"])
-def test_a_dead_direction_holds_what_it_was_given_until_it_lives_again(line: Line, direction: str) -> None:
+def test_a_blocked_direction_buffers_data_until_it_is_unblocked(line: Line, direction: str) -> None:
     with connect(line) as client:
         client.sendall(b"1")
         assert receive(client, 1) == b"1"
@@ -133,7 +133,7 @@ def test_a_dead_direction_holds_what_it_was_given_until_it_lives_again(line: Lin
         assert receive(client, 1) == b"2"
 
 
-def test_a_slow_line_takes_its_time(line: Line) -> None:
+def test_a_slow_line_delays_data(line: Line) -> None:
     with connect(line) as client:
         line.conditions.latency_s = 0.1
         began = time.monotonic()
@@ -142,14 +142,14 @@ def test_a_slow_line_takes_its_time(line: Line) -> None:
         assert time.monotonic() - began >= 0.2, "once up and once down"
 
 
-def test_a_far_end_that_is_not_there_ends_the_near_one(network: Network) -> None:
+def test_a_connection_is_closed_if_its_target_is_unreachable(network: Network) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
     with connect(network.proxy(HOST, port)) as client, contextlib.suppress(ConnectionResetError):
         assert client.recv(1) == b""
 
 
-def test_a_port_that_is_taken_meanwhile_is_told(line: Line) -> None:
+def test_a_port_in_use_is_an_error(line: Line) -> None:
     line.refuse()
     with socket.create_server((HOST, line.port)), pytest.raises(ChaosError, match=str(line.port)):
         line.accept()
@@ -171,7 +171,7 @@ def secured(network: Network, tmp_path: Path) -> Iterator[tuple[Line, ssl.SSLCon
     echo.close()
 
 
-def test_tls_is_ended_and_begun_again_and_acknowledgements_are_troubled(
+def test_tls_is_terminated_and_acknowledgements_are_disturbed(
     secured: tuple[Line, ssl.SSLContext],
 ) -> None:
     line, context = secured
@@ -192,7 +192,7 @@ def test_tls_is_ended_and_begun_again_and_acknowledgements_are_troubled(
     assert dict(line.treated) == {Treatment.LOSE: 1, Treatment.DOUBLE: 1, Treatment.DELAY: 1}
 
 
-def test_a_stream_that_is_no_mqtt_is_cut(secured: tuple[Line, ssl.SSLContext]) -> None:
+def test_a_stream_that_is_not_mqtt_is_cut(secured: tuple[Line, ssl.SSLContext]) -> None:
     line, context = secured
     with connect(line) as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as client:
         client.sendall(b"\x00\x00")

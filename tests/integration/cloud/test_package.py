@@ -26,7 +26,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_what_was_staged_before_is_gone(tmp_path: Path) -> None:
+def test_staging_removes_the_previous_files(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old.py").touch()
     assert not (stage_lambda(REPO, tmp_path / "out") / "old.py").exists()

@@ -22,7 +22,7 @@ def environment(**packages: str) -> Environment:
     return Environment(sys.executable, platform.python_version(), platform.machine(), packages)
 
 
-def test_a_description_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_description_is_written_and_read_unchanged(tmp_path: Path) -> None:
     written = Environment(sys.executable, "3.11.2", "armv7l", {"numpy": "1.26.4"}, {"tflite-runtime==2.14.0": "none"})
     written.write(tmp_path)
     assert Environment.read(tmp_path) == written
@@ -40,7 +40,9 @@ def test_a_description_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ('{"python": "/absent/python3", "version": "3", "machine": "", "packages": {}}', "cannot be executed"),
     ],
 )
-def test_an_unusable_description_is_an_error_that_says_why(tmp_path: Path, content: str | None, problem: str) -> None:
+def test_the_error_for_an_unusable_description_has_the_reason(
+    tmp_path: Path, content: str | None, problem: str
+) -> None:
     if content is not None:
         (tmp_path / FILE).write_text(content)
     with pytest.raises(RuntimeEnvironmentError, match=problem):

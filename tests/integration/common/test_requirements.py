@@ -63,12 +63,12 @@ def test_an_absent_or_old_package_is_lacking() -> None:
         ("-r other", "'other'"),
     ],
 )
-def test_a_line_that_is_not_understood_is_refused(line: str, problem: str) -> None:
+def test_an_invalid_line_is_rejected(line: str, problem: str) -> None:
     with pytest.raises(RequirementError, match=problem):
         parse(line)
 
 
-def test_the_running_python_is_asked_for_what_is_installed() -> None:
+def test_installed_packages_are_those_of_the_running_python() -> None:
     assert installed("numpy") is not None
     assert installed("no-such-package-anywhere") is None
     assert normalised("Paho_MQTT") == "paho-mqtt"

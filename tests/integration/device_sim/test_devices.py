@@ -64,7 +64,7 @@ def test_a_late_machine_catches_up_without_changing_the_times() -> None:
     assert sorted({body["time"] - 1_700_000_000_000 for _, body in publisher.sent}) == [0, 200, 400, 600, 800]
 
 
-def test_the_ledger_counts_by_series_and_window_and_leaves_out_what_a_dropout_swallowed() -> None:
+def test_the_ledger_counts_by_series_and_window_without_dropouts() -> None:
     clock, publisher = FakeClock(wall_ms=1_700_000_000_500), FakePublisher()
     gone = Fault("tank-1.level", FaultKind.DROPOUT, 400, 2000)
     sensors = Sensors(demo_plant(1), (gone,), publisher, _pace(clock))
@@ -79,7 +79,7 @@ def test_the_ledger_counts_by_series_and_window_and_leaves_out_what_a_dropout_sw
     assert sum(counts.values()) == len(publisher.sent) == 240 - 8
 
 
-def test_told_to_stop_the_sensors_end_in_good_order() -> None:
+def test_the_sensors_stop_on_request() -> None:
     clock, publisher = FakeClock(), FakePublisher()
     sensors = Sensors(demo_plant(1), (), publisher, _pace(clock, stop_after=3))
     assert sensors.run(60.0) == 72 == len(publisher.sent)
@@ -92,7 +92,7 @@ def test_labels_are_counted_from_the_epoch_once_the_run_has_begun() -> None:
     assert sensors.labels() == (fault.shifted(1_700_000_000_000),)
 
 
-def test_readings_that_the_broker_does_not_confirm_are_an_error_with_their_number() -> None:
+def test_the_error_for_unacknowledged_readings_has_their_number() -> None:
     sensors = Sensors(demo_plant(1), (), FakePublisher(unconfirmed=7), _pace(FakeClock()))
     with pytest.raises(BrokerError, match="has not acknowledged 7 of 120 readings"):
         sensors.run(1.0)

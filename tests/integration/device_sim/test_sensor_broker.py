@@ -21,7 +21,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_broker_takes_a_free_port_answers_and_is_gone_afterwards(tmp_path: Path, kind: BrokerKind) -> None:
+def test_a_broker_starts_on_a_free_port_and_is_stopped(tmp_path: Path, kind: BrokerKind) -> None:
     with SensorBroker(tmp_path, kind=kind) as broker, MqttPublisher(broker.host, broker.port) as publisher:
         publisher.publish("sensors/a/b", b"{}")
         assert publisher.flush(10) == 0
@@ -37,7 +37,7 @@ def test_a_broker_listens_on_loopback_only(tmp_path: Path, kind: BrokerKind) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_port_that_is_taken_is_an_error_that_names_it(tmp_path: Path, kind: BrokerKind) -> None:
+def test_the_error_for_a_port_in_use_names_it(tmp_path: Path, kind: BrokerKind) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -48,7 +48,7 @@ def test_a_port_that_is_taken_is_an_error_that_names_it(tmp_path: Path, kind: Br
             SensorBroker(tmp_path, port, kind).__enter__()
 
 
-def test_a_port_that_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_port_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(BrokerError, match="broker port 70000: allowed are 0 to 65535"):
         SensorBroker(tmp_path, 70_000).__enter__()
 
@@ -61,7 +61,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Pat
         SensorBroker(file, kind=BrokerKind.MOSQUITTO).__enter__()
 
 
-def test_mosquitto_that_is_absent_is_an_error_that_says_how_to_get_it(
+def test_the_error_without_mosquitto_names_the_package_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("device_sim.simulation.sensor_broker.find_mosquitto", lambda: None)

@@ -62,7 +62,7 @@ def test_a_daemon_that_the_nucleus_lacks_answers_always_and_cannot_be_restarted(
     asyncio.run(test())
 
 
-def test_the_control_socket_restarts_a_daemon_and_refuses_the_rest(tmp_path: Path) -> None:
+def test_the_control_socket_restarts_daemons_and_rejects_other_requests(tmp_path: Path) -> None:
     lost: list[str] = []
 
     async def lose() -> None:

@@ -39,20 +39,20 @@ def test_an_unreadable_file_is_renamed_and_logged(
     assert (tmp_path / "effective.unreadable").exists()
 
 
-def test_watchers_hear_of_changes_at_below_and_above_their_key(tmp_path: Path) -> None:
+def test_watchers_receive_changes_at_below_and_above_their_key(tmp_path: Path) -> None:
     store = ConfigurationStore(tmp_path / "c.json", LOG)
     store.put({"x": Configuration({"a": {"b": 1, "c": 1}}), "y": Configuration({"a": 1})})
-    heard: list[tuple[str, tuple[str, ...]]] = []
-    end = store.watch("x", ("a",), lambda leaf: heard.append(("a", leaf)))
-    store.watch("x", ("a", "b"), lambda leaf: heard.append(("a/b", leaf)))
-    store.watch("y", (), lambda leaf: heard.append(("y", leaf)))
+    received: list[tuple[str, tuple[str, ...]]] = []
+    end = store.watch("x", ("a",), lambda leaf: received.append(("a", leaf)))
+    store.watch("x", ("a", "b"), lambda leaf: received.append(("a/b", leaf)))
+    store.watch("y", (), lambda leaf: received.append(("y", leaf)))
     store.update("x", ["a"], {"b": 2, "c": 1}, 1)
-    assert sorted(heard) == [("a", ("a", "b")), ("a/b", ("a", "b"))]
+    assert sorted(received) == [("a", ("a", "b")), ("a/b", ("a", "b"))]
     end()
-    heard.clear()
+    received.clear()
     store.put({"x": Configuration({"a": 5})})
-    assert ("a/b", ("a",)) in heard
-    assert "a" not in {who for who, _ in heard}
+    assert ("a/b", ("a",)) in received
+    assert "a" not in {who for who, _ in received}
 
 
 def test_policies_follow_the_configuration(tmp_path: Path) -> None:
@@ -65,14 +65,14 @@ def test_policies_follow_the_configuration(tmp_path: Path) -> None:
     assert store.policies("x") == ()
 
 
-def test_a_store_that_cannot_write_goes_on_in_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_cannot_write_continues_in_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = ConfigurationStore(tmp_path / "absent" / "c.json", LOG)
     store.put({"x": Configuration({"a": 1})})
     assert "is in memory only" in caplog.text
     assert store.get("x") == Configuration({"a": 1})
 
 
-def test_a_log_turns_over_at_a_lines_end_and_keeps_so_many_files(tmp_path: Path) -> None:
+def test_a_log_is_rotated_at_the_end_of_a_line_with_a_limited_number_of_files(tmp_path: Path) -> None:
     log = ComponentLog(tmp_path / "c.log", max_bytes=20, kept=2)
     for number in range(10):
         log.write(f"line {number}\n".encode())

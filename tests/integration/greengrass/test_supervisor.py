@@ -111,14 +111,14 @@ def test_install_then_run_then_removed(tmp_path: Path) -> None:
     assert life.log == f"install in {tmp_path}/work\n"
 
 
-def test_a_run_that_ends_well_is_finished_and_not_started_again(tmp_path: Path) -> None:
+def test_a_successful_run_is_finished_and_not_started_again(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.until(State.FINISHED)
 
     assert live(tmp_path, {"run": "true"}, test).states == ["NEW", "INSTALLED", "STARTING", "RUNNING", "FINISHED"]
 
 
-def test_a_run_that_ends_is_seen_though_its_children_go_on_and_these_are_ended(tmp_path: Path) -> None:
+def test_the_end_of_a_run_is_detected_and_its_children_are_ended(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.until(State.FINISHED)
 
@@ -134,7 +134,7 @@ def test_a_component_with_nothing_to_run_is_finished(tmp_path: Path) -> None:
     assert live(tmp_path, {}, test).states == ["NEW", "INSTALLED", "STARTING", "FINISHED"]
 
 
-def test_too_many_failures_break_it_and_a_restart_gives_it_another_chance(tmp_path: Path) -> None:
+def test_a_component_is_broken_after_too_many_failures_and_a_restart_resets_them(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.until(State.BROKEN)
         assert life.supervisor.failures == 3
@@ -147,7 +147,7 @@ def test_too_many_failures_break_it_and_a_restart_gives_it_another_chance(tmp_pa
     assert "failed 3 times in 3600 s, last: run ended with exit code 3" in life.reasons
 
 
-def test_restart_leaves_a_broken_component_of_java_broken_and_a_deployment_mends_it(tmp_path: Path) -> None:
+def test_on_java_a_broken_component_is_started_by_a_deployment_and_not_by_a_restart(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.until(State.BROKEN)
         life.supervisor.restart("again")
@@ -171,7 +171,7 @@ def test_on_lite_a_crash_a_kill_and_an_exit_code_use_up_the_budget(tmp_path: Pat
     assert any(why.startswith("failed 3 times in 3600 s, last: run ended with signal") for why in life.reasons)
 
 
-def test_on_lite_an_end_by_sigterm_is_no_failure(tmp_path: Path) -> None:
+def test_on_lite_an_end_by_sigterm_is_not_a_failure(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.until(State.FINISHED)
         life.supervisor.replace(life.supervisor.plan)  # a deployment starts what has ended
@@ -182,7 +182,7 @@ def test_on_lite_an_end_by_sigterm_is_no_failure(tmp_path: Path) -> None:
     assert life.states.count(State.RUNNING) == 2
 
 
-def test_on_lite_the_end_of_a_hard_dependency_stops_its_dependant_for_good(tmp_path: Path) -> None:
+def test_on_lite_the_end_of_a_hard_dependency_stops_its_dependant_permanently(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.until(State.RUNNING)
         life.ready = False
@@ -218,7 +218,7 @@ def test_a_failing_install_is_tried_again_and_nothing_runs_before(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["install", "startup", "run"])
-def test_a_step_that_takes_too_long_is_a_failure_and_its_group_is_ended(tmp_path: Path, name: str) -> None:
+def test_a_timeout_of_a_step_is_a_failure_and_its_group_is_ended(tmp_path: Path, name: str) -> None:
     async def test(life: Life) -> None:
         await life.until(State.BROKEN)
 
@@ -246,7 +246,7 @@ def test_startup_is_running_when_it_has_ended_and_its_children_are_ended_with_it
     assert life.log.endswith("ended\n")
 
 
-def test_startup_is_running_when_the_component_says_so_and_errored_too(tmp_path: Path) -> None:
+def test_a_component_reports_running_and_errored_in_its_startup_step(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.until(State.STARTING)
         life.supervisor.reported(State.RUNNING)
@@ -271,7 +271,7 @@ def test_shutdown_runs_before_the_signals_and_may_hang_or_fail(tmp_path: Path) -
     assert time.monotonic() - started < SECONDS / 2
 
 
-def test_what_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     async def test(life: Life) -> None:
         await life.logged("up")
 

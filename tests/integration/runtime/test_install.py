@@ -231,7 +231,7 @@ def without_pip(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(folder / "hidden"))
 
 
-def test_a_system_without_pip_is_told_which_package_to_install(
+def test_the_error_without_pip_names_the_package_to_install(
     with_real_pip: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_pip(tmp_path, monkeypatch)
@@ -257,7 +257,7 @@ def command(gateway: Gateway, work: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=REPO, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_the_step_prints_what_it_found(gateway: Gateway) -> None:
+def test_the_step_prints_the_environment(gateway: Gateway) -> None:
     done = command(gateway, gateway.work)
     assert done.returncode == 0, done.stderr
     assert f"{sys.executable}: Python 3." in done.stdout

@@ -46,7 +46,7 @@ def test_publications_in_every_form_become_readings(site: Site) -> None:
     ]
 
 
-def test_junk_is_counted_by_reason_with_its_topic_and_what_comes_next_is_read(site: Site) -> None:
+def test_invalid_payloads_are_counted_by_reason_and_later_ones_are_read(site: Site) -> None:
     junk = {
         "rejected_json": b"\xff{",
         "rejected_value": b'{"value": "warm"}',
@@ -91,7 +91,7 @@ def test_a_topic_of_any_letters_is_escaped_and_one_that_is_too_long_rejected(bro
     assert [reason for reason, _ in site.sink.rejected] == ["rejected_name"]
 
 
-def test_it_connects_when_the_broker_comes_and_again_when_it_comes_back(tmp_path: Path) -> None:
+def test_it_connects_when_the_broker_starts_and_reconnects_after_a_restart(tmp_path: Path) -> None:
     port = free_port()
     site = Site(port)
     site.source.start()
@@ -127,9 +127,7 @@ def test_files_that_cannot_be_used_are_named(changes: dict[str, Any]) -> None:
     site.source.close()
 
 
-def test_what_the_loop_does_not_take_stays_at_the_broker_and_none_is_lost(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_publications_wait_at_the_broker_while_the_loop_is_busy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MAX_WAITING_BYTES", 500)
     for at in range(3_000):
         site.sensor.publish("sensors/a/b", str(at), qos=1)

@@ -138,7 +138,7 @@ def test_every_publication_is_acknowledged_with_its_own_qos_once_it_is_stored() 
         site.poll_until(lambda: broker.has(b"\x70\2\1\3"))
 
 
-def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1() -> None:
+def test_mqtt_3_1_1_is_used_with_a_broker_that_rejects_mqtt_5() -> None:
     broker = ScriptedBroker(version5=False)
     with connected(broker) as site:
         assert site.counters["mqtt_refused"] == 1
@@ -148,7 +148,7 @@ def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1() -> None:
 
 
 @pytest.mark.parametrize("version5", [True, False])
-def test_a_refusal_of_a_subscription_that_ends_is_noticed(version5: bool) -> None:
+def test_a_rejected_unsubscription_is_detected(version5: bool) -> None:
     broker = ScriptedBroker(version5=version5)
     broker.suback = 0x80
     with connected(broker, version="5" if version5 else "3.1.1") as site:

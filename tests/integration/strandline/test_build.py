@@ -55,7 +55,7 @@ def small_repo(tmp_path: Path) -> Path:
     return repo
 
 
-def test_two_builds_give_the_same_bytes_whatever_the_files_times_and_modes(small_repo: Path, tmp_path: Path) -> None:
+def test_builds_do_not_depend_on_times_and_modes_of_files(small_repo: Path, tmp_path: Path) -> None:
     build(small_repo, tmp_path / "one")
     other = tmp_path / "elsewhere"
     shutil.copytree(small_repo, other)
@@ -162,7 +162,7 @@ def test_a_components_zip_alone_gives_its_configuration(recipe: str, tmp_path: P
     assert all(line.startswith(str(tmp_path / "unpacked")) for line in result.stdout.split())
 
 
-def test_a_repo_without_recipes_is_refused(tmp_path: Path) -> None:
+def test_a_repository_without_recipes_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="recipes: no recipes"):
         build(tmp_path, tmp_path)
 
@@ -178,7 +178,7 @@ def test_a_repo_without_recipes_is_refused(tmp_path: Path) -> None:
         (RECIPE.replace("thing.main", "thing.gone"), "starts edge_components.thing.gone: no such module"),
     ],
 )
-def test_a_bad_recipe_is_refused_by_name(small_repo: Path, tmp_path: Path, text: str, problem: str) -> None:
+def test_the_error_for_an_invalid_recipe_names_it(small_repo: Path, tmp_path: Path, text: str, problem: str) -> None:
     (small_repo / "recipes/io.strandline.Thing.yaml").write_text(text)
     with pytest.raises(BuildError, match=problem):
         build(small_repo, tmp_path)

@@ -46,7 +46,7 @@ def test_every_command_has_help() -> None:
         assert CliRunner().invoke(app, [str(name), "--help"]).exit_code == 0
 
 
-def test_help_waits_for_none_of_what_commands_need() -> None:
+def test_help_does_not_import_the_dependencies_of_commands() -> None:
     code = "import sys; from strandline.cli import make_app; make_app(); print(*sorted(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout.split()
     assert not {"boto3", "awsiot", "tflite_runtime"} & set(modules)
@@ -89,7 +89,7 @@ def test_inspect_shows_each_kind_of_batch_from_standard_input(rows: Rows, texts:
     assert all(text in result.stdout.decode() for text in texts)
 
 
-def test_inspect_shows_a_batch_by_profile_with_the_profile_and_without_it_what_it_can(tmp_path: Path) -> None:
+def test_inspect_shows_the_rows_of_a_batch_only_with_its_profile(tmp_path: Path) -> None:
     known = profile.learn(_aggregates())
     (tmp_path / "profile").write_bytes(codec.encode_profile("gw-1", 5, 1, known))
     (tmp_path / "batch").write_bytes(codec.seal("gw-1", 5, 2, codec.shorten(codec.pack(_aggregates()), known)))
@@ -109,7 +109,7 @@ def test_inspect_shows_a_batch_by_profile_with_the_profile_and_without_it_what_i
     assert f"its rows need profile {known.version}" in without.stderr
 
 
-def test_inspect_shows_no_more_rows_than_asked_for_and_says_how_many_it_left_out() -> None:
+def test_inspect_limits_the_rows_and_shows_the_number_of_others() -> None:
     result = _run("inspect", "-", "--rows", "1", stdin=_batch(_aggregates()))
     assert b"b.level" not in result.stdout
     assert b"1 more rows" in result.stdout
@@ -126,7 +126,7 @@ def test_inspect_shows_no_more_rows_than_asked_for_and_says_how_many_it_left_out
     ],
     ids=["absent file", "no batch", "no broker", "no recipes", "no cloud"],
 )
-def test_what_goes_wrong_is_one_sentence_and_exit_code_1(
+def test_errors_are_one_line_and_exit_code_1(
     arguments: list[str], stdin: bytes, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("REGION", "us-east-1"), ("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x")):
@@ -140,7 +140,7 @@ def test_what_goes_wrong_is_one_sentence_and_exit_code_1(
 
 
 @pytest.mark.parametrize("address", ["localhost", "localhost:", ":1883", "localhost:99999", "localhost:x"])
-def test_an_address_that_is_none_is_a_wrong_argument(address: str) -> None:
+def test_an_invalid_address_is_an_argument_error(address: str) -> None:
     result = CliRunner().invoke(make_app(), ["sim", "--broker", address])
     assert result.exit_code == 2
     assert "HOST:PORT" in result.output
@@ -160,7 +160,7 @@ def test_sim_sends_for_its_duration_and_writes_the_labels(tmp_path: Path) -> Non
     assert 0 < swallowed < 60
 
 
-def test_build_prints_what_it_packed(tmp_path: Path) -> None:
+def test_build_prints_the_packed_components(tmp_path: Path) -> None:
     result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), "--json"])
     body = json.loads(result.output)
     assert {c["name"].rsplit(".", 1)[1] for c in body["components"]} == {
@@ -194,7 +194,7 @@ def test_build_for_nucleus_lite_prints_its_own_command(tmp_path: Path) -> None:
         (["--offline", "--arch", "aarch64,mips"], "--arch 'mips': allowed are aarch64, x86_64, armv7l"),
     ],
 )
-def test_build_refuses_options_that_do_not_go_together(tmp_path: Path, options: list[str], problem: str) -> None:
+def test_build_rejects_inconsistent_options(tmp_path: Path, options: list[str], problem: str) -> None:
     result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), *options])
     assert isinstance(result.exception, CommandError)
     assert problem in str(result.exception)
@@ -253,7 +253,7 @@ def _recorded(path: Path, slope: float) -> Path:
     return path
 
 
-def test_forecast_tells_of_a_file_when_each_limit_is_reached_or_why_not(tmp_path: Path) -> None:
+def test_forecast_prints_the_estimate_or_the_reason_for_each_limit_of_a_file(tmp_path: Path) -> None:
     file = str(_recorded(tmp_path / "tank.csv", 0.1))
     asked = ["forecast", file, "--time", "time", "--values", "level", "--high", "36", "--low", "1"]
     result = CliRunner().invoke(make_app(), asked)
@@ -268,7 +268,7 @@ def test_forecast_tells_of_a_file_when_each_limit_is_reached_or_why_not(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "outcome"),
     [
         (["FILE", "--time", "time", "--values", "depth", "--high", "1"], "no column 'depth'"),
         (["FILE", "--time", "time", "--values", "level"], "--high, --low: at least one limit is required"),
@@ -277,8 +277,8 @@ def test_forecast_tells_of_a_file_when_each_limit_is_reached_or_why_not(tmp_path
         (["--high", "1"], "CSV files with --values, or --gateway and --series"),
     ],
 )
-def test_forecast_says_what_is_wrong_with_what_it_was_given(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_forecast_reports_invalid_arguments(tmp_path: Path, arguments: list[str], outcome: str) -> None:
     file = str(_recorded(tmp_path / "tank.csv", 0.1))
     done = _run("forecast", *[file if word == "FILE" else word for word in arguments])
     assert done.returncode in (1, 2)
-    assert said in " ".join(done.stderr.decode().replace("│", " ").split())
+    assert outcome in " ".join(done.stderr.decode().replace("│", " ").split())

@@ -60,7 +60,7 @@ def unpacked(trained: Trained, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "forecaster"])
-def test_a_trained_model_knows_the_plant_and_its_file_says_what_was_measured(
+def test_a_trained_model_fits_the_plant_and_its_manifest_has_the_figures(
     table: Path, tmp_path: Path, kind: str
 ) -> None:
     trained = train(Request(table, "pump", tmp_path / "out", kind=kind, window=4))
@@ -71,11 +71,11 @@ def test_a_trained_model_knows_the_plant_and_its_file_says_what_was_measured(
     model = load_group(unpacked(trained, tmp_path / "model"))
     parts = dataset.split(dataset.read(table, "", (), None))
     windows = dataset.windows(parts.held_out, 5)
-    said = model(windows[:, :4].astype(np.float32))
+    outcome = model(windows[:, :4].astype(np.float32))
     if kind == "forecaster":
-        errors = np.abs(said - windows[:, 4])
+        errors = np.abs(outcome - windows[:, 4])
     else:
-        errors = np.sqrt(np.square(said.reshape(-1, 4, 4) - windows[:, :4]).mean(axis=1))
+        errors = np.sqrt(np.square(outcome.reshape(-1, 4, 4) - windows[:, :4]).mean(axis=1))
     assert np.sqrt(np.square(errors).mean()) == pytest.approx(figures["rms_error"], rel=0.05)
     defaults = model.manifest.defaults
     assert defaults is not None
@@ -121,7 +121,7 @@ def test_each_training_is_the_next_version_and_none_is_overwritten(table: Path, 
         train(Request(table, "pump", tmp_path, kind="forecaster", window=1, version="0.2.0"))
 
 
-def test_a_gateway_takes_the_newest_version_of_each_model(table: Path, tmp_path: Path) -> None:
+def test_a_gateway_deploys_the_newest_version_of_each_model(table: Path, tmp_path: Path) -> None:
     out, recipes, artifacts = tmp_path / "out", tmp_path / "site/recipes", tmp_path / "site/artifacts"
     recipes.mkdir(parents=True)
     for group, version in (("pump", "0.9.0"), ("pump", "0.10.0"), ("fan", "1.0.0")):
@@ -175,7 +175,7 @@ def test_gradients_are_those_of_the_loss() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "outcome"),
     [
         ("", "a header"),
         ("time,x\n", "no column except time contains numbers"),
@@ -185,15 +185,15 @@ def test_gradients_are_those_of_the_loss() -> None:
         ("time,x\nnoon,1\n", "is not a time"),
     ],
 )
-def test_data_that_cannot_be_trained_on_is_refused_with_the_reason(tmp_path: Path, content: str, said: str) -> None:
+def test_unusable_training_data_are_rejected_with_the_reason(tmp_path: Path, content: str, outcome: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text(content)
-    with pytest.raises(StrandlineError, match=said):
+    with pytest.raises(StrandlineError, match=outcome):
         train(Request(path, "x", tmp_path))
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "outcome"),
     [
         ({"window": 0}, "--window 0"),
         ({"window_ms": 0}, "--window-ms 0"),
@@ -203,14 +203,14 @@ def test_data_that_cannot_be_trained_on_is_refused_with_the_reason(tmp_path: Pat
         ({"channels": ("nothing",), "time": "time"}, "no column 'nothing'"),
     ],
 )
-def test_a_wish_that_cannot_be_is_refused_by_its_option(
-    table: Path, tmp_path: Path, more: dict[str, Any], said: str
+def test_an_invalid_option_is_rejected_by_its_name(
+    table: Path, tmp_path: Path, more: dict[str, Any], outcome: str
 ) -> None:
-    with pytest.raises(StrandlineError, match=said):
+    with pytest.raises(StrandlineError, match=outcome):
         train(Request(table, "pump", tmp_path, **more))
 
 
-def test_the_command_trains_and_tells_how_to_deploy(table: Path, tmp_path: Path) -> None:
+def test_the_command_trains_and_prints_the_command_of_the_deployment(table: Path, tmp_path: Path) -> None:
     arguments = ["train", "--data", str(table), "--group", "pump", "--kind", "forecaster", "--out", str(tmp_path)]
     done = CliRunner().invoke(make_app(), arguments)
     assert done.exit_code == 0, done.output
@@ -221,7 +221,7 @@ def test_the_command_trains_and_tells_how_to_deploy(table: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("more", [{"kind": "convolutional"}, {"int8": True}, {"kind": "convolutional", "int8": True}])
-def test_what_tensorflow_makes_runs_as_the_others_do(
+def test_models_made_by_tensorflow_run(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
     if importlib.util.find_spec("tensorflow") is None:
@@ -232,8 +232,8 @@ def test_what_tensorflow_makes_runs_as_the_others_do(
     trained = train(Request(table, "pump", tmp_path / "out", window=8, **more))
     model = load_group(unpacked(trained, tmp_path / "model"))
     windows = np.random.default_rng(1).normal(size=(9, 8, 4)).astype(np.float32)
-    said = model(windows)
-    assert said.shape == (9, 32)
-    assert said == pytest.approx(np.concatenate([model(one[None]) for one in windows]), abs=1e-5)
+    outcome = model(windows)
+    assert outcome.shape == (9, 32)
+    assert outcome == pytest.approx(np.concatenate([model(one[None]) for one in windows]), abs=1e-5)
     assert model.manifest.inputs[0].dtype == ("int8" if more.get("int8") else "float32")
     assert trained.manifest["metrics"]["explained"] > 0.2

@@ -50,7 +50,7 @@ def test_dependencies_are_followed_by_the_target_s_markers(tmp_path: Path) -> No
     assert names(collect(NEW, "a\n", "", index).wheels) == ["a-1.0", "arm-1", "b-2.0", "c-1", "pip-25.0"]
 
 
-def test_a_dependency_narrows_the_choice_of_what_was_chosen_before(tmp_path: Path) -> None:
+def test_a_dependency_constrains_a_package_selected_before(tmp_path: Path) -> None:
     index = Index(tmp_path, pip={"25.0": []}, numpy={"2.1": [], "1.26": []}, a={"1.0": ["numpy<2"]})
     assert names(collect(PI, "numpy>=1\na\n", "", index).wheels) == ["a-1.0", "numpy-1.26", "pip-25.0"]
 
@@ -63,7 +63,7 @@ def test_a_required_package_without_a_wheel_is_named_and_the_others_are_there(tm
     assert found.size == sum(path.stat().st_size for path in found.wheels.values())
 
 
-def test_an_optional_package_comes_with_all_it_needs_or_not_at_all(tmp_path: Path) -> None:
+def test_an_optional_package_is_included_with_all_dependencies_or_omitted(tmp_path: Path) -> None:
     index = Index(tmp_path, pip={"25.0": []}, sdk={"1.0": []}, tflite={"2.14": ["native"]}, small={"1": []})
     found = collect(PI, "sdk\n", "tflite\nsmall\n", index)
     assert found.missing == []
@@ -85,14 +85,12 @@ def test_the_tags_are_those_of_the_distribution_s_c_library() -> None:
     assert {"manylinux_2_17_aarch64", "manylinux2014_aarch64", "linux_aarch64"} <= set(NEW.platforms)
 
 
-def test_a_folder_of_wheels_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+def test_a_missing_folder_of_wheels_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"--wheels .*absent: not a folder"):
         PipDownload(tmp_path, tmp_path / "absent", print)
 
 
-def test_pip_takes_wheels_of_the_user_s_folder_for_another_processor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pip_uses_the_users_wheels_for_another_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     mine = tmp_path / "mine"
     mine.mkdir()

@@ -119,7 +119,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig.kill()
 
 
-def test_a_window_comes_out_once_with_its_five_numbers(rig: Rig) -> None:
+def test_a_window_is_emitted_once_with_its_five_numbers(rig: Rig) -> None:
     rig.offer(1, readings([START, START + 200, START + 400], [1.0, 2.0, 6.0]))
     rig.offer(2, readings([START + 2500], [9.0]))
     rig.tick()
@@ -172,7 +172,7 @@ def test_enough_bytes_are_committed_before_their_time(tmp_path: Path) -> None:
     rig.kill()
 
 
-def test_aggregates_are_sent_within_a_second_whatever_readings_wait_for(tmp_path: Path) -> None:
+def test_aggregates_are_sent_within_a_second_regardless_of_waiting_readings(tmp_path: Path) -> None:
     rig = Rig(tmp_path, commit_ms=60_000, max_age_ms=500)
     rig.offer(1, readings([START, START + 2500], [1.0, 9.0]))
     begin, wait = rig.clock.monotonic(), rig.aggregator.tick()
@@ -191,7 +191,7 @@ def test_an_idle_aggregator_is_called_once_a_second(rig: Rig) -> None:
     assert rig.aggregator.tick() == 1.0
 
 
-def test_a_batch_that_comes_again_is_acknowledged_again_and_counted_once(rig: Rig) -> None:
+def test_a_repeated_batch_is_acknowledged_again_and_counted_once(rig: Rig) -> None:
     for _ in range(3):
         rig.offer(1, readings([START, START + 100], [1.0, 2.0]))
         rig.tick()
@@ -200,7 +200,7 @@ def test_a_batch_that_comes_again_is_acknowledged_again_and_counted_once(rig: Ri
     assert rig.runtime.counters["batches_repeated"] == 2
 
 
-def test_a_reading_that_comes_again_in_another_batch_is_counted_once(rig: Rig) -> None:
+def test_a_repeated_reading_in_another_batch_is_counted_once(rig: Rig) -> None:
     rig.offer(1, readings([START, START + 100], [1.0, 2.0]))
     rig.offer(2, readings([START + 100, START + 200], [2.0, 3.0]))
     rig.kill()
@@ -229,7 +229,7 @@ def test_after_a_power_cut_open_windows_and_the_outbox_are_still_there(rig: Rig)
     assert again.count(1) > 1, "what the forwarder does not hold is sent again"
 
 
-def test_what_the_forwarder_holds_is_not_sent_again_after_a_restart(rig: Rig) -> None:
+def test_batches_that_the_forwarder_has_stored_are_not_sent_again_after_a_restart(rig: Rig) -> None:
     rig.offer(1, readings([START, START + 2500], [1.0, 2.0]))
     rig.tick()
     rig.tick()
@@ -330,9 +330,7 @@ def test_an_image_that_is_rubbish_costs_nothing(rig: Rig, image: str) -> None:
     assert len({epoch for epoch, _ in rig.batches()}) == 1
 
 
-def test_a_disk_that_refuses_stops_acknowledgements_and_loses_nothing(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_disk_stops_acknowledgements_without_losses(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -353,7 +351,7 @@ def test_a_disk_that_refuses_stops_acknowledgements_and_loses_nothing(
 
 
 @pytest.mark.slow
-def test_a_full_outbox_refuses_readings_and_takes_them_when_the_forwarder_holds_some(tmp_path: Path) -> None:
+def test_a_full_outbox_rejects_readings_until_the_forwarder_acknowledges(tmp_path: Path) -> None:
     rig = Rig(tmp_path, outbox_bytes=100_000)
     rng = np.random.default_rng(1)
     sequence = 0
@@ -410,7 +408,7 @@ def test_a_batch_that_was_lost_on_the_way_makes_none_late(rig: Rig) -> None:
     assert rig.runtime.counters["late"] == 0
 
 
-def test_a_batch_that_never_comes_holds_the_others_for_a_while_only(rig: Rig) -> None:
+def test_a_missing_batch_delays_others_for_a_limited_time_only(rig: Rig) -> None:
     rig.offer(2, readings([START + 5000], [1.0]))
     rig.tick(1.0)
     assert rig.acks() == []
@@ -464,9 +462,7 @@ def _act(rig: Rig, action: str) -> None:
         rig.boot()
 
 
-def test_rows_that_could_not_be_cut_into_a_batch_come_out_once_when_they_can(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_that_could_not_be_encoded_are_sent_once_later(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = np.random.default_rng(1)
     times = [START - 600_000 + 1000 * at for at in range(600)]
     rig.offer(1, readings(times, list(chance.normal(size=600))))
@@ -487,7 +483,7 @@ def test_rows_that_could_not_be_cut_into_a_batch_come_out_once_when_they_can(
     assert sum(rig.counts().values()) == 600
 
 
-def test_a_repetition_for_a_closed_window_is_no_late_reading_also_after_a_restart(rig: Rig) -> None:
+def test_a_repetition_for_a_closed_window_is_a_duplicate_also_after_a_restart(rig: Rig) -> None:
     rig.offer(1, readings([START, START + 3000, START + 6000], [1.0, 2.0, 3.0]))
     rig.run_out(2.0)
     rig.offer(2, readings([START, START + 1], [1.0, 9.0]))
@@ -501,7 +497,7 @@ def test_a_repetition_for_a_closed_window_is_no_late_reading_also_after_a_restar
     assert rig.runtime.counters["late"] == 0
 
 
-def test_acknowledgements_that_stop_coming_renew_their_subscription(rig: Rig) -> None:
+def test_missing_acknowledgements_renew_their_subscription(rig: Rig) -> None:
     rig.bus.subscriptions[topics.SCORED_ACK][0].lost = True
     rig.offer(1, readings([0, 500, 2_500], [1.0, 2.0, 3.0]))
     rig.run_out(30.0)
@@ -543,6 +539,6 @@ def test_no_window_closes_by_the_idle_clock_while_a_batch_is_missing(rig: Rig) -
     assert rig.runtime.counters["late"] == 0
 
 
-def test_an_idle_aggregator_asks_for_no_call_before_something_is_due(rig: Rig) -> None:
+def test_an_idle_aggregator_schedules_the_next_call_for_when_something_is_due(rig: Rig) -> None:
     rig.tick()
     assert rig.aggregator.tick() >= 1.0

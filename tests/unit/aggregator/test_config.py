@@ -19,7 +19,7 @@ def test_ranges_are_read_from_numbers_and_from_text() -> None:
 @pytest.mark.parametrize(
     "ranges", [[], "x", {"*": 5}, {"*": [1]}, {"*": [2, 1]}, {"*": [True, 2]}, {"*": ["nan", 1]}, {"*": [None, 1]}]
 )
-def test_what_is_no_range_is_refused(ranges: Any) -> None:
+def test_invalid_ranges_are_rejected(ranges: Any) -> None:
     with pytest.raises(ConfigError, match=r"ranges: .* is not allowed, expected an object"):
         load(Config, {"ranges": ranges})
 

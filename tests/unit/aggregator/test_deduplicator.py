@@ -21,7 +21,7 @@ def columns(given_rows: list[Row]) -> tuple[IntArray, Hashes, IntArray, FloatArr
 
 
 @given(st.lists(rows, max_size=12))
-def test_only_what_was_not_taken_before_is_new(batches: list[list[Row]]) -> None:
+def test_only_unknown_rows_are_new(batches: list[list[Row]]) -> None:
     known, taken = Deduplicator(), set()
     for batch in batches:
         expected = []
@@ -33,7 +33,7 @@ def test_only_what_was_not_taken_before_is_new(batches: list[list[Row]]) -> None
 
 
 @given(st.lists(rows, max_size=8), st.lists(st.integers(0, 21), min_size=3, max_size=3))
-def test_what_is_closed_is_forgotten_and_nothing_else(batches: list[list[Row]], closed: list[int]) -> None:
+def test_only_closed_rows_are_reduced(batches: list[list[Row]], closed: list[int]) -> None:
     known, taken = Deduplicator(), set()
     for batch in batches:
         known.add(*columns(batch))

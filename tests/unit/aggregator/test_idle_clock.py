@@ -15,18 +15,18 @@ def run(clock: IdleClock, start: float, seconds: float, heard: bool = False, inc
     return (clock.milliseconds - before) / 1000
 
 
-def test_it_runs_while_batches_come() -> None:
+def test_it_advances_while_batches_are_received() -> None:
     assert run(IdleClock(0.0, 60.0), 0.0, 30.0, heard=True) == 30.0
 
 
-def test_it_stands_still_while_nothing_comes_until_the_silence_is_too_long() -> None:
+def test_it_stops_during_silence_until_the_limit() -> None:
     clock = IdleClock(0.0, 60.0)
     run(clock, 0.0, 10.0, heard=True)
     assert run(clock, 10.0, 60.0) == 2.0
     assert run(clock, 70.0, 10.0) == 10.0
 
 
-def test_it_stands_still_while_batches_are_refused_and_a_moment_after() -> None:
+def test_it_stops_while_batches_are_rejected_and_shortly_after() -> None:
     clock = IdleClock(0.0, 60.0)
     assert run(clock, 0.0, 500.0, heard=True, incomplete=True) == 0.0
     assert run(clock, 500.0, 10.0) == 2.0

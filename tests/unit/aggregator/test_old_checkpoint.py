@@ -55,7 +55,7 @@ def test_windows_batches_and_numbers_are_imported_and_the_files_are_removed(work
     rig.kill()
 
 
-def test_a_reading_that_the_old_version_accepted_is_known_when_it_comes_again(work: Path) -> None:
+def test_a_reading_accepted_by_the_old_version_is_recognised_as_a_duplicate(work: Path) -> None:
     rig = Rig(work)
     rig.offer(4, readings([START + 3000, START + 3100, START, START + 3900], [3.0, 4.0, 1.0, 9.0]))
     rig.run_out()
@@ -86,9 +86,7 @@ def test_both_damaged_are_a_loss_whose_number_is_known(work: Path) -> None:
     rig.kill()
 
 
-def test_a_disk_that_refuses_keeps_the_checkpoint_until_the_journal_has_its_state(
-    work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_checkpoint_is_kept_until_the_journal_has_its_state(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 

@@ -46,7 +46,7 @@ def test_an_unchanged_value_is_stuck_after_the_time_over_several_batches() -> No
     assert check(checks, [(0, 5001, 6.0), (1, 99_000, 5.0)], bound)[1] == [True, False]
 
 
-def test_late_readings_are_not_checked_and_a_new_series_begins_anew() -> None:
+def test_late_readings_are_not_checked_and_a_new_series_has_no_history() -> None:
     checks, bound = PlausibilityChecks(), limits(rate=1.0)
     check(checks, [(0, 10_000, 5.0)], bound)
     assert check(checks, [(0, 5000, 500.0)], bound)[0] == [False]

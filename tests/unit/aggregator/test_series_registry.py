@@ -33,7 +33,7 @@ def test_a_name_twice_in_a_batch_is_one_series() -> None:
     assert ids(SeriesRegistry({}, 10), names("a", "b", "a")) == [0, 1, 0]
 
 
-def test_assignments_name_what_is_new_what_changed_and_what_was_replaced() -> None:
+def test_assignments_distinguish_new_changed_and_replaced_series() -> None:
     registry = SeriesRegistry({}, 1)
     assert registry.resolve(names("a"), nothing)[1] == [Assignment(0, Series("a"), replaced=False)]
     assert registry.resolve(names("a"), nothing)[1] == []
@@ -41,7 +41,7 @@ def test_assignments_name_what_is_new_what_changed_and_what_was_replaced() -> No
     assert registry.resolve(names("b"), nothing)[1] == [Assignment(0, Series("b"), replaced=True)]
 
 
-def test_at_the_limit_the_series_received_least_recently_makes_room() -> None:
+def test_at_the_limit_the_least_recently_received_series_is_replaced() -> None:
     registry = SeriesRegistry({}, 3)
     ids(registry, names("a", "b", "c"))
     ids(registry, names("a"))
@@ -61,7 +61,7 @@ def test_a_series_with_an_open_window_or_in_the_same_batch_makes_no_room() -> No
     assert ids(registry, names("e"), busy=(0, 1, 2)) == [3]
 
 
-def test_the_full_limit_of_series_comes_and_goes() -> None:
+def test_all_series_up_to_the_limit_can_be_replaced() -> None:
     registry = SeriesRegistry({}, 16_384)
     assert ids(registry, names(*(f"old-{n}" for n in range(16_384)))) == list(range(16_384))
     assert sorted(ids(registry, names(*(f"new-{n}" for n in range(16_384))))) == list(range(16_384))

@@ -70,7 +70,7 @@ def test_windows_are_aligned_to_the_epoch() -> None:
     assert closed.width_ms == 7_000
 
 
-def test_a_row_is_count_mean_least_greatest_and_population_deviation() -> None:
+def test_a_row_has_count_mean_minimum_maximum_and_population_deviation() -> None:
     site = Site()
     site.hear((0, 0, 2.0), (0, 1, 4.0))
     site.hear((0, 2, 4.0), (0, 3, 4.0), (0, 4, 5.0), (0, 5, 5.0), (0, 6, 7.0), (0, 7, 9.0))
@@ -97,7 +97,7 @@ def test_a_window_waits_for_the_allowed_lateness_of_its_own_series() -> None:
     assert site.late == 0
 
 
-def test_a_reading_for_a_window_that_was_emitted_is_late_and_the_window_does_not_come_again() -> None:
+def test_a_reading_for_an_emitted_window_is_late_and_the_window_is_not_emitted_again() -> None:
     site = Site(now=100.0)
     site.hear((0, 5.0, 1.0), (0, 11.0, 1.0))
     assert len(site.close()) == 1
@@ -122,7 +122,7 @@ def test_a_series_that_fell_silent_does_not_hold_its_window() -> None:
     assert site.close(13.0) == [(0, 0.0, 1, 1.0)]
 
 
-def test_a_sensor_an_hour_behind_is_idle_by_its_own_time_and_goes_on_unharmed() -> None:
+def test_a_sensor_an_hour_behind_becomes_idle_by_its_own_time() -> None:
     site = Site()
     site.hear((0, -3_600.0 + 3.0, 1.0))
     assert site.close(13.0) == [(0, -3_600.0, 1, 1.0)]
@@ -159,7 +159,7 @@ def test_one_stray_stamp_ahead_makes_nothing_late() -> None:
     assert len(site.windows) == 3
 
 
-def test_a_sensor_that_was_ahead_and_is_set_right_goes_on_in_the_present() -> None:
+def test_a_sensor_that_was_ahead_continues_in_the_present_after_its_clock_is_corrected() -> None:
     site = Site()
     site.live(0, 0.0, 15)
     site.live(0, 3_600.0, 60)
@@ -238,7 +238,7 @@ def test_other_settings_of_the_same_width_close_nothing() -> None:
     assert len(site.windows) == 1
 
 
-def test_a_thousand_series_are_told_apart() -> None:
+def test_a_thousand_series_are_distinguished() -> None:
     windows = Windows(SETTINGS)
     series_ids = np.repeat(np.arange(1_000), 3)
     windows.add(series_ids, np.full(3_000, T0), series_ids.astype(float), T0, 0.0)
@@ -265,7 +265,7 @@ def silence(site: Site, until: float) -> list[tuple[int, float, int]]:
     return rows
 
 
-def test_a_silence_is_told_by_a_few_rows_of_count_0() -> None:
+def test_a_silence_is_reported_by_a_few_rows_of_count_0() -> None:
     site = Site(GAPS)
     site.live(0, 0.0, 35)
     rows = silence(site, 300.0)
@@ -294,7 +294,7 @@ def test_a_sensor_that_reports_seldom_is_not_silent_between() -> None:
     assert [(row[1], row[2]) for row in site.rows] == [(600.0, 0), (660.0, 0), (720.0, 0)]
 
 
-def test_a_series_that_speaks_again_is_told_of_anew() -> None:
+def test_a_series_that_reports_again_can_have_another_gap() -> None:
     site = Site(GAPS)
     site.live(0, 0.0, 35)
     silence(site, 200.0)
@@ -303,13 +303,13 @@ def test_a_series_that_speaks_again_is_told_of_anew() -> None:
     assert [row[2] for row in rows].count(0) == 3
 
 
-def test_a_series_heard_once_is_not_expected_again() -> None:
+def test_a_series_received_once_is_not_expected_again() -> None:
     site = Site(GAPS)
     site.hear((0, 1.0, 1.0))
     assert [row[2] for row in silence(site, 500.0)] == [1]
 
 
-def test_readings_that_come_after_their_window_was_told_empty_are_not_lost() -> None:
+def test_readings_that_arrive_after_their_window_was_reported_empty_are_not_lost() -> None:
     site = Site(GAPS)
     site.live(0, 0.0, 35)
     silence(site, 100.0)
@@ -320,7 +320,7 @@ def test_readings_that_come_after_their_window_was_told_empty_are_not_lost() -> 
     assert [filled[start] for start in (40.0, 50.0, 60.0, 70.0, 80.0, 90.0)] == [10] * 6
 
 
-def test_no_rows_of_count_0_when_they_are_not_wanted() -> None:
+def test_rows_of_count_0_can_be_disabled() -> None:
     site = Site()
     site.live(0, 0.0, 35)
     assert all(row[2] for row in silence(site, 500.0))

@@ -1,9 +1,9 @@
-"""A process in which a detector scores with a model that ends it; run by test_after_validation.
+"""Process in which a detector scores with a model that ends the process; run by test_after_validation.
 
-``python -m tests.unit.anomaly_detector.ending FOLDER HOW`` deploys a good model, then one that passes its trial and
-does its first calls well, and lets data come on which that one stands still (``still``), crashes the process
-(``abort``) or is killed from outside (``kill``). With ``again`` nothing new is deployed, and the same data come. Prints
-what became of it, as JSON.
+``python -m tests.unit.anomaly_detector.ending FOLDER HOW`` deploys a valid model, then one that passes its validation
+and its first calls, and sends input on which the second model hangs (``hang``), crashes the process (``abort``) or is
+killed by a signal (``kill``). With ``again`` no model is deployed, and the same input is sent. Prints the state of the
+models as JSON.
 """
 
 import json
@@ -23,11 +23,11 @@ from tests.unit.anomaly_detector.model_site import VALUES, Plant, usual
 
 ROW = [{"name": "row", "shape": [1, VALUES], "dtype": "float32"}]
 BAD = [14.5, 14.5, 14.5]
-"""Nine spreads from the centre: no trial asks for it."""
+"""Nine scales from the centre: a validation does not use such input."""
 
 
-def ends(how):
-    """Have the second version's calls end the process on such data."""
+def patch_model(how):
+    """Let the second version's calls end the process on such input."""
     usual_call = GroupModel.__call__
 
     def call(self, windows):
@@ -40,19 +40,19 @@ def ends(how):
     GroupModel.__call__ = call
 
 
-def tell(**what):
-    """Log it before the process can end."""
-    sys.stdout.write(json.dumps(what) + "\n")
+def print_now(**values):
+    """Print values as JSON, unbuffered, because the process can end."""
+    sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
 
 
 def main(folder, how):
-    """Score until the end."""
+    """Deploy the models and score."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     calls.HANG_TIMEOUT_S, watchdog_thread.CHECK_SECONDS = 0.2, 0.02
     if how in ("abort", "kill"):
-        ends(how)
+        patch_model(how)
     plant = Plant(Path(folder), build=build)
     if how != "again":
         models = {"0.1.0": {}, "0.2.0": {"model": sometimes_endless(VALUES, 9.0, 3.0), "inputs": ROW, "outputs": ROW}}
@@ -62,11 +62,11 @@ def main(folder, how):
             usual(plant, FIRST_CALLS + 3)
     plant.settle()
     before = plant.health()["live"]
-    tell(before=before)
+    print_now(before=before)
     usual(plant, 3)
     plant.score(BAD, 3)
     usual(plant, 3)
-    tell(after=plant.detector.health(), counters=plant.runtime.counters.snapshot())
+    print_now(after=plant.detector.health(), counters=plant.runtime.counters.snapshot())
     plant.detector.close()
 
 

@@ -1,4 +1,4 @@
-"""Models of groups for tests: good ones and every kind of bad one, as real .tflite files with a manifest."""
+"""Models of groups for tests: valid and invalid ones, as real .tflite files with a manifest."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ WINDOW = 2
 
 
 def identity(values: int, bias: float = 0.0) -> bytes:
-    """A dense network that gives back what it is given, and a bias."""
+    """Return a dense network whose output is its input plus a bias."""
     return dense_network([(np.eye(values), np.full(values, bias))])
 
 
 def endless(values: int) -> bytes:
-    """A loop whose condition always holds."""
+    """Return a model with a loop that never ends."""
     main, condition, body = Graph("main"), Graph("condition"), Graph("body")
     main.inputs, main.outputs = [main.tensor("in", (-1, values))], [main.tensor("out", (-1, values))]
 
@@ -42,7 +42,7 @@ def endless(values: int) -> bytes:
 
 
 def sometimes_endless(values: int, around: float, reach: float) -> bytes:
-    """Gives back what it is given, one row at a time, but never ends where the greatest value is near ``around``."""
+    """Return a model that copies its input, one row at a time, but never ends if the maximum is near ``around``."""
     main, condition, body = Graph("main"), Graph("condition"), Graph("body")
     main.inputs, main.outputs = [main.tensor("in", (-1, values))], [main.tensor("out", (-1, values))]
 

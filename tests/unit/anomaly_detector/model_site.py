@@ -1,4 +1,4 @@
-"""A detector on fakes with model components beside it: real files, real interpreters, a fake clock."""
+"""A detector on fakes with model components: real files, real interpreters, a fake clock."""
 
 import time
 
@@ -26,12 +26,12 @@ SERIES = tuple(Series(f"pump1.{name}", "bar", 0.01) for name in CHANNELS)
 
 
 def zeros():
-    """An auto-encoder that gives back the centre, whatever it is given."""
+    """Return an auto-encoder whose output is always the centre."""
     return dense_network([(np.zeros((VALUES, VALUES)), np.zeros(VALUES))])
 
 
-class Passed:
-    """A validation that has passed already."""
+class PassedValidation:
+    """A validation that has already passed."""
 
     def __init__(self, path):
         assert path.is_file()
@@ -50,9 +50,9 @@ class Passed:
 
 
 class Plant:
-    """A detector on fakes in its work folder, and model components beside it."""
+    """A detector on fakes in a work folder, and model components with work folders of their own."""
 
-    def __init__(self, root, load_model=None, validate=Passed, crash="", build=None, **config):
+    def __init__(self, root, load_model=None, validate=PassedValidation, crash="", build=None, **config):
         self.root, self.work = root, root / "work" / "io.strandline.AnomalyDetector"
         self.work.mkdir(parents=True, exist_ok=True)
         self.config = load(Config, {"calibration_windows": 20, **config})
@@ -62,22 +62,22 @@ class Plant:
             self.detector = AnomalyDetector(self.config, self.runtime, plain_forecast, models)
         else:
             self.detector = build(self.config, self.runtime)
-        self.keeper = self.detector._models
+        self.manager = self.detector._models
         self.detector.start()
         self.second = 0
 
     def deploy(self, version, model=None, component="io.strandline.model.Pump", **changes):
         """Link the artifact into the work folder, as the model component's run step does."""
-        place = self.root / "packages" / component / version / "model"
-        offer(place, zeros() if model is None else model, version, **{"calibration": TAILS, **changes})
+        folder = self.root / "packages" / component / version / "model"
+        offer(folder, zeros() if model is None else model, version, **{"calibration": TAILS, **changes})
         link = self.root / "work" / component / "model"
         link.parent.mkdir(parents=True, exist_ok=True)
         fresh = link.with_name("model.new")
-        fresh.symlink_to(place)
+        fresh.symlink_to(folder)
         fresh.replace(link)
 
     def until(self, condition, what, seconds=20.0):
-        """Let time pass for the detector until something holds."""
+        """Advance the clock until a condition holds."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"{what}: {self.health()}"
@@ -86,11 +86,11 @@ class Plant:
             time.sleep(0.005)
 
     def settle(self):
-        """Let every validation that is due end."""
+        """Advance the clock until all validations have finished."""
         for _ in range(6):
             self.clock.advance(2.5)
             self.detector.tick()
-            self.until(lambda: self.keeper._validation is None, "the validation ends")
+            self.until(lambda: self.manager._validation is None, "the validation ends")
 
     def health(self):
         return self.detector.health()["models"]
@@ -100,7 +100,7 @@ class Plant:
         return live["pump"]["version"] if live else None
 
     def score(self, values, times=1):
-        """Windows of one second; returns the last batch as it was passed on."""
+        """Send windows of one second; returns the last batch that was forwarded."""
         for _ in range(times):
             n, start = len(values), START_MS + 1000 * self.second
             mean = np.array(values, np.float64)

@@ -1,4 +1,4 @@
-"""The demo's plant, its faults and a host's own readings, as windows for the detector; shared by tests."""
+"""The demo's plant with faults and a host's readings, as windows for the detector; shared by tests."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class Watch:
     scores: list[np.ndarray] = field(default_factory=list)
 
     def detected(self) -> set[tuple[str, str]]:
-        """The faults that an onset answers, by series and kind."""
-        return {(f.series, str(f.kind)) for f in self.faults if any(_answers(onset, f) for onset in self.onsets)}
+        """Return the faults that have a matching onset, by series and kind."""
+        return {(f.series, str(f.kind)) for f in self.faults if any(_matches(onset, f) for onset in self.onsets)}
 
-    def false(self) -> list[tuple[int, str, str]]:
-        """The onsets that answer no fault."""
-        return [onset for onset in self.onsets if not any(_answers(onset, f) for f in self.faults)]
+    def false_alarms(self) -> list[tuple[int, str, str]]:
+        """Return the onsets that match no fault."""
+        return [onset for onset in self.onsets if not any(_matches(onset, f) for f in self.faults)]
 
 
-def _answers(onset: tuple[int, str, str], fault: Fault) -> bool:
+def _matches(onset: tuple[int, str, str], fault: Fault) -> bool:
     return onset[1] == fault.series and fault.start_ms / 1000 - 1 <= onset[0] <= fault.end_ms / 1000 + 10
 
 
 def host_readings(seed: int, seconds: int) -> tuple[list[Series], np.ndarray]:
-    """Return metrics of a machine: bursts of CPU, wandering memory, a constant disk, a swinging load."""
+    """Return metrics of a computer: CPU with bursts, memory as a random walk, constant disk, correlated load."""
     rng = np.random.default_rng(seed)
     cpu = np.clip(rng.normal(30, 8, seconds) + 60 * (rng.random(seconds) < 0.01), 0, 100)
     memory = 35 + np.cumsum(rng.normal(0, 0.05, seconds))
@@ -75,7 +75,7 @@ def watch(
 
 
 def to_windows(values: np.ndarray, slot: int) -> tuple[np.ndarray, Windows]:
-    """One window of readings [series, readings] as the aggregator makes it; series without any are left out."""
+    """Return the aggregates of one window of readings [series, readings]; series without readings are omitted."""
     rows = np.flatnonzero(np.isfinite(values).any(axis=1))
     kept = values[rows]
     count = np.isfinite(kept).sum(axis=1).astype(np.float64)

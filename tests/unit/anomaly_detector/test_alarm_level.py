@@ -1,4 +1,4 @@
-"""The level of a group's score that is passed as rarely as wanted."""
+"""The alarm level of a group's score for a configured rate of alarms."""
 
 import copy
 
@@ -11,7 +11,7 @@ ONSET = 4
 
 
 def noise(rows, seed=0):
-    """Scores that stand for six rows each and fall off as an exponential does."""
+    """Return exponentially distributed scores, each repeated for six rows."""
     return np.repeat(np.random.default_rng(seed).exponential(0.1, rows // 6 + 1), 6)[:rows]
 
 
@@ -28,8 +28,8 @@ def learned(rows, seed=2):
     return tail
 
 
-def alarms_of(tail, scores, between):
-    """Alarms in scores that go on, each of which ends a stretch of 75 rows."""
+def count_alarms(tail, scores, between):
+    """Return the number of alarms in a stream of scores; each alarm skips 75 rows."""
     alarms, row = 0, 0
     while row < len(scores):
         if scores[row : row + ONSET].min() < tail.level(between):
@@ -42,8 +42,8 @@ def alarms_of(tail, scores, between):
 
 
 @pytest.mark.parametrize("between", [500, 2000])
-def test_alarms_come_about_as_often_as_wanted(between):
-    found = sum(alarms_of(calibrated(seed=seed), noise(10_000, 100 + seed), between) for seed in range(4))
+def test_the_alarm_rate_is_about_the_configured_one(between):
+    found = sum(count_alarms(calibrated(seed=seed), noise(10_000, 100 + seed), between) for seed in range(4))
     assert 1 / 3 <= found / (40_000 / between) <= 3
 
 
@@ -53,18 +53,18 @@ def test_rarer_alarms_have_a_higher_level_that_grows_with_the_logarithm():
     assert np.diff(levels) == pytest.approx(np.full(3, 0.1 * np.log(10)), rel=0.35)
 
 
-def test_a_group_whose_scores_are_twice_as_high_has_a_level_twice_as_high():
-    tail, louder = calibrated(), AlarmLevel.empty(ONSET)
-    louder.fit(2.0 * noise(300, seed=1))
-    assert louder.level(5000) == pytest.approx(2.0 * tail.level(5000))
+def test_the_level_is_proportional_to_the_scores():
+    tail, larger = calibrated(), AlarmLevel.empty(ONSET)
+    larger.fit(2.0 * noise(300, seed=1))
+    assert larger.level(5000) == pytest.approx(2.0 * tail.level(5000))
 
 
-def test_few_blocks_give_a_level_near_that_of_many():
+def test_the_level_from_few_blocks_is_close_to_that_from_many():
     few = [calibrated(seed=seed).level(5000) for seed in range(20)]
     assert np.array(few) == pytest.approx(np.full(20, learned(KEPT * BLOCK).level(5000)), rel=0.5)
 
 
-def test_more_alarms_than_wanted_raise_the_level_and_too_few_lower_it_within_bounds():
+def test_too_many_alarms_raise_the_level_and_too_few_lower_it_within_bounds():
     levels = []
     for alarms in (0, 10, 30, 10**9):
         tail = learned(10_000)
@@ -75,14 +75,14 @@ def test_more_alarms_than_wanted_raise_the_level_and_too_few_lower_it_within_bou
     assert levels[0] > 0.7 * levels[1]
 
 
-def test_an_anomaly_moves_the_level_by_little():
+def test_an_anomaly_has_little_effect_on_the_level():
     tail = learned(5000)
     before = tail.level(5000)
     tail.alarmed(before)
     assert before < tail.level(5000) < 1.25 * before
 
 
-def test_scores_must_stand_as_long_as_an_onset_takes():
+def test_scores_that_persist_for_less_than_an_onset_are_ignored():
     tail, other = calibrated(), calibrated()
     for row in range(1000):
         tail.learn(0.05)
@@ -91,7 +91,7 @@ def test_scores_must_stand_as_long_as_an_onset_takes():
 
 
 @pytest.mark.parametrize("rows", [0, 10, 5000])
-def test_a_restart_changes_no_level(rows):
+def test_levels_are_the_same_after_a_restart(rows):
     tail = learned(rows)
     tail.level(3000)
     again = copy.deepcopy(tail)
@@ -101,7 +101,7 @@ def test_a_restart_changes_no_level(rows):
         assert again.level(3000) == tail.level(3000)
 
 
-def test_calibrations_shorter_than_a_block_give_a_level():
+def test_a_calibration_shorter_than_a_block_gives_a_level():
     tail = AlarmLevel.empty(ONSET)
     tail.fit(noise(20))
     assert np.isfinite(tail.level(1e6))

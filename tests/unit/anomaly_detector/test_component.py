@@ -1,4 +1,4 @@
-"""The component on fakes: what it passes on, answers again, reports, keeps and refuses."""
+"""The anomaly detector on fakes: forwarding, retransmission, reports, saved state and rejected input."""
 
 import io
 import json
@@ -87,7 +87,7 @@ def run(bench, seconds):
         bench.send(batch(second, normal(second)))
 
 
-def test_the_same_batch_goes_on_with_scores_only_once_calibrated(bench):
+def test_batches_are_forwarded_unscored_until_the_series_are_calibrated(bench):
     run(bench, range(22))
     answers = bench.scored()
     assert [(b.gateway, b.epoch, b.sequence) for b in answers] == [("gw-test", 7, s + 1) for s in range(22)]
@@ -98,7 +98,7 @@ def test_the_same_batch_goes_on_with_scores_only_once_calibrated(bench):
     assert answers[3].rows.mean == pytest.approx(sent.mean)
 
 
-def test_a_batch_that_comes_again_gets_the_same_answer_and_changes_nothing(bench):
+def test_a_repeated_batch_is_answered_from_the_cache_and_not_scored_again(bench):
     run(bench, range(25))
     once = bench.bus.on(topics.SCORED)[-1]
     before = {name: array.copy() for name, array in bench.detector._scoring.ensemble.state().items()}
@@ -117,7 +117,7 @@ def revised(second, values, sequence):
     return aggregates_message.encode(replace(found, rows=rows))
 
 
-def test_a_batch_of_late_readings_passes_as_it_is_and_raises_no_alarm(bench):
+def test_a_batch_of_late_readings_is_forwarded_unscored(bench):
     run(bench, range(25))
     before = {name: array.copy() for name, array in bench.detector._scoring.ensemble.state().items()}
     late = revised(10, [900.0, -900.0], sequence=26)
@@ -141,7 +141,7 @@ def test_late_rows_among_live_ones_are_not_scored(bench):
     assert bench.reports() == []
 
 
-def test_a_jump_is_reported_with_cause_expectation_and_unit(bench):
+def test_a_step_is_reported_with_cause_expected_value_and_unit(bench):
     run(bench, range(30))
     bench.send(batch(30, [20.0, normal(30)[1]]))
     (onset,) = bench.reports()
@@ -154,7 +154,7 @@ def test_a_jump_is_reported_with_cause_expectation_and_unit(bench):
     assert onset.expected == pytest.approx(10, abs=0.5)
 
 
-def test_an_anomaly_ends_after_a_quiet_while_and_is_the_same_anomaly(bench):
+def test_an_anomaly_ends_after_end_windows_and_keeps_its_onset(bench):
     run(bench, range(30))
     bench.send(batch(30, [20.0, 3.0]))
     run(bench, range(31, 60))
@@ -162,7 +162,7 @@ def test_an_anomaly_ends_after_a_quiet_while_and_is_the_same_anomaly(bench):
     assert phases == [("a.x", 1_700_000_030_000, Phase.ONSET), ("a.x", 1_700_000_030_000, Phase.END)]
 
 
-def test_a_series_that_falls_silent_is_reported_by_the_time_of_the_others(bench):
+def test_a_silent_series_is_reported_as_a_gap_when_other_series_advance(bench):
     run(bench, range(30))
     for second in range(30, 40):
         bench.send(batch(second, [normal(second)[0], None]))
@@ -170,7 +170,7 @@ def test_a_series_that_falls_silent_is_reported_by_the_time_of_the_others(bench)
     assert (onset.series, onset.cause, onset.direction) == ("a.y", "gap", "silent")
 
 
-def test_rows_without_readings_count_as_silence_too(bench):
+def test_rows_without_readings_count_as_missing_windows(bench):
     run(bench, range(30))
     for second in range(30, 40):
         payload = aggregates_message.decode(batch(second, [normal(second)[0], np.nan]))
@@ -181,7 +181,7 @@ def test_rows_without_readings_count_as_silence_too(bench):
     assert np.isnan(bench.scored()[-1].rows.score[1])
 
 
-def test_anomalies_are_sent_again_until_their_own_epoch_is_acknowledged(bench):
+def test_anomalies_are_retransmitted_until_their_epoch_is_acknowledged(bench):
     run(bench, range(30))
     bench.send(batch(30, [20.0, 3.0]))
     (mine,) = bench.anomaly_batches()
@@ -221,7 +221,7 @@ def test_the_calibration_is_saved_when_it_changed_and_at_most_every_ten_minutes(
     assert file.stat().st_ino != first[1]
 
 
-def test_a_state_that_was_saved_without_being_deflated_is_restored(bench, tmp_path):
+def test_uncompressed_state_of_an_earlier_version_is_restored(bench, tmp_path):
     run(bench, range(25))
     names, state = bench.detector._scoring.names, bench.detector._scoring.state()
     packed = io.BytesIO()
@@ -240,22 +240,22 @@ def test_a_state_that_was_saved_without_being_deflated_is_restored(bench, tmp_pa
 
 
 @pytest.mark.parametrize("damage", [b"", b"SLZ1 no deflated bytes", b"PK\x03\x04 no archive", None])
-def test_a_damaged_state_is_refused_and_calibration_begins_anew(bench, tmp_path, damage):
+def test_damaged_state_is_rejected_and_calibration_restarts(bench, tmp_path, damage):
     run(bench, range(25))
     bench.detector.close()
     file = tmp_path / STATE
     file.write_bytes(file.read_bytes()[:-200] if damage is None else damage)
     again = Bench(tmp_path)
     again.send(batch(25, normal(25)))
-    assert again.runtime.counters["state_refused"] == 1
+    assert again.runtime.counters["state_rejected"] == 1
     assert np.isnan(again.scored()[-1].rows.score).all()
 
 
-def test_the_state_of_another_calibration_length_is_refused(bench, tmp_path):
+def test_state_of_another_calibration_length_is_rejected(bench, tmp_path):
     run(bench, range(25))
     bench.detector.close()
     again = Bench(tmp_path, load(Config, {"calibration_windows": 30}))
-    assert again.runtime.counters["state_refused"] == 1
+    assert again.runtime.counters["state_rejected"] == 1
 
 
 @pytest.mark.parametrize(
@@ -266,14 +266,14 @@ def test_the_state_of_another_calibration_length_is_refused(bench, tmp_path):
         (encode(Batch("gw-test", 1, 1, Notice(1, {}))), "batches_unexpected"),
     ],
 )
-def test_what_is_no_batch_for_us_is_counted_and_disturbs_nothing(bench, payload, counter):
+def test_invalid_batches_are_counted_and_do_not_affect_valid_ones(bench, payload, counter):
     bench.send(payload)
     bench.send(batch(1, normal(1)))
     assert bench.runtime.counters[counter] == 1
     assert len(bench.bus.on(topics.SCORED)) == 1
 
 
-def test_rows_pass_unscored_when_scoring_fails(bench, monkeypatch):
+def test_rows_are_forwarded_unscored_if_scoring_fails(bench, monkeypatch):
     monkeypatch.setattr(bench.detector._scoring, "score", lambda rows: 1 / 0)
     payload = batch(1, normal(1))
     bench.send(payload)
@@ -281,7 +281,7 @@ def test_rows_pass_unscored_when_scoring_fails(bench, monkeypatch):
     assert bench.runtime.counters["scoring_failed"] == 1
 
 
-def test_a_failed_publish_is_answered_when_the_batch_comes_again(bench):
+def test_a_batch_whose_publication_failed_is_answered_when_it_is_retransmitted(bench):
     bench.bus.failure = BusError("not now")
     bench.send(batch(1, normal(1)))
     bench.bus.failure = None
@@ -290,13 +290,13 @@ def test_a_failed_publish_is_answered_when_the_batch_comes_again(bench):
     assert bench.runtime.counters["publish_failed"] == 1
 
 
-def test_late_and_repeated_windows_pass_without_a_score(bench):
+def test_late_and_repeated_windows_are_not_scored(bench):
     run(bench, range(25))
     bench.send(batch(20, normal(20), sequence=900))
     assert np.isnan(bench.scored()[-1].rows.score).all()
 
 
-def test_series_above_the_limit_pass_without_a_score(tmp_path):
+def test_series_above_the_limit_are_not_scored(tmp_path):
     bench = Bench(tmp_path, load(Config, {"calibration_windows": 20, "max_series": 1}))
     run(bench, range(25))
     assert np.isfinite(bench.scored()[-1].rows.score).tolist() == [True, False]
@@ -309,7 +309,7 @@ def one_series(name, second, value, sequence):
     return encode(Batch("gw-test", 8, sequence, rows))
 
 
-def test_a_silent_series_makes_room_for_a_new_one_and_its_anomaly_ends(tmp_path):
+def test_a_new_series_replaces_a_silent_one_whose_anomaly_ends(tmp_path):
     bench = Bench(tmp_path, load(Config, {"calibration_windows": 20, "max_series": 2}))
     run(bench, range(30))
     for second in range(30, 50):  # a.y is silent: a gap
@@ -327,11 +327,11 @@ def test_a_silent_series_makes_room_for_a_new_one_and_its_anomaly_ends(tmp_path)
     assert np.isfinite(last.rows.score).all(), "the new one is calibrated from its own windows"
     bench.detector.close()
     again = Bench(tmp_path, load(Config, {"calibration_windows": 20, "max_series": 2}))
-    assert again.runtime.counters["state_refused"] == 0
+    assert again.runtime.counters["state_rejected"] == 0
     assert again.detector._scoring.names == ["a.x", "b.z"]
 
 
-def test_series_that_are_not_silent_keep_their_rows(tmp_path):
+def test_series_that_are_not_silent_are_not_replaced(tmp_path):
     bench = Bench(tmp_path, load(Config, {"calibration_windows": 20, "max_series": 2}))
     run(bench, range(30))
     for number, second in enumerate(range(30, 50), 1):
@@ -341,7 +341,7 @@ def test_series_that_are_not_silent_keep_their_rows(tmp_path):
     assert bench.runtime.counters["series_forgotten"] == 0
 
 
-def test_a_live_change_keeps_the_calibration_unless_its_length_changes(bench):
+def test_a_configuration_update_keeps_the_calibration_unless_its_length_changes(bench):
     run(bench, range(25))
     bench.detector.reconfigure(load(Config, {"calibration_windows": 20, "end_windows": 9}))
     bench.send(batch(25, normal(25)))
@@ -351,7 +351,7 @@ def test_a_live_change_keeps_the_calibration_unless_its_length_changes(bench):
     assert np.isnan(bench.scored()[-1].rows.score).all()
 
 
-def test_the_readme_shows_the_configuration_as_it_is():
+def test_the_readme_has_the_table_of_the_configuration():
     text = (HERE / "README.md").read_text()
     assert text.split("<!-- config -->\n")[1].split("<!-- /config -->")[0] == table(Config)
 
@@ -368,7 +368,7 @@ def grouped(**changes):
 
 
 @pytest.mark.slow
-def test_a_group_survives_a_restart_and_reports_its_own_anomaly(tmp_path):
+def test_a_group_is_restored_after_a_restart_and_reports_an_anomaly(tmp_path):
     before = Bench(tmp_path, grouped())
     run(before, range(125))
     before.detector.close()
@@ -380,17 +380,17 @@ def test_a_group_survives_a_restart_and_reports_its_own_anomaly(tmp_path):
     assert [(report.cause, report.channel) for report in told][:1] == [("joint", "a.x")]
 
 
-def test_other_groups_than_before_calibrate_anew_and_series_go_on(tmp_path):
+def test_changed_groups_are_calibrated_again_and_series_keep_their_calibration(tmp_path):
     before = Bench(tmp_path, grouped())
     run(before, range(125))
     before.detector.close()
     after = Bench(tmp_path, grouped(groups={"*": "all"}))
     run(after, range(125, 130))
     assert np.isfinite([b.rows.score for b in after.scored()]).all()
-    assert after.runtime.counters["state_refused"] == 0
+    assert after.runtime.counters["state_rejected"] == 0
 
 
-def test_a_live_change_of_the_groups_keeps_the_calibration_of_the_series(tmp_path):
+def test_a_configuration_update_of_the_groups_keeps_the_calibration_of_the_series(tmp_path):
     bench = Bench(tmp_path, grouped())
     run(bench, range(60))
     bench.detector.reconfigure(grouped(group_windows=0))
@@ -398,7 +398,7 @@ def test_a_live_change_of_the_groups_keeps_the_calibration_of_the_series(tmp_pat
     assert np.isfinite(bench.scored()[-1].rows.score).all()
 
 
-def test_acknowledgements_that_stop_coming_renew_their_subscription(bench):
+def test_missing_acknowledgements_renew_their_subscription(bench):
     bench.bus.subscriptions[topics.SCORED_ACK][0].lost = True
     run(bench, range(30))
     bench.send(batch(30, [30.0, 3.0]))
@@ -410,9 +410,9 @@ def test_acknowledgements_that_stop_coming_renew_their_subscription(bench):
     assert bench.runtime.counters["batches_sent_again"] >= 3
 
 
-def test_the_subscription_to_aggregates_is_renewed_when_it_is_silent(bench):
+def test_a_subscription_to_aggregates_without_messages_is_renewed(bench):
     assert bench.bus.subscriptions[topics.AGGREGATES][0].expects_traffic
 
 
-def test_an_idle_detector_asks_for_no_call_before_something_is_due(bench):
+def test_an_idle_detector_schedules_the_next_call_for_when_something_is_due(bench):
     assert bench.detector.tick() >= 1.0

@@ -109,7 +109,7 @@ def test_a_lower_rate_of_alarms_gives_a_higher_level():
     assert found[0] < found[-1]
 
 
-def test_the_level_of_a_series_that_passes_it_more_often_than_others_is_higher():
+def test_the_level_of_a_series_that_exceeds_it_more_often_than_others_is_higher():
     usual = records(10_000, passed=10_000 / (60 * calibration.NATURAL))
     often, rarely = records(10_000, passed=200.0), records(10_000, passed=0.0)
     assert level(rarely, 1_000) < level(usual, 1_000) < level(often, 1_000)

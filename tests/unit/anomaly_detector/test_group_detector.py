@@ -17,7 +17,7 @@ def group(channels=4, drift_rows=600):
 
 
 def correlated(rows, seed=4, channels=4):
-    """Channels that share most of what they do."""
+    """Return channels with a large common component."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(rows, 1)) * 2.0 + rng.normal(size=(rows, channels)) * 0.3 + 50.0
 
@@ -30,7 +30,7 @@ def in_anomaly(found):
     return np.array([one.anomaly for one in found])
 
 
-def test_a_fault_in_how_channels_move_together_is_found_where_each_stays_in_its_range():
+def test_a_fault_in_the_correlation_is_detected_while_each_channel_stays_in_its_range():
     values = correlated(700)
     values[500:, 2] -= 2.0  # the channel's own deviation is 2
     found = watch(group(), values)
@@ -49,7 +49,7 @@ def test_an_anomaly_lasts_as_long_as_its_fault():
     assert not anomaly[820:].any()
 
 
-def test_it_ends_where_a_slow_channel_has_moved_for_good():
+def test_an_anomaly_ends_although_a_slow_channel_has_permanently_moved():
     values = correlated(1000)
     values[500:800, 1] += 8.0
     values[500:, 3] += np.minimum(np.arange(500) / 60, 5.0)
@@ -58,7 +58,7 @@ def test_it_ends_where_a_slow_channel_has_moved_for_good():
     assert not anomaly[825:].any()
 
 
-def test_what_a_fault_has_heated_neither_holds_up_its_end_nor_alarms_while_it_cools_down():
+def test_a_channel_heated_by_a_fault_neither_delays_the_end_nor_alarms_while_cooling():
     values = correlated(1200)
     values[500:700, :2] += 8.0
     heat = 40.0 * (1.0 - np.exp(-np.arange(200) / 100))
@@ -69,7 +69,7 @@ def test_what_a_fault_has_heated_neither_holds_up_its_end_nor_alarms_while_it_co
     assert not anomaly[730:].any()
 
 
-def test_a_fault_that_only_a_slow_channel_shows_lasts_until_half_of_it_has_gone():
+def test_an_anomaly_of_a_slow_channel_alone_ends_when_half_of_it_has_gone():
     values = correlated(1200)
     cooling = 40.0 * np.exp(-np.arange(400) / 100)  # half of it after 69 rows
     values[500:700, 3] += 40.0
@@ -79,7 +79,7 @@ def test_a_fault_that_only_a_slow_channel_shows_lasts_until_half_of_it_has_gone(
     assert not anomaly[800:].any()
 
 
-def test_a_fault_that_pauses_goes_on():
+def test_a_fault_that_pauses_is_detected_again():
     values = correlated(1000)
     values[500:600, 1] += 8.0
     values[625:800, 1] += 8.0
@@ -91,7 +91,7 @@ def test_a_fault_that_pauses_goes_on():
     assert not in_anomaly(found)[820:].any()
 
 
-def test_where_a_group_was_before_an_anomaly_stays_right_for_as_long_as_the_calibration():
+def test_the_levels_before_a_drift_remain_normal_for_the_length_of_the_calibration():
     values = correlated(1300)
     values[500:900, 1] += 8.0
     found = watch(group(drift_rows=200), values)
@@ -99,7 +99,7 @@ def test_where_a_group_was_before_an_anomaly_stays_right_for_as_long_as_the_cali
     assert not in_anomaly(found)[730:].any()
 
 
-def test_a_step_is_not_rough():
+def test_a_step_does_not_increase_the_roughness():
     values = np.random.default_rng(3).normal(size=(baseline.HISTORY, 2))
     stepped = values.copy()
     stepped[10:, 1] += 50.0
@@ -108,19 +108,19 @@ def test_a_step_is_not_rough():
     assert abs(rough[1] - plain[1]) < 0.2
 
 
-def test_a_drift_as_slow_as_in_the_calibration_is_no_anomaly():
+def test_a_drift_as_slow_as_in_the_calibration_is_normal():
     values = correlated(1600)
     values[:, 0] += np.arange(1600) / 50
     assert not in_anomaly(watch(group(), values)).any()
 
 
-def test_single_wild_values_are_no_anomaly():
+def test_single_outliers_are_ignored():
     values = correlated(900)
     values[np.arange(450, 900, 30), 2] += 500.0
     assert not in_anomaly(watch(group(), values)).any()
 
 
-def test_channels_that_never_change_and_values_that_are_missing_disturb_nothing():
+def test_constant_channels_and_missing_values_cause_no_alarm():
     values = correlated(900)
     values[:, 1] = 7.0
     values[420:500, 0] = np.nan
@@ -130,7 +130,7 @@ def test_channels_that_never_change_and_values_that_are_missing_disturb_nothing(
     assert not in_anomaly(found).any()
 
 
-def test_a_group_that_stays_elsewhere_ends_as_drift_and_is_at_home_there():
+def test_an_anomaly_of_a_group_at_a_new_level_ends_as_drift_and_the_level_becomes_normal():
     values = correlated(1200)
     values[500:, 1] += 8.0
     found = watch(group(drift_rows=200), values)
@@ -141,7 +141,7 @@ def test_a_group_that_stays_elsewhere_ends_as_drift_and_is_at_home_there():
     assert not in_anomaly(found)[721:].any()
 
 
-def test_while_it_lasts_it_is_reported_again_and_no_level_moves():
+def test_a_continuing_anomaly_is_reported_again_and_levels_are_frozen():
     values = correlated(900)
     values[500:, 1] += 8.0
     found = watch(group(), values)
@@ -164,19 +164,19 @@ def test_a_restart_changes_nothing(cut):
     assert np.array_equal([one.score for one in rest], [one.score for one in straight[cut:]], equal_nan=True)
 
 
-def test_a_state_of_another_shape_is_refused():
+def test_state_of_another_shape_is_rejected():
     with pytest.raises(ValueError, match=r"state\.rows is float64 .*, this version saves float64"):
         group(3).restore(group(4).state())
 
 
-def test_too_few_rows_are_refused():
+def test_too_few_rows_are_rejected():
     with pytest.raises(ValueError, match="100 rows: at least 120"):
         baseline.fit(correlated(100))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cut", [401, 560, 700])
-def test_the_joint_score_uses_nothing_that_comes_after_it(cut):
+def test_the_joint_score_does_not_depend_on_later_rows(cut):
     run = rigs.run("leak", 3)
     whole = offline.score(run.time_ms, run.values, rigs.CHANNELS, CALIBRATION)
     part = offline.score(run.time_ms[:cut], run.values[:cut], rigs.CHANNELS, CALIBRATION)

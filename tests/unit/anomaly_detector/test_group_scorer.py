@@ -1,4 +1,4 @@
-"""Scoring groups of channels: whole windows, calibration, and what is passed over."""
+"""Scoring groups of channels: complete windows, calibration, and skipped windows."""
 
 import numpy as np
 import pytest
@@ -16,17 +16,17 @@ NAMES = [f"{device}.{channel}" for device in ("pump1", "pump2", "fan") for chann
 
 
 def smooth(windows):
-    """An auto-encoder that knows channels only to agree: it gives the channels' mean back for each."""
+    """Auto-encoder whose output is, for each channel, the mean of all channels."""
     return np.repeat(windows.mean(axis=2, keepdims=True), windows.shape[2], axis=2).reshape(len(windows), -1)
 
 
 def last(windows):
-    """A forecaster that expects the last window again."""
+    """Forecaster whose forecast is the last window."""
     return windows[:, -1].copy()
 
 
 class Feed:
-    """A scorer and windows for it: a common swing of all channels of a device, and noise of their own."""
+    """A scorer and windows for it: a common component of all channels of a device, and noise for each channel."""
 
     def __init__(self, folder, run=smooth, drift=10_000, **changes):
         self.manifest = GroupManifest.read(offer(folder, **changes))
@@ -43,9 +43,9 @@ class Feed:
         return values | {name.replace("_", "."): value for name, value in changed.items()}
 
     def send(self, second, values, width=SECOND):
-        places = np.array([self.names.index(name) for name in values])
+        series_ids = np.array([self.names.index(name) for name in values])
         mean = np.array(list(values.values()))
-        return self.scorer(self.names, places, second * SECOND, width, mean)
+        return self.scorer(self.names, series_ids, second * SECOND, width, mean)
 
     def run(self, seconds):
         return [self.send(second, self.values(second)) for second in seconds]
@@ -56,36 +56,36 @@ def feed(tmp_path):
     return Feed(tmp_path)
 
 
-def test_nothing_is_said_before_the_devices_are_calibrated_and_nothing_of_others(feed):
-    said = feed.run(range(CALIBRATION + WINDOW + 5))
-    assert all(np.isnan(opinion.score).all() for opinion in said[: CALIBRATION + WINDOW - 1])
-    assert np.isfinite(said[-1].score[:6]).all()
-    assert np.isnan(said[-1].score[6:]).all()
+def test_only_calibrated_devices_of_the_manifest_are_scored(feed):
+    results = feed.run(range(CALIBRATION + WINDOW + 5))
+    assert all(np.isnan(scores.score).all() for scores in results[: CALIBRATION + WINDOW - 1])
+    assert np.isfinite(results[-1].score[:6]).all()
+    assert np.isnan(results[-1].score[6:]).all()
     assert feed.scorer.devices == {"pump1": 0, "pump2": 1}
 
 
-def test_a_channel_that_leaves_the_others_is_told_by_its_own_error(feed):
+def test_a_deviating_channel_is_identified_by_its_own_error(feed):
     feed.run(range(60))
-    opinion = feed.send(60, feed.values(60, pump2_y=12.0))
-    assert opinion.score[4] >= 1.0
-    assert opinion.score[:3].max() < 0.9
-    assert opinion.expected[4] == pytest.approx(10, abs=3)
-    assert 0 < opinion.reach[4] < 2
+    scores = feed.send(60, feed.values(60, pump2_y=12.0))
+    assert scores.score[4] >= 1.0
+    assert scores.score[:3].max() < 0.9
+    assert scores.expected[4] == pytest.approx(10, abs=3)
+    assert 0 < scores.reach[4] < 2
 
 
-def test_the_manifest_s_calibration_counts_until_the_device_s_own_is_known(tmp_path):
+def test_the_manifests_calibration_is_used_until_the_device_is_calibrated(tmp_path):
     tails = {"threshold": [0.1] * 3 + [1.0], "excess": [0.02] * 3 + [0.2], "share": [0.1] * 4}
     feed = Feed(tmp_path, calibration=tails)
-    said = feed.run(range(5))
-    assert np.isnan(said[0].score).all()
-    assert np.isfinite(said[1].score[:6]).all()
+    results = feed.run(range(5))
+    assert np.isnan(results[0].score).all()
+    assert np.isfinite(results[1].score[:6]).all()
     wanted = 0.1 + 0.02 * np.log(0.1 / PROBABILITY / np.sqrt(WINDOW))
-    assert said[1].reach[0] == pytest.approx(wanted * 0.5)
+    assert results[1].reach[0] == pytest.approx(wanted * 0.5)
 
 
 def test_false_alarms_are_rare(feed):
     feed.run(range(CALIBRATION + 2))
-    scores = np.array([opinion.score[:6] for opinion in feed.run(range(CALIBRATION + 2, 3000))])
+    scores = np.array([scores.score[:6] for scores in feed.run(range(CALIBRATION + 2, 3000))])
     assert (scores >= 1).any(axis=1).mean() < 2e-3
 
 
@@ -97,11 +97,11 @@ def test_channels_in_two_batches_are_scored_with_the_whole_window(feed):
     assert np.isnan(feed.send(60, early).score).all()
     assert np.isfinite(feed.send(60, late).score[:2]).all()
     following = feed.send(61, {"pump1.x": 10.0})
-    assert following.score[0] >= 1.0  # the error of its last window, told with its next
+    assert following.score[0] >= 1.0  # the error of its last window is reported with its next
     assert np.isnan(following.expected[0])
 
 
-def test_batches_that_cross_windows_lose_none(feed):
+def test_windows_split_over_batches_are_all_scored(feed):
     feed.run(range(60))
     one, two = feed.values(60), feed.values(61)
     before = feed.scorer.windows_scored
@@ -112,24 +112,24 @@ def test_batches_that_cross_windows_lose_none(feed):
     assert feed.scorer.windows_scored == before + 4
 
 
-def test_a_window_that_never_becomes_whole_is_passed_over_and_counted(feed):
+def test_an_incomplete_window_is_skipped_and_counted(feed):
     feed.run(range(50))
     for second in range(50, 80):
         feed.send(second, {"pump1.x": 10.0})
     assert feed.scorer.windows_broken > 10
     before = feed.scorer.windows_scored
     feed.run(range(80, 80 + WINDOW))
-    assert feed.scorer.windows_scored == before + 2  # one whole stretch for each of two devices
+    assert feed.scorer.windows_scored == before + 2  # one complete input for each of two devices
 
 
-def test_a_value_that_is_no_number_makes_no_window(feed):
+def test_a_window_with_nan_is_not_scored(feed):
     feed.run(range(50))
     before = feed.scorer.windows_scored
     feed.send(50, feed.values(50, pump1_x=np.nan))
     assert feed.scorer.windows_scored == before + 1
 
 
-def test_windows_that_come_again_or_late_change_nothing(feed):
+def test_repeated_and_late_windows_are_ignored(feed):
     feed.run(range(50))
     before = feed.scorer.windows_scored
     assert np.isnan(feed.send(49, feed.values(49)).score).all()
@@ -142,17 +142,17 @@ def test_windows_of_another_width_are_not_scored_and_counted(feed):
     assert feed.scorer.windows_of_other_width == 6
 
 
-def test_a_forecaster_is_held_against_the_next_window(tmp_path):
+def test_a_forecast_is_compared_with_the_next_window(tmp_path):
     port = [{"name": "next", "shape": [-1, 3], "dtype": "float32"}]
     feed = Feed(tmp_path, run=last, kind="forecaster", outputs=port)
     for second in range(60):
         feed.send(second, {f"pump1.{c}": 10 + np.random.default_rng(second).normal(0, 0.1) for c in CHANNELS})
-    opinion = feed.send(60, {"pump1.x": 14.0, "pump1.y": 10.0, "pump1.z": 10.0})
-    assert opinion.score[0] >= 1.0
-    assert opinion.expected[0] == pytest.approx(10, abs=0.5)
+    scores = feed.send(60, {"pump1.x": 14.0, "pump1.y": 10.0, "pump1.z": 10.0})
+    assert scores.score[0] >= 1.0
+    assert scores.expected[0] == pytest.approx(10, abs=0.5)
 
 
-def test_a_device_that_stays_elsewhere_is_calibrated_anew(tmp_path):
+def test_a_device_that_stays_at_a_new_level_is_calibrated_again(tmp_path):
     feed = Feed(tmp_path, drift=50)
     feed.run(range(60))
     scores = [feed.send(s, feed.values(s, pump1_x=10 + 12.0)).score[0] for s in range(60, 60 + 160)]
@@ -173,15 +173,15 @@ def test_levels_survive_a_restart(tmp_path, feed):
         again.scorer.restore(["a"], feed.scorer.levels.state())
 
 
-def test_another_list_of_series_is_learnt_anew(feed):
+def test_another_list_of_series_is_assigned_again(feed):
     feed.run(range(60))
     feed.names = list(reversed(NAMES))
-    opinion = feed.send(60, feed.values(60, pump2_y=12.0))
+    scores = feed.send(60, feed.values(60, pump2_y=12.0))
     where = list(feed.values(60)).index("pump2.y")
-    assert opinion.score[where] >= 1.0
+    assert scores.score[where] >= 1.0
 
 
-def test_channels_may_be_whole_series_names(tmp_path):
+def test_channels_can_be_full_series_names(tmp_path):
     names = ["pump1.x", "fan.y", "other"]
     feed = Feed(tmp_path, devices=None, names=names)
     feed.names += ["other"]
@@ -191,7 +191,7 @@ def test_channels_may_be_whole_series_names(tmp_path):
     assert feed.scorer.windows_scored == 59
 
 
-def test_a_device_s_own_tails_are_drawn_towards_the_manifest_s_the_less_the_more_it_has_seen():
+def test_tails_are_shrunk_less_towards_the_manifest_with_more_windows():
     rng = np.random.default_rng(4)
     defaults = Defaults(np.full(3, 1.0), np.full(3, 0.5), np.full(3, 0.1))
     thresholds = []
@@ -205,7 +205,7 @@ def test_a_device_s_own_tails_are_drawn_towards_the_manifest_s_the_less_the_more
     assert thresholds[2] < 1.05
 
 
-def test_a_device_that_alarms_too_often_has_its_levels_raised(feed):
+def test_the_levels_of_a_device_that_alarms_too_often_are_raised(feed):
     feed.run(range(60))
     before = feed.send(60, feed.values(60)).reach[:6].copy()
     for second in range(61, 100):
@@ -215,7 +215,7 @@ def test_a_device_that_alarms_too_often_has_its_levels_raised(feed):
     assert after[3:] == pytest.approx(before[3:])
 
 
-def test_tails_follow_the_errors():
+def test_the_fitted_level_matches_the_quantile_of_the_errors():
     rng = np.random.default_rng(3)
     errors = np.abs(rng.normal(size=(20_000, 1, 2)))
     tails = fit(errors)
@@ -225,7 +225,7 @@ def test_tails_follow_the_errors():
     assert error_levels.group_error(errors, tails.threshold[:, :-1]).shape == (20_000, 1)
 
 
-def test_the_row_of_a_device_whose_series_are_forgotten_is_free_for_another(tmp_path):
+def test_the_row_of_a_device_without_series_is_reused(tmp_path):
     scorer = GroupScorer(GroupManifest.read(offer(tmp_path)), smooth, CALIBRATION, PROBABILITY, 10_000, 1)
     first, second = ([f"{device}.{channel}" for channel in CHANNELS] for device in ("pump1", "pump2"))
     rng = np.random.default_rng(0)

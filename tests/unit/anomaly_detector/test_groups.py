@@ -1,4 +1,4 @@
-"""Groups as windows arrive: members, completion of windows, and reports."""
+"""Groups of series: members, completion of windows, and reports."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def made(settings=SETTINGS, names=NAMES):
 
 
 def plant(windows, fault=None):
-    """Values [windows, series] in which the channels of a machine share most; the fault is on pump-1.current."""
+    """Return values [windows, series] with a large common component in each machine; the fault is on pump-1.current."""
     rng = np.random.default_rng(4)
     shared = rng.normal(size=(windows, 6))[:, [0, 0, 0, 3, 3, 5]] + 0.5 * rng.normal(size=(windows, 6))
     if fault is not None:
@@ -34,7 +34,7 @@ def run(groups, values, first=FIRST):
     return reports
 
 
-def test_series_of_a_device_belong_together_and_globs_say_otherwise():
+def test_series_of_a_device_are_a_group_unless_globs_assign_another():
     settings = GroupSettings(names={"host.*": "", "*.ambient": "hall", "hall.host.*": "x"})
     assert settings.group_of("pump-1.flow") == "pump-1"
     assert settings.group_of("site.pump-1.flow") == "site.pump-1"
@@ -43,7 +43,7 @@ def test_series_of_a_device_belong_together_and_globs_say_otherwise():
     assert settings.group_of("alone") == ""
 
 
-def test_a_fault_is_reported_for_the_group_with_its_channel_and_what_was_expected():
+def test_a_fault_is_reported_for_the_group_with_channel_and_expected_value():
     reports = run(made(), plant(260, fault=200))
     onset = reports[0]
     assert (onset.series, onset.phase, onset.cause) == ("pump-1.joint", Phase.ONSET, "joint")
@@ -57,12 +57,12 @@ def test_a_fault_is_reported_for_the_group_with_its_channel_and_what_was_expecte
     assert {report.series for report in reports} == {"pump-1.joint"}
 
 
-def test_a_report_survives_the_wire():
+def test_a_report_is_encoded_and_decoded_unchanged():
     (onset, *_) = run(made(), plant(260, fault=200))
     assert Anomaly.from_dict(onset.to_dict()) == onset
 
 
-def test_series_of_a_window_may_come_in_parts():
+def test_series_of_a_window_can_arrive_in_parts():
     values, groups, parts = plant(260, fault=200), made(), []
     for at, row in enumerate(values):
         for part in ([0, 3], [1], [2, 4, 5]):
@@ -70,7 +70,7 @@ def test_series_of_a_window_may_come_in_parts():
     assert parts == run(made(), values)
 
 
-def test_a_window_that_lacks_a_series_is_judged_when_the_next_begins():
+def test_an_incomplete_window_is_scored_when_the_next_begins():
     values, groups = plant(300, fault=200), made()
     reports = run(groups, values[:150])
     without = np.array([0, 1, 3, 4, 5])
@@ -80,7 +80,7 @@ def test_a_window_that_lacks_a_series_is_judged_when_the_next_begins():
     assert reports[0].channel == "pump-1.current"
 
 
-def test_a_window_that_comes_again_or_late_changes_nothing():
+def test_a_repeated_or_late_window_is_ignored():
     values, groups = plant(260, fault=200), made()
     every, reports = np.arange(6), []
     for at, row in enumerate(values):
@@ -89,7 +89,7 @@ def test_a_window_that_comes_again_or_late_changes_nothing():
     assert reports == run(made(), values)
 
 
-def test_a_restart_changes_no_report():
+def test_reports_are_the_same_after_a_restart():
     values = plant(300, fault=200)
     before, after = made(), made()
     first = run(before, values[:230])
@@ -97,26 +97,26 @@ def test_a_restart_changes_no_report():
     assert first + run(after, values[230:], first=FIRST + 230) == run(made(), values)
 
 
-def test_what_was_kept_of_other_groups_is_refused():
-    with pytest.raises(ValueError, match="the groups are others than before"):
+def test_saved_state_of_other_groups_is_rejected():
+    with pytest.raises(ValueError, match="the saved groups differ from the configured ones"):
         made().restore(made(names=NAMES[:4]).state())
 
 
-def test_a_series_that_comes_after_the_calibration_stays_outside():
+def test_a_series_that_appears_after_the_calibration_is_not_part_of_the_group():
     groups = made()
     run(groups, plant(200))
     groups.add([Series("pump-1.late")])
     assert groups.window(np.array([6]), 900_000, 1000, np.array([1e9])) == []
 
 
-def test_a_group_is_watched_by_its_own_name():
+def test_the_number_of_windows_of_a_group_is_found_by_its_name():
     groups = made()
     run(groups, plant(30))
     assert groups.watched("pump-1.joint") == 30
     assert groups.watched("pump-1.flow") is None
 
 
-def test_no_groups_are_made_where_none_are_wanted():
+def test_groups_can_be_disabled():
     assert run(made(GroupSettings(windows=0)), plant(400, fault=200)) == []
 
 
@@ -125,7 +125,7 @@ def test_windows_between_false_alarms_follow_from_the_rate_and_the_windows_lengt
     assert SETTINGS.windows_between(1000) == pytest.approx(259_200)
 
 
-def test_a_rarer_alarm_needs_more_of_a_fault():
+def test_a_lower_alarm_rate_requires_a_larger_fault():
     values = plant(260)
     values[200:, 1] += 1.5
     often, seldom = (made(GroupSettings(windows=150, false_alarms_per_month=rate)) for rate in (1000.0, 0.001))
@@ -146,13 +146,13 @@ def test_a_series_that_replaces_another_changes_only_the_groups_of_the_two():
     again.restore(groups.state())
     assert again.watched("pump-1.joint") == 200
     more = plant(260, fault=230)[200:]
-    said = [report for report in run(groups, more, FIRST + 200) if report.series == "pump-1.joint"]
-    assert said == [report for report in run(again, more, FIRST + 200) if report.series == "pump-1.joint"]
-    assert said == run(alone, more[:, :3], FIRST + 200)
-    assert said
+    reported = [report for report in run(groups, more, FIRST + 200) if report.series == "pump-1.joint"]
+    assert reported == [report for report in run(again, more, FIRST + 200) if report.series == "pump-1.joint"]
+    assert reported == run(alone, more[:, :3], FIRST + 200)
+    assert reported
 
 
-def test_a_group_without_series_is_gone_and_the_others_keep_theirs():
+def test_a_group_without_series_is_removed_and_the_others_keep_their_state():
     groups = made()
     run(groups, plant(200))
     groups.replace(np.array([0, 1, 2]), [Series("a.b"), Series("a.c"), Series("alone-too")])
@@ -164,7 +164,7 @@ def test_a_group_without_series_is_gone_and_the_others_keep_theirs():
     assert groups.watched("a.joint") == 20
 
 
-def test_a_series_that_a_calibrated_group_did_not_take_does_not_cost_its_calibration_at_a_restart():
+def test_a_calibrated_group_is_restored_although_a_later_series_has_its_prefix():
     groups = made()
     run(groups, plant(200))
     groups.add([Series("pump-1.level")])

@@ -1,4 +1,4 @@
-"""An anomaly is reported when its series has been watched for long enough, whole or not at all."""
+"""Anomalies with an onset during the warm-up of their series are withheld completely."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ def report(series: str, phase: Phase) -> Anomaly:
     return Anomaly(series, phase, 1000, 2000, 1.5, "level")
 
 
-def test_a_series_that_no_glob_names_is_reported_at_once() -> None:
+def test_a_series_that_matches_no_glob_is_reported_immediately() -> None:
     assert WarmupFilter({"host.*": 600}).passes(report("pump-1.pressure", Phase.ONSET), watched=12)
 
 
-def test_an_anomaly_whose_onset_came_too_early_is_withheld_to_its_end() -> None:
+def test_an_anomaly_with_an_onset_during_the_warm_up_is_withheld_completely() -> None:
     warmup = WarmupFilter({"host.*": 600})
     assert not warmup.passes(report("host.cpu", Phase.ONSET), watched=599)
     assert not warmup.passes(report("host.cpu", Phase.UPDATE), watched=700)
@@ -23,7 +23,7 @@ def test_an_anomaly_whose_onset_came_too_early_is_withheld_to_its_end() -> None:
     assert warmup.passes(report("host.cpu", Phase.END), watched=710)
 
 
-def test_the_longest_glob_counts() -> None:
+def test_the_longest_matching_glob_applies() -> None:
     warmup = WarmupFilter({"host.*": 600, "host.memory*": 0})
     assert warmup.passes(report("host.memory", Phase.ONSET), watched=1)
     assert not warmup.passes(report("host.cpu", Phase.ONSET), watched=1)

@@ -17,7 +17,7 @@ from edge_components.common.loop import EXIT_SOFTWARE
 
 
 class Processor:
-    """A processor clock: each call of a model takes the configured time."""
+    """Fake processor clock: each call of a model takes the configured time."""
 
     def __init__(self):
         self.time = self.takes = 0.0
@@ -30,64 +30,64 @@ class Processor:
         return value
 
 
-def test_a_mark_of_a_call_that_goes_on_is_read_by_whoever_opens_the_file(tmp_path):
-    marker = InFlightMarker(tmp_path / "mark")
+def test_an_interrupted_call_is_read_from_the_marker_file(tmp_path):
+    marker = InFlightMarker(tmp_path / "marker")
     for _ in range(2 * 3 + 1):
         marker.toggle()
-    assert read_interrupted(tmp_path / "mark") == InterruptedCall(3, 0.0)
+    assert read_interrupted(tmp_path / "marker") == InterruptedCall(3, 0.0)
     marker.record_hang(20.5)
-    assert read_interrupted(tmp_path / "mark") == InterruptedCall(3, 20.5)
+    assert read_interrupted(tmp_path / "marker") == InterruptedCall(3, 20.5)
 
 
-def test_a_mark_of_a_model_that_was_not_at_work_says_nothing(tmp_path):
-    marker = InFlightMarker(tmp_path / "mark")
-    assert read_interrupted(tmp_path / "mark") is None
+def test_a_marker_outside_of_a_call_reports_no_interrupted_call(tmp_path):
+    marker = InFlightMarker(tmp_path / "marker")
+    assert read_interrupted(tmp_path / "marker") is None
     marker.toggle()
     marker.toggle()
-    assert read_interrupted(tmp_path / "mark") is None
+    assert read_interrupted(tmp_path / "marker") is None
 
 
-def test_a_mark_begins_anew_with_each_process(tmp_path):
-    InFlightMarker(tmp_path / "mark").toggle()
-    assert InFlightMarker(tmp_path / "mark").toggles == 0
-    assert read_interrupted(tmp_path / "mark") is None
+def test_a_marker_is_reset_by_each_process(tmp_path):
+    InFlightMarker(tmp_path / "marker").toggle()
+    assert InFlightMarker(tmp_path / "marker").toggles == 0
+    assert read_interrupted(tmp_path / "marker") is None
 
 
-def test_a_mark_of_another_boot_says_nothing(tmp_path, monkeypatch):
-    InFlightMarker(tmp_path / "mark").toggle()
+def test_a_marker_of_another_boot_is_ignored(tmp_path, monkeypatch):
+    InFlightMarker(tmp_path / "marker").toggle()
     monkeypatch.setattr(in_flight_marker, "_boot", lambda: bytes(range(16)))
-    assert read_interrupted(tmp_path / "mark") is None
+    assert read_interrupted(tmp_path / "marker") is None
 
 
-def test_marks_work_where_the_machine_does_not_tell_its_boots_apart(tmp_path, monkeypatch):
+def test_markers_work_without_a_boot_id(tmp_path, monkeypatch):
     monkeypatch.setattr(in_flight_marker, "_BOOT_ID", tmp_path / "none")
-    InFlightMarker(tmp_path / "mark").toggle()
-    assert read_interrupted(tmp_path / "mark") == InterruptedCall(0, 0.0)
+    InFlightMarker(tmp_path / "marker").toggle()
+    assert read_interrupted(tmp_path / "marker") == InterruptedCall(0, 0.0)
 
 
 @pytest.mark.parametrize("content", [None, b"", bytes(31), b"\x01" * 33])
-def test_a_file_that_is_no_mark_says_nothing(tmp_path, content):
+def test_an_invalid_marker_file_is_ignored(tmp_path, content):
     if content is not None:
-        (tmp_path / "mark").write_bytes(content)
-    assert read_interrupted(tmp_path / "mark") is None
+        (tmp_path / "marker").write_bytes(content)
+    assert read_interrupted(tmp_path / "marker") is None
 
 
-def test_a_mark_without_a_file_counts_too():
+def test_a_marker_without_a_file_counts_calls():
     marker = InFlightMarker()
     marker.toggle()
     assert marker.toggles == 1
 
 
-def test_calls_are_marked_while_they_go_on_and_not_after_whatever_comes_of_them(tmp_path):
-    calls = Calls("m", 0.05, InFlightMarker(tmp_path / "mark"))
-    assert calls.make(lambda: read_interrupted(tmp_path / "mark")) == InterruptedCall(0, 0.0)
+def test_calls_are_marked_until_they_return_or_raise(tmp_path):
+    calls = Calls("m", 0.05, InFlightMarker(tmp_path / "marker"))
+    assert calls.make(lambda: read_interrupted(tmp_path / "marker")) == InterruptedCall(0, 0.0)
     with pytest.raises(ZeroDivisionError):
         calls.make(lambda: 1 / 0)
-    assert read_interrupted(tmp_path / "mark") is None
+    assert read_interrupted(tmp_path / "marker") is None
     assert (calls.made, calls.marker.toggles) == (2, 4)
 
 
-def test_calls_are_too_slow_when_they_take_more_than_they_may_again_and_again():
+def test_calls_are_too_slow_after_repeated_overruns():
     cpu = Processor()
     calls = Calls("m", 0.05, cpu=cpu)
     cpu.takes = 0.06
@@ -99,7 +99,7 @@ def test_calls_are_too_slow_when_they_take_more_than_they_may_again_and_again():
     assert calls.slow == made
 
 
-def test_slow_calls_among_quick_ones_are_not_too_slow():
+def test_occasional_slow_calls_are_tolerated():
     cpu = Processor()
     calls = Calls("m", 0.05, cpu=cpu)
     for k in range(1000):
@@ -108,7 +108,7 @@ def test_slow_calls_among_quick_ones_are_not_too_slow():
     assert (calls.slow, calls.too_slow) == (100, False)
 
 
-def test_one_call_beyond_all_measure_is_too_slow():
+def test_one_extremely_slow_call_is_too_slow():
     cpu = Processor()
     calls = Calls("m", 0.05, cpu=cpu)
     cpu.takes = 5.0
@@ -116,58 +116,58 @@ def test_one_call_beyond_all_measure_is_too_slow():
     assert calls.too_slow
 
 
-def looked(watchdog, seconds):
-    """Look once a second; return what the watchdog found, and when."""
+def check_until(watchdog, seconds):
+    """Check once a second; return the first hanging calls, and the second."""
     for second in range(seconds):
         if (found := watchdog.check(1.0)) is not None:
             return found, second
     return None, seconds
 
 
-def test_a_call_that_goes_on_for_too_long_is_found_and_noted(tmp_path):
+def test_a_hanging_call_is_detected_and_recorded(tmp_path):
     watchdog = Watchdog()
-    calls = Calls("m", 0.05, InFlightMarker(tmp_path / "mark"), watchdog)
+    calls = Calls("m", 0.05, InFlightMarker(tmp_path / "marker"), watchdog)
     calls.make(lambda: None)
-    found, second = calls.make(looked, watchdog, 1000)
+    found, second = calls.make(check_until, watchdog, 1000)
     assert found is calls
     assert second == HANG_TIMEOUT_S
-    calls.marker.toggle()  # as it was in the call
-    found = read_interrupted(tmp_path / "mark")
+    calls.marker.toggle()  # odd again, as during the call
+    found = read_interrupted(tmp_path / "marker")
     assert found is not None
     assert found.hung_s == HANG_TIMEOUT_S
 
 
-def test_a_call_that_may_take_long_is_given_the_time():
+def test_the_hang_timeout_grows_with_the_allowed_time():
     watchdog = Watchdog()
     calls = Calls("m", 10.0, watchdog=watchdog)
-    assert calls.make(looked, watchdog, 1000) == (calls, 100)
+    assert calls.make(check_until, watchdog, 1000) == (calls, 100)
 
 
-def test_short_calls_and_pauses_between_them_never_stand_still():
+def test_short_calls_and_pauses_do_not_count_as_hanging():
     watchdog = Watchdog()
     calls = Calls("m", 0.05, watchdog=watchdog)
-    assert looked(watchdog, 30) == (None, 30)
+    assert check_until(watchdog, 30) == (None, 30)
     for _ in range(100):
         assert calls.make(watchdog.check, 15.0) is None
         assert watchdog.check(15.0) is None
-    assert looked(watchdog, 1000) == (None, 1000)
+    assert check_until(watchdog, 1000) == (None, 1000)
 
 
-def test_a_call_of_another_model_begins_the_time_anew():
+def test_a_call_of_another_model_restarts_the_timeout():
     watchdog = Watchdog()
     one, other = (Calls(name, 0.05, watchdog=watchdog) for name in ("one", "other"))
-    assert one.make(looked, watchdog, 15) == (None, 15)
-    assert other.make(looked, watchdog, 15) == (None, 15)
+    assert one.make(check_until, watchdog, 15) == (None, 15)
+    assert other.make(check_until, watchdog, 15) == (None, 15)
 
 
-def test_the_thread_ends_the_process_and_says_which_model_it_was(caplog):
+def test_the_thread_logs_the_hanging_model_and_ends_the_process(caplog):
     codes = []
     watchdog = Watchdog()
     calls = Calls("model a of group b", 0.0, watchdog=watchdog)
     for _ in range(41):
         calls.make(lambda: None)
     thread = WatchdogThread(watchdog, logging.getLogger("strandline.test"), 0.001, codes.append)
-    watchdog.check = lambda seconds: calls  # the time it takes is another test's
+    watchdog.check = lambda seconds: calls  # the timeout is covered by other tests
     thread.start()
     thread.join(10)
     assert not thread.is_alive()
@@ -175,7 +175,7 @@ def test_the_thread_ends_the_process_and_says_which_model_it_was(caplog):
     assert "model a of group b hangs for more than 20 s in its call 42" in caplog.text
 
 
-def test_the_thread_ends_when_it_is_told_to():
+def test_the_thread_can_be_stopped():
     thread = WatchdogThread(Watchdog(), logging.getLogger("strandline.test"), 60.0)
     thread.start()
     thread.stop()
@@ -184,7 +184,7 @@ def test_the_thread_ends_when_it_is_told_to():
 
 @pytest.fixture
 def handlers(monkeypatch):
-    """The files that the fault handler was given, which stays as it is for the tests' own process."""
+    """The files passed to the fault handler, which is not changed in the tests' own process."""
     files = []
     monkeypatch.setattr(faulthandler, "enable", lambda file=None, all_threads=True: files.append(file))
     yield files
@@ -193,8 +193,8 @@ def handlers(monkeypatch):
             file.close()
 
 
-def test_last_words_are_read_once_and_begun_anew(tmp_path, handlers, caplog):
-    log, path = logging.getLogger("strandline.test"), tmp_path / "last_words.txt"
+def test_the_crash_log_is_read_once_and_restarted(tmp_path, handlers, caplog):
+    log, path = logging.getLogger("strandline.test"), tmp_path / "crash_log.txt"
     assert crash_log.begin(path, log) == ""
     path.write_bytes(b"Fatal Python error: Aborted\n\nCurrent thread 0x7 \xff:\n  File ...\n")
     assert crash_log.begin(path, log) == "Fatal Python error: Aborted"
@@ -203,7 +203,7 @@ def test_last_words_are_read_once_and_begun_anew(tmp_path, handlers, caplog):
     assert len(handlers) == 3
 
 
-def test_last_words_go_to_the_log_where_the_disk_takes_none(tmp_path, handlers, caplog):
+def test_crashes_go_to_standard_error_if_the_disk_is_not_writable(tmp_path, handlers, caplog):
     assert crash_log.begin(tmp_path, logging.getLogger("strandline.test")) == ""
     assert handlers == [None]
     assert "a crash is logged to standard error only" in caplog.text

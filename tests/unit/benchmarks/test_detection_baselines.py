@@ -30,7 +30,7 @@ def case(kind: str, name: str) -> tuple[Baseline, FloatArray]:
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
-def test_a_score_uses_nothing_that_comes_after_it(kind: str, name: str) -> None:
+def test_scores_do_not_depend_on_later_rows(kind: str, name: str) -> None:
     baseline, values = case(kind, name)
     whole, part = baseline(values, CALIBRATE), baseline(values[:450], CALIBRATE)
     assert len(whole) == len(values)
@@ -47,13 +47,13 @@ def test_the_calibration_is_not_scored(kind: str, name: str) -> None:
 
 # An isolation forest splits along single channels, and does not detect a changed relation of two channels.
 @pytest.mark.parametrize(("kind", "name"), [case for case in CASES if case != ("group", "PyOD IForest")])
-def test_what_differs_from_the_calibration_is_scored_higher(kind: str, name: str) -> None:
+def test_rows_that_differ_from_the_calibration_have_higher_scores(kind: str, name: str) -> None:
     baseline, values = case(kind, name)
     scores = baseline(values, CALIBRATE)
     assert scores[400:404].max() > np.quantile(scores[CALIBRATE:400], 0.99)
 
 
-def test_what_is_missing_has_the_value_before_it() -> None:
+def test_missing_values_are_replaced_by_the_previous_value() -> None:
     assert known(np.array([np.nan, 1.0, np.nan, np.nan, 2.0])).tolist() == [0.0, 1.0, 1.0, 1.0, 2.0]
     assert known(np.array([[1.0, np.nan], [np.nan, 3.0]])).tolist() == [[1.0, 0.0], [1.0, 3.0]]
 

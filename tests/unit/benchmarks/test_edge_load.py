@@ -57,7 +57,7 @@ def test_packet_ids_differ_until_the_ring_is_round() -> None:
     assert [packet.raw for packet in wrapped] == [first[-1].raw, first[0].raw]
 
 
-def test_acknowledgements_are_counted_in_whatever_pieces_they_come() -> None:
+def test_acknowledgements_are_counted_in_any_pieces() -> None:
     ring = Ring(5)
     data = b"".join(encode(Kind.PUBACK, 0, (at + 1).to_bytes(2, "big")) for at in range(10))
     accepted = 0
@@ -71,7 +71,7 @@ def test_anything_but_the_acknowledgement_due_is_an_error() -> None:
         Ring(5).acknowledged(0, encode(Kind.PUBACK, 0, b"\x00\x02"))
 
 
-def test_too_many_series_are_refused_with_the_limit() -> None:
+def test_too_many_series_are_rejected_with_the_limit() -> None:
     with pytest.raises(LoadError, match="1 to 15000"):
         Ring(15_001)
 

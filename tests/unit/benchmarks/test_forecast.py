@@ -13,7 +13,7 @@ RISING = 0.1 * np.arange(MAX_STEPS) + 0.1 * np.random.default_rng(1).normal(size
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_questions_repeat_by_seed_and_show_nothing_of_what_comes(kind: str) -> None:
+def test_questions_are_reproducible_by_seed_and_contain_no_future_values(kind: str) -> None:
     questions = list(simulated(kind, 1))
     assert len(questions) > 20
     for one, again in zip(questions, simulated(kind, 1), strict=True):
@@ -32,7 +32,7 @@ def test_the_line_reaches_a_limit_where_it_leads_and_nowhere_else() -> None:
     assert line(rising, Side.HIGH, 3.0) == 1
 
 
-def test_what_came_inside_before_after_and_never_is_counted() -> None:
+def test_outcomes_inside_before_after_and_never_are_counted() -> None:
     tally = Tally()
     for truth in (60, 5, 110, None):
         tally.count(Question(RISING, Side.HIGH, 30.0, truth))
@@ -43,7 +43,7 @@ def test_what_came_inside_before_after_and_never_is_counted() -> None:
     assert report["line_false_promises"] == 0.25
 
 
-def test_refusals_are_counted_by_reason_and_right_where_nothing_came() -> None:
+def test_missing_estimates_are_counted_by_reason_and_correctness() -> None:
     tally = Tally()
     for truth in (None, 7):
         tally.count(Question(-RISING, Side.HIGH, 30.0, truth))

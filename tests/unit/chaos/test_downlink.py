@@ -36,11 +36,11 @@ def test_untreated_packets_pass_in_order() -> None:
     assert run(Treatment.NONE, ack(1), OTHER, ack(2)) == [ack(1), OTHER, ack(2)]
 
 
-def test_a_lost_acknowledgement_does_not_come_and_the_rest_does() -> None:
+def test_a_lost_acknowledgement_is_dropped_and_others_are_delivered() -> None:
     assert run(Treatment.LOSE, ack(1), OTHER, ack(2)) == [OTHER]
 
 
-def test_a_doubled_acknowledgement_comes_twice() -> None:
+def test_a_duplicated_acknowledgement_is_delivered_twice() -> None:
     assert run(Treatment.DOUBLE, ack(1), OTHER) == [ack(1), ack(1), OTHER]
 
 
@@ -48,7 +48,7 @@ def test_acknowledgements_overtake_one_another() -> None:
     assert run(Treatment.REORDER, ack(1), OTHER, ack(2), ack(3)) == [OTHER, ack(2), ack(1), ack(3)]
 
 
-def test_an_acknowledgement_that_none_overtakes_goes_on_after_a_while() -> None:
+def test_an_acknowledgement_without_a_successor_is_delivered_after_a_delay() -> None:
     downlink = Downlink()
     downlink.put(packets(ack(1))[0], Treatment.REORDER, 0.0, 5.0)
     assert downlink.take(5.0) == b""
@@ -58,7 +58,7 @@ def test_an_acknowledgement_that_none_overtakes_goes_on_after_a_while() -> None:
     assert downlink.take(9.0) == b"", "the one before is gone, so this one is held again"
 
 
-def test_a_delayed_acknowledgement_is_overtaken_by_what_is_no_acknowledgement() -> None:
+def test_a_delayed_acknowledgement_does_not_delay_other_packets() -> None:
     assert run(Treatment.DELAY, ack(1), OTHER, delay_s=2.0) == [OTHER, ack(1)]
 
 

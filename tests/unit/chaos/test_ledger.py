@@ -38,7 +38,7 @@ def test_counters_are_summed_over_the_processes_that_a_component_ran_as() -> Non
     assert totals(lines) == {"late": 6, "batches": 1}
 
 
-def test_a_reading_that_had_come_before_is_no_drop_and_a_merged_row_no_loss() -> None:
+def test_duplicates_are_not_drops_and_merged_rows_are_not_losses() -> None:
     counters = {"Aggregator": {"invalid_duplicate": 9, "late": 3, "windows": 50, "invalid_out_of_range": 0}}
     losses = {"rows_merged": 40, "rows_dropped_bulk": 2, "rows_not_recovered_urgent": 3, "spools_damaged": 1}
     drops = drops_of(counters, losses, 4)
@@ -48,7 +48,7 @@ def test_a_reading_that_had_come_before_is_no_drop_and_a_merged_row_no_loss() ->
     assert drops_of({}, {}, 4).windows_a_row == 1, "where nothing was merged a row is one window"
 
 
-def test_missing_readings_that_nobody_counted_are_lost() -> None:
+def test_uncounted_missing_readings_are_lost() -> None:
     result = reconcile(proof(span(0), span(5000, missing=2)), Drops(), WIDTH)
     assert (result.accounted, result.lost) == (0, 10)
     assert len(result.examples) == 2
@@ -73,7 +73,7 @@ def test_a_dropped_reading_explains_one_missing_reading(counted: int, lost: int)
     assert (result.accounted, result.lost) == (3 - lost, lost)
 
 
-def test_a_batch_whose_rows_nobody_knows_explains_nothing() -> None:
+def test_a_batch_with_unknown_rows_explains_no_missing_readings() -> None:
     assert drops_of({}, {"batches_not_recovered": 1}, 4).all() == {}
 
 

@@ -72,7 +72,7 @@ def test_a_boot_offline_restarts_the_nucleus_while_the_cloud_is_closed(choice: f
     assert gateway.events[-1] == "accepted"
 
 
-def test_a_boot_offline_opens_the_line_again_where_there_is_no_nucleus() -> None:
+def test_a_boot_offline_opens_the_line_again_without_a_nucleus() -> None:
     gateway = FakeGateway(away=True)
     assert faults(gateway)["boot offline"](0.2).apply() is None
     assert gateway.events == ["refused", "killed", "accepted"]

@@ -15,7 +15,9 @@ PACKETS = st.builds(encode, st.sampled_from(Kind), st.integers(0, 15), st.binary
 
 
 @given(st.lists(PACKETS, max_size=6), st.lists(st.integers(0, 17_000), max_size=10))
-def test_packets_come_out_whole_and_in_order_however_the_stream_is_cut(packets: list[bytes], cuts: list[int]) -> None:
+def test_packets_are_complete_and_in_order_for_any_division_of_the_stream(
+    packets: list[bytes], cuts: list[int]
+) -> None:
     stream = b"".join(packets)
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     framer = Framer()
@@ -59,11 +61,11 @@ def test_other_packets_have_no_topic() -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x00\x00", b"\xf0\x00", b"\x30\xff\xff\xff\xff\x01"])
-def test_reserved_types_and_endless_lengths_are_refused(data: bytes) -> None:
+def test_reserved_types_and_too_long_lengths_are_rejected(data: bytes) -> None:
     with pytest.raises(PacketError):
         list(Framer().feed(data))
 
 
-def test_a_packet_above_the_limit_is_refused_before_its_bytes_are_kept() -> None:
+def test_a_packet_above_the_limit_is_rejected_before_it_is_buffered() -> None:
     with pytest.raises(PacketError, match="at most 100"):
         list(Framer(max_body=100).feed(b"\x30\x65"))

@@ -58,7 +58,7 @@ TRUTHS = st.sets(st.integers(FIRST, FIRST + 90), min_size=1, max_size=80).map(la
 
 
 @given(TRUTHS, st.integers(1, 3), st.sampled_from([1, 4]))
-def test_what_is_all_there_once_is_proven_however_its_rows_were_split_and_merged(
+def test_complete_readings_are_proven_for_any_split_and_merged_rows(
     truth: Counter[int], parts: int, factor: int
 ) -> None:
     proof = check(truth, coarsen(aggregate(truth, parts), factor))
@@ -104,7 +104,7 @@ def test_one_reading_lost_and_another_doubled_in_its_place_are_both_named(
     assert (proof.missing, proof.duplicated) == (1, 1)
 
 
-def test_rows_stored_twice_are_all_told_as_doubled() -> None:
+def test_rows_stored_twice_are_reported_as_duplicates() -> None:
     truth = Counter(range(FIRST, FIRST + 24))
     rows = aggregate(truth)
     proof = check(truth, Aggregates.concatenate([rows, rows]))
@@ -121,7 +121,7 @@ def test_a_revision_replaces_the_row_before_it_and_a_row_twice_is_still_doubled(
     assert not check(truth, Aggregates.concatenate([revised, revised])).complete
 
 
-def test_a_window_of_which_nothing_came_is_told_as_empty() -> None:
+def test_a_window_without_readings_is_reported_as_empty() -> None:
     truth = Counter(range(FIRST, FIRST + 24))
     rows = aggregate(truth)
     proof = check(truth, rows.take(slice(1, None)))
@@ -141,7 +141,7 @@ def test_a_reading_that_was_never_sent_counts_as_doubled() -> None:
     assert (proof.missing, proof.duplicated) == (0, 1)
 
 
-def test_values_that_are_none_of_the_source_are_not_explained() -> None:
+def test_values_that_were_not_sent_are_not_explained() -> None:
     truth = Counter(range(FIRST, FIRST + 8))
     rows = aggregate(truth)
     proof = check(truth, replace(rows, mean=rows.mean + 1.0))
@@ -149,7 +149,7 @@ def test_values_that_are_none_of_the_source_are_not_explained() -> None:
     assert not proof.complete
 
 
-def test_a_minimum_that_is_none_of_the_readings_is_not_explained() -> None:
+def test_a_minimum_that_was_not_sent_is_not_explained() -> None:
     truth = Counter(range(FIRST, FIRST + 8))
     rows = aggregate(truth)
     assert check(truth, replace(rows, min=rows.min + 1)).unexplained == 1
@@ -165,6 +165,6 @@ def test_rows_of_other_series_and_rows_without_readings_change_nothing() -> None
     assert check(truth, Aggregates.concatenate([rows, silent, other])).complete
 
 
-def test_a_window_of_more_readings_than_the_cycle_is_refused() -> None:
+def test_a_window_of_more_readings_than_the_cycle_is_rejected() -> None:
     with pytest.raises(ValueError, match="repeat"):
         Numbering(period_ms=10, width_ms=10 * (CYCLE + 1))

@@ -24,7 +24,7 @@ def test_another_seed_gives_another_plan() -> None:
 
 
 @given(SEEDS, st.integers(len(KINDS), 90))
-def test_every_kind_comes_and_all_within_the_time(seed: int, number: int) -> None:
+def test_every_kind_occurs_within_the_time(seed: int, number: int) -> None:
     planned = plan(seed, 600, number, KINDS)
     assert len(planned) == number
     assert {fault.kind for fault in planned} == set(KINDS)
@@ -41,12 +41,12 @@ def test_no_two_faults_touch_the_same_thing_at_once(seed: int) -> None:
             assert next_one.at_s >= one.until_s + RECOVERY_SECONDS - 1e-9
 
 
-def test_more_faults_than_the_time_holds_are_refused() -> None:
+def test_too_many_faults_for_the_time_are_rejected() -> None:
     with pytest.raises(ScheduleError, match="do not fit"):
         plan(1, 5, 60, KINDS)
 
 
-def test_a_plan_of_nothing_is_refused() -> None:
+def test_an_empty_plan_is_rejected() -> None:
     with pytest.raises(ScheduleError):
         plan(1, 60, 0, KINDS)
 

@@ -1,1 +1,1 @@
-"""The cloud against fakes of its ports."""
+"""Unit tests of the cloud functions, with in-memory fakes of the ports."""

@@ -24,12 +24,12 @@ START_MS = 1_750_000_000_000
 
 
 class CrashError(Exception):
-    """The function died at this very write."""
+    """Simulated crash of the function at a write."""
 
 
 @dataclass
 class FakeTable:
-    """A table in memory. ``writes_left`` counts down to a crash; ``stream`` has every change as (old, new)."""
+    """In-memory table. ``writes_left`` counts down to a crash; ``stream`` has every change as (old, new)."""
 
     items: dict[Key, Item] = field(default_factory=dict)
     stream: list[tuple[Item | None, Item]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class FakeTable:
         return dict(self.items[key]) if key in self.items else None
 
     def put_many(self, items: Iterable[Item]) -> None:
-        # The service writes a batch in no order, and dies in the middle of it.
+        # The service writes a batch in any order, and can fail in the middle of it.
         shuffled = list(items)
         assert len({_key(item) for item in shuffled}) == len(shuffled), "BatchWriteItem takes a key once"
         self.rng.shuffle(shuffled)
@@ -87,7 +87,7 @@ class FakeTable:
     def query(self, pk: str, first: str = "", last: str = "\x7f", *, newest_first: bool = False) -> Iterator[Item]:
         wanted = [key for key in self.items if key.pk == pk and first <= key.sk <= last]
         for key in sorted(wanted, reverse=newest_first):
-            if key in self.items:  # else it was deleted since the query began
+            if key in self.items:  # otherwise it was deleted after the query began
                 yield dict(self.items[key])
 
     def query_index(
@@ -127,7 +127,7 @@ def _key(item: Item) -> Key:
 
 @dataclass
 class FakeAcknowledger:
-    """Keeps what was sent; refuses when told to."""
+    """Records acknowledgements; fails if ``down`` is set."""
 
     sent: list[tuple[str, Acknowledgement]] = field(default_factory=list)
     down: bool = False
@@ -140,7 +140,7 @@ class FakeAcknowledger:
 
 @dataclass
 class FakeDeadLetterSink:
-    """Keeps what was kept; refuses when told to."""
+    """Records dead letters; fails if ``down`` is set."""
 
     kept: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     down: bool = False
@@ -153,7 +153,7 @@ class FakeDeadLetterSink:
 
 @dataclass
 class FakeDeadLetterQueue:
-    """A queue of dead letters that hides what was received until it is released; refuses what it is told to."""
+    """Queue of dead letters, which hides received ones until they are released; some operations can be made to fail."""
 
     letters: list[DeadLetter] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)
@@ -171,7 +171,7 @@ class FakeDeadLetterQueue:
         assert hide_s > 0
         found = [letter for letter in self.letters if letter.id not in self.hidden][:10]
         self.hidden |= {letter.id for letter in found}
-        # Only the newest handle of a letter counts.
+        # Only the newest handle of a dead letter is valid.
         fresh = {letter.id: letter._replace(handle=str(next(self.handles))) for letter in found}
         self.letters = [fresh.get(letter.id, letter) for letter in self.letters]
         return list(fresh.values())
@@ -192,7 +192,7 @@ class FakeDeadLetterQueue:
 
 @dataclass
 class FakeSender:
-    """Keeps what was sent; ``before`` is called first and may raise."""
+    """Records messages; ``before`` is called first and may raise."""
 
     sent: list[tuple[str, str]] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
@@ -204,20 +204,20 @@ class FakeSender:
 
 @dataclass
 class FakeReplay:
-    """Keeps the stretches given; raises ``refuse`` where it is set."""
+    """Records the stream ranges; raises ``refuse`` if it is set."""
 
     given: list[StreamRange] = field(default_factory=list)
     refuse: Exception | None = None
 
-    def replay(self, stretch: StreamRange) -> None:
+    def replay(self, stream_range: StreamRange) -> None:
         if self.refuse is not None:
             raise self.refuse
-        self.given.append(stretch)
+        self.given.append(stream_range)
 
 
 @dataclass
 class FakePublisher:
-    """Keeps envelopes; refuses the first ``failures``."""
+    """Records envelopes; the first ``failures`` calls fail."""
 
     published: list[Mapping[str, Any]] = field(default_factory=list)
     failures: int = 0
@@ -230,7 +230,7 @@ class FakePublisher:
 
 
 def body(batch: Batch, lane: str = "bulk", **changes: Any) -> str:
-    """Return what the topic rule would queue for a batch, with fields changed."""
+    """Return the message that the topic rule queues for a batch, with changed fields."""
     fields = {
         "data": base64.b64encode(codec.encode(batch)).decode(),
         "topic": f"strandline/v1/{batch.gateway}/{lane}",
@@ -242,7 +242,7 @@ def body(batch: Batch, lane: str = "bulk", **changes: Any) -> str:
 
 
 def aggregates(seed: int = 0, rows: int = 12, n_series: int = 3) -> Aggregates:
-    """Return seeded rows of a few series, ten seconds a window."""
+    """Return random rows of a few series, in windows of ten seconds."""
     rng = np.random.default_rng(seed)
     mean = rng.normal(20.0, 1.0, rows).round(2)
     return Aggregates(

@@ -1,4 +1,4 @@
-"""The alert's state machine: order and repetition of reports change nothing."""
+"""State machine of an alert: order and repetition of reports have no effect."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_alert_is_pending_until_the_anomaly_has_lasted() -> None:
     assert after(report(Phase.UPDATE, HOLD_MS), alert=alert, hold_ms=HOLD_MS).state is State.FIRING
 
 
-def test_one_that_ends_before_it_has_lasted_resolves_and_nobody_is_told() -> None:
+def test_an_anomaly_shorter_than_the_hold_time_resolves_without_a_transition() -> None:
     pending = after(report(), hold_ms=HOLD_MS)
     resolved = after(report(Phase.END, 2_000), alert=pending, hold_ms=HOLD_MS)
     assert resolved.state is State.RESOLVED
@@ -64,7 +64,7 @@ def test_one_that_ends_before_it_has_lasted_resolves_and_nobody_is_told() -> Non
 
 
 @given(st.lists(reports, min_size=1, max_size=6), st.sampled_from([0, HOLD_MS]), st.randoms())
-def test_the_same_reports_in_any_order_and_number_give_the_same_alert(
+def test_order_and_repetition_of_reports_do_not_change_the_alert(
     given_: list[Anomaly], hold_ms: int, rng: object
 ) -> None:
     shuffled = given_ + [rng.choice(given_) for _ in range(3)]  # type: ignore[attr-defined]
@@ -73,10 +73,12 @@ def test_the_same_reports_in_any_order_and_number_give_the_same_alert(
 
 
 @given(st.lists(reports | st.just(None), min_size=1, max_size=10), st.sampled_from([0, HOLD_MS]))
-def test_the_state_never_goes_back_and_each_is_told_of_once(steps: list[Anomaly | None], hold_ms: int) -> None:
-    """A step of None is somebody's acknowledgement."""
+def test_the_state_never_goes_back_and_each_transition_is_published_once(
+    steps: list[Anomaly | None], hold_ms: int
+) -> None:
+    """A step of None is an acknowledgement."""
     alert: Alert | None = None
-    told: list[State] = []
+    published: list[State] = []
     for step in steps:
         before = alert
         if step is not None:
@@ -87,15 +89,15 @@ def test_the_state_never_goes_back_and_each_is_told_of_once(steps: list[Anomaly 
             continue
         if before is not None:
             assert list(State).index(alert.state) >= list(State).index(before.state)
-        told += transitions(before, alert)
-    assert told == sorted(set(told), key=list(State).index)
+        published += transitions(before, alert)
+    assert published == sorted(set(published), key=list(State).index)
     if alert is not None:
-        assert (alert.state in told) == alert.fired
-        assert (State.FIRING in told) or not alert.fired or alert.acknowledged_ms is not None
+        assert (alert.state in published) == alert.fired
+        assert (State.FIRING in published) or not alert.fired or alert.acknowledged_ms is not None
 
 
 @pytest.mark.parametrize(
-    ("states", "told"),
+    ("states", "expected"),
     [
         ((None, "firing"), ("firing",)),
         ((None, "resolved"), ("firing", "resolved")),
@@ -106,7 +108,7 @@ def test_the_state_never_goes_back_and_each_is_told_of_once(steps: list[Anomaly 
         (("resolved", "resolved"), ()),
     ],
 )
-def test_what_is_told_between_two_states(states: tuple[str | None, str], told: tuple[str, ...]) -> None:
+def test_transitions_between_two_states(states: tuple[str | None, str], expected: tuple[str, ...]) -> None:
     firing = after(report())
     versions = {
         None: None,
@@ -118,15 +120,15 @@ def test_what_is_told_between_two_states(states: tuple[str | None, str], told: t
     if states == ("acknowledged", "resolved"):
         new = after(report(Phase.END, 9_000), alert=before)
     assert new is not None
-    assert transitions(before, new) == told
+    assert transitions(before, new) == expected
 
 
-def test_the_first_who_acknowledges_stays() -> None:
+def test_the_first_acknowledgement_is_kept() -> None:
     alert = acknowledge(acknowledge(after(report()), "Ada", NOW_MS), "Bob", NOW_MS + 1)
     assert (alert.acknowledged_by, alert.acknowledged_ms) == ("Ada", NOW_MS)
 
 
-def test_a_pending_alert_that_is_acknowledged_counts_as_told() -> None:
+def test_an_acknowledged_pending_alert_publishes_no_firing_transition() -> None:
     alert = acknowledge(after(report(), hold_ms=HOLD_MS), "Ada", NOW_MS)
     assert (alert.state, alert.fired) == (State.ACKNOWLEDGED, True)
 
@@ -137,26 +139,26 @@ def test_a_resolved_alert_cannot_be_acknowledged() -> None:
 
 
 @given(st.lists(reports, min_size=1, max_size=4), st.booleans())
-def test_an_item_gives_back_the_alert(given_: list[Anomaly], acknowledged: bool) -> None:
+def test_an_alert_is_restored_from_its_item(given_: list[Anomaly], acknowledged: bool) -> None:
     alert = after(*given_)
     if acknowledged and alert.state is not State.RESOLVED:
         alert = acknowledge(alert, "Ada", NOW_MS)
     assert from_item(to_item(alert, 1) | {"version": 4}) == replace(alert, version=4)
 
 
-def test_an_id_names_the_alert_and_needs_no_quoting() -> None:
+def test_an_alert_id_is_reversible_and_needs_no_url_quoting() -> None:
     name = alert_id("gw:1", "pump/1.x", START_MS)
     assert name.isalnum()
     assert read_alert_id(name) == ("gw:1", "pump/1.x", START_MS)
 
 
 @pytest.mark.parametrize("text", ["", "zz", "ff", "abc", b"a".hex(), b"a#b#c".hex(), b"a#1#b#c".hex()])
-def test_what_is_no_id_is_refused(text: str) -> None:
+def test_an_invalid_alert_id_is_rejected(text: str) -> None:
     with pytest.raises(RequestError, match="is not an alert id"):
         read_alert_id(text)
 
 
-def test_an_envelope_has_what_cloudevents_asks_for() -> None:
+def test_an_envelope_has_the_required_cloudevents_attributes() -> None:
     alert = after(report(), report(Phase.END, 9_000))
     firing, resolved = (envelope(alert, state) for state in (State.FIRING, State.RESOLVED))
     for one in (firing, resolved):
@@ -180,6 +182,6 @@ def test_times_are_rfc3339(ms: int, text: str) -> None:
     assert rfc3339(ms) == text
 
 
-def test_every_permutation_of_a_life_ends_the_same() -> None:
+def test_every_permutation_of_reports_gives_the_same_alert() -> None:
     life = (report(), report(Phase.UPDATE, 3_000, 2.5), report(Phase.UPDATE, 4_000, 2.0), report(Phase.END, 5_000, 0.2))
     assert len({repr(after(*order)) for order in itertools.permutations(life)}) == 1

@@ -1,4 +1,4 @@
-"""Reports become alerts, and changes of alerts are told, through crashes and repetitions."""
+"""Reports become alerts, and transitions are published, despite crashes and repetitions."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ def book(table: FakeTable, hold_ms: int = 0) -> AlertBook:
     return AlertBook(table, lambda: NOW_MS, 86_400_000, hold_ms)
 
 
-def told(table: FakeTable) -> list[str]:
-    """What the whole stream tells."""
+def published(table: FakeTable) -> list[str]:
+    """Return the types of all events published from the stream."""
     publisher = FakePublisher()
     for old, new in table.stream:
         publish_transitions(old, new, [publisher])
     return [str(one["type"]) for one in publisher.published]
 
 
-def test_an_anomaly_opens_and_resolves_an_alert_and_both_are_told() -> None:
+def test_an_anomaly_opens_and_resolves_an_alert_and_both_transitions_are_published() -> None:
     table = FakeTable()
     for one in (report(), report(), report(Phase.UPDATE, 2_000), report(Phase.END, 3_000)):
         book(table).report("gw-1", one)
     (item,) = table.items.values()
     assert (item["pk"], item["sk"], item["state"]) == ("gw-1", f"{START_MS:013d}#{SERIES}", "resolved")
     assert item["expires_at"] == NOW_MS // 1000 + 86_400
-    assert told(table) == ["io.strandline.alert.firing", "io.strandline.alert.resolved"]
+    assert published(table) == ["io.strandline.alert.firing", "io.strandline.alert.resolved"]
 
 
-def test_a_report_that_adds_nothing_writes_nothing() -> None:
+def test_a_repeated_report_writes_nothing() -> None:
     table = FakeTable()
     book(table).report("gw-1", report())
     book(table).report("gw-1", report())
     assert len(table.stream) == 1
 
 
-def test_an_end_that_comes_first_tells_of_both_and_the_onset_after_it_of_nothing() -> None:
+def test_an_end_before_its_onset_publishes_both_transitions_once() -> None:
     table = FakeTable()
     book(table).report("gw-1", report(Phase.END, 3_000))
     book(table).report("gw-1", report())
-    assert told(table) == ["io.strandline.alert.firing", "io.strandline.alert.resolved"]
+    assert published(table) == ["io.strandline.alert.firing", "io.strandline.alert.resolved"]
 
 
-def test_two_changes_at_once_are_both_kept() -> None:
+def test_concurrent_changes_are_both_kept() -> None:
     table = FakeTable()
     book(table).report("gw-1", report())
 
@@ -67,10 +67,10 @@ def test_two_changes_at_once_are_both_kept() -> None:
     table.before_replace = other
     alert = book(table).report("gw-1", report(Phase.END, 3_000))
     assert (alert.state, alert.acknowledged_by) == (State.RESOLVED, "Ada")
-    assert told(table) == [f"io.strandline.alert.{state}" for state in ("firing", "acknowledged", "resolved")]
+    assert published(table) == [f"io.strandline.alert.{state}" for state in ("firing", "acknowledged", "resolved")]
 
 
-def test_one_who_always_loses_gives_up_with_a_conflict() -> None:
+def test_a_permanent_conflict_is_raised() -> None:
     table = FakeTable()
     times = iter(range(100))
 
@@ -84,7 +84,7 @@ def test_one_who_always_loses_gives_up_with_a_conflict() -> None:
         book(table).report("gw-1", report(Phase.END, 3_000))
 
 
-def test_an_acknowledgement_that_always_loses_gives_up_with_a_conflict() -> None:
+def test_a_permanent_conflict_of_an_acknowledgement_is_raised() -> None:
     table = FakeTable()
     book(table).report("gw-1", report())
     times = iter(range(100))
@@ -99,20 +99,20 @@ def test_an_acknowledgement_that_always_loses_gives_up_with_a_conflict() -> None
         book(table).acknowledge("gw-1", SERIES, START_MS, "Ada")
 
 
-def test_an_alert_that_is_not_there_cannot_be_acknowledged() -> None:
+def test_an_unknown_alert_cannot_be_acknowledged() -> None:
     with pytest.raises(NotFoundError, match="gateway gw-1 has no alert of series"):
         book(FakeTable()).acknowledge("gw-1", SERIES, START_MS, "Ada")
 
 
-def test_acknowledging_twice_is_told_once() -> None:
+def test_a_second_acknowledgement_publishes_nothing() -> None:
     table = FakeTable()
     book(table).report("gw-1", report())
     for by in ("Ada", "Bob"):
         assert book(table).acknowledge("gw-1", SERIES, START_MS, by).acknowledged_by == "Ada"
-    assert told(table) == ["io.strandline.alert.firing", "io.strandline.alert.acknowledged"]
+    assert published(table) == ["io.strandline.alert.firing", "io.strandline.alert.acknowledged"]
 
 
-def test_a_publisher_that_fails_makes_the_change_come_again_for_all() -> None:
+def test_a_failed_publisher_causes_a_retry_for_all_publishers() -> None:
     table, failing, fine = FakeTable(), FakePublisher(failures=1), FakePublisher()
     book(table).report("gw-1", report())
     ((old, new),) = table.stream
@@ -127,13 +127,13 @@ def test_other_items_are_neither_reports_nor_alerts() -> None:
     assert publish_transitions(None, {"kind": "record"}, []) == 0
 
 
-def test_a_broken_report_is_an_error_that_names_the_key() -> None:
+def test_the_error_for_an_invalid_report_names_the_key() -> None:
     with pytest.raises(WireError, match="is missing"):
         anomaly_of({"kind": "anomaly", "gateway": "gw-1", "report": '{"series": "a"}'})
 
 
 class Streams:
-    """Both streams with a function behind each that dies at times: what failed comes again, in order."""
+    """Both streams with their functions, which crash at times: failed records are retried in order."""
 
     def __init__(self, table: FakeTable, data: st.DataObject) -> None:
         self.table, self.data = table, data
@@ -155,14 +155,14 @@ class Streams:
             size = self.data.draw(st.integers(1, len(changes)))
             for old, new in changes[:size]:
                 publish_transitions(old, new, [self.publisher])
-            # Dead after telling and before the stream knew: the same changes come again.
+            # A crash after publishing and before the checkpoint: the same changes are retried.
             if not self.data.draw(st.booleans()):
                 changes = changes[size:]
 
 
 @settings(deadline=None)
 @given(st.data())
-def test_whatever_dies_each_transition_is_told_and_names_itself(data: st.DataObject) -> None:
+def test_each_transition_is_published_with_its_id_despite_crashes(data: st.DataObject) -> None:
     life = [report(), report(Phase.UPDATE, 2_000, 3.0), report(Phase.END, 3_000)]
     streams = Streams(FakeTable(), data)
     streams.feed(data.draw(st.permutations(life * 2)))

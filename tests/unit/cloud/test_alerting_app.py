@@ -1,4 +1,4 @@
-"""The alerting function's handler: each record is tried, and a failure brings the batch again."""
+"""Handler of the alerting function: each record is processed, and a failure causes a retry of the batch."""
 
 from __future__ import annotations
 
@@ -60,25 +60,25 @@ def run(app: ModuleType, *records: dict[str, Any]) -> None:
     app.lambda_handler({"Records": list(records)}, CONTEXT)
 
 
-def test_reports_become_alerts_and_their_changes_are_told(app: ModuleType) -> None:
+def test_reports_become_alerts_and_their_transitions_are_published(app: ModuleType) -> None:
     run(app, record(reported(report())), record(reported(report(Phase.END, 9_000))))
     run(app, *(record(new, old) for old, new in app.table.stream))
     assert [one["type"].rsplit(".", 1)[1] for one in app.publishers[0].published] == ["firing", "resolved"]
 
 
-def test_what_is_neither_report_nor_alert_passes_by(app: ModuleType) -> None:
+def test_items_that_are_neither_reports_nor_alerts_are_ignored(app: ModuleType) -> None:
     run(app, record(None, reported(report())), record({"pk": "a", "sk": "b", "kind": "record", "columns": b"\x00"}))
     assert app.table.items == {}
 
 
-def test_a_record_that_fails_stops_none_after_it_and_brings_the_batch_again(app: ModuleType) -> None:
+def test_a_failed_record_does_not_stop_later_ones_and_the_batch_is_retried(app: ModuleType) -> None:
     broken = reported(report()) | {"report": "{}"}
     with pytest.raises(CloudError, match="1 of 3 stream records failed: ModelError"):
         run(app, record(broken), record(reported(report())), record(reported(report(), "gw-2")))
     assert sorted(key.pk for key in app.table.items) == ["gw-1", "gw-2"]
 
 
-def test_images_come_back_as_the_items_that_were_written() -> None:
+def test_stream_images_are_converted_to_the_written_items() -> None:
     item: Item = {"pk": "a", "sk": "b", "n": 5, "columns": bytes(range(256))}
     assert images(record(item)) == (None, item)
     assert images(record(None, item)) == (item, None)

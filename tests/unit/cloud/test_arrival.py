@@ -1,4 +1,4 @@
-"""Envelopes: what the rule sends passes, everything else is rejected with its reason."""
+"""Envelopes: those of the topic rule are accepted, others are rejected with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wire.model import Batch
 BATCH = Batch("gw-1", 7, 1, aggregates())
 
 
-def test_an_envelope_gives_the_batch_its_gateway_lane_and_arrival() -> None:
+def test_a_batch_is_read_from_its_envelope_with_gateway_lane_and_arrival_time() -> None:
     arrival = open_envelope(read_envelope(body(BATCH, "urgent")), check_client=True)
     assert (arrival.name.gateway, arrival.name.epoch, arrival.name.sequence) == ("gw-1", 7, 1)
     assert (arrival.envelope.lane, arrival.envelope.received_ms) == ("urgent", NOW_MS)
@@ -40,19 +40,19 @@ def test_an_envelope_gives_the_batch_its_gateway_lane_and_arrival() -> None:
         body(BATCH, received_at=-1),
     ],
 )
-def test_what_the_rule_does_not_send_is_rejected_as_an_envelope(text: str) -> None:
+def test_an_invalid_envelope_is_rejected(text: str) -> None:
     with pytest.raises(RejectError) as caught:
         read_envelope(text)
     assert caught.value.reason is Reason.ENVELOPE
 
 
-def test_bytes_that_are_no_batch_are_rejected_with_the_codecs_reason() -> None:
+def test_an_invalid_batch_is_rejected_with_the_codecs_reason() -> None:
     with pytest.raises(RejectError, match="codec: MagicError") as caught:
         open_envelope(read_envelope(body(BATCH, data="AAAA")), check_client=True)
     assert caught.value.reason is Reason.CODEC
 
 
-def test_a_batch_under_anothers_topic_is_rejected() -> None:
+def test_a_batch_on_the_topic_of_another_gateway_is_rejected() -> None:
     envelope = read_envelope(body(BATCH, topic="strandline/v1/gw-2/bulk"))
     with pytest.raises(RejectError, match="the batch names gw-1, the topic gw-2") as caught:
         open_envelope(envelope, check_client=False)
@@ -60,7 +60,7 @@ def test_a_batch_under_anothers_topic_is_rejected() -> None:
 
 
 @pytest.mark.parametrize("client", ["gw-1", "gw-1#2", "N/A", "", None, 7])
-def test_the_gateways_own_client_ids_pass(client: Any) -> None:
+def test_the_client_ids_of_the_gateway_are_accepted(client: Any) -> None:
     assert open_envelope(read_envelope(body(BATCH, client=client)), check_client=True).name.gateway == "gw-1"
 
 
@@ -72,7 +72,7 @@ def test_another_client_id_is_rejected_when_it_is_checked(client: str) -> None:
     assert open_envelope(envelope, check_client=False).name.gateway == "gw-1"
 
 
-def test_a_reject_names_no_more_of_the_input_than_a_line() -> None:
+def test_the_reason_of_a_rejection_is_at_most_one_line() -> None:
     with pytest.raises(RejectError) as caught:
         read_envelope(json.dumps({"data": "", "topic": "x" * 100_000, "received_at": 1}))
     assert len(str(caught.value)) < 500

@@ -1,4 +1,4 @@
-"""Joining and merging of rows, and their exact bytes."""
+"""Joining, merging and exact encoding of rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def many_rows(draw: st.DrawFn) -> Aggregates:
 
 
 def bits(rows: Aggregates) -> list[tuple[Any, ...]]:
-    """Rows with the bits of their floats, so that NaN equals itself and -0.0 is not 0.0."""
+    """Return the rows with the bits of their floats, so that NaN equals itself and -0.0 differs from 0.0."""
     names = [rows.series[at] for at in rows.series_index]
     columns = [np.ascontiguousarray(getattr(rows, name)).view(np.int64).tolist() for name in COLUMNS]
     return list(zip(names, *columns, strict=True))
@@ -60,7 +60,7 @@ def test_truncated_rows_are_rejected() -> None:
             decode_rows(data[:size])
 
 
-def test_joining_nothing_gives_no_rows() -> None:
+def test_joining_no_tables_gives_no_rows() -> None:
     rows = Aggregates.concatenate([])
     assert len(rows) == len(merge([])) == 0
     assert all(getattr(rows, name).dtype.kind == ("f" if name in FLOAT_COLUMNS else "i") for name in AGGREGATE_COLUMNS)
@@ -86,7 +86,7 @@ def test_a_merge_keeps_the_last_of_equal_windows_and_sorts_by_series_and_time() 
 
 def test_a_merge_keeps_the_highest_revision_in_any_order() -> None:
     if "revision" not in AGGREGATE_COLUMNS:
-        pytest.skip("the wire has no revisions")
+        pytest.skip("revisions are not in the wire format")
     old, new = windows((0, 10, 1.0), (0, 20, 2.0)), windows((0, 10, 3.0))
     new.revision[:] = 1
     for parts in ([old, new], [new, old]):

@@ -1,4 +1,4 @@
-"""Compaction: raw batches, roll-ups and archive agree, wherever it crashes and whatever arrives late."""
+"""Compaction: batches, roll-ups and archive are consistent, despite crashes and late batches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LOG = logging.getLogger("test")
 
 @dataclass
 class FakeArchive:
-    """Files in memory. ``calls_left`` counts down to a crash; ``before`` runs at the beginning of each write."""
+    """In-memory files. ``calls_left`` counts down to a crash; ``before`` is called at the beginning of each write."""
 
     files: dict[ArchiveFile, list[tuple[str, Aggregates]]] = field(default_factory=dict)
     calls_left: int | None = None
@@ -119,12 +119,12 @@ class Cloud:
         return [self.worker().run(task) for task in self.plan()]
 
     def archived(self) -> dict[tuple[str, str, int], tuple[float, int, int]]:
-        """Rows of the archive by (gateway, series, start); a row that exists twice fails."""
+        """Return the rows of the archive by (gateway, series, start); fails for a duplicate row."""
         found: dict[tuple[str, str, int], tuple[float, int, int]] = {}
         for gateway, rows in self.archive.visible():
             for at in range(len(rows)):
                 key = gateway, rows.series[int(rows.series_index[at])].name, int(rows.start_ms[at])
-                assert key not in found, f"{key} is there twice"
+                assert key not in found, f"{key} is duplicated"
                 found[key] = float(rows.mean[at]), int(rows.count[at]), int(rows.revision[at])
         return found
 
@@ -139,7 +139,7 @@ class Cloud:
         return found
 
     def agree(self, before_ms: int) -> None:
-        """Assert that archive and roll-ups hold exactly the rows that were sent of hours before ``before_ms``."""
+        """Assert that archive and roll-ups have exactly the rows that were sent for hours before ``before_ms``."""
         wanted = {key: value for key, value in self.sent.items() if key[2] < before_ms}
         assert self.archived() == wanted
         counts: dict[tuple[str, str, int], int] = {}
@@ -224,7 +224,7 @@ def test_late_batches_and_revisions_reopen_their_hour_also_when_its_batches_have
 
 
 @pytest.mark.parametrize("after_ms", [0, LATE_MS, LATE_MS + 1, GRACE_MS, GRACE_MS + 60_000])
-def test_no_batch_is_forgotten_whenever_it_arrives(after_ms: int) -> None:
+def test_every_batch_is_compacted_regardless_of_its_arrival_time(after_ms: int) -> None:
     cloud = Cloud()
     cloud.deliver("gw-1", HOUR)
     cloud.now_ms = HOUR + HOUR_MS + after_ms
@@ -254,7 +254,7 @@ def test_a_batch_that_arrives_while_its_hour_is_reopened_reopens_it_again() -> N
     cloud.agree(HOUR + HOUR_MS)
 
 
-def test_two_workers_at_once_do_a_task_once_and_a_dead_worker_frees_it() -> None:
+def test_a_task_is_done_by_one_worker_and_released_after_a_crash() -> None:
     cloud = Cloud()
     cloud.deliver("gw-1", HOUR)
     cloud.now_ms = HOUR + HOUR_MS + GRACE_MS
@@ -295,7 +295,7 @@ def test_the_hours_of_a_day_are_merged_and_late_batches_go_into_the_merged_file(
     assert len(cloud.archive.files) == 1
 
 
-def test_large_files_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "MAX_MERGED_BYTES", 30)
     cloud = Cloud()
     for hour in range(3):
@@ -310,7 +310,7 @@ def test_large_files_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_any_crashes_and_late_batches_end_in_the_rows_that_were_sent(data: st.DataObject) -> None:
+def test_archive_and_roll_ups_are_complete_despite_crashes_and_late_batches(data: st.DataObject) -> None:
     cloud = Cloud(shards=data.draw(st.integers(1, 2)))
     end_ms = HOUR // DAY_MS * DAY_MS + DAY_MS
     for _ in range(data.draw(st.integers(1, 5))):
@@ -339,7 +339,7 @@ def _compact_with_crashes(cloud: Cloud, data: st.DataObject) -> None:
     cloud.table.writes_left = cloud.archive.calls_left = None
 
 
-def test_an_unreadable_batch_becomes_a_dead_letter_once_and_its_neighbours_are_compacted() -> None:
+def test_an_unreadable_batch_becomes_a_dead_letter_once_and_others_are_compacted() -> None:
     cloud = Cloud()
     cloud.deliver("gw-1", HOUR)
     bad = Batch("gw-1", 7, 99, windows_of(HOUR + 60_000, 6, 10_000, 3))
@@ -358,7 +358,7 @@ def test_an_unreadable_batch_becomes_a_dead_letter_once_and_its_neighbours_are_c
     assert json.loads(letter)["data"] == text["data"]
 
 
-def test_a_text_that_is_not_a_task_is_an_error() -> None:
+def test_an_invalid_task_is_rejected() -> None:
     for text in ("", "{}", '{"kind": "week", "start_ms": 1, "shard": 0}', "[1]"):
         with pytest.raises(CloudError, match="not a task"):
             Task.decode(text)

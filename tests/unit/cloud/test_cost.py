@@ -1,4 +1,4 @@
-"""The bill: each item by AWS' own arithmetic."""
+"""Cost calculation: each item with the pricing rules of AWS."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ def test_each_item_has_its_price() -> None:
     assert items["http api"] == 0
 
 
-def test_the_total_is_their_sum_and_is_spread_over_the_readings() -> None:
+def test_the_total_is_the_sum_and_divided_by_the_readings() -> None:
     bill = cost(USAGE | {"readings": 4_000_000.0})
     assert bill["total_usd"] == pytest.approx(sum(bill["items"].values()))
     assert bill["usd_per_million_readings"] == pytest.approx(bill["total_usd"] / 4)
     assert cost(USAGE)["usd_per_million_readings"] is None
 
 
-def test_storage_is_a_months_rent_and_no_part_of_the_total() -> None:
+def test_storage_is_charged_by_month_and_not_part_of_the_total() -> None:
     bill = cost(USAGE)
     assert bill["storage_usd_per_month"] == pytest.approx(0.50)
     assert cost(USAGE | {"table_bytes": 0.0})["total_usd"] == bill["total_usd"]
 
 
-def test_another_region_is_another_set_of_prices() -> None:
+def test_prices_depend_on_the_region() -> None:
     assert cost(USAGE, Prices(iot_message=2.0))["items"]["iot acknowledgements"] == pytest.approx(1.0)
 
 
-def test_an_items_size_is_counted_as_dynamodb_does() -> None:
+def test_the_size_of_an_item_is_that_of_dynamodb() -> None:
     assert item_bytes({"pk": "ab", "n": 12345, "columns": b"1234"}) == 4 + 1 + 4 + 7 + 4

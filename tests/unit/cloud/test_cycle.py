@@ -1,4 +1,4 @@
-"""A cycle is found where it goes on, and nowhere else."""
+"""Detection of a cycle that continues to the end of the history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shape(at: FloatArray, period: float) -> FloatArray:
 
 @pytest.mark.parametrize("period", [7.0, 24.0, 31.4, 75.0])
 @pytest.mark.parametrize("slope", [0.0, 0.05])
-def test_a_cycle_on_a_slope_is_found_and_foretold(period: float, slope: float) -> None:
+def test_a_cycle_with_a_trend_is_detected_and_extrapolated(period: float, slope: float) -> None:
     at = np.arange(360.0)
     values = shape(at, period) + slope * at + 0.3 * noise(360)
     found = find(values[:240])
@@ -30,7 +30,7 @@ def test_a_cycle_on_a_slope_is_found_and_foretold(period: float, slope: float) -
     assert np.std(ahead - shape(at[240:], period)) < 0.7
 
 
-def test_a_cycle_is_found_though_some_of_it_did_not_come() -> None:
+def test_a_cycle_is_detected_despite_missing_values() -> None:
     at = np.arange(240.0)
     values = shape(at, 24.0) + 0.3 * noise(240)
     values[50:70] = values[::9] = np.nan
@@ -39,7 +39,7 @@ def test_a_cycle_is_found_though_some_of_it_did_not_come() -> None:
     assert found.period == pytest.approx(24.0, rel=0.02)
 
 
-def test_noise_a_constant_and_too_little_have_no_cycle() -> None:
+def test_noise_constants_and_short_histories_have_no_cycle() -> None:
     assert find(noise(240)) is None
     assert find(np.full(240, 5.0)) is None
     assert find(np.full(240, np.nan)) is None
@@ -47,11 +47,11 @@ def test_noise_a_constant_and_too_little_have_no_cycle() -> None:
     assert find(shape(np.arange(240.0), 120.0) + 0.1 * noise(240)) is None
 
 
-def test_a_random_walk_rarely_has_one() -> None:
+def test_a_random_walk_rarely_has_a_cycle() -> None:
     assert sum(find(np.cumsum(noise(240, seed))) is not None for seed in range(60)) <= 3
 
 
-def test_a_cycle_that_stopped_is_none() -> None:
+def test_a_cycle_that_has_stopped_is_not_detected() -> None:
     values = shape(np.arange(240.0), 24.0)
     values[150:] = 0.0
     assert find(values + 0.3 * noise(240)) is None

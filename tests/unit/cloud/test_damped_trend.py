@@ -1,4 +1,4 @@
-"""The damped trend: what it is fitted to comes back, and its futures are as wide as the model says."""
+"""The damped trend: estimated parameters, and the width of its forecasts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def damped(n: int, phi: float, trend: float = 1.0, noise: float = 0.0, seed: int
 
 
 def held(found: Fit, alpha: float, beta: float, phi: float) -> Fit:
-    """The fit with one model of the grid alone, its first state certain, and nothing of its own past to widen by."""
+    """Return the fit with a single model, a certain initial state, and no widening by past errors."""
     at = int(np.argmin(np.abs(grid()[0] - np.array([[alpha], [beta], [phi]])).sum(0)))
     weight, nothing = np.zeros_like(found.weight), np.full_like(found.values, np.nan)
     weight[at] = 1.0
@@ -27,7 +27,7 @@ def held(found: Fit, alpha: float, beta: float, phi: float) -> Fit:
 
 
 @pytest.mark.parametrize("phi", [0.9, 0.98, 1.0])
-def test_a_trend_without_noise_comes_back_with_its_damping_and_its_bound(phi: float) -> None:
+def test_a_trend_without_noise_is_estimated_with_its_damping_and_limit(phi: float) -> None:
     values = damped(60, phi)
     found = fit(values)
     assert found.parameters["phi"] == phi
@@ -39,24 +39,24 @@ def test_a_trend_without_noise_comes_back_with_its_damping_and_its_bound(phi: fl
     assert found.bound == pytest.approx(bound, rel=1e-3)
 
 
-def test_the_futures_go_on_where_a_trend_without_noise_leads() -> None:
+def test_forecasts_of_a_trend_without_noise_follow_the_trend() -> None:
     values = damped(120, 0.98)
     found = fit(values[:60])
     assert np.median(found.paths(60), axis=1) == pytest.approx(values[60:], abs=0.02)
 
 
 @pytest.mark.parametrize(("alpha", "share", "phi"), [(0.2, 0.1, 0.9), (0.5, 0.3, 0.98), (1.0, 0.0, 0.8)])
-def test_the_futures_are_as_wide_as_the_state_space_model_says(alpha: float, share: float, phi: float) -> None:
+def test_the_width_of_forecasts_is_that_of_the_state_space_model(alpha: float, share: float, phi: float) -> None:
     beta, steps = alpha * share, np.arange(1, 41)
     found = held(fit(damped(80, 0.95, noise=1.0)), alpha, beta, phi)
-    # Hyndman et al. (2008), table 6.1: a shock lives on with alpha + beta (phi + ... + phi^j) after j steps.
+    # Hyndman et al. (2008), table 6.1: the effect of a shock is alpha + beta (phi + ... + phi^j) after j steps.
     lasting = alpha + beta * np.cumsum(phi**steps)
     variance = 1.0 + np.concatenate(([0.0], np.cumsum(lasting**2)[:-1]))
     sigma = found.sigma[found.best] * found.scale
     assert found.paths(40).std(axis=1) == pytest.approx(sigma * np.sqrt(variance), rel=0.1)
 
 
-def test_no_first_state_would_have_given_smaller_errors() -> None:
+def test_the_initial_state_minimises_the_errors() -> None:
     values = damped(50, 0.95, noise=0.5)
     found = fit(values)
     alpha, beta, phi = grid()[0][:, found.best].tolist()
@@ -75,7 +75,7 @@ def test_no_first_state_would_have_given_smaller_errors() -> None:
     assert min(squares(20 + a, 1 + b) for a in steps for b in steps / 3) >= least * (1 - 1e-9)
 
 
-def test_what_did_not_come_teaches_nothing_and_the_trend_goes_on() -> None:
+def test_missing_values_are_skipped_and_the_trend_continues() -> None:
     values = damped(80, 1.0)
     values[30:40] = np.nan
     found = fit(values)
@@ -83,7 +83,7 @@ def test_what_did_not_come_teaches_nothing_and_the_trend_goes_on() -> None:
     assert found.parameters["trend"] == pytest.approx(1.0, abs=1e-6)
 
 
-def test_the_weights_are_shares_and_noise_alone_has_no_trend() -> None:
+def test_the_weights_sum_to_one_and_noise_has_no_trend() -> None:
     found = fit(np.random.default_rng(3).normal(size=200))
     assert found.weight.sum() == pytest.approx(1.0)
     assert (found.weight >= 0).all()
@@ -92,23 +92,23 @@ def test_the_weights_are_shares_and_noise_alone_has_no_trend() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(-1e6, 1e6), st.sampled_from([1e-6, 0.01, 3.0, 1e5]), st.sampled_from([-1.0, 1.0]))
-def test_the_unit_of_the_values_changes_nothing(shift: float, factor: float, sign: float) -> None:
+def test_forecasts_are_equivariant_to_the_unit_of_the_values(shift: float, factor: float, sign: float) -> None:
     values = damped(60, 0.98, noise=0.3)
     plain, other = fit(values), fit(sign * factor * values + shift)
-    # A large shift leaves the other series fewer digits.
+    # A large shift reduces the precision of the other series.
     lost = 1e-12 * abs(shift) / factor
     assert other.trend_certainty == pytest.approx(plain.trend_certainty, abs=1e-3 + lost)
     ours, theirs = plain.paths(20), (other.paths(20) - shift) / (sign * factor)
     assert np.median(theirs, axis=1) == pytest.approx(np.median(ours, axis=1), abs=0.3 + lost)
 
 
-def test_the_same_history_gives_the_same_futures() -> None:
+def test_forecasts_are_deterministic() -> None:
     values = damped(60, 0.98, noise=0.3)
     assert np.array_equal(fit(values).paths(30), fit(values).paths(30))
 
 
-def test_the_futures_widen_to_the_errors_that_the_history_itself_shows() -> None:
-    # A swing that no trend foresees: the futures of the models alone would be too narrow for it.
+def test_the_width_of_forecasts_grows_with_the_errors_in_the_history() -> None:
+    # A cycle that no trend predicts: the forecasts of the models alone would be too narrow.
     at = np.arange(240)
     values = 5.0 * np.sin(at / 9.0) + 0.2 * np.random.default_rng(5).normal(size=240)
     found = fit(values)

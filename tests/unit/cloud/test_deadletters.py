@@ -1,4 +1,4 @@
-"""Dead letters: what they tell, and a way back on which nothing is lost wherever it is interrupted."""
+"""Dead letters: their description, and redriving without loss at any interruption."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from wire.model import Batch
 URGENT_ARN = "arn:aws:sqs:us-east-1:123456789012:urgent-queue-abc"
 QUEUES = {"urgent": "https://sqs/123456789012/urgent-queue-abc", "bulk": "https://sqs/123456789012/bulk-queue-def"}
 BATCH = Batch("gw-1", 7, 1, aggregates(1))
-STRETCH = {
+STREAM_RANGE = {
     "requestContext": {"condition": "RetryAttemptsExhausted"},
     "DDBStreamBatchInfo": {
         "batchSize": 3,
@@ -56,39 +56,39 @@ def of_rule(topic: str = "strandline/v1/gw-1/urgent") -> DeadLetter:
     return letter(json.dumps(told))
 
 
-def test_a_rejected_batch_tells_its_reason_and_gives_its_bytes() -> None:
+def test_the_dead_letter_of_a_rejected_batch_has_its_reason_and_bytes() -> None:
     content = read(Box.INGEST, letter(body(BATCH, "urgent"), reason="time", detail="a row of 1969", gateway="gw-1"))
     assert (content.reason, content.detail, content.gateway) == ("time", "a row of 1969", "gw-1")
     assert (content.topic, content.client, content.received_ms) == ("strandline/v1/gw-1/urgent", "gw-1", NOW_MS)
     assert content.data == codec.encode(BATCH)
 
 
-def test_one_that_the_queue_gave_up_on_tells_that_ingest_failed() -> None:
+def test_a_dead_letter_of_the_queue_has_the_reason_that_ingest_failed() -> None:
     content = read(Box.INGEST, letter(body(BATCH), source=URGENT_ARN))
     assert (content.reason, content.gateway, content.data) == ("failed", "gw-1", codec.encode(BATCH))
 
 
-def test_what_is_no_envelope_is_shown_as_it_came_and_why() -> None:
+def test_an_invalid_envelope_is_shown_unchanged_with_the_reason() -> None:
     foreign = letter('{"data": "!"}', reason="envelope", detail="no base64")
     content = read(Box.INGEST, foreign)
     assert (content.data, payload(foreign, content)) == (None, b'{"data": "!"}')
     assert "Error" in content.problem
 
 
-def test_what_a_rule_could_not_hand_over_is_a_batch_with_the_rules_failure() -> None:
+def test_a_failed_rule_action_is_shown_as_a_batch_with_the_error_of_the_rule() -> None:
     content = read(Box.RULES, of_rule())
     assert (content.reason, content.detail) == ("rule", "SqsAction https://q: no such queue")
     assert (content.gateway, content.data) == ("gw-1", codec.encode(BATCH))
     assert read(Box.RULES, letter("[]")).problem.startswith("not an error action")
 
 
-def test_a_stretch_of_a_stream_tells_which_and_holds_no_batch() -> None:
-    content = read(Box.ALERTING, letter(json.dumps(STRETCH)))
+def test_a_stream_range_is_shown_without_a_batch() -> None:
+    content = read(Box.ALERTING, letter(json.dumps(STREAM_RANGE)))
     assert (content.reason, content.detail) == ("stream", "RetryAttemptsExhausted: 3 changes of telemetry")
     assert content.data is None
 
 
-def test_a_letter_goes_back_to_the_queue_that_it_names_whatever_its_topic() -> None:
+def test_a_dead_letter_is_redriven_to_its_recorded_queue() -> None:
     for one in (
         letter(body(BATCH, "bulk"), source=URGENT_ARN),
         letter("{", source="", reason="x")._replace(attributes={"source": URGENT_ARN, "reason": "envelope"}),
@@ -96,20 +96,20 @@ def test_a_letter_goes_back_to_the_queue_that_it_names_whatever_its_topic() -> N
         assert redrive_target(Box.INGEST, one, QUEUES) == (QUEUES["urgent"], one.body)
 
 
-def test_a_letter_that_names_no_queue_goes_by_its_topic() -> None:
+def test_a_dead_letter_without_a_queue_is_redriven_by_its_topic() -> None:
     assert redrive_target(Box.INGEST, letter(body(BATCH, "bulk")), QUEUES) == (QUEUES["bulk"], body(BATCH, "bulk"))
 
 
 @pytest.mark.parametrize("prefix", ["", "$aws/rules/strandline_urgent/"])
-def test_what_a_rule_failed_on_goes_back_as_the_rule_would_have_sent_it(prefix: str) -> None:
+def test_a_failed_rule_action_is_redriven_as_the_envelope_of_the_rule(prefix: str) -> None:
     url, text = redrive_target(Box.RULES, of_rule(f"{prefix}strandline/v1/gw-1/urgent"), QUEUES)
     assert (url, json.loads(text)) == (QUEUES["urgent"], json.loads(body(BATCH, "urgent")) | {"principal": ""})
 
 
 @pytest.mark.parametrize(
-    ("box", "given_letter", "said"),
+    ("box", "given_letter", "message"),
     [
-        (Box.ALERTING, letter(json.dumps(STRETCH)), "which does not come from a queue"),
+        (Box.ALERTING, letter(json.dumps(STREAM_RANGE)), "which does not come from a queue"),
         (Box.INGEST, letter("{", reason="envelope"), "neither the letter nor its topic"),
         (Box.INGEST, letter(body(BATCH, "backfill")), "neither the letter nor its topic"),
         (Box.INGEST, letter(body(BATCH), source="arn:aws:sqs:r:1:other"), "the queue other, which does not belong"),
@@ -117,8 +117,8 @@ def test_what_a_rule_failed_on_goes_back_as_the_rule_would_have_sent_it(prefix: 
         (Box.RULES, of_rule("$aws/rules/x"), "not an error action: IndexError"),
     ],
 )
-def test_a_letter_that_cannot_go_back_says_why(box: Box, given_letter: DeadLetter, said: str) -> None:
-    with pytest.raises(NoRedriveTargetError, match=said):
+def test_a_dead_letter_that_cannot_be_redriven_has_a_reason(box: Box, given_letter: DeadLetter, message: str) -> None:
+    with pytest.raises(NoRedriveTargetError, match=message):
         redrive_target(box, given_letter, QUEUES)
 
 
@@ -126,7 +126,7 @@ def test_a_letter_that_cannot_go_back_says_why(box: Box, given_letter: DeadLette
     st.sampled_from(list(Box)),
     st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps),
 )
-def test_any_text_is_shown_and_either_goes_back_or_says_why(box: Box, text: str) -> None:
+def test_any_text_is_shown_and_is_redriven_or_has_a_reason(box: Box, text: str) -> None:
     one = letter(text)
     assert read(box, one).reason
     with contextlib.suppress(NoRedriveTargetError):
@@ -144,7 +144,7 @@ def bodies(n: int) -> list[str]:
     return [body(Batch("gw-1", 7, sequence, aggregates(sequence))) for sequence in range(1, n + 1)]
 
 
-def test_looking_takes_all_in_hand_and_shows_them_to_others_again_at_its_end() -> None:
+def test_inspection_hides_dead_letters_and_releases_them_at_its_end() -> None:
     all_boxes, box = boxes(*bodies(25))
     with Review(all_boxes, 30) as review:
         assert not review.collect(100)
@@ -154,7 +154,7 @@ def test_looking_takes_all_in_hand_and_shows_them_to_others_again_at_its_end() -
     assert (len(box.letters), box.hidden) == (25, set())
 
 
-def test_looking_stops_at_its_limit_and_says_that_more_wait() -> None:
+def test_inspection_stops_at_its_limit_and_reports_that_there_are_more() -> None:
     all_boxes, box = boxes(*bodies(25))
     with Review(all_boxes, 30) as review:
         assert review.collect(10)
@@ -162,7 +162,7 @@ def test_looking_stops_at_its_limit_and_says_that_more_wait() -> None:
     assert box.hidden == set()
 
 
-def test_a_letter_that_comes_twice_while_looking_is_one_with_its_newest_handle() -> None:
+def test_a_dead_letter_received_twice_is_listed_once_with_its_newest_handle() -> None:
     all_boxes, box = boxes(*bodies(2))
     with Review(all_boxes, 30) as review:
         review.collect(100)
@@ -173,7 +173,7 @@ def test_a_letter_that_comes_twice_while_looking_is_one_with_its_newest_handle()
     assert (len(box.letters), box.hidden) == (1, set())
 
 
-def test_a_redriven_letter_is_sent_and_then_deleted() -> None:
+def test_a_redriven_dead_letter_is_sent_and_then_deleted() -> None:
     all_boxes, box = boxes(*bodies(2))
     sender = FakeSender(before=lambda: pytest.fail("deleted first") if len(box.letters) < 2 else None)
     with Review(all_boxes, 30) as review:
@@ -185,7 +185,7 @@ def test_a_redriven_letter_is_sent_and_then_deleted() -> None:
     assert ([one.id for one in box.letters], box.hidden) == (["id-0"], set())
 
 
-def test_a_letter_that_could_not_be_sent_stays_and_blocks_none_of_the_others() -> None:
+def test_a_dead_letter_that_cannot_be_sent_stays_and_does_not_block_others() -> None:
     all_boxes, box = boxes("{", *bodies(1))
     sender = FakeSender()
     with Review(all_boxes, 30) as review:
@@ -195,7 +195,7 @@ def test_a_letter_that_could_not_be_sent_stays_and_blocks_none_of_the_others() -
     assert [one.body for one in box.letters] == ["{"]
 
 
-def test_a_queue_that_refuses_leaves_the_letter_where_it_was() -> None:
+def test_a_dead_letter_stays_if_the_queue_rejects_it() -> None:
     all_boxes, box = boxes(*bodies(1))
 
     def down() -> None:
@@ -207,7 +207,7 @@ def test_a_queue_that_refuses_leaves_the_letter_where_it_was() -> None:
     assert (outcome.sent, outcome.problem, len(box.letters), box.hidden) == (False, "sqs is down", 1, set())
 
 
-def test_one_that_is_sent_and_not_deleted_says_so_and_stays() -> None:
+def test_a_dead_letter_that_is_sent_and_not_deleted_is_reported_and_stays() -> None:
     all_boxes, box = boxes(*bodies(1))
     box.refuse_delete = True
     with Review(all_boxes, 30) as review:
@@ -218,7 +218,7 @@ def test_one_that_is_sent_and_not_deleted_says_so_and_stays() -> None:
     assert (len(box.letters), box.hidden) == (1, set())
 
 
-def test_one_who_is_interrupted_after_the_send_loses_nothing_and_stores_nothing_twice() -> None:
+def test_an_interruption_after_the_send_loses_nothing_and_stores_nothing_twice() -> None:
     (text,) = bodies(1)
     all_boxes, box = boxes(text)
     sender = FakeSender()
@@ -236,9 +236,9 @@ def test_one_who_is_interrupted_after_the_send_loses_nothing_and_stores_nothing_
     assert [item["rows"] for item in table.of_kind("batch")] == [12]
 
 
-def test_what_alerting_gave_up_on_is_given_to_it_again_and_deleted_only_then() -> None:
+def test_a_stream_range_is_replayed_and_deleted_after_success() -> None:
     box = FakeDeadLetterQueue()
-    box.put(json.dumps(STRETCH), NOW_MS)
+    box.put(json.dumps(STREAM_RANGE), NOW_MS)
     replay = FakeReplay(refuse=StoreError("the function failed on it again"))
     with Review({Box.ALERTING: box}, 30) as review:
         review.collect(100)
@@ -252,12 +252,12 @@ def test_what_alerting_gave_up_on_is_given_to_it_again_and_deleted_only_then() -
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "{", json.dumps({"DDBStreamBatchInfo": {"startSequenceNumber": "x"}})])
-def test_a_letter_that_names_no_stretch_stays_and_says_so(text: str) -> None:
+def test_a_dead_letter_without_a_stream_range_stays_and_is_reported(text: str) -> None:
     with pytest.raises(NoRedriveTargetError, match="does not refer to a range"):
         stream_range_of(letter(text))
 
 
-def test_an_end_at_which_letters_cannot_be_released_is_no_error_since_they_come_back_by_themselves() -> None:
+def test_a_failed_release_at_the_end_is_ignored_because_visibility_expires() -> None:
     all_boxes, box = boxes(*bodies(1))
     box.refuse_release = True
     with Review(all_boxes, 30) as review:
@@ -265,7 +265,7 @@ def test_an_end_at_which_letters_cannot_be_released_is_no_error_since_they_come_
     assert len(box.letters) == 1
 
 
-def test_ingest_notes_which_queue_a_rejected_batch_came_from() -> None:
+def test_ingest_records_the_queue_of_a_rejected_batch() -> None:
     letters, table = FakeDeadLetterSink(), FakeTable()
     storer = Storer(table, lambda: NOW_MS, 1_000)
     ingest = Ingest(table, storer, FakeAcknowledger(), letters, lambda: NOW_MS, logging.getLogger("test"))

@@ -47,7 +47,7 @@ def test_figures_follow_rows_and_series_of_a_fleet() -> None:
     assert MEASURED.of(Fleet(series=300)).write_units > MEASURED.write_units
 
 
-def test_simpler_ways_cost_more() -> None:
+def test_simpler_storage_designs_cost_more() -> None:
     ours = sum(monthly(FLEET, MEASURED).values())
     assert message_per_reading(FLEET) > 100 * ours
     assert json_batch(FLEET, MEASURED) > ours

@@ -1,4 +1,4 @@
-"""What the forecast function answers from the tables, and the limits that are kept for a series."""
+"""Forecast function: estimates from the tables, and stored limits of a series."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONTEXT = SimpleNamespace(
 
 
 def rising(rows: int = ROWS, begin_ms: int = BEGIN_MS) -> FakeTable:
-    """A gateway whose series rises by 6 an hour from 20, a batch for every 30 rows."""
+    """Return a table with a series that rises by 6 an hour from 20, in batches of 30 rows."""
     mean = 20.0 + 0.1 * np.arange(rows) + 0.2 * np.random.default_rng(1).normal(size=rows)
     none = np.zeros(rows)
     whole = Aggregates(
@@ -67,14 +67,14 @@ def test_a_stored_series_is_forecast_from_the_rows_of_the_last_day() -> None:
     json.dumps(answer, allow_nan=False)
 
 
-def test_only_the_rows_of_the_span_count_and_the_horizon_is_the_one_asked_for() -> None:
+def test_only_rows_of_the_requested_span_are_used_with_the_requested_horizon() -> None:
     answer = ask(rising(), high=44, from_=NOW_MS - 60 * WIDTH_MS, horizon=10 * WIDTH_MS)
     assert answer["history"]["from_ms"] == NOW_MS - 60 * WIDTH_MS
     assert answer["until_ms"] == NOW_MS + 10 * WIDTH_MS
     assert answer["limits"][0]["reason"] == "horizon"
 
 
-def test_the_newest_rows_are_the_history_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_rows_are_used_if_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecasts, "MAX_ROWS", 45)
     assert ask(rising(), high=44)["history"]["rows"] == 45
 
@@ -85,18 +85,18 @@ def test_a_series_without_rows_in_the_span_has_no_estimate() -> None:
     assert answer["limits"][0]["reason"] == "too_short"
 
 
-def test_a_series_that_fell_silent_has_no_estimate() -> None:
+def test_a_silent_series_has_no_estimate() -> None:
     answer = ask(rising(begin_ms=BEGIN_MS - 6 * HOUR_MS), high=80)
     assert answer["limits"][0]["reason"] == "gap"
 
 
-def test_both_limits_are_answered() -> None:
+def test_both_limits_are_estimated() -> None:
     answer = ask(rising(), high=44, low=10)
     assert [entry["side"] for entry in answer["limits"]] == ["high", "low"]
     assert answer["limits"][1]["reason"] == "away"
 
 
-def test_without_a_limit_in_the_request_the_kept_ones_are_asked_about() -> None:
+def test_the_stored_limits_are_used_without_a_limit_in_the_request() -> None:
     table = rising()
     kept = limits.keep(table, "gw-1", json.dumps({"series": SERIES.name, "high": 44.5, "low": -1e-7}))
     assert kept == {"gateway": "gw-1", "series": SERIES.name, "high": 44.5, "low": -1e-7}
@@ -106,12 +106,12 @@ def test_without_a_limit_in_the_request_the_kept_ones_are_asked_about() -> None:
     assert limits.kept(table, "gw-1", SERIES.name) == {Side.HIGH: 60.0}
 
 
-def test_a_series_without_any_limit_is_refused() -> None:
+def test_a_series_without_any_limit_is_rejected() -> None:
     with pytest.raises(RequestError, match="high, low: name at least one limit"):
         ask(rising())
 
 
-def test_what_is_not_known_is_not_found() -> None:
+def test_unknown_gateways_and_series_are_not_found() -> None:
     table, request = rising(), forecasts.read_request({"high": "1"}, NOW_MS)
     with pytest.raises(NotFoundError, match="gateway gw-1 has no series other"):
         forecasts.forecast(table, lambda *_: None, "gw-1", "other", request)
@@ -124,7 +124,7 @@ def test_what_is_not_known_is_not_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ({"high": "hot"}, "high: 'hot': a number"),
         ({"high": "inf"}, "high: 'inf': a number"),
@@ -136,14 +136,14 @@ def test_what_is_not_known_is_not_found() -> None:
         ({"to": "yesterday"}, "to: 'yesterday'"),
     ],
 )
-def test_a_request_that_is_none_is_refused_with_its_key(query: dict[str, str], said: str) -> None:
+def test_an_invalid_request_is_rejected_with_its_key(query: dict[str, str], message: str) -> None:
     with pytest.raises(RequestError) as caught:
         forecasts.read_request(query, NOW_MS)
-    assert any(said in problem for problem in caught.value.problems)
+    assert any(message in problem for problem in caught.value.problems)
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ("{", "body: not JSON"),
         ("[" * 100_000, "body: not JSON"),
@@ -155,8 +155,8 @@ def test_a_request_that_is_none_is_refused_with_its_key(query: dict[str, str], s
         ('{"series": "a", "height": 1}', "height: series, high and low are known"),
     ],
 )
-def test_limits_that_are_none_are_refused_with_their_key(body: str, said: str) -> None:
-    with pytest.raises(RequestError, match=said):
+def test_invalid_limits_are_rejected_with_their_key(body: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
         limits.keep(rising(), "gw-1", body)
 
 
@@ -185,22 +185,20 @@ def get(app: ModuleType, path: str, **query: str) -> tuple[int, dict[str, Any]]:
     return answer["statusCode"], json.loads(answer["body"])
 
 
-def test_the_function_answers_both_of_its_routes_alike(app: ModuleType) -> None:
+def test_both_routes_of_the_function_give_the_same_response(app: ModuleType) -> None:
     one = get(app, f"/gateways/gw-1/series/{SERIES.name}/forecast", high="44")
     assert one[0] == 200
     assert one[1]["limits"][0]["estimate"] is not None
     assert get(app, "/gateways/gw-1/forecast", high="44", series=SERIES.name) == one
 
 
-def test_the_function_says_what_is_wrong_with_a_request(app: ModuleType) -> None:
+def test_the_function_returns_the_error_of_an_invalid_request(app: ModuleType) -> None:
     assert get(app, "/gateways/gw-1/forecast", high="44") == (400, {"problems": ["series: it is missing"]})
     assert get(app, "/gateways/gw-1/series/none/forecast", high="44")[0] == 404
     assert get(app, f"/gateways/gw-1/series/{SERIES.name}/forecast", high="x")[0] == 400
 
 
-def test_a_store_that_does_not_answer_is_not_the_requests_fault(
-    app: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_store_is_a_server_error(app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise StoreError("down")
 

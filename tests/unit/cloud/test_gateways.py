@@ -1,4 +1,4 @@
-"""What the cloud tells of a gateway: its figures, its silence, its gaps and its losses."""
+"""Status of a gateway: figures, silence, gaps and losses."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def replace_start(rows: Aggregates, start_ms: int) -> Aggregates:
     return replace(rows, start_ms=np.asarray(start, np.int64))
 
 
-def test_gateways_come_with_their_figures() -> None:
+def test_gateways_are_listed_with_their_figures() -> None:
     table = FakeTable()
     deliver(table, body(batch(1)), body(batch(1)), body(batch(5, "gw-2")))
     one, two = gateways.page(table, {}, NOW)["gateways"]
@@ -65,7 +65,7 @@ def test_gateways_come_with_their_figures() -> None:
 
 
 class DyingTable(FakeTable):
-    """Dies at the n-th call, whatever it is, and at each one after it until it is revived."""
+    """Table that crashes at the n-th call and at each later one until it is revived."""
 
     calls_left: int | None = None
 
@@ -78,7 +78,7 @@ class DyingTable(FakeTable):
 
 
 def stored(table: FakeTable, gateway: str) -> tuple[int, int, int]:
-    """Count what the receipts say is stored."""
+    """Count the stored batches and rows from the receipts."""
     receipts = [item for item in table.of_kind("batch") if item["pk"] == f"batches#{gateway}"]
     return len(receipts), sum(int(item["rows"]) for item in receipts), sum(int(item["bytes"]) for item in receipts)
 
@@ -91,15 +91,15 @@ def shown(table: FakeTable, gateway: str) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("calls", range(24))
-def test_a_gateways_figures_are_exactly_what_is_stored_wherever_the_function_dies(calls: int) -> None:
-    """A function that ran out of time had stored 54 batches, and the figures said 45."""
+def test_a_gateways_figures_match_the_stored_batches_after_any_crash(calls: int) -> None:
+    """Regression: a function that timed out had stored 54 batches, and the figures showed 45."""
     waiting = [body(batch(1)), body(batch(2)), body(batch(1, epoch=8)), body(batch(1, "gw-2")), body(batch(2))]
     table = DyingTable()
     table.calls_left = calls
     with contextlib.suppress(CrashError):
         deliver(table, *waiting)
     died, table.calls_left = table.calls_left == 0, None
-    deliver(table, *waiting)  # the queue brings all of a dead invocation again
+    deliver(table, *waiting)  # the queue redelivers all messages of a crashed invocation
     deliver(table, body(batch(1)))
     assert died
     assert shown(table, "gw-1") == stored(table, "gw-1")
@@ -107,7 +107,7 @@ def test_a_gateways_figures_are_exactly_what_is_stored_wherever_the_function_die
     assert shown(table, "gw-2") == stored(table, "gw-2")
 
 
-def test_a_batch_whose_name_was_taken_after_the_function_died_counts_once() -> None:
+def test_a_batch_stored_again_after_a_crash_is_counted_once() -> None:
     table = DyingTable()
     table.refuse = lambda key: key.sk.startswith("ack#")
     deliver(table, body(batch(1)))
@@ -124,14 +124,14 @@ def test_a_rejected_batch_is_acknowledged_and_not_counted() -> None:
     assert gateways.gateway(table, "gw-1", NOW)["epochs"][0]["cumulative"] == 2
 
 
-def test_figures_of_an_earlier_version_are_added_to() -> None:
+def test_figures_of_an_earlier_version_are_continued() -> None:
     table = FakeTable()
     table.add(keys.about("gw-1"), {"batches": 45, "rows": 100}, {"kind": "about"}, {})
     deliver(table, body(batch(1)))
     assert shown(table, "gw-1")[:2] == (46, 112)
 
 
-def test_a_gateway_of_which_nothing_could_be_stored_is_listed_with_its_rejects() -> None:
+def test_a_gateway_with_rejected_batches_only_is_listed() -> None:
     table = FakeTable()
     deliver(table, body(batch(1), data="AAAA"), body(batch(1), client="somebody"))
     (one,) = gateways.page(table, {}, NOW)["gateways"]
@@ -139,7 +139,7 @@ def test_a_gateway_of_which_nothing_could_be_stored_is_listed_with_its_rejects()
     assert (one["batches"], one["last_seen_ms"]) == (0, NOW_MS)
 
 
-def test_a_gateway_shows_its_notice_its_rejects_and_what_is_missing_since_when() -> None:
+def test_a_gateway_is_shown_with_notice_rejections_and_gaps() -> None:
     table = FakeTable()
     deliver(table, body(batch(1)), now_ms=NOW_MS - 9)
     deliver(table, body(Batch("gw-1", 7, 4, Notice(START_MS, {"reader": {"late": 2}}))), body(before_1970(5)))
@@ -166,7 +166,7 @@ def test_a_gateway_shows_its_notice_its_rejects_and_what_is_missing_since_when()
         gateways.gateway(table, "gw#9", NOW)
 
 
-def test_a_gap_that_was_filled_is_shown_no_more() -> None:
+def test_a_filled_gap_is_not_shown() -> None:
     table = FakeTable()
     deliver(table, body(batch(1)), body(batch(3)))
     assert gateways.gateway(table, "gw-1", NOW)["epochs"][0]["missing"] == [[2, 2]]
@@ -175,14 +175,14 @@ def test_a_gap_that_was_filled_is_shown_no_more() -> None:
     assert (epoch["missing"], epoch["missing_count"], epoch["gap_since_ms"]) == ([], 0, None)
 
 
-def test_epochs_come_in_the_order_in_which_they_began() -> None:
+def test_epochs_are_ordered_by_their_beginning() -> None:
     table = FakeTable()
     for at, epoch in enumerate((900, 5, 77)):
         deliver(table, body(batch(1, epoch=epoch)), now_ms=NOW_MS + at)
     assert [int(e["epoch"], 16) for e in gateways.gateway(table, "gw-1", NOW)["epochs"]] == [900, 5, 77]
 
 
-def test_a_gateway_is_silent_when_nothing_of_it_came_in_for_longer_than_is_allowed() -> None:
+def test_a_gateway_without_batches_for_the_allowed_time_is_silent() -> None:
     table = FakeTable()
     deliver(table, body(batch(1)))
     assert [Silence(NOW_MS + after, 60_000).of(seen(table)) for after in (0, 60_000, 60_001)] == [False, False, True]
@@ -190,7 +190,7 @@ def test_a_gateway_is_silent_when_nothing_of_it_came_in_for_longer_than_is_allow
     assert gateways.gateway(table, "gw-1", Silence(NOW_MS + 60_001, 60_000))["silent"]
 
 
-def test_what_comes_again_days_later_makes_no_gateway_look_alive_and_no_clock_run_back() -> None:
+def test_repeated_batches_do_not_update_the_last_arrival_of_a_gateway() -> None:
     table = FakeTable()
     deliver(table, body(batch(1)))
     deliver(table, body(batch(2)), body(before_1970(3)), now_ms=NOW_MS + 86_400_000)
@@ -203,7 +203,7 @@ def seen(table: FakeTable) -> int:
     return int(gateways.gateway(table, "gw-1", NOW)["last_seen_ms"])
 
 
-def test_an_alert_says_whether_its_gateway_went_silent() -> None:
+def test_an_alert_has_whether_its_gateway_is_silent() -> None:
     table, alerts = FakeTable(), FakeTable()
     deliver(table, body(batch(1)), body(batch(1, "gw-2"), received_at=NOW_MS - 70_000))
     book = AlertBook(alerts, lambda: NOW_MS, 1_000)
@@ -218,7 +218,7 @@ def test_an_alert_says_whether_its_gateway_went_silent() -> None:
     assert gateways.mark(table, [], NOW) == []
 
 
-def test_what_a_gateway_lost_is_all_that_its_spool_says_and_what_others_dropped() -> None:
+def test_the_losses_of_a_gateway_are_those_of_its_spool_and_of_other_components() -> None:
     counters = {
         "Spool": {"rows_merged": 4, "rows_dropped_bulk": 2, "spools_damaged": 0},
         "io.strandline.SensorReader": {"readings": 100, "readings_dropped": 3, "rejected_json": 1},

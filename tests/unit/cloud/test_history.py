@@ -1,4 +1,4 @@
-"""The regular grid of a history: every reading counts once, and a long gap begins it anew."""
+"""Regular grid of a history: each reading is counted once, and a long gap restarts the history."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def past(start: list[int], mean: list[float] | None = None, count: list[int] | N
     return found
 
 
-def test_rows_one_after_the_other_are_the_steps() -> None:
+def test_consecutive_rows_are_the_steps_of_the_grid() -> None:
     found = past([at * WIDTH for at in range(30)])
     assert found.values.tolist() == list(range(30))
     assert (found.step_ms, found.start_ms, found.end_ms) == (WIDTH, 0, 30 * WIDTH)
     assert (found.rows, found.gap_ms, found.silent_ms, found.last) == (30, 0, 0, 29.0)
 
 
-def test_more_rows_than_steps_are_joined_and_weighed_by_their_readings() -> None:
+def test_rows_are_combined_into_steps_weighted_by_their_readings() -> None:
     n = 4 * MAX_STEPS
     found = past([at * WIDTH for at in range(n)], mean=[0.0, 0.0, 0.0, 8.0] * MAX_STEPS, count=[1, 1, 1, 5] * MAX_STEPS)
     assert len(found.values) == MAX_STEPS
@@ -44,7 +44,7 @@ def test_more_rows_than_steps_are_joined_and_weighed_by_their_readings() -> None
     st.lists(st.tuples(st.integers(0, 10**7), st.integers(1, 9), st.floats(-1e3, 1e3)), min_size=1, max_size=80),
     st.randoms(use_true_random=False),
 )
-def test_the_order_of_rows_changes_nothing(rows: list[tuple[int, int, float]], chance: object) -> None:
+def test_the_order_of_rows_has_no_effect(rows: list[tuple[int, int, float]], chance: object) -> None:
     rows = list({start: (start, count, mean) for start, count, mean in rows}.values())
     found = past(*[list(column) for column in zip(*[(s, m, c) for s, c, m in rows], strict=True)])
     chance.shuffle(rows)  # type: ignore[attr-defined]
@@ -58,13 +58,13 @@ def test_the_order_of_rows_changes_nothing(rows: list[tuple[int, int, float]], c
     assert known.max() <= max(m for _, _, m in kept) + 1e-9
 
 
-def test_a_row_that_is_missing_leaves_its_step_empty() -> None:
+def test_a_missing_row_is_an_empty_step() -> None:
     found = past([at * WIDTH for at in range(30) if at not in (7, 8)])
     assert np.flatnonzero(np.isnan(found.values)).tolist() == [7, 8]
     assert found.gap_ms == 0
 
 
-def test_a_history_begins_after_its_last_long_gap() -> None:
+def test_a_history_begins_after_the_last_long_gap() -> None:
     first, second = [at * WIDTH for at in range(40)], [(40 + 3 * LONG_GAP_ROWS + at) * WIDTH for at in range(25)]
     found = past(first + second)
     assert found.rows == len(found.values) == 25
@@ -72,13 +72,13 @@ def test_a_history_begins_after_its_last_long_gap() -> None:
     assert found.values.tolist() == list(range(40, 65))
 
 
-def test_silence_since_the_last_row_is_told_when_it_is_long() -> None:
+def test_a_long_silence_since_the_last_row_is_reported() -> None:
     start = [at * WIDTH for at in range(30)]
     assert past(start, now_ms=31 * WIDTH).silent_ms == 0
     assert past(start, now_ms=60 * WIDTH).silent_ms == 30 * WIDTH
 
 
-def test_rows_without_a_reading_or_a_value_are_none() -> None:
+def test_rows_without_readings_or_values_are_ignored() -> None:
     empty = np.array([0], np.int64)
     assert history(empty, empty + WIDTH, empty, np.array([1.0])) is None
     assert history(empty, empty + WIDTH, empty + 3, np.array([np.nan])) is None

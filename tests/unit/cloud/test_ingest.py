@@ -1,4 +1,4 @@
-"""Ingest: exactly once under replay, reordering and crashes."""
+"""Ingest: exactly-once storage despite repetitions, reordering and crashes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RETENTION_MS = 86_400_000
 
 
 class Site:
-    """An ingest function on fakes."""
+    """Ingest function on fakes."""
 
     def __init__(self, table: FakeTable | None = None) -> None:
         self.table = table if table is not None else FakeTable()
@@ -47,7 +47,7 @@ class Site:
         self.storer = Storer(self.table, lambda: NOW_MS, RETENTION_MS)
 
     def deliver(self, *bodies: str) -> list[str]:
-        """Run one invocation; message ids are the positions. Return those that must come again."""
+        """Run one invocation; message ids are the positions. Return the ids of messages to retry."""
         ingest = Ingest(self.table, self.storer, self.acks, self.letters, lambda: NOW_MS, LOG)
         failed = []
         for at, text in enumerate(bodies):
@@ -79,7 +79,7 @@ def test_a_batch_is_stored_with_its_receipt_and_acknowledged() -> None:
     assert [item["sk"] for item in site.table.of_kind("gateway")] == ["gw-1"]
 
 
-def test_a_batch_that_comes_again_is_counted_and_acknowledged_and_not_stored() -> None:
+def test_a_repeated_batch_is_counted_and_acknowledged_and_not_stored() -> None:
     site = Site()
     site.deliver(body(batch()))
     before = {k: v for k, v in site.table.items.items() if v["kind"] in ("batch", "series")}
@@ -104,7 +104,7 @@ def test_one_invocation_acknowledges_each_gateway_and_epoch_once() -> None:
     )
 
 
-def test_another_batch_under_a_stored_name_is_rejected_and_changes_nothing() -> None:
+def test_a_different_batch_with_a_stored_name_is_rejected() -> None:
     site = Site()
     site.deliver(body(batch()))
     records = site.table.of_kind("batch")
@@ -113,7 +113,7 @@ def test_another_batch_under_a_stored_name_is_rejected_and_changes_nothing() -> 
     assert site.letters.kept[0][1]["reason"] == "different"
 
 
-def test_a_poisoned_batch_is_kept_with_its_reason_and_its_neighbours_are_stored() -> None:
+def test_an_invalid_batch_becomes_a_dead_letter_and_others_are_stored() -> None:
     site = Site()
     poisoned = body(batch(2), data="AAAA")
     assert site.deliver(body(batch(1)), poisoned, "{", body(batch(3))) == []
@@ -128,7 +128,7 @@ def test_a_poisoned_batch_is_kept_with_its_reason_and_its_neighbours_are_stored(
     assert counted["gateway#gw-1"]["rejected_codec"] == counted["gateway#"]["rejected_envelope"] == 1
 
 
-def test_a_whole_batch_that_cannot_be_stored_is_acknowledged_once_it_is_a_dead_letter() -> None:
+def test_a_rejected_batch_is_acknowledged_once_it_is_a_dead_letter() -> None:
     site = Site()
     rows = aggregates(1)
     outside = replace_start(rows, -5)
@@ -144,14 +144,14 @@ def replace_start(rows: Aggregates, start_ms: int) -> Aggregates:
     return Aggregates(rows.series, *columns)
 
 
-def test_a_poisoned_batch_that_cannot_be_kept_comes_again() -> None:
+def test_an_invalid_batch_is_retried_if_the_dead_letter_queue_fails() -> None:
     site = Site()
     site.letters.down = True
     assert site.deliver("{", body(batch())) == ["0"]
     assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))]
 
 
-def test_a_batch_that_cannot_be_stored_now_comes_again_and_its_neighbours_do_not() -> None:
+def test_only_batches_that_cannot_be_stored_are_retried() -> None:
     site = Site()
     site.table.refuse = lambda key: key == keys.batch("gw-1", 7, 2)
     assert site.deliver(*(body(batch(n)) for n in (1, 2, 3))) == ["1"]
@@ -162,7 +162,7 @@ def test_a_batch_that_cannot_be_stored_now_comes_again_and_its_neighbours_do_not
     assert len(site.rows("gw-1")) == 36
 
 
-def test_without_the_saved_state_no_acknowledgement_is_sent_and_the_batch_comes_again() -> None:
+def test_a_batch_is_retried_if_received_sequences_cannot_be_saved() -> None:
     site = Site()
     site.table.refuse = lambda key: key.sk.startswith("ack#")
     assert site.deliver(body(batch(1)), body(batch(1, "gw-2"))) == ["0", "1"]
@@ -172,7 +172,7 @@ def test_without_the_saved_state_no_acknowledgement_is_sent_and_the_batch_comes_
     assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))]
 
 
-def test_an_acknowledgement_that_cannot_be_sent_fails_no_batch() -> None:
+def test_a_failed_acknowledgement_does_not_fail_the_batch() -> None:
     site = Site()
     site.acks.down = True
     assert site.deliver(body(batch(1))) == []
@@ -181,14 +181,14 @@ def test_an_acknowledgement_that_cannot_be_sent_fails_no_batch() -> None:
     assert site.acks.sent == [("gw-1", Acknowledgement(7, 2))]
 
 
-def test_figures_that_cannot_be_counted_fail_no_batch() -> None:
+def test_failed_figures_do_not_fail_the_batch() -> None:
     site = Site()
     site.table.refuse = lambda key: key.sk == keys.ABOUT
     assert site.deliver(body(batch(1))) == []
     assert len(site.rows("gw-1")) == 12
 
 
-def test_reports_of_anomalies_become_items_for_alerting() -> None:
+def test_reports_of_anomalies_are_stored_for_alerting() -> None:
     site = Site()
     reports = (report(), report(Phase.END, 9_000), report())
     site.deliver(body(Batch("gw-1", 7, 1, Anomalies(reports)), "urgent"))
@@ -198,7 +198,7 @@ def test_reports_of_anomalies_become_items_for_alerting() -> None:
     assert {item["gateway"] for item in items} == {"gw-1"}
 
 
-def test_a_notice_replaces_one_that_came_before_it_only() -> None:
+def test_a_notice_replaces_older_ones_only() -> None:
     site = Site()
     for sequence, arrived_ms in enumerate((5_000, 9_000, 7_000), start=1):
         notice = Notice(START_MS, {"reader": {"late": arrived_ms}})
@@ -207,7 +207,7 @@ def test_a_notice_replaces_one_that_came_before_it_only() -> None:
     assert (kept["received_ms"], json.loads(str(kept["counters"]))) == (9_000, {"reader": {"late": 9_000}})
 
 
-def test_a_gateway_whose_clock_was_a_year_ahead_is_heard_again_when_it_is_right() -> None:
+def test_notices_are_accepted_after_a_clock_that_was_a_year_ahead() -> None:
     site = Site()
     for sequence, (told_ms, late) in enumerate(((START_MS + 365 * 86_400_000, 1), (START_MS, 2)), start=1):
         notice = Notice(told_ms, {"reader": {"late": late}})
@@ -216,7 +216,7 @@ def test_a_gateway_whose_clock_was_a_year_ahead_is_heard_again_when_it_is_right(
     assert (kept["time_ms"], json.loads(str(kept["counters"]))) == (START_MS, {"reader": {"late": 2}})
 
 
-def test_a_series_is_catalogued_again_when_its_unit_changes_and_else_not() -> None:
+def test_a_series_is_catalogued_again_only_if_its_unit_changes() -> None:
     site = Site()
     site.deliver(body(batch(1)))
     site.restart()
@@ -230,7 +230,7 @@ def test_a_series_is_catalogued_again_when_its_unit_changes_and_else_not() -> No
     assert len([new for _, new in site.table.stream if new["kind"] == "series"]) == 4
 
 
-def test_a_gateway_whose_first_write_failed_is_catalogued_by_the_next() -> None:
+def test_a_gateway_is_catalogued_by_the_write_after_a_failed_one() -> None:
     site = Site()
     site.table.refuse = lambda key: key == keys.gateway("gw-1")
     assert site.deliver(body(batch(1))) == ["0"]
@@ -239,8 +239,8 @@ def test_a_gateway_whose_first_write_failed_is_catalogued_by_the_next() -> None:
     assert [item["sk"] for item in site.table.of_kind("gateway")] == ["gw-1"]
 
 
-def settled(table: FakeTable) -> dict[Key, Item]:
-    """What must not depend on how often or in which order batches came."""
+def replay_invariant(table: FakeTable) -> dict[Key, Item]:
+    """Return the part of the table that must not depend on the order and repetition of batches."""
     loose = {"version", "received_ms", "lane", "duplicates", "acknowledgements"}
     return {
         key: {name: value for name, value in item.items() if name not in loose}
@@ -252,7 +252,7 @@ def settled(table: FakeTable) -> dict[Key, Item]:
 @pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(st.data())
-def test_any_replay_order_and_crash_ends_in_the_same_store_with_all_acknowledged(data: st.DataObject) -> None:
+def test_any_order_repetition_and_crash_gives_the_same_store_and_acknowledges_all(data: st.DataObject) -> None:
     batches: list[Batch] = [batch(n) for n in range(1, 4)]
     batches.append(Batch("gw-1", 7, 4, Anomalies((report(), report(Phase.END, 9_000)))))
     batches.append(Batch("gw-1", 7, 5, Notice(5_000, {"reader": {"late": 1}})))
@@ -268,7 +268,7 @@ def test_any_replay_order_and_crash_ends_in_the_same_store_with_all_acknowledged
         try:
             failed = site.deliver(*map(body, waiting[:size]))
         except CrashError:
-            # The function died: the queue brings all of the invocation again, to a worker that knows nothing.
+            # After a crash the queue redelivers all messages of the invocation to a new worker.
             site.restart()
             waiting = waiting[size:] + waiting[:size]
             site.table.writes_left = None
@@ -276,10 +276,10 @@ def test_any_replay_order_and_crash_ends_in_the_same_store_with_all_acknowledged
             break
         waiting = waiting[size:] + [waiting[int(at)] for at in failed]
     site.table.writes_left = None
-    assert settled(site.table) == settled(once.table)
+    assert replay_invariant(site.table) == replay_invariant(once.table)
     newest = {(gateway, ack.epoch): ack for gateway, ack in site.acks.sent}
     assert newest == {("gw-1", 7): Acknowledgement(7, 5), ("gw-2", 7): Acknowledgement(7, 1)}
-    # What was acknowledged at any time had its receipt by then, and receipts are never taken back.
+    # An acknowledged batch always has its receipt, and receipts are never removed.
     receipts = {item["sk"] for item in site.table.of_kind("batch") if item["pk"] == "batches#gw-1"}
     assert receipts == {keys.batch_name(7, n) for n in range(1, 6)}
 
@@ -287,7 +287,7 @@ def test_any_replay_order_and_crash_ends_in_the_same_store_with_all_acknowledged
 @pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 30))
-def test_no_acknowledgement_ever_runs_ahead_of_the_receipts(writes: int) -> None:
+def test_acknowledgements_are_never_ahead_of_the_receipts(writes: int) -> None:
     site = Site()
     site.table.writes_left = writes
     try:
@@ -301,14 +301,14 @@ def test_no_acknowledgement_ever_runs_ahead_of_the_receipts(writes: int) -> None
         assert set(range(1, int(item["cumulative"]) + 1)) <= held
 
 
-def test_a_time_that_is_no_key_rejects_an_anomaly() -> None:
+def test_an_anomaly_whose_time_cannot_be_a_key_is_rejected() -> None:
     site = Site()
     site.deliver(body(Batch("gw-1", 7, 1, Anomalies((replace(report(), onset_ms=-1),)))))
     assert site.letters.kept[0][1]["reason"] == "time"
     assert site.table.of_kind("anomaly") == []
 
 
-def test_the_store_being_down_for_all_fails_all(caplog: pytest.LogCaptureFixture) -> None:
+def test_all_batches_fail_if_the_store_is_down(caplog: pytest.LogCaptureFixture) -> None:
     site = Site()
     site.table.refuse = lambda key: True
     assert site.deliver(body(batch(1)), body(batch(2))) == ["0", "1"]

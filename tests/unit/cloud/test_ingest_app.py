@@ -1,4 +1,4 @@
-"""The ingest function's handler: partial failures, whatever raises."""
+"""Handler of the ingest function: partial failures for any exception."""
 
 from __future__ import annotations
 
@@ -54,25 +54,25 @@ def batch(sequence: int) -> str:
     return body(Batch("gw-1", 7, sequence, aggregates(sequence)))
 
 
-def test_good_and_poisoned_batches_leave_the_queue(app: ModuleType) -> None:
+def test_valid_and_invalid_batches_leave_the_queue(app: ModuleType) -> None:
     assert again(app, batch(1), "{", batch(2)) == []
     assert [ack.cumulative for _, ack in app.acknowledger.sent] == [2]
     assert len(app.dead_letters.kept) == 1
 
 
-def test_only_what_was_not_stored_comes_again(app: ModuleType) -> None:
+def test_only_batches_that_were_not_stored_are_retried(app: ModuleType) -> None:
     app.table.refuse = lambda key: key == keys.batch("gw-1", 7, 2)
     assert again(app, batch(1), batch(2), batch(3)) == ["m1"]
 
 
-def test_all_come_again_when_nothing_could_be_stored_and_none_is_named_twice(app: ModuleType) -> None:
+def test_all_batches_are_retried_once_if_none_could_be_stored(app: ModuleType) -> None:
     app.table.refuse = lambda key: True
     assert again(app, batch(1), batch(2)) == ["m0", "m1"]
     app.table.refuse = lambda key: key.sk.startswith("ack#")
     assert again(app, batch(1), batch(2)) == ["m0", "m1"]
 
 
-def test_what_nobody_thought_of_fails_its_own_batch_only(app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_fails_its_own_batch_only(app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     store = app.storer.store
 
     def broken(arrival: Any) -> Any:
@@ -84,7 +84,7 @@ def test_what_nobody_thought_of_fails_its_own_batch_only(app: ModuleType, monkey
     assert again(app, batch(1), batch(2), batch(3)) == ["m1"]
 
 
-def test_a_variable_that_the_template_did_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_variable_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TELEMETRY_TABLE", raising=False)
     sys.modules.pop("cloud_functions.ingest.app", None)
     with pytest.raises(CloudError, match="environment variable TELEMETRY_TABLE is not set"):

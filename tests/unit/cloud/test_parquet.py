@@ -19,7 +19,7 @@ from cloud_functions.adapters import parquet
 
 
 def gateway_rows(seed: int) -> Aggregates:
-    """Rows of three series, one of them without a resolution, with a score that is not set in some rows."""
+    """Return rows of three series, one without a resolution, with missing scores in some rows."""
     rows = aggregates(seed, rows=30)
     score = rows.score.copy()
     score[::4] = np.nan
@@ -37,7 +37,7 @@ def test_the_rows_of_gateways_are_restored_to_the_bit(tmp_path: Path, monkeypatc
         assert bits(one) == bits(other)
 
 
-def test_no_rows_make_no_file(tmp_path: Path) -> None:
+def test_no_file_is_written_without_rows(tmp_path: Path) -> None:
     assert parquet.write(tmp_path / "a.parquet", []) == 0
     assert parquet.write(tmp_path / "a.parquet", [("gw-1", merge([]))]) == 0
     assert not (tmp_path / "a.parquet").exists()

@@ -1,4 +1,4 @@
-"""Profiles in the cloud: a batch that names one which is not here is asked for again, never lost or read wrongly."""
+"""Profiles in the cloud: batches with an unknown profile are requested again, and never lost or decoded incorrectly."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def same(left: Aggregates, right: Aggregates) -> bool:
     return sorted(left.mean.tolist()) == sorted(right.mean.tolist())
 
 
-def test_a_profile_is_stored_and_acknowledged_and_read_with() -> None:
+def test_a_profile_is_stored_acknowledged_and_used() -> None:
     site = Site()
     assert site.deliver(sent(PROFILE)) == []
     assert site.deliver(sent(SHORT)) == []
@@ -52,7 +52,7 @@ def test_a_profile_is_stored_and_acknowledged_and_read_with() -> None:
     assert [receipt["holds"] for receipt in site.table.of_kind("batch")] == ["profile", "aggregates"]
 
 
-def test_a_batch_that_names_an_unknown_profile_is_asked_for_and_neither_held_nor_a_dead_letter() -> None:
+def test_an_unknown_profile_is_requested_and_its_batch_is_not_a_dead_letter() -> None:
     site = Site()
     assert site.deliver(sent(SHORT)) == []
     assert site.acks.sent == [("gw-1", ASKED)]
@@ -61,7 +61,7 @@ def test_a_batch_that_names_an_unknown_profile_is_asked_for_and_neither_held_nor
     assert figures(site)["unknown_profiles"] == 1
 
 
-def test_a_batch_that_overtook_its_profile_is_stored_when_it_comes_again() -> None:
+def test_a_batch_before_its_profile_is_stored_when_it_is_retransmitted() -> None:
     site = Site()
     site.deliver(sent(SHORT), sent(PROFILE))
     assert site.acks.sent == [("gw-1", Acknowledgement(7, 1, (), (VERSION,)))]
@@ -71,7 +71,7 @@ def test_a_batch_that_overtook_its_profile_is_stored_when_it_comes_again() -> No
 
 
 @pytest.mark.parametrize(("first", "second"), [(SHORT, WHOLE), (WHOLE, SHORT)])
-def test_the_same_rows_with_and_without_the_profile_are_one_batch(first: bytes, second: bytes) -> None:
+def test_a_batch_with_and_without_profile_is_stored_once(first: bytes, second: bytes) -> None:
     site = Site()
     site.deliver(sent(PROFILE))
     site.deliver(sent(first))
@@ -82,14 +82,14 @@ def test_the_same_rows_with_and_without_the_profile_are_one_batch(first: bytes, 
     assert figures(site)["duplicates"] == 1
 
 
-def test_other_rows_under_a_stored_name_are_rejected_also_by_profile() -> None:
+def test_other_rows_with_a_stored_name_are_rejected_also_with_a_profile() -> None:
     site = Site()
     site.deliver(sent(PROFILE), body(Batch("gw-1", 7, 2, aggregates(3))))
     site.deliver(sent(SHORT))
     assert [letter["reason"] for _, letter in site.letters.kept] == ["different"]
 
 
-def test_what_was_stored_by_a_profile_is_known_when_it_comes_again_after_the_profile_has_gone() -> None:
+def test_a_repeated_batch_is_recognised_after_its_profile_was_deleted() -> None:
     site = Site()
     site.deliver(sent(PROFILE), sent(SHORT))
     del site.table.items[keys.profile("gw-1", VERSION)]
@@ -99,7 +99,7 @@ def test_what_was_stored_by_a_profile_is_known_when_it_comes_again_after_the_pro
     assert figures(site)["duplicates"] == 1
 
 
-def test_a_function_that_dies_while_it_stores_a_profile_stores_it_the_next_time() -> None:
+def test_a_profile_is_stored_after_a_crash_during_its_write() -> None:
     site = Site()
     site.table.writes_left = 0
     with pytest.raises(CrashError):
@@ -110,14 +110,14 @@ def test_a_function_that_dies_while_it_stores_a_profile_stores_it_the_next_time(
     assert site.acks.sent[-1] == ("gw-1", Acknowledgement(7, 2))
 
 
-def test_while_the_table_cannot_be_read_the_queue_keeps_the_batch() -> None:
+def test_a_batch_is_retried_while_the_table_cannot_be_read() -> None:
     site = Site()
     site.table.refuse = lambda key: key.pk == "profiles#gw-1"
     assert site.deliver(sent(SHORT)) == ["0"]
     assert site.acks.sent == []
 
 
-def test_a_profile_that_was_damaged_in_the_table_is_asked_for_again_and_mended() -> None:
+def test_a_profile_damaged_in_the_table_is_requested_again_and_replaced() -> None:
     site = Site()
     site.deliver(sent(PROFILE))
     key = keys.profile("gw-1", VERSION)
@@ -129,14 +129,14 @@ def test_a_profile_that_was_damaged_in_the_table_is_asked_for_again_and_mended()
     assert same(site.rows("gw-1"), ROWS)
 
 
-def test_a_profile_that_was_damaged_on_its_way_is_kept_with_its_reason() -> None:
+def test_a_profile_damaged_in_transit_becomes_a_dead_letter() -> None:
     site = Site()
     site.deliver(sent(PROFILE[:40] + b"!" + PROFILE[41:]))
     assert site.letters.kept[0][1]["reason"] == "codec"
     assert site.table.of_kind("profile") == []
 
 
-def test_another_profile_under_a_known_version_is_not_taken_and_the_gateway_is_told() -> None:
+def test_a_different_profile_with_a_known_version_is_rejected_and_requested_again() -> None:
     site = Site()
     site.deliver(sent(PROFILE))
     other = codec.encode_profile("gw-1", 7, 3, profile.learn(aggregates(5), VERSION))
@@ -147,10 +147,10 @@ def test_another_profile_under_a_known_version_is_not_taken_and_the_gateway_is_t
     assert same(site.rows("gw-1"), ROWS)
 
 
-def test_a_dead_letter_that_is_tried_again_without_its_profile_is_a_dead_letter_again() -> None:
+def test_a_redriven_dead_letter_without_its_profile_is_a_dead_letter_again() -> None:
     site = Site()
     site.deliver(sent(PROFILE), body(Batch("gw-1", 7, 2, aggregates(3))))
-    site.deliver(sent(SHORT))  # other rows under that name: held among the dead letters, so acknowledged
+    site.deliver(sent(SHORT))  # different rows with that name become a dead letter and are acknowledged
     site.table.items = {k: v for k, v in site.table.items.items() if k.pk not in ("profiles#gw-1", "batches#gw-1")}
     site.restart()
     site.deliver(site.letters.kept[0][0])

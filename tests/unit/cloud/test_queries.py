@@ -1,4 +1,4 @@
-"""What the api answers from the tables."""
+"""Queries of the API."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def rows(table: FakeTable, **query: Any) -> dict[str, Any]:
     return queries.aggregates(table, Profiles(table, lambda: NOW_MS).find, "gw-1", SERIES.name, span)
 
 
-def test_rows_from_a_moment_on_are_found_in_the_record_that_began_before_it() -> None:
+def test_rows_are_found_in_a_batch_that_begins_before_the_requested_time() -> None:
     starts = [MIDNIGHT_MS + at * 10_000 for at in range(-3, 4)]
     table = filled(Batch("gw-1", 7, 1, windows(*starts)))
     answer = rows(table, from_=starts[1], to=starts[-1])
@@ -74,7 +74,7 @@ def test_rows_from_a_moment_on_are_found_in_the_record_that_began_before_it() ->
     assert "next" not in answer
 
 
-def test_pages_give_every_row_once() -> None:
+def test_pages_contain_every_row_once() -> None:
     starts = [START_MS + at * 10_000 for at in range(40)]
     table = filled(*(Batch("gw-1", 7, n + 1, windows(*starts[n::4])) for n in range(4)))
     seen: list[int] = []
@@ -88,7 +88,7 @@ def test_pages_give_every_row_once() -> None:
     assert sorted(seen) == starts
 
 
-def test_rows_of_batches_that_overlap_come_in_the_order_of_time() -> None:
+def test_rows_of_overlapping_batches_are_ordered_by_time() -> None:
     table = filled(
         Batch("gw-1", 7, 1, windows(START_MS, START_MS + 20_000)), Batch("gw-1", 7, 2, windows(START_MS + 10_000))
     )
@@ -96,7 +96,7 @@ def test_rows_of_batches_that_overlap_come_in_the_order_of_time() -> None:
     assert answer["columns"]["start_ms"] == [START_MS, START_MS + 10_000, START_MS + 20_000]
 
 
-def test_a_series_without_rows_then_is_empty_and_one_that_is_not_known_is_not_found() -> None:
+def test_a_series_without_rows_is_empty_and_an_unknown_one_is_not_found() -> None:
     table = filled(Batch("gw-1", 7, 1, windows(START_MS)))
     assert rows(table, from_=0, to=1_000)["rows"] == 0
     span = queries.read_span({}, NOW_MS)
@@ -108,7 +108,7 @@ def test_a_series_without_rows_then_is_empty_and_one_that_is_not_known_is_not_fo
         queries.aggregates(table, lambda *_: None, "gw#1", "other", span)
 
 
-def test_a_span_is_the_last_hour_unless_it_is_named() -> None:
+def test_the_default_span_is_the_last_hour() -> None:
     span = queries.read_span({}, NOW_MS)
     assert (span.from_ms, span.to_ms) == (NOW_MS - 3_600_000, NOW_MS)
     span = queries.read_span({"from": "2025-06-15T15:06:40Z", "to": "2025-06-15T17:06:41.5+02:00"}, NOW_MS)
@@ -116,7 +116,7 @@ def test_a_span_is_the_last_hour_unless_it_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ({"from": "yesterday"}, "from: 'yesterday'"),
         ({"from": "2025-06-15T15:06:40"}, "from: '2025-06-15T15:06:40'"),
@@ -130,10 +130,10 @@ def test_a_span_is_the_last_hour_unless_it_is_named() -> None:
         ({"resolution": "5m"}, "resolution: '5m': one of auto, raw, 15m, 1h, 1d"),
     ],
 )
-def test_a_span_that_is_none_is_refused_with_its_key(query: dict[str, str], said: str) -> None:
+def test_an_invalid_span_is_rejected_with_its_key(query: dict[str, str], message: str) -> None:
     with pytest.raises(RequestError) as caught:
         queries.read_span(query, NOW_MS)
-    assert any(said in problem for problem in caught.value.problems)
+    assert any(message in problem for problem in caught.value.problems)
 
 
 def test_series_are_listed_with_unit_and_resolution() -> None:
@@ -163,20 +163,20 @@ def alerts() -> FakeTable:
         ({"state": "all", "limit": "2"}, [2, 1]),
     ],
 )
-def test_alerts_of_all_gateways_come_newest_first(query: dict[str, str], onsets: list[int]) -> None:
+def test_alerts_of_all_gateways_are_ordered_newest_first(query: dict[str, str], onsets: list[int]) -> None:
     assert [found["onset_ms"] - START_MS for found in queries.alerts_by_state(alerts(), query)] == onsets
 
 
 @pytest.mark.parametrize(("query", "onsets"), [({}, [2, 0]), ({"state": "firing"}, [0]), ({"limit": "1"}, [2])])
-def test_alerts_of_a_gateway_come_newest_first(query: dict[str, str], onsets: list[int]) -> None:
+def test_alerts_of_a_gateway_are_ordered_newest_first(query: dict[str, str], onsets: list[int]) -> None:
     assert [found["onset_ms"] - START_MS for found in queries.alerts_of(alerts(), "gw-1", query)] == onsets
 
 
-def test_a_state_that_is_none_is_refused() -> None:
+def test_an_invalid_state_is_rejected() -> None:
     with pytest.raises(RequestError, match="state: 'open': one of pending, firing, acknowledged, resolved, all"):
         queries.alerts_by_state(alerts(), {"state": "open"})
 
 
-def test_values_that_json_has_not_become_null() -> None:
+def test_values_that_json_cannot_represent_become_null() -> None:
     table = filled(Batch("gw-1", 7, 1, windows(START_MS)))
     assert all(math.isfinite(v) for column in rows(table, from_=0, to=NOW_MS)["columns"].values() for v in column if v)

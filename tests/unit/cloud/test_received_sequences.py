@@ -1,4 +1,4 @@
-"""Received sequences of an epoch, under optimistic writes."""
+"""Received sequences of an epoch, with optimistic concurrency control."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add(
 
 
 @given(st.lists(st.lists(st.integers(1, 40), max_size=8), max_size=20))
-def test_what_was_added_is_held_whatever_the_order(groups: list[list[int]]) -> None:
+def test_added_sequences_are_stored_in_any_order(groups: list[list[int]]) -> None:
     table, wanted = FakeTable(), set[int]()
     for group in groups:
         wanted.update(group)
@@ -54,7 +54,7 @@ def test_an_invocation_without_accepted_batches_writes_nothing() -> None:
     assert table.items == {}
 
 
-def test_two_who_add_at_once_lose_nothing_of_each_other() -> None:
+def test_concurrent_additions_are_both_stored() -> None:
     table = FakeTable()
 
     def other() -> None:
@@ -65,7 +65,7 @@ def test_two_who_add_at_once_lose_nothing_of_each_other() -> None:
     assert add(table, [1]).cumulative == 2
 
 
-def test_one_who_always_loses_gives_up_with_a_conflict() -> None:
+def test_a_permanent_conflict_is_raised() -> None:
     table, others = FakeTable(), iter(range(2, 100))
 
     def other() -> None:
@@ -78,7 +78,7 @@ def test_one_who_always_loses_gives_up_with_a_conflict() -> None:
         add(table, [1])
 
 
-def test_epochs_and_gateways_are_held_apart() -> None:
+def test_epochs_and_gateways_are_stored_separately() -> None:
     table = FakeTable()
     add(table, [1])
     assert add(table, [2], epoch=8).cumulative == 0
@@ -93,7 +93,7 @@ def test_an_item_keeps_the_newest_ranges_only() -> None:
     assert 2 * MAX_KEPT_RANGES + 198 in held
 
 
-def test_a_gap_counts_from_when_its_lowest_number_began_to_be_missing() -> None:
+def test_the_age_of_a_gap_is_that_of_its_lowest_number() -> None:
     table = FakeTable()
     for at, sequence, since in ((10, 1, None), (20, 3, 20), (30, 6, 20), (40, 2, 40), (50, 4, 50), (60, 5, None)):
         add(table, [sequence], at)
@@ -102,7 +102,7 @@ def test_a_gap_counts_from_when_its_lowest_number_began_to_be_missing() -> None:
     assert (item["first_ms"], item["changed_ms"], item["cumulative"]) == (10, 60, 6)
 
 
-def test_what_an_older_version_kept_goes_on_as_a_gap_from_now() -> None:
+def test_a_gap_stored_by_an_older_version_begins_now() -> None:
     table = FakeTable()
     key = keys.acknowledgement("gw-1", 7)
     table.items[key] = {**key._asdict(), "kind": "ack", "cumulative": 1, "ranges": "[[3,3]]", "version": 4}

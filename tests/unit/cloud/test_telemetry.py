@@ -1,4 +1,4 @@
-"""Telemetry over HTTP: what is wrong is named, and nothing is kept of a request that is wrong anywhere."""
+"""Telemetry over HTTP: errors name the invalid keys, and invalid requests are rejected completely."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_readings_become_a_batch_of_the_gateway() -> None:
     assert rows.time_ms.dtype == np.int64
 
 
-def test_the_same_id_names_the_same_batch_and_another_id_another() -> None:
+def test_the_batch_name_is_determined_by_the_id() -> None:
     names = [
         (arrival.name.epoch, arrival.name.sequence)
         for arrival in (read_telemetry(request(GOOD, id=name), lambda: NOW_MS) for name in ("a", "a", "b"))
@@ -47,7 +47,7 @@ def test_the_same_id_names_the_same_batch_and_another_id_another() -> None:
     assert names[0] == names[1] != names[2]
 
 
-def test_a_request_that_is_sent_again_is_stored_once_however_its_json_is_laid_out() -> None:
+def test_a_repeated_request_is_stored_once_regardless_of_json_formatting() -> None:
     table = FakeTable()
     storer = Storer(table, lambda: NOW_MS, 1_000)
     shuffled = json.dumps({"readings": [dict(reversed(GOOD.items()))], "gateway": "gw-http", "id": "r-1"}, indent=2)
@@ -58,7 +58,7 @@ def test_a_request_that_is_sent_again_is_stored_once_however_its_json_is_laid_ou
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ("", "body: not JSON"),
         ("[" * 100_000, "body: not JSON"),
@@ -92,18 +92,18 @@ def test_a_request_that_is_sent_again_is_stored_once_however_its_json_is_laid_ou
         (request(GOOD | {"quality": "fine"}), "readings[0].quality: 'fine'"),
     ],
 )
-def test_what_is_wrong_is_named(body: str, said: str) -> None:
+def test_the_error_names_the_invalid_key(body: str, message: str) -> None:
     found = problems(body)
-    assert any(said in problem for problem in found), found
+    assert any(message in problem for problem in found), found
     assert all(len(problem) < 400 for problem in found)
 
 
-def test_every_problem_is_named_up_to_a_number() -> None:
+def test_all_problems_are_listed_up_to_a_limit() -> None:
     assert len(problems(request(GOOD | {"time": 1}, GOOD, GOOD | {"value": "x"}, id=""))) == 3
     assert len(problems(request(*[GOOD | {"time": 1}] * 100))) == MAX_PROBLEMS + 1
 
 
-def test_the_path_and_the_body_must_name_the_same_gateway() -> None:
+def test_path_and_body_must_have_the_same_gateway() -> None:
     assert problems(request(GOOD), "gw-other") == ("gateway: 'gw-http': the path names gw-other",)
     without = json.dumps({"id": "r-1", "readings": [GOOD]})
     assert read_telemetry(without, lambda: NOW_MS, "gw-path").name.gateway == "gw-path"

@@ -1,4 +1,4 @@
-"""Time to a limit: an interval that holds what comes, and a reason wherever there is none."""
+"""Time to a limit: an interval that contains the outcome, or a reason for its absence."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def refused(values: FloatArray, side: Side, limit: float, horizon: int = 100, **
     return answer
 
 
-def test_a_limit_ahead_of_a_steady_trend_has_an_interval_around_when_it_is_reached() -> None:
+def test_the_interval_contains_the_time_at_which_a_steady_trend_reaches_the_limit() -> None:
     answer = Outlook(past(RISING), 100).reach(Side.HIGH, 17.0)
     assert isinstance(answer, Estimate)
     assert 40 <= answer.early <= answer.middle <= answer.late <= 60
     assert answer.probability > 0.95
 
 
-def test_a_falling_series_reaches_a_low_limit_as_a_rising_one_reaches_a_high_one() -> None:
+def test_estimates_for_low_and_high_limits_are_symmetric() -> None:
     rising, falling = Outlook(past(RISING), 100), Outlook(past(-RISING), 100)
     one, other = rising.reach(Side.HIGH, 17.0), falling.reach(Side.LOW, -17.0)
     assert isinstance(one, Estimate)
     assert isinstance(other, Estimate)
-    # Their futures are other draws of the same chance.
+    # Their forecasts are different random samples.
     assert other.middle == pytest.approx(one.middle, abs=2)
     assert other.late - other.early == pytest.approx(one.late - one.early, abs=6)
 
@@ -54,10 +54,10 @@ def test_too_little_history_has_no_estimate() -> None:
 def test_too_little_history_since_a_gap_and_silence_have_no_estimate() -> None:
     assert refused(RISING[:20], Side.HIGH, 17.0, gap_ms=90_000).reason is Reason.GAP
     answer = refused(RISING, Side.HIGH, 17.0, silent_ms=90_000)
-    assert (answer.reason, answer.detail) == (Reason.GAP, "nothing came in the last 90000 ms")
+    assert (answer.reason, answer.detail) == (Reason.GAP, "no rows in the last 90000 ms")
 
 
-def test_enough_history_since_a_gap_has_one() -> None:
+def test_sufficient_history_since_a_gap_has_an_estimate() -> None:
     assert isinstance(Outlook(past(RISING, gap_ms=90_000), 100).reach(Side.HIGH, 17.0), Estimate)
 
 
@@ -88,7 +88,7 @@ def test_a_damped_trend_that_ends_before_the_limit_has_no_estimate() -> None:
     assert answer.probability == 0.0
 
 
-def test_a_limit_beyond_the_horizon_has_no_estimate_and_says_how_likely_it_is() -> None:
+def test_a_limit_beyond_the_horizon_has_only_a_probability() -> None:
     answer = refused(RISING, Side.HIGH, 17.0, horizon=20)
     assert (answer.reason, answer.probability) == (Reason.HORIZON, 0.0)
     answer = refused(RISING, Side.HIGH, 17.0, horizon=50)
@@ -97,7 +97,7 @@ def test_a_limit_beyond_the_horizon_has_no_estimate_and_says_how_likely_it_is() 
     assert 0.0 < answer.probability < 0.5 + LEVEL / 2
 
 
-def test_a_growth_under_a_daily_swing_is_told_with_the_hour_of_the_day() -> None:
+def test_a_trend_with_a_daily_cycle_is_estimated_to_the_hour() -> None:
     at = np.arange(360)
     values = 0.02 * at + 3.0 * np.sin(2 * np.pi * at / 24) + 0.2 * np.random.default_rng(4).normal(size=360)
     outlook = Outlook(past(values[:240]), 120)
@@ -111,7 +111,7 @@ def test_a_growth_under_a_daily_swing_is_told_with_the_hour_of_the_day() -> None
     assert refused(values[:240], Side.LOW, -5.0).reason is Reason.AWAY
 
 
-def test_a_swing_alone_has_no_estimate_however_clear_it_is() -> None:
+def test_a_cycle_without_a_trend_has_no_estimate() -> None:
     swing = 3.0 * np.sin(2 * np.pi * np.arange(240) / 24)
     assert refused(swing, Side.HIGH, 3.5).reason is Reason.NO_TREND
     assert refused(swing + 0.1 * noise(240), Side.HIGH, 3.5).reason is Reason.NO_TREND
@@ -119,7 +119,7 @@ def test_a_swing_alone_has_no_estimate_however_clear_it_is() -> None:
 
 @pytest.mark.parametrize("factor", [1e-300, 1e-90, 1e-9, 1e99])
 @pytest.mark.parametrize("limit", [-1e300, -1e-300, 0.0, 5e-299, 3.0, 1e300])
-def test_values_and_limits_of_every_size_are_answered(factor: float, limit: float) -> None:
+def test_values_and_limits_of_every_magnitude_are_accepted(factor: float, limit: float) -> None:
     outlook = Outlook(past(RISING * factor), 50)
     for side in Side:
         assert isinstance(outlook.reach(side, limit), Estimate | NoEstimate)
@@ -130,7 +130,7 @@ def test_the_horizon_is_no_longer_than_twice_the_history() -> None:
 
 
 @pytest.mark.slow
-def test_the_intervals_hold_about_four_fifths_of_what_comes() -> None:
+def test_the_intervals_contain_about_four_fifths_of_the_outcomes() -> None:
     inside, asked = 0, 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -142,5 +142,5 @@ def test_the_intervals_hold_about_four_fifths_of_what_comes() -> None:
             asked += 1
             inside += bool(len(reached) and answer.early <= reached[0] + 1 <= answer.late)
     assert asked >= 25
-    # Three standard errors of a share of forty.
+    # Three standard errors of a fraction of forty.
     assert abs(inside / asked - LEVEL) < 0.2

@@ -23,7 +23,7 @@ def ends_after(refused: list[bool]) -> float | None:
     return None
 
 
-def test_a_nucleus_that_refuses_this_process_is_given_up_soon() -> None:
+def test_the_process_ends_soon_if_the_nucleus_rejects_it() -> None:
     at = ends_after([True])
     assert at is not None
     assert REFUSED_SECONDS <= at < REFUSED_SECONDS + 12
@@ -47,7 +47,7 @@ def test_a_process_whose_nucleus_has_ended_is_given_up_at_once() -> None:
     assert schedule.hopeless(0.0)
 
 
-def test_a_new_loss_begins_anew() -> None:
+def test_a_new_loss_resets_the_schedule() -> None:
     schedule = ConnectionSchedule(0.0, random.Random(1))
     schedule.failed(0.0, refused=True)
     schedule.lost(1_000.0)

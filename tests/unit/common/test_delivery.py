@@ -73,7 +73,7 @@ def test_one_batch_that_is_never_acknowledged_while_others_are_renews_nothing() 
     assert bench.counters["batches_sent_again"] >= 2 * RETRANSMISSIONS
 
 
-def test_refused_publications_are_paced_and_no_sign_of_missing_acknowledgements() -> None:
+def test_rejected_publications_are_paced_and_do_not_count_as_missing_acknowledgements() -> None:
     bench = Bench()
     bench.bus.failure = BusError("refused")
     for _ in range(50):

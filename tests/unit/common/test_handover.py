@@ -95,7 +95,7 @@ def test_a_sender_that_drops_its_oldest_still_gets_every_other_through(seed: int
     assert set(taken) | set(dropped) == set(range(1, 61))
 
 
-def test_no_more_are_in_flight_than_the_policy_says_and_room_comes_with_acknowledgements() -> None:
+def test_the_number_in_flight_is_limited_and_acknowledgements_free_it() -> None:
     box = outbox()
     for _ in range(10):
         box.add(b"x")
@@ -105,7 +105,7 @@ def test_no_more_are_in_flight_than_the_policy_says_and_room_comes_with_acknowle
     assert sent(box, 0.2) == [5, 6]
 
 
-def test_what_is_not_acknowledged_is_sent_again_ever_more_seldom_and_before_what_is_new() -> None:
+def test_retransmissions_back_off_and_precede_new_batches() -> None:
     box, times = outbox(policy=RetryPolicy(in_flight=2, first_s=1.0, longest_s=8.0)), []
     for _ in range(3):
         box.add(b"x")
@@ -128,7 +128,7 @@ def test_an_acknowledgement_of_another_epoch_frees_nothing() -> None:
     assert len(box) == 1
 
 
-def test_an_acknowledgement_while_sending_ends_the_sending_of_what_it_covers() -> None:
+def test_an_acknowledgement_during_sending_removes_the_covered_batches() -> None:
     box, seen = outbox(), []
     for _ in range(4):
         box.add(b"x")
@@ -139,7 +139,7 @@ def test_an_acknowledgement_while_sending_ends_the_sending_of_what_it_covers() -
     assert seen == [1, 4]
 
 
-def test_a_full_outbox_refuses_and_keeps_what_it_has() -> None:
+def test_a_full_outbox_rejects_new_payloads() -> None:
     box = outbox(max_bytes=10)
     box.add(bytes(6))
     with pytest.raises(HandoverError, match="6 of 10 bytes"):
@@ -150,7 +150,7 @@ def test_a_full_outbox_refuses_and_keeps_what_it_has() -> None:
     assert sent(box, 0.0) == []
 
 
-def test_dropping_the_oldest_reaches_what_is_in_flight_and_what_is_not() -> None:
+def test_the_oldest_payload_is_dropped_whether_in_flight_or_not() -> None:
     box = outbox()
     for _ in range(6):
         box.add(b"x")
@@ -160,7 +160,7 @@ def test_dropping_the_oldest_reaches_what_is_in_flight_and_what_is_not() -> None
     assert sent(box, 60.0) == [6]
 
 
-def test_other_limits_change_what_comes_and_lose_nothing() -> None:
+def test_changed_limits_apply_to_new_payloads_and_lose_nothing() -> None:
     box = outbox(max_bytes=10)
     box.add(bytes(10))
     box.set_limits(RetryPolicy(in_flight=1), 4)
@@ -170,7 +170,7 @@ def test_other_limits_change_what_comes_and_lose_nothing() -> None:
         box.add(b"x")
 
 
-def test_an_inbox_says_again_what_it_holds_when_a_batch_comes_again() -> None:
+def test_an_inbox_repeats_its_acknowledgement_for_a_repeated_batch() -> None:
     inbox = Inbox()
     assert inbox.accept(7, 1)
     assert inbox.acknowledgements() == [Acknowledgement(7, 1)]
@@ -179,7 +179,7 @@ def test_an_inbox_says_again_what_it_holds_when_a_batch_comes_again() -> None:
     assert inbox.acknowledgements() == [Acknowledgement(7, 1)]
 
 
-def test_an_inbox_keeps_epochs_apart_and_forgets_the_one_unheard_for_longest() -> None:
+def test_an_inbox_separates_epochs_and_drops_the_least_recent_one() -> None:
     inbox = Inbox(epochs=2)
     assert inbox.accept(1, 5)
     assert inbox.accept(2, 1)
@@ -190,7 +190,7 @@ def test_an_inbox_keeps_epochs_apart_and_forgets_the_one_unheard_for_longest() -
     assert inbox.accept(2, 1)
 
 
-def test_a_window_forgets_what_is_not_to_be_sent_again() -> None:
+def test_a_number_can_be_removed_from_the_window() -> None:
     window = SendWindow(POLICY, random.Random(1))
     assert window.sent(3, 0.0) == 1
     assert 3 in window

@@ -104,7 +104,7 @@ def stop(part: Recorder) -> None:
     part.runtime.loop.stop()
 
 
-def test_a_component_that_is_asked_to_stop_reports_and_closes_the_bus(nucleus: Nucleus) -> None:
+def test_a_component_that_is_stopped_reports_and_closes_the_bus(nucleus: Nucleus) -> None:
     nucleus.bus.values = {"size": "7", "accessControl": {}}
     assert nucleus.run(stop) == 0
     assert nucleus.parts[0].config == Config(7)
@@ -121,7 +121,7 @@ def test_without_a_nucleus_the_component_ends_as_unavailable(
     assert not nucleus.parts
 
 
-def test_a_connection_that_is_refused_at_first_is_tried_again(nucleus: Nucleus) -> None:
+def test_a_connection_that_is_rejected_at_first_is_retried(nucleus: Nucleus) -> None:
     nucleus.bus.refusals = [BusError("no socket yet"), ConnectionRefusedByNucleusError("not ready")]
     assert nucleus.run(stop) == 0
     assert nucleus.bus.attempts == 3
@@ -253,7 +253,7 @@ def test_an_update_that_could_not_be_applied_is_tried_again(nucleus: Nucleus, mo
     assert nucleus.parts[0].config == Config(9)
 
 
-def test_an_update_that_comes_without_a_notice_is_found_by_reading_the_configuration(
+def test_an_update_without_an_event_is_found_by_reading_the_configuration(
     nucleus: Nucleus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lifecycle, "CONFIGURATION_SECONDS", 0.0)

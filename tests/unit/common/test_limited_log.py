@@ -66,7 +66,7 @@ def test_lines_are_bounded_however_many_keys_there_are(caplog: pytest.LogCapture
     assert bench.counters["rejected_json"] == 10_000
 
 
-def test_the_suppressed_are_summarized_once_an_interval_with_the_most_frequent_keys(
+def test_suppressed_lines_are_summarized_once_per_interval_with_the_most_frequent_keys(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bench = Bench()
@@ -120,7 +120,7 @@ def test_a_sketch_finds_the_frequent_keys_among_many_in_bounded_memory() -> None
 
 
 @pytest.mark.parametrize(("reasons", "limit"), [(3, 7_000), (20, 7_000), (60, 7_000), (500, 3_000)])
-def test_a_health_report_fits_whatever_the_keys_are(reasons: int, limit: int) -> None:
+def test_a_health_report_fits_for_any_keys(reasons: int, limit: int) -> None:
     worst = {f"reason_{at}": {f"{key}" * 160: 1 for key in range(5)} for at in range(reasons)}
     report = {"component": "x", "counters": {"readings": 1}, "state": {"models": "fine"}, "worst": worst}
     decoded = json.loads(encoded := fitted(report, limit))

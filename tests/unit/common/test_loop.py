@@ -73,7 +73,7 @@ def test_a_call_that_fails_without_end_is_counted_and_logged_at_a_limited_rate(
     assert caplog.text.count("Traceback") == 1
 
 
-def test_a_tick_that_fails_comes_again_and_blocks_no_other() -> None:
+def test_a_failed_tick_is_repeated_and_does_not_block_others() -> None:
     bench, failures = Bench(), iter([RuntimeError("not yet"), RuntimeError("not yet")])
 
     def fail_twice() -> float:
@@ -109,7 +109,7 @@ def test_out_of_memory_ends_the_loop_and_nothing_runs_after_it(caplog: pytest.Lo
     assert "MemoryError" in caplog.text
 
 
-def test_the_first_code_that_is_asked_for_counts() -> None:
+def test_the_first_exit_code_is_used() -> None:
     bench = Bench()
     bench.loop.stop(EXIT_UNAVAILABLE)
     bench.loop.stop(0)

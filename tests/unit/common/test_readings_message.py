@@ -39,7 +39,7 @@ times = st.integers(0, 2**62) | st.integers(1_700_000_000_000, 1_700_000_100_000
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), times, values, st.integers(0, 2)), max_size=60))
-def test_every_reading_comes_back_exactly_in_the_order_of_time(rows: list[tuple[int, int, float, int]]) -> None:
+def test_every_reading_is_restored_exactly_in_the_order_of_time(rows: list[tuple[int, int, float, int]]) -> None:
     sent = batch(rows)
     found = readings_message.decode(readings_message.encode(sent, 10**6))
     assert (found.gateway, found.epoch, found.sequence) == ("gw", 2**64 - 1, 7)
@@ -61,7 +61,7 @@ def test_a_batch_of_a_former_version_in_the_wire_format_is_read_too() -> None:
     assert unpacked(readings_message.decode(codec.encode(sent, MAX_LOCAL_BYTES))) == unpacked(sent)
 
 
-def test_what_is_too_large_or_no_readings_is_refused() -> None:
+def test_too_large_messages_and_other_rows_are_rejected() -> None:
     with pytest.raises(TooLargeError):
         readings_message.encode(batch([(0, 5, 1.5, 0)]), 20)
     with pytest.raises(ModelError):
@@ -76,7 +76,7 @@ def test_an_urgent_batch_is_read_as_the_other_is() -> None:
 
 
 @given(st.data())
-def test_a_changed_or_cut_message_is_refused(data: st.DataObject) -> None:
+def test_a_changed_or_truncated_message_is_rejected(data: st.DataObject) -> None:
     whole = readings_message.encode(batch([(0, 5, 1.5, 0), (2, 6, 2.5, 1)]))
     at = data.draw(st.integers(0, len(whole) - 1))
     if data.draw(st.booleans()):
@@ -98,13 +98,13 @@ def sealed(body: bytes) -> bytes:
 
 
 @given(st.binary(max_size=200), st.integers(0, 2**32 - 1))
-def test_any_body_is_decoded_or_refused(body: bytes, rows: int) -> None:
+def test_any_body_is_decoded_or_rejected(body: bytes, rows: int) -> None:
     head = struct.pack("<IIq4B", rows, 0, 0, 1, 1, 0, 0)
     for content in (body, head + body):
         with contextlib.suppress(DecodeError):
             readings_message.decode(sealed(content))
 
 
-def test_a_body_that_inflates_without_end_is_refused() -> None:
+def test_a_body_that_inflates_beyond_its_limit_is_rejected() -> None:
     with pytest.raises(LimitError):
         readings_message.decode(sealed(bytes(9_000_000)))

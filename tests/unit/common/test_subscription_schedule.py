@@ -34,7 +34,7 @@ def test_the_first_attempt_is_due_at_once_and_a_second_not_while_it_is_in_progre
     assert not made.active
 
 
-def test_failures_are_retried_for_ever_with_growing_delays_up_to_the_longest() -> None:
+def test_failures_are_retried_with_growing_delays_up_to_the_maximum() -> None:
     made, now, delays = schedule(), 0.0, []
     for _ in range(40):
         assert made.attempt_due(now)
@@ -145,7 +145,7 @@ def test_a_stream_that_closes_during_its_renewal_leaves_the_attempt_in_progress(
     assert made.active
 
 
-def test_a_new_connection_begins_anew() -> None:
+def test_a_new_connection_resets_the_schedule() -> None:
     made = active()
     made.reset(5.0)
     assert not made.active
@@ -153,9 +153,7 @@ def test_a_new_connection_begins_anew() -> None:
 
 
 @given(st.lists(st.sampled_from("bofcrnq"), max_size=60), st.randoms(use_true_random=False))
-def test_whatever_happens_one_attempt_at_a_time_and_always_another_to_come(
-    events: list[str], rng: random.Random
-) -> None:
+def test_there_is_at_most_one_attempt_at_a_time_and_always_a_next_one(events: list[str], rng: random.Random) -> None:
     """The owner calls as it should: answers only to an attempt in progress, closes only of an open stream."""
     made, now = schedule(expects_traffic=True, answer_s=60.0), 0.0
     for event in events:

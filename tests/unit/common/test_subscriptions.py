@@ -53,7 +53,7 @@ class Bench:
             self.subscriptions.tick()
 
 
-def test_a_subscription_that_cannot_begin_is_no_error_and_is_tried_until_it_works(
+def test_a_subscription_that_cannot_begin_is_retried(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bench = Bench()
@@ -73,7 +73,7 @@ def test_a_subscription_that_cannot_begin_is_no_error_and_is_tried_until_it_work
     assert bench.counters["subscriptions_established"] == 1
 
 
-def test_an_answer_that_takes_hours_is_waited_for_with_one_attempt() -> None:
+def test_a_response_after_hours_is_awaited_by_one_attempt() -> None:
     bench = Bench()
     subscription = bench.subscriptions.add(CORE, bench.handler)
     bench.later(3_500.0, step=10.0)
@@ -128,7 +128,7 @@ def test_a_renewal_opens_the_new_stream_before_it_closes_the_old_one() -> None:
     assert bench.counters["renewals_requested"] == 1
 
 
-def test_a_renewal_that_is_refused_keeps_the_old_stream() -> None:
+def test_a_rejected_renewal_keeps_the_old_stream() -> None:
     bench = Bench()
     subscription = bench.subscriptions.add(TOPIC, bench.handler)
     bench.streams[0].events.opened()
@@ -152,7 +152,7 @@ def test_a_silent_subscription_with_constant_traffic_is_renewed() -> None:
     assert len(bench.streams) == 2
 
 
-def test_an_unauthorized_subscription_is_an_error_that_names_what_the_recipe_needs_and_is_retried(
+def test_an_unauthorized_subscription_is_logged_with_the_missing_permission_and_retried(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bench = Bench()
@@ -190,7 +190,7 @@ def test_after_a_lost_connection_every_subscription_is_made_again_and_the_old_st
     assert [stream.target for stream in bench.streams[2:]] == [TOPIC, CORE]
 
 
-def test_the_end_closes_all_streams_and_nothing_comes_any_more() -> None:
+def test_closing_ends_all_streams_and_events() -> None:
     bench = Bench()
     bench.subscriptions.add(TOPIC, bench.handler)
     bench.streams[0].events.opened()

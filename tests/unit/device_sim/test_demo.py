@@ -87,7 +87,7 @@ def test_the_json_object_begins_with_the_keys_of_the_contract() -> None:
         ({"missing": -2}, "duplicated"),
     ],
 )
-def test_what_is_lost_or_doubled_is_said_and_the_proof_does_not_hold(wrong: dict[str, int], key: str) -> None:
+def test_losses_and_duplicates_are_shown_and_the_proof_does_not_hold(wrong: dict[str, int], key: str) -> None:
     summary = _summary(**wrong)
     assert not summary.holds
     assert summary.to_dict()[key] == 2
@@ -97,7 +97,7 @@ def test_a_run_that_stored_nothing_proves_nothing() -> None:
     assert not _summary(aggregates=0).holds
 
 
-def test_the_summary_is_shown_with_what_was_alerted_and_what_was_false(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_shows_detected_faults_and_false_alerts(capsys: pytest.CaptureFixture[str]) -> None:
     show(_summary(lost=1), Console(width=120))
     shown = capsys.readouterr().out
     for text in (
@@ -115,7 +115,7 @@ def test_the_summary_is_shown_with_what_was_alerted_and_what_was_false(capsys: p
 
 @pytest.mark.parametrize("duration", [20.0, 40.0, 90.0, 3600.0])
 @pytest.mark.parametrize("component", sorted(FOLDERS))
-def test_each_component_takes_the_demos_configuration(component: str, duration: float) -> None:
+def test_each_component_accepts_the_demos_configuration(component: str, duration: float) -> None:
     kind = importlib.import_module(f"edge_components.{FOLDERS[component]}.config").Config
     merged = merged_configuration(demo_plant(1), duration, 1883)
     assert sorted(merged) == sorted(FOLDERS)
@@ -129,7 +129,7 @@ def test_detectors_have_calibrated_before_the_first_fault(duration: float, seed:
     assert calibration_windows(duration) * 1000 < first
 
 
-def test_a_counter_that_falls_tells_of_a_restart_and_nothing_is_forgotten() -> None:
+def test_a_decreasing_counter_is_detected_as_a_restart() -> None:
     counts = Restarted()
     counts.update({"late": 3, "windows": 10})
     counts.update({"late": 4, "windows": 12})
@@ -151,7 +151,7 @@ def test_only_counters_of_dropped_readings_account_for_readings() -> None:
     }
 
 
-def test_each_alert_is_said_once_when_it_opens_and_once_when_it_resolves(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_alert_is_shown_once_when_it_opens_and_once_when_it_resolves(capsys: pytest.CaptureFixture[str]) -> None:
     opened = Alarm("pump-1.current", 1000, None, 2000, "level", 1.5)
     resolved = Alarm("pump-1.current", 1000, 9000, 2000, "level", 1.5)
     with Progress(Console(width=150)) as progress:
@@ -162,7 +162,7 @@ def test_each_alert_is_said_once_when_it_opens_and_once_when_it_resolves(capsys:
     assert shown.count("30.00 B per aggregate") == 1
 
 
-def test_a_result_that_could_not_be_written_is_refused_before_anything_starts(
+def test_an_unwritable_result_file_is_rejected_before_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -32,13 +32,13 @@ def test_noise_grows_by_its_magnitude_and_does_not_follow_the_noise_that_is_ther
     assert abs(np.corrcoef(own, added)[0, 1]) < 0.15
 
 
-def test_a_fault_on_an_unknown_series_is_refused_by_name() -> None:
+def test_a_fault_on_an_unknown_series_is_rejected_with_its_name() -> None:
     with pytest.raises(PlantError, match=r"pump-9\.current: the plant has no such series"):
         readings(demo_plant(1), (Fault("pump-9.current", FaultKind.STEP, 0, 1000, 1.0),), TICKS)
 
 
 @pytest.mark.parametrize(("start", "end", "magnitude"), [(5, 5, 1.0), (-1, 5, 1.0), (0, 5, float("inf"))])
-def test_a_label_that_cannot_be_is_refused(start: int, end: int, magnitude: float) -> None:
+def test_an_invalid_label_is_rejected(start: int, end: int, magnitude: float) -> None:
     with pytest.raises(PlantError, match="fault on x"):
         Fault("x", FaultKind.STEP, start, end, magnitude)
 
@@ -48,7 +48,7 @@ def test_another_seed_gives_another_schedule() -> None:
     assert schedule(plant, 90.0, 1) != schedule(plant, 90.0, 2)
 
 
-def test_a_plant_or_run_too_small_for_a_schedule_is_refused() -> None:
+def test_a_plant_or_run_too_small_for_a_schedule_is_rejected() -> None:
     with pytest.raises(PlantError, match="4 series for 90 s"):
         schedule(Plant([Pump("pump-1", 1)], 1, 5.0), 90.0, 1)
     with pytest.raises(PlantError, match="24 series for 9 s"):

@@ -55,7 +55,7 @@ def test_a_row_that_is_stored_twice_is_doubled_even_when_it_differs() -> None:
     assert not proof.holds
 
 
-def test_a_row_that_nobody_made_is_unexpected() -> None:
+def test_a_row_that_was_not_made_is_unexpected() -> None:
     proof = compare_rows(_rows(4), _rows(6), RESOLUTION)
     assert (proof.lost, proof.duplicated, proof.unexpected, proof.different) == (0, 0, 2, 0)
     assert not proof.holds
@@ -78,7 +78,7 @@ def test_the_same_series_and_start_with_another_width_is_another_row() -> None:
         ("std", 0.013, False),
     ],
 )
-def test_values_may_be_off_by_what_the_wire_gives_up_and_no_more(column: str, off: float, holds: bool) -> None:
+def test_values_may_differ_by_the_precision_of_the_wire_format_only(column: str, off: float, holds: bool) -> None:
     column_off = getattr(_rows(), column).copy()
     column_off[2] += off  # a row of series a, whose resolution is 0.01
     proof = compare_rows(_rows(), replace(_rows(), **{column: column_off}), RESOLUTION)

@@ -18,13 +18,13 @@ def _curve(machine: Pump | ColdRoom | Tank, channel: str, seconds: FloatArray) -
     return machine.curves(seconds)[names.index(channel)]
 
 
-def test_the_demo_plant_has_24_sensors_with_names_the_wire_takes() -> None:
+def test_the_demo_plant_has_24_sensors_with_valid_names() -> None:
     plant = demo_plant(3)
     assert len(plant.series) == 24
     assert all(series.unit and series.resolution for series in plant.series)
 
 
-def test_a_pumps_channels_follow_one_load_and_its_temperature_comes_later() -> None:
+def test_a_pumps_channels_follow_one_load_and_its_temperature_lags() -> None:
     pump, seconds = Pump("pump-1", 1), np.arange(0.0, 20_000.0, 10.0)
     pressure, current, temperature = (_curve(pump, c, seconds) for c in ("pressure", "current", "temperature"))
     assert np.corrcoef(pressure, current)[0, 1] > 0.99
@@ -94,11 +94,11 @@ def test_normals_are_splitmix64_through_box_muller() -> None:
 
 
 @pytest.mark.parametrize(("rate", "speed"), [(0.0, 1.0), (5.0, 0.0), (float("nan"), 1.0), (5.0, 1e9)])
-def test_a_plant_with_an_impossible_rate_or_speed_is_refused(rate: float, speed: float) -> None:
+def test_a_plant_with_an_impossible_rate_or_speed_is_rejected(rate: float, speed: float) -> None:
     with pytest.raises(PlantError, match=r"(rate_hz|speed) .*: a number above 0"):
         demo_plant(1, rate, speed)
 
 
-def test_two_machines_of_one_name_are_refused() -> None:
+def test_two_machines_with_one_name_are_rejected() -> None:
     with pytest.raises(PlantError, match="share a series name"):
         Plant([Pump("pump-1", 1), Pump("pump-1", 1)], 1, 5.0)

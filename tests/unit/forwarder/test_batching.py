@@ -143,7 +143,7 @@ def test_the_next_batch_is_due_when_the_oldest_row_reaches_its_maximum_age() -> 
     assert desk.batcher.next_due() == 160.0
 
 
-def test_a_report_that_no_batch_can_hold_is_refused_and_blocks_nothing() -> None:
+def test_a_too_large_report_is_rejected_and_blocks_nothing() -> None:
     desk = Desk(max_bytes=400)
     giant = anomaly(size=1_000)
     for report in (anomaly(), giant, anomaly("spike")):
@@ -156,7 +156,7 @@ def test_a_report_that_no_batch_can_hold_is_refused_and_blocks_nothing() -> None
     assert "400" in str(refused.error)
 
 
-def test_rows_that_the_encoder_refuses_are_split_until_the_bad_one_is_found() -> None:
+def test_rows_that_the_encoder_rejects_are_split_until_the_invalid_one_is_found() -> None:
     def encode(rows: Waiting) -> bytes:
         if isinstance(rows, Anomalies) and any(r.cause == "poison" for r in rows.reports):
             raise ModelError("poison")
@@ -185,7 +185,7 @@ def test_a_series_leaves_the_directory_with_its_last_row() -> None:
 @pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(0, 2**32), st.integers(300, 3_000), st.floats(0.3, 6.0))
-def test_whatever_rows_come_each_leaves_once_in_order_and_no_group_is_too_large(
+def test_all_rows_are_formed_once_in_order_into_batches_within_the_limit(
     seed: int, max_bytes: int, cost: float
 ) -> None:
     """The encoder here is a wild one: what a row takes varies tenfold from stretch to stretch."""
@@ -212,7 +212,7 @@ def test_whatever_rows_come_each_leaves_once_in_order_and_no_group_is_too_large(
     assert all(zlib.crc32(encode(group.rows)) == zlib.crc32(group.body) for group in groups)
 
 
-def test_joining_parts_keeps_rows_in_order_and_tells_series_of_one_name_apart_by_resolution() -> None:
+def test_joining_parts_keeps_the_order_and_distinguishes_resolutions() -> None:
     one = aggregates(2, series=2)
     other = Aggregates((Series("pump.1", "Cel", 0.5), *one.series), *(getattr(one, c) for c in AGGREGATE_COLUMNS))
     both = Aggregates.concatenate([one, other])

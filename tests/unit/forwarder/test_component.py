@@ -147,7 +147,7 @@ def test_rows_of_late_readings_go_after_live_rows_in_batches_of_their_own(rig: R
     assert [rows.revision.tolist() for rows in sent if isinstance(rows, Aggregates)] == [[0] * 4, [1] * 4]
 
 
-def test_a_batch_that_comes_again_is_acknowledged_again_and_stored_once(rig: Rig) -> None:
+def test_a_repeated_batch_is_acknowledged_again_and_stored_once(rig: Rig) -> None:
     rig.offer(1, aggregates(4))
     rig.offer(1, aggregates(4))
     rig.tick()
@@ -158,7 +158,7 @@ def test_a_batch_that_comes_again_is_acknowledged_again_and_stored_once(rig: Rig
     assert rig.runtime.counters["batches_repeated"] == 2
 
 
-def test_after_a_power_cut_rows_go_on_waiting_and_are_known_when_they_come_again(rig: Rig) -> None:
+def test_after_a_power_cut_pending_rows_are_kept_and_repetitions_are_recognised(rig: Rig) -> None:
     rig.offer(1, aggregates(4))
     rig.tick()
     rig.kill()
@@ -198,7 +198,7 @@ def test_without_the_cloud_s_acknowledgement_the_same_bytes_go_again(rig: Rig) -
 
 
 @pytest.mark.slow
-def test_many_rows_fill_batches_of_at_most_5000_bytes_and_none_is_lost_in_between(rig: Rig) -> None:
+def test_many_rows_fill_batches_of_at_most_5000_bytes_without_loss(rig: Rig) -> None:
     rng = np.random.default_rng(1)
     offered = []
     for sequence in range(1, 26):
@@ -306,7 +306,7 @@ def test_a_spool_that_cannot_be_opened_yet_is_opened_later_and_senders_keep_thei
     rig.kill()
 
 
-def test_batches_of_a_round_that_the_nucleus_refuses_all_go_later(rig: Rig) -> None:
+def test_batches_of_a_rejected_round_are_sent_later(rig: Rig) -> None:
     for sequence in range(1, 5):
         rig.offer(sequence, Anomalies((ANOMALY,)))
         rig.bus.failure = BusError("offline")
@@ -325,7 +325,7 @@ def test_an_idle_forwarder_is_called_rarely_and_reads_no_table(tmp_path: Path) -
     rig.kill()
 
 
-def test_a_disk_that_is_nearly_full_takes_nothing_in_and_acknowledges_nothing_until_there_is_room(rig: Rig) -> None:
+def test_nothing_is_stored_or_acknowledged_while_the_disk_is_nearly_full(rig: Rig) -> None:
     rig.disk_free = rig.config.disk_keep_free_bytes
     rig.offer(1, aggregates(4))
     rig.tick()
@@ -349,7 +349,7 @@ def test_a_disk_that_others_have_filled_costs_the_spool_nothing(rig: Rig) -> Non
 
 
 @pytest.mark.slow
-def test_a_full_spool_merges_the_oldest_rows_keeps_their_counts_and_tells_the_cloud(tmp_path: Path) -> None:
+def test_a_full_spool_merges_the_oldest_rows_and_reports_it_to_the_cloud(tmp_path: Path) -> None:
     rig = Rig(tmp_path, spool_max_bytes=30_000, in_flight=2, batch_max_age_s=0.1)
     rng = np.random.default_rng(3)
     offered = 0
@@ -366,7 +366,7 @@ def test_a_full_spool_merges_the_oldest_rows_keeps_their_counts_and_tells_the_cl
     assert "rows_dropped_backfill" not in losses
     assert rig.acks()[-1] == Acknowledgement(SENDER, 48)
     stored: dict[int, Batch] = {}
-    for _ in range(2):  # once more after a while: losses are told now and then, not at once
+    for _ in range(2):  # again later: losses are reported at an interval
         while rig.waiting():
             rig.tick(5.0)
             for topic in (BULK, URGENT):
@@ -398,7 +398,7 @@ def test_a_full_spool_that_may_not_merge_drops_the_oldest_bulk_and_never_an_anom
     rig.kill()
 
 
-def test_a_disk_that_refuses_is_tried_again_and_loses_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_is_retried_without_losses(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.offer(1, aggregates(4))
     rig.tick()
 

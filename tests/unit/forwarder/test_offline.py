@@ -49,7 +49,7 @@ def test_a_gateway_that_boots_offline_spools_at_once_and_sends_when_it_is_online
     assert rig.waiting() == 0
 
 
-def test_acknowledgements_that_stop_coming_renew_their_subscription(rig: Rig) -> None:
+def test_missing_acknowledgements_renew_their_subscription(rig: Rig) -> None:
     subscription(rig).lost = True
     rig.offer(1, aggregates(4))
     rig.tick()
@@ -63,7 +63,7 @@ def test_acknowledgements_that_stop_coming_renew_their_subscription(rig: Rig) ->
     assert rig.waiting() == 0
 
 
-def test_refused_publications_do_not_renew_the_subscription(rig: Rig) -> None:
+def test_rejected_publications_do_not_renew_the_subscription(rig: Rig) -> None:
     rig.bus.offline = rig.bus.lite = True
     rig.offer(1, aggregates(4))
     for _ in range(600):
@@ -77,7 +77,7 @@ def test_local_subscriptions_with_constant_traffic_are_renewed_when_they_are_sil
     assert expects == {topics.SCORED: True, topics.HEALTH: True}
 
 
-def test_an_idle_forwarder_asks_for_no_call_before_something_is_due(rig: Rig) -> None:
+def test_an_idle_forwarder_schedules_the_next_call_for_when_something_is_due(rig: Rig) -> None:
     rig.tick()
     assert rig.forwarder.tick() >= 1.0
     rig.offer(1, aggregates(4))

@@ -121,7 +121,7 @@ def test_a_profile_is_not_used_before_the_cloud_has_acknowledged_it(rig: Rig) ->
 
 
 @pytest.mark.slow
-def test_the_next_profile_waits_for_its_interval_and_comes_when_the_series_have_changed(rig: Rig) -> None:
+def test_the_next_profile_is_sent_after_its_interval_if_the_series_have_changed(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 20)
     assert rig.runtime.counters["profiles_sent"] == 1
@@ -176,7 +176,7 @@ def test_an_answer_that_is_lost_costs_a_repetition_which_is_sent_whole(rig: Rig)
 
 
 @pytest.mark.slow
-def test_a_cloud_that_never_keeps_a_profile_is_not_sent_it_for_ever(rig: Rig) -> None:
+def test_a_profile_that_the_cloud_never_stores_is_sent_a_limited_number_of_times(rig: Rig) -> None:
     cloud = Cloud(rig)
     for number in range(1, 30):
         run(rig, cloud, number, 1)
@@ -209,7 +209,7 @@ def test_profiles_can_be_switched_off(tmp_path: Path, options: dict[str, object]
     rig.kill()
 
 
-def test_a_reconfiguration_keeps_what_is_known(rig: Rig) -> None:
+def test_a_reconfiguration_keeps_the_profile(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 12)
     rig.forwarder.reconfigure(rig.config)
@@ -237,7 +237,7 @@ def test_a_profile_that_fits_no_batch_is_not_made() -> None:
     assert counters["profiles_too_large"] == 1
 
 
-def test_a_profile_keeps_only_the_newest_rows_in_mind() -> None:
+def test_a_profile_is_learned_from_the_newest_rows() -> None:
     profiles = Profiles(1e6, 4_900, Counters(), LOG)
     for number in range(0, 3_000, 100):
         rows = Aggregates.concatenate([window(number + n, sensors=2) for n in range(100)])

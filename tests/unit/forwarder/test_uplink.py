@@ -128,7 +128,7 @@ def test_an_acknowledgement_for_the_process_before_frees_too(spool: Spool, line:
     assert len(line.sent) == 1
 
 
-def test_a_refused_batch_is_sent_again_later(spool: Spool, line: Line, counters: Counters) -> None:
+def test_a_rejected_batch_is_sent_again_later(spool: Spool, line: Line, counters: Counters) -> None:
     put(spool, b"b1")
     uplink = make(spool, line, counters)
     line.failure = BusError("offline")
@@ -139,7 +139,7 @@ def test_a_refused_batch_is_sent_again_later(spool: Spool, line: Line, counters:
     assert line.bodies == [b"b1"]
 
 
-def test_no_batch_is_forgotten_while_the_nucleus_refuses_for_long(spool: Spool, line: Line, counters: Counters) -> None:
+def test_no_batch_is_lost_while_the_nucleus_rejects_publications(spool: Spool, line: Line, counters: Counters) -> None:
     put(spool, b"b1", b"b2", b"b3", b"b4")
     uplink = make(spool, line, counters)
     line.failure = BusError("offline")
@@ -197,7 +197,7 @@ def test_the_backlog_is_sent_at_its_own_rate_while_live_batches_pass(
     assert line.bodies == [b"live0", b"old0", b"live1", b"old1", b"live2", b"old2", b"live3", b"old3"]
 
 
-def test_what_a_former_process_sent_waits_for_the_pace_and_is_not_forgotten(
+def test_batches_of_an_earlier_process_are_sent_again_within_the_rate(
     spool: Spool, line: Line, counters: Counters
 ) -> None:
     put(spool, *(b"%d" % n for n in range(20)))

@@ -54,7 +54,7 @@ def test_a_mistake_names_the_option(tmp_path: Path, more: list[str], sentence: s
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"io.x.One": 5}', "[" * 100_000])
-def test_a_configuration_file_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+def test_the_error_for_an_invalid_configuration_file_names_it(tmp_path: Path, content: str) -> None:
     file = tmp_path / "merge.json"
     file.write_text(content)
     with pytest.raises(StartError, match=f"--merge-config {file}: "):

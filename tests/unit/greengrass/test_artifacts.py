@@ -52,7 +52,7 @@ def test_an_archive_is_unpacked_in_a_folder_of_its_name(tmp_path: Path, source: 
     assert stat.S_IMODE((folder / "code" / "top.py").stat().st_mode) == 0o644
 
 
-def test_a_plain_artifact_lies_as_it_came_and_may_be_executable(tmp_path: Path, source: Path) -> None:
+def test_a_plain_artifact_is_copied_unchanged_and_can_be_executable(tmp_path: Path, source: Path) -> None:
     (source / "tool").write_bytes(b"#!")
     wanted = recipe(Artifact("tool", unzip=False, executable=True, digest=None))
     file = prepare(tmp_path, wanted).path(wanted) / "tool"
@@ -77,9 +77,7 @@ def link(name: str) -> zipfile.ZipInfo:
 @pytest.mark.parametrize(
     "name", ["../evil", "a/../../evil", "/etc/evil", "..\\evil", "C:\\evil", "a\\..\\..\\evil", ".."]
 )
-def test_a_member_that_leaves_its_folder_is_refused_and_nothing_is_written(
-    tmp_path: Path, source: Path, name: str
-) -> None:
+def test_an_archive_member_outside_of_the_folder_is_rejected(tmp_path: Path, source: Path, name: str) -> None:
     pack(source / "code.zip", "good.py", name)
     with pytest.raises(ArtifactError, match=r"io\.x\.One 1\.0\.0: code\.zip: member .* is outside"):
         prepare(tmp_path, recipe(ZIP))
@@ -87,13 +85,13 @@ def test_a_member_that_leaves_its_folder_is_refused_and_nothing_is_written(
     assert not list((tmp_path / "root").rglob("good.py"))
 
 
-def test_a_link_in_an_archive_is_refused(tmp_path: Path, source: Path) -> None:
+def test_a_link_in_an_archive_is_rejected(tmp_path: Path, source: Path) -> None:
     pack(source / "code.zip", link("passwd"))
     with pytest.raises(ArtifactError, match="'passwd' is not a plain file or folder"):
         prepare(tmp_path, recipe(ZIP))
 
 
-def test_an_archive_that_unpacks_to_too_much_is_refused(
+def test_an_archive_above_the_unpacked_limit_is_rejected(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(artifacts, "MAX_UNZIPPED_BYTES", 10)
@@ -102,7 +100,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
         prepare(tmp_path, recipe(ZIP))
 
 
-def test_what_is_missing_damaged_or_not_as_digested_is_named(tmp_path: Path, source: Path) -> None:
+def test_missing_and_damaged_artifacts_are_named(tmp_path: Path, source: Path) -> None:
     with pytest.raises(
         ArtifactError, match=r"code\.zip: No such file or directory: .*artifacts/io\.x\.One/1\.0\.0/code\.zip"
     ):
@@ -116,7 +114,7 @@ def test_what_is_missing_damaged_or_not_as_digested_is_named(tmp_path: Path, sou
         prepare(tmp_path, recipe(Artifact("code.zip", unzip=False, executable=False, digest="other")))
 
 
-def test_what_no_deployment_needs_any_more_is_removed_and_the_rest_stays(tmp_path: Path, source: Path) -> None:
+def test_artifacts_of_removed_components_are_deleted(tmp_path: Path, source: Path) -> None:
     pack(source / "code.zip", "main.py")
     wanted = recipe(ZIP)
     store = prepare(tmp_path, wanted)

@@ -141,7 +141,7 @@ def test_lite_fails_a_subscription_at_once_while_offline() -> None:
     asyncio.run(test())
 
 
-def test_java_answers_a_subscription_after_the_first_connection_while_publishing_goes_on() -> None:
+def test_java_answers_a_subscription_after_the_first_connection_and_publishing_works() -> None:
     async def test() -> None:
         target = bridge(JAVA)
         waiting = asyncio.create_task(target.subscribe("gw/ack", 1, ignore))
@@ -176,7 +176,7 @@ def test_java_fails_a_subscription_after_the_connection_was_lost() -> None:
     asyncio.run(test())
 
 
-def test_a_refused_subscription_is_an_error_on_java_and_silent_on_lite() -> None:
+def test_a_rejected_subscription_is_an_error_on_java_and_silent_on_lite() -> None:
     async def test() -> None:
         java = bridge(JAVA)
         connect(java)

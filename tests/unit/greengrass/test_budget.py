@@ -52,7 +52,7 @@ def test_install_and_run_have_budgets_of_their_own() -> None:
         assert target.failures == 2
 
 
-def test_a_reset_forgives_and_on_java_leaving_the_phase_too() -> None:
+def test_a_reset_clears_failures_and_on_java_the_end_of_the_phase_too() -> None:
     for target in (FailureBudget(2, HOUR), StartBudget(2, HOUR)):
         target.started(Phase.RUN, 0)
         assert not target.failed(Phase.RUN, 0)

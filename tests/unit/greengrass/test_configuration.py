@@ -30,7 +30,7 @@ def test_a_merge_goes_down_into_objects_and_replaces_leaves_and_lists() -> None:
     assert DEFAULTS == {"a": 1, "nested": {"b": 2, "list": [1, 2]}}
 
 
-def test_a_reset_brings_defaults_back_and_removes_what_has_none() -> None:
+def test_a_reset_restores_defaults_and_removes_other_values() -> None:
     current = {"a": 9, "nested": {"b": 9, "extra": 9}, "own": 9}
     assert reset(current, DEFAULTS, ["/a", "/own"]) == {"a": 1, "nested": {"b": 9, "extra": 9}}
     assert reset(current, DEFAULTS, ["/nested"])["nested"] == {"b": 2, "list": [1, 2]}
@@ -46,7 +46,7 @@ def test_a_deployment_resets_then_merges_and_new_defaults_only_fill_in() -> None
     assert values == {"a": 5, "nested": {"b": 7, "list": [1, 2]}}
 
 
-def test_an_update_older_than_what_it_would_overwrite_is_stale() -> None:
+def test_an_update_older_than_the_present_value_is_stale() -> None:
     kept = Configuration({}).deployed(DEFAULTS, ConfigurationUpdate(), 100)
     with pytest.raises(StaleUpdateError, match="/nested/b was modified at 100 ms, after this update's 99 ms"):
         kept.updated(["nested"], {"b": 3}, 99)
@@ -65,7 +65,7 @@ def test_a_leaf_cannot_be_merged_into() -> None:
     assert kept.updated(["fresh", "deep"], {"c": 1}, 0).values["fresh"] == {"deep": {"c": 1}}
 
 
-def test_changes_are_named_by_leaf_and_tell_types_apart() -> None:
+def test_changes_are_listed_by_leaf_and_distinguish_types() -> None:
     old: dict[str, Any] = {"a": 1, "b": {"c": True, "gone": 1}, "empty": {}}
     new: dict[str, Any] = {"a": 1.0, "b": {"c": True}, "empty": {}, "fresh": []}
     assert sorted(changed(old, new)) == [("a",), ("b", "gone"), ("fresh",)]
@@ -91,9 +91,7 @@ def test_a_path_survives_its_pointer(path: tuple[str, ...]) -> None:
 
 
 @given(OBJECTS, OBJECTS)
-def test_what_was_merged_is_found_and_merging_again_changes_nothing(
-    base: dict[str, Any], update: dict[str, Any]
-) -> None:
+def test_merging_is_idempotent(base: dict[str, Any], update: dict[str, Any]) -> None:
     merged = merge(base, update)
     for path, value in leaves(update):
         if path and value != {}:

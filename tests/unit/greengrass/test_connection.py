@@ -135,7 +135,7 @@ def test_a_request_is_answered_on_its_stream(profile: Profile, flags: int) -> No
     run(test)
 
 
-def test_a_wrong_token_is_told_and_the_connection_closed() -> None:
+def test_a_wrong_token_is_answered_and_the_connection_closed() -> None:
     async def test() -> None:
         async with connected() as client:
             client.connect("wrong")
@@ -156,7 +156,9 @@ def test_a_wrong_token_is_told_and_the_connection_closed() -> None:
         lambda client: client.writer.write(eventstream.encode(Frame((eventstream.text(":message-type", "4"),)))),
     ],
 )
-def test_what_breaks_the_protocol_before_connect_is_told_and_closed(say: Callable[[Client], None]) -> None:
+def test_protocol_violations_before_connect_are_answered_and_the_connection_closed(
+    say: Callable[[Client], None],
+) -> None:
     async def test() -> None:
         async with connected() as client:
             say(client)
@@ -180,7 +182,7 @@ def test_what_breaks_the_protocol_before_connect_is_told_and_closed(say: Callabl
         lambda client: (client.ask(7, "streams"), client.ask(7, "op")),
     ],
 )
-def test_what_breaks_the_protocol_later_is_told_and_closed(say: Callable[[Client], None]) -> None:
+def test_later_protocol_violations_are_answered_and_the_connection_closed(say: Callable[[Client], None]) -> None:
     async def test() -> None:
         async with connected() as client:
             await handshake(client)
@@ -194,7 +196,7 @@ def test_what_breaks_the_protocol_later_is_told_and_closed(say: Callable[[Client
     run(test)
 
 
-def test_a_ping_comes_back_with_its_payload() -> None:
+def test_a_ping_is_answered_with_its_payload() -> None:
     async def test() -> None:
         async with connected() as client:
             await handshake(client)
@@ -260,7 +262,9 @@ def test_events_wait_for_the_response_and_end_with_the_stream() -> None:
             ended: list[str] = []
             kept[0].on_close(lambda: ended.append("closed"))
             client.send(Type.APPLICATION_MESSAGE, 1, flags=2)
-            client.send(Type.APPLICATION_MESSAGE, 1, flags=2)  # ending twice is no mistake: the ends may cross
+            client.send(
+                Type.APPLICATION_MESSAGE, 1, flags=2
+            )  # a second end is allowed: both sides can end at the same time
             client.ask(2, "op")
             assert (await client.receive())[0][":stream-id"] == 2
             assert ended == ["closed"]
@@ -345,7 +349,7 @@ def test_a_client_that_never_connects_is_let_go(monkeypatch: pytest.MonkeyPatch)
     run(test)
 
 
-def test_too_many_streams_are_refused_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_above_the_limit_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_STREAMS", 2)
 
     async def test() -> None:

@@ -20,7 +20,7 @@ def test_a_frame_has_the_documented_bytes() -> None:
     assert encode(frame) == body + struct.pack(">I", zlib.crc32(body))
 
 
-def test_the_prelude_is_refused_before_the_rest_is_waited_for() -> None:
+def test_an_invalid_prelude_is_rejected_immediately() -> None:
     with pytest.raises(FrameChecksumError, match="prelude"):
         Decoder().feed(b"GET / HTTP/1")
     huge = struct.pack(">II", 2**31, 0)
@@ -52,7 +52,7 @@ def test_frames_before_a_malformed_one_are_not_lost() -> None:
         (Header("n", HeaderType.STRING, "\ud800"), FrameFormatError),
     ],
 )
-def test_what_the_format_cannot_hold_is_not_encoded(header: Header, error: type[Exception]) -> None:
+def test_values_that_the_format_cannot_represent_are_rejected(header: Header, error: type[Exception]) -> None:
     with pytest.raises(error):
         encode(Frame((header,)))
 

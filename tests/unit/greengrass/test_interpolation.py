@@ -56,7 +56,7 @@ def test_lite_knows_no_variables_of_other_components() -> None:
 
 
 @pytest.mark.parametrize("script", ["echo ${HOME}", "awk '{print $1}'", "a { b", "{}"])
-def test_only_lite_takes_every_brace_for_a_variable(script: str) -> None:
+def test_only_lite_treats_every_brace_as_a_variable(script: str) -> None:
     assert interpolate(script, "io.x.One", SCOPES, strict=False) == script
     with pytest.raises(VariableError, match="on nucleus lite every"):
         interpolate(script, "io.x.One", SCOPES, strict=True)

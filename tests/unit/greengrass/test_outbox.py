@@ -53,12 +53,12 @@ def test_java_drops_a_publish_that_breaks_each_connection() -> None:
 
 
 @pytest.mark.parametrize("qos", [0, 1])
-def test_lite_takes_nothing_while_offline(qos: int) -> None:
+def test_lite_rejects_publishes_while_offline(qos: int) -> None:
     with pytest.raises(BridgeError, match=r"^not connected to IoT Core$"):
         Outbox(LITE.uplink).add(Publish("t", b"x", qos), connected=False)
 
 
-def test_lite_refuses_the_eleventh_unacknowledged_publish() -> None:
+def test_lite_rejects_the_eleventh_unacknowledged_publish() -> None:
     outbox = Outbox(LITE.uplink)
     for number in range(10):
         outbox.add(Publish(f"t/{number}", b"x", 1), connected=True)

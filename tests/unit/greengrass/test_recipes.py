@@ -126,7 +126,7 @@ def test_the_first_manifest_that_fits_this_machine_is_taken() -> None:
         ),
     ],
 )
-def test_a_mistake_is_named_with_file_key_value_and_what_is_allowed(changes: dict[str, Any], where: str) -> None:
+def test_errors_name_file_key_value_and_allowed_values(changes: dict[str, Any], where: str) -> None:
     with pytest.raises(RecipeError, match=rf"^r\.yaml: .*{where}"):
         read(raw(**changes))
 
@@ -143,14 +143,14 @@ def test_a_bad_version_or_range_is_named() -> None:
 @pytest.mark.parametrize(
     "text", ["", "- a list", "a: [", "a: &x [*x]", "\x00", "!!python/object:os.system {}", "? [a]\n: b"]
 )
-def test_what_is_no_recipe_at_all_is_refused(text: str) -> None:
+def test_invalid_recipes_are_rejected(text: str) -> None:
     with pytest.raises(RecipeError, match=r"^r\.yaml: "):
         read(text)
     with pytest.raises(RecipeError, match=r"^r\.json: "):
         parse(text.encode(), "r.json", JAVA, PI, is_json=True)
 
 
-def test_a_recipe_over_sixteen_kilobytes_is_refused() -> None:
+def test_a_recipe_over_sixteen_kilobytes_is_rejected() -> None:
     padded = json.dumps(raw()).encode().ljust(MAX_BYTES + 1)
     with pytest.raises(RecipeError, match=f"{MAX_BYTES + 1} bytes, a recipe is at most {MAX_BYTES}"):
         parse(padded, "r.json", JAVA, PI, is_json=True)

@@ -34,7 +34,7 @@ def run(roots: dict[str, str], there: dict[str, list[Component]], **provided: st
     return [f"{one.name}={one.version}" for one in resolve(wanted, there, own).values()]
 
 
-def test_dependencies_come_first_in_their_newest_fitting_version() -> None:
+def test_dependencies_are_first_and_in_their_newest_matching_version() -> None:
     there = shelf(("A", "1.0.0", {"B": "^1.0.0"}), ("B", "1.0.0", {}), ("B", "1.4.0", {}), ("B", "2.0.0", {}))
     assert run({"A": "1.0.0"}, there) == ["B=1.4.0", "A=1.0.0"]
 
@@ -49,14 +49,14 @@ def test_an_older_version_is_taken_when_the_newest_cannot_be_met() -> None:
     assert run({"A": "1.0.0"}, there) == ["C=1.0.0", "B=1.0.0", "A=1.0.0"]
 
 
-def test_a_range_that_comes_later_still_counts_for_what_is_chosen() -> None:
+def test_a_range_found_later_constrains_the_selected_version() -> None:
     there = shelf(
         ("A", "1.0.0", {"B": "*", "C": "*"}), ("B", "2.0.0", {}), ("B", "1.0.0", {}), ("C", "1.0.0", {"B": "^1.0.0"})
     )
     assert run({"A": "1.0.0"}, there) == ["B=1.0.0", "C=1.0.0", "A=1.0.0"]
 
 
-def test_a_missing_dependency_is_named_with_who_asks_for_it() -> None:
+def test_the_error_for_a_missing_dependency_names_its_dependants() -> None:
     with pytest.raises(MissingDependencyError, match=r"B: A 1\.0\.0 asks for \^2\.0\.0, the recipes give 1\.0\.0"):
         run({"A": "1.0.0"}, shelf(("A", "1.0.0", {"B": "^2.0.0"}), ("B", "1.0.0", {})))
     with pytest.raises(

@@ -26,7 +26,7 @@ from device_sim.greengrass.topics import filter_error, iot_core_topic_error, mat
         ("a/b/c", "a/b", False),
     ],
 )
-def test_filters_match_as_mqtt_says(pattern: str, topic: str, expected: bool) -> None:
+def test_filters_match_as_specified_by_mqtt(pattern: str, topic: str, expected: bool) -> None:
     assert matches(pattern, topic) is expected
 
 

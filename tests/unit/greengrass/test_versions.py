@@ -35,7 +35,7 @@ from device_sim.greengrass.versions import parse_range, parse_version
         ("<2", ["1.9.9"], ["2.0.0"]),
     ],
 )
-def test_a_range_holds_what_it_says(text: str, inside: list[str], outside: list[str]) -> None:
+def test_ranges_contain_the_specified_versions(text: str, inside: list[str], outside: list[str]) -> None:
     versions = parse_range(text)
     assert str(versions) == text
     assert [version for version in inside if parse_version(version) not in versions] == []
@@ -49,12 +49,12 @@ def test_versions_have_the_order_of_semver() -> None:
 
 
 @pytest.mark.parametrize("text", ["1", "1.2", "v1.2.3", "01.2.3", "1.2.3-", "", None, 1.2, "1.2.3.4"])
-def test_what_is_no_version_is_refused(text: object) -> None:
+def test_invalid_versions_of_components_are_rejected(text: object) -> None:
     with pytest.raises(VersionError, match="is not a version"):
         parse_version(text)
 
 
 @pytest.mark.parametrize("text", ["", "latest", ">=1.0.0 <nonsense", "1.2.3.4", ">>1", "<*", None, 3, "^ ^1.0.0"])
-def test_what_is_no_range_is_refused(text: object) -> None:
+def test_invalid_ranges_are_rejected(text: object) -> None:
     with pytest.raises(VersionError, match="is not a version range"):
         parse_range(text)

@@ -1,4 +1,4 @@
-"""Sample payloads of each device family, written from the vendors' documentation, and the series that they give."""
+"""Sample payloads of device families, mostly written from knowledge of the devices, and the series that they give."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def test_before_the_clock_is_set_nothing_is_known_and_then_all_is() -> None:
     assert arrivals.moment_ms(*came) == NOW_MS - 40_000
 
 
-def test_a_clock_that_never_gets_the_time_is_not_waited_for_for_ever() -> None:
+def test_waiting_for_an_unset_clock_is_limited() -> None:
     clock = FakeClock(60_000)
     arrivals = ArrivalClock(clock)
     clock.advance(WAIT_SECONDS)

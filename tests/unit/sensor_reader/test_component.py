@@ -190,7 +190,7 @@ def test_a_lost_connection_loses_no_reading(bench: Bench) -> None:
     assert bench.values() == [1.0]
 
 
-def test_when_nobody_takes_batches_the_oldest_go_and_every_reading_lost_is_counted() -> None:
+def test_without_acknowledgements_the_oldest_batches_are_dropped_and_counted() -> None:
     bench = Bench(replace(CONFIG, outbox_bytes=100_000))
     bench.reader.start()
     chance, given = np.random.default_rng(1), 0
@@ -255,7 +255,7 @@ def test_a_source_that_is_switched_off_is_closed() -> None:
     assert [source.state for source in bench.sources] == ["closed", "open"]
 
 
-def test_closing_reads_what_came_last_and_hands_it_over(bench: Bench) -> None:
+def test_closing_sends_the_last_readings(bench: Bench) -> None:
     bench.source.read("a", (5, 1.0))
     bench.reader.close()
     assert bench.source.state == "closed"
@@ -332,7 +332,7 @@ def test_a_blocked_sender_has_its_readings_sent_and_committed_at_once(bench: Ben
     assert requests(bench) == ["batch", "empty"]  # nothing is left to commit
 
 
-def test_only_the_last_of_several_batches_asks_for_a_commit(bench: Bench) -> None:
+def test_only_the_last_of_several_batches_requests_a_commit(bench: Bench) -> None:
     chance = np.random.default_rng(1)
     bench.source.read("a", *((at, float(chance.normal())) for at in range(3_000)))
     bench.source.is_blocked = True
@@ -342,7 +342,7 @@ def test_only_the_last_of_several_batches_asks_for_a_commit(bench: Bench) -> Non
     assert readings_message.is_urgent(bench.bus.on(topics.READINGS)[-1])
 
 
-def test_a_sender_that_blocks_after_everything_was_sent_asks_with_an_empty_message(bench: Bench) -> None:
+def test_a_blocked_sender_requests_a_commit_with_an_empty_message(bench: Bench) -> None:
     bench.source.read("a", (5, 1.0))
     bench.tick()
     bench.tick(0.3)
@@ -359,7 +359,7 @@ def test_a_sender_that_is_not_blocked_waits_for_the_aggregator_to_commit(bench: 
     assert requests(bench) == []
 
 
-def test_an_idle_reader_asks_to_be_called_no_more_than_once_a_second(bench: Bench) -> None:
+def test_an_idle_reader_is_called_once_a_second(bench: Bench) -> None:
     assert bench.reader.tick() == 1.0
     bench.source.read("a", (5, 1.0))
     assert bench.reader.tick() == pytest.approx(0.25)
@@ -466,7 +466,7 @@ def test_an_entry_that_is_added_or_removed_leaves_the_others_open() -> None:
     assert list(bench.reader.health()["sources"]) == ["second"]
 
 
-def test_acknowledgements_that_stop_coming_renew_their_subscription(bench: Bench) -> None:
+def test_missing_acknowledgements_renew_their_subscription(bench: Bench) -> None:
     subscription = bench.bus.subscriptions[topics.READINGS_ACK][0]
     subscription.lost = True
     bench.source.read("a", (5, 1.0))

@@ -50,7 +50,7 @@ def mqtt(**values: Any) -> dict[str, Any]:
         ({"series": []}, "series: "),
     ],
 )
-def test_what_cannot_work_is_rejected_with_its_key(values: dict[str, Any], beginning: str) -> None:
+def test_inconsistent_settings_are_rejected_with_their_key(values: dict[str, Any], beginning: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(Config, values)
     assert caught.value.problems[0].startswith(beginning)

@@ -81,7 +81,7 @@ def test_a_window_that_was_found_by_chance_is_given_up_after_a_while() -> None:
     assert broker.flow.room == 990
 
 
-def test_a_broker_whose_window_varies_goes_on() -> None:
+def test_a_broker_with_a_varying_window_is_supported() -> None:
     broker = Broker(20, 1_000)
     broker.publish(100_000)
     for window in (400, 553, 481, 20, 300) * 20:

@@ -61,7 +61,7 @@ class FakeProbe:
     def __init__(self) -> None:
         self.seen: list[Seen] = []
 
-    def look(self) -> list[Seen]:
+    def read(self) -> list[Seen]:
         return list(self.seen)
 
 
@@ -70,7 +70,7 @@ def host(interval_ms: int = 1_000) -> tuple[HostSource, FakeProbe, FakeClock, Li
     return HostSource(HostSettings("host", interval_ms, "/"), clock, probe), probe, clock, ListSink()
 
 
-def test_it_reads_at_its_interval_and_does_not_make_up_for_what_it_missed() -> None:
+def test_it_reads_at_its_interval_and_skips_missed_ones() -> None:
     source, probe, clock, sink = host()
     probe.seen = [Gauge("cpu", 5.0, "%", 0.1)]
     source.start()
@@ -104,7 +104,7 @@ def test_counts_are_read_as_rates_and_one_that_was_reset_makes_none() -> None:
     assert read(110) == [50.0]
 
 
-def test_nothing_is_read_while_the_clock_has_no_time_but_not_for_ever() -> None:
+def test_nothing_is_read_for_a_limited_time_while_the_clock_is_not_set() -> None:
     source, probe, clock, sink = host()
     clock.wall = 60_000
     probe.seen = [Gauge("cpu", 1.0, "%", 0.1)]
@@ -137,7 +137,7 @@ def test_a_series_that_may_not_be_is_rejected() -> None:
 
 
 def test_this_machine_can_be_read_and_its_values_are_possible() -> None:
-    seen = list(PsutilProbe("/").look())
+    seen = list(PsutilProbe("/").read())
     gauges = {item.channel: item for item in seen if isinstance(item, Gauge)}
     assert {"cpu", "memory", "disk"} <= set(gauges)
     assert all(0 <= gauges[channel].value <= 100 for channel in ("cpu", "memory", "disk"))
@@ -145,7 +145,7 @@ def test_this_machine_can_be_read_and_its_values_are_possible() -> None:
 
 
 def test_a_disk_that_is_not_there_leaves_the_rest_of_the_machine() -> None:
-    seen = list(PsutilProbe("/no/such/path").look())
+    seen = list(PsutilProbe("/no/such/path").read())
     assert [item.part for item in seen if isinstance(item, Unread)] == ["storage"]
     assert "cpu" in {item.channel for item in seen if isinstance(item, Gauge)}
 
@@ -158,11 +158,11 @@ def test_temperatures_are_named_after_chip_and_label(monkeypatch: pytest.MonkeyP
 
     chips = {"cpu thermal": [Entry("", 47.2), Entry("Core 1", 50.0), Entry("off", None)]}
     monkeypatch.setattr(psutil, "sensors_temperatures", lambda: chips, raising=False)
-    found = [item for item in PsutilProbe("/").look() if isinstance(item, Gauge) and item.unit == "Cel"]
+    found = [item for item in PsutilProbe("/").read() if isinstance(item, Gauge) and item.unit == "Cel"]
     assert [item.channel for item in found] == ["temperature.cpu_thermal.0", "temperature.cpu_thermal.Core_1"]
 
 
-def test_what_the_machine_says_to_itself_is_no_network_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_traffic_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass
     class Counts:
         bytes_recv: int
@@ -176,7 +176,7 @@ def test_what_the_machine_says_to_itself_is_no_network_traffic(monkeypatch: pyte
     counts = {"lo": Counts(10**9, 10**9), "eth0": Counts(300, 20), "wlan0": Counts(7, 1)}
     monkeypatch.setattr(psutil, "net_if_stats", lambda: flags)
     monkeypatch.setattr(psutil, "net_io_counters", lambda pernic: counts)
-    totals = {item.channel: item.value for item in PsutilProbe("/").look() if isinstance(item, Total)}
+    totals = {item.channel: item.value for item in PsutilProbe("/").read() if isinstance(item, Total)}
     assert totals == {"network.received": 307, "network.sent": 21}
     del counts["eth0"], counts["wlan0"]
-    assert not [item for item in PsutilProbe("/").look() if isinstance(item, Total)]
+    assert not [item for item in PsutilProbe("/").read() if isinstance(item, Total)]

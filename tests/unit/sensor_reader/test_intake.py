@@ -7,7 +7,7 @@ from edge_components.sensor_reader.series_registry import Origin, SeriesRegistry
 from wire.model import Quality, Series
 
 
-def test_readings_come_back_as_they_were_added_with_only_the_series_they_need() -> None:
+def test_readings_are_returned_as_added_with_only_their_series() -> None:
     registry = SeriesRegistry({}, 10)
     intake = Intake(registry)
     a, b, c = (registry.series_id(name, Origin("s", name), 0.0, "Cel", 0.5) for name in "abc")

@@ -54,7 +54,7 @@ def test_a_replaced_file_has_other_stamps_and_a_missing_one_is_named(tmp_path: P
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"s": 5}', b'{"s": [1, "a/+"]}', b"\xff"])
-def test_a_damaged_file_of_filters_is_written_anew(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_file_of_filters_is_replaced(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "subscriptions.json"
     path.write_bytes(damage)
     store = FilterFile(path, "s")
@@ -74,7 +74,7 @@ def test_filters_are_remembered_before_they_are_subscribed_and_forgotten_only_wh
     assert store.filters == {"stays/+", "new/+"}
 
 
-def test_a_refused_filter_is_retried_ever_more_rarely_until_it_is_granted() -> None:
+def test_a_rejected_filter_is_retried_with_backoff_until_it_is_granted() -> None:
     subscriptions = Subscriptions(["a", "b"], Filters())
     subscriptions.connected(session_present=False)
     now, waits = 0.0, []

@@ -67,7 +67,7 @@ def test_one_that_is_rejected_neither_shifts_nor_delays_the_others_and_all_are_a
     assert bench.connection.acknowledged == list(range(1, 8))
 
 
-def test_many_at_once_give_what_each_gives_alone() -> None:
+def test_many_payloads_at_once_give_the_same_readings_as_one_by_one() -> None:
     together, alone = Bench(), Bench()
     publications = [(f"sensors/d{at % 7}/x", b'{"value": %d, "time": %d}' % (at, NOW_MS + at)) for at in range(500)]
     together.publish(*publications)
@@ -159,7 +159,7 @@ def test_a_moved_device_loses_nothing_once_its_old_topic_is_silent() -> None:
     assert bench.sink.readings[-1][0] == "other"
 
 
-def test_two_topics_that_are_alive_at_once_are_reported_with_both_and_the_first_is_read() -> None:
+def test_two_active_topics_of_a_series_are_reported_and_the_first_is_read() -> None:
     bench = Bench(topics=["line1/{device}", "line2/{device}"])
     for _ in range(30):
         bench.publish(("line1/pump", b"1"))
@@ -174,7 +174,7 @@ def test_two_topics_that_are_alive_at_once_are_reported_with_both_and_the_first_
     assert sorted(bench.connection.acknowledged) == list(range(1, 62))
 
 
-def test_what_a_collision_holds_back_leaves_most_of_the_window_to_the_others() -> None:
+def test_publications_held_by_a_collision_do_not_block_the_window() -> None:
     bench = Bench(topics=["line1/{device}", "line2/{device}"], inflight=20)
     bench.publish(("line1/pump", b"1"))
     bench.clock.advance(0.5)
@@ -183,7 +183,7 @@ def test_what_a_collision_holds_back_leaves_most_of_the_window_to_the_others() -
     assert bench.source.health()["held_back"] == 5
 
 
-def test_what_is_held_back_is_dropped_with_its_connection_for_the_broker_sends_it_again() -> None:
+def test_held_publications_are_dropped_with_their_connection() -> None:
     bench = Bench(topics=["line1/{device}", "line2/{device}"])
     bench.publish(("line1/pump", b"1"))
     bench.publish(("line2/pump", b"2"))
@@ -199,7 +199,7 @@ def test_a_retained_payload_counts_only_with_its_time() -> None:
     assert (bench.values, bench.reasons) == ([2.0], ["rejected_retained"])
 
 
-def test_a_forgotten_topic_is_named_anew() -> None:
+def test_a_removed_topic_is_assigned_again() -> None:
     bench = Bench()
     bench.publish(("sensors/a/x", b"1"))
     bench.sink.registry.release("mqtt")

@@ -76,7 +76,7 @@ def test_packets_are_the_same_wherever_the_stream_is_cut(
     assert read(stream, list(range(len(stream))), version5) == (expected, others)
 
 
-def test_an_oversize_publication_takes_no_memory() -> None:
+def test_an_oversize_publication_is_not_buffered() -> None:
     reader = PacketReader(MAX_PAYLOAD, False)
     whole = publish(b"sensors/a/b", bytes(10_000_000), qos=1, mid=258) + publish(b"t", b"1")
     found, _ = reader.feed(whole[:1000])
@@ -99,13 +99,13 @@ def test_an_oversize_publication_takes_no_memory() -> None:
         publish(b"t" * 100, b"")[:50].replace(b"\x30\x66", b"\x30\x05"),
     ],
 )
-def test_what_mqtt_does_not_allow_is_refused(stream: bytes) -> None:
+def test_invalid_mqtt_packets_are_rejected(stream: bytes) -> None:
     with pytest.raises(ProtocolError):
         PacketReader(MAX_PAYLOAD, False).feed(stream)
 
 
 @given(st.binary(max_size=300), st.booleans())
-def test_any_bytes_are_read_or_refused(stream: bytes, version5: bool) -> None:
+def test_any_bytes_are_read_or_rejected(stream: bytes, version5: bool) -> None:
     reader = PacketReader(MAX_PAYLOAD, version5)
     try:
         for at in range(0, len(stream), 7):

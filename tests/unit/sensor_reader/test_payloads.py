@@ -74,7 +74,7 @@ def test_a_byte_order_mark_and_trailing_nuls_are_dropped(payload: bytes) -> None
         max_size=12,
     )
 )
-def test_payloads_parsed_together_give_what_each_gives_alone(payloads: list[bytes]) -> None:
+def test_payloads_parsed_together_give_the_same_values_as_alone(payloads: list[bytes]) -> None:
     parsed = PARSER.parse_all(payloads)
     assert len(parsed.values) == len(parsed.times) == len(parsed.qualities) == len(payloads)
     for at, payload in enumerate(payloads):

@@ -52,7 +52,7 @@ def test_a_window_that_is_full_is_read_at_once() -> None:
     assert rest_s(1, 1.0, room=0) == 0.0
 
 
-def test_the_silence_of_a_broker_that_waited_for_acknowledgements_is_no_low_rate() -> None:
+def test_silence_of_a_blocked_broker_does_not_count_as_a_low_rate() -> None:
     assert rest_s(5, 0.5, room=15) > 0.0
     assert rest_s(5, 0.5, room=15, acknowledged=0.49) == 0.0
 

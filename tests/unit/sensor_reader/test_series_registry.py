@@ -37,7 +37,7 @@ class Site:
         return caught.value.reason
 
 
-def test_while_both_origins_are_alive_the_second_is_a_collision_that_names_both() -> None:
+def test_a_second_active_origin_is_a_collision_that_names_both() -> None:
     site = Site()
     for now in range(100):
         site.receive("pump", float(now), OLD)
@@ -47,7 +47,7 @@ def test_while_both_origins_are_alive_the_second_is_a_collision_that_names_both(
     assert site.moved == []
 
 
-def test_a_device_that_moves_takes_its_series_along_once_the_old_origin_is_silent() -> None:
+def test_a_series_moves_to_a_new_origin_once_the_old_one_is_silent() -> None:
     site = Site()
     for now in range(5):
         series_id = site.receive("pump", float(now), OLD)
@@ -83,7 +83,7 @@ def test_a_source_whose_settings_change_releases_its_series() -> None:
         site.receive("other", 0.1, NEW)
 
 
-def test_at_the_limit_the_series_least_recently_active_makes_room() -> None:
+def test_at_the_limit_the_least_recently_active_series_is_replaced() -> None:
     site = Site(3)
     ids = {name: site.receive(name, float(at)) for at, name in enumerate("abc")}
     site.receive("a", 5.0)

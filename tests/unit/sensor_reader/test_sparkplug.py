@@ -74,7 +74,7 @@ def test_the_late_death_of_an_earlier_session_is_ignored(used: Decoder) -> None:
     assert take(used, "NDEATH/n", message(metric("bdSeq", 6, INT64))) == ([], [])
 
 
-def test_a_gap_in_the_sequence_asks_for_a_rebirth_once(used: Decoder) -> None:
+def test_a_gap_in_the_sequence_requests_one_rebirth(used: Decoder) -> None:
     assert replies(used, "NDATA/n", message(metric(value=1.0, alias=1), sequence=1)) == []
     assert replies(used, "NDATA/n", message(metric(value=1.0, alias=1), sequence=3)) == ["spBv1.0/plant/NCMD/n"]
     assert replies(used, "NDATA/n", message(metric(value=1.0, alias=1), sequence=5)) == []

@@ -33,7 +33,7 @@ def test_an_absent_time_is_the_arrival() -> None:
 
 
 @given(moments)
-def test_the_unit_of_a_number_is_told_by_its_magnitude(time_ms: int) -> None:
+def test_the_unit_of_a_number_follows_from_its_magnitude(time_ms: int) -> None:
     assert read(time_ms) == time_ms
     assert read(float(time_ms)) == time_ms
     assert read(time_ms // 1000) == time_ms // 1000 * 1000
@@ -69,7 +69,7 @@ def test_text_is_iso_8601_at_any_offset(time_ms: int, minutes: int) -> None:
         ),
     ],
 )
-def test_what_is_no_time_is_rejected(raw: Any) -> None:
+def test_invalid_times_are_rejected(raw: Any) -> None:
     assert reason(raw) == "rejected_time"
 
 

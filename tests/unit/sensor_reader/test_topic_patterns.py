@@ -40,5 +40,5 @@ def test_a_pattern_without_a_placeholder_names_no_series(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["#/{a}", "{a}/x#", "{a}b/c", "{a}/{", "{1}/x", "$SYS/{a}", "a+/{b}", "{a}/\x00"])
-def test_what_mqtt_does_not_allow_is_no_pattern(pattern: str) -> None:
+def test_invalid_mqtt_topics_are_rejected_as_patterns(pattern: str) -> None:
     assert not re.fullmatch(PATTERN, pattern)

@@ -67,7 +67,7 @@ def _package(listing: Path, package: str) -> str:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_an_artifact_contains_what_its_programs_can_import_and_nothing_else(
+def test_an_artifact_contains_exactly_the_modules_that_its_programs_can_import(
     built: Built, component: str, tmp_path: Path
 ) -> None:
     folder = _unpacked(built, component, tmp_path)

@@ -101,6 +101,6 @@ def test_of_many_rows_the_extremes_of_each_column_are_kept() -> None:
     assert thin(values[:1500]).tolist() == list(range(1500))
 
 
-def test_a_picture_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_an_unwritable_picture_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="nowhere"):
         draw(tmp_path / "nowhere" / "p.png", *scored(1), 50)

@@ -35,7 +35,7 @@ def written(folder, values, header="timestamp,value", stamp=lambda row: f"2024-0
 
 @pytest.mark.parametrize("cut", [CALIBRATE + 1, 250, 331])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_score_uses_nothing_that_comes_after_it(cut, channels):
+def test_scores_do_not_depend_on_later_rows(cut, channels):
     time_ms, values = recording(channels=channels, step_at=240)
     whole = offline.score(time_ms, values, names(channels), CALIBRATE)
     part = offline.score(time_ms[:cut], values[:cut], names(channels), CALIBRATE)
@@ -89,7 +89,7 @@ def test_alarms_keep_a_rest_between_them():
     assert offline.rested(level, 4).tolist() == [0, 2, 0.5, 0.5, 0.9, 1.5, 0.5]
 
 
-def test_an_alarm_that_goes_on_is_told_again_ever_more_rarely():
+def test_a_continuing_alarm_is_reported_with_backoff():
     going_on = offline.rested(np.full(64, 2.0), 4)
     assert np.flatnonzero(going_on >= 1).tolist() == [0, 4, 12, 28, 60]
     twice = np.concatenate((np.full(6, 2.0), np.full(6, 0.1), np.full(6, 2.0)))
@@ -137,7 +137,7 @@ def test_inputs_of_one_name_in_two_folders_do_not_overwrite_each_other(tmp_path)
         ({"calibrate": 400}, "400 rows, more than the calibration's 400 are needed"),
     ],
 )
-def test_what_cannot_be_scored_is_refused_with_a_sentence(tmp_path, change, sentence):
+def test_unusable_tables_are_rejected_with_an_error(tmp_path, change, sentence):
     path = written(tmp_path, recording()[1][:, 0])
     arguments = {"time": "timestamp", "values": ["value"], "calibrate": CALIBRATE} | change
     with pytest.raises(TableError, match=sentence):

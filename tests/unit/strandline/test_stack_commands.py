@@ -53,13 +53,13 @@ def test_a_gateways_page_names_its_gaps_its_rejects_and_its_losses() -> None:
     assert "4 rows into coarser windows" in shown
 
 
-def test_a_gateway_that_told_nothing_of_itself_is_not_said_to_have_lost_nothing() -> None:
+def test_losses_of_a_gateway_without_a_notice_are_shown_as_unknown() -> None:
     assert gateways.lines(GATEWAY | {"notice": None, "lost": {}})[-1].endswith("no report from the gateway yet")
     clean = gateways.lines(GATEWAY | {"lost": {}, "merged": 0})[-1]
     assert clean.endswith("nothing (reported 2023-11-14 22:13:20Z, gateway's clock)")
 
 
-def test_many_gaps_are_cut_and_say_so() -> None:
+def test_a_long_list_of_gaps_is_shortened() -> None:
     assert gateways.gaps([[n, n] for n in range(1, 31, 2)]).endswith("21, 23, ...")
 
 
@@ -72,7 +72,7 @@ def test_many_gaps_are_cut_and_say_so() -> None:
         ({"state": "resolved"}, "score   3.25"),
     ],
 )
-def test_an_open_alert_says_when_its_gateway_went_silent(changes: dict[str, Any], said: str) -> None:
+def test_an_open_alert_shows_since_when_its_gateway_is_silent(changes: dict[str, Any], said: str) -> None:
     alert = {
         "series": "pump.current",
         "onset_ms": SEEN_MS,
@@ -98,7 +98,7 @@ def test_bytes_are_shown_with_their_offset_and_their_text() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["redrive"], ["redrive", "abc", "--all"]])
-def test_a_redrive_wants_letters_or_all_of_them(arguments: list[str]) -> None:
+def test_a_redrive_requires_ids_or_all(arguments: list[str]) -> None:
     result = CliRunner().invoke(make_app(), ["deadletters", *arguments])
     assert result.exit_code == 2
     assert "ids of letters, or --all, are required" in result.output

@@ -78,20 +78,20 @@ def test_kinds_that_are_not_rows_have_no_model(kind: Kind) -> None:
         codec.decode(sealed(container.pack(kind, Coder.MODEL, 0, b"")))
 
 
-def test_a_profile_is_no_batch_of_rows_and_rows_are_no_profile() -> None:
+def test_profiles_and_rows_are_distinguished() -> None:
     with pytest.raises(FormatError, match="not rows"):
         codec.decode(sealed(container.pack(Kind.PROFILE, Coder.NONE, 0, b"")))
     with pytest.raises(FormatError, match="not a profile"):
         codec.decode_profile(DATA)
 
 
-def test_a_size_above_the_limit_is_refused_before_anything_is_inflated() -> None:
+def test_a_size_above_the_limit_is_rejected_before_inflation() -> None:
     with pytest.raises(LimitError):
         codec.decode(sealed(container.pack(Kind.AGGREGATES, Coder.DEFLATE, MAX_INFLATED_BYTES + 1, b"")))
 
 
 @pytest.mark.parametrize("coder", [Coder.DEFLATE, Coder.LZMA1])
-def test_a_content_that_is_not_what_its_size_says(coder: Coder) -> None:
+def test_a_content_of_another_size_is_rejected(coder: Coder) -> None:
     stream = container.PACK[coder](bytes(1000))
     for size in (999, 1001):
         with pytest.raises(FormatError, match="the batch states"):
@@ -99,14 +99,14 @@ def test_a_content_that_is_not_what_its_size_says(coder: Coder) -> None:
     assert container.inflate(coder, 1000, stream) == bytes(1000)
 
 
-def test_more_rows_than_allowed_are_refused_before_they_are_allocated() -> None:
+def test_too_many_rows_are_rejected_before_allocation() -> None:
     head = directory.write(directory.directory((Series("a"),), (BITS,)))
     content = head + pack_signed(np.array([MAX_ROWS + 1]))
     with pytest.raises(LimitError, match="rows"):
         codec.decode(sealed(container.pack(Kind.READINGS, Coder.NONE, len(content), content)))
 
 
-def test_more_series_than_allowed_are_refused() -> None:
+def test_too_many_series_are_rejected() -> None:
     with pytest.raises(LimitError, match="series"):
         codec.decode(sealed(container.pack(Kind.READINGS, Coder.NONE, 3, pack(np.array([65_000], np.uint64)))))
 
@@ -118,7 +118,7 @@ def test_more_rows_than_allowed_are_not_encoded() -> None:
         codec.pack(rows)
 
 
-def test_the_most_rows_of_a_constant_take_few_bytes_and_come_back() -> None:
+def test_the_maximum_number_of_constant_rows_is_encoded_in_few_bytes() -> None:
     n = MAX_ROWS
     rows = Readings((Series("a"),), np.zeros(n, np.int64), np.arange(n) * 1000, np.full(n, 5.0), np.zeros(n, np.uint8))
     data = codec.encode(Batch("gw", 1, 1, rows), coders=codec.FAST)
@@ -129,7 +129,7 @@ def test_the_most_rows_of_a_constant_take_few_bytes_and_come_back() -> None:
     assert (np.diff(back.time_ms) == 1000).all()
 
 
-def test_a_batch_above_its_limit_says_both_sizes() -> None:
+def test_the_error_for_a_too_large_batch_has_both_sizes() -> None:
     with pytest.raises(TooLargeError, match=f"at most {MAX_BATCH_BYTES}"):
         codec.encode(Batch("gw", 1, 1, aggregates(2000, 10)))
 
@@ -141,7 +141,7 @@ def test_packed_rows_of_the_size_of_the_room_always_fit(gateway: str, sequence: 
     assert len(codec.seal(gateway, 2**64 - 1, sequence, bytes(room), 5_000)) <= 5_000
 
 
-def test_a_notice_of_a_number_that_no_reader_takes_is_not_written() -> None:
+def test_a_notice_with_an_unsupported_number_is_not_encoded() -> None:
     with pytest.raises(ModelError, match="64-bit"):
         codec.pack(Notice(1, {"a": {"b": 2**63}}))
 
@@ -150,7 +150,7 @@ def test_no_reports_are_a_batch_too() -> None:
     assert codec.unpack(codec.pack(Anomalies(()))) == Anomalies(())
 
 
-def test_coded_cells_beyond_64_bits_are_refused() -> None:
+def test_coded_cells_beyond_64_bits_are_rejected() -> None:
     found_by_fuzzing = bytes.fromhex(
         "534c010500000000000000070467772d310b560152636264602f28cd2dd035d463faeff4df8e0922cecce8c8c0ccc0c0"
         "c0c4c0a4c1d0f0a1edd0bbd4097e0c4c2c0c0be630a6b0b030b37a30300831b032b32a30300830b031b329b003690e76"

@@ -21,7 +21,7 @@ REPORT: dict[str, Any] = {
 }
 
 
-def test_a_report_comes_back_from_its_json() -> None:
+def test_a_report_is_restored_from_its_json() -> None:
     report = Anomaly(
         "pump.1", Phase.END, 1, 2, 3.5, "spike", "up", 1.0, 2.0, 0.5, 3.0, {"spike": 3.5, "gap": 0.0}, "Cel"
     )
@@ -74,7 +74,7 @@ def test_a_missing_key_in_a_report_is_named(key: str) -> None:
         Anomaly.from_dict({k: v for k, v in REPORT.items() if k != key})
 
 
-def test_words_for_people_are_cut_and_not_refused() -> None:
+def test_long_texts_are_truncated() -> None:
     report = Anomaly.from_dict(REPORT | {"cause": "x" * 1_000, "causes": {"y" * 1_000: 1}})
     assert (len(report.cause), [len(name) for name in report.causes]) == (64, [64])
 
@@ -107,14 +107,14 @@ def test_a_batch_has_a_name_that_can_be_stored(gateway: str, epoch: int, sequenc
         Batch(gateway, epoch, sequence, Notice(0, {}))
 
 
-def test_columns_of_different_length_are_refused() -> None:
+def test_columns_of_different_length_are_rejected() -> None:
     two, three = np.zeros(2, np.int64), np.zeros(3)
     with pytest.raises(ModelError, match="different length"):
         Readings((Series("a"),), two, two, three, np.zeros(2, np.uint8))
 
 
 @pytest.mark.parametrize("index", [-1, 1])
-def test_rows_of_a_series_that_is_not_in_the_directory_are_refused(index: int) -> None:
+def test_rows_of_a_series_that_is_not_in_the_directory_are_rejected(index: int) -> None:
     whole, real = np.array([index]), np.zeros(1)
     with pytest.raises(ModelError, match="series_index"):
         Aggregates((Series("a"),), whole, whole, whole, whole, real, real, real, real, real)

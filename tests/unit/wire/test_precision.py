@@ -29,7 +29,7 @@ def readings(values: list[float], resolution: float | None) -> np.ndarray:
 
 
 @pytest.mark.parametrize("resolution", [0.1, 0.01, 0.5, 0.0625, 1e-9, 1000.0, 2.5, None])
-def test_multiples_of_a_decimal_resolution_come_back_as_the_same_doubles(resolution: float | None) -> None:
+def test_multiples_of_a_decimal_resolution_are_restored_as_the_same_doubles(resolution: float | None) -> None:
     multiplier, divisor = split(resolution or 0.1)
     values = [k * multiplier / divisor for k in (-70, -3, 0, 1, 2, 3, 7, 11, 213, 999_999)]
     assert readings(values, resolution).tolist() == values
@@ -39,12 +39,12 @@ def test_a_value_a_hair_off_its_multiple_is_the_multiple() -> None:
     assert readings([0.1 + 0.2, 21.3] * 8, 0.1).tolist() == [0.3, 21.3] * 8
 
 
-def test_values_that_are_no_multiples_of_the_declared_resolution_come_back_unchanged() -> None:
+def test_values_that_are_not_multiples_of_the_resolution_are_restored_exactly() -> None:
     values = [21.37, 21.4, 21.41, 21.39]
     assert readings(values, 0.5).tolist() == values
 
 
-def test_one_odd_value_among_many_costs_its_own_bytes_and_comes_back_unchanged() -> None:
+def test_a_single_unusual_value_is_restored_exactly() -> None:
     values = [20.0 + k / 10 for k in range(40)]
     values[13] = math.pi
     assert readings(values, 0.1).tolist() == values
@@ -58,7 +58,7 @@ def test_single_precision_values_of_a_decimal_sensor_are_found() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, -0.0, 2.0**60 + 4096])
-def test_values_outside_every_scale_come_back(value: float) -> None:
+def test_values_outside_every_scale_are_restored(value: float) -> None:
     back = readings([20.0, 20.1, value, 20.2], 0.1)
     np.testing.assert_array_equal(back, [20.0, 20.1, value, 20.2])
 
@@ -105,7 +105,7 @@ def test_a_table_gives_every_distance_and_the_escape_a_slot(shape: int, skew: in
 
 @pytest.mark.parametrize("memory", range(len(MEMORIES)))
 @pytest.mark.parametrize("skew", [-8, 0, 5])
-def test_the_model_gives_back_cells_of_every_size(memory: int, skew: int) -> None:
+def test_the_model_restores_cells_of_every_size(memory: int, skew: int) -> None:
     rng = np.random.default_rng(3)
     cells = [*rng.integers(-4, 4, 300).tolist(), 2**63 - 1, -(2**63), 0, *(1 << k for k in range(63))]
     offsets = rng.integers(-999, 999, len(cells)).tolist()

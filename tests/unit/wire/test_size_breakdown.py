@@ -23,7 +23,7 @@ def test_the_parts_of_a_batch_add_up_to_its_size(name: str) -> None:
     assert all(part.bytes >= 0 for part in found.parts)
 
 
-def test_the_columns_of_aggregates_are_told_apart() -> None:
+def test_the_columns_of_aggregates_are_listed_separately() -> None:
     found = break_down(golden("aggregates-model")[0])
     sizes = {part.name: part.bytes for part in found.parts}
     assert {"envelope", "directory", "value", "low", "high", "std", "score"} == set(sizes)
@@ -38,7 +38,7 @@ def inspected(*arguments: str) -> str:
     return result.output
 
 
-def test_inspect_shows_what_each_column_takes_as_json_and_as_a_table() -> None:
+def test_inspect_shows_the_size_of_each_column_as_json_and_as_a_table() -> None:
     file = str(GOLDEN / "aggregates-model.batch")
     shown = json.loads(inspected(file, "--json", "--rows", "3"))
     assert (shown["coder"], len(shown["rows"])) == ("model", 3)

@@ -34,7 +34,7 @@ class SeriesState(Columns):
 
 @dataclass(slots=True)
 class Observation:
-    """One window of n series as the experts see it, in scales: its values [n], the ``previous`` mean, the mean that was
+    """Input of the experts: one window of n series, in scales: its values [n], the ``previous`` mean, the mean that was
     ``predicted``, and the ``history`` [n, lookback] with this window as its last."""
 
     windows: Windows
@@ -55,8 +55,7 @@ class Observation:
 @dataclass(slots=True)
 class CalibrationData:
     """The calibration windows of n series: ``values`` [n, windows] in scales, ``count`` of readings [n, windows],
-    errors of the forecaster as if each window had been left out of its fit [n, windows], and the number of windows
-    that are to pass between false alarms."""
+    leave-one-out errors of the forecaster [n, windows], and the configured number of windows between false alarms."""
 
     values: FloatArray
     count: FloatArray
@@ -65,7 +64,7 @@ class CalibrationData:
 
 
 class Observed(Enum):
-    """The value of a window that an expert judges, for reports."""
+    """The value of a window that an expert evaluates, for reports."""
 
     MEAN = "mean"
     EXTREME = "minimum or maximum"

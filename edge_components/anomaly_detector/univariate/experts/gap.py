@@ -10,7 +10,7 @@ from edge_components.anomaly_detector.columns import Columns, FloatArray, column
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 
 FEWEST = 3
-"""Readings in a usual window for a shortfall to count."""
+"""Minimum number of readings in a usual window for a shortfall to count."""
 LIMIT = 2.0
 
 

@@ -34,7 +34,7 @@ class Stuck(Expert[StuckState]):
         return StuckState.empty(n)
 
     def prepare(self, state: StuckState, data: CalibrationData) -> None:
-        """Have the replay count the runs themselves."""
+        """Set the limit to 1, so that the statistics of the replay are the lengths of the runs."""
         state.limit[:] = 1.0
 
     def update(self, state: StuckState, window: Observation, statistic: FloatArray, expected: FloatArray) -> None:

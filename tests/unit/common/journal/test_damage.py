@@ -83,7 +83,7 @@ def test_damage_is_repaired_by_the_first_commit(replica: bool) -> None:
     assert found(disk) == (state, [], 0)
 
 
-def test_a_replica_that_is_behind_after_a_power_cut_is_no_damage_and_is_brought_up() -> None:
+def test_a_replica_that_is_behind_after_a_power_cut_is_completed() -> None:
     disk, state = a_run(random.Random(5), 12, snapshots=0)
     disk = disk.cut({})
     assert not any(disk.cached["segment-0-replica"])
@@ -149,7 +149,7 @@ def test_a_snapshot_that_nothing_replaces_is_a_loss_of_its_weight() -> None:
     assert (kept, lost) == ([b"after"], [Lost(30)])
 
 
-def test_bits_flipped_in_all_files_are_never_taken_for_what_was_written() -> None:
+def test_bits_flipped_in_all_files_are_always_detected() -> None:
     reported = wrong = 0
     for seed in range(300):
         chance = random.Random(seed)

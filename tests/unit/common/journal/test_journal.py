@@ -53,7 +53,7 @@ def test_a_snapshot_replaces_the_records_before_it() -> None:
         assert records == [(2, b"after %d" % generation)]
 
 
-def test_it_goes_on_after_each_restart() -> None:
+def test_it_continues_after_each_restart() -> None:
     disk = FakeDisk()
     for number in range(50):
         journal, snapshot, records = reopened(disk)
@@ -101,7 +101,7 @@ def test_a_recovered_state_is_durable_only_after_a_sync() -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
 @pytest.mark.parametrize("failing", ["allocate", "write", "sync"])
-def test_a_disk_that_refuses_fails_the_commit_and_the_next_one_writes_everything(code: int, failing: str) -> None:
+def test_after_a_failed_commit_the_next_one_writes_everything(code: int, failing: str) -> None:
     disk = FakeDisk(failing=frozenset({failing}))
     journal, *_ = reopened(disk)
     if failing != "allocate":
@@ -179,7 +179,7 @@ def test_a_segment_that_was_large_once_is_shortened() -> None:
     assert reopened(disk)[1] == b"small"
 
 
-def test_size_and_records_count_what_a_start_replays() -> None:
+def test_size_and_records_are_those_that_a_start_replays() -> None:
     disk = FakeDisk()
     journal, *_ = reopened(disk)
     journal.snapshot(b"state")

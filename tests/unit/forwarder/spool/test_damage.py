@@ -22,7 +22,7 @@ from wire.topics import Lane
 
 SENDERS = (7, 8, 9)
 NAME = "spool.sqlite3"
-MOST_FLIPS = 8
+MAX_FLIPS = 8
 Rows = Counter[int]
 
 
@@ -132,7 +132,7 @@ def flip(folder: Path, rng: random.Random, alone: bool) -> list[str]:
     files = sorted(file for file in folder.iterdir() if used(file) and not file.name.endswith("-shm"))
     one = rng.choice(files)
     places = []
-    for _ in range(rng.randint(1, MOST_FLIPS)):
+    for _ in range(rng.randint(1, MAX_FLIPS)):
         file = one if alone else rng.choices(files, [used(file) for file in files])[0]
         data = bytearray(file.read_bytes())
         at = rng.randrange(used(file))

@@ -91,7 +91,7 @@ def test_a_fold_keeps_payloads_in_the_first_file_and_facts_in_the_second(path: P
     assert (found.intact, found.first, found.rows) == (True, spool.version.commits, spool.row_values())
 
 
-def test_it_begins_anew_when_it_has_grown_and_stays_bounded(
+def test_it_is_replaced_by_a_snapshot_when_it_has_grown(
     path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal, "GROWTH_BYTES", 20_000)
@@ -120,7 +120,7 @@ def test_a_batch_that_is_formed_sent_and_freed_between_two_folds_never_reaches_s
     assert in_sqlite(path, "SELECT page_count FROM pragma_page_count") <= pages + 6, "room for one batch, not for 29"
 
 
-def test_a_group_of_changes_is_one_commit_and_leaves_out_what_came_and_went(path: Path, spool: Spool) -> None:
+def test_a_group_of_changes_is_one_commit_without_temporary_rows(path: Path, spool: Spool) -> None:
     take(spool, 1)
     before = spool.version.commits
     with spool.group():
@@ -172,7 +172,7 @@ def test_a_commit_that_cannot_be_written_is_not_made_and_later_is(
     assert (found.version, found.rows) == (spool.version, spool.row_values())
 
 
-def test_a_commit_that_was_written_and_not_synced_may_come_back_but_is_never_mixed_with_a_later_one(
+def test_an_unsynced_commit_is_never_mixed_with_a_later_one(
     path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(spool, 1)
@@ -191,7 +191,7 @@ def test_a_commit_that_was_written_and_not_synced_may_come_back_but_is_never_mix
     again.close()
 
 
-def test_sqlite_that_refuses_to_commit_loses_nothing(path: Path, spool: Spool) -> None:
+def test_a_failed_commit_of_sqlite_loses_nothing(path: Path, spool: Spool) -> None:
     take(spool, 1)
     spool._db.set_authorizer(
         lambda action, name, *_: (

@@ -63,7 +63,7 @@ def test_killed_at_any_step_the_spool_is_as_before_it_or_as_after_it(
         killer.on = False
         for number in range(killer.copies):
             spool = open_spool(tmp_path / "dead" / str(number) / NAME, 2, 50_000_000, 5)
-            assert (spool.epoch, spool.losses()) == (1, {}), "a kill is no damage"
+            assert (spool.epoch, spool.losses()) == (1, {}), "a kill does not damage the spool"
             assert spool.row_values() in (before, driver.spool.row_values())
             assert spool.version.last in (last, driver.spool.version.last)
             spool.close()

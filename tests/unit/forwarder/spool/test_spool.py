@@ -42,7 +42,7 @@ def put(spool: Spool, *bodies: bytes, lane: Lane = Lane.BULK, rows: int = 1) -> 
         spool.put(lane, body, rows, used_rows=0, created_ms=1)
 
 
-def test_what_was_taken_in_is_there_after_a_restart(path: Path, spool: Spool) -> None:
+def test_stored_rows_are_available_after_a_restart(path: Path, spool: Spool) -> None:
     take(spool, 1, payload=b"first")
     take(spool, 2, payload=b"second", lane=Lane.URGENT)
     spool.close()
@@ -76,7 +76,7 @@ def test_using_up_one_lane_leaves_the_other(spool: Spool) -> None:
     assert [row.lane for row in spool.pending()] == [Lane.BULK]
 
 
-def test_using_up_more_rows_than_are_pending_is_refused_and_changes_nothing(spool: Spool) -> None:
+def test_using_more_rows_than_are_pending_is_rejected(spool: Spool) -> None:
     take(spool, 1, rows=2)
     with pytest.raises(SpoolError, match="only 2 are pending"):
         spool.put(Lane.BULK, b"batch", 3, used_rows=3, created_ms=1)
@@ -102,7 +102,7 @@ def test_a_batch_gets_its_number_when_it_is_sent_and_keeps_it(path: Path, spool:
     again.close()
 
 
-def test_an_acknowledgement_frees_what_it_covers_and_no_more(spool: Spool) -> None:
+def test_an_acknowledgement_frees_only_the_covered_batches(spool: Spool) -> None:
     put(spool, *(b"batch" for _ in range(6)))
     spool.number(spool.unsent(Lane.BULK, 6))
     assert len(spool.free(Acknowledgement(EPOCH, 2, ((4, 5),)))) == 4
@@ -118,7 +118,7 @@ def test_an_acknowledgement_of_another_epoch_frees_nothing(spool: Spool) -> None
     assert len(spool.sent()) == 1
 
 
-def test_numbers_go_on_after_a_restart_even_when_all_is_freed(path: Path, spool: Spool) -> None:
+def test_numbers_continue_after_a_restart_even_if_all_batches_are_freed(path: Path, spool: Spool) -> None:
     put(spool, b"batch")
     spool.number(spool.unsent(Lane.BULK, 1))
     spool.free(Acknowledgement(EPOCH, 1))
@@ -129,7 +129,7 @@ def test_numbers_go_on_after_a_restart_even_when_all_is_freed(path: Path, spool:
     again.close()
 
 
-def test_a_full_spool_takes_in_none_of_what_does_not_fit(spool: Spool) -> None:
+def test_a_full_spool_stores_no_batch_of_a_group_that_does_not_fit(spool: Spool) -> None:
     take(spool, 1, payload=b"x" * 9_950)
     with pytest.raises(SpoolFullError, match="9950 of 10000"):
         take(spool, 2)
@@ -166,7 +166,7 @@ def test_all_but_the_newest_unsent_bulk_becomes_backfill(spool: Spool) -> None:
     assert [batch.body for batch in spool.unsent(Lane.BACKFILL, 9)] == [b"1", b"2", b"3"]
 
 
-def test_what_is_dropped_first_is_what_is_missed_least(spool: Spool) -> None:
+def test_batches_are_dropped_by_priority(spool: Spool) -> None:
     put(spool, b"sent")
     spool.number(spool.unsent(Lane.BULK, 1))
     put(spool, b"bulk")

@@ -76,7 +76,7 @@ def state(spool: Spool) -> tuple[int, int, int, int]:
 WHOLE = (FORMED, NUMBERED, 3 * TAKEN, TAKEN)
 
 
-def test_a_kill_alone_is_no_damage(path: Path) -> None:
+def test_a_kill_alone_is_not_damage(path: Path) -> None:
     spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
     assert (state(spool), spool.epoch, spool.losses()) == (WHOLE, 1, {})
     spool.close()
@@ -135,7 +135,7 @@ def test_a_recovery_that_ended_before_its_last_step_keeps_the_new_spool(path: Pa
     spool.close()
 
 
-def test_a_fold_that_the_power_cut_short_is_no_damage(tmp_path: Path) -> None:
+def test_a_fold_interrupted_by_a_power_cut_is_not_damage(tmp_path: Path) -> None:
     """SQLite's commit is not whole on the disk, the journal of before it is."""
     path = tmp_path / NAME
     spool = open_spool(path, epoch=1, max_bytes=10_000_000, wall_ms=1)
@@ -160,7 +160,7 @@ def test_a_fold_that_the_power_cut_short_is_no_damage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, -1000, -1])
-def test_a_journal_that_the_power_cut_short_accuses_nobody(path: Path, size: int) -> None:
+def test_a_journal_truncated_by_a_power_cut_does_not_cause_a_recovery(path: Path, size: int) -> None:
     for suffix in journal.SUFFIXES:
         file = path.with_name(path.name + suffix)
         file.write_bytes(file.read_bytes()[:size])
@@ -170,7 +170,7 @@ def test_a_journal_that_the_power_cut_short_accuses_nobody(path: Path, size: int
 
 
 @pytest.mark.parametrize("rubbish", [b"rubbish", bytes(20), b"\xa5SJ1" * 100, None])
-def test_a_journal_that_cannot_be_read_accuses_nobody(path: Path, rubbish: bytes | None) -> None:
+def test_an_unreadable_journal_does_not_cause_a_recovery(path: Path, rubbish: bytes | None) -> None:
     for suffix in journal.SUFFIXES:
         file = path.with_name(path.name + suffix)
         if rubbish is None:
@@ -182,7 +182,7 @@ def test_a_journal_that_cannot_be_read_accuses_nobody(path: Path, rubbish: bytes
     spool.close()
 
 
-def test_what_changes_nothing_writes_nothing(tmp_path: Path) -> None:
+def test_a_transaction_without_changes_writes_nothing(tmp_path: Path) -> None:
     spool = Spool.open(tmp_path / NAME, epoch=1, max_bytes=1_000_000)
     before = log_of(tmp_path / NAME).stat().st_size
     for _ in range(10):
@@ -197,7 +197,7 @@ def test_a_sound_log_is_left_as_it_is(left: Path) -> None:
 
 @settings(max_examples=15)
 @given(st.data())
-def test_a_mended_log_is_one_that_sqlite_reads_to_its_end(left: Path, data: st.DataObject) -> None:
+def test_a_repaired_log_is_read_completely_by_sqlite(left: Path, data: st.DataObject) -> None:
     log = bytearray(log_of(left).read_bytes())
     pages = [32 + at * 4120 + 24 + 4000 for at in range((len(log) - 32) // 4120)]
     place = data.draw(st.sampled_from(pages[:-3]))
@@ -210,7 +210,7 @@ def test_a_mended_log_is_one_that_sqlite_reads_to_its_end(left: Path, data: st.D
 
 
 @given(st.binary(max_size=10_000), st.sampled_from([512, 4096]))
-def test_any_bytes_are_mended_or_left(data: bytes, page_bytes: int) -> None:
+def test_any_bytes_are_repaired_or_left_unchanged(data: bytes, page_bytes: int) -> None:
     mended = wal_repair.repaired(data, page_bytes)
     assert mended is None or wal_repair.repaired(mended, page_bytes) is None
 
