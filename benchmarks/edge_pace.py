@@ -6,7 +6,7 @@ from typing import Protocol
 
 FIRST_RATE = 200.0
 SPEED_UP = 1.5
-MOST_AHEAD_SECONDS = 1.5
+MAX_LEAD_SECONDS = 1.5
 
 
 class Pace(Protocol):
@@ -53,7 +53,7 @@ class ClosedLoop:
 
     def allowed(self, elapsed: float) -> int:
         """Return how many messages may have been sent in all."""
-        ahead = min(elapsed - self._at, MOST_AHEAD_SECONDS) * self._rate
+        ahead = min(elapsed - self._at, MAX_LEAD_SECONDS) * self._rate
         return self._total + max(self._backlog, int(self._rate)) + int(ahead)
 
     def consumed(self, total: int, elapsed: float) -> None:

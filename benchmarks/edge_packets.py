@@ -19,13 +19,13 @@ MARKER = rb"[^0-9.][23][0-9]\.[0-9][0-9]5(?![0-9])"
 HISTORY_READINGS = 3
 """Past readings a series and window: enough for a spread, few enough to be sent fast."""
 
-MOST_PACKETS = 60_000
-LEAST_ROUNDS = 4
+MAX_PACKETS = 60_000
+MIN_ROUNDS = 4
 CHANNELS = 8
 VALUES = 101
 """Values of a series before they come again."""
 
-MOST_ROUNDS = 2 * VALUES
+MAX_ROUNDS = 2 * VALUES
 
 QOS_1 = 2
 STORED = "$SYS/broker/store/messages/count"
@@ -41,11 +41,11 @@ class Ring:
     """Messages of ``series`` series in turn, repeated with other values until the ring is full."""
 
     def __init__(self, series: int) -> None:
-        if not 1 <= series <= MOST_PACKETS // LEAST_ROUNDS:
-            raise LoadError(f"series {series}: 1 to {MOST_PACKETS // LEAST_ROUNDS} are allowed")
-        rounds = MOST_PACKETS // series
+        if not 1 <= series <= MAX_PACKETS // MIN_ROUNDS:
+            raise LoadError(f"series {series}: 1 to {MAX_PACKETS // MIN_ROUNDS} are allowed")
+        rounds = MAX_PACKETS // series
         if rounds > VALUES:
-            rounds = min(MOST_ROUNDS, rounds // VALUES * VALUES)
+            rounds = min(MAX_ROUNDS, rounds // VALUES * VALUES)
         self.size = rounds * series
         self.distinct = min(rounds, VALUES) * series
         """Messages in a row of which no two have series and value in common: with one time, no reading is repeated."""

@@ -46,7 +46,7 @@ def simulated(kind: str, calibration: int, every: int, rows: int, series: int) -
     """Score single series in which nothing is wrong."""
     values = noise(kind, rows, series, seed=1)
     onsets = _onsets(values, np.arange(1, rows + 1) * WIDTH_MS, calibration, every)
-    return _told(kind, calibration, every, WIDTH_MS, len(onsets), series * (rows - calibration))
+    return _row(kind, calibration, every, WIDTH_MS, len(onsets), series * (rows - calibration))
 
 
 def grouped(kind: str, calibration: int, every: int, rows: int, groups: int) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def grouped(kind: str, calibration: int, every: int, rows: int, groups: int) -> 
     for row, value in enumerate(values, start=1):
         reports = found.window(places, row * WIDTH_MS, WIDTH_MS, value)
         alarms += sum(report.phase is Phase.ONSET for report in reports)
-    return _told(f"groups, {kind}", calibration, every, WIDTH_MS, alarms, groups * (rows - calibration))
+    return _row(f"groups, {kind}", calibration, every, WIDTH_MS, alarms, groups * (rows - calibration))
 
 
 def recorded(
@@ -82,7 +82,7 @@ def recorded(
         alarms += int(normal[onsets].sum())
         quiet += int(normal.sum())
     width_ms = int(np.median(np.diff(files[0][0])))
-    return _told(name, files[0][2], every, width_ms, alarms, quiet)
+    return _row(name, files[0][2], every, width_ms, alarms, quiet)
 
 
 def _onsets(values: FloatArray, time_ms: npt.NDArray[np.int64], calibration: int, every: int) -> list[int]:
@@ -107,7 +107,7 @@ def _onsets(values: FloatArray, time_ms: npt.NDArray[np.int64], calibration: int
     return onsets
 
 
-def _told(name: str, calibration: int, every: int, width_ms: int, alarms: int, windows: int) -> dict[str, Any]:
+def _row(name: str, calibration: int, every: int, width_ms: int, alarms: int, windows: int) -> dict[str, Any]:
     setting, allowed = MONTH_MS / width_ms / every, windows / every
     return {
         "process": name,

@@ -97,8 +97,8 @@ def whole(series: int, forecast: Forecast) -> Call:
     return call
 
 
-def forecast_at_work(folder: Path) -> LiveForecast:
-    """Return the shipped forecaster as the detector has it at work."""
+def calibrated_forecast(folder: Path) -> LiveForecast:
+    """Return the shipped forecaster as the detector uses it."""
     calls = Calls("shipped", 1.0, InFlightMarker(folder / "forecaster"), cpu=forecaster_manager.untimed)
     return LiveForecast(loading.load_forecast(), calls, print)
 
@@ -161,14 +161,14 @@ def resident_kb(what: str) -> int:
     return int(done.stdout)
 
 
-def tell_memory(what: str) -> None:
+def print_memory(what: str) -> None:
     """Print this process' resident memory in KB after some windows."""
     if what == "bare":
         interpreter = bare(Manifest.read(tflite_model.SHIPPED).content(), MEMORY_SERIES, TERMS)
         calls = [interpreter]
     else:
         with tempfile.TemporaryDirectory() as folder:
-            calls = [whole(MEMORY_SERIES, forecast_at_work(Path(folder)))]
+            calls = [whole(MEMORY_SERIES, calibrated_forecast(Path(folder)))]
     for _ in range(20):
         calls[0]()
     status = Path("/proc/self/status").read_text()
@@ -192,7 +192,7 @@ def _row(rows: dict[str, int], series: int, bare_us: float, call_us: float, wind
 
 def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of the two tables, printed as they come."""
-    forecast, content = forecast_at_work(group.parent), Manifest.read(tflite_model.SHIPPED).content()
+    forecast, content = calibrated_forecast(group.parent), Manifest.read(tflite_model.SHIPPED).content()
     rng, rows = np.random.default_rng(1), []
     print(f"{'series':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}{'window us':>12}{'us/series':>11}{'core %':>9}")
     for n in series:
@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--memory-of", choices=["bare", "scoring"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
-        tell_memory(options.memory_of)
+        print_memory(options.memory_of)
         return
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,1 +1,1 @@
-"""Tests by what they need: unit and property nothing, contract the repo's files, integration and e2e processes."""
+"""Tests of the project; CONTRIBUTING.md lists the folders."""

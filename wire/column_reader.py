@@ -14,7 +14,7 @@ from wire.columns import EACH, GROUPED, MAX_COLUMNS, OPTIONAL, ORDERED, Id, Mode
 from wire.errors import FormatError, LimitError
 from wire.model_coder import rans
 from wire.model_coder.adaptive_model import GAINS, MEMORIES, Column, ModelParameters, State, run_model
-from wire.model_coder.distributions import MOST_SKEWED, SHAPES, SKEWS
+from wire.model_coder.distributions import MAX_SKEW, SHAPES, SKEWS
 from wire.model_coder.prediction import is_model_window, is_window, restore
 from wire.varint import Cursor, Signed, unfold
 
@@ -169,9 +169,7 @@ class Reader:
         windows = _read_windows(cursor, len(counts), name, is_model_window)
         shape, gain, skew, memory = cursor.take(4, name)
         share = cursor.byte(name) - SHARES if column in BESIDE else 0
-        known = (
-            shape < len(SHAPES) and gain < len(GAINS) and abs(skew - SKEWS) <= MOST_SKEWED and memory < len(MEMORIES)
-        )
+        known = shape < len(SHAPES) and gain < len(GAINS) and abs(skew - SKEWS) <= MAX_SKEW and memory < len(MEMORIES)
         if self.decoder is None or not known:
             raise FormatError(f"{name}: shape {shape}, gain {gain}, skew {skew}, memory {memory}, or no coder 3")
         beside = self.deviations.get(BESIDE[column]) if column in BESIDE else None

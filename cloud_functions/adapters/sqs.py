@@ -29,7 +29,7 @@ class SqsDeadLetterSink:
 
 
 class SqsDeadLetterQueue:
-    """The dead letters of the queue at ``url``, behind :class:`cloud_functions.core.ports.LetterBox`."""
+    """The dead letters of the queue at ``url``, behind :class:`cloud_functions.core.ports.DeadLetterQueue`."""
 
     def __init__(self, url: str, sqs: Any) -> None:
         self._url, self._client = url, sqs

@@ -252,7 +252,7 @@ class Compactor:
                 parts.append(rows_of(batch, self._profiles))
                 self.counts["batches"] += 1
             except UnreadableBatchError as error:
-                self._bury(batch, error)
+                self._send_dead_letter(batch, error)
         rows, hourly = rollup.of_hour(parts, hour_ms)
         if len(rows):
             expires_at = (self._now_ms() + self._rollup_ms) // 1000
@@ -265,7 +265,7 @@ class Compactor:
         if len(rows):
             yield gateway, rows
 
-    def _bury(self, batch: StoredBatch, error: UnreadableBatchError) -> None:
+    def _send_dead_letter(self, batch: StoredBatch, error: UnreadableBatchError) -> None:
         """Keep an unreadable batch as a dead letter; once, unless the function dies in between."""
         self.counts["unreadable"] += 1
         name = Key(f"unreadable#{batch.gateway}", keys.batch_name(batch.epoch, batch.sequence))

@@ -15,11 +15,11 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 
 HARMONICS = 3
-LEAST_TIMES = 3.0
+MIN_CYCLES = 3.0
 """Minimum number of repetitions of a cycle."""
-LEAST_STEPS = 6.0
+MIN_PERIOD_STEPS = 6.0
 """Smallest number of steps of a cycle, below which its harmonics cannot be distinguished."""
-LEAST_SHARE = 0.5
+MIN_SHARE = 0.5
 """Minimum fraction of the variance around the line that it explains, in the history and in the predicted last third."""
 _TRIED, _AROUND = 6, np.linspace(-0.25, 0.25, 11)
 
@@ -43,21 +43,21 @@ def find(values: FloatArray) -> Cycle | None:
     known, n = values[np.isfinite(values)], len(values)
     line = np.stack([np.ones_like(at), at], axis=1)
     rest = _rest(line, known)
-    times = np.arange(LEAST_TIMES, n / LEAST_STEPS, 0.5)
+    times = np.arange(MIN_CYCLES, n / MIN_PERIOD_STEPS, 0.5)
     if not len(times) or len(known) < 4 * (2 + 2 * HARMONICS) or not rest > 0:
         return None
     residual = known - line @ _fit(line, known)
     power = np.abs(np.exp(-2j * np.pi / n * np.outer(times, at)) @ residual)
     tried = (times[np.argsort(power)[-_TRIED:], None] + _AROUND).ravel()
-    periods = n / tried[tried >= LEAST_TIMES]
+    periods = n / tried[tried >= MIN_CYCLES]
     period = min(periods.tolist(), key=lambda one: _rest(np.hstack([line, _waves(at, one)]), known))
     both = np.hstack([line, _waves(at, period)])
-    if 1 - _rest(both, known) / rest < LEAST_SHARE:
+    if 1 - _rest(both, known) / rest < MIN_SHARE:
         return None
     first = at < at[-1] * 2 / 3
-    foretold = _waves(at[~first], period) @ _fit(both[first], known[first])[2:]
+    predicted = _waves(at[~first], period) @ _fit(both[first], known[first])[2:]
     later = known[~first]
-    if 1 - _rest(line[~first], later - foretold) / max(_rest(line[~first], later), 1e-300) < LEAST_SHARE:
+    if 1 - _rest(line[~first], later - predicted) / max(_rest(line[~first], later), 1e-300) < MIN_SHARE:
         return None
     return Cycle(period, _fit(both, known)[2:])
 

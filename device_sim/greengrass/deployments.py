@@ -97,13 +97,13 @@ class Deployments:
         profile: Profile,
         root: Path,
         thing: str,
-        told: Callable[[Deployment], None],
+        changed: Callable[[Deployment], None],
         log: logging.Logger,
         validation_seconds: float = 20.0,
     ) -> None:
         self._book, self._artifacts, self._store = book, artifacts, store
         self._components, self._validators, self._profile = components, validators, profile
-        self._root, self._thing, self._told, self._log = root, thing, told, log
+        self._root, self._thing, self._changed, self._log = root, thing, changed, log
         self._validation_seconds = validation_seconds
         self._queue: asyncio.Queue[Deployment] = asyncio.Queue()
         self._kept: dict[str, Deployment] = {}
@@ -116,7 +116,7 @@ class Deployments:
         while len(self._kept) > MAX_KEPT:
             self._kept.pop(next(iter(self._kept)))
         self._queue.put_nowait(deployment)
-        self._told(deployment)
+        self._changed(deployment)
         return deployment
 
     def get(self, identifier: str) -> Deployment | None:
@@ -132,7 +132,7 @@ class Deployments:
         while True:
             deployment = await self._queue.get()
             deployment.status = Status.IN_PROGRESS
-            self._told(deployment)
+            self._changed(deployment)
             try:
                 await self._execute(deployment)
             except NucleusError as error:
@@ -148,7 +148,7 @@ class Deployments:
             deployment.cause = str(error)
             deployment.errors = (type(error).__name__,)
         deployment.done.set()
-        self._told(deployment)
+        self._changed(deployment)
 
     async def _execute(self, deployment: Deployment) -> None:
         order = deployment.order

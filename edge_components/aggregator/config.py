@@ -112,7 +112,7 @@ class Config:
         DEFAULT_SERIES,
         1,
         MAX_SERIES,
-        "series known at a time; the one received least recently makes room for a new one",
+        "series known at a time; the one received least recently is replaced by a new one",
     )
     max_age_ms: int = integer(500, 10, 60_000, "milliseconds that a closed window waits at most for its batch to fill")
     commit_ms: int = integer(

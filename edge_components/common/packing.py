@@ -52,7 +52,7 @@ class Packer:
 
         Raises HandoverError if the outbox is full; no rows are taken then.
         """
-        count = min(len(rows), self._max_rows, self._guess(rows))
+        count = min(len(rows), self._max_rows, self._expected_count(rows))
         while True:
             part = select(rows, slice(0, count))
             batch = Batch(self._gateway, self._outbox.epoch, self._outbox.next_sequence, part)
@@ -69,7 +69,7 @@ class Packer:
             self._ratio = len(payload) / plain_bytes(part)
             return count
 
-    def _guess(self, rows: R) -> int:
+    def _expected_count(self, rows: R) -> int:
         expected = self._ratio * plain_bytes(rows)
         room = self._limit * _FILL
         return len(rows) if expected <= self._limit else max(1, int(len(rows) * room / expected))

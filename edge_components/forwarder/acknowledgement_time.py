@@ -16,7 +16,7 @@ from wire.topics import Lane
 SMOOTHING = 1 / 8
 DEVIATION_SMOOTHING = 1 / 4
 DEVIATIONS = 4
-LEAST_DEVIATION = 1 / 8
+MIN_DEVIATION = 1 / 8
 """Lower bound of the deviation, as a fraction of the smoothed time, so that equal times leave a margin of 50%."""
 JITTER = 1 / 4
 MAX_DOUBLINGS = 30
@@ -36,7 +36,7 @@ class TimeoutEstimate:
         """Smoothed time plus four deviations, without the doublings."""
         if self.smoothed_s is None:
             return 0.0
-        return self.smoothed_s + DEVIATIONS * max(self.deviation_s, LEAST_DEVIATION * self.smoothed_s)
+        return self.smoothed_s + DEVIATIONS * max(self.deviation_s, MIN_DEVIATION * self.smoothed_s)
 
     def measured(self, seconds: float) -> None:
         """Update the estimate with the time of a batch that was sent once."""
@@ -85,7 +85,7 @@ class AcknowledgementTimes:
         for lane in {sending.lane for sending in sendings} - {sending.lane for sending in measured}:
             self._estimate(lane).not_measurable()
 
-    def least_wait_s(self, lane: Lane, attempts: int) -> float:
+    def min_wait_s(self, lane: Lane, attempts: int) -> float:
         """Return the minimum seconds to wait after the ``attempts``-th sending; 0 without a measurement."""
         estimate = self._estimate(lane)
         if estimate.smoothed_s is None and not estimate.doublings:

@@ -204,7 +204,7 @@ class Uplink:
         # Recorded before the attempt, so that a rejected batch is due again like a lost one.
         times = self._window.sent(batch.id, now)
         self._times.sent(batch.id, batch.lane, now, first=first)
-        self._window.not_before(batch.id, now + self._times.least_wait_s(batch.lane, times))
+        self._window.not_before(batch.id, now + self._times.min_wait_s(batch.lane, times))
         self._rate_limit.spend()
         self._sent_in_round = True
         payload = codec.seal(self._gateway, batch.epoch, batch.sequence, batch.body)

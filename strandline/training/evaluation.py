@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_components.anomaly_detector.model_runtime.error_levels import LEAST_ERROR, Tails, fit, group_error
+from edge_components.anomaly_detector.model_runtime.error_levels import MIN_ERROR, Tails, fit, group_error
 from strandline.training.dataset import FloatArray
 
 Run = Callable[[FloatArray], FloatArray]
@@ -58,7 +58,7 @@ def metrics(examples: Examples, run: Run, tails: Tails, channels: tuple[str, ...
     figures = {}
     for at, name in enumerate(channels):
         shifted = examples.shifted(at).errors(run)
-        own = np.maximum(shifted, LEAST_ERROR) / levels[:-1]
+        own = np.maximum(shifted, MIN_ERROR) / levels[:-1]
         group = group_error(shifted, tails.threshold[:, :-1]) / levels[-1]
         figures[name] = {
             "rms_error": _short(np.sqrt(np.square(errors[:, at]).mean())),

@@ -1,1 +1,1 @@
-"""Everything is broken at once, and nothing may be lost or counted twice."""
+"""Short runs of the chaos harness."""

@@ -1,4 +1,4 @@
-"""The demo in short, as a user runs it: it proves its own result, and leaves nothing behind."""
+"""A short run of the demo as a command: the result is proven, and no processes or files remain."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def demos(tmp_path: Path) -> Iterator[list[Demo]]:
 
 
 def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Return those that have not ended. What has ended and only waits for init to take note of it (a zombie) has."""
+    """Return the running processes, without zombies."""
     alive = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -72,7 +72,7 @@ def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def _left_behind(folder: Path) -> list[str]:
-    """Return the processes that live in the folder, or were started with a path in it."""
+    """Return the processes whose working directory or arguments are in the folder."""
     found = []
     for process in psutil.process_iter():
         try:

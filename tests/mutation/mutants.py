@@ -122,7 +122,7 @@ def _changed_statements(node: ast.stmt, source: str) -> Iterator[_Change]:
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk the tree without annotations, docstrings and texts of errors, which no behaviour depends on."""
+    """Walk the tree without annotations, docstrings and texts of errors, which do not affect the behaviour."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params"):
             continue

@@ -1,4 +1,4 @@
-"""Run the tests of critical modules against sampled mutants, and print the mutants that no test notices.
+"""Run the tests of critical modules against sampled mutants, and print the mutants that no test detects.
 
     python -m tests.mutation.run [--per-module 10] [--seed 1] [--jobs 2] [--only cloud_functions] [--json]
 
@@ -96,7 +96,7 @@ class Copy:
                 return None
 
     def check(self, module: Module) -> float:
-        """Return the seconds that the unchanged module's tests take; raise where they cannot notice a mutant."""
+        """Return the duration of the unchanged module's tests; raises if they cannot detect a mutant."""
         began = time.monotonic()
         if self.passes(module.tests, 1_800.0) is not True:
             raise BrokenModuleError(f"{module.path}: its tests fail without a mutation")
@@ -152,7 +152,7 @@ def run_module(module: Module, copies: queue.Queue[Copy], per_module: int, seed:
 
 
 def score(results: list[Result]) -> float:
-    """Return the share of mutants that a test noticed, without equivalent ones; 1 if there are not any."""
+    """Return the fraction of detected mutants, without equivalent ones; 1 without mutants."""
     counted = [one for one in results if one.outcome is not Outcome.EQUIVALENT]
     return sum(one.outcome is not Outcome.SURVIVED for one in counted) / len(counted) if counted else 1.0
 

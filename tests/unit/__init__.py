@@ -1,1 +1,1 @@
-"""Tests that need nothing but this process."""
+"""Unit tests: without further processes and server sockets."""

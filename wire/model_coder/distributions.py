@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from wire.model_coder.rans import TOTAL
 
-SKEWS, MOST_SKEWED = 16, 8
+SKEWS, MAX_SKEW = 16, 8
 """Unit and limit of a skew: sixteenths by which the upper side is wider and the lower side narrower."""
 LEAN = 25
 """Distance of the mode below the mean, in spreads and 1/256 of the skew."""

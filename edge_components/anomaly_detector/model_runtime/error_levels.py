@@ -20,11 +20,11 @@ from edge_components.anomaly_detector.model_runtime.manifest import Defaults
 
 SHARE = 0.1
 """Fraction of errors in the tail."""
-LEAST_EXCESS = 0.15
+MIN_EXCESS = 0.15
 """Smallest mean excess, in thresholds, of a tail that is estimated from few windows alone."""
 PRIOR = 5.0
 """Weight of the manifest's tails, in independent windows."""
-LEAST_ERROR = 1e-3
+MIN_ERROR = 1e-3
 """Lower bound of errors, in scales of the channel."""
 MAX_KEPT = 500
 OBSERVED = 0.1
@@ -55,7 +55,7 @@ def fit(errors: FloatArray, defaults: Defaults | None = None, overlap: int = 1) 
 
     ``defaults`` are the prior.
     """
-    errors = np.maximum(errors, LEAST_ERROR)
+    errors = np.maximum(errors, MIN_ERROR)
     threshold, excess, share = _tail(errors, defaults, slice(None, -1), overlap)
     together = group_error(errors, threshold)
     group = _tail(together[:, :, None], defaults, slice(-1, None), overlap)
@@ -77,7 +77,7 @@ def _tail(
     excess = np.where(over, values - threshold, 0.0).sum(axis=0) / np.maximum(count, 1)
     share = np.maximum(count, 1) / len(values)
     if defaults is None:
-        return threshold, np.maximum(excess, LEAST_EXCESS * threshold), share
+        return threshold, np.maximum(excess, MIN_EXCESS * threshold), share
     usual, length = defaults.threshold[columns], defaults.excess[columns] / defaults.threshold[columns]
     own = len(values) / overlap
     drawn = np.exp((own * np.log(threshold) + PRIOR * np.log(usual)) / (own + PRIOR))
@@ -138,7 +138,7 @@ class ErrorLevels:
         tails = Tails(self.tails.threshold[rows], self.tails.excess[rows], self.tails.share[rows])
         # An error over several windows stays above its level for a while: there are more windows above than alarms.
         levels = tails.levels(self.probability * np.sqrt(self._overlap)) * self._raised(rows)[:, None]
-        scores = np.maximum(errors, LEAST_ERROR) / levels[:, :-1]
+        scores = np.maximum(errors, MIN_ERROR) / levels[:, :-1]
         group = group_error(errors, tails.threshold[:, :-1]) / levels[:, -1]
         highest = np.where(np.isfinite(scores), scores, -1.0).argmax(axis=1)
         each = np.arange(len(rows))
@@ -173,7 +173,7 @@ class ErrorLevels:
         often = (1.0 + self.alarms[rows]) / (1.0 + allowed)
         return np.asarray(1.0 + OBSERVED * np.log(np.maximum(often, 1.0)), np.float64)
 
-    def calibrate_anew(self, rows: IntArray) -> None:
+    def calibrate_again(self, rows: IntArray) -> None:
         """Fit some devices' tails on their last errors."""
         known = rows[self.seen[rows] >= self._size]
         if len(known):
@@ -186,4 +186,4 @@ class ErrorLevels:
     def _keep(self, rows: IntArray, errors: FloatArray) -> None:
         self.errors[rows, self.seen[rows] % self._size] = errors
         self.seen[rows] += 1
-        self.calibrate_anew(rows[self.seen[rows] == self._calibration])
+        self.calibrate_again(rows[self.seen[rows] == self._calibration])

@@ -158,7 +158,7 @@ class GroupScorer:
         )
         drifted = rows[self._above_level[rows] >= self.drift_windows]
         if len(drifted):
-            self.levels.calibrate_anew(drifted)
+            self.levels.calibrate_again(drifted)
             self._above_level[drifted] = 0
             self.drifts += len(drifted)
 

@@ -65,10 +65,10 @@ class MqttSettings:
     clean_session: bool = flag(False, "have the broker forget the session, and what it queued, on disconnection")
     keepalive_s: int = integer(30, 5, 3_600, "seconds after which a silent connection is probed")
     username: str = _short("", "user at the broker; empty for none")
-    password_file: str = _path("file whose content is the password, so that it stands in no deployment")
+    password_file: str = _path("file whose content is the password, so that deployments do not contain it")
     tls: bool = flag(False, "connect with TLS and check the broker's certificate and name")
     ca_file: str = _path("certificates trusted to sign the broker's; empty for the system's")
-    cert_file: str = _path("the client's certificate, where the broker wants one")
+    cert_file: str = _path("the client's certificate, where the broker requires one")
     key_file: str = _path("the key of the client's certificate")
     max_payload_bytes: int = integer(16_384, 16, 1_048_576, "a longer payload is rejected unread")
 

@@ -71,7 +71,9 @@ class OpcuaSettings:
     prefix: str = text("", "first part of the names of the series; empty is the entry's name")
     sampling_ms: int = integer(1_000, 10, 86_400_000, "sampling interval of the server")
     publishing_ms: int = integer(1_000, 10, 86_400_000, "interval at which the server sends changes")
-    queue_size: int = integer(100, 1, 100_000, "changes that the server keeps for each variable between two sendings")
+    queue_size: int = integer(
+        100, 1, 100_000, "changes that the server keeps for each variable between two notifications"
+    )
     username: str = text("", "user at the server; empty is anonymous", pattern=r"[^\x00-\x1f]{0,128}")
     password_file: str = _file("file whose content is the user's password")
     security_policy: str = text(

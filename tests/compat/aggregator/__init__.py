@@ -1,1 +1,1 @@
-"""State that the aggregator of earlier versions left on the disk."""
+"""State files written by the aggregator of earlier versions."""

@@ -1,4 +1,4 @@
-"""The journal that an earlier aggregator left is continued: nothing is lost, nothing is counted twice."""
+"""The journal of an earlier version is continued without losses and duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the files that tests/compat keeps of the shared code: ``python -m tests.compat.common.write_state VERSION``.
+"""Write the files of the shared code for tests/compat: ``python -m tests.compat.common.write_state VERSION``.
 
 Existing files are never overwritten.
 """

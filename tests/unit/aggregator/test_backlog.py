@@ -1,4 +1,5 @@
-"""Late readings open or correct windows, as revisions: every reading counts once, within bounds of age and memory."""
+"""Late readings open or correct windows, as revisions: each reading is counted once, within limits of age and
+memory."""
 
 from __future__ import annotations
 
@@ -59,7 +60,7 @@ def revisions(rig: Rig) -> list[list[int]]:
 
 
 class Logger:
-    """A logger that was disconnected for six hours, and a live sensor beside it."""
+    """A logger that was disconnected for six hours, and a live sensor."""
 
     def __init__(self, rig: Rig, *, seed: int = 1) -> None:
         self.rig, self.sequence = rig, 0

@@ -1,4 +1,4 @@
-"""Readings that cannot be used are dropped under the first reason that fits, and the others go on unchanged."""
+"""Unusable readings are dropped with the first matching reason; others are not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The aggregator loses nothing it acknowledged and counts nothing twice, whatever is killed or repeated."""
+"""The aggregator loses no acknowledged reading and counts none twice, despite kills and repetitions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def readings(times: list[int], values: list[float], name: str = "pump-1.temperat
 
 
 class Rig:
-    """An aggregator on fakes, that can be killed and started again on the same journal."""
+    """Aggregator on fakes that can be killed and restarted on the same journal."""
 
     def __init__(self, work: Path, **values: Any) -> None:
         defaults = {
@@ -67,7 +67,7 @@ class Rig:
         self.aggregator.start()
 
     def kill(self) -> None:
-        """As the power does: nothing is closed in good order; only the file handle goes."""
+        """Simulate a power cut: the component is not closed, only its file handles."""
         self.journal.close()
 
     def offer(self, sequence: int, rows: Readings, epoch: int = READER) -> None:
@@ -87,7 +87,7 @@ class Rig:
         return [ack for ack in acks if ack.epoch == epoch]
 
     def batches(self) -> dict[tuple[int, int], Aggregates]:
-        """Return the batches that the forwarder would hold, each once by its name, as it first came."""
+        """Return the distinct batches sent to the forwarder."""
         held: dict[tuple[int, int], Aggregates] = {}
         for payload in self.bus.on(topics.AGGREGATES):
             batch = aggregates_message.decode(payload)
@@ -96,7 +96,7 @@ class Rig:
         return held
 
     def counts(self) -> dict[int, int]:
-        """Return the readings by window start, of the highest revision; fails on a row that comes twice."""
+        """Return the readings of the highest revision by window start; fails for duplicate rows."""
         found: dict[tuple[int, int], int] = {}
         for rows in self.batches().values():
             columns = (rows.start_ms.tolist(), rows.revision.tolist(), rows.count.tolist())

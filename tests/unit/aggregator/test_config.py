@@ -1,4 +1,4 @@
-"""The aggregator's configuration is read from typed values and from text, or refused by key."""
+"""The aggregator's configuration is read from typed values and from text, or rejected by key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reading that comes again is known, however much came between, until its window is closed."""
+"""A repeated reading is recognised until its window is closed, regardless of the readings in between."""
 
 from __future__ import annotations
 

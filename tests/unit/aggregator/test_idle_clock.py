@@ -1,4 +1,4 @@
-"""The idle clock runs while readings can come, and at no other time."""
+"""The idle clock advances only while readings can be received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A window counts its readings by quality, and uses those that may be used."""
+"""A window counts its readings by quality, and aggregates the usable ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows are half-open, close once by their own series' time, and no wrong clock harms another series."""
+"""Windows are half-open and closed once by the time of their series; a wrong clock does not affect other series."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Site:
         self.rows: list[tuple[int, float, int, float]] = []
 
     def hear(self, *readings: tuple[int, float, float]) -> None:
-        """Take readings (series_id, seconds, value) as one batch."""
+        """Add readings (series_id, seconds, value) as one batch."""
         series_id, at, value = (np.array(column) for column in zip(*readings, strict=True))
         time_ms = T0 + np.round(at * 1000).astype(np.int64)
         now_ms = T0 + round(self.now * 1000)

@@ -1,4 +1,4 @@
-"""The baselines are run fairly: causal, nothing in the calibration, and each finds what it is there for."""
+"""The baselines are causal, have no scores during calibration, and detect the faults that they are designed for."""
 
 from __future__ import annotations
 

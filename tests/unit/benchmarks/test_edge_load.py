@@ -1,4 +1,4 @@
-"""The load generator's packets, pace and window: what a figure would silently be wrong by."""
+"""Packets, pace and window of the load generator, on which the figures depend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The back-test asks fairly and counts rightly."""
+"""Questions and counts of the back-test of forecasts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch of aggregates passes between components exactly, and damaged bytes are refused with a DecodeError."""
+"""A batch of aggregates is transferred exactly, and damaged bytes are rejected with a DecodeError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration is read from text and from typed values, or refused with a sentence for each bad key."""
+"""A configuration is read from text and from typed values, or rejected with an error for each invalid key."""
 
 from __future__ import annotations
 

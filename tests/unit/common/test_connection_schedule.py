@@ -1,4 +1,4 @@
-"""A lost connection is made again with backoff, and the process ends only when a new one is the cure."""
+"""A lost connection is retried with backoff, and the process ends only if a new one helps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_components.common.connection_schedule import REFUSED_SECONDS, RETRY, U
 
 
 def ends_after(refused: list[bool]) -> float | None:
-    """Return the time after which attempts with these outcomes (the last one for ever) are given up."""
+    """Return the time after which attempts with these outcomes (the last one repeated) are abandoned."""
     schedule, now, outcomes = ConnectionSchedule(0.0, random.Random(1)), 0.0, iter(refused)
     last, attempts = False, 0
     while now < 10_000.0:

@@ -28,7 +28,7 @@ class Bench:
         return self.bus.subscriptions["acks"][0]
 
     def later(self, seconds: float) -> None:
-        """Pass time as the loop does: sleep until the sender has something to do."""
+        """Advance the clock like the loop: until the next due time of the sender."""
         end = self.clock.mono + seconds
         while self.clock.mono < end:
             self.clock.advance(min(1.0, max(self.sender.next_s(self.clock.mono), 0.001), end - self.clock.mono))

@@ -1,4 +1,4 @@
-"""Over any channel that loses, doubles and reorders, every batch is taken exactly once."""
+"""Every batch is accepted exactly once over a channel that loses, duplicates and reorders messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sent(box: Outbox, now: float) -> list[int]:
 
 
 class Channel(Generic[T]):
-    """Loses, doubles and reorders."""
+    """Channel that loses, duplicates and reorders messages."""
 
     def __init__(self, chance: random.Random, loss: float, doubling: float) -> None:
         self._chance, self._loss, self._doubling = chance, loss, doubling

@@ -1,4 +1,4 @@
-"""The connection to the nucleus where the machine has no resources for one; the rest is in tests/integration."""
+"""Connection to the nucleus without resources or answers; other cases are in tests/integration."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_attempt_without_memory_ends_the_component(monkeypatch: pytest.Monkey
 
 
 class SilentNucleus:
-    """A client whose calls get no answer; waiting for one lets the clock go on."""
+    """Client whose calls get no answer; waiting for one advances the clock."""
 
     def __init__(self, clock: FakeClock, loop: FakeLoop, stop_at: float) -> None:
         self._clock, self._loop, self._stop_at = clock, loop, stop_at

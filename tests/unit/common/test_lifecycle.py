@@ -1,4 +1,4 @@
-"""A component's life: it starts, is configured and ends, and each way to end has its exit code."""
+"""Lifecycle of a component: start, configuration, end and exit codes."""
 
 from __future__ import annotations
 

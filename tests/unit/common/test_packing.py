@@ -1,4 +1,4 @@
-"""Rows are cut into batches that fit, each row once and in order, and seldom encoded twice."""
+"""Rows are packed into batches within the limit, each once and in order, and are rarely encoded twice."""
 
 from __future__ import annotations
 

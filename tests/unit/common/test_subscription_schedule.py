@@ -1,4 +1,4 @@
-"""A subscription is tried for ever with backoff, never twice at once, and renewed when messages seem to be missing."""
+"""A subscription is retried with backoff, one attempt at a time, and renewed when messages seem to be missing."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_a_new_connection_resets_the_schedule() -> None:
 
 @given(st.lists(st.sampled_from("bofcrnq"), max_size=60), st.randoms(use_true_random=False))
 def test_there_is_at_most_one_attempt_at_a_time_and_always_a_next_one(events: list[str], rng: random.Random) -> None:
-    """The owner calls as it should: answers only to an attempt in progress, closes only of an open stream."""
+    """Only valid calls are made: results of an attempt in progress, and the end of an open stream."""
     made, now = schedule(expects_traffic=True, answer_s=60.0), 0.0
     for event in events:
         now += rng.random() * 40

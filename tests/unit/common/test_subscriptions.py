@@ -1,4 +1,4 @@
-"""Subscriptions are kept open beside the component's work, whatever the nucleus does to them."""
+"""Subscriptions are kept open in the background, despite failures of the nucleus."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Bench:
         self.messages.append(payload)
 
     def later(self, seconds: float, step: float = 1.0) -> None:
-        """Pass time, with a tick every ``step`` seconds."""
+        """Advance the clock, with a tick every ``step`` seconds."""
         end = self.clock.mono + seconds
         while self.clock.mono < end:
             self.clock.advance(step)

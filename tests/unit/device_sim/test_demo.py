@@ -1,4 +1,4 @@
-"""Tests of the parts of the demo that need no running process."""
+"""Tests of the parts of the demo that do not need a running process."""
 
 from __future__ import annotations
 

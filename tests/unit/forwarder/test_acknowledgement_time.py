@@ -25,7 +25,7 @@ def acknowledge_after(times: AcknowledgementTimes, *seconds: float, lane: Lane =
 
 
 def test_without_a_measurement_the_estimate_demands_no_wait(times: AcknowledgementTimes) -> None:
-    assert times.least_wait_s(Lane.BULK, 1) == 0.0
+    assert times.min_wait_s(Lane.BULK, 1) == 0.0
 
 
 def test_the_estimate_is_that_of_rfc_6298() -> None:
@@ -45,43 +45,43 @@ def test_equal_times_leave_a_margin_of_half() -> None:
 
 def test_a_slow_cloud_is_waited_for(times: AcknowledgementTimes) -> None:
     acknowledge_after(times, *[12.0] * 20)
-    assert 18.0 <= times.least_wait_s(Lane.BULK, 1) <= 18.1 * 1.25
-    assert times.least_wait_s(Lane.BULK, 2) >= 36.0
+    assert 18.0 <= times.min_wait_s(Lane.BULK, 1) <= 18.1 * 1.25
+    assert times.min_wait_s(Lane.BULK, 2) >= 36.0
 
 
 def test_the_wait_is_neither_below_the_first_nor_above_the_longest(times: AcknowledgementTimes) -> None:
     acknowledge_after(times, *[0.2] * 20)
-    assert 5.0 <= times.least_wait_s(Lane.BULK, 1) <= 6.25
-    assert times.least_wait_s(Lane.BULK, 40) == 300.0
+    assert 5.0 <= times.min_wait_s(Lane.BULK, 1) <= 6.25
+    assert times.min_wait_s(Lane.BULK, 40) == 300.0
     acknowledge_after(times, *[1000.0] * 20)
-    assert times.least_wait_s(Lane.BULK, 1) == 300.0
+    assert times.min_wait_s(Lane.BULK, 1) == 300.0
 
 
 def test_each_lane_has_its_own_estimate(times: AcknowledgementTimes) -> None:
     acknowledge_after(times, *[30.0] * 20)
     acknowledge_after(times, *[0.5] * 20, lane=Lane.URGENT)
-    assert times.least_wait_s(Lane.URGENT, 1) <= 6.25
-    assert times.least_wait_s(Lane.BULK, 1) >= 45.0
+    assert times.min_wait_s(Lane.URGENT, 1) <= 6.25
+    assert times.min_wait_s(Lane.BULK, 1) >= 45.0
 
 
 def test_a_batch_that_was_sent_twice_doubles_the_wait_until_one_can_be_measured(times: AcknowledgementTimes) -> None:
     acknowledge_after(times, 12.0, first=False)
-    assert 10.0 <= times.least_wait_s(Lane.BULK, 1) <= 12.5
+    assert 10.0 <= times.min_wait_s(Lane.BULK, 1) <= 12.5
     acknowledge_after(times, 12.0, first=False)
-    assert 20.0 <= times.least_wait_s(Lane.BULK, 1) <= 25.0
+    assert 20.0 <= times.min_wait_s(Lane.BULK, 1) <= 25.0
     acknowledge_after(times, 1.0)
-    assert times.least_wait_s(Lane.BULK, 1) <= 6.25
+    assert times.min_wait_s(Lane.BULK, 1) <= 6.25
 
 
 def test_one_acknowledgement_of_many_repeated_batches_doubles_once(times: AcknowledgementTimes) -> None:
     for number in range(8):
         times.sent(number, Lane.BULK, 0.0, first=False)
     times.acknowledged(range(8), 60.0)
-    assert times.least_wait_s(Lane.BULK, 1) <= 12.5
+    assert times.min_wait_s(Lane.BULK, 1) <= 12.5
 
 
 def test_a_forgotten_batch_is_not_measured(times: AcknowledgementTimes) -> None:
     times.sent(1, Lane.BULK, 0.0, first=True)
     times.forget(1)
     times.acknowledged([1], 50.0)
-    assert times.least_wait_s(Lane.BULK, 1) == 0.0
+    assert times.min_wait_s(Lane.BULK, 1) == 0.0

@@ -188,7 +188,7 @@ def test_a_series_leaves_the_directory_with_its_last_row() -> None:
 def test_all_rows_are_formed_once_in_order_into_batches_within_the_limit(
     seed: int, max_bytes: int, cost: float
 ) -> None:
-    """The encoder here is a wild one: what a row takes varies tenfold from stretch to stretch."""
+    """The size of a row varies by a factor of ten with this encoder."""
     rng = random.Random(seed)
 
     def encode(rows: Waiting) -> bytes:

@@ -1,4 +1,4 @@
-"""The forwarder acknowledges what it has on disk, and frees what the cloud has stored."""
+"""The forwarder acknowledges batches that are on its disk, and frees batches that the cloud has stored."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ decoded = functools.cache(codec.decode)
 
 
 class Rig:
-    """A forwarder on fakes, that can be killed and started again on the same spool."""
+    """Forwarder on fakes that can be killed and restarted on the same spool."""
 
     def __init__(self, work: Path, **values: Any) -> None:
         self.work, self.config = (
@@ -77,7 +77,7 @@ class Rig:
         return self.spool
 
     def kill(self) -> None:
-        """As the power does: nothing is closed in good order; only the file handles go."""
+        """Simulate a power cut: the component is not closed, only its file handles."""
         self.spool.abandon()
 
     def offer(self, sequence: int, rows: Rows) -> None:

@@ -1,4 +1,4 @@
-"""A gateway without internet spools from the first second, and finds out when acknowledgements do not arrive."""
+"""A gateway without internet spools from its start, and detects missing acknowledgements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles on the gateway: learnt, sent rarely, used once the cloud has them, and never needed."""
+"""Profiles on the gateway: learned, sent rarely, used once the cloud has them, and not required for any batch."""
 
 from __future__ import annotations
 

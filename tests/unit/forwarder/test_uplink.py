@@ -37,7 +37,7 @@ class Line:
 
     @property
     def bodies(self) -> list[bytes]:
-        """The packed rows of what was sent: what stands between the batch's name and its checksum."""
+        """Return the packed rows of a sent batch, between its name and its checksum."""
         return [payload[len(codec.seal("gw", 5, 1, b"")) - 4 : -4] for _, payload in self.sent]
 
 

@@ -46,10 +46,10 @@ class FakeClient:
         self.unsubscribed.append(pattern)
 
     def disconnect(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
     def loop_stop(self) -> None:
-        """No thread."""
+        """Do nothing: there is not a thread."""
 
 
 def bridge(profile: Profile) -> Bridge:
@@ -57,7 +57,7 @@ def bridge(profile: Profile) -> Bridge:
 
 
 def connect(target: Bridge) -> FakeClient:
-    """Connect the bridge to a new client, as its task would."""
+    """Connect the bridge to a new client."""
     client = FakeClient()
     target._client, target._connected = client, True  # type: ignore[assignment]
     target._connected_once.set()
@@ -66,7 +66,7 @@ def connect(target: Bridge) -> FakeClient:
 
 
 def ignore(topic: str, payload: bytes) -> None:
-    """Take a message."""
+    """Receive a message."""
 
 
 async def steps(number: int = 5) -> None:

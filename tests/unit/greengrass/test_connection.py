@@ -27,7 +27,7 @@ TOKEN = secrets.token_hex(4)
 
 
 class Client:
-    """The other end: frames out, frames in."""
+    """Client end of the connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -83,7 +83,7 @@ async def answer(identity: Identity, operation: str, request: Mapping[str, Any],
 
 @contextlib.asynccontextmanager
 async def connected(profile: Profile = JAVA, kept: list[Stream] | None = None) -> AsyncIterator[Client]:
-    """Give a client of a server's connection."""
+    """Yield a client of a server's connection."""
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=ours)
 

@@ -12,7 +12,7 @@ from device_sim.greengrass.profile import JAVA, LITE
 
 
 def send_all(outbox: Outbox) -> list[str]:
-    """Send what may be sent now, under packet ids from 1 on; return the topics."""
+    """Send the publishes that are allowed now, with packet ids from 1; return the topics."""
     topics: list[str] = []
     while (publish := outbox.next()) is not None:
         topics.append(publish.topic)

@@ -1,4 +1,4 @@
-"""Runs payloads through a binding without a source."""
+"""Decode payloads with a binding without a source."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def read(used: Decoder, columns: Columns, topic: str = "t/d") -> list[tuple[str,
 
 
 def reasons(used: Decoder, payload: bytes, topic: str = "t/d") -> list[str]:
-    """Return why measurements of a payload are rejected."""
+    """Return the reasons for which measurements of a payload are rejected."""
     return [error.reason for _index, error in used.decode([topic.encode()], [payload]).rejections]

@@ -14,7 +14,7 @@ from tests.fakes import FakeClock
 
 
 class Sink:
-    """A sink on a real registry that keeps what it gets; acknowledgements are made at once, unless held back."""
+    """Sink on a real registry that records readings; acknowledges immediately unless held."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.registry, self._clock = SeriesRegistry({}, 100), clock
@@ -61,7 +61,7 @@ class Filters:
 
 
 class FakeConnection:
-    """A connection whose publications the test gives, and that keeps the acknowledgements."""
+    """Connection whose publications come from the test, and which records acknowledgements."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
@@ -71,7 +71,7 @@ class FakeConnection:
         self._mid = 0
 
     def publish(self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False) -> None:
-        """Have publications arrive in one read."""
+        """Deliver publications in one read."""
         found = Publications()
         for at, (topic, payload) in enumerate(publications):
             self._mid += 1
@@ -83,7 +83,7 @@ class FakeConnection:
         self.waiting.append(Received(found, self._clock.wall_ms(), self._clock.monotonic(), self.number))
 
     def start(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def take(self) -> list[Received]:
         taken, self.waiting = self.waiting, []
@@ -103,4 +103,4 @@ class FakeConnection:
         return {"connected": True}
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""

@@ -24,7 +24,7 @@ DEADLINE = 60.0
 
 
 class Site:
-    """A source, what it hands over, and a sensor that publishes."""
+    """A source, its readings, and a sensor that publishes."""
 
     def __init__(self, port: int, filters: FilterStore | None = None, **changes: Any) -> None:
         entry = read_entry({"port": port, "client_id": "strandline-gw", **changes})
@@ -60,7 +60,7 @@ class Site:
         return bool(self.sink.readings)
 
     def clear(self) -> None:
-        """Forget the probes, also those still under way."""
+        """Discard the probes, including those in flight."""
         self.publish("sensors/probe/end", "1")
         self.poll_until(lambda: any(name == "probe.end" for name, _, _ in self.sink.readings))
         self.sink.readings.clear()

@@ -1,4 +1,4 @@
-"""Arrivals before the gateway's clock has the time get the right time once it has."""
+"""Arrivals before the gateway's clock is set get the correct time once it is set."""
 
 from __future__ import annotations
 

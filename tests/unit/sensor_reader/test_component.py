@@ -1,4 +1,4 @@
-"""The sensor reader batches by size and age, keeps batches until they are held, and restarts only what changed."""
+"""The sensor reader forms batches by size and age, keeps them until acknowledged, and restarts changed sources only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONFIG = load(Config, {"sources": [HOST], "max_age_ms": 250, "retry_s": 2})
 
 
 class FakeSource:
-    """Hands over what the test puts into it."""
+    """Source whose readings come from the test."""
 
     def __init__(self, entry: Entry, clock: FakeClock) -> None:
         self.clock = clock
@@ -102,7 +102,7 @@ class Bench:
         return [readings_message.decode(payload) for payload in self.bus.on(topics.READINGS) if payload]
 
     def values(self) -> list[float]:
-        """Every value published, each batch once."""
+        """Return every published value, each batch once."""
         once = {batch.sequence: batch for batch in self.batches()}
         return [value for at in sorted(once) for value in once[at].rows.value.tolist()]  # type: ignore[union-attr]
 

@@ -1,4 +1,4 @@
-"""The sensor reader's configuration is rejected where a source could not work with it."""
+"""Configurations with which a source cannot work are rejected."""
 
 from __future__ import annotations
 

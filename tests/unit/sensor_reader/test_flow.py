@@ -1,4 +1,4 @@
-"""A blocked broker is recognised by its window, or by a pause; a pause of the sensors is not taken for one for long."""
+"""A blocked broker is detected by its window or by a pause, and distinguished from a pause of the sensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Broker:
         self._send()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass in small steps, acknowledging all whenever the broker seems blocked."""
+        """Advance the time in small steps, and acknowledge all publications when the broker seems blocked."""
         for _ in range(round(seconds / 0.05)):
             self.now += 0.05
             if self.flow.blocked(self.now):

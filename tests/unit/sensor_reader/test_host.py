@@ -1,4 +1,4 @@
-"""The host is read at its interval, counts as rates, and a part that fails leaves the others."""
+"""The host is read at its interval, counters as rates, and a failing part does not affect others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wire.model import Series
 
 @dataclass
 class ListSink:
-    """A sink that keeps what it gets."""
+    """Sink that records readings."""
 
     names: list[str] = field(default_factory=list)
     series: dict[str, Series] = field(default_factory=dict)

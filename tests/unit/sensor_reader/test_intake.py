@@ -1,4 +1,4 @@
-"""The intake gives back the readings it took, as columns, with only the series they need."""
+"""The intake returns its readings as columns with only their series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small parts around an MQTT connection: names of failures, credential files, remembered filters."""
+"""Parts of an MQTT connection: classification of failures, credential files, stored filters."""
 
 from __future__ import annotations
 

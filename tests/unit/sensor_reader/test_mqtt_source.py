@@ -1,4 +1,4 @@
-"""Publications become readings and acknowledgements, whatever else is among them, with a connection in memory."""
+"""Publications become readings and are acknowledged, despite invalid ones, with an in-memory connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packets are read from any pieces of the stream, and bytes that MQTT does not allow are refused."""
+"""Packets are read from any pieces of the stream, and invalid bytes are rejected."""
 
 from __future__ import annotations
 

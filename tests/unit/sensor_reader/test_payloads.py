@@ -1,4 +1,4 @@
-"""Payloads in every form, and whatever else is sent to a sensor's topic."""
+"""Payloads in every form, and invalid payloads."""
 
 from __future__ import annotations
 

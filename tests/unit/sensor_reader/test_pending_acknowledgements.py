@@ -1,4 +1,4 @@
-"""An acknowledgement is made when every reading before it is stored, and not before."""
+"""An acknowledgement is sent when all readings before it are stored, and not earlier."""
 
 from __future__ import annotations
 

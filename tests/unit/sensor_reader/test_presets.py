@@ -1,4 +1,4 @@
-"""Each preset gives the numeric and on/off measurements of its family, and neither identifiers nor texts."""
+"""Each preset converts the numeric and on/off measurements of its family, without identifiers and texts."""
 
 from __future__ import annotations
 

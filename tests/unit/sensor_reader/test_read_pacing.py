@@ -1,4 +1,4 @@
-"""Rests between reads: short under load, longer at a low rate, never where they would delay a blocked broker."""
+"""Pauses between reads: short under load, longer at a low rate, none if they would delay a blocked broker."""
 
 from __future__ import annotations
 

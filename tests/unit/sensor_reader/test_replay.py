@@ -1,4 +1,4 @@
-"""A recorded file is replayed with its times, as fast as is asked for."""
+"""A recorded file is replayed with its times, at the configured speed."""
 
 from __future__ import annotations
 

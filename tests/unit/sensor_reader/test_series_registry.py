@@ -1,4 +1,4 @@
-"""A series has one origin, moves with its device, and makes room when it is silent."""
+"""A series has one origin, moves with its device, and can be replaced when it is silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's readings reach the loop, and a worker that fails, hangs or floods disturbs nothing else."""
+"""A worker's readings reach the loop, and a worker that fails, hangs or floods does not affect others."""
 
 from __future__ import annotations
 

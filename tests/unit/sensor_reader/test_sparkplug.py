@@ -1,4 +1,4 @@
-"""Sparkplug B: births name what data refer to, deaths mark it bad, and gaps ask for a rebirth."""
+"""Sparkplug B: births define the aliases of data, deaths set quality bad, and gaps cause a rebirth request."""
 
 from __future__ import annotations
 

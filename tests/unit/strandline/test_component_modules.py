@@ -1,4 +1,4 @@
-"""A component's artifact contains the modules that its programs can import, no more and no fewer."""
+"""A component's artifact contains the modules that its programs can import, and no others."""
 
 from __future__ import annotations
 

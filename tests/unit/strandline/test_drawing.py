@@ -1,4 +1,4 @@
-"""The picture of a scored table: a PNG of the size that its channels make, small, with each anomaly in it."""
+"""Plot of a scored table: a small PNG whose size depends on the channels, with all anomalies."""
 
 from __future__ import annotations
 

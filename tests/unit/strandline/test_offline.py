@@ -1,4 +1,4 @@
-"""Recorded tables: the same detector, strictly causal, and clear refusals."""
+"""Recorded tables: the same detector, strictly causal, with clear errors."""
 
 import csv
 

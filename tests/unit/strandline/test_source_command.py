@@ -1,4 +1,4 @@
-"""``strandline source`` prints what an entry, a mapping or a broker's payloads give, and why the rest is rejected."""
+"""``strandline source`` prints the readings of an entry, a mapping or a broker's payloads, and the rejections."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_values_outside_every_scale_are_restored(value: float) -> None:
 
 
 def test_rows_that_were_rounded_once_are_not_rounded_again_in_other_company() -> None:
-    """A gateway's next hop joins and splits batches: a step found there may be coarser than before."""
+    """The next hop joins and splits batches, so the step found there may be coarser."""
 
     def one(mean: float, low: float, high: float) -> Aggregates:
         cells = (np.array([x]) for x in (mean, low, high, 0.5, math.nan))

@@ -1,4 +1,4 @@
-"""A disk in memory that can lose its cache: what was not synced may be there, torn, or not there at all."""
+"""In-memory disk that can lose its cache: unsynced writes may be present, torn or absent after a power cut."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class FakeDisk:
-    """Storage that keeps what is synced apart from what only the system's cache has."""
+    """Storage that distinguishes synced content from content in the page cache."""
 
     synced: dict[str, bytearray] = field(default_factory=dict)
     cached: dict[str, bytearray] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class FakeDisk:
         pass
 
     def killed(self) -> FakeDisk:
-        """Return the disk as a killed process leaves it: the cache survives."""
+        """Return the disk after a kill of the process: with the content of the cache."""
         files = {name: bytearray(data) for name, data in self.cached.items()}
         unsynced = {name: list(writes) for name, writes in self.unsynced.items()}
         return FakeDisk({name: bytearray(data) for name, data in self.synced.items()}, files, unsynced)

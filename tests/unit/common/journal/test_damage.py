@@ -1,4 +1,4 @@
-"""Bits flipped in one file cost nothing; where both images are hit, the loss is reported with its weight."""
+"""Bits flipped in one file cause no loss; if both images are damaged, the loss is reported with its weight."""
 
 from __future__ import annotations
 

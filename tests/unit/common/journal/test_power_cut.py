@@ -26,7 +26,7 @@ Writes = dict[str, list[tuple[int, bytes]]]
 
 @dataclass
 class History:
-    """A run: the disk's operations, and after how many of them each state was promised."""
+    """A run: the operations of the disk, and the number of operations after which each state was committed."""
 
     disk: FakeDisk = field(default_factory=FakeDisk)
     promised: list[tuple[int, list[bytes]]] = field(default_factory=lambda: [(0, [])])

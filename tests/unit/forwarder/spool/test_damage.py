@@ -1,4 +1,4 @@
-"""Bits flipped anywhere in what a killed forwarder leaves: each batch is recovered as it was, or counted to the row."""
+"""Bits flipped in the files of a killed forwarder: each batch is recovered unchanged, or its rows are counted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Truth:
     losses: Counter[str] = field(default_factory=Counter)
 
     def rows(self) -> Rows:
-        """Return every row that is the spool's to keep."""
+        """Return all rows that the spool must keep."""
         found: Rows = Counter()
         for rows in self.pending.values():
             found.update(rows)
@@ -60,7 +60,7 @@ def payload(sender: int, sequence: int, identities: list[int]) -> bytes:
 
 
 class Driver:
-    """Uses a spool as the forwarder does, by chance, and keeps the truth beside it."""
+    """Random operations on a spool like those of the forwarder, with the expected content."""
 
     def __init__(self, path: Path, seed: int) -> None:
         self.rng, self.truth, self.spool = random.Random(seed), Truth(), open_spool(path, 1, 50_000_000, 1)
@@ -117,7 +117,7 @@ class Driver:
 
 
 def kill(path: Path, into: Path) -> Path:
-    """Copy what a kill -9 leaves."""
+    """Copy the files after a kill -9."""
     shutil.copytree(path.parent, into)
     return into / path.name
 

@@ -1,4 +1,4 @@
-"""The journal has every commit, stays small, and is never the reason why a row is lost or received twice."""
+"""The journal has every commit, stays small, and causes no lost or duplicate row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kill at every step, and a power cut at every byte that is written: every acknowledged row is there, once."""
+"""After a kill at any step, or a power cut at any written byte, every acknowledged row is stored once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wire.topics import Lane
 
 
 class Killer:
-    """Copies the folder, as a kill would leave it, before and after each call that reaches the disk."""
+    """Copy the folder before and after each call that writes to the disk, as after a kill."""
 
     def __init__(self, folder: Path, into: Path) -> None:
         self.folder, self.into, self.copies, self.on = folder, into, 0, False
@@ -186,7 +186,7 @@ def test_a_durable_commit_at_the_end_whose_payload_is_damaged_in_both_files_is_d
 
 
 def test_unsynced_changes_that_a_power_cut_undoes_are_made_again(tmp_path: Path) -> None:
-    """A batch that was freed comes back with its number and its bytes."""
+    """A freed batch can be restored with its number and bytes."""
     (tmp_path / "alive").mkdir()
     driver = Driver(tmp_path / "alive" / NAME, 3)
     while not driver.truth.sent:

@@ -1,4 +1,4 @@
-"""A damaged spool is kept whole, and what can be read from it is taken over."""
+"""A damaged spool is kept, and its readable content is restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A spool that was killed, whose log had a bit flipped then, goes on from what was committed last."""
+"""After a kill and a flipped bit in the log, the spool continues from the last commit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH_BYTES = 3_000
 
 
 def killed(folder: Path, into: Path) -> Path:
-    """Fill a spool and return what a kill -9 leaves of it: the files as they are while it is still open."""
+    """Fill a spool and return its files as after a kill -9, copied while it is open."""
     folder.mkdir()
     spool = Spool.open(folder / NAME, epoch=1, max_bytes=10_000_000)
     for sequence in range(1, TAKEN + 1):
@@ -68,7 +68,7 @@ def path(left: Path, tmp_path: Path) -> Path:
 
 
 def state(spool: Spool) -> tuple[int, int, int, int]:
-    """Return batches held, of those numbered, rows pending, and the newest number known of the sender."""
+    """Return the numbers of batches, numbered batches and pending rows, and the sender's newest number."""
     pending = sum(row.rows for row in spool.pending())
     return sum(spool.counts().values()), len(spool.sent()), pending, spool.acknowledgement(7).cumulative
 
@@ -136,7 +136,7 @@ def test_a_recovery_that_ended_before_its_last_step_keeps_the_new_spool(path: Pa
 
 
 def test_a_fold_interrupted_by_a_power_cut_is_not_damage(tmp_path: Path) -> None:
-    """SQLite's commit is not whole on the disk, the journal of before it is."""
+    """SQLite's commit is incomplete on the disk, and the journal of the previous one is complete."""
     path = tmp_path / NAME
     spool = open_spool(path, epoch=1, max_bytes=10_000_000, wall_ms=1)
     for sequence in range(1, TAKEN + 1):
