@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from cloud_functions.adapters.aws import client, error_code, store_errors
 from cloud_functions.core.errors import StoreError
+from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.ports import Item, Key, Value
 
 _WRITE_BATCH, _READ_BATCH = 25, 100
@@ -21,11 +22,21 @@ INDEXES = {"by_time": ("pk", "at"), "by_state": ("listed", "sk")}
 
 
 class DynamoTable:
-    """A table, by name; ``dynamodb`` is a boto3 client, and ``sleep`` waits between tries of what was throttled."""
+    """A table, by name; ``dynamodb`` is a boto3 client, and ``sleep`` waits between tries of what was throttled.
 
-    def __init__(self, name: str, dynamodb: Any = None, sleep: Callable[[float], None] = time.sleep) -> None:
+    ``metrics`` counts ``throttles``: throttled requests, and answers with unprocessed items.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dynamodb: Any = None,
+        sleep: Callable[[float], None] = time.sleep,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._name, self._sleep = name, sleep
-        self._client = dynamodb if dynamodb is not None else client("dynamodb")
+        self._metrics = metrics if metrics is not None else Metrics()
+        self._client = dynamodb if dynamodb is not None else client("dynamodb", self._metrics)
 
     def get(self, key: Key) -> Item | None:
         """Return the item with a strongly consistent read."""
@@ -187,6 +198,7 @@ class DynamoTable:
 
     def _back_off(self, attempt: int) -> None:
         if attempt:
+            self._metrics.count("throttles")
             self._sleep(random.uniform(0.5, 1.0) * min(2.0, 0.05 * 2.0**attempt))  # noqa: S311 - jitter, no secret
 
 

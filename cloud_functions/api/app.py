@@ -14,11 +14,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.adapters.emf import publishing
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core import gateways, keys, limits, queries
 from cloud_functions.core.alert import read_alert_id
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import DifferentError, Reason, RejectError, RequestError
+from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.profiles import Profiles
 from cloud_functions.core.storing import Storer
 from cloud_functions.core.telemetry import read_telemetry
@@ -28,8 +30,9 @@ log = Logger(service="strandline-api")
 app = APIGatewayHttpResolver()
 answer_errors(app, log)
 
-telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"))
-alerts_table = DynamoTable(settings.text("ALERTS_TABLE"))
+metrics = Metrics()
+telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"), metrics=metrics)
+alerts_table = DynamoTable(settings.text("ALERTS_TABLE"), metrics=metrics)
 raw_ms = settings.number("RAW_DAYS", 7) * DAY_MS
 profiles = Profiles(telemetry, now_ms, raw_ms)
 storer = Storer(telemetry, now_ms, raw_ms, settings.number("RETENTION_DAYS", 90) * DAY_MS, profiles=profiles)
@@ -38,9 +41,13 @@ book = AlertBook(alerts_table, now_ms, settings.number("ALERT_RETENTION_DAYS", 4
 
 
 @log.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
+@publishing(metrics, settings.text("STACK_NAME", "strandline"), "api")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request."""
-    return app.resolve(event, context)
+    response: dict[str, Any] = app.resolve(event, context)
+    metrics.count("requests")
+    metrics.count("failed_requests", int(response["statusCode"] >= 500))
+    return response
 
 
 @app.get("/gateways")
@@ -122,6 +129,7 @@ def _store(gateway: str | None) -> Response[str]:
         kind = DifferentError if error.reason is Reason.DIFFERENT else RequestError
         raise kind([error.detail]) from error
     amounts = stored.totals if stored.new else {"duplicates": 1}
+    metrics.counts.update(amounts)
     now = now_ms()
     telemetry.add(keys.about(arrival.name.gateway), amounts, {"kind": "about", "seen_ms": now}, {"first_seen_ms": now})
     return answer(201 if stored.new else 200, {"stored": stored.totals["rows"], "new": stored.new})

@@ -16,10 +16,11 @@ from cloud_functions.core import keys
 from cloud_functions.core.arrival import Arrival, Envelope, open_envelope, read_envelope
 from cloud_functions.core.catalogue import gateway_item
 from cloud_functions.core.errors import Reason, RejectError, StoreError
+from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.ports import Acknowledger, DeadLetterSink, NowMs, Table
 from cloud_functions.core.profiles import DifferentProfileError
 from cloud_functions.core.received_sequences import Received, ReceivedSequences, received_of
-from cloud_functions.core.storing import Storer, is_same_batch
+from cloud_functions.core.storing import Stored, Storer, is_same_batch
 from wire.acknowledgement import MAX_UNKNOWN
 from wire.errors import UnknownProfileError
 
@@ -56,7 +57,11 @@ class _Origin:
 
 
 class Ingest:
-    """Collects the batches of one invocation; ``log`` gets a line per rejected batch."""
+    """Collects the batches of one invocation; ``log`` gets a line per rejected batch.
+
+    ``metrics`` counts batches, rows, duplicates, gaps (missing sequence numbers of the acknowledged epochs), rejected
+    batches and unknown profiles, and has the times from event to store and from the topic rule to store.
+    """
 
     def __init__(
         self,
@@ -68,13 +73,13 @@ class Ingest:
         log: logging.Logger,
         *,
         check_client: bool = True,
+        metrics: Metrics | None = None,
     ) -> None:
         self._table, self._storer, self._acknowledger = table, storer, acknowledger
         self._dead_letters, self._now_ms, self._log = dead_letters, now_ms, log
         self._check_client = check_client
         self._gateways: dict[str, _Gateway] = {}
-        self.counts: Counter[str] = Counter()
-        """Batches, rows, duplicates, rejected batches and unknown profiles of the invocation."""
+        self._metrics = metrics if metrics is not None else Metrics()
 
     def accept(self, message_id: str, body: str, source: str = "") -> None:
         """Store one batch from the queue ``source``, or keep it as a dead letter.
@@ -101,8 +106,16 @@ class Ingest:
             # Request it again: batches of this gateway must not be decoded with the other profile.
             self._epoch(arrival).unknown.add(error.version)
             raise
-        self.counts.update(stored.totals if stored.new else {})
+        if stored.new:
+            self._observe(arrival, stored)
+        self._log.debug("batch stored", extra=_about(arrival) | {"message_id": message_id, "new": stored.new})
         self._accept(arrival, message_id, stored.totals, duplicate=not stored.new)
+
+    def _observe(self, arrival: Arrival, stored: Stored) -> None:
+        self._metrics.counts.update(stored.totals)
+        self._metrics.observe("rule_to_store_ms", stored.stored_ms - arrival.envelope.received_ms)
+        if stored.event_ms is not None:
+            self._metrics.observe("event_to_store_ms", stored.stored_ms - stored.event_ms)
 
     def _request_profile(self, arrival: Arrival, message_id: str, error: UnknownProfileError) -> None:
         there = self._storer.find(arrival)
@@ -115,7 +128,7 @@ class Ingest:
         self._epoch(arrival).unknown.add(error.version)
         self._see(arrival.envelope)
         self._of(arrival.name.gateway).amounts["unknown_profiles"] += 1
-        self.counts["unknown_profiles"] += 1
+        self._metrics.count("unknown_profiles")
 
     def _accept(self, arrival: Arrival, message_id: str, totals: Mapping[str, int], *, duplicate: bool = False) -> None:
         """Record a stored batch: it is acknowledged, and ``totals`` are added to those of its epoch."""
@@ -128,7 +141,7 @@ class Ingest:
         epoch.received.seen_ms = max(epoch.received.seen_ms, arrival.envelope.received_ms)
         if duplicate:
             epoch.received.events["duplicates"] += 1
-            self.counts["duplicates"] += 1
+            self._metrics.count("duplicates")
 
     def finish(self) -> list[str]:
         """Acknowledge all accepted batches; return the messages that the queue must deliver again."""
@@ -139,9 +152,11 @@ class Ingest:
                 try:
                     held = ReceivedSequences(self._table, self._now_ms).add(gateway, epoch, batches.received)
                 except StoreError as error:
-                    self._log.warning("acknowledgement of %s not saved: %s", gateway, error)
+                    extra = {"gateway": gateway, "epoch": f"{epoch:016x}"}
+                    self._log.warning("acknowledgement not saved: %s", error, extra=extra)
                     failed += batches.messages
                     continue
+                self._metrics.observe("gaps", sum(last - first + 1 for first, last in held.missing()))
                 ack = replace(held.acknowledgement(epoch), unknown=tuple(sorted(batches.unknown))[:MAX_UNKNOWN])
                 self._send(gateway, ack.encode())
             if work.amounts:
@@ -161,11 +176,9 @@ class Ingest:
 
     def _reject(self, origin: _Origin, envelope: Envelope | None, arrival: Arrival | None, error: RejectError) -> None:
         gateway = envelope.gateway if envelope else ""
-        self._log.error(
-            "batch rejected: %s",
-            error,
-            extra={"gateway": gateway, "message_id": origin.message_id, "reason": error.reason},
-        )
+        about = {"gateway": gateway} if arrival is None else _about(arrival)
+        extra = {**about, "message_id": origin.message_id, "reason": error.reason}
+        self._log.error("batch rejected: %s", error, extra=extra)
         attributes = {"reason": str(error.reason), "detail": error.detail[:1000], "message_id": origin.message_id}
         attributes |= {name: text for name, text in (("gateway", gateway), ("source", origin.source)) if text}
         held = arrival is not None and error.reason in _HELD
@@ -173,7 +186,7 @@ class Ingest:
         stored = self._storer.find(arrival) if arrival is not None and held else None
         self._dead_letters.keep(origin.body, attributes)
         self._of(gateway).amounts[f"rejected_{error.reason}"] += 1
-        self.counts[f"rejected_{error.reason}"] += 1
+        self._metrics.count("rejected")
         if envelope is not None:
             self._see(envelope)
         if arrival is not None and held:
@@ -184,7 +197,7 @@ class Ingest:
             self._acknowledger.send(gateway, payload)
         except StoreError as error:
             # The next acknowledgement covers it, and the gateway retransmits unacknowledged batches.
-            self._log.warning("acknowledgement to %s not sent: %s", gateway, error)
+            self._log.warning("acknowledgement not sent: %s", error, extra={"gateway": gateway})
 
     def _count(self, gateway: str, work: _Gateway) -> None:
         """Add to the figures without an epoch; they are too low after a crash before this."""
@@ -197,4 +210,10 @@ class Ingest:
                 # A gateway whose batches are all rejected must be listed, too.
                 self._table.put_new(gateway_item(gateway))
         except StoreError as error:
-            self._log.warning("figures of %s not counted: %s", gateway, error)
+            self._log.warning("figures not counted: %s", error, extra={"gateway": gateway})
+
+
+def _about(arrival: Arrival) -> dict[str, str]:
+    """Return the fields by which the log lines of a batch are found."""
+    name = arrival.name
+    return {"gateway": name.gateway, "batch": keys.batch_name(name.epoch, name.sequence)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cloud_functions.core import batches, keys
 from cloud_functions.core.arrival import Arrival, fingerprint, unreadable
@@ -31,11 +31,15 @@ NOTICE_ATTEMPTS = 12
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A batch that is stored: by this call if ``new``; ``totals`` are its amounts for the totals of its epoch."""
+    """A batch that is stored: by this call if ``new``; ``totals`` are its amounts for the totals of its epoch.
+
+    ``event_ms`` is the event time of its newest row or report, the end of a window; None without rows.
+    """
 
     new: bool
     totals: Mapping[str, int]
     stored_ms: int
+    event_ms: int | None = None
 
 
 class Storer:
@@ -101,7 +105,7 @@ class Storer:
         # After the batch, so that an entry is never removed by a compaction that did not see its batch.
         late = reopening(name.gateway, head.first_ms, head.last_ms, stored.stored_ms, arrival.digest)
         self._table.put_many(late)
-        return stored
+        return replace(stored, event_ms=head.last_ms + head.width_ms)
 
     def _store_reports(self, arrival: Arrival) -> Stored:
         try:
@@ -114,7 +118,9 @@ class Storer:
             self._table.put_many([*items, *reports])
         if isinstance(rows, Notice):
             self._put_newest(_notice(arrival.name.gateway, rows, received_ms))
-        return self._put(arrival, len(rows), {})
+            return self._put(arrival, len(rows), {})
+        event_ms = max((report.time_ms for report in rows.reports), default=None)
+        return replace(self._put(arrival, len(rows), {}), event_ms=event_ms)
 
     def _store_profile(self, arrival: Arrival) -> Stored:
         known = self.profiles.store(arrival)

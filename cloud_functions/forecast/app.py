@@ -12,9 +12,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.adapters.emf import publishing
 from cloud_functions.clock import now_ms
 from cloud_functions.core import forecasts
 from cloud_functions.core.errors import RequestError
+from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.profiles import Profiles
 from cloud_functions.http_errors import answer_errors
 
@@ -22,14 +24,19 @@ log = Logger(service="strandline-forecast")
 app = APIGatewayHttpResolver()
 answer_errors(app, log)
 
-telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"))
+metrics = Metrics()
+telemetry = DynamoTable(settings.text("TELEMETRY_TABLE"), metrics=metrics)
 profiles = Profiles(telemetry, now_ms)
 
 
 @log.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_HTTP)
+@publishing(metrics, settings.text("STACK_NAME", "strandline"), "forecast")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request."""
-    return app.resolve(event, context)
+    response: dict[str, Any] = app.resolve(event, context)
+    metrics.count("requests")
+    metrics.count("failed_requests", int(response["statusCode"] >= 500))
+    return response
 
 
 @app.get("/gateways/<gateway>/series/<series>/forecast")

@@ -11,16 +11,18 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
+from cloud_functions.adapters.emf import publishing
 from cloud_functions.adapters.iot import IotAcknowledger
 from cloud_functions.adapters.sqs import SqsDeadLetterSink
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.storing import Storer
 
 log = Logger(service="strandline-ingest")
+metrics = Metrics()
 
-
-table = DynamoTable(settings.text("TELEMETRY_TABLE"))
+table = DynamoTable(settings.text("TELEMETRY_TABLE"), metrics=metrics)
 acknowledger = IotAcknowledger()
 dead_letters = SqsDeadLetterSink(settings.text("DEAD_LETTERS_URL"))
 storer = Storer(
@@ -34,6 +36,7 @@ check_client = settings.text("CLIENT_CHECK", "thing-name") == "thing-name"
 
 
 @log.inject_lambda_context
+@publishing(metrics, settings.text("STACK_NAME", "strandline"), "ingest")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Store the batches of SQS messages; return those that the queue must deliver again."""
     ingest = Ingest(
@@ -44,6 +47,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         now_ms,
         log,  # type: ignore[arg-type]
         check_client=check_client,
+        metrics=metrics,
     )
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 

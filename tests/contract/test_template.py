@@ -75,6 +75,7 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
     stream = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
     write = ("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem")
     logs = ("logs:CreateLogStream", "logs:PutLogEvents")
+    traces = {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
     wanted = {
         "RuleRole": {("sqs:SendMessage", queue) for queue in ("UrgentQueue", "BulkQueue", "RuleDeadLetters")},
         "IngestRole": {(a, queue) for a in receive for queue in ("UrgentQueue", "BulkQueue")}
@@ -102,7 +103,7 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
     }
     assert set(ROLES) == set(wanted)
     for role, permissions in wanted.items():
-        assert grants(role) == permissions, role
+        assert grants(role) == permissions | (set() if role == "RuleRole" else traces), role
 
 
 def test_every_function_has_its_own_role_that_only_lambda_can_assume() -> None:
@@ -126,6 +127,8 @@ def test_the_functions_run_on_arm_and_a_supported_python() -> None:
     assert shared["Runtime"] == {"Ref": "Runtime"}
     assert TEMPLATE["Parameters"]["Runtime"]["Default"] in ("python3.12", "python3.13")
     assert shared["CodeUri"] == "../build/lambda"
+    assert shared["Tracing"] == {"Ref": "Tracing"}
+    assert shared["Environment"]["Variables"]["STACK_NAME"] == {"Ref": "AWS::StackName"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -134,7 +137,7 @@ def test_every_handler_exists_and_its_variables_are_set(name: str) -> None:
     source = (REPO / (module.replace(".", "/") + ".py")).read_text()
     assert "def lambda_handler(" in source
     read = set(re.findall(r'settings\.(?:text|number)\("([A-Z_]+)"', source))
-    assert read == set(FUNCTIONS[name]["Environment"]["Variables"])
+    assert read == {*FUNCTIONS[name]["Environment"]["Variables"], "STACK_NAME"}
 
 
 def test_queues_are_encrypted_and_have_dead_letter_queues() -> None:

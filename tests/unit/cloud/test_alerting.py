@@ -118,13 +118,13 @@ def test_a_failed_publisher_causes_a_retry_for_all_publishers() -> None:
     ((old, new),) = table.stream
     with pytest.raises(StoreError):
         publish_transitions(old, new, [fine, failing])
-    assert publish_transitions(old, new, [fine, failing]) == 1
+    assert publish_transitions(old, new, [fine, failing]) == (State.FIRING,)
     assert len({one["id"] for one in fine.published}) == len(failing.published) == 1
 
 
 def test_other_items_are_neither_reports_nor_alerts() -> None:
     assert anomaly_of({"kind": "record"}) is None
-    assert publish_transitions(None, {"kind": "record"}, []) == 0
+    assert publish_transitions(None, {"kind": "record"}, []) == ()
 
 
 def test_the_error_for_an_invalid_report_names_the_key() -> None:

@@ -28,7 +28,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setenv("TELEMETRY_TABLE", "telemetry")
     monkeypatch.setenv("DEAD_LETTERS_URL", "http://127.0.0.1:1/dead")
     table = FakeTable()
-    monkeypatch.setattr(dynamodb, "DynamoTable", lambda _name: table)
+    monkeypatch.setattr(dynamodb, "DynamoTable", lambda _name, metrics: table)
     monkeypatch.setattr(iot, "IotAcknowledger", FakeAcknowledger)
     monkeypatch.setattr(sqs, "SqsDeadLetterSink", lambda _url: FakeDeadLetterSink())
     sys.modules.pop("cloud_functions.ingest.app", None)
