@@ -26,7 +26,9 @@ class _Loader(yaml.SafeLoader):
 
 
 def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    assert isinstance(node, yaml.ScalarNode), f"!{tag} of a value that is not text"
+    if isinstance(node, yaml.SequenceNode):
+        return {tag: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.ScalarNode), f"!{tag} of a mapping"
     return {tag: loader.construct_scalar(node)}
 
 
@@ -165,8 +167,13 @@ def test_tables_are_encrypted_recoverable_retained_and_expire_items() -> None:
     assert TABLES["AlertsTable"]["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
 
 
-def test_the_topic_is_encrypted() -> None:
-    assert [topic["KmsMasterKeyId"] for topic in of_type("AWS::SNS::Topic").values()] == ["alias/aws/sns"]
+def test_the_topics_are_encrypted_and_that_of_alarms_by_a_key_that_cloudwatch_may_use() -> None:
+    keys = {name: topic["KmsMasterKeyId"] for name, topic in of_type("AWS::SNS::Topic").items()}
+    assert keys == {"AlertsTopic": "alias/aws/sns", "OperatorTopic": {"Ref": "OperatorKey"}}
+    (key,) = of_type("AWS::KMS::Key").values()
+    services = [s["Principal"].get("Service") for s in key["KeyPolicy"]["Statement"]]
+    assert "cloudwatch.amazonaws.com" in services
+    assert key["EnableKeyRotation"] is True
 
 
 SELECT = (

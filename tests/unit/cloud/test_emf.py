@@ -89,7 +89,11 @@ class _Raw:
 def answering(*bodies: tuple[int, dict[str, Any]]) -> Any:
     """Return a DynamoDB client whose requests are answered with these bodies in the place of the network."""
     client = boto3.client(
-        "dynamodb", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b", config=CONFIG  # noqa: S106
+        "dynamodb",
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",  # noqa: S106
+        config=CONFIG,
     )
     waiting = list(bodies)
 
