@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from wire.errors import FormatError, ModelError
-from wire.model import MAX_SEQUENCE
+from wire.names import MAX_SEQUENCE
 
 MAX_RANGES = 64
 MAX_UNKNOWN = 16

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from wire.anomaly import Anomalies, Anomaly, Notice
 from wire.errors import FormatError, ModelError
-from wire.model import Anomalies, Anomaly, Notice
 
 
 def write(rows: Anomalies | Notice) -> bytes:

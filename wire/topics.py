@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from wire.errors import ModelError
-from wire.model import check_gateway
+from wire.names import check_gateway
 
 READINGS = "strandline/local/readings"
 READINGS_ACK = "strandline/local/readings/ack"

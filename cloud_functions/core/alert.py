@@ -20,7 +20,7 @@ from typing import Any
 from cloud_functions.core import keys
 from cloud_functions.core.errors import RequestError
 from cloud_functions.core.ports import Item
-from wire.model import Anomaly, Phase
+from wire.anomaly import Anomaly, Phase
 
 
 class State(StrEnum):

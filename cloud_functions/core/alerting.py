@@ -16,7 +16,7 @@ from cloud_functions.core.alert import Alert, State
 from cloud_functions.core.cloudevents import envelope
 from cloud_functions.core.errors import ConflictError, NotFoundError
 from cloud_functions.core.ports import Item, NowMs, Publisher, Table
-from wire.model import Anomaly
+from wire.anomaly import Anomaly
 
 ATTEMPTS = 12
 

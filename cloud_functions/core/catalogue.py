@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from cloud_functions.core import keys
 from cloud_functions.core.ports import Item, Table
-from wire.model import Series
+from wire.names import Series
 
 MAX_KNOWN_SERIES = 1_500_000
 """Series of which a worker keeps the hash, some 100 MB; above it the least recently seen gateways are forgotten."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from wire.model import Aggregates
+if TYPE_CHECKING:
+    from wire.model import Aggregates
 
 Value = str | int | bytes
 Item = dict[str, Value]
