@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from device_sim.aws import gateways, process
 from device_sim.aws.errors import CloudSimError, DeployError
 from device_sim.aws.gateways import GatewayCredentials
-from device_sim.aws.package import stage_lambda, zip_folder
+from device_sim.aws.package import stage_functions, zip_folder
 from device_sim.paths import SOURCE_TREE
 
 STACK = "strandline"
@@ -157,19 +157,20 @@ class LocalCloud:
         self.stop()
 
     def _deploy(self, repo: Path, parameters: dict[str, str]) -> None:
-        """Deploy like `sam deploy`: upload the package to a bucket, refer to it in the template, create the stack."""
-        package = zip_folder(stage_lambda(repo, self._root / "lambda"), self._root / "lambda.zip")
+        """Deploy like `sam deploy`: upload the packages, refer to them in the template, create the stack."""
         s3, stacks = self.client("s3"), self.client("cloudformation")
         s3.create_bucket(Bucket=_BUCKET)
-        s3.put_object(Bucket=_BUCKET, Key="lambda.zip", Body=package.read_bytes())
+        packages = stage_functions(repo, self._root / "lambda")
+        for function, folder in packages.items():
+            package = zip_folder(folder, folder.with_suffix(".zip"))
+            s3.put_object(Bucket=_BUCKET, Key=f"{function}.zip", Body=package.read_bytes())
         template = (repo / "cloud_functions" / "template.yaml").read_text()
-        # One package for all: pyarrow, too, comes from the environment of this Python.
-        before = re.compile(r"CodeUri: \.\./build/lambda(-compaction)?\n")
-        if len(before.findall(template)) != 2:
-            raise DeployError("template.yaml: expected two lines 'CodeUri: ../build/lambda...'")
+        before = re.compile(r"CodeUri: \.\./build/lambda/(\w+)\n")
+        if sorted(before.findall(template)) != sorted(packages):
+            raise DeployError(f"template.yaml: expected 'CodeUri: ../build/lambda/NAME' of {', '.join(packages)}")
         stacks.create_stack(
             StackName=STACK,
-            TemplateBody=before.sub(f"CodeUri: s3://{_BUCKET}/lambda.zip\n", template),
+            TemplateBody=before.sub(rf"CodeUri: s3://{_BUCKET}/\1.zip\n", template),
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )

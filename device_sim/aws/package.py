@@ -1,48 +1,73 @@
-"""Lambda package: ``wire`` and ``cloud_functions`` at the import paths of the source tree.
+"""Packages of the Lambda functions: for each the modules that its handler can import, and its requirements.
 
-It contains no dependencies: `sam build` adds those of requirements.txt; the local functions use the packages of the
-running Python.
+The modules are at the import paths of the source tree. A package contains no dependencies: `sam build` adds those of
+its requirements.txt; the local functions use the packages of the running Python.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
+from device_sim.errors import BuildError
+from device_sim.imports import SourceTree
+
 _PACKAGES = ("wire", "cloud_functions")
-_SUFFIXES = (".py", ".json", ".html")
+_DATA = (".json", ".html")
 _MOMENT = (1980, 1, 1, 0, 0, 0)
+_RUNTIME = frozenset({"boto3", "botocore"})
+"""Packages that the Lambda runtime has."""
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-def lambda_files(repo: Path) -> Iterator[tuple[str, Path]]:
-    """Yield (name in the package, file) of the functions' code, sorted by name."""
-    found = {"requirements.txt": repo / "cloud_functions" / "requirements.txt"}
-    for package in _PACKAGES:
-        for path in (repo / package).rglob("*"):
-            if path.is_file() and path.suffix in _SUFFIXES and "__pycache__" not in path.parts:
-                found[path.relative_to(repo).as_posix()] = path
-    yield from sorted(found.items())
+def functions(repo: Path) -> list[str]:
+    """Return the names of the functions: the folders that have a handler."""
+    return sorted(path.parent.name for path in (repo / "cloud_functions").glob("*/app.py"))
 
 
-def stage_lambda(repo: Path, out: Path) -> Path:
-    """Write the package to ``out``, the folder in the template's CodeUri, and return it."""
+def function_files(repo: Path, function: str) -> dict[str, Path]:
+    """Return the code of a function, name in the package -> file, sorted by name.
+
+    It consists of the modules that the handler can import, and the data files beside them.
+    """
+    modules = _tree(repo).reachable([_handler(function)])
+    files = set(modules.values())
+    for folder in {file.parent for file in files}:
+        files.update(path for path in folder.iterdir() if path.suffix in _DATA)
+    return {path.relative_to(repo).as_posix(): path for path in sorted(files)}
+
+
+def requirements(repo: Path, function: str) -> list[str]:
+    """Return the lines of a function's requirements.txt: those of the installed packages that it can import.
+
+    Raises BuildError for an import without a requirement.
+    """
+    lines: dict[str, list[str]] = {}
+    for path in (repo / "cloud_functions" / "requirements.txt", repo / "cloud_functions/compaction/requirements.txt"):
+        for line in path.read_text().splitlines():
+            if line and not line.startswith("#") and (name := _NAME.match(line)):
+                lines.setdefault(name[0].replace("-", "_"), []).append(line)
+    needed = sorted(_tree(repo).installed([_handler(function)]) - _RUNTIME)
+    if missing := [name for name in needed if name not in lines]:
+        raise BuildError(f"cloud_functions/{function}: no requirement for {', '.join(missing)}")
+    return [line for name in needed for line in lines[name]]
+
+
+def stage_functions(repo: Path, out: Path) -> Mapping[str, Path]:
+    """Write each function's package to ``out/<function>``, the folders of the template's CodeUri; return them."""
     shutil.rmtree(out, ignore_errors=True)
-    for name, path in lambda_files(repo):
-        target = out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
-    return out
-
-
-def stage_compaction(repo: Path, out: Path) -> Path:
-    """Make ``out`` the package of the compaction function: the same files, with its further requirements."""
-    stage_lambda(repo, out)
-    more = repo / "cloud_functions" / "compaction" / "requirements.txt"
-    with (out / "requirements.txt").open("a") as requirements:
-        requirements.write(more.read_text())
-    return out
+    staged = {}
+    for function in functions(repo):
+        staged[function] = out / function
+        for name, path in function_files(repo, function).items():
+            target = out / function / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+        (out / function / "requirements.txt").write_text("\n".join(requirements(repo, function)) + "\n")
+    return staged
 
 
 def zip_folder(folder: Path, out: Path) -> Path:
@@ -54,3 +79,11 @@ def zip_folder(folder: Path, out: Path) -> Path:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, path.read_bytes())
     return out
+
+
+def _handler(function: str) -> str:
+    return f"cloud_functions.{function}.app"
+
+
+def _tree(repo: Path) -> SourceTree:
+    return SourceTree(repo, _PACKAGES, checked=False)

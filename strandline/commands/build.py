@@ -58,7 +58,7 @@ def build_command(
 
     Prints the command that deploys the components. The build is reproducible: the same sources give the same bytes.
     """
-    from device_sim.aws.package import stage_compaction, stage_lambda
+    from device_sim.aws.package import stage_functions
     from device_sim.paths import SOURCE_TREE
     from strandline.errors import CommandError
     from strandline.packaging.components import build, deployment_command, summary
@@ -70,8 +70,8 @@ def build_command(
     collected = _collect(repo, out / "build" / "wheels", python, arch, wheels) if offline else []
     built = build(repo, out, nucleus, merged(collected))
     try:
-        package = stage_lambda(repo, out / "build" / "lambda")
-        stage_compaction(repo, out / "build" / "lambda-compaction")
+        package = out / "build" / "lambda"
+        stage_functions(repo, package)
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from error
     command = deployment_command(nucleus, built.recipes, built.artifacts, built.versions)
@@ -86,7 +86,7 @@ def build_command(
     for one in collected:
         for line in _offline_lines(one):
             typer.echo(line)
-    typer.echo(f"package of the Lambda functions: {package}")
+    typer.echo(f"packages of the Lambda functions: {package}")
     typer.echo(f"copy {built.recipes.parent} to the gateway and deploy there:\n  {command}")
 
 

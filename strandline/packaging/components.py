@@ -30,8 +30,8 @@ import yaml
 
 from device_sim.errors import BuildError
 from device_sim.greengrass.component_build import Built, BuiltComponent, Nucleus
+from device_sim.imports import MODULE_NAME, SourceTree
 from device_sim.paths import SOURCE_TREE
-from strandline.packaging.imports import MODULE_NAME, SourceTree
 
 _DATA = frozenset({".txt", ".json", ".yaml", ".tflite", ".fbs"})
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip supports

@@ -173,7 +173,7 @@ def test_build_prints_the_packed_components(tmp_path: Path) -> None:
     assert all(Path(c["artifact"]).stat().st_size == c["bytes"] for c in body["components"])
     assert body["deploy"].startswith("sudo /greengrass/v2/bin/greengrass-cli deployment create --recipeDir ")
     assert body["deploy"].count("--merge io.strandline.") == 5
-    assert (Path(body["lambda"]) / "wire" / "codec.py").is_file()
+    assert (Path(body["lambda"]) / "ingest" / "wire" / "codec.py").is_file()
 
 
 def test_build_for_nucleus_lite_prints_its_own_command(tmp_path: Path) -> None:

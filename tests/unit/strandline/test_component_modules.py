@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from device_sim.greengrass.component_build import Built, Nucleus
+from device_sim.imports import SourceTree
 from device_sim.paths import SOURCE_TREE
 from strandline.packaging.components import build_here
-from strandline.packaging.imports import SourceTree
 
 COMPONENTS = sorted(path.stem for path in (SOURCE_TREE / "recipes").glob("*.yaml"))
 STARTED_BY_NAME = re.compile(r'"-m", "(edge_components[\w.]+)"')

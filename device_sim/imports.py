@@ -1,15 +1,17 @@
-"""Static import analysis: the modules of ``wire`` and ``edge_components`` that a program can import.
+"""Static import analysis: the modules of a source tree that a program can import, and the installed packages.
 
 An import anywhere in a module counts, also inside a function, and so does a text that is the name of a module, since
 such a module is started with ``python -m``. A module that lists packages with ``pkgutil``, itself or through a module
-that it imports, reaches all modules of the packages that it imports as objects.
+that it imports, reaches all modules of the packages that it imports as objects. Imports for type checkers count only
+where ``checked`` is True.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,17 +26,22 @@ class _Module:
     imports: frozenset[str]
     objects: frozenset[str]
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the top-level names of everything that it may import."""
+        return frozenset(name.split(".")[0] for name in self.imports)
+
 
 class SourceTree:
-    """Modules of a source tree, each parsed once."""
+    """Modules of ``packages`` in a source tree, each parsed once."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, packages: Sequence[str] = PACKAGES, *, checked: bool = True) -> None:
+        self._root, self._packages, self._checked = root, tuple(packages), checked
         self._parsed: dict[str, _Module] = {}
 
     def file(self, module: str) -> Path | None:
-        """Return the file of a module or package, None if it is not a module of :data:`PACKAGES`."""
-        if module.split(".")[0] not in PACKAGES:
+        """Return the file of a module or package, None if it is not a module of the packages."""
+        if module.split(".")[0] not in self._packages:
             return None
         path = self._root.joinpath(*module.split("."))
         candidates = (path / "__init__.py", path.with_suffix(".py"))
@@ -53,6 +60,11 @@ class SourceTree:
             waiting += [name.rpartition(".")[0], *self._imported(name, file)]
         return dict(sorted(found.items()))
 
+    def installed(self, entries: Iterable[str]) -> set[str]:
+        """Return the top-level names of the installed packages that the entry modules can import."""
+        names = {name for module, file in self.reachable(entries).items() for name in self._parse(module, file).names}
+        return names - set(self._packages) - sys.stdlib_module_names
+
     def _imported(self, name: str, file: Path) -> Iterator[str]:
         module = self._parse(name, file)
         yield from module.imports
@@ -68,14 +80,14 @@ class SourceTree:
 
     def _parse(self, name: str, file: Path) -> _Module:
         if name not in self._parsed:
-            self._parsed[name] = _names(ast.parse(file.read_bytes(), str(file)))
+            self._parsed[name] = _names(ast.parse(file.read_bytes(), str(file)), checked=self._checked)
         return self._parsed[name]
 
 
-def _names(tree: ast.Module) -> _Module:
+def _names(tree: ast.Module, *, checked: bool) -> _Module:
     imports: set[str] = set()
     objects: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _nodes(tree, checked=checked):
         match node:
             case ast.Import(names=aliases):
                 objects.update(alias.name for alias in aliases)
@@ -85,3 +97,14 @@ def _names(tree: ast.Module) -> _Module:
             case ast.Constant(value=str(text)) if MODULE_NAME.fullmatch(text):
                 imports.add(text)
     return _Module(frozenset(imports | objects), frozenset(objects))
+
+
+def _nodes(node: ast.AST, *, checked: bool) -> Iterator[ast.AST]:
+    """Yield a node and all below it; without ``checked`` leave out the body of ``if TYPE_CHECKING``."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and not checked and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+            for other in child.orelse:
+                yield from _nodes(other, checked=checked)
+        else:
+            yield from _nodes(child, checked=checked)
