@@ -27,6 +27,8 @@ from device_sim.paths import SOURCE_TREE
 STACK = "strandline"
 _BUCKET = "strandline-artifacts"
 _DEPLOY_S = 60.0
+_LOCAL = {"GradualDeployment": "false"}
+"""Parameters for the emulator, which does not have CodeDeploy."""
 _CONCURRENCY = 2
 """Lowest concurrency that AWS allows for a queue; each invocation is a Python process on this machine."""
 
@@ -171,7 +173,7 @@ class LocalCloud:
         stacks.create_stack(
             StackName=STACK,
             TemplateBody=before.sub(rf"CodeUri: s3://{_BUCKET}/\1.zip\n", template),
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in (_LOCAL | parameters).items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         self.outputs = self._wait_for_stack(stacks)

@@ -325,6 +325,37 @@ def test_every_route_targets_a_function_that_the_api_can_invoke() -> None:
     assert targets == {f"integrations/${{{name}}}" for name in integrations}
     reached = {named(integration["IntegrationUri"]) for integration in integrations.values()}
     assert reached == {named(p["FunctionName"]) for p in of_type("AWS::Lambda::Permission").values()}
+    # The alias, which a deployment moves; the function itself would be the newest code at once.
+    assert reached == {"ApiFunction.Alias", "ForecastFunction.Alias"}
+
+
+def test_a_deployment_is_gradual_and_every_function_has_alarms_that_roll_it_back() -> None:
+    shared = TEMPLATE["Globals"]["Function"]
+    assert shared["AutoPublishAlias"] == "live"
+    assert shared["AutoPublishAliasAllProperties"] is True
+    assert shared["DeploymentPreference"] == {
+        "Enabled": {"Ref": "GradualDeployment"},
+        "Type": "Canary10Percent5Minutes",
+    }
+    assert TEMPLATE["Parameters"]["GradualDeployment"]["Default"] == "true"
+    alarms = of_type("AWS::CloudWatch::Alarm")
+    for name, function in FUNCTIONS.items():
+        rings = [named(alarm) for alarm in function["DeploymentPreference"]["Alarms"]]
+        assert f"{name.removesuffix('Function')}ErrorsAlarm" in rings
+        assert set(rings) <= set(alarms)
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_each_stage_of_samconfig_gives_parameters_that_the_template_has(stage: str) -> None:
+    config = tomllib.loads((ROOM / "samconfig.toml").read_text())
+    settings = config[stage]["deploy"]["parameters"]
+    assert settings["stack_name"] == f"strandline-{stage}"
+    assert settings["capabilities"] == "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND"
+    for text in settings["parameter_overrides"]:
+        name, _, value = text.partition("=")
+        parameter = TEMPLATE["Parameters"][name]
+        assert value in [str(v) for v in parameter.get("AllowedValues", [value])]
+    assert settings["confirm_changeset"] is (stage == "prod")
 
 
 def test_the_functions_requirements_are_those_of_the_project() -> None:
@@ -368,4 +399,5 @@ def test_the_archive_is_encrypted_retained_and_not_public() -> None:
         assert all(bucket["PublicAccessBlockConfiguration"].values())
         assert len(bucket["PublicAccessBlockConfiguration"]) == 4
         assert bucket["BucketEncryption"]
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     assert TEMPLATE["Resources"]["ArchiveBucket"]["DeletionPolicy"] == "Retain"
