@@ -47,6 +47,24 @@ class Account:
         return DynamoTable(self.outputs["TelemetryTableName"], self.client("dynamodb"))
 
 
+class AwsClients:
+    """Clients of an account, without a stack; raises AccountError without a region or credentials."""
+
+    def __init__(self, endpoint_url: str | None = None, region: str | None = None) -> None:
+        self._session = boto3.Session(region_name=region)
+        self._endpoint_url = endpoint_url
+        if self._session.region_name is None:
+            raise AccountError("no AWS region: set AWS_DEFAULT_REGION or pass --region")
+        if self._session.get_credentials() is None:
+            raise AccountError("no AWS credentials: set AWS_PROFILE, or run `aws configure`")
+        self.region = str(self._session.region_name)
+        self.partition = str(self._session.get_partition_for_region(self.region))
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client."""
+        return self._session.client(service, endpoint_url=self._endpoint_url)
+
+
 @contextlib.contextmanager
 def open_account(stack: str, endpoint_url: str | None) -> Iterator[Account]:
     """Provide the account of a stack; AWS errors within the block become an AccountError that names the stack."""

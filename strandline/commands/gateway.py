@@ -1,4 +1,4 @@
-"""``strandline gateway``: the local nucleus with the components, connected to any AWS IoT endpoint."""
+"""``strandline gateway``: provision a gateway in AWS, or run one on the local nucleus."""
 
 from __future__ import annotations
 
@@ -9,15 +9,69 @@ from typing import Annotated
 import typer
 
 from device_sim.greengrass.component_build import Nucleus
-from strandline.command_line_options import split_address
+from strandline.command_line_options import EndpointUrl, Stack, split_address
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("gateway")(gateway_command)
+    """Add the commands."""
+    gateway = typer.Typer(no_args_is_help=True, help="Provision a gateway in AWS, or run one on the local nucleus.")
+    gateway.command("run")(run_command)
+    gateway.command("provision")(provision_command)
+    app.add_typer(gateway, name="gateway")
 
 
-def gateway_command(
+def provision_command(
+    name: Annotated[str, typer.Argument(help="Name of the gateway: its thing, MQTT client id and part of its topics.")],
+    bucket: Annotated[str, typer.Option(help="Bucket with the artifacts of the components.")],
+    group: Annotated[str, typer.Option(help="Thing group, to which fleet deployments go.")] = "strandline-gateways",
+    role_alias: Annotated[
+        str, typer.Option(help="Role alias of the nucleus; TokenExchangeRoleAlias of the stack.")
+    ] = "GreengrassV2TokenExchangeRoleAlias",
+    role: Annotated[str, typer.Option(help="Role of the alias; made with the right to read the bucket.")] = (
+        "StrandlineTokenExchange"
+    ),
+    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the AWS configuration.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for certificate, key and config.yaml; default: gateways/NAME.")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Perform the commands in the place of printing them.")] = False,
+    stack: Stack = "strandline",
+    endpoint_url: EndpointUrl = None,
+) -> None:
+    """Provision a gateway: thing, thing group, certificate, policies, token exchange role and alias.
+
+    Prints the commands of the AWS command line as a shell script. With --run it performs them with the credentials of
+    the environment. What exists is kept, so the command may be repeated; the private key is written with the rights of
+    its owner only.
+    """
+    from strandline.aws import provisioning
+    from strandline.aws.steps import shell
+    from strandline.errors import CommandError
+    from wire.errors import ModelError
+    from wire.names import check_gateway
+
+    try:
+        check_gateway(name)
+    except ModelError as error:
+        raise CommandError(str(error)) from error
+    folder = out or Path("gateways") / name.replace(":", "%3A")
+    gateway = provisioning.Gateway(name, group, stack, bucket, role_alias, role, region or "$REGION")
+    if not run:
+        for line in [*shell(provisioning.steps(gateway)), *provisioning.files(gateway, folder)]:
+            typer.echo(line)
+        return
+    from dataclasses import replace
+
+    from strandline.account import AwsClients
+
+    clients = AwsClients(endpoint_url, region)
+    gateway = replace(gateway, region=clients.region, partition=clients.partition)
+    provisioning.provision(gateway, folder, clients.client, lambda line: typer.echo(line, err=True))
+    typer.echo(f"copy {folder} to the gateway: {provisioning.CERTIFICATE}, {provisioning.KEY} and, for nucleus lite, ")
+    typer.echo(f"{provisioning.CONFIG}; see docs/gateway.md")
+
+
+def run_command(
     thing: Annotated[str, typer.Option(help="Name of the gateway: its AWS IoT thing and MQTT client id.")],
     endpoint: Annotated[str, typer.Option(help="MQTT endpoint of AWS IoT Core, HOST:PORT.")],
     cert: Annotated[Path, typer.Option(help="Certificate of the gateway (PEM).")],

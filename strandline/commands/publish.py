@@ -1,0 +1,57 @@
+"""``strandline publish``: the components as versions in AWS IoT Greengrass."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strandline.command_line_options import EndpointUrl
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("publish")(publish_command)
+
+
+def publish_command(
+    bucket: Annotated[str, typer.Option(help="Bucket for the artifacts.")],
+    out: Annotated[Path, typer.Option(help="Output folder of the build.")] = Path(),
+    repo: Annotated[
+        Path | None, typer.Option(help="Source tree; default: the one that this command is installed from.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the AWS configuration.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the commands of the AWS command line and do nothing else.")
+    ] = False,
+    endpoint_url: EndpointUrl = None,
+) -> None:
+    """Build the components, upload their artifacts, and create the component versions.
+
+    A published version cannot be changed: a changed component needs a higher ComponentVersion in its recipe. What is
+    published already is kept. Then deploy the versions to the fleet with cloud_functions/fleet.yaml.
+    """
+    from device_sim.greengrass.component_build import Nucleus
+    from device_sim.paths import SOURCE_TREE
+    from strandline.aws import publishing
+    from strandline.errors import CommandError
+    from strandline.packaging.components import build
+
+    built = build(repo or SOURCE_TREE, out, Nucleus.JAVA)
+    if dry_run:
+        recipes = built.recipes.with_name("published-recipes")
+        try:
+            recipes.mkdir(exist_ok=True)
+            for component in built.components:
+                (recipes / component.recipe.name).write_text(publishing.recipe_of(component, bucket))
+        except OSError as error:
+            raise CommandError(f"{error.filename}: {error.strerror}") from error
+        for line in publishing.shell(built, bucket, recipes):
+            typer.echo(line)
+        return
+    from strandline.account import AwsClients
+
+    clients = AwsClients(endpoint_url, region)
+    publishing.publish(built, bucket, clients.client, lambda line: typer.echo(line), time.sleep)
