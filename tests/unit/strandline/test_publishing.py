@@ -86,7 +86,7 @@ def test_a_version_that_greengrass_rejects_is_an_error_with_its_reason(built: Bu
     account.s3.add_response("head_object", {"Metadata": {"sha256": "digest"}})
     account.greengrass.add_response("create_component_version", created(), {"inlineRecipe": ANY})
     account.greengrass.add_response("describe_component", state("FAILED", {"artifact": "not readable"}))
-    with pytest.raises(AccountError, match="FAILED: .*not readable"):
+    with pytest.raises(AccountError, match=r"FAILED: .*not readable"):
         account.publish(built)
 
 
