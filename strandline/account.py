@@ -46,6 +46,10 @@ class Account:
         """Return the telemetry table."""
         return DynamoTable(self.outputs["TelemetryTableName"], self.client("dynamodb"))
 
+    def alerts(self) -> DynamoTable:
+        """Return the alerts table."""
+        return DynamoTable(self.outputs["AlertsTableName"], self.client("dynamodb"))
+
 
 class AwsClients:
     """Clients of an account, without a stack; raises AccountError without a region or credentials."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _EXTRAS = {
+    "archive": ("pyarrow",),
     "cloud": ("boto3", "botocore", "aws_lambda_powertools"),
     "sim": (
         "asyncua",

@@ -46,9 +46,15 @@ class DynamoTable:
 
     def put_many(self, items: Iterable[Item]) -> None:
         """Write items unconditionally in any order; return when all are written."""
-        puts = [{"PutRequest": {"Item": from_item(item)}} for item in items]
-        for at in range(0, len(puts), _WRITE_BATCH):
-            request: dict[str, Any] = {self._name: puts[at : at + _WRITE_BATCH]}
+        self._write([{"PutRequest": {"Item": from_item(item)}} for item in items])
+
+    def remove(self, found: Iterable[Key]) -> None:
+        """Remove items; a missing one is not an error. Returns when all are removed."""
+        self._write([{"DeleteRequest": {"Key": _key(key)}} for key in found])
+
+    def _write(self, requests: list[dict[str, Any]]) -> None:
+        for at in range(0, len(requests), _WRITE_BATCH):
+            request: dict[str, Any] = {self._name: requests[at : at + _WRITE_BATCH]}
             for attempt in range(_ATTEMPTS):
                 self._back_off(attempt)
                 with store_errors("batch write"):

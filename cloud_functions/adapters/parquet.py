@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloud_functions.core.columns import COLUMNS
@@ -61,6 +62,23 @@ def read(path: Path) -> Iterator[tuple[str, Aggregates]]:
                 parts.append(rows)
     if parts:
         yield name, Aggregates.concatenate(parts)
+
+
+def contains(path: Path, gateway: str, series: str | None) -> bool:
+    """Return True if a file has rows of a gateway, and of the series if one is named; reads only the names."""
+    with pq.ParquetFile(path) as file:
+        at = file.schema_arrow.get_field_index("gateway")
+        for group in range(file.num_row_groups):
+            statistics = file.metadata.row_group(group).column(at).statistics
+            if statistics is not None and statistics.has_min_max and not statistics.min <= gateway <= statistics.max:
+                continue
+            names = file.read_row_group(group, columns=["gateway", "series"])
+            wanted = pc.equal(names.column("gateway").cast(pa.string()), gateway)
+            if series is not None:
+                wanted = pc.and_(wanted, pc.equal(names.column("series").cast(pa.string()), series))
+            if pc.any(wanted).as_py():
+                return True
+    return False
 
 
 def _flush(path: Path, writer: pq.ParquetWriter | None, tables: list[pa.Table]) -> pq.ParquetWriter:

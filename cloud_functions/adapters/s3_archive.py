@@ -6,6 +6,7 @@ of it. An upload replaces an object as a whole, so a reader sees the old file or
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from cloud_functions.adapters import parquet
 from cloud_functions.adapters.aws import client, error_code, store_errors
 from cloud_functions.core.ports import ArchiveFile
 from wire.model import Aggregates
+
+_KEY = re.compile(r"(rows|staging)/date=(\d{4}-\d{2}-\d{2})/(\d{2}|day)-(\d{4,})\.parquet")
 
 
 class S3Archive:
@@ -65,6 +68,28 @@ class S3Archive:
             self._client.copy_object(Bucket=self._bucket, Key=name_of(to), CopySource=source)
         self.remove(file)
 
+    def list_files(self) -> Iterator[ArchiveFile]:
+        """Yield all files, also those that readers do not see."""
+        for prefix in ("rows/", "staging/"):
+            request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
+            while True:
+                with store_errors(f"list {prefix}"):
+                    answer = self._client.list_objects_v2(**request)
+                for one in answer.get("Contents", []):
+                    if (file := file_of(one["Key"])) is not None:
+                        yield file
+                if not answer.get("IsTruncated"):
+                    break
+                request["ContinuationToken"] = answer["NextContinuationToken"]
+
+    def contains(self, file: ArchiveFile, gateway: str, series: str | None) -> bool:
+        """Return True if a file has rows of a gateway, and of the series if one is named."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "rows.parquet"
+            with store_errors(f"read {name_of(file)}"):
+                self._client.download_file(self._bucket, name_of(file), str(path))
+            return parquet.contains(path, gateway, series)
+
     def _head(self, file: ArchiveFile) -> dict[str, Any] | None:
         try:
             answer: dict[str, Any] = self._client.head_object(Bucket=self._bucket, Key=name_of(file))
@@ -81,3 +106,13 @@ def name_of(file: ArchiveFile) -> str:
     day = datetime.fromtimestamp(file.day_ms / 1000, UTC).strftime("%Y-%m-%d")
     hour = "day" if file.hour is None else f"{file.hour:02d}"
     return f"{'staging' if file.staging else 'rows'}/date={day}/{hour}-{file.shard:04d}.parquet"
+
+
+def file_of(key: str) -> ArchiveFile | None:
+    """Return the file of an object, None for an object that is not a file of the archive."""
+    found = _KEY.fullmatch(key)
+    if found is None:
+        return None
+    folder, day, hour, shard = found.groups()
+    day_ms = round(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000)
+    return ArchiveFile(day_ms, None if hour == "day" else int(hour), int(shard), folder == "staging")

@@ -55,6 +55,13 @@ class Table(Protocol):
         """Yield the items under ``value`` of an index whose sort key there lies in [first, last], in order."""
 
 
+class ErasableTable(Table, Protocol):
+    """A table from which items can be removed whatever they contain."""
+
+    def remove(self, found: Iterable[Key]) -> None:
+        """Remove items; a missing one is not an error. Returns when all are removed."""
+
+
 class ArchiveFile(NamedTuple):
     """A file of the archive: rows of one shard of gateways in one hour (0 to 23) of a day, or in the whole day.
 
@@ -87,6 +94,16 @@ class Archive(Protocol):
 
     def rename(self, file: ArchiveFile, to: ArchiveFile) -> None:
         """Give a file another name, replacing a file of that name; repeatable after a crash."""
+
+
+class ErasableArchive(Archive, Protocol):
+    """An archive whose files can be listed and searched."""
+
+    def list_files(self) -> Iterator[ArchiveFile]:
+        """Yield all files, also those that readers do not see."""
+
+    def contains(self, file: ArchiveFile, gateway: str, series: str | None) -> bool:
+        """Return True if a file has rows of a gateway, and of the series if one is named."""
 
 
 class Acknowledger(Protocol):

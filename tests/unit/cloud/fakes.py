@@ -76,6 +76,11 @@ class FakeTable:
         del self.items[key]
         return True
 
+    def remove(self, found: Iterable[Key]) -> None:
+        for key in found:
+            self._spend(key)
+            self.items.pop(key, None)
+
     def add(
         self, key: Key, amounts: Mapping[str, int], values: Mapping[str, Value], first: Mapping[str, Value]
     ) -> None:

@@ -67,6 +67,13 @@ class FakeArchive:
         self._spend()
         del self.files[file]
 
+    def list_files(self) -> Iterator[ArchiveFile]:
+        yield from self.files
+
+    def contains(self, file: ArchiveFile, gateway: str, series: str | None) -> bool:
+        found = [rows for name, rows in self.files[file] if name == gateway]
+        return any(series is None or series in {s.name for s in rows.compact().series} for rows in found)
+
     def visible(self) -> list[tuple[str, Aggregates]]:
         return [entry for file, entries in self.files.items() if not file.staging for entry in entries]
 
