@@ -2,8 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# cfn-lint and the SAM CLI pin versions that the SDKs do not agree with, so the CLI has an environment of its own.
+# The SAM CLI and checkov pin versions that the SDKs do not agree with, so each has an environment of its own.
 SAM := .venv-sam
+CHECKOV := .venv-checkov
+
+CHECKED := cloud_functions/template.yaml cloud_functions/fleet.yaml
 
 .PHONY: demo test test-fast mutation check format bench clean
 
@@ -21,14 +24,15 @@ test-fast: $(VENV)/.ready
 mutation: $(VENV)/.ready
 	$(BIN)/python -m tests.mutation.run $(ARGS)
 
-check: $(VENV)/.ready $(SAM)/.ready
+check: $(VENV)/.ready $(SAM)/.ready $(CHECKOV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/check_language.py
-	$(BIN)/cfn-lint cloud_functions/template.yaml
+	$(BIN)/cfn-lint $(CHECKED)
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(SAM)/bin/sam validate --lint --template cloud_functions/template.yaml
+	$(CHECKOV)/bin/checkov --config-file .checkov.yaml $(addprefix --file ,$(CHECKED))
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
@@ -53,5 +57,11 @@ $(SAM)/.ready:
 	$(SAM)/bin/python -m pip install --quiet --disable-pip-version-check aws-sam-cli
 	touch $@
 
+$(CHECKOV)/.ready:
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check checkov
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(SAM) greengrass-build build .strandline
+	rm -rf $(VENV) $(SAM) $(CHECKOV) greengrass-build build .strandline

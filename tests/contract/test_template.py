@@ -108,6 +108,53 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
         assert grants(role) == permissions | (set() if role == "RuleRole" else traces), role
 
 
+EVERY_RESOURCE = {
+    "dynamodb:ListStreams",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    *(f"greengrass:{name}" for name in ("GetComponentVersionArtifact", "GetDeploymentConfiguration")),
+    *(f"greengrass:{name}" for name in ("ListThingGroupsForCoreDevice", "ResolveComponentCandidates")),
+    # In the policy of a key, * is the key.
+    *(f"kms:{name}" for name in ("*", "Decrypt", "GenerateDataKey*")),
+}
+"""Actions that accept no resource, or whose policy is attached to the resource."""
+
+
+def statements(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield every statement of every policy in a part of the template."""
+    if isinstance(node, dict):
+        if "Effect" in node:
+            yield node
+        for child in node.values():
+            yield from statements(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from statements(child)
+
+
+def test_a_permission_on_every_resource_is_one_that_cannot_name_one_and_has_a_comment() -> None:
+    for statement in statements(RESOURCES):
+        if statement["Effect"] == "Allow" and "*" in listed(statement.get("Resource", [])):
+            assert set(listed(statement["Action"])) <= EVERY_RESOURCE, statement
+    lines = (ROOM / "template.yaml").read_text().splitlines()
+    for at, line in enumerate(lines):
+        if re.fullmatch(r'\s+Resource: "\*"', line):
+            begin = max(n for n in range(at) if "- Effect:" in lines[n])
+            policy_of_key = "kms:" in "".join(lines[begin:at])
+            assert policy_of_key or any("#" in one for one in lines[begin:at]), f"line {at + 1}: give the reason"
+
+
+def test_no_action_is_a_wildcard_except_for_the_owner_of_a_key() -> None:
+    wide = {
+        action
+        for statement in statements(RESOURCES)
+        if statement["Effect"] == "Allow"
+        for action in listed(statement["Action"])
+        if "*" in action
+    }
+    assert wide == {"kms:*", "kms:GenerateDataKey*"}
+
+
 def test_every_function_has_its_own_role_that_only_lambda_can_assume() -> None:
     roles = [named(function["Role"]) for function in FUNCTIONS.values()]
     assert len(set(roles)) == len(FUNCTIONS) == 5
