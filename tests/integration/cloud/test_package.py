@@ -19,7 +19,7 @@ from device_sim.paths import SOURCE_TREE
 
 FUNCTIONS = ("alerting", "api", "compaction", "forecast", "ingest")
 RUNTIME = ("boto3",)
-"""What the runtime of Lambda has, with its dependencies."""
+"""Requirements that the runtime of Lambda has."""
 ALLOWED = {
     "alerting": {"aws_lambda_powertools", "boto3", "botocore"},
     "ingest": {"aws_lambda_powertools", "boto3", "botocore", "numpy"},
