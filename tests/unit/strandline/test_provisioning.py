@@ -11,13 +11,13 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from moto import mock_aws
 from typer.testing import CliRunner
 
 from strandline.aws.provisioning import ARN, CERTIFICATE, CONFIG, KEY, Gateway, provision
 from strandline.cli import make_app
 from strandline.errors import AccountError
 
+moto = pytest.importorskip("moto", reason="the emulation of AWS is in the extra dev")
 REGION = "eu-central-1"
 GATEWAY = Gateway("gw-1", "plant", "strandline", "artifacts", "Alias", "Role", REGION)
 STACK = {
@@ -39,7 +39,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
+    with moto.mock_aws():
         client("cloudformation").create_stack(StackName="strandline", TemplateBody=json.dumps(STACK))
         yield
 

@@ -122,4 +122,4 @@ def created() -> dict[str, Any]:
 
 
 def state(name: str, errors: dict[str, str] | None = None) -> dict[str, Any]:
-    return {"arn": ARN, "status": {"componentState": name, "message": "", "errors": errors or {}}}
+    return {"arn": ARN, "status": {"componentState": name, "message": "x", "errors": errors or {}}}
