@@ -13,7 +13,7 @@ from strandline.aws.steps import Step, perform
 from strandline.errors import CommandError
 
 CERTIFICATE, KEY, ARN, CONFIG = "device.pem.crt", "private.pem.key", "certificate.arn", "config.yaml"
-_EXISTS = frozenset({"EntityAlreadyExists"})
+_EXISTS = frozenset({"EntityAlreadyExists", "ResourceAlreadyExistsException"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ def steps(gateway: Gateway, *, certificate: bool = True) -> list[Step]:
     """Return the steps that provision a gateway; without ``certificate`` it has one, $CERTIFICATE_ARN."""
     return [
         *_role(gateway),
-        Step("thing", "iot", "create_thing", {"thingName": gateway.name}),
-        Step("thing group", "iot", "create_thing_group", {"thingGroupName": gateway.group}),
+        Step("thing", "iot", "create_thing", {"thingName": gateway.name}, kept=_EXISTS),
+        Step("thing group", "iot", "create_thing_group", {"thingGroupName": gateway.group}, kept=_EXISTS),
         Step(
             "membership in the thing group",
             "iot",
@@ -87,9 +87,9 @@ def _role(gateway: Gateway) -> list[Step]:
         Step(
             "policy's name",
             "cloudformation",
-            "describe_stack_resource",
-            {"StackName": gateway.stack, "LogicalResourceId": "GatewayPolicy"},
-            {"POLICY": "StackResourceDetail.PhysicalResourceId"},
+            "describe_stacks",
+            {"StackName": gateway.stack},
+            {"POLICY": "Stacks[0].Outputs[?OutputKey=='GatewayPolicyName'].OutputValue | [0]"},
         ),
         Step(
             "token exchange role",
@@ -110,7 +110,7 @@ def _role(gateway: Gateway) -> list[Step]:
             "iot",
             "create_role_alias",
             {"roleAlias": gateway.alias, "roleArn": "$ROLE_ARN"},
-            kept=frozenset({"ResourceAlreadyExistsException"}),
+            kept=_EXISTS,
         ),
         Step(
             "MQTT endpoint", "iot", "describe_endpoint", {"endpointType": "iot:Data-ATS"}, {"DATA": "endpointAddress"}

@@ -24,7 +24,8 @@ class Step:
     """One request.
 
     ``service``, ``operation`` and ``parameters`` are those of boto3. ``results`` sets variables from the response:
-    name -> path in it, with dots. ``kept`` are the codes of errors that mean that the thing exists as requested.
+    name -> JMESPath expression; of several, keys with dots. ``kept`` are the codes of errors that mean that the thing
+    exists already.
     """
 
     title: str
@@ -92,7 +93,7 @@ def perform(
         except BotoCoreError as error:
             raise AccountError(f"{step.title}: {error}") from error
         for variable, path in step.results.items():
-            known[variable] = _at(response, path)
+            known[variable] = _at(step, response, path)
         report(f"{step.title}: done")
     return known
 
@@ -136,8 +137,10 @@ def _filled(value: Any, known: Mapping[str, str]) -> Any:
     return value
 
 
-def _at(response: Mapping[str, Any], path: str) -> str:
-    value: Any = response
-    for key in path.split("."):
-        value = value[key]
+def _at(step: Step, response: Mapping[str, Any], path: str) -> str:
+    import jmespath
+
+    value = jmespath.search(path, response)
+    if value is None:
+        raise AccountError(f"{step.title}: the response has no {path}")
     return str(value)

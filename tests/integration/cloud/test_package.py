@@ -40,8 +40,8 @@ def environment(function: str) -> dict[str, str]:
     """Return the variables that the template gives to a function, with any values."""
     source = (SOURCE_TREE / "cloud_functions" / function / "app.py").read_text()
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    names = [c.args[0].value for c in calls if ast.unparse(c.func) == "settings.text" and len(c.args) == 1]
-    return {str(name): "x" for name in names} | {"AWS_DEFAULT_REGION": "us-east-1"}
+    required = [c.args[0] for c in calls if ast.unparse(c.func) == "settings.text" and len(c.args) == 1]
+    return {str(ast.literal_eval(name)): "x" for name in required} | {"AWS_DEFAULT_REGION": "us-east-1"}
 
 
 def installed(lines: list[str]) -> set[str]:

@@ -12,6 +12,7 @@ from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.batches import StoredBatch, rows_of
 from cloud_functions.core.compaction import DAY_MS, LEASE_MS, Kind, Task
 from cloud_functions.core.erasure import Eraser, Target, without
+from cloud_functions.core.ports import Item, Key
 from tests.unit.cloud.fakes import FakeTable, aggregates, body, report
 from tests.unit.cloud.test_compaction import HOUR, Cloud
 from tests.unit.cloud.test_compaction import SERIES as BOTH
@@ -103,7 +104,7 @@ def test_a_repetition_of_a_rewritten_batch_is_a_duplicate_and_brings_nothing_bac
     first = next(item for item in plant.table.of_kind("batch") if item["pk"] == "batches#gw-1" and item["rows"])
     original = dict(first)
     plant.eraser(SERIES).erase_tables()
-    key = keys.Key(str(original["pk"]), str(original["sk"]))
+    key = Key(str(original["pk"]), str(original["sk"]))
     erased = plant.table.get(key)
     assert erased is not None
     assert erased["data"] != original["data"]
@@ -139,7 +140,7 @@ def test_a_file_that_a_compaction_may_write_is_busy_until_its_lease_ends(plant: 
     start_ms = HOUR if kind is Kind.HOUR else HOUR // DAY_MS * DAY_MS
     task = Task(kind, start_ms, 0)
     state = plant.table.get(task.key) or {"version": 0}
-    lease = {"pk": task.key.pk, "sk": task.key.sk, "kind": "compaction", "done": 1, "owner": "other"}
+    lease: Item = {"pk": task.key.pk, "sk": task.key.sk, "kind": "compaction", "done": 1, "owner": "other"}
     assert plant.table.replace({**lease, "lease_ms": plant.now_ms + LEASE_MS}, int(state["version"]))
     before = dict(plant.archive.files)
     (busy,) = plant.eraser().erase_archive()

@@ -1,4 +1,4 @@
-"""Tests of the provisioning against an emulation of AWS: the gateway exists afterwards, and repetitions change nothing."""
+"""Tests of the provisioning against an emulation of AWS: its results, and repetitions that change nothing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,8 @@ moto = pytest.importorskip("moto", reason="the emulation of AWS is in the extra 
 REGION = "eu-central-1"
 GATEWAY = Gateway("gw-1", "plant", "strandline", "artifacts", "Alias", "Role", REGION)
 STACK = {
-    "Resources": {
-        "GatewayPolicy": {
-            "Type": "AWS::IoT::Policy",
-            "Properties": {"PolicyDocument": {"Version": "2012-10-17", "Statement": []}},
-        }
-    }
+    "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+    "Outputs": {"GatewayPolicyName": {"Value": "gateway-policy"}},
 }
 
 
@@ -41,6 +37,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with moto.mock_aws():
         client("cloudformation").create_stack(StackName="strandline", TemplateBody=json.dumps(STACK))
+        client("iot").create_policy(policyName="gateway-policy", policyDocument=json.dumps({"Statement": []}))
         yield
 
 

@@ -38,8 +38,8 @@ def test_each_step_has_the_operation_and_the_parameters_that_the_service_defines
     output: Any = model.operation_model(operation).output_shape
     for path in step.results.values():
         reached = output
-        for key in path.split("."):
-            reached = reached.members[key]
+        for key in path.replace("[0]", ".*").split("[")[0].split("."):
+            reached = reached.member if key == "*" else reached.members[key]
 
 
 def test_a_command_has_the_options_of_the_command_line() -> None:
