@@ -197,7 +197,7 @@ class Eraser:
 
 
 def without(rows: Rows, series: str) -> Rows:
-    """Return rows without those of a series, the same object if there are none of it."""
+    """Return rows without those of a series; the same object if it has no rows of it."""
     if isinstance(rows, Anomalies):
         left = tuple(report for report in rows.reports if series not in (report.series, report.channel))
         return rows if len(left) == len(rows.reports) else Anomalies(left)
