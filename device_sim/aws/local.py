@@ -27,8 +27,8 @@ from device_sim.paths import SOURCE_TREE
 STACK = "strandline"
 _BUCKET = "strandline-artifacts"
 _DEPLOY_S = 60.0
-_LOCAL = {"GradualDeployment": "false"}
-"""Parameters for the emulator, which does not have CodeDeploy."""
+_GRADUAL, _AT_ONCE = "Enabled: !Ref GradualDeployment", 'Enabled: "false"'
+"""The emulator does not have CodeDeploy, and transforms the template with the defaults of the parameters."""
 _CONCURRENCY = 2
 """Lowest concurrency that AWS allows for a queue; each invocation is a Python process on this machine."""
 
@@ -170,10 +170,15 @@ class LocalCloud:
         before = re.compile(r"CodeUri: \.\./build/lambda/(\w+)\n")
         if sorted(before.findall(template)) != sorted(packages):
             raise DeployError(f"template.yaml: expected 'CodeUri: ../build/lambda/NAME' of {', '.join(packages)}")
+        if template.count(_GRADUAL) != 1:
+            raise DeployError(f"template.yaml: expected one line '{_GRADUAL}'")
+        placed = before.sub(rf"CodeUri: s3://{_BUCKET}/\1.zip\n", template).replace(_GRADUAL, _AT_ONCE)
+        s3.put_object(Bucket=_BUCKET, Key="template.yaml", Body=placed.encode())
         stacks.create_stack(
             StackName=STACK,
-            TemplateBody=before.sub(rf"CodeUri: s3://{_BUCKET}/\1.zip\n", template),
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in (_LOCAL | parameters).items()],
+            # The request itself takes templates of at most 51,200 bytes.
+            TemplateURL=f"https://s3.amazonaws.com/{_BUCKET}/template.yaml",
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         self.outputs = self._wait_for_stack(stacks)
@@ -206,6 +211,6 @@ class LocalCloud:
         raise DeployError(f"stack {STACK}: not created in {_DEPLOY_S:.0f} s")
 
     def _failures(self, stacks: Any) -> str:
-        events = stacks.describe_stack_events(StackName=STACK)["StackEvents"]
-        failed = [e for e in events if e["ResourceStatus"].endswith("FAILED")]
+        pages = stacks.get_paginator("describe_stack_events").paginate(StackName=STACK)
+        failed = [e for page in pages for e in page["StackEvents"] if e["ResourceStatus"].endswith("FAILED")]
         return "; ".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in failed)[:2000]
