@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from tests.contract.test_template import REPO, ROOM, _Loader
+from tests.contract.test_template import CLOUD_FUNCTIONS, REPO, _Loader
 
-FLEET: dict[str, Any] = yaml.load((ROOM / "fleet.yaml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
+FLEET: dict[str, Any] = yaml.load((CLOUD_FUNCTIONS / "fleet.yaml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
 RECIPES = [yaml.safe_load(path.read_text()) for path in (REPO / "recipes").glob("*.yaml")]
 
 

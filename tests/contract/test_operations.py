@@ -10,7 +10,7 @@ import pytest
 from cloud_functions.adapters.emf import DIMENSIONS, NAMESPACE
 from cloud_functions.core.compaction import Outcome
 from cloud_functions.core.received_sequences import TOTALS
-from tests.contract.test_template import DEAD_LETTERS, FUNCTIONS, REPO, ROOM, named, of_type
+from tests.contract.test_template import CLOUD_FUNCTIONS, DEAD_LETTERS, FUNCTIONS, REPO, named, of_type
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
 PAGE = (REPO / "docs" / "operations.md").read_text()
@@ -28,11 +28,11 @@ def own_metrics() -> set[str]:
     sources = [
         path.read_text()
         for folder in ("core", *("ingest", "alerting", "compaction", "api", "forecast"))
-        for path in (ROOM / folder).glob("*.py")
+        for path in (CLOUD_FUNCTIONS / folder).glob("*.py")
     ]
-    sources += [(ROOM / "adapters" / name).read_text() for name in ("aws.py", "dynamodb.py")]
+    sources += [(CLOUD_FUNCTIONS / "adapters" / name).read_text() for name in ("aws.py", "dynamodb.py")]
     found = {name for text in sources for name in re.findall(r'metrics\.(?:count|observe)\("(\w+)"', text)}
-    found |= set(re.findall(r'self\.counts\["(\w+)"\]', (ROOM / "core" / "compaction.py").read_text()))
+    found |= set(re.findall(r'self\.counts\["(\w+)"\]', (CLOUD_FUNCTIONS / "core" / "compaction.py").read_text()))
     return found | set(TOTALS) | {f"tasks_{outcome}" for outcome in Outcome}
 
 
@@ -88,7 +88,7 @@ def test_alarms_on_own_metrics_name_metrics_and_dimensions_that_are_published() 
         dimensions = {one["Name"]: one["Value"] for one in metric["Dimensions"]}
         assert tuple(dimensions) == DIMENSIONS
         assert dimensions["stack"] == {"Ref": "AWS::StackName"}
-        assert (ROOM / dimensions["function"] / "app.py").is_file()
+        assert (CLOUD_FUNCTIONS / dimensions["function"] / "app.py").is_file()
 
 
 def test_the_dashboard_is_json_over_published_metrics_and_the_templates_resources() -> None:

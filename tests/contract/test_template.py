@@ -136,7 +136,7 @@ def test_a_permission_on_every_resource_is_one_that_cannot_name_one_and_has_a_co
     for statement in statements(RESOURCES):
         if statement["Effect"] == "Allow" and "*" in listed(statement.get("Resource", [])):
             assert set(listed(statement["Action"])) <= EVERY_RESOURCE, statement
-    lines = (ROOM / "template.yaml").read_text().splitlines()
+    lines = (CLOUD_FUNCTIONS / "template.yaml").read_text().splitlines()
     for at, line in enumerate(lines):
         if re.fullmatch(r'\s+Resource: "\*"', line):
             begin = max(n for n in range(at) if "- Effect:" in lines[n])
@@ -394,7 +394,7 @@ def test_a_deployment_is_gradual_and_every_function_has_alarms_that_roll_it_back
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_each_stage_of_samconfig_gives_parameters_that_the_template_has(stage: str) -> None:
-    config = tomllib.loads((ROOM / "samconfig.toml").read_text())
+    config = tomllib.loads((CLOUD_FUNCTIONS / "samconfig.toml").read_text())
     settings = config[stage]["deploy"]["parameters"]
     assert settings["stack_name"] == f"strandline-{stage}"
     assert settings["capabilities"] == "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND"
