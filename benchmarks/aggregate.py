@@ -122,7 +122,7 @@ def _windowed(
 
 
 def plain(given: list[Columns]) -> Rows:
-    """Window the batches as one writes it first: a dictionary of windows, one reading after the other (Welford)."""
+    """Window the batches in the simplest way: a dictionary of windows, one reading after the other (Welford)."""
     width, lateness = SETTINGS.width_ms, SETTINGS.lateness_ms
     windows: dict[int, dict[int, list[float]]] = {}
     newest: dict[int, int] = {}

@@ -68,7 +68,7 @@ WORKLOADS = (
 
 
 class SteppedClock:
-    """A clock that the benchmark moves."""
+    """A clock that the benchmark sets."""
 
     def __init__(self) -> None:
         self.ms = 0
@@ -178,7 +178,7 @@ def measure(workload: Workload, folder: Path) -> dict[str, float | str]:
             bus.handlers[topics.READINGS](topics.READINGS, b"")
             unflushed = 0
         aggregator.tick()
-        if not workload.flush_after or workload.rate < 100:  # what a timer would do in between
+        if not workload.flush_after or workload.rate < 100:  # calls that a timer would make in between
             clock.ms += 500
             aggregator.tick()
             clock.ms -= 500

@@ -75,7 +75,7 @@ def packed(minute: int) -> bytes:
 
 
 def data(gateway: str, epoch: int, sequence: int, minute: int) -> bytes:
-    """Return a batch of a gateway as it travels."""
+    """Return a batch of a gateway as it is sent."""
     return codec.seal(gateway, epoch, sequence, packed(minute))
 
 
@@ -92,7 +92,7 @@ def body(batch: bytes, gateway: str, received_ms: int, lane: str = "bulk") -> st
 
 
 def decoded(minute: int) -> Aggregates:
-    """Return the rows as a reader of the batch sees them."""
+    """Return the rows as a reader decodes them from the batch."""
     batch: Batch = codec.decode(data("g", 1, 1, minute), lambda *_: known_profile())
     assert isinstance(batch.rows, Aggregates)  # noqa: S101 - it was encoded above
     return batch.rows

@@ -1,4 +1,4 @@
-"""A simulated fleet against ingest: a steady time, an outage of the cloud, and the return of all gateways at once.
+"""A simulated fleet and ingest: steady operation, an outage of the cloud, and reconnection of all gateways at once.
 
 Time is simulated in steps of a second; ingest, its table writes and acknowledgements are the real code. The model:
 

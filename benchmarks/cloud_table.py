@@ -95,7 +95,7 @@ class ThrottlingTable:
             self._second, self._used = second, 0.0
             self._by_partition.clear()
         size = sum(len(value) if isinstance(value, bytes | str) else 8 for value in item.values())
-        # Batches of the simulation are small; those that they stand for take three units with the index.
+        # Batches of the simulation are small; the batches that they represent take three units with the index.
         units = 3 if item.get("kind") == "batch" else -(-size // 1024)
         if self._used + units > self._units or self._by_partition[pk] + units > PARTITION_UNITS:
             raise StoreError("throttled")

@@ -147,7 +147,7 @@ def _score(scorer: Path, data: Path, results: Path, more: Sequence[str]) -> floa
 
 
 def keeping(files: Sequence[File], quick: bool) -> list[dict[str, Any]]:
-    """Return how the setting of false alarms is kept where nothing is wrong."""
+    """Return the ratio of false alarms to the setting on data without faults."""
     found = []
     for kind in false_alarms.KINDS[:1] if quick else false_alarms.KINDS:
         for calibration, every in false_alarms.CASES:

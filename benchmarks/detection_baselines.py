@@ -63,7 +63,7 @@ def half_space_trees(values: FloatArray, calibrate: int, lags: int = 4) -> Float
     from river import anomaly
 
     low, high = values[:calibrate].min(), values[:calibrate].max()
-    # Half of the range is left on either side for what the calibration has not seen.
+    # Half of the range is left on either side for values outside the calibration's range.
     scaled = ((values - low) / (2 * max(high - low, _TINY)) + 0.25).clip(0, 1)
     model = anomaly.HalfSpaceTrees(n_trees=25, height=8, window_size=min(250, calibrate), seed=1)
     scores = np.zeros(len(values))
@@ -137,7 +137,7 @@ def _over_own_level(scores: FloatArray, calibrate: int) -> FloatArray:
 
 
 def known(values: FloatArray) -> FloatArray:
-    """Return [n] or [n, channels] in which what is missing has the value before it (0 where no value came before)."""
+    """Return [n] or [n, channels] in which a missing value is replaced by the one before it (0 without one)."""
     at = np.where(np.isfinite(values), np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1)), -1)
     last = np.maximum.accumulate(at, axis=0)
     filled = np.take_along_axis(values, np.maximum(last, 0), axis=0)

@@ -79,7 +79,7 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10, help="of each kind of fault")
-    parser.add_argument("--held-out", action="store_true", help="the faults that nothing was set up with")
+    parser.add_argument("--held-out", action="store_true", help="the faults that were not used for development")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     kinds = rigs.HELD_OUT if options.held_out else rigs.TUNING

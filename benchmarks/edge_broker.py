@@ -1,4 +1,4 @@
-"""A real mosquitto for the benchmark, configured as Debian ships it but for the limits that a figure names."""
+"""A real mosquitto for the benchmark, configured as Debian ships it except for the limits that a figure names."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Mosquitto:
     def wait_subscribed(self, seconds: float = SUBSCRIBE_SECONDS) -> None:
         """Wait until a client other than this one has subscribed; raises BrokerError after ``seconds``."""
         deadline, seen = time.monotonic() + seconds, 0
-        while seen < 2:  # the first may be this client's own, which the broker counts while it is there
+        while seen < 2:  # the first may be this client's own, which the broker counts while it is connected
             seen = seen + 1 if int(self._retained(SUBSCRIPTIONS)) else 0
             if time.monotonic() > deadline:
                 raise BrokerError(f"no subscription at the broker on port {self.port} in {seconds:g} s")

@@ -1,7 +1,7 @@
 """The figures of the four components: each function runs one experiment and returns its values by JSON key.
 
-Every experiment starts a gateway of its own, so that none inherits another's queues. Readings that were sent and are
-not in the cloud's aggregates afterwards are reported, never ignored.
+Every experiment starts a gateway of its own, so that the queues of one do not affect another. Readings that were sent
+and are not in the cloud's aggregates afterwards are reported, never ignored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Load generator: publishes readings with QoS 1 from prebuilt packets, cheap enough to share cores with the measured.
+"""Load generator: publishes readings with QoS 1 from prebuilt packets, cheap enough to share cores with components.
 
 Runs as a process of its own, ``python -m benchmarks.edge_load``, and prints one JSON object a second: ``at``
 (monotonic seconds), ``sent``, ``accepted`` (acknowledged by the broker), ``backlog`` (messages that the broker holds),
@@ -106,7 +106,7 @@ class Generator:
             self.sent += count
 
     def _exchange(self, pace: Pace, elapsed: float) -> None:
-        """Send what waits, take in acknowledgements and statistics, and report once a second."""
+        """Send pending packets, read acknowledgements and statistics, and report once a second."""
         if self._unsent:
             with contextlib.suppress(BlockingIOError):
                 self._unsent = self._unsent[self._publisher.send(self._unsent) :]
@@ -120,7 +120,7 @@ class Generator:
             self.report()
 
     def _statistics(self) -> bool:
-        """Take in the broker's statistics and return whether it has completed an update."""
+        """Read the broker's statistics and return whether it has completed an update."""
         updated = False
         for data in _received(self._watcher):
             for packet in self._framer.feed(data):

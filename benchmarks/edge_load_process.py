@@ -99,7 +99,7 @@ class LoadProcess:
             if self._process.poll() is not None:
                 raise LoadError(f"the load generator ended: {self._errors.read_text().strip()}")
             if time.monotonic() > deadline:
-                raise LoadError(f"{what}: not so after {seconds:g} s, {self.counts}")
+                raise LoadError(f"{what}: not reached after {seconds:g} s, {self.counts}")
             time.sleep(POLL_SECONDS)
         return self.counts
 

@@ -46,7 +46,7 @@ class Sample:
 
 def cpu_seconds(stat: bytes) -> float:
     """Return the CPU seconds in ``/proc/<pid>/stat``: the process' own and those of children that have ended."""
-    fields = stat.rpartition(b")")[2].split()  # the name before it may hold anything
+    fields = stat.rpartition(b")")[2].split()  # the name before it may contain any character
     return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
@@ -65,7 +65,7 @@ def pss(smaps: bytes) -> int:
 
 
 def usage(pid: int) -> Usage:
-    """Return the usage of a process and its descendants; those that end meanwhile count for nothing."""
+    """Return the usage of a process and its descendants; processes that end meanwhile are not counted."""
     total = Usage()
     for one in tree(pid):
         try:

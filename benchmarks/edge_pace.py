@@ -23,7 +23,7 @@ class Pace(Protocol):
 
 
 class Steady:
-    """``rate`` messages a second, spread evenly, whatever becomes of them."""
+    """``rate`` messages a second, spread evenly, independent of the consumer."""
 
     def __init__(self, rate: float, sent: int) -> None:
         self._rate, self._before = rate, sent

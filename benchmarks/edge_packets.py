@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from device_sim.chaos.packets import Kind, encode
 
 PLACEHOLDER = b"0000000000000"
-"""Stands for the event time in milliseconds, which has 13 digits until the year 2286."""
+"""Placeholder of the event time in milliseconds, which has 13 digits until the year 2286."""
 
 MARKER = rb"[^0-9.][23][0-9]\.[0-9][0-9]5(?![0-9])"
-"""Matches the value of a reading, and nothing else, in whatever JSON it is passed on."""
+"""Matches the value of a reading, and nothing else, in any JSON that contains it."""
 
 HISTORY_READINGS = 3
 """Past readings a series and window: enough for a spread, few enough to be sent fast."""
@@ -23,7 +23,7 @@ MAX_PACKETS = 60_000
 MIN_ROUNDS = 4
 CHANNELS = 8
 VALUES = 101
-"""Values of a series before they come again."""
+"""Values of a series before they are repeated."""
 
 MAX_ROUNDS = 2 * VALUES
 
@@ -34,7 +34,7 @@ UPTIME = "$SYS/broker/uptime"
 
 
 class LoadError(Exception):
-    """The load cannot be generated as asked; the sentence names the reason."""
+    """The load cannot be generated as requested; the message states the reason."""
 
 
 class Ring:

@@ -17,7 +17,7 @@ API_SECONDS = 30.0
 
 
 class PeerError(Exception):
-    """A peer does not work as configured; the sentence names the reason."""
+    """A peer does not work as configured; the message states the reason."""
 
 
 @dataclass(frozen=True, slots=True)

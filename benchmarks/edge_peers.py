@@ -85,7 +85,7 @@ def peers(root: Path, programs: Mapping[str, Path | None], scale: float, log: Ca
 
 
 def _measure(root: Path, name: str, program: Path, scale: float) -> dict[str, Any]:
-    shutil.rmtree(root, ignore_errors=True)  # what an earlier run stored must not arrive in this one
+    shutil.rmtree(root, ignore_errors=True)  # readings stored by an earlier run must not arrive in this one
     root.mkdir(parents=True)
     with (
         Mosquitto(root / "broker", IN_FLIGHT) as broker,
@@ -119,7 +119,8 @@ def _start(command: tuple[list[str], Mapping[str, str]], folder: Path) -> subpro
 
 
 def _figures(sender: LoadProcess, process: subprocess.Popen[bytes], sink: Sink, scale: float) -> dict[str, Any]:
-    """Keep the peer busy, and return what it takes and uses; then end the load and count what arrived."""
+    """Keep the peer busy, and return its throughput and resource usage; then end the load and count the readings that
+    arrived."""
     time.sleep(SETTLE_SECONDS)
     before, first, began = usage(process.pid), sink.readings, time.monotonic()
     end = began + 60.0 * scale

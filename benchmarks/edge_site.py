@@ -29,7 +29,7 @@ POLL_SECONDS = 0.5
 
 
 class MeasureError(Exception):
-    """A figure cannot be measured; the sentence names the reason."""
+    """A figure cannot be measured; the message states the reason."""
 
 
 @dataclass(frozen=True, slots=True)

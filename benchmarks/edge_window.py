@@ -1,4 +1,4 @@
-"""A proxy before a broker that holds back publications beyond an in-flight window, as MQTT brokers promise to.
+"""A proxy before a broker that holds back publications beyond an in-flight window, as MQTT requires of brokers.
 
 mosquitto 2.0.11 (Debian 12) releases a whole window for each acknowledgement when messages are queued, so its window
 of 20 grows to hundreds under load; later versions and other brokers keep to theirs. Runs as a process of its own,
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def _relay(client: socket.socket, broker: socket.socket, window: Window) -> None:
-    """Pass bytes on until either side closes."""
+    """Forward bytes until either side closes."""
     with selectors.DefaultSelector() as ready:
         for one in (client, broker):
             ready.register(one, selectors.EVENT_READ)

@@ -25,13 +25,13 @@ FloatArray = npt.NDArray[np.float64]
 WIDTH_MS = 60_000
 KINDS = ("normal", "autoregressive", "laplace", "daily swing", "wandering")
 CASES = ((60, 1_000), (300, 1_000), (300, 5_000), (60, 43_200), (300, 43_200))
-"""Lengths of calibration, and how many windows there are to be between false alarms."""
+"""Lengths of calibration, and numbers of windows between two false alarms."""
 GROUPED = ((300, 1_000), (300, 5_000), (1_200, 1_000))
 """The same of groups."""
 
 
 def noise(kind: str, rows: int, series: int, seed: int) -> FloatArray:
-    """Return [rows, series] of a process in which nothing is wrong."""
+    """Return [rows, series] of a process without faults."""
     rng = np.random.default_rng(seed)
     values = rng.laplace(size=(rows, series)) if kind == "laplace" else rng.normal(size=(rows, series))
     keep = {"autoregressive": 0.8, "wandering": 0.99}.get(kind, 0.0)
@@ -43,14 +43,14 @@ def noise(kind: str, rows: int, series: int, seed: int) -> FloatArray:
 
 
 def simulated(kind: str, calibration: int, every: int, rows: int, series: int) -> dict[str, Any]:
-    """Score single series in which nothing is wrong."""
+    """Score single series without faults."""
     values = noise(kind, rows, series, seed=1)
     onsets = _onsets(values, np.arange(1, rows + 1) * WIDTH_MS, calibration, every)
     return _row(kind, calibration, every, WIDTH_MS, len(onsets), series * (rows - calibration))
 
 
 def grouped(kind: str, calibration: int, every: int, rows: int, groups: int) -> dict[str, Any]:
-    """Score groups of six channels that share most of what they do."""
+    """Score groups of six correlated channels."""
     rng = np.random.default_rng(2)
     shared = np.repeat(noise(kind, rows, groups, seed=3), 6, axis=1)
     values = shared + 0.3 * rng.normal(size=shared.shape)
@@ -123,7 +123,7 @@ def main() -> None:
     """Run groups, or single series, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calibration", type=int, default=300)
-    parser.add_argument("--every", type=int, default=43_200, help="windows that are to be between false alarms")
+    parser.add_argument("--every", type=int, default=43_200, help="windows between two false alarms")
     parser.add_argument("--rows", type=int, default=43_200, help="windows after the calibration")
     parser.add_argument("--groups", type=int, default=12)
     parser.add_argument("--series", type=int, default=0, help="number of single series, instead of groups")

@@ -32,12 +32,12 @@ FloatArray = npt.NDArray[np.float64]
 HORIZON = MAX_STEPS // 2
 ROWS_A_STEP = 4
 FIRST_SEED = 100
-"""Those below were at hand when the forecast was set up."""
+"""The seeds below this one were used during development."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Asks when the series after ``history`` reaches the limit; ``truth`` is the step, counted from 1, or None."""
+    """A series and a limit; ``truth`` is the step at which it is reached, counted from 1 after ``history``, or None."""
 
     history: FloatArray
     side: Side
@@ -61,7 +61,7 @@ def _noise(rng: np.random.Generator, at: FloatArray) -> FloatArray:
 
 
 def _cycle(rng: np.random.Generator, at: FloatArray) -> FloatArray:
-    """Wear that is mended again and again: a ramp that starts anew."""
+    """Wear with repeated repairs: a ramp that restarts."""
     return np.asarray((at / rng.uniform(60, 200) + rng.random()) % 1.0 * 20.0)
 
 
@@ -76,7 +76,7 @@ KINDS: dict[str, Callable[[np.random.Generator, FloatArray], FloatArray]] = {
     "autoregressive": _autoregressive,
     "seasonal": lambda rng, at: _sine(rng, at, 40, 150) + _noise(rng, at),
     "seasonal with growth": lambda rng, at: _sine(rng, at, 20, 60) + 0.05 * at + _noise(rng, at),
-    "ramp, mended": lambda rng, at: _cycle(rng, at) + _noise(rng, at),
+    "ramp, then repaired": lambda rng, at: _cycle(rng, at) + _noise(rng, at),
     "step": lambda rng, at: np.where(at > rng.integers(100, 600), rng.uniform(3, 10), 0.0) + _noise(rng, at),
     "no trend": _noise,
 }
@@ -112,7 +112,7 @@ def _question(values: FloatArray, origin: int, side: Side, limit: float) -> Ques
 
 
 def line(history: FloatArray, side: Side, limit: float) -> int | None:
-    """The baseline: the step at which a line by least squares reaches the limit, None where it doesn't in time."""
+    """The baseline: the step at which a line by least squares reaches the limit, None if not within the horizon."""
     slope, start = np.polyfit(np.arange(len(history)), history, 1).tolist()
     if slope == 0 or (slope > 0) is not (side is Side.HIGH):
         return None
@@ -141,7 +141,7 @@ class Tally:
     line_errors_where_ours: list[float] = field(default_factory=list)
 
     def count(self, question: Question) -> None:
-        """Count both answers to a question; one whose value is beyond the limit already is left out."""
+        """Count both answers to a question; a question whose value is already beyond the limit is skipped."""
         truth = question.truth
         history = History(question.history, 1, len(question.history), len(question.history), 0, 0)
         ours = Outlook(history, HORIZON).reach(question.side, question.limit)
@@ -231,7 +231,9 @@ def _print(name: str, report: dict[str, Any]) -> None:
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/nab"), help="NAB; skipped where it is not")
+    parser.add_argument(
+        "--data", type=Path, default=Path("../shared/data/nab"), help="folder of NAB; skipped if it does not exist"
+    )
     parser.add_argument("--series", type=int, default=20, help="simulated series of each kind")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="the first series'")
     parser.add_argument("--json", type=Path)

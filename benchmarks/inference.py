@@ -45,7 +45,7 @@ Call = Callable[[], object]
 
 
 def in_turn(calls: tuple[Call, ...], seconds: float) -> tuple[float, ...]:
-    """Return the median times of calls in microseconds; they take turns for about ``seconds``."""
+    """Return the median times of calls in microseconds; they are called in turns for about ``seconds``."""
     for call in calls:
         call()
     taken: list[list[float]] = [[] for _ in calls]
@@ -191,7 +191,7 @@ def _row(rows: dict[str, int], series: int, bare_us: float, call_us: float, wind
 
 
 def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of the two tables, printed as they come."""
+    """Return the rows of the two tables, printed as they are measured."""
     forecast, content = calibrated_forecast(group.parent), Manifest.read(tflite_model.SHIPPED).content()
     rng, rows = np.random.default_rng(1), []
     print(f"{'series':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}{'window us':>12}{'us/series':>11}{'core %':>9}")

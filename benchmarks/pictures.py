@@ -1,4 +1,4 @@
-"""The pictures of docs/detection.md, drawn anew from simulations: ``python benchmarks/pictures.py docs/pictures``.
+"""The pictures of docs/detection.md, drawn from simulations: ``python benchmarks/pictures.py docs/pictures``.
 
 The tables that are scored are written beside the scores, into ``--work``, so that each can be repeated by itself with
 ``strandline detect``.
@@ -76,7 +76,7 @@ def write(path: Path, recorded: Recorded) -> None:
 
 
 def main() -> None:
-    """Draw them all."""
+    """Draw all pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the folder for the PNGs")
     parser.add_argument("--work", type=Path, help="the folder for the tables and scores, kept")

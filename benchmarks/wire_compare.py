@@ -1,8 +1,8 @@
 """The wire format beside others on the same rows: ``python benchmarks/wire.py [--json] [--seed N]``.
 
 w1: 20 series, as many rows as fit 5,000 bytes. w2: 200 series, one window. w3: readings at 1 Hz, as many as fit 7,000
-bytes. Each on seeded synthetic series, on shifted ones (noise x4, drift x10, machines on and off by turns, heavy tails)
-and, where ../shared/data is there, on real road sensors.
+bytes. Each on seeded synthetic series, on shifted ones (noise x4, drift x10, machines that switch on and off, heavy
+tails) and, where ../shared/data is there, on real road sensors.
 
 The entropy estimate is of order zero and empirical, computed in the same run: the size with a coder that knows the
 distribution of every column of every series beforehand, and not the dependence between columns. Cells are rounded to
@@ -95,7 +95,7 @@ def _w1(rows: Aggregates, seed: int, shifted: bool, peers: Any) -> dict[str, Any
 
 
 def _w2(seed: int, shifted: bool, peers: Any) -> dict[str, Any]:
-    """One window of 200 series; the profile was learnt from ten windows that lie ten windows back."""
+    """One window of 200 series; the profile was learned from the ten windows that are ten windows earlier."""
     rows = workloads.aggregates(200, 21, seed, shifted)
     window = (rows.start_ms - rows.start_ms.min()) // (workloads.WINDOW * 1000)
     known = profile.learn(rows.take(window < 10), 1)
@@ -116,7 +116,7 @@ def _w3(rows: Readings, seed: int, shifted: bool, peers: Any) -> dict[str, Any]:
 
 
 def encode(rows: Aggregates | Readings, coders: frozenset[Coder] = codec.ALL) -> bytes:
-    """Return the batch, however large."""
+    """Return the batch, without a size limit."""
     return codec.encode(Batch(*NAME, rows), 10**9, coders=coders)
 
 
@@ -170,7 +170,8 @@ def _timed(rows: Aggregates | Readings, encode_: Encode, decode: Callable[[bytes
 
 
 def _best_of(work: Callable[[], Any]) -> float:
-    """Return the least processor time of five runs or more, a third of a second in all: others use the machine too."""
+    """Return the least processor time of five runs or more, a third of a second in all: other processes use the
+    machine, too."""
     taken: list[float] = []
     while len(taken) < 5 or (sum(taken) < 0.33 and len(taken) < 150):
         begin = time.process_time()

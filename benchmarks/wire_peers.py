@@ -224,7 +224,7 @@ def pcodec_encode(rows: Table) -> bytes:
 
 
 def pcodec_decode(data: bytes) -> list[Any]:
-    """Take the columns apart again."""
+    """Split the columns again."""
     parts, at = [], 0
     while at < len(data):
         (size,) = struct.unpack_from("<H", data, at)

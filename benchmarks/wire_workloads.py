@@ -26,8 +26,8 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of sensor: where it stands, and in its unit how noisy it is (standard deviation), over how many seconds
-    that noise is alike (a transmitter's damping, the process itself), and how far the level wanders in a second.
+    """A kind of sensor. In its unit: ``noise`` is the standard deviation, correlated over ``damping`` seconds (that of
+    a transmitter, or of the process itself), and ``wander`` the change of the level in a second.
     """
 
     channel: str
@@ -39,9 +39,9 @@ class Kind:
     wander: float
 
 
-# Noise of one to ten steps of the resolution, as instruments have whose last digit moves. What hangs on the load
-# (current, flow, power) wanders by some percent of its level over half an hour, what is slow (temperature, humidity,
-# CO2) is damped over five to ten seconds.
+# Noise of one to ten steps of the resolution, as in instruments whose last digit moves. Channels that depend on the
+# load (current, flow, power) wander by some percent of their level over half an hour; slow ones (temperature, humidity,
+# CO2) are damped over five to ten seconds.
 KINDS = (
     Kind("temperature", "Cel", 0.1, 64.0, 0.15, 5.0, 0.06),
     Kind("pressure", "bar", 0.01, 5.2, 0.03, 2.0, 0.007),
@@ -59,9 +59,9 @@ WARM_UP = 200
 
 
 def readings_of(kind: Kind, rng: np.random.Generator, n: int, shifted: bool = False) -> Array:
-    """Return ``n`` readings at 1 Hz: a level that wanders and is pulled back slowly, with damped noise on top.
+    """Return ``n`` readings at 1 Hz: a level that wanders and slowly returns to its mean, with damped noise on top.
 
-    Shifted: noise x4, drift x10, and a machine that is on and off by turns, with heavy tails (Student's t, 3).
+    Shifted: noise x4, drift x10, and a machine that switches on and off, with heavy tails (Student's t, 3).
     """
     noise, wander = kind.noise * rng.uniform(0.7, 1.4), kind.wander * rng.uniform(0.7, 1.4)
     if shifted:

@@ -1,4 +1,4 @@
-"""Check that docstrings, comments, messages and Markdown pages use plain technical English.
+"""Check that docstrings, comments, messages, names and Markdown pages use plain technical English.
 
 Run as ``python docs/check_language.py`` (part of ``make check``). The rules are in ``docs/language.toml``, with the
 exemptions, each with its reason. An exemption that matches nothing is an error, too. The exit code is 1 when there are
@@ -38,6 +38,7 @@ _DEFINITION = re.compile(r"^[ \t]*(?:async def|def|class)[ \t]+(\w+)|^([A-Z][A-Z
 _PREFIX = re.compile(r"[rRbBuUfF]{1,2}$")
 _FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
+_YAML_PROSE = re.compile(r"(?:[^#\n]* )?# ?(.+)|\s*(?:ComponentDescription|Description|description|name): (.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def python_texts(path: str, source: str) -> Iterator[Text]:
             continue
         prefix = _PREFIX.search(source, max(end, start - 2), start)
         opened = start if prefix is None else prefix.start()
-        if parts and not source[end:opened].strip():
+        if parts and not found.startswith(('"""', "'''")) and not source[end:opened].strip():
             parts.append(_content(found))  # implicit concatenation
         else:
             yield from _strings(path, source, begin, parts)
@@ -133,10 +134,21 @@ def _strings(path: str, source: str, begin: int, parts: Sequence[str]) -> Iterat
         yield Text(path, source.count("\n", 0, begin) + 1, prose, "docstring" if statement else "message")
 
 
+def yaml_texts(path: str, source: str) -> Iterator[Text]:
+    """Yield comments and descriptions of a template, recipe or workflow."""
+    for at, line in enumerate(source.splitlines(), start=1):
+        found = _YAML_PROSE.match(line)
+        if found:
+            yield Text(path, at, found[1] or found[2], "comment")
+
+
 def markdown_texts(path: str, source: str) -> Iterator[Text]:
     """Yield the page without its code, with line numbers kept."""
     prose = _FENCED.sub(_blank, source)
     yield Text(path, 1, _INLINE_CODE.sub("code", prose), "page")
+
+
+READERS = {".py": python_texts, ".md": markdown_texts, ".yaml": yaml_texts, ".yml": yaml_texts}
 
 
 def findings(text: Text, rules: Sequence[Rule]) -> Iterator[Finding]:
@@ -173,13 +185,12 @@ def load_rules(path: Path) -> tuple[list[Rule], list[Exemption]]:
 
 
 def texts(root: Path) -> Iterator[Text]:
-    """Yield the prose of all tracked Python and Markdown files."""
-    command = ["git", "ls-files", "*.py", "*.md"]
+    """Yield the prose of all tracked Python, Markdown and YAML files."""
+    command = ["git", "ls-files", "*.py", "*.md", "*.yaml", "*.yml"]
     listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout  # noqa: S603
     for path in listed.splitlines():
         if (root / path).exists():
-            reader = python_texts if path.endswith(".py") else markdown_texts
-            yield from reader(path, (root / path).read_text())
+            yield from READERS[Path(path).suffix](path, (root / path).read_text())
 
 
 def check(root: Path, rules_path: Path = RULES) -> list[str]:

@@ -20,7 +20,7 @@ CONFIG = Config(
     # More are not needed: a function sends its requests one after the other.
     max_pool_connections=4,
     # A third of the CPU time of a request otherwise: the services check requests themselves, and the SDK composes its
-    # user agent anew for each.
+    # user agent again for each.
     parameter_validation=False,
     user_agent="strandline",
 )

@@ -2,8 +2,8 @@
 
 The planner lists tasks; a task compacts one hour of one shard of gateways, or merges the hours of a day. Every task is
 idempotent: roll-ups and archive files are derived from the rows and replaced as a whole. A lease keeps two workers from
-one task, and is longer than a function may run, so that no worker that lost its lease is still writing. A worker that
-dies leaves a task that is not done, and the next plan lists it again.
+one task, and is longer than a function may run, so that no worker that lost its lease is still writing. A task
+whose worker fails is not done, and the next plan lists it again.
 
 A batch that arrives after its hour was compacted leaves an entry (see :mod:`cloud_functions.core.hours`) that reopens
 the hour of its gateway: the rows in the archive and those of the stored batches are merged, since the batches that the
@@ -137,7 +137,7 @@ class Planner:
 
 
 class Compactor:
-    """Runs tasks. ``owner`` identifies the worker in leases; ``rollup_ms`` is the life of a roll-up."""
+    """Runs tasks. ``owner`` identifies the worker in leases; ``rollup_ms`` is the time that a roll-up is kept."""
 
     def __init__(
         self,
@@ -266,7 +266,7 @@ class Compactor:
             yield gateway, rows
 
     def _send_dead_letter(self, batch: StoredBatch, error: UnreadableBatchError) -> None:
-        """Keep an unreadable batch as a dead letter; once, unless the function dies in between."""
+        """Keep an unreadable batch as a dead letter; once, unless the function fails in between."""
         self.counts["unreadable"] += 1
         name = Key(f"unreadable#{batch.gateway}", keys.batch_name(batch.epoch, batch.sequence))
         if self._table.get(name) is not None:

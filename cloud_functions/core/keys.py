@@ -50,7 +50,7 @@ def time(ms: int) -> str:
 
 
 def bucket(gateway: str, buckets: int = BUCKETS) -> int:
-    """Return the partition of a gateway in a list of all gateways; the same for ever."""
+    """Return the partition of a gateway in a list of all gateways; it never changes."""
     return zlib.crc32(gateway.encode()) % buckets
 
 

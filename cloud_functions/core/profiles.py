@@ -1,8 +1,8 @@
 """Profiles of series sent by gateways (see wire.profile).
 
 A profile never changes under its version, so cached ones stay valid. Stored batches are decoded with it later: it
-expires ``KEPT_MS`` after it was last sent, and counts as unknown from ``raw_ms`` (the life of a stored batch) before
-that. The gateway then receives a request for it and sends it again.
+expires ``KEPT_MS`` after it was last sent, and counts as unknown from ``raw_ms`` (the time that a batch is stored)
+before that. The gateway then receives a request for it and sends it again.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Profiles:
         return series
 
     def store(self, arrival: Arrival) -> Profile:
-        """Store a profile unchanged and return it; storing it again extends its life.
+        """Store a profile unchanged and return it; storing it again extends the time that it is kept.
 
         Raises RejectError (codec; different when another is stored under its version), and StoreError.
         """

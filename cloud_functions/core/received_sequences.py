@@ -1,7 +1,7 @@
 """Sequence numbers of an epoch that the cloud has stored, and the figures of its batches, in one item of the table.
 
 One conditional write per invocation and epoch records the sequence numbers and adds the batches to the totals, so that
-the totals cover exactly the recorded numbers, however often a batch arrives and wherever the function crashes.
+the totals cover exactly the recorded numbers, even if a batch arrives several times or the function crashes.
 
 A missing number below the highest received one is a gap. Batches may overtake one another, so only a gap that persists
 matters: ``gap_since_ms`` is the cloud's time at which the lowest missing number began to be missing.

@@ -2,8 +2,8 @@
 
 Pure. An alert matches a fault if it is about the fault's series, or another of the same machine (a pump's channels
 follow one load), and its anomaly begins in [fault's start, fault's end + grace], less one window at the start. An
-earlier anomaly does not match, however long it lasts. An alert that matches no fault is false, also one about this
-computer's own series. Anomalies that begin after the sensors were switched off are ignored.
+earlier anomaly does not match, even if it lasts until then. An alert that matches no fault is false, also one about
+this computer's own series. Anomalies that begin after the sensors were switched off are ignored.
 """
 
 from __future__ import annotations

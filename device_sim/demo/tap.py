@@ -112,7 +112,7 @@ class Tap:
         try:
             operation.activate(request)
             return operation.get_response().result(TIMEOUT_SECONDS)
-        except Exception as error:  # the SDK's errors have no base but this
+        except Exception as error:  # the SDK's errors have no more specific base
             raise DemoError(f"{what}: {type(request).__name__}: {type(error).__name__}: {error}") from error
         finally:
             operation.close()
@@ -130,7 +130,7 @@ class Tap:
         try:
             operation.activate(model.SubscribeToTopicRequest(topic=topic))
             operation.get_response().result(TIMEOUT_SECONDS)
-        except Exception as error:  # the SDK's errors have no base but this
+        except Exception as error:  # the SDK's errors have no more specific base
             raise DemoError(f"subscribe to {topic}: {type(error).__name__}: {error}") from error
         self._streams.append(operation)
 

@@ -86,7 +86,7 @@ def _faulty(plant: Plant, fault: Fault, row: int, ticks: IntArray, time_ms: IntA
     if fault.kind is FaultKind.DRIFT:
         return values + fault.magnitude * (time_ms - fault.start_ms) / (fault.end_ms - fault.start_ms)
     if fault.kind is FaultKind.NOISE:
-        # Its own key, or the fault would only scale the noise that is there.
+        # With the key of the series the fault would only scale the existing noise.
         return values + fault.magnitude * normals(noise_key(plant.seed, f"{fault.series}/fault"), ticks)
     return values + fault.magnitude
 

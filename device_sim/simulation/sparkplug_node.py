@@ -188,7 +188,7 @@ class SparkplugNode:
         self._session.measure(values, time_ms)
 
     def finish(self, time_ms: int) -> None:
-        """See :class:`device_sim.simulation.devices.Device`; the device dies."""
+        """See :class:`device_sim.simulation.devices.Device`; publishes the death of the device."""
         self._session.device_death(time_ms)
         self.log.close()
 

@@ -3,10 +3,10 @@
 A reading is late when its window was closed before it came: a logger sends its live value first and then the hours for
 which it was disconnected. Its window is one of four kinds:
 
-- open here, because another late reading came before: the reading is added;
-- emitted, and still kept (closed_windows.py): it is opened again with the reading, and emitted with the next revision;
-- never emitted: it is opened, and emitted with revision 1 once it is complete;
-- emitted and given up (emitted_ranges.py), or older than the allowed backlog: the reading is dropped.
+- open here, because another late reading came before: the reading is added; - emitted, and still kept
+(closed_windows.py): it is opened again with the reading, and emitted with the next revision; - never emitted: it is
+opened, and emitted with revision 1 once it is complete; - emitted and no longer known by its readings
+(emitted_ranges.py), or older than the allowed backlog: the reading is dropped.
 
 A late window is complete when no reading has come for it during the idle timeout. One that is emitted too early costs
 only another revision.

@@ -2,7 +2,7 @@
 
 Windows are kept in the order in which they were closed, and the oldest are discarded first: beyond MAX_WINDOWS, and
 when the deduplicator discards the hashes of their readings, since a repeated reading could then count twice. A window
-that is given up goes to the emitted ranges (emitted_ranges.py).
+that is removed is added to the emitted ranges (emitted_ranges.py).
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
 Brokers and sensors repeat what may not have been received (QoS 1 is "at least once"). A repetition is recognised by
 series, time and value. Readings of closed windows are reduced to their hash at each clean-up, and the newest MAX_CLOSED
 hashes are kept: a late reading corrects a window only while the readings that the window has are known. Clean-ups are
-numbered (``tag``), and ``forgotten`` is the number of the last one whose hashes are given up.
+numbered (``tag``), and ``forgotten`` is the number of the last one whose hashes are removed.
 
 Rows are kept as 64-bit hashes, in sorted runs that get shorter from old to new (O'Neil et al., "The Log-Structured
 Merge-Tree", 1996): a batch is searched in each run and becomes the newest, and runs of similar length are merged. So a
 batch costs about its own size, not that of everything kept. With a million readings kept, one new reading in 10^13 is
-taken for a repetition by chance.
+treated as a repetition by chance.
 """
 
 from __future__ import annotations

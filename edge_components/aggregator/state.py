@@ -1,7 +1,7 @@
 """Persistent state of the aggregator, and the operations that change it. Pure.
 
 Each operation is appended to the operation log, and :mod:`edge_components.aggregator.replay` applies the same
-operations again at the next start. So a method here must depend on nothing but the state and its arguments.
+operations again at the next start. So a method here must depend on the state and its arguments only.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class StateStore:
         replayed_readings: int = 0,
         folded: Callable[[], None] | None = None,
     ) -> None:
-        """``folded``: the journal cannot go on without a snapshot first, after which it is called."""
+        """``folded``: given if the journal needs a snapshot before it continues; called after the snapshot."""
         self.policy = CommitPolicy()
         self.failures = 0
         self._journal, self._state, self._sent, self._log = journal, state, sent, log

@@ -60,7 +60,7 @@ def encode(batch: Batch, limit: int = MAX_LOCAL_BYTES) -> bytes:
 
 
 def decode(data: bytes) -> Batch:
-    """Decode a batch of aggregates, or one of whatever rows in the wire format.
+    """Decode a batch of aggregates, or one of any rows in the wire format.
 
     Rows are returned in the order of time, then of the directory. Raises DecodeError for anything else.
     """

@@ -117,7 +117,7 @@ def redrive_command(
     """Send dead letters back to their source queues.
 
     The exit code is 1 if one of them could not be sent. A letter is deleted after its queue has accepted it. After an
-    interruption it may be in both queues, which is harmless: a batch is stored once, however often it arrives. A
+    interruption it may be in both queues, which is harmless: a batch is stored once, even if it arrives twice. A
     batch that is rejected again becomes a new dead letter. Records on which alerting failed are read from the table's
     stream, which keeps them for 24 hours, and alerting is invoked with them again.
     """

@@ -11,7 +11,7 @@ from edge_components.anomaly_detector.columns import BoolArray, FloatArray
 class Detection:
     """By row: ``score`` (0 while calibrating; at most one alarm a rest), ``level`` (the score without the rest),
     ``anomaly``, the loudest ``cause`` and its ``channel``; and by row and channel what was ``expected``, between
-    ``lower`` and ``upper`` (NaN where the loudest cause knows no such bounds of the value)."""
+    ``lower`` and ``upper`` (NaN where the strongest cause has no bounds of the value)."""
 
     score: FloatArray
     level: FloatArray

@@ -117,7 +117,7 @@ def _calm(values: FloatArray) -> FloatArray:
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return values
-    # Where a cause knows no bounds, those of the row before are shown.
+    # Where a cause has no bounds, those of the row before are shown.
     last = np.searchsorted(known, np.arange(len(values)), side="right") - 1
     filled = values[known[np.maximum(last, 0)]]
     reach = max(2, len(values) // 300)

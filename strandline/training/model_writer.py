@@ -199,7 +199,7 @@ def _code(b: flatbuffers.Builder, code: int, version: int) -> int:
 def _buffer(b: flatbuffers.Builder, data: bytes) -> int:
     vector = 0
     if data:
-        b.StartVector(1, len(data), 16)  # the interpreter reads constants in place and wants them so aligned
+        b.StartVector(1, len(data), 16)  # the interpreter reads constants in place and requires this alignment
         b.head = b.Head() - len(data)
         b.Bytes[b.Head() : b.Head() + len(data)] = data
         vector = b.EndVector()

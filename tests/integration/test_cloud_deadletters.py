@@ -1,4 +1,4 @@
-"""Tests of poison batches in the local cloud, and of the redrive of dead letters into the store."""
+"""Tests of invalid batches in the local cloud, and of the redrive of dead letters into the store."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_an_invalid_batch_is_a_dead_letter_that_can_be_redriven_and_is_stored_on
     assert [receipt.sequence for receipt in store.batches(name)] == list(range(1, 21))
     assert len(store.aggregates(name)) == 20 * 30
 
-    letters = until(lambda: _letters(command, 4), "the poison is among the dead letters")
+    letters = until(lambda: _letters(command, 4), "the invalid batches are among the dead letters")
     by_reason = {letter["reason"]: letter for letter in letters}
     assert sorted(by_reason) == ["codec", "envelope", "gateway", "time"]
     assert {reason: letter["gateway"] for reason, letter in by_reason.items()} == {
@@ -224,16 +224,16 @@ def test_messages_that_ingest_failed_on_are_redriven_after_its_recovery(cloud: L
         cloud.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1"})
     data = base64.b64encode(codec.encode(Batch("gw-1", 7, 1, aggregates(1)))).decode()
     envelope(cloud, data, "gw-1", "gw-1")
-    (letter,) = until(lambda: _letters(command, 1), "the queue gave up on it", 120)
+    (letter,) = until(lambda: _letters(command, 1), "the queue stopped retrying", 120)
     assert (letter["reason"], letter["queue"], letter["gateway"]) == ("failed", "ingest", "gw-1")
     _set_environment(cloud, TELEMETRY_TABLE=working)
     command("deadletters", "redrive", letter["id"])
     until(lambda: len(store.batches("gw-1")) == 1, "it is stored")
     assert command.json("deadletters", "list") == {"letters": [], "more": False}
-    assert "0 dead letters have an id" in _said(cloud, "deadletters", "redrive", letter["id"])
+    assert "0 dead letters have an id" in _output(cloud, "deadletters", "redrive", letter["id"])
 
 
-def _said(cloud: LocalCloud, *arguments: str) -> str:
+def _output(cloud: LocalCloud, *arguments: str) -> str:
     done = subprocess.run(
         [*PROGRAM, *arguments], env=Command(cloud).environment, capture_output=True, text=True, timeout=120
     )
@@ -301,7 +301,7 @@ def test_a_report_that_alerting_failed_on_becomes_an_alert_after_a_replay(cloud:
     report = Anomaly("pump0.temperature", Phase.ONSET, START_MS, START_MS + 10_000, 2.5, "spike")
     data = base64.b64encode(codec.encode(Batch("gw-1", 7, 1, Anomalies((report,))))).decode()
     envelope(cloud, data, "gw-1", "gw-1")
-    until(lambda: store.alerts("gw-1"), "the alert is there")
+    until(lambda: store.alerts("gw-1"), "the alert exists")
     streams, telemetry = cloud.client("dynamodbstreams"), cloud.outputs["TelemetryTableName"]
     (stream,) = streams.list_streams(TableName=telemetry)["Streams"]
     (shard,) = streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]["Shards"]
@@ -325,6 +325,6 @@ def test_a_report_that_alerting_failed_on_becomes_an_alert_after_a_replay(cloud:
         url = cloud.outputs["AlertingDeadLettersUrl"]
         cloud.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(letter))
     assert {letter["reason"] for letter in _letters(command, 2) or ()} == {"stream"}
-    assert "streams keep 24 hours" in _said(cloud, "deadletters", "redrive", "--all")
-    until(lambda: len(store.alerts("gw-1")) == 1, "the alert is there again")
+    assert "streams keep 24 hours" in _output(cloud, "deadletters", "redrive", "--all")
+    until(lambda: len(store.alerts("gw-1")) == 1, "the alert exists again")
     assert len(_letters(command, 1) or ()) == 1, "what the stream has forgotten stays"

@@ -140,7 +140,7 @@ def test_a_deployed_model_scores_and_is_kept_after_an_invalid_successor(gateway:
     before = len(gateway.anomalies())
     gateway.windows(30)
     gateway.windows(5, shift=-4.0)
-    until(lambda: any("model" in one.causes for one in gateway.anomalies()[before:]), "the old model goes on", 20)
+    until(lambda: any("model" in one.causes for one in gateway.anomalies()[before:]), "the old model scores", 20)
     assert gateway.nucleus.component_pid(DETECTOR) == detector
     gateway.listener.client.create_local_deployment(root_components_to_remove=[MODEL])
     log = gateway.nucleus.log(DETECTOR)

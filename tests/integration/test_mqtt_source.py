@@ -64,7 +64,7 @@ def password_line(user: str, password: str) -> str:
 
 
 def failure_of(site: Site, counter: str) -> str:
-    """Connect in vain, and return the failure that the health report has."""
+    """Connect without success, and return the failure that the health report has."""
     site.source.start()
     try:
         site.poll_until(lambda: site.counters[counter] >= 1)

@@ -413,7 +413,7 @@ def test_a_killed_nucleus_leaves_nothing_for_the_next_one(site: Site) -> None:
     first.stop()
     with site.start() as second:
         second.wait_running(20)
-        until(lambda: group_is_empty(group), "the old group is gone")
+        until(lambda: group_is_empty(group), "the old process group has ended")
         assert second.component_pid("io.test.Sleeps") != group
 
 
@@ -485,7 +485,7 @@ def test_a_new_version_is_installed_and_keeps_the_configuration(site: Site, list
     site.recipe("io.test.Grows", {"install": script, "run": "exec sleep 1000"}, configuration={"limit": 1})
     with site.start(merge={"io.test.Grows": {"limit": 5}}) as nucleus:
         nucleus.wait_running(20)
-        lifecycle = {"install": f"{script} anew", "run": "exec sleep 1000"}
+        lifecycle = {"install": f"{script} again", "run": "exec sleep 1000"}
         site.recipe("io.test.Grows", lifecycle, "1.1.0", configuration={"limit": 2, "fresh": 3})
         client = listening(nucleus).client
         done = deploy(
@@ -498,4 +498,4 @@ def test_a_new_version_is_installed_and_keeps_the_configuration(site: Site, list
         assert done.status == "SUCCEEDED", done
         details = client.get_component_details(component_name="io.test.Grows").component_details
         assert (details.version, details.configuration["limit"], details.configuration["fresh"]) == ("1.1.0", 5, 3)
-        assert nucleus.log("io.test.Grows").read_text() == "installed 5\ninstalled 5 anew\n"
+        assert nucleus.log("io.test.Grows").read_text() == "installed 5\ninstalled 5 again\n"

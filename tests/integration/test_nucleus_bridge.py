@@ -304,7 +304,7 @@ def test_a_restart_of_iotcored_silently_ends_subscriptions_and_publishing_contin
         cloud.publish("gw-test/down", b"after")
         sent = len(listener.on("test/sent"))
         send(listener, "later")
-        until(lambda: len(listener.on("test/sent")) > sent, "the component goes on")
+        until(lambda: len(listener.on("test/sent")) > sent, "the component continues")
         assert listener.on("test/core") == ["gw-test/down=before"]
         states = [line["state"] for line in nucleus.lines if line.get("component") == "io.test.Bridges"]
         assert states == ["INSTALLED", "STARTING", "RUNNING"]

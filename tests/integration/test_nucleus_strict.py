@@ -167,7 +167,7 @@ def test_the_third_kill_within_an_hour_is_final_until_a_deployment(site: Site, p
         for number in range(1, 4):
             until(lambda: times_running(nucleus, "io.test.Killed") == number, "it runs")  # noqa: B023
             kill(nucleus, "io.test.Killed")
-        until(lambda: state(nucleus, "io.test.Killed") == "BROKEN", "it is given up")
+        until(lambda: state(nucleus, "io.test.Killed") == "BROKEN", "it is BROKEN")
         if profile == "java":
             listener.client.restart_component(component_name="io.test.Killed")
             assert state(nucleus, "io.test.Killed") == "BROKEN"
@@ -225,7 +225,7 @@ while True:
 def alive_on(listener: Listener) -> None:
     """Wait until the component publishes on: no stream and no connection of it was closed."""
     reported = len(listener.on("test/alive"))
-    until(lambda: len(listener.on("test/alive")) >= reported + 3, "it goes on publishing")
+    until(lambda: len(listener.on("test/alive")) >= reported + 3, "it continues to publish")
 
 
 def listen_again(nucleus: NucleusProcess) -> Listener:

@@ -37,7 +37,7 @@ needs_mosquitto = pytest.mark.skipif(
 
 
 class StrictBroker:
-    """mosquitto that wants a certificate of its authority's, not revoked, and lets each gateway at its own topics."""
+    """A mosquitto that requires a certificate of its authority, not revoked, and permits gateways their own topics."""
 
     def __init__(self, folder: Path) -> None:
         self.authority, self._folder = Authority(folder / "authority"), folder
@@ -78,7 +78,7 @@ class StrictBroker:
 
 
 class Client:
-    """One MQTT connection, and what came of it."""
+    """One MQTT connection, and its outcome."""
 
     def __init__(self, broker: StrictBroker, pair: Pair | None, client_id: str) -> None:
         self.connected, self.ended, self.subscribed, self.published = (threading.Event() for _ in range(4))
@@ -274,7 +274,7 @@ def test_a_component_cannot_subscribe_to_topics_of_others(tmp_path: Path) -> Non
 def test_the_local_cloud_unlike_iot_core_accepts_clients_without_a_certificate(tmp_path: Path) -> None:
     """Document a gap of the emulator, which is not evidence for AWS: it accepts a client without certificate.
 
-    IoT Core does not; what stands for it is the strict broker above. When this fails, the emulator has learnt it, and
+    IoT Core does not; it is replaced by the strict broker above. When this fails, the emulator has added it, and
     the row "no certificate" of docs/security.md can name the local cloud too.
     """
     with LocalCloud.start(tmp_path) as cloud:

@@ -201,7 +201,7 @@ class ForecasterManager:
 
     def _failed(self, requested: RequestedModel, reason: str) -> None:
         self._runtime.counters.add("models_rolled_back")
-        self._log_rejection("the forecaster goes on without its model", reason)
+        self._log_rejection("the forecaster continues without its model", reason)
         if not requested.shipped:
             self._guard(lambda: self._store.reject(GROUP, requested.identity, reason, None))
 

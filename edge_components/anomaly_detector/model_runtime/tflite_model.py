@@ -109,9 +109,9 @@ class Model:
     @staticmethod
     def _check(manifest: Manifest, details: list[dict[str, Any]], ports: tuple[Port, ...], what: str) -> None:
         has = [(tuple(int(n) for n in d["shape"])[1:], np.dtype(d["dtype"]).name) for d in details]
-        wants = [(port.shape[1:], port.dtype) for port in ports]
-        if has != wants:
-            raise ModelRejectedError(f"model {manifest.name}: {what}s are {has}, the manifest has {wants}")
+        required = [(port.shape[1:], port.dtype) for port in ports]
+        if has != required:
+            raise ModelRejectedError(f"model {manifest.name}: {what}s are {has}, the manifest has {required}")
 
     def quantisation(self) -> tuple[tuple[float, int], tuple[float, int]]:
         """Return scale and zero point of the first input and the first output; a scale of 0 means not quantised."""

@@ -84,7 +84,7 @@ def test_waiting_is_logged_when_the_reason_changes_and_once_a_minute() -> None:
 
 
 def test_the_process_becomes_the_component_when_the_environment_appears(tmp_path: Path) -> None:
-    """Nothing but the standard library is there while it waits, and the process id stays."""
+    """Only the standard library is available while it waits, and the process id stays."""
     package = tmp_path / "code" / "edge_components"
     (package / "thing").mkdir(parents=True)
     for folder in (package, package / "thing"):

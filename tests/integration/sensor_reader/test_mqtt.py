@@ -159,5 +159,5 @@ def test_the_loop_is_woken_when_a_window_is_full(site: Site) -> None:
     site.woken.clear()
     for at in range(3):
         site.sensor.publish("sensors/a/b", str(at), qos=1)
-    assert site.woken.wait(DEADLINE)  # the clock stands still: it was the number of publications
+    assert site.woken.wait(DEADLINE)  # the clock does not advance: the number of publications was the reason
     site.poll_until(lambda: len(site.sink.readings) == 3)

@@ -150,7 +150,7 @@ def test_a_components_zip_alone_gives_its_configuration(recipe: str, tmp_path: P
         "print(c.__file__); print(wire.__file__); c.Config(); shared.table(c.Config)"
     )
     result = subprocess.run(
-        # -P keeps the working directory off the path: nothing but the zip can be imported.
+        # -P keeps the working directory off the path: only the zip can be imported.
         [sys.executable, "-P", "-c", code],
         env={"PYTHONPATH": str(tmp_path / "unpacked"), "PATH": os.environ["PATH"]},
         cwd=tmp_path,

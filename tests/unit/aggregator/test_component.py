@@ -224,7 +224,7 @@ def test_after_a_power_cut_open_windows_and_the_outbox_are_still_there(rig: Rig)
     rig.boot()
     rig.run_out()
     assert rig.counts() == {START: 2, START + 3000: 1}
-    assert set(before) < set(rig.batches()), "the same epoch goes on"
+    assert set(before) < set(rig.batches()), "the same epoch continues"
     again = [aggregates_message.decode(payload).sequence for payload in rig.bus.on(topics.AGGREGATES)]
     assert again.count(1) > 1, "what the forwarder does not hold is sent again"
 

@@ -21,7 +21,7 @@ class Site:
         self.late = 0
         self.rows: list[tuple[int, float, int, float]] = []
 
-    def hear(self, *readings: tuple[int, float, float]) -> None:
+    def read(self, *readings: tuple[int, float, float]) -> None:
         """Add readings (series_id, seconds, value) as one batch."""
         series_id, at, value = (np.array(column) for column in zip(*readings, strict=True))
         time_ms = T0 + np.round(at * 1000).astype(np.int64)
@@ -39,7 +39,7 @@ class Site:
         """One reading a second, stamped by a clock that is ``offset`` seconds off."""
         for _ in range(seconds):
             self.now += 1.0
-            self.hear((series_id, self.now + offset, value))
+            self.read((series_id, self.now + offset, value))
             self.close()
 
 
@@ -58,7 +58,7 @@ def rows_of(closed: Closed) -> list[tuple[int, float, int, float]]:
 
 def test_a_reading_at_a_window_s_end_belongs_to_the_next() -> None:
     site = Site(now=100.0)
-    site.hear((0, 0.0, 1.0), (0, 9.999, 3.0), (0, 10.0, 100.0), (0, 11.0, 100.0))
+    site.read((0, 0.0, 1.0), (0, 9.999, 3.0), (0, 10.0, 100.0), (0, 11.0, 100.0))
     assert site.close() == [(0, 0.0, 2, 2.0)]
 
 
@@ -72,8 +72,8 @@ def test_windows_are_aligned_to_the_epoch() -> None:
 
 def test_a_row_has_count_mean_minimum_maximum_and_population_deviation() -> None:
     site = Site()
-    site.hear((0, 0, 2.0), (0, 1, 4.0))
-    site.hear((0, 2, 4.0), (0, 3, 4.0), (0, 4, 5.0), (0, 5, 5.0), (0, 6, 7.0), (0, 7, 9.0))
+    site.read((0, 0, 2.0), (0, 1, 4.0))
+    site.read((0, 2, 4.0), (0, 3, 4.0), (0, 4, 5.0), (0, 5, 5.0), (0, 6, 7.0), (0, 7, 9.0))
     closed = site.windows.finish()
     assert (closed.count[0], closed.mean[0], closed.min[0], closed.max[0], closed.std[0]) == (8, 5.0, 2.0, 9.0, 2.0)
 
@@ -82,7 +82,7 @@ def test_deviations_hold_where_sums_of_squares_would_cancel() -> None:
     site, chance = Site(), np.random.default_rng(1)
     values = 1e9 + chance.normal(0, 1e-3, 1_000)
     for at, value in enumerate(values):
-        site.hear((0, at / 1_000, value))
+        site.read((0, at / 1_000, value))
     closed = site.windows.finish()
     assert closed.std[0] == pytest.approx(np.std(values - 1e9), rel=1e-4)
     assert closed.mean[0] == pytest.approx(values.mean(), abs=1e-6)
@@ -90,33 +90,33 @@ def test_deviations_hold_where_sums_of_squares_would_cancel() -> None:
 
 def test_a_window_waits_for_the_allowed_lateness_of_its_own_series() -> None:
     site = Site(now=100.0)
-    site.hear((0, 5.0, 1.0), (0, 10.9, 1.0), (1, 5.0, 1.0), (1, 60.0, 1.0))
+    site.read((0, 5.0, 1.0), (0, 10.9, 1.0), (1, 5.0, 1.0), (1, 60.0, 1.0))
     assert site.close() == [(1, 0.0, 1, 1.0)]
-    site.hear((0, 9.0, 3.0), (0, 11.0, 1.0))
+    site.read((0, 9.0, 3.0), (0, 11.0, 1.0))
     assert site.close() == [(0, 0.0, 2, 2.0)]
     assert site.late == 0
 
 
 def test_a_reading_for_an_emitted_window_is_late_and_the_window_is_not_emitted_again() -> None:
     site = Site(now=100.0)
-    site.hear((0, 5.0, 1.0), (0, 11.0, 1.0))
+    site.read((0, 5.0, 1.0), (0, 11.0, 1.0))
     assert len(site.close()) == 1
-    site.hear((0, 6.0, 1.0), (0, 10.0, 3.0))
+    site.read((0, 6.0, 1.0), (0, 10.0, 3.0))
     assert site.late == 1
-    site.hear((0, 21.0, 1.0))
+    site.read((0, 21.0, 1.0))
     assert site.close() == [(0, 10.0, 2, 2.0)]
 
 
 def test_disorder_within_one_batch_makes_nothing_late() -> None:
     site = Site(now=100.0)
-    site.hear((0, 100.0, 1.0), (0, 5.0, 1.0), (0, 55.0, 1.0))
+    site.read((0, 100.0, 1.0), (0, 5.0, 1.0), (0, 55.0, 1.0))
     assert site.close() == [(0, 0.0, 1, 1.0), (0, 50.0, 1, 1.0)]
     assert site.late == 0
 
 
 def test_a_series_that_fell_silent_does_not_hold_its_window() -> None:
     site = Site()
-    site.hear((0, 3.0, 1.0))
+    site.read((0, 3.0, 1.0))
     # The window ends 7 s later by the series' own time; then lateness and the idle timeout.
     assert site.close(12.99) == []
     assert site.close(13.0) == [(0, 0.0, 1, 1.0)]
@@ -124,9 +124,9 @@ def test_a_series_that_fell_silent_does_not_hold_its_window() -> None:
 
 def test_a_sensor_an_hour_behind_becomes_idle_by_its_own_time() -> None:
     site = Site()
-    site.hear((0, -3_600.0 + 3.0, 1.0))
+    site.read((0, -3_600.0 + 3.0, 1.0))
     assert site.close(13.0) == [(0, -3_600.0, 1, 1.0)]
-    site.hear((0, -3_600.0 + 13.0, 5.0))
+    site.read((0, -3_600.0 + 13.0, 5.0))
     site.live(0, -3_600.0, 20, 5.0)
     assert site.late == 0
     assert (0, -3_590.0, 7, 5.0) in site.rows
@@ -136,7 +136,7 @@ def test_a_sensor_an_hour_ahead_makes_no_other_late_and_is_aggregated_at_once() 
     site = Site()
     for _ in range(40):
         site.now += 1.0
-        site.hear((0, site.now, 1.0), (1, site.now + 3_600.0, 2.0))
+        site.read((0, site.now, 1.0), (1, site.now + 3_600.0, 2.0))
         site.close()
     assert site.late == 0
     assert [row for row in site.rows if row[0] == 0] == [(0, 0.0, 9, 1.0), (0, 10.0, 10, 1.0), (0, 20.0, 10, 1.0)]
@@ -150,7 +150,7 @@ def test_a_sensor_an_hour_ahead_makes_no_other_late_and_is_aggregated_at_once() 
 def test_one_stray_stamp_ahead_makes_nothing_late() -> None:
     site = Site()
     site.live(0, 0.0, 25)
-    site.hear((0, site.now + 3_600.0, 9.0))
+    site.read((0, site.now + 3_600.0, 9.0))
     site.close()
     site.live(0, 0.0, 25)
     assert site.late == 0
@@ -219,12 +219,12 @@ def test_a_gateway_s_clock_that_was_a_year_ahead_and_is_set_right_loses_nothing_
 
 def test_another_width_ends_the_open_windows_and_loses_nothing() -> None:
     site = Site(now=100.0)
-    site.hear((0, 1.0, 1.0), (0, 12.0, 2.0))
+    site.read((0, 1.0, 1.0), (0, 12.0, 2.0))
     site.close()
     closed = site.windows.reconfigure(WindowSettings(width_ms=60_000, lateness_ms=0, idle_ms=5_000))
     assert (rows_of(closed), closed.width_ms) == ([(0, 10.0, 1, 2.0)], 10_000)
     assert site.rows == [(0, 0.0, 1, 1.0)]
-    site.hear((0, 13.0, 3.0), (0, 9.0, 3.0), (0, 75.0, 4.0))
+    site.read((0, 13.0, 3.0), (0, 9.0, 3.0), (0, 75.0, 4.0))
     again = site.windows.close(site.now)
     # T0 is 20 s past a full minute.
     assert (rows_of(again), again.width_ms) == ([(0, -20.0, 1, 3.0)], 60_000)
@@ -233,7 +233,7 @@ def test_another_width_ends_the_open_windows_and_loses_nothing() -> None:
 
 def test_other_settings_of_the_same_width_close_nothing() -> None:
     site = Site()
-    site.hear((0, 1.0, 1.0))
+    site.read((0, 1.0, 1.0))
     assert len(site.windows.reconfigure(WindowSettings(width_ms=10_000, lateness_ms=0))) == 0
     assert len(site.windows) == 1
 
@@ -286,7 +286,7 @@ def test_rows_of_count_0_have_no_values() -> None:
 def test_a_sensor_that_reports_seldom_is_not_silent_between() -> None:
     site = Site(GAPS)
     for minute in range(10):
-        site.hear((0, 60.0 * minute, 1.0))
+        site.read((0, 60.0 * minute, 1.0))
         silence(site, 60.0 * (minute + 1))
     assert [row[2] for row in site.rows] == [1] * 10
     site.rows.clear()
@@ -305,7 +305,7 @@ def test_a_series_that_reports_again_can_have_another_gap() -> None:
 
 def test_a_series_received_once_is_not_expected_again() -> None:
     site = Site(GAPS)
-    site.hear((0, 1.0, 1.0))
+    site.read((0, 1.0, 1.0))
     assert [row[2] for row in silence(site, 500.0)] == [1]
 
 
@@ -313,7 +313,7 @@ def test_readings_that_arrive_after_their_window_was_reported_empty_are_not_lost
     site = Site(GAPS)
     site.live(0, 0.0, 35)
     silence(site, 100.0)
-    site.hear(*((0, at, 1.0) for at in np.arange(40.0, 101.0)))
+    site.read(*((0, at, 1.0) for at in np.arange(40.0, 101.0)))
     site.close()
     filled = {row[1]: row[2] for row in site.rows if row[2]}
     assert site.late == 0

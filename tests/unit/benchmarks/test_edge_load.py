@@ -29,7 +29,7 @@ def payload_of(packet: Packet) -> dict[str, float]:
 @pytest.mark.parametrize("series", [1, 10, 200, 500, 10_000])
 def test_no_reading_is_repeated_among_messages_with_one_time(series: int) -> None:
     ring = Ring(series)
-    for first in (0, ring.size - ring.distinct // 2):  # also where the ring begins anew
+    for first in (0, ring.size - ring.distinct // 2):  # also where the ring begins again
         sent = packets(ring.messages(first, ring.distinct, NOW_MS))
         assert len({(packet.topic, payload_of(packet)["value"]) for packet in sent}) == ring.distinct
 

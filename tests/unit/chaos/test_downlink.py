@@ -55,7 +55,7 @@ def test_an_acknowledgement_without_a_successor_is_delivered_after_a_delay() -> 
     assert downlink.next_due() == 5.0 + HOLD_SECONDS
     assert downlink.take(5.0 + HOLD_SECONDS) == ack(1)
     downlink.put(packets(ack(2))[0], Treatment.REORDER, 0.0, 9.0)
-    assert downlink.take(9.0) == b"", "the one before is gone, so this one is held again"
+    assert downlink.take(9.0) == b"", "the one before was released, so this one is held again"
 
 
 def test_a_delayed_acknowledgement_does_not_delay_other_packets() -> None:

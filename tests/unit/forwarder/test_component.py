@@ -96,7 +96,7 @@ class Rig:
     def waiting(self) -> int:
         return sum(self.spool.counts().values())
 
-    def cloud_says(self, cumulative: int) -> None:
+    def cloud_acknowledges(self, cumulative: int) -> None:
         payload = Acknowledgement(EPOCH, cumulative).encode()
         self.bus.deliver_from_core(topics.ack("gw-test"), payload)
 
@@ -183,7 +183,7 @@ def test_the_cloud_s_acknowledgement_frees_the_spool(rig: Rig) -> None:
     rig.tick()
     rig.tick(20.0)
     assert rig.waiting() == 1
-    rig.cloud_says(1)
+    rig.cloud_acknowledges(1)
     assert rig.spool.size == 0
     rig.tick(1_000.0)
     assert len(rig.sent(BULK)) == 1
@@ -294,7 +294,7 @@ def test_a_spool_that_cannot_be_opened_yet_is_opened_later_and_senders_keep_thei
     work = tmp_path / "not there yet"
     rig = Rig(work)
     rig.offer(1, aggregates(4))
-    rig.cloud_says(1)
+    rig.cloud_acknowledges(1)
     rig.tick()
     assert rig.acks() == []
     assert rig.runtime.counters["spool_failed"] == 1
@@ -371,7 +371,7 @@ def test_a_full_spool_merges_the_oldest_rows_and_reports_it_to_the_cloud(tmp_pat
             rig.tick(5.0)
             for topic in (BULK, URGENT):
                 stored |= {batch.sequence: batch for batch in rig.sent(topic)}
-            rig.cloud_says(max(stored))
+            rig.cloud_acknowledges(max(stored))
         rig.tick(120.0)
     assert sorted(stored) == list(range(1, len(stored) + 1)), "the numbers have a gap"
     assert sum(int(b.rows.count.sum()) for b in stored.values() if isinstance(b.rows, Aggregates)) == offered
@@ -444,7 +444,7 @@ def test_a_backlog_goes_after_live_rows_and_at_a_bounded_rate(tmp_path: Path) ->
         rig.tick(0.2)
     assert rig.spool.counts()[Lane.BACKFILL] > 20
     first = {batch.sequence: batch for batch in rig.sent(BULK)}
-    rig.cloud_says(max(first))
+    rig.cloud_acknowledges(max(first))
     rig.tick(1.0)
     new = [batch for batch in rig.sent(BULK) if batch.sequence not in first]
     live = [int(batch.rows.start_ms[0]) for batch in new if isinstance(batch.rows, Aggregates)]

@@ -60,7 +60,7 @@ def replayed(disk: FakeDisk) -> list[bytes]:
     return state
 
 
-def goes_on(disk: FakeDisk) -> None:
+def assert_continues(disk: FakeDisk) -> None:
     before = replayed(disk)
     journal, _ = Journal.open(FOLDER, disk)
     journal.append(1, b"more")
@@ -107,7 +107,7 @@ def test_whatever_arrived_the_state_is_one_that_was_promised_or_the_next(seed: i
         held = max(number for number, (operations, _) in enumerate(history.promised) if operations <= done)
         assert replayed(disk) in [history.begun[held], *history.begun[held + 1 : held + 2]]
         if seen % 7 == 0:
-            goes_on(disk)
+            assert_continues(disk)
     assert seen > 1000
 
 

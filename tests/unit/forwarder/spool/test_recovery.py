@@ -113,7 +113,7 @@ def test_one_flipped_bit_in_the_schema_costs_nothing(tmp_path: Path, word: bytes
     path.write_bytes(data)
     spool = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
     assert spool.losses() == {"spools_damaged": 1}
-    assert spool.holds(7, 30), "a sender's repetition would be taken for new"
+    assert spool.holds(7, 30), "a sender's repetition would be stored as new"
     assert len(list(spool.pending())) == 30
     assert len(spool.sent()) == 20
     assert len(spool.unsent(Lane.BULK, 1000)) == 180
