@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cloud_functions.core.history import MAX_STEPS, History
-from cloud_functions.core.threshold import LEVEL, Estimate, Outlook, Reason, Side
+from cloud_functions.core.threshold import LEVEL, Estimate, Reason, Side, SimulatedForecast
 from strandline.recorded import table
 
 FloatArray = npt.NDArray[np.float64]
@@ -144,7 +144,7 @@ class Tally:
         """Count both answers to a question; a question whose value is already beyond the limit is skipped."""
         truth = question.truth
         history = History(question.history, 1, len(question.history), len(question.history), 0, 0)
-        ours = Outlook(history, HORIZON).reach(question.side, question.limit)
+        ours = SimulatedForecast(history, HORIZON).reach(question.side, question.limit)
         if not isinstance(ours, Estimate) and ours.reason is Reason.BEYOND:
             return
         self.questions += 1

@@ -17,7 +17,7 @@ from cloud_functions.core.history_reader import HistoryReader
 from cloud_functions.core.limits import Limits
 from cloud_functions.core.ports import Table
 from cloud_functions.core.queries import DAY_MS, moment
-from cloud_functions.core.threshold import LEVEL, Estimate, NoEstimate, Outlook, Reason, Side
+from cloud_functions.core.threshold import LEVEL, Estimate, NoEstimate, Reason, Side, SimulatedForecast
 from wire.codec import Profiles
 from wire.errors import ModelError
 from wire.model import Series
@@ -91,9 +91,9 @@ def describe(past: History | None, wanted: Limits, horizon_ms: int | None) -> di
         entries = [_refusal(side, limit, nothing) for side, limit in wanted.items()]
         return {"interval": LEVEL, "history": None, "until_ms": None, "model": None, "limits": entries}
     span = past.step_ms * len(past.values)
-    outlook = Outlook(past, math.ceil((span if horizon_ms is None else horizon_ms) / past.step_ms))
-    entries = [_entry(side, limit, outlook.reach(side, limit), past) for side, limit in wanted.items()]
-    fit, cycle = outlook.fit, outlook.cycle
+    simulated = SimulatedForecast(past, math.ceil((span if horizon_ms is None else horizon_ms) / past.step_ms))
+    entries = [_entry(side, limit, simulated.reach(side, limit), past) for side, limit in wanted.items()]
+    fit, cycle = simulated.fit, simulated.cycle
     cycle_ms = None if cycle is None else round(cycle.period * past.step_ms)
     return {
         "interval": LEVEL,
@@ -104,7 +104,7 @@ def describe(past: History | None, wanted: Limits, horizon_ms: int | None) -> di
             "steps": len(past.values),
             "step_ms": past.step_ms,
         },
-        "until_ms": past.end_ms + outlook.horizon * past.step_ms,
+        "until_ms": past.end_ms + simulated.horizon * past.step_ms,
         "model": None
         if fit is None
         else fit.parameters | {"trend_certainty": fit.trend_certainty, "cycle_ms": cycle_ms},

@@ -73,7 +73,7 @@ class NoEstimate:
     probability: float | None = None
 
 
-class Outlook:
+class SimulatedForecast:
     """Simulated forecasts of one history over ``horizon`` steps, evaluated for any number of limits.
 
     ``fit`` and ``cycle`` are None if the history is too short or does not have them; the trend is that of the history

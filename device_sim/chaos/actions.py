@@ -17,7 +17,7 @@ from device_sim.chaos import disks
 from device_sim.chaos.action import Action
 from device_sim.chaos.broker import PersistentBroker
 from device_sim.chaos.disks import Disk
-from device_sim.chaos.downlink import Treatment
+from device_sim.chaos.downlink import AcknowledgementFault
 from device_sim.chaos.errors import ChaosError
 from device_sim.chaos.gateway import AGGREGATOR, DETECTOR, FORWARDER, READER, Gateway
 from device_sim.chaos.nucleus_faults import nucleus_faults
@@ -64,10 +64,10 @@ def actions(system: SystemUnderTest) -> dict[str, Callable[[float], Action]]:
         "cloud line dead upwards": lambda choice: _dead(cloud, ("up_dead",), choice),
         "cloud line dead downwards": lambda choice: _dead(cloud, ("down_dead",), choice),
         "cloud line dead both ways": lambda choice: _dead(cloud, ("up_dead", "down_dead"), choice),
-        "acknowledgements lost": lambda _: _treat(cloud, Treatment.LOSE),
-        "acknowledgements doubled": lambda _: _treat(cloud, Treatment.DOUBLE),
-        "acknowledgements reordered": lambda _: _treat(cloud, Treatment.REORDER),
-        "acknowledgements delayed": lambda _: _treat(cloud, Treatment.DELAY),
+        "acknowledgements lost": lambda _: _fault_acknowledgements(cloud, AcknowledgementFault.LOSE),
+        "acknowledgements doubled": lambda _: _fault_acknowledgements(cloud, AcknowledgementFault.DOUBLE),
+        "acknowledgements reordered": lambda _: _fault_acknowledgements(cloud, AcknowledgementFault.REORDER),
+        "acknowledgements delayed": lambda _: _fault_acknowledgements(cloud, AcknowledgementFault.DELAY),
         "reader's line cut": lambda _: Action(lambda: _cut(reader)),
         "reader's line refused": lambda _: Action(lambda: _refuse(reader), reader.accept),
         "reader's line slow": lambda _: _slow(reader, 0.0),
@@ -86,8 +86,8 @@ def actions(system: SystemUnderTest) -> dict[str, Callable[[float], Action]]:
         ("detector", DETECTOR),
         ("forwarder", FORWARDER),
     ):
-        known[f"{name} killed"] = _killer(gateway, component)
-        known[f"{name} frozen"] = _freezer(gateway, component)
+        known[f"{name} killed"] = _kill(gateway, component)
+        known[f"{name} frozen"] = _freeze(gateway, component)
     known["clock set back an hour"] = _clock(system.clock, -clocks.HOUR)
     known["clock set forward a year"] = _clock(system.clock, clocks.YEAR)
     return known
@@ -97,11 +97,11 @@ def _process_text(what: str, number: int | None) -> str | None:
     return None if number is None else f"{what} {number}"
 
 
-def _killer(gateway: Gateway, component: str) -> Callable[[float], Action]:
+def _kill(gateway: Gateway, component: str) -> Callable[[float], Action]:
     return lambda _: Action(lambda: _process_text("process", gateway.signal(component, signal.SIGKILL)))
 
 
-def _freezer(gateway: Gateway, component: str) -> Callable[[float], Action]:
+def _freeze(gateway: Gateway, component: str) -> Callable[[float], Action]:
     return lambda _: _Frozen(gateway, component).action
 
 
@@ -172,9 +172,9 @@ def _dead(line: Line, directions: tuple[str, ...], choice: float) -> Action:
     return Action(conditions.apply, undo)
 
 
-def _treat(line: Line, treatment: Treatment) -> Action:
+def _fault_acknowledgements(line: Line, fault: AcknowledgementFault) -> Action:
     return _change_conditions(
-        line, {"acknowledgements": treatment, "delay_s": DELAY_S}, {"acknowledgements": Treatment.NONE}
+        line, {"acknowledgements": fault, "delay_s": DELAY_S}, {"acknowledgements": AcknowledgementFault.NONE}
     )
 
 

@@ -24,7 +24,7 @@ from device_sim.chaos.errors import ChaosError
 SIZE = "24m"
 SPOOL = "spool.sqlite3"
 JOURNAL = "journal/segment-"
-BALLAST = "ballast"
+FILLER = "filler"
 KEEP_FREE_BYTES = 0
 """The forwarder may use all of the small disk."""
 
@@ -97,15 +97,15 @@ class Tmpfs:
 
     def fill(self) -> None:
         """See Disk."""
-        with (self._folder / BALLAST).open("ab", buffering=0) as ballast:
+        with (self._folder / FILLER).open("ab", buffering=0) as filler:
             for size in (1_048_576, 4096, 1):
                 with contextlib.suppress(OSError):
-                    while ballast.write(bytes(size)) == size:
+                    while filler.write(bytes(size)) == size:
                         pass
 
     def empty(self) -> None:
         """See Disk."""
-        (self._folder / BALLAST).unlink(missing_ok=True)
+        (self._folder / FILLER).unlink(missing_ok=True)
 
     def read_only(self) -> None:
         """See Disk; raises ChaosError while a process still writes there."""

@@ -18,7 +18,7 @@ HOLD_SECONDS = 3.0
 """Maximum time that an acknowledgement waits for a later one to overtake it."""
 
 
-class Treatment(StrEnum):
+class AcknowledgementFault(StrEnum):
     """Fault that is applied to acknowledgements."""
 
     NONE = "none"
@@ -35,21 +35,21 @@ class Downlink:
         self._due: list[tuple[float, int, bytes]] = []
         self._number = itertools.count()
         self._held: bytes | None = None
-        self.treated: Counter[Treatment] = Counter()
+        self.applied: Counter[AcknowledgementFault] = Counter()
 
-    def put(self, packet: Packet, treatment: Treatment, delay_s: float, now: float) -> None:
+    def put(self, packet: Packet, fault: AcknowledgementFault, delay_s: float, now: float) -> None:
         """Queue a packet; ``delay_s`` is for DELAY only. Raises PacketError for a PUBLISH without a topic."""
         topic = packet.topic
-        if treatment is Treatment.NONE or topic is None or not ACKNOWLEDGEMENTS.match(topic):
+        if fault is AcknowledgementFault.NONE or topic is None or not ACKNOWLEDGEMENTS.match(topic):
             self._send(packet.raw, now)
             return
-        self.treated[treatment] += 1
-        if treatment is Treatment.DOUBLE:
+        self.applied[fault] += 1
+        if fault is AcknowledgementFault.DOUBLE:
             self._send(packet.raw, now)
             self._send(packet.raw, now)
-        elif treatment is Treatment.DELAY:
+        elif fault is AcknowledgementFault.DELAY:
             self._send(packet.raw, now + delay_s)
-        elif treatment is Treatment.REORDER:
+        elif fault is AcknowledgementFault.REORDER:
             self._reorder(packet.raw, now)
 
     def _reorder(self, raw: bytes, now: float) -> None:

@@ -194,10 +194,10 @@ def explain(positions: list[int], more: int, surplus: int) -> tuple[tuple[int, .
     """Return missing and duplicated positions that explain ``more`` extra readings and ``surplus`` extra units.
 
     The explanation with the fewest missing positions is chosen. Returns None when an explanation does not exist. For a
-    span of more readings than the cycle has positions, only simple explanations are tried: see :func:`_explain_long`.
+    span of more readings than the cycle has positions, only simple explanations are tried: :func:`_explain_repeating`.
     """
     if len(set(positions)) < len(positions):
-        return _explain_long(positions, more, surplus)
+        return _explain_repeating(positions, more, surplus)
     here = frozenset(positions)
 
     @cache
@@ -225,7 +225,7 @@ def explain(positions: list[int], more: int, surplus: int) -> tuple[tuple[int, .
     return missing, doubled
 
 
-def _explain_long(positions: list[int], more: int, surplus: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+def _explain_repeating(positions: list[int], more: int, surplus: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """Explain a span in which values repeat: all missing, or one reading missing or doubled."""
     if more == -len(positions) and surplus == -sum(1 << position for position in positions):
         return tuple(positions), ()

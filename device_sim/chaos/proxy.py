@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from device_sim.chaos.downlink import Downlink, Treatment
+from device_sim.chaos.downlink import AcknowledgementFault, Downlink
 from device_sim.chaos.errors import ChaosError, PacketError
 from device_sim.chaos.packets import Framer
 
@@ -38,7 +38,7 @@ class LineConditions:
     bytes_per_s: float = 0.0
     up_dead: bool = False
     down_dead: bool = False
-    acknowledgements: Treatment = Treatment.NONE
+    acknowledgements: AcknowledgementFault = AcknowledgementFault.NONE
     delay_s: float = 0.0
 
 
@@ -89,7 +89,7 @@ class Line:
         self._network, self._proxy = network, proxy
         self.host, self.port = HOST, proxy.port
         self.conditions = proxy.conditions
-        self.treated = proxy.treated
+        self.applied = proxy.applied
 
     @property
     def connections(self) -> int:
@@ -116,7 +116,7 @@ class Proxy:
         self._host, self._target, self._serve, self._connect = host, port, serve, connect
         self.port = 0
         self.conditions = LineConditions()
-        self.treated: Counter[Treatment] = Counter()
+        self.applied: Counter[AcknowledgementFault] = Counter()
         self.connections: set[asyncio.Task[None]] = set()
         self._writers: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._server: asyncio.Server | None = None
@@ -187,7 +187,7 @@ class Proxy:
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sender = (
-            _DownlinkSender(Framer(_MAX_PACKET), Downlink(), self.conditions, self.treated) if self._connect else None
+            _DownlinkSender(Framer(_MAX_PACKET), Downlink(), self.conditions, self.applied) if self._connect else None
         )
         reading: asyncio.Task[bytes] = asyncio.create_task(reader.read(CHUNK))
         try:
@@ -221,9 +221,9 @@ class _DownlinkSender:
     """Splitter of the downlink into packets that applies the current faults to acknowledgements."""
 
     def __init__(
-        self, framer: Framer, downlink: Downlink, conditions: LineConditions, treated: Counter[Treatment]
+        self, framer: Framer, downlink: Downlink, conditions: LineConditions, applied: Counter[AcknowledgementFault]
     ) -> None:
-        self._framer, self._downlink, self._conditions, self._treated = framer, downlink, conditions, treated
+        self._framer, self._downlink, self._conditions, self._applied = framer, downlink, conditions, applied
 
     @property
     def waits(self) -> bool:
@@ -231,10 +231,10 @@ class _DownlinkSender:
 
     def pass_on(self, data: bytes) -> Iterator[bytes]:
         now = time.monotonic()
-        before = self._downlink.treated.copy()
+        before = self._downlink.applied.copy()
         for packet in self._framer.feed(data):
             self._downlink.put(packet, self._conditions.acknowledgements, self._conditions.delay_s, now)
-        self._treated.update(self._downlink.treated - before)
+        self._applied.update(self._downlink.applied - before)
         ready = self._downlink.take(now)
         if ready:
             yield ready

@@ -258,7 +258,7 @@ class _Run:
             redeployed=self._gateway.redeployed,
             orphans=self._gateway.orphans,
             republished=self._publisher.republished,
-            acknowledgement_faults={str(kind): number for kind, number in self._cloud_line.treated.items()},
+            acknowledgement_faults={str(kind): number for kind, number in self._cloud_line.applied.items()},
             spool_losses_reported=losses == self._losses_reported(),
             settings_not_applied=tuple(self._gateway.settings_not_applied()),
             profile=self._options.profile,

@@ -125,18 +125,18 @@ class Connection:
                     if self.identity is not None:
                         deadline.reschedule(None)
         except _ClosedError as reason:
-            self._log.warning("connection closed: %s", reason, extra=self._who())
+            self._log.warning("connection closed: %s", reason, extra=self._log_fields())
             await self._await_end()
         except FrameSizeError as error:
-            self._log.warning("packet refused, connection closed: %s", error, extra=self._who())
+            self._log.warning("packet refused, connection closed: %s", error, extra=self._log_fields())
             self._refuse(str(error))
         except (EventStreamError, ProtocolError) as error:
-            self._log.warning("protocol error, connection closed: %s", error, extra=self._who())
+            self._log.warning("protocol error, connection closed: %s", error, extra=self._log_fields())
             self._refuse(str(error))
         except TimeoutError:
-            self._log.warning("no CONNECT in %g s, connection closed", CONNECT_SECONDS, extra=self._who())
+            self._log.warning("no CONNECT in %g s, connection closed", CONNECT_SECONDS, extra=self._log_fields())
         except (ConnectionError, OSError) as error:
-            self._log.info("connection lost: %s", error, extra=self._who())
+            self._log.info("connection lost: %s", error, extra=self._log_fields())
         finally:
             await self._close()
 
@@ -173,11 +173,11 @@ class Connection:
         try:
             data = eventstream.encode(frame, self._profile.max_packet_bytes)
         except FrameSizeError as error:
-            self._log.warning("cannot send, connection closed: %s", error, extra=self._who())
+            self._log.warning("cannot send, connection closed: %s", error, extra=self._log_fields())
             transport.abort()
             return
         if transport.get_write_buffer_size() + len(data) > MAX_UNSENT_BYTES:
-            self._log.warning("the client does not read, connection closed", extra=self._who())
+            self._log.warning("the client does not read, connection closed", extra=self._log_fields())
             transport.abort()
             return
         self._writer.write(data)
@@ -255,7 +255,7 @@ class Connection:
             self._fail(number, error)
             return
         except Exception:  # noqa: BLE001 # outermost edge of one request: it must not end the connection
-            self._log.exception("%s failed", operation, extra=self._who())
+            self._log.exception("%s failed", operation, extra=self._log_fields())
             self._end(number)
             self._fail(
                 number, OperationError("ServiceError", f"{operation}: internal error of the nucleus, see its log")
@@ -304,7 +304,7 @@ class Connection:
         except (OSError, TimeoutError):
             self.abort()
 
-    def _who(self) -> dict[str, object]:
+    def _log_fields(self) -> dict[str, object]:
         return {"fields": {"client": self.identity.name if self.identity else "not connected"}}
 
 

@@ -14,7 +14,7 @@ from device_sim.greengrass.profile import UplinkRules
 
 MAX_ATTEMPTS = 10
 """Connection failures until a publish is dropped: IoT Core closes the connection after a forbidden topic."""
-CAREFUL_ATTEMPTS = 2
+ISOLATION_ATTEMPTS = 2
 """From this number of attempts on, a publish is sent alone, to isolate the one that breaks the connection."""
 
 
@@ -80,7 +80,7 @@ class Outbox:
         if not self._waiting:
             return None
         first = self._waiting[0]
-        allowed = 1 if first.attempts >= CAREFUL_ATTEMPTS else self._rules.in_flight
+        allowed = 1 if first.attempts >= ISOLATION_ATTEMPTS else self._rules.in_flight
         return first if first.qos == 0 or len(self._in_flight) < allowed else None
 
     def sent(self, mid: int) -> None:

@@ -25,13 +25,13 @@ class LocalBus:
 
     def __init__(self) -> None:
         self._exact: dict[str, list[_Subscription]] = {}
-        self._wild: list[_Subscription] = []
+        self._wildcards: list[_Subscription] = []
 
     def subscribe(self, pattern: str, owner: str, from_others: bool, deliver: Deliver) -> Callable[[], None]:
         """Subscribe and return the function that unsubscribes; ``from_others`` excludes the owner's own messages."""
         subscription = _Subscription(pattern, owner, from_others, deliver)
         wild = any(level in ("+", "#") for level in pattern.split("/"))
-        group = self._wild if wild else self._exact.setdefault(pattern, [])
+        group = self._wildcards if wild else self._exact.setdefault(pattern, [])
         group.append(subscription)
 
         def end() -> None:
@@ -45,7 +45,7 @@ class LocalBus:
     def clear(self) -> None:
         """Drop all subscriptions, as a restart of ggpubsubd does."""
         self._exact.clear()
-        self._wild.clear()
+        self._wildcards.clear()
 
     def publish(self, topic: str, message: Mapping[str, Any], publisher: str) -> int:
         """Deliver a message and return the number of matching subscriptions."""
@@ -53,7 +53,7 @@ class LocalBus:
             subscription
             for subscription in (
                 *self._exact.get(topic, ()),
-                *(one for one in self._wild if matches(one.pattern, topic)),
+                *(one for one in self._wildcards if matches(one.pattern, topic)),
             )
             if not (subscription.from_others and subscription.owner == publisher)
         ]

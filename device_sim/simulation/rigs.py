@@ -150,7 +150,7 @@ def run(kind: str, seed: int, rows: int = 1150) -> Run:
         state.shake[end:] += rng.normal(0, 0.02)
         state.outlet[end:] += rng.normal(0, 0.01)
     values = _sensors(state, rng)
-    _wild(values, rng)
+    _outliers(values, rng)
     at = np.arange(rows)
     kept = rng.random(rows) > rng.uniform(0, 0.02)
     # Heat goes slowly: it is a fault until most of it has gone.
@@ -245,7 +245,7 @@ def _noise(rows: int, rng: Random) -> FloatArray:
     return np.asarray(push, np.float64)
 
 
-def _wild(values: FloatArray, rng: Random) -> None:
+def _outliers(values: FloatArray, rng: Random) -> None:
     """Put single wild readings into the current and one other channel."""
     for channel in (2, int(rng.integers(8))):
         rows = np.flatnonzero(rng.random(len(values)) < 1 / 300)

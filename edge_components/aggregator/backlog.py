@@ -108,7 +108,7 @@ class Backlog:
 
     def forget(self, tag: int) -> None:
         """Discard the windows whose readings the deduplicator no longer knows: those of this tag and older ones."""
-        self._give_up(self._closed.take_tagged(tag))
+        self._close(self._closed.take_tagged(tag))
 
     def finish(self) -> LateWindows:
         """Remove and return all late windows, complete or not, with their new revision."""
@@ -117,7 +117,7 @@ class Backlog:
     def reconfigure(self, settings: WindowSettings) -> None:
         """Apply new settings; windows of another width are no longer corrected."""
         if settings.width_ms != self.settings.width_ms:
-            self._give_up(self._closed.take_all())
+            self._close(self._closed.take_all())
         self.settings = settings
 
     def reset(self, series_id: int, newest_ms: int) -> None:
@@ -207,11 +207,11 @@ class Backlog:
 
     def _keep(self, windows: LateWindows) -> None:
         self._closed.add(windows)
-        surplus = self._closed.surplus()
+        surplus = self._closed.remove_excess()
         if surplus is not None:
-            self._give_up(surplus)
+            self._close(surplus)
 
-    def _give_up(self, windows: LateWindows) -> None:
+    def _close(self, windows: LateWindows) -> None:
         if not len(windows):
             return
         width, series_id, start = self.settings.width_ms, windows.series_id, windows.start(self.settings.width_ms)

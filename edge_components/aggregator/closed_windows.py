@@ -51,7 +51,7 @@ class ClosedWindows:
         if len(self._parts) >= _MAX_PARTS:
             self._settle()
 
-    def surplus(self) -> LateWindows | None:
+    def remove_excess(self) -> LateWindows | None:
         """Remove and return the oldest windows beyond the limit, None without any."""
         if self._size <= MAX_WINDOWS:
             return None

@@ -50,7 +50,7 @@ class ConnectionSchedule:
         """Return the seconds until the next attempt."""
         return max(0.0, self._due - now)
 
-    def hopeless(self, now: float) -> bool:
+    def must_exit(self, now: float) -> bool:
         """Return whether this process is to end, so that the nucleus starts another one."""
         if self._orphaned:
             return True

@@ -42,7 +42,7 @@ _SLICE_SECONDS = 0.2
 """Interval at which a call that waits for its answer checks if the component was asked to stop."""
 
 
-class Poster(Protocol):
+class LoopPort(Protocol):
     """Port of the component's loop."""
 
     @property
@@ -60,7 +60,7 @@ class GreengrassBus:
     """Bus over Greengrass IPC; all methods are called on the loop."""
 
     def __init__(
-        self, loop: Poster, clock: Clock, log: RateLimitedLog, rng: random.Random, give_up: Callable[[], None]
+        self, loop: LoopPort, clock: Clock, log: RateLimitedLog, rng: random.Random, give_up: Callable[[], None]
     ) -> None:
         """Create an unconnected bus; ``give_up`` is called when only a new process can connect again."""
         self._loop, self._clock, self._log, self._give_up = loop, clock, log, give_up
@@ -85,7 +85,7 @@ class GreengrassBus:
             return float("inf")
         if os.getppid() != self._parent:
             self._schedule.orphaned()
-        if self._schedule.hopeless(now):
+        if self._schedule.must_exit(now):
             self._give_up()
             return float("inf")
         if self._schedule.attempt_due(now):
@@ -263,7 +263,7 @@ def _raise(error: Exception) -> None:
 class _Stream(StreamResponseHandler):  # type: ignore[misc]  # awsiot ships no type information
     """Stream of one subscription; the SDK calls its methods on the network thread."""
 
-    def __init__(self, loop: Poster, target: Target, events: StreamEvents) -> None:
+    def __init__(self, loop: LoopPort, target: Target, events: StreamEvents) -> None:
         self._loop, self._target, self._events = loop, target, events
         self._operation: Any = None
 

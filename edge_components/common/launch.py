@@ -22,7 +22,7 @@ from edge_components.common.errors import RequirementError, RuntimeEnvironmentEr
 from edge_components.common.requirements import Requirement, lacking, parse
 
 POLL_SECONDS = 1.0
-REMIND_SECONDS = 60.0
+LOG_SECONDS = 60.0
 EXIT_CONFIG = 78
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,12 +46,12 @@ def wait(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Environment:
     """Wait for the environment and return it; log the reason of waiting when it changes, and once a minute."""
-    logged, reason = -REMIND_SECONDS, ""
+    logged, reason = -LOG_SECONDS, ""
     while True:
         try:
             return find()
         except RuntimeEnvironmentError as error:
-            if str(error) != reason or monotonic() - logged >= REMIND_SECONDS:
+            if str(error) != reason or monotonic() - logged >= LOG_SECONDS:
                 reason, logged = str(error), monotonic()
                 log(f"waiting for io.strandline.Runtime: {reason}")
             sleep(POLL_SECONDS)

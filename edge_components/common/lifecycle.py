@@ -135,7 +135,7 @@ def _connected(
             refused = isinstance(error, ConnectionRefusedByNucleusError)
             schedule.failed(clock.monotonic(), refused=refused)
             limited_log.error("connections_failed", f"{error}")
-            if isinstance(error, NoNucleusError) or schedule.hopeless(clock.monotonic()):
+            if isinstance(error, NoNucleusError) or schedule.must_exit(clock.monotonic()):
                 loop.stop(EXIT_UNAVAILABLE)
     return None
 
@@ -160,8 +160,8 @@ def _run(name: str, component: Component[C], runtime: Runtime, configuration: Li
             Periodic(CONFIGURATION_SECONDS, update, clock),
         )
     )
-    loop.guard(component.close)
-    loop.guard(report)
+    loop.call_guarded(component.close)
+    loop.call_guarded(report)
     return code
 
 

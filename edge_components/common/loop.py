@@ -96,7 +96,7 @@ class Loop:
                 self._make_calls(wait_s)
         return self._exit
 
-    def guard(self, call: Call) -> None:
+    def call_guarded(self, call: Call) -> None:
         """Make a call; an error is logged and counted, and does not end the loop.
 
         A MemoryError ends the loop at once, without further calls: any operation may be incomplete, and only the state
@@ -124,11 +124,11 @@ class Loop:
         except queue.Empty:
             return
         self._woken = False
-        self.guard(call)
+        self.call_guarded(call)
         for _ in range(self._calls.qsize()):
             if self._exit is not None:
                 return
-            self.guard(self._calls.get_nowait())
+            self.call_guarded(self._calls.get_nowait())
 
     def _next_s(self, tick: Tick) -> float:
         next_s = MAX_SLEEP_SECONDS
@@ -137,7 +137,7 @@ class Loop:
             nonlocal next_s
             next_s = tick()
 
-        self.guard(call)
+        self.call_guarded(call)
         return next_s
 
     def _offset_ms(self) -> float:

@@ -89,9 +89,9 @@ def stretches(found: Detection) -> list[Stretch]:
 
 def _channel(axis: Any, x: Any, values: FloatArray, found: Detection, at: int) -> None:
     low, high = _range(values)
-    lower, upper = _calm(found.lower[:, at]), _calm(found.upper[:, at])
+    lower, upper = _smoothed(found.lower[:, at]), _smoothed(found.upper[:, at])
     axis.fill_between(x, lower, upper, color=EXPECTED, alpha=0.25, linewidth=0, label="expected, with its interval")
-    axis.plot(x, _calm(found.expected[:, at]), linewidth=0.9, color=EXPECTED)
+    axis.plot(x, _smoothed(found.expected[:, at]), linewidth=0.9, color=EXPECTED)
     thinned = thin(values)
     axis.plot(x[thinned], values[thinned], linewidth=0.8, color=OBSERVED, label="observed")
     axis.set_ylim(low, high)
@@ -112,7 +112,7 @@ def _range(values: FloatArray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _calm(values: FloatArray) -> FloatArray:
+def _smoothed(values: FloatArray) -> FloatArray:
     """Return the median of the rows around each: whose bounds these are, the loudest cause's, changes row by row."""
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):

@@ -22,7 +22,7 @@ GAINS = (10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48)
 """Factors from the mean absolute error to the spread of the distribution table, in sixteenths, by index."""
 MEMORIES = (20, 48, 112)
 """Time constants of the spread, in cells, by index."""
-TRUST = 12
+MAX_INHERITED_WEIGHT = 12
 """Maximum weight, in cells, of a state inherited from another group."""
 _MIN_INHERITED = 4
 """Minimum number of cells behind a state of another column before a group may start from it."""
@@ -88,10 +88,10 @@ class GroupStarts:
             kind = self._kinds[self._of[group]] = _Kind(State(0, self._first), self._noise)
         begun = None if self._begun is None else self._begun[group]
         if begun is not None and begun.seen >= _MIN_INHERITED:
-            return begun.level, begun.spread, min(begun.seen, TRUST), begun.spread
+            return begun.level, begun.spread, min(begun.seen, MAX_INHERITED_WEIGHT), begun.spread
         state = kind.state
         if self._chained and kind.series:
-            return state.level, state.spread, min(state.seen, TRUST), state.spread
+            return state.level, state.spread, min(state.seen, MAX_INHERITED_WEIGHT), state.spread
         return state.level, state.spread, 0, kind.noise
 
     def learn(self, group: int, first: int, error: int, state: State) -> None:

@@ -12,7 +12,7 @@ from wire.model_coder.rans import TOTAL
 
 SKEWS, MAX_SKEW = 16, 8
 """Unit and limit of a skew: sixteenths by which the upper side is wider and the lower side narrower."""
-LEAN = 25
+MODE_OFFSET = 25
 """Distance of the mode below the mean, in spreads and 1/256 of the skew."""
 SHAPES = (1, 2, 3, 4, 6, 8, 12, 16)
 """Exponents m of the distribution, by index."""
@@ -38,7 +38,7 @@ def table(shape: int, level: int, phase: int, skew: int = 0) -> tuple[int, tuple
     """
     power = SHAPES[shape]
     below, above = level * (SKEWS - skew), level * (SKEWS + skew)
-    lean = level * skew * LEAN >> 8
+    lean = level * skew * MODE_OFFSET >> 8
     reach = 2 + level // 2
     weights = []
     for distance in range(-reach, reach + 1):

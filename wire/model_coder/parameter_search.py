@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wire.model_coder.adaptive_model import GAINS, ModelParameters, PredictedColumn
-from wire.model_coder.distributions import LEAN, SHAPES, SKEWS
+from wire.model_coder.distributions import MODE_OFFSET, SHAPES, SKEWS
 from wire.model_coder.prediction import FRACTION
 
 FloatArray = npt.NDArray[np.float64]
@@ -56,7 +56,7 @@ def _sampled_errors(column: PredictedColumn) -> tuple[FloatArray, FloatArray]:
 
 def _cost(away: FloatArray, spread: FloatArray, parameters: ModelParameters) -> float:
     scale = np.maximum(spread * (GAINS[parameters.gain] / 16), 0.3)
-    away = away / scale + parameters.skew * LEAN / 256
+    away = away / scale + parameters.skew * MODE_OFFSET / 256
     away /= np.where(away > 0, 1 + parameters.skew / SKEWS, 1 - parameters.skew / SKEWS)
     tails = SHAPES[parameters.shape] * np.log1p(away**2 / (2 * SHAPES[parameters.shape] - 1))
     return float((np.log(scale) + tails).sum()) + len(away) * _NORMS[parameters.shape]

@@ -112,7 +112,7 @@ class ForecasterManager:
         before, self._config = self._config, config
         allowed_changed = config.model_milliseconds != before.model_milliseconds
         if allowed_changed:
-            self._guard(self._store.clear_rejections)
+            self._warn_on_failure(self._store.clear_rejections)
             if self._live is not None:
                 self._live.calls.allowed_s = config.model_milliseconds / 1000.0
         if config.model != before.model or (allowed_changed and (self._live is None or not self._live.works)):
@@ -143,7 +143,7 @@ class ForecasterManager:
     def close(self) -> None:
         """Cancel the current validation."""
         self._cancel()
-        self._guard(self._store.close)
+        self._warn_on_failure(self._store.close)
 
     def health(self) -> dict[str, Any]:
         """Return the forecaster in use, and the reason if it is not the requested one."""
@@ -203,7 +203,7 @@ class ForecasterManager:
         self._runtime.counters.add("models_rolled_back")
         self._log_rejection("the forecaster continues without its model", reason)
         if not requested.shipped:
-            self._guard(lambda: self._store.reject(GROUP, requested.identity, reason, None))
+            self._warn_on_failure(lambda: self._store.reject(GROUP, requested.identity, reason, None))
 
     def _log_rejection(self, what: str, reason: str) -> None:
         self._reason = reason
@@ -215,7 +215,7 @@ class ForecasterManager:
             self._validation[0].cancel()
             self._validation = None
 
-    def _guard(self, step: Callable[[], None]) -> None:
+    def _warn_on_failure(self, step: Callable[[], None]) -> None:
         try:
             step()
         except StateError as error:

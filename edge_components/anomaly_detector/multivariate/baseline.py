@@ -71,7 +71,7 @@ class Baseline:
         """Return rows [..., c] in scales from the centre, within a bound."""
         return np.asarray(np.clip((rows - self.centre) / self.scale, -4 * CLIP, 4 * CLIP), np.float64)
 
-    def likely(self, row: FloatArray, known: BoolArray, mean: FloatArray) -> FloatArray:
+    def impute(self, row: FloatArray, known: BoolArray, mean: FloatArray) -> FloatArray:
         """Return a standardised row [c] with values that are not ``known`` replaced by their expectation given the
         other channels and the ``mean`` of the last rows."""
         if known.all():
@@ -79,7 +79,7 @@ class Baseline:
         off = self._filled(np.where(known, (row - mean) / self.spread[0], 0.0)[None], known)[0]
         return np.asarray(mean + off * self.spread[0], np.float64)
 
-    def departures(self, means: FloatArray, level: FloatArray, counted: BoolArray) -> tuple[FloatArray, float]:
+    def level_distances(self, means: FloatArray, level: FloatArray, counted: BoolArray) -> tuple[FloatArray, float]:
         """Return the distances of ``means`` [spans, c] from a level: each channel's alone [c], and of all together; 1.0
         is the alarm level of either. Channels that are not ``counted`` [c] are replaced by their expectation."""
         away = (means - level) / self.spread

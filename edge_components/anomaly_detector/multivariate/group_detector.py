@@ -187,7 +187,7 @@ class GroupDetector:
         far = ~missing & (np.abs(value - mean) > baseline.jump)
         outlier = far & (state.outliers < OUTLIER_ROWS)
         state.outliers[:] = np.where(outlier, state.outliers + 1, np.where(far, state.outliers, 0))
-        push(state.last, baseline.likely(value, ~missing & ~outlier, mean))
+        push(state.last, baseline.impute(value, ~missing & ~outlier, mean))
         push(state.recent, np.median(state.last, axis=0))
 
     def _score(self, baseline: Baseline) -> Finding:
@@ -226,7 +226,7 @@ class GroupDetector:
         levels = [usual]
         if np.isfinite(state.old).all():
             levels.append(np.where(followed, usual, state.old))
-        found = [(level, *baseline.departures(means, level, ~followed)) for level in levels]
+        found = [(level, *baseline.level_distances(means, level, ~followed)) for level in levels]
         return min(found, key=lambda one: max(float(one[1].max()), one[2]))
 
     def _watch(self, deviation: FloatArray, level: FloatArray, score: float) -> Phase | None:

@@ -22,7 +22,7 @@ PLATEAU_ROWS = 80
 """Number of rows whose median is the second reference."""
 KNOWN_ROWS = 20
 """Number of rows after which the second reference is used."""
-LEFT_OVER = 0.5
+END_FRACTION = 0.5
 """The anomaly has ended when less than this fraction is left"""
 END_ROWS = 6
 """for this number of consecutive rows."""
@@ -70,13 +70,13 @@ class RecoveryDetector:
         push(self.deviations, deviation)
         push(self.fraction, _remaining(deviation, self.first, _weights(wander))[0])
         (first, chance), (usual, usual_chance) = self._remaining(deviation, wander)
-        half = first + chance < LEFT_OVER or (self.lasted >= KNOWN_ROWS and usual + usual_chance < LEFT_OVER)
+        half = first + chance < END_FRACTION or (self.lasted >= KNOWN_ROWS and usual + usual_chance < END_FRACTION)
         self.numbers[1] = self.numbers[1] + 1 if half or back else 0
         return bool(self.numbers[1] >= END_ROWS)
 
     def has_returned(self, deviation: FloatArray, wander: FloatArray) -> bool:
         """Return whether more than half of an anomaly that had ended is present again."""
-        return all(left > LEFT_OVER for left, _ in self._remaining(deviation, wander))
+        return all(left > END_FRACTION for left, _ in self._remaining(deviation, wander))
 
     def resume(self) -> None:
         """Continue the anomaly that had ended."""

@@ -209,9 +209,9 @@ class MqttClient:
             if packet[0] == PUBREL:  # of QoS 2: the publication was processed before its PUBREC
                 self._out += bytes((PUBCOMP, 2)) + packet[2:4]
                 continue
-            self._give(packet)
+            self._feed_paho(packet)
 
-    def _give(self, packet: bytes) -> None:
+    def _feed_paho(self, packet: bytes) -> None:
         self._paho.given = packet
         while self._paho.given and self.open:
             self._paho.loop_read()

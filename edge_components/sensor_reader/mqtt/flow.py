@@ -55,7 +55,7 @@ class FlowMonitor:
             self._gap += _GAP_WEIGHT * (now - self._last - self._gap)
         self._last, self._gap_counts = now, True
         if self._candidate:
-            self._judge(self._candidate, now <= self._answer_by, now)
+            self._evaluate_pause(self._candidate, now <= self._answer_by, now)
             self._candidate = 0
 
     def acknowledged(self, count: int, now: float) -> None:
@@ -82,7 +82,7 @@ class FlowMonitor:
             return None
         return max(0.0, self._last + self._pause_s - now)
 
-    def _judge(self, count: int, answered: bool, now: float) -> None:
+    def _evaluate_pause(self, count: int, answered: bool, now: float) -> None:
         """Evaluate a pause at ``count`` unacknowledged publications, after which the broker sent immediately or not."""
         if answered and (count >= SURE_COUNT or count == self._seen):
             self._window = min(self._window, count)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from device_sim.chaos.certificates import Authority
-from device_sim.chaos.downlink import Treatment
+from device_sim.chaos.downlink import AcknowledgementFault
 from device_sim.chaos.errors import ChaosError
 from device_sim.chaos.packets import publish
 from device_sim.chaos.proxy import HOST, Line, Network
@@ -178,18 +178,22 @@ def test_tls_is_terminated_and_acknowledgements_are_disturbed(
     with connect(line) as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as client:
         client.sendall(ACK + OTHER)
         assert receive(client, len(ACK + OTHER)) == ACK + OTHER
-        line.conditions.acknowledgements = Treatment.LOSE
+        line.conditions.acknowledgements = AcknowledgementFault.LOSE
         client.sendall(ACK + OTHER)
         assert receive(client, len(OTHER)) == OTHER
-        line.conditions.acknowledgements = Treatment.DOUBLE
+        line.conditions.acknowledgements = AcknowledgementFault.DOUBLE
         client.sendall(ACK)
         assert receive(client, 2 * len(ACK)) == 2 * ACK
-        line.conditions.acknowledgements, line.conditions.delay_s = Treatment.DELAY, 0.2
+        line.conditions.acknowledgements, line.conditions.delay_s = AcknowledgementFault.DELAY, 0.2
         began = time.monotonic()
         client.sendall(ACK + OTHER)
         assert receive(client, len(OTHER + ACK)) == OTHER + ACK
         assert time.monotonic() - began >= 0.2
-    assert dict(line.treated) == {Treatment.LOSE: 1, Treatment.DOUBLE: 1, Treatment.DELAY: 1}
+    assert dict(line.applied) == {
+        AcknowledgementFault.LOSE: 1,
+        AcknowledgementFault.DOUBLE: 1,
+        AcknowledgementFault.DELAY: 1,
+    }
 
 
 def test_a_stream_that_is_not_mqtt_is_cut(secured: tuple[Line, ssl.SSLContext]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from cloud_functions.core.damped_trend import FloatArray
 from cloud_functions.core.history import MIN_STEPS, History
-from cloud_functions.core.threshold import LEVEL, Estimate, NoEstimate, Outlook, Reason, Side
+from cloud_functions.core.threshold import LEVEL, Estimate, NoEstimate, Reason, Side, SimulatedForecast
 
 
 def past(values: FloatArray, gap_ms: int = 0, silent_ms: int = 0) -> History:
@@ -22,20 +22,20 @@ RISING = 0.1 * np.arange(120) + 0.3 * noise(120)
 
 
 def refused(values: FloatArray, side: Side, limit: float, horizon: int = 100, **more: int) -> NoEstimate:
-    answer = Outlook(past(values, **more), horizon).reach(side, limit)
+    answer = SimulatedForecast(past(values, **more), horizon).reach(side, limit)
     assert isinstance(answer, NoEstimate)
     return answer
 
 
 def test_the_interval_contains_the_time_at_which_a_steady_trend_reaches_the_limit() -> None:
-    answer = Outlook(past(RISING), 100).reach(Side.HIGH, 17.0)
+    answer = SimulatedForecast(past(RISING), 100).reach(Side.HIGH, 17.0)
     assert isinstance(answer, Estimate)
     assert 40 <= answer.early <= answer.middle <= answer.late <= 60
     assert answer.probability > 0.95
 
 
 def test_estimates_for_low_and_high_limits_are_symmetric() -> None:
-    rising, falling = Outlook(past(RISING), 100), Outlook(past(-RISING), 100)
+    rising, falling = SimulatedForecast(past(RISING), 100), SimulatedForecast(past(-RISING), 100)
     one, other = rising.reach(Side.HIGH, 17.0), falling.reach(Side.LOW, -17.0)
     assert isinstance(one, Estimate)
     assert isinstance(other, Estimate)
@@ -58,7 +58,7 @@ def test_too_little_history_since_a_gap_and_silence_have_no_estimate() -> None:
 
 
 def test_sufficient_history_since_a_gap_has_an_estimate() -> None:
-    assert isinstance(Outlook(past(RISING, gap_ms=90_000), 100).reach(Side.HIGH, 17.0), Estimate)
+    assert isinstance(SimulatedForecast(past(RISING, gap_ms=90_000), 100).reach(Side.HIGH, 17.0), Estimate)
 
 
 def test_a_value_at_or_beyond_the_limit_has_no_estimate() -> None:
@@ -100,7 +100,7 @@ def test_a_limit_beyond_the_horizon_has_only_a_probability() -> None:
 def test_a_trend_with_a_daily_cycle_is_estimated_to_the_hour() -> None:
     at = np.arange(360)
     values = 0.02 * at + 3.0 * np.sin(2 * np.pi * at / 24) + 0.2 * np.random.default_rng(4).normal(size=360)
-    outlook = Outlook(past(values[:240]), 120)
+    outlook = SimulatedForecast(past(values[:240]), 120)
     assert outlook.cycle is not None
     assert outlook.cycle.period == pytest.approx(24, rel=0.01)
     answer = outlook.reach(Side.HIGH, 8.6)
@@ -120,13 +120,13 @@ def test_a_cycle_without_a_trend_has_no_estimate() -> None:
 @pytest.mark.parametrize("factor", [1e-300, 1e-90, 1e-9, 1e99])
 @pytest.mark.parametrize("limit", [-1e300, -1e-300, 0.0, 5e-299, 3.0, 1e300])
 def test_values_and_limits_of_every_magnitude_are_accepted(factor: float, limit: float) -> None:
-    outlook = Outlook(past(RISING * factor), 50)
+    outlook = SimulatedForecast(past(RISING * factor), 50)
     for side in Side:
         assert isinstance(outlook.reach(side, limit), Estimate | NoEstimate)
 
 
 def test_the_horizon_is_no_longer_than_twice_the_history() -> None:
-    assert Outlook(past(RISING), 10_000).horizon == 240
+    assert SimulatedForecast(past(RISING), 10_000).horizon == 240
 
 
 @pytest.mark.slow
@@ -137,7 +137,7 @@ def test_the_intervals_contain_about_four_fifths_of_the_outcomes() -> None:
         values = rng.uniform(0.03, 0.1) * np.arange(300) + rng.normal(size=300)
         limit = float(values[:150].max() + 2.0)
         reached = np.flatnonzero(values[150:] >= limit)
-        answer = Outlook(past(values[:150]), 150).reach(Side.HIGH, limit)
+        answer = SimulatedForecast(past(values[:150]), 150).reach(Side.HIGH, limit)
         if isinstance(answer, Estimate):
             asked += 1
             inside += bool(len(reached) and answer.early <= reached[0] + 1 <= answer.late)

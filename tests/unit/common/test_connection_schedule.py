@@ -12,7 +12,7 @@ def ends_after(refused: list[bool]) -> float | None:
     schedule, now, outcomes = ConnectionSchedule(0.0, random.Random(1)), 0.0, iter(refused)
     last, attempts = False, 0
     while now < 10_000.0:
-        if schedule.hopeless(now):
+        if schedule.must_exit(now):
             assert attempts > 5
             return now
         if schedule.attempt_due(now):
@@ -42,9 +42,9 @@ def test_refusals_while_the_nucleus_restarts_do_not_add_up() -> None:
 
 def test_a_process_whose_nucleus_has_ended_is_given_up_at_once() -> None:
     schedule = ConnectionSchedule(0.0, random.Random(1))
-    assert not schedule.hopeless(0.0)
+    assert not schedule.must_exit(0.0)
     schedule.orphaned()
-    assert schedule.hopeless(0.0)
+    assert schedule.must_exit(0.0)
 
 
 def test_a_new_loss_resets_the_schedule() -> None:
@@ -52,4 +52,4 @@ def test_a_new_loss_resets_the_schedule() -> None:
     schedule.failed(0.0, refused=True)
     schedule.lost(1_000.0)
     assert schedule.attempt_due(1_000.0)
-    assert not schedule.hopeless(1_000.0 + UNREACHABLE_SECONDS - 1)
+    assert not schedule.must_exit(1_000.0 + UNREACHABLE_SECONDS - 1)

@@ -104,7 +104,7 @@ def test_out_of_memory_ends_the_loop_and_nothing_runs_after_it(caplog: pytest.Lo
         raise MemoryError
 
     assert bench.loop.run([fail, bench.stop_at(2)]) == EXIT_SOFTWARE
-    bench.loop.guard(bench.note("close"))
+    bench.loop.call_guarded(bench.note("close"))
     assert bench.done == []
     assert "MemoryError" in caplog.text
 
