@@ -130,13 +130,13 @@ class Tally:
     inside: int = 0
     before: int = 0
     after: int = 0
-    false_promises: int = 0
+    false_estimates: int = 0
     errors: list[float] = field(default_factory=list)
     widths: list[float] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
-    refused_rightly: int = 0
+    refused_correctly: int = 0
     line_estimates: int = 0
-    line_false_promises: int = 0
+    line_false_estimates: int = 0
     line_errors: list[float] = field(default_factory=list)
     line_errors_where_ours: list[float] = field(default_factory=list)
 
@@ -152,15 +152,15 @@ class Tally:
         straight = line(question.history, question.side, question.limit)
         if straight is not None:
             self.line_estimates += 1
-            self.line_false_promises += truth is None
+            self.line_false_estimates += truth is None
             self.line_errors += [abs(straight - truth)] if truth is not None else []
         if not isinstance(ours, Estimate):
             self.refusals[str(ours.reason)] += 1
-            self.refused_rightly += truth is None
+            self.refused_correctly += truth is None
             return
         self.estimates += 1
         self.widths.append(ours.late - ours.early)
-        self.false_promises += truth is None
+        self.false_estimates += truth is None
         self.inside += truth is not None and ours.early <= truth <= ours.late
         self.before += truth is not None and truth < ours.early
         self.after += truth is None or truth > ours.late
@@ -178,14 +178,14 @@ class Tally:
             "inside": _share(self.inside, self.estimates),
             "before": _share(self.before, self.estimates),
             "after": _share(self.after, self.estimates),
-            "false_promises": _share(self.false_promises, self.estimates),
+            "false_estimates": _share(self.false_estimates, self.estimates),
             "median_error": _median(self.errors),
             "median_width": _median(self.widths),
             "no_estimate": _share(refused, self.questions),
-            "no_estimate_right": _share(self.refused_rightly, refused),
+            "no_estimate_right": _share(self.refused_correctly, refused),
             "reasons": dict(self.refusals),
             "line_estimates": self.line_estimates,
-            "line_false_promises": _share(self.line_false_promises, self.line_estimates),
+            "line_false_estimates": _share(self.line_false_estimates, self.line_estimates),
             "line_median_error": _median(self.line_errors),
             "line_median_error_where_ours": _median(self.line_errors_where_ours),
         }
@@ -211,12 +211,12 @@ COLUMNS = (
     ("inside", "inside"),
     ("before", "before"),
     ("after", "after"),
-    ("false_promises", "false"),
+    ("false_estimates", "false"),
     ("median_error", "error"),
     ("median_width", "width"),
     ("no_estimate_right", "none ok"),
     ("line_estimates", "line"),
-    ("line_false_promises", "false"),
+    ("line_false_estimates", "false"),
     ("line_median_error", "error"),
     ("line_median_error_where_ours", "where ours"),
 )

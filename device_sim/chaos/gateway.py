@@ -55,7 +55,7 @@ class Gateway:
         self._site = site
         self._lock = threading.RLock()
         self._nucleus: NucleusProcess | None = None
-        self._mending: set[str] = set()
+        self._redeploying: set[str] = set()
         self._expected: dict[tuple[str, str], Any] = {}
         self.redeployed = 0
         self.orphans = 0
@@ -178,11 +178,11 @@ class Gateway:
         if nucleus is None or not nucleus.alive:
             return []
         broken = {name for name, state in nucleus.states().items() if state == "BROKEN"}
-        fresh = sorted(broken - self._mending)
+        fresh = sorted(broken - self._redeploying)
         if fresh:
             self._call(nucleus, lambda client: client.create_local_deployment(failure_handling_policy=DO_NOTHING))
             self.redeployed += len(fresh)
-        self._mending = broken
+        self._redeploying = broken
         return fresh
 
     def configure(self, component: str, values: Mapping[str, Any]) -> bool:

@@ -233,8 +233,8 @@ class _Run:
 
     def _losses_reported(self) -> dict[str, int]:
         """Return the losses of the spool as last reported to the cloud."""
-        told = self._store.about(GATEWAY).get("counters", {}).get("Spool", {})
-        return {str(name): int(count) for name, count in told.items()}
+        counters = self._store.about(GATEWAY).get("counters", {}).get("Spool", {})
+        return {str(name): int(count) for name, count in counters.items()}
 
     def _report(self, faults: Faults, source: Source, faults_s: float, drain_s: float) -> Report:
         proof, result, drops = self._compare_with_cloud(source)

@@ -115,7 +115,7 @@ class Components:
             free = [name for name in waiting if name not in needed] or list(waiting)
             for name in free:
                 self._all[name].command(Command.REMOVE, "it is removed")
-            await asyncio.gather(*(self._all[name].gone() for name in free))
+            await asyncio.gather(*(self._all[name].ended() for name in free))
             for name in free:
                 waiting.pop(name)
                 del self._all[name]

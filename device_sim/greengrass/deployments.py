@@ -231,9 +231,9 @@ class Deployments:
         return asked
 
     async def _apply(self, target: _Target) -> None:
-        gone = [name for name in self._now.plans if name not in target.plans]
+        removed = [name for name in self._now.plans if name not in target.plans]
         self._store.put({name: target.configurations[name] for name in target.plans if name in target.configurations})
         await self._components.apply(target.plans)
-        if gone:
-            self._store.remove(gone)
+        if removed:
+            self._store.remove(removed)
         self._now = target

@@ -54,17 +54,17 @@ class Journal:
 
     def __init__(self, out: TextIO, log: logging.Logger) -> None:
         self._out, self._log = out, log
-        self._gone = False
+        self._closed = False
 
     def write(self, kind: str, **fields: object) -> None:
         """Write one line with the time, its ``type`` and the fields."""
         line = {"time": stamp(time.time()), "type": kind, **fields}
         self._log.info("%s", kind, extra={"fields": {key: value for key, value in line.items() if key != "time"}})
-        if self._gone:
+        if self._closed:
             return
         try:
             self._out.write(json.dumps(line, default=str) + "\n")
             self._out.flush()
         except (OSError, ValueError) as error:
-            self._gone = True
+            self._closed = True
             self._log.warning("standard output is closed, no more lifecycle lines are written: %s", error)

@@ -59,7 +59,7 @@ class NucleusProcess:
         self.root, self._deploy, self._process = root, dict(deploy), process
         self._lines: list[Mapping[str, Any]] = []
         self._lines_reported = 0
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, name="nucleus lines", daemon=True)
         self._reader.start()
 
@@ -144,12 +144,12 @@ class NucleusProcess:
     @property
     def lines(self) -> tuple[Mapping[str, Any], ...]:
         """All JSON lines so far, oldest first; README.md describes their keys."""
-        with self._news:
+        with self._changed:
             return tuple(self._lines)
 
     def new_failures(self) -> list[str]:
         """Return the failures since the last call: components, deployments and the connection to IoT Core."""
-        with self._news:
+        with self._changed:
             fresh, self._lines_reported = self._lines[self._lines_reported :], len(self._lines)
         return [sentence for line in fresh if (sentence := _failure_text(line)) is not None]
 
@@ -176,8 +176,8 @@ class NucleusProcess:
                 raise NucleusProcessError(
                     f"{what}: not reached within {seconds:g} s, components are {self.states()}; {self._last_output()}"
                 )
-            with self._news:
-                self._news.wait(min(left, POLL_SECONDS))
+            with self._changed:
+                self._changed.wait(min(left, POLL_SECONDS))
 
     def wait_running(self, seconds: float = 60.0) -> None:
         """Wait until every deployed component has been RUNNING or FINISHED for a second.
@@ -242,9 +242,9 @@ class NucleusProcess:
                 line = json.loads(text)
             except ValueError:
                 continue
-            with self._news:
+            with self._changed:
                 self._lines.append(line)
-                self._news.notify_all()
+                self._changed.notify_all()
 
     def _last_output(self, components: Sequence[str] = ()) -> str:
         words = [f"standard error: {self.errors()[-2000:] or 'empty'}"]

@@ -144,7 +144,7 @@ class Supervisor:
         elif self.state in ACTIVE:
             self.command(Command.FAIL, "it reported ERRORED")
 
-    async def gone(self) -> None:
+    async def ended(self) -> None:
         """Wait until the supervision has ended after REMOVE."""
         if self._task is not None:
             await self._task

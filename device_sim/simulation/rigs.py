@@ -153,7 +153,7 @@ def run(kind: str, seed: int, rows: int = 1150) -> Run:
     _outliers(values, rng)
     at = np.arange(rows)
     kept = rng.random(rows) > rng.uniform(0, 0.02)
-    # Heat goes slowly: it is a fault until most of it has gone.
+    # Heat dissipates slowly: it is a fault until most of it is dissipated.
     hot = state.heat > 0.3 * state.heat.max() if state.heat.max() >= 4.0 else np.zeros(rows, np.bool_)
     return Run(kind, seed, at[kept] * 1000, values[kept], (((at >= begin) & (at < end)) | hot)[kept])
 

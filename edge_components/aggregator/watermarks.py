@@ -94,10 +94,10 @@ class WatermarkTracker:
         )
 
         only_ahead = seen & ~in_time
-        believed = only_ahead & (self._ahead | (self._newest == NEVER))
+        accepted = only_ahead & (self._ahead | (self._newest == NEVER))
         self._ahead[seen] = only_ahead[seen]
 
-        follows = np.where(believed, newest, newest_timely)
+        follows = np.where(accepted, newest, newest_timely)
         moved = follows > self._newest
         self._newest[moved] = follows[moved]
         self._moved_at[moved] = now

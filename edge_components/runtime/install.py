@@ -138,7 +138,7 @@ def _publish(work: Path, environment: Environment) -> None:
 
 
 def _remove_stale(bytecode: Path) -> None:
-    """Remove compiled modules whose source has gone, such as those of components before an update."""
+    """Remove compiled modules without source, such as those of components before an update."""
     for folder, _folders, files in os.walk(bytecode):
         source = Path("/") / Path(folder).relative_to(bytecode)
         if files and not source.is_dir():

@@ -117,7 +117,7 @@ class Listener:
         return [text for where, text in list(self.received) if where == topic]
 
     def close(self) -> None:
-        """Disconnect, also when the nucleus has gone first."""
+        """Disconnect, also when the nucleus has ended first."""
         self.client.close().exception(5)
 
 

@@ -417,7 +417,7 @@ def test_a_killed_nucleus_leaves_nothing_for_the_next_one(site: Site) -> None:
         assert second.component_pid("io.test.Sleeps") != group
 
 
-def test_configuration_outlives_the_nucleus(site: Site, listening: Any) -> None:
+def test_configuration_is_kept_when_the_nucleus_ends(site: Site, listening: Any) -> None:
     site.recipe("io.test.Sleeps", {"run": "exec sleep 1000"}, configuration={"limit": 1, "other": 2})
     with site.start(merge={"io.test.Sleeps": {"limit": 5}}) as nucleus:
         nucleus.wait_running(20)

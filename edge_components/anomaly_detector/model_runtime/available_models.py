@@ -52,9 +52,9 @@ class AvailableModels:
                 self.invalid[path] = f"group {model.group} has a model in {first.path.parent} already"
             elif self.invalid.get(path, "").startswith("group "):
                 del self.invalid[path]
-        for gone in set(self._known) - set(paths):
-            del self._known[gone]
-            self.invalid.pop(gone, None)
+        for removed in set(self._known) - set(paths):
+            del self._known[removed]
+            self.invalid.pop(removed, None)
         return found
 
     def _folders(self, pattern: str) -> list[Path]:

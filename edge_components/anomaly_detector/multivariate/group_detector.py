@@ -4,7 +4,7 @@ Pure, one object a group, one row at a time. A group first collects ``calibratio
 of its channels are compared with their slow levels (:mod:`baseline`), and an anomaly begins when the distance stays
 above the alarm level. That level follows from the configured rate of false alarms (:mod:`alarm_level`). During an
 anomaly the levels are frozen, and the fraction of the fault that remains is estimated (:mod:`recovery`). So an anomaly
-ends when the deviation has gone, even if a slow channel, such as a temperature, has meanwhile moved permanently. The
+ends when the deviation has ended, even if a slow channel, such as a temperature, has meanwhile moved permanently. The
 position of such a channel becomes its new level, which is followed without a speed limit for a while; the old levels of
 all channels remain valid too.
 """

@@ -1,4 +1,4 @@
-"""Recovery detector: the end of a group's anomaly, when half of the deviation has gone.
+"""Recovery detector: the end of a group's anomaly, when half of the deviation has disappeared.
 
 Pure. A row is described by a deviation vector with two numbers for each channel: its distance from the level before the
 anomaly, and its increase of roughness, in spreads. The remaining fraction of the anomaly is a weighted mean over the

@@ -31,7 +31,7 @@ def wait(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-def test_cpu_time_counts_ended_children_and_bears_any_name() -> None:
+def test_cpu_time_includes_ended_children_and_processes_of_any_name() -> None:
     fields = ["S", *["0"] * 10, str(3 * TICKS), str(TICKS), str(2 * TICKS), "0", "20"]
     assert edge_measure.cpu_seconds(f"42 (a) b ( c) {' '.join(fields)}".encode()) == 6.0
 

@@ -172,7 +172,7 @@ def report(**changes: object) -> Report:
     return Report(**(values | changes))  # type: ignore[arg-type]
 
 
-def test_the_json_object_has_the_keys_that_were_promised_and_counts_only_faults_that_were_caused() -> None:
+def test_json_object_has_documented_keys_and_counts_only_faults_that_were_caused() -> None:
     reported = report().to_dict()
     assert set(reported) >= WANTED_KEYS
     assert (reported["faults"], reported["faults_failed"], reported["holds"]) == (1, 1, True)
@@ -198,7 +198,7 @@ def test_the_error_without_mosquitto_names_the_package(tmp_path: Path, monkeypat
         run(Options(), tmp_path, Console(), build_here)
 
 
-def test_every_kind_that_is_planned_can_be_brought_about() -> None:
+def test_every_planned_kind_of_fault_can_be_caused() -> None:
     nothing = SimpleNamespace()
     known = actions(SystemUnderTest(*[nothing] * 8))  # type: ignore[arg-type]  # nothing is broken here
     assert {kind.name for kind in KINDS} <= set(known)

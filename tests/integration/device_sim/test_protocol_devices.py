@@ -95,7 +95,7 @@ def test_an_opc_ua_cold_room_notifies_of_changes_and_a_failed_sensor_gives_nothi
             assert site.units["coldroom-2.temperature"] == "Cel"
 
 
-def test_a_sparkplug_node_is_asked_for_its_birth_and_its_device_dies(tmp_path: Path) -> None:
+def test_sparkplug_node_publishes_births_on_request_and_the_death_of_its_device(tmp_path: Path) -> None:
     with SensorBroker(tmp_path) as broker, SparkplugNode(Tank("tank-2", 1), broker.host, broker.port, CLOCK) as node:
         entry = {key: value for key, value in node.source.items() if key not in ("name", "kind", "port")}
         site = MqttSite(broker.port, **entry)

@@ -72,7 +72,7 @@ class Life:
     async def over(self) -> None:
         self.supervisor.command(Command.REMOVE, "the test is over")
         async with asyncio.timeout(SECONDS):
-            await self.supervisor.gone()
+            await self.supervisor.ended()
         assert list((self.folder / "run").glob("*")) == []
 
     @property

@@ -55,7 +55,7 @@ def test_bad_quality_is_kept_when_that_is_configured() -> None:
     assert clean(Cleaner(rules), (0, NOW, 1.0, BAD), (0, NOW, 1.0, BAD)) == ([1.0, 1.0], {})
 
 
-def test_a_gateway_without_the_time_calls_nothing_future() -> None:
+def test_no_reading_is_in_the_future_while_the_clock_is_not_set() -> None:
     assert clean(Cleaner(Rules()), (0, NOW, 1.0, GOOD), now=60_000) == ([1.0], {})
 
 
@@ -64,7 +64,7 @@ def test_a_bad_reading_does_not_hide_the_good_one_that_repeats_it() -> None:
     assert (kept, dropped) == ([5.0], {"bad_quality": 1})
 
 
-def test_nothing_gives_nothing() -> None:
+def test_no_readings_give_no_rows() -> None:
     assert clean(Cleaner(Rules())) == ([], {})
 
 

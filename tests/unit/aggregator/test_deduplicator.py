@@ -45,7 +45,7 @@ def test_only_closed_rows_are_reduced(batches: list[list[Row]], closed: list[int
 
 
 @given(st.lists(rows, max_size=6))
-def test_a_restart_remembers(batches: list[list[Row]]) -> None:
+def test_known_readings_survive_a_restart(batches: list[list[Row]]) -> None:
     known, restarted = Deduplicator(), Deduplicator()
     for batch in batches:
         known.add(*columns(batch))

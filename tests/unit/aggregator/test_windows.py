@@ -107,7 +107,7 @@ def test_a_reading_for_an_emitted_window_is_late_and_the_window_is_not_emitted_a
     assert site.close() == [(0, 10.0, 2, 2.0)]
 
 
-def test_disorder_within_one_batch_makes_nothing_late() -> None:
+def test_unordered_readings_of_one_batch_are_not_late() -> None:
     site = Site(now=100.0)
     site.read((0, 100.0, 1.0), (0, 5.0, 1.0), (0, 55.0, 1.0))
     assert site.close() == [(0, 0.0, 1, 1.0), (0, 50.0, 1, 1.0)]
@@ -147,7 +147,7 @@ def test_a_sensor_an_hour_ahead_makes_no_other_late_and_is_aggregated_at_once() 
     ]
 
 
-def test_one_stray_stamp_ahead_makes_nothing_late() -> None:
+def test_one_timestamp_ahead_does_not_make_later_readings_late() -> None:
     site = Site()
     site.live(0, 0.0, 25)
     site.read((0, site.now + 3_600.0, 9.0))
@@ -205,7 +205,7 @@ def test_a_gateway_whose_clock_is_not_set_loses_nothing() -> None:
     assert (late, count) == (0, 20)
 
 
-def test_a_gateway_s_clock_that_was_a_year_ahead_and_is_set_right_loses_nothing_new() -> None:
+def test_no_new_reading_is_lost_after_a_clock_a_year_ahead_is_corrected() -> None:
     windows, late, count = Windows(SETTINGS), 0, 0
     year = 365 * 24 * HOUR
     for second in range(60):
@@ -248,7 +248,7 @@ def test_a_thousand_series_are_distinguished() -> None:
     assert set(closed.count.tolist()) == {3}
 
 
-def test_nothing_taken_in_gives_nothing() -> None:
+def test_no_readings_give_no_windows() -> None:
     windows = Windows(SETTINGS)
     nothing = np.zeros(0, np.int64)
     assert windows.add(nothing, nothing, nothing.astype(float), T0, 0.0) == 0
@@ -283,7 +283,7 @@ def test_rows_of_count_0_have_no_values() -> None:
         assert not np.isnan(column[~empty]).any()
 
 
-def test_a_sensor_that_reports_seldom_is_not_silent_between() -> None:
+def test_sensor_with_a_long_interval_is_not_silent_between_readings() -> None:
     site = Site(GAPS)
     for minute in range(10):
         site.read((0, 60.0 * minute, 1.0))

@@ -69,7 +69,7 @@ def test_a_channel_heated_by_a_fault_neither_delays_the_end_nor_alarms_while_coo
     assert not anomaly[730:].any()
 
 
-def test_an_anomaly_of_a_slow_channel_alone_ends_when_half_of_it_has_gone():
+def test_anomaly_of_a_slow_channel_alone_ends_when_half_of_the_deviation_has_ended():
     values = correlated(1200)
     cooling = 40.0 * np.exp(-np.arange(400) / 100)  # half of it after 69 rows
     values[500:700, 3] += 40.0

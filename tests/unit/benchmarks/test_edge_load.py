@@ -108,7 +108,7 @@ def test_a_closed_loop_follows_the_consumer_up_and_down() -> None:
     assert pace.allowed(23.0) == total + BACKLOG
 
 
-def test_a_consumer_that_stops_is_not_buried() -> None:
+def test_load_for_a_stopped_consumer_is_bounded() -> None:
     pace = ClosedLoop(sent=0, backlog=BACKLOG)
     assert pace.allowed(3_600.0) <= BACKLOG + 2 * FIRST_RATE
 

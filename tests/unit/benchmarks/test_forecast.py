@@ -23,7 +23,7 @@ def test_questions_are_reproducible_by_seed_and_contain_no_future_values(kind: s
         assert one.truth is None or 1 <= one.truth <= HORIZON
 
 
-def test_the_line_reaches_a_limit_where_it_leads_and_nowhere_else() -> None:
+def test_line_reaches_only_limits_in_its_direction() -> None:
     rising = np.arange(100.0)
     assert line(rising, Side.HIGH, 109.5) == 11
     assert line(rising, Side.LOW, -5.0) is None
@@ -38,9 +38,9 @@ def test_outcomes_inside_before_after_and_never_are_counted() -> None:
         tally.count(Question(RISING, Side.HIGH, 30.0, truth))
     report = tally.report()
     assert (report["questions"], report["reached"], report["estimates"]) == (4, 3, 4)
-    assert (report["inside"], report["before"], report["after"], report["false_promises"]) == (0.25, 0.25, 0.5, 0.25)
+    assert (report["inside"], report["before"], report["after"], report["false_estimates"]) == (0.25, 0.25, 0.5, 0.25)
     assert report["median_error"] == pytest.approx(50, abs=6)
-    assert report["line_false_promises"] == 0.25
+    assert report["line_false_estimates"] == 0.25
 
 
 def test_missing_estimates_are_counted_by_reason_and_correctness() -> None:

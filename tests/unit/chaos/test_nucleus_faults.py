@@ -93,7 +93,7 @@ def test_on_lite_a_lost_subscription_is_a_restarted_daemon(kind: str, daemon: st
     assert faults(FakeGateway(away=True))[kind](0.5).apply() is None
 
 
-def test_on_java_the_whole_nucleus_is_restarted_in_good_order() -> None:
+def test_java_nucleus_is_restarted_gracefully() -> None:
     gateway = FakeGateway(profile="java")
     assert faults(gateway)["nucleus daemon restarted"](0.5).apply() == "process 7 ended, and another started"
     assert gateway.events == ["ended"]

@@ -28,7 +28,7 @@ def test_packets_are_complete_and_in_order_for_any_division_of_the_stream(
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_give_packets_or_a_packet_error_and_nothing_is_invented(data: bytes) -> None:
+def test_any_bytes_give_their_packets_or_a_packet_error(data: bytes) -> None:
     framer = Framer(max_body=200)
     found: list[Packet] = []
     try:

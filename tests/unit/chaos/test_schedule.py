@@ -33,7 +33,7 @@ def test_every_kind_occurs_within_the_time(seed: int, number: int) -> None:
 
 
 @given(SEEDS)
-def test_no_two_faults_touch_the_same_thing_at_once(seed: int) -> None:
+def test_no_two_faults_affect_the_same_part_at_once(seed: int) -> None:
     planned = plan(seed, 300, 50, KINDS)
     for target in Target:
         touching = [fault for fault in planned if target in fault.kind.targets]

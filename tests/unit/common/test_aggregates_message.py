@@ -58,7 +58,7 @@ windows = st.tuples(
 
 
 @given(st.lists(windows, max_size=40))
-def test_every_aggregate_comes_back_exactly_in_the_order_of_time(rows: list[Row]) -> None:
+def test_aggregates_are_decoded_exactly_in_the_order_of_time(rows: list[Row]) -> None:
     sent = batch(rows)
     found = aggregates_message.decode(aggregates_message.encode(sent, 10**6))
     assert (found.gateway, found.epoch, found.sequence) == ("gw", 2**64 - 1, 7)
@@ -128,7 +128,7 @@ def sealed(body: bytes) -> bytes:
     return struct.pack("<4sI", aggregates_message.MAGIC, zlib.crc32(content)) + content
 
 
-def test_a_body_that_promises_more_than_it_has_is_refused() -> None:
+def test_body_shorter_than_its_counts_is_rejected() -> None:
     head = struct.Struct("<IIq9B")
     ones = [1, 1, 1, 1, 0, 0, 0, 0, 254]
     row = bytes(4) + bytes(16)

@@ -25,7 +25,7 @@ def fields(record: logging.LogRecord) -> dict[str, object]:
     return record.fields  # type: ignore[attr-defined]
 
 
-def test_a_quiet_key_is_logged_beside_a_noisy_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_rare_key_is_logged_despite_a_frequent_one(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
     for _ in range(1_000):
         bench.log.warning("rejected_json", "not JSON", key="line/noisy")
@@ -105,7 +105,7 @@ def test_the_worst_keys_are_those_of_the_last_hours() -> None:
     assert bench.log.worst() == {}
 
 
-def test_a_sketch_finds_the_frequent_keys_among_many_in_bounded_memory() -> None:
+def test_frequent_keys_among_many_are_found_in_bounded_memory() -> None:
     chance, sketch, exact = random.Random(1), KeyCounts(), Counter[str]()
     keys = [f"heavy/{number}" for number in range(5) for _ in range(600)] + [f"rare/{at}" for at in range(20_000)]
     chance.shuffle(keys)

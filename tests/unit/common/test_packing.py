@@ -61,7 +61,7 @@ def test_every_row_is_in_one_batch_in_order_and_every_batch_fits(monkeypatch: py
     assert bench.outbox.size <= len(batches) * MAX_LOCAL_BYTES
 
 
-def test_batches_are_well_filled_and_hardly_ever_encoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_well_filled_and_rarely_encoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch)
     batches = bench.pack(readings(50_000))
     assert bench.encodings <= len(batches) + 3

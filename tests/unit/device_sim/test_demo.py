@@ -93,7 +93,7 @@ def test_losses_and_duplicates_are_shown_and_the_proof_does_not_hold(wrong: dict
     assert summary.to_dict()[key] == 2
 
 
-def test_a_run_that_stored_nothing_proves_nothing() -> None:
+def test_run_without_stored_rows_is_not_a_proof() -> None:
     assert not _summary(aggregates=0).holds
 
 

@@ -26,7 +26,9 @@ def test_an_alert_on_the_series_during_the_fault_answers_it_with_the_delay_until
     ("start_ms", "answers"),
     [(48_999, False), (49_000, True), (60_000, True), (68_000, True), (68_001, False)],
 )
-def test_an_alert_answers_from_one_window_before_the_fault_to_the_grace_after_it(start_ms: int, answers: bool) -> None:
+def test_alert_matches_from_one_window_before_the_fault_to_the_grace_time_after_it(
+    start_ms: int, answers: bool
+) -> None:
     matching = match([FAULT], [_alarm("pump-1.pressure", start_ms)], END, 1000)
     assert matching.detected == answers
     assert len(matching.false) == (not answers)
@@ -58,7 +60,7 @@ def test_the_first_of_several_alerts_is_the_one_that_counts() -> None:
     assert matching.false == ()
 
 
-def test_silence_after_the_sensors_were_switched_off_is_not_judged() -> None:
+def test_alerts_after_the_sensors_were_switched_off_are_not_counted() -> None:
     assert match([], [_alarm("pump-2.pressure", END), _alarm("pump-2.pressure", END - 1)], END, 1000).false == (
         _alarm("pump-2.pressure", END - 1),
     )

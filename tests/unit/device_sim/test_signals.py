@@ -32,7 +32,7 @@ def test_a_pumps_channels_follow_one_load_and_its_temperature_lags() -> None:
     assert 0.5 < shifted[0] < max(shifted)
 
 
-def test_a_lagged_load_solves_the_first_order_equation() -> None:
+def test_lagged_load_is_the_solution_of_the_first_order_equation() -> None:
     load, lag = Load(random.Random(1), (300.0, 700.0)), 90.0
     seconds = np.arange(0.0, 2000.0, 0.01)
     slow = load.at(seconds, lag)
@@ -71,7 +71,7 @@ def test_speed_makes_the_machines_live_faster_and_leaves_the_noise() -> None:
     np.testing.assert_allclose(noise, slow.values(ticks) - slow.curves(ticks), atol=1e-9)
 
 
-def test_values_are_rounded_to_the_resolution_without_binary_dust() -> None:
+def test_values_are_rounded_to_the_resolution_exactly() -> None:
     channel = Channel("x", "V", 0.05, 0.0, low=0.0)
     assert channel.quantise(np.array([0.12, 0.31, -3.0, -0.01])).tolist() == [0.1, 0.3, 0.0, 0.0]
     assert np.isnan(channel.quantise(np.array([np.nan]))[0])

@@ -64,14 +64,14 @@ def keys(groups: list[FormedBatch]) -> list[tuple[str, int]]:
     return found
 
 
-def test_nothing_leaves_before_it_is_full_or_old() -> None:
+def test_no_batch_is_formed_before_it_is_full_or_old() -> None:
     desk = Desk()
     desk.batcher.add(Lane.BULK, aggregates(1), 100.0)
     assert list(desk.batcher.due(159.9)) == []
     assert desk.encodings == 0
 
 
-def test_an_old_row_leaves_with_all_that_waits_beside_it() -> None:
+def test_old_row_is_sent_with_all_waiting_rows() -> None:
     desk = Desk()
     desk.batcher.add(Lane.BULK, aggregates(1), 100.0)
     desk.batcher.add(Lane.BULK, aggregates(1, start=1), 150.0)

@@ -98,7 +98,7 @@ def expected(count: int) -> list[float]:
 
 
 @pytest.mark.slow
-def test_a_profile_is_sent_when_it_pays_and_then_spares_bytes(rig: Rig) -> None:
+def test_profile_is_sent_when_it_saves_enough_bytes(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 20)
     counters = rig.runtime.counters
@@ -164,7 +164,7 @@ def test_a_cloud_that_lost_the_profile_gets_it_again_and_every_row(rig: Rig) -> 
 
 
 @pytest.mark.slow
-def test_an_answer_that_is_lost_costs_a_repetition_which_is_sent_whole(rig: Rig) -> None:
+def test_batch_is_repeated_complete_after_a_lost_acknowledgement(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 20)
     cloud.profiles.clear()
@@ -185,7 +185,7 @@ def test_a_profile_that_the_cloud_never_stores_is_sent_a_limited_number_of_times
     assert cloud.means == expected(29)
 
 
-def test_after_a_restart_nothing_is_named_that_is_not_known_to_be_there(rig: Rig) -> None:
+def test_no_profile_is_named_after_a_restart_until_it_is_acknowledged(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 12)
     rig.offer(13, window(13))
@@ -218,7 +218,7 @@ def test_a_reconfiguration_keeps_the_profile(rig: Rig) -> None:
     assert rig.runtime.counters["batches_by_profile"] == 16 - BATCHES_BETWEEN
 
 
-def test_batches_that_fill_by_themselves_are_not_worth_a_profile() -> None:
+def test_no_profile_is_sent_for_batches_that_are_full() -> None:
     """A batch of twenty windows of four series contains all that a profile could add."""
     counters = Counters()
     profiles = Profiles(60.0, 4_900, counters, LOG)

@@ -164,7 +164,7 @@ def test_after_a_refusal_the_uplink_pauses_for_a_moment(spool: Spool, line: Line
     assert line.bodies
 
 
-def test_the_weaker_promise_frees_as_soon_as_the_nucleus_has_it(spool: Spool, line: Line, counters: Counters) -> None:
+def test_ack_nucleus_frees_a_batch_when_the_nucleus_has_queued_it(spool: Spool, line: Line, counters: Counters) -> None:
     put(spool, b"b1")
     make(spool, line, counters, await_cloud=False).pump(0.0)
     assert spool.sent() == []

@@ -46,7 +46,7 @@ def test_an_unknown_variable_is_named(script: str, strict: bool) -> None:
         interpolate(f"run {script}", "io.x.One", SCOPES, strict)
 
 
-def test_lite_knows_no_variables_of_other_components() -> None:
+def test_lite_does_not_support_variables_of_other_components() -> None:
     scopes = {name: Scope({"artifacts:path": f"/{name}"}, {}) for name in ("io.x.One", "io.x.Two")}
     script = "ls {io.x.Two:artifacts:path}"
     assert interpolate(script, "io.x.One", scopes, strict=False) == "ls /io.x.Two"

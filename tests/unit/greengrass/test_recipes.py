@@ -63,7 +63,7 @@ def test_a_recipe_is_read_whole() -> None:
     assert [(one.file, one.unzip) for one in recipe.artifacts] == [("code.zip", True), ("model.bin", False)]
 
 
-def test_lite_keeps_the_text_of_scalars_and_knows_fewer_steps() -> None:
+def test_lite_keeps_the_text_of_scalars_and_supports_fewer_steps() -> None:
     text = """
 RecipeFormatVersion: '2020-01-25'
 ComponentName: io.example.One

@@ -65,7 +65,7 @@ def test_the_error_for_a_missing_dependency_names_its_dependants() -> None:
         run({"A": "1.0.0"}, {})
 
 
-def test_two_who_cannot_agree_are_named() -> None:
+def test_components_with_conflicting_requirements_are_named() -> None:
     there = shelf(
         ("A", "1.0.0", {"C": "^1.0.0"}), ("B", "1.0.0", {"C": "^2.0.0"}), ("C", "1.0.0", {}), ("C", "2.0.0", {})
     )
@@ -81,7 +81,7 @@ def test_a_cycle_is_named_and_a_component_may_not_need_itself() -> None:
         run({"A": "1.0.0"}, shelf(("A", "1.0.0", {"A": "*"})))
 
 
-def test_the_nucleus_meets_dependencies_itself() -> None:
+def test_nucleus_fulfils_dependencies_on_itself() -> None:
     there = shelf(("A", "1.0.0", {"Nucleus": ">=2.0.0"}))
     assert run({"A": "1.0.0"}, there, Nucleus="2.5.0") == ["A=1.0.0"]
     with pytest.raises(DependencyError, match=r"Nucleus: A 1\.0\.0 asks for >=2\.0\.0, 1\.0\.0 is chosen"):

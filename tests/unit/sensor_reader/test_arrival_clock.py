@@ -8,12 +8,12 @@ from tests.fakes import FakeClock
 NOW_MS = 1_700_000_000_000
 
 
-def test_a_clock_that_is_set_is_believed() -> None:
+def test_time_of_a_set_clock_is_used() -> None:
     clock = FakeClock(NOW_MS)
     assert ArrivalClock(clock).moment_ms(NOW_MS - 5, clock.monotonic()) == NOW_MS - 5
 
 
-def test_before_the_clock_is_set_nothing_is_known_and_then_all_is() -> None:
+def test_arrival_times_are_unknown_until_the_clock_is_set() -> None:
     clock = FakeClock(60_000)
     arrivals = ArrivalClock(clock)
     came = clock.wall_ms(), clock.monotonic()

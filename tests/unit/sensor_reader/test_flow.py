@@ -59,7 +59,7 @@ def test_a_window_smaller_than_configured_is_found_by_a_pause_and_known_from_the
     assert broker.flow.blocked(broker.now)
 
 
-def test_pauses_of_sensors_cost_few_requests_and_teach_no_window() -> None:
+def test_pauses_of_sensors_cause_few_requests_and_no_detected_window() -> None:
     broker = Broker(1_000, 1_000)
     for second in range(120):
         broker.publish(24)

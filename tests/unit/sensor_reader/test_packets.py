@@ -56,7 +56,7 @@ publications = st.tuples(
 @given(
     st.data(), st.lists(publications | st.sampled_from([b"\xd0\0", b"\x62\2\0\7", b"\x90\3\0\1\x80"])), st.booleans()
 )
-def test_packets_are_the_same_wherever_the_stream_is_cut(
+def test_packets_do_not_depend_on_where_the_stream_is_cut(
     data: st.DataObject, packets: list[tuple[bytes, bytes, int, int, bool] | bytes], version5: bool
 ) -> None:
     properties = data.draw(st.binary(max_size=200)) if version5 else None

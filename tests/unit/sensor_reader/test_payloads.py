@@ -109,7 +109,7 @@ def test_a_quality_is_a_number_or_a_word(raw: Any) -> None:
         *((b'{"value":1,"quality":%s}' % raw, "rejected_quality") for raw in (b"3", b"-1", b'"fine"', b"[]", b"0.0")),
     ],
 )
-def test_junk_is_rejected_with_its_reason(payload: bytes, why: str) -> None:
+def test_invalid_payloads_are_rejected_with_a_reason(payload: bytes, why: str) -> None:
     assert reason(payload) == why
 
 

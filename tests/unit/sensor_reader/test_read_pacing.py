@@ -57,7 +57,7 @@ def test_silence_of_a_blocked_broker_does_not_count_as_a_low_rate() -> None:
     assert rest_s(5, 0.5, room=15, acknowledged=0.49) == 0.0
 
 
-def test_a_rest_that_is_too_short_to_gain_anything_is_left_out() -> None:
+def test_pause_that_is_too_short_to_help_is_omitted() -> None:
     assert rest_s(1_000, 0.001, room=1_000) == 0.0
     assert rest_s(1_000, 2.1 * SHORTEST_REST_S, room=1_000) > 0.0
 

@@ -123,14 +123,14 @@ def test_imports_within_functions_and_programs_started_by_name_are_followed(tmp_
     ]
 
 
-def test_installed_packages_beside_the_sources_are_not_followed(tmp_path: Path) -> None:
+def test_installed_packages_beside_the_sources_are_not_included(tmp_path: Path) -> None:
     tree = _tree(tmp_path, {"thing/main.py": "import numpy\n"})
     (tmp_path / "numpy").mkdir()
     (tmp_path / "numpy" / "__init__.py").touch()
     assert "numpy" not in tree.reachable(["edge_components.thing.main"])
 
 
-def test_packages_that_are_listed_are_followed_whole(tmp_path: Path) -> None:
+def test_all_modules_of_listed_packages_are_included(tmp_path: Path) -> None:
     tree = _tree(
         tmp_path,
         {

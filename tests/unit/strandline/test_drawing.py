@@ -39,7 +39,7 @@ def scored(channels: int, rows: int = ROWS) -> tuple[Table, Detection]:
 
 
 @pytest.mark.parametrize(("channels", "inches"), [(1, 4.6), (8, 8.4)])
-def test_the_picture_is_a_small_png_of_the_size_that_its_channels_make(
+def test_picture_is_a_small_png_whose_size_depends_on_the_channels(
     tmp_path: Path, channels: int, inches: float
 ) -> None:
     path = tmp_path / "pump.png"

@@ -35,7 +35,7 @@ def test_multiples_of_a_decimal_resolution_are_restored_as_the_same_doubles(reso
     assert readings(values, resolution).tolist() == values
 
 
-def test_a_value_a_hair_off_its_multiple_is_the_multiple() -> None:
+def test_value_close_to_a_multiple_is_the_multiple() -> None:
     assert readings([0.1 + 0.2, 21.3] * 8, 0.1).tolist() == [0.3, 21.3] * 8
 
 
@@ -63,7 +63,7 @@ def test_values_outside_every_scale_are_restored(value: float) -> None:
     np.testing.assert_array_equal(back, [20.0, 20.1, value, 20.2])
 
 
-def test_rows_that_were_rounded_once_are_not_rounded_again_in_other_company() -> None:
+def test_rounded_rows_are_not_rounded_again_in_other_batches() -> None:
     """The next hop joins and splits batches, so the step found there may be coarser."""
 
     def one(mean: float, low: float, high: float) -> Aggregates:

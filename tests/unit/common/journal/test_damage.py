@@ -58,7 +58,7 @@ def test_bits_flipped_in_one_of_the_files_cost_nothing(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_whole_file_that_is_gone_or_rubbish_costs_nothing(seed: int) -> None:
+def test_a_missing_or_invalid_file_of_two_causes_no_loss(seed: int) -> None:
     chance = random.Random(seed)
     disk, state = a_run(chance, 40)
     name = chance.choice(sorted(disk.cached))

@@ -101,7 +101,7 @@ def _only_replicas(unsynced: Writes) -> Writes:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_arrived_the_state_is_one_that_was_promised_or_the_next(seed: int) -> None:
+def test_state_after_a_power_cut_is_the_acknowledged_one_or_the_next(seed: int) -> None:
     history = a_run(seed, 7)
     for seen, (done, disk) in enumerate(cuts(history.disk.operations)):
         held = max(number for number, (operations, _) in enumerate(history.promised) if operations <= done)

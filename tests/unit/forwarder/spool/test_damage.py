@@ -202,10 +202,10 @@ def run(tmp: Path, seed: int, alone: bool, steps: int = 60) -> tuple[bool, Count
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_bits_flipped_in_one_file_cost_nothing_or_are_counted_to_the_row(tmp_path: Path, seed: int) -> None:
+def test_losses_by_bits_flipped_in_one_file_are_counted_to_the_row(tmp_path: Path, seed: int) -> None:
     run(tmp_path, seed, alone=True)
 
 
 @pytest.mark.parametrize("seed", range(1000, 1012))
-def test_bits_flipped_anywhere_cost_nothing_or_are_counted_to_the_row(tmp_path: Path, seed: int) -> None:
+def test_losses_by_bits_flipped_in_all_files_are_counted_to_the_row(tmp_path: Path, seed: int) -> None:
     run(tmp_path, seed, alone=False)

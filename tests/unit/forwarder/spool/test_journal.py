@@ -225,7 +225,7 @@ def test_frames_of_one_commit_count_only_together(path: Path) -> None:
 @pytest.mark.slow
 @settings(max_examples=60)
 @given(st.binary(max_size=300), st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 7)), max_size=12))
-def test_any_bytes_are_read_and_only_sound_frames_believed(
+def test_only_valid_frames_of_any_bytes_are_read(
     tmp_path_factory: pytest.TempPathFactory, rubbish: bytes, flips: list[tuple[int, int]]
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / NAME

@@ -88,7 +88,7 @@ def _commits(rng: random.Random, number: int) -> list[tuple[list[Change], bool]]
 
 
 @pytest.mark.slow
-def test_a_power_cut_at_any_byte_leaves_a_state_that_was_and_all_that_was_acted_upon(
+def test_power_cut_at_any_byte_leaves_an_earlier_state_with_everything_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / NAME

@@ -22,7 +22,7 @@ from wire.topics import Lane
 ANOMALY = Anomaly("pump-1.temperature", Phase.ONSET, 1_700_000_000_000, 1_700_000_001_000, 2.5, "spike")
 
 
-def test_rubbish_is_moved_aside_whole_and_a_new_epoch_begins(tmp_path: Path) -> None:
+def test_invalid_file_is_moved_aside_and_a_new_epoch_begins(tmp_path: Path) -> None:
     path = tmp_path / "spool.sqlite3"
     path.write_bytes(b"SQLite format 3\x00" + b"rubbish" * 1000)
     spool = open_spool(path, epoch=9, max_bytes=10_000, wall_ms=42)
@@ -121,7 +121,7 @@ def test_one_flipped_bit_in_the_schema_costs_nothing(tmp_path: Path, word: bytes
 
 
 @pytest.mark.parametrize("word", [b"created_ms", b"touched", b"reason", b"used"])
-def test_a_flipped_bit_in_a_column_s_name_costs_nothing_when_commits_are_still_in_the_journal(
+def test_no_loss_by_a_flipped_bit_in_a_column_name_while_commits_are_in_the_journal(
     tmp_path: Path, word: bytes
 ) -> None:
     path = tmp_path / "spool.sqlite3"

@@ -215,7 +215,7 @@ def test_any_bytes_are_repaired_or_left_unchanged(data: bytes, page_bytes: int) 
     assert mended is None or wal_repair.repaired(mended, page_bytes) is None
 
 
-def test_the_copy_that_the_tests_begin_with_has_everything_in_its_log(left: Path) -> None:
+def test_initial_copy_of_these_tests_has_all_rows_in_its_log(left: Path) -> None:
     with sqlite3.connect(f"file:{left}?mode=ro&immutable=1", uri=True) as db:
         tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     db.close()
