@@ -56,7 +56,7 @@ class Table(Protocol):
 
 
 class ErasableTable(Table, Protocol):
-    """A table from which items can be removed whatever they contain."""
+    """A table from which items can be removed independent of their content."""
 
     def remove(self, found: Iterable[Key]) -> None:
         """Remove items; a missing one is not an error. Returns when all are removed."""
