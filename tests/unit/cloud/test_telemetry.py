@@ -63,7 +63,7 @@ def test_a_repeated_request_is_stored_once_regardless_of_json_formatting() -> No
         ("", "body: not JSON"),
         ("[" * 100_000, "body: not JSON"),
         ("[]", "body: a JSON object, not list"),
-        ('{"id": NaN}', "NaN is no JSON number"),
+        ('{"id": NaN}', "NaN is not a JSON number"),
         (request(GOOD, id=""), "id: ''"),
         (request(GOOD, id=None), "id: None"),
         (request(GOOD, id="x" * 129), "id: 'xxx"),

@@ -400,7 +400,7 @@ def test_the_health_report_has_kind_state_counters_and_last_error_of_each_source
     bench.reader.start()
     bench.sources[1].waiting.append(lambda sink: sink.reject("rejected_json", "topic t: not JSON", key="t"))
     bench.tick()
-    failed = "sources_failed: cannot use /ca.pem; tried again every 10 s"
+    failed = "sources_failed: cannot use /ca.pem; retried every 10 s"
     assert bench.reader.health() == {
         "series": 0,
         "sources": {
