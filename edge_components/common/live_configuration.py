@@ -79,7 +79,8 @@ class LiveConfiguration(Generic[C]):
     def begin(self, values: Mapping[str, Any]) -> C:
         """Return the configuration to start with; raises ConfigError if neither ``values`` nor the stored one is valid.
 
-        Each problem is logged as an error.
+        Each problem is logged as an error. ``kind.SALVAGE``, where it exists, returns the valid part of values, which
+        is used where nothing is stored.
         """
         try:
             self._applied = load(self._kind, values)
@@ -87,7 +88,8 @@ class LiveConfiguration(Generic[C]):
             self._reject(values, error)
             kept = self._last_good.read()
             if kept is None:
-                raise
+                self._applied = self._salvaged(values, error)
+                return self._applied
             try:
                 self._applied = load(self._kind, kept)
             except ConfigError:
@@ -97,6 +99,18 @@ class LiveConfiguration(Generic[C]):
         else:
             self._last_good.save(values)
         return self._applied
+
+    def _salvaged(self, values: Mapping[str, Any], error: ConfigError) -> C:
+        """Return the configuration of the valid part of ``values``; raises ``error`` if there is none."""
+        salvage = getattr(self._kind, "SALVAGE", None)
+        if salvage is None:
+            raise error
+        try:
+            applied = load(self._kind, salvage(values))
+        except ConfigError:
+            raise error from None
+        self._log.error("the configuration is rejected; starting with the valid part of it")
+        return applied
 
     def validate(self, values: Mapping[str, Any]) -> str | None:
         """Return the problems of an update, None if it is valid."""

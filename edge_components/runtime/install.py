@@ -33,11 +33,21 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Files of required and optional packages, and the folder of wheels that replaces the package index."""
+    """Files of required and optional packages, and the folder of wheels that replaces the package index.
+
+    ``extras`` are files of packages for single kinds of sources. They are optional too, and are added to an environment
+    that exists, so that a component that runs in it finds them.
+    """
 
     requirements: Path
     optional: Path
     wheels: Path | None
+    extras: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of packages."""
+        return (self.requirements, self.optional, *self.extras)
 
     def required(self) -> list[Requirement]:
         """Return the required packages; raises RequirementError."""
@@ -45,7 +55,8 @@ class Plan:
 
     def desired(self) -> list[Requirement]:
         """Return the optional packages; raises RequirementError."""
-        return parse(self.optional.read_text())
+        found = [one for file in (self.optional, *self.extras) for one in parse(file.read_text())]
+        return list({one.text: one for one in found}.values())
 
     def digest(self) -> str:
         """Return a digest that identifies the environment made from these inputs on this machine."""
@@ -78,7 +89,7 @@ def _usable(folder: Path, plan: Plan, required: list[Requirement]) -> Environmen
     if not (folder / COMPLETE).exists():
         return None
     try:
-        found = packages.inspect(python, plan.requirements, plan.optional)
+        found = packages.inspect(python, *plan.files)
         packages.check_imports(python, required, found.variables(folder.parent))
     except RuntimeEnvironmentError:
         return None
@@ -94,7 +105,7 @@ def _build(folder: Path, plan: Plan, required: list[Requirement], log: Log) -> E
         venv.create(folder, system_site_packages=True, with_pip=False, symlinks=True)
         python = str(_python(folder))
         packages.Installer.find(python, plan.wheels).install(required)
-        environment = packages.inspect(python, plan.requirements, plan.optional)
+        environment = packages.inspect(python, *plan.files)
         missing = lacking(required, environment.package)
         if missing:
             raise RuntimeEnvironmentError(f"{python} still lacks {_names(missing)} after the installation")
@@ -118,7 +129,7 @@ def _with_optional(
         except RuntimeEnvironmentError as error:
             log(f"{one.text} is not installed: {error}")
             absent[one.text] = str(error)
-    return replace(packages.inspect(environment.python, plan.requirements, plan.optional), absent=absent)
+    return replace(packages.inspect(environment.python, *plan.files), absent=absent)
 
 
 def _publish(work: Path, environment: Environment) -> None:

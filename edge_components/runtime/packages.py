@@ -68,9 +68,12 @@ class Installer:
         return f" (needed is what {source} for {machine} and Python {python}{hint}; see docs/gateway.md)"
 
 
-def inspect(python: str, required: Path, optional: Path) -> Environment:
-    """Return the environment of an interpreter; raises RuntimeEnvironmentError if it does not run."""
-    done = _run([python, "-m", "edge_components.common.requirements", str(required), str(optional)])
+def inspect(python: str, *files: Path) -> Environment:
+    """Return the environment of an interpreter with the packages that files name.
+
+    Raises RuntimeEnvironmentError if it does not run.
+    """
+    done = _run([python, "-m", "edge_components.common.requirements", *map(str, files)])
     try:
         return Environment.from_dict({**json.loads(done.stdout), "python": python})
     except (ValueError, KeyError, TypeError) as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from edge_components.common import readings_message
 from edge_components.common.delivery import FLUSH_REQUEST, BatchSender
@@ -31,6 +31,19 @@ LONGEST_SLEEP_SECONDS = 1.0
 Open = Callable[[Entry, SourceLog], Source]
 
 
+class Sessions(Protocol):
+    """The sessions that former entries left at their peers; see mqtt.ended_sessions.EndedSessions."""
+
+    def update(self, entries: Iterable[tuple[str, Any]]) -> None:
+        """Begin to end the sessions of which none of the entries, names with their settings, has one."""
+
+    def poll(self) -> None:
+        """Do what is due."""
+
+    def close(self) -> None:
+        """Stop."""
+
+
 class _Sink:
     """Sink of one source; see edge_components.sensor_reader.sources.Sink."""
 
@@ -38,9 +51,12 @@ class _Sink:
         self._name, self._log, self._reader = name, log, reader
         self.pending = PendingAcknowledgements()
 
-    def series_id(self, name: str, place: str, unit: str = "", resolution: float | None = None) -> int:
+    def series_id(
+        self, name: str, address: str, unit: str = "", resolution: float | None = None, *, wait: bool = False
+    ) -> int:
         now = self._reader.clock.monotonic()
-        return self._reader.registry.series_id(name, Origin(self._name, place), now, unit, resolution)
+        origin = Origin(self._name, address)
+        return self._reader.registry.series_id(name, origin, now, unit, resolution, beside=not wait)
 
     def extend(
         self,
@@ -71,10 +87,10 @@ class _Opened:
 
 
 class SensorReader:
-    """See edge_components.common.lifecycle.Component for the methods' places in its life."""
+    """See edge_components.common.lifecycle.Component for when each method is called."""
 
-    def __init__(self, config: Config, runtime: Runtime, open_source: Open) -> None:
-        self._config, self._runtime, self._open = config, runtime, open_source
+    def __init__(self, config: Config, runtime: Runtime, open_source: Open, sessions: Sessions | None = None) -> None:
+        self._config, self._runtime, self._open, self._sessions = config, runtime, open_source, sessions
         self._counters, self.clock, self.log = runtime.counters, runtime.clock, runtime.limited_log
         self.registry = SeriesRegistry(config.series, config.max_series)
         self.intake = Intake(self.registry)
@@ -105,12 +121,15 @@ class SensorReader:
         """Subscribe, then begin to read."""
         self._sender.start()
         self._open_wanted()
+        self._end_sessions()
 
     def tick(self) -> float:
         """Poll the sources, flush by size or age, send what is due; return the seconds until the next call."""
         self._open_wanted()
         for name in list(self._sources):
             self._poll(name)
+        if self._sessions is not None:
+            self._sessions.poll()
         now = self.clock.monotonic()
         self._settle()
         # During a flush request arriving readings are collected for one batch instead of several small ones.
@@ -137,12 +156,15 @@ class SensorReader:
         self._closed.clear()
         self._outbox.set_limits(RetryPolicy(first_s=float(config.retry_s)), config.outbox_bytes)
         self._open_wanted()
+        self._end_sessions()
 
     def close(self) -> None:
         """Stop reading and send what has been read."""
         sinks = [opened.sink for opened in self._sources.values()]
         for name in list(self._sources):
             self._close_source(name)
+        if self._sessions is not None:
+            self._sessions.close()
         self.flush()
         self._sender.send_due(self.clock.monotonic())
         waiting = any(len(sink.pending) for sink in sinks)
@@ -182,14 +204,19 @@ class SensorReader:
         registry.make_room = self.flush
         registry.on_forget = self._forget
         registry.on_move = self._moved
+        registry.on_collision = self._collided
         registry.on_evict = self._evicted
 
     def _forget(self, origin: Origin) -> None:
         if origin.source in self._sources:
-            self._sources[origin.source].source.forget(origin.place)
+            self._sources[origin.source].source.forget(origin.address)
 
     def _moved(self, name: str, before: Origin, after: Origin) -> None:
         self.log.warning("series_moved", f"{name} comes from {after} now, {before} is silent", key=name)
+
+    def _collided(self, name: str, first: Origin, second: Origin) -> None:
+        text = f"{first} and {second} give one name at once: the second is {name} until the configuration renames one"
+        self.log.warning("series_collisions", text, key=name)
 
     def _evicted(self, name: str, silence_s: float) -> None:
         text = f"{name}, silent for {silence_s:.0f} s, was replaced: the limit is {self._config.max_series} series"
@@ -216,6 +243,10 @@ class SensorReader:
             else:
                 self._sources[name] = _Opened(entry, source, _Sink(name, log, self), log)
                 self._runtime.log.info("source %s is open", name)
+
+    def _end_sessions(self) -> None:
+        if self._sessions is not None:
+            self._sessions.update((name, entry.settings) for name, entry in self._wanted.items())
 
     def _poll(self, name: str) -> None:
         """Poll one source; if it raises, it is closed and opened again later."""

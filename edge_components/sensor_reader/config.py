@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_components.common.config import integer, mapping
 from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
-from edge_components.sensor_reader.entries import ALLOWED, DEFAULT, Entry, read_entries
+from edge_components.sensor_reader.entries import ALLOWED, DEFAULT, Entry, read_entries, without_invalid
 from edge_components.sensor_reader.series_registry import Traits
 from wire.errors import ModelError
 from wire.model import Series
@@ -91,4 +91,5 @@ class Config:
         return {entry.name: entry for entry in self.sources}
 
 
+Config.SALVAGE = without_invalid  # type: ignore[attr-defined] # read by edge_components.common.live_configuration
 Config.REPLACED = _replaced()  # type: ignore[attr-defined] # read by edge_components.common.config.load

@@ -77,6 +77,37 @@ def read_entries(value: Any) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
+def without_invalid(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a configuration without the entries that are not valid, for a start that has no better one."""
+    given = values.get("sources")
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        return values
+    entries: list[Any] = []
+    for one in given:
+        try:
+            read_entries([one])
+        except (ConfigError, ValueError):
+            continue
+        entries.append(one)
+    try:
+        read_entries(entries)
+    except ConfigError:  # they are valid one by one, and two of them have a name or a serial line in common
+        entries = [one for at, one in enumerate(entries) if _joins(entries[:at], one)]
+    return {**values, "sources": entries}
+
+
+def _joins(entries: list[Any], one: Any) -> bool:
+    return all(_agree(other, one) for other in entries)
+
+
+def _agree(one: Any, other: Any) -> bool:
+    try:
+        read_entries([one, other])
+    except ConfigError:
+        return False
+    return True
+
+
 def _claim(entry: Entry) -> str | None:
     kind = kind_of(entry.kind)
     return kind.claims(entry.settings) if kind.claims is not None else None

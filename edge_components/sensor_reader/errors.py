@@ -4,6 +4,7 @@
 
     SensorReaderError
     ├── SourceError    a source cannot start or continue; it is retried
+    │   └── MissingPackageError  a library that only this kind needs is not installed
     ├── ProtocolError  a peer sent bytes that its protocol does not allow
     └── RejectedError  one reading cannot be taken; ``reason`` is the counter it is counted under
         ├── EmptyPayloadError   an empty payload, which clears a retained message
@@ -20,7 +21,17 @@ class SensorReaderError(EdgeError):
 
 
 class SourceError(SensorReaderError):
-    """A source cannot start or continue; the text names the place and the cause."""
+    """A source cannot start or continue; the text names the peer or file, and the cause."""
+
+
+class MissingPackageError(SourceError):
+    """A library that only this kind of source needs is not installed; ``extra`` is the group it belongs to."""
+
+    def __init__(self, package: str, extra: str, error: ImportError) -> None:
+        super().__init__(
+            f"the package {package} is not installed ({error}): set extras of io.strandline.Runtime to {extra}, or "
+            f"outside a gateway install strandline[{extra}]; docs/sources.md, Packages"
+        )
 
 
 class ProtocolError(SensorReaderError):
@@ -33,6 +44,11 @@ class RejectedError(SensorReaderError):
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
         self.reason = reason
+
+    def with_payload(self, payload: bytes) -> str:
+        """Return the text with the first bytes of the payload, unless it has them."""
+        text = str(self)
+        return text if not payload or repr(payload[:20])[2:-1] in text else f"{text}; payload {payload[:40]!r}"
 
 
 class EmptyPayloadError(RejectedError):

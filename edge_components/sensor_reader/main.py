@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from edge_components.common.lifecycle import Runtime, run_component
 from edge_components.sensor_reader.component import SensorReader
 from edge_components.sensor_reader.config import Config
 from edge_components.sensor_reader.entries import Entry, kind_of
+from edge_components.sensor_reader.mqtt.ended_sessions import Connection, EndedSessions
+from edge_components.sensor_reader.mqtt.settings import MqttSettings
+from edge_components.sensor_reader.mqtt.subscriptions import FilterStore
 from edge_components.sensor_reader.source_log import SourceLog
 from edge_components.sensor_reader.sources import Context, Source
 
@@ -23,8 +27,26 @@ def build(config: Config, runtime: Runtime) -> SensorReader:
         )
         return kind_of(entry.kind).open(entry.settings, context)
 
-    reader = SensorReader(config, runtime, open_source)
+    sessions = EndedSessions(
+        runtime.gateway, runtime.work, runtime.clock, runtime.limited_log, partial(_connect, runtime)
+    )
+    reader = SensorReader(config, runtime, open_source, sessions)
     return reader
+
+
+class _NoLog:
+    """An EventLog that drops everything, for connections that belong to no source."""
+
+    def count(self, reason: str, count: int = 1) -> None: ...
+    def info(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None: ...
+    def warning(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None: ...
+    def error(self, reason: str, message: str, count: int = 1, *, key: str = "") -> None: ...
+
+
+def _connect(runtime: Runtime, settings: MqttSettings, store: FilterStore) -> Connection:
+    from edge_components.sensor_reader.mqtt.connection import MqttConnection  # loads the MQTT library
+
+    return MqttConnection(settings, [], store, runtime.clock, _NoLog(), runtime.loop.wake, lambda: 1.0)
 
 
 def main() -> int:

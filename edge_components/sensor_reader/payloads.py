@@ -70,11 +70,11 @@ class JsonDecoder:
 
 
 class PayloadParser:
-    """A parser for the keys given; an empty time or quality key means that payloads have none."""
+    """A parser for the keys given; an empty time, quality or unit key means that payloads have none."""
 
-    def __init__(self, value_key: str, time_key: str, quality_key: str) -> None:
-        self._value, self._time, self._quality = (
-            tuple(filter(None, key.split("."))) for key in (value_key, time_key, quality_key)
+    def __init__(self, value_key: str, time_key: str, quality_key: str, unit_key: str = "") -> None:
+        self._value, self._time, self._quality, self._unit = (
+            tuple(filter(None, key.split("."))) for key in (value_key, time_key, quality_key, unit_key)
         )
         self._value_key = value_key
         self._decoder = JsonDecoder()
@@ -82,6 +82,15 @@ class PayloadParser:
     def parse(self, payload: bytes) -> ParsedPayload:
         """Parse one payload; raises RejectedError with the reason, EmptyPayloadError for an empty one."""
         return self._fields(decode_json(payload), payload)
+
+    def unit(self, payload: bytes) -> str:
+        """Return the unit that a payload of :meth:`parse` has, as its key or behind the number, empty for none."""
+        body = decode_json(payload)
+        found = _at(body, self._unit) if self._unit else _MISSING
+        if isinstance(found, str):
+            return found
+        value = _at(body, self._value) if isinstance(body, dict) else body
+        return values_.unit_in(value, values_.PLAIN) if isinstance(value, str) else ""
 
     def parse_all(self, payloads: Sequence[bytes]) -> ParsedPayloads:
         """Parse payloads; a rejected one is in ``errors`` by its index and does not affect others."""

@@ -1,13 +1,15 @@
 """The series of this process: each under an id that is reused only once nothing refers to it. Pure.
 
 A series has one origin (a topic, a source). Another origin takes a series over when the first has been silent for a
-while: a device that moved to another topic. While both are alive, the second is a collision.
+while: a device that moved to another topic. While both are alive, they collide: the second gets a series whose name has
+a checksum of its origin at the end, until the configuration gives it another name.
 
 At the limit the least recently active series is removed, so that new devices can replace old ones.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -30,13 +32,13 @@ _GAP_DECAY = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The origin of a series: the name of a source, and the topic or register in it."""
+    """The origin of a series: the name of a source, and the address of the value in it (a topic, a register)."""
 
     source: str
-    place: str
+    address: str
 
     def __str__(self) -> str:
-        return f"{self.source} {self.place[:160]}"
+        return f"{self.source} {self.address[:160]}"
 
 
 class SeriesRegistry:
@@ -60,6 +62,8 @@ class SeriesRegistry:
         """Called with an origin that no longer provides its series."""
         self.on_move: Callable[[str, Origin, Origin], None] = lambda name, before, after: None
         """Called when another origin takes a series over."""
+        self.on_collision: Callable[[str, Origin, Origin], None] = lambda name, first, second: None
+        """Called with the name that the second of two origins of one series gets."""
         self.on_evict: Callable[[str, float], None] = lambda name, silence_s: None
         """Called with a removed series, and the seconds since it was active."""
 
@@ -69,11 +73,20 @@ class SeriesRegistry:
     def __getitem__(self, series_id: int) -> Series:
         return self._series[series_id]
 
-    def series_id(self, name: str, origin: Origin, now: float, unit: str = "", resolution: float | None = None) -> int:
+    def series_id(
+        self,
+        name: str,
+        origin: Origin,
+        now: float,
+        unit: str = "",
+        resolution: float | None = None,
+        *,
+        beside: bool = False,
+    ) -> int:
         """Return the id of the series that ``origin`` provides at ``now`` (monotonic seconds).
 
-        Raises RejectedError for an invalid name or if no series can be replaced, CollisionError while
-        another origin provides the series.
+        While another origin provides the series, raises CollisionError, or returns a series with a name of its own with
+        ``beside``. Raises RejectedError for a name that is not allowed and where no series can make room.
         """
         known = self._ids.get(name)
         if known is None:
@@ -81,7 +94,15 @@ class SeriesRegistry:
         before = self._origins[known]
         if before != origin:
             if before is not None:
-                self._take_over(known, before, origin, now)
+                try:
+                    self._take_over(known, before, origin, now)
+                except CollisionError:
+                    if not beside:
+                        raise
+                    own = f"{name}:{zlib.crc32(f'{origin.source} {origin.address}'.encode(errors='replace')):08x}"
+                    series_id = self.series_id(own, origin, now, unit, resolution)
+                    self.on_collision(own, before, origin)
+                    return series_id
             self._origins[known] = origin
         return known
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from edge_components.common.ports import Clock
 from edge_components.sensor_reader.arrival_clock import ArrivalClock
 from edge_components.sensor_reader.errors import RejectedError, SourceError
 from edge_components.sensor_reader.mapping import names, values
@@ -166,9 +167,9 @@ class ThreadSource:
         """Return False: devices do not wait for acknowledgements."""
         return False
 
-    def forget(self, place: str) -> None:
-        """Determine the id of a series again."""
-        self._series_ids.pop(place, None)
+    def forget(self, address: str) -> None:
+        """Have a series determined anew."""
+        self._series_ids.pop(address, None)
 
     def health(self) -> Mapping[str, Any]:
         """Return whether the device answers, and the reason if not."""
@@ -205,14 +206,16 @@ class ThreadSource:
         columns = decoder.decode([topic.encode()], [payload])
         if columns.skipped:
             self._context.log.count("fields_skipped", columns.skipped)
+        if columns.nulls:
+            self._context.log.count("rejected_null", columns.nulls)
         for _index, error in columns.rejections:
-            sink.reject(error.reason, str(error), key=topic)
+            sink.reject(error.reason, error.with_payload(payload), key=topic)
         samples = []
         for at, field in enumerate(columns.fields):
             try:
                 name = decoder.name(topic, field)
             except RejectedError as error:
-                sink.reject(error.reason, str(error), key=topic)
+                sink.reject(error.reason, error.with_payload(payload), key=topic)
                 continue
             unit = decoder.unit(field, columns.units[at], name)
             samples.append(Sample(name, columns.values[at], columns.times[at], columns.qualities[at], unit))
@@ -258,6 +261,15 @@ def _run(open_worker: Callable[[], Worker], outlet: Outlet, context: Context) ->
         if outlet.wait(retry_s):
             return
         retry_s = min(LONGEST_RETRY_S, 2 * retry_s)
+
+
+def rounds(outlet: Outlet, clock: Clock, interval_s: float) -> Iterator[None]:
+    """Yield at an interval, at once the first time, until the worker is asked to return; missed rounds are skipped."""
+    due = clock.monotonic()
+    while not outlet.stopping:
+        due = interval(due, clock.monotonic(), interval_s)
+        yield
+        outlet.wait(max(0.0, due - clock.monotonic()))
 
 
 def interval(due: float, now: float, interval_s: float) -> float:

@@ -17,6 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # The unit of a number follows from its magnitude: each unit covers the years 1973 to 5138 and no two overlap.
 _SECONDS, _MILLISECONDS, _MICROSECONDS, _NANOSECONDS, _END = 10**8, 10**11, 10**14, 10**17, 10**20
+_PARTS = (("timeInSeconds", "offsetInNanos"), ("seconds", "nanos"))
 _NUMBER = re.compile(r"\s*[+-]?\d{1,20}(\.\d{0,9})?\s*\Z")
 
 
@@ -63,14 +64,16 @@ def event_time_ms(raw: Any, arrival_ms: int, max_future_ms: int, zone: tzinfo | 
     """Return the event time of ``raw``, a payload's value, None for absent.
 
     A number, also as text, is seconds, milliseconds, microseconds or nanoseconds since the epoch; other text is ISO
-    8601 with an offset, or in ``zone``. An absent time is the arrival time. Raises RejectedError for anything else, and
-    UnusableTimeError for a time before 1973 or more than ``max_future_ms`` after the arrival (unless the gateway's
-    own clock is plainly not set).
+    8601 with an offset, or in ``zone``; an object has seconds and nanoseconds. An absent time is the arrival time.
+    Raises RejectedError for anything else, and UnusableTimeError for a time before 1973 or more than ``max_future_ms``
+    after the arrival (unless the gateway's own clock is plainly not set).
     """
     if raw is None:
         return arrival_ms
     if isinstance(raw, Relative):
         time_ms = arrival_ms + raw.ms
+    elif isinstance(raw, dict):
+        time_ms = _from_parts(raw)
     elif isinstance(raw, bool) or not isinstance(raw, int | float | str):
         raise RejectedError("rejected_time", f"time {_shown(raw)} is neither a number nor text")
     else:
@@ -93,6 +96,15 @@ def _from_number(raw: int | float) -> int:
     if raw < _MICROSECONDS:
         return round(raw)
     return int(raw // 1000) if raw < _NANOSECONDS else int(raw // 1_000_000)
+
+
+def _from_parts(raw: dict[str, Any]) -> int:
+    """Return the time of an object of seconds and nanoseconds, as AWS IoT SiteWise and protocol buffers write it."""
+    for seconds_key, nanoseconds_key in _PARTS:
+        seconds, nanoseconds = raw.get(seconds_key), raw.get(nanoseconds_key, 0)
+        if all(type(one) is int for one in (seconds, nanoseconds)) and 0 <= nanoseconds < 10**9:
+            return _from_number(seconds) + nanoseconds // 1_000_000
+    raise RejectedError("rejected_time", f"time {_shown(raw)} is not an object of seconds and nanoseconds")
 
 
 def _from_text(raw: str, arrival_ms: int, zone: tzinfo | None) -> int:

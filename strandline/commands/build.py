@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,6 +53,10 @@ def build_command(
             help="With --offline: folder of additional wheels, for boards that the package index does not support."
         ),
     ] = None,
+    extras: Annotated[
+        list[str] | None,
+        typer.Option(help="With --offline: packages of single kinds of sources (modbus, opcua, serial, archive)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build the components and the Lambda functions.
@@ -65,9 +70,9 @@ def build_command(
     from strandline.packaging.wheels import merged
 
     repo = repo or SOURCE_TREE
-    if not offline and (python or arch or wheels):
-        raise CommandError("--python, --arch and --wheels require --offline")
-    collected = _collect(repo, out / "build" / "wheels", python, arch, wheels) if offline else []
+    if not offline and (python or arch or wheels or extras):
+        raise CommandError("--python, --arch, --wheels and --extras require --offline")
+    collected = _collect(repo, out / "build" / "wheels", python, arch, wheels, extras) if offline else []
     built = build(repo, out, nucleus, merged(collected))
     try:
         package = out / "build" / "lambda"
@@ -91,26 +96,36 @@ def build_command(
 
 
 def _collect(
-    repo: Path, folder: Path, python: list[str] | None, arch: list[str] | None, wheels: Path | None
+    repo: Path,
+    folder: Path,
+    python: list[str] | None,
+    arch: list[str] | None,
+    wheels: Path | None,
+    extras: list[str] | None,
 ) -> list[Collected]:
+    from edge_components.runtime.main import EXTRA, groups
     from strandline.errors import CommandError
     from strandline.packaging.wheels import ARCHITECTURES, GLIBC, PipDownload, Target, collect
 
     versions, machines = _listed("--python", python, ("3.11", "3.13"), GLIBC), _listed("--arch", arch, ARCHITECTURES)
+    chosen = _listed("--extras", extras, (), groups())
     fetch = PipDownload(folder, wheels, lambda line: None)
     try:
         required = (repo / "edge_components/runtime/requirements.txt").read_text()
-        optional = (repo / "edge_components/runtime/requirements-optional.txt").read_text()
+        files = ["requirements-optional.txt", *(EXTRA.format(name) for name in chosen)]
+        optional = "".join((repo / "edge_components/runtime" / name).read_text() for name in files)
         return [collect(Target(p, m), required, optional, fetch) for p in versions for m in machines]
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from error
 
 
-def _listed(option: str, given: list[str] | None, default: tuple[str, ...], allowed: object = None) -> list[str]:
+def _listed(
+    option: str, given: list[str] | None, default: tuple[str, ...], allowed: Iterable[str] | None = None
+) -> list[str]:
     from strandline.errors import CommandError
 
     values = [value for text in given or default for value in split_list(text)]
-    choices = list(allowed) if isinstance(allowed, dict) else list(default)
+    choices = list(default if allowed is None else allowed)
     for value in values:
         if value not in choices:
             raise CommandError(f"{option} {value!r}: allowed are {', '.join(choices)}")
@@ -137,7 +152,7 @@ def _offline_lines(one: Collected) -> list[str]:
         )
     if one.missing_optional:
         lines.append(
-            f"  no wheels for {', '.join(one.missing_optional)}: the statistics run, and the models report that no "
-            "TFLite runtime is installed"
+            f"  no wheels for {', '.join(one.missing_optional)}: the models and the sources that need them report it, "
+            "and the rest runs"
         )
     return lines

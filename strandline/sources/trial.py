@@ -31,12 +31,18 @@ class PrintingSink:
     def __init__(self, show: Print, clock: Callable[[], float] = time.monotonic) -> None:
         self._show, self._clock = show, clock
         self._registry = SeriesRegistry({}, MAX_SERIES)
+        self._registry.on_collision = lambda name, first, second: show(
+            f"series_collisions: {first.address} and {second.address} give one name; the second is {name}"
+        )
         self.count = 0
         """Readings so far."""
 
-    def series_id(self, name: str, place: str, unit: str = "", resolution: float | None = None) -> int:
+    def series_id(
+        self, name: str, address: str, unit: str = "", resolution: float | None = None, *, wait: bool = False
+    ) -> int:
         """Return the id of a series."""
-        return self._registry.series_id(name, Origin("source", place), self._clock(), unit, resolution)
+        origin = Origin("source", address)
+        return self._registry.series_id(name, origin, self._clock(), unit, resolution, beside=not wait)
 
     def extend(
         self,
@@ -108,4 +114,6 @@ def try_payload(document: Mapping[str, Any], topic: str, payload: bytes, now_ms:
         show(f"{rejection.reason}: {rejection}")
     if columns.skipped:
         show(f"fields_skipped: {columns.skipped} fields are not measurements")
+    if columns.nulls:
+        show(f"rejected_null: {columns.nulls} fields are null")
     return count

@@ -17,6 +17,7 @@ import yaml
 
 from edge_components.common.config import RESERVED, load, table
 from edge_components.common.requirements import parse
+from edge_components.runtime.main import EXTRA, groups
 from wire import topics
 
 REPO = Path(__file__).parents[2]
@@ -155,8 +156,8 @@ def test_the_manifest_is_valid_on_both_nuclei(part: Part) -> None:
 
 
 def assert_variables_are_known_and_quoted(script: str) -> None:
-    """Paths can contain spaces, so variables must be quoted; other braces are errors on nucleus lite."""
-    known = {"artifacts:path", "artifacts:decompressedPath", "work:path", "kernel:rootPath"}
+    """The folder of a gateway may have a space in it; any other brace is an error on nucleus lite."""
+    known = {"artifacts:path", "artifacts:decompressedPath", "work:path", "kernel:rootPath", "configuration:/extras"}
     assert set(re.findall(r"{([^}]*)}", script)) <= known
     assert "${" not in script
     spaced = re.sub(r"{[^}]*}", "/a folder", script)
@@ -176,7 +177,15 @@ def test_the_shared_environment_is_created_at_deployment_and_repaired_at_boot() 
     install, run = manifest["Lifecycle"]["install"], manifest["Lifecycle"]["run"]
     assert install["Timeout"] >= 600
     folder = ("cd", "{artifacts:decompressedPath}/runtime", "2>/dev/null", "||", "cd", "{artifacts:path}/runtime", "&&")
-    make = ("python3", "-m", "edge_components.runtime.main", "--work", "{work:path}")
+    make = (
+        "python3",
+        "-m",
+        "edge_components.runtime.main",
+        "--work",
+        "{work:path}",
+        "--extras",
+        "{configuration:/extras}",
+    )
     assert shlex.split(install["Script"]) == [*folder, "exec", *make]
     # Nucleus lite restarts a finished component whenever a dependent one starts, and counts the restarts.
     stay = ["while", "[", "-d", "/proc/$PPID", "];", "do", "sleep", "5;", "done"]
@@ -266,7 +275,16 @@ def test_the_shared_environment_has_the_requirements_of_all_components() -> None
     assert sorted(extra()) == sorted(lines(*(code / "runtime").glob("requirements*.txt")))
 
 
-def test_only_tflite_is_optional() -> None:
+@pytest.mark.parametrize("name", groups())
+def test_the_packages_of_a_kind_of_source_are_those_of_its_extra(name: str) -> None:
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    wanted = [line.split(" #")[0] for line in project["optional-dependencies"][name]]
+    assert lines(REPO / "edge_components/runtime" / EXTRA.format(name)) == wanted
+    defaults = yaml.safe_load((REPO / "recipes" / f"{RUNTIME}.yaml").read_text())["ComponentConfiguration"]
+    assert defaults == {"DefaultConfiguration": {"extras": "none"}}
+
+
+def test_tflite_is_optional_and_nothing_else_is() -> None:
     optional = lines(REPO / "edge_components/runtime/requirements-optional.txt")
     assert {package(line) for line in optional} == {"tflite-runtime", "ai-edge-litert"}
 

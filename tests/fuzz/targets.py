@@ -29,9 +29,12 @@ from edge_components.common.config import load
 from edge_components.common.errors import ConfigError
 from edge_components.forwarder.config import Config as ForwarderConfig
 from edge_components.sensor_reader.config import Config as ReaderConfig
-from edge_components.sensor_reader.errors import RejectedError
+from edge_components.sensor_reader.errors import ProtocolError, RejectedError
 from edge_components.sensor_reader.mapping.bindings import read_bindings
 from edge_components.sensor_reader.mapping.decoder import Decoder
+from edge_components.sensor_reader.modbus_registers import TYPES, plan, read_registers, value_of
+from edge_components.sensor_reader.mqtt.packets import PacketReader
+from edge_components.sensor_reader.mqtt.websocket import FrameReader
 from edge_components.sensor_reader.payloads import PayloadParser
 from edge_components.sensor_reader.timestamps import event_time_ms
 from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetterSink, FakeTable
@@ -214,6 +217,18 @@ def _format(name: str) -> Callable[[bytes], None]:
     return read
 
 
+def _modbus(data: bytes) -> None:
+    """Read registers of every type from the words of an answer, however many they are."""
+    words = [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)]
+    for request in _REQUESTS:
+        for register in request.registers:
+            value_of(register, request, words)
+
+
+_REQUESTS = plan(
+    read_registers([{"name": name, "address": 4 * at, "type": name} for at, name in enumerate(TYPES)]), 1, 1000
+)
+_REGISTERS = bytes(8 * len(TYPES))
 _SILENT = logging.getLogger("fuzz.silent")
 _SILENT.disabled = True
 _TELEMETRY = {"id": "a-1", "gateway": "gw-1", "readings": [{"series": "a.b", "time": START_MS, "value": 1.5}]}
@@ -258,5 +273,13 @@ TARGETS = (
     Target("ingest-envelope", _envelope, (CloudError,), tuple(map(envelope, BATCHES))),
     Target("ingest-function", _ingest, (), tuple(map(envelope, BATCHES))),
     Target("http-telemetry", _telemetry, (CloudError,), (json.dumps(_TELEMETRY).encode(),)),
+    *(
+        Target(f"mqtt-broker-{name}", lambda data, properties=properties: PacketReader(1_000, properties).feed(data),
+               (ProtocolError,), (publish("a/b", b"c"), publish("a/b", bytes(3_000)), b"\x32\x09\0\3a/b\0\7\0x"))
+        for name, properties in (("3.1.1", False), ("5", True))
+    ),
+    Target("websocket", lambda data: FrameReader().feed(data), (ProtocolError,),
+           (b"\x82\3abc\x89\1x", b"\x82\x7e\1\0" + bytes(256))),
+    Target("modbus-registers", _modbus, (RejectedError,), (_REGISTERS,)),
     Target("mqtt-packet", lambda data: list(Framer(100_000).feed(data)), (PacketError,), (publish("a/b", b"c"),)),
 )  # fmt: skip

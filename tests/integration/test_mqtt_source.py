@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import time
@@ -18,8 +19,18 @@ import pytest
 
 from device_sim.chaos.certificates import Authority
 from device_sim.simulation.sensor_broker import find_mosquitto, free_port
-from edge_components.sensor_reader.mqtt.connection import CREDENTIAL_CHECK_S
-from edge_components.sensor_reader.mqtt.subscriptions import FIRST_RETRY_S, FilterFile
+from edge_components.common.health import Counters
+from edge_components.common.limited_log import RateLimitedLog
+from edge_components.sensor_reader.mqtt.connection import CREDENTIAL_CHECK_S, MqttConnection
+from edge_components.sensor_reader.mqtt.ended_sessions import EndedSessions
+from edge_components.sensor_reader.mqtt.settings import MqttSettings, read_entry
+from edge_components.sensor_reader.mqtt.subscriptions import (
+    FILE,
+    FIRST_RETRY_S,
+    FilterFile,
+    FilterStore,
+    kept_sessions,
+)
 from tests.unit.sensor_reader.fakes import Filters
 from tests.unit.sensor_reader.mqtt_site import DEADLINE, Site
 
@@ -48,6 +59,18 @@ def mosquitto(folder: Path, *lines: str, port: int = 0) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(DEADLINE)
+
+
+@contextlib.contextmanager
+def websockets(folder: Path, *lines: str) -> Iterator[int]:
+    """Run a broker that also listens for WebSockets, and return the port of those.
+
+    mosquitto 2.0.11 does not start with a listener for WebSockets alone.
+    """
+    port = free_port()
+    listener = (f"listener {port} 127.0.0.1", "protocol websockets", *lines)
+    with mosquitto(folder, "allow_anonymous true", *listener):
+        yield port
 
 
 def tls(pair_folder: Authority, name: str = "localhost", days: int = 30) -> tuple[str, ...]:
@@ -197,6 +220,77 @@ def test_a_pattern_that_is_removed_is_unsubscribed_also_over_a_restart(tmp_path:
         one.close()
     assert [name for name, _, _ in one.sink.readings] == ["pump.x"]
     assert one.sink.rejected == []
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_readings_come_over_websockets(tmp_path: Path, version: str, encrypted: bool) -> None:
+    authority = Authority(tmp_path / "authority")
+    keys = {"tls": True, "ca_file": str(authority.ca), "host": "localhost"} if encrypted else {}
+    with websockets(tmp_path / "broker", *(tls(authority)[1:] if encrypted else ())) as port:
+        tcp = int((tmp_path / "broker" / "mosquitto.conf").read_text().split()[1])
+        site = Site(port, transport="websockets", version=version, max_payload_bytes=200_000, **keys)
+        site.source.start()
+        site.sensor.connect("127.0.0.1", tcp)
+        site.sensor.loop_start()
+        site.poll_until_counted("mqtt_connected", 1)
+        site.poll_until(site._probe_arrived)
+        site.clear()
+        for at in range(300):
+            site.sensor.publish("sensors/pump/x", str(at), qos=1)
+        site.poll_until(lambda: len(site.sink.readings) == 300)
+        assert [value for _, _, value in site.sink.readings] == [float(at) for at in range(300)]
+        site.publish("sensors/pump/x", json.dumps({"value": 7, "note": "x" * 150_000}))
+        site.poll_until(lambda: len(site.sink.readings) == 301)
+        assert site.source.health()["connected"]
+        site.close()
+
+
+def test_a_port_and_a_path_without_websockets_are_named(tmp_path: Path) -> None:
+    with mosquitto(tmp_path / "broker", "allow_anonymous true") as port:
+        failure = failure_of(Site(port, transport="websockets"), "mqtt_websocket_failed")
+        assert failure.startswith("no WebSocket")
+    with websockets(tmp_path / "both") as port:
+        failure = failure_of(Site(port, transport="websockets", tls=True), "mqtt_tls_failed")
+        assert failure
+
+
+@pytest.mark.parametrize("version", ["auto", "3.1.1"])
+def test_the_session_of_a_removed_entry_is_ended_on_its_broker(tmp_path: Path, version: str) -> None:
+    with mosquitto(tmp_path / "broker", "allow_anonymous true") as port:
+        values = {"port": port, "version": version, "topics": ["sensors/{device}/{channel}"]}
+        entry = read_entry(values).settings.named("gw", "hall")
+        store = FilterFile(tmp_path / FILE, entry.session, entry.connection)
+        before = Site(port, store, version=version, client_id=entry.client_id)
+        before.open()
+        before.source.close()
+        assert kept_sessions(tmp_path / FILE).keys() == {entry.session}
+        counters, clock = Counters(), before.clock
+        log = RateLimitedLog(counters, logging.getLogger("test"), clock)
+
+        def connect(settings: MqttSettings, filters: FilterStore) -> MqttConnection:
+            return MqttConnection(settings, [], filters, clock, log, lambda: None, lambda: 1.0)
+
+        ended = EndedSessions("gw", tmp_path, clock, log, connect)
+        ended.update([("hall", read_entry(values))])  # in use: it stays
+        ended.poll()
+        ended.update([("other", read_entry({"port": port}))])
+        end = time.monotonic() + DEADLINE
+        while counters["mqtt_sessions_ended"] < 1:
+            assert time.monotonic() < end
+            ended.poll()
+            time.sleep(0.01)
+        ended.close()
+        assert kept_sessions(tmp_path / FILE) == {}
+        before.publish("sensors/pump/x", "1")
+        again = Site(port, Filters(), version=version, client_id=entry.client_id)
+        again.source.start()
+        again.sensor.connect("127.0.0.1", port)
+        again.sensor.loop_start()
+        again.poll_until(again._probe_arrived)
+        again.close()
+        before.close()
+    assert {name for name, _, _ in again.sink.readings} == {"probe.x"}
 
 
 def test_publications_queued_with_qos_1_are_acknowledged_after_the_qos_is_lowered(tmp_path: Path) -> None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.server
 import json
-import os
-import pty
-import struct
 import threading
-import tty
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -23,9 +17,20 @@ from wire.model import Quality
 pymodbus = pytest.importorskip("pymodbus")
 asyncua = pytest.importorskip("asyncua")
 serial = pytest.importorskip("serial")
+from tests.integration.source_peers import (  # noqa: E402 # needs the packages
+    Answers,
+    Background,
+    Identity,
+    Line,
+    OpcuaServer,
+    free_port,
+    make_identity,
+    modbus_device,
+    serving,
+)
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-HOLDING = [0, 0, *struct.unpack(">HH", struct.pack(">f", 21.5)), 65_535, 7]
 REGISTERS = [
     {"name": "flow", "address": 2, "type": "float32", "unit": "m3/h"},
     {"name": "level", "address": 4, "type": "int16", "scale": 0.5},
@@ -35,61 +40,11 @@ REGISTERS = [
 ]
 
 
-class Background:
-    """An event loop on a thread of its own, for servers."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine there and return its result."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
-
-    def close(self) -> None:
-        """End the loop and its thread."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5)
-        self.loop.close()
-
-
 @pytest.fixture(scope="module")
 def background() -> Iterator[Background]:
     made = Background()
     yield made
     made.close()
-
-
-def modbus_device() -> Any:
-    from pymodbus.simulator import DataType, SimData, SimDevice
-
-    holding = [SimData(0, values=HOLDING, datatype=DataType.REGISTERS)]
-    bits = [SimData(0, values=[True, False] * 8, datatype=DataType.BITS)]
-    inputs = [SimData(0, values=[1, 2, 3], datatype=DataType.REGISTERS)]
-    return SimDevice(1, simdata=(bits, bits, holding, inputs))
-
-
-@contextmanager
-def serving(background: Background, make: Callable[[], Any]) -> Iterator[None]:
-    async def begin() -> Any:
-        server = make()
-        await server.serve_forever(background=True)
-        return server
-
-    server = background.run(begin())
-    try:
-        yield
-    finally:
-        background.run(server.shutdown())
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 EXPECTED = {"pump.flow": 21.5, "pump.level": -0.5, "pump.alarm": 1.0, "pump.run": 1.0}
@@ -116,40 +71,6 @@ def test_modbus_over_tcp(background: Background, transport: str) -> None:
         with serving(background, make):
             before = len(site.sink.readings)
             site.poll_until(lambda: len(site.sink.readings) > before)
-
-
-class Line:
-    """A serial line: two pseudo-terminals whose bytes are passed on to each other."""
-
-    def __init__(self) -> None:
-        self._ends = [pty.openpty(), pty.openpty()]
-        for master, slave in self._ends:
-            tty.setraw(master)
-            tty.setraw(slave)
-        self.first, self.second = (os.ttyname(slave) for _master, slave in self._ends)
-        self._threads = [
-            threading.Thread(target=self._pass, args=(self._ends[at][0], self._ends[1 - at][0]), daemon=True)
-            for at in (0, 1)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    @staticmethod
-    def _pass(source: int, target: int) -> None:
-        try:
-            while data := os.read(source, 4096):
-                os.write(target, data)
-        except OSError:
-            return
-
-    def close(self) -> None:
-        """Close both ends, which ends the threads."""
-        for _master, slave in self._ends:
-            os.close(slave)
-        for thread in self._threads:
-            thread.join(2)
-        for master, _slave in self._ends:
-            os.close(master)
 
 
 @pytest.fixture
@@ -193,24 +114,6 @@ def test_lines_of_a_serial_device_are_read_with_a_pattern(line: Line) -> None:
         assert site.counters["rejected_line"] == 1
 
 
-class Answers(http.server.BaseHTTPRequestHandler):
-    """Answers each path with what the test put there."""
-
-    content: ClassVar[dict[str, tuple[int, bytes]]] = {}
-
-    def do_GET(self) -> None:  # the name that the library calls
-        status, body = self.content.get(self.path, (404, b""))
-        if self.headers.get("Authorization") not in (None, "Basic Z3c6c2VjcmV0"):
-            status = 401
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
-
 def test_an_http_endpoint_is_polled_and_failures_leave_gaps(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret\n")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
@@ -234,46 +137,16 @@ def test_an_http_endpoint_is_polled_and_failures_leave_gaps(tmp_path: Path) -> N
         thread.join(5)
 
 
-class OpcuaServer:
-    """A server with a few variables; making its address space takes seconds, so there is one."""
-
-    def __init__(self, background: Background) -> None:
-        self._background = background
-        self.url = f"opc.tcp://127.0.0.1:{free_port()}/test"
-        self.variables: dict[str, Any] = {}
-        self._server = background.run(self._make())
-
-    async def _make(self) -> Any:
-        server = asyncua.Server()
-        await server.init()
-        server.set_endpoint(self.url)
-        space = await server.register_namespace("urn:test")
-        folder = await server.nodes.objects.add_object(space, "Room")
-        for name, value in (("Temp", 4.5), ("Door", False), ("Text", "x")):
-            node = asyncua.ua.NodeId(f"Room.{name}", space)
-            self.variables[name] = await folder.add_variable(node, name, value)
-        await server.start()
-        return server
-
-    def write(self, name: str, value: float, status: int) -> None:
-        """Write a value with a status."""
-        variant = asyncua.ua.Variant(value, asyncua.ua.VariantType.Double)
-        data = asyncua.ua.DataValue(variant, asyncua.ua.StatusCode(status))
-        self._background.run(self.variables[name].write_value(data))
-
-    def listen(self, *, on: bool) -> None:
-        """Accept connections, or end all of them."""
-        endpoint = self._server.bserver
-        self._background.run(endpoint.start() if on else endpoint.stop())
-
-    def close(self) -> None:
-        """End the server."""
-        self._background.run(self._server.stop())
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Identity]:
+    folder = tmp_path_factory.mktemp("identities")
+    return {name: make_identity(folder, name) for name in ("server", "gateway", "user", "stranger")}
 
 
 @pytest.fixture(scope="module")
-def opcua(background: Background) -> Iterator[OpcuaServer]:
-    made = OpcuaServer(background)
+def opcua(background: Background, identities: dict[str, Identity]) -> Iterator[OpcuaServer]:
+    made = OpcuaServer(background, identities["server"])
+    made.users.certificates.append(identities["user"].der)
     yield made
     made.close()
 
@@ -300,3 +173,77 @@ def test_opc_ua_variables_are_subscribed_and_again_after_the_server_was_away(
         opcua.write("Temp", 7.5, asyncua.ua.StatusCodes.Good)
         opcua.listen(on=True)
         site.poll_until(lambda: site.values["cold.temperature"] == 7.5)
+
+
+POLICIES = ("Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss")
+
+
+@pytest.mark.parametrize(("policy", "mode"), [*((one, "SignAndEncrypt") for one in POLICIES), (POLICIES[0], "Sign")])
+def test_opc_ua_is_read_with_each_security_policy(
+    opcua: OpcuaServer, identities: dict[str, Identity], policy: str, mode: str
+) -> None:
+    gateway, server = identities["gateway"], identities["server"]
+    values: dict[str, Any] = {
+        "url": opcua.url,
+        "nodes": [{"node": "ns=2;s=Room.Door"}],
+        "security_policy": policy,
+        "security_mode": mode,
+        "cert_file": str(gateway.cert),
+        "key_file": str(gateway.key),
+    }
+    if mode == "SignAndEncrypt":
+        values["server_cert_file"] = str(server.cert)
+    with ThreadSite("opcua", values, name="cold") as site:
+        site.poll_until(lambda: site.values == {"cold.Room.Door": 0.0})
+
+
+def test_opc_ua_users_prove_themselves_by_password_or_certificate(
+    opcua: OpcuaServer, identities: dict[str, Identity], tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("secret\n")
+    (tmp_path / "wrong").write_text("wrong\n")
+    gateway, user, stranger = identities["gateway"], identities["user"], identities["stranger"]
+    values: dict[str, Any] = {
+        "url": opcua.url,
+        "nodes": [{"node": "ns=2;s=Room.Door"}],
+        "security_policy": "Basic256Sha256",
+        "cert_file": str(gateway.cert),
+        "key_file": str(gateway.key),
+    }
+    password = {"username": "gw", "password_file": str(tmp_path / "secret")}
+    certificate = {"user_cert_file": str(user.cert), "user_key_file": str(user.key)}
+    refused: list[dict[str, str]] = [
+        {},
+        {**password, "password_file": str(tmp_path / "wrong")},
+        {"user_cert_file": str(stranger.cert), "user_key_file": str(stranger.key)},
+        {"user_cert_file": str(user.cert), "user_key_file": str(stranger.key)},
+    ]
+    opcua.users.anonymous = False
+    try:
+        for keys in (password, certificate):
+            with ThreadSite("opcua", {**values, **keys}, name="cold") as site:
+                site.poll_until(lambda: site.values == {"cold.Room.Door": 0.0})
+        for keys in refused:
+            with ThreadSite("opcua", {**values, **keys}, name="cold") as site:
+                site.poll_until(lambda: site.counters["source_disconnected"] >= 1)
+                assert "Bad" in site.source.health()["failure"]
+                assert site.values == {}
+    finally:
+        opcua.users.anonymous = True
+
+
+def test_a_bad_opc_ua_status_without_a_value_gives_the_last_value_as_bad(opcua: OpcuaServer) -> None:
+    codes = asyncua.ua.StatusCodes
+    opcua.write("Temp", 5.5, codes.Good)
+    nodes = [{"node": "ns=2;s=Room.Temp", "name": "t"}]
+    with ThreadSite(
+        "opcua", {"url": opcua.url, "nodes": nodes, "sampling_ms": 20, "publishing_ms": 20}, name="cold"
+    ) as site:
+        site.poll_until(lambda: site.values == {"cold.t": 5.5})
+        opcua.write("Temp", None, codes.BadSensorFailure)
+        site.poll_until(lambda: site.counters["opcua_bad_status"] == 1)
+        site.poll_until(lambda: len(site.sink.qualities) == 2)
+        assert (site.values, site.sink.qualities[-1]) == ({"cold.t": 5.5}, Quality.BAD)
+        opcua.write("Temp", 6.5, codes.GoodClamped | 0x480)  # with the bits that report an overflow of the queue
+        site.poll_until(lambda: site.values == {"cold.t": 6.5})
+        assert site.sink.qualities[-1] == Quality.GOOD

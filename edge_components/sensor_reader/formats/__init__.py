@@ -44,6 +44,8 @@ class Columns:
     """Rejections: the index of a payload, and the reason for which it or one of its measurements is rejected."""
     skipped: int = 0
     """The number of fields that are not measurements, such as texts."""
+    nulls: int = 0
+    """The number of fields that are null, where that is usual."""
     replies: list[tuple[str, bytes]] = field(default_factory=list)
     """Publications to send to the device, such as a request for its birth certificate."""
 

@@ -48,8 +48,8 @@ class JsonFormat:
 
     def _flat_keys(self) -> list[str] | None:
         """Return the keys of the values where all paths are single keys of the payload, which is the fast case."""
-        single = [path for path in (*self._values, self._time, self._quality) if path]
-        if self._each or self._unit or self._settings.series or not all(self._values):
+        single = [path for path in (*self._values, self._time, self._quality, self._unit) if path]
+        if self._each or self._settings.series or not all(self._values):
             return None
         if any(len(path) > 1 or not paths.is_plain(path) for path in single) or len(self._values) < 2:
             return None
@@ -60,22 +60,23 @@ class JsonFormat:
         count = len(found)
         time = body.get(str(self._time[0])) if self._time else None
         quality = body.get(str(self._quality[0])) if self._quality else None
+        unit = body.get(str(self._unit[0])) if self._unit else None
         into.payloads += [index] * count
         into.fields += [key for key, _value in found]
         into.values += [value for _key, value in found]
         into.times += [time] * count
         into.qualities += [quality] * count
-        into.units += [""] * count
+        into.units += [unit if isinstance(unit, str) else ""] * count
         return count > 0
 
     def _take(self, body: Any, index: int, into: Columns) -> None:
-        before = len(into) + into.skipped
+        before = len(into) + into.skipped + into.nulls
         if not self._each:
             self._element(body, body, "", index, into)
         else:
             for way, element in paths.find(body, self._each):
                 self._element(element, body, _fixed(self._each, way), index, into)
-        if len(into) + into.skipped == before:
+        if len(into) + into.skipped + into.nulls == before:
             if body == [] or body == {}:
                 raise EmptyPayloadError
             shown = ", ".join(self._settings.value)
@@ -93,7 +94,8 @@ class JsonFormat:
                     if self._is_context(way):
                         continue
                     if not self._is_measurement(name, value):
-                        into.skipped += 1
+                        into.nulls += value is None
+                        into.skipped += value is not None
                         continue
                 elif isinstance(value, dict | list):
                     into.skipped += 1
@@ -105,12 +107,12 @@ class JsonFormat:
                     value,
                     self._near(element, root, self._time),
                     self._near(element, root, self._quality),
-                    self._unit_at(element, root),
+                    self._unit_at(way, element, root),
                 )
 
     def _is_context(self, way: list[str]) -> bool:
         """Return whether a leaf is the time, quality or unit of the others."""
-        return tuple(way) in (self._time, self._quality, self._unit)
+        return any(path and tuple(way[: len(path)]) == path for path in (self._time, self._quality, self._unit))
 
     def _is_measurement(self, name: str, value: Any) -> bool:
         """Return whether a leaf is a number, a boolean, a word of the mapping, or a numeric text."""
@@ -139,9 +141,11 @@ class JsonFormat:
             extras.append(str(found)[:128].replace(SEPARATOR, " "))
         return SEPARATOR.join([name, *extras])
 
-    def _unit_at(self, element: Any, root: Any) -> str:
-        found = self._near(element, root, self._unit) if self._unit else None
-        return found.strip()[:32] if isinstance(found, str) else ""
+    def _unit_at(self, way: list[str], element: Any, root: Any) -> str:
+        """Return the unit beside a value, else that of its element or of the payload."""
+        beside = paths.get(element, (*way[:-1], *self._unit)) if self._unit and len(way) > 1 else MISSING
+        found = self._near(element, root, self._unit) if beside is MISSING else beside
+        return found if isinstance(found, str) else ""
 
     @staticmethod
     def _near(element: Any, root: Any, path: Path) -> Any:

@@ -20,7 +20,7 @@ TOPICS = (
     "last one #"
 )
 _DEFAULTS = MappingSettings()
-_PLAIN_KEYS = frozenset({"value", "time", "quality", "max_future_ms", "time_zone", "unusable_time"})
+_PLAIN_KEYS = frozenset({"value", "time", "quality", "unit", "max_future_ms", "time_zone", "unusable_time"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Decoder:
         self._format.parse_all(topics, payloads, raw)
         if not self._changes(raw):
             return raw
-        kept = Columns(rejections=raw.rejections, skipped=raw.skipped, replies=raw.replies)
+        kept = Columns(rejections=raw.rejections, skipped=raw.skipped, nulls=raw.nulls, replies=raw.replies)
         for row, field in enumerate(raw.fields):
             rule, _identity = self._rule(field)
             if rule.ignore:
@@ -48,7 +48,8 @@ class Decoder:
                 number, quality = values.number(value, rule), values.quality(raw.qualities[row])
             except RejectedError as error:
                 if self._settings.text_values == "skip" and error.reason in ("rejected_value", "rejected_null"):
-                    kept.skipped += 1
+                    kept.nulls += value is None
+                    kept.skipped += value is not None
                     continue
                 kept.rejections.append((raw.payloads[row], _named(error, field)))
                 continue
@@ -72,7 +73,7 @@ class Decoder:
             raise IgnoredError(text)
         return names.escape(self._settings.rename.get(text, text))
 
-    def place(self, topic: str, field: str) -> str:
+    def address(self, topic: str, field: str) -> str:
         """Return the text that identifies the origin of a field's series among all that the source reads."""
         if self._topics_of_type:
             return field
@@ -81,7 +82,7 @@ class Decoder:
     def unit(self, field: str, given: str, name: str) -> str:
         """Return the unit of a field, or of a series without one: the configured one, else that of the payload."""
         configured = (self._rule(field)[0] if field else self._settings.rule(name)).unit
-        return given[:32] if configured is None else configured
+        return values.unit_text(given) if configured is None else configured
 
     def _changes(self, raw: Columns) -> bool:
         """Return whether any measurement has to be changed or left out."""

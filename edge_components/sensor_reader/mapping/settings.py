@@ -141,7 +141,7 @@ class MappingSettings:
     value: tuple[str, ...] = mapping("value", _paths, _PATHS, "JSON: path to the value, or to several, one series each")
     time: str = text("time", "JSON: path to the event time; others: name of its column; empty is the time of arrival")
     quality: str = text("quality", "JSON: path to the quality; others: name of its column")
-    unit: str = text("", "JSON: path to the unit; others: name of its column")
+    unit: str = text("unit", "JSON: path to the unit; others: name of its column")
     columns: tuple[str, ...] = mapping([], _columns, _COLUMNS, "csv, raw and plain: names of the values in their order")
     separator: str = text("", "csv: the character between columns; empty finds it", pattern=r"[^\w\n\r]?")
     layout: str = text(

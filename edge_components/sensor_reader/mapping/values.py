@@ -14,6 +14,8 @@ from wire.model import Quality
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?)\s*([^\d\s.,+-][^\d]{0,15})?\s*\Z")
 _MAX_TEXT = 64
+MAX_UNIT = 32
+"""Bytes of a series' unit."""
 _QUALITIES: dict[Any, Quality] = {
     **{int(quality): quality for quality in Quality},
     **{quality.name.lower(): quality for quality in Quality},
@@ -85,6 +87,13 @@ def unit_in(raw: str, rule: Rule) -> str:
     """Return the unit that follows the number in a text, empty where the text has only a number."""
     match = _NUMBER.match(raw.replace(",", ".") if rule.decimal_comma else raw)
     return (match[2] or "").strip() if match else ""
+
+
+def unit_text(raw: Any) -> str:
+    """Return a unit as a payload gives it, without what a series' unit may not have; empty for other than text."""
+    if not isinstance(raw, str):
+        return ""
+    return "".join(filter(str.isprintable, raw)).strip().encode()[:MAX_UNIT].decode(errors="ignore")
 
 
 def quality(raw: Any) -> int:

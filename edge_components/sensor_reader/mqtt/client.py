@@ -20,9 +20,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge_components.sensor_reader.mqtt.credentials import Credentials
-from edge_components.sensor_reader.mqtt.failures import HandshakeError
+from edge_components.sensor_reader.mqtt.failures import HandshakeError, WebSocketError
 from edge_components.sensor_reader.mqtt.packets import PUBCOMP, PUBREL, PacketReader, Publications
 from edge_components.sensor_reader.mqtt.settings import MqttSettings
+from edge_components.sensor_reader.mqtt.websocket import WebSocket
 
 MISC_SECONDS = 1.0
 CONNECT_SECONDS = 8.0
@@ -30,6 +31,7 @@ RECEIVE_BYTES = 262_144
 UNSUPPORTED_VERSION = "Unsupported protocol version"
 _NEVER_EXPIRES = 0xFFFFFFFF
 _REFUSED = 0x80
+Connected = socket.socket | ssl.SSLSocket | WebSocket
 
 
 class Events(Protocol):
@@ -64,6 +66,25 @@ class _Paho(paho.Client):
             self.tls_set_context(tls)
         self.given = b""
         self.failure: OSError | None = None
+        self._connecting: socket.socket | None = None
+
+    def _create_socket(self) -> Any:
+        """Connect; unlike the library, close the socket when that fails, and name a failed WebSocket handshake."""
+        try:
+            made = super()._create_socket()
+            return made if self._connecting is None or self.transport == "tcp" else WebSocket(self._connecting)
+        except BaseException as error:
+            if self._connecting is not None:
+                self._connecting.close()
+            if isinstance(error, paho.WebsocketConnectionError | IndexError | UnicodeDecodeError):
+                raise WebSocketError(str(error)) from error
+            raise
+        finally:
+            self._connecting = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        self._connecting = super()._create_socket_connection()
+        return self._connecting
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if self.given:
@@ -78,15 +99,12 @@ class _Paho(paho.Client):
         sock = (self._tls or ssl.create_default_context()).wrap_socket(
             tcp_sock, server_hostname=self.host, do_handshake_on_connect=False
         )
+        self._connecting = sock
         try:
             sock.settimeout(CONNECT_SECONDS)
             sock.do_handshake()
         except (ConnectionError, TimeoutError, ssl.SSLEOFError) as error:
-            sock.close()
             raise HandshakeError(error.strerror or str(error)) from error
-        except BaseException:
-            sock.close()
-            raise
         return sock
 
 
@@ -137,12 +155,12 @@ class MqttClient:
 
     def serve(self, wake: socket.socket, timeout: float, paused: bool) -> None:
         """Wait for the network or ``wake``, ``timeout`` seconds at most, and read (unless ``paused``) and write."""
-        sock = cast(socket.socket, self._paho.socket())
+        sock = cast(Connected, self._paho.socket())
         self._write(sock)
         if not self.open:
             return
         waiting_to_write = bool(self._out) or self._paho.want_write()
-        buffered = not paused and isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        buffered = not paused and isinstance(sock, ssl.SSLSocket | WebSocket) and sock.pending() > 0
         readable, _, _ = select.select(
             [wake] if paused else [wake, sock],
             [sock] if waiting_to_write else [],
@@ -160,7 +178,7 @@ class MqttClient:
         """Send DISCONNECT if the socket accepts it immediately, and close."""
         sock = self._paho.socket()
         if sock is not None:
-            self._write(cast(socket.socket, sock))
+            self._write(cast(Connected, sock))
             self._paho.disconnect()
             self._paho.loop_write()
 
@@ -173,7 +191,9 @@ class MqttClient:
             clean_session=None if version5 else settings.clean_session,
             protocol=paho.MQTTv5 if version5 else paho.MQTTv311,
             reconnect_on_failure=False,
+            transport="websockets" if settings.transport == "websockets" else "tcp",
         )
+        client.ws_set_options(settings.path)
         if settings.username:
             client.username_pw_set(settings.username, credentials.password)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
@@ -191,7 +211,7 @@ class MqttClient:
         client.connect_async(settings.host, settings.port, settings.keepalive_s, **options)
         return client
 
-    def _read(self, sock: socket.socket) -> None:
+    def _read(self, sock: Connected) -> None:
         try:
             data = sock.recv(RECEIVE_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -220,8 +240,8 @@ class MqttClient:
         self._paho.failure = self.failure = error
         self._paho.loop_read()
 
-    def _write(self, sock: socket.socket) -> None:
-        """Write queued packets: the library's first, unless one of ours is partly written."""
+    def _write(self, sock: Connected) -> None:
+        """Write what waits: the library's packets first, unless one of ours was begun."""
         while self.open and (self._out or self._paho.want_write()):
             if self._paho.want_write() and not self._begun:
                 self._paho.loop_write()
@@ -238,20 +258,20 @@ class MqttClient:
             self._out = self._out[sent:]
             self._begun = bool(self._out)
 
-    def _on_connect(self, _client: paho.Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_connect(self, _client: paho.Client, _data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            self.refusal = str(reason)
+            self.refusal = _reason(reason, properties)
             self._events.on_refused(self.refusal)
             return
         self.accepted = True
         self._events.on_connected(bool(flags.session_present))
 
-    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._events.on_disconnected(str(self.failure or reason))
+    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
+        self._events.on_disconnected(str(self.failure or _reason(reason, properties)))
 
-    def _on_subscribe(self, _client: paho.Client, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
+    def _on_subscribe(self, _client: paho.Client, _data: Any, mid: int, reasons: Any, properties: Any) -> None:
         filters = self._asked.pop(mid, [])
-        refused = (str(reason) if reason.value >= _REFUSED else None for reason in reasons)
+        refused = (_reason(reason, properties) if reason.value >= _REFUSED else None for reason in reasons)
         self._events.on_subscribed(dict(zip(filters, refused, strict=False)))
 
     def _on_unsubscribe(self, _client: paho.Client, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
@@ -261,4 +281,10 @@ class MqttClient:
         self._events.on_unsubscribed(ended)
 
     def _on_message(self, *_: Any) -> None:
-        """Do nothing: publications are not passed to the library."""
+        """Publications never reach the library."""
+
+
+def _reason(code: Any, properties: Any) -> str:
+    """Return the name of a reason code, with the text that an MQTT 5 broker adds."""
+    text = getattr(properties, "ReasonString", "")
+    return f"{code}: {text[:200]}" if text else str(code)

@@ -184,8 +184,8 @@ class MqttConnection:
         """Name the failure of a connection that ended before the broker accepted it."""
         if client.refusal is None:
             self._failed(connection_failure(client.failure or ConnectionResetError("the broker closed it")))
-        if self._settings.version == "auto" and client.refusal in (None, UNSUPPORTED_VERSION):
-            # An MQTT 3.1.1 broker rejects version 5 or closes the connection: both versions are tried alternately.
+        if self._settings.version == "auto" and (client.refusal or UNSUPPORTED_VERSION).startswith(UNSUPPORTED_VERSION):
+            # A broker of MQTT 3.1.1 refuses version 5, or closes the connection: tried in turns until one is accepted.
             self._version5 = not self._version5
 
     def _checked(self, credentials: Credentials, client: MqttClient) -> Credentials:
@@ -251,7 +251,8 @@ class MqttConnection:
         resumed = ", session resumed" if session_present else ""
         self._log.info("mqtt_connected", f"{self._settings.address}, MQTT {version}{resumed}")
         wanted, ended = self._subscriptions.connected(session_present)
-        client.subscribe(wanted, self._settings.qos)
+        if wanted:
+            client.subscribe(wanted, self._settings.qos)
         if ended:
             client.unsubscribe(ended)
 

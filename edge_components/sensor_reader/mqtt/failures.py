@@ -37,6 +37,10 @@ class HandshakeError(OSError):
     """The connection ended during the TLS handshake, without a reason from the other side."""
 
 
+class WebSocketError(ConnectionError):
+    """The peer does not answer with a WebSocket."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The reason why a connection failed: the counter, and a sentence with the cause."""
@@ -56,6 +60,9 @@ def connection_failure(error: Exception) -> Failure:
     if isinstance(error, HandshakeError):
         cause = f"the connection ended during the handshake ({error}); does it speak TLS on this port?"
         return Failure("mqtt_tls_failed", f"TLS failed: {cause}")
+    if isinstance(error, WebSocketError):
+        cause = f"no WebSocket ({error}); does the broker have one on this port and path?"
+        return Failure("mqtt_websocket_failed", cause)
     if isinstance(error, socket.gaierror):
         return Failure("mqtt_dns_failed", f"the host name cannot be resolved: {error.strerror}")
     if isinstance(error, TimeoutError):

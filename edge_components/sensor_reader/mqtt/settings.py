@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from edge_components.common.config import flag, integer, load, mapping, text
@@ -38,6 +38,10 @@ class MqttSettings:
         allowed="a host name or address",
     )
     port: int = integer(1883, 1, 65_535, "the broker's port; 8883 is usual with TLS")
+    transport: str = text("tcp", "connection to the broker: TCP, or WebSockets", choices=("tcp", "websockets"))
+    path: str = text(
+        "/mqtt", "websockets: the path on the broker", pattern=r"/[^\s]{0,255}", allowed="a path that begins with /"
+    )
     client_id: str = text(
         "",
         "name of the session on the broker; empty is `strandline-<gateway>-<name of the entry>`",
@@ -92,6 +96,16 @@ class MqttSettings:
     def session(self) -> str:
         """The name of the session on this broker."""
         return f"{self.client_id}@{self.address}"
+
+    def named(self, gateway: str, entry: str) -> MqttSettings:
+        """Return the settings with a name of the session."""
+        return self if self.client_id else replace(self, client_id=f"strandline-{gateway}-{entry}")
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """The keys that are needed to connect again, as JSON values."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {key: value for key, value in values.items() if key not in ("topics", "preset")}
 
     @property
     def credential_files(self) -> CredentialFiles:

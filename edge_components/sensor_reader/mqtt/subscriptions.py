@@ -11,10 +11,11 @@ import json
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge_components.common.files import replace_file
 
+FILE = "mqtt-subscriptions.json"
 FIRST_RETRY_S, LONGEST_RETRY_S = 10.0, 300.0
 _FILE_LOCK = threading.Lock()
 """Lock of the file, which the connections of several brokers write."""
@@ -31,28 +32,44 @@ class FilterStore(Protocol):
 
 
 class FilterFile:
-    """Filters of one session in a JSON file shared by all sessions; a damaged file counts as empty."""
+    """The filters of one session in a JSON file that other sessions share; a damaged file holds nothing.
 
-    def __init__(self, path: Path, session: str) -> None:
-        self._path, self._session = path, session
+    ``settings`` are kept with them, to end the session when no entry has it any more. Earlier versions wrote a list of
+    filters without settings.
+    """
+
+    def __init__(self, path: Path, session: str, settings: Mapping[str, Any] | None = None) -> None:
+        self._path, self._session, self._settings = path, session, settings
 
     def load(self) -> set[str]:
-        """Return the filters that the broker may have."""
-        filters = self._sessions().get(self._session, [])
+        """Return the filters that the broker may hold."""
+        found = _sessions(self._path).get(self._session, [])
+        filters = found.get("filters") if isinstance(found, dict) else found
         return {one for one in filters if isinstance(one, str)} if isinstance(filters, list) else set()
 
     def save(self, filters: Iterable[str]) -> None:
-        """Store filters; raises OSError."""
+        """Remember filters, or drop the session if it has no filter; raises OSError where that fails."""
         with _FILE_LOCK:
-            sessions = {**self._sessions(), self._session: sorted(filters)}
+            sessions = _sessions(self._path)
+            sessions.pop(self._session, None)
+            if names := sorted(filters):
+                kept: dict[str, Any] = {"filters": names}
+                sessions[self._session] = kept | ({"settings": dict(self._settings)} if self._settings else {})
             replace_file(self._path, json.dumps(sessions).encode())
 
-    def _sessions(self) -> dict[str, object]:
-        try:
-            found = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+
+def kept_sessions(path: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the settings of the sessions in a file, by the name of the session."""
+    found = {name: session.get("settings") for name, session in _sessions(path).items() if isinstance(session, dict)}
+    return {name: settings for name, settings in found.items() if isinstance(settings, dict)}
+
+
+def _sessions(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class Subscriptions:

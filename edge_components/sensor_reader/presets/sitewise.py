@@ -14,5 +14,5 @@ PRESET = Preset(
         },
         {"topic": "sitewise/#", "each": "propertyValues.*", "series": "{.propertyAlias}"},
     ),
-    mapping={"value": _VALUES, "time": "timestamp.timeInSeconds", "quality": "quality", "text_values": "skip"},
+    mapping={"value": _VALUES, "time": "timestamp", "quality": "quality", "text_values": "skip"},
 )

@@ -19,8 +19,13 @@ from edge_components.common.ports import Clock
 class Sink(Protocol):
     """The receiver of one source's readings; every method is called on the loop, from ``poll``."""
 
-    def series_id(self, name: str, place: str, unit: str = "", resolution: float | None = None) -> int:
-        """Return the id of the series that ``place`` (a topic, a register) provides; raises RejectedError."""
+    def series_id(
+        self, name: str, address: str, unit: str = "", resolution: float | None = None, *, wait: bool = False
+    ) -> int:
+        """Return the id of the series that ``address`` (a topic, a register) provides; raises RejectedError.
+
+        Where another address provides it, that is a series with a name of its own; with ``wait`` raises CollisionError.
+        """
 
     def extend(
         self,
@@ -57,8 +62,8 @@ class Source(Protocol):
     def blocked(self) -> bool:
         """Return whether the sender is blocked until it receives acknowledgements."""
 
-    def forget(self, place: str) -> None:
-        """Drop cached data of a place whose series was removed or is provided by another place now."""
+    def forget(self, address: str) -> None:
+        """Drop what is cached of an address whose series was forgotten or is provided by another address now."""
 
     def health(self) -> Mapping[str, Any]:
         """Return the state for the health report, empty when there is nothing to report."""

@@ -121,8 +121,8 @@ class HostSource:
         """Return False: the machine does not wait for acknowledgements."""
         return False
 
-    def forget(self, place: str) -> None:
-        """Do nothing: there is no cache."""
+    def forget(self, address: str) -> None:
+        """Nothing is cached."""
 
     def health(self) -> Mapping[str, Any]:
         """Return an empty state."""

@@ -17,7 +17,7 @@ from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.mapping.bindings import Binding
 from edge_components.sensor_reader.mapping.decoder import Decoder
 from edge_components.sensor_reader.mapping.entry import read_with_mapping
-from edge_components.sensor_reader.source_thread import Outlet, ThreadSource, interval
+from edge_components.sensor_reader.source_thread import Outlet, ThreadSource, rounds
 from edge_components.sensor_reader.sources import Context, Kind
 
 _HEADERS = "an object from names of headers to text"
@@ -72,12 +72,10 @@ class HttpWorker:
         self._settings, self._context = settings, context
 
     def work(self, outlet: Outlet) -> None:
-        """Send requests until stopped; raises SourceError for files that cannot be used."""
-        settings, clock = self._settings, self._context.clock
+        """Request until asked to stop; raises SourceError for files that cannot be used."""
+        settings = self._settings
         request, tls = self._prepare()
-        due = clock.monotonic()
-        while not outlet.stopping:
-            due = interval(due, clock.monotonic(), settings.interval_ms / 1000)
+        for _ in rounds(outlet, self._context.clock, settings.interval_ms / 1000):
             try:
                 with urllib.request.urlopen(request, timeout=settings.timeout_ms / 1000, context=tls) as answer:  # noqa: S310
                     content = answer.read(settings.max_payload_bytes + 1)
@@ -90,8 +88,6 @@ class HttpWorker:
                     outlet.reject("rejected_size", f"an answer above {settings.max_payload_bytes} bytes")
                 else:
                     outlet.put([content])
-            if outlet.wait(max(0.0, due - clock.monotonic())):
-                return
 
     def _prepare(self) -> tuple[urllib.request.Request, ssl.SSLContext | None]:
         settings = self._settings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_components.common.config import integer, text
 from edge_components.sensor_reader.errors import SourceError
-from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource, interval
+from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource, rounds
 from edge_components.sensor_reader.sources import Context, Kind
 
 UNITS = {
@@ -47,11 +47,8 @@ class IioWorker:
         self._prefix = settings.prefix or context.name
 
     def work(self, outlet: Outlet) -> None:
-        """Read at the interval until stopped; raises SourceError where the folder does not exist."""
-        clock = self._context.clock
-        due = clock.monotonic()
-        while not outlet.stopping:
-            due = interval(due, clock.monotonic(), self._settings.interval_ms / 1000)
+        """Read at the interval until asked to stop; raises SourceError where the folder does not exist."""
+        for _ in rounds(outlet, self._context.clock, self._settings.interval_ms / 1000):
             folder = Path(self._settings.path)
             if not folder.is_dir():
                 raise SourceError(f"{folder} does not exist")
@@ -61,8 +58,6 @@ class IioWorker:
             if samples:
                 outlet.works()
                 outlet.put(samples)
-            if outlet.wait(max(0.0, due - clock.monotonic())):
-                return
 
     def _device(self, device: Path, outlet: Outlet) -> list[Sample]:
         name = _read(device / "name") or device.name

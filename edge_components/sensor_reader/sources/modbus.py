@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_components.common.config import integer, mapping, text
 from edge_components.common.errors import ConfigError
-from edge_components.sensor_reader.errors import RejectedError, SourceError
+from edge_components.sensor_reader.errors import MissingPackageError, RejectedError, SourceError
 from edge_components.sensor_reader.modbus_registers import (
     REGISTERS,
     Register,
@@ -144,7 +144,7 @@ def _client(settings: ModbusSettings) -> Any:
         from pymodbus import FramerType
         from pymodbus.client import ModbusSerialClient, ModbusTcpClient
     except ImportError as error:
-        raise SourceError(f"the package pymodbus is not installed ({error})") from error
+        raise MissingPackageError("pymodbus", "modbus", error) from error
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # its failures are logged here, at a limited rate
     timeout = settings.timeout_ms / 1000
     if settings.transport == "rtu":

@@ -21,12 +21,11 @@ from edge_components.sensor_reader.mapping.decoder import Decoder
 from edge_components.sensor_reader.mqtt.connection import MqttConnection, Received
 from edge_components.sensor_reader.mqtt.flow import FlowMonitor
 from edge_components.sensor_reader.mqtt.settings import MqttEntry, MqttSettings, read_entry
-from edge_components.sensor_reader.mqtt.subscriptions import FilterFile, FilterStore
+from edge_components.sensor_reader.mqtt.subscriptions import FILE, FilterFile, FilterStore
 from edge_components.sensor_reader.payloads import PayloadParser
 from edge_components.sensor_reader.sources import Context, EventLog, Kind, Sink
 from wire.model import Quality
 
-SUBSCRIPTIONS_FILE = "mqtt-subscriptions.json"
 MAX_HELD = 10_000
 """Maximum number of publications that wait for the gateway's clock to be set or for the end of a collision."""
 
@@ -87,13 +86,15 @@ class MqttSource:
         self._settings, self._clock, self._log, self._connection = entry.settings, clock, log, connection
         self._decoders = [Decoder(binding) for binding in entry.bindings]
         self._parsers = [
-            PayloadParser(one.mapping.value[0], one.mapping.time, one.mapping.quality) if one.plain else None
+            PayloadParser(one.mapping.value[0], one.mapping.time, one.mapping.quality, one.mapping.unit)
+            if one.plain
+            else None
             for one in entry.bindings
         ]
         self._arrival_clock = ArrivalClock(clock)
         self._series_ids: dict[Key, int] = {}
         self._keys: dict[str, list[Key]] = {}
-        """The keys of each place that provides a series."""
+        """The keys of each address that provides a series."""
         self._routes: dict[bytes, int] = {}
         self._held: list[Held] = []
         self._retry_at, self._clock_set = 0.0, not self._arrival_clock.waiting
@@ -121,9 +122,9 @@ class MqttSource:
         """Return whether the broker waits for acknowledgements."""
         return self._flow.blocked(self._clock.monotonic())
 
-    def forget(self, place: str) -> None:
-        """Determine the series of a place again."""
-        for key in self._keys.pop(place, ()):
+    def forget(self, address: str) -> None:
+        """Have the address' series determined anew."""
+        for key in self._keys.pop(address, ()):
             self._series_ids.pop(key, None)
 
     def health(self) -> Mapping[str, Any]:
@@ -180,7 +181,7 @@ class MqttSource:
         patterns = ", ".join(one.binding.topic for one in self._decoders)
         for index in indexes:
             error = RejectedError("rejected_topic", f"matches none of {patterns[:400]}")
-            self._reject(error, received.publications.topics[index], sink)
+            self._reject(error, received.publications.topics[index], received.publications.payloads[index], sink)
 
     def _take_group(self, received: Received, binding: int, indexes: list[int] | None, sink: Sink) -> set[int]:
         """Process publications of one binding (all if ``indexes`` is None); return the indexes of undecided ones."""
@@ -208,7 +209,8 @@ class MqttSource:
         for at, fields in enumerate(zip(parsed.values, parsed.times, parsed.qualities, strict=True)):
             index = at if indexes is None else indexes[at]
             error = parsed.errors.get(at)
-            rows = [] if error is not None else [Row("", *fields, "")]
+            known = series_ids[at] >= 0 or error is not None
+            rows = [] if error is not None else [Row("", *fields, "" if known else parser.unit(payloads[at]))]
             errors = [] if error is None else [error]
             if not self._decided(received, index, decoder, rows, errors, sink, received.monotonic):
                 undecided.add(index)
@@ -221,6 +223,8 @@ class MqttSource:
         columns = decoder.decode(topics, payloads)
         if columns.skipped:
             self._log.count("fields_skipped", columns.skipped)
+        if columns.nulls:
+            self._log.count("rejected_null", columns.nulls)
         for topic, payload in columns.replies:
             self._connection.reply(topic, payload)
         owners = [topics[at] for at in columns.payloads]
@@ -279,32 +283,35 @@ class MqttSource:
         if size is not None:
             most = self._settings.max_payload_bytes
             rows, errors = (), [RejectedError("rejected_size", f"a payload of {size} bytes, at most {most} are read")]
+        payload = publications.payloads[index]
         for error in errors:
-            self._reject(error, topic, sink)
+            self._reject(error, topic, payload, sink)
         undecided = []
         for row in rows:
             try:
-                self._take_row(received, index, decoder, row, sink)
+                try:
+                    self._take_row(received, index, decoder, row, sink, wait=True)
+                except CollisionError as error:
+                    if error.last_active <= since and (undecided or self._may_hold(received, index)):
+                        undecided.append(row)
+                    else:
+                        self._take_row(received, index, decoder, row, sink, wait=False)
             except _NoTimeYetError:
                 undecided.append(row)
-            except CollisionError as error:
-                if error.last_active <= since and (undecided or self._may_hold(received, index)):
-                    undecided.append(row)
-                else:
-                    self._reject(error, topic, sink)
             except RejectedError as error:
-                self._reject(error, topic, sink)
+                self._reject(error, topic, payload, sink)
         if undecided:
             self._held.append(Held(received, index, since, undecided, decoder))
         return not undecided
 
-    def _take_row(self, received: Received, index: int, decoder: Decoder, row: Row, sink: Sink) -> None:
+    def _take_row(self, received: Received, index: int, decoder: Decoder, row: Row, sink: Sink, *, wait: bool) -> None:
+        """Pass on one measurement; raises RejectedError, _NoTimeYetError, and with ``wait`` CollisionError."""
         publications = received.publications
         topic = publications.topics[index]
         key: Key = (topic, row.field) if row.field else topic
         series_id = self._series_ids.get(key)
         if series_id is None:
-            series_id = self._series_id(key, topic, decoder, row, sink)
+            series_id = self._series_id(key, topic, decoder, row, sink, wait=wait)
         if index in publications.retained and row.time is None:
             raise RejectedError("rejected_retained", "a retained payload without a time: its age is unknown")
         arrival_ms = self._arrival_clock.moment_ms(received.arrival_ms, received.monotonic)
@@ -327,17 +334,17 @@ class MqttSource:
         most = MAX_HELD if not received.publications.acknowledgements[index] else self._settings.inflight // 4
         return received.connection == self._flow_connection and len(self._held) < max(1, most)
 
-    def _series_id(self, key: Key, topic: bytes, decoder: Decoder, row: Row, sink: Sink) -> int:
+    def _series_id(self, key: Key, topic: bytes, decoder: Decoder, row: Row, sink: Sink, *, wait: bool) -> int:
         try:
             text = topic.decode()
         except UnicodeDecodeError as error:
             raise RejectedError("rejected_topic", "the topic is not UTF-8") from error
-        place = decoder.place(text, row.field)
+        address = decoder.address(text, row.field)
         name = decoder.name(text, row.field)
-        series_id = sink.series_id(name, place, decoder.unit(row.field, row.unit, name))
-        # Only places with a series are cached, so that an unlimited number of topics needs no memory.
+        series_id = sink.series_id(name, address, decoder.unit(row.field, row.unit, name), wait=wait)
+        # Only addresses that gave a series are cached, so topics without end take no memory.
         self._series_ids[key] = series_id
-        self._keys.setdefault(place, []).append(key)
+        self._keys.setdefault(address, []).append(key)
         return series_id
 
     def _acknowledge_when_stored(self, sink: Sink, received: Received, packets: Sequence[bytes]) -> None:
@@ -350,12 +357,12 @@ class MqttSource:
         if connection == self._flow_connection:
             self._flow.acknowledged(count, self._clock.monotonic())
 
-    def _reject(self, error: RejectedError, topic: bytes, sink: Sink) -> None:
+    def _reject(self, error: RejectedError, topic: bytes, payload: bytes, sink: Sink) -> None:
         if isinstance(error, EmptyPayloadError | IgnoredError):
             self._log.count(error.reason)
             return
         text = topic.decode(errors="backslashreplace")
-        sink.reject(error.reason, f"topic {text[:160]!r}: {error}", key=text)
+        sink.reject(error.reason, f"topic {text[:160]!r}: {error.with_payload(payload)}", key=text)
 
 
 class _NoTimeYetError(Exception):
@@ -368,12 +375,10 @@ def _chosen(column: list[bytes], indexes: list[int] | None) -> list[bytes]:
 
 def open_mqtt(entry: MqttEntry, context: Context, store: FilterStore | None = None) -> MqttSource:
     """Return the source of a real broker; its topic filters are kept in the work folder unless ``store`` is given."""
-    if not entry.settings.client_id:
-        client_id = f"strandline-{context.gateway}-{context.name}"
-        entry = replace(entry, settings=replace(entry.settings, client_id=client_id))
-    settings = entry.settings
+    settings = entry.settings.named(context.gateway, context.name)
+    entry = replace(entry, settings=settings)
     if store is None:
-        store = FilterFile(context.work / SUBSCRIPTIONS_FILE, settings.session)
+        store = FilterFile(context.work / FILE, settings.session, settings.connection)
     filters = [binding.pattern.subscription for binding in entry.bindings]
     connection = MqttConnection(settings, filters, store, context.clock, context.log, context.wake, context.hold_s)
     return MqttSource(entry, context.clock, context.log, connection)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_components.common.config import integer, text
 from edge_components.sensor_reader.errors import SourceError
-from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource, interval
+from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource, rounds
 from edge_components.sensor_reader.sources import Context, Kind
 
 FAMILIES = ("10", "22", "28", "3b", "42")
@@ -35,19 +35,14 @@ class OnewireWorker:
         self._seen: dict[str, int] = {}
 
     def work(self, outlet: Outlet) -> None:
-        """Read at the interval until stopped; raises SourceError where the folder does not exist."""
-        clock = self._context.clock
-        due = clock.monotonic()
-        while not outlet.stopping:
-            due = interval(due, clock.monotonic(), self._settings.interval_ms / 1000)
+        """Read at the interval until asked to stop; raises SourceError where the folder does not exist."""
+        for _ in rounds(outlet, self._context.clock, self._settings.interval_ms / 1000):
             folder = Path(self._settings.path)
             if not folder.is_dir():
                 raise SourceError(f"{folder} does not exist: is the driver w1-gpio loaded?")
             for device in sorted(folder.iterdir()):
                 if device.name.partition("-")[0] in FAMILIES:
                     self._read(device, outlet)
-            if outlet.wait(max(0.0, due - clock.monotonic())):
-                return
 
     def _read(self, device: Path, outlet: Outlet) -> None:
         """Read one thermometer, which takes most of a second."""

@@ -6,17 +6,22 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edge_components.common.config import integer, load, mapping, text
 from edge_components.common.errors import ConfigError
-from edge_components.sensor_reader.errors import SourceError
-from edge_components.sensor_reader.mapping.values import quality
+from edge_components.sensor_reader.errors import MissingPackageError, SourceError
+from edge_components.sensor_reader.opcua_security import secure
 from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource
 from edge_components.sensor_reader.sources import Context, Kind
+from wire.model import Quality
 
 CHECK_SECONDS = 5.0
+REFUSED_SECONDS = 60.0
+"""Seconds after which refused variables are subscribed again."""
+
+STOP_SECONDS = 0.25
+NODES_A_REQUEST = 100
 CONNECT_SECONDS = 10.0
 _NODES = 'a list of objects {"node": an OPC UA node id, "name": ..., "unit": ...}'
 
@@ -85,6 +90,8 @@ class OpcuaSettings:
     cert_file: str = _file("the client's certificate, for a security policy")
     key_file: str = _file("the key of the client's certificate")
     server_cert_file: str = _file("the server's certificate; without it the one that the server sends is accepted")
+    user_cert_file: str = _file("the user's certificate, in place of a name and password")
+    user_key_file: str = _file("the key of the user's certificate")
 
     def __post_init__(self) -> None:
         problems = []
@@ -96,6 +103,10 @@ class OpcuaSettings:
             problems.append("security_policy: only with cert_file and key_file")
         if self.password_file and not self.username:
             problems.append("password_file: only with username")
+        if bool(self.user_cert_file) != bool(self.user_key_file):
+            problems.append("user_cert_file, user_key_file: both or neither")
+        if self.user_cert_file and self.username:
+            problems.append("user_cert_file: only without username")
         if problems:
             raise ConfigError(problems)
 
@@ -104,15 +115,16 @@ class OpcuaWorker:
     """One subscription; see edge_components.sensor_reader.source_thread.Worker."""
 
     def __init__(self, settings: OpcuaSettings, context: Context) -> None:
-        self._settings, self._context = settings, context
+        self._settings = settings
         self._prefix = settings.prefix or context.name
+        self._last: dict[str, float] = {}
 
     def work(self, outlet: Outlet) -> None:
         """Subscribe and pass changes until stopped; raises SourceError if the connection is lost."""
         try:
             import asyncua
         except ImportError as error:
-            raise SourceError(f"the package asyncua is not installed ({error})") from error
+            raise MissingPackageError("asyncua", "opcua", error) from error
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # its failures are logged here, at a limited rate
         try:
             asyncio.run(self._live(asyncua, outlet))
@@ -122,80 +134,113 @@ class OpcuaWorker:
     async def _live(self, asyncua: Any, outlet: Outlet) -> None:
         settings = self._settings
         client = asyncua.Client(settings.url, timeout=CONNECT_SECONDS)
-        await self._secure(client)
+        await secure(asyncua, client, settings)
         async with client:
-            handler = _Handler(self._prefix, settings.nodes, outlet)
+            handler = _Handler(self._prefix, self._last, outlet)
             subscription = await client.create_subscription(settings.publishing_ms, handler)
-            for node in settings.nodes:
-                handler.by_id[client.get_node(node.node).nodeid] = node
             outlet.works()
-            for node in settings.nodes:
-                try:
-                    await subscription.subscribe_data_change(
-                        client.get_node(node.node),
-                        queuesize=settings.queue_size,
-                        sampling_interval=settings.sampling_ms,
-                    )
-                except asyncua.ua.uaerrors.UaError as error:
-                    outlet.reject("opcua_subscription_refused", f"{node.node}: {error}", key=node.node)
-            await self._stay(client, outlet)
+            waiting, retry_s = list(settings.nodes), 0.0
+            while not outlet.stopping and not handler.ended:
+                if waiting and retry_s <= 0:
+                    waiting = await self._subscribe(asyncua, client, subscription, waiting, handler, outlet)
+                    retry_s = REFUSED_SECONDS
+                await _pause(outlet, handler)
+                retry_s -= CHECK_SECONDS
+                if not outlet.stopping:
+                    await client.check_connection()
+                    outlet.works()
+            if handler.ended:
+                raise SourceError(f"{settings.url}: the server ended the subscription: {handler.ended}")
 
-    @staticmethod
-    async def _stay(client: Any, outlet: Outlet) -> None:
-        """Return when stopped; raises the error of a failed connection."""
-        elapsed = 0.0
-        while not outlet.stopping:
-            await asyncio.sleep(0.1)
-            elapsed += 0.1
-            if elapsed >= CHECK_SECONDS:
-                elapsed = 0.0
-                await client.check_connection()
-                outlet.works()
-
-    async def _secure(self, client: Any) -> None:
-        settings = self._settings
-        if settings.username:
-            client.set_user(settings.username)
-            if settings.password_file:
-                client.set_password(Path(settings.password_file).read_text().strip())  # a small file
-        if settings.security_policy != "none":
-            server = f",{settings.server_cert_file}" if settings.server_cert_file else ""
-            await client.set_security_string(
-                f"{settings.security_policy},{settings.security_mode},{settings.cert_file},{settings.key_file}{server}"
+    async def _subscribe(
+        self,
+        asyncua: Any,
+        client: Any,
+        subscription: Any,
+        nodes: list[NodeSettings],
+        handler: _Handler,
+        outlet: Outlet,
+    ) -> list[NodeSettings]:
+        """Subscribe to variables, and return those that the server refuses."""
+        refused: list[NodeSettings] = []
+        found: list[tuple[NodeSettings, Any]] = []
+        for settings in nodes:
+            try:
+                found.append((settings, client.get_node(settings.node)))
+            except (asyncua.ua.uaerrors.UaError, ValueError) as error:
+                outlet.reject("opcua_subscription_refused", f"{settings.node}: {error}", key=settings.node)
+                refused.append(settings)
+        for at in range(0, len(found), NODES_A_REQUEST):
+            part = found[at : at + NODES_A_REQUEST]
+            handler.by_id.update({node.nodeid: settings for settings, node in part})
+            results = await subscription.subscribe_data_change(
+                [node for _settings, node in part],
+                queuesize=self._settings.queue_size,
+                sampling_interval=self._settings.sampling_ms,
             )
+            for (settings, _node), result in zip(part, results, strict=True):
+                if isinstance(result, asyncua.ua.StatusCode):
+                    text = f"{settings.node}: {result.name}; tried again"
+                    outlet.reject("opcua_subscription_refused", text, key=settings.node)
+                    refused.append(settings)
+        return refused
+
+
+async def _pause(outlet: Outlet, handler: _Handler) -> None:
+    """Wait for CHECK_SECONDS, or until there is something to do."""
+    left = CHECK_SECONDS
+    while left > 0 and not outlet.stopping and not handler.ended:
+        await asyncio.sleep(min(left, STOP_SECONDS))
+        left -= STOP_SECONDS
 
 
 class _Handler:
-    """Receives changes on the connection's thread."""
+    """Receives changes on the connection's thread. ``last`` has the last value of each series."""
 
-    def __init__(self, prefix: str, nodes: tuple[NodeSettings, ...], outlet: Outlet) -> None:
-        self._prefix, self._outlet = prefix, outlet
+    def __init__(self, prefix: str, last: dict[str, float], outlet: Outlet) -> None:
+        self._prefix, self._last, self._outlet = prefix, last, outlet
         self.by_id: dict[Any, NodeSettings] = {}
+        self.ended = ""
+        """Why the server ended the subscription, empty while it has not."""
 
     def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
-        """Pass on one change with its time and status."""
+        """Pass on one change with its time and status; a bad status without a value gives the last value, as bad."""
         settings = self.by_id.get(node.nodeid)
         if settings is None:
             return
         name = f"{self._prefix}.{settings.series}"
         change = data.monitored_item.Value
         status = change.StatusCode.value if change.StatusCode is not None else 0
-        if value is None and status:
+        level = _quality(status)
+        if level == Quality.BAD:
             self._outlet.reject("opcua_bad_status", f"{settings.node}: {change.StatusCode.name}", key=settings.node)
-            return
+        if value is None and status:
+            value = self._last.get(name)
+            if value is None:
+                return
+        elif isinstance(value, int | float):
+            self._last[name] = value
         moment = change.SourceTimestamp or change.ServerTimestamp
         time = None if moment is None else f"{moment.replace(tzinfo=None).isoformat()}+00:00"
-        level = quality(status) if status else 0
         self._outlet.put([Sample(name, value, time, level, settings.unit)])
 
-    def status_change_notification(self, status: Any) -> None:
-        """Log that the server changed the state of the subscription."""
+    def status_change_notification(self, notification: Any) -> None:
+        """End the subscription where its new status is bad: the server has dropped it."""
+        status = notification.Status
         self._outlet.reject("opcua_subscription_changed", str(status))
+        if _quality(status.value) == Quality.BAD:
+            self.ended = status.name
+
+
+def _quality(status: int) -> Quality:
+    """Return the severity of a status code, which its upper two bits have."""
+    return (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD, Quality.BAD)[status >> 30 & 3]
 
 
 def open_opcua(settings: OpcuaSettings, context: Context) -> ThreadSource:
     """Return the source of one server."""
-    return ThreadSource(context, lambda: OpcuaWorker(settings, context))
+    worker = OpcuaWorker(settings, context)
+    return ThreadSource(context, lambda: worker)
 
 
 KIND = Kind(OpcuaSettings, open_opcua)

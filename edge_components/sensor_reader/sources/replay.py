@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_components.common.config import flag, mapping, number, text
 from edge_components.common.errors import ConfigError
-from edge_components.sensor_reader.errors import RejectedError, SourceError
+from edge_components.sensor_reader.errors import MissingPackageError, RejectedError, SourceError
 from edge_components.sensor_reader.mapping.settings import zone_of
 from edge_components.sensor_reader.mapping.values import Rule, from_text
 from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource
@@ -20,14 +20,19 @@ from edge_components.sensor_reader.sources import Context, Kind
 from edge_components.sensor_reader.timestamps import event_time_ms
 
 BATCH_ROWS = 500
-_COLUMNS = "a list of names of columns"
+_COLUMNS = "a list of names of columns, or an object from columns to names of series"
 _SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+def _columns(value: Any) -> dict[str, str]:
+    names = value if isinstance(value, Mapping) else dict.fromkeys(value) if _is_list_of_texts(value) else None
+    if names is None or not all(isinstance(name, str | None) and name != "" for name in names.values()):
         raise ValueError(_COLUMNS)
-    return tuple(value)
+    return {str(column): column if name is None else name for column, name in names.items()}
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,9 @@ class ReplaySettings:
 
     file: str = text("", "the file: .csv, .jsonl, .ndjson or .parquet", pattern=r"(/[^\x00-\x1f]{0,1023})?")
     time: str = text("timestamp", "column of the event time")
-    values: tuple[str, ...] = mapping([], _texts, _COLUMNS, "columns of values; none is all that are numbers")
+    values: dict[str, str] = mapping(  # noqa: RUF009
+        [], _columns, _COLUMNS, "columns of values; none is all that are numbers"
+    )
     series: str = text("", "column of the series' name, where each row is one reading with the column `value`")
     time_zone: str = text("UTC", "IANA time zone of times without an offset from UTC")
     speed: float = number(1.0, 0.0, 1e6, "how many times faster than recorded; 0 is as fast as possible")
@@ -117,8 +124,8 @@ class ReplayWorker:
         if settings.series:
             name = row.get(settings.series)
             return [Sample(f"{self._prefix}.{name}", row.get("value"), time_ms)] if name else []
-        columns: Iterable[str] = settings.values or [key for key in row if key != settings.time]
-        found = ((name, row.get(name)) for name in columns)
+        columns = settings.values or {key: key for key in row if key != settings.time}
+        found = ((name, row.get(column)) for column, name in columns.items())
         return [
             Sample(f"{self._prefix}.{name}", value, time_ms)
             for name, value in found
@@ -145,7 +152,7 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         from pyarrow import parquet
     except ImportError as error:
-        raise SourceError(f"the package pyarrow is not installed ({error})") from error
+        raise MissingPackageError("pyarrow", "archive", error) from error
     for batch in parquet.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS):
         for row in batch.to_pylist():
             yield {key: value.isoformat() if hasattr(value, "isoformat") else value for key, value in row.items()}

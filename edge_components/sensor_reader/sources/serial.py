@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_components.common.config import integer, text
 from edge_components.common.errors import ConfigError
-from edge_components.sensor_reader.errors import SourceError
+from edge_components.sensor_reader.errors import MissingPackageError, SourceError
 from edge_components.sensor_reader.mapping.bindings import Binding
 from edge_components.sensor_reader.mapping.decoder import Decoder
 from edge_components.sensor_reader.mapping.entry import read_with_mapping
@@ -65,7 +65,7 @@ class SerialWorker:
         try:
             import serial
         except ImportError as error:
-            raise SourceError(f"the package pyserial is not installed ({error})") from error
+            raise MissingPackageError("pyserial", "serial", error) from error
         settings = self._settings
         try:
             with serial.Serial(

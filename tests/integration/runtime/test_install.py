@@ -200,6 +200,35 @@ def test_an_optional_package_that_cannot_be_had_is_reported_and_tried_again(gate
     assert found.packages == {"strandone": "1.0", "strandextra": "2.0"}
 
 
+def test_packages_for_a_kind_of_source_are_added_to_the_environment_that_is_in_use(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    wheel(gateway.wheels, "strandone")
+    wheel(gateway.wheels, "strandbus")
+    gateway.required.write_text("strandone\n")
+    before = gateway.ensure()
+    (tmp_path / "extra-bus.txt").write_text("strandbus\n")
+    (tmp_path / "extra-other.txt").write_text("strandother>=1\nstrandbus\n")
+    plan = install.Plan(
+        gateway.required,
+        gateway.optional,
+        gateway.wheels,
+        (tmp_path / "extra-bus.txt", tmp_path / "extra-other.txt"),
+    )
+    after = install.ensure(gateway.work, plan, gateway.lines.append)
+    assert after.python == before.python
+    assert after.packages == {"strandone": "1.0", "strandbus": "1.0"}
+    assert list(after.absent) == ["strandother>=1"]
+    assert gateway.module("strandbus") == "1.0"
+
+
+def test_groups_of_packages_are_chosen_by_name(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edge_components.runtime.main", "--work", str(tmp_path), "--extras"]
+    done = subprocess.run([*command, "modbus, opcau"], capture_output=True, text=True, cwd=REPO, check=True)
+    assert "extras: 'opcau' is not allowed, expected none or any of archive, modbus, opcua, serial" in done.stdout
+    assert Environment.read(tmp_path).packages["pymodbus"]
+
+
 def test_an_optional_package_changes_no_version_that_is_required(with_real_pip: Gateway) -> None:
     for version in ("1.0", "2.0"):
         wheel(with_real_pip.wheels, "strandone", version)

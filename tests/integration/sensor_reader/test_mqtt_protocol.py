@@ -23,6 +23,9 @@ class ScriptedBroker:
     def __init__(self, *, version5: bool = True, session_present: bool = False) -> None:
         self.version5, self.session_present = version5, session_present
         self.suback = 1
+        self.refusal = b""
+        """A CONNACK's body, if not empty."""
+        self.suback_properties = b"\0"
         self.packets: list[bytes] = []
         self.connections: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -88,13 +91,15 @@ class ScriptedBroker:
         mid = packet[2:4]
         properties = b"\0" if self.version5 else b""
         if kind == CONNECT:
+            if self.refusal:
+                return bytes((CONNACK, len(self.refusal))) + self.refusal
             if packet[8] == 5 and not self.version5:
                 return bytes((CONNACK, 2, 0, 1))
             body = bytes((self.session_present, 0)) + properties
             return bytes((CONNACK, len(body))) + body
         if kind == SUBSCRIBE:
             filters = packet.count(b"+/+")
-            body = mid + properties + bytes((self.suback,)) * filters
+            body = mid + (self.suback_properties if self.version5 else b"") + bytes((self.suback,)) * filters
             return bytes((SUBACK, len(body))) + body
         if kind == UNSUBSCRIBE:
             body = mid + properties + (b"\0" if self.version5 else b"")
@@ -158,6 +163,23 @@ def test_a_rejected_unsubscription_is_detected(version5: bool) -> None:
         site.clock.advance(FIRST_RETRY_S)
         site.poll_until(lambda: "refused_subscriptions" not in site.source.health())
     assert broker.count(SUBSCRIBE) == 2
+
+
+def test_the_reason_that_a_broker_of_mqtt_5_gives_is_reported() -> None:
+    broker = ScriptedBroker()
+    reason = b"\x1f\0\x0bfor testing"
+    broker.suback, broker.suback_properties = 0x87, bytes((len(reason),)) + reason
+    with connected(broker, version="5") as site:
+        site.poll_until(lambda: site.counters["mqtt_subscription_refused"] == 1)
+        assert site.source.health()["refused_subscriptions"] == {"sensors/+/+": "Not authorized: for testing"}
+    refusing = ScriptedBroker()
+    refusing.refusal = b"\0\x8a" + bytes((len(reason),)) + reason
+    site = Site(refusing.port, version="5")
+    site.source.start()
+    site.poll_until(lambda: site.counters["mqtt_refused"] >= 1)
+    assert site.source.health()["failure"] == "the broker refuses the connection: Banned: for testing"
+    site.source.close()
+    refusing.close()
 
 
 def _has_only_sensors(store: Filters) -> bool:

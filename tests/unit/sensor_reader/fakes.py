@@ -21,9 +21,17 @@ class Sink:
         self.readings: list[tuple[str, int, float]] = []
         self.rejected: list[tuple[str, str]] = []
         self.pending: list[Callable[[], None]] | None = None
+        self.collisions: list[tuple[str, str, str]] = []
+        """The name that a second origin got, and the addresses of both."""
+        self.registry.on_collision = lambda name, first, second: self.collisions.append(
+            (name, first.address, second.address)
+        )
 
-    def series_id(self, name: str, place: str, unit: str = "", resolution: float | None = None) -> int:
-        return self.registry.series_id(name, Origin("mqtt", place), self._clock.monotonic(), unit, resolution)
+    def series_id(
+        self, name: str, address: str, unit: str = "", resolution: float | None = None, *, wait: bool = False
+    ) -> int:
+        origin = Origin("mqtt", address)
+        return self.registry.series_id(name, origin, self._clock.monotonic(), unit, resolution, beside=not wait)
 
     def extend(
         self,

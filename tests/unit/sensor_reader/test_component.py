@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,8 @@ class FakeSource:
     def blocked(self) -> bool:
         return self.is_blocked
 
-    def forget(self, place: str) -> None:
-        self.forgotten.append(place)
+    def forget(self, address: str) -> None:
+        self.forgotten.append(address)
 
     def health(self) -> Mapping[str, Any]:
         return {"state": self.state}
@@ -66,9 +66,9 @@ class FakeSource:
     def close(self) -> None:
         self.state = "closed"
 
-    def read(self, name: str, *readings: tuple[int, float], place: str = "") -> None:
+    def read(self, name: str, *readings: tuple[int, float], address: str = "") -> None:
         def add(sink: Sink) -> None:
-            series_id = sink.series_id(name, place or name, "m")
+            series_id = sink.series_id(name, address or name, "m")
             for time_ms, value in readings:
                 sink.extend((series_id,), (time_ms,), (value,), (0,), self.clock.monotonic())
 
@@ -385,10 +385,10 @@ def test_at_the_limit_a_silent_series_makes_room_and_its_id_is_reused_only_after
 def test_other_settings_let_another_place_provide_a_series() -> None:
     bench = Bench(load(Config, {"sources": [MQTT], "max_age_ms": 250}))
     bench.reader.start()
-    bench.source.read("a", (5, 1.0), place="old/a")
+    bench.source.read("a", (5, 1.0), address="old/a")
     bench.tick(1.0)
     bench.reader.reconfigure(load(Config, {"max_age_ms": 250, "sources": [{**MQTT, "topics": ["new/{a}"]}]}))
-    bench.source.read("a", (6, 2.0), place="new/a")
+    bench.source.read("a", (6, 2.0), address="new/a")
     bench.tick(1.0)
     bench.tick(1.0)
     assert bench.values() == [1.0, 2.0]
@@ -487,3 +487,43 @@ def test_sixteen_thousand_series_pass_the_reader_each_once() -> None:
     assert sorted(bench.values()) == [float(at) for at in range(16_384)]
     assert bench.runtime.counters["series_forgotten"] == 0
     assert all(len(payload) <= MAX_LOCAL_BYTES for payload in bench.bus.on(topics.READINGS))
+
+
+class FakeSessions:
+    """Records what it is asked to do."""
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+
+    def update(self, entries: Iterable[tuple[str, Any]]) -> None:
+        self.calls.append([name for name, _settings in entries])
+
+    def poll(self) -> None:
+        self.calls.append("poll")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_sessions_that_no_entry_has_are_ended_at_the_start_and_when_the_entries_change() -> None:
+    bench = Bench(load(Config, {"sources": [MQTT, HOST]}))
+    sessions = FakeSessions()
+    bench.reader = SensorReader(load(Config, {"sources": [MQTT, HOST]}), bench.runtime, bench._open, sessions)
+    bench.reader.start()
+    bench.tick()
+    bench.reader.reconfigure(load(Config, {"sources": [HOST]}))
+    bench.reader.close()
+    assert sessions.calls == [["mqtt", "host"], "poll", ["host"], "close"]
+
+
+def test_two_sources_that_give_one_name_are_both_read_and_reported() -> None:
+    bench = Bench(load(Config, {"sources": [MQTT, {**MQTT, "name": "hall-2"}], "max_age_ms": 250}))
+    bench.reader.start()
+    for source, value in zip(bench.sources, (1.0, 2.0), strict=True):
+        source.read("pump", (5, value))
+    bench.tick(1.0)
+    bench.tick(1.0)
+    assert bench.values() == [1.0, 2.0]
+    assert bench.runtime.counters["series_collisions"] == 1
+    first, second = (series.name for series in bench.batches()[0].rows.series)
+    assert (first, second.startswith("pump:")) == ("pump", True)

@@ -9,7 +9,7 @@ import pytest
 from edge_components.common.config import load
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.config import Config
-from edge_components.sensor_reader.entries import kind_of, kinds
+from edge_components.sensor_reader.entries import kind_of, kinds, without_invalid
 from edge_components.sensor_reader.sources.host import HostSettings
 from edge_components.sensor_reader.sources.mqtt import read_entry
 
@@ -75,6 +75,18 @@ def test_a_former_key_is_rejected_with_the_one_that_replaced_it() -> None:
     assert '{"name": "host", "kind": "host", "interval_ms": ...}' in second
     assert third == 'mqtt: this key was replaced by an entry {"name": "mqtt", "kind": "mqtt"} in sources'
     assert '"value": ...' in fourth
+
+
+def test_a_start_without_a_valid_configuration_uses_the_valid_entries() -> None:
+    same = {"kind": "mqtt", "client_id": "reader"}
+    good, bad = {"name": "h", "kind": "host"}, {"name": "b", "kind": "mqtt", "port": 0}
+    values = {"sources": [bad, good, {"name": "x", **same}, {"name": "y", **same}, good, 5], "max_age_ms": 50}
+    with pytest.raises(ConfigError):
+        load(Config, values)
+    salvaged = load(Config, without_invalid(values))
+    assert (list(salvaged.entries()), salvaged.max_age_ms) == (["h", "x"], 50)
+    with pytest.raises(ConfigError):
+        load(Config, without_invalid({"sources": [good], "max_age_ms": 0}))
 
 
 def test_two_entries_may_not_share_an_mqtt_session() -> None:

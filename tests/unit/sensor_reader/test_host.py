@@ -32,7 +32,9 @@ class ListSink:
     rejected: list[tuple[str, str]] = field(default_factory=list)
     full: bool = False
 
-    def series_id(self, name: str, place: str, unit: str = "", resolution: float | None = None) -> int:
+    def series_id(
+        self, name: str, address: str, unit: str = "", resolution: float | None = None, *, wait: bool = False
+    ) -> int:
         if self.full:
             raise RejectedError("rejected_series_limit", "full")
         self.series[name] = Series(name, unit, resolution)

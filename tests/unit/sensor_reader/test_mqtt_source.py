@@ -159,7 +159,7 @@ def test_a_moved_device_loses_nothing_once_its_old_topic_is_silent() -> None:
     assert bench.sink.readings[-1][0] == "other"
 
 
-def test_two_active_topics_of_a_series_are_reported_and_the_first_is_read() -> None:
+def test_two_topics_that_are_alive_at_once_are_reported_with_both_and_both_are_read() -> None:
     bench = Bench(topics=["line1/{device}", "line2/{device}"])
     for _ in range(30):
         bench.publish(("line1/pump", b"1"))
@@ -168,9 +168,12 @@ def test_two_active_topics_of_a_series_are_reported_and_the_first_is_read() -> N
         bench.clock.advance(0.5)
     bench.publish(("line1/pump", b"1"))
     bench.wait(0.1)
-    assert set(bench.values) == {1.0}
-    assert bench.reasons == ["rejected_collision"] * 30
-    assert all("line1/pump" in text and "line2/pump" in text for _, text in bench.sink.rejected)
+    ((own, first, second),) = bench.sink.collisions
+    assert (first, second) == ("line1/pump", "line2/pump")
+    assert own.startswith("pump:")
+    found = [(name, value) for name, _, value in bench.sink.readings]
+    assert (found.count(("pump", 1.0)), found.count((own, 2.0)), len(found)) == (31, 30, 61)
+    assert bench.reasons == []
     assert sorted(bench.connection.acknowledged) == list(range(1, 62))
 
 
@@ -179,8 +182,53 @@ def test_publications_held_by_a_collision_do_not_block_the_window() -> None:
     bench.publish(("line1/pump", b"1"))
     bench.clock.advance(0.5)
     bench.publish(*[("line2/pump", b"2")] * 20)
-    assert bench.reasons == ["rejected_collision"] * 15
+    assert len(bench.values) == 16
     assert bench.source.health()["held_back"] == 5
+    bench.wait(0.1)
+    assert (len(bench.values), bench.reasons) == (21, [])
+
+
+def test_a_second_topic_has_the_same_name_after_a_restart_in_the_same_order() -> None:
+    names = []
+    for _ in range(2):
+        bench = Bench(topics=["line1/{device}", "line2/{device}"], inflight=1)
+        bench.publish(("line1/pump", b"1"))
+        bench.publish(("line2/pump", b"2"))
+        bench.clock.advance(0.5)
+        bench.publish(("line1/pump", b"1"))
+        bench.wait(0.1)
+        names.append({name for name, _, _ in bench.sink.readings})
+    assert names[0] == names[1]
+    assert len(names[0]) == 2
+
+
+def test_units_of_payloads_are_used_and_a_configured_one_replaces_them() -> None:
+    bench = Bench(topics=["a/{device}", {"topic": "b/{device}", "value": ["t", "x.h"], "fields": {"t": {"unit": "K"}}}])
+    bench.publish(
+        ("a/1", b'{"value": 1, "unit": "bar"}'),
+        ("a/2", b'"21.5 kWh"'),
+        ("a/3", b'{"value": 1, "unit": "\\u0007 \\ud83d\\ude00 way too long for a unit of a series"}'),
+        ("a/4", b"4"),
+        ("b/1", b'{"t": 290, "x": {"h": 40, "unit": "%RH"}, "unit": "Cel"}'),
+    )
+    units = {one.name: one.unit for one in (bench.sink.registry[at] for at in range(6))}
+    assert units["1.t"] == "K"
+    assert units["1.x.h"] == "%RH"
+    assert [units[str(at)] for at in (1, 2, 4)] == ["bar", "kWh", ""]
+    assert units["3"].startswith("\U0001f600 way")
+    assert len(units["3"].encode()) <= 32
+    assert bench.reasons == []
+
+
+def test_a_rejection_has_topic_reason_and_the_first_bytes_and_null_is_counted_as_such() -> None:
+    bench = Bench(topics=[{"topic": "a/{device}", "value": "**", "text_values": "skip"}, "b/{device}"])
+    bench.publish(("b/1", b'{"value": "warm"}'), ("a/1", b'{"x": null, "y": "text", "z": 1}'), ("c", b"\x00\xffabc"))
+    (first, text), (second, other) = bench.sink.rejected
+    assert (first, second) == ("rejected_value", "rejected_topic")
+    assert "topic 'b/1'" in text
+    assert 'payload b\'{"value": "warm"}\'' in text
+    assert "payload b'\\x00\\xffabc'" in other
+    assert (bench.counters["rejected_null"], bench.counters["fields_skipped"], bench.values) == (1, 1, [1.0])
 
 
 def test_held_publications_are_dropped_with_their_connection() -> None:

@@ -33,6 +33,12 @@ def test_csv_is_replayed_with_its_times(tmp_path: Path) -> None:
     ]
 
 
+def test_columns_are_mapped_to_names(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    found = replayed(tmp_path / "a.csv", values={"temp": "hall 1.temperature", "state": "door"})
+    assert [name for name, _, _ in found] == ["r.hall_1.temperature", "r.door", "r.hall_1.temperature"]
+
+
 def test_json_lines_name_their_series(tmp_path: Path) -> None:
     rows = [{"t": T0 + at, "id": f"s{at % 2}", "value": at} for at in range(4)]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -58,7 +64,10 @@ def test_a_file_that_is_not_there_is_reported_and_tried_again(tmp_path: Path) ->
         site.poll_until(lambda: site.counters["source_disconnected"] == 1)
 
 
-@pytest.mark.parametrize("values", [{"file": "/a.txt"}, {"file": "/a.csv", "repeat": True}, {"file": "a.csv"}])
+@pytest.mark.parametrize(
+    "values",
+    [{"file": "/a.txt"}, {"file": "/a.csv", "repeat": True}, {"file": "a.csv"}, {"file": "/a.csv", "values": {"a": 1}}],
+)
 def test_settings_that_cannot_work_are_rejected(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         load(ReplaySettings, values)

@@ -55,6 +55,27 @@ def test_readings_have_their_times_or_that_of_arrival_and_bad_ones_are_rejected(
     bench.source.close()
 
 
+def test_rounds_come_at_their_interval_skip_missed_ones_and_end_when_asked_to() -> None:
+    bench = Bench(lambda outlet: None)
+    context = Context("s", "gw", bench.clock, bench.source._context.log, bench.woken.set, Path(), lambda: 0.0)
+    outlet = Outlet(context)
+    began, at, waits = bench.clock.monotonic(), [], []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        bench.clock.advance(seconds)
+        return False
+
+    outlet.wait = wait  # type: ignore[method-assign]
+    for number, _ in enumerate(source_thread.rounds(outlet, bench.clock, 10.0)):
+        at.append(bench.clock.monotonic() - began)
+        bench.clock.advance(35.0 if number == 1 else 1.0)
+        if number == 3:
+            outlet.stop()
+    assert at == [0.0, 10.0, 45.0, 55.0]
+    assert waits == [9.0, 0.0, 9.0, 9.0]
+
+
 def test_a_worker_that_fails_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_thread, "FIRST_RETRY_S", 0.0)
     attempts: list[int] = []

@@ -91,7 +91,7 @@ def test_the_death_of_a_device_has_a_sequence_number_and_that_of_a_node_none(use
 
 def test_births_data_and_deaths_of_a_metric_have_one_origin(used: Decoder) -> None:
     field = "plant.n.temp"
-    assert used.place("spBv1.0/plant/NBIRTH/n", field) == used.place("spBv1.0/plant/NDATA/n", field) == field
+    assert used.address("spBv1.0/plant/NBIRTH/n", field) == used.address("spBv1.0/plant/NDATA/n", field) == field
 
 
 def test_the_sequence_begins_again_after_255(used: Decoder) -> None:

@@ -73,6 +73,22 @@ def test_invalid_times_are_rejected(raw: Any) -> None:
     assert reason(raw) == "rejected_time"
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"timeInSeconds": ARRIVAL // 1000, "offsetInNanos": 5_999_999},
+        {"seconds": ARRIVAL // 1000, "nanos": 5_000_000},
+    ],
+)
+def test_seconds_and_nanoseconds_are_one_time(raw: Any) -> None:
+    assert read(raw) == ARRIVAL // 1000 * 1000 + 5
+
+
+@pytest.mark.parametrize("raw", [{"timeInSeconds": "x"}, {"seconds": True}, {"seconds": 5, "nanos": 10**9}, {"s": 1}])
+def test_other_objects_are_no_times(raw: Any) -> None:
+    assert reason(raw) == "rejected_time"
+
+
 def test_a_time_too_far_ahead_is_rejected_and_one_just_within_is_not() -> None:
     assert read(ARRIVAL + DAY) == ARRIVAL + DAY
     assert reason(ARRIVAL + DAY + 1) == "rejected_future"

@@ -31,8 +31,11 @@ class QualitySink(Sink):
         self.rejected: list[tuple[str, str]] = []
         self.pending = None
 
-    def series_id(self, name: str, place: str, unit: str = "", resolution: float | None = None) -> int:
-        return self.registry.series_id(name, Origin("s", place), self.clock.monotonic(), unit, resolution)
+    def series_id(
+        self, name: str, address: str, unit: str = "", resolution: float | None = None, *, wait: bool = False
+    ) -> int:
+        origin = Origin("s", address)
+        return self.registry.series_id(name, origin, self.clock.monotonic(), unit, resolution, beside=not wait)
 
     def extend(self, series_ids: Any, times_ms: Any, values: Any, qualities: Any, arrived: float) -> None:
         super().extend(series_ids, times_ms, values, qualities, arrived)
