@@ -275,8 +275,11 @@ TARGETS = (
     Target("http-telemetry", _telemetry, (CloudError,), (json.dumps(_TELEMETRY).encode(),)),
     *(
         Target(f"mqtt-broker-{name}", lambda data, properties=properties: PacketReader(1_000, properties).feed(data),
-               (ProtocolError,), (publish("a/b", b"c"), publish("a/b", bytes(3_000)), b"\x32\x09\0\3a/b\0\7\0x"))
-        for name, properties in (("3.1.1", False), ("5", True))
+               (ProtocolError,), seeds)
+        for name, properties, seeds in (
+            ("3.1.1", False, (publish("a/b", b"c"), publish("a/b", bytes(3_000)), b"\x90\3\0\1\0")),
+            ("5", True, (b"\x32\x09\0\3a/b\0\7\0x", b"\x30\x0b\0\3a/b\5\3\0\2abx")),
+        )
     ),
     Target("websocket", lambda data: FrameReader().feed(data), (ProtocolError,),
            (b"\x82\3abc\x89\1x", b"\x82\x7e\1\0" + bytes(256))),

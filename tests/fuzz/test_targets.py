@@ -105,13 +105,13 @@ def test_any_json_under_valid_keys_raises_only_the_packages_errors(name: str, da
 def test_time_and_memory_for_hostile_inputs_are_bounded(name: str) -> None:
     for data in HOSTILE[name]:
         tracemalloc.start()
-        began = time.perf_counter()
+        began = time.process_time()  # a busy machine is not a defect
         try:
             error = read(BY_NAME[name], data)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        duration = time.perf_counter() - began
-        assert duration < MAX_SECONDS, f"{duration:.1f} s for {data[:60]!r}"
-        assert peak < MAX_BYTES, f"{peak:,} bytes for {data[:60]!r}"
-        assert len(str(error)) < MAX_ERROR_CHARACTERS, f"an error of {len(str(error)):,} characters for {data[:60]!r}"
+        took = time.process_time() - began
+        assert took < MOST_SECONDS, f"{took:.1f} s for {data[:60]!r}"
+        assert peak < MOST_BYTES, f"{peak:,} bytes for {data[:60]!r}"
+        assert len(str(error)) < MOST_WORDS, f"an error of {len(str(error)):,} characters for {data[:60]!r}"

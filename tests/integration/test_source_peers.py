@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -247,3 +248,25 @@ def test_a_bad_opc_ua_status_without_a_value_gives_the_last_value_as_bad(opcua: 
         opcua.write("Temp", 6.5, codes.GoodClamped | 0x480)  # with the bits that report an overflow of the queue
         site.poll_until(lambda: site.values == {"cold.t": 6.5})
         assert site.sink.qualities[-1] == Quality.GOOD
+
+
+def test_a_storm_of_bad_opc_ua_statuses_gives_bad_readings_and_few_lines(
+    opcua: OpcuaServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    codes = sorted(code for name, code in vars(asyncua.ua.StatusCodes).items() if name.startswith("Bad"))
+    opcua.write("Temp", 5.5, asyncua.ua.StatusCodes.Good)
+    values = {"url": opcua.url, "nodes": [{"node": "ns=2;s=Room.Temp", "name": "t"}]}
+    keys = {"sampling_ms": 10, "publishing_ms": 10, "queue_size": 10_000}
+    with ThreadSite("opcua", {**values, **keys}, name="o") as site, caplog.at_level(logging.WARNING, "test"):
+        site.poll_until(lambda: site.values == {"o.t": 5.5})
+        assert len(codes) > 200
+        for at, code in enumerate(codes):
+            opcua.write("Temp", None if at % 2 else float(at), code)
+        opcua.write("Temp", 7.5, asyncua.ua.StatusCodes.Good)
+        site.poll_until(lambda: site.values == {"o.t": 7.5})
+        assert site.sink.qualities[0] == site.sink.qualities[-1] == Quality.GOOD
+        assert set(site.sink.qualities[1:-1]) == {Quality.BAD}
+        assert site.source.health() == {"connected": True}
+    assert site.counters["opcua_bad_status"] == len(codes)
+    assert site.counters["source_disconnected"] == site.counters["source_errors"] == 0
+    assert len([record for record in caplog.records if "opcua_bad_status" in record.message]) == 1

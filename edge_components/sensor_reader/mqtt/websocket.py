@@ -31,9 +31,13 @@ class FrameReader:
         """True after the peer's close frame."""
 
     def feed(self, data: bytes) -> tuple[bytes, list[bytes]]:
-        """Return the payload in ``data`` and the answers to be sent; raises ProtocolError."""
+        """Return the payload in ``data`` and the answers to be sent: to the last ping, and to a close frame.
+
+        Raises ProtocolError.
+        """
         pieces: list[bytes] = []
-        answers: list[bytes] = []
+        ping: bytes | None = None
+        close = b""
         data = self._head + data
         self._head = b""
         at, end = 0, len(data)
@@ -56,11 +60,12 @@ class FrameReader:
                 break
             at = start + length
             if opcode == PING:
-                answers.append(frame(PONG, data[start:at]))
+                ping = data[start:at]
             elif opcode == CLOSE:
-                answers.append(frame(CLOSE, data[start : start + 2]))
+                close = frame(CLOSE, data[start : start + 2])
                 self.closed = True
-        return b"".join(pieces), answers
+        pong = b"" if ping is None else frame(PONG, ping)
+        return b"".join(pieces), [answer for answer in (pong, close) if answer]
 
 
 def _header(data: bytes, at: int) -> tuple[int, int, int] | None:
