@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pymodbus")
 pytest.importorskip("asyncua")
-from tests.fuzz.hostile_peers import (  # noqa: E402 # needs the packages
+from tests.fuzz.hostile_peers import (  # needs the packages
     OPC_ANSWERS,
     Framing,
     Peer,
@@ -18,8 +18,8 @@ from tests.fuzz.hostile_peers import (  # noqa: E402 # needs the packages
     rtu_length,
     tcp_length,
 )
-from tests.unit.sensor_reader.thread_site import ThreadSite  # noqa: E402
-from wire.model import Quality  # noqa: E402
+from tests.unit.sensor_reader.thread_site import ThreadSite
+from wire.model import Quality
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 REGISTERS = [{"name": name, "address": at} for at, name in enumerate("abcd")]
