@@ -101,7 +101,7 @@ class LiveConfiguration(Generic[C]):
         return self._applied
 
     def _salvaged(self, values: Mapping[str, Any], error: ConfigError) -> C:
-        """Return the configuration of the valid part of ``values``; raises ``error`` if there is none."""
+        """Return the configuration of the valid part of ``values``; raises ``error`` without such a part."""
         salvage = getattr(self._kind, "SALVAGE", None)
         if salvage is None:
             raise error
