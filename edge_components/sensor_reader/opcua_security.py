@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 
-class SecuritySettings(Protocol):
-    """The keys of an entry that this module reads; see edge_components.sensor_reader.sources.opcua."""
+@dataclass(frozen=True, slots=True)
+class Security:
+    """The keys of an entry that concern the connection's security; see edge_components.sensor_reader.sources.opcua."""
 
     username: str
     password_file: str
-    security_policy: str
-    security_mode: str
+    policy: str
+    mode: str
     cert_file: str
     key_file: str
     server_cert_file: str
@@ -20,7 +22,7 @@ class SecuritySettings(Protocol):
     user_key_file: str
 
 
-async def secure(asyncua: Any, client: Any, settings: SecuritySettings) -> None:
+async def secure(asyncua: Any, client: Any, settings: Security) -> None:
     """Give a client its user and its certificates; raises OSError, ValueError or an error of asyncua."""
     from asyncua.crypto import security_policies, uacrypto
 
@@ -28,17 +30,17 @@ async def secure(asyncua: Any, client: Any, settings: SecuritySettings) -> None:
         client.set_user(settings.username)
         if settings.password_file:
             client.set_password(Path(settings.password_file).read_text().strip())
-    if settings.security_policy != "none":
+    if settings.policy != "none":
         certificate = _content(settings.cert_file)
         client.application_uri = await _application_uri(uacrypto, certificate) or client.application_uri
         await client.set_security(
-            getattr(security_policies, f"SecurityPolicy{settings.security_policy}"),
+            getattr(security_policies, f"SecurityPolicy{settings.policy}"),
             uacrypto.CertProperties(*certificate),
             uacrypto.CertProperties(*_content(settings.key_file)),
             server_certificate=uacrypto.CertProperties(*_content(settings.server_cert_file))
             if settings.server_cert_file
             else None,
-            mode=getattr(asyncua.ua.MessageSecurityMode, settings.security_mode),
+            mode=getattr(asyncua.ua.MessageSecurityMode, settings.mode),
         )
     if settings.user_cert_file:
         content, extension = _content(settings.user_cert_file)

@@ -102,7 +102,9 @@ def _from_parts(raw: dict[str, Any]) -> int:
     """Return the time of an object of seconds and nanoseconds, as AWS IoT SiteWise and protocol buffers write it."""
     for seconds_key, nanoseconds_key in _PARTS:
         seconds, nanoseconds = raw.get(seconds_key), raw.get(nanoseconds_key, 0)
-        if all(type(one) is int for one in (seconds, nanoseconds)) and 0 <= nanoseconds < 10**9:
+        if isinstance(seconds, bool) or not isinstance(seconds, int) or not isinstance(nanoseconds, int):
+            continue
+        if 0 <= nanoseconds < 10**9:
             return _from_number(seconds) + nanoseconds // 1_000_000
     raise RejectedError("rejected_time", f"time {_shown(raw)} is not an object of seconds and nanoseconds")
 

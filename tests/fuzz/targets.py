@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -217,6 +218,10 @@ def _format(name: str) -> Callable[[bytes], None]:
     return read
 
 
+def _packets(properties: bool, data: bytes) -> None:
+    PacketReader(1_000, properties).feed(data)
+
+
 def _modbus(data: bytes) -> None:
     """Read registers of every type from the words of an answer, however many they are."""
     words = [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)]
@@ -274,8 +279,7 @@ TARGETS = (
     Target("ingest-function", _ingest, (), tuple(map(envelope, BATCHES))),
     Target("http-telemetry", _telemetry, (CloudError,), (json.dumps(_TELEMETRY).encode(),)),
     *(
-        Target(f"mqtt-broker-{name}", lambda data, properties=properties: PacketReader(1_000, properties).feed(data),
-               (ProtocolError,), seeds)
+        Target(f"mqtt-broker-{name}", partial(_packets, properties), (ProtocolError,), seeds)
         for name, properties, seeds in (
             ("3.1.1", False, (publish("a/b", b"c"), publish("a/b", bytes(3_000)), b"\x90\3\0\1\0")),
             ("5", True, (b"\x32\x09\0\3a/b\0\7\0x", b"\x30\x0b\0\3a/b\5\3\0\2abx")),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -226,7 +227,7 @@ def test_a_pattern_that_is_removed_is_unsubscribed_also_over_a_restart(tmp_path:
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_readings_come_over_websockets(tmp_path: Path, version: str, encrypted: bool) -> None:
     authority = Authority(tmp_path / "authority")
-    keys = {"tls": True, "ca_file": str(authority.ca), "host": "localhost"} if encrypted else {}
+    keys: dict[str, Any] = {"tls": True, "ca_file": str(authority.ca), "host": "localhost"} if encrypted else {}
     with websockets(tmp_path / "broker", *(tls(authority)[1:] if encrypted else ())) as port:
         tcp = int((tmp_path / "broker" / "mosquitto.conf").read_text().split()[1])
         site = Site(port, transport="websockets", version=version, max_payload_bytes=200_000, **keys)

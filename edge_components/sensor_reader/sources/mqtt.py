@@ -286,7 +286,7 @@ class MqttSource:
         payload = publications.payloads[index]
         for error in errors:
             self._reject(error, topic, payload, sink)
-        undecided = []
+        undecided: list[Row] = []
         for row in rows:
             try:
                 try:

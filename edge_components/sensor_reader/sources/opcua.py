@@ -11,7 +11,7 @@ from typing import Any
 from edge_components.common.config import integer, load, mapping, text
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.errors import MissingPackageError, SourceError
-from edge_components.sensor_reader.opcua_security import secure
+from edge_components.sensor_reader.opcua_security import Security, secure
 from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource
 from edge_components.sensor_reader.sources import Context, Kind
 from wire.model import Quality
@@ -110,6 +110,21 @@ class OpcuaSettings:
         if problems:
             raise ConfigError(problems)
 
+    @property
+    def security(self) -> Security:
+        """The keys that concern the connection's security."""
+        return Security(
+            self.username,
+            self.password_file,
+            self.security_policy,
+            self.security_mode,
+            self.cert_file,
+            self.key_file,
+            self.server_cert_file,
+            self.user_cert_file,
+            self.user_key_file,
+        )
+
 
 class OpcuaWorker:
     """One subscription; see edge_components.sensor_reader.source_thread.Worker."""
@@ -134,7 +149,7 @@ class OpcuaWorker:
     async def _live(self, asyncua: Any, outlet: Outlet) -> None:
         settings = self._settings
         client = asyncua.Client(settings.url, timeout=CONNECT_SECONDS)
-        await secure(asyncua, client, settings)
+        await secure(asyncua, client, settings.security)
         async with client:
             handler = _Handler(self._prefix, self._last, outlet)
             subscription = await client.create_subscription(settings.publishing_ms, handler)

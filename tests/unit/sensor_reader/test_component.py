@@ -525,5 +525,5 @@ def test_two_sources_that_give_one_name_are_both_read_and_reported() -> None:
     bench.tick(1.0)
     assert bench.values() == [1.0, 2.0]
     assert bench.runtime.counters["series_collisions"] == 1
-    first, second = (series.name for series in bench.batches()[0].rows.series)
+    first, second = (series.name for series in bench.batches()[0].rows.series)  # type: ignore[union-attr]
     assert (first, second.startswith("pump:")) == ("pump", True)

@@ -55,7 +55,7 @@ def test_readings_have_their_times_or_that_of_arrival_and_bad_ones_are_rejected(
     bench.source.close()
 
 
-def test_rounds_come_at_their_interval_skip_missed_ones_and_end_when_asked_to() -> None:
+def test_rounds_come_at_their_interval_skip_missed_ones_and_end_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(lambda outlet: None)
     context = Context("s", "gw", bench.clock, bench.source._context.log, bench.woken.set, Path(), lambda: 0.0)
     outlet = Outlet(context)
@@ -66,7 +66,7 @@ def test_rounds_come_at_their_interval_skip_missed_ones_and_end_when_asked_to() 
         bench.clock.advance(seconds)
         return False
 
-    outlet.wait = wait  # type: ignore[method-assign]
+    monkeypatch.setattr(outlet, "wait", wait)
     for number, _ in enumerate(source_thread.rounds(outlet, bench.clock, 10.0)):
         at.append(bench.clock.monotonic() - began)
         bench.clock.advance(35.0 if number == 1 else 1.0)
