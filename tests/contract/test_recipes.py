@@ -284,7 +284,7 @@ def test_the_packages_of_a_kind_of_source_are_those_of_its_extra(name: str) -> N
     assert defaults == {"DefaultConfiguration": {"extras": "none"}}
 
 
-def test_tflite_is_optional_and_nothing_else_is() -> None:
+def test_only_tflite_is_optional() -> None:
     optional = lines(REPO / "edge_components/runtime/requirements-optional.txt")
     assert {package(line) for line in optional} == {"tflite-runtime", "ai-edge-litert"}
 
