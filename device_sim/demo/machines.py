@@ -19,7 +19,7 @@ MODBUS, OPCUA, SPARKPLUG = "pump-3", "coldroom-2", "tank-2"
 
 @dataclass(frozen=True, slots=True)
 class DeviceServers:
-    """The servers of the devices, which start beside the other parts of the demo."""
+    """The servers of the devices, which start while the broker and the cloud do."""
 
     plant: Plant
     modbus: ModbusDevice

@@ -58,9 +58,9 @@ def start(
     show: Print,
 ) -> Site:
     """Start all parts below ``root``; ``stack`` stops them. Raises the error of the part that did not start."""
-    servers = DeviceServers.start(plant, clock, stack)
     built = build(root / "build", Nucleus.JAVA)
     show(f"built {len(built.components)} components")
+    servers = DeviceServers.start(plant, clock, stack)
     broker = stack.enter_context(SensorBroker(root / "broker", options.broker_port, options.broker))
     show(f"broker for the sensors ({broker.kind}) on {broker.host}:{broker.port}")
     cloud = stack.enter_context(LocalCloud.start(root / "cloud"))

@@ -6,9 +6,11 @@ that gives no reading has the status BadSensorFailure and no value.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -100,7 +102,8 @@ class OpcuaDevice:
         ua = asyncua.ua
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)
         server = asyncua.Server()
-        await server.init()
+        with _collector_off():
+            await server.init()
         server.disable_clock()
         server.set_endpoint(self.address)
         server.set_server_name("Strandline simulation")
@@ -135,6 +138,18 @@ class OpcuaDevice:
                 self.log.record(row, time_ms, known)
             self._last[row] = known
             await variable.write_value(data)
+
+
+@contextlib.contextmanager
+def _collector_off() -> Iterator[None]:
+    """Switch Python's garbage collector off: it takes two fifths of the time in which the address space is made."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _library() -> Any:
