@@ -16,6 +16,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_sim import process_group
 from device_sim.aws.errors import PortTakenError, StartError
 from device_sim.interrupts import uninterrupted
 
@@ -81,6 +82,7 @@ class Emulator:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
         self.process.wait()
+        process_group.wait_until_ended(group, _STOP_S)
         if self.process.stdin is not None:
             self.process.stdin.close()
 

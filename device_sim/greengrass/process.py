@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from device_sim import process_group
 from device_sim.greengrass import control
 from device_sim.greengrass.errors import NucleusError
 from device_sim.interrupts import uninterrupted
@@ -22,6 +23,8 @@ from device_sim.interrupts import uninterrupted
 ERRORS = "nucleus.stderr"
 READY = frozenset({"RUNNING", "FINISHED"})
 POLL_SECONDS = 0.1
+KILL_SECONDS = 10.0
+"""Time for the end of killed components."""
 
 
 class NucleusProcessError(NucleusError):
@@ -210,13 +213,17 @@ class NucleusProcess:
         control.restart(self.root, name)
 
     def stop(self, seconds: float = 30.0) -> int:
-        """Stop the nucleus with SIGTERM, with SIGKILL after ``seconds``, and return its exit code."""
-        process = self._process
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            code = process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        """Stop the nucleus with SIGTERM and return its exit code.
+
+        A second SIGTERM after ``seconds`` has it kill its components; if it does not end then, both are killed.
+        """
+        process, code = self._process, None
+        for wait_s in (seconds, KILL_SECONDS):
+            if code is None:
+                process.send_signal(signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = process.wait(wait_s)
+        if code is None:
             self._kill_components()
             process.kill()
             code = process.wait()
@@ -231,6 +238,7 @@ class NucleusProcess:
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
+                process_group.wait_until_ended(pid, KILL_SECONDS)
 
     def errors(self) -> str:
         """Return the standard error output of the nucleus."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from device_sim.greengrass.errors import ScriptError
+from device_sim.process_group import alive
 
 SHELL = "/bin/sh"
 POLL_SECONDS = 0.02
@@ -87,7 +88,7 @@ class Script:
 
     async def _gone(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
-        while _alive(self.pid):
+        while alive(self.pid):
             if time.monotonic() >= deadline:
                 return False
             await asyncio.sleep(POLL_SECONDS)
@@ -119,24 +120,3 @@ class _Output:
     async def _copy(self) -> None:
         while data := await self._reader.read(READ_BYTES):
             self._write(data)
-
-
-def _alive(group: int) -> bool:
-    """Return whether the group has a process other than zombies (a container may never reap orphans)."""
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    proc = Path("/proc")
-    if not (proc / "self" / "stat").exists():
-        return True
-    return any(_member(entry, group) for entry in proc.iterdir() if entry.name.isdigit())
-
-
-def _member(entry: Path, group: int) -> bool:
-    try:
-        # After the name in parentheses: state, parent, process group.
-        state, _, pgrp = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
-    except (OSError, ValueError):
-        return False
-    return int(pgrp) == group and state not in ("Z", "X")

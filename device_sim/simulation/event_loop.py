@@ -37,6 +37,10 @@ class EventLoopThread:
         future = self.submit(work)
         try:
             return future.result(timeout)
+        except TimeoutError as error:
+            if future.done():
+                raise
+            raise TimeoutError(f"not done within {timeout:g} s") from error
         finally:
             future.cancel()
 

@@ -25,7 +25,8 @@ UNIT_ID = 1
 SPACING = 2
 """Distance between the registers of two channels."""
 
-_SECONDS = 10.0
+_SECONDS = 60.0
+"""Time for the server to start or stop; a busy machine needs more than a few seconds."""
 
 
 class ModbusDevice:

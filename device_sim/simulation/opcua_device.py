@@ -26,7 +26,8 @@ NAMESPACE = "urn:strandline:simulation"
 _INDEX = 2
 """Index of the namespace: 0 and 1 are the standard's and the server's own."""
 
-_START_SECONDS, _SECONDS = 60.0, 10.0
+_START_SECONDS, _SECONDS = 300.0, 60.0
+"""Time for the start, and for a write or the stop; a busy machine needs much more than an idle one."""
 
 
 class OpcuaDevice:
@@ -64,7 +65,10 @@ class OpcuaDevice:
             return
         try:
             self._starting.result(_START_SECONDS)
-        except (OSError, TimeoutError) as error:
+        except TimeoutError as error:
+            text = f"not started within {_START_SECONDS:g} s"
+            raise DeviceError(f"{self.machine}, {self.protocol} on {self.address}: {text}") from error
+        except OSError as error:
             raise DeviceError(f"{self.machine}, {self.protocol} on {self.address}: {error}") from error
 
     @property

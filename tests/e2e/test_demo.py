@@ -101,7 +101,7 @@ def _alerts(demo: Demo) -> list[dict[str, Any]]:
 DEVICES = {"pump-3": "Modbus TCP", "coldroom-2": "OPC UA", "tank-2": "Sparkplug B"}
 
 
-@pytest.mark.parametrize("seed", ["3", "7"])
+@pytest.mark.parametrize("seed", ["7", "10"])
 def test_a_short_run_proves_that_nothing_was_lost_or_duplicated_shows_its_alerts_and_leaves_nothing(
     tmp_path: Path, demos: list[Demo], seed: str
 ) -> None:
