@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.core.columns import COLUMNS, merge
 from cloud_functions.core.keys import HOUR_MS
 from cloud_functions.core.storing import Storer
 from device_sim.aws.local import LocalCloud
+from strandline.cli import make_app
 from tests.unit.cloud.fakes import body
 from tests.unit.cloud.test_compaction import windows_of
 from wire import codec
@@ -105,3 +107,37 @@ def test_stored_batches_become_an_archive_that_duckdb_reads_and_late_ones_reopen
     mine = merge(sent["gw-1"])
     assert sum(answer["columns"]["count"]) == int(mine.count[mine.series_index == 0].sum())
     assert np.isfinite(answer["columns"]["mean"]).all()
+
+
+def test_an_erased_series_leaves_both_tables_and_the_archives_files(
+    cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cloud.environment.items():
+        monkeypatch.setenv(name, value)
+    hour_ms = time.time_ns() // 1_000_000 // HOUR_MS * HOUR_MS - 2 * HOUR_MS
+    table = DynamoTable(cloud.outputs["TelemetryTableName"], cloud.client("dynamodb"))
+    for sequence, gateway in enumerate(("gw-8", "gw-9"), start=1):
+        store(cloud, Batch(gateway, 7, sequence, windows_of(hour_ms, 6, 10_000, sequence)), hour_ms + 2 * HOUR_MS)
+    cloud.compact()
+    deadline = time.monotonic() + 60
+    while not list(table.query("hours#gw-9")) or any(list(table.query(f"reopened#{n:02d}")) for n in range(16)):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.2)
+
+    def erase(*options: str) -> dict[str, Any]:
+        done = CliRunner().invoke(make_app(), ["erase", "--gateway", "gw-9", "--json", *options])
+        assert done.exit_code == 0, done.output
+        return dict(json.loads(done.stdout))
+
+    counted = erase("--series", "a.x")["counts"]
+    assert erase("--series", "a.x", "--yes")["counts"] == counted == {"batches": 1, "hours": 1, "about": 1, "files": 1}
+    assert {row[:2] for row in query(cloud, tmp_path) if row[0] in ("gw-8", "gw-9")} == {
+        ("gw-8", "a.x"),
+        ("gw-8", "a.y"),
+        ("gw-9", "a.y"),
+    }
+    assert erase("--yes")["counts"]["files"] == 1
+    assert erase()["counts"] == {}
+    assert {row[0] for row in query(cloud, tmp_path)} >= {"gw-8"}
+    assert not [row for row in query(cloud, tmp_path) if row[0] == "gw-9"]
+    assert not list(table.query("batches#gw-9"))
