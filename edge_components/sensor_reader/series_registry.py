@@ -86,7 +86,7 @@ class SeriesRegistry:
         """Return the id of the series that ``origin`` provides at ``now`` (monotonic seconds).
 
         While another origin provides the series, raises CollisionError, or returns a series with a name of its own with
-        ``beside``. Raises RejectedError for a name that is not allowed and where no series can make room.
+        ``beside``. Raises RejectedError for a name that is not allowed and if no series can be evicted.
         """
         known = self._ids.get(name)
         if known is None:

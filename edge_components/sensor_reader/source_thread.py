@@ -168,7 +168,7 @@ class ThreadSource:
         return False
 
     def forget(self, address: str) -> None:
-        """Have a series determined anew."""
+        """Have a series determined again."""
         self._series_ids.pop(address, None)
 
     def health(self) -> Mapping[str, Any]:

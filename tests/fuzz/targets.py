@@ -223,7 +223,7 @@ def _packets(properties: bool, data: bytes) -> None:
 
 
 def _modbus(data: bytes) -> None:
-    """Read registers of every type from the words of an answer, however many they are."""
+    """Read registers of every type from the words of an answer of any length."""
     words = [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)]
     for request in _REQUESTS:
         for register in request.registers:

@@ -1,4 +1,4 @@
-"""Whatever a Modbus device or an OPC UA server answers, the source goes on: counted, logged, connected again."""
+"""Answers of a Modbus device or an OPC UA server never end the source: counted, logged, connected again."""
 
 from __future__ import annotations
 

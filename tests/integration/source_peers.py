@@ -148,7 +148,7 @@ class Identity:
 
 
 def make_identity(folder: Path, name: str) -> Identity:
-    """Write a self-signed certificate as OPC UA wants it, with the application URI ``urn:test:<name>``."""
+    """Write a self-signed certificate as OPC UA requires it, with the application URI ``urn:test:<name>``."""
     key = rsa.generate_private_key(65_537, 2_048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)

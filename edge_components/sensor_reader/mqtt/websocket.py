@@ -1,6 +1,6 @@
 """WebSocket frames (RFC 6455) around MQTT's stream of bytes, and the socket that reads and writes them.
 
-The MQTT library reads a frame byte by byte and holds it whole, whatever its size. Here all frames of one read are taken
+The MQTT library reads a frame byte by byte and holds it whole at any size. Here all frames of one read are taken
 at once, and a payload is passed on as it comes.
 """
 

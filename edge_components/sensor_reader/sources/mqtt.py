@@ -123,7 +123,7 @@ class MqttSource:
         return self._flow.blocked(self._clock.monotonic())
 
     def forget(self, address: str) -> None:
-        """Have the address' series determined anew."""
+        """Have the address' series determined again."""
         for key in self._keys.pop(address, ()):
             self._series_ids.pop(key, None)
 
