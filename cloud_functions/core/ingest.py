@@ -20,7 +20,7 @@ from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.ports import Acknowledger, DeadLetterSink, NowMs, Table
 from cloud_functions.core.profiles import DifferentProfileError
 from cloud_functions.core.received_sequences import Received, ReceivedSequences, received_of
-from cloud_functions.core.storing import Stored, Storer, is_same_batch
+from cloud_functions.core.storing import Stored, Storer
 from wire.acknowledgement import MAX_UNKNOWN
 from wire.errors import UnknownProfileError
 
@@ -119,7 +119,7 @@ class Ingest:
 
     def _request_profile(self, arrival: Arrival, message_id: str, error: UnknownProfileError) -> None:
         there = self._storer.find(arrival)
-        if there is not None and is_same_batch(there, arrival):  # stored while the profile was here
+        if there is not None and there.digest == arrival.digest:  # stored while the profile was here
             self._accept(arrival, message_id, there.totals, duplicate=True)
             return
         held = received_of(self._table.get(keys.acknowledgement(arrival.name.gateway, arrival.name.epoch)))

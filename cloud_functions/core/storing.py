@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cloud_functions.core import batches, keys
-from cloud_functions.core.arrival import Arrival, fingerprint, unreadable
+from cloud_functions.core.arrival import Arrival, unreadable
 from cloud_functions.core.batches import StoredBatch
 from cloud_functions.core.catalogue import Catalogue
 from cloud_functions.core.errors import Reason, RejectError
@@ -180,11 +180,6 @@ class Storer:
 
     def _expires_at(self, after_ms: int) -> int:
         return (self._now_ms() + after_ms) // 1000
-
-
-def is_same_batch(stored: StoredBatch, arrival: Arrival) -> bool:
-    """Return True if the stored batch has the same bytes."""
-    return stored.digest == fingerprint(arrival.envelope.data)
 
 
 def _key(arrival: Arrival) -> Key:
