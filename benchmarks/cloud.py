@@ -146,18 +146,18 @@ def measure_compaction() -> dict[str, float]:
     planner = Planner(table, lambda: clock[0], 1)
     planner.plan()
     known = batches.known_profile()
-    for gateway in ("gateway-0",):
-        ingest = Ingest(table, storer, null, null, lambda: clock[0], logging.getLogger("benchmark"))
-        ingest.accept("p", batches.body(codec.encode_profile(gateway, 1, 1, known), gateway, clock[0]))
-        for minute in range(60):
-            clock[0] = batches.START_MS + (minute + 1) * 60_000
-            ingest.accept(str(minute), batches.body(batches.data(gateway, 1, minute + 2, minute), gateway, clock[0]))
-        ingest.finish()
+    gateway = "gateway-0"
+    ingest = Ingest(table, storer, null, null, lambda: clock[0], logging.getLogger("benchmark"))
+    ingest.accept("p", batches.body(codec.encode_profile(gateway, 1, 1, known), gateway, clock[0]))
+    for minute in range(60):
+        clock[0] = batches.START_MS + (minute + 1) * 60_000
+        ingest.accept(str(minute), batches.body(batches.data(gateway, 1, minute + 2, minute), gateway, clock[0]))
+    ingest.finish()
     item_bytes = [item_size(item) for item in dynamodb.tables["telemetry"].values() if "at" in item]
     find = storer.profiles.find
     reader, name = HistoryReader(table, find), batches.series_of(100)[0].name
     began = _cpu(dynamodb)
-    rows = reader.raw("gateway-0", name, batches.START_MS, batches.START_MS + HOUR_MS, 20_000).rows
+    rows = reader.raw(gateway, name, batches.START_MS, batches.START_MS + HOUR_MS, 20_000).rows
     raw_s = _cpu(dynamodb) - began
     clock[0] = batches.START_MS + HOUR_MS + GRACE_MS
     with tempfile.TemporaryDirectory() as folder:
@@ -171,7 +171,7 @@ def measure_compaction() -> dict[str, float]:
     if len(rows) != 360 or archive.rows_written != 36_000:
         raise RuntimeError(f"{len(rows)} rows were read and {archive.rows_written} archived")
     began = _cpu(dynamodb)
-    reader.rolled_up("gateway-0", name, batches.START_MS, batches.START_MS + HOUR_MS, 900_000)
+    reader.rolled_up(gateway, name, batches.START_MS, batches.START_MS + HOUR_MS, 900_000)
     rollups = [item_size(item) for key, item in dynamodb.tables["telemetry"].items() if key[0].startswith("hours#")]
     return {
         "compaction_rows_per_cpu_s": archive.rows_written / compaction_s,
