@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from functools import lru_cache
 
 import numpy as np
 
+from cloud_functions.core.arrival import write_envelope
 from wire import codec, profile
 from wire.model import Aggregates, Batch, Series
 from wire.profile import Profile
@@ -79,16 +78,9 @@ def data(gateway: str, epoch: int, sequence: int, minute: int) -> bytes:
     return codec.seal(gateway, epoch, sequence, packed(minute))
 
 
-def body(batch: bytes, gateway: str, received_ms: int, lane: str = "bulk") -> str:
+def body(batch: bytes, gateway: str, received_ms: int) -> str:
     """Return the message that the topic rule puts into the queue."""
-    fields = {
-        "data": base64.b64encode(batch).decode(),
-        "topic": f"strandline/v1/{gateway}/{lane}",
-        "client": gateway,
-        "principal": "0" * 64,
-        "received_at": received_ms,
-    }
-    return json.dumps(fields)
+    return write_envelope(batch, gateway, "bulk", received_ms, client=gateway, principal="0" * 64)
 
 
 def decoded(minute: int) -> Aggregates:

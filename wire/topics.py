@@ -34,7 +34,12 @@ _RULE = {Lane.URGENT: "urgent", Lane.BULK: "bulk", Lane.BACKFILL: "bulk"}
 def ingest(gateway: str, lane: Lane) -> str:
     """Return the Basic Ingest topic on which ``gateway`` publishes batches of ``lane``."""
     rule = _RULE[lane]
-    return f"$aws/rules/strandline_{rule}/strandline/v1/{check_gateway(gateway)}/{rule}"
+    return f"$aws/rules/strandline_{rule}/{published(gateway, rule)}"
+
+
+def published(gateway: str, lane: str) -> str:
+    """Return the topic of a batch as rules see it, without the prefix of Basic Ingest."""
+    return f"strandline/v1/{check_gateway(gateway)}/{lane}"
 
 
 def ack(gateway: str) -> str:

@@ -48,6 +48,18 @@ def read_envelope(body: str) -> Envelope:
     return Envelope(data, gateway, topic.rsplit("/", 1)[1], client if isinstance(client, str) else "", received_ms)
 
 
+def write_envelope(data: bytes, gateway: str, lane: str, received_ms: int, *, client: str, principal: str = "") -> str:
+    """Return the message that the rule sends to the queue for a publish of ``gateway``."""
+    fields = {
+        "data": base64.b64encode(data).decode(),
+        "topic": topics.published(gateway, lane),
+        "client": client,
+        "principal": principal,
+        "received_at": received_ms,
+    }
+    return json.dumps(fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A received batch whose sender and checksum are checked; its rows are still encoded."""

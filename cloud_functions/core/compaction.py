@@ -12,7 +12,6 @@ archive was made from may have expired. The entry is deleted only if no other la
 
 from __future__ import annotations
 
-import base64
 import heapq
 import itertools
 import json
@@ -24,6 +23,7 @@ from enum import StrEnum
 from typing import Self
 
 from cloud_functions.core import keys, rollup
+from cloud_functions.core.arrival import write_envelope
 from cloud_functions.core.batches import StoredBatch, UnreadableBatchError, overlapping, rows_of
 from cloud_functions.core.columns import merge
 from cloud_functions.core.errors import CloudError, Reason
@@ -272,15 +272,9 @@ class Compactor:
         if self._table.get(name) is not None:
             return
         _LOG.error("compaction: %s", error)
-        fields = {
-            "data": base64.b64encode(batch.data).decode(),
-            "topic": f"strandline/v1/{batch.gateway}/{batch.lane}",
-            "client": "",
-            "principal": "",
-            "received_at": batch.received_ms,
-        }
+        body = write_envelope(batch.data, batch.gateway, batch.lane, batch.received_ms, client="")
         attributes = {"reason": str(Reason.CODEC), "detail": str(error)[:1000], "gateway": batch.gateway}
-        self._dead_letters.keep(json.dumps(fields), attributes)
+        self._dead_letters.keep(body, attributes)
         expires_at = (self._now_ms() + self._rollup_ms) // 1000
         self._table.put_new({**_key_item(name), "kind": "unreadable", "expires_at": expires_at})
 

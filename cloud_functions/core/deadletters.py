@@ -73,7 +73,7 @@ def _of_envelope(body: str, reason: str, detail: str, gateway: str) -> Content:
         envelope = read_envelope(body)
     except RejectError as error:
         return Content(reason, detail, gateway, "", "", None, None, error.detail)
-    topic = f"strandline/v1/{envelope.gateway}/{envelope.lane}"
+    topic = topics.published(envelope.gateway, envelope.lane)
     return Content(reason, detail, envelope.gateway, topic, envelope.client, envelope.received_ms, envelope.data, "")
 
 
