@@ -39,7 +39,17 @@ from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.keys import HOUR_MS
 from cloud_functions.core.ports import ArchiveFile
 from cloud_functions.core.storing import Storer
-from device_sim.aws.fleet_cost import FIGURES, Fleet, Measured, json_batch, message_per_reading, monthly
+from device_sim.aws.fleet_cost import (
+    BATCH_ROWS,
+    BATCH_SERIES,
+    BATCH_WINDOWS,
+    FIGURES,
+    Fleet,
+    Measured,
+    json_batch,
+    message_per_reading,
+    monthly,
+)
 from wire import codec
 from wire.model import Aggregates
 
@@ -99,7 +109,7 @@ def measure_ingest(wanted: int) -> dict[str, float]:
         raise RuntimeError(f"{null.kept} dead letters, {null.sent} acknowledgements")
     stored = INVOCATION * invocations
     return {
-        "ingest_rows_per_cpu_s": stored * 600 / cpu_s,
+        "ingest_rows_per_cpu_s": stored * BATCH_ROWS / cpu_s,
         "ingest_cpu_ms_per_batch": cpu_s / stored * 1000,
         "write_units_per_batch": dynamodb.write_units / stored,
         "read_units_per_batch": dynamodb.read_units / stored,
@@ -155,7 +165,7 @@ def measure_compaction() -> dict[str, float]:
     ingest.finish()
     item_bytes = [item_size(item) for item in dynamodb.tables["telemetry"].values() if "at" in item]
     find = storer.profiles.find
-    reader, name = HistoryReader(table, find), batches.series_of(100)[0].name
+    reader, name = HistoryReader(table, find), batches.series_of(BATCH_SERIES)[0].name
     began = _cpu(dynamodb)
     rows = reader.raw(gateway, name, batches.START_MS, batches.START_MS + HOUR_MS, 20_000).rows
     raw_s = _cpu(dynamodb) - began
@@ -168,7 +178,7 @@ def measure_compaction() -> dict[str, float]:
         for task in tasks:
             compactor.run(task)
         compaction_s = _cpu(dynamodb) - began
-    if len(rows) != 360 or archive.rows_written != 36_000:
+    if len(rows) != 60 * BATCH_WINDOWS or archive.rows_written != 60 * BATCH_ROWS:
         raise RuntimeError(f"{len(rows)} rows were read and {archive.rows_written} archived")
     began = _cpu(dynamodb)
     reader.rolled_up(gateway, name, batches.START_MS, batches.START_MS + HOUR_MS, 900_000)

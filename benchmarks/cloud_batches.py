@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from cloud_functions.core.arrival import write_envelope
+from device_sim.aws.fleet_cost import BATCH_SERIES, BATCH_WINDOWS
 from wire import codec, profile
 from wire.model import Aggregates, Batch, Series
 from wire.profile import Profile
@@ -37,7 +38,7 @@ def series_of(count: int) -> tuple[Series, ...]:
     )
 
 
-def rows(minute: int, series: int = 100, windows: int = 6, seed: int = 1) -> Aggregates:
+def rows(minute: int, series: int = BATCH_SERIES, windows: int = BATCH_WINDOWS, seed: int = 1) -> Aggregates:
     """Return the rows of one batch: ten readings a window of slowly changing signals with noise."""
     rng = np.random.default_rng((seed, minute))
     directory = series_of(series)

@@ -1,38 +1,14 @@
-"""Estimate of the AWS charges for a usage: prices of us-east-1, on demand, without the free tier.
+"""Estimate of the AWS charges for a usage that was counted.
 
-Sources, as of 2025: https://aws.amazon.com/iot-core/pricing, /lambda/pricing (arm64), /dynamodb/pricing/on-demand,
-/sqs/pricing, /sns/pricing, /eventbridge/pricing, /api-gateway/pricing. Not in it: data transfer, CloudWatch logs, KMS,
-backups, and AWS IoT Greengrass itself ($0.16 a core and month).
+Not included: data transfer, CloudWatch logs, KMS, backups, and the fee of AWS IoT Greengrass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-MILLION = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """Prices in US dollars; per million unless the name states otherwise."""
-
-    iot_message: float = 1.00
-    iot_rule: float = 0.15
-    iot_action: float = 0.15
-    sqs_request: float = 0.40
-    lambda_request: float = 0.20
-    lambda_gb_s_each: float = 0.0000133334
-    dynamodb_write: float = 0.625
-    dynamodb_read: float = 0.125
-    dynamodb_gb_month: float = 0.25
-    sns_publish: float = 0.50
-    eventbridge_put: float = 1.00
-    http_request: float = 1.00
-
-
-US_EAST_1 = Prices()
+from device_sim.aws.prices import MILLION, US_EAST_1, Prices
 
 
 def cost(usage: Mapping[str, float], prices: Prices = US_EAST_1) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Monthly AWS charges of a fleet, from measured CPU time and bytes, compared with simpler ways to send the same data.
 
-Prices of us-east-1, on demand, without the free tier, as of November 2025: https://aws.amazon.com/iot-core/pricing,
-/lambda/pricing (arm64), /dynamodb/pricing/on-demand, /sqs/pricing, /s3/pricing, /cloudwatch/pricing. Not included: the
-fee of AWS IoT Greengrass ($0.16 a core and month), data transfer, KMS, queries of the api, and alerts, which are rare.
+Not included: the fee of AWS IoT Greengrass ($0.16 a core and month), data transfer, KMS, queries of the api, and alerts,
+which are rare.
 """
 
 from __future__ import annotations
@@ -13,9 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from device_sim.aws.prices import MILLION, US_EAST_1, Prices
+
+BATCH_SERIES, BATCH_WINDOWS = 100, 6
+BATCH_ROWS = BATCH_SERIES * BATCH_WINDOWS
+"""Series, windows and rows of the batches that benchmarks/cloud.py measures."""
 FIGURES = Path(__file__).with_name("measured.json")
 MONTH_S = 730 * 3_600
-MILLION, GB = 1e6, 1e9
+GB = 1e9
 _METERED = 5_120
 """Bytes of a metered unit of IoT Core."""
 _LAMBDA_CPU = 1_769
@@ -51,7 +55,7 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Figures of benchmarks/cloud.py for batches of 600 rows of 100 series; CPU times are those of one processor."""
+    """Figures of benchmarks/cloud.py for batches of ``BATCH_ROWS`` rows; CPU times are those of one processor."""
 
     batch_bytes: float
     ingest_cpu_ms: float
@@ -70,9 +74,14 @@ class Measured:
         """Return the figures in ``measured.json``, which the benchmark writes."""
         return cls(**json.loads(FIGURES.read_text()))
 
+    @property
+    def bytes_per_row(self) -> float:
+        """Bytes of a batch for each of its rows."""
+        return self.batch_bytes / BATCH_ROWS
+
     def of(self, fleet: Fleet) -> Measured:
         """Return the figures for batches of a fleet: what depends on rows or series, in proportion to them."""
-        rows, series = fleet.rows / fleet.batches / 600, fleet.series / 100
+        rows, series = fleet.rows / fleet.batches / BATCH_ROWS, fleet.series / BATCH_SERIES
         size = self.batch_bytes * rows
         item = size + self.item_bytes - self.batch_bytes
         return replace(
@@ -86,39 +95,10 @@ class Measured:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """US dollars; per million unless the name states otherwise."""
-
-    rule: float = 0.15
-    action: float = 0.15
-    sqs: float = 0.40
-    lambda_request: float = 0.20
-    lambda_gb_s_each: float = 0.0000133334
-    write: float = 0.625
-    read: float = 0.125
-    table_gb_month: float = 0.25
-    recovery_gb_month: float = 0.20
-    s3_gb_month: float = 0.023
-    s3_put: float = 5.0
-    logs_gb: float = 0.50
-    connected_minute: float = 0.08
-
-
-def messages_usd(messages: float) -> float:
-    """Return the price of IoT messages: $1.00 a million, $0.80 above a billion, $0.70 above five billion."""
-    left, total = messages, 0.0
-    for most, price in ((1e9, 1.00), (4e9, 0.80), (math.inf, 0.70)):
-        part = min(left, most)
-        total, left = total + part * price / MILLION, left - part
-    return total
-
-
 def monthly(
-    fleet: Fleet, measured: Measured, prices: Prices | None = None, *, raw_days: float = 7, rollup_days: float = 90
+    fleet: Fleet, measured: Measured, usd: Prices = US_EAST_1, *, raw_days: float = 7, rollup_days: float = 90
 ) -> dict[str, float]:
     """Return the charges of a month by item, in dollars."""
-    usd = prices if prices is not None else Prices()
     notices = fleet.gateways * MONTH_S / fleet.notice_s
     arrivals = fleet.batches + notices
     invocations = arrivals / 20
@@ -130,20 +110,20 @@ def monthly(
     table_gb += hours * rollup_days * 86_400 / MONTH_S * (measured.rollup_bytes + 100) / GB
     metered = fleet.batches * math.ceil(measured.batch_bytes / _METERED) + notices
     return {
-        "iot rules and actions": metered * (usd.rule + usd.action) / MILLION,
-        "iot acknowledgements, sent and delivered": messages_usd(2 * arrivals),
-        "iot connectivity": fleet.gateways * MONTH_S / 60 * usd.connected_minute / MILLION,
-        "sqs": (arrivals + 2 * invocations) * usd.sqs / MILLION,
+        "iot rules and actions": metered * (usd.iot_rule + usd.iot_action) / MILLION,
+        "iot acknowledgements, sent and delivered": usd.iot_messages(2 * arrivals),
+        "iot connectivity": fleet.gateways * MONTH_S / 60 * usd.iot_connected_minute / MILLION,
+        "sqs": (arrivals + 2 * invocations) * usd.sqs_request / MILLION,
         "lambda requests": invocations * usd.lambda_request / MILLION,
         "lambda time of ingest": ingest_gb_s * usd.lambda_gb_s_each,
         "lambda time of compaction": compaction_gb_s * usd.lambda_gb_s_each,
         # A notice: its item as a batch, the gateway's last notice, and the received sequences.
-        "dynamodb writes of batches": fleet.batches * measured.write_units * usd.write / MILLION,
-        "dynamodb writes of notices": notices * 3 * usd.write / MILLION,
-        "dynamodb writes of roll-ups": hours * math.ceil(measured.rollup_bytes / 1024) * usd.write / MILLION,
+        "dynamodb writes of batches": fleet.batches * measured.write_units * usd.dynamodb_write / MILLION,
+        "dynamodb writes of notices": notices * 3 * usd.dynamodb_write / MILLION,
+        "dynamodb writes of roll-ups": hours * math.ceil(measured.rollup_bytes / 1024) * usd.dynamodb_write / MILLION,
         # Ingest reads the received sequences, compaction reads each batch once.
-        "dynamodb reads": (arrivals * measured.read_units + notices + fleet.batches) * usd.read / MILLION,
-        "dynamodb storage": table_gb * usd.table_gb_month,
+        "dynamodb reads": (arrivals * measured.read_units + notices + fleet.batches) * usd.dynamodb_read / MILLION,
+        "dynamodb storage": table_gb * usd.dynamodb_gb_month,
         "dynamodb point-in-time recovery": table_gb * usd.recovery_gb_month,
         "s3 storage of one month": fleet.rows * measured.archive_bytes_per_row / GB * usd.s3_gb_month,
         "s3 requests": math.ceil(fleet.gateways / 200) * 730 * 2 * usd.s3_put / MILLION,
@@ -151,22 +131,20 @@ def monthly(
     }
 
 
-def message_per_reading(fleet: Fleet, prices: Prices | None = None) -> float:
+def message_per_reading(fleet: Fleet, usd: Prices = US_EAST_1) -> float:
     """Return the charges of a month if each reading is a message that a rule writes into a table, in dollars."""
-    usd = prices if prices is not None else Prices()
-    each = usd.rule + usd.action + usd.write
-    return messages_usd(fleet.readings) + fleet.readings * each / MILLION
+    each = usd.iot_rule + usd.iot_action + usd.dynamodb_write
+    return usd.iot_messages(fleet.readings) + fleet.readings * each / MILLION
 
 
-def json_batch(fleet: Fleet, measured: Measured, prices: Prices | None = None, *, days: float = 90) -> float:
+def json_batch(fleet: Fleet, measured: Measured, usd: Prices = US_EAST_1, *, days: float = 90) -> float:
     """Return the charges of a month for batches of deflated JSON, each stored as one item for ``days``, in dollars.
 
     A rule writes it into the table: without acknowledgement, queue, function, archive or protection against loss.
     """
-    usd = prices if prices is not None else Prices()
     metered = fleet.batches * math.ceil(measured.json_bytes / _METERED)
     units = fleet.batches * math.ceil((measured.json_bytes + 150) / 1024)
     table_gb = fleet.batches * days * 86_400 / MONTH_S * (measured.json_bytes + 250) / GB
-    per_million = metered * (usd.rule + usd.action) + units * usd.write
-    stored = table_gb * (usd.table_gb_month + usd.recovery_gb_month)
-    return messages_usd(metered) + per_million / MILLION + stored
+    per_million = metered * (usd.iot_rule + usd.iot_action) + units * usd.dynamodb_write
+    stored = table_gb * (usd.dynamodb_gb_month + usd.recovery_gb_month)
+    return usd.iot_messages(metered) + per_million / MILLION + stored

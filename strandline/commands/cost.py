@@ -62,7 +62,7 @@ def fleet_of(gateways: int, series: int, rate: float, window_s: float, batch_age
     from wire.limits import MAX_BATCH_BYTES
 
     measured = Measured.stored()
-    most_rows = MAX_BATCH_BYTES / (measured.batch_bytes / 600)
+    most_rows = MAX_BATCH_BYTES / measured.bytes_per_row
     batch_s = min(max(batch_age_s, window_s), window_s * max(1.0, most_rows / series))
     # Gateways with more series than fit into a batch send several batches for each window.
     fleet = Fleet(gateways, series, window_s, min(batch_s, window_s * most_rows / series), rate)

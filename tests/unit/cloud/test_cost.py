@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from device_sim.aws.cost import Prices, cost
+from device_sim.aws.cost import cost
+from device_sim.aws.prices import Prices
 from device_sim.aws.store import item_bytes
 
 USAGE = {

@@ -6,15 +6,16 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from device_sim.aws.fleet_cost import Fleet, Measured, json_batch, message_per_reading, messages_usd, monthly
+from device_sim.aws.fleet_cost import Fleet, Measured, json_batch, message_per_reading, monthly
+from device_sim.aws.prices import US_EAST_1
 
 FLEET, MEASURED = Fleet(), Measured.stored()
 
 
 def test_messages_have_three_prices() -> None:
-    assert messages_usd(1e6) == pytest.approx(1.0)
-    assert messages_usd(1e9) == pytest.approx(1_000)
-    assert messages_usd(6e9) == pytest.approx(1_000 + 4_000 * 0.8 + 1_000 * 0.7)
+    assert US_EAST_1.iot_messages(1e6) == pytest.approx(1.0)
+    assert US_EAST_1.iot_messages(1e9) == pytest.approx(1_000)
+    assert US_EAST_1.iot_messages(6e9) == pytest.approx(1_000 + 4_000 * 0.8 + 1_000 * 0.7)
 
 
 def test_a_fleet_is_counted_by_month() -> None:
