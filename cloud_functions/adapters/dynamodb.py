@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -17,6 +17,8 @@ from cloud_functions.core.ports import Item, Key, Value
 
 _WRITE_BATCH, _READ_BATCH = 25, 100
 _ATTEMPTS = 8
+_DENSITY = 2
+"""Items that a query may read for each one that is wanted."""
 INDEXES = {"by_time": ("pk", "at"), "by_state": ("listed", "sk")}
 """Partition and sort key of each index (see cloud_functions.core.keys and template.yaml)."""
 
@@ -43,6 +45,13 @@ class DynamoTable:
         with store_errors(f"get {key.pk} {key.sk}"):
             answer = self._client.get_item(TableName=self._name, Key=_key(key), ConsistentRead=True)
         return to_item(answer["Item"]) if "Item" in answer else None
+
+    def get_many(self, keys: Sequence[Key]) -> dict[Key, Item]:
+        """Return the items of those keys that exist, read eventually consistently, which costs half."""
+        found: dict[Key, Item] = {}
+        for at in range(0, len(keys), _READ_BATCH):
+            found |= self._get_many(keys[at : at + _READ_BATCH], consistent=False)
+        return found
 
     def put_many(self, items: Iterable[Item]) -> None:
         """Write items unconditionally in any order; return when all are written."""
@@ -156,13 +165,29 @@ class DynamoTable:
                 yield from page
                 continue
             keys = [Key(str(item["pk"]), str(item["sk"])) for item in page]
-            items = self._get_many(keys)
+            items = self._get_dense(value, keys)
             # An item may have expired since the index was read.
             yield from (items[key] for key in keys if key in items)
 
-    def _get_many(self, keys: list[Key]) -> dict[Key, Item]:
+    def _get_dense(self, pk: str, keys: list[Key]) -> dict[Key, Item]:
+        """Return items of one partition, read consistently; those that lie near to one another by one query.
+
+        A query is charged for the sum of what it reads, a batch of single reads for each item rounded up.
+        """
+        names = sorted(key.sk for key in keys)
+        request = self._range("pk", "sk", pk, names[0], names[-1])
+        with store_errors("query"):
+            answer = self._client.query(
+                TableName=self._name, ConsistentRead=True, Limit=_DENSITY * len(keys), **request
+            )
+        wanted, found = set(keys), map(to_item, answer["Items"])
+        items = {key: item for item in found if (key := Key(str(item["pk"]), str(item["sk"]))) in wanted}
+        missing = [key for key in keys if key not in items] if "LastEvaluatedKey" in answer else []
+        return items | (self._get_many(missing, consistent=True) if missing else {})
+
+    def _get_many(self, keys: Sequence[Key], *, consistent: bool) -> dict[Key, Item]:
         found: dict[Key, Item] = {}
-        request: dict[str, Any] = {self._name: {"Keys": [_key(key) for key in keys], "ConsistentRead": True}}
+        request: dict[str, Any] = {self._name: {"Keys": [_key(key) for key in keys], "ConsistentRead": consistent}}
         for attempt in range(_ATTEMPTS):
             self._back_off(attempt)
             with store_errors("batch get"):
@@ -176,10 +201,7 @@ class DynamoTable:
         raise StoreError(f"batch get: keys are left after {_ATTEMPTS} tries")
 
     def _pages(self, partition: str, order: str, value: str, first: str, last: str, **request: Any) -> Iterator[Item]:
-        request["KeyConditionExpression"] = "#p = :p AND #o BETWEEN :first AND :last"
-        request["ExpressionAttributeNames"] = {"#p": partition, "#o": order}
-        values = {":p": {"S": value}, ":first": {"S": first or " "}, ":last": {"S": last}}
-        request["ExpressionAttributeValues"] = values
+        request |= self._range(partition, order, value, first, last)
         while True:
             with store_errors("query"):
                 answer = self._client.query(TableName=self._name, **request)
@@ -187,6 +209,14 @@ class DynamoTable:
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    @staticmethod
+    def _range(partition: str, order: str, value: str, first: str, last: str) -> dict[str, Any]:
+        return {
+            "KeyConditionExpression": "#p = :p AND #o BETWEEN :first AND :last",
+            "ExpressionAttributeNames": {"#p": partition, "#o": order},
+            "ExpressionAttributeValues": {":p": {"S": value}, ":first": {"S": first or " "}, ":last": {"S": last}},
+        }
 
     def _put_if(self, item: Item, condition: str, names: dict[str, str], values: dict[str, Any]) -> bool:
         extra: dict[str, Any] = {"ExpressionAttributeNames": names} if names else {}

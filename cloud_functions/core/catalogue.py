@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from cloud_functions.core.ports import Item, Table
 from wire.names import Series
 
 MAX_KNOWN_SERIES = 1_500_000
-"""Series of which a worker keeps the hash, some 100 MB; above it the least recently seen gateways are forgotten."""
+"""Series of which a worker keeps the hash, 12 MB; above it the least recently seen gateways are forgotten."""
 
 
 class Catalogue:
@@ -19,16 +20,15 @@ class Catalogue:
 
     def __init__(self, table: Table, most: int = MAX_KNOWN_SERIES) -> None:
         self._table, self._most = table, most
-        self._known: OrderedDict[str, set[int]] = OrderedDict()
+        self._known: OrderedDict[str, array[int]] = OrderedDict()
         self._size = 0
 
     @contextmanager
     def adding(self, gateway: str, series: Iterable[Series]) -> Iterator[list[Item]]:
         """Yield the items to write for what the catalogue lacks; at a regular end they count as written."""
-        known = self._known.get(gateway)
-        new = known is None
-        if known is None:
-            known = self._read(gateway)
+        kept = self._known.get(gateway)
+        new = kept is None
+        known = self._read(gateway) if kept is None else set(kept)
         missing = {one.name: one for one in series if hash(one) not in known}
         # A name once only: the store takes a key once in a request. The last unit and resolution are listed.
         items = [_series_item(gateway, one) for one in missing.values()]
@@ -36,9 +36,9 @@ class Catalogue:
             items.append(gateway_item(gateway))
         yield items
         added = {hash(one) for one in series} - known
-        known |= added
-        self._size += len(added) + (len(known) - len(added) if new else 0)
-        self._known[gateway] = known
+        if kept is None or added:
+            self._size += len(known | added) - (0 if kept is None else len(kept))
+            self._known[gateway] = array("q", known | added)
         self._known.move_to_end(gateway)
         while self._size > self._most and len(self._known) > 1:
             self._size -= len(self._known.popitem(last=False)[1])

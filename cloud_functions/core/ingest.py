@@ -7,21 +7,24 @@ and the gateway sends both again.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cloud_functions.core import keys
 from cloud_functions.core.arrival import Arrival, Envelope, open_envelope, read_envelope
+from cloud_functions.core.batches import StoredBatch
 from cloud_functions.core.catalogue import gateway_item
 from cloud_functions.core.errors import Reason, RejectError, StoreError
 from cloud_functions.core.metrics import Metrics
-from cloud_functions.core.ports import Acknowledger, DeadLetterSink, NowMs, Table
+from cloud_functions.core.ports import Acknowledger, DeadLetterSink, Item, Key, NowMs, Table
 from cloud_functions.core.profiles import DifferentProfileError
 from cloud_functions.core.received_sequences import Received, ReceivedSequences, received_of
 from cloud_functions.core.storing import Stored, Storer
 from wire.acknowledgement import MAX_UNKNOWN
+from wire.codec import Kind
 from wire.errors import UnknownProfileError
 
 # Reasons for which an intact batch from its own gateway is kept as a dead letter and acknowledged. A batch that cannot
@@ -80,6 +83,32 @@ class Ingest:
         self._check_client = check_client
         self._gateways: dict[str, _Gateway] = {}
         self._metrics = metrics if metrics is not None else Metrics()
+        self._sequences = ReceivedSequences(table, now_ms)
+        self._opened: dict[str, Arrival] = {}
+        self._known: dict[Key, Item] = {}
+        self._repeated: dict[Key, StoredBatch] = {}
+
+    def recognize(self, bodies: Iterable[str]) -> None:
+        """Find which batches among the messages of an invocation are stored already.
+
+        Their repetitions are then accepted without a write. This takes two read requests at most, so that gateways
+        which send everything again after an outage do not slow down what is new.
+        """
+        for body in bodies:
+            with contextlib.suppress(RejectError):  # accept() rejects it again, with the reason
+                self._opened[body] = open_envelope(read_envelope(body), check_client=self._check_client)
+        arrivals = self._opened.values()
+        try:
+            self._known = self._sequences.read({(arrival.name.gateway, arrival.name.epoch) for arrival in arrivals})
+            held = {key: received_of(item) for key, item in self._known.items()}
+            names = {
+                keys.batch(arrival.name.gateway, arrival.name.epoch, arrival.name.sequence)
+                for arrival in arrivals
+                if arrival.name.sequence in held.get(_epoch_key(arrival), ())
+            }
+            self._repeated = {key: StoredBatch.of(item) for key, item in self._table.get_many(sorted(names)).items()}
+        except StoreError as error:
+            self._log.warning("repeated batches not recognized: %s", error)
 
     def accept(self, message_id: str, body: str, source: str = "") -> None:
         """Store one batch from the queue ``source``, or keep it as a dead letter.
@@ -89,14 +118,20 @@ class Ingest:
         origin = _Origin(message_id, body, source)
         envelope, arrival = None, None
         try:
-            envelope = read_envelope(body)
-            arrival = open_envelope(envelope, check_client=self._check_client)
+            arrival = self._opened.pop(body, None)
+            envelope = read_envelope(body) if arrival is None else arrival.envelope
+            arrival = arrival or open_envelope(envelope, check_client=self._check_client)
             self._store(arrival, message_id)
         except RejectError as error:
             self._reject(origin, envelope, arrival, error)
 
     def _store(self, arrival: Arrival, message_id: str) -> None:
         """Store a batch, or request its profile."""
+        name = arrival.name
+        there = self._repeated.get(keys.batch(name.gateway, name.epoch, name.sequence))
+        if there is not None and there.digest == arrival.digest and name.kind is not Kind.PROFILE:
+            self._accept(arrival, message_id, there.totals, duplicate=True)
+            return
         try:
             stored = self._storer.store(arrival)
         except UnknownProfileError as error:
@@ -150,7 +185,7 @@ class Ingest:
             for epoch, batches in work.epochs.items():
                 batches.received.events["acknowledgements"] += 1
                 try:
-                    held = ReceivedSequences(self._table, self._now_ms).add(gateway, epoch, batches.received)
+                    held = self._sequences.add(gateway, epoch, batches.received, self._known)
                 except StoreError as error:
                     extra = {"gateway": gateway, "epoch": f"{epoch:016x}"}
                     self._log.warning("acknowledgement not saved: %s", error, extra=extra)
@@ -217,3 +252,7 @@ def _about(arrival: Arrival) -> dict[str, str]:
     """Return the fields by which the log lines of a batch are found."""
     name = arrival.name
     return {"gateway": name.gateway, "batch": keys.batch_name(name.epoch, name.sequence)}
+
+
+def _epoch_key(arrival: Arrival) -> Key:
+    return keys.acknowledgement(arrival.name.gateway, arrival.name.epoch)

@@ -29,6 +29,9 @@ class Table(Protocol):
     def get(self, key: Key) -> Item | None:
         """Return the item; a consistent read."""
 
+    def get_many(self, keys: Sequence[Key]) -> dict[Key, Item]:
+        """Return the items of those keys that exist; they may be older than the last write by about a second."""
+
     def put_many(self, items: Iterable[Item]) -> None:
         """Write items unconditionally, in any order; returns when all are written."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cloud_functions.core import keys
@@ -50,14 +50,19 @@ class ReceivedSequences:
     def __init__(self, table: Table, now_ms: NowMs) -> None:
         self._table, self._now_ms = table, now_ms
 
-    def add(self, gateway: str, epoch: int, received: Received) -> SequenceSet:
+    def read(self, epochs: Iterable[tuple[str, int]]) -> dict[Key, Item]:
+        """Return the items of epochs, as (gateway, epoch), by key: one request, which may miss the last writes."""
+        return self._table.get_many([keys.acknowledgement(*epoch) for epoch in epochs])
+
+    def add(self, gateway: str, epoch: int, received: Received, known: Mapping[Key, Item] | None = None) -> SequenceSet:
         """Record an invocation's batches and return all received numbers; raises ConflictError after many conflicts.
 
-        A number that is recorded already adds nothing to the totals.
+        A number that is recorded already adds nothing to the totals. ``known`` are items that :meth:`read` returned:
+        an outdated one fails the condition of the write, and is read again.
         """
         key = keys.acknowledgement(gateway, epoch)
-        for _ in range(ATTEMPTS):
-            item = self._table.get(key)
+        for attempt in range(ATTEMPTS):
+            item = known[key] if not attempt and known and key in known else self._table.get(key)
             held = received_of(item)
             if not received.sequences:
                 return held

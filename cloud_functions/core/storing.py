@@ -24,7 +24,7 @@ from wire import codec, summary
 from wire.codec import Kind
 from wire.errors import UnknownProfileError, WireError
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Notice, Rows
-from wire.summary import Summary
+from wire.summary import Name, Summary
 
 NOTICE_ATTEMPTS = 12
 
@@ -85,10 +85,14 @@ class Storer:
         item = self._table.get(_key(arrival))
         return None if item is None or item["holds"] == Kind.PROFILE.name.lower() else StoredBatch.of(item)
 
+    def summarize(self, name: Name) -> Summary:
+        """Return the summary of a batch of rows; raises WireError, and StoreError if its profile cannot be read."""
+        return summary.summarize(name, self.profiles.find, self.profiles.series_of)
+
     def _store_rows(self, arrival: Arrival) -> Stored:
         name = arrival.name
         try:
-            head = summary.summarize(name, self.profiles.find, self.profiles.series_of)
+            head = self.summarize(name)
             if self._check_rows:
                 codec.unpack(name.packed, lambda version: self.profiles.find(name.gateway, version))
         except UnknownProfileError:

@@ -1,12 +1,12 @@
-"""The ingest function: stores and acknowledges the batches of a queue, or keeps them as dead letters."""
+"""The ingest function: stores and acknowledges the batches of a queue or stream, or keeps them as dead letters."""
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud_functions import settings
@@ -15,10 +15,13 @@ from cloud_functions.adapters.emf import publishing
 from cloud_functions.adapters.iot import IotAcknowledger
 from cloud_functions.adapters.sqs import SqsDeadLetterSink
 from cloud_functions.clock import DAY_MS, now_ms
+from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.storing import Storer
 
+RESERVED_MS = 8_000
+"""Time of an invocation that is reserved for recording and acknowledging what it has stored."""
 log = Logger(service="strandline-ingest")
 metrics = Metrics()
 
@@ -38,7 +41,10 @@ check_client = settings.text("CLIENT_CHECK", "thing-name") == "thing-name"
 @log.inject_lambda_context
 @publishing(metrics, settings.text("STACK_NAME", "strandline"), "ingest")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Store the batches of SQS messages; return those that the queue must deliver again."""
+    """Store the batches of a queue or stream; return the messages that must be delivered again.
+
+    Messages for which no time is left are among them: a function that runs into its timeout would acknowledge nothing.
+    """
     ingest = Ingest(
         table,
         storer,
@@ -49,14 +55,41 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         check_client=check_client,
         metrics=metrics,
     )
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    messages = [message_of(record) for record in event["Records"]]
+    ingest.recognize(message.body for message in messages)
+    again = {message.id: None for message in messages}
+    for message in messages:
+        if context.get_remaining_time_in_millis() < RESERVED_MS:
+            log.error("no time left", extra={"messages": len(again)})
+            metrics.count("out_of_time", len(again))
+            break
+        try:
+            ingest.accept(message.id, message.body, message.source)
+        except StoreError as error:
+            log.warning("not stored: %s", error, extra={"message_id": message.id})
+            metrics.count("not_stored")
+        except Exception:
+            log.exception("not stored", extra={"message_id": message.id})
+            metrics.count("unexpected_errors")
+        else:
+            del again[message.id]
+    again |= dict.fromkeys(ingest.finish())
+    return {"batchItemFailures": [{"itemIdentifier": message.id} for message in messages if message.id in again]}
 
-    def accept(record: SQSRecord) -> None:
-        queue = str(record.get("eventSourceARN") or "").rsplit(":", 1)[-1]
-        ingest.accept(record.message_id, record.body, queue)
 
-    with processor(records=event["Records"], handler=accept):
-        processor.process()
-    again = [entry["itemIdentifier"] for entry in processor.response()["batchItemFailures"]]
-    again += [message for message in ingest.finish() if message not in again]
-    return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}
+class Message(NamedTuple):
+    """A message of a queue, or a record of a stream; ``source`` is the name of the queue, empty for a stream."""
+
+    id: str
+    body: str
+    source: str
+
+
+def message_of(record: Mapping[str, Any]) -> Message:
+    """Return the message of an event's record."""
+    if "kinesis" in record:
+        # A stream has no dead letters of its own: what ingest rejects is redriven to the bulk queue, from its topic.
+        data = base64.b64decode(record["kinesis"]["data"])
+        return Message(str(record["kinesis"]["sequenceNumber"]), data.decode(errors="replace"), "")
+    source = str(record.get("eventSourceARN") or "").rsplit(":", 1)[-1]
+    return Message(str(record["messageId"]), str(record["body"]), source)

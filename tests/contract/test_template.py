@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cloud_functions.core.columns import COLUMNS
+from device_sim.aws import fleet_cost
 from wire import topics
 from wire.model import FLOAT_COLUMNS
 from wire.topics import Lane
@@ -81,7 +82,7 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
     wanted = {
         "RuleRole": {("sqs:SendMessage", queue) for queue in ("UrgentQueue", "BulkQueue", "RuleDeadLetters")},
         "IngestRole": {(a, queue) for a in receive for queue in ("UrgentQueue", "BulkQueue")}
-        | {(a, "TelemetryTable") for a in write}
+        | {(a, "TelemetryTable") for a in (*write, "dynamodb:BatchGetItem")}
         | {("sqs:SendMessage", "IngestDeadLetters"), ("iot:Publish", "topic/strandline/v1/*/ack")}
         | {(a, "IngestLogs") for a in logs},
         "AlertingRole": {(a, f"{table}.StreamArn") for a in stream for table in ("TelemetryTable", "AlertsTable")}
@@ -344,6 +345,30 @@ def test_ingest_reports_partial_failures_and_urgent_batches_have_their_own_queue
         # Lambda requires a batching window for more than ten messages.
         assert mapping["BatchSize"] <= 10 or mapping["MaximumBatchingWindowInSeconds"] >= 1
     assert "MaximumBatchingWindowInSeconds" not in mappings[0]
+
+
+def test_the_limits_of_ingest_follow_from_its_measured_time_and_are_those_of_the_simulated_fleet() -> None:
+    bulk, shared = list(sources("IngestFunction"))[1], TEMPLATE["Globals"]["Function"]
+    queue = QUEUES["BulkQueue"]
+    assert (
+        fleet_cost.IngestLimits(
+            batch_size=bulk["BatchSize"],
+            concurrency=bulk["ScalingConfig"]["MaximumConcurrency"],
+            visibility_s=queue["VisibilityTimeout"],
+            receives=queue["RedrivePolicy"]["maxReceiveCount"],
+            memory_mb=FUNCTIONS["IngestFunction"]["MemorySize"],
+            timeout_s=shared["Timeout"],
+        )
+        == fleet_cost.INGEST_LIMITS
+    )
+    measured = fleet_cost.Measured.stored()
+    limits, batch_s = fleet_cost.INGEST_LIMITS, measured.ingest_s
+    # A full invocation takes a tenth of the timeout, so that it ends also if every request takes ten times as long.
+    assert 10 * limits.batch_size * batch_s < limits.timeout_s
+    # All together store at least twice the load of 10,000 gateways, and not much more than a new table takes.
+    per_second = limits.concurrency / batch_s
+    assert per_second > 2 * (fleet_cost.Fleet().batches + fleet_cost.Fleet().notices) / fleet_cost.MONTH_S
+    assert 0.8 < per_second * measured.write_units / fleet_cost.NEW_TABLE_UNITS < 1.5
 
 
 def test_a_stream_record_is_discarded_to_the_dead_letters_after_retries() -> None:

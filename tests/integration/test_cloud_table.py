@@ -125,6 +125,13 @@ def test_a_local_index_gives_whole_items_in_a_range_at_once(telemetry: Table, pk
     assert list(telemetry.query_index("by_time", pk, "0#2", "0#4")) == items[2:5]
 
 
+def test_a_local_index_gives_items_that_lie_far_apart(telemetry: Table, pk: str) -> None:
+    wanted = [item(pk, f"{at:03d}", at=f"0#{at:03d}") for at in (0, 40, 80)]
+    others = [item(pk, f"{at:03d}", at=f"9#{at:03d}") for at in range(80) if at not in (0, 40)]
+    telemetry.put_many([*wanted, *others])
+    assert list(telemetry.query_index("by_time", pk, "0#", "0#~")) == wanted
+
+
 def test_a_missing_table_is_a_store_error(cloud: LocalCloud) -> None:
     missing = DynamoTable("nowhere", cloud.client("dynamodb"))
     with pytest.raises(StoreError, match="get a b: ResourceNotFoundException"):

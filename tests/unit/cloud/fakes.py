@@ -29,7 +29,10 @@ class CrashError(Exception):
 
 @dataclass
 class FakeTable:
-    """In-memory table. ``writes_left`` counts down to a crash; ``stream`` has every change as (old, new)."""
+    """In-memory table. ``writes_left`` counts down to a crash; ``stream`` has every change as (old, new).
+
+    ``outdated`` are items as an eventually consistent read returns them, ``attempts`` the keys of all writes.
+    """
 
     items: dict[Key, Item] = field(default_factory=dict)
     stream: list[tuple[Item | None, Item]] = field(default_factory=list)
@@ -38,10 +41,21 @@ class FakeTable:
     before_replace: Callable[[], None] | None = None
     before_delete: Callable[[], None] | None = None
     refuse: Callable[[Key], bool] = lambda key: False
+    refuse_many: bool = False
+    outdated: dict[Key, Item] = field(default_factory=dict)
+    attempts: list[Key] = field(default_factory=list)
 
     def get(self, key: Key) -> Item | None:
         self._check(key)
         return dict(self.items[key]) if key in self.items else None
+
+    def get_many(self, keys: Sequence[Key]) -> dict[Key, Item]:
+        assert len(set(keys)) == len(keys), "BatchGetItem takes a key once"
+        if self.refuse_many:
+            raise StoreError("refused")
+        for key in keys:
+            self._check(key)
+        return {key: dict(self.outdated.get(key, self.items[key])) for key in keys if key in self.items}
 
     def put_many(self, items: Iterable[Item]) -> None:
         # The service writes a batch in any order, and can fail in the middle of it.
@@ -53,6 +67,7 @@ class FakeTable:
 
     def put_new(self, item: Item) -> Item | None:
         if _key(item) in self.items:
+            self.attempts.append(_key(item))
             return dict(self.items[_key(item)])
         self._write(item)
         return None
@@ -121,6 +136,7 @@ class FakeTable:
             self.writes_left -= 1
 
     def _write(self, item: Item) -> None:
+        self.attempts.append(_key(item))
         self._spend(_key(item))
         self.stream.append((self.items.get(_key(item)), dict(item)))
         self.items[_key(item)] = dict(item)

@@ -50,6 +50,7 @@ class Site:
         """Run one invocation; message ids are the positions. Return the ids of messages to retry."""
         ingest = Ingest(self.table, self.storer, self.acks, self.letters, lambda: NOW_MS, LOG)
         failed = []
+        ingest.recognize(bodies)
         for at, text in enumerate(bodies):
             try:
                 ingest.accept(str(at), text)
@@ -88,6 +89,19 @@ def test_a_repeated_batch_is_counted_and_acknowledged_and_not_stored() -> None:
     assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))] * 2
     (epoch,) = site.table.of_kind("ack")
     assert (epoch["batches"], epoch["rows"], epoch["duplicates"], epoch["seen_ms"]) == (1, 12, 1, NOW_MS + 5)
+
+
+def test_a_repetition_is_recognized_without_a_write_to_the_batch_and_also_without_the_reads() -> None:
+    site = Site()
+    site.deliver(body(batch(1)), body(batch(2)))
+    site.table.attempts.clear()
+    site.deliver(body(batch(1)), body(batch(2)), body(batch(3)))
+    written = [key for key in site.table.attempts if not key.pk.startswith("reopened")]
+    assert written == [keys.batch("gw-1", 7, 3), keys.acknowledgement("gw-1", 7)]
+    site.table.refuse_many = True
+    assert site.deliver(body(batch(1))) == []
+    (item,) = site.table.of_kind("ack")
+    assert (item["batches"], item["duplicates"]) == (3, 3)
 
 
 def test_one_invocation_acknowledges_each_gateway_and_epoch_once() -> None:

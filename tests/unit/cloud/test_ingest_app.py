@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import sys
 from collections.abc import Iterator
@@ -17,9 +18,20 @@ from cloud_functions.core.storing import Storer
 from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetterSink, FakeTable, aggregates, body
 from wire.model import Batch
 
-CONTEXT = SimpleNamespace(
-    function_name="ingest", memory_limit_in_mb=512, invoked_function_arn="arn:aws:lambda:x", aws_request_id="1"
-)
+
+def context(*remaining_ms: int) -> SimpleNamespace:
+    """Return a Lambda context whose remaining time takes these values, the last one for ever."""
+    left = list(remaining_ms)
+    return SimpleNamespace(
+        function_name="ingest",
+        memory_limit_in_mb=512,
+        invoked_function_arn="arn:aws:lambda:x",
+        aws_request_id="1",
+        get_remaining_time_in_millis=lambda: left.pop(0) if len(left) > 1 else left[0],
+    )
+
+
+CONTEXT = context(30_000)
 
 
 @pytest.fixture
@@ -82,6 +94,26 @@ def test_an_unexpected_exception_fails_its_own_batch_only(app: ModuleType, monke
 
     monkeypatch.setattr(app.storer, "store", broken)
     assert again(app, batch(1), batch(2), batch(3)) == ["m1"]
+
+
+def test_messages_for_which_no_time_is_left_come_again_and_the_others_are_acknowledged(app: ModuleType) -> None:
+    answer = app.lambda_handler(event(batch(1), batch(2), batch(3)), context(30_000, app.RESERVED_MS - 1))
+    assert [failure["itemIdentifier"] for failure in answer["batchItemFailures"]] == ["m1", "m2"]
+    assert [ack.cumulative for _, ack in app.acknowledger.sent] == [1]
+
+
+def test_a_record_of_a_stream_is_stored_like_a_message_of_a_queue(app: ModuleType) -> None:
+    data = [base64.b64encode(text.encode()).decode() for text in (batch(1), "{", batch(2))]
+    records = [
+        {"eventSource": "aws:kinesis", "kinesis": {"sequenceNumber": f"s{at}", "data": one}}
+        for at, one in enumerate(data)
+    ]
+    app.table.refuse = lambda key: key == keys.batch("gw-1", 7, 2)
+    answer = app.lambda_handler({"Records": records}, CONTEXT)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "s2"}]}
+    assert [ack.cumulative for _, ack in app.acknowledger.sent] == [1]
+    ((_, attributes),) = app.dead_letters.kept
+    assert "source" not in attributes
 
 
 def test_the_error_for_a_missing_variable_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,19 @@ def test_a_permanent_conflict_is_raised() -> None:
         add(table, [1])
 
 
+@pytest.mark.parametrize("outdated", ["missing", "older"])
+def test_an_outdated_read_is_repeated_and_loses_nothing(outdated: str) -> None:
+    table, key = FakeTable(), keys.acknowledgement("gw-1", 7)
+    add(table, [1])
+    older = dict(table.items[key])
+    add(table, [2])
+    table.outdated = {key: older}
+    sequences = ReceivedSequences(table, lambda: NOW_MS)
+    known = sequences.read([("gw-1", 7)]) if outdated == "older" else {}
+    assert sequences.add("gw-1", 7, Received({3: {"batches": 1}}), known).cumulative == 3
+    assert table.items[key]["batches"] == 3
+
+
 def test_epochs_and_gateways_are_stored_separately() -> None:
     table = FakeTable()
     add(table, [1])
