@@ -1,9 +1,9 @@
 """Rows of aggregates as columns: joining batches, the rule of revisions, and exact bytes for roll-ups.
 
-The bytes of a roll-up: u8 format = 1, u32 little-endian length of a JSON header, the header (rows, columns, series as
-[name, unit, resolution]), then raw deflate of the columns, each as eight byte planes (all lowest bytes, then all
-second...) of 64-bit little-endian words: integers as differences, floats as XOR with the previous one. Every value is
-restored to the bit.
+The bytes of a roll-up: u8 format = 2, u32 little-endian length of a JSON header, the header (rows, columns, cells:
+those columns that are cells of a grid, series as [name, unit, resolution]), then raw deflate of the columns, each as
+eight byte planes (all lowest bytes, then all second...) of 64-bit little-endian words: integers and cells as
+differences, floats as XOR with the previous one. Every value is restored to the bit. Format 1 has no cells.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ import json
 import struct
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cloud_functions.core.errors import CloudError
+from cloud_functions.core.grids import GRIDS
 from wire.errors import ModelError
 from wire.limits import MAX_INFLATED_BYTES
 from wire.model import AGGREGATE_COLUMNS, FLOAT_COLUMNS, Aggregates, Quality, Readings, Series
 
 COLUMNS = AGGREGATE_COLUMNS[1:]
 
-_FORMAT = 1
+_FORMAT = 2
 _HEAD = struct.Struct("<BI")
 
 
@@ -74,14 +76,18 @@ def aggregates_of(readings: Readings) -> Aggregates:
 
 def encode_rows(rows: Aggregates) -> bytes:
     """Return rows as bytes that :func:`decode_rows` restores exactly."""
+    cells = {
+        name: found for name, grid in GRIDS.items() if (found := grid.cells(getattr(rows, name), rows)) is not None
+    }
     header = {
         "rows": len(rows),
         "columns": list(AGGREGATE_COLUMNS),
+        "cells": list(cells),
         "series": [[series.name, series.unit, series.resolution] for series in rows.series],
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    planes = b"".join(_planes(name, getattr(rows, name)) for name in AGGREGATE_COLUMNS)
+    planes = b"".join(_planes(cells.get(name, getattr(rows, name))) for name in AGGREGATE_COLUMNS)
     # The header repeats across hours of a gateway, but each item must be readable alone.
     return _HEAD.pack(_FORMAT, len(text)) + packer.compress(text + planes) + packer.flush()
 
@@ -90,8 +96,8 @@ def decode_rows(data: bytes) -> Aggregates:
     """Return the rows that :func:`encode_rows` wrote; raises CloudError for other bytes."""
     try:
         version, length = _HEAD.unpack_from(data)
-        if version != _FORMAT:
-            raise CloudError(f"rows in format {version}: {_FORMAT} is known")
+        if version not in (1, _FORMAT):
+            raise CloudError(f"rows in format {version}: 1 to {_FORMAT} are known")
         unpacker = zlib.decompressobj(-15)
         content = unpacker.decompress(data[_HEAD.size :], MAX_INFLATED_BYTES)
         header = json.loads(content[:length])
@@ -99,24 +105,30 @@ def decode_rows(data: bytes) -> Aggregates:
         planes = content[length:]
         if len(planes) != n * 8 * len(names) or not unpacker.eof or unpacker.unused_data:
             raise CloudError(f"{n} rows with {len(planes)} bytes")
-        found = {name: _column(name, planes[at * 8 * n : (at + 1) * 8 * n], n) for at, name in enumerate(names)}
+        cells = header.get("cells", ())
+        found = {
+            name: _column(planes[at * 8 * n : (at + 1) * 8 * n], n, floats=name in FLOAT_COLUMNS and name not in cells)
+            for at, name in enumerate(names)
+        }
         series = tuple(Series(*entry) for entry in header["series"])
-        columns = (found.get(name, np.zeros(n, np.int64)) for name in AGGREGATE_COLUMNS)
-        return Aggregates(series, *columns)
+        rows = Aggregates(series, *(found.get(name, np.zeros(n, np.int64)) for name in AGGREGATE_COLUMNS))
+        values: dict[str, Any] = {name: GRIDS[name].values(found[name], rows) for name in cells}
+        return replace(rows, **values)
     except (struct.error, zlib.error, ValueError, TypeError, KeyError, ModelError) as error:
         raise CloudError(f"rows that begin with {data[:5].hex() or 'nothing'}: {type(error).__name__}") from error
 
 
-def _planes(name: str, values: npt.NDArray[Any]) -> bytes:
-    words = np.ascontiguousarray(values.astype("<f8" if name in FLOAT_COLUMNS else "<i8")).view("<u8")
+def _planes(values: npt.NDArray[Any]) -> bytes:
+    floats = values.dtype.kind == "f"
+    words = np.ascontiguousarray(values.astype("<f8" if floats else "<i8")).view("<u8")
     before = np.concatenate((np.zeros(1, "<u8"), words[:-1]))
     # Differences wrap around and so does the sum that reverses them: exact for every value.
-    words = words ^ before if name in FLOAT_COLUMNS else words - before
+    words = words ^ before if floats else words - before
     return np.ascontiguousarray(words.view("u1").reshape(-1, 8).T).tobytes()
 
 
-def _column(name: str, planes: bytes, n: int) -> npt.NDArray[Any]:
+def _column(planes: bytes, n: int, *, floats: bool) -> npt.NDArray[Any]:
     words = np.ascontiguousarray(np.frombuffer(planes, "u1").reshape(8, n).T).view("<u8").reshape(-1)
-    if name in FLOAT_COLUMNS:
+    if floats:
         return np.bitwise_xor.accumulate(words).view("<f8").astype(np.float64)
     return np.cumsum(words.view("<i8"), dtype=np.int64)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from cloud_functions.core import keys
 from cloud_functions.core.columns import COLUMNS, decode_rows, encode_rows, merge
+from cloud_functions.core.grids import GRIDS
 from cloud_functions.core.keys import HOUR_MS
 from cloud_functions.core.ports import Item
 from wire.model import FLOAT_COLUMNS, Aggregates, FloatArray, IntArray
@@ -71,16 +73,21 @@ def of_hour(parts: Iterable[Aggregates], hour_ms: int) -> tuple[Aggregates, Aggr
 def to_item(gateway: str, hour_ms: int, rollup: Aggregates, rows: int, expires_at: int) -> Item:
     """Return the item of a gateway's hour; ``rows`` is the number of rows that it combines.
 
-    Means, standard deviations and scores are kept in single precision, which is finer than that of the rows.
+    Means, standard deviations and scores are rounded to grids that are finer than those of the rows, or else to single
+    precision (a series without a resolution).
     """
     key = keys.rollup(gateway, hour_ms)
-    single = {name: getattr(rollup, name).astype(np.float32).astype(np.float64) for name in ("mean", "std", "score")}
+    rounded: dict[str, Any] = {
+        name: GRIDS[name].round(getattr(rollup, name), rollup) for name in ("mean", "std", "score")
+    }
+    if rounded["mean"] is rollup.mean:
+        rounded["mean"] = rollup.mean.astype(np.float32).astype(np.float64)
     return {
         "pk": key.pk,
         "sk": key.sk,
         "kind": "hour",
         "rows": rows,
-        "data": encode_rows(replace(rollup, **single)),
+        "data": encode_rows(replace(rollup, **rounded)),
         "expires_at": expires_at,
     }
 
