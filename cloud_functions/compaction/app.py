@@ -14,7 +14,8 @@ from cloud_functions.adapters.emf import publishing
 from cloud_functions.adapters.s3_archive import S3Archive
 from cloud_functions.adapters.sqs import SqsDeadLetterSink, SqsSender
 from cloud_functions.clock import DAY_MS, now_ms
-from cloud_functions.core.compaction import Compactor, Planner, Task
+from cloud_functions.core.compaction import Compactor, Outcome
+from cloud_functions.core.compaction_plan import Planner, Task
 from cloud_functions.core.errors import CloudError
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.profiles import Profiles
@@ -47,12 +48,21 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         return {"tasks": len(planned)}
     failed = []
     compactor = Compactor(
-        table, archive, profiles.find, dead_letters, now_ms, rollup_ms, lambda: str(context.aws_request_id)
+        table,
+        archive,
+        profiles.find,
+        dead_letters,
+        now_ms,
+        rollup_ms,
+        lambda: str(context.aws_request_id),
+        context.get_remaining_time_in_millis,
     )
     for record in event["Records"]:
         try:
             task = Task.decode(record["body"])
             outcome = compactor.run(task)
+            if outcome is Outcome.PARTIAL:
+                tasks.send(tasks_url, task.encode())
         except CloudError:
             log.exception("task failed", extra={"task": record["body"][:200]})
             metrics.count("tasks_failed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from cloud_functions.core import compaction, keys, queries, rollup
 from cloud_functions.core.columns import merge
-from cloud_functions.core.compaction import DAY_MS, LEASE_MS, Compactor, Kind, Outcome, Planner, Task
+from cloud_functions.core.compaction import LEASE_MS, Compactor, Outcome
+from cloud_functions.core.compaction_plan import DAY_AFTER_MS, DAY_MS, Kind, Planner, Task
 from cloud_functions.core.errors import CloudError
 from cloud_functions.core.hours import GRACE_MS, LATE_MS
 from cloud_functions.core.ingest import Ingest
@@ -96,7 +98,27 @@ class Cloud:
         # The first plan fixes where compaction begins.
         self.plan()
 
+    def copy(self) -> Cloud:
+        """Return an independent copy in the same state."""
+        other = copy.copy(self)
+        items = {key: dict(item) for key, item in self.table.items.items()}
+        other.table, other.archive = FakeTable(items), FakeArchive(dict(self.archive.files))
+        other.letters, other.sent = FakeDeadLetterSink(list(self.letters.kept)), dict(self.sent)
+        return other
+
     def deliver(self, gateway: str, start_ms: int, windows: int = 6, step_ms: int = 10_000, revision: int = 0) -> None:
+        self.accept(self.make(gateway, start_ms, windows, step_ms, revision))
+
+    def make(
+        self,
+        gateway: str,
+        start_ms: int,
+        windows: int = 6,
+        step_ms: int = 10_000,
+        revision: int = 0,
+        sequence: int | None = None,
+    ) -> str:
+        """Return the message of a new batch, whose rows must be stored from now on."""
         self.sequence += 1
         rows = windows_of(start_ms, windows, step_ms, self.sequence, revision)
         data = codec.decode(codec.encode(Batch(gateway, 7, self.sequence, rows)))
@@ -106,7 +128,7 @@ class Cloud:
             key = gateway, name, int(data.rows.start_ms[at])
             value = float(data.rows.mean[at]), int(data.rows.count[at]), revision
             self.sent[key] = max(self.sent.get(key, (0.0, 0, -1)), value, key=lambda one: one[2])
-        self.accept(body(Batch(gateway, 7, self.sequence, rows), received_at=self.now_ms))
+        return body(Batch(gateway, 7, sequence or self.sequence, rows), received_at=self.now_ms)
 
     def accept(self, text: str) -> None:
         storer = Storer(self.table, lambda: self.now_ms, 7 * DAY_MS)
@@ -290,7 +312,7 @@ def test_the_hours_of_a_day_are_merged_and_late_batches_go_into_the_merged_file(
         for gateway in ("gw-2", "gw-1"):
             cloud.deliver(gateway, HOUR + hour * HOUR_MS)
         cloud.now_ms = HOUR + (hour + 1) * HOUR_MS
-    cloud.now_ms = HOUR // DAY_MS * DAY_MS + DAY_MS + compaction.DAY_AFTER_MS + GRACE_MS
+    cloud.now_ms = HOUR // DAY_MS * DAY_MS + DAY_MS + DAY_AFTER_MS + GRACE_MS
     while cloud.compact():
         pass
     assert list(cloud.archive.files) == [ArchiveFile(HOUR // DAY_MS * DAY_MS, None, 0)]
@@ -308,7 +330,7 @@ def test_large_files_are_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     for hour in range(3):
         cloud.deliver("gw-1", HOUR + hour * HOUR_MS)
         cloud.now_ms = HOUR + (hour + 1) * HOUR_MS
-    cloud.now_ms = HOUR // DAY_MS * DAY_MS + DAY_MS + compaction.DAY_AFTER_MS + GRACE_MS
+    cloud.now_ms = HOUR // DAY_MS * DAY_MS + DAY_MS + DAY_AFTER_MS + GRACE_MS
     while cloud.compact():
         pass
     assert len(cloud.archive.files) == 3
@@ -326,7 +348,7 @@ def test_archive_and_roll_ups_are_complete_despite_crashes_and_late_batches(data
         cloud.deliver(gateway, start, windows=2, revision=data.draw(st.integers(0, 2)) * 10 + cloud.sequence)
         cloud.now_ms += data.draw(st.sampled_from([0, 1_800_000, 7_200_000]))
         _compact_with_crashes(cloud, data)
-    cloud.now_ms = end_ms + compaction.DAY_AFTER_MS + GRACE_MS + 3 * LEASE_MS
+    cloud.now_ms = end_ms + DAY_AFTER_MS + GRACE_MS + 3 * LEASE_MS
     _compact_with_crashes(cloud, data)
     for _ in range(6):
         cloud.now_ms += LEASE_MS
