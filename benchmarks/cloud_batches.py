@@ -74,6 +74,18 @@ def packed(minute: int) -> bytes:
     return codec.shorten(codec.pack(rows(minute)), known_profile())
 
 
+@lru_cache(maxsize=1)
+def small_profile() -> Profile:
+    """Return the profile of :func:`small`."""
+    return profile.learn(rows(0, 2, 1))
+
+
+@lru_cache(maxsize=1024)
+def small(minute: int) -> bytes:
+    """Return the packed rows of the first window of a minute, of two series, encoded against their profile."""
+    return codec.shorten(codec.pack(rows(minute * BATCH_WINDOWS, 2, 1)), small_profile())
+
+
 def data(gateway: str, epoch: int, sequence: int, minute: int) -> bytes:
     """Return a batch of a gateway as it is sent."""
     return codec.seal(gateway, epoch, sequence, packed(minute))

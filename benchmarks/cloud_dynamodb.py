@@ -32,6 +32,11 @@ class MemoryDynamoDB:
         self.write_units = self.read_units = 0.0
         self.own_cpu_s = 0.0
 
+    def clear(self) -> None:
+        """Begin to count anew."""
+        self.counts.clear()
+        self.write_units = self.read_units = 0.0
+
     def client(self) -> Any:
         """Return a boto3 client whose requests this object answers."""
         client = boto3.client(
@@ -115,8 +120,12 @@ class MemoryDynamoDB:
         found.sort(key=lambda item: str(item[order]["S"]), reverse=not request.get("ScanIndexForward", True))
         if partition == "pk" and order == "at":
             found = [{name: item[name] for name in ("pk", "sk", "at")} for item in found]
+        limit = request.get("Limit", len(found))
+        left, found = found[limit:], found[:limit]
         self._read(found, request)
-        return {"Items": found[: request.get("Limit", len(found))]}
+        return {"Items": found} | (
+            {"LastEvaluatedKey": {name: found[-1][name] for name in ("pk", "sk")}} if left else {}
+        )
 
     def _batch_write_item(self, request: dict[str, Any]) -> dict[str, Any]:
         for name, puts in request["RequestItems"].items():
@@ -138,6 +147,25 @@ class MemoryDynamoDB:
     def _read(self, items: list[Raw], request: dict[str, Any]) -> None:
         size = sum(map(item_bytes, items))
         self.read_units += max(1, -(-size // 4096)) * (1.0 if request.get("ConsistentRead") else 0.5)
+
+
+def null_iot() -> tuple[Any, list[int]]:
+    """Return a boto3 client of IoT Core's data plane whose requests are answered here, and their number in a list."""
+    client = boto3.client(
+        "iot-data",
+        region_name="us-east-1",
+        aws_access_key_id="AKIAEXAMPLE",
+        aws_secret_access_key="example",  # noqa: S106 - requests do not leave the process
+        config=CONFIG,
+    )
+    sent = [0]
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        sent[0] += 1
+        return AWSResponse(request.url, 200, {"Content-Type": "application/json"}, _Body(b"{}"))
+
+    client.meta.events.register("before-send.iot-data-plane", answer)
+    return client, sent
 
 
 class _ConditionError(Exception):

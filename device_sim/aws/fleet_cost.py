@@ -1,7 +1,7 @@
 """Monthly AWS charges of a fleet, from measured CPU time and bytes, compared with simpler ways to send the same data.
 
-Not included: the fee of AWS IoT Greengrass ($0.16 a core and month), data transfer, KMS, queries of the api, and alerts,
-which are rare.
+Included is what the template has at its defaults. Not included: data transfer, KMS, queries of the api, and alerts,
+which are rare. The fee of AWS IoT Greengrass, which does not depend on the data, is stated apart (:func:`greengrass`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,35 @@ _LAMBDA_CPU = 1_769
 
 
 @dataclass(frozen=True, slots=True)
+class IngestLimits:
+    """Settings of ingest in the template: of the bulk queue's mapping, and of the function."""
+
+    batch_size: int = 20
+    concurrency: int = 64
+    visibility_s: int = 180
+    receives: int = 5
+    memory_mb: int = 256
+    timeout_s: int = 30
+
+
+INGEST_LIMITS = IngestLimits()
+SHARD_GATEWAYS = 200
+LOG_BYTES, METRICS, ALARMS = 1_500, 30, 20
+"""Bytes of log lines of an invocation of ingest (Lambda's own three, and one with metrics); metrics and alarms."""
+_PART_BYTES, _PART_REQUESTS = 8 * 1024**2, 3
+"""Size of a part of an upload, and the requests beside those for its parts."""
+NEW_TABLE_UNITS = 4_000
+"""Write units a second that a new on-demand table sustains."""
+REQUEST_S = 0.010
+"""Assumed latency of a request of a function to DynamoDB or IoT Core; AWS documents single-digit milliseconds."""
+
+
+def lambda_share(memory_mb: float) -> float:
+    """Return the part of a processor that Lambda gives a function with this memory."""
+    return memory_mb / _LAMBDA_CPU
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """Gateways that send rows of windows of ``window_s`` in batches of ``batch_s``; ``rate`` is readings a second."""
 
@@ -41,6 +70,11 @@ class Fleet:
     def batches(self) -> float:
         """Batches a month."""
         return self.gateways * MONTH_S / self.batch_s
+
+    @property
+    def notices(self) -> float:
+        """Notices a month."""
+        return self.gateways * MONTH_S / self.notice_s
 
     @property
     def rows(self) -> float:
@@ -59,6 +93,11 @@ class Measured:
 
     batch_bytes: float
     ingest_cpu_ms: float
+    """CPU time of ingest a batch, with its acknowledgement."""
+    repeated_cpu_ms: float
+    """The same of a batch that is stored already."""
+    requests: float
+    """Requests of ingest a batch: to the table, and the acknowledgement."""
     compaction_cpu_ms: float
     """CPU time of compaction a batch: decoding, merging, roll-up, archive."""
     write_units: float
@@ -73,6 +112,11 @@ class Measured:
     def stored(cls) -> Self:
         """Return the figures in ``measured.json``, which the benchmark writes."""
         return cls(**json.loads(FIGURES.read_text()))
+
+    @property
+    def ingest_s(self) -> float:
+        """Time of the function for a batch: CPU time at its share of a processor, and one request after the other."""
+        return self.ingest_cpu_ms / 1000 / lambda_share(INGEST_LIMITS.memory_mb) + self.requests * REQUEST_S
 
     @property
     def bytes_per_row(self) -> float:
@@ -99,11 +143,13 @@ def monthly(
     fleet: Fleet, measured: Measured, usd: Prices = US_EAST_1, *, raw_days: float = 7, rollup_days: float = 90
 ) -> dict[str, float]:
     """Return the charges of a month by item, in dollars."""
-    notices = fleet.gateways * MONTH_S / fleet.notice_s
+    notices = fleet.notices
     arrivals = fleet.batches + notices
-    invocations = arrivals / 20
+    invocations = arrivals / INGEST_LIMITS.batch_size
     hours = fleet.gateways * MONTH_S / 3_600
-    ingest_gb_s = arrivals * measured.ingest_cpu_ms / 1000 * (_LAMBDA_CPU / 512) * 0.5
+    files = math.ceil(fleet.gateways / SHARD_GATEWAYS) * MONTH_S / 3_600
+    hour_bytes = fleet.rows * measured.archive_bytes_per_row / files
+    ingest_gb_s = arrivals * measured.ingest_s * INGEST_LIMITS.memory_mb / 1024
     compaction_gb_s = fleet.batches * measured.compaction_cpu_ms / 1000 * _LAMBDA_CPU / 1024
     # A stored batch and its entry in the index, each with the 100 bytes that DynamoDB adds.
     table_gb = fleet.batches * raw_days * 86_400 / MONTH_S * (measured.item_bytes + 330) / GB
@@ -113,7 +159,8 @@ def monthly(
         "iot rules and actions": metered * (usd.iot_rule + usd.iot_action) / MILLION,
         "iot acknowledgements, sent and delivered": usd.iot_messages(2 * arrivals),
         "iot connectivity": fleet.gateways * MONTH_S / 60 * usd.iot_connected_minute / MILLION,
-        "sqs": (arrivals + 2 * invocations) * usd.sqs_request / MILLION,
+        # A request to receive and one to delete carry at most ten messages.
+        "sqs": (arrivals + 2 * invocations * math.ceil(INGEST_LIMITS.batch_size / 10)) * usd.sqs_request / MILLION,
         "lambda requests": invocations * usd.lambda_request / MILLION,
         "lambda time of ingest": ingest_gb_s * usd.lambda_gb_s_each,
         "lambda time of compaction": compaction_gb_s * usd.lambda_gb_s_each,
@@ -121,14 +168,25 @@ def monthly(
         "dynamodb writes of batches": fleet.batches * measured.write_units * usd.dynamodb_write / MILLION,
         "dynamodb writes of notices": notices * 3 * usd.dynamodb_write / MILLION,
         "dynamodb writes of roll-ups": hours * math.ceil(measured.rollup_bytes / 1024) * usd.dynamodb_write / MILLION,
-        # Ingest reads the received sequences, compaction reads each batch once.
-        "dynamodb reads": (arrivals * measured.read_units + notices + fleet.batches) * usd.dynamodb_read / MILLION,
+        # Ingest reads the received sequences, and the last notice; compaction reads the index (150 bytes a batch) and
+        # each batch once.
+        "dynamodb reads": (arrivals * measured.read_units + notices + fleet.batches * (1 + 150 / 4096))
+        * usd.dynamodb_read
+        / MILLION,
         "dynamodb storage": table_gb * usd.dynamodb_gb_month,
         "dynamodb point-in-time recovery": table_gb * usd.recovery_gb_month,
         "s3 storage of one month": fleet.rows * measured.archive_bytes_per_row / GB * usd.s3_gb_month,
-        "s3 requests": math.ceil(fleet.gateways / 200) * 730 * 2 * usd.s3_put / MILLION,
-        "logs": invocations * 600 / GB * usd.logs_gb,
+        "s3 requests": files * (_PART_REQUESTS + hour_bytes / _PART_BYTES) * usd.s3_put / MILLION,
+        "logs": invocations * LOG_BYTES / GB * usd.logs_gb,
+        # Lambda samples the first invocation of each second and a twentieth of the others.
+        "traces": (min(MONTH_S, invocations) + 0.05 * max(0.0, invocations - MONTH_S)) * usd.trace / MILLION,
+        "metrics, alarms and dashboard": METRICS * usd.metric_each + ALARMS * usd.alarm_each + usd.dashboard_each,
     }
+
+
+def greengrass(fleet: Fleet, usd: Prices = US_EAST_1) -> float:
+    """Return the fee of AWS IoT Greengrass for a month, in dollars."""
+    return fleet.gateways * usd.greengrass_core_month_each
 
 
 def message_per_reading(fleet: Fleet, usd: Prices = US_EAST_1) -> float:

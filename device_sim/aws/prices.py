@@ -1,8 +1,8 @@
 """Prices of AWS services in us-east-1, on demand, without the free tier.
 
 As of November 2025, from https://aws.amazon.com/iot-core/pricing, /greengrass/pricing, /lambda/pricing (arm64),
-/dynamodb/pricing/on-demand, /sqs/pricing, /s3/pricing, /cloudwatch/pricing, /sns/pricing, /eventbridge/pricing and
-/api-gateway/pricing.
+/dynamodb/pricing/on-demand, /sqs/pricing, /s3/pricing, /cloudwatch/pricing, /xray/pricing, /sns/pricing,
+/eventbridge/pricing and /api-gateway/pricing.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class Prices:
     s3_put: float = 5.0
     s3_gb_month: float = 0.023
     logs_gb: float = 0.50
+    metric_each: float = 0.30
+    alarm_each: float = 0.10
+    dashboard_each: float = 3.00
+    trace: float = 5.00
     sns_publish: float = 0.50
     eventbridge_put: float = 1.00
     http_request: float = 1.00
