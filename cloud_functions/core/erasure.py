@@ -19,7 +19,8 @@ import numpy as np
 
 from cloud_functions.core import keys, rollup
 from cloud_functions.core.batches import StoredBatch
-from cloud_functions.core.compaction import DAY_MS, LEASE_MS, Kind, Task
+from cloud_functions.core.compaction import LEASE_MS
+from cloud_functions.core.compaction_plan import DAY_MS, Kind, Task
 from cloud_functions.core.keys import HOUR_MS
 from cloud_functions.core.ports import ArchiveFile, ErasableArchive, ErasableTable, Item, Key, NowMs
 from wire import codec

@@ -10,7 +10,8 @@ import pytest
 from cloud_functions.core import keys
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.batches import StoredBatch, rows_of
-from cloud_functions.core.compaction import DAY_MS, LEASE_MS, Kind, Task
+from cloud_functions.core.compaction import LEASE_MS
+from cloud_functions.core.compaction_plan import DAY_MS, Kind, Task
 from cloud_functions.core.erasure import Eraser, Target, without
 from cloud_functions.core.ports import Item, Key
 from tests.unit.cloud.fakes import FakeTable, aggregates, body, report
