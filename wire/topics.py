@@ -18,6 +18,9 @@ SCORED = "strandline/local/scored"
 SCORED_ACK = "strandline/local/scored/ack"
 HEALTH = "strandline/local/health"
 
+RULES = "strandline"
+"""Beginning of the names of the cloud's topic rules, unless a stack has another one."""
+
 
 class Lane(StrEnum):
     """Lanes of spool and cloud, by descending priority."""
@@ -31,10 +34,13 @@ class Lane(StrEnum):
 _RULE = {Lane.URGENT: "urgent", Lane.BULK: "bulk", Lane.BACKFILL: "bulk"}
 
 
-def ingest(gateway: str, lane: Lane) -> str:
-    """Return the Basic Ingest topic on which ``gateway`` publishes batches of ``lane``."""
+def ingest(gateway: str, lane: Lane, rules: str = RULES) -> str:
+    """Return the Basic Ingest topic on which ``gateway`` publishes batches of ``lane``.
+
+    ``rules`` is the beginning of the names of the cloud's topic rules.
+    """
     rule = _RULE[lane]
-    return f"$aws/rules/strandline_{rule}/{published(gateway, rule)}"
+    return f"$aws/rules/{rules}_{rule}/{published(gateway, rule)}"
 
 
 def published(gateway: str, lane: str) -> str:

@@ -203,6 +203,7 @@ class Forwarder:
             profiles=self._profiles,
             watch=self._watch,
             backoff=self._backoff,
+            rules=config.cloud_rules,
         )
         self._queue_pending(now)
         self._disk_retry_at = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_components.common.config import integer, number, text
+from wire import topics
 from wire.limits import MAX_BATCH_BYTES
 
 
@@ -17,6 +18,13 @@ class Config:
         "acknowledgement that frees a batch: `cloud`, when it is stored, or `nucleus`, when it is queued for sending"
         " (for a cloud that does not acknowledge; batches can be lost)",
         choices=("cloud", "nucleus"),
+    )
+    cloud_rules: str = text(
+        topics.RULES,
+        "beginning of the names of the cloud's topic rules, its parameter `RulePrefix`; the access control of the recipe"
+        " names the topics of the default",
+        pattern=r"[a-zA-Z][a-zA-Z0-9_]{0,80}",
+        allowed="a letter and up to 80 letters, digits and underscores",
     )
     batch_max_bytes: int = integer(
         MAX_BATCH_BYTES, 500, MAX_BATCH_BYTES, "size of a batch; the default is one metered unit of IoT Core"

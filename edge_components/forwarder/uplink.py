@@ -55,6 +55,7 @@ class Uplink:
         profiles: Profiles | None = None,
         watch: AcknowledgementWatch | None = None,
         backoff: PublishBackoff | None = None,
+        rules: str = topics.RULES,
     ) -> None:
         self._spool, self._publish, self._gateway, self._counters = spool, publish, gateway, counters
         self._window = SendWindow(policy, rng)
@@ -65,7 +66,7 @@ class Uplink:
             TokenBucket(rates.per_second, now),
             TokenBucket(rates.backfill_per_second, now),
         )
-        self._await_cloud, self._profiles = await_cloud, profiles
+        self._await_cloud, self._profiles, self._rules = await_cloud, profiles, rules
         self._watch, self._backoff = watch or AcknowledgementWatch(), backoff or PublishBackoff(rng)
         self._sent_in_round, self._more_s = False, float("inf")
         self._profile_versions: dict[int, int] = {}
@@ -209,7 +210,7 @@ class Uplink:
         self._sent_in_round = True
         payload = codec.seal(self._gateway, batch.epoch, batch.sequence, batch.body)
         try:
-            self._publish(topics.ingest(self._gateway, batch.lane), payload)
+            self._publish(topics.ingest(self._gateway, batch.lane, self._rules), payload)
         except BusError:
             self._window.refused(batch.id, now)
             raise

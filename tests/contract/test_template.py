@@ -244,9 +244,9 @@ SELECT = (
 
 @pytest.mark.parametrize("lane", Lane)
 def test_each_lane_has_a_rule_with_its_basic_ingest_name(lane: Lane) -> None:
-    reserved, rules, rule_name, topic = topics.ingest("gw-1", lane).split("/", 3)
+    reserved, rules, rule_name, topic = topics.ingest("gw-1", lane, "${RulePrefix}").split("/", 3)
     assert (reserved, rules) == ("$aws", "rules")
-    (rule,) = (rule for rule in RULES.values() if rule["RuleName"] == rule_name)
+    (rule,) = (rule for rule in RULES.values() if named(rule["RuleName"]) == rule_name)
     assert rule["TopicRulePayload"]["Sql"] == SELECT.format(topic.replace("gw-1", "+"))
     assert rule["TopicRulePayload"]["AwsIotSqlVersion"] == "2016-03-23"
 
@@ -256,6 +256,11 @@ def test_each_rule_has_its_own_queue_and_an_error_action() -> None:
     for rule in RULES.values():
         payload = rule["TopicRulePayload"]
         (action,) = payload["Actions"]
+        if "If" in action:
+            condition, stream, action = action["If"]
+            assert condition == "Stream"
+            assert named(stream["Kinesis"]["StreamName"]) == "BulkStream"
+            assert stream["Kinesis"]["PartitionKey"] == "${topic(3)}"
         fed.append(named(action["Sqs"]["QueueUrl"]))
         assert named(payload["ErrorAction"]["Sqs"]["QueueUrl"]) == "RuleDeadLetters"
         assert action["Sqs"]["UseBase64"] is False
@@ -282,7 +287,7 @@ def gateway_grants(*actions: str) -> set[tuple[str, str]]:
 
 
 def test_a_gateways_policy_allows_the_topics_of_strandline_and_of_its_nucleus() -> None:
-    published = {("iot:Publish", f"topic/{topics.ingest('gw-1', lane)}") for lane in Lane}
+    published = {("iot:Publish", f"topic/{topics.ingest('gw-1', lane, '${RulePrefix}')}") for lane in Lane}
     received = {
         (action, f"{kind}/{topic}")
         for action, kind in (("iot:Subscribe", "topicfilter"), ("iot:Receive", "topic"))
@@ -345,6 +350,30 @@ def test_ingest_reports_partial_failures_and_urgent_batches_have_their_own_queue
         # Lambda requires a batching window for more than ten messages.
         assert mapping["BatchSize"] <= 10 or mapping["MaximumBatchingWindowInSeconds"] >= 1
     assert "MaximumBatchingWindowInSeconds" not in mappings[0]
+
+
+def test_a_stream_in_the_place_of_the_bulk_queue_is_read_as_the_queue_is() -> None:
+    conditional = {name for name, one in RESOURCES.items() if one.get("Condition") == "Stream"}
+    assert {"BulkStream", "BulkStreamMapping", "BulkStreamSendPolicy", "BulkStreamReadPolicy"} <= conditional
+    queue, stream = list(sources("IngestFunction"))[1], RESOURCES["BulkStreamMapping"]["Properties"]
+    assert stream["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert stream["BatchSize"] == queue["BatchSize"]
+    assert 1 <= stream["MaximumRetryAttempts"] <= 50  # its gateway sends a record again
+    assert RESOURCES["BulkStream"]["Properties"]["StreamEncryption"]["EncryptionType"] == "KMS"
+    for policy, role in (("BulkStreamSendPolicy", "RuleRole"), ("BulkStreamReadPolicy", "IngestRole")):
+        properties = RESOURCES[policy]["Properties"]
+        assert [named(one) for one in properties["Roles"]] == [role]
+        assert [named(s["Resource"]) for s in properties["PolicyDocument"]["Statement"]] == ["BulkStream"]
+    assert TEMPLATE["Parameters"]["KinesisMode"]["Default"] == "off"
+
+
+def test_two_stacks_of_an_account_share_no_name() -> None:
+    for name, one in RESOURCES.items():
+        for key, value in one["Properties"].items():
+            if key in ("RuleName", "Name", "TableName", "QueueName", "FunctionName", "BucketName", "DashboardName"):
+                if one["Type"] in ("AWS::Lambda::Permission", "AWS::Lambda::EventSourceMapping"):
+                    continue
+                assert "${RulePrefix}" in named(value) or "${AWS::StackName}" in named(value), (name, key)
 
 
 def test_the_limits_of_ingest_follow_from_its_measured_time_and_are_those_of_the_simulated_fleet() -> None:

@@ -86,6 +86,12 @@ def test_each_batch_goes_once_to_its_lane_s_topic(spool: Spool, line: Line, coun
     assert line.bodies == [b"u1", b"b1"]
 
 
+def test_the_topics_have_the_rules_of_the_stack(spool: Spool, line: Line, counters: Counters) -> None:
+    put(spool, b"b1")
+    make(spool, line, counters, rules="plant_2").pump(0.0)
+    assert [topic for topic, _ in line.sent] == ["$aws/rules/plant_2_bulk/strandline/v1/gw/bulk"]
+
+
 def test_without_an_acknowledgement_it_is_sent_again_and_with_it_never(
     spool: Spool, line: Line, counters: Counters
 ) -> None:
