@@ -21,8 +21,8 @@ class Config:
     )
     cloud_rules: str = text(
         topics.RULES,
-        "beginning of the names of the cloud's topic rules, its parameter `RulePrefix`; the access control of the recipe"
-        " names the topics of the default",
+        "beginning of the names of the cloud's topic rules, its parameter `RulePrefix`; the recipe's access"
+        " control names the topics of the default",
         pattern=r"[a-zA-Z][a-zA-Z0-9_]{0,80}",
         allowed="a letter and up to 80 letters, digits and underscores",
     )
