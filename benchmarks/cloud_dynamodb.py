@@ -33,7 +33,7 @@ class MemoryDynamoDB:
         self.own_cpu_s = 0.0
 
     def clear(self) -> None:
-        """Begin to count anew."""
+        """Reset all counts."""
         self.counts.clear()
         self.write_units = self.read_units = 0.0
 

@@ -54,7 +54,7 @@ PUBLISHES = 20_000
 EPOCH = 7
 MINUTE_S, NOTICE_S = 60, 300
 SETTLED_S = 300
-"""Time for which the fleet goes on after it has recovered."""
+"""Time for which the fleet continues after it has recovered."""
 
 
 @dataclass(slots=True)
@@ -183,7 +183,7 @@ class _Fleet:
         one = self.gateways[at]
         one.flights[sequence] = attempts
         one.times.sent(sequence, Lane.BULK, self.now_s, first=attempts == 1)
-        wait_s = max(POLICY.delay(attempts, self.rng), one.times.least_wait_s(Lane.BULK, attempts))
+        wait_s = max(POLICY.delay(attempts, self.rng), one.times.min_wait_s(Lane.BULK, attempts))
         self.timers[int(self.now_s + wait_s) + 1].append((at, sequence, packed, attempts))
         if reached and self.publishes_left >= 1:
             self.publishes_left -= 1

@@ -2,8 +2,8 @@
 
 Every task is idempotent: roll-ups and archive files are derived from the rows and replaced as a whole. A lease keeps
 two workers from one task, and is longer than a function may run, so that no worker that lost its lease is still
-writing. A task that does not end in the time of a function writes a file of the gateways that it finished, and goes on
-after them in its next run.
+writing. A task that does not end in the time of a function writes a file of the gateways that it finished, and
+continues after them in its next run.
 
 A batch that arrives after its hour was compacted leaves an entry (see :mod:`cloud_functions.core.hours`) that reopens
 the hour of its gateway: the rows in the archive and those of the stored batches are merged, since the batches that the
@@ -48,7 +48,7 @@ class Outcome(StrEnum):
     BUSY = "busy"
     """Another worker has the lease."""
     PARTIAL = "partial"
-    """The time was not sufficient; the next run goes on."""
+    """The time was not sufficient; the next run continues."""
 
 
 @dataclass(frozen=True, slots=True)

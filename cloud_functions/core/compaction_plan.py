@@ -1,7 +1,7 @@
 """Tasks of the compaction, their states in the table, and the planner that lists those to run.
 
 A task compacts one hour of one shard of gateways, or merges the hours of a day. It is done when its state in the table
-is; a worker that dies leaves a task that is not done, and the next plan lists it again.
+is; a worker that fails leaves a task that is not done, and the next plan lists it again.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Table(Protocol):
 
 
 class ErasableTable(Table, Protocol):
-    """A table from which items can be removed independent of their content."""
+    """A table from which items can be removed with any content."""
 
     def remove(self, found: Iterable[Key]) -> None:
         """Remove items; a missing one is not an error. Returns when all are removed."""

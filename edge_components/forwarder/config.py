@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_components.common.config import integer, number, text
-from wire import topics
 from wire.limits import MAX_BATCH_BYTES
+from wire.topics import RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Config:
         choices=("cloud", "nucleus"),
     )
     cloud_rules: str = text(
-        topics.RULES,
+        RULES,
         "beginning of the names of the cloud's topic rules, its parameter `RulePrefix`; the recipe's access"
         " control names the topics of the default",
         pattern=r"[a-zA-Z][a-zA-Z0-9_]{0,80}",

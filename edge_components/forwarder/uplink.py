@@ -21,7 +21,7 @@ from edge_components.forwarder.spool.spool import Spool
 from edge_components.forwarder.token_bucket import TokenBucket
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
-from wire.topics import Lane
+from wire.topics import RULES, Lane
 
 Publish = Callable[[str, bytes], None]
 SLOTS_RESERVED_FOR_URGENT = 4
@@ -55,7 +55,7 @@ class Uplink:
         profiles: Profiles | None = None,
         watch: AcknowledgementWatch | None = None,
         backoff: PublishBackoff | None = None,
-        rules: str = topics.RULES,
+        rules: str = RULES,
     ) -> None:
         self._spool, self._publish, self._gateway, self._counters = spool, publish, gateway, counters
         self._window = SendWindow(policy, rng)

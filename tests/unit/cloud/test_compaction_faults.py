@@ -125,7 +125,7 @@ def test_a_fault_at_any_call_of_a_port_loses_and_doubles_nothing(situation: Call
     assert tried > 10
 
 
-def test_a_task_that_runs_out_of_time_goes_on_after_the_gateways_that_it_finished() -> None:
+def test_a_task_that_runs_out_of_time_continues_after_the_gateways_that_it_finished() -> None:
     cloud = hour_of_three_gateways()
     task, outcomes = cloud.plan()[-1], []
     for _ in range(3):

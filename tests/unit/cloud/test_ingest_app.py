@@ -20,7 +20,7 @@ from wire.model import Batch
 
 
 def context(*remaining_ms: int) -> SimpleNamespace:
-    """Return a Lambda context whose remaining time takes these values, the last one for ever."""
+    """Return a Lambda context whose remaining time takes these values, the last one repeatedly."""
     left = list(remaining_ms)
     return SimpleNamespace(
         function_name="ingest",

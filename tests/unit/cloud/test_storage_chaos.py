@@ -64,7 +64,7 @@ class Chaos:
         self.rng.shuffle(self.queue)
 
     def ingest(self) -> None:
-        """Run one invocation; messages of one that dies, or that fail, stay in the queue."""
+        """Run one invocation; messages of a killed one, and those that fail, stay in the queue."""
         taken, self.queue = self.queue[:20], self.queue[20:]
         table, letters = self.faults.wrap(self.cloud.table), self.faults.wrap(self.cloud.letters)
         now_ms = lambda: self.cloud.now_ms  # noqa: E731
@@ -85,7 +85,7 @@ class Chaos:
         raise AssertionError("no batch is to become a dead letter")
 
     def compact(self) -> None:
-        """Plan, and run the tasks in any order, some twice; functions die or have no time left."""
+        """Plan, and run the tasks in any order, some twice; functions are killed or have no time left."""
         table, archive = self.faults.wrap(self.cloud.table), self.faults.wrap(self.cloud.archive)
         letters = self.faults.wrap(self.cloud.letters)
         now_ms = lambda: self.cloud.now_ms  # noqa: E731
