@@ -58,8 +58,9 @@ class Scoring:
         score = np.full(len(rows), np.nan)
         reports: list[Anomaly] = []
         series_ids = self._series_ids(rows.series, reports)[rows.series_index]
-        for start in np.unique(rows.start_ms).tolist():
-            at = np.flatnonzero((rows.start_ms == start) & (series_ids >= 0))
+        known = series_ids >= 0
+        for start, width in np.unique(np.stack((rows.start_ms, rows.width_ms)), axis=1).T.tolist():
+            at = np.flatnonzero((rows.start_ms == start) & (rows.width_ms == width) & known)
             _, first = np.unique(series_ids[at], return_index=True)  # a repeated window in a batch is scored once
             at = at[first]
             if len(at):

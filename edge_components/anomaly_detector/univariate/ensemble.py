@@ -143,13 +143,16 @@ class Ensemble:
 
     def silent(self, now_ms: int) -> Step | None:
         """Return the scores of the series that are silent at event time ``now_ms``, or None if all have windows."""
-        late = self.windows.last_ms < now_ms - GRACE_WINDOWS * self.width_ms
-        if not np.any(late & self.windows.calibrated):
+        calibrated, width_ms = self.windows.calibrated, self.windows.width_ms
+        horizon_ms = now_ms - GRACE_WINDOWS * width_ms
+        last_ms = np.where(calibrated, self.windows.last_ms, horizon_ms)
+        if not np.any(last_ms < horizon_ms):
             return None
+        # Windows of any series that began since then: fewer than a series' own where no aggregates came at all, more
+        # where other series have shorter windows.
         starts = np.array(self._starts)
-        horizon = np.searchsorted(starts, now_ms - GRACE_WINDOWS * self.width_ms, side="right")
-        seen = np.searchsorted(starts, self.windows.last_ms, side="right")
-        missed = np.maximum(horizon - seen, 0) * self.windows.calibrated
+        began = np.searchsorted(starts, horizon_ms, side="right") - np.searchsorted(starts, last_ms, side="right")
+        missed = np.maximum(np.minimum(began, (horizon_ms - last_ms) // np.maximum(width_ms, 1)), 0)
         series_ids = np.flatnonzero(missed)
         if not len(series_ids):
             return None

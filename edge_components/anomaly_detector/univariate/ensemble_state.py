@@ -17,6 +17,7 @@ from edge_components.anomaly_detector.columns import Arrays, IntArray, read_arra
 from edge_components.anomaly_detector.univariate import fitting
 from edge_components.anomaly_detector.univariate.calibration import BY_STATISTIC
 from edge_components.anomaly_detector.univariate.expert_set import MODEL, standardized
+from edge_components.anomaly_detector.univariate.windows import STORED_WIDTH
 
 if TYPE_CHECKING:
     from edge_components.anomaly_detector.univariate.ensemble import Ensemble
@@ -47,7 +48,7 @@ def restore(ensemble: Ensemble, arrays: Arrays) -> None:
     n = len(floor)
     ensemble.clear(n)
     ensemble.floor, ensemble.width_ms = floor.copy(), width_ms
-    ensemble.windows = ensemble.windows.load(arrays, n)
+    ensemble.windows = ensemble.windows.load({STORED_WIDTH: np.full(n, width_ms, np.int64), **arrays}, n)
     ensemble.tracks = ensemble.tracks.load(arrays, n)
     ensemble.series = ensemble.series.load(arrays, n)
     calibrated = np.flatnonzero(ensemble.windows.calibrated)

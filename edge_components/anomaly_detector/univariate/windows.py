@@ -37,12 +37,16 @@ MEAN, COUNT = Windows.__slots__.index("mean"), Windows.__slots__.index("count")
 """Columns of a calibration window."""
 
 
+STORED_WIDTH = "collected.width_ms"
+"""Storage name of the length of each series' last window; earlier versions saved one length for all series."""
+
+
 @dataclass(slots=True)
 class CalibrationWindows(Columns):
     """The last windows of each series, in a ring, and its position in time.
 
     ``ring`` [series, windows, columns of Windows], ``count`` of windows so far, ``calibrated``, ``last_ms`` the start
-    of the last window, ``longest_gap`` in windows while calibrating.
+    of the last window, ``longest_gap`` in windows while calibrating, ``width_ms`` the length of the last window.
     """
 
     ring: FloatArray = column("collected.rows", np.nan)
@@ -50,6 +54,7 @@ class CalibrationWindows(Columns):
     calibrated: BoolArray = column("collected.calibrated", False, np.bool_)
     last_ms: IntArray = column("collected.last_ms", np.iinfo(np.int64).min, np.int64)
     longest_gap: IntArray = column("collected.longest_gap", 0, np.int64)
+    width_ms: IntArray = column(STORED_WIDTH, 1, np.int64)
 
     def append(self, rows: IntArray, windows: Windows) -> None:
         """Append a window of some series to their rings."""
@@ -69,4 +74,4 @@ class CalibrationWindows(Columns):
         gap = np.where(first, 0, (start_ms - self.last_ms[rows]) // max(width_ms, 1))
         longest = self.longest_gap[rows]
         self.longest_gap[rows] = np.where(self.calibrated[rows], longest, np.maximum(longest, gap - 1))
-        self.last_ms[rows] = start_ms
+        self.last_ms[rows], self.width_ms[rows] = start_ms, width_ms
