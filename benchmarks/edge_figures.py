@@ -61,7 +61,7 @@ def disk(bench: Bench, scale: float) -> Figures:
             }
             if in_flight == 20:
                 figures["idle_cpu_percent_inflight20"] = 100 * _of_components(used).cpu_s / seconds
-                figures |= latency(gateway, 24, 180.0 * max(scale, 0.5))
+                figures |= latency(gateway, load.names, 180.0 * max(scale, 0.5))
             figures[f"disk_seconds_inflight{in_flight}"] = seconds
     return figures
 
@@ -107,6 +107,22 @@ def sustained(bench: Bench, scale: float) -> Figures:
             name: one.cpu_s / result["seconds"] for name, one in result["used"].items()
         }
         return figures | _loss("sustained", gateway, sender, bench.drain)
+
+
+def several(bench: Bench, scale: float) -> Figures:
+    """200 series in messages of several readings, as fast as the reader acknowledges: readings/s and CPU.
+
+    10 readings of a series, 8 fields of JSON, and 8 metrics of Sparkplug.
+    """
+    figures: Figures = {}
+    for shape, key in (("ten", "10"), ("fields", "8_fields"), ("sparkplug", "sparkplug")):
+        load = Load(series=200, rate=0.0, history=HISTORY_WINDOWS, backlog=5_000, shape=shape)
+        with _running(bench, shape, AS_INSTALLED, load, ONLY_THE_LOAD) as (gateway, sender):
+            result = _closed_loop(gateway, sender, 60.0 * max(scale, 0.25))
+            figures |= _cpu(f"cpu_s_per_million_{key}", result["used"], result["readings"])
+            figures[f"readings_s_{key}"] = result["rate"]
+            figures |= _loss(shape, gateway, sender, bench.drain)
+    return figures
 
 
 def memory(bench: Bench, scale: float) -> Figures:
@@ -161,6 +177,7 @@ EXPERIMENTS = {
     "steady": steady_2000,
     "throughput": stock_throughput,
     "sustained": sustained,
+    "several": several,
     "memory": memory,
     "series": series_counts,
 }
@@ -177,7 +194,7 @@ def _running(
 ) -> Iterator[tuple[Gateway, LoadProcess]]:
     """Start a gateway and its load, and wait until past readings, if any, are consumed."""
     bench.log(f"{name}: {load.series} series, in-flight {in_flight or 'as installed'}")
-    with Gateway(bench, name, in_flight, settings, strict) as gateway, gateway.start_load(load) as sender:
+    with Gateway(bench, name, in_flight, settings, strict, load.source) as gateway, gateway.start_load(load) as sender:
         past = load.past
         sender.wait(lambda now: now.sent >= past and now.consumed >= past - QUIET_BACKLOG, 600.0, "past readings")
         yield gateway, sender
@@ -207,7 +224,7 @@ def _closed_loop(gateway: Gateway, sender: LoadProcess, seconds: float) -> Figur
     first, before = sender.counts, gateway.sample(sender)
     _hold(sender, seconds)
     last, after = sender.counts, gateway.sample(sender)
-    readings = last.consumed - first.consumed
+    readings = (last.consumed - first.consumed) * sender.load.readings
     return {
         "rate": readings / (last.at - first.at),
         "readings": readings * (after.at - before.at) / (last.at - first.at),
@@ -219,16 +236,17 @@ def _closed_loop(gateway: Gateway, sender: LoadProcess, seconds: float) -> Figur
 def _loss(name: str, gateway: Gateway, sender: LoadProcess, drain: float) -> Figures:
     """End the load, and return how many of its readings are in no aggregate, and in none that the cloud has stored."""
     counts = sender.finish()
-    aggregated = gateway.wait_aggregated(counts.sent, AGGREGATE_SECONDS)
-    stored = gateway.wait_stored(sender.load.series, counts.sent, drain)
+    sent = counts.sent * sender.load.readings
+    aggregated = gateway.wait_aggregated(sent, AGGREGATE_SECONDS)
+    stored = gateway.wait_stored(sender.load.names, sent, drain)
     figures: Figures = {
-        f"{name}_sent": counts.sent,
-        f"{name}_lost": counts.sent - aggregated,
-        f"{name}_not_stored": counts.sent - stored,
+        f"{name}_sent": sent,
+        f"{name}_lost": sent - aggregated,
+        f"{name}_not_stored": sent - stored,
     }
     if counts.dropped:
         figures[f"{name}_dropped_by_broker"] = counts.dropped
-    if counts.sent != stored:
+    if sent != stored:
         figures[f"{name}_counters"] = gateway.counters()
     return figures
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Collection
 from typing import Any
 
-from benchmarks.edge_packets import series_names
 from benchmarks.edge_site import Gateway
 
 POLL_SECONDS = 1.0
 
 
-def latency(gateway: Gateway, series: int, seconds: float) -> dict[str, Any]:
+def latency(gateway: Gateway, series: Collection[str], seconds: float) -> dict[str, Any]:
     """Return seconds from the end of a window to its stored row: median and longest of the rows seen to come.
 
     A reading waits for the end of its window too, half a window on average: ``reading_to_row_s`` has it added.
     """
-    names = set(series_names(series))
+    names = set(series)
     known = set(_rows(gateway, names))
     waits: list[float] = []
     width_s = 0.0

@@ -31,6 +31,7 @@ from benchmarks.edge_packets import (
     connect_packet,
     subscribe_packet,
 )
+from benchmarks.edge_shapes import SHAPES
 from device_sim.chaos.packets import Framer, Kind
 
 TICK_SECONDS = 0.01
@@ -51,6 +52,7 @@ class Options:
     history: int
     window_ms: int
     backlog: int
+    shape: str = "single"
 
 
 class Generator:
@@ -58,12 +60,13 @@ class Generator:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._ring = Ring(options.series)
+        self._ring = Ring(options.series, SHAPES[options.shape])
+        self._round = options.series // SHAPES[options.shape].series
         self._publisher = _connect(options.port, "load-publisher")
         self._watcher = _connect(options.port, "load-watcher")
         self._watcher.sendall(subscribe_packet((STORED, DROPPED, UPTIME)))
         self._framer = Framer()
-        self._unsent = b""
+        self._unsent = self._ring.births(time.time_ns() // 1_000_000)
         self._base: int | None = None
         self._reported = 0.0
         self.sent = self.accepted = self.backlog = self.dropped = 0
@@ -75,7 +78,7 @@ class Generator:
         step_ms = options.window_ms // HISTORY_READINGS
         began_ms = time.time_ns() // 1_000_000 - options.history * options.window_ms
         for step in range(options.history * HISTORY_READINGS):
-            self._publish(Steady(HISTORY_RATE, self.sent), self.sent + options.series, began_ms + step * step_ms)
+            self._publish(Steady(HISTORY_RATE, self.sent), self.sent + self._round, began_ms + step * step_ms)
         pace: Pace = Steady(options.rate, self.sent) if options.rate else ClosedLoop(self.sent, options.backlog)
         self._publish(pace, None, None)
         self._finish()
@@ -172,13 +175,13 @@ def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.edge_load", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="the broker's port on 127.0.0.1")
     parser.add_argument("--series", type=int, required=True)
-    parser.add_argument("--rate", type=float, default=0.0, help="readings/s; 0 as fast as the consumer takes them")
+    parser.add_argument("--rate", type=float, default=0.0, help="messages/s; 0 as fast as the consumer takes them")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--history", type=int, default=0, help="windows of past readings sent first")
     parser.add_argument("--window-ms", type=int, default=10_000)
     parser.add_argument("--backlog", type=int, default=200, help="messages that the broker holds at least, at rate 0")
-    given = parser.parse_args()
-    return Options(given.port, given.series, given.rate, given.seconds, given.history, given.window_ms, given.backlog)
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="single", help="readings and format of a message")
+    return Options(**vars(parser.parse_args()))
 
 
 def main() -> int:

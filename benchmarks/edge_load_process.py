@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.edge_packets import HISTORY_READINGS, LoadError
+from benchmarks.edge_shapes import SHAPES
 
 POLL_SECONDS = 0.1
 END_SECONDS = 60.0
@@ -21,7 +22,9 @@ FOREVER_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load to send: ``rate`` readings a second (0: as fast as the consumer takes them) over ``series`` series.
+    """Load to send: ``rate`` messages a second (0: as fast as the consumer takes them) over ``series`` series.
+
+    ``shape`` is the name of one in edge_shapes.py; a message of the shape ``single`` is a reading.
 
     Before that, ``history`` windows of past readings, so that detectors are calibrated. With rate 0 the broker holds
     ``backlog`` messages at least, more than the in-flight window.
@@ -32,11 +35,32 @@ class Load:
     history: int = 0
     window_ms: int = 10_000
     backlog: int = 200
+    shape: str = "single"
 
     @property
     def past(self) -> int:
-        """Number of past readings that are sent first."""
-        return self.history * HISTORY_READINGS * self.series
+        """Number of past messages that are sent first."""
+        return self.history * HISTORY_READINGS * self.messages
+
+    @property
+    def messages(self) -> int:
+        """Number of messages in which every series has its turn."""
+        return self.series // SHAPES[self.shape].series
+
+    @property
+    def readings(self) -> int:
+        """Number of readings in a message."""
+        return SHAPES[self.shape].readings
+
+    @property
+    def names(self) -> list[str]:
+        """Names that the gateway gives the series."""
+        return SHAPES[self.shape].names(self.messages)
+
+    @property
+    def source(self) -> Mapping[str, Any]:
+        """Keys of the sensor reader's source, besides those of the broker."""
+        return SHAPES[self.shape].source
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +89,7 @@ class LoadProcess:
         self.last: dict[str, Any] = {}
         arguments = ["--port", str(port), "--series", str(load.series), "--rate", str(load.rate)]
         arguments += ["--seconds", str(FOREVER_SECONDS), "--history", str(load.history)]
-        arguments += ["--window-ms", str(load.window_ms), "--backlog", str(load.backlog)]
+        arguments += ["--window-ms", str(load.window_ms), "--backlog", str(load.backlog), "--shape", load.shape]
         with errors.open("w") as stream:
             self._process = subprocess.Popen(  # noqa: S603 # our own program and arguments, no shell
                 [sys.executable, "-m", "benchmarks.edge_load", *arguments],

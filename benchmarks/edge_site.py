@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +15,6 @@ import numpy as np
 from benchmarks.edge_broker import Mosquitto
 from benchmarks.edge_load_process import Load, LoadProcess
 from benchmarks.edge_measure import Sample, Usage, pss_bytes, usage
-from benchmarks.edge_packets import series_names
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
 from device_sim.greengrass.component_build import Built
@@ -55,7 +54,10 @@ class Gateway:
         in_flight: int | None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         strict: bool = False,
+        source: Mapping[str, Any] | None = None,
     ) -> None:
+        """``source`` has further keys of the sensor reader's source."""
+        self._source = source or {}
         self._bench, self.name, self.in_flight, self._strict = bench, name, in_flight, strict
         self._folder = bench.root / name
         self._stack = contextlib.ExitStack()
@@ -95,7 +97,7 @@ class Gateway:
             for component, values in given.items():
                 merged.setdefault(component, {}).update(values)
         window = {} if self.in_flight is None else {"inflight": self.in_flight}
-        load = {"name": "mqtt", "kind": "mqtt", "port": self.broker.reader_port, **window}
+        load = {"name": "mqtt", "kind": "mqtt", "port": self.broker.reader_port, **window, **self._source}
         others = merged[READER].pop("sources", [{"name": "host", "kind": "host"}])
         merged[READER]["sources"] = [load, *others]
         return merged
@@ -127,10 +129,10 @@ class Gateway:
         """Return the proportional set size of each component, bytes."""
         return {short: pss_bytes(pid) for short, pid in self._pids.items()}
 
-    def stored(self, series: int) -> int:
+    def stored(self, series: Collection[str]) -> int:
         """Return how many readings are in the aggregates that the cloud has of the load's series."""
         rows = self.store.aggregates(self.name)
-        known, names = {one.name for one in rows.series}, set(series_names(series))
+        known, names = {one.name for one in rows.series}, set(series)
         if not known & names:
             return 0
         mine = [at for at, one in enumerate(rows.series) if one.name in names]
@@ -148,7 +150,7 @@ class Gateway:
             time.sleep(2.0)
         return found
 
-    def wait_stored(self, series: int, readings: int, seconds: float) -> int:
+    def wait_stored(self, series: Collection[str], readings: int, seconds: float) -> int:
         """Wait until the cloud has that many readings, at most ``seconds``, and return how many it has."""
         deadline = time.monotonic() + seconds
         while (stored := self.stored(series)) < readings and time.monotonic() < deadline:

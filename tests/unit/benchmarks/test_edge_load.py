@@ -8,11 +8,16 @@ import re
 import pytest
 
 from benchmarks.edge_pace import FIRST_RATE, ClosedLoop, Steady
-from benchmarks.edge_packets import MARKER, LoadError, Ring, series_names
+from benchmarks.edge_packets import MARKER, LoadError, Ring
+from benchmarks.edge_shapes import SHAPES, Shape
 from benchmarks.edge_window import Window
 from device_sim.chaos.packets import Framer, Kind, Packet, encode
+from edge_components.sensor_reader.mapping.bindings import read_bindings
+from edge_components.sensor_reader.mapping.decoder import Decoder
+from tests.unit.sensor_reader.decoding import ARRIVAL_MS, read
 
 NOW_MS = 1_800_000_000_123
+TIME_MS = ARRIVAL_MS - 5_000
 BACKLOG = 300
 
 
@@ -76,8 +81,42 @@ def test_too_many_series_are_rejected_with_the_limit() -> None:
         Ring(15_001)
 
 
-def test_names_are_those_that_the_reader_gives() -> None:
-    assert series_names(9)[7:] == ["d0000.c7", "d0001.c0"]
+def test_names_of_single_readings_are_those_of_device_and_channel() -> None:
+    assert SHAPES["single"].names(9)[7:] == ["d0000.c7", "d0001.c0"]
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_the_reader_takes_every_reading_of_a_message_under_the_names_and_times_of_its_shape(shape: Shape) -> None:
+    binding = read_bindings(dict(shape.source) or {"topics": [{"topic": "sensors/{device}/{channel}"}]}, [])[0]
+    decoder, ring, found = Decoder(binding), Ring(24, shape), []
+    messages = 24 // shape.series
+    data = ring.births(TIME_MS) + ring.messages(0, messages, TIME_MS) + ring.messages(messages, messages, TIME_MS + 200)
+    for packet in packets(data):
+        at = 2 + len(packet.topic or "") + (2 if packet.flags & 6 else 0)
+        columns = decoder.decode([(packet.topic or "").encode()], [packet.body[at:]])
+        assert columns.rejections == []
+        assert columns.replies == []
+        if "BIRTH" not in (packet.topic or ""):
+            assert len(columns.values) == shape.readings
+            found += read(decoder, columns, packet.topic or "")
+    assert {name for name, *_ in found} == set(shape.names(messages))
+    readings = {(name, time, value) for name, value, time, *_ in found}
+    assert len(readings) == 2 * messages * shape.readings
+    assert {time for _, time, _ in readings} >= {TIME_MS, TIME_MS + 200}
+    assert min(time for _, time, _ in readings) > TIME_MS - 200
+
+
+def test_a_sparkplug_node_counts_its_messages_without_a_gap_also_where_the_ring_begins_anew() -> None:
+    ring, decoder = Ring(200, SHAPES["sparkplug"]), Decoder(read_bindings({"preset": "sparkplug"}, [])[0])
+    data = ring.births(NOW_MS) + ring.messages(0, ring.size, NOW_MS) + ring.messages(ring.size, 300, NOW_MS)
+    for packet in packets(data):
+        at = 2 + len(packet.topic or "") + (2 if packet.flags & 6 else 0)
+        assert decoder.decode([(packet.topic or "").encode()], [packet.body[at:]]).replies == []
+
+
+def test_series_that_do_not_fill_messages_are_refused() -> None:
+    with pytest.raises(LoadError, match="a multiple of 8"):
+        Ring(12, SHAPES["fields"])
 
 
 def test_the_marker_finds_each_value_in_other_forms_of_json_and_no_time() -> None:
