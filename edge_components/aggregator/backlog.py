@@ -21,6 +21,7 @@ import numpy as np
 from edge_components.aggregator.closed_windows import ClosedWindows
 from edge_components.aggregator.emitted_ranges import EmittedRanges
 from edge_components.aggregator.open_windows import LateWindows, OpenWindows, grouped
+from edge_components.aggregator.window_shapes import WindowShapes
 from edge_components.aggregator.window_types import Arrays, BoolArray, WindowSettings
 from wire.model import ByteArray, FloatArray, IntArray
 
@@ -33,9 +34,9 @@ _SLACK_SPACINGS = 2
 class Backlog:
     """Late windows of all series."""
 
-    def __init__(self, settings: WindowSettings, spacing: Callable[[], FloatArray]) -> None:
+    def __init__(self, settings: WindowSettings, shapes: WindowShapes, spacing: Callable[[], FloatArray]) -> None:
         """``spacing`` gives the usual spacing of each series' windows, NaN where it is not known, by series id."""
-        self.settings, self._spacing = settings, spacing
+        self.settings, self._shapes, self._spacing = settings, shapes, spacing
         self._open = LateWindows.empty()
         self._closed = ClosedWindows()
         self._ranges = EmittedRanges()
@@ -72,15 +73,15 @@ class Backlog:
         clock with its tolerance, None while the clock is not set; ``tag`` the number of the next clean-up of the
         deduplicator.
         """
-        width = self.settings.width_ms
+        hop = self._shapes.hop(series_id)
         closed = closed_ms[series_id]
-        start = time_ms - time_ms % width
-        possible = (time_ms >= closed - self.settings.backlog_ms) & (start + width <= closed)
+        end = time_ms - time_ms % hop + hop
+        possible = (time_ms >= closed - self.settings.backlog_ms) & (end <= closed)
         if present_ms is not None:
-            possible &= start + width <= present_ms
+            possible &= end <= present_ms
         if not possible.any():
             return possible
-        keys = OpenWindows.keys(series_id, time_ms, width)
+        keys = OpenWindows.keys(series_id, time_ms, hop)
         wanted = np.unique(keys[possible])
         accepted = possible & np.isin(keys, self._openable(wanted))
         if not accepted.any():
@@ -110,15 +111,23 @@ class Backlog:
         """Discard the windows whose readings the deduplicator no longer knows: those of this tag and older ones."""
         self._close(self._closed.take_tagged(tag))
 
-    def finish(self) -> LateWindows:
-        """Remove and return all late windows, complete or not, with their new revision."""
-        return self._emit(np.ones(len(self._open), np.bool_))
+    def finish(self, which: BoolArray) -> LateWindows:
+        """Remove and return the late windows of some series, complete or not, with their new revision.
 
-    def reconfigure(self, settings: WindowSettings) -> None:
-        """Apply new settings; windows of another width are no longer corrected."""
-        if settings.width_ms != self.settings.width_ms:
-            self._close(self._closed.take_all())
-        self.settings = settings
+        ``which`` is a mask by series id. Their windows are no longer corrected.
+        """
+        rows = self._emit(self._open.of_series(which))
+        self._close(self._closed.take_series(which))
+        return rows
+
+    def rescale(self, which: BoolArray, factor: float, offset: float) -> None:
+        """Convert the values of some series to another unit; ``which`` is a mask by series id."""
+        self._open.rescale(self._open.of_series(which), factor, offset)
+        self._closed.rescale(which, factor, offset)
+
+    def reconfigure(self, settings: WindowSettings, shapes: WindowShapes) -> None:
+        """Apply other settings; the windows of series with another shape were finished before."""
+        self.settings, self._shapes = settings, shapes
 
     def reset(self, series_id: int, newest_ms: int) -> None:
         """Remove a series without open late windows, because its id is reused.
@@ -131,13 +140,13 @@ class Backlog:
         self._ranges.reset(series_id)
 
     def remove(self, series_id: IntArray, start_ms: IntArray) -> None:
-        """Drop windows that an earlier process emitted differently, and count them as emitted."""
-        width = self.settings.width_ms
+        """Drop windows that an earlier process emitted differently, by the start of their last hop; they count as emitted."""
+        hop = self._shapes.hop(series_id)
         self.grow(int(series_id.max()) + 1)
-        keys = np.unique(OpenWindows.keys(series_id, start_ms, width))
+        keys = np.unique(OpenWindows.keys(series_id, start_ms, hop))
         self._open.take(np.isin(self._open.key, keys))
         self._closed.take(keys)
-        self._ranges.add(series_id, start_ms, start_ms + width, np.zeros(int(series_id.max()) + 1, np.int64))
+        self._ranges.add(series_id, start_ms, start_ms + hop, np.zeros(int(series_id.max()) + 1, np.int64))
 
     def discard(self) -> int:
         """Drop all late windows and return the number of readings that only they had."""
@@ -186,12 +195,11 @@ class Backlog:
         if len(reopened):
             self._open.merge(reopened)
             new = new[~np.isin(new, reopened.key)]
-        width = self.settings.width_ms
         windows = OpenWindows.empty()
         windows.key = new
-        start = windows.start(width)
+        start, hop = windows.start(self._shapes), self._shapes.hop(windows.series_id)
         self.grow(int(windows.series_id.max()) + 1 if len(new) else 0)
-        blocked = new[self._ranges.overlap(windows.series_id, start, start + width)]
+        blocked = new[self._ranges.overlap(windows.series_id, start, start + hop)]
         return keys[~np.isin(keys, blocked)]
 
     def _emit(self, done: BoolArray) -> LateWindows:
@@ -214,8 +222,9 @@ class Backlog:
     def _close(self, windows: LateWindows) -> None:
         if not len(windows):
             return
-        width, series_id, start = self.settings.width_ms, windows.series_id, windows.start(self.settings.width_ms)
+        series_id, start = windows.series_id, windows.start(self._shapes)
         self.grow(int(series_id.max()) + 1)
         spacing = self._spacing()
-        known = np.maximum(np.where(np.isnan(spacing), width, spacing), width).astype(np.int64)
-        self._ranges.add(series_id, start, start + width, _SLACK_SPACINGS * known)
+        hops = self._shapes.hops(len(spacing))
+        known = np.maximum(np.where(np.isnan(spacing), hops, spacing), hops).astype(np.int64)
+        self._ranges.add(series_id, start, start + self._shapes.hop(series_id), _SLACK_SPACINGS * known)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import IntEnum
 
 import numpy as np
 
+from edge_components.aggregator.deadband import DeadbandFilter, Deadbands
+from edge_components.aggregator.grade import WITHIN_DEADBAND, Grade
 from edge_components.aggregator.plausibility import PlausibilityChecks, SeriesLimits
 from edge_components.aggregator.window_types import BoolArray
 from edge_components.common.wall_clock import is_set
@@ -37,17 +38,6 @@ class Columns:
         return Columns(self.series_id[mask], self.time_ms[mask], self.value[mask], self.quality[mask])
 
 
-class Grade(IntEnum):
-    """Quality of a reading in this component and in its journal."""
-
-    GOOD = 0
-    UNCERTAIN = 1
-    UNUSABLE = 2
-    """Counted as bad in its window, and not used."""
-    BAD_USED = 3
-    """Counted as bad in its window, but used."""
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Rules for usable readings, besides finite values and possible times."""
@@ -73,9 +63,15 @@ class Cleaned:
 class Cleaner:
     """Application of the rules to readings."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, deadbands: Deadbands | None = None) -> None:
         self.rules = rules
         self.checks = PlausibilityChecks()
+        self.deadbands = DeadbandFilter(deadbands or {})
+
+    def assign(self, series_id: int, name: str) -> None:
+        """Begin anew with a series under an id: a new one, one in the place of another, or one described anew."""
+        self.checks.reset(series_id)
+        self.deadbands.assign(series_id, name)
 
     def clean(
         self, columns: Columns, low: FloatArray, high: FloatArray, now_ms: int, limits: SeriesLimits | None = None
@@ -102,14 +98,21 @@ class Cleaner:
             self._drop(reason, mask, used, dropped)
         stuck = self._check(columns, used, limits, dropped)
         if used.all() and not bad.any() and not stuck.any():
-            return Cleaned(columns, dropped)
+            return Cleaned(self._within_deadbands(columns), dropped)
         quality = np.where(bad, np.uint8(Grade.BAD_USED), columns.quality)
         quality[stuck & ~bad] = Grade.UNCERTAIN
         quality[~used] = Grade.UNUSABLE
         large = ~used & ~(np.abs(value) <= MAX_VALUE)
         graded = replace(columns, value=np.where(large, 0.0, value) if large.any() else value, quality=quality)
         timely = ~np.logical_or.reduce(list(untimely.values()))
-        return Cleaned(graded.keep(timely), dropped, int(np.count_nonzero(stuck)))
+        return Cleaned(self._within_deadbands(graded.keep(timely)), dropped, int(np.count_nonzero(stuck)))
+
+    def _within_deadbands(self, columns: Columns) -> Columns:
+        """Mark the readings within their series' deadband."""
+        if not self.deadbands:
+            return columns
+        within = self.deadbands.within(columns.series_id, columns.time_ms, columns.value, columns.quality)
+        return replace(columns, quality=columns.quality | (within * np.uint8(WITHIN_DEADBAND)))
 
     def _check(
         self, columns: Columns, used: BoolArray, limits: SeriesLimits | None, dropped: dict[str, int]

@@ -81,20 +81,28 @@ class ClosedWindows:
         self._blocks = [block for block in self._blocks if len(block.key)]
         return _joined(found) if found else LateWindows.empty()
 
-    def take_all(self) -> LateWindows:
-        """Remove and return all windows."""
+    def take_series(self, which: BoolArray) -> LateWindows:
+        """Remove and return the windows of some series; ``which`` is a mask by series id."""
         self._settle()
-        found, self._blocks, self._size = _joined(self._blocks), [], 0
-        return found
+        found = []
+        for at, block in enumerate(self._blocks):
+            chosen = block.of_series(which)
+            if chosen.any():
+                found.append(self._split(at, chosen))
+        self._blocks = [block for block in self._blocks if len(block.key)]
+        return _joined(found) if found else LateWindows.empty()
+
+    def rescale(self, which: BoolArray, factor: float, offset: float) -> None:
+        """Convert the values of some series to another unit; ``which`` is a mask by series id."""
+        self._settle()
+        for block in self._blocks:
+            block.rescale(block.of_series(which), factor, offset)
 
     def remove_series(self, series_id: int) -> None:
         """Remove the windows of a series."""
-        self._settle()
-        for at, block in enumerate(self._blocks):
-            which = block.series_id == series_id
-            if which.any():
-                self._split(at, which)
-        self._blocks = [block for block in self._blocks if len(block.key)]
+        which = np.zeros(series_id + 1, np.bool_)
+        which[series_id] = True
+        self.take_series(which)
 
     def state(self) -> Arrays:
         """Return the arrays of a snapshot."""

@@ -19,6 +19,7 @@ from edge_components.aggregator.series_registry import UNKNOWN, SeriesRegistry
 from edge_components.aggregator.snapshot import Sent
 from edge_components.aggregator.state import Revised, State
 from edge_components.aggregator.state_store import StateStore
+from edge_components.aggregator.units import UnitConverter
 from edge_components.aggregator.window_types import Closed
 from edge_components.common import readings_message
 from edge_components.common.delivery import FLUSH_REQUEST, RESEND_REQUEST, BatchSender
@@ -67,7 +68,8 @@ class Aggregator:
         self._state = State(
             SeriesRegistry(config.ranges, config.max_series, config.checks), config.windows, OperationLog()
         )
-        self._cleaner = Cleaner(config.rules)
+        self._cleaner = Cleaner(config.rules, config.deadbands)
+        self._units = UnitConverter(config.units)
         self._idle = IdleClock(runtime.clock.monotonic(), config.silence_ms / 1000)
         self._reorder: Reorder[tuple[Readings, int]] = Reorder(REORDER_SECONDS)
         self._outbox = Outbox(
@@ -157,6 +159,8 @@ class Aggregator:
         self._config = config
         self._state.registry.configure(config.ranges, config.max_series, config.checks)
         self._cleaner.rules = config.rules
+        self._cleaner.deadbands.configure(config.deadbands)
+        self._units = UnitConverter(config.units)
         self._idle.silence_s = config.silence_ms / 1000
         self._closed(*self._state.configure(config.windows))
         self._store.policy = CommitPolicy(config.commit_ms / 1000)
@@ -192,7 +196,10 @@ class Aggregator:
         self._report(recovered, replayed)
         if replayed.sent.epoch:
             self._outbox.restore(replayed.sent.epoch, replayed.sent.last_sequence, replayed.sent.payloads)
+        self._state.windows.take_unreported()  # the former process counted them
         self._closed(*self._state.configure(self._config.windows))
+        for series_id, series in enumerate(self._state.registry.all()):
+            self._cleaner.assign(series_id, series.name)
         if replayed.lost:
             self._state.windows.cover_emitted(self._clock.wall_ms())
         self._state.registry.configure(self._config.ranges, self._config.max_series, self._config.checks)
@@ -245,11 +252,11 @@ class Aggregator:
             self._accept(epoch, sequence, readings)
 
     def _accept(self, epoch: int, sequence: int, readings: Readings) -> None:
+        readings = self._converted(readings)
         ids, assigned = self._state.registry.resolve(readings.series, lambda: self._state.windows.busy)
         for assignment in assigned:
             self._state.assign(assignment)
-            if assignment.replaced:
-                self._cleaner.checks.reset(assignment.series_id)
+            self._cleaner.assign(assignment.series_id, assignment.series.name)
         self._counters.add("series_replaced", sum(assignment.replaced for assignment in assigned))
         self._counters.add("readings", len(readings))
         columns = Columns(ids[readings.series_index], readings.time_ms, readings.value, readings.quality)
@@ -267,6 +274,14 @@ class Aggregator:
             if count:
                 names = ", ".join(series.name for series in readings.series[:5])
                 self._limited_log.warning(reason, f"{count} readings in a batch of {names}...", count)
+
+    def _converted(self, readings: Readings) -> Readings:
+        """Return the readings in the configured units, as far as these are known."""
+        readings = self._units.convert(readings)
+        for series, count in self._units.inconvertible.items():
+            text = f"{series.name}: no conversion from {series.unit or 'no unit'} to the configured unit is known"
+            self._limited_log.warning("unit_not_converted", text, count, key=series.name)
+        return readings
 
     def _accept_nothing(self, epoch: int, sequence: int) -> None:
         """Accept a batch without usable rows, so that its sender does not retransmit it."""
@@ -291,6 +306,10 @@ class Aggregator:
         if len(revised.rows):
             self._counters.add("revisions", len(revised.rows))
             self._counters.add("readings_aggregated", revised.readings)
+        unreported_windows, unreported_readings = self._state.windows.take_unreported()
+        if unreported_windows:
+            self._counters.add("windows_unreported", unreported_windows)
+            self._counters.add("readings_unreported", unreported_readings)
         self._note_pending()
 
     def _note_pending(self) -> None:

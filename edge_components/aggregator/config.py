@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from edge_components.aggregator.cleaning import Rules
+from edge_components.aggregator.config_values import (
+    DEADBANDS,
+    POSITIVE_NUMBERS,
+    RANGES,
+    UNITS,
+    WINDOWS,
+    read_deadbands,
+    read_positive_numbers,
+    read_ranges,
+    read_shapes,
+    read_units,
+)
+from edge_components.aggregator.deadband import Deadbands
 from edge_components.aggregator.series_registry import Checks, Ranges
-from edge_components.aggregator.window_types import WindowSettings
+from edge_components.aggregator.units import UnitRules
+from edge_components.aggregator.window_types import Shapes, WindowSettings
 from edge_components.common.config import flag, integer, mapping
 from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
-
-_RANGES = "an object from globs to [lowest, highest], two numbers, the first not above the second"
-
-_POSITIVE_NUMBERS = "an object from globs to numbers above 0"
-
-
-def _ranges(value: Any) -> Ranges:
-    if not isinstance(value, Mapping):
-        raise ValueError(_RANGES)
-    return {str(glob): _range(str(glob), given) for glob, given in value.items()}
-
-
-def _positive_numbers(value: Any) -> Mapping[str, float]:
-    if not isinstance(value, Mapping):
-        raise ValueError(_POSITIVE_NUMBERS)
-    return {str(glob): _positive_number(str(glob), given) for glob, given in value.items()}
-
-
-def _positive_number(glob: str, given: Any) -> float:
-    try:
-        number = math.nan if isinstance(given, bool) else float(given)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not (number > 0 and math.isfinite(number)):
-        raise ValueError(f"{_POSITIVE_NUMBERS} (see {glob[:80]!r})")
-    return number
-
-
-def _range(glob: str, given: Any) -> tuple[float, float]:
-    if isinstance(given, list | tuple) and len(given) == 2 and not any(isinstance(end, bool) for end in given):
-        try:
-            low, high = float(given[0]), float(given[1])
-        except (TypeError, ValueError, OverflowError):
-            low, high = math.nan, math.nan
-        if low <= high:
-            return low, high
-    raise ValueError(f"{_RANGES} (see {glob[:80]!r})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +34,12 @@ class Config:
     RETIRED: ClassVar[frozenset[str]] = frozenset({"checkpoint_ms"})
 
     window_ms: int = integer(10_000, 100, 86_400_000, "milliseconds of a window; windows are aligned to the epoch")
+    series_windows: Shapes = mapping(  # noqa: RUF009 # a field, as all of these
+        {},
+        read_shapes,
+        WINDOWS,
+        "windows of another length, and sliding windows, by glob over series' names; the longest that matches counts",
+    )
     allowed_lateness_ms: int = integer(
         1_000,
         0,
@@ -90,21 +72,34 @@ class Config:
     )
     ranges: Ranges = mapping(  # noqa: RUF009 # a field, as all of these
         {},
-        _ranges,
-        _RANGES,
+        read_ranges,
+        RANGES,
         "values outside are not used, by glob over series' names; of several that match the longest counts",
     )
     max_rates: Mapping[str, float] = mapping(  # a field, as all of these
         {},
-        _positive_numbers,
-        _POSITIVE_NUMBERS,
+        read_positive_numbers,
+        POSITIVE_NUMBERS,
         "greatest change of a value in units per second, by glob; a reading that changed faster is not used",
     )
     stuck_after_ms: Mapping[str, float] = mapping(  # a field, as all of these
         {},
-        _positive_numbers,
-        _POSITIVE_NUMBERS,
+        read_positive_numbers,
+        POSITIVE_NUMBERS,
         "milliseconds without a change of the value after which readings are of uncertain quality, by glob",
+    )
+    deadbands: Deadbands = mapping(  # noqa: RUF009 # a field, as all of these
+        {},
+        read_deadbands,
+        DEADBANDS,
+        "windows are sent only if a reading differs by more than change from the one reported last, or after "
+        "max_silence_ms (600000 if absent), by glob",
+    )
+    units: UnitRules = mapping(  # noqa: RUF009 # a field, as all of these
+        {},
+        read_units,
+        UNITS,
+        "units to which values are converted, by glob; all other keys refer to converted values",
     )
     drop_bad_quality: bool = flag(True, "do not use readings whose quality is bad; they are counted in their window")
     drop_duplicates: bool = flag(True, "drop a reading with the series, time and value of one just before it")
@@ -139,6 +134,7 @@ class Config:
             self.clock_tolerance_ms,
             self.gap_windows,
             self.allowed_backlog_ms,
+            self.series_windows,
         )
 
     @property

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge_components.aggregator.window_shapes import WindowShapes
 from edge_components.aggregator.window_types import (
     NEVER,
     Arrays,
     BoolArray,
-    Closed,
     WindowSettings,
     exported,
-    gap_rows,
     imported,
 )
 from wire.model import FloatArray, IntArray
@@ -49,8 +48,8 @@ class GapDetector:
         """Continue from :meth:`state`."""
         imported(self, _STORED, arrays)
 
-    def reset(self, which: BoolArray) -> None:
-        """Expect no window of these series until they report again."""
+    def reset(self, which: BoolArray | IntArray) -> None:
+        """Expect no window of these series, given by a mask or by their ids, until they report again."""
         self._last[which] = NEVER
         self._reported[which] = 0
 
@@ -58,8 +57,8 @@ class GapDetector:
         """Remove a series whose id is reused."""
         self._last[series_id], self._spacing[series_id], self._reported[series_id] = NEVER, np.nan, 0
 
-    def observe(self, series_id: IntArray, start_ms: IntArray, width_ms: int) -> None:
-        """Learn the usual spacing of a series' windows from emitted ones (never less than a width)."""
+    def observe(self, series_id: IntArray, start_ms: IntArray, shapes: WindowShapes) -> None:
+        """Learn the usual spacing of a series' windows from emitted ones (never less than a hop)."""
         if not len(series_id):
             return
         newest = np.full(len(self._last), NEVER)
@@ -71,24 +70,26 @@ class GapDetector:
         usual = self._spacing[known]
         usual = np.where(np.isnan(usual), distance, usual)
         step = _SPACING_GAIN * (np.minimum(distance, _SPACING_GROWTH * usual) - usual)
-        self._spacing[known] = np.maximum(usual + step, width_ms)
+        self._spacing[known] = np.maximum(usual + step, shapes.hop(np.flatnonzero(known)))
         self._last[moved] = newest[moved]
         self._reported[moved] = 0
 
-    def gaps(self, mark: IntArray, settings: WindowSettings, busy: IntArray) -> Closed:
-        """Return a row of count 0 for each missed window, for the first few of a gap only.
+    def gaps(
+        self, mark: IntArray, settings: WindowSettings, shapes: WindowShapes, busy: IntArray
+    ) -> tuple[IntArray, IntArray]:
+        """Return series ids and starts of missed windows, for the first few of a gap only.
 
-        ``busy`` are the ids of series with an open window. A row is returned one usual spacing after the window's end.
+        ``busy`` are the ids of series with an open window. A window is returned one usual spacing after its end.
         """
-        width = settings.width_ms
         rest = (self._reported < settings.gap_windows) & ~np.isnan(self._spacing) & (self._last > NEVER)
         rest[busy] = False
-        series_ids, starts = [], []
+        series_ids, starts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for _ in range(settings.gap_windows):
             candidate = np.flatnonzero(rest)
             expected = self._last[candidate] + (self._spacing[candidate] * (self._reported[candidate] + 1)).astype(
                 np.int64
             )
+            width = shapes.hop(candidate)
             start = expected - expected % width
             due = start + width + self._spacing[candidate] <= mark[candidate]
             if not due.any():
@@ -99,6 +100,4 @@ class GapDetector:
             self._reported[candidate] += 1
             rest[:] = False
             rest[candidate] = self._reported[candidate] < settings.gap_windows
-        if not series_ids:
-            return gap_rows(np.zeros(0, np.int64), np.zeros(0, np.int64), width)
-        return gap_rows(np.concatenate(series_ids).astype(np.int64), np.concatenate(starts), width)
+        return np.concatenate(series_ids).astype(np.int64), np.concatenate(starts)

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.aggregator.cleaning import Grade
+from edge_components.aggregator.grade import Grade
+from edge_components.aggregator.window_shapes import Milliseconds, WindowShapes
 from edge_components.aggregator.window_types import Arrays, BoolArray, exported, imported
 from wire.model import ByteArray, FloatArray, IntArray
 
@@ -29,10 +30,11 @@ _WINDOW_MASK = (1 << _WINDOW_BITS) - 1
 
 @dataclass(slots=True)
 class OpenWindows:
-    """Open windows, sorted by key: series id in the upper bits, the window's number since the epoch in the lower.
+    """Open windows, sorted by key: series id in the upper bits, the number of the window's last hop in the lower.
 
-    ``count`` is the number of readings in mean, m2, min and max; ``uncertain`` and ``bad`` are the numbers of readings
-    of this quality, used or not. A window with a count of 0 has mean and m2 0, min infinite and max minus infinite.
+    Hops are counted from the epoch; in tumbling windows the only hop is the window (see window_shapes.py). ``count`` is
+    the number of readings in mean, m2, min and max; ``uncertain`` and ``bad`` are the numbers of readings of this
+    quality, used or not. A window with a count of 0 has mean and m2 0, min infinite and max minus infinite.
     """
 
     COLUMNS: ClassVar[tuple[str, ...]] = _NUMBERS
@@ -62,15 +64,22 @@ class OpenWindows:
         """Series id of each window."""
         return self.key >> _WINDOW_BITS
 
+    def of_series(self, which: BoolArray) -> BoolArray:
+        """Return a mask of the windows of some series; ``which`` is a mask by series id, false beyond its end."""
+        series_id = self.series_id
+        mask = series_id < len(which)
+        mask[mask] = which[series_id[mask]]
+        return mask
+
     @staticmethod
-    def keys(series_id: IntArray, time_ms: IntArray, width_ms: int) -> IntArray:
-        """Return the keys of the windows that these times belong to."""
-        keys: IntArray = (series_id << _WINDOW_BITS) | (time_ms // width_ms)
+    def keys(series_id: IntArray, time_ms: IntArray, hop_ms: Milliseconds) -> IntArray:
+        """Return the keys of the windows whose last hop these times are in; ``hop_ms`` is that of each row."""
+        keys: IntArray = (series_id << _WINDOW_BITS) | (time_ms // hop_ms)
         return keys
 
-    def start(self, width_ms: int) -> IntArray:
-        """Return the start of each window."""
-        return (self.key & _WINDOW_MASK) * width_ms
+    def start(self, shapes: WindowShapes) -> IntArray:
+        """Return the start of the last hop of each window."""
+        return (self.key & _WINDOW_MASK) * shapes.hop(self.series_id)
 
     def state(self) -> Arrays:
         """Return the arrays of a snapshot."""
@@ -80,14 +89,12 @@ class OpenWindows:
         """Continue from :meth:`state`."""
         imported(self, self.STORED, arrays, QUALITIES)
 
-    def add(
-        self, series_id: IntArray, time_ms: IntArray, value: FloatArray, width_ms: int, quality: ByteArray | None = None
-    ) -> None:
+    def add(self, key: IntArray, value: FloatArray, quality: ByteArray | None = None) -> None:
         """Merge readings: group them by window, then merge the groups with the open windows.
 
         ``quality`` has the codes of :class:`Grade`; without it all readings are good.
         """
-        for part in grouped(self.keys(series_id, time_ms, width_ms), value, quality):
+        for part in grouped(key, value, quality):
             self.merge(part)
 
     def merge(self, part: OpenWindows) -> None:
@@ -102,6 +109,14 @@ class OpenWindows:
             order = np.argsort(np.concatenate((self.key, new.key)), kind="stable")
             for name in self.COLUMNS:
                 setattr(self, name, np.concatenate((getattr(self, name), getattr(new, name)))[order])
+
+    def rescale(self, which: BoolArray, factor: float, offset: float) -> None:
+        """Convert the values of the selected windows to another unit; ``factor`` is above 0."""
+        which = which & (self.count > 0)
+        for name in ("mean", "min", "max"):
+            column = getattr(self, name)
+            column[which] = column[which] * factor + offset
+        self.m2[which] *= factor * factor
 
     def take(self, which: BoolArray) -> Self:
         """Remove and return the selected windows."""

@@ -14,7 +14,8 @@ from functools import partial
 import numpy as np
 
 from edge_components.aggregator import operations, snapshot
-from edge_components.aggregator.cleaning import Columns, Grade
+from edge_components.aggregator.cleaning import Columns
+from edge_components.aggregator.grade import Grade
 from edge_components.aggregator.operations import Batch, Kind
 from edge_components.aggregator.pending_rows import keys_in_order
 from edge_components.aggregator.readings_log import unpack

@@ -84,8 +84,7 @@ def restore(state: State, facts: Mapping[str, Any], arrays: Arrays) -> Sent:
     """Fill an empty state from facts and arrays."""
     state.registry.restore([_series(entry) for entry in facts["series"]], arrays)
     state.deduplicator.restore(arrays)
-    state.settings = WindowSettings.from_dict(facts["settings"])
-    state.windows.reconfigure(state.settings)
+    state.restore_settings(WindowSettings.from_dict(facts["settings"]))
     state.windows.restore(arrays)
     state.idle_ms = int(facts["idle_ms"])
     state.inbox.restore({int(epoch, 16): (c, ranges) for epoch, (c, ranges) in facts["inbox"].items()})

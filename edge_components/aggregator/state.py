@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.aggregator import operations
-from edge_components.aggregator.cleaning import Columns, Grade
+from edge_components.aggregator import operations, units
+from edge_components.aggregator.cleaning import Columns
 from edge_components.aggregator.deduplicator import Deduplicator
+from edge_components.aggregator.grade import GRADES, Grade
 from edge_components.aggregator.operations import Batch, Kind, OperationLog
 from edge_components.aggregator.pending_rows import Key, PendingRows
 from edge_components.aggregator.series_registry import Assignment, SeriesRegistry
@@ -56,6 +57,7 @@ class State:
         self.sent_readings: dict[int, int] = {}
         """Number of readings in each emitted batch that the forwarder has not stored, by sequence number."""
         self.idle_ms = 0
+        self._units: dict[int, str] = {}
         self._added = False
         self._rows_since_clean_up = 0
 
@@ -66,10 +68,20 @@ class State:
         return self.windows.readings + pending + sum(self.sent_readings.values())
 
     def assign(self, assignment: Assignment) -> None:
-        """Record a series under its id; state of a series that had the id before is cleared."""
+        """Record a series under its id; state of a series that had the id before is cleared.
+
+        Where its unit changes to one that the former can be converted to, the values in its windows are converted.
+        """
+        series_id, series = assignment.series_id, assignment.series
         if assignment.replaced:
-            self.windows.reset(assignment.series_id)
-        self.log.add(Kind.SERIES, operations.series(assignment.series_id, assignment.series))
+            self.windows.reset(series_id)
+        else:
+            linear = units.between(self._units.get(series_id, series.unit), series.unit) or units.UNCHANGED
+            if linear != units.UNCHANGED:
+                self.windows.rescale(series_id, linear.factor, linear.offset)
+        self._units[series_id] = series.unit
+        self.windows.shapes.assign(series_id, series.name)
+        self.log.add(Kind.SERIES, operations.series(series_id, series))
 
     def accept(self, batch: Batch, columns: Columns) -> Accepted:
         """Add the usable readings of a batch, in the order of time."""
@@ -78,12 +90,12 @@ class State:
         repeated = 0
         if batch.deduplicate and len(columns):
             seed = self.registry.seed[columns.series_id]
-            unusable = columns.quality == Grade.UNUSABLE
+            unusable = columns.quality & GRADES == Grade.UNUSABLE
             if unusable.any():  # an unused reading must not make a usable one a duplicate
                 seed = np.where(unusable, ~seed, seed)
             late_rows = columns.time_ms < self._closed_ms()[columns.series_id]
             mask = self.deduplicator.add(columns.series_id, seed, columns.time_ms, columns.value, late_rows)
-            repeated = int(np.count_nonzero(mask & (columns.quality != Grade.UNUSABLE)))
+            repeated = int(np.count_nonzero(mask & ~unusable))
             columns = columns.keep(~mask)
             self._rows_since_clean_up += len(columns)
         self.registry.touch(columns.series_id)
@@ -114,11 +126,18 @@ class State:
             self._clean_up()
         return closed, revised
 
+    def restore_settings(self, settings: WindowSettings) -> None:
+        """Continue with the settings of a snapshot, after its series."""
+        for series_id, series in enumerate(self.registry.all()):
+            self.windows.shapes.assign(series_id, series.name)
+            self._units[series_id] = series.unit
+        self.settings = settings
+        self.windows.reconfigure(settings)
+
     def configure(self, settings: WindowSettings) -> tuple[Closed, Revised]:
-        """Apply other settings; a change of width closes the open windows."""
-        ends = settings.width_ms != self.settings.width_ms
-        revised = Revised(*(self.windows.finish_late() if ends else self.windows.no_late()))
-        closed = self.windows.reconfigure(settings)
+        """Apply other settings; the open windows of series with another shape end and are returned."""
+        closed, late, added = self.windows.reconfigure(settings)
+        revised = Revised(late, added)
         if settings != self.settings:
             self.log.add(Kind.SETTINGS, operations.settings(settings))
             self._added = True  # the next call of close may close more
@@ -166,7 +185,9 @@ class State:
         self.pending.remove(keys)
         self.pending_late.remove(keys)
         ids = {series.name: number for number, series in enumerate(self.registry.all())}
-        own = [key for key in keys if key[2] == self.settings.width_ms and key[0] in ids]
+        size = len(self.registry)
+        widths = np.broadcast_to(self.windows.shapes.length(np.arange(size)), size).tolist()
+        own = [key for key in keys if key[0] in ids and key[2] == widths[ids[key[0]]]]
         self.windows.remove([(ids[name], start) for name, start, _, revision in own if not revision])
         self.windows.remove_late([(ids[name], start) for name, start, _, revision in own if revision])
 
@@ -205,7 +226,7 @@ class State:
                 self.registry.series(used),
                 index.astype(np.int64),
                 closed.start_ms,
-                np.full(len(closed), closed.width_ms),
+                closed.width_ms,
                 closed.count,
                 closed.mean,
                 closed.min,

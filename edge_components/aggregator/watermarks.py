@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge_components.aggregator.window_shapes import WindowShapes
 from edge_components.aggregator.window_types import NEVER, Arrays, BoolArray, WindowSettings, exported, imported
 from wire.model import IntArray
 
@@ -72,7 +73,13 @@ class WatermarkTracker:
         self._moved_at[series_id], self._ahead[series_id] = 0.0, False
 
     def observe(
-        self, series_id: IntArray, time_ms: IntArray, now_ms: int, now: float, settings: WindowSettings
+        self,
+        series_id: IntArray,
+        time_ms: IntArray,
+        now_ms: int,
+        now: float,
+        settings: WindowSettings,
+        shapes: WindowShapes,
     ) -> tuple[BoolArray, BoolArray]:
         """Advance the watermarks by a batch.
 
@@ -88,10 +95,8 @@ class WatermarkTracker:
         seen, in_time = newest > NEVER, newest_timely > NEVER
 
         returned = in_time & (self._closed > present) & ((self._emitted <= present) | (self._stretch_from > present))
-        self._return_to_present(returned, newest_timely, settings)
-        late = (time_ms < self._closed[series_id]) | (
-            (time_ms >= self._barred_from[series_id]) & (time_ms < self._barred_until[series_id])
-        )
+        self._return_to_present(returned, newest_timely, settings, shapes)
+        late = self.late(series_id, time_ms)
 
         only_ahead = seen & ~in_time
         accepted = only_ahead & (self._ahead | (self._newest == NEVER))
@@ -103,19 +108,26 @@ class WatermarkTracker:
         self._moved_at[moved] = now
         return late, returned
 
+    def late(self, series_id: IntArray, time_ms: IntArray) -> BoolArray:
+        """Return a mask of the times whose windows are closed."""
+        mask: BoolArray = (time_ms < self._closed[series_id]) | (
+            (time_ms >= self._barred_from[series_id]) & (time_ms < self._barred_until[series_id])
+        )
+        return mask
+
     def watermark(self, now: float, settings: WindowSettings) -> IntArray:
         """Return each series' watermark, advanced by the time since it last moved beyond the idle timeout."""
         elapsed = ((now - self._moved_at) * 1000).astype(np.int64) - settings.idle_ms
         mark: IntArray = self._newest - settings.lateness_ms + np.maximum(elapsed, 0)
         return mark
 
-    def close(self, series_id: IntArray, start_ms: IntArray, settings: WindowSettings) -> None:
+    def close(self, series_id: IntArray, start_ms: IntArray, settings: WindowSettings, shapes: WindowShapes) -> None:
         """Record emitted windows (by series id, then by start), and what event times alone have closed."""
         by_event = self._newest - settings.lateness_ms
-        np.maximum(self._closed, by_event - by_event % settings.width_ms, out=self._closed)
+        np.maximum(self._closed, by_event - by_event % shapes.hops(len(by_event)), out=self._closed)
         if not len(series_id):
             return
-        end_ms = start_ms + settings.width_ms
+        end_ms = start_ms + shapes.hop(series_id)
         first = np.append(True, series_id[1:] != series_id[:-1])
         before = np.where(first, self._emitted[series_id], np.roll(end_ms, 1))
         # Only a jump from the present is relevant, not one of a series that is already ahead.
@@ -125,13 +137,15 @@ class WatermarkTracker:
         np.maximum.at(self._emitted, series_id, end_ms)
         np.maximum(self._closed, self._emitted, out=self._closed)
 
-    def _return_to_present(self, which: BoolArray, newest: IntArray, settings: WindowSettings) -> None:
+    def _return_to_present(
+        self, which: BoolArray, newest: IntArray, settings: WindowSettings, shapes: WindowShapes
+    ) -> None:
         """Restore the watermark of the present for series that were ahead; windows emitted there stay closed."""
         if not which.any():
             return
         present, emitted, before = self._present, self._emitted[which], self._before[which]
         went_on = newest[which] - settings.lateness_ms
-        resume = np.where(before <= present, before, went_on - went_on % settings.width_ms)
+        resume = np.where(before <= present, before, went_on - went_on % shapes.hop(np.flatnonzero(which)))
         resume = np.where(emitted <= present, emitted, resume)
         self._bar(which & (self._emitted > present))
         self._closed[which] = self._emitted[which] = resume

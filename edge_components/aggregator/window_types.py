@@ -14,6 +14,9 @@ from wire.model import FloatArray, IntArray
 NEVER = np.iinfo(np.int64).min // 4
 """A time before all others, from which a duration can be subtracted without overflow."""
 
+MAX_OVERLAP = 60
+"""Windows that a reading can be in."""
+
 BoolArray = npt.NDArray[np.bool_]
 Arrays = dict[str, npt.NDArray[np.generic]]
 """Arrays by name, for a snapshot."""
@@ -40,26 +43,55 @@ def imported(owner: object, names: Mapping[str, str], arrays: Arrays, optional: 
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """Length of windows, and the hop between their starts: the length in tumbling windows, a fraction in sliding ones.
+
+    Raises ValueError for a length that is not a multiple of the hop.
+    """
+
+    length_ms: int
+    hop_ms: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hop_ms <= self.length_ms <= MAX_OVERLAP * self.hop_ms or self.length_ms % self.hop_ms:
+            raise ValueError(f"windows of {self.length_ms} ms with a hop of {self.hop_ms} ms")
+
+    @property
+    def overlap(self) -> int:
+        """Number of windows that a reading is in."""
+        return self.length_ms // self.hop_ms
+
+
+Shapes = tuple[tuple[str, Shape], ...]
+"""Shapes by a glob over series' names."""
+
+
+@dataclass(frozen=True, slots=True)
 class WindowSettings:
     """Width of windows and the rules by which they close; milliseconds."""
 
     width_ms: int = 10_000
+    """Length of the windows of series that no glob of ``shapes`` matches."""
     lateness_ms: int = 1_000
     idle_ms: int = 10_000
     tolerance_ms: int = 10_000
     gap_windows: int = 3
     backlog_ms: int = 0
     """Age of late readings that are accepted, from the time up to which the series' windows are closed."""
+    shapes: Shapes = ()
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the settings under their storage names."""
-        return {stored: getattr(self, name) for stored, name in _STORED_SETTINGS.items()}
+        shapes = [[glob, shape.length_ms, shape.hop_ms] for glob, shape in self.shapes]
+        return {stored: getattr(self, name) for stored, name in _STORED_SETTINGS.items()} | {_STORED_SHAPES: shapes}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Return settings from :meth:`to_dict`; raises KeyError or ValueError for other values."""
+        """Return settings from :meth:`to_dict`; raises KeyError, TypeError or ValueError for other values."""
         present = (key for key in _STORED_SETTINGS if key in stored or key not in _ADDED)
-        return cls(**{_STORED_SETTINGS[key]: int(stored[key]) for key in present})
+        numbers = {_STORED_SETTINGS[key]: int(stored[key]) for key in present}
+        shapes = ((str(glob), Shape(int(length), int(hop))) for glob, length, hop in stored.get(_STORED_SHAPES, ()))
+        return cls(**numbers, shapes=tuple(shapes))
 
 
 _STORED_SETTINGS = {
@@ -73,6 +105,8 @@ _STORED_SETTINGS = {
 """Attributes by the names under which snapshots and journals have them."""
 _ADDED = frozenset({"backlog_ms"})
 """Names that the first version did not have; their defaults are its behaviour."""
+_STORED_SHAPES = "shapes"
+"""Name that the first versions did not have: all series had windows of one width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +119,7 @@ class Closed:
 
     series_id: IntArray
     start_ms: IntArray
-    width_ms: int
+    width_ms: IntArray
     count: IntArray
     mean: FloatArray
     min: FloatArray
@@ -97,9 +131,3 @@ class Closed:
 
     def __len__(self) -> int:
         return len(self.start_ms)
-
-
-def gap_rows(series_id: IntArray, start_ms: IntArray, width_ms: int) -> Closed:
-    """Return rows of count 0."""
-    none, zero = np.full(len(series_id), np.nan), np.zeros(len(series_id), np.int64)
-    return Closed(series_id, start_ms, width_ms, zero, none, none, none, none, zero, zero, zero)

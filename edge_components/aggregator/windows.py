@@ -1,4 +1,4 @@
-"""Event-time tumbling windows: [start, end), aligned to the epoch, each emitted once as a live row. Pure, columnar.
+"""Event-time windows: [start, end), aligned to the epoch, each emitted once as a live row. Pure, columnar.
 
 Every series has its own watermark: its newest event time less the allowed lateness. A window closes when the watermark
 reaches its end, or, for a series that stopped reporting, when the time since then would have brought the watermark
@@ -12,17 +12,29 @@ series that returns to the present resumes there. docs/adr/0003 gives the reason
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from edge_components.aggregator.backlog import Backlog
-from edge_components.aggregator.cleaning import Grade
 from edge_components.aggregator.gap_detector import GapDetector
+from edge_components.aggregator.grade import GRADES, WITHIN_DEADBAND, Grade
 from edge_components.aggregator.open_windows import OpenWindows
+from edge_components.aggregator.unreported_windows import UnreportedWindows
 from edge_components.aggregator.watermarks import WatermarkTracker
+from edge_components.aggregator.window_shapes import WindowShapes
 from edge_components.aggregator.window_types import Arrays, BoolArray, Closed, WindowSettings
 from edge_components.common.wall_clock import is_set
 from wire.model import ByteArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """Clocks and clean-up number when a batch was received; see :meth:`Windows.add`."""
+
+    now_ms: int
+    now: float
+    tag: int
 
 
 class Windows:
@@ -30,12 +42,16 @@ class Windows:
 
     def __init__(self, settings: WindowSettings) -> None:
         self._settings = settings
+        self.shapes = WindowShapes(settings.width_ms, settings.shapes)
+        """Length and hop by series id; :meth:`WindowShapes.assign` must be called for each new id."""
         self._open = OpenWindows.empty()
         self._watermarks = WatermarkTracker()
         self._gaps = GapDetector()
-        self._backlog = Backlog(settings, lambda: self._gaps.spacing)
+        self._backlog = Backlog(settings, self.shapes, lambda: self._gaps.spacing)
+        self._unreported = UnreportedWindows()
         self.late_accepted = 0
         """Number of late readings accepted by this object."""
+        self._unreported_windows = self._unreported_readings = 0
 
     def __len__(self) -> int:
         """Number of open windows."""
@@ -43,7 +59,7 @@ class Windows:
 
     @property
     def readings(self) -> int:
-        """Number of readings in the open windows that are not in an emitted row yet."""
+        """Number of readings in the open windows that are not in an emitted row yet, once for each window."""
         return int(self._open.count.sum()) + self._backlog.readings
 
     def add(
@@ -59,50 +75,69 @@ class Windows:
         """Add readings (finite values, times from 0 to the year 9999); return the number that were late and dropped.
 
         ``now_ms`` is the gateway's wall clock, ``now`` seconds that only grow while readings can come, ``tag`` the
-        number of the deduplicator's next clean-up. ``quality`` has the codes of :class:`Grade`; readings that are not
-        used are counted in no number that is returned.
+        number of the deduplicator's next clean-up. ``quality`` has the codes of :class:`Grade`, with WITHIN_DEADBAND;
+        readings that are not used are counted in no number that is returned.
         """
         if not len(series_id):
             return 0
         self._grow(int(series_id.max()) + 1)
-        late, returned = self._watermarks.observe(series_id, time_ms, now_ms, now, self._settings)
+        late, returned = self._watermarks.observe(series_id, time_ms, now_ms, now, self._settings, self.shapes)
         self._gaps.reset(returned)
+        arrival = _Arrival(now_ms, now, tag)
+        if not self.shapes.sliding:
+            accepted, dropped = self._add(series_id, time_ms, value, quality, late, arrival)
+            self.late_accepted += int(np.count_nonzero(accepted))
+            return int(np.count_nonzero(dropped))
+        spread = self.shapes.spread(series_id, time_ms)
+        at, spread_late = spread.reading, self._watermarks.late(spread.series_id, spread.time_ms)
+        spread_quality = None if quality is None else quality[at]
+        accepted, dropped = self._add(spread.series_id, spread.time_ms, value[at], spread_quality, spread_late, arrival)
+        self.late_accepted += len(np.unique(at[accepted]))
+        return len(np.setdiff1d(at[dropped], at[~dropped]))  # dropped from each window that it is in
+
+    def _add(
+        self,
+        series_id: IntArray,
+        time_ms: IntArray,
+        value: FloatArray,
+        quality: ByteArray | None,
+        late: BoolArray,
+        arrival: _Arrival,
+    ) -> tuple[BoolArray, BoolArray]:
+        """Add rows to the windows whose last hop they are in; return masks of late rows: accepted ones, dropped ones.
+
+        Rows that are not used are in neither.
+        """
         fresh = ~late
+        keys = OpenWindows.keys(series_id, time_ms, self.shapes.hop(series_id))
+        if quality is not None:
+            within, quality = quality >= WITHIN_DEADBAND, quality & np.uint8(GRADES)
+            if len(self._unreported) or within.any():
+                self._unreported.observe(keys[fresh], within[fresh], self._open.key)
         if fresh.all():
-            self._open.add(series_id, time_ms, value, self._settings.width_ms, quality)
-        elif fresh.any():
-            fresh_quality = None if quality is None else quality[fresh]
-            self._open.add(series_id[fresh], time_ms[fresh], value[fresh], self._settings.width_ms, fresh_quality)
-        if not late.any():
-            return 0
-        used = np.ones(np.count_nonzero(late), np.bool_) if quality is None else quality[late] != Grade.UNUSABLE
+            self._open.add(keys, value, quality)
+            return late, late
+        if fresh.any():
+            self._open.add(keys[fresh], value[fresh], None if quality is None else quality[fresh])
+        used = late if quality is None else late & (quality != Grade.UNUSABLE)
         if not self._settings.backlog_ms:
-            return int(np.count_nonzero(used))
-        accepted = self._backlog.add(
+            return np.zeros(len(late), np.bool_), used
+        accepted = np.zeros(len(late), np.bool_)
+        accepted[late] = self._backlog.add(
             series_id[late],
             time_ms[late],
             value[late],
             closed_ms=self._watermarks.closed,
-            present_ms=now_ms + self._settings.tolerance_ms if is_set(now_ms) else None,
-            idle_ms=round(now * 1000),
-            tag=tag,
+            present_ms=arrival.now_ms + self._settings.tolerance_ms if is_set(arrival.now_ms) else None,
+            idle_ms=round(arrival.now * 1000),
+            tag=arrival.tag,
             quality=None if quality is None else quality[late],
         )
-        self.late_accepted += int(np.count_nonzero(accepted & used))
-        return int(np.count_nonzero(~accepted & used))
+        return accepted & used, used & ~accepted
 
     def close_late(self, now: float) -> tuple[Closed, int]:
         """Remove and return the late windows that are complete, and the number of readings that are new in them."""
         rows = self._backlog.close(round(now * 1000))
-        return self._rows(rows, rows.revision), int(rows.added.sum())
-
-    def no_late(self) -> tuple[Closed, int]:
-        """Return no late windows."""
-        return self._rows(OpenWindows.empty(), np.zeros(0, np.int64)), 0
-
-    def finish_late(self) -> tuple[Closed, int]:
-        """Remove and return all late windows as :meth:`close_late` does, complete or not."""
-        rows = self._backlog.finish()
         return self._rows(rows, rows.revision), int(rows.added.sum())
 
     def forget(self, tag: int) -> None:
@@ -112,38 +147,53 @@ class Windows:
     def close(self, now: float, tag: int = 0) -> Closed:
         """Remove and return the windows that are complete; ``now`` and ``tag`` as in :meth:`add`."""
         settings = self._settings
-        series_id, start = self._open.series_id, self._open.start(settings.width_ms)
         mark = self._watermarks.watermark(now, settings)
-        closed = self._take(start + settings.width_ms <= mark[series_id], tag)
-        self._watermarks.close(closed.series_id, closed.start_ms, settings)
-        self._gaps.observe(closed.series_id, closed.start_ms, settings.width_ms)
+        series_id, start = self._open.series_id, self._open.start(self.shapes)
+        rows = self._take(start + self.shapes.hop(series_id) <= mark[series_id], tag)
+        start = rows.start(self.shapes)
+        self._watermarks.close(rows.series_id, start, settings, self.shapes)
+        self._gaps.observe(rows.series_id, start, self.shapes)
+        closed = self._live_rows(rows)
         if settings.gap_windows:
-            series_id, start = self._open.series_id, self._open.start(settings.width_ms)
+            series_id, start = self._open.series_id, self._open.start(self.shapes)
             begun = start <= mark[series_id] + settings.lateness_ms  # windows ahead of the present are ignored
-            gaps = self._gaps.gaps(mark, settings, series_id[begun])
-            if len(gaps):
-                return _merged(closed, gaps)
+            missing_id, missing_start = self._gaps.gaps(mark, settings, self.shapes, series_id[begun])
+            if len(missing_id):
+                return _merged(closed, self._gap_rows(missing_id, missing_start))
         return closed
+
+    def take_unreported(self) -> tuple[int, int]:
+        """Return the numbers of windows closed without a row since the last call, and of readings in them."""
+        taken = self._unreported_windows, self._unreported_readings
+        self._unreported_windows = self._unreported_readings = 0
+        return taken
 
     def finish(self) -> Closed:
         """Remove and return all open windows, complete or not. Later readings for them open them again."""
-        closed = self._take(np.ones(len(self._open.key), np.bool_), 0)
-        self._gaps.observe(closed.series_id, closed.start_ms, self._settings.width_ms)
-        return closed
+        return self._finish(np.ones(len(self._open.key), np.bool_))
 
-    def reconfigure(self, settings: WindowSettings) -> Closed:
-        """Apply other settings; a change of width ends the open windows and returns them.
+    def end(self, which: BoolArray) -> tuple[Closed, Closed, int]:
+        """Remove and return the open windows of some series, complete or not, which late readings cannot correct.
 
-        Call :meth:`finish_late` before a change of width.
+        ``which`` is a mask by series id. Returns the live windows, the late ones, and the number of readings that are
+        new in those.
         """
-        ends = settings.width_ms != self._settings.width_ms
-        closed = self.finish() if ends else self._take(np.zeros(len(self), bool), 0)
-        self._backlog.reconfigure(settings)
+        closed = self._finish(self._open.of_series(which))
+        rows = self._backlog.finish(which)
+        return closed, self._rows(rows, rows.revision), int(rows.added.sum())
+
+    def reconfigure(self, settings: WindowSettings) -> tuple[Closed, Closed, int]:
+        """Apply other settings. The windows of series with another shape end; they are returned as by :meth:`end`."""
+        shapes = self.shapes.reconfigured(settings)
+        size = max(self.shapes.series, len(self._watermarks.closed))
+        ended = self.end(self.shapes.changed(shapes, size))
+        self.shapes = shapes
+        self._backlog.reconfigure(settings, shapes)
         begins = settings.backlog_ms and not self._settings.backlog_ms
         self._settings = settings
         if begins:
             self.cover_emitted()
-        return closed
+        return ended
 
     def cover_emitted(self, now_ms: int = 0) -> None:
         """Reject late readings in ranges that may have been emitted: closed windows, and all before ``now_ms``."""
@@ -153,18 +203,21 @@ class Windows:
 
     @property
     def closed_ms(self) -> IntArray:
-        """Event time before which readings are late, int64 by series id."""
-        return self._watermarks.closed
+        """Event time before which every window of a reading is closed, int64 by series id."""
+        closed = self._watermarks.closed
+        return closed - self.shapes.leads(len(closed)) if self.shapes.sliding else closed
 
     def state(self) -> Arrays:
         """Return the arrays of a snapshot."""
-        return self._open.state() | self._watermarks.state() | self._gaps.state() | self._backlog.state()
+        parts = (self._open, self._watermarks, self._gaps, self._backlog, self._unreported)
+        return {name: array for part in parts for name, array in part.state().items()}
 
     def restore(self, arrays: Arrays) -> None:
-        """Continue from :meth:`state` of windows of the same width; raises KeyError or ValueError for other arrays."""
+        """Continue from :meth:`state` of windows of the same shapes; raises KeyError or ValueError for other arrays."""
         self._open.restore(arrays)
         self._watermarks.restore(arrays)
         self._gaps.restore(arrays)
+        self._unreported.restore(arrays)
         if Backlog.stored_in(arrays):
             self._backlog.restore(arrays)
         else:
@@ -187,41 +240,72 @@ class Windows:
             self._watermarks.reset(series_id)
             self._gaps.remove(series_id)
 
+    def rescale(self, series_id: int, factor: float, offset: float) -> None:
+        """Convert the values in a series' windows to another unit; ``factor`` is above 0."""
+        which = np.zeros(series_id + 1, np.bool_)
+        which[series_id] = True
+        self._open.rescale(self._open.of_series(which), factor, offset)
+        self._backlog.rescale(which, factor, offset)
+
     def remove(self, windows: Sequence[tuple[int, int]]) -> None:
         """Drop windows by series id and start, whether they are open or not; they stay closed."""
         if not windows:
             return
-        series_id, start_ms = np.array(sorted(windows), np.int64).T
+        series_id, start_ms = self._last_hops(windows)
         self._grow(int(series_id.max()) + 1)
-        self._open.take(np.isin(self._open.key, OpenWindows.keys(series_id, start_ms, self._settings.width_ms)))
-        self._watermarks.close(series_id, start_ms, self._settings)
+        keys = OpenWindows.keys(series_id, start_ms, self.shapes.hop(series_id))
+        self._open.take(np.isin(self._open.key, keys))
+        self._unreported.take(np.unique(keys))
+        self._watermarks.close(series_id, start_ms, self._settings, self.shapes)
         self._backlog.remove(series_id, start_ms)
 
     def remove_late(self, windows: Sequence[tuple[int, int]]) -> None:
         """Drop late windows by series id and start; no further reading is accepted for them."""
         if windows:
-            self._backlog.remove(*np.array(sorted(windows), np.int64).T)
+            self._backlog.remove(*self._last_hops(windows))
 
     def discard(self) -> int:
         """Drop all open windows and return the number of readings in them; they stay closed."""
         dropped = self._open.take(np.ones(len(self), np.bool_))
-        self._watermarks.close(dropped.series_id, dropped.start(self._settings.width_ms), self._settings)
+        self._unreported.clear()
+        self._watermarks.close(dropped.series_id, dropped.start(self.shapes), self._settings, self.shapes)
         late = self._backlog.discard()
         self.cover_emitted()
         return int(dropped.count.sum()) + late
 
+    def _last_hops(self, windows: Sequence[tuple[int, int]]) -> tuple[IntArray, IntArray]:
+        """Return series ids and starts of the last hops of windows by series id and start, sorted."""
+        series_id, start_ms = np.array(sorted(windows), np.int64).T
+        return series_id, start_ms + self.shapes.lead(series_id)
+
     def _grow(self, size: int) -> None:
         self._watermarks.grow(size)
         self._gaps.grow(size)
+        self.shapes.grow(size)
 
-    def _take(self, done: BoolArray, tag: int) -> Closed:
+    def _finish(self, which: BoolArray) -> Closed:
+        rows = self._take(which, 0)
+        self._gaps.observe(rows.series_id, rows.start(self.shapes), self.shapes)
+        if self.shapes.sliding:  # those of the future are no sign of life
+            self._gaps.reset(rows.series_id[self.shapes.lead(rows.series_id) > 0])
+        return self._live_rows(rows)
+
+    def _take(self, done: BoolArray, tag: int) -> OpenWindows:
         """Remove and return live windows, which the backlog keeps for late readings."""
         rows = self._open.take(done)
         self._backlog.remember(rows, tag)
+        return rows
+
+    def _live_rows(self, rows: OpenWindows) -> Closed:
+        """Return the live rows of windows that are closed: those with a reported reading."""
+        if len(self._unreported):
+            unreported = self._unreported.take(rows.key)
+            self._unreported_windows += int(np.count_nonzero(unreported))
+            self._unreported_readings += int(rows.count[unreported].sum())
+            rows = rows.select(~unreported)
         return self._rows(rows, np.zeros(len(rows), np.int64))
 
     def _rows(self, rows: OpenWindows, revision: IntArray) -> Closed:
-        width = self._settings.width_ms
         std = np.sqrt(rows.m2 / np.maximum(rows.count, 1))
         mean = np.minimum(
             np.maximum(rows.mean, rows.min), rows.max
@@ -231,14 +315,25 @@ class Windows:
         if empty.any():
             values = [np.where(empty, np.nan, column) for column in values]
         mean, low, high, std = values
-        start, series_id = rows.start(width), rows.series_id
+        series_id = rows.series_id
+        start, width = self._extent(series_id, rows.start(self.shapes))
         return Closed(series_id, start, width, rows.count, mean, low, high, std, revision, rows.uncertain, rows.bad)
+
+    def _gap_rows(self, series_id: IntArray, last_hop_ms: IntArray) -> Closed:
+        """Return rows of count 0."""
+        start, width = self._extent(series_id, last_hop_ms)
+        none, zero = np.full(len(series_id), np.nan), np.zeros(len(series_id), np.int64)
+        return Closed(series_id, start, width, zero, none, none, none, none, zero, zero, zero)
+
+    def _extent(self, series_id: IntArray, last_hop_ms: IntArray) -> tuple[IntArray, IntArray]:
+        """Return start and length of windows."""
+        length = np.broadcast_to(np.asarray(self.shapes.length(series_id), np.int64), len(series_id))
+        return last_hop_ms - self.shapes.lead(series_id), length
 
 
 def _merged(one: Closed, other: Closed) -> Closed:
     columns = {
-        name: np.concatenate((getattr(one, name), getattr(other, name)))
-        for name in ("series_id", "start_ms", "count", "mean", "min", "max", "std", "revision", "uncertain", "bad")
+        field.name: np.concatenate((getattr(one, field.name), getattr(other, field.name))) for field in fields(one)
     }
     order = np.lexsort((columns["start_ms"], columns["series_id"]))
-    return Closed(width_ms=one.width_ms, **{name: column[order] for name, column in columns.items()})
+    return Closed(**{name: column[order] for name, column in columns.items()})

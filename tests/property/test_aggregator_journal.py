@@ -19,7 +19,7 @@ from edge_components.aggregator.replay import Replay, Replayed
 from edge_components.aggregator.series_registry import SeriesRegistry
 from edge_components.aggregator.snapshot import Sent, encode
 from edge_components.aggregator.state import State
-from edge_components.aggregator.window_types import WindowSettings
+from edge_components.aggregator.window_types import Shape, WindowSettings
 from edge_components.common.handover import Outbox, RetryPolicy
 from edge_components.common.health import Counters
 from edge_components.common.journal import Record, Recovered
@@ -32,6 +32,7 @@ from wire.model import AGGREGATE_COLUMNS, Series
 NOW_MS = 1_700_000_000_000
 NAMES = [Series(f"s{number}") for number in range(6)]
 WIDTHS = [100, 1_000, 7_919]
+SHAPES = [(), (("s[01]", Shape(3_000, 3_000)),), (("s*", Shape(2_000, 500)), ("s1", Shape(1_000, 1_000)))]
 BACKLOG_MS = 60_000
 
 row = st.tuples(
@@ -157,7 +158,7 @@ step = st.one_of(
     st.tuples(st.just("free")),
     st.tuples(st.just("commit")),
     st.tuples(st.just("fold")),
-    st.tuples(st.just("width"), st.sampled_from(WIDTHS), st.sampled_from([0, BACKLOG_MS])),
+    st.tuples(st.just("width"), st.sampled_from(WIDTHS), st.sampled_from([0, BACKLOG_MS]), st.sampled_from(SHAPES)),
     st.tuples(st.just("start")),
 )
 
@@ -169,7 +170,7 @@ def test_a_replay_gives_the_committed_state(steps: list[tuple[Any, ...]]) -> Non
     machine = Machine()
     for name, *values in steps:
         if name == "width":
-            machine.state.configure(WindowSettings(width_ms=values[0], backlog_ms=values[1]))
+            machine.state.configure(WindowSettings(width_ms=values[0], backlog_ms=values[1], shapes=values[2]))
         elif name == "start":
             machine.state.start()
             machine.time_ms = 0

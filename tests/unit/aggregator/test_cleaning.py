@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_components.aggregator.cleaning import Cleaner, Columns, Grade, Rules
+from edge_components.aggregator.cleaning import Cleaner, Columns, Rules
+from edge_components.aggregator.grade import Grade
 from wire.model import Quality
 
 NOW = 1_700_000_000_000
