@@ -61,7 +61,7 @@ def disk(bench: Bench, scale: float) -> Figures:
             }
             if in_flight == 20:
                 figures["idle_cpu_percent_inflight20"] = 100 * _of_components(used).cpu_s / seconds
-                figures |= latency(gateway, load.names, 180.0 * max(scale, 0.5))
+                figures |= latency(gateway, FEW_SERIES.names, 180.0 * max(scale, 0.5))
             figures[f"disk_seconds_inflight{in_flight}"] = seconds
     return figures
 

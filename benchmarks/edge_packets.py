@@ -30,7 +30,7 @@ class LoadError(Exception):
 
 
 class Ring:
-    """Messages of so many series, in rounds, repeated with other values until the ring is full."""
+    """Messages of ``series`` series, in rounds, repeated with other values until the ring is full."""
 
     def __init__(self, series: int, shape: Shape = SHAPES["single"]) -> None:
         if not 1 <= series <= MAX_PACKETS // MIN_ROUNDS:

@@ -44,5 +44,5 @@ class UnreportedWindows:
         return {_STORED: self._keys}
 
     def restore(self, arrays: Arrays) -> None:
-        """Continue from :meth:`state`; there are no such windows in snapshots of earlier versions."""
+        """Continue from :meth:`state`; snapshots of earlier versions lack the array."""
         self._keys = arrays[_STORED].astype(np.int64) if _STORED in arrays else np.zeros(0, np.int64)
