@@ -140,7 +140,7 @@ class Backlog:
         self._ranges.reset(series_id)
 
     def remove(self, series_id: IntArray, start_ms: IntArray) -> None:
-        """Drop windows that an earlier process emitted differently, by the start of their last hop; they count as emitted."""
+        """Drop windows, by the start of their last hop, that an earlier process emitted; they count as emitted."""
         hop = self._shapes.hop(series_id)
         self.grow(int(series_id.max()) + 1)
         keys = np.unique(OpenWindows.keys(series_id, start_ms, hop))

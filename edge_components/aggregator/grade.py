@@ -17,7 +17,7 @@ class Grade(IntEnum):
 
 
 WITHIN_DEADBAND = 4
-"""Added to the grade of a reading that is no reason to send a row of its window (see deadband.py)."""
+"""Added to the grade of a reading for which no row of its window needs to be sent (see deadband.py)."""
 
 GRADES = 3
 """Mask of the grade alone."""

@@ -47,7 +47,7 @@ class WindowShapes:
         self._names: dict[int, str] = {}
         self._hop, self._overlap = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self.sliding = False
-        """Whether a series has, or had, sliding windows."""
+        """True once a series has had sliding windows."""
 
     def assign(self, series_id: int, name: str) -> None:
         """Give a series id the shape of the series with this name."""

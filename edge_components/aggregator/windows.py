@@ -286,7 +286,7 @@ class Windows:
     def _finish(self, which: BoolArray) -> Closed:
         rows = self._take(which, 0)
         self._gaps.observe(rows.series_id, rows.start(self.shapes), self.shapes)
-        if self.shapes.sliding:  # those of the future are no sign of life
+        if self.shapes.sliding:  # windows ahead of the present are ignored
             self._gaps.reset(rows.series_id[self.shapes.lead(rows.series_id) > 0])
         return self._live_rows(rows)
 
