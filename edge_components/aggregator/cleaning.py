@@ -69,7 +69,7 @@ class Cleaner:
         self.deadbands = DeadbandFilter(deadbands or {})
 
     def assign(self, series_id: int, name: str) -> None:
-        """Begin anew with a series under an id: a new one, one in the place of another, or one described anew."""
+        """Reset the state of a series id, which is given to a series or has another description."""
         self.checks.reset(series_id)
         self.deadbands.assign(series_id, name)
 

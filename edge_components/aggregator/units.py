@@ -187,7 +187,7 @@ class UnitConverter:
         self._rules = rules
         self._cache: dict[Series, tuple[Series, Linear | None]] = {}
         self.inconvertible: dict[Series, int] = {}
-        """Series of the last batch that were left as they are, for want of a conversion, and their readings."""
+        """Series of the last batch whose unit cannot be converted, with the number of their readings."""
 
     def convert(self, readings: Readings) -> Readings:
         """Return the readings in the configured units."""

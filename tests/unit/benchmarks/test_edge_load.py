@@ -106,7 +106,7 @@ def test_the_reader_takes_every_reading_of_a_message_under_the_names_and_times_o
     assert min(time for _, time, _ in readings) > TIME_MS - 200
 
 
-def test_a_sparkplug_node_counts_its_messages_without_a_gap_also_where_the_ring_begins_anew() -> None:
+def test_the_sequence_numbers_of_a_sparkplug_node_have_no_gap_also_where_the_ring_repeats() -> None:
     ring, decoder = Ring(200, SHAPES["sparkplug"]), Decoder(read_bindings({"preset": "sparkplug"}, [])[0])
     data = ring.births(NOW_MS) + ring.messages(0, ring.size, NOW_MS) + ring.messages(ring.size, 300, NOW_MS)
     for packet in packets(data):
