@@ -41,7 +41,8 @@ def _batch(rows: Rows) -> bytes:
 def test_every_command_has_help() -> None:
     app = make_app()
     names = {command.name for command in app.registered_commands}
-    assert names >= {"demo", "sim", "build", "gateway", "inspect", "alerts", "cost"}
+    assert names >= {"demo", "sim", "build", "publish", "erase", "inspect", "alerts", "cost"}
+    assert {group.name for group in app.registered_groups} == {"gateway", "deadletters", "source"}
     for name in names:
         assert CliRunner().invoke(app, [str(name), "--help"]).exit_code == 0
 
