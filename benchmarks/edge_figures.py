@@ -236,7 +236,7 @@ def _closed_loop(gateway: Gateway, sender: LoadProcess, seconds: float) -> Figur
 def _loss(name: str, gateway: Gateway, sender: LoadProcess, drain: float) -> Figures:
     """End the load, and return how many of its readings are in no aggregate, and in none that the cloud has stored."""
     counts = sender.finish()
-    sent = counts.sent * sender.load.readings
+    sent = counts.sent * sender.load.readings + sender.load.first_readings
     aggregated = gateway.wait_aggregated(sent, AGGREGATE_SECONDS)
     stored = gateway.wait_stored(sender.load.names, sent, drain)
     figures: Figures = {

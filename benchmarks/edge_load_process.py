@@ -53,6 +53,11 @@ class Load:
         return SHAPES[self.shape].readings
 
     @property
+    def first_readings(self) -> int:
+        """Number of readings that are sent before all messages: those in the births of Sparkplug devices."""
+        return self.series if self.shape == "sparkplug" else 0
+
+    @property
     def names(self) -> list[str]:
         """Names that the gateway gives the series."""
         return SHAPES[self.shape].names(self.messages)

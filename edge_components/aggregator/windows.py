@@ -27,6 +27,9 @@ from edge_components.aggregator.window_types import Arrays, BoolArray, Closed, W
 from edge_components.common.wall_clock import is_set
 from wire.model import ByteArray, FloatArray, IntArray
 
+_I, _F = np.zeros(0, np.int64), np.zeros(0)
+_NO_ROWS = Closed(_I, _I, _I, _I, _F, _F, _F, _F, _I, _I, _I)
+
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
@@ -306,6 +309,8 @@ class Windows:
         return self._rows(rows, np.zeros(len(rows), np.int64))
 
     def _rows(self, rows: OpenWindows, revision: IntArray) -> Closed:
+        if not len(rows):
+            return _NO_ROWS
         std = np.sqrt(rows.m2 / np.maximum(rows.count, 1))
         mean = np.minimum(
             np.maximum(rows.mean, rows.min), rows.max
@@ -327,7 +332,7 @@ class Windows:
 
     def _extent(self, series_id: IntArray, last_hop_ms: IntArray) -> tuple[IntArray, IntArray]:
         """Return start and length of windows."""
-        length = np.broadcast_to(np.asarray(self.shapes.length(series_id), np.int64), len(series_id))
+        length = np.full(len(series_id), self.shapes.length(series_id), np.int64)
         return last_hop_ms - self.shapes.lead(series_id), length
 
 

@@ -30,6 +30,7 @@ class JsonFormat:
         template = NameTemplate(settings.series, AnyLevel())
         self._extra_paths, self._uses_each = template.payload_paths, template.uses_each
         self._lists = bool(self._each) or any(not paths.is_plain(path) for path in self._values)
+        self._element_key = self._single_key()
 
     def parse_all(self, topics: Sequence[bytes], payloads: Sequence[bytes], into: Columns) -> None:
         """Append the measurements of payloads."""
@@ -40,6 +41,8 @@ class JsonFormat:
             if index in errors:
                 continue
             if self._flat is not None and type(body) is dict and self._take_flat(body, index, into):
+                continue
+            if self._element_key is not None and self._take_elements(self._element_key, body, index, into):
                 continue
             try:
                 self._take(body, index, into)
@@ -54,6 +57,48 @@ class JsonFormat:
         if any(len(path) > 1 or not paths.is_plain(path) for path in single) or len(self._values) < 2:
             return None
         return [str(path[0]) for path in self._values]
+
+    def _single_key(self) -> str | None:
+        """Return the key of the value where every element of a list has one reading, which is a fast case, too."""
+        if not self._each or self._each[-1] is not paths.ANY or not paths.is_plain(self._each[:-1]):
+            return None
+        beside = (self._time, self._quality, self._unit)
+        if self._extra_paths or self._uses_each or len(self._values) != 1 or len(self._values[0]) != 1:
+            return None
+        if any(len(path) > 1 or not paths.is_plain(path) for path in beside):
+            return None
+        key = self._values[0][0]
+        return key if isinstance(key, str) else None
+
+    def _take_elements(self, key: str, body: Any, index: int, into: Columns) -> bool:
+        """Append the readings of a list of objects; False where an element is of another kind."""
+        elements = paths.get(body, self._each[:-1])
+        if type(elements) is not list or not 0 < len(elements) <= paths.MAX_MATCHES:
+            return False
+        if not all(type(element) is dict and key in element for element in elements):
+            return False
+        found = [element[key] for element in elements]
+        if any(isinstance(value, dict | list) for value in found):
+            return False
+        root = body if type(body) is dict else {}
+        count = len(found)
+        into.payloads += [index] * count
+        into.fields += [key] * count
+        into.values += found
+        into.times += self._of_elements(elements, root, self._time)
+        into.qualities += self._of_elements(elements, root, self._quality)
+        units = self._of_elements(elements, root, self._unit)
+        into.units += [unit if isinstance(unit, str) else "" for unit in units]
+        return True
+
+    @staticmethod
+    def _of_elements(elements: list[dict[str, Any]], root: dict[str, Any], path: Path) -> list[Any]:
+        """Return the value at a path of one key in each element, else in the payload, None where both have none."""
+        if not path:
+            return [None] * len(elements)
+        key = str(path[0])
+        default = root.get(key)
+        return [element.get(key, default) for element in elements]
 
     def _take_flat(self, body: dict[str, Any], index: int, into: Columns) -> bool:
         found = [(key, body[key]) for key in self._flat or () if key in body]
