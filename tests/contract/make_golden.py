@@ -140,6 +140,24 @@ def odd() -> Aggregates:
     return Aggregates(series, kind, rows.start_ms, width, count, mean, low, high, std, score)
 
 
+def wide(windows: int) -> Aggregates:
+    """Return rows whose extremes are far apart in units of the mean, with steps that are not short decimals."""
+    rng = np.random.default_rng(21)
+    steps = (0.1, 1 / 3, math.pi * 1_000, 2 / 7e5, 0.1 / 3e9, 25.0)
+    series = tuple(Series(f"wide.{at}", "", step) for at, step in enumerate(steps))
+    step, n = np.tile(steps, windows), windows * len(steps)
+    down, up = np.round(2.0 ** rng.uniform(0, 34, (2, n)))
+    share = rng.uniform(0.05, 0.95, n)
+    low, high = np.round(rng.normal(0, 1e4, n)) - down, np.round(rng.normal(0, 1e4, n)) + up
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    mean = np.round((low + share * (high - low)) * 10) / 10
+    std = np.sqrt((mean - low) * (high - mean)) * rng.uniform(0.05, 1, n)
+    start = np.repeat(1_750_000_000_000 + 10_000 * np.arange(windows), len(steps))
+    index, width, count = np.tile(np.arange(len(steps)), windows), np.full(n, 10_000), np.full(n, 10)
+    mean, low, high, std = mean * step, low * step, high * step, std * step
+    return Aggregates(series, index, start, width, count, mean, low, high, std, np.full(n, np.nan))
+
+
 def revised() -> Aggregates:
     """Return rows with revisions, two of them of one window, and with readings of uncertain and bad quality."""
     rows = aggregates(20, 4, seed=13)
@@ -165,6 +183,8 @@ def cases() -> Iterator[tuple[str, bytes]]:
     for coder in Coder:
         only = frozenset({coder})
         yield f"revised-{coder.name.lower()}", codec.encode(Batch(*NAME, revised()), 10**9, coders=only)
+    for coder in Coder:
+        yield f"wide-{coder.name.lower()}", codec.encode(Batch(*NAME, wide(30)), 10**9, coders=frozenset({coder}))
     late = codec._pack_known(replace(aggregates(11, 12).take(slice(120, 132)), revision=np.ones(12, np.int64)), known())
     yield "revised-profile", codec.seal(*NAME, min(late, key=len))
     yield "empty", codec.encode(Batch(*NAME, aggregates(0)))
