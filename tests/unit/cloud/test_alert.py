@@ -185,3 +185,27 @@ def test_times_are_rfc3339(ms: int, text: str) -> None:
 def test_every_permutation_of_reports_gives_the_same_alert() -> None:
     life = (report(), report(Phase.UPDATE, 3_000, 2.5), report(Phase.UPDATE, 4_000, 2.0), report(Phase.END, 5_000, 0.2))
     assert len({repr(after(*order)) for order in itertools.permutations(life)}) == 1
+
+
+def test_an_alert_that_is_first_seen_acknowledged_has_all_its_transitions() -> None:
+    acknowledged = acknowledge(after(report()), "Ada", NOW_MS)
+    assert transitions(None, acknowledged) == ("firing", "acknowledged")
+    resolved = after(report(Phase.END, 9_000), alert=acknowledged)
+    assert transitions(None, resolved) == ("firing", "acknowledged", "resolved")
+
+
+def test_an_alert_as_json_has_the_values_of_its_report_but_not_its_phase_and_time() -> None:
+    alert = acknowledge(after(report(Phase.UPDATE, 3_000, 2.5)), "Ada", NOW_MS)
+    shown = alert.to_dict()
+    assert {"phase", "time_ms"} & shown.keys() == set()
+    assert (shown["series"], shown["onset_ms"], shown["score"]) == (alert.report.series, alert.report.onset_ms, 2.5)
+    assert (shown["gateway"], shown["state"], shown["last_ms"]) == ("gw-1", "acknowledged", START_MS + 3_000)
+    assert (shown["ended_ms"], shown["opened_ms"]) == (None, NOW_MS)
+    assert (shown["acknowledged_ms"], shown["acknowledged_by"]) == (NOW_MS, "Ada")
+    assert read_alert_id(shown["id"]) == ("gw-1", alert.report.series, alert.report.onset_ms)
+
+
+def test_a_new_alert_is_version_0_and_the_name_of_its_acknowledger_has_at_most_256_characters() -> None:
+    alert = after(report())
+    assert alert.version == 0
+    assert acknowledge(alert, "a" * 300, NOW_MS).acknowledged_by == "a" * 256
