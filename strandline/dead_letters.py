@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from cloud_functions.adapters.sqs import SqsDeadLetterQueue, SqsSender
-from cloud_functions.adapters.stream_ranges import StreamReplay
+from cloud_functions.adapters.rule_errors import of_error_action
+from cloud_functions.adapters.sqs import SqsDeadLetterQueue, SqsSender, queue
+from cloud_functions.adapters.stream_ranges import StreamReplay, of_failure
 from cloud_functions.core.deadletters import LANES, Box, Review
+from cloud_functions.core.ports import Queue
 from device_sim.aws.store import Account
 
 HIDE_S = 30
@@ -13,21 +15,23 @@ REDRIVE_HIDE_S = 120
 """Visibility timeout during a redrive."""
 
 _OUTPUTS = {
-    Box.INGEST: "IngestDeadLettersUrl",
-    Box.RULES: "RuleDeadLettersUrl",
-    Box.ALERTING: "AlertingDeadLettersUrl",
+    Box.INGEST: ("IngestDeadLettersUrl", None),
+    Box.RULES: ("RuleDeadLettersUrl", of_error_action),
+    Box.ALERTING: ("AlertingDeadLettersUrl", of_failure),
 }
+"""Output of the stack with the URL of each queue, and the conversion of its letters."""
 
 
 def review(account: Account, hide_s: int) -> Review:
     """Return access to all dead letters of the stack."""
     sqs = account.client("sqs")
-    return Review({box: SqsDeadLetterQueue(account.outputs[name], sqs) for box, name in _OUTPUTS.items()}, hide_s)
+    boxes = {box: SqsDeadLetterQueue(account.outputs[name], sqs, convert) for box, (name, convert) in _OUTPUTS.items()}
+    return Review(boxes, hide_s)
 
 
-def queues(account: Account) -> dict[str, str]:
-    """Return the URLs of the redrive targets, by lane."""
-    return {str(lane): account.outputs[f"{lane.capitalize()}QueueUrl"] for lane in LANES}
+def queues(account: Account) -> dict[str, Queue]:
+    """Return the redrive targets, by lane."""
+    return {str(lane): queue(account.outputs[f"{lane.capitalize()}QueueUrl"]) for lane in LANES}
 
 
 def sender(account: Account) -> SqsSender:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cloud_functions.adapters.aws import client, store_errors
-from cloud_functions.core.ports import DeadLetter
+from cloud_functions.core.ports import DeadLetter, Queue
 
 _AT_ONCE = 10
 """Maximum number of messages per SQS call."""
@@ -29,10 +29,13 @@ class SqsDeadLetterSink:
 
 
 class SqsDeadLetterQueue:
-    """The dead letters of the queue at ``url``, behind :class:`cloud_functions.core.ports.DeadLetterQueue`."""
+    """Implementation of :class:`cloud_functions.core.ports.DeadLetterQueue` for the queue at ``url``.
 
-    def __init__(self, url: str, sqs: Any) -> None:
-        self._url, self._client = url, sqs
+    ``convert`` converts letters in the format of the service that sent them.
+    """
+
+    def __init__(self, url: str, sqs: Any, convert: Callable[[DeadLetter], DeadLetter] | None = None) -> None:
+        self._url, self._client, self._convert = url, sqs, convert or _unchanged
 
     def receive(self, hide_s: int) -> list[DeadLetter]:
         """Return a few letters, hidden from other receivers for ``hide_s`` seconds; an empty list when none is left."""
@@ -45,7 +48,7 @@ class SqsDeadLetterQueue:
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=["SentTimestamp", "DeadLetterQueueSourceArn"],
             )
-        return [_letter(message) for message in answer.get("Messages", [])]
+        return [self._convert(_letter(message)) for message in answer.get("Messages", [])]
 
     def release(self, handles: Sequence[str]) -> None:
         """Make letters visible again."""
@@ -70,20 +73,32 @@ class SqsSender:
     def __init__(self, sqs: Any) -> None:
         self._client = sqs
 
-    def send(self, url: str, body: str) -> None:
-        """Send the text to the queue at ``url``; raises StoreError when delivery is not certain."""
+    def send(self, address: str, body: str) -> None:
+        """Send the text to the queue at ``address``; raises StoreError when delivery is not certain."""
         with store_errors("redrive"):
-            self._client.send_message(QueueUrl=url, MessageBody=body)
+            self._client.send_message(QueueUrl=address, MessageBody=body)
+
+
+def queue(url: str) -> Queue:
+    """Return the queue at a URL."""
+    return Queue(url.rsplit("/", 1)[-1], url)
 
 
 def _letter(message: Mapping[str, Any]) -> DeadLetter:
     typed = message.get("MessageAttributes", {})
     system = message.get("Attributes", {})
+    attributes = {name: value["StringValue"] for name, value in typed.items() if "StringValue" in value}
+    # The function that rejected a message names its queue in an attribute, a queue that moved one in the system's.
+    arn = attributes.get("source") or system.get("DeadLetterQueueSourceArn", "")
     return DeadLetter(
         id=message["MessageId"],
         handle=message["ReceiptHandle"],
         body=message["Body"],
-        attributes={name: value["StringValue"] for name, value in typed.items() if "StringValue" in value},
+        attributes=attributes,
         sent_ms=int(system.get("SentTimestamp", 0)),
-        source=system.get("DeadLetterQueueSourceArn", ""),
+        source=arn.rsplit(":", 1)[-1],
     )
+
+
+def _unchanged(letter: DeadLetter) -> DeadLetter:
+    return letter

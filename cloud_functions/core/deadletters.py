@@ -1,11 +1,10 @@
 """Dead letters: their content, the reason for each, and redriving them to the queue they came from.
 
-There are three dead-letter queues. Ingest's holds rejected batches, each with the reason, and messages that SQS moved
-there after ingest failed on them five times. The rules' queue holds messages that a topic rule could not deliver, in
-the format of IoT Core's error action (https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html).
-Alerting's queue holds ranges of a table's stream that the function failed on, in the format of Lambda's failure
-destination; such a range is not a batch and has no source queue, but the stream keeps it for 24 hours and the function
-can be invoked with it again.
+There are three dead-letter queues. Ingest's holds rejected batches, each with the reason, and messages that were moved
+there after ingest failed on them repeatedly. The rules' queue holds messages that could not be delivered to ingest's
+queues. Alerting's queue holds references to ranges of the table's change stream that the function failed on; such a
+range is not a batch and has no source queue, but the stream keeps it for a day and the function can process it again.
+The adapters convert the services' formats.
 """
 
 from __future__ import annotations
@@ -15,17 +14,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from cloud_functions.core.arrival import read_envelope
 from cloud_functions.core.errors import NoRedriveTargetError, RejectError, StoreError
-from cloud_functions.core.ports import DeadLetter, DeadLetterQueue, Replay, Sender, StreamRange
+from cloud_functions.core.ports import DeadLetter, DeadLetterQueue, Queue, Replay, Sender
 from wire import topics
 from wire.errors import ModelError
 from wire.topics import Lane
 
 LANES = (Lane.URGENT, Lane.BULK)
 """Lanes with a queue of their own."""
+
+STREAM = "stream"
+"""Reason of a letter that refers to a range of a change stream."""
+
+_STREAM_PROBLEM = "it refers to a range of a table's stream and does not contain a batch"
 
 
 class Box(StrEnum):
@@ -54,17 +58,15 @@ class Content:
     problem: str
 
 
-def read(box: Box, letter: DeadLetter) -> Content:
+def read(letter: DeadLetter) -> Content:
     """Return the parsed dead letter; any text is accepted."""
-    if box is Box.ALERTING:
-        return _of_stream(letter)
-    if box is Box.RULES:
-        return _of_rule(letter)
     attributes = letter.attributes
-    if "reason" in attributes:
-        reason, detail = attributes["reason"], attributes.get("detail", "")
-    else:
+    reason, detail = attributes.get("reason", ""), attributes.get("detail", "")
+    if not reason:
         reason, detail = "failed", "ingest failed on each delivery: see its log"
+    problem = _STREAM_PROBLEM if reason == STREAM else attributes.get("problem", "")
+    if problem:
+        return Content(reason, detail, "", "", "", None, None, problem)
     return _of_envelope(letter.body, reason, detail, attributes.get("gateway", ""))
 
 
@@ -77,78 +79,23 @@ def _of_envelope(body: str, reason: str, detail: str, gateway: str) -> Content:
     return Content(reason, detail, envelope.gateway, topic, envelope.client, envelope.received_ms, envelope.data, "")
 
 
-def _of_rule(letter: DeadLetter) -> Content:
-    try:
-        failures = "; ".join(
-            f"{failure.get('failedAction')} {failure.get('failedResource')}: {failure.get('errorMessage')}"
-            for failure in json.loads(letter.body)["failures"]
-        )
-        body = _envelope_of_rule(letter)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        problem = f"not an error action: {type(error).__name__}: {str(error)[:300]}"
-        return Content("rule", "", "", "", "", None, None, problem)
-    return _of_envelope(body, "rule", failures, "")
+def redrive_target(letter: DeadLetter, queues: Mapping[str, Queue]) -> tuple[str, str]:
+    """Return the address of the source queue and the text to send to it.
 
-
-def _envelope_of_rule(letter: DeadLetter) -> str:
-    """Return the message of the rule; an error action lacks the publisher's certificate and the arrival time."""
-    failure: Any = json.loads(letter.body)
-    topic = str(failure["topic"])
-    if topic.startswith("$aws/rules/"):
-        topic = topic.split("/", 3)[3]
-    fields = {"data": failure["base64OriginalPayload"], "topic": topic, "client": str(failure.get("clientId", ""))}
-    return json.dumps(fields | {"principal": "", "received_at": letter.sent_ms})
-
-
-def _of_stream(letter: DeadLetter) -> Content:
-    problem = "it refers to a range of a table's stream and does not contain a batch"
-    try:
-        failure: Any = json.loads(letter.body)
-        stream_range = failure["DDBStreamBatchInfo"]
-        table = str(stream_range["streamArn"]).split("/")[1]
-        detail = f"{failure['requestContext']['condition']}: {stream_range['batchSize']} changes of {table}"
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        return Content("stream", f"unknown form: {type(error).__name__}", "", "", "", None, None, problem)
-    return Content("stream", detail, "", "", "", None, None, problem)
-
-
-def stream_range_of(letter: DeadLetter) -> StreamRange:
-    """Return the range of a stream that alerting failed on; raises NoRedriveTargetError for another letter."""
-    try:
-        info: Any = json.loads(letter.body)["DDBStreamBatchInfo"]
-        first, last = str(info["startSequenceNumber"]), str(info["endSequenceNumber"])
-        if int(first) > int(last):
-            raise ValueError(f"from {first:.40} to {last:.40}")
-        return StreamRange(str(info["streamArn"]), str(info["shardId"]), first, last)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        text = f"it does not refer to a range of a stream: {type(error).__name__}: {str(error)[:200]}"
-        raise NoRedriveTargetError(text) from error
-
-
-def redrive_target(box: Box, letter: DeadLetter, queues: Mapping[str, str]) -> tuple[str, str]:
-    """Return the URL of the source queue and the text to send to it.
-
-    ``queues`` are the URLs by lane. If the letter does not name its source queue, the lane of its topic is used.
+    ``queues`` are the queues by lane. If the letter does not name its source queue, the lane of its topic is used.
     Raises NoRedriveTargetError.
     """
-    if box is Box.ALERTING:
-        raise NoRedriveTargetError("it refers to a range of a table's stream, which does not come from a queue")
-    source = (letter.attributes.get("source") or letter.source).rsplit(":", 1)[-1]
-    for url in queues.values():
-        if source and url.rsplit("/", 1)[-1] == source:
-            return url, letter.body
-    if source:
-        raise NoRedriveTargetError(f"it came from the queue {source}, which does not belong to this stack")
-    body = letter.body
-    if box is Box.RULES:
-        try:
-            body = _envelope_of_rule(letter)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-            raise NoRedriveTargetError(f"not an error action: {type(error).__name__}: {str(error)[:200]}") from error
-    lane = _lane(body)
+    if letter.attributes.get("problem"):
+        raise NoRedriveTargetError(letter.attributes["problem"])
+    if letter.source:
+        for queue in queues.values():
+            if queue.name == letter.source:
+                return queue.address, letter.body
+        raise NoRedriveTargetError(f"it came from the queue {letter.source}, which does not belong to this stack")
+    lane = _lane(letter.body)
     if lane not in queues:
         raise NoRedriveTargetError("neither the letter nor its topic names the source queue")
-    return queues[lane], body
+    return queues[lane].address, letter.body
 
 
 def _lane(body: str) -> str:
@@ -180,8 +127,8 @@ class Outcome:
 class Review:
     """Received dead letters; a context manager that at its end releases those that were not redriven.
 
-    SQS cannot read without receiving: a received letter is hidden from other receivers for ``hide_s`` seconds, or until
-    the review ends. After a crash the letters become visible again when this time has passed.
+    A queue is read by receiving: a received letter is hidden from other receivers for ``hide_s`` seconds, or until the
+    review ends. After a crash the letters become visible again when this time has passed.
     """
 
     def __init__(self, boxes: Mapping[Box, DeadLetterQueue], hide_s: int) -> None:
@@ -211,7 +158,7 @@ class Review:
         """Return the letters whose id has this prefix."""
         return [held for held in self.letters if held.letter.id.startswith(beginning)]
 
-    def redrive(self, held: ReceivedLetter, queues: Mapping[str, str], sender: Sender, replay: Replay) -> Outcome:
+    def redrive(self, held: ReceivedLetter, queues: Mapping[str, Queue], sender: Sender, replay: Replay) -> Outcome:
         """Send a letter to its source queue, then delete it.
 
         A stream range is processed by alerting at once and deleted on success. A crash between the two steps leaves the
@@ -219,10 +166,10 @@ class Review:
         """
         letter = held.letter
         try:
-            if held.box is Box.ALERTING:
-                replay.replay(stream_range_of(letter))
+            if letter.attributes.get("reason") == STREAM:
+                replay.replay(letter.body)
             else:
-                sender.send(*redrive_target(held.box, letter, queues))
+                sender.send(*redrive_target(letter, queues))
         except (NoRedriveTargetError, StoreError) as error:
             return Outcome(held, False, str(error))
         try:

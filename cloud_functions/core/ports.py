@@ -126,7 +126,8 @@ class DeadLetterSink(Protocol):
 class DeadLetter(NamedTuple):
     """A dead letter as received from its queue; ``handle`` deletes or releases it.
 
-    ``source`` is the name of the queue that moved it, empty if it was not moved by a queue.
+    ``attributes`` may have a ``reason`` with ``detail`` and ``gateway``, and the ``problem`` of a body that cannot be
+    used. ``source`` is the name of the queue that the body came from, empty if it did not come from a queue.
     """
 
     id: str
@@ -150,27 +151,25 @@ class DeadLetterQueue(Protocol):
         """Delete a letter."""
 
 
+class Queue(NamedTuple):
+    """A queue of batches: its name in dead letters, and its address for a sender."""
+
+    name: str
+    address: str
+
+
 class Sender(Protocol):
     """Sends a text to a queue."""
 
-    def send(self, url: str, body: str) -> None:
-        """Send the text to the queue at ``url``; raises StoreError when delivery is not certain."""
-
-
-class StreamRange(NamedTuple):
-    """A range of a table's stream: first and last sequence number in a shard."""
-
-    stream: str
-    shard: str
-    first: str
-    last: str
+    def send(self, address: str, body: str) -> None:
+        """Send the text to the queue at ``address``; raises StoreError when delivery is not certain."""
 
 
 class Replay(Protocol):
-    """Processes a range of a stream again."""
+    """Processes a range of a change stream again."""
 
-    def replay(self, stream_range: StreamRange) -> None:
-        """Invoke the function with the range; raises NoRedriveTargetError or StoreError."""
+    def replay(self, reference: str) -> None:
+        """Process the range to which a dead letter refers; raises NoRedriveTargetError or StoreError."""
 
 
 class Publisher(Protocol):

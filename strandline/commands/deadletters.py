@@ -172,7 +172,7 @@ def _one(review: Review, beginning: str) -> ReceivedLetter:
 def _read(held: ReceivedLetter) -> Content:
     from cloud_functions.core.deadletters import read
 
-    return read(held.box, held.letter)
+    return read(held.letter)
 
 
 def _row(held: ReceivedLetter) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from cloud_functions.adapters.dynamodb import INDEXES
 from cloud_functions.core.errors import StoreError
-from cloud_functions.core.ports import DeadLetter, Item, Key, StreamRange, Value
+from cloud_functions.core.ports import DeadLetter, Item, Key, Value
 from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.model import Aggregates, Anomaly, Batch, Phase, Series
@@ -225,15 +225,15 @@ class FakeSender:
 
 @dataclass
 class FakeReplay:
-    """Records the stream ranges; raises ``refuse`` if it is set."""
+    """Records the references given; raises ``refuse`` if it is set."""
 
-    given: list[StreamRange] = field(default_factory=list)
+    given: list[str] = field(default_factory=list)
     refuse: Exception | None = None
 
-    def replay(self, stream_range: StreamRange) -> None:
+    def replay(self, reference: str) -> None:
         if self.refuse is not None:
             raise self.refuse
-        self.given.append(stream_range)
+        self.given.append(reference)
 
 
 @dataclass

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.core.deadletters import Box, Review, counted, payload, read, redrive_target, stream_range_of
+from cloud_functions.adapters.rule_errors import of_error_action
+from cloud_functions.adapters.sqs import SqsDeadLetterQueue, queue
+from cloud_functions.adapters.stream_ranges import StreamRange, of_failure, stream_range_of
+from cloud_functions.core.deadletters import Box, Review, counted, payload, read, redrive_target
 from cloud_functions.core.errors import NoRedriveTargetError, StoreError
 from cloud_functions.core.ingest import Ingest
-from cloud_functions.core.ports import DeadLetter, StreamRange
+from cloud_functions.core.ports import DeadLetter
 from cloud_functions.core.storing import Storer
 from tests.unit.cloud.fakes import (
     NOW_MS,
@@ -31,7 +34,9 @@ from wire import codec
 from wire.model import Batch
 
 URGENT_ARN = "arn:aws:sqs:us-east-1:123456789012:urgent-queue-abc"
-QUEUES = {"urgent": "https://sqs/123456789012/urgent-queue-abc", "bulk": "https://sqs/123456789012/bulk-queue-def"}
+URGENT, BULK = "https://sqs/123456789012/urgent-queue-abc", "https://sqs/123456789012/bulk-queue-def"
+QUEUES = {"urgent": queue(URGENT), "bulk": queue(BULK)}
+CONVERT = {Box.INGEST: lambda letter: letter, Box.RULES: of_error_action, Box.ALERTING: of_failure}
 BATCH = Batch("gw-1", 7, 1, aggregates(1))
 STREAM_RANGE = {
     "requestContext": {"condition": "RetryAttemptsExhausted"},
@@ -53,84 +58,112 @@ def of_rule(topic: str = "strandline/v1/gw-1/urgent") -> DeadLetter:
     failure = {"failedAction": "SqsAction", "failedResource": "https://q", "errorMessage": "no such queue"}
     data = base64.b64encode(codec.encode(BATCH)).decode()
     told = {"ruleName": "r", "topic": topic, "clientId": "gw-1", "base64OriginalPayload": data, "failures": [failure]}
-    return letter(json.dumps(told))
+    return of_error_action(letter(json.dumps(told)))
 
 
 def test_the_dead_letter_of_a_rejected_batch_has_its_reason_and_bytes() -> None:
-    content = read(Box.INGEST, letter(body(BATCH, "urgent"), reason="time", detail="a row of 1969", gateway="gw-1"))
+    content = read(letter(body(BATCH, "urgent"), reason="time", detail="a row of 1969", gateway="gw-1"))
     assert (content.reason, content.detail, content.gateway) == ("time", "a row of 1969", "gw-1")
     assert (content.topic, content.client, content.received_ms) == ("strandline/v1/gw-1/urgent", "gw-1", NOW_MS)
     assert content.data == codec.encode(BATCH)
 
 
 def test_a_dead_letter_of_the_queue_has_the_reason_that_ingest_failed() -> None:
-    content = read(Box.INGEST, letter(body(BATCH), source=URGENT_ARN))
+    content = read(letter(body(BATCH), source="urgent-queue-abc"))
     assert (content.reason, content.gateway, content.data) == ("failed", "gw-1", codec.encode(BATCH))
 
 
 def test_an_invalid_envelope_is_shown_unchanged_with_the_reason() -> None:
     foreign = letter('{"data": "!"}', reason="envelope", detail="no base64")
-    content = read(Box.INGEST, foreign)
+    content = read(foreign)
     assert (content.data, payload(foreign, content)) == (None, b'{"data": "!"}')
     assert "Error" in content.problem
 
 
 def test_a_failed_rule_action_is_shown_as_a_batch_with_the_error_of_the_rule() -> None:
-    content = read(Box.RULES, of_rule())
+    content = read(of_rule())
     assert (content.reason, content.detail) == ("rule", "SqsAction https://q: no such queue")
     assert (content.gateway, content.data) == ("gw-1", codec.encode(BATCH))
-    assert read(Box.RULES, letter("[]")).problem.startswith("not an error action")
+    assert read(of_error_action(letter("[]"))).problem.startswith("not an error action")
 
 
 def test_a_stream_range_is_shown_without_a_batch() -> None:
-    content = read(Box.ALERTING, letter(json.dumps(STREAM_RANGE)))
+    content = read(of_failure(letter(json.dumps(STREAM_RANGE))))
     assert (content.reason, content.detail) == ("stream", "RetryAttemptsExhausted: 3 changes of telemetry")
     assert content.data is None
 
 
 def test_a_dead_letter_is_redriven_to_its_recorded_queue() -> None:
-    for one in (
-        letter(body(BATCH, "bulk"), source=URGENT_ARN),
-        letter("{", source="", reason="x")._replace(attributes={"source": URGENT_ARN, "reason": "envelope"}),
-    ):
-        assert redrive_target(Box.INGEST, one, QUEUES) == (QUEUES["urgent"], one.body)
+    for one in (letter(body(BATCH, "bulk"), source="urgent-queue-abc"), letter("{", "urgent-queue-abc", reason="x")):
+        assert redrive_target(one, QUEUES) == (URGENT, one.body)
+
+
+class FakeSqs:
+    """A queue of one message."""
+
+    def __init__(self, attributes: dict[str, str], system: dict[str, str]) -> None:
+        typed = {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()}
+        self._message = {"MessageId": "m", "ReceiptHandle": "h", "Body": "{", "MessageAttributes": typed}
+        self._message["Attributes"] = {"SentTimestamp": "5"} | system
+
+    def receive_message(self, **_options: object) -> dict[str, object]:
+        return {"Messages": [self._message]}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "system"),
+    [
+        ({}, {"DeadLetterQueueSourceArn": URGENT_ARN}),
+        ({"source": URGENT_ARN, "reason": "envelope"}, {}),
+        ({"source": URGENT_ARN}, {"DeadLetterQueueSourceArn": "arn:aws:sqs:r:1:other"}),
+    ],
+)
+def test_a_message_of_sqs_names_its_source_queue(attributes: dict[str, str], system: dict[str, str]) -> None:
+    (received,) = SqsDeadLetterQueue("url", FakeSqs(attributes, system)).receive(30)
+    assert (received.source, received.sent_ms, received.attributes) == ("urgent-queue-abc", 5, attributes)
+    assert redrive_target(received, QUEUES) == (URGENT, "{")
+
+
+def test_a_message_of_sqs_is_converted() -> None:
+    (received,) = SqsDeadLetterQueue("url", FakeSqs({}, {}), of_error_action).receive(30)
+    assert read(received).problem.startswith("not an error action")
+    assert received.source == ""
 
 
 def test_a_dead_letter_without_a_queue_is_redriven_by_its_topic() -> None:
-    assert redrive_target(Box.INGEST, letter(body(BATCH, "bulk")), QUEUES) == (QUEUES["bulk"], body(BATCH, "bulk"))
+    assert redrive_target(letter(body(BATCH, "bulk")), QUEUES) == (BULK, body(BATCH, "bulk"))
 
 
 @pytest.mark.parametrize("prefix", ["", "$aws/rules/strandline_urgent/"])
 def test_a_failed_rule_action_is_redriven_as_the_envelope_of_the_rule(prefix: str) -> None:
-    url, text = redrive_target(Box.RULES, of_rule(f"{prefix}strandline/v1/gw-1/urgent"), QUEUES)
-    assert (url, json.loads(text)) == (QUEUES["urgent"], json.loads(body(BATCH, "urgent")) | {"principal": ""})
+    url, text = redrive_target(of_rule(f"{prefix}strandline/v1/gw-1/urgent"), QUEUES)
+    assert (url, json.loads(text)) == (URGENT, json.loads(body(BATCH, "urgent")) | {"principal": ""})
 
 
 @pytest.mark.parametrize(
-    ("box", "given_letter", "message"),
+    ("given_letter", "reason"),
     [
-        (Box.ALERTING, letter(json.dumps(STREAM_RANGE)), "which does not come from a queue"),
-        (Box.INGEST, letter("{", reason="envelope"), "neither the letter nor its topic"),
-        (Box.INGEST, letter(body(BATCH, "backfill")), "neither the letter nor its topic"),
-        (Box.INGEST, letter(body(BATCH), source="arn:aws:sqs:r:1:other"), "the queue other, which does not belong"),
-        (Box.RULES, letter("{}"), "not an error action: KeyError"),
-        (Box.RULES, of_rule("$aws/rules/x"), "not an error action: IndexError"),
+        (letter("{", reason="envelope"), "neither the letter nor its topic"),
+        (letter(body(BATCH, "backfill")), "neither the letter nor its topic"),
+        (letter(body(BATCH), source="other"), "the queue other, which does not belong"),
+        (of_error_action(letter("{}")), "not an error action: KeyError"),
+        (of_rule("$aws/rules/x"), "not an error action: IndexError"),
     ],
 )
-def test_a_dead_letter_that_cannot_be_redriven_has_a_reason(box: Box, given_letter: DeadLetter, message: str) -> None:
-    with pytest.raises(NoRedriveTargetError, match=message):
-        redrive_target(box, given_letter, QUEUES)
+def test_a_letter_that_cannot_be_redriven_has_a_reason(given_letter: DeadLetter, reason: str) -> None:
+    with pytest.raises(NoRedriveTargetError, match=reason):
+        redrive_target(given_letter, QUEUES)
 
 
 @given(
     st.sampled_from(list(Box)),
     st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps),
 )
-def test_any_text_is_shown_and_is_redriven_or_has_a_reason(box: Box, text: str) -> None:
-    one = letter(text)
-    assert read(box, one).reason
+def test_any_text_is_shown_and_either_redriven_or_rejected_with_a_reason(box: Box, text: str) -> None:
+    one = CONVERT[box](letter(text))
+    assert read(one).reason
     with contextlib.suppress(NoRedriveTargetError):
-        assert redrive_target(box, one, QUEUES)[0] in QUEUES.values()
+        assert redrive_target(one, QUEUES)[0] in (URGENT, BULK)
 
 
 def boxes(*bodies: str) -> tuple[dict[Box, FakeDeadLetterQueue], FakeDeadLetterQueue]:
@@ -150,7 +183,7 @@ def test_inspection_hides_dead_letters_and_releases_them_at_its_end() -> None:
         assert not review.collect(100)
         assert [held.letter.sent_ms - NOW_MS for held in review.letters] == list(range(25))
         assert len(box.hidden) == 25
-        assert counted(read(held.box, held.letter) for held in review.letters) == {"time": 25}
+        assert counted(read(held.letter) for held in review.letters) == {"time": 25}
     assert (len(box.letters), box.hidden) == (25, set())
 
 
@@ -181,7 +214,7 @@ def test_a_redriven_dead_letter_is_sent_and_then_deleted() -> None:
         (held,) = review.find("id-1")
         outcome = review.redrive(held, QUEUES, sender, FakeReplay())
         assert (outcome.sent, outcome.problem) == (True, "")
-    assert sender.sent == [(QUEUES["bulk"], bodies(2)[1])]
+    assert sender.sent == [(BULK, bodies(2)[1])]
     assert ([one.id for one in box.letters], box.hidden) == (["id-0"], set())
 
 
@@ -238,7 +271,7 @@ def test_an_interruption_after_the_send_loses_nothing_and_stores_nothing_twice()
 
 def test_a_stream_range_is_replayed_and_deleted_after_success() -> None:
     box = FakeDeadLetterQueue()
-    box.put(json.dumps(STREAM_RANGE), NOW_MS)
+    box.put(json.dumps(STREAM_RANGE), NOW_MS, reason="stream")
     replay = FakeReplay(refuse=StoreError("the function failed on it again"))
     with Review({Box.ALERTING: box}, 30) as review:
         review.collect(100)
@@ -247,14 +280,20 @@ def test_a_stream_range_is_replayed_and_deleted_after_success() -> None:
         assert len(box.letters) == 1
         replay.refuse = None
         assert review.redrive(review.letters[0], QUEUES, FakeSender(), replay).sent
-    assert replay.given == [StreamRange("arn:aws:dynamodb:r:1:table/telemetry/stream/x", "shard-1", "100", "102")]
+    assert replay.given == [json.dumps(STREAM_RANGE)]
     assert box.letters == []
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "{", json.dumps({"DDBStreamBatchInfo": {"startSequenceNumber": "x"}})])
 def test_a_dead_letter_without_a_stream_range_stays_and_is_reported(text: str) -> None:
     with pytest.raises(NoRedriveTargetError, match="does not refer to a range"):
-        stream_range_of(letter(text))
+        stream_range_of(text)
+
+
+def test_a_letter_of_the_failure_destination_refers_to_a_range_of_the_stream() -> None:
+    expected = StreamRange("arn:aws:dynamodb:r:1:table/telemetry/stream/x", "shard-1", "100", "102")
+    assert stream_range_of(json.dumps(STREAM_RANGE)) == expected
+    assert of_failure(letter("[]")).attributes["detail"] == "unknown form: TypeError"
 
 
 def test_a_failed_release_at_the_end_is_ignored_because_visibility_expires() -> None:
@@ -271,4 +310,4 @@ def test_ingest_records_the_queue_of_a_rejected_batch() -> None:
     ingest = Ingest(table, storer, FakeAcknowledger(), letters, lambda: NOW_MS, logging.getLogger("test"))
     ingest.accept("m", "{", URGENT_ARN)
     ((text, attributes),) = letters.kept
-    assert redrive_target(Box.INGEST, letter(text)._replace(attributes=attributes), QUEUES) == (QUEUES["urgent"], "{")
+    assert (text, attributes["source"]) == ("{", URGENT_ARN)
