@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.mutation.mutants import mutants, sample
+from tests.mutation.run import REPO, read_equivalent, read_modules
 
 SOURCE = '''"""A module."""
 
@@ -50,3 +51,12 @@ def test_a_sample_is_the_same_for_the_same_seed(count: int) -> None:
     assert first == again
     assert len(first) == min(count, len(mutants(SOURCE)))
     assert (first != other) == (count == 3)
+
+
+def test_every_listed_module_and_test_exists() -> None:
+    modules = read_modules("")
+    missing = [module.path for module in modules if not (REPO / module.path).is_file()]
+    missing += [name for module in modules for name in module.tests if not (REPO / "tests" / name).exists()]
+    assert missing == []
+    lines = {module.path: (REPO / module.path).read_text() for module in modules}
+    assert [entry for entry in read_equivalent() if entry[1] not in lines[entry[0]]] == []
