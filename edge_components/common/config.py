@@ -13,17 +13,21 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from edge_components.common.errors import ConfigError
 
 C = TypeVar("C")
+E = TypeVar("E")
 RESERVED = frozenset({"accessControl"})
 """Keys of the component's configuration that belong to Greengrass."""
 
 MAX_PROBLEMS = 100
 """Maximum number of reported problems: finding a similar key for each takes time."""
+
+
+_PATH = r"/[^\x00-\x1f]{0,1023}"
 
 
 class _NotAllowedError(ValueError):
@@ -102,6 +106,13 @@ def text(
     return _field(default, read, allowed, doc)
 
 
+def absolute_path(doc: str, default: str = "") -> Any:
+    """Declare an absolute path, which may be empty if the default is."""
+    if default:
+        return text(default, doc, pattern=_PATH, allowed="an absolute path")
+    return text("", doc, pattern=f"({_PATH})?", allowed="an absolute path, or empty")
+
+
 def texts(default: list[str], doc: str, *, pattern: str, allowed: str) -> Any:
     """Declare a list of distinct strings, read as a tuple, each of which matches ``pattern`` completely."""
 
@@ -120,6 +131,43 @@ def texts(default: list[str], doc: str, *, pattern: str, allowed: str) -> Any:
 def mapping(default: dict[str, Any] | list[Any] | str, read: Callable[[Any], Any], allowed: str, doc: str) -> Any:
     """Declare a structured value; ``read`` returns the validated value or raises ValueError or ConfigError."""
     return _field(default, read, allowed, doc, structured=True)
+
+
+def objects(value: Any, allowed: str) -> list[Mapping[str, Any]]:
+    """Return a list of objects; raises ValueError with ``allowed`` for any other value."""
+    if not isinstance(value, list | tuple) or not all(isinstance(one, Mapping) for one in value):
+        raise ValueError(allowed)
+    return list(value)
+
+
+def read_list(
+    key: str,
+    items: Iterable[Any],
+    read: Callable[[Any], E],
+    name: Callable[[E], str],
+    *,
+    name_key: str = "name",
+    label: Callable[[int, Any], str | int] = lambda index, item: index,
+) -> tuple[E, ...]:
+    """Return the items of the list ``key``, each read by ``read``, whose ``name`` (in ``name_key``) must be unique.
+
+    Raises ConfigError with a sentence for each invalid key. It begins with the list's key and the item's ``label``.
+    """
+    problems: list[str] = []
+    found: dict[str, E] = {}
+    for index, item in enumerate(items):
+        try:
+            entry = read(item)
+        except ConfigError as error:
+            problems += (f"{key}[{label(index, item)}].{problem}" for problem in error.problems)
+            continue
+        if name(entry) in found:
+            shown = _shown(name(entry))
+            problems.append(f"{key}[{index}].{name_key}: {shown} is not allowed, expected each {name_key} once")
+        found[name(entry)] = entry
+    if problems:
+        raise ConfigError(problems)
+    return tuple(found.values())
 
 
 def load(kind: type[C], values: Mapping[str, Any]) -> C:

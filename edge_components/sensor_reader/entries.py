@@ -6,9 +6,9 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
-from edge_components.common.config import load
+from edge_components.common.config import load, objects, read_list
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader import discovery, sources
 from edge_components.sensor_reader.sources import Kind
@@ -43,38 +43,29 @@ def kind_of(name: str) -> Kind:
 
 def read_entries(value: Any) -> tuple[Entry, ...]:
     """Return the entries; raises ValueError for another shape and ConfigError with a sentence for each bad key."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, Mapping) for one in value):
-        raise ValueError(ALLOWED)
-    if len(value) > MAX_ENTRIES:
-        raise ConfigError([f"sources: {len(value)} entries are not allowed, expected at most {MAX_ENTRIES}"])
-    problems: list[str] = []
-    entries: list[Entry] = []
-    used: set[str] = set()
+    items = objects(value, ALLOWED)
+    if len(items) > MAX_ENTRIES:
+        raise ConfigError([f"sources: {len(items)} entries are not allowed, expected at most {MAX_ENTRIES}"])
+    entries = read_list("sources", items, _entry, lambda entry: entry.name, label=_label)
     claims: dict[str, str] = {}
-    for index, values in enumerate(value):
-        name = values.get("name")
-        if not isinstance(name, str) or not re.fullmatch(NAME, name):
-            problems.append(f"sources[{index}].name: {repr(name)[:80]} is not allowed, expected {_NAME_ALLOWED}")
-            continue
-        if name in used:
-            problems.append(f"sources[{index}].name: {name!r} is not allowed, expected a name that no other entry has")
-            continue
-        used.add(name)
-        try:
-            entry = _entry(name, values)
-        except ConfigError as error:
-            problems += (f"sources[{name}].{problem}" for problem in error.problems)
-            continue
+    problems = []
+    for entry in entries:
         claim = _claim(entry)
         if claim is not None and claim in claims:
-            problems.append(f"sources[{name}]: {claim} is not allowed, the entry {claims[claim]} uses it")
-            continue
-        if claim is not None:
-            claims[claim] = name
-        entries.append(entry)
+            problems.append(f"sources[{entry.name}]: {claim} is not allowed, the entry {claims[claim]} uses it")
+        elif claim is not None:
+            claims[claim] = entry.name
     if problems:
         raise ConfigError(problems)
-    return tuple(entries)
+    return entries
+
+
+def _label(index: int, values: Mapping[str, Any]) -> str | int:
+    return values["name"] if _is_name(values.get("name")) else index
+
+
+def _is_name(name: Any) -> TypeGuard[str]:
+    return isinstance(name, str) and re.fullmatch(NAME, name) is not None
 
 
 def without_invalid(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -113,8 +104,10 @@ def _claim(entry: Entry) -> str | None:
     return kind.claims(entry.settings) if kind.claims is not None else None
 
 
-def _entry(name: str, values: Mapping[str, Any]) -> Entry:
-    kind_name, known = values.get("kind"), kinds()
+def _entry(values: Mapping[str, Any]) -> Entry:
+    name, kind_name, known = values.get("name"), values.get("kind"), kinds()
+    if not _is_name(name):
+        raise ConfigError([f"name: {repr(name)[:80]} is not allowed, expected {_NAME_ALLOWED}"])
     if not isinstance(kind_name, str) or kind_name not in known:
         near = difflib.get_close_matches(str(kind_name)[:32], known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""

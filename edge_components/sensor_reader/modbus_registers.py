@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_components.common.config import integer, load, number, text
+from edge_components.common.config import integer, load, number, objects, read_list, text
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.errors import RejectedError
 
@@ -47,6 +47,12 @@ class Register:
     unit_id: int = integer(0, 0, 247, "address of the device on the bus; 0 is that of the entry")
     interval_ms: int = integer(0, 0, 86_400_000, "milliseconds between two readings; 0 is the interval of the entry")
 
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError(["name: '' is not allowed, expected text"])
+        if self.address + self.size > 65_536:
+            raise ConfigError([f"address: {self.address} is not allowed, it ends beyond 65535"])
+
     @property
     def size(self) -> int:
         """The number of registers or bits that the value takes."""
@@ -72,31 +78,13 @@ class Request:
     registers: tuple[Register, ...]
 
 
+REGISTERS = 'a list of objects {"name": ..., "address": ..., and keys of a register}'
+
+
 def read_registers(value: Any) -> tuple[Register, ...]:
     """Return the registers; raises ValueError for another shape, and ConfigError with a sentence for each bad key."""
-    if not isinstance(value, list | tuple) or not all(isinstance(one, Mapping) for one in value):
-        raise ValueError(REGISTERS)
-    problems: list[str] = []
-    registers: list[Register] = []
-    for index, one in enumerate(value):
-        try:
-            register = load(Register, one)
-        except ConfigError as error:
-            problems += (f"registers[{index}].{problem}" for problem in error.problems)
-            continue
-        if not register.name:
-            problems.append(f"registers[{index}].name: '' is not allowed, expected text")
-        elif register.address + register.size > 65_536:
-            problems.append(f"registers[{index}].address: {register.address} is not allowed, it ends beyond 65535")
-        elif any(register.name == other.name for other in registers):
-            problems.append(f"registers[{index}].name: {register.name!r} is not allowed, expected each name once")
-        registers.append(register)
-    if problems:
-        raise ConfigError(problems)
-    return tuple(registers)
-
-
-REGISTERS = 'a list of objects {"name": ..., "address": ..., and keys of a register}'
+    items = objects(value, REGISTERS)
+    return read_list("registers", items, lambda one: load(Register, one), lambda register: register.name)
 
 
 def plan(registers: Sequence[Register], unit_id: int, interval_ms: int) -> list[Request]:

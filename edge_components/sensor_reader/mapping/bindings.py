@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from edge_components.common.config import read_list
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader import discovery, presets
 from edge_components.sensor_reader.mapping.names import NameTemplate
@@ -63,12 +64,6 @@ def read_preset(name: Any) -> Preset:
     return preset
 
 
-def read_mapping(values: Mapping[str, Any]) -> MappingSettings:
-    """Return the mapping of an entry without topics, with its preset; raises ConfigError."""
-    preset = read_preset(values.get("preset"))
-    return load_mapping(preset.mapping, {key: value for key, value in values.items() if key != "preset"})
-
-
 def read_bindings(values: Mapping[str, Any], default_topics: Sequence[Any]) -> tuple[Binding, ...]:
     """Return the bindings of an entry from its keys ``topics``, ``preset`` and those of the mapping.
 
@@ -81,21 +76,9 @@ def read_bindings(values: Mapping[str, Any], default_topics: Sequence[Any]) -> t
         given = list(preset.topics) or default_topics
     if not isinstance(given, list | tuple) or not given or len(given) > MAX_BINDINGS:
         raise ConfigError([f"topics: {repr(given)[:80]} is not allowed, expected {TOPICS}, at most {MAX_BINDINGS}"])
-    problems: list[str] = []
-    bindings: list[Binding] = []
-    for index, one in enumerate(given):
-        try:
-            binding = _binding(one, preset, shared)
-        except ConfigError as error:
-            problems += (f"topics[{index}].{problem}" for problem in error.problems)
-            continue
-        if any(binding.topic == other.topic for other in bindings):
-            problems.append(f"topics[{index}].topic: {binding.topic[:80]!r} is not allowed, expected each topic once")
-        bindings.append(binding)
-    if problems:
-        # A key that all topics share is reported once.
-        raise ConfigError(list(dict.fromkeys(problems)))
-    return tuple(bindings)
+    return read_list(
+        "topics", given, lambda one: _binding(one, preset, shared), lambda binding: binding.topic, name_key="topic"
+    )
 
 
 def _binding(one: Any, preset: Preset, shared: Mapping[str, Any]) -> Binding:

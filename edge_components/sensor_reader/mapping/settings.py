@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from edge_components.common.config import flag, integer, load, mapping, text
 from edge_components.common.errors import ConfigError
+from edge_components.common.patterns import longest_match
 from edge_components.sensor_reader import discovery, formats
 from edge_components.sensor_reader.formats import FormatKind
 from edge_components.sensor_reader.mapping import paths
@@ -201,8 +202,8 @@ class MappingSettings:
 
     def rule(self, field: str) -> Rule:
         """Return the treatment of a field."""
-        matching = [glob for glob in self.fields if fnmatch.fnmatchcase(field, glob)]
-        own = self.fields[max(matching, key=lambda glob: (len(glob), glob))] if matching else {}
+        glob = longest_match(field, self.fields)
+        own = {} if glob is None else self.fields[glob]
         values = {"decimal_comma": self.decimal_comma, **own}
         values["words"] = {**self.words, **own.get("words", {})}
         values["ignore"] = own.get("ignore", False) or any(fnmatch.fnmatchcase(field, glob) for glob in self.ignore)

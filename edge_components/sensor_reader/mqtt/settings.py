@@ -6,15 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from edge_components.common.config import flag, integer, load, mapping, text
+from edge_components.common.config import absolute_path, flag, integer, load, mapping, text
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.mapping.bindings import TOPICS, Binding, preset_names, read_bindings
 from edge_components.sensor_reader.mapping.settings import KEYS
 from edge_components.sensor_reader.mqtt.credentials import CredentialFiles
-
-
-def _path(doc: str) -> Any:
-    return text("", doc, pattern=r"(/[^\x00-\x1f]{0,1023})?", allowed="an absolute path, or empty")
 
 
 def _short(default: str, doc: str, least: int = 0) -> Any:
@@ -69,11 +65,11 @@ class MqttSettings:
     clean_session: bool = flag(False, "have the broker forget the session, and what it queued, on disconnection")
     keepalive_s: int = integer(30, 5, 3_600, "seconds after which a silent connection is probed")
     username: str = _short("", "user at the broker; empty for none")
-    password_file: str = _path("file whose content is the password, so that deployments do not contain it")
+    password_file: str = absolute_path("file whose content is the password, so that deployments do not contain it")
     tls: bool = flag(False, "connect with TLS and check the broker's certificate and name")
-    ca_file: str = _path("certificates trusted to sign the broker's; empty for the system's")
-    cert_file: str = _path("the client's certificate, where the broker requires one")
-    key_file: str = _path("the key of the client's certificate")
+    ca_file: str = absolute_path("certificates trusted to sign the broker's; empty for the system's")
+    cert_file: str = absolute_path("the client's certificate, where the broker requires one")
+    key_file: str = absolute_path("the key of the client's certificate")
     max_payload_bytes: int = integer(16_384, 16, 1_048_576, "a longer payload is rejected unread")
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import psutil
 
-from edge_components.common.config import integer, text
+from edge_components.common.config import absolute_path, integer, text
 from edge_components.common.ports import Clock
 from edge_components.sensor_reader.arrival_clock import ArrivalClock
 from edge_components.sensor_reader.errors import RejectedError
@@ -36,9 +36,7 @@ class HostSettings:
         allowed="1 to 32 of A-Z a-z 0-9 _ -, the first alphanumeric",
     )
     interval_ms: int = integer(5_000, 100, 3_600_000, "milliseconds between two readings of the host")
-    disk: str = text(
-        "/", "a path on the disk whose use is read", pattern=r"/[^\x00-\x1f]{0,1023}", allowed="an absolute path"
-    )
+    disk: str = absolute_path("a path on the disk whose use is read", "/")
 
 
 @dataclass(frozen=True, slots=True)

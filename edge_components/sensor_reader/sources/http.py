@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_components.common.config import integer, mapping, text
+from edge_components.common.config import absolute_path, integer, mapping, text
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.mapping.bindings import Binding
@@ -41,15 +41,8 @@ class HttpSettings:
     timeout_ms: int = integer(5_000, 100, 60_000, "milliseconds to wait for an answer")
     headers: dict[str, str] = mapping({}, _headers, _HEADERS, "headers of the request")  # noqa: RUF009
     username: str = text("", "user for basic authentication", pattern=r"[^\x00-\x1f:]{0,128}")
-    password_file: str = text(
-        "", "file whose content is the password", pattern=r"(/[^\x00-\x1f]{0,1023})?", allowed="an absolute path"
-    )
-    ca_file: str = text(
-        "",
-        "certificates trusted to sign the server's; empty for the system's",
-        pattern=r"(/[^\x00-\x1f]{0,1023})?",
-        allowed="an absolute path, or empty",
-    )
+    password_file: str = absolute_path("file whose content is the password")
+    ca_file: str = absolute_path("certificates trusted to sign the server's; empty for the system's")
     max_payload_bytes: int = integer(1_048_576, 16, 16_777_216, "a longer answer is rejected")
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_components.common.config import integer, text
+from edge_components.common.config import absolute_path, integer, text
 from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource, rounds
 from edge_components.sensor_reader.sources import Context, Kind
@@ -34,7 +34,7 @@ _CHANNEL = re.compile(r"in_(?P<channel>(?P<type>[a-z]+)\d*(?:[-_][a-z0-9-]+)*)_(
 class IioSettings:
     """The sensors of this gateway."""
 
-    path: str = text("/sys/bus/iio/devices", "folder of the devices", pattern=r"/[^\x00-\x1f]{0,1023}")
+    path: str = absolute_path("folder of the devices", "/sys/bus/iio/devices")
     interval_ms: int = integer(1_000, 20, 86_400_000, "milliseconds between two readings of all channels")
     prefix: str = text("", "first part of the names of the series; empty is the entry's name")
 

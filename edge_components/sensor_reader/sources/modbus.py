@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_components.common.config import integer, mapping, text
+from edge_components.common.config import absolute_path, integer, mapping, text
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.errors import MissingPackageError, RejectedError, SourceError
 from edge_components.sensor_reader.modbus_registers import (
@@ -36,9 +36,7 @@ class ModbusSettings:
     transport: str = text("tcp", "protocol", choices=("tcp", "rtu", "rtu_over_tcp"))
     host: str = text("", "name or address of the device, for tcp and rtu_over_tcp", pattern=r"[A-Za-z0-9._:\-]{0,253}")
     port: int = integer(502, 1, 65_535, "port of the device")
-    device: str = text(
-        "", "serial line for rtu", pattern=r"(/[^\x00-\x1f]{0,1023})?", allowed="an absolute path, or empty"
-    )
+    device: str = absolute_path("serial line for rtu")
     baudrate: int = integer(9_600, 300, 4_000_000, "bits a second of the serial line")
     parity: str = text("N", "parity of the serial line: none, even, odd", choices=("N", "E", "O"))
     stopbits: int = integer(1, 1, 2, "stop bits of the serial line")

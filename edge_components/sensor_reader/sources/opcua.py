@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge_components.common.config import integer, load, mapping, text
+from edge_components.common.config import absolute_path, integer, load, mapping, objects, read_list, text
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.errors import MissingPackageError, SourceError
 from edge_components.sensor_reader.opcua_security import Security, secure
@@ -34,6 +33,10 @@ class NodeSettings:
     name: str = text("", "name of the series behind the entry's prefix; empty is the identifier in the node id")
     unit: str = text("", "unit of the value", pattern=r"[^\x00-\x1f]{0,16}", allowed="text of at most 16 characters")
 
+    def __post_init__(self) -> None:
+        if not self.node:
+            raise ConfigError(["node: '' is not allowed, expected a node id"])
+
     @property
     def series(self) -> str:
         """The name of the series behind the prefix."""
@@ -41,28 +44,7 @@ class NodeSettings:
 
 
 def _nodes(value: Any) -> tuple[NodeSettings, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(one, Mapping) for one in value):
-        raise ValueError(_NODES)
-    problems: list[str] = []
-    nodes: list[NodeSettings] = []
-    for index, one in enumerate(value):
-        try:
-            node = load(NodeSettings, one)
-        except ConfigError as error:
-            problems += (f"nodes[{index}].{problem}" for problem in error.problems)
-            continue
-        if not node.node:
-            problems.append(f"nodes[{index}].node: '' is not allowed, expected a node id")
-        elif any(node.series == other.series for other in nodes):
-            problems.append(f"nodes[{index}].name: {node.series!r} is not allowed, expected each name once")
-        nodes.append(node)
-    if problems:
-        raise ConfigError(problems)
-    return tuple(nodes)
-
-
-def _file(doc: str) -> Any:
-    return text("", doc, pattern=r"(/[^\x00-\x1f]{0,1023})?", allowed="an absolute path, or empty")
+    return read_list("nodes", objects(value, _NODES), lambda one: load(NodeSettings, one), lambda node: node.series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +62,20 @@ class OpcuaSettings:
         100, 1, 100_000, "changes that the server keeps for each variable between two notifications"
     )
     username: str = text("", "user at the server; empty is anonymous", pattern=r"[^\x00-\x1f]{0,128}")
-    password_file: str = _file("file whose content is the user's password")
+    password_file: str = absolute_path("file whose content is the user's password")
     security_policy: str = text(
         "none",
         "encryption and signature of the connection",
         choices=("none", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"),
     )
     security_mode: str = text("SignAndEncrypt", "what the policy is used for", choices=("Sign", "SignAndEncrypt"))
-    cert_file: str = _file("the client's certificate, for a security policy")
-    key_file: str = _file("the key of the client's certificate")
-    server_cert_file: str = _file("the server's certificate; without it the one that the server sends is accepted")
-    user_cert_file: str = _file("the user's certificate, in place of a name and password")
-    user_key_file: str = _file("the key of the user's certificate")
+    cert_file: str = absolute_path("the client's certificate, for a security policy")
+    key_file: str = absolute_path("the key of the client's certificate")
+    server_cert_file: str = absolute_path(
+        "the server's certificate; without it the one that the server sends is accepted"
+    )
+    user_cert_file: str = absolute_path("the user's certificate, in place of a name and password")
+    user_key_file: str = absolute_path("the key of the user's certificate")
 
     def __post_init__(self) -> None:
         problems = []
@@ -183,7 +167,7 @@ class OpcuaWorker:
             try:
                 found.append((settings, client.get_node(settings.node)))
             except (asyncua.ua.uaerrors.UaError, ValueError) as error:
-                outlet.reject("opcua_subscription_refused", f"{settings.node}: {error}", key=settings.node)
+                outlet.reject("opcua_subscription_rejected", f"{settings.node}: {error}", key=settings.node)
                 refused.append(settings)
         for at in range(0, len(found), NODES_A_REQUEST):
             part = found[at : at + NODES_A_REQUEST]
@@ -196,7 +180,7 @@ class OpcuaWorker:
             for (settings, _node), result in zip(part, results, strict=True):
                 if isinstance(result, asyncua.ua.StatusCode):
                     text = f"{settings.node}: {result.name}; tried again"
-                    outlet.reject("opcua_subscription_refused", text, key=settings.node)
+                    outlet.reject("opcua_subscription_rejected", text, key=settings.node)
                     refused.append(settings)
         return refused
 

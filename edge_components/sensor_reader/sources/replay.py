@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from edge_components.common.config import flag, mapping, number, text
+from edge_components.common.config import absolute_path, flag, mapping, number, text
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.errors import MissingPackageError, RejectedError, SourceError
 from edge_components.sensor_reader.mapping.settings import zone_of
@@ -39,7 +39,7 @@ def _is_list_of_texts(value: Any) -> bool:
 class ReplaySettings:
     """One file."""
 
-    file: str = text("", "the file: .csv, .jsonl, .ndjson or .parquet", pattern=r"(/[^\x00-\x1f]{0,1023})?")
+    file: str = absolute_path("the file: .csv, .jsonl, .ndjson or .parquet")
     time: str = text("timestamp", "column of the event time")
     values: dict[str, str] = mapping(  # noqa: RUF009
         [], _columns, _COLUMNS, "columns of values; none is all that are numbers"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edge_components.common.config import integer, text
+from edge_components.common.config import absolute_path, integer, text
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.errors import MissingPackageError, SourceError
 from edge_components.sensor_reader.mapping.bindings import Binding
@@ -25,7 +25,7 @@ _READ_SECONDS = 0.2
 class SerialSettings:
     """One line. The keys of the mapping apply to each line of text."""
 
-    device: str = text("", "the serial line", pattern=r"(/[^\x00-\x1f]{0,1023})?", allowed="an absolute path")
+    device: str = absolute_path("the serial line")
     baudrate: int = integer(9_600, 300, 4_000_000, "bits a second")
     parity: str = text("N", "parity: none, even, odd", choices=("N", "E", "O"))
     bytesize: int = integer(8, 7, 8, "bits of a character")

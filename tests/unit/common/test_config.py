@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_components.common.config import flag, integer, load, mapping, number, table, text, texts
+from edge_components.common.config import (
+    absolute_path,
+    flag,
+    integer,
+    load,
+    mapping,
+    number,
+    objects,
+    read_list,
+    table,
+    text,
+    texts,
+)
 from edge_components.common.errors import ConfigError
 
 
@@ -105,3 +117,62 @@ def test_any_values_give_a_configuration_or_a_configuration_error(values: dict[s
         assert 1 <= config.count <= 10
         assert 0 <= config.ratio <= 1
     assert len(refused) <= len(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    log: str = absolute_path("optional file")
+    folder: str = absolute_path("folder", "/tmp")  # noqa: S108 # nothing is written
+
+
+def test_a_path_is_absolute_and_empty_only_if_its_default_is() -> None:
+    assert load(Files, {"log": "", "folder": "/"}) == Files("", "/")
+    assert load(Files, {"log": "/a b/c"}).log == "/a b/c"
+    for values in ({"log": "a"}, {"folder": ""}, {"folder": "a/b"}, {"log": "/a\n"}, {"log": "/" + "a" * 1_024}):
+        with pytest.raises(ConfigError, match="expected an absolute path"):
+            load(Files, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    name: str = text("", "name", pattern=".+")
+    count: int = integer(1, 1, 9, "count")
+
+
+def items(value: Any) -> tuple[Item, ...]:
+    return read_list("items", objects(value, "a list of items"), lambda one: load(Item, one), lambda item: item.name)
+
+
+def test_a_list_of_objects_is_read_in_its_order() -> None:
+    assert items([{"name": "b"}, {"name": "a", "count": 2}]) == (Item("b"), Item("a", 2))
+    assert items([]) == ()
+
+
+@pytest.mark.parametrize("value", ["text", {"name": "a"}, [1], [{"name": "a"}, "b"], None])
+def test_another_shape_of_a_list_of_objects_is_rejected(value: Any) -> None:
+    with pytest.raises(ValueError, match="a list of items"):
+        items(value)
+
+
+def test_each_bad_key_of_a_list_and_each_name_that_occurs_twice_is_reported() -> None:
+    with pytest.raises(ConfigError) as caught:
+        items([{"name": "a", "count": 0}, {"name": "b"}, {"name": "b", "count": 2}, {"nam": "c"}])
+    assert caught.value.problems == (
+        "items[0].count: 0 is not allowed, expected a whole number from 1 to 9",
+        "items[2].name: 'b' is not allowed, expected each name once",
+        "items[3].nam: unknown key, did you mean name?",
+    )
+
+
+def test_a_list_can_name_its_items_and_its_key() -> None:
+    def read(word: str) -> str:
+        if not word.islower():
+            raise ConfigError(["word: lower case"])
+        return word
+
+    with pytest.raises(ConfigError) as caught:
+        read_list("words", ["A", "b", "b"], read, str, name_key="word", label=lambda index, word: f"{index}={word}")
+    assert caught.value.problems == (
+        "words[0=A].word: lower case",
+        "words[2].word: 'b' is not allowed, expected each word once",
+    )

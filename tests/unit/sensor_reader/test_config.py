@@ -37,7 +37,7 @@ def mqtt(**values: Any) -> dict[str, Any]:
         ({"sources": [{"name": "h"}]}, "sources[h].kind: None is not allowed"),
         ({"sources": [{"kind": "host"}]}, "sources[0].name: None is not allowed, expected 1 to 32 of"),
         ({"sources": [{"name": "a b", "kind": "host"}]}, "sources[0].name: 'a b' is not allowed"),
-        ({"sources": [{"name": "h", "kind": "host"}] * 2}, "sources[1].name: 'h' is not allowed, expected a name that"),
+        ({"sources": [{"name": "h", "kind": "host"}] * 2}, "sources[1].name: 'h' is not allowed, expected each name"),
         ({"sources": {"name": "h", "kind": "host"}}, "sources: "),
         ({"sources": ["host"]}, "sources: "),
         ({"sources": [{"name": f"h{at}", "kind": "host"} for at in range(101)]}, "sources: 101 entries"),

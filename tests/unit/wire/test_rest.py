@@ -1,4 +1,4 @@
-"""A series that is at rest by turns is decoded exactly, whatever happens in or beside its periods of rest."""
+"""A series with periods of rest is decoded exactly, also if a window in or beside such a period differs."""
 
 from __future__ import annotations
 
