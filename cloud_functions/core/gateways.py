@@ -21,13 +21,15 @@ SILENT_AFTER_MS = 900_000
 MAX_LISTED_GAPS = 1_000
 MAX_GATEWAYS, DEFAULT_GATEWAYS = 1_000, 100
 
-SPOOL = "Spool"
-"""The part of a notice with the losses of the gateway's spool; merged rows are coarser, not lost."""
+SPOOL, FORWARDER = "Spool", "Forwarder"
+"""Parts of a notice: the losses of the spool, among them all those that the forwarder counts since its start."""
 MERGED = "rows_merged"
+"""Rows that are coarser, not lost."""
 _REJECTED = "rejected_"
 _LOST = (
-    *("rejected_", "invalid_", "late", "readings_dropped", "anomaly_batches_dropped"),
-    *("journal_lost", "rows_too_large"),
+    *("rejected_", "dropped_", "journal_lost"),
+    # of gateways with version 0.1:
+    *("invalid_", "late", "readings_dropped", "anomaly_batches_dropped", "rows_too_large"),
 )
 
 
@@ -156,7 +158,7 @@ def losses(counters: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
         f"{component}.{name}": number
         for component, counts in sorted(counters.items())
         for name, number in sorted(counts.items())
-        if number and (name != MERGED if component == SPOOL else name.startswith(_LOST))
+        if number and (name != MERGED if component == SPOOL else component != FORWARDER and name.startswith(_LOST))
     }
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from device_sim.chaos.proof import Proof, Span
 
-READING_DROPS = ("rejected_", "invalid_", "late", "readings_dropped", "readings_lost")
+READING_DROPS = ("rejected_", "dropped_readings")
 """Name prefixes of counters of reader and aggregator for readings that are not in any aggregate."""
 
-NO_DROPS = ("invalid_duplicate",)
+NO_DROPS = ("rejected_duplicate",)
 """Counters to exclude: the first copy of a dropped duplicate is in an aggregate."""
 
-ROW_DROPS = ("rows_dropped_", "rows_not_recovered_", "rows_refused", "rows_unreadable")
+ROW_DROPS = ("dropped_rows_",)
 NO_ROWS = ("_urgent",)
 """Name suffixes to exclude: rows of anomaly reports."""
 

@@ -34,6 +34,7 @@ from device_sim.chaos.schedule import Kind, kinds_of, plan
 from device_sim.chaos.source import SAVE_MARGIN_SECONDS, DurablePublisher, Source
 from device_sim.greengrass.component_build import Build, Nucleus
 from device_sim.greengrass.profile import JAVA
+from edge_components.forwarder.spool.schema import LOSS_COUNTERS
 
 GATEWAY = "gw-chaos"
 SUBSCRIPTION = "sensors/+/+"
@@ -294,9 +295,10 @@ def _between(
 
 
 def _losses(spool: Path) -> dict[str, int]:
-    """Return the losses in a spool that is not in use."""
+    """Return the losses in a spool that is not in use, by counter name."""
     with contextlib.closing(sqlite3.connect(spool)) as db:
-        return dict(db.execute("SELECT reason, number FROM losses"))
+        found = db.execute("SELECT reason, number FROM losses")
+        return {LOSS_COUNTERS.get(reason, reason): number for reason, number in found}
 
 
 def save(report: Report, file: Path) -> None:

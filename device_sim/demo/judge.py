@@ -18,13 +18,13 @@ from device_sim.demo.tap import Tap
 from device_sim.simulation.devices import Sensors
 from wire.model import Aggregates
 
-DROP_PREFIXES = ("rejected_", "readings_dropped", "invalid_", "late")
+DROP_PREFIXES = ("rejected_", "dropped_readings")
 """Name prefixes of the counters of sensor reader and aggregator for readings that are in no aggregate."""
 
-REPEATED = "invalid_duplicate"
+REPEATED = "rejected_duplicate"
 """Counter of readings that came again; the first of them is in an aggregate."""
 
-BAD_QUALITY = "Aggregator.invalid_bad_quality"
+BAD_QUALITY = "Aggregator.rejected_bad_quality"
 
 
 @dataclass(frozen=True, slots=True)

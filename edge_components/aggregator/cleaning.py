@@ -84,15 +84,15 @@ class Cleaner:
         value, time_ms, series_id = columns.value, columns.time_ms, columns.series_id
         with np.errstate(invalid="ignore"):
             unusable = {
-                "not_finite": ~np.isfinite(value),
-                "out_of_range": (value < low[series_id]) | (value > high[series_id]) | (np.abs(value) > MAX_VALUE),
+                "rejected_not_finite": ~np.isfinite(value),
+                "rejected_range": (value < low[series_id]) | (value > high[series_id]) | (np.abs(value) > MAX_VALUE),
             }
-        untimely = {"impossible_time": (time_ms < 0) | (time_ms >= END_OF_TIME_MS)}
+        untimely = {"rejected_time": (time_ms < 0) | (time_ms >= END_OF_TIME_MS)}
         if is_set(now_ms):
-            untimely["future"] = time_ms > now_ms + self.rules.max_future_ms
+            untimely["rejected_future"] = time_ms > now_ms + self.rules.max_future_ms
         bad = columns.quality >= Quality.BAD
         if self.rules.drop_bad_quality:
-            unusable["bad_quality"] = bad
+            unusable["rejected_bad_quality"] = bad
         used = np.ones(len(columns), np.bool_)
         for reason, mask in (unusable | untimely).items():
             self._drop(reason, mask, used, dropped)
@@ -126,7 +126,7 @@ class Cleaner:
         stuck[rows[still]] = True
         too_fast = np.zeros(len(columns), np.bool_)
         too_fast[rows[fast]] = True
-        self._drop("too_fast", too_fast, used, dropped)
+        self._drop("rejected_too_fast", too_fast, used, dropped)
         return stuck
 
     @staticmethod

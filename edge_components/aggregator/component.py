@@ -15,20 +15,20 @@ from edge_components.aggregator.config import Config
 from edge_components.aggregator.idle_clock import IdleClock
 from edge_components.aggregator.operations import Batch, OperationLog
 from edge_components.aggregator.replay import Replay, Replayed
-from edge_components.aggregator.series_registry import UNKNOWN, SeriesRegistry
+from edge_components.aggregator.series_table import SeriesTable
 from edge_components.aggregator.snapshot import Sent
 from edge_components.aggregator.state import Revised, State
 from edge_components.aggregator.state_store import StateStore
 from edge_components.aggregator.units import UnitConverter
 from edge_components.aggregator.window_types import Closed
 from edge_components.common import readings_message
-from edge_components.common.delivery import FLUSH_REQUEST, RESEND_REQUEST, BatchSender
-from edge_components.common.errors import BusError
+from edge_components.common.delivery import FLUSH_REQUEST, RESEND_REQUEST, BatchSender, try_publish
 from edge_components.common.handover import Outbox, Reorder, RetryPolicy, new_epoch
 from edge_components.common.journal import CommitPolicy, Journal, Recovered
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.packing import Packer
 from edge_components.common.receiving import BatchReceiver
+from edge_components.common.series_registry import UNKNOWN
 from wire import topics
 from wire.limits import MAX_BATCH_BYTES
 from wire.model import Readings
@@ -55,6 +55,9 @@ MAX_UNCOMMITTED_BYTES = 8_000_000
 RESEND_SECONDS = 5.0
 """Minimum time between two requests for a missing batch."""
 
+_NO_READINGS = Readings((), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint8))
+"""Rows of a batch of an unexpected kind."""
+
 _IDLE_SECONDS = 1.0
 """Time between two calls of tick while windows may close by the idle clock."""
 
@@ -66,7 +69,7 @@ class Aggregator:
         self._config, self._runtime = config, runtime
         self._counters, self._clock, self._limited_log = runtime.counters, runtime.clock, runtime.limited_log
         self._state = State(
-            SeriesRegistry(config.ranges, config.max_series, config.checks), config.windows, OperationLog()
+            SeriesTable(config.ranges, config.max_series, config.checks), config.windows, OperationLog()
         )
         self._cleaner = Cleaner(config.rules, config.deadbands)
         self._units = UnitConverter(config.units)
@@ -88,9 +91,7 @@ class Aggregator:
             runtime.limited_log,
             runtime.rng,
         )
-        self._receiver = BatchReceiver(
-            topics.READINGS, runtime.gateway, readings_message.decode, (Readings,), runtime.limited_log
-        )
+        self._receiver = BatchReceiver(topics.READINGS, runtime.gateway, (Readings,), runtime.limited_log)
         self._oldest: dict[bool, float] = {}
         """Times since which live rows (False) and rows of late readings (True) wait for their batch to fill."""
         self._blocked = False
@@ -116,22 +117,20 @@ class Aggregator:
         if readings_message.is_urgent(payload):
             self._blocked = True
         if self._refusing:
-            self._limited_log.warning("batches_refused", "the outbox is full: is the forwarder running?")
+            self._limited_log.warning("batches_deferred", "the outbox is full: is the forwarder running?")
             return
-        batch = self._receiver.decode(payload)
-        if batch is None:
+        received = self._receiver.receive(payload)
+        if received is None:
             return
-        rows = self._receiver.rows(batch)
-        if rows is None:
-            self._accept_nothing(batch.epoch, batch.sequence)
-            return
+        batch, rows = received
         if (batch.epoch, batch.sequence) in self._state.inbox:
             self._state.inbox.accept(batch.epoch, batch.sequence)  # so that it is acknowledged again
             self._blocked = True
             self._counters.add("batches_repeated")
             return
-        if not self._reorder.add(batch.epoch, batch.sequence, (rows, len(payload)), now):
-            self._limited_log.warning("batches_refused", f"batches before {batch.sequence} are missing")
+        readings = _NO_READINGS if rows is None else rows
+        if not self._reorder.add(batch.epoch, batch.sequence, (readings, len(payload)), now):
+            self._limited_log.warning("batches_deferred", f"batches before {batch.sequence} are missing")
         self._accept_ready(now)
 
     def tick(self) -> float:
@@ -224,7 +223,7 @@ class Aggregator:
         if replayed.lost:
             number = "an unknown number of" if replayed.lost_readings is None else f"at most {replayed.lost_readings}"
             self._limited_log.error("journal_lost", f"records and their replicas are damaged: {number} readings lost")
-            self._counters.add("readings_lost", replayed.lost_readings or 0)
+            self._counters.add("dropped_readings", replayed.lost_readings or 0)
         if replayed.differences:
             text = "batches that an earlier version formed differently are kept unchanged"
             self._limited_log.warning("replay_differences", text, replayed.differences)
@@ -257,7 +256,7 @@ class Aggregator:
         for assignment in assigned:
             self._state.assign(assignment)
             self._cleaner.assign(assignment.series_id, assignment.series.name)
-        self._counters.add("series_replaced", sum(assignment.replaced for assignment in assigned))
+        self._counters.add("series_replaced", sum(assignment.replaced is not None for assignment in assigned))
         self._counters.add("readings", len(readings))
         columns = Columns(ids[readings.series_index], readings.time_ms, readings.value, readings.quality)
         if (ids == UNKNOWN).any():
@@ -269,8 +268,8 @@ class Aggregator:
         accepted = self._state.accept(batch, cleaned.columns)
         self._counters.add("readings_stuck", cleaned.stuck)
         self._counters.add("readings_backlog", accepted.backlog)
-        counts = {f"invalid_{reason}": count for reason, count in cleaned.dropped.items()}
-        for reason, count in (counts | {"invalid_duplicate": accepted.repeated, "late": accepted.late}).items():
+        counts = {**cleaned.dropped, "rejected_duplicate": accepted.repeated, "rejected_late": accepted.late}
+        for reason, count in counts.items():
             if count:
                 names = ", ".join(series.name for series in readings.series[:5])
                 self._limited_log.warning(reason, f"{count} readings in a batch of {names}...", count)
@@ -283,18 +282,10 @@ class Aggregator:
             self._limited_log.warning("unit_not_converted", text, count, key=series.name)
         return readings
 
-    def _accept_nothing(self, epoch: int, sequence: int) -> None:
-        """Accept a batch without usable rows, so that its sender does not retransmit it."""
-        nothing = np.zeros(0, np.int64)
-        columns = Columns(nothing, nothing, np.zeros(0), np.zeros(0, np.uint8))
-        batch = Batch(epoch, sequence, self._clock.wall_ms(), self._idle.milliseconds, deduplicate=False)
-        self._store.received(0, self._clock.monotonic())
-        self._state.accept(batch, columns)
-
     def _drop_unknown(self, columns: Columns) -> Columns:
         unknown = columns.series_id == UNKNOWN
         text = f"more than {self._config.max_series} series, each with an open window"
-        self._limited_log.warning("invalid_series_limit", text, int(np.count_nonzero(unknown)))
+        self._limited_log.warning("rejected_series_limit", text, int(np.count_nonzero(unknown)))
         return columns.keep(~unknown)
 
     def _closed(self, closed: Closed, revised: Revised) -> None:
@@ -363,17 +354,11 @@ class Aggregator:
     def _request_resend(self) -> None:
         """Request the sensor reader's unacknowledged batches: some may be lost, and their windows must not close."""
         self._resend_requested = self._clock.monotonic()
-        try:
-            self._runtime.bus.publish(topics.READINGS_ACK, RESEND_REQUEST)
-        except BusError as error:  # the reader's own retransmissions stay
-            self._limited_log.warning("publish_failed", f"resend request: {error}", key=topics.READINGS_ACK)
+        try_publish(self._runtime.bus, topics.READINGS_ACK, RESEND_REQUEST, "resend request", self._limited_log)
 
     def _acknowledge(self) -> None:
         for ack in self._state.inbox.acknowledgements():
-            try:
-                self._runtime.bus.publish(topics.READINGS_ACK, ack.encode())
-            except BusError as error:
-                self._limited_log.warning("publish_failed", f"acknowledgement: {error}", key=topics.READINGS_ACK)
+            try_publish(self._runtime.bus, topics.READINGS_ACK, ack.encode(), "acknowledgement", self._limited_log)
 
     def _wait_s(self, now: float) -> float:
         waits = [_IDLE_SECONDS]

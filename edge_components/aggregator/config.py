@@ -20,7 +20,7 @@ from edge_components.aggregator.config_values import (
     read_units,
 )
 from edge_components.aggregator.deadband import Deadbands
-from edge_components.aggregator.series_registry import Checks, Ranges
+from edge_components.aggregator.series_table import Checks, Ranges
 from edge_components.aggregator.units import UnitRules
 from edge_components.aggregator.window_types import Shapes, WindowSettings
 from edge_components.common.config import flag, integer, mapping

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_components.aggregator.deadband import Deadband, Deadbands
-from edge_components.aggregator.series_registry import Ranges
+from edge_components.aggregator.series_table import Ranges
 from edge_components.aggregator.units import Linear, UnitRule, UnitRules, between, known
 from edge_components.aggregator.window_types import MAX_OVERLAP, Shape, Shapes
 from wire.errors import ModelError

@@ -80,7 +80,7 @@ class Deduplicator:
     ) -> BoolArray:
         """Add rows and return a mask of those that repeat an earlier one, of this batch or another.
 
-        ``seed`` is the key of each row's series, which outlives its id (see SeriesRegistry.seed). ``late`` marks rows
+        ``seed`` is the key of each row's series, which outlives its id (see SeriesTable.seed). ``late`` marks rows
         of closed windows: only these are searched among the hashes of closed windows.
         """
         hashes = _hash(seed, time_ms, value)

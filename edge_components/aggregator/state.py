@@ -17,10 +17,11 @@ from edge_components.aggregator.deduplicator import Deduplicator
 from edge_components.aggregator.grade import GRADES, Grade
 from edge_components.aggregator.operations import Batch, Kind, OperationLog
 from edge_components.aggregator.pending_rows import Key, PendingRows
-from edge_components.aggregator.series_registry import Assignment, SeriesRegistry
+from edge_components.aggregator.series_table import SeriesTable
 from edge_components.aggregator.window_types import Closed, WindowSettings
 from edge_components.aggregator.windows import Windows
 from edge_components.common.handover import Inbox
+from edge_components.common.series_registry import Assignment
 from wire.model import Aggregates, IntArray
 
 _CLEAN_UP_ROWS = 1_000
@@ -46,7 +47,7 @@ class Accepted:
 class State:
     """Series, windows, duplicates, accepted batches, and the aggregates that are in no batch yet."""
 
-    def __init__(self, registry: SeriesRegistry, settings: WindowSettings, log: OperationLog) -> None:
+    def __init__(self, registry: SeriesTable, settings: WindowSettings, log: OperationLog) -> None:
         self.registry, self.settings, self.log = registry, settings, log
         self.windows = Windows(settings)
         self.deduplicator = Deduplicator()
@@ -73,7 +74,7 @@ class State:
         Where its unit changes to one that the former can be converted to, the values in its windows are converted.
         """
         series_id, series = assignment.series_id, assignment.series
-        if assignment.replaced:
+        if assignment.replaced is not None:
             self.windows.reset(series_id)
         else:
             linear = units.between(self._units.get(series_id, series.unit), series.unit) or units.UNCHANGED
@@ -98,7 +99,7 @@ class State:
             repeated = int(np.count_nonzero(mask & ~unusable))
             columns = columns.keep(~mask)
             self._rows_since_clean_up += len(columns)
-        self.registry.touch(columns.series_id)
+        self.registry.received_now(columns.series_id)
         before, idle_s = self.windows.late_accepted, batch.idle_ms / 1000
         late = self.windows.add(
             columns.series_id,

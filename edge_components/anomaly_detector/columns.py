@@ -95,10 +95,6 @@ class Columns:
     def _names(self) -> tuple[str, ...]:
         return tuple(self.__slots__)
 
-    def stored_names(self) -> list[str]:
-        """Return the names under which the columns are saved."""
-        return list(saved_fields(self).values())
-
     def load(self, arrays: Arrays, n: int) -> Self:
         """Return saved columns of ``n`` series with the layout of these; raises ValueError if they do not fit."""
         fresh = self.grown(n)

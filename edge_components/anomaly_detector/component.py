@@ -24,8 +24,8 @@ from edge_components.anomaly_detector.univariate.ensemble import Ensemble
 from edge_components.anomaly_detector.univariate.forecaster import Forecast
 from edge_components.anomaly_detector.warmup_filter import WarmupFilter
 from edge_components.common import aggregates_message
-from edge_components.common.delivery import BatchSender
-from edge_components.common.errors import BusError, HandoverError
+from edge_components.common.delivery import BatchSender, try_publish
+from edge_components.common.errors import HandoverError
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.receiving import BatchReceiver
@@ -66,9 +66,7 @@ class AnomalyDetector:
             runtime.limited_log,
             runtime.rng,
         )
-        self._receiver = BatchReceiver(
-            topics.AGGREGATES, runtime.gateway, aggregates_message.decode, (Aggregates,), runtime.limited_log
-        )
+        self._receiver = BatchReceiver(topics.AGGREGATES, runtime.gateway, (Aggregates,), runtime.limited_log)
         self._warmup = WarmupFilter(config.warm_up_windows)
         self._answered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._saved, self._changed = runtime.clock.monotonic(), False
@@ -96,7 +94,7 @@ class AnomalyDetector:
     def reconfigure(self, config: Config) -> None:
         """Apply new settings; only a changed length of calibration or season restarts the calibration."""
         before, self._config = self._config, config
-        self._scoring.max_series = config.max_series
+        self._scoring.registry.max_series = config.max_series
         self._warmup = WarmupFilter(config.warm_up_windows)
         self._models.reconfigure(config)
         self._forecasters.reconfigure(config)
@@ -120,8 +118,12 @@ class AnomalyDetector:
         return {"models": self._models.health(), "forecaster": self._forecasters.health()}
 
     def _on_aggregates(self, _topic: str, payload: bytes) -> None:
-        batch = self._receiver.decode(payload)
-        if batch is None or (rows := self._receiver.rows(batch)) is None:
+        received = self._receiver.receive(payload)
+        if received is None:
+            return
+        batch, rows = received
+        if rows is None:  # the forwarder, which acknowledges the aggregator's batches, moves it to the quarantine
+            self._publish(payload)
             return
         name = (batch.epoch, batch.sequence)
         if name in self._answered:
@@ -200,13 +202,11 @@ class AnomalyDetector:
                 return
             except HandoverError:
                 self._outbox.drop_oldest()
-                self._runtime.counters.add("anomaly_batches_dropped")
+                self._runtime.counters.add("dropped_anomaly_batches")
 
     def _publish(self, payload: bytes) -> None:
-        try:
-            self._runtime.bus.publish(topics.SCORED, payload)
-        except BusError as error:  # the aggregator retransmits the batch
-            self._runtime.limited_log.warning("publish_failed", f"scored batch: {error}", key=topics.SCORED)
+        """Publish a scored batch; the aggregator sends it again until the forwarder acknowledges it."""
+        try_publish(self._runtime.bus, topics.SCORED, payload, "scored batch", self._runtime.limited_log)
 
     def _restore(self) -> None:
         log = self._runtime.log

@@ -1,6 +1,6 @@
 """Score batches: assign ids to series, and run one step of the ensemble, the groups and the models for each window.
 
-Pure. The names of series are kept here; the ensemble knows only their ids.
+Pure. The series are registered here; the ensemble knows only their ids.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from edge_components.anomaly_detector.reports import HISTORY, end_report, report
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble, Step
 from edge_components.anomaly_detector.univariate.model_scores import ModelScorer
 from edge_components.anomaly_detector.univariate.windows import Windows
+from edge_components.common.series_registry import Assignment, SeriesRegistry
 from wire.model import Aggregates, Anomaly, Series
 
 FORGET_WINDOWS = 10
@@ -35,10 +36,11 @@ class Scoring:
         models: ModelScorer | None = None,
         groups: GroupSettings | None = None,
     ) -> None:
-        self.ensemble, self.max_series, self._models = ensemble, max_series, models
+        self.ensemble, self.registry, self._models = ensemble, SeriesRegistry(max_series), models
         self.names = list(names)
-        self._ids = {name: series_id for series_id, name in enumerate(self.names)}
-        self._series = {name: Series(name) for name in self.names}
+        for series_id, name in enumerate(self.names):
+            self.registry.assign(series_id, Series(name))
+        self.registry.touch(np.arange(len(self.names)), ensemble.windows.last_ms)
         self._newest, self._width_ms = -1, 0
         self.forgotten: dict[str, int] = {}
         """Series that the last call of :meth:`score` replaced, with the number of their windows."""
@@ -47,7 +49,7 @@ class Scoring:
     def regroup(self, settings: GroupSettings) -> None:
         """Form the groups again; they are calibrated again."""
         self.groups = Groups(settings)
-        self.groups.add([self._series[name] for name in self.names])
+        self.groups.add(self.registry.all())
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return the state to save, by storage name, without the names of the series."""
@@ -73,7 +75,7 @@ class Scoring:
         if name in self.forgotten:
             return self.forgotten[name]
         group = self.groups.watched(name)
-        return group if group is not None else int(self.ensemble.windows.count[self._ids[name]])
+        return group if group is not None else int(self.ensemble.windows.count[self.registry.find(name)])
 
     def _window(
         self, rows: Aggregates, at: IntArray, series_ids: IntArray, start_ms: int, reports: list[Anomaly]
@@ -85,6 +87,7 @@ class Scoring:
         if self._models is not None:
             model_scores = self._models(self.names, series_ids, start_ms, width_ms, windows.mean)
         step = self.ensemble.step(series_ids, start_ms, width_ms, windows, model_scores)
+        self.registry.touch(series_ids, self.ensemble.windows.last_ms[series_ids])
         self._report(step, width_ms, reports)
         if start_ms > self._newest:
             self._newest, self._width_ms = start_ms, width_ms
@@ -98,46 +101,35 @@ class Scoring:
         ensemble = self.ensemble
         for change in step.changes:
             series_id = int(step.series_ids[change.row])
-            series, history = self._series[self.names[series_id]], ensemble.last_means(series_id, HISTORY)
+            series, history = self.registry[series_id], ensemble.last_means(series_id, HISTORY)
             reports.append(report(step, change, ensemble.tracks, ensemble.experts, series, width_ms, history))
 
     def _series_ids(self, directory: Sequence[Series], reports: list[Anomaly]) -> IntArray:
         """Return each series' id, -1 above the limit; a new series gets an id, if necessary that of a silent one."""
-        unknown = [series for series in directory if series.name not in self._ids]
-        room = max(0, self.max_series - len(self.names))
-        self._add(unknown[:room])
-        present = np.array([self._ids[series.name] for series in directory if series.name in self._ids], np.int64)
-        self._replace_silent(unknown[room:], present, reports)
-        self._series.update({series.name: series for series in directory if series.name in self._ids})
-        return np.array([self._ids.get(series.name, -1) for series in directory], np.int64)
-
-    def _add(self, new: Sequence[Series]) -> None:
+        series_ids, assigned = self.registry.resolve(directory, self._not_silent)
+        new = [each.series for each in assigned if each.series_id >= len(self.names)]
         if new:
             self.ensemble.add_series([series.resolution for series in new])
-        for series in new:
-            self._ids[series.name] = len(self.names)
-            self.names.append(series.name)
-        self.groups.add(new)
+            self.names += [series.name for series in new]
+            self.groups.add(new)
+        self._replace([each for each in assigned if each.replaced is not None], reports)
+        return series_ids
 
-    def _replace_silent(self, new: Sequence[Series], present: IntArray, reports: list[Anomaly]) -> None:
-        """Give new series the ids of silent series, those with the oldest last window first."""
+    def _not_silent(self) -> IntArray:
+        """Return the ids of the series with a recent window, which are not replaced."""
+        return np.flatnonzero(self.ensemble.windows.last_ms >= self._newest - FORGET_WINDOWS * self._width_ms)
+
+    def _replace(self, assigned: Sequence[Assignment], reports: list[Anomaly]) -> None:
+        """Clear the state of silent series whose ids new series have; their active anomalies end."""
         self.forgotten = {}
-        if not new:
+        if not assigned:
             return
-        last_ms = self.ensemble.windows.last_ms
-        silent = np.flatnonzero(last_ms < self._newest - FORGET_WINDOWS * self._width_ms)
-        silent = np.setdiff1d(silent, present)
-        ids = silent[np.argsort(last_ms[silent], kind="stable")][: len(new)]
-        new = new[: len(ids)]
-        self.forgotten = {self.names[each]: int(self.ensemble.windows.count[each]) for each in ids.tolist()}
-        tracks, end_ms = self.ensemble.tracks, self._newest + self._width_ms
-        reports += [
-            end_report(self._series[self.names[each]], tracks, self.ensemble.experts, each, end_ms)
-            for each in ids[tracks.active[ids]].tolist()
-        ]
-        self.ensemble.replace_series(ids, [series.resolution for series in new])
+        ids, new = np.array([each.series_id for each in assigned], np.int64), [each.series for each in assigned]
+        ensemble, end_ms = self.ensemble, self._newest + self._width_ms
+        for series_id, former in ((each.series_id, each.replaced) for each in assigned if each.replaced is not None):
+            self.forgotten[former.name] = int(ensemble.windows.count[series_id])
+            if ensemble.tracks.active[series_id]:
+                reports.append(end_report(former, ensemble.tracks, ensemble.experts, series_id, end_ms))
+        ensemble.replace_series(ids, [series.resolution for series in new])
         self.groups.replace(ids, new)
-        self.names = list(self.names)  # a new object, because the ids now belong to other series
-        for each, series in zip(ids.tolist(), new, strict=True):
-            del self._ids[self.names[each]], self._series[self.names[each]]
-            self.names[each], self._ids[series.name] = series.name, each
+        self.names = [series.name for series in self.registry.all()]  # another object: ids belong to other series

@@ -64,8 +64,7 @@ def decode(data: bytes) -> Batch:
 
     Rows are returned in the order of time, then of the directory. Raises DecodeError for anything else.
     """
-    readers = {magic: partial(_rows, layout=layout) for magic, layout in _BODIES.items()}
-    return message_columns.decode(data, readers)
+    return message_columns.decode(data, READERS)
 
 
 def _rows(body: bytes, layout: struct.Struct) -> Aggregates:
@@ -93,3 +92,7 @@ def _rows(body: bytes, layout: struct.Struct) -> Aggregates:
     order = np.lexsort((index, start))
     columns = (column[order] for column in (index, start, width, number, *values, score, *optional))
     return Aggregates(series, *columns)
+
+
+READERS = {magic: partial(_rows, layout=layout) for magic, layout in _BODIES.items()}
+"""Reader of a body by the magic of its message."""

@@ -13,6 +13,9 @@ from edge_components.common.ports import Bus, Subscription
 from wire.acknowledgement import Acknowledgement
 from wire.errors import DecodeError
 
+Publish = Callable[[str, bytes], None]
+"""Publishes a payload on a topic; raises BusError."""
+
 RETRANSMISSIONS = 3
 MAX_WATCHED = 4096
 FLUSH_REQUEST = b""
@@ -75,6 +78,59 @@ class PublishBackoff:
         return max(0.0, self._until - now) if self._failures else 0.0
 
 
+def try_publish(bus: Bus, topic: str, payload: bytes, subject: str, limited_log: RateLimitedLog) -> bool:
+    """Publish a message that is repeated if it is lost; return False if the nucleus rejects it, which is counted."""
+    try:
+        bus.publish(topic, payload)
+    except BusError as error:
+        limited_log.warning("publish_failed", f"{subject}: {error}", key=topic)
+        return False
+    return True
+
+
+class Transmitter:
+    """Publication of a sender's batches: backoff after rejections, detection of missing acknowledgements, counters."""
+
+    def __init__(self, publish: Publish, counters: Counters, limited_log: RateLimitedLog, rng: random.Random) -> None:
+        self._publish, self._counters, self._limited_log = publish, counters, limited_log
+        self._watch, self._backoff = AcknowledgementWatch(), PublishBackoff(rng)
+        self.subscription: Subscription | None = None
+        """Subscription to the acknowledgements, which is renewed if they are missing."""
+
+    def pause_s(self, now: float) -> float:
+        """Return the seconds until the next attempt after a rejection."""
+        return self._backoff.remaining(now)
+
+    def send(self, topic: str, payload: bytes, batch: Hashable, times: int, now: float, *, again: bool) -> None:
+        """Publish a batch for the ``times``-th time in this process.
+
+        Raises BusError if the nucleus rejects it, which begins a pause.
+        """
+        try:
+            self._publish(topic, payload)
+        except BusError as error:
+            self._backoff.failed(now)
+            self._limited_log.warning("publish_failed", f"batch {batch}: {error}", key=topic)
+            raise
+        self._backoff.succeeded()
+        self._watch.published(batch, times)
+        self._counters.add("batches_sent_again" if again else "batches_sent")
+
+    def read_acknowledgement(self, topic: str, payload: bytes) -> Acknowledgement | None:
+        """Return a received acknowledgement, None for an invalid one, which is counted."""
+        try:
+            ack = Acknowledgement.decode(payload)
+        except DecodeError as error:
+            self._limited_log.warning("acknowledgements_unreadable", str(error), key=topic)
+            return None
+        self._watch.acknowledged()
+        return ack
+
+    def check(self) -> None:
+        """Renew the subscription if acknowledgements are missing."""
+        self._watch.check(self.subscription)
+
+
 class BatchSender:
     """Sender of an outbox's batches on one topic until they are acknowledged on another."""
 
@@ -89,16 +145,14 @@ class BatchSender:
         rng: random.Random,
     ) -> None:
         self._outbox, self._bus, self._topic, self._ack_topic = outbox, bus, topic, ack_topic
-        self._counters, self._limited_log = counters, limited_log
-        self._watch, self._backoff = AcknowledgementWatch(), PublishBackoff(rng)
-        self._subscription: Subscription | None = None
+        self._counters, self._transmitter = counters, Transmitter(bus.publish, counters, limited_log, rng)
 
     def start(self) -> None:
         """Subscribe to the acknowledgements.
 
         Acknowledgements may be lost before a stream opens; batches sent again cause the receiver to repeat them.
         """
-        self._subscription = self._bus.subscribe(
+        self._transmitter.subscription = self._bus.subscribe(
             self._ack_topic, self.on_acknowledgement, expects_traffic=True, on_open=self._outbox.resend_all
         )
 
@@ -107,46 +161,35 @@ class BatchSender:
 
         ``mark_last`` changes the last message of the round. Return whether all of at least one message were published.
         """
-        if self._backoff.remaining(now) > 0:
+        if self._transmitter.pause_s(now) > 0:
             return False
         due = self._outbox.to_send(now)
         following = next(due, None)
         if following is None:
-            self._watch.check(self._subscription)
+            self._transmitter.check()
             return False
         while following is not None:
             (sequence, payload, times), following = following, next(due, None)
+            marked = mark_last(payload) if mark_last is not None and following is None else payload
             try:
-                marked = mark_last(payload) if mark_last is not None and following is None else payload
-                self._bus.publish(self._topic, marked)
-            except BusError as error:
+                self._transmitter.send(self._topic, marked, sequence, times, now, again=times > 1)
+            except BusError:
                 for refused in (sequence, *([following[0]] if following is not None else [])):
                     self._outbox.refused(refused, now)
-                self._backoff.failed(now)
-                self._limited_log.warning("publish_failed", f"batch {sequence}: {error}", key=self._topic)
                 return False
-            self._backoff.succeeded()
-            self._watch.published(sequence, times)
-            self._counters.add("batches_sent_again" if times > 1 else "batches_sent")
-        self._watch.check(self._subscription)
+        self._transmitter.check()
         return True
 
     def next_s(self, now: float) -> float:
         """Return the seconds until a batch is due."""
-        return max(self._outbox.next_s(now), self._backoff.remaining(now))
+        return max(self._outbox.next_s(now), self._transmitter.pause_s(now))
 
-    def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
+    def on_acknowledgement(self, topic: str, payload: bytes) -> None:
         """Free the batches that an acknowledgement covers; an unreadable one is counted."""
         if payload == RESEND_REQUEST:
             self._outbox.resend_all()
             self._counters.add("resends_requested")
             return
-        try:
-            ack = Acknowledgement.decode(payload)
-        except DecodeError as error:
-            self._limited_log.warning("acknowledgements_unreadable", str(error), key=self._ack_topic)
-            return
-        self._watch.acknowledged()
-        freed = self._outbox.acknowledge(ack)
-        if freed:
+        ack = self._transmitter.read_acknowledgement(topic, payload)
+        if ack is not None and (freed := self._outbox.acknowledge(ack)):
             self._counters.add("batches_acknowledged", freed)

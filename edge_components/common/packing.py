@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from edge_components.common import aggregates_message, readings_message
+from edge_components.common import batch_message
 from edge_components.common.handover import Outbox
 from edge_components.common.limited_log import RateLimitedLog
 from wire.errors import TooLargeError
@@ -57,11 +57,11 @@ class Packer:
             part = select(rows, slice(0, count))
             batch = Batch(self._gateway, self._outbox.epoch, self._outbox.next_sequence, part)
             try:
-                payload = _encode(batch, self._limit)
+                payload = batch_message.encode(batch, self._limit)
             except TooLargeError as error:
                 self._ratio *= 1.5
                 if count == 1:
-                    self._limited_log.warning("rows_too_large", str(error))
+                    self._limited_log.warning("dropped_rows_too_large", str(error))
                     return 1
                 count //= 2
                 continue
@@ -73,13 +73,6 @@ class Packer:
         expected = self._ratio * plain_bytes(rows)
         room = self._limit * _FILL
         return len(rows) if expected <= self._limit else max(1, int(len(rows) * room / expected))
-
-
-def _encode(batch: Batch, limit: int) -> bytes:
-    """Encode a batch for another component."""
-    if isinstance(batch.rows, Readings):
-        return readings_message.encode(batch, limit)
-    return aggregates_message.encode(batch, limit)
 
 
 def plain_bytes(rows: Readings | Aggregates) -> int:

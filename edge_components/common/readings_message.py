@@ -49,7 +49,7 @@ def decode(data: bytes) -> Batch:
 
     Rows are returned in the order of time, then of the directory. Raises DecodeError for anything else.
     """
-    return message_columns.decode(data, {MAGIC: _rows, URGENT: _rows})
+    return message_columns.decode(data, READERS)
 
 
 def urgent(message: bytes) -> bytes:
@@ -85,3 +85,7 @@ def _rows(body: bytes) -> Readings:
         raise FormatError(f"series index: outside the directory of {len(series)}")
     order = np.lexsort((index, time))
     return Readings(series, index[order], time[order], value[order], quality[order])
+
+
+READERS = {MAGIC: _rows, URGENT: _rows}
+"""Reader of a body by the magic of its message."""

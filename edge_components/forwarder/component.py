@@ -12,13 +12,11 @@ import logging
 from collections.abc import Callable, Mapping
 
 from edge_components.common import aggregates_message
-from edge_components.common.delivery import AcknowledgementWatch, PublishBackoff
-from edge_components.common.errors import BusError
+from edge_components.common.delivery import Transmitter, try_publish
 from edge_components.common.handover import RetryPolicy
 from edge_components.common.health import Counters
 from edge_components.common.journal import CommitPolicy
 from edge_components.common.lifecycle import Runtime
-from edge_components.common.ports import Subscription
 from edge_components.common.receiving import BatchReceiver
 from edge_components.forwarder.batching import Batcher, FormedBatch, RejectedRows
 from edge_components.forwarder.config import Config
@@ -30,7 +28,6 @@ from edge_components.forwarder.spool.overflow import Overflow
 from edge_components.forwarder.spool.spool import Spool
 from edge_components.forwarder.uplink import Rates, Uplink
 from wire import codec, topics
-from wire.acknowledgement import Acknowledgement
 from wire.errors import WireError
 from wire.model import Aggregates, Anomalies, Notice
 from wire.topics import Lane
@@ -53,7 +50,7 @@ class Forwarder:
         self._log: logging.Logger = runtime.log
         self._limited_log = runtime.limited_log
         self._receiver = BatchReceiver[Aggregates | Anomalies](
-            topics.SCORED, runtime.gateway, aggregates_message.decode, (Aggregates, Anomalies), runtime.limited_log
+            topics.SCORED, runtime.gateway, (Aggregates, Anomalies), runtime.limited_log
         )
         self._intake = Intake()
         self._to_acknowledge: dict[int, None] = {}
@@ -63,8 +60,9 @@ class Forwarder:
         self._disk_retry_at: float | None = None
         self._reopen = True
         self._profiles: Profiles | None = None
-        self._acknowledgements: Subscription | None = None
-        self._watch, self._backoff = AcknowledgementWatch(), PublishBackoff(runtime.rng)
+        self._transmitter = Transmitter(
+            runtime.bus.publish_to_iot_core, runtime.counters, runtime.limited_log, runtime.rng
+        )
         try:
             self._open_if_needed()
             self._rebuild(runtime.clock.monotonic())
@@ -82,7 +80,7 @@ class Forwarder:
         bus, gateway = self._runtime.bus, self._runtime.gateway
         bus.subscribe(topics.SCORED, self.on_scored, expects_traffic=True)
         bus.subscribe(topics.HEALTH, self.on_health, expects_traffic=True)
-        self._acknowledgements = bus.subscribe_to_iot_core(topics.ack(gateway), self.on_acknowledgement)
+        self._transmitter.subscription = bus.subscribe_to_iot_core(topics.ack(gateway), self.on_acknowledgement)
         if self._opened is None:
             return
         waiting = {str(lane): number for lane, number in self._spool.counts().items()}
@@ -90,12 +88,11 @@ class Forwarder:
         self._log.info("spool", extra={"fields": fields})
 
     def on_scored(self, _topic: str, payload: bytes) -> None:
-        """Stage a batch of scored aggregates or of anomalies for the next commit."""
-        batch = self._receiver.decode(payload)
-        if batch is None or (rows := self._receiver.rows(batch)) is None:
+        """Stage a batch of scored aggregates or of anomalies for the next commit, any other one for the quarantine."""
+        received = self._receiver.receive(payload)
+        if received is None or self._opened is None:  # not acknowledged: the sender keeps the batch
             return
-        if self._opened is None:
-            return  # not acknowledged: the sender keeps the batch
+        batch, rows = received
         name = (batch.epoch, batch.sequence)
         if self._spool.holds(*name):
             self._to_acknowledge[batch.epoch] = None
@@ -103,19 +100,16 @@ class Forwarder:
         elif name in self._intake:
             self._counters.add("batches_repeated")
         else:
-            self._intake.add(
-                ReceivedBatch(*name, _lane(rows), len(rows), payload), rows, self._runtime.clock.monotonic()
-            )
+            unusable = "" if rows is not None else f"rows of an unexpected kind: {type(batch.rows).__name__}"
+            arrival = ReceivedBatch(*name, _lane(rows), len(batch.rows), payload, unusable)
+            self._intake.add(arrival, rows, self._runtime.clock.monotonic())
 
-    def on_acknowledgement(self, _topic: str, payload: bytes) -> None:
+    def on_acknowledgement(self, topic: str, payload: bytes) -> None:
         """Free the batches that the cloud has stored."""
-        try:
-            ack = Acknowledgement.decode(payload)
-        except WireError as error:
-            self._limited_log.warning("acknowledgements_unreadable", str(error))
+        ack = self._transmitter.read_acknowledgement(topic, payload)
+        if ack is None:
             return
         self._counters.add("acknowledgements")
-        self._watch.acknowledged()
         if self._opened is None:
             return
         try:
@@ -152,7 +146,7 @@ class Forwarder:
                 numbered = self._uplink.number(now)
             self._acknowledge()
             self._uplink.pump(now, numbered)
-            self._watch.check(self._acknowledgements)
+            self._transmitter.check()
         except SpoolError as error:
             self._disk_failed(error)
             return DISK_RETRY_SECONDS
@@ -192,7 +186,7 @@ class Forwarder:
             self._profiles.interval_s = config.profile_interval_s
         self._uplink = Uplink(
             self._spool,
-            runtime.bus.publish_to_iot_core,
+            self._transmitter,
             runtime.gateway,
             RetryPolicy(config.in_flight, config.retry_first_s, config.retry_longest_s),
             Rates(config.send_per_s, config.backfill_per_s),
@@ -201,8 +195,6 @@ class Forwarder:
             now,
             await_cloud=config.ack == "cloud",
             profiles=self._profiles,
-            watch=self._watch,
-            backoff=self._backoff,
             rules=config.cloud_rules,
         )
         self._queue_pending(now)
@@ -216,7 +208,7 @@ class Forwarder:
                 reason = f"{type(error).__name__}: {error}"
                 self._spool.quarantine_pending(pending.id, reason)
                 self._limited_log.error(
-                    "rows_unreadable", f"pending rows in the spool: {reason}", pending.rows - pending.used
+                    "dropped_rows_unreadable", f"pending rows in the spool: {reason}", pending.rows - pending.used
                 )
                 continue
             if isinstance(rows, Aggregates):
@@ -255,22 +247,21 @@ class Forwarder:
         spool.max_bytes = config.spool_max_bytes
         if short or not self._overflow.make_room(needed, self._runtime.clock.wall_ms()):
             # Not acknowledged, so the senders keep the batches and send them again.
-            self._limited_log.warning("batches_refused", "the spool or the disk is full", len(batches))
+            self._limited_log.warning("batches_deferred", "the spool or the disk is full", len(batches))
             return
         spool.store(batches)
         self._counters.add("batches_taken_in", len(batches))
         for batch, rows in staged:
-            self._counters.add(f"rows_taken_in_{batch.lane}", batch.rows)
-            self._batcher.add(batch.lane, rows, now)
+            if rows is not None:
+                self._counters.add(f"rows_taken_in_{batch.lane}", batch.rows)
+                self._batcher.add(batch.lane, rows, now)
 
     def _acknowledge(self) -> None:
         """Acknowledge the stored batches to each sender; a lost acknowledgement is repeated with the next batch."""
         epochs, self._to_acknowledge = self._to_acknowledge, {}
         for epoch in epochs:
-            try:
-                self._runtime.bus.publish(topics.SCORED_ACK, self._spool.acknowledgement(epoch).encode())
-            except BusError as error:
-                self._limited_log.warning("publish_failed", f"acknowledgement: {error}", key=topics.SCORED_ACK)
+            ack = self._spool.acknowledgement(epoch).encode()
+            try_publish(self._runtime.bus, topics.SCORED_ACK, ack, "acknowledgement", self._limited_log)
 
     def _add_notice_if_due(self, now: float) -> None:
         """Add a notice with the counters when it is due, and soon after a loss."""
@@ -304,7 +295,7 @@ class Forwarder:
     def _reject(self, rejected: RejectedRows) -> None:
         """Move a row that fits into no batch to the quarantine, so that it does not block others."""
         self._limited_log.error(
-            "rows_refused", f"{type(rejected.error).__name__}: {rejected.error}", len(rejected.rows)
+            "dropped_rows_too_large", f"{type(rejected.error).__name__}: {rejected.error}", len(rejected.rows)
         )
         if isinstance(rejected.rows, Notice):
             return
@@ -331,8 +322,8 @@ class Forwarder:
         self._disk_retry_at = self._runtime.clock.monotonic() + DISK_RETRY_SECONDS
 
 
-def _lane(rows: Aggregates | Anomalies) -> Lane:
+def _lane(rows: Aggregates | Anomalies | None) -> Lane:
     """Return the lane of received rows: anomalies do not wait, revisions of late readings do not delay live rows."""
     if isinstance(rows, Anomalies):
         return Lane.URGENT
-    return Lane.BACKFILL if len(rows) and bool((rows.revision > 0).all()) else Lane.BULK
+    return Lane.BACKFILL if rows is not None and len(rows) and bool((rows.revision > 0).all()) else Lane.BULK

@@ -19,7 +19,7 @@ class Intake:
     """Batches to be stored, by sender's epoch and sequence number."""
 
     def __init__(self) -> None:
-        self._staged: dict[tuple[int, int], tuple[ReceivedBatch, Waiting]] = {}
+        self._staged: dict[tuple[int, int], tuple[ReceivedBatch, Waiting | None]] = {}
         self._oldest: float | None = None
         self._bytes = 0
         self._urgent = False
@@ -27,8 +27,8 @@ class Intake:
     def __contains__(self, name: tuple[int, int]) -> bool:
         return name in self._staged
 
-    def add(self, arrival: ReceivedBatch, rows: Waiting, now: float) -> None:
-        """Stage a batch at ``now`` (monotonic seconds)."""
+    def add(self, arrival: ReceivedBatch, rows: Waiting | None, now: float) -> None:
+        """Stage a batch at ``now`` (monotonic seconds); ``rows`` is None for an unusable one."""
         self._staged[arrival.epoch, arrival.sequence] = (arrival, rows)
         self._oldest = now if self._oldest is None else self._oldest
         self._bytes += len(arrival.payload)
@@ -44,7 +44,7 @@ class Intake:
         wait_s = policy.wait_s(now, self._oldest)
         return float("inf") if wait_s is None else wait_s
 
-    def take(self) -> list[tuple[ReceivedBatch, Waiting]]:
+    def take(self) -> list[tuple[ReceivedBatch, Waiting | None]]:
         """Remove and return the staged batches in the order of arrival."""
         staged = list(self._staged.values())
         self._staged, self._oldest, self._bytes, self._urgent = {}, None, 0, False

@@ -1,16 +1,26 @@
 """Uplink: sends the batches of the spool until they are acknowledged, urgent lanes first.
 
-Pure except for its ports, the spool and the publisher; the time is passed in.
+With the sender between components (:class:`edge_components.common.delivery.BatchSender`) it shares the numbers in
+flight and their retransmission times (:class:`SendWindow`), and publication, backoff and the detection of missing
+acknowledgements (:class:`Transmitter`). The rest differs:
+
+- Batches are on disk. They are read when they are sent, numbered in the spool's transaction, and may be damaged.
+- Batches of a previous process are sent again under their old numbers and epoch, at the rate of new ones.
+- Three lanes have an order, reserved slots and rates, because IoT Core limits messages per second.
+- The cloud acknowledges after seconds, not milliseconds, so each lane measures the time that it takes.
+- A batch is first sent encoded with a profile, and again complete.
+
+Pure except for its ports, the spool and the transmitter; the time is passed in.
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from edge_components.common.delivery import AcknowledgementWatch, PublishBackoff
+from edge_components.common.delivery import Transmitter
 from edge_components.common.errors import BusError
 from edge_components.common.handover import RetryPolicy, SendWindow
 from edge_components.common.health import Counters
@@ -23,7 +33,6 @@ from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
 from wire.topics import RULES, Lane
 
-Publish = Callable[[str, bytes], None]
 SLOTS_RESERVED_FOR_URGENT = 4
 ROUND_SECONDS = 0.1
 """Time between two rounds while more is to be sent than the rate allows at once."""
@@ -43,7 +52,7 @@ class Uplink:
     def __init__(
         self,
         spool: Spool,
-        publish: Publish,
+        transmitter: Transmitter,
         gateway: str,
         policy: RetryPolicy,
         rates: Rates,
@@ -53,11 +62,9 @@ class Uplink:
         *,
         await_cloud: bool = True,
         profiles: Profiles | None = None,
-        watch: AcknowledgementWatch | None = None,
-        backoff: PublishBackoff | None = None,
         rules: str = RULES,
     ) -> None:
-        self._spool, self._publish, self._gateway, self._counters = spool, publish, gateway, counters
+        self._spool, self._transmitter, self._gateway, self._counters = spool, transmitter, gateway, counters
         self._window = SendWindow(policy, rng)
         self._times = AcknowledgementTimes(policy, rng)
         self._reserved = min(SLOTS_RESERVED_FOR_URGENT, policy.in_flight - 1)
@@ -67,7 +74,6 @@ class Uplink:
             TokenBucket(rates.backfill_per_second, now),
         )
         self._await_cloud, self._profiles, self._rules = await_cloud, profiles, rules
-        self._watch, self._backoff = watch or AcknowledgementWatch(), backoff or PublishBackoff(rng)
         self._sent_in_round, self._more_s = False, float("inf")
         self._profile_versions: dict[int, int] = {}
         """Versions of the profiles to which batches in flight refer, by the id of the batch."""
@@ -85,7 +91,7 @@ class Uplink:
         Urgent batches come first, then bulk, then as much of the backlog as its rate allows.
         """
         self._more_s = float("inf")
-        if self._backoff.remaining(now) > 0:
+        if self._transmitter.pause_s(now) > 0:
             return []
         self._spool.demote(self._in_flight)
         allowed = max(0, self._rate_limit.allowed(now))
@@ -113,7 +119,7 @@ class Uplink:
         without an acknowledgement. Raises SpoolError if the spool is unusable.
         """
         new = deque(self.number(now) if numbered is None else numbered)
-        if self._backoff.remaining(now) > 0:
+        if self._transmitter.pause_s(now) > 0:
             return
         self._sent_in_round = False
         try:
@@ -124,15 +130,13 @@ class Uplink:
                 self._send_new(new.popleft(), now)
         except BusError:
             self._resend_queue.extend(batch.id for batch in new)
-            self._backoff.failed(now)
-            self._counters.add("publish_failed")
 
     def next_s(self, now: float) -> float:
         """Return the seconds until :meth:`pump` may have to send one of the present batches."""
         due_s = min(self._window.next_s(now), self._more_s)
         if self._sent_in_round or (self._resend_queue and self._window.room):
             due_s = min(due_s, ROUND_SECONDS)
-        return max(due_s, self._backoff.remaining(now))
+        return max(due_s, self._transmitter.pause_s(now))
 
     def acknowledge(self, ack: Acknowledgement, now: float) -> int:
         """Free the batches that the cloud stored, acknowledged at ``now``, and return their number."""
@@ -179,15 +183,13 @@ class Uplink:
                 self._window.forget(key)
                 self._times.forget(key)
                 continue
-            self._counters.add("batches_sent_again")
             self._profile_versions.pop(key, None)
             self._send(batch, now, first=False)
 
     def _send_new(self, batch: SpooledBatch, now: float) -> None:
         short = self._shortened(batch)
-        self._counters.add("batches_sent")
-        self._counters.add("bytes_sent", len(short.body))
         self._send(short, now, first=True)
+        self._counters.add("bytes_sent", len(short.body))
 
     def _shortened(self, batch: SpooledBatch) -> SpooledBatch:
         """Return the batch as it is sent first: encoded with a profile that the cloud has, if that is smaller."""
@@ -210,11 +212,10 @@ class Uplink:
         self._sent_in_round = True
         payload = codec.seal(self._gateway, batch.epoch, batch.sequence, batch.body)
         try:
-            self._publish(topics.ingest(self._gateway, batch.lane, self._rules), payload)
+            topic = topics.ingest(self._gateway, batch.lane, self._rules)
+            self._transmitter.send(topic, payload, batch.id, times, now, again=not first)
         except BusError:
             self._window.refused(batch.id, now)
             raise
-        self._backoff.succeeded()
-        self._watch.published(batch.id, times)
         if not self._await_cloud:
             self.acknowledge(Acknowledgement(batch.epoch, 0, ((batch.sequence, batch.sequence),)), now)

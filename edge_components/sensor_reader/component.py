@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edge_components.common import readings_message
-from edge_components.common.delivery import FLUSH_REQUEST, BatchSender
-from edge_components.common.errors import BusError
+from edge_components.common.delivery import FLUSH_REQUEST, BatchSender, try_publish
 from edge_components.common.handover import Outbox, RetryPolicy, new_epoch
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.packing import Packer, select
@@ -18,8 +17,8 @@ from edge_components.sensor_reader.entries import Entry
 from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.intake import ROW_BYTES, Intake
 from edge_components.sensor_reader.pending_acknowledgements import PendingAcknowledgements
-from edge_components.sensor_reader.series_registry import Origin, SeriesRegistry
 from edge_components.sensor_reader.source_log import SourceLog
+from edge_components.sensor_reader.source_series import Origin, SourceSeries
 from edge_components.sensor_reader.sources import Source
 from wire import topics
 from wire.limits import MAX_LOCAL_BYTES
@@ -92,7 +91,7 @@ class SensorReader:
     def __init__(self, config: Config, runtime: Runtime, open_source: Open, sessions: Sessions | None = None) -> None:
         self._config, self._runtime, self._open, self._sessions = config, runtime, open_source, sessions
         self._counters, self.clock, self.log = runtime.counters, runtime.clock, runtime.limited_log
-        self.registry = SeriesRegistry(config.series, config.max_series)
+        self.registry = SourceSeries(config.series, config.max_series)
         self.intake = Intake(self.registry)
         self._connect_registry()
         self._wanted = config.entries()
@@ -305,12 +304,8 @@ class SensorReader:
         if not self._may_request_flush(now):
             return
         self._flush_asked = now
-        try:
-            self._runtime.bus.publish(topics.READINGS, FLUSH_REQUEST)
-        except BusError as error:
-            self.log.warning("publish_failed", f"flush request: {error}", key=topics.READINGS)
-            return
-        self._counters.add("flush_requests")
+        if try_publish(self._runtime.bus, topics.READINGS, FLUSH_REQUEST, "flush request", self.log):
+            self._counters.add("flush_requests")
 
     def _cut(self, everything: bool) -> None:
         """Form batches of the intake; if the outbox is full, its oldest batches are dropped, since most sensors cannot
@@ -341,4 +336,4 @@ class SensorReader:
         dropped = self._outbox.drop_oldest()
         if dropped is not None:
             readings = len(readings_message.decode(dropped[1]).rows)
-            self.log.warning("readings_dropped", "the outbox is full: is the aggregator running?", readings)
+            self.log.warning("dropped_readings", "the outbox is full: is the aggregator running?", readings)

@@ -10,7 +10,7 @@ from typing import Any
 from edge_components.common.config import integer, mapping
 from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
 from edge_components.sensor_reader.entries import ALLOWED, DEFAULT, Entry, read_entries, without_invalid
-from edge_components.sensor_reader.series_registry import Traits
+from edge_components.sensor_reader.source_series import Traits
 from wire.errors import ModelError
 from wire.model import Series
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_components.sensor_reader.series_registry import SeriesRegistry
+from edge_components.sensor_reader.source_series import SourceSeries
 from wire.model import IntArray, Readings
 
 ROW_BYTES = 25
@@ -17,7 +17,7 @@ ROW_BYTES = 25
 class Intake:
     """The readings of all sources, in the order of arrival."""
 
-    def __init__(self, registry: SeriesRegistry) -> None:
+    def __init__(self, registry: SourceSeries) -> None:
         self._registry = registry
         self._index, self._time, self._value, self._quality = array("q"), array("q"), array("d"), array("B")
         self._used: set[int] = set()

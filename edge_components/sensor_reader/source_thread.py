@@ -86,7 +86,7 @@ class Outlet:
                 self._queue.popleft()
                 dropped += 1
         if dropped:
-            self._context.log.warning("readings_dropped", "readings arrive faster than they are processed", dropped)
+            self._context.log.warning("dropped_readings", "readings arrive faster than they are processed", dropped)
         self._context.wake()
 
     def reject(self, reason: str, text: str, *, key: str = "") -> None:

@@ -11,7 +11,7 @@ from edge_components.sensor_reader.entries import Entry, read_entries
 from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.mapping.bindings import Binding, read_bindings
 from edge_components.sensor_reader.mapping.decoder import Decoder
-from edge_components.sensor_reader.series_registry import Origin, SeriesRegistry
+from edge_components.sensor_reader.source_series import Origin, SourceSeries
 from strandline.errors import CommandError
 from wire.model import Quality
 
@@ -30,7 +30,7 @@ class PrintingSink:
 
     def __init__(self, show: Print, clock: Callable[[], float] = time.monotonic) -> None:
         self._show, self._clock = show, clock
-        self._registry = SeriesRegistry({}, MAX_SERIES)
+        self._registry = SourceSeries({}, MAX_SERIES)
         self._registry.on_collision = lambda name, first, second: show(
             f"series_collisions: {first.address} and {second.address} give one name; the second is {name}"
         )

@@ -220,7 +220,7 @@ def test_messages_that_ingest_failed_on_are_redriven_after_its_recovery(cloud: L
     command, store = Command(cloud), CloudStore(cloud)
     working = cloud.outputs["TelemetryTableName"]
     _set_environment(cloud, TELEMETRY_TABLE="nowhere")
-    for url in queues(cloud).values():
+    for _, url in queues(cloud).values():
         cloud.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1"})
     data = base64.b64encode(codec.encode(Batch("gw-1", 7, 1, aggregates(1)))).decode()
     envelope(cloud, data, "gw-1", "gw-1")
@@ -262,7 +262,7 @@ def test_a_batch_of_a_failed_rule_action_is_shown_and_redriven(cloud: LocalCloud
 
 def test_gaps_losses_and_silence_show_in_the_api_and_on_the_command_line(cloud: LocalCloud) -> None:
     command, name = Command(cloud), "gw-gaps"
-    counters = {"Spool": {"rows_dropped_bulk": 12, "rows_merged": 4}, "Forwarder": {"batches_sent": 9}}
+    counters = {"Spool": {"dropped_rows_bulk": 12, "rows_merged": 4}, "Forwarder": {"batches_sent": 9}}
     with Uplink(cloud, name).connected() as uplink:
         for sequence in (1, 2, 5, 9):
             uplink.publish(codec.encode(Batch(name, 7, sequence, aggregates(sequence))))
@@ -274,10 +274,10 @@ def test_gaps_losses_and_silence_show_in_the_api_and_on_the_command_line(cloud: 
         assert (first["missing"], first["missing_count"]) == ([[3, 4], [6, 8]], 5)
         assert figures["first_seen_ms"] <= first["gap_since_ms"] <= time.time() * 1000
         assert (second["missing_count"], second["gap_since_ms"]) == (0, None)
-        assert (figures["lost"], figures["merged"], figures["silent"]) == ({"Spool.rows_dropped_bulk": 12}, 4, False)
+        assert (figures["lost"], figures["merged"], figures["silent"]) == ({"Spool.dropped_rows_bulk": 12}, 4, False)
         assert _gateway(command, name) == figures
         assert "missing   5: 3-4, 6-8; the lowest since 2" in command("gateways", name)
-        assert "12 Spool.rows_dropped_bulk" in command("gateways", name)
+        assert "12 Spool.dropped_rows_bulk" in command("gateways", name)
         for sequence in (3, 4, 6, 7, 8):
             uplink.publish(codec.encode(Batch(name, 7, sequence, aggregates(sequence))))
         until(lambda: uplink.acknowledged(7, 8), "the gaps are filled")

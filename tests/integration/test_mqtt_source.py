@@ -190,10 +190,10 @@ def test_a_rejected_subscription_is_reported_and_retried_without_affecting_other
     with mosquitto(tmp_path / "broker", *lines) as port:
         site = Site(port, topics=topics, version=version)
         site.open()
-        assert site.counters["mqtt_subscription_refused"] == 1
+        assert site.counters["mqtt_subscription_rejected"] == 1
         assert list(site.source.health()["refused_subscriptions"]) == ["secret/+"]
         site.clock.advance(FIRST_RETRY_S)
-        site.poll_until(lambda: site.counters["mqtt_subscription_refused"] == 2)
+        site.poll_until(lambda: site.counters["mqtt_subscription_rejected"] == 2)
         site.publish("sensors/a/x", "1")
         site.poll_until(lambda: bool(site.sink.readings))
         site.source.close()

@@ -163,7 +163,7 @@ def test_opc_ua_variables_are_subscribed_and_again_after_the_server_was_away(
     with ThreadSite("opcua", values, name="cold") as site:
         site.poll_until(lambda: site.values == {"cold.temperature": 4.5, "cold.Room.Door": 0.0})
         assert site.units["cold.temperature"] == "Cel"
-        site.poll_until(lambda: site.counters["opcua_subscription_refused"] == 1)
+        site.poll_until(lambda: site.counters["opcua_subscription_rejected"] == 1)
         site.poll_until(lambda: bool(site.sink.rejected))
         assert set(site.sink.rejected) == {("rejected_value", "cold.Room.Text: the value 'x' is not a number")}
         opcua.write("Temp", 9.5, asyncua.ua.StatusCodes.UncertainLastUsableValue)

@@ -16,7 +16,7 @@ from edge_components.aggregator.cleaning import Columns
 from edge_components.aggregator.operations import Batch, OperationLog
 from edge_components.aggregator.readings_log import ReadingsPacker, unpack
 from edge_components.aggregator.replay import Replay, Replayed
-from edge_components.aggregator.series_registry import SeriesRegistry
+from edge_components.aggregator.series_table import SeriesTable
 from edge_components.aggregator.snapshot import Sent, encode
 from edge_components.aggregator.state import State
 from edge_components.aggregator.window_types import Shape, WindowSettings
@@ -65,7 +65,7 @@ class Machine:
     def __init__(self, max_series: int = 4) -> None:
         self.max_series = max_series
         settings = WindowSettings(width_ms=1000, backlog_ms=BACKLOG_MS)
-        self.state = State(SeriesRegistry({}, max_series), settings, OperationLog())
+        self.state = State(SeriesTable({}, max_series), settings, OperationLog())
         self.outbox = Outbox(77, RetryPolicy(), random.Random(1))
         clock = FakeClock()
         log = RateLimitedLog(Counters(), logging.getLogger("strandline.test"), clock)
@@ -119,7 +119,7 @@ class Machine:
         self.records = []
 
     def replayed(self) -> tuple[State, Replayed]:
-        state = State(SeriesRegistry({}, self.max_series), WindowSettings(width_ms=60_000), OperationLog())
+        state = State(SeriesTable({}, self.max_series), WindowSettings(width_ms=60_000), OperationLog())
         replayed = Replay(state).run(Recovered(self.snapshot, list(self.records)))
         return state, replayed
 

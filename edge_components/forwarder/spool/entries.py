@@ -32,10 +32,14 @@ class PendingPayload:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedBatch:
-    """A batch received from a sender, named by the sender's epoch and its sequence number."""
+    """A batch received from a sender, named by the sender's epoch and its sequence number.
+
+    ``unusable`` is the reason for which it is moved to the quarantine, empty for a usable batch.
+    """
 
     epoch: int
     sequence: int
     lane: Lane
     rows: int
     payload: bytes
+    unusable: str = ""

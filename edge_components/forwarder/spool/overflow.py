@@ -39,7 +39,7 @@ class Overflow:
             dropped = self._spool.drop_oldest()
             if dropped is None:
                 return False
-            self._log.warning("rows_dropped", f"spool full: the oldest batch of lane {dropped[0]}", dropped[1])
+            self._log.warning("dropped_rows", f"spool full: the oldest batch of lane {dropped[0]}", dropped[1])
         return True
 
     def _merge(self, wall_ms: int) -> bool:

@@ -14,6 +14,13 @@ SCHEMA_VERSION = 1
 PAGE_BYTES = 4096
 LANE_NUMBER = {Lane.URGENT: 0, Lane.BULK: 1, Lane.BACKFILL: 2}
 LANE_OF = {number: lane for lane, number in LANE_NUMBER.items()}
+LOSS_COUNTERS = {
+    "rows_refused": "dropped_rows_too_large",
+    "rows_unreadable": "dropped_rows_unreadable",
+    **{f"rows_dropped_{lane}": f"dropped_rows_{lane}" for lane in Lane},
+    **{f"rows_not_recovered_{lane}": f"dropped_rows_not_recovered_{lane}" for lane in Lane},
+}
+"""Counters of losses by the reason under which the table stores them, where the two differ."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

@@ -25,7 +25,7 @@ from edge_components.forwarder.spool.database import Database
 from edge_components.forwarder.spool.entries import PendingPayload, ReceivedBatch, SpooledBatch
 from edge_components.forwarder.spool.frames import StateVersion
 from edge_components.forwarder.spool.replay import JournalState, Rows
-from edge_components.forwarder.spool.schema import LANE_NUMBER, LANE_OF
+from edge_components.forwarder.spool.schema import LANE_NUMBER, LANE_OF, LOSS_COUNTERS
 from wire.acknowledgement import Acknowledgement, SequenceSet
 from wire.topics import Lane
 
@@ -115,15 +115,19 @@ class Spool:
     def store(self, arrivals: Sequence[ReceivedBatch]) -> None:
         """Store received batches, none of which was stored before, in one commit.
 
-        Raises SpoolFullError, and stores none, if they do not fit.
+        Unusable ones are moved to the quarantine. Raises SpoolFullError, and stores none, if they do not fit.
         """
-        size = sum(len(arrival.payload) for arrival in arrivals if arrival.rows)
+        size = sum(len(arrival.payload) for arrival in arrivals if arrival.rows and not arrival.unusable)
         if self._bytes + size > self.max_bytes:
             raise SpoolFullError(f"spool {self.path}: {self._bytes} of {self.max_bytes} bytes, {size} more do not fit")
         received: dict[int, SequenceSet] = {}
         with self._transaction() as db:
             for arrival in arrivals:
-                if arrival.rows:
+                if arrival.unusable:
+                    statements.quarantine(db, arrival.lane, arrival.payload, arrival.unusable)
+                    self._count_loss(db, "dropped_rows_unexpected", arrival.rows)
+                    self._database.fold_soon()
+                elif arrival.rows:
                     db.execute(
                         "INSERT INTO pending (lane, rows, used, payload) VALUES (?, ?, 0, ?)",
                         (LANE_NUMBER[arrival.lane], arrival.rows, arrival.payload),
@@ -261,8 +265,9 @@ class Spool:
         return lane, rows
 
     def losses(self) -> dict[str, int]:
-        """Return the number of rows merged, dropped, quarantined or not recovered, by reason."""
-        return dict(self._read("SELECT reason, number FROM losses ORDER BY reason"))
+        """Return the number of rows merged, dropped, quarantined or not recovered, by counter name."""
+        found = self._read("SELECT reason, number FROM losses ORDER BY reason")
+        return {LOSS_COUNTERS.get(reason, reason): number for reason, number in found}
 
     def count_loss(self, reason: str, number: int) -> None:
         """Add a loss to the count of its reason."""

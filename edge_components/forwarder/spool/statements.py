@@ -13,6 +13,8 @@ from wire.acknowledgement import SequenceSet
 from wire.topics import Lane
 
 REMEMBERED_SENDERS = 16
+MAX_QUARANTINED = 1_000
+"""Entries of the quarantine; beyond it the oldest are deleted, so that a faulty sender does not fill the disk."""
 
 
 def last_sequence(db: sqlite3.Connection) -> int:
@@ -79,8 +81,9 @@ def record_senders(db: sqlite3.Connection, received: Mapping[int, SequenceSet]) 
 
 
 def quarantine(db: sqlite3.Connection, lane: Lane, body: bytes | None, reason: str) -> None:
-    """Store bytes that cannot be sent, with the reason."""
+    """Store bytes that cannot be sent, with the reason; the oldest of too many entries are deleted."""
     db.execute("INSERT INTO quarantine (lane, reason, body) VALUES (?, ?, ?)", (LANE_NUMBER[lane], reason, body))
+    db.execute("DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", (MAX_QUARANTINED,))
 
 
 def count_loss(db: sqlite3.Connection, reason: str, number: int) -> None:

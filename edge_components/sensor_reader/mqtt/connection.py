@@ -266,7 +266,7 @@ class MqttConnection:
         for one, reason in results.items():
             if reason is not None:
                 self._log.error(
-                    "mqtt_subscription_refused", f"{one!r}: {reason}; it is retried, its readings are missing", key=one
+                    "mqtt_subscription_rejected", f"{one!r}: {reason}; it is retried, its readings are missing", key=one
                 )
 
     def on_unsubscribed(self, filters: list[str]) -> None:

@@ -29,7 +29,7 @@ def opened(name: str, folder: Path) -> Spool:
 def check(spool: Spool) -> None:
     """Compare a spool with what write_state put into it."""
     assert spool.epoch == write_state.EPOCH
-    assert spool.losses() == {"rows_merged": 9, "rows_refused": 1}
+    assert spool.losses() == {"rows_merged": 9, "dropped_rows_too_large": 1}
     assert spool.acknowledgement(write_state.SENDER) == Acknowledgement(write_state.SENDER, 3, ((5, 6),))
     assert spool.acknowledgement(write_state.OTHER_SENDER) == Acknowledgement(write_state.OTHER_SENDER, 1)
     pending = list(spool.pending())

@@ -157,7 +157,7 @@ def test_a_rejected_unsubscription_is_detected(version5: bool) -> None:
     broker = ScriptedBroker(version5=version5)
     broker.suback = 0x80
     with connected(broker, version="5" if version5 else "3.1.1") as site:
-        site.poll_until(lambda: site.counters["mqtt_subscription_refused"] == 1)
+        site.poll_until(lambda: site.counters["mqtt_subscription_rejected"] == 1)
         assert list(site.source.health()["refused_subscriptions"]) == ["sensors/+/+"]
         broker.suback = 1
         site.clock.advance(FIRST_RETRY_S)
@@ -170,7 +170,7 @@ def test_the_reason_that_a_broker_of_mqtt_5_gives_is_reported() -> None:
     reason = b"\x1f\0\x0bfor testing"
     broker.suback, broker.suback_properties = 0x87, bytes((len(reason),)) + reason
     with connected(broker, version="5") as site:
-        site.poll_until(lambda: site.counters["mqtt_subscription_refused"] == 1)
+        site.poll_until(lambda: site.counters["mqtt_subscription_rejected"] == 1)
         assert site.source.health()["refused_subscriptions"] == {"sensors/+/+": "Not authorized: for testing"}
     refusing = ScriptedBroker()
     refusing.refusal = b"\0\x8a" + bytes((len(reason),)) + reason

@@ -115,7 +115,7 @@ def test_a_logger_that_sends_its_live_value_first_gets_six_hours_of_correct_wind
     assert_windows(found, {start: row for start, row in wanted.items() if start <= newest})
     late = [revision for (name, _), (revision, *_) in found.items() if name == NAME and revision]
     assert len(late) >= 359
-    assert site.rig.runtime.counters["late"] == 0
+    assert site.rig.runtime.counters["rejected_late"] == 0
     assert site.rig.runtime.counters["readings_backlog"] > 4300
     site.rig.kill()
 
@@ -173,7 +173,7 @@ def test_without_a_backlog_late_readings_are_dropped_and_counted(tmp_path: Path)
     rig.run_out(2.0)
     rig.offer(2, readings([START, START + 100], [1.0, 2.0]))
     rig.run_out(4.0)
-    assert rig.runtime.counters["late"] == 2
+    assert rig.runtime.counters["rejected_late"] == 2
     assert list(best(rig)) == [(NAME, START + 5000)]
     rig.kill()
 
@@ -184,7 +184,7 @@ def test_readings_older_than_the_allowed_backlog_are_dropped(tmp_path: Path) -> 
     rig.run_out(2.0)
     rig.offer(2, readings([START - HOUR_MS - 2000, START - HOUR_MS + 5000], [1.0, 2.0]))
     rig.run_out(4.0)
-    assert rig.runtime.counters["late"] == 1
+    assert rig.runtime.counters["rejected_late"] == 1
     assert {start for _, start in best(rig)} == {START, START - HOUR_MS + 5000}
     rig.kill()
 
@@ -206,7 +206,7 @@ def test_a_window_whose_readings_are_not_remembered_any_more_is_not_replaced(
     rig.run_out(6.0)
     assert best(rig)[NAME, START] == before
     assert best(rig)[NAME, START + 50_000][:2] == (1, 101)
-    assert rig.runtime.counters["late"] == 1
+    assert rig.runtime.counters["rejected_late"] == 1
     rig.kill()
 
 
@@ -240,7 +240,7 @@ def test_a_new_series_in_the_place_of_another_accepts_no_window_that_the_other_m
     rig.run_out(6.0)
     assert best(rig)["one", START][:2] == (0, 1)
     assert best(rig)["one", START + 30_000][:2] == (1, 1)
-    assert rig.runtime.counters["late"] == 1
+    assert rig.runtime.counters["rejected_late"] == 1
     rig.kill()
 
 
@@ -261,7 +261,7 @@ def test_after_a_change_of_width_emitted_time_is_not_covered_again(tmp_path: Pat
     rows = best(rig)
     assert rows[NAME, START][:2] == (0, 1)
     assert rows[NAME, START + 30_000][:2] == (1, 1)
-    assert rig.runtime.counters["late"] == 1
+    assert rig.runtime.counters["rejected_late"] == 1
     rig.kill()
 
 
@@ -314,7 +314,7 @@ def test_killed_at_any_moment_late_and_live_readings_count_exactly_once(
     found = best(rig)
     wanted = expected(list(given_readings), list(given_readings.values()), 1000)
     assert_windows(found, wanted)
-    assert rig.runtime.counters["late"] == 0
+    assert rig.runtime.counters["rejected_late"] == 0
     rig.kill()
 
 

@@ -48,7 +48,13 @@ def test_each_bad_reading_is_counted_under_its_reason_and_the_good_ones_are_kept
         (0, NOW - 10 * DAY, 6.0, GOOD),
     )
     assert kept == [1.0, 10.0, 4.0, 6.0]
-    assert dropped == {"not_finite": 2, "out_of_range": 3, "impossible_time": 2, "bad_quality": 1, "future": 1}
+    assert dropped == {
+        "rejected_not_finite": 2,
+        "rejected_range": 3,
+        "rejected_time": 2,
+        "rejected_bad_quality": 1,
+        "rejected_future": 1,
+    }
 
 
 def test_bad_quality_is_kept_when_that_is_configured() -> None:
@@ -62,7 +68,7 @@ def test_no_reading_is_in_the_future_while_the_clock_is_not_set() -> None:
 
 def test_a_bad_reading_does_not_hide_the_good_one_that_repeats_it() -> None:
     kept, dropped = clean(Cleaner(Rules()), (0, NOW, 5.0, BAD), (0, NOW, 5.0, GOOD))
-    assert (kept, dropped) == ([5.0], {"bad_quality": 1})
+    assert (kept, dropped) == ([5.0], {"rejected_bad_quality": 1})
 
 
 def test_no_readings_give_no_rows() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge_components.aggregator.component import RESEND_SECONDS, Aggregator
 from edge_components.aggregator.config import Config
-from edge_components.common import aggregates_message
+from edge_components.common import aggregates_message, batch_message
 from edge_components.common.delivery import RESEND_REQUEST
 from edge_components.common.errors import BusError
 from edge_components.common.journal import Journal
@@ -212,7 +212,7 @@ def test_a_repeated_reading_in_another_batch_is_counted_once(rig: Rig) -> None:
     rig.offer(1, readings([START + 100, START, START + 300], [2.0, 1.0, 4.0]), epoch=READER + 1)
     rig.run_out()
     assert rig.counts() == {START: 3}
-    assert rig.runtime.counters["invalid_duplicate"] == 2
+    assert rig.runtime.counters["rejected_duplicate"] == 2
 
 
 def test_after_a_power_cut_open_windows_and_the_outbox_are_still_there(rig: Rig) -> None:
@@ -284,7 +284,7 @@ def test_a_record_damaged_in_both_images_is_a_loss_that_is_counted_and_sends_not
     for name in ("segment-0", "segment-0-replica"):
         flip(rig.work / "journal" / name, 60)
     rig.boot()
-    assert rig.runtime.counters["readings_lost"] == 1, "four are in batches whose bytes are in the journal"
+    assert rig.runtime.counters["dropped_readings"] == 1, "four are in batches whose bytes are in the journal"
     assert rig.runtime.counters["journal_lost"] == 1
     rig.offer(3, readings([START + 9000, START + 20_000], [1.0, 2.0]))
     rig.run_out()
@@ -293,7 +293,7 @@ def test_a_record_damaged_in_both_images_is_a_loss_that_is_counted_and_sends_not
     assert min(fresh) > max(sent), "numbers that may have been sent are not given again"
     rig.kill()
     rig.boot()
-    assert rig.runtime.counters["readings_lost"] == 0, "a loss is counted once"
+    assert rig.runtime.counters["dropped_readings"] == 0, "a loss is counted once"
 
 
 def test_a_snapshot_damaged_in_both_images_after_a_stop_is_counted(rig: Rig) -> None:
@@ -307,7 +307,7 @@ def test_a_snapshot_damaged_in_both_images_after_a_stop_is_counted(rig: Rig) -> 
     for path in (rig.work / "journal").iterdir():
         flip(path, 60)
     rig.boot()
-    assert rig.runtime.counters["readings_lost"] == 3
+    assert rig.runtime.counters["dropped_readings"] == 3
     rig.offer(3, readings([START + 9000, START + 20_000], [1.0, 2.0]))
     rig.tick(60.0)  # what came before it is not known any more
     rig.run_out()
@@ -355,7 +355,7 @@ def test_a_full_outbox_rejects_readings_until_the_forwarder_acknowledges(tmp_pat
     rig = Rig(tmp_path, outbox_bytes=100_000)
     rng = np.random.default_rng(1)
     sequence = 0
-    while not rig.runtime.counters["batches_refused"]:
+    while not rig.runtime.counters["batches_deferred"]:
         sequence += 1
         times = [START + 1000 * (40 * sequence + n) for n in range(40)]
         rig.offer(sequence, readings(times, list(np.round(rng.normal(0, 1e6, 40)))))
@@ -389,6 +389,21 @@ def test_a_batch_of_another_gateway_or_kind_is_counted_and_not_taken(rig: Rig) -
     assert rig.counts() == {}
 
 
+def test_a_batch_of_an_unexpected_kind_is_acknowledged_and_later_ones_are_aggregated(rig: Rig) -> None:
+    none, value = np.zeros(1, np.int64), np.ones(1)
+    series = (Series("pump-1.temperature"),)
+    rows = Aggregates(series, none, none, none + 1000, none + 5, value, value, value, value, value)
+    wrong = batch_message.encode(Batch("gw-test", READER, 1, rows))
+    rig.bus.deliver(topics.READINGS, wrong)
+    rig.bus.deliver(topics.READINGS, wrong)
+    rig.offer(2, readings([START], [1.0]))
+    rig.run_out()
+    assert rig.acks()[-1] == Acknowledgement(READER, 2)
+    assert rig.runtime.counters["batches_unreadable"] == 0
+    assert rig.runtime.counters["batches_unexpected"] == 2
+    assert sum(rig.counts().values()) == 1
+
+
 def test_a_bus_that_fails_is_counted_and_tried_again(rig: Rig) -> None:
     rig.bus.failure = BusError("busy")
     rig.offer(1, readings([START, START + 3000], [1.0, 1.0]))
@@ -405,7 +420,7 @@ def test_a_batch_that_was_lost_on_the_way_makes_none_late(rig: Rig) -> None:
     rig.offer(1, readings([START], [1.0]))
     rig.run_out()
     assert rig.counts() == {START: 1, START + 5000: 1}
-    assert rig.runtime.counters["late"] == 0
+    assert rig.runtime.counters["rejected_late"] == 0
 
 
 def test_a_missing_batch_delays_others_for_a_limited_time_only(rig: Rig) -> None:
@@ -446,7 +461,7 @@ def test_killed_at_any_moment_every_reading_is_in_exactly_one_window(
     for again, rows in unheld.items():
         rig.offer(again, rows)
     rig.run_out()
-    late, found = rig.runtime.counters["late"], rig.counts()
+    late, found = rig.runtime.counters["rejected_late"], rig.counts()
     rig.kill()
     assert late == 0
     assert found == truth
@@ -488,13 +503,13 @@ def test_a_repetition_for_a_closed_window_is_a_duplicate_also_after_a_restart(ri
     rig.run_out(2.0)
     rig.offer(2, readings([START, START + 1], [1.0, 9.0]))
     rig.run_out(1.0)
-    assert (rig.runtime.counters["invalid_duplicate"], rig.runtime.counters["readings_backlog"]) == (1, 1)
+    assert (rig.runtime.counters["rejected_duplicate"], rig.runtime.counters["readings_backlog"]) == (1, 1)
     rig.kill()
     rig.boot()
     rig.offer(3, readings([START, START + 1, START + 2], [1.0, 9.0, 9.0]))
     rig.run_out(1.0)
-    assert (rig.runtime.counters["invalid_duplicate"], rig.runtime.counters["readings_backlog"]) == (2, 1)
-    assert rig.runtime.counters["late"] == 0
+    assert (rig.runtime.counters["rejected_duplicate"], rig.runtime.counters["readings_backlog"]) == (2, 1)
+    assert rig.runtime.counters["rejected_late"] == 0
 
 
 def test_missing_acknowledgements_renew_their_subscription(rig: Rig) -> None:
@@ -536,7 +551,7 @@ def test_no_window_closes_by_the_idle_clock_while_a_batch_is_missing(rig: Rig) -
     rig.offer(2, readings([START + 100], [2.0]))
     rig.run_out()
     assert rig.counts()[START] == 2
-    assert rig.runtime.counters["late"] == 0
+    assert rig.runtime.counters["rejected_late"] == 0
 
 
 def test_an_idle_aggregator_schedules_the_next_call_for_when_something_is_due(rig: Rig) -> None:

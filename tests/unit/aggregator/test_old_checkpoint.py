@@ -59,8 +59,8 @@ def test_a_reading_accepted_by_the_old_version_is_recognised_as_a_duplicate(work
     rig = Rig(work)
     rig.offer(4, readings([START + 3000, START + 3100, START, START + 3900], [3.0, 4.0, 1.0, 9.0]))
     rig.run_out()
-    assert rig.runtime.counters["invalid_duplicate"] == 3
-    assert rig.runtime.counters["late"] == 0
+    assert rig.runtime.counters["rejected_duplicate"] == 3
+    assert rig.runtime.counters["rejected_late"] == 0
     rig.kill()
 
 
@@ -81,7 +81,7 @@ def test_both_damaged_are_a_loss_whose_number_is_known(work: Path) -> None:
     (work / "checkpoint.sqlite3-copy").write_bytes(data)
     rig = Rig(work)
     rig.tick()
-    assert rig.runtime.counters["readings_lost"] == 7
+    assert rig.runtime.counters["dropped_readings"] == 7
     assert not old_checkpoint.exists(work)
     rig.kill()
 

@@ -53,7 +53,7 @@ def test_readings_are_counted_by_quality_and_bad_ones_are_not_used(rigs: Any) ->
     rig.run_out(2.0)
     assert windows(rig)[0] == (0, 3, 1, 1, 3.0, 1.0, 6.0)
     assert windows(rig)[1000] == (0, 1, 0, 0, 4.0, 4.0, 4.0)
-    assert rig.runtime.counters["invalid_bad_quality"] == 1
+    assert rig.runtime.counters["rejected_bad_quality"] == 1
 
 
 def test_a_window_of_bad_readings_alone_has_a_count_of_0_and_their_number(rigs: Any) -> None:
@@ -103,5 +103,5 @@ def test_a_value_that_changes_too_fast_is_bad_and_a_stuck_one_uncertain(rigs: An
     offer(rig, 1, [(0, 1.0, GOOD), (100, 90.0, GOOD), (200, 1.0, GOOD), (900, 1.0, GOOD), (5000, 2.0, GOOD)])
     rig.run_out(2.0)
     assert windows(rig)[0] == (0, 3, 1, 1, 1.0, 1.0, 1.0)
-    assert rig.runtime.counters["invalid_too_fast"] == 1
+    assert rig.runtime.counters["rejected_too_fast"] == 1
     assert rig.runtime.counters["readings_stuck"] == 1

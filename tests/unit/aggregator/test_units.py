@@ -146,7 +146,7 @@ def test_rows_and_ranges_are_in_the_new_unit(rigs: Any) -> None:
     assert found["oven.t", 0] == ("Cel", 2, *(pytest.approx(value) for value in (50.0, 0.0, 100.0, 50.0)))
     assert found["pump.p", 0][:2] == ("kPa", 1)
     assert found["pump.p", 0][2] == pytest.approx(68.94757293168361)
-    assert rig.runtime.counters["invalid_out_of_range"] == 1
+    assert rig.runtime.counters["rejected_range"] == 1
     series = {one.name: one for part in rig.batches().values() for one in part.series}
     assert series["oven.t"].resolution == pytest.approx(1.0)
 

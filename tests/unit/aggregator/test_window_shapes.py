@@ -128,7 +128,7 @@ def test_another_configuration_ends_the_windows_of_the_series_that_it_changes_an
     feed(rig, number, begin=2, end=9)
     assert rows(rig, PUMP) == [(0, 6000, 6)]
     assert rows(rig, TANK) == [(0, 6000, 2), (2000, 2000, 2), (4000, 2000, 2)]
-    assert rig.runtime.counters["late"] == 0
+    assert rig.runtime.counters["rejected_late"] == 0
 
 
 def test_a_configuration_that_changed_while_the_aggregator_was_down_ends_the_windows_that_it_changes(rigs: Any) -> None:
@@ -153,7 +153,7 @@ def test_late_readings_correct_windows_of_each_length(rigs: Any) -> None:
     assert (1000, 1000, 2) in rows(rig, PUMP)
     assert (0, 2000, 3) in rows(rig, TANK)
     assert {(-1000, 3000, 3), (0, 3000, 4), (1000, 3000, 4)} <= set(rows(rig, FAN))
-    assert rig.runtime.counters["late"] == 0
+    assert rig.runtime.counters["rejected_late"] == 0
     assert rig.runtime.counters["readings_backlog"] == 3
 
 

@@ -15,17 +15,18 @@ from edge_components.anomaly_detector import state_file
 from edge_components.anomaly_detector.component import STATE, AnomalyDetector
 from edge_components.anomaly_detector.config import Config
 from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
-from edge_components.common import aggregates_message
+from edge_components.common import aggregates_message, batch_message
 from edge_components.common.config import load, table
 from edge_components.common.errors import BusError
 from tests.fakes import fake_runtime
 from wire import topics
 from wire.acknowledgement import Acknowledgement
 from wire.codec import encode
-from wire.model import Aggregates, Anomalies, Batch, Notice, Phase, Series
+from wire.model import Aggregates, Anomalies, Batch, Notice, Phase, Readings, Series
 
 CONFIG = load(Config, {"calibration_windows": 20})
 SERIES = (Series("a.x", "V", 0.01), Series("a.y", "A", 0.01))
+READINGS = Readings(SERIES, np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1), np.zeros(1, np.uint8))
 HERE = Path(config_module.__file__).parent
 
 
@@ -263,7 +264,6 @@ def test_state_of_another_calibration_length_is_rejected(bench, tmp_path):
     [
         (b"rubbish", "batches_unreadable"),
         (batch(1, [1, 2], gateway="gw-other"), "batches_foreign"),
-        (encode(Batch("gw-test", 1, 1, Notice(1, {}))), "batches_unexpected"),
     ],
 )
 def test_invalid_batches_are_counted_and_do_not_affect_valid_ones(bench, payload, counter):
@@ -271,6 +271,14 @@ def test_invalid_batches_are_counted_and_do_not_affect_valid_ones(bench, payload
     bench.send(batch(1, normal(1)))
     assert bench.runtime.counters[counter] == 1
     assert len(bench.bus.on(topics.SCORED)) == 1
+
+
+@pytest.mark.parametrize("rows", [Notice(1, {}), READINGS])
+def test_a_batch_of_an_unexpected_kind_is_passed_to_the_forwarder_and_counted(bench, rows):
+    payload = batch_message.encode(Batch("gw-test", 1, 1, rows))
+    bench.send(payload)
+    assert bench.runtime.counters["batches_unexpected"] == 1
+    assert bench.bus.on(topics.SCORED) == [payload]
 
 
 def test_rows_are_forwarded_unscored_if_scoring_fails(bench, monkeypatch):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from edge_components.anomaly_detector.columns import Columns, FloatArray, column
+from edge_components.anomaly_detector.columns import Columns, FloatArray, column, saved_fields
 from edge_components.anomaly_detector.reports import HISTORY, report
 from edge_components.anomaly_detector.univariate import ensemble_state
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
@@ -82,7 +82,7 @@ def test_an_added_expert_scores_and_is_named_in_the_report(experts):
 
 def test_every_expert_of_the_list_has_statistics_floors_and_storage_names_of_its_own():
     experts = ExpertSet(SETTINGS)
-    names = [name for state in (made().series, *experts.new_states(1)) for name in state.stored_names()]
+    names = [name for state in (made().series, *experts.new_states(1)) for name in saved_fields(state).values()]
     assert len(names) == len(set(names))
     for expert in experts.experts:
         assert len(expert.floors) == (0 if expert.own_limit else len(expert.statistics))

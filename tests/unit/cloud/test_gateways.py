@@ -220,15 +220,18 @@ def test_an_alert_has_whether_its_gateway_is_silent() -> None:
 
 def test_the_losses_of_a_gateway_are_those_of_its_spool_and_of_other_components() -> None:
     counters = {
-        "Spool": {"rows_merged": 4, "rows_dropped_bulk": 2, "spools_damaged": 0},
-        "io.strandline.SensorReader": {"readings": 100, "readings_dropped": 3, "rejected_json": 1},
-        "io.strandline.Aggregator": {"late": 5, "invalid_future": 6, "windows": 9, "gaps": 2},
-        "Forwarder": {"batches_sent_again": 7, "acknowledgements_refused": 1},
+        "Spool": {"rows_merged": 4, "dropped_rows_bulk": 2, "spools_damaged": 0},
+        "io.strandline.SensorReader": {"readings": 100, "dropped_readings": 3, "rejected_json": 1},
+        "io.strandline.Aggregator": {"rejected_late": 5, "rejected_future": 6, "windows": 9, "gaps": 2},
+        "io.strandline.OldAggregator": {"late": 8, "invalid_future": 9, "readings_backlog": 1},
+        "Forwarder": {"batches_sent_again": 7, "dropped_rows": 2},
     }
     assert gateways.losses(counters) == {
-        "Spool.rows_dropped_bulk": 2,
-        "io.strandline.Aggregator.invalid_future": 6,
-        "io.strandline.Aggregator.late": 5,
-        "io.strandline.SensorReader.readings_dropped": 3,
+        "Spool.dropped_rows_bulk": 2,
+        "io.strandline.Aggregator.rejected_future": 6,
+        "io.strandline.Aggregator.rejected_late": 5,
+        "io.strandline.OldAggregator.invalid_future": 9,
+        "io.strandline.OldAggregator.late": 8,
+        "io.strandline.SensorReader.dropped_readings": 3,
         "io.strandline.SensorReader.rejected_json": 1,
     }

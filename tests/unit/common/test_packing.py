@@ -79,13 +79,13 @@ def test_rows_that_turn_out_larger_than_the_last_are_halved_until_they_fit(monke
     batches = bench.pack(noisy)
     found = np.concatenate([batch.time_ms for batch in batches])
     np.testing.assert_array_equal(found[-3_000:], noisy.time_ms)
-    assert bench.counters["rows_too_large"] == 0
+    assert bench.counters["dropped_rows_too_large"] == 0
 
 
 def test_a_row_that_fits_no_batch_is_counted_and_the_next_one_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch, limit=20)
     assert bench.packer.put(readings(1)) == 1
-    assert bench.counters["rows_too_large"] == 1
+    assert bench.counters["dropped_rows_too_large"] == 1
     assert len(bench.outbox) == 0
 
 
@@ -112,4 +112,4 @@ def test_two_rows_that_are_both_too_large_are_dropped_one_by_one_without_an_empt
     assert bench.packer.put(rows) == 1
     assert bench.packer.put(select(rows, slice(1, None))) == 1
     assert len(bench.outbox) == 0
-    assert bench.counters["rows_too_large"] == 2
+    assert bench.counters["dropped_rows_too_large"] == 2

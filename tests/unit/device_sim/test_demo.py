@@ -131,23 +131,23 @@ def test_detectors_have_calibrated_before_the_first_fault(duration: float, seed:
 
 def test_a_decreasing_counter_is_detected_as_a_restart() -> None:
     counts = Restarted()
-    counts.update({"late": 3, "windows": 10})
-    counts.update({"late": 4, "windows": 12})
+    counts.update({"rejected_late": 3, "windows": 10})
+    counts.update({"rejected_late": 4, "windows": 12})
     counts.update({"windows": 2})
-    counts.update({"windows": 5, "late": 1})
-    assert counts.total() == {"late": 5, "windows": 17}
+    counts.update({"windows": 5, "rejected_late": 1})
+    assert counts.total() == {"rejected_late": 5, "windows": 17}
 
 
 def test_only_counters_of_dropped_readings_account_for_readings() -> None:
     counters = {
-        "SensorReader": {"readings": 9, "rejected_json": 2, "mqtt_connected": 1, "readings_dropped": 0},
-        "Aggregator": {"late": 3, "invalid_not_finite": 4, "windows": 7},
-        "Forwarder": {"late": 5},
+        "SensorReader": {"readings": 9, "rejected_json": 2, "mqtt_connected": 1, "dropped_readings": 0},
+        "Aggregator": {"rejected_late": 3, "rejected_not_finite": 4, "windows": 7},
+        "Forwarder": {"rejected_late": 5},
     }
     assert drops_of(counters) == {
         "SensorReader.rejected_json": 2,
-        "Aggregator.late": 3,
-        "Aggregator.invalid_not_finite": 4,
+        "Aggregator.rejected_late": 3,
+        "Aggregator.rejected_not_finite": 4,
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_components.common import batch_message
 from edge_components.common.errors import BusError
 from edge_components.common.lifecycle import Runtime
 from edge_components.forwarder.component import Forwarder
@@ -23,7 +24,7 @@ from edge_components.forwarder.spool.spool import Spool
 from tests.fakes import FakeBus, FakeClock, fake_runtime
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
-from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Rows, Series
+from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Readings, Rows, Series
 from wire.topics import Lane
 
 SENDER, EPOCH = 99, 5
@@ -330,7 +331,7 @@ def test_nothing_is_stored_or_acknowledged_while_the_disk_is_nearly_full(rig: Ri
     rig.offer(1, aggregates(4))
     rig.tick()
     assert rig.acks() == [Acknowledgement(SENDER, 0)]
-    assert rig.runtime.counters["batches_refused"] == 1
+    assert rig.runtime.counters["batches_deferred"] == 1
     rig.disk_free = 10**12
     rig.offer(1, aggregates(4))
     rig.tick()
@@ -362,8 +363,8 @@ def test_a_full_spool_merges_the_oldest_rows_and_reports_it_to_the_cloud(tmp_pat
         rig.tick(1.0)
     losses = rig.spool.losses()
     assert losses["rows_merged"] > 0
-    assert "rows_dropped_bulk" not in losses
-    assert "rows_dropped_backfill" not in losses
+    assert "dropped_rows_bulk" not in losses
+    assert "dropped_rows_backfill" not in losses
     assert rig.acks()[-1] == Acknowledgement(SENDER, 48)
     stored: dict[int, Batch] = {}
     for _ in range(2):  # again later: losses are reported at an interval
@@ -392,8 +393,8 @@ def test_a_full_spool_that_may_not_merge_drops_the_oldest_bulk_and_never_an_anom
         rig.offer(2 * sequence + 1, Anomalies((ANOMALY,)))
         rig.tick(1.0)
     losses = rig.spool.losses()
-    assert losses["rows_dropped_backfill"] > 0
-    assert "rows_dropped_urgent" not in losses
+    assert losses["dropped_rows_backfill"] > 0
+    assert "dropped_rows_urgent" not in losses
     assert rig.spool.counts()[Lane.URGENT] == 90
     rig.kill()
 
@@ -459,6 +460,31 @@ def test_bytes_that_are_no_batch_are_counted_and_disturb_nothing(rig: Rig, paylo
     rig.tick()
     assert rig.runtime.counters["batches_unreadable"] == 1
     assert rig.acks() == [Acknowledgement(SENDER, 1)]
+
+
+NO_TIME = np.zeros(3, np.int64)
+READINGS = Readings((Series("pump-1.temperature"),), NO_TIME, NO_TIME, np.ones(3), np.zeros(3, np.uint8))
+
+
+@pytest.mark.parametrize("rows", [READINGS, Notice(1, {})])
+def test_a_batch_of_an_unexpected_kind_is_quarantined_and_acknowledged(rig: Rig, rows: Rows) -> None:
+    wrong = batch_message.encode(Batch("gw-test", SENDER, 1, rows))
+    rig.bus.deliver(topics.SCORED, wrong)
+    rig.bus.deliver(topics.SCORED, wrong)
+    rig.offer(2, aggregates(4))
+    rig.tick()
+    rig.tick(10.0)
+    assert rig.acks()[-1] == Acknowledgement(SENDER, 2)
+    assert [len(batch.rows) for batch in rig.sent(BULK) if not isinstance(batch.rows, Notice)] == [4]
+    assert rig.runtime.counters["batches_unexpected"] == 2
+    assert rig.spool.losses() == {"dropped_rows_unexpected": len(rows)}
+    rig.kill()
+    rig.boot()
+    rig.bus.deliver(topics.SCORED, wrong)
+    rig.tick()
+    assert rig.acks()[-1] == Acknowledgement(SENDER, 2)
+    (entry,) = rig.spool._db.execute("SELECT reason, body FROM quarantine")
+    assert entry == (f"rows of an unexpected kind: {type(rows).__name__}", wrong)
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"v":1,"epoch":"zz","cumulative":1,"ranges":[]}'])

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from edge_components.common.delivery import Transmitter
 from edge_components.common.errors import BusError, ConnectionLostError
 from edge_components.common.handover import RetryPolicy
 from edge_components.common.health import Counters
+from edge_components.common.limited_log import RateLimitedLog
 from edge_components.forwarder.profiles import Profiles
 from edge_components.forwarder.spool.spool import Spool
 from edge_components.forwarder.uplink import Rates, Uplink
+from tests.fakes import FakeClock
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
 from wire.topics import Lane
@@ -67,8 +70,10 @@ def make(
     first_s: float = 2.0,
     **options: Any,
 ) -> Uplink:
-    policy = RetryPolicy(in_flight, first_s=first_s, longest_s=600.0)
-    return Uplink(spool, line, "gw", policy, rates, counters, random.Random(1), 0.0, **options)
+    policy, rng = RetryPolicy(in_flight, first_s=first_s, longest_s=600.0), random.Random(1)
+    log = RateLimitedLog(counters, logging.getLogger("strandline.test"), FakeClock())
+    transmitter = Transmitter(line, counters, log, rng)
+    return Uplink(spool, transmitter, "gw", policy, rates, counters, rng, 0.0, **options)
 
 
 def put(spool: Spool, *payloads: bytes, lane: Lane = Lane.BULK) -> None:

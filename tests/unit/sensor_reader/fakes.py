@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_components.sensor_reader.mqtt.connection import Received
 from edge_components.sensor_reader.mqtt.packets import Publications
-from edge_components.sensor_reader.series_registry import Origin, SeriesRegistry
+from edge_components.sensor_reader.source_series import Origin, SourceSeries
 from tests.fakes import FakeClock
 
 
@@ -17,7 +17,7 @@ class Sink:
     """Sink on a real registry that records readings; acknowledges immediately unless held."""
 
     def __init__(self, clock: FakeClock) -> None:
-        self.registry, self._clock = SeriesRegistry({}, 100), clock
+        self.registry, self._clock = SourceSeries({}, 100), clock
         self.readings: list[tuple[str, int, float]] = []
         self.rejected: list[tuple[str, str]] = []
         self.pending: list[Callable[[], None]] | None = None

@@ -199,7 +199,7 @@ def test_without_acknowledgements_the_oldest_batches_are_dropped_and_counted() -
         given += 500
         bench.tick(1.0)
     bench.tick(1.0)
-    dropped = bench.runtime.counters["readings_dropped"]
+    dropped = bench.runtime.counters["dropped_readings"]
     assert dropped > 0
     bench.bus.published.clear()
     for _ in range(200):

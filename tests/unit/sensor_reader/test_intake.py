@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from edge_components.sensor_reader.intake import Intake
-from edge_components.sensor_reader.series_registry import Origin, SeriesRegistry
+from edge_components.sensor_reader.source_series import Origin, SourceSeries
 from wire.model import Quality, Series
 
 
 def test_readings_are_returned_as_added_with_only_their_series() -> None:
-    registry = SeriesRegistry({}, 10)
+    registry = SourceSeries({}, 10)
     intake = Intake(registry)
     a, b, c = (registry.series_id(name, Origin("s", name), 0.0, "Cel", 0.5) for name in "abc")
     intake.add(c, 5, 1.5, Quality.GOOD, 7.0)

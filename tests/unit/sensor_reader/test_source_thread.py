@@ -133,7 +133,7 @@ def test_a_flood_drops_the_oldest_and_counts_them(monkeypatch: pytest.MonkeyPatc
     assert done.wait(10)
     bench.source.poll(bench.sink)
     assert [value for _, _, value in bench.sink.readings] == list(range(15, 25))
-    assert bench.counters["readings_dropped"] == 15
+    assert bench.counters["dropped_readings"] == 15
     bench.source.close()
 
 

@@ -13,7 +13,7 @@ from edge_components.common.health import Counters
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.ports import SystemClock
 from edge_components.sensor_reader.entries import kind_of
-from edge_components.sensor_reader.series_registry import Origin, SeriesRegistry
+from edge_components.sensor_reader.source_series import Origin, SourceSeries
 from edge_components.sensor_reader.sources import Context, Source
 from tests.unit.sensor_reader.fakes import Sink
 
@@ -25,7 +25,7 @@ class QualitySink(Sink):
 
     def __init__(self) -> None:
         self.clock = SystemClock()
-        self.registry = SeriesRegistry({}, 1_000)
+        self.registry = SourceSeries({}, 1_000)
         self.readings: list[tuple[str, int, float]] = []
         self.qualities: list[int] = []
         self.rejected: list[tuple[str, str]] = []

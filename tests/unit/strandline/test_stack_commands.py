@@ -20,7 +20,7 @@ GATEWAY: dict[str, Any] = {
     **dict.fromkeys(("rows", "bytes", "duplicates", "acknowledgements"), 7),
     "batches": 3,
     "rejected": {"codec": 1, "time": 2},
-    "lost": {"Spool.rows_dropped_bulk": 12},
+    "lost": {"Spool.dropped_rows_bulk": 12},
     "merged": 4,
     "notice": {"time_ms": SEEN_MS, "counters": {}},
     "epochs": [
@@ -49,7 +49,7 @@ def test_a_gateways_page_names_its_gaps_its_rejects_and_its_losses() -> None:
     assert "2023-11-14 22:13:20Z, silent" in shown
     assert "missing   3: 3-4, 6; the lowest since 2023-11-14 22:13:20Z" in shown
     assert "1 codec, 2 time" in shown
-    assert "       12 Spool.rows_dropped_bulk" in shown
+    assert "       12 Spool.dropped_rows_bulk" in shown
     assert "4 rows into coarser windows" in shown
 
 

@@ -167,7 +167,7 @@ def check(spool: Spool, truth: Truth) -> Counter[str]:
     wanted = truth.rows()
     assert not found - wanted, f"twice or never there: {found - wanted}"
     missing = (wanted - found).total()
-    counted = sum(number for reason, number in losses.items() if reason.startswith("rows_"))
+    counted = sum(number for reason, number in losses.items() if reason.startswith("dropped_rows_"))
     assert counted == missing, f"{missing} rows are gone, {counted} are counted: {dict(losses)}"
     for sender, highest in truth.held.items():
         assert spool.acknowledgement(sender).cumulative == highest, "what was taken in of a sender"

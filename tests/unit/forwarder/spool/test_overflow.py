@@ -72,7 +72,7 @@ def test_merging_is_repeated_until_the_rows_fit(spool: Spool, counters: Counters
     assert overflow(spool, counters).make_room(needed, 0)
     assert spool.size + needed <= spool.max_bytes
     assert readings(spool) == before
-    assert counters["rows_dropped"] == 0
+    assert counters["dropped_rows"] == 0
 
 
 def test_batches_are_dropped_when_merging_does_not_suffice(spool: Spool, counters: Counters) -> None:
@@ -81,8 +81,8 @@ def test_batches_are_dropped_when_merging_does_not_suffice(spool: Spool, counter
     assert spool.size + needed <= spool.max_bytes
     losses = spool.losses()
     assert losses["rows_merged"] > 0
-    dropped = losses["rows_dropped_backfill"] + losses.get("rows_dropped_bulk", 0)
-    assert counters["rows_dropped"] == dropped > 0
+    dropped = losses["dropped_rows_backfill"] + losses.get("dropped_rows_bulk", 0)
+    assert counters["dropped_rows"] == dropped > 0
 
 
 def test_an_empty_spool_that_is_too_small_makes_no_room(spool: Spool, counters: Counters) -> None:

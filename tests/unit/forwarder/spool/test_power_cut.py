@@ -180,7 +180,7 @@ def test_a_durable_commit_at_the_end_whose_payload_is_damaged_in_both_files_is_d
         assert payload in data
         file.write_bytes(data.replace(payload, bytes(500)))
     again = open_spool(path, 2, 50_000_000, 5)
-    assert again.losses() == {"rows_not_recovered_bulk": 3, "spools_damaged": 1}
+    assert again.losses() == {"dropped_rows_not_recovered_bulk": 3, "spools_damaged": 1}
     assert again.holds(7, 1), "it was acknowledged, so it is a loss that is counted"
     again.close()
 

@@ -130,14 +130,14 @@ def test_no_loss_by_a_flipped_bit_in_a_column_name_while_commits_are_in_the_jour
     payload = codec.encode(Batch("gw", 7, 1, Anomalies((ANOMALY,) * 3)))
     spool.store([ReceivedBatch(7, 1, Lane.URGENT, 3, payload)])
     spool.put(Lane.BULK, b"body", 50, used_rows=0, created_ms=0)
-    spool.count_loss("rows_refused", 2)
+    spool.count_loss("dropped_rows_too_large", 2)
     spool.abandon()
     data = bytearray(path.read_bytes())
     for at in [at for at in range(len(data)) if data.startswith(word, at)]:
         data[at] ^= 0x10
     path.write_bytes(data)
     again = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
-    assert again.losses() == {"rows_refused": 2, "spools_damaged": 1}
+    assert again.losses() == {"dropped_rows_too_large": 2, "spools_damaged": 1}
     assert (len(list(again.pending())), len(again.unsent(Lane.BULK, 9)), again.holds(7, 1)) == (1, 1, True)
     again.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_components.forwarder.errors import SpoolError, SpoolFullError
+from edge_components.forwarder.spool import statements
 from edge_components.forwarder.spool.entries import ReceivedBatch
 from edge_components.forwarder.spool.spool import Spool
 from wire.acknowledgement import Acknowledgement
@@ -153,8 +154,18 @@ def test_a_batch_whose_bytes_changed_on_the_disk_is_set_aside_and_counted(path: 
     put(spool, b"sound", b"rotten", b"sound", rows=7)
     spool._db.execute("UPDATE batches SET body = x'726f7474656f' WHERE body = CAST('rotten' AS BLOB)")
     assert [batch.body for batch in spool.unsent(Lane.BULK, 9)] == [b"sound", b"sound"]
-    assert spool.losses() == {"rows_unreadable": 7}
+    assert spool.losses() == {"dropped_rows_unreadable": 7}
     assert quarantine(spool) == ["checksum mismatch"]
+
+
+def test_the_quarantine_keeps_the_newest_entries(monkeypatch: pytest.MonkeyPatch, spool: Spool) -> None:
+    monkeypatch.setattr(statements, "MAX_QUARANTINED", 2)
+    for sequence in (1, 2, 3):
+        spool.store([ReceivedBatch(SENDER, sequence, Lane.BULK, 10, b"x", f"reason {sequence}")])
+    assert quarantine(spool) == ["reason 2", "reason 3"]
+    assert spool.losses() == {"dropped_rows_unexpected": 30}
+    assert list(spool.pending()) == []
+    assert spool.size == 0
 
 
 def test_all_but_the_newest_unsent_bulk_becomes_backfill(spool: Spool) -> None:
@@ -174,7 +185,7 @@ def test_batches_are_dropped_by_priority(spool: Spool) -> None:
     put(spool, b"backfill", lane=Lane.BACKFILL)
     dropped = [spool.drop_oldest() for _ in range(5)]
     assert dropped == [(Lane.BACKFILL, 1), (Lane.BULK, 1), (Lane.BULK, 1), (Lane.URGENT, 1), None]
-    assert spool.losses() == {"rows_dropped_backfill": 1, "rows_dropped_bulk": 2, "rows_dropped_urgent": 1}
+    assert spool.losses() == {"dropped_rows_backfill": 1, "dropped_rows_bulk": 2, "dropped_rows_urgent": 1}
     assert spool.size == 0
 
 

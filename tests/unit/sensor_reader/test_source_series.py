@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_components.sensor_reader.errors import CollisionError, RejectedError
-from edge_components.sensor_reader.series_registry import LONGEST_SILENCE_S, UNKNOWN_SILENCE_S, Origin, SeriesRegistry
+from edge_components.sensor_reader.source_series import LONGEST_SILENCE_S, UNKNOWN_SILENCE_S, Origin, SourceSeries
 from wire.model import Series
 
 OLD, NEW = Origin("mqtt", "line1/pump"), Origin("mqtt", "line2/pump")
@@ -16,7 +16,7 @@ class Site:
     """A registry that records what it reports."""
 
     def __init__(self, max_series: int = 10, **traits: tuple[str | None, float | None]) -> None:
-        self.registry = SeriesRegistry(traits, max_series)
+        self.registry = SourceSeries(traits, max_series)
         self.forgotten: list[Origin] = []
         self.moved: list[tuple[str, Origin, Origin]] = []
         self.evicted: list[tuple[str, float]] = []
@@ -123,7 +123,7 @@ def test_names_that_no_series_may_have_are_rejected() -> None:
 
 
 def test_the_longest_glob_that_matches_describes_a_series() -> None:
-    registry = SeriesRegistry({"*": ("x", None), "*.temperature": ("Cel", 0.1), "pump-1.*": (None, 0.5)}, 10)
+    registry = SourceSeries({"*": ("x", None), "*.temperature": ("Cel", 0.1), "pump-1.*": (None, 0.5)}, 10)
     registry.series_id("pump-1.temperature", OLD, 0.0)
     registry.series_id("pump-1.level", OLD, 0.0, "m", 0.2)
     registry.series_id("other", OLD, 0.0, "", 0.3)
@@ -135,7 +135,7 @@ def test_the_longest_glob_that_matches_describes_a_series() -> None:
 
 
 def test_another_description_reaches_series_that_are_known_and_can_be_taken_back() -> None:
-    registry = SeriesRegistry({}, 10)
+    registry = SourceSeries({}, 10)
     series_id = registry.series_id("a", OLD, 0.0, "m", 1.0)
     registry.describe({"a": ("km", None)}, 1)
     assert registry[series_id] == Series("a", "km", 1.0)

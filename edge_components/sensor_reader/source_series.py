@@ -1,10 +1,8 @@
-"""The series of this process: each under an id that is reused only once nothing refers to it. Pure.
+"""Series that sources provide, by id, with their origins and descriptions. Pure.
 
 A series has one origin (a topic, a source). Another origin takes a series over when the first has been silent for a
-while: a device that moved to another topic. While both are alive, they collide: the second gets a series whose name has
-a checksum of its origin at the end, until the configuration gives it another name.
-
-At the limit the least recently active series is removed, so that new devices can replace old ones.
+while: a device that moved to another topic. While both are active, they collide: the second gets a series whose name
+has a checksum of its origin at the end, until the configuration gives it another name.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ import numpy as np
 
 from edge_components.common.packing import series_bytes
 from edge_components.common.patterns import longest_match
+from edge_components.common.series_registry import UNKNOWN, Assignment, SeriesRegistry, extended
 from edge_components.sensor_reader.errors import CollisionError, RejectedError
 from wire.errors import ModelError
 from wire.model import IntArray, Series
@@ -41,18 +40,16 @@ class Origin:
         return f"{self.source} {self.address[:160]}"
 
 
-class SeriesRegistry:
-    """Series by name and by id, with their origins and the times at which they were last active."""
+class SourceSeries(SeriesRegistry):
+    """Registry of series; the time of reception is the time of activity in monotonic seconds."""
 
     def __init__(self, traits: Traits, max_series: int) -> None:
-        self._traits, self._max_series = traits, max_series
-        self._ids: dict[str, int] = {}
-        self._given: list[Series] = []
-        self._series: list[Series] = []
+        super().__init__(max_series)
+        self._traits = traits
+        self._given: dict[int, Series] = {}
+        self._origins: dict[int, Origin | None] = {}
         self.plain_bytes: list[int] = []
         """The size of each series' directory entry before any coding, by id."""
-        self._origins: list[Origin | None] = []
-        self._last_active = np.zeros(0)
         self._gap = np.zeros(0)
         self.in_use: Callable[[], Collection[int]] = tuple
         """Callback that returns the ids in use by readings, which are not reused."""
@@ -66,12 +63,6 @@ class SeriesRegistry:
         """Called with the name that the second of two origins of one series gets."""
         self.on_evict: Callable[[str, float], None] = lambda name, silence_s: None
         """Called with a removed series, and the seconds since it was active."""
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __getitem__(self, series_id: int) -> Series:
-        return self._series[series_id]
 
     def series_id(
         self,
@@ -88,8 +79,8 @@ class SeriesRegistry:
         While another origin provides the series, raises CollisionError, or returns a series with a name of its own with
         ``beside``. Raises RejectedError for a name that is not allowed and if no series can be evicted.
         """
-        known = self._ids.get(name)
-        if known is None:
+        known = self.find(name)
+        if known == UNKNOWN:
             return self._add(name, origin, now, unit, resolution)
         before = self._origins[known]
         if before != origin:
@@ -106,31 +97,41 @@ class SeriesRegistry:
             self._origins[known] = origin
         return known
 
+    def assign(self, series_id: int, series: Series) -> Assignment:
+        """Give a series an id (see the base class)."""
+        assignment = super().assign(series_id, series)
+        size = series_bytes(series.name, series.unit)
+        if series_id == len(self.plain_bytes):
+            self.plain_bytes.append(size)
+        else:
+            self.plain_bytes[series_id] = size
+        return assignment
+
     def note_active(self, series_ids: IntArray, at: float) -> None:
         """Record the distinct series that were active at ``at`` (monotonic seconds) or shortly after."""
-        since = at - self._last_active[series_ids]
+        since = at - self.received[series_ids]
         known = self._gap[series_ids] >= 0
         gap = np.where(known, np.maximum(since, self._gap[series_ids] * _GAP_DECAY), np.where(since > 0, since, -1.0))
         self._gap[series_ids] = gap
-        self._last_active[series_ids] = np.maximum(self._last_active[series_ids], at)
+        self.touch(series_ids, at)
 
     def release(self, source: str) -> None:
         """Allow any origin to take over the series of a source, because its settings changed."""
-        for series_id, origin in enumerate(self._origins):
+        for series_id, origin in self._origins.items():
             if origin is not None and origin.source == source:
                 self._origins[series_id] = None
 
     def describe(self, traits: Traits, max_series: int) -> None:
         """Apply other units, resolutions and limit; ids stay."""
-        self._traits, self._max_series = traits, max_series
-        self._series = [self._described(given) for given in self._given]
-        self.plain_bytes = [series_bytes(one.name, one.unit) for one in self._series]
+        self._traits, self.max_series = traits, max_series
+        for series_id, given in self._given.items():
+            self.assign(series_id, self._described(given))
 
     def _take_over(self, series_id: int, before: Origin, after: Origin, now: float) -> None:
         gap = float(self._gap[series_id])
         needed = UNKNOWN_SILENCE_S if gap < 0 else min(max(_SILENT_GAPS * gap, SHORTEST_SILENCE_S), LONGEST_SILENCE_S)
-        last_active = float(self._last_active[series_id])
-        name = self._given[series_id].name
+        last_active = float(self.received[series_id])
+        name = self[series_id].name
         if now - last_active < needed:
             text = f"series {name} comes from {before} and from {after} at once"
             raise CollisionError(text, last_active)
@@ -142,46 +143,28 @@ class SeriesRegistry:
             given = Series(name, unit, resolution)
         except ModelError as error:
             raise RejectedError("rejected_name", str(error)) from error
-        if len(self._ids) >= self._max_series:
-            series_id = self._evict(name, now)
-            self._given[series_id], self._origins[series_id] = given, origin
-            self._series[series_id] = described = self._described(given)
-            self.plain_bytes[series_id] = series_bytes(described.name, described.unit)
-        else:
-            series_id = len(self._given)
-            self._given.append(given)
-            described = self._described(given)
-            self._series.append(described)
-            self.plain_bytes.append(series_bytes(described.name, described.unit))
-            self._origins.append(origin)
-            if series_id >= len(self._last_active):
-                more = np.zeros(max(64, len(self._last_active)))
-                self._last_active, self._gap = np.append(self._last_active, more), np.append(self._gap, more)
-        self._last_active[series_id], self._gap[series_id] = now, -1.0
-        self._ids[name] = series_id
-        return series_id
-
-    def _evict(self, name: str, now: float) -> int:
-        """Remove the least recently active series that is not in use by readings, and return its id."""
-        series_id = self._least_recent()
-        if series_id is None:
+        described = (self._described(given),)
+        _, assigned = self.resolve(described, self._busy)
+        if not assigned:
             self.make_room()
-            series_id = self._least_recent()
-        if series_id is None:
-            raise RejectedError("rejected_series_limit", f"series {name} is one more than {self._max_series}")
-        forgotten = self._given[series_id].name
-        del self._ids[forgotten]
-        origin = self._origins[series_id]
-        if origin is not None:
-            self.on_forget(origin)
-        self.on_evict(forgotten, now - float(self._last_active[series_id]))
+            _, assigned = self.resolve(described, self._busy)
+        if not assigned:
+            raise RejectedError("rejected_series_limit", f"series {name} is one more than {self.max_series}")
+        series_id, replaced = assigned[0].series_id, assigned[0].replaced
+        if replaced is not None:
+            former = self._origins[series_id]
+            if former is not None:
+                self.on_forget(former)
+            self.on_evict(replaced.name, now - float(self.received[series_id]))
+        self._given[series_id], self._origins[series_id] = given, origin
+        if series_id >= len(self._gap):
+            self._gap = extended(self._gap, len(self))
+        self._gap[series_id] = -1.0
+        self.touch(np.array([series_id]), now)
         return series_id
 
-    def _least_recent(self) -> int | None:
-        last_active = self._last_active[: len(self._given)].copy()
-        last_active[list(self.in_use())] = np.inf
-        series_id = int(np.argmin(last_active))
-        return None if np.isinf(last_active[series_id]) else series_id
+    def _busy(self) -> IntArray:
+        return np.fromiter(self.in_use(), np.int64)
 
     def _described(self, given: Series) -> Series:
         glob = longest_match(given.name, self._traits)
