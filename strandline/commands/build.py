@@ -55,7 +55,9 @@ def build_command(
     ] = None,
     extras: Annotated[
         list[str] | None,
-        typer.Option(help="With --offline: packages of single kinds of sources (modbus, opcua, serial, archive)."),
+        typer.Option(
+            help="Packages of single kinds of sources that the gateways get, too: modbus, opcua, serial, archive."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,15 +67,17 @@ def build_command(
     """
     from device_sim.aws.package import stage_functions
     from device_sim.paths import SOURCE_TREE
+    from edge_components.runtime.main import groups
     from strandline.errors import CommandError
     from strandline.packaging.components import build, deployment_command, summary
     from strandline.packaging.wheels import merged
 
     repo = repo or SOURCE_TREE
-    if not offline and (python or arch or wheels or extras):
-        raise CommandError("--python, --arch, --wheels and --extras require --offline")
-    collected = _collect(repo, out / "build" / "wheels", python, arch, wheels, extras) if offline else []
-    built = build(repo, out, nucleus, merged(collected))
+    if not offline and (python or arch or wheels):
+        raise CommandError("--python, --arch and --wheels require --offline")
+    chosen = _listed("--extras", extras, (), groups())
+    collected = _collect(repo, out / "build" / "wheels", python, arch, wheels, chosen) if offline else []
+    built = build(repo, out, nucleus, merged(collected), chosen)
     try:
         package = out / "build" / "lambda"
         stage_functions(repo, package)
@@ -101,18 +105,17 @@ def _collect(
     python: list[str] | None,
     arch: list[str] | None,
     wheels: Path | None,
-    extras: list[str] | None,
+    extras: list[str],
 ) -> list[Collected]:
-    from edge_components.runtime.main import EXTRA, groups
+    from edge_components.runtime.main import EXTRA
     from strandline.errors import CommandError
     from strandline.packaging.wheels import ARCHITECTURES, GLIBC, PipDownload, Target, collect
 
     versions, machines = _listed("--python", python, ("3.11", "3.13"), GLIBC), _listed("--arch", arch, ARCHITECTURES)
-    chosen = _listed("--extras", extras, (), groups())
     fetch = PipDownload(folder, wheels, lambda line: None)
     try:
         required = (repo / "edge_components/runtime/requirements.txt").read_text()
-        files = ["requirements-optional.txt", *(EXTRA.format(name) for name in chosen)]
+        files = ["requirements-optional.txt", *(EXTRA.format(name) for name in extras)]
         optional = "".join((repo / "edge_components/runtime" / name).read_text() for name in files)
         return [collect(Target(p, m), required, optional, fetch) for p in versions for m in machines]
     except OSError as error:

@@ -10,9 +10,9 @@ For local deployments on nucleus lite, whose ggl-cli copies artifacts without un
     <out>/greengrass-build-lite/recipes/<NAME>-<VERSION>.yaml
     <out>/greengrass-build-lite/artifacts/<NAME>/<VERSION>/<folder>/...
 
-The recipes are the same for both. An artifact contains the modules that the programs in the recipe's scripts can
-import, at the import paths of the source tree, and the data files beside the component's modules; that of
-io.strandline.Runtime may also contain wheels.
+The recipes are those of the source tree, but for the default of ``extras``. An artifact contains the modules that the
+programs in the recipe's scripts can import, at the import paths of the source tree, and the data files beside the
+component's modules; that of io.strandline.Runtime may also contain wheels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import json
 import shlex
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +37,30 @@ _DATA = frozenset({".txt", ".json", ".yaml", ".tflite", ".fbs"})
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip supports
 RUNTIME = "runtime"
 """Folder of the component whose artifact contains the wheels."""
+NO_EXTRAS = "\n    extras: none\n"
 
 
 FOLDERS = {Nucleus.JAVA: "greengrass-build", Nucleus.LITE: "greengrass-build-lite"}
 
 
-def build(repo: Path, out: Path, nucleus: Nucleus = Nucleus.JAVA, wheels: Mapping[str, Path] | None = None) -> Built:
-    """Pack every recipe of ``repo/recipes``; ``wheels`` (name -> file) go into the artifact of the shared environment.
+def build(
+    repo: Path,
+    out: Path,
+    nucleus: Nucleus = Nucleus.JAVA,
+    wheels: Mapping[str, Path] | None = None,
+    extras: Sequence[str] = (),
+) -> Built:
+    """Pack every recipe of ``repo/recipes``.
 
-    Raises BuildError for an invalid recipe or a missing folder, and where nothing can be written.
+    ``wheels`` (name -> file) go into the artifact of the shared environment, and ``extras`` become the default of its
+    configuration key. Raises BuildError for an invalid recipe or a missing folder, and where nothing can be written.
     """
     recipes = sorted((repo / "recipes").glob("*.yaml"))
     if not recipes:
         raise BuildError(f"{repo / 'recipes'}: no recipes (*.yaml)")
     folder = out / FOLDERS[nucleus]
     try:
-        components = tuple(_build_component(repo, recipe, folder, nucleus, wheels or {}) for recipe in recipes)
+        components = tuple(_build_component(repo, recipe, folder, nucleus, wheels or {}, extras) for recipe in recipes)
     except OSError as error:
         raise BuildError(f"{error.filename or folder}: {error.strerror}") from error
     return Built(nucleus, folder / "recipes", folder / "artifacts", components)
@@ -64,7 +72,7 @@ def build_here(out: Path, nucleus: Nucleus) -> Built:
 
 
 def _build_component(
-    repo: Path, recipe: Path, out: Path, nucleus: Nucleus, wheels: Mapping[str, Path]
+    repo: Path, recipe: Path, out: Path, nucleus: Nucleus, wheels: Mapping[str, Path], extras: Sequence[str]
 ) -> BuiltComponent:
     name, version, folder, programs = _read_recipe(recipe)
     files = _component_files(repo, folder, programs)
@@ -72,7 +80,8 @@ def _build_component(
         files |= {f"wheels/{wheel}": path for wheel, path in wheels.items()}
     target = out / "recipes" / f"{name}-{version}.yaml"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(recipe.read_bytes())
+    text = recipe.read_text()
+    target.write_text(_with_extras(recipe, text, extras) if folder == RUNTIME and extras else text)
     artifact = out / "artifacts" / name / version / folder
     artifact.parent.mkdir(parents=True, exist_ok=True)
     if nucleus is Nucleus.LITE:
@@ -82,6 +91,13 @@ def _build_component(
     write_zip(archive, files)
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     return BuiltComponent(name, version, target, archive, archive.stat().st_size, digest)
+
+
+def _with_extras(recipe: Path, text: str, extras: Sequence[str]) -> str:
+    """Return the recipe with another default: ggl-cli cannot configure a component that it deploys."""
+    if text.count(NO_EXTRAS) != 1:
+        raise BuildError(f"{recipe}: expected one line {NO_EXTRAS.strip()!r}")
+    return text.replace(NO_EXTRAS, f"\n    extras: {','.join(extras)}\n")
 
 
 def _size(files: Mapping[str, Path]) -> int:

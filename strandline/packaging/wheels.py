@@ -92,10 +92,11 @@ def collect(target: Target, required: str, optional: str, fetch: Fetch) -> Colle
     roots = [Requirement(one.text) for one in parse(required, python)]
     wheels, found.missing = _closure([Requirement(PIP), *roots], target, fetch)
     for one in (Requirement(one.text) for one in parse(optional, python)):
-        # Resolved together with the required ones: they must agree on the versions of common dependencies.
+        # Resolved together with the others: they must agree on the versions of common dependencies.
         together, missing = _closure([Requirement(PIP), *roots, one], target, fetch)
         if set(missing) <= set(found.missing):
             wheels = together
+            roots.append(one)
         else:
             found.missing_optional.append(str(one))
     found.wheels = {path.name: path for path in wheels}

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from device_sim.errors import BuildError
 from device_sim.greengrass.component_build import Nucleus
@@ -124,6 +125,18 @@ def test_wheels_go_into_the_artifact_of_the_shared_environment_only(small_repo: 
         with zipfile.ZipFile(component.artifact) as packed:
             with_wheels += [component.name for inside in packed.namelist() if inside == "wheels/x-1.0-py3-none-any.whl"]
     assert with_wheels == [name]
+
+
+@pytest.mark.parametrize("nucleus", list(Nucleus))
+def test_extras_become_the_default_of_the_shared_environment_and_change_no_other_recipe(
+    tmp_path: Path, nucleus: Nucleus
+) -> None:
+    plain = build(SOURCE_TREE, tmp_path / "plain", nucleus)
+    built = build(SOURCE_TREE, tmp_path / "extras", nucleus, extras=["modbus", "opcua"])
+    before, after = _tree(plain.recipes), _tree(built.recipes)
+    assert [name for name in before if before[name] != after[name]] == ["io.strandline.Runtime-0.1.0.yaml"]
+    recipe = yaml.safe_load(after["io.strandline.Runtime-0.1.0.yaml"])
+    assert recipe["ComponentConfiguration"] == {"DefaultConfiguration": {"extras": "modbus,opcua"}}
 
 
 def test_the_deployment_command_is_that_of_the_nucleus() -> None:

@@ -193,6 +193,7 @@ def test_build_for_nucleus_lite_prints_its_own_command(tmp_path: Path) -> None:
         (["--python", "3.11"], "require --offline"),
         (["--offline", "--python", "2.7"], "--python '2.7': allowed are 3.11, 3.12, 3.13"),
         (["--offline", "--arch", "aarch64,mips"], "--arch 'mips': allowed are aarch64, x86_64, armv7l"),
+        (["--extras", "modbus,mqtt"], "--extras 'mqtt': allowed are archive, modbus, opcua, serial"),
     ],
 )
 def test_build_rejects_inconsistent_options(tmp_path: Path, options: list[str], problem: str) -> None:

@@ -71,6 +71,14 @@ def test_an_optional_package_is_included_with_all_dependencies_or_omitted(tmp_pa
     assert names(found.wheels) == ["pip-25.0", "sdk-1.0", "small-1"]
 
 
+def test_optional_packages_are_resolved_together(tmp_path: Path) -> None:
+    index = Index(
+        tmp_path, pip={"25.0": []}, sdk={"1.0": []}, modbus={"3": ["wire<2"]}, opcua={"1": []}, wire={"2": [], "1": []}
+    )
+    found = collect(PI, "sdk\n", "modbus\nopcua\nwire\n", index)
+    assert names(found.wheels) == ["modbus-3", "opcua-1", "pip-25.0", "sdk-1.0", "wire-1"]
+
+
 def test_requirements_are_those_for_the_target_s_python(tmp_path: Path) -> None:
     text = 'numpy<2; python_version < "3.12"\nnumpy>=2; python_version >= "3.12"\n'
     index = Index(tmp_path, pip={"25.0": []}, numpy={"2.1": [], "1.26": []})
