@@ -18,6 +18,8 @@ from edge_components.common.requirements import normalised
 
 FILE = "environment.json"
 BYTECODE = "bytecode"
+MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""Variables by which glibc returns the memory of a backlog to the system; a threshold that is set does not grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Environment:
         own = Path(self.python).parents[1]
         virtual = (own / "pyvenv.cfg").exists() and os.access(own, os.W_OK)
         folder = (own if virtual else runtime) / BYTECODE
-        return {"PYTHONOPTIMIZE": "2", "PYTHONPYCACHEPREFIX": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
+        python = {"PYTHONOPTIMIZE": "2", "PYTHONPYCACHEPREFIX": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
+        return python | MALLOC
 
     @classmethod
     def read(cls, folder: Path) -> Self:
