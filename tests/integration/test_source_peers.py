@@ -115,6 +115,16 @@ def test_lines_of_a_serial_device_are_read_with_a_pattern(line: Line) -> None:
         assert site.counters["rejected_line"] == 1
 
 
+def test_a_pattern_with_one_group_names_and_describes_its_series(line: Line) -> None:
+    pattern = r"(?P<time>\d+) W=(?P<weight>\S+)"
+    values = {"device": line.second, "pattern": pattern, "fields": {"weight": {"unit": "kg"}}}
+    with ThreadSite("serial", values, name="scale") as site, serial.Serial(line.first) as device:
+        site.poll_until(lambda: site.source.health() == {"connected": True})
+        device.write(b"1700000000 W=81\n")
+        site.poll_until(lambda: site.sink.readings == [("scale.weight", 1_700_000_000_000, 81.0)])
+        assert site.units == {"scale.weight": "kg"}
+
+
 def test_an_http_endpoint_is_polled_and_failures_leave_gaps(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret\n")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)

@@ -29,6 +29,7 @@ class JsonFormat:
         # The levels of the topic are checked when the topic is known.
         template = NameTemplate(settings.series, AnyLevel())
         self._extra_paths, self._uses_each = template.payload_paths, template.uses_each
+        self._uses_field = "{field}" in settings.series
         self._lists = bool(self._each) or any(not paths.is_plain(path) for path in self._values)
         self._element_key = self._single_key()
 
@@ -134,7 +135,7 @@ class JsonFormat:
                 into.add(index, self._field("", each, element, root), element)
                 return
             for way, value in paths.find(element, path):
-                name = ".".join(way) if several else ""
+                name = ".".join(way) if several or self._uses_field else ""
                 if path and path[-1] is DEEP:
                     if self._is_context(way):
                         continue

@@ -111,7 +111,7 @@ def read_serial(values: Mapping[str, Any]) -> SerialEntry:
     fields: list[str] = []
     if isinstance(pattern, str) and pattern:
         try:
-            fields = list(re.compile(pattern).groupindex)
+            fields = [name for name in re.compile(pattern).groupindex if name not in ("time", "quality", "unit")]
         except re.error:
             fields = []
     defaults = {"value": fields or ["value"], "series": "{source}.{field}"} if pattern else {"format": "plain"}

@@ -50,6 +50,11 @@ def test_json_names_by_the_key_that_a_wildcard_matched() -> None:
     assert values(readings(used, dumps({"flow": {"value": 1}, "level": {"value": 2}}))) == {"d.flow": 1, "d.level": 2}
 
 
+def test_json_names_a_single_value_by_its_field_where_the_name_has_one() -> None:
+    used = decoder(value="v.x", series="{device}/{field}", fields={"v.x": {"unit": "kg"}})
+    assert readings(used, dumps({"v": {"x": 1.5}, "time": T0})) == [("d/v.x", 1.5, T0, 0, "kg")]
+
+
 def test_json_paths_escape_dots_and_stars() -> None:
     used = decoder(value=[r"a\.b", r"\*"], fields={r"[*]": {"name": "star"}})
     assert values(readings(used, dumps({"a.b": 1, "*": 2}))) == {"d.a.b": 1, "d.star": 2}
