@@ -168,9 +168,13 @@ def monthly(
         "dynamodb writes of batches": fleet.batches * measured.write_units * usd.dynamodb_write / MILLION,
         "dynamodb writes of notices": notices * 3 * usd.dynamodb_write / MILLION,
         "dynamodb writes of roll-ups": hours * math.ceil(measured.rollup_bytes / 1024) * usd.dynamodb_write / MILLION,
-        # Ingest reads the received sequences, and the last notice; compaction reads the index (150 bytes a batch) and
-        # each batch once.
-        "dynamodb reads": (arrivals * measured.read_units + notices + fleet.batches * (1 + 150 / 4096))
+        # Ingest reads the received sequences, and the last notice. Compaction reads by queries, which are charged for the
+        # sum of what they read: the index (150 bytes a batch), each batch once, and the notices (400 bytes) in between.
+        "dynamodb reads": (
+            arrivals * measured.read_units
+            + notices
+            + (fleet.batches * (150 + measured.item_bytes) + notices * 400) / 4096
+        )
         * usd.dynamodb_read
         / MILLION,
         "dynamodb storage": table_gb * usd.dynamodb_gb_month,

@@ -38,19 +38,25 @@ def cost_command(
     The result is in US dollars at list prices of us-east-1, without the free tier. CPU times and sizes are those that
     benchmarks/cloud.py measured.
     """
-    from device_sim.aws.fleet_cost import json_batch, message_per_reading, monthly
+    from device_sim.aws.fleet_cost import greengrass, json_batch, message_per_reading, monthly
 
     fleet, measured = fleet_of(gateways, series, rate, window, batch_age)
     items = monthly(fleet, measured, raw_days=raw_days, rollup_days=rollup_days)
     total = sum(items.values())
     others = {"one message a reading": message_per_reading(fleet), "deflated JSON batches": json_batch(fleet, measured)}
     if as_json:
-        answer = {"items": items, "total_usd": total, "usd_per_million_readings": total / fleet.readings * 1e6}
+        answer = {
+            "items": items,
+            "total_usd": total,
+            "greengrass_usd": greengrass(fleet),
+            "usd_per_million_readings": total / fleet.readings * 1e6,
+        }
         typer.echo(json.dumps(answer | ({"compare": others} if compare else {})))
         return
     for name, usd in sorted(items.items(), key=lambda item: -item[1]):
         typer.echo(f"{name:<42} ${usd:>14,.4f}")
     typer.echo(f"{'per month':<42} ${total:>14,.4f}")
+    typer.echo(f"{'further, the fee of AWS IoT Greengrass':<42} ${greengrass(fleet):>14,.4f}")
     typer.echo(f"{'per million readings':<42} ${total / fleet.readings * 1e6:>14,.4f}")
     for name, usd in others.items() if compare else ():
         typer.echo(f"{'instead: ' + name:<42} ${usd:>14,.4f}  {usd / total:,.1f} times")
