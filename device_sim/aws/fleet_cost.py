@@ -169,7 +169,7 @@ def monthly(
         "dynamodb writes of notices": notices * 3 * usd.dynamodb_write / MILLION,
         "dynamodb writes of roll-ups": hours * math.ceil(measured.rollup_bytes / 1024) * usd.dynamodb_write / MILLION,
         # Ingest reads the received sequences, and the last notice. Compaction reads by queries, which are charged for
-        # the sum of what they read: the index (150 bytes a batch), each batch once, and the notices (400 bytes) in between.
+        # the sum of what they read: the index (150 bytes a batch), each batch once, the notices (400 bytes) in between.
         "dynamodb reads": (
             arrivals * measured.read_units
             + notices
