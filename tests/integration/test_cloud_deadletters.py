@@ -213,6 +213,9 @@ def _set_environment(cloud: LocalCloud, **changes: str) -> None:
     functions, name = cloud.client("lambda"), cloud.outputs["IngestFunctionName"]
     now = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     functions.update_function_configuration(FunctionName=name, Environment={"Variables": now | changes})
+    # The event sources invoke the alias, which stays at its version until it is moved, as a deployment does.
+    version = functions.publish_version(FunctionName=name)["Version"]
+    functions.update_alias(FunctionName=name, Name="live", FunctionVersion=version)
 
 
 @pytest.mark.slow
