@@ -30,8 +30,8 @@ class DeviceServers:
         """Begin to start the servers; ``stack`` stops them."""
         loop = stack.enter_context(EventLoopThread("devices"))
         machines = {machine.name: machine for machine in plant.machines}
-        opcua = stack.enter_context(OpcuaDevice(machines[OPCUA], loop))
         modbus = stack.enter_context(ModbusDevice(machines[MODBUS], loop, clock))
+        opcua = stack.enter_context(OpcuaDevice(machines[OPCUA], loop))
         return cls(plant, modbus, opcua)
 
     def devices(self, broker: SensorBroker, clock: Clock, stack: contextlib.ExitStack) -> tuple[Device, ...]:
