@@ -1,7 +1,8 @@
 """A simulated machine that is read over OPC UA: one variable for each channel, through asyncua.
 
 The server notifies a subscriber when the value or the status of a variable changes, not when it is written. A sensor
-that gives no reading has the status BadSensorFailure and no value.
+that gives no reading has the status BadSensorFailure and no value, for which the sensor reader repeats the last value
+with quality bad.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class OpcuaDevice:
         self._variables: list[Any] = []
         self._subscribed = 0
         self._last: list[float | None] = [None] * len(self._channels)
+        self._last_good: list[float | None] = [None] * len(self._channels)
 
     def __enter__(self) -> Self:
         self._starting = self._loop.submit(self._start())
@@ -127,7 +129,8 @@ class OpcuaDevice:
         await server.start()
 
     def _count_subscription(self, event: Any, _service: Any) -> None:
-        self._subscribed += event.is_external
+        if event.is_external:
+            self._subscribed += len(event.request_params.ItemsToCreate)
 
     async def _write(self, values: list[float], time_ms: int) -> None:
         """Write all variables, and record those of which the server notifies a subscriber."""
@@ -138,9 +141,10 @@ class OpcuaDevice:
             status = ua.StatusCodes.BadSensorFailure if known is None else ua.StatusCodes.Good
             variant = ua.Variant() if known is None else ua.Variant(known, ua.VariantType.Double)
             data = ua.DataValue(variant, ua.StatusCode(status), moment)
-            if known is not None and known != self._last[row]:
-                self.log.record(row, time_ms, known)
-            self._last[row] = known
+            good = self._last_good[row] if known is None else known
+            if known != self._last[row] and good is not None:
+                self.log.record(row, time_ms, good, bad=known is None)
+            self._last[row], self._last_good[row] = known, good
             await variable.write_value(data)
 
 

@@ -106,4 +106,4 @@ def test_every_peer_names_its_program_and_durable_settings() -> None:
 
 def test_an_unknown_experiment_is_rejected_with_the_allowed_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--only", "disk,speed"]) == 2
-    assert "--only speed: disk, steady" in capsys.readouterr().err
+    assert "--only speed: idle, disk, steady" in capsys.readouterr().err

@@ -78,7 +78,9 @@ def test_a_modbus_pump_is_polled_and_a_failed_sensor_repeats_its_last_value_as_b
         site.poll_until(lambda: len(site.sink.readings) > before)
 
 
-def test_an_opc_ua_cold_room_notifies_of_changes_and_a_failed_sensor_gives_nothing(loop: EventLoopThread) -> None:
+def test_an_opc_ua_cold_room_notifies_of_changes_and_a_failed_sensor_repeats_its_last_value_as_bad(
+    loop: EventLoopThread,
+) -> None:
     with OpcuaDevice(ColdRoom("coldroom-2", 1), loop, sampling_ms=20) as room:
         room.wait_until_listening()
         with _site(room) as site:
@@ -89,7 +91,7 @@ def test_an_opc_ua_cold_room_notifies_of_changes_and_a_failed_sensor_gives_nothi
                 room.measure(np.array(step), start_ms + 200 * tick)
             site.poll_until(lambda: site.values == {"coldroom-2.temperature": -18.02, "coldroom-2.power": 1400.0})
             room.finish(CLOCK.wall_ms())
-            assert len(room.log) == 7
+            assert len(room.log) == 8
             site.poll_until(lambda: _arrived(site, room))
             _compare(site, room)
             assert site.units["coldroom-2.temperature"] == "Cel"
