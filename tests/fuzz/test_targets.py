@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_components.sensor_reader.mapping.settings import format_names
 from tests.fuzz.hostile import HOSTILE
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.targets import FORMAT_SEEDS, TARGETS, Target
 
 BY_NAME = {target.name: target for target in TARGETS}
 EACH = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
@@ -27,6 +28,10 @@ def read(target: Target, data: bytes) -> Exception | None:
     except target.errors as error:
         return error
     return None
+
+
+def test_every_payload_format_has_seeds() -> None:
+    assert set(FORMAT_SEEDS) == set(format_names())
 
 
 @EACH

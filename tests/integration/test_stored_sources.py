@@ -52,38 +52,39 @@ pytestmark = [
 GATEWAY = "gw-sources"
 DEADLINE_S = 120.0
 REGISTER = {"name": "flow", "address": 2, "type": "float32", "unit": "m3/h"}
-FORMATS: dict[str, tuple[dict[str, Any], bytes, str, float]] = {
-    "json": ({"topic": "json/{d}", "value": ["a", "b"]}, b'{"a": 1.5, "b": true}', "1.a", 1.5),
+FORMATS: dict[str, tuple[str, dict[str, Any], bytes, str, float]] = {
+    "json": ("json/1", {"topic": "json/{d}", "value": ["a", "b"]}, b'{"a": 1.5, "b": true}', "1.a", 1.5),
     "senml+json": (
+        "senml/x",
         {"topic": "senml/#"},
         b'[{"bn": "senml-json:", "n": "t", "u": "Cel", "v": 2.5}]',
         "senml-json:t",
         2.5,
     ),
-    "senml+cbor": ({"topic": "cbor/#"}, cbor2.dumps([{-2: "senml-cbor:", 0: "t", 2: 3.5}]), "senml-cbor:t", 3.5),
-    "sparkplug": ({"topic": "spBv1.0/#"}, message(metric("T", 4.5), time=None, sequence=0), "g.n.T", 4.5),
-    "influx": ({"topic": "influx/#"}, b"weather,site=north t=5.5", "weather.north.t", 5.5),
-    "csv": ({"topic": "csv/{d}"}, b"t;state\n6,5;1\n", "2.t", 6.5),
-    "plain": ({"topic": "plain/{d}", "decimal_comma": True}, b"7,5 kWh", "3", 7.5),
-    "raw": ({"topic": "raw/{d}", "layout": ">f"}, struct.pack(">f", 8.5), "4", 8.5),
-    "ruuvi": ({"topic": "ruuvi/{d}"}, encoded(SAMPLES["ruuvi"][0][1]), "5.temperature", 24.3),
+    "senml+cbor": (
+        "cbor/x",
+        {"topic": "cbor/#"},
+        cbor2.dumps([{-2: "senml-cbor:", 0: "t", 2: 3.5}]),
+        "senml-cbor:t",
+        3.5,
+    ),
+    "sparkplug": (
+        "spBv1.0/g/NBIRTH/n",
+        {"topic": "spBv1.0/#"},
+        message(metric("T", 4.5), time=None, sequence=0),
+        "g.n.T",
+        4.5,
+    ),
+    "influx": ("influx/x", {"topic": "influx/#"}, b"weather,site=north t=5.5", "weather.north.t", 5.5),
+    "csv": ("csv/2", {"topic": "csv/{d}"}, b"t;state\n6,5;1\n", "2.t", 6.5),
+    "plain": ("plain/3", {"topic": "plain/{d}", "decimal_comma": True}, b"7,5 kWh", "3", 7.5),
+    "raw": ("raw/4", {"topic": "raw/{d}", "layout": ">f"}, struct.pack(">f", 8.5), "4", 8.5),
+    "ruuvi": ("ruuvi/5", {"topic": "ruuvi/{d}"}, encoded(SAMPLES["ruuvi"][0][1]), "5.temperature", 24.3),
 }
-"""The topic with its mapping, a payload, and the name and value of one series in it."""
+"""A topic, the pattern with its mapping, a payload, and the name and value of one series in it."""
 
 BROKERS = {"dragino": "second", "esphome": "second", "milesight": "third"}
 """The broker of the presets that are not on the first one."""
-
-TOPICS = {
-    "json": "json/1",
-    "senml+json": "senml/x",
-    "senml+cbor": "cbor/x",
-    "sparkplug": "spBv1.0/g/NBIRTH/n",
-    "influx": "influx/x",
-    "csv": "csv/2",
-    "plain": "plain/3",
-    "raw": "raw/4",
-    "ruuvi": "ruuvi/5",
-}
 
 
 def fresh(payload: bytes) -> bytes:
@@ -196,7 +197,7 @@ class Site:
         for preset, _topic, _payload, names in samples():
             for series, value in list(names.items())[:1]:
                 self.expected.setdefault(f"preset {preset}", (series, value))
-        topics = [{"format": name, **keys} for name, (keys, *_rest) in FORMATS.items()]
+        topics = [{"format": name, **keys} for name, (_topic, keys, *_rest) in FORMATS.items()]
         self.entries.append({"name": "formats", "kind": "mqtt", "port": self.ports["formats"], "topics": topics})
         self.expected |= {f"format {name}": (series, value) for name, (*_, series, value) in FORMATS.items()}
         keys = {"kind": "mqtt", "topics": ["old/{device}"], "version": "3.1.1"}
@@ -224,8 +225,8 @@ class Site:
         """Have every peer that sends by itself send once."""
         for preset, topic, payload, _names in samples():
             self._publish(preset, topic, fresh(encoded(payload)))
-        for name, (_keys, payload, _series, _value) in FORMATS.items():
-            self._publish("formats", TOPICS[name], fresh(payload))
+        for topic, _keys, payload, _series, _value in FORMATS.values():
+            self._publish("formats", topic, fresh(payload))
         self._publish("old", "old/by-3.1.1", b"1")
         self._publish("web", "web/by-web", b"2")
         self.scale.write(b"W=81.5\r\n")
@@ -291,6 +292,7 @@ def expected() -> list[str]:
 @pytest.mark.parametrize("what", expected())
 def test_a_row_is_stored_and_the_api_returns_it(stored: tuple[Site, LocalCloud, set[str]], what: str) -> None:
     site, cloud, found = stored
+    assert what in site.expected, f"{what} has no entry in Site, or no payload in FORMATS"
     series, value = site.expected[what]
     assert series in found
     status, body = cloud.call_api(

@@ -1,10 +1,12 @@
 """An expert that is added to the list scores, is reported, and leaves the saved state of the others readable."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_components import anomaly_detector
 from edge_components.anomaly_detector.columns import Columns, FloatArray, column, saved_fields
 from edge_components.anomaly_detector.reports import HISTORY, report
 from edge_components.anomaly_detector.univariate import ensemble_state
@@ -86,6 +88,11 @@ def test_every_expert_of_the_list_has_statistics_floors_and_storage_names_of_its
     assert len(names) == len(set(names))
     for expert in experts.experts:
         assert len(expert.floors) == (0 if expert.own_limit else len(expert.statistics))
+
+
+def test_the_cause_of_every_expert_of_the_list_is_in_the_readme():
+    readme = (Path(anomaly_detector.__path__[0]) / "README.md").read_text()
+    assert [expert.cause for expert in EXPERTS if f"\n| `{expert.cause}` |" not in readme] == []
 
 
 @pytest.mark.parametrize("experts", [(*EXPERTS, Range), (Range, *EXPERTS)])

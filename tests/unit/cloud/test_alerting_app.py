@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import from_item
 from cloud_functions.adapters.streams import images
 from cloud_functions.core.alerting import AlertBook
@@ -27,8 +28,7 @@ CONTEXT = SimpleNamespace(
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    for name in ("ALERTS_TABLE", "ALERTS_TOPIC", "ALERTS_BUS"):
-        monkeypatch.setenv(name, "x")
+    monkeypatch.setattr(settings, "text", lambda name, default="x": default)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     sys.modules.pop("cloud_functions.alerting.app", None)
     module = importlib.import_module("cloud_functions.alerting.app")

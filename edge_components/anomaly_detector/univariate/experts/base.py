@@ -1,6 +1,7 @@
 """The interface of an expert: it turns a window of every series into statistics that grow with the deviation.
 
-Pure and columnar over series. Values are in scales from the series' own centre.
+Pure and columnar over series. The centre of a series is the median of its calibration, the scale about one standard
+deviation of it. Values are distances from the centre in scales.
 """
 
 from __future__ import annotations
@@ -83,9 +84,10 @@ class Expert(Generic[S]):
     """One expert; its attributes are the same for all series, and its state has one row a series.
 
     ``name`` is unique and part of the saved state, with ``version``, which changes with the meaning of the state.
-    ``statistics`` names the expert's statistics, which are scaled by calibration; each has the smallest value that its
-    record may have, in scales, in ``floors``. An expert with ``own_limit`` gives scores itself: 1.0 is its alarm level,
-    and it needs no floors. ``direction`` overrides "up" and "down" in reports.
+    ``statistics`` names the expert's statistics. Each is divided by its record (the second greatest of its maxima over
+    the last blocks of windows); ``floors`` has the smallest divisor of each, in scales, for a series whose record is
+    almost 0. An expert with ``own_limit`` gives scores itself: 1.0 is its alarm level, and it needs no floors.
+    ``direction`` overrides "up" and "down" in reports.
     """
 
     name: ClassVar[str]
