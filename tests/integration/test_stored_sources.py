@@ -76,7 +76,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any], bytes, str, float]] = {
         4.5,
     ),
     "influx": ("influx/x", {"topic": "influx/#"}, b"weather,site=north t=5.5", "weather.north.t", 5.5),
-    "csv": ("csv/2", {"topic": "csv/{d}"}, b"t;state\n6,5;1\n", "2.t", 6.5),
+    "csv": ("csv/2", {"topic": "csv/{d}", "decimal_comma": True}, b"t;state\n6,5;1\n", "2.t", 6.5),
     "plain": ("plain/3", {"topic": "plain/{d}", "decimal_comma": True}, b"7,5 kWh", "3", 7.5),
     "raw": ("raw/4", {"topic": "raw/{d}", "layout": ">f"}, struct.pack(">f", 8.5), "4", 8.5),
     "ruuvi": ("ruuvi/5", {"topic": "ruuvi/{d}"}, encoded(SAMPLES["ruuvi"][0][1]), "5.temperature", 24.3),
