@@ -39,13 +39,7 @@ class MemoryDynamoDB:
 
     def client(self) -> Any:
         """Return a boto3 client whose requests this object answers."""
-        client = boto3.client(
-            "dynamodb",
-            region_name="us-east-1",
-            aws_access_key_id="AKIAEXAMPLE",
-            aws_secret_access_key="example",  # noqa: S106 - requests do not leave the process
-            config=CONFIG,
-        )
+        client = _client("dynamodb")
         client.meta.events.register("before-send.dynamodb", self._answer)
         return client
 
@@ -151,13 +145,7 @@ class MemoryDynamoDB:
 
 def null_iot() -> tuple[Any, list[int]]:
     """Return a boto3 client of IoT Core's data plane whose requests are answered here, and their number in a list."""
-    client = boto3.client(
-        "iot-data",
-        region_name="us-east-1",
-        aws_access_key_id="AKIAEXAMPLE",
-        aws_secret_access_key="example",  # noqa: S106 - requests do not leave the process
-        config=CONFIG,
-    )
+    client = _client("iot-data")
     sent = [0]
 
     def answer(request: Any, **_: Any) -> AWSResponse:
@@ -166,6 +154,17 @@ def null_iot() -> tuple[Any, list[int]]:
 
     client.meta.events.register("before-send.iot-data-plane", answer)
     return client, sent
+
+
+def _client(service: str) -> Any:
+    """Return a boto3 client with the functions' settings, whose requests the caller answers."""
+    return boto3.client(
+        service,
+        region_name="us-east-1",
+        aws_access_key_id="AKIAEXAMPLE",
+        aws_secret_access_key="example",  # noqa: S106 - requests do not leave the process
+        config=CONFIG,
+    )
 
 
 class _ConditionError(Exception):

@@ -5,10 +5,11 @@ A payload is built once with placeholders for its times, which :meth:`Shape.stam
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from device_sim.simulation.sparkplug_encoding import UINT64, Metric, encode, varint
 
 PLACEHOLDER = b"0000000000000"
 """Stands for an event time in milliseconds, which has 13 digits until the year 2286."""
@@ -23,8 +24,8 @@ SEQUENCES = 256
 """Sequence numbers of a Sparkplug node."""
 
 _GROUP, _NODE = "bench", "node"
-_DOUBLE_TYPE = 10
-_STAMP = b"\xff\xfe\xfd\xfc\xfb\x7a"
+_STAMP_MS = 4_225_167_753_087
+_STAMP = varint(_STAMP_MS)
 """Stands for an event time in a Sparkplug message: six groups of seven bits, as any time until the year 2109."""
 
 
@@ -114,24 +115,24 @@ class Sparkplug:
     def message(self, at: int, messages: int) -> tuple[str, bytes]:
         """Return topic and payload."""
         repetition, number = divmod(at, messages)
-        metrics = (
-            _field(2, one) + _double(value(one, repetition, SEQUENCES // 2))
+        metrics = [
+            Metric("", value(one, repetition, SEQUENCES // 2), alias=one)
             for one in range(number * CHANNELS, (number + 1) * CHANNELS)
-        )
+        ]
         births = 1 + messages
-        return _topic("DDATA", number), _payload(metrics, (births + at) % SEQUENCES)
+        return _topic("DDATA", number), encode(metrics, _STAMP_MS, (births + at) % SEQUENCES)
 
     def first(self, messages: int) -> Iterator[tuple[str, bytes]]:
         """Yield the births of the node and of its devices."""
-        yield _topic("NBIRTH"), _payload((_field(1, b"bdSeq") + _field(4, 8) + _field(11, 0),), 0)
+        yield _topic("NBIRTH"), encode([Metric("bdSeq", 0, UINT64)], _STAMP_MS, 0)
         for number in range(messages):
             series = range(number * CHANNELS, (number + 1) * CHANNELS)
-            metrics = (_field(1, f"c{at % CHANNELS}".encode()) + _field(2, at) + _double(0.0) for at in series)
-            yield _topic("DBIRTH", number), _payload(metrics, (number + 1) % SEQUENCES)
+            metrics = [Metric(f"c{at % CHANNELS}", 0.0, alias=at) for at in series]
+            yield _topic("DBIRTH", number), encode(metrics, _STAMP_MS, (number + 1) % SEQUENCES)
 
     def stamped(self, data: bytes, time_ms: int) -> bytes:
         """Return messages with their times."""
-        return data.replace(_STAMP, _varint(time_ms))
+        return data.replace(_STAMP, varint(time_ms))
 
     def names(self, messages: int) -> list[str]:
         """Return the names that the gateway gives the series of a round."""
@@ -170,28 +171,6 @@ def _name(series: int) -> str:
 
 def _topic(kind: str, device: int | None = None) -> str:
     return f"spBv1.0/{_GROUP}/{kind}/{_NODE}" + ("" if device is None else f"/d{device:04d}")
-
-
-def _payload(metrics: Iterable[bytes], sequence: int) -> bytes:
-    return b"\x08" + _STAMP + b"".join(_field(2, metric) for metric in metrics) + _field(3, sequence)
-
-
-def _double(number: float) -> bytes:
-    return _field(4, _DOUBLE_TYPE) + _varint(13 << 3 | 1) + struct.pack("<d", number)
-
-
-def _field(number: int, content: int | bytes) -> bytes:
-    if isinstance(content, int):
-        return _varint(number << 3) + _varint(content)
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    groups = bytearray()
-    while number > 127:
-        groups.append(number & 127 | 128)
-        number >>= 7
-    return bytes((*groups, number))
 
 
 SHAPES: Mapping[str, Shape] = {

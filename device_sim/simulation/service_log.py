@@ -23,7 +23,6 @@ class ServiceLog:
         self._lock = threading.Lock()
         self._time, self._value = [array("q") for _ in series], [array("d") for _ in series]
         self._bad = [array("b") for _ in series]
-        self._length = 0
         self._closed = False
 
     def record(self, row: int, time_ms: int, value: float, *, bad: bool = False) -> None:
@@ -35,7 +34,6 @@ class ServiceLog:
             times.append(time_ms)
             self._value[row].append(value)
             self._bad[row].append(bad)
-            self._length += 1
 
     def close(self) -> None:
         """Record nothing more."""
@@ -43,7 +41,7 @@ class ServiceLog:
             self._closed = True
 
     def __len__(self) -> int:
-        return self._length
+        return sum(len(times) for times in self._time)
 
     def readings(self) -> list[ServedReadings]:
         """Return the readings by series."""

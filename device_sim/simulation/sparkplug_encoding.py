@@ -48,19 +48,20 @@ def _metric(metric: Metric) -> bytes:
     if metric.value is None:
         return out + _number(7, 1)
     if metric.datatype == DOUBLE:
-        return out + _varint(13 << 3 | _FIXED64) + struct.pack("<d", metric.value)
+        return out + varint(13 << 3 | _FIXED64) + struct.pack("<d", metric.value)
     return out + _number(14 if metric.datatype == BOOLEAN else 11, int(metric.value))
 
 
 def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3 | _VARINT) + _varint(value)
+    return varint(field << 3 | _VARINT) + varint(value)
 
 
 def _bytes(field: int, content: bytes) -> bytes:
-    return _varint(field << 3 | _BYTES) + _varint(len(content)) + content
+    return varint(field << 3 | _BYTES) + varint(len(content)) + content
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return a number of at least 0 in groups of seven bits."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
