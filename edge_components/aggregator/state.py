@@ -71,7 +71,7 @@ class State:
     def assign(self, assignment: Assignment) -> None:
         """Record a series under its id; state of a series that had the id before is cleared.
 
-        Where its unit changes to one that the former can be converted to, the values in its windows are converted.
+        If its unit changes to another one of the same dimension, the values in its windows are converted.
         """
         series_id, series = assignment.series_id, assignment.series
         if assignment.replaced is not None:

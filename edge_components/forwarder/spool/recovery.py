@@ -131,8 +131,7 @@ def _log_of(database: Path) -> Path:
 
 
 def _keep_log(path: Path) -> Path:
-    """Copy the write-ahead log of a killed process, and return the path of the copy; the file is missing if there was
-    no log.
+    """Copy the write-ahead log of a killed process, if there is one, and return the path of the copy.
 
     When a connection is closed, SQLite writes the valid part of the log to the database and deletes the log, also if
     the connection is closed because the log is damaged.

@@ -1,7 +1,7 @@
-"""The end of persistent sessions that no entry has any more: its entry was removed, or has another name or broker.
+"""End persistent sessions that no entry uses: the entry was removed, or its name or broker was changed.
 
-A broker keeps such a session, and queues publications for it, until a client with its name connects and asks for a new
-one. So the reader does that once, with the settings that the session's file has kept.
+A broker keeps such a session, and queues publications for it, until a client with its name connects and requests a new
+one. The reader does that once, with the settings that are stored in the file of sessions.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class EndedSessions:
             self._begin(session, kept[session])
 
     def poll(self) -> None:
-        """Close the connections that have done their work."""
+        """Close the connections whose session has ended, and those that failed for GIVE_UP_S."""
         for session, ending in list(self._ending.items()):
             ending.connection.take()
             health = ending.connection.health()
@@ -87,7 +87,7 @@ class EndedSessions:
             ending.connection.close()
 
     def close(self) -> None:
-        """Close all connections; what they have not done is done after the next start."""
+        """Close all connections; sessions that have not ended are tried again after the next start."""
         for ending in self._ending.values():
             ending.connection.close()
         self._ending.clear()

@@ -1,7 +1,7 @@
 """WebSocket frames (RFC 6455) around MQTT's stream of bytes, and the socket that reads and writes them.
 
 The MQTT library reads a frame byte by byte and holds it whole at any size. Here all frames of one read are taken
-at once, and a payload is passed on as it comes.
+at once, and a payload is passed on as it is received.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._head = b""
-        """The bytes of a header, or of a control frame, that is not complete."""
+        """Bytes of an incomplete header or control frame."""
         self._left = 0
-        """The bytes of the current frame's payload that have not come."""
+        """Number of bytes of the current frame's payload that were not received yet."""
         self.closed = False
         """True after the peer's close frame."""
 
@@ -118,7 +118,7 @@ class WebSocket:
         """The payload bytes of the frame that is being sent, 0 for none."""
 
     def recv(self, size: int) -> bytes:
-        """Return payload, empty at the end of the connection; raises BlockingIOError where none has come."""
+        """Return payload, empty at the end of the connection; raises BlockingIOError if none was received."""
         data = self._sock.recv(size)
         if not data:
             return b""
