@@ -7,7 +7,8 @@
     ├── NoRedriveTargetError  a dead letter without a queue to return to
     ├── RequestError          an invalid HTTP request; one sentence per problem
     │   ├── NotFoundError     it refers to something that does not exist
-    │   └── DifferentError    its id was used before, with other content
+    │   ├── DifferentError    its id was used before, with other content
+    │   └── PreconditionError it requires a version that the document does not have
     └── StoreError            a service failed; a retry may help
         └── ConflictError     an optimistic update failed repeatedly
 """
@@ -67,6 +68,10 @@ class NotFoundError(RequestError):
 
 class DifferentError(RequestError):
     """The request's id was used before, with other content."""
+
+
+class PreconditionError(RequestError):
+    """The request requires a version that the document does not have, or that no document of its name exists."""
 
 
 class StoreError(CloudError):

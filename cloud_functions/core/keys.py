@@ -18,6 +18,7 @@ range of the batch, so that a query finds every batch that overlaps a time range
 Alerts table::
 
     <gateway>              <onset_ms>#<series>
+    documents#<kind>       <name>                                      a rule, a silence, a route or a channel
 
 ``listed`` of an alert is the key of the index ``by_state``: ``<state>#<bucket>``.
 """
@@ -131,3 +132,13 @@ def alert(gateway: str, series_name: str, onset_ms: int) -> Key:
 def listed(state: str, bucket: int) -> str:
     """Return the attribute ``listed`` of alerts in a state and bucket."""
     return f"{state}#{bucket}"
+
+
+def documents(kind: str) -> str:
+    """Return the partition key of the documents of a kind in the alerts table."""
+    return f"documents#{kind}"
+
+
+def document(kind: str, name: str) -> Key:
+    """Return the key of a document in the alerts table."""
+    return Key(documents(kind), name)
