@@ -87,7 +87,7 @@ class Documents:
     ) -> Document:
         """Write a document and return it with its new version; an equal body is not written again.
 
-        ``version`` is the one that the document must have, ``create_only`` requires that there is none of the name.
+        ``version`` is the one that the document must have, ``create_only`` requires that the name is not taken.
         Raises PreconditionError if that is not so, RequestError for an invalid name or a body that is too long.
         """
         content = json.dumps(dict(body), separators=(",", ":"), sort_keys=True)
@@ -105,7 +105,7 @@ class Documents:
         raise ConflictError(f"{self._kind} {name}: changed by others {ATTEMPTS} times in a row")
 
     def delete(self, name: str, version: int | None = None) -> None:
-        """Delete a document; raises NotFoundError if there is none, PreconditionError if its version is another."""
+        """Delete a document; raises NotFoundError, and PreconditionError for a version that it does not have."""
         for _ in range(ATTEMPTS):
             before = self.get(name)
             if before is None:
