@@ -1,0 +1,175 @@
+"""Cloud rules: conditions on the stored rows of any series, also of data that was posted over HTTP.
+
+A rule names gateways and series by pattern, and one condition:
+
+- ``threshold``: the mean of a window is above or below a limit; it is over when a mean is back by ``clear_margin``.
+- ``rate``: the change between two windows, per ``per``, is above or below a limit.
+- ``absence``: no row came for ``after_s`` seconds.
+- ``forecast``: the limit is expected to be reached within ``within_s`` seconds.
+
+A condition that holds for ``for_s`` seconds fires an alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cloud_functions.core.fields import Fields, whole
+from cloud_functions.core.globs import matches
+from cloud_functions.core.severity import Severity
+
+UNITS_MS = {"1s": 1_000, "1m": 60_000, "1h": 3_600_000, "1d": 86_400_000}
+
+
+class ConditionType(StrEnum):
+    """Kind of a rule's condition."""
+
+    THRESHOLD = "threshold"
+    RATE = "rate"
+    ABSENCE = "absence"
+    FORECAST = "forecast"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The mean is above ``above`` or below ``below``; it is over when it is back by ``clear_margin``."""
+
+    above: float | None
+    below: float | None
+    clear_margin: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the condition as JSON values."""
+        margin = {"clear_margin": whole(self.clear_margin)} if self.clear_margin else {}
+        return {"type": "threshold"} | _limits(self.above, self.below) | margin
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """The mean changes by more than ``above``, or less than ``below``, per ``per``."""
+
+    above: float | None
+    below: float | None
+    per: str = "1h"
+
+    @property
+    def per_ms(self) -> int:
+        """The unit of time of the limits in milliseconds."""
+        return UNITS_MS[self.per]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the condition as JSON values."""
+        return {"type": "rate"} | _limits(self.above, self.below) | {"per": self.per}
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """No row came for ``after_s`` seconds."""
+
+    after_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the condition as JSON values."""
+        return {"type": "absence", "after_s": whole(self.after_s)}
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The ``limit`` is expected to be reached from ``side`` within ``within_s`` seconds."""
+
+    limit: float
+    side: str
+    within_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the condition as JSON values."""
+        return {
+            "type": "forecast",
+            "limit": whole(self.limit),
+            "side": self.side,
+            "within_s": whole(self.within_s),
+        }
+
+
+Condition = Threshold | Rate | Absence | Forecast
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A named condition on the series that match both patterns."""
+
+    name: str
+    enabled: bool
+    gateways: str
+    series: str
+    condition: Condition
+    for_s: float
+    severity: Severity
+    summary: str = ""
+
+    def applies_to(self, gateway: str, series: str) -> bool:
+        """Return True for a series that the rule names."""
+        return matches(self.gateways, gateway) and matches(self.series, series)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rule as JSON values, as :func:`parse` reads them."""
+        return {
+            "name": self.name,
+            "enabled": self.enabled,
+            "gateways": self.gateways,
+            "series": self.series,
+            "condition": self.condition.to_dict(),
+            "for_s": whole(self.for_s),
+            "severity": str(self.severity),
+            "summary": self.summary,
+        }
+
+
+def parse(body: Mapping[str, Any]) -> Rule:
+    """Return the rule of a document; raises RequestError with one sentence a problem."""
+    fields = Fields(body)
+    rule = Rule(
+        name=fields.name(),
+        enabled=fields.flag("enabled", True),
+        gateways=fields.glob("gateways"),
+        series=fields.glob("series"),
+        condition=_condition(fields.child("condition")),
+        for_s=fields.seconds("for_s", 0.0),
+        severity=Severity(fields.choice("severity", list(Severity), Severity.WARNING)),
+        summary=fields.text("summary", longest=200),
+    )
+    fields.finish()
+    return rule
+
+
+def _condition(fields: Fields) -> Condition:
+    kind = fields.choice("type", list(ConditionType), None)
+    condition: Condition
+    if kind == ConditionType.ABSENCE:
+        condition = Absence(fields.seconds("after_s", None, least=1))
+    elif kind == ConditionType.FORECAST:
+        limit = fields.number("limit")
+        if limit is None and "limit" not in fields:
+            fields.problem("limit", "a number is needed")
+        side = fields.choice("side", ("high", "low"), "high")
+        condition = Forecast(limit or 0.0, side, fields.seconds("within_s", None, least=1))
+    else:
+        above, below = fields.number("above"), fields.number("below")
+        if above is None and below is None and "above" not in fields and "below" not in fields:
+            fields.problem("above", "a limit is needed: above, below or both")
+        if above is not None and below is not None and below >= above:
+            fields.problem("below", f"{below:g} is not less than above, {above:g}")
+        if kind == ConditionType.RATE:
+            condition = Rate(above, below, fields.choice("per", tuple(UNITS_MS), "1h"))
+        else:
+            condition = Threshold(above, below, fields.number("clear_margin", at_least=0) or 0.0)
+    fields.unknown()
+    return condition
+
+
+def _limits(above: float | None, below: float | None) -> dict[str, Any]:
+    both = {"above": above, "below": below}
+    return {name: whole(limit) for name, limit in both.items() if limit is not None}
