@@ -68,7 +68,7 @@ class Progress:
 
 
 def evaluate(condition: Condition, progress: Progress, rows: Iterable[Row]) -> tuple[Progress, list[Breach]]:
-    """Return the progress after rows in the order of time, and each breach that began, went on or ended in them.
+    """Return the progress after rows in the order of time, and each breach that began, continues or ended in them.
 
     Rows that end before the progress are ignored. A forecast has no breaches here (see rule_forecast).
     """

@@ -18,7 +18,7 @@ CLEAR = 1.2
 
 
 def evaluate(condition: Forecast, progress: Progress, rows: Aggregates, now_ms: int) -> tuple[Progress, Breach | None]:
-    """Return the progress, and the breach that began, went on or ended; ``rows`` are those of one series and unit."""
+    """Return the progress, and the breach that began, continues or ended; ``rows`` are those of one series and unit."""
     reached_s, value = _expected_s(condition, rows, now_ms)
     running = progress.breach
     until_ms = now_ms
