@@ -8,13 +8,22 @@ CHECKOV := .venv-checkov
 
 CHECKED := cloud_functions/template.yaml cloud_functions/fleet.yaml
 
-.PHONY: demo test test-fast mutation check format bench clean
+PAGE := cloud_functions/dashboard
 
-demo: $(VENV)/.ready
+.PHONY: demo page test test-fast mutation check format bench clean
+
+demo: $(VENV)/.ready page
 	$(BIN)/strandline demo $(ARGS)
 
-test: $(VENV)/.ready
+test: $(VENV)/.ready page
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+# The built page is not in the repository. Node 20 comes from the machine, or else from PyPI.
+page: $(PAGE)/dist/.inputs
+
+$(PAGE)/dist/.inputs: $(wildcard $(PAGE)/package*.json $(PAGE)/*.mjs $(PAGE)/tsconfig.json $(PAGE)/build.py $(PAGE)/src/* $(PAGE)/src/*/*)
+	@$(PYTHON) -m cloud_functions.dashboard.build
+	@touch $@
 
 # Tests without processes, brokers and long computations: under a minute.
 test-fast: $(VENV)/.ready
@@ -64,4 +73,4 @@ $(CHECKOV)/.ready:
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(SAM) $(CHECKOV) greengrass-build build .strandline
+	rm -rf $(VENV) $(SAM) $(CHECKOV) .venv-node greengrass-build build .strandline $(PAGE)/dist $(PAGE)/node_modules
