@@ -17,7 +17,6 @@ from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.emf import publishing
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core import gateways, keys, limits, queries
-from cloud_functions.core.alert import read_alert_id
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import DifferentError, Reason, RejectError, RequestError
 from cloud_functions.core.metrics import Metrics
@@ -99,8 +98,7 @@ def list_alerts_of(gateway: str) -> dict[str, Any]:
 @app.post("/alerts/<alert>/acknowledge")
 def acknowledge_alert(alert: str) -> dict[str, Any]:
     """Acknowledge an alert."""
-    gateway, series, onset_ms = read_alert_id(alert)
-    return book.acknowledge(gateway, series, onset_ms, _caller()).to_dict()
+    return book.acknowledge(alert, _caller()).to_dict()
 
 
 @app.post("/telemetry")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from cloud_functions.core.alert import Alert, State, alert_id
+from cloud_functions.core.alert import Alert, State
 
 TYPE_PREFIX = "io.strandline.alert."
 
@@ -23,10 +23,10 @@ def envelope(alert: Alert, entered: State) -> dict[str, Any]:
     }.get(entered, alert.opened_ms)
     return {
         "specversion": "1.0",
-        "id": f"{alert_id(alert.gateway, report.series, report.onset_ms)}-{entered}",
+        "id": f"{alert.id}-{entered}",
         "source": f"/strandline/gateways/{alert.gateway}",
         "type": TYPE_PREFIX + entered,
-        "subject": report.series,
+        "subject": report.series or alert.gateway,
         "time": rfc3339(at_ms if at_ms is not None else alert.opened_ms),
         "datacontenttype": "application/json",
         "data": alert.to_dict() | {"state": str(entered)},

@@ -94,8 +94,10 @@ class Eraser:
         self._remove(self._telemetry, "about", reopened)
         if self._telemetry.get(keys.gateway(gateway)) is not None:
             self._remove(self._telemetry, "about", [keys.gateway(gateway)])
-        alerts = self._alerts.query(keys.alert(gateway, "", 0).pk)
-        self._remove(self._alerts, "alerts", [_key(item) for item in alerts])
+        for pk in (keys.alert(gateway, "", 0).pk, keys.openings(gateway, "", "").pk):
+            self._remove(self._alerts, "alerts", [_key(item) for item in self._alerts.query(pk)])
+        if self._alerts.get(keys.watched(gateway)) is not None:
+            self._remove(self._alerts, "alerts", [keys.watched(gateway)])
 
     def _erase_series(self, series: str) -> None:
         gateway = self._target.gateway
@@ -109,6 +111,11 @@ class Eraser:
         self._remove(self._telemetry, "about", [key for key in about if self._telemetry.get(key) is not None])
         alerts = self._alerts.query(keys.alert(gateway, "", 0).pk)
         self._remove(self._alerts, "alerts", [_key(item) for item in alerts if _names(item, series)])
+        openings = self._alerts.query(keys.openings(gateway, "", "").pk, f"{series}#", f"{series}#\x7f")
+        self._remove(self._alerts, "alerts", [_key(item) for item in openings])
+        # The progress of watching names all series of the gateway; it is learned again.
+        if self._alerts.get(keys.watched(gateway)) is not None:
+            self._remove(self._alerts, "alerts", [keys.watched(gateway)])
 
     def _rewrite_batch(self, item: Item, series: str) -> None:
         stored = StoredBatch.of(item)

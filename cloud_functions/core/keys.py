@@ -17,7 +17,11 @@ range of the batch, so that a query finds every batch that overlaps a time range
 
 Alerts table::
 
-    <gateway>              <onset_ms>#<series>
+    <gateway>              <onset_ms>#<series>[#<origin>]              an alert; the origin is absent for an anomaly
+    openings#<gateway>     <series>#<origin>                           onsets of the last alerts of a series and origin
+    groups#<bucket>        <group>                                     a group of alerts and the time of its next flush
+    members#<group>        <event>                                     a transition that the next notification contains
+    watch#<bucket>         shard | <gateway>                           progress of the watch function
     documents#<kind>       <name>                                      a rule, a silence, a route or a channel
 
 ``listed`` of an alert is the key of the index ``by_state``: ``<state>#<bucket>``.
@@ -124,9 +128,39 @@ def reopened(bucket: int) -> str:
     return f"reopened#{bucket:02d}"
 
 
-def alert(gateway: str, series_name: str, onset_ms: int) -> Key:
-    """Return the key of an alert in the alerts table."""
-    return Key(gateway, f"{time(onset_ms)}#{series_name}")
+def alert(gateway: str, series_name: str, onset_ms: int, origin: str = "") -> Key:
+    """Return the key of an alert in the alerts table; ``origin`` is empty for an anomaly."""
+    return Key(gateway, f"{time(onset_ms)}#{series_name}{'#' if origin else ''}{origin}")
+
+
+def openings(gateway: str, series_name: str, origin: str) -> Key:
+    """Return the key of the onsets of the last alerts of a series and origin."""
+    return Key(f"openings#{gateway}", f"{series_name}#{origin}")
+
+
+def group(name: str) -> Key:
+    """Return the key of a group of alerts."""
+    return Key(groups(bucket(name, STATE_BUCKETS)), name)
+
+
+def groups(bucket: int) -> str:
+    """Return the partition key of a part of the groups."""
+    return f"groups#{bucket}"
+
+
+def member(group_name: str, event: str) -> Key:
+    """Return the key of a transition that waits in a group."""
+    return Key(f"members#{group_name}", event)
+
+
+def watched(gateway_name: str) -> Key:
+    """Return the key of the progress of watching a gateway."""
+    return Key(f"watch#{bucket(gateway_name, STATE_BUCKETS)}", f"gateway#{gateway_name}")
+
+
+def watch_shard(shard: int) -> Key:
+    """Return the key of the progress of a shard of the watch function."""
+    return Key(f"watch#{shard}", "shard")
 
 
 def listed(state: str, bucket: int) -> str:

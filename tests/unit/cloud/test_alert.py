@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from cloud_functions.core.alert import (
     Alert,
+    Origin,
     State,
     acknowledge,
     alert_id,
@@ -146,13 +148,39 @@ def test_an_alert_is_restored_from_its_item(given_: list[Anomaly], acknowledged:
     assert from_item(to_item(alert, 1) | {"version": 4}) == replace(alert, version=4)
 
 
+def test_an_item_of_the_first_release_is_loaded() -> None:
+    item = {
+        "pk": "gw-1",
+        "sk": f"{START_MS:013d}#pump0.temperature",
+        "kind": "alert",
+        "state": "firing",
+        "listed": "firing#3",
+        "fired": 1,
+        "report": json.dumps(report().to_dict()),
+        "last_ms": START_MS + 1_000,
+        "opened_ms": NOW_MS,
+        "acknowledged_by": "",
+        "expires_at": 1,
+        "version": 2,
+    }
+    alert = from_item(item)
+    assert (alert.state, alert.announced, alert.fired_ms, alert.origin) == (State.FIRING, True, None, Origin())
+    assert transitions(alert, after(report(Phase.END, 9_000), alert=alert)) == ("resolved",)
+    assert (alert.severity, alert.flapping, alert.to_dict()["kind"]) == ("warning", False, "anomaly")
+
+
 def test_an_alert_id_is_reversible_and_needs_no_url_quoting() -> None:
     name = alert_id("gw:1", "pump/1.x", START_MS)
     assert name.isalnum()
-    assert read_alert_id(name) == ("gw:1", "pump/1.x", START_MS)
+    assert read_alert_id(name) == ("gw:1", "pump/1.x", START_MS, "")
+    of_gateway = alert_id("gw:1", "", START_MS, "silence:")
+    assert read_alert_id(of_gateway) == ("gw:1", "", START_MS, "silence:")
 
 
-@pytest.mark.parametrize("text", ["", "zz", "ff", "abc", b"a".hex(), b"a#b#c".hex(), b"a#1#b#c".hex()])
+@pytest.mark.parametrize(
+    "text",
+    ["", "zz", "ff", "abc", b"a".hex(), b"a#b#c".hex(), b"a#1#b#c".hex(), b"a#1#".hex(), b"a#1#b#anomaly:".hex()],
+)
 def test_an_invalid_alert_id_is_rejected(text: str) -> None:
     with pytest.raises(RequestError, match="is not an alert id"):
         read_alert_id(text)
@@ -202,7 +230,7 @@ def test_an_alert_as_json_has_the_values_of_its_report_but_not_its_phase_and_tim
     assert (shown["gateway"], shown["state"], shown["last_ms"]) == ("gw-1", "acknowledged", START_MS + 3_000)
     assert (shown["ended_ms"], shown["opened_ms"]) == (None, NOW_MS)
     assert (shown["acknowledged_ms"], shown["acknowledged_by"]) == (NOW_MS, "Ada")
-    assert read_alert_id(shown["id"]) == ("gw-1", alert.report.series, alert.report.onset_ms)
+    assert read_alert_id(shown["id"]) == ("gw-1", alert.report.series, alert.report.onset_ms, "")
 
 
 def test_a_new_alert_is_version_0_and_the_name_of_its_acknowledger_has_at_most_256_characters() -> None:

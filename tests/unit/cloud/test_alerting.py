@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.core.alert import State
+from cloud_functions.core.alert import FLAPPING_OPENINGS, Origin, State, alert_id
 from cloud_functions.core.alerting import AlertBook, anomaly_of, publish_transitions
 from cloud_functions.core.errors import ConflictError, NotFoundError, StoreError
 from cloud_functions.core.ports import Item
+from cloud_functions.core.severity import AlertKind
+from cloud_functions.core.silences import Silence
+from cloud_functions.core.silences import parse as parse_silence
 from tests.unit.cloud.fakes import NOW_MS, START_MS, CrashError, FakePublisher, FakeTable, report
 from wire.errors import WireError
 from wire.model import Phase
 
 SERIES = "pump0.temperature"
+ALERT = alert_id("gw-1", SERIES, START_MS)
 
 
 def book(table: FakeTable, hold_ms: int = 0) -> AlertBook:
@@ -36,7 +41,7 @@ def test_an_anomaly_opens_and_resolves_an_alert_and_both_transitions_are_publish
     table = FakeTable()
     for one in (report(), report(), report(Phase.UPDATE, 2_000), report(Phase.END, 3_000)):
         book(table).report("gw-1", one)
-    (item,) = table.items.values()
+    (item,) = table.of_kind("alert")
     assert (item["pk"], item["sk"], item["state"]) == ("gw-1", f"{START_MS:013d}#{SERIES}", "resolved")
     assert item["expires_at"] == NOW_MS // 1000 + 86_400
     assert published(table) == ["io.strandline.alert.firing", "io.strandline.alert.resolved"]
@@ -46,7 +51,7 @@ def test_a_repeated_report_writes_nothing() -> None:
     table = FakeTable()
     book(table).report("gw-1", report())
     book(table).report("gw-1", report())
-    assert len(table.stream) == 1
+    assert len([new for _, new in table.stream if new["kind"] == "alert"]) == 1
 
 
 def test_an_end_before_its_onset_publishes_both_transitions_once() -> None:
@@ -62,7 +67,7 @@ def test_concurrent_changes_are_both_kept() -> None:
 
     def other() -> None:
         table.before_replace = None
-        book(table).acknowledge("gw-1", SERIES, START_MS, "Ada")
+        book(table).acknowledge(ALERT, "Ada")
 
     table.before_replace = other
     alert = book(table).report("gw-1", report(Phase.END, 3_000))
@@ -96,26 +101,26 @@ def test_a_permanent_conflict_of_an_acknowledgement_is_raised() -> None:
 
     table.before_replace = other
     with pytest.raises(ConflictError, match="changed by others 12 times"):
-        book(table).acknowledge("gw-1", SERIES, START_MS, "Ada")
+        book(table).acknowledge(ALERT, "Ada")
 
 
 def test_an_unknown_alert_cannot_be_acknowledged() -> None:
     with pytest.raises(NotFoundError, match="gateway gw-1 has no alert of series"):
-        book(FakeTable()).acknowledge("gw-1", SERIES, START_MS, "Ada")
+        book(FakeTable()).acknowledge(ALERT, "Ada")
 
 
 def test_a_second_acknowledgement_publishes_nothing() -> None:
     table = FakeTable()
     book(table).report("gw-1", report())
     for by in ("Ada", "Bob"):
-        assert book(table).acknowledge("gw-1", SERIES, START_MS, by).acknowledged_by == "Ada"
+        assert book(table).acknowledge(ALERT, by).acknowledged_by == "Ada"
     assert published(table) == ["io.strandline.alert.firing", "io.strandline.alert.acknowledged"]
 
 
 def test_a_failed_publisher_causes_a_retry_for_all_publishers() -> None:
     table, failing, fine = FakeTable(), FakePublisher(failures=1), FakePublisher()
     book(table).report("gw-1", report())
-    ((old, new),) = table.stream
+    ((old, new),) = [change for change in table.stream if change[1]["kind"] == "alert"]
     with pytest.raises(StoreError):
         publish_transitions(old, new, [fine, failing])
     assert publish_transitions(old, new, [fine, failing]) == (State.FIRING,)
@@ -169,5 +174,171 @@ def test_each_transition_is_published_with_its_id_despite_crashes(data: st.DataO
     streams.publish()
     by_id = {str(one["id"]): str(one["type"]) for one in streams.publisher.published}
     assert sorted(by_id.values()) == ["io.strandline.alert.firing", "io.strandline.alert.resolved"]
-    (item,) = streams.table.items.values()
+    (item,) = streams.table.of_kind("alert")
     assert (item["state"], item["last_ms"]) == ("resolved", START_MS + 3_000)
+
+
+class Clock:
+    """Time of the cloud, set by the test."""
+
+    def __init__(self) -> None:
+        self.ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+def clocked(table: FakeTable, clock: Clock, hold_ms: int = 0, *silences: Silence) -> AlertBook:
+    return AlertBook(table, clock, 86_400_000, hold_ms, lambda: silences)
+
+
+def silence(name: str = "service", **more: Any) -> Silence:
+    body = {"name": name, "from": NOW_MS - 1_000, "to": NOW_MS + 60_000, "author": "Ada", "comment": "oil"}
+    return parse_silence(body | more)
+
+
+def test_a_timer_makes_a_pending_alert_fire_while_its_anomaly_goes_on() -> None:
+    table, clock = FakeTable(), Clock()
+    book_ = clocked(table, clock, 60_000)
+    name = book_.report("gw-1", report()).name
+    clock.ms += 59_999
+    assert book_.settle(name).state is State.PENDING
+    clock.ms += 1
+    fired = book_.settle(name)
+    assert (fired.state, fired.fired_ms) == (State.FIRING, clock.ms)
+    assert published(table) == ["io.strandline.alert.firing"]
+
+
+def test_a_timer_does_not_fire_an_alert_whose_end_is_known() -> None:
+    table, clock = FakeTable(), Clock()
+    book_ = clocked(table, clock, 60_000)
+    book_.report("gw-1", report())
+    name = book_.report("gw-1", report(Phase.END, 2_000)).name
+    clock.ms += 120_000
+    assert book_.settle(name).fired is False
+    assert published(table) == []
+
+
+def test_a_silenced_alert_is_published_when_the_silence_is_over_and_it_still_fires() -> None:
+    table, clock = FakeTable(), Clock()
+    book_ = clocked(table, clock, 0, silence())
+    alert = book_.report("gw-1", report())
+    assert (alert.state, alert.silenced_by, alert.announced) == (State.FIRING, "service", False)
+    assert published(table) == []
+    clock.ms += 60_000
+    assert book_.settle(alert.name).silenced_by == ""
+    assert published(table) == ["io.strandline.alert.firing"]
+    book_.report("gw-1", report(Phase.END, 9_000))
+    assert published(table) == ["io.strandline.alert.firing", "io.strandline.alert.resolved"]
+
+
+def test_an_alert_that_ends_while_it_is_silenced_is_never_published() -> None:
+    table, clock = FakeTable(), Clock()
+    book_ = clocked(table, clock, 0, silence())
+    book_.report("gw-1", report())
+    clock.ms += 60_000
+    book_.report("gw-1", report(Phase.END, 9_000))
+    assert published(table) == []
+
+
+def test_an_announced_alert_that_is_silenced_later_still_publishes_its_end() -> None:
+    table, clock = FakeTable(), Clock()
+    name = clocked(table, clock).report("gw-1", report()).name
+    silenced = clocked(table, clock, 0, silence())
+    assert silenced.settle(name).silenced_by == "service"
+    silenced.report("gw-1", report(Phase.END, 9_000))
+    assert published(table) == ["io.strandline.alert.firing", "io.strandline.alert.resolved"]
+
+
+def test_a_silence_of_another_series_has_no_effect() -> None:
+    table = FakeTable()
+    alert = clocked(table, Clock(), 0, silence(series="fan*")).report("gw-1", report())
+    assert (alert.silenced_by, alert.announced) == ("", True)
+
+
+def test_an_inhibited_alert_is_published_when_the_inhibition_ends() -> None:
+    table, clock = FakeTable(), Clock()
+    book_ = clocked(table, clock)
+    alert = book_.report("gw-1", report(), inhibited_by="abc")
+    assert (alert.inhibited_by, alert.announced) == ("abc", False)
+    assert book_.settle(alert.name, inhibited_by="").announced
+    assert published(table) == ["io.strandline.alert.firing"]
+
+
+def fires(book_: AlertBook, at: int) -> Any:
+    onset = replace(report(), onset_ms=START_MS + at * 60_000, time_ms=START_MS + at * 60_000 + 1)
+    alert = book_.report("gw-1", onset)
+    book_.report("gw-1", replace(onset, phase=Phase.END, time_ms=onset.time_ms + 1_000))
+    return alert
+
+
+def test_a_series_that_fires_again_and_again_is_flapping_and_quiet_until_it_is_steady() -> None:
+    table, clock = FakeTable(), Clock()
+    book_ = clocked(table, clock)
+    alerts_ = [fires(book_, at) for at in range(FLAPPING_OPENINGS + 3)]
+    assert [one.flapping for one in alerts_] == [False] * FLAPPING_OPENINGS + [True] * 3
+    # The first that is flapping is published, with the mark; the following are not.
+    assert [one.announced for one in alerts_] == [True] * (FLAPPING_OPENINGS + 1) + [False] * 2
+    later = replace(report(), onset_ms=START_MS + 10**8, time_ms=START_MS + 10**8)
+    assert book_.report("gw-1", later).flapping is False
+
+
+def test_a_flapping_alert_that_goes_on_is_published_once_it_is_steady() -> None:
+    table, clock = FakeTable(), Clock()
+    book_ = clocked(table, clock)
+    for at in range(FLAPPING_OPENINGS + 1):
+        fires(book_, at)
+    quiet = book_.report("gw-1", replace(report(), onset_ms=START_MS + 500_000, time_ms=START_MS + 500_001))
+    assert (quiet.flapping, quiet.announced) == (True, False)
+    steady = book_.settle(quiet.name, steady=True)
+    assert (steady.flapping, steady.announced) == (False, True)
+
+
+def test_alerts_of_several_origins_at_one_onset_are_different_and_have_their_own_ids() -> None:
+    table = FakeTable()
+    book_ = book(table)
+    rule = Origin(AlertKind.RULE, "hot", "critical", "Pump is hot")
+    silent = Origin(AlertKind.SILENCE, "", "warning")
+    of_gateway = replace(report(), series="")
+    found = [
+        book_.report("gw-1", report()),
+        book_.report("gw-1", report(), rule),
+        book_.report("gw-1", of_gateway, silent),
+    ]
+    assert len({one.id for one in found}) == 3
+    assert [book_.find(one.id) for one in found] == [replace(one, version=1) for one in found]
+    shown = book_.acknowledge(found[1].id, "Ada", "on my way").to_dict()
+    assert (shown["kind"], shown["rule"], shown["severity"], shown["comment"]) == (
+        "rule",
+        "hot",
+        "critical",
+        "on my way",
+    )
+    assert "Pump is hot" in shown["summary"]
+    assert found[2].to_dict()["series"] == ""
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_concurrent_timers_reports_and_silences_publish_each_transition_at_most_once(data: st.DataObject) -> None:
+    table, clock = FakeTable(), Clock()
+    name = None
+    for _ in range(data.draw(st.integers(1, 8))):
+        active = [silence()] if data.draw(st.booleans()) else []
+        book_ = clocked(table, clock, 5_000, *active)
+        step = data.draw(st.sampled_from(["onset", "end", "settle", "acknowledge", "wait"]))
+        if step in ("onset", "end"):
+            name = book_.report("gw-1", report(Phase.ONSET if step == "onset" else Phase.END, 6_000)).name
+        elif step == "settle" and name is not None:
+            book_.settle(name, data.draw(st.sampled_from([None, "", "x"])))
+        elif step == "acknowledge" and name is not None and book_.find(ALERT).state is not State.RESOLVED:
+            book_.acknowledge(ALERT, "Ada")
+        clock.ms += data.draw(st.integers(0, 10_000))
+    states = [one.rsplit(".", 1)[1] for one in published(table)]
+    assert len(states) == len(set(states))
+    assert states == sorted(states, key=list(State).index)
+    assert not states or states[0] == "firing" or states[0] == "acknowledged"
+    if name is not None:
+        final = book(table).find(ALERT)
+        assert bool(states) == final.announced
+        assert ("resolved" in states) == (final.announced and final.state is State.RESOLVED)

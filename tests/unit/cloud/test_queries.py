@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cloud_functions.core import queries
+from cloud_functions.core.alert import alert_id
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.ingest import Ingest
@@ -149,7 +150,7 @@ def alerts() -> FakeTable:
         one = report()
         onset = START_MS + at
         book.report(gateway, Anomaly(one.series, phase, onset, onset + 1, 1.5, "spike"))
-    book.acknowledge("gw-2", report().series, START_MS + 1, "Ada")
+    book.acknowledge(alert_id("gw-2", report().series, START_MS + 1), "Ada")
     return table
 
 
