@@ -197,7 +197,7 @@ def silence(name: str = "service", **more: Any) -> Silence:
     return parse_silence(body | more)
 
 
-def test_a_timer_makes_a_pending_alert_fire_while_its_anomaly_goes_on() -> None:
+def test_a_timer_makes_a_pending_alert_fire_while_its_anomaly_lasts() -> None:
     table, clock = FakeTable(), Clock()
     book_ = clocked(table, clock, 60_000)
     name = book_.report("gw-1", report()).name
@@ -283,7 +283,7 @@ def test_a_series_that_fires_again_and_again_is_flapping_and_quiet_until_it_is_s
     assert book_.report("gw-1", later).flapping is False
 
 
-def test_a_flapping_alert_that_goes_on_is_published_once_it_is_steady() -> None:
+def test_a_flapping_alert_that_still_fires_is_published_once_it_is_steady() -> None:
     table, clock = FakeTable(), Clock()
     book_ = clocked(table, clock)
     for at in range(FLAPPING_OPENINGS + 1):
