@@ -13,9 +13,13 @@ from wire.model_coder.distributions import MODE_OFFSET, SHAPES, SKEWS
 from wire.model_coder.prediction import FRACTION
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 _SKEWS = (-6, -4, -2, 0, 2, 3, 4, 5, 6, 8)
 """Skews that are tried."""
+_ALL_SHAPES, _ALL_GAINS, _TRIED_SKEWS = (
+    np.array(candidates)[:, np.newaxis] for candidates in (range(len(SHAPES)), range(len(GAINS)), _SKEWS)
+)
 _INITIAL_SHAPE = 3
 _SAMPLED_CELLS = 500
 """Approximate number of cells on which a column's parameters are chosen."""
@@ -26,19 +30,15 @@ def search_parameters(column: PredictedColumn) -> ModelParameters:
     away, spread = _sampled_errors(column)
     shape, gain, skew = _INITIAL_SHAPE, 0, 0
     for _ in range(2):
-        gain = int(
-            np.argmin([_cost(away, spread, ModelParameters(shape, number, skew)) for number in range(len(GAINS))])
-        )
-        skew = min(_SKEWS, key=lambda number: _cost(away, spread, ModelParameters(shape, gain, number)))
-        shape = int(
-            np.argmin([_cost(away, spread, ModelParameters(number, gain, skew)) for number in range(len(SHAPES))])
-        )
+        gain = int(np.argmin(_costs(away, spread, shape, _ALL_GAINS, skew)))
+        skew = _SKEWS[int(np.argmin(_costs(away, spread, shape, gain, _TRIED_SKEWS)))]
+        shape = int(np.argmin(_costs(away, spread, _ALL_SHAPES, gain, skew)))
     return ModelParameters(shape, gain, skew)
 
 
 def estimated_cost(column: PredictedColumn, parameters: ModelParameters) -> float:
     """Return the estimated cost (in nats, up to a constant) of a sample of the cells, to compare predictions."""
-    return _cost(*_sampled_errors(column), parameters)
+    return float(_costs(*_sampled_errors(column), parameters.shape, parameters.gain, parameters.skew)[0])
 
 
 def _sampled_errors(column: PredictedColumn) -> tuple[FloatArray, FloatArray]:
@@ -54,12 +54,17 @@ def _sampled_errors(column: PredictedColumn) -> tuple[FloatArray, FloatArray]:
     return away, np.array([spreads[at] for at in sampled], np.float64) / 256
 
 
-def _cost(away: FloatArray, spread: FloatArray, parameters: ModelParameters) -> float:
-    scale = np.maximum(spread * (GAINS[parameters.gain] / 16), 0.3)
-    away = away / scale + parameters.skew * MODE_OFFSET / 256
-    away /= np.where(away > 0, 1 + parameters.skew / SKEWS, 1 - parameters.skew / SKEWS)
-    tails = SHAPES[parameters.shape] * np.log1p(away**2 / (2 * SHAPES[parameters.shape] - 1))
-    return float((np.log(scale) + tails).sum()) + len(away) * _NORMS[parameters.shape]
+def _costs(
+    away: FloatArray, spread: FloatArray, shape: int | IntArray, gain: int | IntArray, skew: int | IntArray
+) -> FloatArray:
+    """Return the cost of each candidate: of the three parameters at most one is a column with a row for each."""
+    power = _POWERS[shape]
+    scale = np.maximum(spread * _FACTORS[gain], 0.3)
+    away = away / scale + skew * MODE_OFFSET / 256
+    away /= np.where(away > 0, 1 + skew / SKEWS, 1 - skew / SKEWS)
+    tails = power * np.log1p(away**2 / (2 * power - 1))
+    costs: FloatArray = (np.log(scale) + tails).sum(axis=-1) + len(spread) * _NORMS[shape].T
+    return costs.reshape(-1)
 
 
 def _norm(power: int) -> float:
@@ -67,4 +72,6 @@ def _norm(power: int) -> float:
     return float(np.log(((1 + grid**2 / (2 * power - 1)) ** -power).sum() * 0.01))
 
 
-_NORMS = tuple(_norm(power) for power in SHAPES)
+_NORMS = np.array([_norm(power) for power in SHAPES])
+_POWERS = np.array(SHAPES, np.float64)
+_FACTORS = np.array(GAINS) / 16
