@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.examples import FEW, MANY, USUAL
+
 # No deadline for an example: a busy machine is not a defect.
-settings.register_profile("strandline", deadline=None, max_examples=40)
-settings.register_profile("thorough", deadline=None, max_examples=1_000)
+settings.register_profile("strandline", deadline=None, max_examples=USUAL)
+settings.register_profile("fast", deadline=None, max_examples=FEW)
+settings.register_profile("thorough", deadline=None, max_examples=MANY)
 settings.load_profile("strandline")
 
 HERE = Path(__file__).parent

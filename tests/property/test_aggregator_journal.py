@@ -25,6 +25,7 @@ from edge_components.common.health import Counters
 from edge_components.common.journal import Record, Recovered
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.packing import Packer
+from tests.examples import examples
 from tests.fakes import FakeClock
 from wire.acknowledgement import Acknowledgement
 from wire.model import AGGREGATE_COLUMNS, Series
@@ -164,7 +165,7 @@ step = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(step, max_size=25))
 def test_a_replay_gives_the_committed_state(steps: list[tuple[Any, ...]]) -> None:
     machine = Machine()

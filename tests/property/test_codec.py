@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.make_golden import GOLDEN
+from tests.examples import examples
 from wire import codec, container, profile
 from wire.codec import Coder
 from wire.errors import DecodeError, UnknownProfileError
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Readings, Rows, Series
 
-BUSY = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+BUSY = settings(deadline=None, max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow])
 LIMIT = 10**9
 CODERS = [frozenset({coder}) for coder in Coder]
 int64 = st.integers(-(2**63), 2**63 - 1)

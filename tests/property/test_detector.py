@@ -12,6 +12,7 @@ from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.tracking import Tracks, follow
 from edge_components.anomaly_detector.univariate.windows import Windows
 from strandline.recorded import offline
+from tests.examples import examples
 from wire.model import Phase
 
 CALIBRATION = 14
@@ -34,7 +35,7 @@ def run(values, whole=True):
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(arrays(np.float64, st.tuples(st.integers(15, 45), st.integers(1, 3)), elements=FINITE))
 def test_scores_are_nan_or_within_their_range(values):
     scores, _ = run(values)
@@ -44,7 +45,7 @@ def test_scores_are_nan_or_within_their_range(values):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(arrays(np.float64, (30, 3), elements=st.floats(-1e6, 1e6)))
 def test_series_are_scored_independently(values):
     together, _ = run(values)
@@ -53,7 +54,7 @@ def test_series_are_scored_independently(values):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(arrays(np.float64, (30, 2), elements=st.floats(-1e6, 1e6)), st.integers(1, 29))
 def test_scores_are_the_same_after_a_restart(values, cut):
     straight, _ = run(values)
@@ -82,7 +83,7 @@ def refit_without(values, lags, row):
     return values[row] - x[row - lags] @ beta
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(arrays(np.float64, st.integers(20, 60), elements=st.floats(-5, 5)), st.integers(2, 6), st.data())
 def test_left_out_errors_are_those_of_a_fit_without_the_row(values, lags, data):
     _, errors = forecaster.fit(values, lags)
@@ -103,7 +104,7 @@ def test_an_anomaly_begins_once_and_ends_once(scores):
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(arrays(np.float64, (40, 2), elements=st.floats(-100, 100)), st.integers(16, 39))
 def test_scores_of_a_table_do_not_depend_on_later_rows(values, cut):
     time_ms = np.arange(40) * 1000

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from device_sim.simulation.faults import Fault, FaultKind, readings, schedule
 from device_sim.simulation.signals import demo_plant, noise_key, normals
+from tests.examples import examples
 
 seeds = st.integers(-(2**40), 2**40)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(seeds, st.integers(0, 10**7), st.lists(st.integers(1, 40), min_size=1, max_size=4))
 def test_readings_do_not_depend_on_the_chunks(seed: int, first: int, sizes: list[int]) -> None:
     plant = demo_plant(seed)
@@ -25,7 +26,7 @@ def test_readings_do_not_depend_on_the_chunks(seed: int, first: int, sizes: list
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(seeds)
 def test_every_reading_is_a_finite_multiple_of_the_resolution(seed: int) -> None:
     plant = demo_plant(seed)
@@ -38,7 +39,7 @@ def test_every_reading_is_a_finite_multiple_of_the_resolution(seed: int) -> None
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(seeds, st.floats(10, 3600))
 def test_a_schedule_has_all_kinds_on_distinct_series_within_the_run(seed: int, span: float) -> None:
     plant = demo_plant(seed)
@@ -51,7 +52,7 @@ def test_a_schedule_has_all_kinds_on_distinct_series_within_the_run(seed: int, s
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(seeds, st.integers(0, 400), st.integers(1, 100), st.sampled_from(list(FaultKind)))
 def test_a_fault_changes_only_its_interval_of_its_series(seed: int, first: int, length: int, kind: FaultKind) -> None:
     plant = demo_plant(seed)
@@ -72,7 +73,7 @@ def test_a_fault_changes_only_its_interval_of_its_series(seed: int, first: int, 
         np.testing.assert_allclose(faulty[row, hit] - clean[row, hit], 900.0, atol=1.0)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20))
 @given(seeds, st.text(max_size=20))
 def test_noise_is_standard_normal_and_white(seed: int, name: str) -> None:
     noise = normals(noise_key(seed, name), np.arange(20_000))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge_components.aggregator.window_types import Closed, WindowSettings
 from edge_components.aggregator.windows import Windows
+from tests.examples import examples
 
 NOW_MS = 1_700_000_000_000
 Row = tuple[int, int, float]
@@ -98,7 +99,7 @@ def test_rows_are_equal_to_numpys_statistics_if_all_disorder_is_within_the_laten
 
 
 @given(st.lists(st.tuples(st.integers(0, 50_000), values), min_size=1, max_size=200), st.data())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_rows_do_not_depend_on_the_batches_of_readings(readings: list[tuple[int, float]], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(readings)), max_size=6)))
     wide = WindowSettings(width_ms=10_000, lateness_ms=10**8, idle_ms=10**8)

@@ -17,6 +17,7 @@ from edge_components.aggregator.component import LATE_IN_FLIGHT
 from edge_components.aggregator.emitted_ranges import EmittedRanges
 from edge_components.aggregator.window_types import Closed, WindowSettings
 from edge_components.aggregator.windows import Windows
+from tests.examples import examples
 from tests.unit.aggregator.test_component import START, Rig, readings
 
 HOUR_MS = 3_600_000
@@ -278,7 +279,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(steps)
 def test_killed_at_any_moment_late_and_live_readings_count_exactly_once(
     tmp_path_factory: pytest.TempPathFactory, script: list[Any]
@@ -321,7 +322,7 @@ def test_killed_at_any_moment_late_and_live_readings_count_exactly_once(
 rows = st.lists(st.tuples(st.integers(0, 2), st.integers(-40_000, 5_000), st.floats(-100, 100)), max_size=15)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(rows, st.floats(0, 20)), max_size=12), st.sampled_from([1000, 7919]), st.integers(1, 12))
 def test_the_highest_revisions_hold_every_reading_that_was_not_dropped(
     script: list[tuple[list[Row], float]], width: int, limit: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from edge_components.common.errors import BusError
 from edge_components.common.journal import Journal
 from edge_components.common.journal.storage import FileStorage
 from edge_components.common.lifecycle import Runtime
+from tests.examples import examples
 from tests.fakes import FakeBus, FakeClock, fake_runtime
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
@@ -70,8 +71,15 @@ class Rig:
         """Simulate a power cut: the component is not closed, only its file handles."""
         self.journal.close()
 
-    def offer(self, sequence: int, rows: Readings, epoch: int = READER) -> None:
-        self.bus.deliver(topics.READINGS, codec.encode(Batch("gw-test", epoch, sequence, rows), 7_000))
+    def offer(
+        self,
+        sequence: int,
+        rows: Readings,
+        epoch: int = READER,
+        encode: Callable[[Batch], bytes] = batch_message.encode,
+    ) -> None:
+        """Deliver a batch, by default as the reader of this version sends it."""
+        self.bus.deliver(topics.READINGS, encode(Batch("gw-test", epoch, sequence, rows)))
 
     def tick(self, seconds: float = 0.05) -> None:
         self.clock.advance(seconds)
@@ -440,7 +448,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(STEPS)
 def test_killed_at_any_moment_every_reading_is_in_exactly_one_window(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,8 +64,9 @@ def test_runs_stay_few_so_that_a_batch_costs_about_its_own_size() -> None:
     assert len(known._runs) <= 12
 
 
-def test_of_too_many_the_oldest_are_forgotten() -> None:
-    limit = module.MAX_ROWS
+def test_of_too_many_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 40_000
+    monkeypatch.setattr(module, "MAX_ROWS", limit)
     known, series_id = Deduplicator(), np.zeros(limit // 4, np.int64)
     seed = series_id.astype(np.uint64)
     for turn in range(8):

@@ -17,6 +17,7 @@ from edge_components.aggregator.window_types import MAX_OVERLAP, Closed, Shape, 
 from edge_components.aggregator.windows import Windows
 from edge_components.common.config import load
 from edge_components.common.errors import ConfigError
+from tests.examples import examples
 from tests.unit.aggregator.test_component import START, Rig, readings
 
 PUMP, TANK, FAN = "pump-1.temperature", "tank-1.level", "fan-1.speed"
@@ -190,7 +191,7 @@ ids = st.integers(0, 2)
 batches = st.lists(st.lists(st.tuples(ids, st.integers(0, 20_000), st.integers(-9, 9)), max_size=20), max_size=6)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(batches, st.sampled_from([0, 1_000, 5_000]), st.sampled_from([0, 60_000]))
 def test_rows_are_those_of_a_loop_over_readings_and_windows(
     script: list[list[tuple[int, int, int]]], lateness: int, backlog: int

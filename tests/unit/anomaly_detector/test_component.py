@@ -21,7 +21,6 @@ from edge_components.common.errors import BusError
 from tests.fakes import fake_runtime
 from wire import topics
 from wire.acknowledgement import Acknowledgement
-from wire.codec import encode
 from wire.model import Aggregates, Anomalies, Batch, Notice, Phase, Readings, Series
 
 CONFIG = load(Config, {"calibration_windows": 20})
@@ -48,7 +47,7 @@ def batch(second, values, epoch=7, sequence=None, gateway="gw-test", count=5):
         np.full(n, 0.05),
         np.full(n, np.nan),
     )
-    return encode(Batch(gateway, epoch, sequence or second + 1, aggregates))
+    return batch_message.encode(Batch(gateway, epoch, sequence or second + 1, aggregates))
 
 
 class Bench:
@@ -177,7 +176,7 @@ def test_rows_without_readings_count_as_missing_windows(bench):
         payload = aggregates_message.decode(batch(second, [normal(second)[0], np.nan]))
         assert isinstance(payload.rows, Aggregates)
         payload.rows.count[1] = 0
-        bench.send(encode(payload))
+        bench.send(batch_message.encode(payload))
     assert [(r.series, r.cause) for r in bench.reports() if r.phase is Phase.ONSET] == [("a.y", "gap")]
     assert np.isnan(bench.scored()[-1].rows.score[1])
 
@@ -314,7 +313,7 @@ def one_series(name, second, value, sequence):
     row = (np.array([value]), np.array([value - 0.1]), np.array([value + 0.1]), np.array([0.05]), np.array([np.nan]))
     start, width = np.array([1_700_000_000_000 + 1000 * second]), np.array([1000])
     rows = Aggregates((Series(name, "V", 0.01),), np.zeros(1, np.int64), start, width, np.array([5]), *row)
-    return encode(Batch("gw-test", 8, sequence, rows))
+    return batch_message.encode(Batch("gw-test", 8, sequence, rows))
 
 
 def test_a_new_series_replaces_a_silent_one_whose_anomaly_ends(tmp_path):

@@ -1,5 +1,7 @@
 """Detection over a group: faults in the relation of channels, their ends, and slow changes."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -151,11 +153,18 @@ def test_a_continuing_anomaly_is_reported_again_and_levels_are_frozen():
     assert np.array_equal(found[onset].expected, found[-1].expected)
 
 
+@functools.cache
+def _without_restart():
+    values = correlated(800)
+    values[600:700, 1] += 8.0
+    return watch(group(), values)
+
+
 @pytest.mark.parametrize("cut", [100, 450, 620, 708, 720, 760])
 def test_a_restart_changes_nothing(cut):
     values = correlated(800)
     values[600:700, 1] += 8.0
-    straight = watch(group(), values)
+    straight = _without_restart()
     before, after = group(), group()
     watch(before, values[:cut])
     after.restore(before.state())

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edge_components.anomaly_detector.univariate import ensemble_state
+from edge_components.common import batch_message
 from tests.unit.anomaly_detector.test_component import Bench, normal
-from wire.codec import encode
 from wire.model import Aggregates, Batch, Phase, Series
 
 SERIES = (Series("a.fast", "V", 0.01), Series("b.slow", "A", 0.01))
@@ -25,7 +25,7 @@ def batch(number, rows):
     index, start, width, mean = (np.array(column) for column in zip(*rows, strict=True))
     n, mean = len(rows), mean.astype(float)
     columns = (np.full(n, 5), mean, mean - 0.1, mean + 0.1, np.full(n, 0.05), np.full(n, np.nan))
-    return encode(Batch("gw-test", 7, number, Aggregates(SERIES, index, start, width, *columns)))
+    return batch_message.encode(Batch("gw-test", 7, number, Aggregates(SERIES, index, start, width, *columns)))
 
 
 def run(bench, seconds, slow=True):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from device_sim.chaos.numbering import CYCLE, Numbering
 from device_sim.chaos.proof import Proof, prove
 from edge_components.forwarder.spool.coarsening import coarsen
+from tests.examples import examples
 from wire.model import Aggregates, IntArray, Series
 
 NUMBERING = Numbering(period_ms=125, width_ms=1000)
@@ -83,7 +84,7 @@ def test_any_single_doubled_reading_is_named(truth: Counter[int], data: st.DataO
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(TRUTHS, st.lists(st.integers(0, 3), min_size=91, max_size=91), st.sampled_from([1, 4]))
 def test_no_mixture_of_losses_and_repetitions_cancels_out(truth: Counter[int], times: list[int], factor: int) -> None:
     stored = Counter({number: times[number - FIRST] for number in truth})

@@ -252,8 +252,9 @@ class FakePublisher:
 
 def body(batch: Batch, lane: str = "bulk", **changes: Any) -> str:
     """Return the message that the topic rule queues for a batch, with changed fields."""
+    if "data" not in changes:
+        changes["data"] = base64.b64encode(codec.encode(batch)).decode()
     fields = {
-        "data": base64.b64encode(codec.encode(batch)).decode(),
         "topic": f"strandline/v1/{batch.gateway}/{lane}",
         "client": batch.gateway,
         "principal": "cert",

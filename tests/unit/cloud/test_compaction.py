@@ -25,6 +25,7 @@ from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.keys import HOUR_MS
 from cloud_functions.core.ports import ArchiveFile
 from cloud_functions.core.storing import Storer
+from tests.examples import examples
 from tests.unit.cloud.fakes import CrashError, FakeAcknowledger, FakeDeadLetterSink, FakeTable, body
 from wire import codec
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Batch, Series
@@ -32,6 +33,7 @@ from wire.model import AGGREGATE_COLUMNS, Aggregates, Batch, Series
 HOUR = 1_790_000_000_000 // DAY_MS * DAY_MS + 5 * HOUR_MS
 SERIES = (Series("a.x", "Cel", 0.1), Series("a.y", "bar", 0.01))
 LOG = logging.getLogger("test")
+pytestmark = pytest.mark.usefixtures("decoded_once")
 
 
 @dataclass
@@ -121,14 +123,16 @@ class Cloud:
         """Return the message of a new batch, whose rows must be stored from now on."""
         self.sequence += 1
         rows = windows_of(start_ms, windows, step_ms, self.sequence, revision)
-        data = codec.decode(codec.encode(Batch(gateway, 7, self.sequence, rows)))
+        sent = codec.encode(Batch(gateway, 7, sequence or self.sequence, rows), coders=codec.FAST)
+        data = codec.decode(sent)
         assert isinstance(data.rows, Aggregates)
         for at in range(len(data.rows)):
             name = data.rows.series[int(data.rows.series_index[at])].name
             key = gateway, name, int(data.rows.start_ms[at])
             value = float(data.rows.mean[at]), int(data.rows.count[at]), revision
             self.sent[key] = max(self.sent.get(key, (0.0, 0, -1)), value, key=lambda one: one[2])
-        return body(Batch(gateway, 7, sequence or self.sequence, rows), received_at=self.now_ms)
+        encoded = base64.b64encode(sent).decode()
+        return body(Batch(gateway, 7, sequence or self.sequence, rows), data=encoded, received_at=self.now_ms)
 
     def accept(self, text: str) -> None:
         storer = Storer(self.table, lambda: self.now_ms, 7 * DAY_MS)
@@ -337,7 +341,7 @@ def test_large_files_are_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.agree(HOUR + DAY_MS)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_archive_and_roll_ups_are_complete_despite_crashes_and_late_batches(data: st.DataObject) -> None:
     cloud = Cloud(shards=data.draw(st.integers(1, 2)))

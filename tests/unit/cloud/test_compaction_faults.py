@@ -19,6 +19,7 @@ from tests.unit.cloud.test_compaction import HOUR, Cloud, windows_of
 from wire import codec
 from wire.model import Batch
 
+pytestmark = pytest.mark.usefixtures("decoded_once")
 DAY = HOUR // DAY_MS * DAY_MS
 
 

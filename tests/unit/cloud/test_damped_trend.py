@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cloud_functions.core import damped_trend
 from cloud_functions.core.damped_trend import Fit, FloatArray, fit, grid
+from tests.examples import examples
 
 
 def damped(n: int, phi: float, trend: float = 1.0, noise: float = 0.0, seed: int = 1) -> FloatArray:
@@ -90,7 +91,7 @@ def test_the_weights_sum_to_one_and_noise_has_no_trend() -> None:
     assert found.trend_certainty < 0.5
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.floats(-1e6, 1e6), st.sampled_from([1e-6, 0.01, 3.0, 1e5]), st.sampled_from([-1.0, 1.0]))
 def test_forecasts_are_equivariant_to_the_unit_of_the_values(shift: float, factor: float, sign: float) -> None:
     values = damped(60, 0.98, noise=0.3)

@@ -16,6 +16,7 @@ from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.ports import Item, Key
 from cloud_functions.core.storing import Storer
+from tests.examples import examples
 from tests.unit.cloud.fakes import (
     NOW_MS,
     START_MS,
@@ -264,7 +265,7 @@ def replay_invariant(table: FakeTable) -> dict[Key, Item]:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(st.data())
 def test_any_order_repetition_and_crash_gives_the_same_store_and_acknowledges_all(data: st.DataObject) -> None:
     batches: list[Batch] = [batch(n) for n in range(1, 4)]
@@ -299,7 +300,7 @@ def test_any_order_repetition_and_crash_gives_the_same_store_and_acknowledges_al
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 @given(st.integers(0, 30))
 def test_acknowledgements_are_never_ahead_of_the_receipts(writes: int) -> None:
     site = Site()

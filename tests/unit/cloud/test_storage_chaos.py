@@ -18,6 +18,7 @@ from tests.unit.cloud.faults import Fault, Faults
 from tests.unit.cloud.test_compaction import HOUR, LOG, Cloud
 from wire.acknowledgement import Acknowledgement
 
+pytestmark = pytest.mark.usefixtures("decoded_once")
 GATEWAYS = ("gw-1", "gw-2", "gw-3")
 STEP_MS = 600_000
 FAULT_RATE = 0.03

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edge_components.common.errors import HandoverError
 from edge_components.common.handover import Inbox, Outbox, RetryPolicy, SendWindow, new_epoch
+from tests.examples import examples
 from wire.acknowledgement import Acknowledgement
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class Channel(Generic[T]):
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32), st.floats(0, 0.7), st.floats(0, 0.4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_lossy_doubling_reordering_channel_delivers_exactly_once(
     count: int, seed: int, loss: float, doubling: float
 ) -> None:
@@ -69,7 +70,7 @@ def test_a_lossy_doubling_reordering_channel_delivers_exactly_once(
 
 
 @given(st.integers(0, 2**32), st.integers(1, 5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_a_sender_that_drops_its_oldest_still_gets_every_other_through(seed: int, room: int) -> None:
     chance, box, inbox = random.Random(seed), outbox(max_bytes=room * 10), Inbox()
     taken, dropped, now = [], [], 0.0

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_components.forwarder.batching import Batcher, Cause, FormedBatch, RejectedRows, Waiting
+from tests.examples import examples
 from wire import codec
 from wire.errors import ModelError
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Notice, Phase, Series
@@ -183,7 +184,7 @@ def test_a_series_leaves_the_directory_with_its_last_row() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.integers(0, 2**32), st.integers(300, 3_000), st.floats(0.3, 6.0))
 def test_all_rows_are_formed_once_in_order_into_batches_within_the_limit(
     seed: int, max_bytes: int, cost: float

@@ -21,6 +21,7 @@ from edge_components.forwarder.spool.journal import SUFFIXES, Journal
 from edge_components.forwarder.spool.recovery import open_spool
 from edge_components.forwarder.spool.replay import read
 from edge_components.forwarder.spool.spool import Spool
+from tests.examples import examples
 from wire.acknowledgement import Acknowledgement
 from wire.topics import Lane
 
@@ -223,7 +224,7 @@ def test_frames_of_one_commit_count_only_together(path: Path) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.binary(max_size=300), st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 7)), max_size=12))
 def test_only_valid_frames_of_any_bytes_are_read(
     tmp_path_factory: pytest.TempPathFactory, rubbish: bytes, flips: list[tuple[int, int]]

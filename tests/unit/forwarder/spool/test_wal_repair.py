@@ -15,6 +15,7 @@ from edge_components.forwarder.spool import journal, wal_repair
 from edge_components.forwarder.spool.entries import ReceivedBatch
 from edge_components.forwarder.spool.recovery import open_spool
 from edge_components.forwarder.spool.spool import Spool
+from tests.examples import examples
 from wire import codec
 from wire.model import Anomalies, Anomaly, Batch, Phase
 from wire.topics import Lane
@@ -195,7 +196,7 @@ def test_a_sound_log_is_left_as_it_is(left: Path) -> None:
     assert wal_repair.repaired(log_of(left).read_bytes(), 4096) is None
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.data())
 def test_a_repaired_log_is_read_completely_by_sqlite(left: Path, data: st.DataObject) -> None:
     log = bytearray(log_of(left).read_bytes())
