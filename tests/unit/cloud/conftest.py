@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cloud_functions.core import rollup
+from cloud_functions.core import columns, rollup
 from wire import codec
 
 
@@ -18,7 +18,7 @@ def decoded_once() -> Iterator[None]:
 
     For batches without a profile, whose decoded rows depend on the bytes alone; rows are not changed in place.
     """
-    batch, rows = functools.lru_cache(10_000)(codec.decode), functools.lru_cache(10_000)(rollup.decode_rows)
+    batch, rows = functools.lru_cache(10_000)(codec.decode), functools.lru_cache(10_000)(columns.decode_rows)
 
     def decode(data: bytes, *_: Any) -> Any:
         return batch(bytes(data))
