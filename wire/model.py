@@ -28,6 +28,8 @@ from wire.names import Quality as Quality
 from wire.names import Series as Series
 from wire.names import check_gateway as check_gateway
 from wire.names import check_name as check_name
+from wire.names import is_statistic as is_statistic
+from wire.names import statistic_name as statistic_name
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

@@ -15,6 +15,7 @@ from wire.errors import ModelError
 MAX_NAME = 128
 MAX_SEQUENCE = 2**63 - 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*\Z")
+_STATISTIC = re.compile(r":(?:last|p[1-9][0-9]?(?:_[1-9])?)\Z")
 _GATEWAY = re.compile(r"[A-Za-z0-9_:\-]{1,128}\Z")
 
 
@@ -47,6 +48,16 @@ class Series:
             raise ModelError(f"series {self.name}: unit {self.unit[:40]!r}: at most 32 bytes, printable")
         if self.resolution is not None and not (math.isfinite(self.resolution) and self.resolution > 0):
             raise ModelError(f"series {self.name}: resolution {self.resolution!r}: finite and above 0, or absent")
+
+
+def statistic_name(series: str, statistic: str) -> str:
+    """Return the name of the series that has a statistic of another series' windows, such as ``pump.flow:p95``."""
+    return f"{series}:{statistic}"
+
+
+def is_statistic(name: str) -> bool:
+    """Return whether a name is reserved for a statistic: it ends in ``:last``, or in a percentile such as ``:p95``."""
+    return ":" in name and _STATISTIC.search(name) is not None
 
 
 def check_gateway(name: str) -> str:

@@ -51,6 +51,12 @@ class Backlog:
         """Ids of the series that have an open late window."""
         return np.unique(self._open.series_id)
 
+    @property
+    def keys(self) -> IntArray:
+        """Keys of the windows that a late reading can correct, sorted."""
+        keys: IntArray = np.union1d(self._open.key, self._closed.keys)
+        return keys
+
     def grow(self, size: int) -> None:
         """Extend the arrays to ``size`` series."""
         self._ranges.grow(size)

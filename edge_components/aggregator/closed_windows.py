@@ -44,6 +44,12 @@ class ClosedWindows:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def keys(self) -> IntArray:
+        """Keys of the windows."""
+        parts = [block.key for block in (*self._blocks, *self._parts)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
     def add(self, windows: LateWindows) -> None:
         """Add windows that were closed now."""
         self._parts.append(windows)

@@ -31,7 +31,7 @@ from edge_components.common.receiving import BatchReceiver
 from edge_components.common.series_registry import UNKNOWN
 from wire import topics
 from wire.limits import MAX_BATCH_BYTES
-from wire.model import Readings
+from wire.model import MAX_NAME, Readings
 
 ROW_BYTES = 72
 MAX_ROWS = 240
@@ -196,6 +196,7 @@ class Aggregator:
         if replayed.sent.epoch:
             self._outbox.restore(replayed.sent.epoch, replayed.sent.last_sequence, replayed.sent.payloads)
         self._state.windows.take_unreported()  # the former process counted them
+        self._state.statistic_series.unnamed.clear()
         self._closed(*self._state.configure(self._config.windows))
         for series_id, series in enumerate(self._state.registry.all()):
             self._cleaner.assign(series_id, series.name)
@@ -301,6 +302,10 @@ class Aggregator:
         if unreported_windows:
             self._counters.add("windows_unreported", unreported_windows)
             self._counters.add("readings_unreported", unreported_readings)
+        for name, count in self._state.statistic_series.unnamed.items():
+            text = f"{name}: the name of a statistic is longer than {MAX_NAME} characters, or a sensor has it"
+            self._limited_log.warning("statistics_unnamed", text, count, key=name)
+        self._state.statistic_series.unnamed.clear()
         self._note_pending()
 
     def _note_pending(self) -> None:

@@ -11,18 +11,20 @@ from edge_components.aggregator.config_values import (
     DEADBANDS,
     POSITIVE_NUMBERS,
     RANGES,
+    STATISTICS,
     UNITS,
     WINDOWS,
     read_deadbands,
     read_positive_numbers,
     read_ranges,
     read_shapes,
+    read_statistics,
     read_units,
 )
 from edge_components.aggregator.deadband import Deadbands
 from edge_components.aggregator.series_table import Checks, Ranges
 from edge_components.aggregator.units import UnitRules
-from edge_components.aggregator.window_types import Shapes, WindowSettings
+from edge_components.aggregator.window_types import Shapes, StatisticRules, WindowSettings
 from edge_components.common.config import flag, integer, mapping
 from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
 
@@ -101,6 +103,13 @@ class Config:
         UNITS,
         "units to which values are converted, by glob; all other keys refer to converted values",
     )
+    statistics: StatisticRules = mapping(  # noqa: RUF009 # a field, as all of these
+        {},
+        read_statistics,
+        STATISTICS,
+        "statistics that are sent as series of their own, by glob: the value of the newest reading of a window (last), "
+        "and percentiles",
+    )
     drop_bad_quality: bool = flag(True, "do not use readings whose quality is bad; they are counted in their window")
     drop_duplicates: bool = flag(True, "drop a reading with the series, time and value of one just before it")
     max_series: int = integer(
@@ -135,6 +144,7 @@ class Config:
             self.gap_windows,
             self.allowed_backlog_ms,
             self.series_windows,
+            self.statistics,
         )
 
     @property

@@ -9,7 +9,8 @@ from typing import Any
 from edge_components.aggregator.deadband import Deadband, Deadbands
 from edge_components.aggregator.series_table import Ranges
 from edge_components.aggregator.units import Linear, UnitRule, UnitRules, between, known
-from edge_components.aggregator.window_types import MAX_OVERLAP, Shape, Shapes
+from edge_components.aggregator.window_statistics import LAST, thousandths
+from edge_components.aggregator.window_types import MAX_OVERLAP, Shape, Shapes, StatisticRules
 from wire.errors import ModelError
 from wire.model import Series
 
@@ -22,6 +23,14 @@ WINDOWS = (
 
 DEADBANDS = (
     "an object from globs to {change, max_silence_ms}: a number of at least 0, and milliseconds from 100 to 86400000"
+)
+
+MAX_STATISTICS = 8
+"""Statistics of a series."""
+
+STATISTICS = (
+    f'an object from globs to lists of at most {MAX_STATISTICS} of "last" and percentiles from "p1" to "p99_9" '
+    "(99.9 %), each once"
 )
 
 MAX_SILENCE_MS = 600_000
@@ -147,3 +156,23 @@ def _range(glob: str, given: Any) -> tuple[float, float]:
         if low <= high:
             return low, high
     raise ValueError(f"{RANGES} (see {glob[:80]!r})")
+
+
+def read_statistics(value: Any) -> StatisticRules:
+    """Return the statistics by glob, sorted; raises ValueError."""
+    if not isinstance(value, Mapping):
+        raise ValueError(STATISTICS)
+    found = []
+    for glob, names in value.items():
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise ValueError(STATISTICS)
+        if len(names) > MAX_STATISTICS or len(set(names)) < len(names):
+            raise ValueError(STATISTICS)
+        try:
+            for name in names:
+                if name != LAST:
+                    thousandths(name)
+        except ValueError as error:
+            raise ValueError(f"{error}; {STATISTICS}") from error
+        found.append((str(glob), tuple(names)))
+    return tuple(sorted(found))

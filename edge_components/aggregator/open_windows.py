@@ -66,10 +66,7 @@ class OpenWindows:
 
     def of_series(self, which: BoolArray) -> BoolArray:
         """Return a mask of the windows of some series; ``which`` is a mask by series id, false beyond its end."""
-        series_id = self.series_id
-        mask = series_id < len(which)
-        mask[mask] = which[series_id[mask]]
-        return mask
+        return series_of(self.key, which)
 
     @staticmethod
     def keys(series_id: IntArray, time_ms: IntArray, hop_ms: Milliseconds) -> IntArray:
@@ -182,6 +179,14 @@ class LateWindows(OpenWindows):
         self.touched_ms[at] = np.maximum(self.touched_ms[at], late.touched_ms)
         self.added[at] += late.added
         self.tag[at] = np.minimum(self.tag[at], late.tag)
+
+
+def series_of(key: IntArray, which: BoolArray) -> BoolArray:
+    """Return a mask of the keys of some series; ``which`` is a mask by series id, false beyond its end."""
+    series_id = key >> _WINDOW_BITS
+    mask = series_id < len(which)
+    mask[mask] = which[series_id[mask]]
+    return mask
 
 
 def grouped(key: IntArray, value: FloatArray, quality: ByteArray | None = None) -> list[OpenWindows]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wire.model import Aggregates
+from wire.model import Aggregates, is_statistic
 
 Key = tuple[str, int, int, int]
 """Series name, start, width and revision of a row."""
@@ -26,7 +26,7 @@ class PendingRows:
     @property
     def readings(self) -> int:
         """Number of readings in the rows."""
-        return sum(int(rows.count.sum()) for rows in self._parts)
+        return sum(map(readings_in, self._parts))
 
     def append(self, rows: Aggregates) -> None:
         """Add rows at the end."""
@@ -57,6 +57,14 @@ class PendingRows:
     def clear(self) -> None:
         """Remove all rows."""
         self._parts = []
+
+
+def readings_in(rows: Aggregates) -> int:
+    """Return the number of readings in rows; those of statistics are in the rows of their series, too."""
+    statistic = [is_statistic(series.name) for series in rows.series]
+    if not any(statistic):
+        return int(rows.count.sum())
+    return int(rows.count[~np.array(statistic)[rows.series_index]].sum())
 
 
 def keys_in_order(rows: Aggregates) -> list[Key]:

@@ -17,7 +17,7 @@ from edge_components.aggregator import operations, snapshot
 from edge_components.aggregator.cleaning import Columns
 from edge_components.aggregator.grade import Grade
 from edge_components.aggregator.operations import Batch, Kind
-from edge_components.aggregator.pending_rows import keys_in_order
+from edge_components.aggregator.pending_rows import keys_in_order, readings_in
 from edge_components.aggregator.readings_log import unpack
 from edge_components.aggregator.snapshot import Sent
 from edge_components.aggregator.state import State
@@ -128,11 +128,11 @@ class Replay:
         self._last = max(self._last, sequence)
         if not isinstance(emitted, Aggregates):
             raise ValueError(f"batch {sequence} holds {type(emitted).__name__}")
-        self._state.sent_readings[sequence] = int(emitted.count.sum())
+        self._state.sent_readings[sequence] = readings_in(emitted)
         keys = set(keys_in_order(emitted))
         if self._result.lost:
             if not late:  # of a revision's readings some are in an earlier row
-                self._count_lost(-int(emitted.count.sum()))
+                self._count_lost(-readings_in(emitted))
             self._state.remove(keys)
             return
         queue = self._state.queue(late=late)

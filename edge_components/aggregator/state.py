@@ -16,8 +16,9 @@ from edge_components.aggregator.cleaning import Columns
 from edge_components.aggregator.deduplicator import Deduplicator
 from edge_components.aggregator.grade import GRADES, Grade
 from edge_components.aggregator.operations import Batch, Kind, OperationLog
-from edge_components.aggregator.pending_rows import Key, PendingRows
+from edge_components.aggregator.pending_rows import Key, PendingRows, readings_in
 from edge_components.aggregator.series_table import SeriesTable
+from edge_components.aggregator.statistic_series import StatisticSeries
 from edge_components.aggregator.window_types import Closed, WindowSettings
 from edge_components.aggregator.windows import Windows
 from edge_components.common.handover import Inbox
@@ -58,6 +59,7 @@ class State:
         self.sent_readings: dict[int, int] = {}
         """Number of readings in each emitted batch that the forwarder has not stored, by sequence number."""
         self.idle_ms = 0
+        self.statistic_series = StatisticSeries(registry)
         self._units: dict[int, str] = {}
         self._added = False
         self._rows_since_clean_up = 0
@@ -82,6 +84,7 @@ class State:
                 self.windows.rescale(series_id, linear.factor, linear.offset)
         self._units[series_id] = series.unit
         self.windows.shapes.assign(series_id, series.name)
+        self.windows.statistics.assign(series_id, series.name)
         self.log.add(Kind.SERIES, operations.series(series_id, series))
 
     def accept(self, batch: Batch, columns: Columns) -> Accepted:
@@ -121,8 +124,7 @@ class State:
         if len(closed) or len(revised.rows) or self._added:
             self.log.add(Kind.CLOSE, operations.number(idle_ms))
         self._added, self.idle_ms = False, idle_ms
-        self._collect(closed, self.pending)
-        self._collect(revised.rows, self.pending_late)
+        self._collect(closed, revised.rows)
         if self._rows_since_clean_up > max(_CLEAN_UP_ROWS, len(self.deduplicator) // 4):
             self._clean_up()
         return closed, revised
@@ -131,6 +133,7 @@ class State:
         """Continue with the settings of a snapshot, after its series."""
         for series_id, series in enumerate(self.registry.all()):
             self.windows.shapes.assign(series_id, series.name)
+            self.windows.statistics.assign(series_id, series.name)
             self._units[series_id] = series.unit
         self.settings = settings
         self.windows.reconfigure(settings)
@@ -143,8 +146,7 @@ class State:
             self.log.add(Kind.SETTINGS, operations.settings(settings))
             self._added = True  # the next call of close may close more
         self.settings = settings
-        self._collect(closed, self.pending)
-        self._collect(revised.rows, self.pending_late)
+        self._collect(closed, revised.rows)
         return closed, revised
 
     def begin(self) -> None:
@@ -165,7 +167,7 @@ class State:
         """Record that the first ``rows`` of the pending aggregates are in the batch with this number."""
         queue = self.queue(late=late)
         pending = queue.merged()
-        self.sent_readings[sequence] = int(pending.count[:rows].sum()) if pending is not None else 0
+        self.sent_readings[sequence] = readings_in(pending.take(slice(0, rows))) if pending is not None else 0
         queue.take(rows)
         self.log.add(Kind.EMITTED_LATE if late else Kind.EMITTED, operations.emitted(rows, payload))
 
@@ -218,7 +220,16 @@ class State:
         closed[: len(known)] = known
         return closed
 
-    def _collect(self, closed: Closed, pending: PendingRows) -> None:
+    def _collect(self, closed: Closed, late: Closed) -> None:
+        """Queue closed windows, and then their statistics."""
+        self._queue(closed, self.pending)
+        self._queue(late, self.pending_late)
+        for rows in self.windows.statistics.take_emitted():
+            revised = rows.revision > 0
+            self.pending.append(self.statistic_series.aggregates(rows, ~revised))
+            self.pending_late.append(self.statistic_series.aggregates(rows, revised))
+
+    def _queue(self, closed: Closed, pending: PendingRows) -> None:
         if not len(closed):
             return
         used, index = np.unique(closed.series_id, return_inverse=True)

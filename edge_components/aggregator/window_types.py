@@ -65,6 +65,9 @@ class Shape:
 Shapes = tuple[tuple[str, Shape], ...]
 """Shapes by a glob over series' names."""
 
+StatisticRules = tuple[tuple[str, tuple[str, ...]], ...]
+"""Names of statistics, such as ``last`` or ``p95``, by a glob over series' names."""
+
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
@@ -79,11 +82,14 @@ class WindowSettings:
     backlog_ms: int = 0
     """Age of late readings that are accepted, from the time up to which the series' windows are closed."""
     shapes: Shapes = ()
+    statistics: StatisticRules = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings under their storage names."""
         shapes = [[glob, shape.length_ms, shape.hop_ms] for glob, shape in self.shapes]
-        return {stored: getattr(self, name) for stored, name in _STORED_SETTINGS.items()} | {_STORED_SHAPES: shapes}
+        statistics = [[glob, list(names)] for glob, names in self.statistics]
+        numbers = {stored: getattr(self, name) for stored, name in _STORED_SETTINGS.items()}
+        return numbers | {_STORED_SHAPES: shapes, _STORED_STATISTICS: statistics}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
@@ -91,7 +97,8 @@ class WindowSettings:
         present = (key for key in _STORED_SETTINGS if key in stored or key not in _ADDED)
         numbers = {_STORED_SETTINGS[key]: int(stored[key]) for key in present}
         shapes = ((str(glob), Shape(int(length), int(hop))) for glob, length, hop in stored.get(_STORED_SHAPES, ()))
-        return cls(**numbers, shapes=tuple(shapes))
+        statistics = ((str(glob), tuple(map(str, names))) for glob, names in stored.get(_STORED_STATISTICS, ()))
+        return cls(**numbers, shapes=tuple(shapes), statistics=tuple(statistics))
 
 
 _STORED_SETTINGS = {
@@ -107,6 +114,8 @@ _ADDED = frozenset({"backlog_ms"})
 """Names that the first version did not have; their defaults are its behaviour."""
 _STORED_SHAPES = "shapes"
 """Name that the first versions did not have: all series had windows of one width."""
+_STORED_STATISTICS = "statistics"
+"""Name that earlier versions did not have."""
 
 
 @dataclass(frozen=True, slots=True)

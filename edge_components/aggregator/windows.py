@@ -19,10 +19,11 @@ import numpy as np
 from edge_components.aggregator.backlog import Backlog
 from edge_components.aggregator.gap_detector import GapDetector
 from edge_components.aggregator.grade import GRADES, WITHIN_DEADBAND, Grade
-from edge_components.aggregator.open_windows import OpenWindows
+from edge_components.aggregator.open_windows import LateWindows, OpenWindows
 from edge_components.aggregator.unreported_windows import UnreportedWindows
 from edge_components.aggregator.watermarks import WatermarkTracker
 from edge_components.aggregator.window_shapes import WindowShapes
+from edge_components.aggregator.window_statistics import Observed, WindowStatistics
 from edge_components.aggregator.window_types import Arrays, BoolArray, Closed, WindowSettings
 from edge_components.common.wall_clock import is_set
 from wire.model import ByteArray, FloatArray, IntArray
@@ -52,6 +53,8 @@ class Windows:
         self._gaps = GapDetector()
         self._backlog = Backlog(settings, self.shapes, lambda: self._gaps.spacing)
         self._unreported = UnreportedWindows()
+        self.statistics = WindowStatistics(settings.statistics)
+        """Further statistics by series id; :meth:`WindowStatistics.assign` must be called for each new id."""
         self.late_accepted = 0
         """Number of late readings accepted by this object."""
         self._unreported_windows = self._unreported_readings = 0
@@ -117,6 +120,8 @@ class Windows:
             within, quality = quality >= WITHIN_DEADBAND, quality & np.uint8(GRADES)
             if len(self._unreported) or within.any():
                 self._unreported.observe(keys[fresh], within[fresh], self._open.key)
+        if self.statistics:
+            self._observe(fresh, series_id, keys, time_ms, value, quality, late=False)
         if fresh.all():
             self._open.add(keys, value, quality)
             return late, late
@@ -136,12 +141,35 @@ class Windows:
             tag=arrival.tag,
             quality=None if quality is None else quality[late],
         )
+        if self.statistics and accepted.any():
+            self._observe(accepted, series_id, keys, time_ms, value, quality, late=True)
         return accepted & used, used & ~accepted
+
+    def _observe(
+        self,
+        which: BoolArray,
+        series_id: IntArray,
+        keys: IntArray,
+        time_ms: IntArray,
+        value: FloatArray,
+        quality: ByteArray | None,
+        *,
+        late: bool,
+    ) -> None:
+        """Add the usable ones of the selected rows to the statistics."""
+        used = which if quality is None else which & (quality != Grade.UNUSABLE)
+        if used.any():
+            self.statistics.observe(series_id[used], keys[used], time_ms[used], value[used], late=late)
 
     def close_late(self, now: float) -> tuple[Closed, int]:
         """Remove and return the late windows that are complete, and the number of readings that are new in them."""
-        rows = self._backlog.close(round(now * 1000))
-        return self._rows(rows, rows.revision), int(rows.added.sum())
+        return self._late_rows(self._backlog.close(round(now * 1000)))
+
+    def _late_rows(self, rows: LateWindows) -> tuple[Closed, int]:
+        closed = self._rows(rows, rows.revision, self.statistics.late)
+        if self.statistics.crowded:
+            self.statistics.retain(self._backlog.keys)
+        return closed, int(rows.added.sum())
 
     def forget(self, tag: int) -> None:
         """Discard closed windows whose readings the deduplicator no longer knows: of this tag and older ones."""
@@ -152,11 +180,11 @@ class Windows:
         settings = self._settings
         mark = self._watermarks.watermark(now, settings)
         series_id, start = self._open.series_id, self._open.start(self.shapes)
-        rows = self._take(start + self.shapes.hop(series_id) <= mark[series_id], tag)
+        rows, observed = self._take(start + self.shapes.hop(series_id) <= mark[series_id], tag)
         start = rows.start(self.shapes)
         self._watermarks.close(rows.series_id, start, settings, self.shapes)
         self._gaps.observe(rows.series_id, start, self.shapes)
-        closed = self._live_rows(rows)
+        closed = self._live_rows(rows, observed)
         if settings.gap_windows:
             series_id, start = self._open.series_id, self._open.start(self.shapes)
             begun = start <= mark[series_id] + settings.lateness_ms  # windows ahead of the present are ignored
@@ -182,8 +210,10 @@ class Windows:
         new in those.
         """
         closed = self._finish(self._open.of_series(which))
-        rows = self._backlog.finish(which)
-        return closed, self._rows(rows, rows.revision), int(rows.added.sum())
+        late, added = self._late_rows(self._backlog.finish(which))
+        if self.statistics:
+            self.statistics.remove_series(which)
+        return closed, late, added
 
     def reconfigure(self, settings: WindowSettings) -> tuple[Closed, Closed, int]:
         """Apply other settings. The windows of series with another shape end; they are returned as by :meth:`end`."""
@@ -192,6 +222,8 @@ class Windows:
         ended = self.end(self.shapes.changed(shapes, size))
         self.shapes = shapes
         self._backlog.reconfigure(settings, shapes)
+        if settings.statistics != self._settings.statistics:
+            self.statistics.reconfigure(settings.statistics)
         begins = settings.backlog_ms and not self._settings.backlog_ms
         self._settings = settings
         if begins:
@@ -212,7 +244,9 @@ class Windows:
 
     def state(self) -> Arrays:
         """Return the arrays of a snapshot."""
-        parts = (self._open, self._watermarks, self._gaps, self._backlog, self._unreported)
+        if self.statistics:
+            self.statistics.retain(self._backlog.keys)
+        parts = (self._open, self._watermarks, self._gaps, self._backlog, self._unreported, self.statistics)
         return {name: array for part in parts for name, array in part.state().items()}
 
     def restore(self, arrays: Arrays) -> None:
@@ -221,6 +255,7 @@ class Windows:
         self._watermarks.restore(arrays)
         self._gaps.restore(arrays)
         self._unreported.restore(arrays)
+        self.statistics.restore(arrays)
         if Backlog.stored_in(arrays):
             self._backlog.restore(arrays)
         else:
@@ -242,13 +277,16 @@ class Windows:
             self._backlog.reset(series_id, int(self._watermarks.closed[series_id]))
             self._watermarks.reset(series_id)
             self._gaps.remove(series_id)
+            if self.statistics:
+                self.statistics.remove_series(_only(series_id))
 
     def rescale(self, series_id: int, factor: float, offset: float) -> None:
         """Convert the values in a series' windows to another unit; ``factor`` is above 0."""
-        which = np.zeros(series_id + 1, np.bool_)
-        which[series_id] = True
+        which = _only(series_id)
         self._open.rescale(self._open.of_series(which), factor, offset)
         self._backlog.rescale(which, factor, offset)
+        if self.statistics:
+            self.statistics.rescale(which, factor, offset)
 
     def remove(self, windows: Sequence[tuple[int, int]]) -> None:
         """Drop windows by series id and start, whether they are open or not; they stay closed."""
@@ -259,18 +297,23 @@ class Windows:
         keys = OpenWindows.keys(series_id, start_ms, self.shapes.hop(series_id))
         self._open.take(np.isin(self._open.key, keys))
         self._unreported.take(np.unique(keys))
+        self.statistics.remove_windows(np.unique(keys))
         self._watermarks.close(series_id, start_ms, self._settings, self.shapes)
         self._backlog.remove(series_id, start_ms)
 
     def remove_late(self, windows: Sequence[tuple[int, int]]) -> None:
         """Drop late windows by series id and start; no further reading is accepted for them."""
         if windows:
-            self._backlog.remove(*self._last_hops(windows))
+            series_id, start_ms = self._last_hops(windows)
+            self._backlog.remove(series_id, start_ms)
+            keys = OpenWindows.keys(series_id, start_ms, self.shapes.hop(series_id))
+            self.statistics.remove_windows(np.unique(keys))
 
     def discard(self) -> int:
         """Drop all open windows and return the number of readings in them; they stay closed."""
         dropped = self._open.take(np.ones(len(self), np.bool_))
         self._unreported.clear()
+        self.statistics.clear()
         self._watermarks.close(dropped.series_id, dropped.start(self.shapes), self._settings, self.shapes)
         late = self._backlog.discard()
         self.cover_emitted()
@@ -287,28 +330,30 @@ class Windows:
         self.shapes.grow(size)
 
     def _finish(self, which: BoolArray) -> Closed:
-        rows = self._take(which, 0)
+        rows, observed = self._take(which, 0)
         self._gaps.observe(rows.series_id, rows.start(self.shapes), self.shapes)
         if self.shapes.sliding:  # windows ahead of the present are ignored
             self._gaps.reset(rows.series_id[self.shapes.lead(rows.series_id) > 0])
-        return self._live_rows(rows)
+        return self._live_rows(rows, observed)
 
-    def _take(self, done: BoolArray, tag: int) -> OpenWindows:
-        """Remove and return live windows, which the backlog keeps for late readings."""
+    def _take(self, done: BoolArray, tag: int) -> tuple[OpenWindows, Observed | None]:
+        """Remove and return live windows, which the backlog keeps for late readings, and what statistics know."""
         rows = self._open.take(done)
         self._backlog.remember(rows, tag)
-        return rows
+        if not self.statistics or not len(rows):
+            return rows, None
+        return rows, self.statistics.close(rows.key, kept=self._settings.backlog_ms > 0)
 
-    def _live_rows(self, rows: OpenWindows) -> Closed:
+    def _live_rows(self, rows: OpenWindows, observed: Observed | None) -> Closed:
         """Return the live rows of windows that are closed: those with a reported reading."""
         if len(self._unreported):
             unreported = self._unreported.take(rows.key)
             self._unreported_windows += int(np.count_nonzero(unreported))
             self._unreported_readings += int(rows.count[unreported].sum())
             rows = rows.select(~unreported)
-        return self._rows(rows, np.zeros(len(rows), np.int64))
+        return self._rows(rows, np.zeros(len(rows), np.int64), observed)
 
-    def _rows(self, rows: OpenWindows, revision: IntArray) -> Closed:
+    def _rows(self, rows: OpenWindows, revision: IntArray, observed: Observed | None) -> Closed:
         if not len(rows):
             return _NO_ROWS
         std = np.sqrt(rows.m2 / np.maximum(rows.count, 1))
@@ -322,6 +367,8 @@ class Windows:
         mean, low, high, std = values
         series_id = rows.series_id
         start, width = self._extent(series_id, rows.start(self.shapes))
+        if self.statistics and observed is not None:
+            self.statistics.emit(observed, rows, start, width, revision)
         return Closed(series_id, start, width, rows.count, mean, low, high, std, revision, rows.uncertain, rows.bad)
 
     def _gap_rows(self, series_id: IntArray, last_hop_ms: IntArray) -> Closed:
@@ -334,6 +381,13 @@ class Windows:
         """Return start and length of windows."""
         length = np.full(len(series_id), self.shapes.length(series_id), np.int64)
         return last_hop_ms - self.shapes.lead(series_id), length
+
+
+def _only(series_id: int) -> BoolArray:
+    """Return a mask of one series id."""
+    which = np.zeros(series_id + 1, np.bool_)
+    which[series_id] = True
+    return which
 
 
 def _merged(one: Closed, other: Closed) -> Closed:

@@ -33,7 +33,7 @@ from wire import topics
 from wire.codec import encode
 from wire.errors import TooLargeError
 from wire.limits import MAX_BATCH_BYTES, MAX_LOCAL_BYTES
-from wire.model import Aggregates, Anomalies, Anomaly, Batch
+from wire.model import Aggregates, Anomalies, Anomaly, Batch, is_statistic
 
 STATE = "calibration.npz"
 CACHED = 128
@@ -137,7 +137,7 @@ class AnomalyDetector:
         answer = payload
         reports: list[Anomaly] = []
         try:
-            live = rows.revision == 0
+            live = (rows.revision == 0) & self._scored(rows)
             if not live.any():
                 # Rows of late readings are out of order, and an alarm on them would concern the past.
                 self._runtime.counters.add("windows_unscored", len(rows))
@@ -159,11 +159,17 @@ class AnomalyDetector:
         self._cache(name, answer)
         self._enqueue([one for one in reports if self._passes(one)])
 
+    def _scored(self, rows: Aggregates) -> npt.NDArray[np.bool_]:
+        """Return a mask of the rows whose series are scored."""
+        if self._config.score_statistics:
+            return np.ones(len(rows), np.bool_)
+        return np.array([not is_statistic(series.name) for series in rows.series], np.bool_)[rows.series_index]
+
     def _score(self, rows: Aggregates, live: npt.NDArray[np.bool_]) -> tuple[Aggregates, list[Anomaly]]:
-        """Score the live rows; rows of late readings are not changed."""
+        """Score the live rows; rows of late readings, and of statistics that are not scored, are not changed."""
         if live.all():
             return self._scoring.score(rows)
-        scored, reports = self._scoring.score(rows.take(np.flatnonzero(live)))
+        scored, reports = self._scoring.score(rows.take(np.flatnonzero(live)).compact())
         score = rows.score.copy()
         score[live] = scored.score
         return replace(rows, score=score), reports

@@ -9,7 +9,7 @@ from typing import Any
 from edge_components.anomaly_detector.multivariate.baseline import SHORTEST
 from edge_components.anomaly_detector.multivariate.groups import GroupSettings
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.common.config import integer, mapping, number, text, texts
+from edge_components.common.config import flag, integer, mapping, number, text, texts
 from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
 from wire.errors import ModelError
 from wire.model import Series
@@ -96,6 +96,11 @@ class Config:
         MAX_SERIES,
         "maximum number of scored series; a further one replaces the silent series with the oldest window, or is not "
         "scored if no series is silent",
+    )
+    score_statistics: bool = flag(
+        False,
+        "score the series that have the last value or a percentile of another series' windows, as series of their own; "
+        "they correlate with that series",
     )
     save_seconds: float = number(
         600.0,

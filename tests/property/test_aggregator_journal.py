@@ -34,6 +34,7 @@ NOW_MS = 1_700_000_000_000
 NAMES = [Series(f"s{number}") for number in range(6)]
 WIDTHS = [100, 1_000, 7_919]
 SHAPES = [(), (("s[01]", Shape(3_000, 3_000)),), (("s*", Shape(2_000, 500)), ("s1", Shape(1_000, 1_000)))]
+STATISTICS = [(), (("s[02]", ("last", "p50")), ("s*", ("p95",))), (("s1", ("last",)),)]
 BACKLOG_MS = 60_000
 
 row = st.tuples(
@@ -65,7 +66,7 @@ class Machine:
 
     def __init__(self, max_series: int = 4) -> None:
         self.max_series = max_series
-        settings = WindowSettings(width_ms=1000, backlog_ms=BACKLOG_MS)
+        settings = WindowSettings(width_ms=1000, backlog_ms=BACKLOG_MS, statistics=STATISTICS[1])
         self.state = State(SeriesTable({}, max_series), settings, OperationLog())
         self.outbox = Outbox(77, RetryPolicy(), random.Random(1))
         clock = FakeClock()
@@ -159,7 +160,13 @@ step = st.one_of(
     st.tuples(st.just("free")),
     st.tuples(st.just("commit")),
     st.tuples(st.just("fold")),
-    st.tuples(st.just("width"), st.sampled_from(WIDTHS), st.sampled_from([0, BACKLOG_MS]), st.sampled_from(SHAPES)),
+    st.tuples(
+        st.just("width"),
+        st.sampled_from(WIDTHS),
+        st.sampled_from([0, BACKLOG_MS]),
+        st.sampled_from(SHAPES),
+        st.sampled_from(STATISTICS),
+    ),
     st.tuples(st.just("start")),
 )
 
@@ -171,7 +178,10 @@ def test_a_replay_gives_the_committed_state(steps: list[tuple[Any, ...]]) -> Non
     machine = Machine()
     for name, *values in steps:
         if name == "width":
-            machine.state.configure(WindowSettings(width_ms=values[0], backlog_ms=values[1], shapes=values[2]))
+            width, backlog_ms, shapes, statistics = values
+            machine.state.configure(
+                WindowSettings(width_ms=width, backlog_ms=backlog_ms, shapes=shapes, statistics=statistics)
+            )
         elif name == "start":
             machine.state.start()
             machine.time_ms = 0

@@ -1,7 +1,8 @@
 """Names of series: from topic levels, fields and constants, and from any UTF-8 text by escaping. Pure.
 
 A space becomes ``_``, another character that a name may not have its code point in hexadecimal between underscores
-(``ß`` is ``_df_``); a name that would not begin with a letter or digit gets ``x`` in front. So names are stable, and
+(``ß`` is ``_df_``); a name that would not begin with a letter or digit gets ``x`` in front. The last colon
+of a name that is reserved for a statistic of windows, such as ``flow:p95``, is replaced, too. So names are stable, and
 two texts that differ get two names but for rare cases, which are reported as collisions.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.mapping import paths
 from edge_components.sensor_reader.mapping.paths import Path
-from wire.model import MAX_NAME
+from wire.model import MAX_NAME, is_statistic
 
 _ODD = re.compile(r"[^A-Za-z0-9\-:./_]")
 _PART = re.compile(r"\{([^{}]*)\}")
@@ -28,6 +29,8 @@ def escape(text: str) -> str:
         raise RejectedError("rejected_name", "the name is empty")
     if not (name[0].isascii() and name[0].isalnum()):
         name = f"x{name}"
+    if is_statistic(name):
+        name = "_3a_".join(name.rsplit(":", 1))
     if len(name) > MAX_NAME:
         raise RejectedError("rejected_name", f"the name {name[:60]}... has {len(name)} characters, at most {MAX_NAME}")
     return name

@@ -141,6 +141,20 @@ def test_late_rows_among_live_ones_are_not_scored(bench):
     assert bench.reports() == []
 
 
+@pytest.mark.parametrize("scored", [False, True])
+def test_a_series_of_statistics_is_scored_only_if_that_is_configured(tmp_path, scored):
+    bench = Bench(tmp_path, load(Config, {"calibration_windows": 20, "score_statistics": scored}))
+    series = (SERIES[0], Series("a.x:p95", "V", 0.01))
+    for second in range(26):
+        found = aggregates_message.decode(batch(second, normal(second)))
+        assert isinstance(found.rows, Aggregates)
+        bench.send(aggregates_message.encode(replace(found, rows=replace(found.rows, series=series))))
+    rows = bench.scored()[-1].rows
+    assert np.isfinite(rows.score[0])
+    assert np.isfinite(rows.score[1]) == scored
+    assert bench.detector._scoring.names == (["a.x", "a.x:p95"] if scored else ["a.x"])
+
+
 def test_a_step_is_reported_with_cause_expected_value_and_unit(bench):
     run(bench, range(30))
     bench.send(batch(30, [20.0, normal(30)[1]]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge_components.common.errors import ConfigError
@@ -15,7 +15,7 @@ from edge_components.sensor_reader.mapping.names import escape
 from edge_components.sensor_reader.mapping.values import Rule, number, quality, unit_in
 from edge_components.sensor_reader.timestamps import EventTimes
 from tests.unit.sensor_reader.decoding import decoder, readings
-from wire.model import Quality, Series
+from wire.model import Quality, Series, is_statistic
 
 ON_OFF = Rule(words={"on": 1, "off": 0})
 COMMA = Rule(decimal_comma=True)
@@ -103,6 +103,7 @@ def test_any_text_becomes_a_valid_name(text: str) -> None:
 
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9\-:./_]{0,100}", fullmatch=True))
 def test_a_valid_name_stays_as_it_is(name: str) -> None:
+    assume(not is_statistic(name))
     assert escape(name) == name
 
 
@@ -152,3 +153,11 @@ def test_a_mapping_that_cannot_work_is_rejected_with_its_key(keys: dict[str, Any
     with pytest.raises(ConfigError) as caught:
         read_bindings(keys, ["a/{b}"])
     assert caught.value.problems[0].startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("flow:p95", "flow_3a_p95"), ("a:b:last", "a:b_3a_last"), ("flow:p99_9", "flow_3a_p99_9"), ("a:p100", "a:p100")],
+)
+def test_a_name_that_is_reserved_for_a_statistic_is_escaped(text: str, name: str) -> None:
+    assert escape(text) == name
