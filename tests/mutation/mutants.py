@@ -19,6 +19,18 @@ COMPARISONS: dict[type[ast.cmpop], tuple[str, ...]] = {
     ast.In: ("not in",),
     ast.NotIn: ("in",),
 }
+SIGNS: dict[type[ast.cmpop], str] = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
 OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "-",
     ast.Sub: "+",
@@ -87,10 +99,14 @@ def _changes(tree: ast.Module, source: str) -> Iterator[_Change]:
 
 
 def _changed_operators(node: ast.Compare | ast.BinOp | ast.BoolOp | ast.UnaryOp, source: str) -> Iterator[_Change]:
-    if isinstance(node, ast.Compare) and len(node.ops) == 1:
-        left, right = _text(source, node.left), _text(source, node.comparators[0])
-        for operator in COMPARISONS.get(type(node.ops[0]), ()):
-            yield node, f"({left} {operator} {right})"
+    if isinstance(node, ast.Compare):
+        operands = [_text(source, operand) for operand in (node.left, *node.comparators)]
+        for at, kind in enumerate(node.ops):
+            for operator in COMPARISONS.get(type(kind), ()):
+                signs = [SIGNS[type(one)] for one in node.ops]
+                signs[at] = operator
+                parts = [f"{sign} {operand}" for sign, operand in zip(signs, operands[1:], strict=True)]
+                yield node, f"({' '.join([operands[0], *parts])})"
     elif isinstance(node, ast.BinOp) and type(node.op) in OPERATORS and not _is_text(node.left):
         left, right = _text(source, node.left), _text(source, node.right)
         yield node, f"(({left}) {OPERATORS[type(node.op)]} ({right}))"

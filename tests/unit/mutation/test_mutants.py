@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.mutation.mutants import mutants, sample
-from tests.mutation.run import REPO, read_equivalent, read_modules
+from tests.mutation.run import REPO, Outcome, Result, ResultFile, read_equivalent, read_modules
 
 SOURCE = '''"""A module."""
 
@@ -38,6 +40,27 @@ def test_each_kind_of_change_is_made_once_and_annotations_stay() -> None:
         (8, "return max(a, 3)"),
         (8, "return min(a, 4)"),
     }
+
+
+def test_each_operator_of_a_chained_comparison_is_changed() -> None:
+    changes = {mutant.after for mutant in mutants("x = a <= b < c\n")}
+    assert changes == {"x = (a < b < c)", "x = (a > b < c)", "x = (a <= b <= c)", "x = (a <= b >= c)"}
+
+
+def test_killed_mutants_are_read_from_the_result_file_and_survivors_are_not(tmp_path: Path) -> None:
+    path, (first, second, third, *_) = tmp_path / "results.jsonl", mutants(SOURCE)
+    file = ResultFile(path)
+    file.add(Result("a.py", first, Outcome.KILLED))
+    file.add(Result("a.py", second, Outcome.SURVIVED))
+    file.add(Result("a.py", third, Outcome.SURVIVED))
+    file.add(Result("a.py", third, Outcome.KILLED))
+    again = ResultFile(path)
+    assert [again.known("a.py", mutant) for mutant in (first, second, third)] == [
+        Outcome.KILLED,
+        None,
+        Outcome.KILLED,
+    ]
+    assert again.known("b.py", first) is None
 
 
 def test_a_statement_that_is_split_over_lines_and_bytes_beyond_ascii_are_replaced_where_they_are() -> None:
