@@ -11,7 +11,9 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
 
 COPIED = ("wire", "edge_components", "cloud_functions", "device_sim", "strandline", "recipes", "benchmarks", "tests")
 PRELOADED = ["numpy", "numpy.testing", "pytest", "hypothesis", "hypothesis.strategies", "hypothesis.extra.numpy"]
@@ -65,29 +67,32 @@ def _run(folder: Path, tests: tuple[str, ...], output: str, cpu_s: int, write_by
     sys.path[:] = [str(folder), *(path for path in sys.path if path and Path(path).resolve() != repository)]
     for name in [name for name in sys.modules if name.split(".")[0] in COPIED]:
         del sys.modules[name]
-    import pytest
-    from hypothesis import settings
-
     settings.register_profile("mutation", deadline=None, database=None)
     arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--hypothesis-seed=1"]
     ignored = ["-W", "ignore::pytest.PytestAssertRewriteWarning", "--hypothesis-profile=mutation"]
-    status = pytest.main([*arguments, *ignored, *(f"tests/{name}" for name in tests)], plugins=[_FewerExamples()])
+    status = pytest.main([*arguments, *ignored, *(f"tests/{name}" for name in tests)], plugins=[_Plugin(tests)])
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     os._exit(int(status))
 
 
-class _FewerExamples:
-    """Pytest plugin that limits the examples of property tests, which need no shrinking here."""
+class _Plugin:
+    """Pytest plugin: fewer examples of property tests, without shrinking, and the tests in the given order."""
 
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        from hypothesis import Phase, settings
+    def __init__(self, tests: tuple[str, ...]) -> None:
+        self._tests = tests
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
             test = getattr(item, "obj", None)
             own = getattr(test, "_hypothesis_internal_use_settings", None)
-            if own is not None:
-                limited = settings(
-                    own, max_examples=min(own.max_examples, MAX_EXAMPLES), phases=(Phase.explicit, Phase.generate)
-                )
+            if test is not None and own is not None:
+                examples = min(own.max_examples, MAX_EXAMPLES)
+                limited = settings(own, max_examples=examples, phases=(Phase.explicit, Phase.generate))
                 test._hypothesis_internal_use_settings = limited
+        items.sort(key=self._rank)
+
+    def _rank(self, item: pytest.Item) -> int:
+        path = item.nodeid.removeprefix("tests/")
+        return next(at for at, name in enumerate(self._tests) if path.startswith(name))

@@ -166,6 +166,37 @@ def test_a_gateway_is_shown_with_notice_rejections_and_gaps() -> None:
         gateways.gateway(table, "gw#9", NOW)
 
 
+def test_each_acknowledgement_of_an_epoch_is_counted() -> None:
+    table = FakeTable()
+    deliver(table, body(batch(1)), body(batch(2)))
+    deliver(table, body(batch(1)))
+    deliver(table, body(batch(1, epoch=8)))
+    deliver(table, body(batch(1, "gw-2")))
+    assert [one["acknowledgements"] for one in gateways.page(table, {}, NOW)["gateways"]] == [3, 1]
+    assert gateways.gateway(table, "gw-1", NOW)["acknowledgements"] == 3
+
+
+def test_merged_rows_are_those_of_the_spool_in_the_last_notice() -> None:
+    table = FakeTable()
+    deliver(table, body(batch(1)))
+    assert gateways.gateway(table, "gw-1", NOW)["merged"] == 0
+    counters = {"Spool": {"rows_merged": 4, "dropped_rows_bulk": 2}, "Forwarder": {"rows_merged": 9}}
+    deliver(table, body(Batch("gw-1", 7, 2, Notice(START_MS, counters))))
+    figures = gateways.gateway(table, "gw-1", NOW)
+    assert (figures["merged"], figures["lost"]) == (4, {"Spool.dropped_rows_bulk": 2})
+
+
+@pytest.mark.parametrize("name", ["", "gw#9", "a/b", "gw 1", "+", "x" * 200])
+def test_the_name_of_a_gateway_is_checked_before_the_table_is_read(name: str) -> None:
+    table = FakeTable()
+    table.refuse = lambda key: True
+    with pytest.raises(RequestError, match="gateway"):
+        gateways.gateway(table, name, NOW)
+    with pytest.raises(RequestError, match="gateway"):
+        gateways.check_name(name)
+    assert gateways.check_name("gw-1") == "gw-1"
+
+
 def test_a_filled_gap_is_not_shown() -> None:
     table = FakeTable()
     deliver(table, body(batch(1)), body(batch(3)))
