@@ -50,6 +50,27 @@ def test_a_batch_goes_at_once_and_again_until_it_is_acknowledged() -> None:
     assert bench.counters.snapshot() == {"batches_acknowledged": 1, "batches_sent": 1, "batches_sent_again": 2}
 
 
+def test_a_round_reports_whether_all_of_its_batches_were_published() -> None:
+    bench = Bench()
+    assert not bench.sender.send_due(bench.clock.mono)
+    bench.outbox.add(b"one")
+    bench.outbox.add(b"two")
+    assert bench.sender.send_due(bench.clock.mono)
+    assert not bench.sender.send_due(bench.clock.mono)
+    bench.bus.failure = BusError("refused")
+    bench.outbox.add(b"three")
+    assert not bench.sender.send_due(bench.clock.mono)
+
+
+def test_only_the_last_message_of_a_round_is_marked() -> None:
+    bench = Bench()
+    for payload in (b"one", b"two", b"three"):
+        bench.outbox.add(payload)
+    bench.sender.send_due(bench.clock.mono, lambda payload: payload + b"!")
+    assert bench.bus.on("batches") == [b"one", b"two", b"three!"]
+    assert list(bench.outbox.held().values()) == [b"one", b"two", b"three"]
+
+
 def test_no_acknowledgement_for_three_retransmissions_renews_the_subscription() -> None:
     bench = Bench()
     bench.subscription.lost = True

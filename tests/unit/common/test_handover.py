@@ -191,6 +191,48 @@ def test_an_inbox_separates_epochs_and_drops_the_least_recent_one() -> None:
     assert inbox.accept(2, 1)
 
 
+def test_a_sending_that_failed_is_due_at_once_and_does_not_count() -> None:
+    box = outbox()
+    box.add(b"x")
+    assert list(box.to_send(0.0)) == [(1, b"x", 1)]
+    box.refused(1, 0.5)
+    assert box.next_s(0.5) == 0.0
+    assert list(box.to_send(0.5)) == [(1, b"x", 1)]
+    assert box.next_s(0.5) >= POLICY.first_s / 2
+    box.acknowledge(Acknowledgement(1, 1))
+    box.refused(1, 0.6)
+    assert box.next_s(0.6) == float("inf")
+
+
+def test_an_inbox_knows_the_accepted_batches_and_the_highest_of_an_epoch() -> None:
+    inbox = Inbox()
+    for sequence in (1, 2, 5):
+        inbox.accept(7, sequence)
+    assert [(7, sequence) in inbox for sequence in (1, 2, 3, 4, 5, 6)] == [True, True, False, False, True, False]
+    assert (8, 1) not in inbox
+    assert (inbox.highest(7), inbox.highest(8)) == (5, 0)
+
+
+def test_an_inbox_continues_after_a_restart() -> None:
+    inbox, restored = Inbox(), Inbox()
+    for epoch, sequence in ((7, 1), (9, 4), (7, 3)):
+        inbox.accept(epoch, sequence)
+    restored.restore(inbox.held())
+    assert restored.held() == inbox.held() == {9: (0, ((4, 4),)), 7: (1, ((3, 3),))}
+    assert not restored.due
+    restored.repeat()
+    assert restored.due
+    assert restored.acknowledgements() == [Acknowledgement(7, 1, ((3, 3),))]
+    assert not restored.due
+    assert not restored.accept(9, 4)
+
+
+def test_an_inbox_without_senders_has_nothing_to_repeat() -> None:
+    inbox = Inbox()
+    inbox.repeat()
+    assert inbox.acknowledgements() == []
+
+
 def test_a_number_can_be_removed_from_the_window() -> None:
     window = SendWindow(POLICY, random.Random(1))
     assert window.sent(3, 0.0) == 1

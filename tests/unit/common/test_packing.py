@@ -82,6 +82,35 @@ def test_rows_that_turn_out_larger_than_the_last_are_halved_until_they_fit(monke
     assert bench.counters["dropped_rows_too_large"] == 0
 
 
+def test_a_batch_is_full_when_its_rows_or_its_expected_bytes_reach_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    packer = Bench(monkeypatch, limit=1_000).packer
+    assert not packer.full(93, 10, 19)
+    assert packer.full(93, 10, 20)
+    assert packer.full(95, 10, 0)
+    assert not packer.full(65_535, 0, 0)
+    assert packer.full(65_536, 0, 0)
+
+
+def test_the_expected_bytes_follow_the_ratio_of_the_previous_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    rows = readings(200)
+    assert bench.packer.put(rows) == 200
+    ratio = bench.outbox.size / plain_bytes(rows)
+    fitting = int(MAX_LOCAL_BYTES * 0.95 / ratio)
+    assert ratio < 0.5
+    assert not bench.packer.full(1, fitting - 2, 0)
+    assert bench.packer.full(1, fitting + 2, 0)
+
+
+def test_rows_of_which_each_fills_a_batch_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = readings(20, series=20)
+    single = Bench(monkeypatch)
+    single.packer.put(select(rows, slice(0, 1)))
+    bench = Bench(monkeypatch, limit=single.outbox.size + 2)
+    assert [len(batch) for batch in bench.pack(rows)] == [1] * 20
+    assert bench.encodings <= 20 + 4  # the first batch is halved until it fits
+
+
 def test_a_row_that_fits_no_batch_is_counted_and_the_next_one_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch, limit=20)
     assert bench.packer.put(readings(1)) == 1

@@ -86,6 +86,20 @@ def test_silence_renews_a_subscription_that_expects_traffic_less_and_less_often(
     assert set(gaps[5:]) == {round(LONGEST_SILENCE_SECONDS)}
 
 
+def test_renewals_that_fail_are_repeated_less_and_less_often() -> None:
+    made, now, renewals = active(expects_traffic=True), 0.0, []
+    while now < 1_800.0:
+        now += 1.0
+        if made.attempt_due(now):
+            renewals.append(now)
+            made.attempt_began(now)
+            made.failed(now)
+            assert made.active
+    gaps = [round(b - a) for a, b in zip([0.0, *renewals], renewals, strict=False)]
+    assert gaps[:5] == [30, 60, 120, 240, 300]
+    assert set(gaps[5:]) == {round(LONGEST_SILENCE_SECONDS)}
+
+
 def test_messages_put_the_renewal_off_and_its_pace_back() -> None:
     made = active(expects_traffic=True)
     for now in range(30, 300, 20):

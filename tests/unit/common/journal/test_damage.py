@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_components.common.journal import Journal, Lost, Record
+from edge_components.common.journal import Journal, Lost, Record, frame
+from edge_components.common.journal.frame import HEADER_BYTES
+from edge_components.common.journal.recovery import recover
 from tests.unit.common.journal.disk import FakeDisk
 
 FOLDER = Path("journal")
@@ -81,6 +83,29 @@ def test_damage_is_repaired_by_the_first_commit(replica: bool) -> None:
     journal.commit()
     assert bytes(disk.cached[name]) == whole
     assert found(disk) == (state, [], 0)
+
+
+@pytest.mark.parametrize("at", [3, 20, HEADER_BYTES + 3])
+@pytest.mark.parametrize("name", ["segment-0", "segment-0-replica"])
+def test_a_header_or_a_body_that_is_damaged_in_one_image_is_repaired_alone(name: str, at: int) -> None:
+    disk, state = a_run(random.Random(5), 3, snapshots=0)
+    whole = bytes(disk.cached[name])
+    disk.cached[name][at] ^= 4
+    assert found(disk) == (state, [], 1)
+    journal, _ = Journal.open(FOLDER, disk)
+    journal.commit()
+    assert bytes(disk.cached[name]) == whole
+
+
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_of_two_frames_of_one_number_the_undamaged_one_is_used(damaged: int) -> None:
+    records = [frame.encode(frame.pack_records([Record(1, b"%d" % n)]), n, n, 1) for n in (1, 2)]
+    broken = records[1][:-1] + b"?"
+    frames = [records[0] + records[1], records[1]]
+    frames[damaged] = frames[damaged].replace(records[1], broken)
+    recovered, position = recover({number: (image, image) for number, image in enumerate(frames)})
+    assert list(recovered.records) == [Record(1, b"1"), Record(1, b"2")]
+    assert (position.sequence, position.total) == (2, 2)
 
 
 def test_a_replica_that_is_behind_after_a_power_cut_is_completed() -> None:

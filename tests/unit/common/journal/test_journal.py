@@ -24,6 +24,7 @@ def reopened(disk: FakeDisk) -> tuple[Journal, bytes | None, list[tuple[int, byt
 def test_a_new_folder_holds_nothing(tmp_path: Path) -> None:
     journal, recovered = Journal.open(tmp_path / "journal")
     assert (recovered.snapshot, list(recovered.records), recovered.repaired) == (None, [], 0)
+    assert (journal.size, journal.records, journal.snapshot_size) == (0, 0, 0)
     assert not (tmp_path / "journal").exists()
     journal.close()
 
@@ -177,6 +178,31 @@ def test_a_segment_that_was_large_once_is_shortened() -> None:
         journal.snapshot(b"small")
     assert disk.size("segment-0") + disk.size("segment-1") == 2 * CHUNK_BYTES < large
     assert reopened(disk)[1] == b"small"
+
+
+def test_a_segment_that_is_only_a_little_too_large_is_not_allocated_again() -> None:
+    disk = FakeDisk()
+    journal, *_ = reopened(disk)
+    chance = random.Random(1)
+    for _ in range(2):
+        journal.snapshot(chance.randbytes(10 * CHUNK_BYTES))
+    sizes = [disk.size(name) for name in ("segment-0", "segment-1")]
+    for _ in range(4):
+        journal.snapshot(b"small")
+    assert [disk.size(name) for name in ("segment-0", "segment-1")] == sizes
+
+
+def test_files_of_others_in_the_folder_are_left_alone() -> None:
+    disk = FakeDisk()
+    strangers = ("notes.txt", "segment-", "segment-x", "segment-12345")
+    for name in strangers:
+        disk.allocate(name, 10)
+    journal, snapshot, records = reopened(disk)
+    assert (snapshot, records) == (None, [])
+    journal.append(1, b"one")
+    journal.snapshot(b"state")
+    assert reopened(disk)[1] == b"state"
+    assert set(strangers) < set(disk.names())
 
 
 def test_size_and_records_are_those_that_a_start_replays() -> None:
