@@ -1,4 +1,7 @@
-"""Every kind, format and preset from a real peer to a row that the cloud's api returns, in one deployment."""
+"""Every kind, format and preset, and every way to form windows, from a real peer to a row that the cloud's api returns.
+
+All of them are entries and settings of one deployment.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import shutil
 import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -82,6 +86,17 @@ FORMATS: dict[str, tuple[str, dict[str, Any], bytes, str, float]] = {
     "ruuvi": ("ruuvi/5", {"topic": "ruuvi/{d}"}, encoded(SAMPLES["ruuvi"][0][1]), "5.temperature", 24.3),
 }
 """A topic, the pattern with its mapping, a payload, and the name and value of one series in it."""
+
+WINDOWS: dict[str, Any] = {
+    "series_windows": {"long": 3000, "sliding": {"length_ms": 3000, "hop_ms": 1000}},
+    "units": {"converted": {"unit": "degF", "from": "Cel"}},
+    "deadbands": {"steady": {"change": 0.5}},
+    "statistics": {"counted": ["last", "p50", "p95"]},
+}
+"""Settings of the aggregator, by globs over the series of DEVICES."""
+
+DEVICES = ("long", "sliding", "converted", "steady", "counted")
+"""Devices of the second broker, each of which sends 20, 21 and 22 at once."""
 
 BROKERS = {"dragino": "second", "esphome": "second", "milesight": "third"}
 """The broker of the presets that are not on the first one."""
@@ -202,6 +217,9 @@ class Site:
         self.expected |= {f"format {name}": (series, value) for name, (*_, series, value) in FORMATS.items()}
         keys = {"kind": "mqtt", "topics": ["old/{device}"], "version": "3.1.1"}
         self.add("mqtt 3.1.1", "by-3.1.1", 1.0, port=self.ports["old"], **keys)
+        self.entries.append(
+            {"name": "windows", "kind": "mqtt", "port": self.ports["formats"], "topics": ["w/{device}"]}
+        )
         keys = {"kind": "mqtt", "topics": ["web/{device}"], "transport": "websockets"}
         self.add("mqtt websockets", "by-web", 2.0, port=self.web_port, **keys)
 
@@ -227,6 +245,9 @@ class Site:
             self._publish(preset, topic, fresh(encoded(payload)))
         for topic, _keys, payload, _series, _value in FORMATS.values():
             self._publish("formats", topic, fresh(payload))
+        for device in DEVICES:
+            for value in (20.0, 21.0, 22.0) if device != "steady" else (20.0, 20.1, 20.2):
+                self._publish("formats", f"w/{device}", b"%.1f" % value)
         self._publish("old", "old/by-3.1.1", b"1")
         self._publish("web", "web/by-web", b"2")
         self.scale.write(b"W=81.5\r\n")
@@ -241,7 +262,7 @@ class Site:
         return {
             "io.strandline.Runtime": {"extras": "modbus,opcua,serial"},
             "io.strandline.SensorReader": {"sources": entries, "max_age_ms": 200},
-            "io.strandline.Aggregator": {"window_ms": 1000, "idle_timeout_ms": 500, "silence_ms": 2000},
+            "io.strandline.Aggregator": {"window_ms": 1000, "idle_timeout_ms": 500, "silence_ms": 2000, **WINDOWS},
             "io.strandline.Forwarder": {"batch_max_age_s": 0.5, "notice_interval_s": 0, "commit_ms": 100},
         }
 
@@ -312,3 +333,63 @@ def test_every_series_of_every_preset_s_samples_is_stored(stored: tuple[Site, Lo
     assert sorted(wanted - found) == []
     # Two families that send one topic are two devices here: no series got a name of its own for a collision.
     assert [name for name in found if name.partition(":")[0] in wanted and name not in wanted] == []
+
+
+Row = dict[str, float]
+
+
+def stored_rows(
+    stored: tuple[Site, LocalCloud, set[str]], series: str, enough: Callable[[list[Row]], bool]
+) -> list[Row]:
+    """Send until the cloud has enough rows with readings of a series, and return them by start."""
+    site, cloud, _found = stored
+    end, rows = time.monotonic() + DEADLINE_S, list[Row]()
+    path = f"/gateways/{GATEWAY}/aggregates?series={quote(series, safe='')}&resolution=raw"
+    while not enough(rows) and time.monotonic() < end:
+        site.send()
+        time.sleep(1.0)
+        status, body = cloud.call_api("GET", path)
+        if status == 200:
+            columns = body["columns"]
+            every = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+            rows = sorted((row for row in every if row["count"]), key=lambda row: row["start_ms"])
+    return rows
+
+
+@pytest.mark.parametrize(("series", "width", "hop"), [("long", 3000, 3000), ("sliding", 3000, 1000)])
+def test_windows_of_another_length_are_stored(
+    stored: tuple[Site, LocalCloud, set[str]], series: str, width: int, hop: int
+) -> None:
+    rows = stored_rows(stored, series, lambda rows: len(rows) > 2)
+    assert {row["width_ms"] for row in rows} == {width}
+    assert {row["start_ms"] % hop for row in rows} == {0}
+    steps = {after["start_ms"] - before["start_ms"] for before, after in pairwise(rows)}
+    assert min(steps) == hop
+
+
+def test_converted_values_are_stored_with_their_unit(stored: tuple[Site, LocalCloud, set[str]]) -> None:
+    rows = stored_rows(stored, "converted", lambda rows: len(rows) > 0)
+    assert rows[0]["min"] == pytest.approx(68.0)
+    assert rows[0]["max"] == pytest.approx(71.6)
+    _status, body = stored[1].call_api("GET", f"/gateways/{GATEWAY}/series")
+    assert [one["unit"] for one in body["series"] if one["series"] == "converted"] == ["degF"]
+
+
+def test_a_series_within_its_deadband_has_one_row_and_its_windows_are_no_gaps(
+    stored: tuple[Site, LocalCloud, set[str]],
+) -> None:
+    assert len(stored_rows(stored, "by-web", lambda rows: len(rows) > 2)) > 2
+    (row,) = stored_rows(stored, "steady", lambda rows: len(rows) > 0)
+    assert row["count"] >= 3
+    assert row["max"] <= 20.2
+
+
+@pytest.mark.parametrize(("statistic", "value"), [("last", 22.0), ("p50", 21.0), ("p95", 22.0)])
+def test_statistics_are_stored_as_series(
+    stored: tuple[Site, LocalCloud, set[str]], statistic: str, value: float
+) -> None:
+    rows = stored_rows(stored, f"counted:{statistic}", lambda rows: len(rows) > 0)
+    windows = {row["start_ms"]: row for row in stored_rows(stored, "counted", lambda rows: len(rows) > 0)}
+    assert value in {row["mean"] for row in rows}
+    assert all(row["mean"] == row["min"] == row["max"] and row["std"] == 0 for row in rows)
+    assert all(row["count"] == windows[row["start_ms"]]["count"] for row in rows if row["start_ms"] in windows)
