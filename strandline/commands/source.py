@@ -72,13 +72,29 @@ def source_learn(
     broker: Annotated[str, typer.Argument(help="HOST:PORT of the broker.")],
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds for which payloads are collected.")] = 60.0,
     topics: Annotated[str, typer.Option(help="Topic filter to subscribe to.")] = "#",
+    user: Annotated[str, typer.Option(help="User; the password is STRANDLINE_BROKER_PASSWORD, or prompted for.")] = "",
+    tls: Annotated[bool, typer.Option("--tls", help="Connect with TLS; also with --ca and --cert.")] = False,
+    ca: Annotated[Path | None, typer.Option(help="Certificates trusted to sign the broker's.")] = None,
+    cert: Annotated[Path | None, typer.Option(help="The client's certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(help="The key of the client's certificate.")] = None,
+    websocket: Annotated[bool, typer.Option("--websocket", help="Connect by WebSockets.")] = False,
+    path: Annotated[str, typer.Option(help="Path of the WebSockets on the broker.")] = "/mqtt",
 ) -> None:
     """Print a configuration for the topics of a broker, derived from one payload of each topic."""
+    from strandline.sources.broker import connection_keys, listen, read_password
     from strandline.sources.learn import entry, propose
 
     host, port = split_address(broker, "broker")
-    proposals, unread = propose(_listen(host, port, topics, seconds))
-    typer.echo(entry(host, port, proposals))
+    files = {"ca_file": ca, "cert_file": cert, "key_file": key}
+    given: dict[str, Any] = {name: str(file.absolute()) for name, file in files.items() if file is not None}
+    given |= {"username": user, "tls": tls or ca is not None or cert is not None}
+    given |= {"transport": "websockets", "path": path} if websocket else {}
+    connection = connection_keys(host, port, given)
+    password = read_password(lambda text: typer.prompt(text, "", hide_input=True, show_default=False)) if user else None
+    proposals, unread = propose(listen(connection, password, topics, seconds))
+    typer.echo(entry(connection, proposals))
+    if password:
+        typer.echo("password_file is not in the configuration: name a file with the password on the gateway", err=True)
     for topic in unread:
         typer.echo(f"not read: {topic}", err=True)
     if not proposals:
@@ -130,34 +146,3 @@ def _run(entry: Entry, sink: Any, *, once: bool, seconds: float) -> None:
             raise CommandError(f"{entry.name}: {error}") from error
         finally:
             source.close()
-
-
-def _listen(host: str, port: int, topics: str, seconds: float) -> dict[str, bytes]:
-    """Return one payload of each topic published within a number of seconds."""
-    import paho.mqtt.client as paho
-    from paho.mqtt.enums import CallbackAPIVersion
-
-    from strandline.errors import CommandError
-    from strandline.sources.learn import MAX_TOPICS
-
-    found: dict[str, bytes] = {}
-
-    def keep(_client: object, _data: object, message: paho.MQTTMessage) -> None:
-        if message.payload and (message.topic in found or len(found) < MAX_TOPICS):
-            found[message.topic] = bytes(message.payload)
-
-    def subscribe(client: paho.Client, *_: Any) -> None:
-        client.subscribe(topics)
-
-    client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.on_message = keep
-    client.on_connect = subscribe
-    try:
-        client.connect(host, port)
-    except OSError as error:
-        raise CommandError(f"{host}:{port}: {error}") from error
-    client.loop_start()
-    time.sleep(seconds)
-    client.disconnect()
-    client.loop_stop()
-    return found

@@ -86,7 +86,7 @@ def _fields(binding: Binding, topic: str, payload: bytes) -> list[str]:
     return found
 
 
-def entry(host: str, port: int, topics: Iterable[Mapping[str, Any]]) -> str:
-    """Return a configuration with the proposed topics as JSON."""
-    source = {"name": "mqtt", "kind": "mqtt", "host": host, "port": port, "topics": list(topics)}
+def entry(connection: Mapping[str, Any], topics: Iterable[Mapping[str, Any]]) -> str:
+    """Return a configuration with the proposed topics as JSON; ``connection`` has the keys that reach the broker."""
+    source = {"name": "mqtt", "kind": "mqtt", **connection, "topics": list(topics)}
     return json.dumps({"sources": [source]}, indent=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from edge_components.common.config import load
 from edge_components.sensor_reader.config import Config
 from strandline.cli import make_app
 from strandline.errors import CommandError
+from strandline.sources.broker import PASSWORD_VARIABLE, connection_keys, read_password
 from strandline.sources.learn import entry, propose
 from strandline.sources.trial import try_payload
 from tests.unit.sensor_reader.preset_samples import SAMPLES, encoded
@@ -79,9 +81,31 @@ def test_proposals_read_every_payload_that_they_were_made_of() -> None:
     assert unread == ["text/x"]
     assert {"topic": "zigbee2mqtt/{device}", "preset": "zigbee2mqtt"} in proposals
     assert {"topic": "plant/{level2}/pump", "value": ["flow", "temp"]} in proposals
-    document = json.loads(entry("127.0.0.1", 1883, proposals))
+    document = json.loads(entry({"host": "127.0.0.1", "port": 1883}, proposals))
     assert load(Config, document).entries()
     (source,) = document["sources"]
     for topic, payload in payloads.items():
         if topic not in unread:
             assert any(" = " in text for text in tried(source, topic, payload)), topic
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [({"cert_file": "/c.pem", "tls": True}, "cert_file, key_file: both or neither"), ({"path": "x"}, "path: 'x'")],
+)
+def test_options_of_a_connection_are_those_of_an_entry(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(CommandError, match=problem):
+        connection_keys("127.0.0.1", 1883, given)
+    keys = connection_keys("127.0.0.1", 8883, {"username": "gw", "tls": True, "ca_file": "/ca.pem", "cert_file": ""})
+    assert keys == {"host": "127.0.0.1", "port": 8883, "username": "gw", "tls": True, "ca_file": "/ca.pem"}
+
+
+def test_the_password_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
+    assert read_password(lambda _text: "typed") is None  # without a terminal nothing can be typed
+    monkeypatch.setenv(PASSWORD_VARIABLE, "secret")
+    assert read_password(lambda _text: "typed") == "secret"
+    monkeypatch.delenv(PASSWORD_VARIABLE)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert read_password(lambda _text: "typed") == "typed"
