@@ -15,6 +15,11 @@ def text(name: str, default: str | None = None) -> str:
     return value
 
 
+def optional(name: str) -> str:
+    """Return a variable, empty if it is not set."""
+    return os.environ.get(name, "")
+
+
 def number(name: str, default: int) -> int:
     """Return a variable that is a whole number of at least 0; raises CloudError for anything else."""
     value = os.environ.get(name, str(default))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from cloud_functions.adapters.aws import client, store_errors
@@ -20,15 +18,3 @@ class IotAcknowledger:
         """Publish an acknowledgement; raises StoreError when it could not be handed over."""
         with store_errors(f"acknowledge to {gateway}"):
             self._client.publish(topic=topics.ack(gateway), qos=0, payload=payload)
-
-
-class IotPublisher:
-    """Publishes alerts to their gateway with QoS 1, so that sirens and lamps at the site can react."""
-
-    def __init__(self, iot: Any = None) -> None:
-        self._client = iot if iot is not None else client("iot-data")
-
-    def publish(self, gateway: str, envelope: Mapping[str, object]) -> None:
-        """Publish the envelope; raises StoreError when it could not be handed over."""
-        with store_errors(f"alert to {gateway}"):
-            self._client.publish(topic=topics.alerts(gateway), qos=1, payload=json.dumps(envelope).encode())

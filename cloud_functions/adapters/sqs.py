@@ -1,4 +1,4 @@
-"""Dead letters in SQS queues, and redriving them."""
+"""SQS queues: dead letters and redriving them, and the queues of deliveries."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cloud_functions.adapters.aws import client, store_errors
+from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import DeadLetter, Queue
 
 _AT_ONCE = 10
 """Maximum number of messages per SQS call."""
+_MAX_BYTES = 200_000
+"""Maximum size of the messages of a call; a character of JSON is one byte here."""
 _WAIT_S = 1
 """Long polling queries all SQS servers, short polling only a subset."""
 
@@ -77,6 +80,45 @@ class SqsSender:
         """Send the text to the queue at ``address``; raises StoreError when delivery is not certain."""
         with store_errors("redrive"):
             self._client.send_message(QueueUrl=address, MessageBody=body)
+
+
+class SqsOutbox:
+    """Implementation of :class:`cloud_functions.core.ports.Outbox`: the URL of a queue for each type of channel."""
+
+    def __init__(self, urls: Mapping[str, str], sqs: Any = None) -> None:
+        self._urls = urls
+        self._client = sqs if sqs is not None else client("sqs")
+
+    def put(self, channel_type: str, bodies: Sequence[str]) -> None:
+        """Send messages, ten in a request, or fewer that are large; raises StoreError unless all are accepted."""
+        waiting = list(bodies)
+        while waiting:
+            part: list[str] = []
+            size = 0
+            while waiting and len(part) < _AT_ONCE and (not part or size + len(waiting[0]) <= _MAX_BYTES):
+                part.append(waiting.pop(0))
+                size += len(part[-1])
+            entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(part)]
+            with store_errors(f"send to the queue of {channel_type}"):
+                answer = self._client.send_message_batch(QueueUrl=self._urls[channel_type], Entries=entries)
+            if failed := answer.get("Failed"):
+                raise StoreError(f"send to the queue of {channel_type}: {failed[0].get('Code')}")
+
+
+class SqsVisibility:
+    """Delays the next delivery of a received message."""
+
+    def __init__(self, urls: Mapping[str, str], sqs: Any = None) -> None:
+        self._urls = urls
+        self._client = sqs if sqs is not None else client("sqs")
+
+    def delay(self, queue_name: str, handle: str, seconds: int) -> None:
+        """Make a message of a queue visible again after some seconds; raises StoreError."""
+        url = next((url for url in self._urls.values() if url.rsplit("/", 1)[-1] == queue_name), None)
+        if url is None:
+            return
+        with store_errors("delay a delivery"):
+            self._client.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=seconds)
 
 
 def queue(url: str) -> Queue:

@@ -1,1 +1,1 @@
-"""Tables' streams -> alerts -> SNS, EventBridge and MQTT; see :mod:`cloud_functions.core.alerting`."""
+"""Tables' streams -> alerts -> queues of the channels; see :mod:`cloud_functions.core.alerting` and ``dispatch``."""

@@ -10,30 +10,32 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.emf import publishing
-from cloud_functions.adapters.eventbridge import EventBridgePublisher
-from cloud_functions.adapters.iot import IotPublisher
-from cloud_functions.adapters.sns import SnsPublisher
+from cloud_functions.adapters.queues import queue_urls
+from cloud_functions.adapters.sqs import SqsOutbox
 from cloud_functions.adapters.streams import images
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core.alert import State
-from cloud_functions.core.alerting import AlertBook, anomaly_of, publish_transitions
+from cloud_functions.core.alerting import AlertBook, anomaly_of
+from cloud_functions.core.configuration import Configuration
+from cloud_functions.core.dispatch import Dispatcher, Transition, transitions_of
 from cloud_functions.core.errors import CloudError
+from cloud_functions.core.grouping import Groups
 from cloud_functions.core.metrics import Metrics
 
 log = Logger(service="strandline-alerting")
 metrics = Metrics()
 
+alerts_table = DynamoTable(settings.text("ALERTS_TABLE"), metrics=metrics)
+configuration = Configuration(alerts_table, now_ms, metrics)
 book = AlertBook(
-    DynamoTable(settings.text("ALERTS_TABLE"), metrics=metrics),
+    alerts_table,
     now_ms,
     settings.number("ALERT_RETENTION_DAYS", 400) * DAY_MS,
     settings.number("ALERT_HOLD_MS", 0),
+    configuration.silences,
 )
-publishers = (
-    SnsPublisher(settings.text("ALERTS_TOPIC")),
-    EventBridgePublisher(settings.text("ALERTS_BUS")),
-    IotPublisher(),
-)
+outbox = SqsOutbox(queue_urls(settings.text("CHANNEL_QUEUES")))
+dispatcher = Dispatcher(configuration.routes, configuration.channels, outbox, Groups(alerts_table, outbox, now_ms))
 
 
 @log.inject_lambda_context
@@ -45,29 +47,39 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:
     idempotent, and bisects it until the failing record is alone and is sent to the failure queue.
     """
     failures: list[str] = []
+    entered: list[Transition] = []
     for record in event["Records"]:
         try:
-            _process(record)
+            entered += _process(record)
         except Exception as error:
             log.exception("stream record failed", extra={"keys": record.get("dynamodb", {}).get("Keys")})
             failures.append(f"{type(error).__name__}: {error}")
             metrics.count("failed_records")
+    if entered:
+        _dispatch(entered)
     if failures:
         raise CloudError(f"{len(failures)} of {len(event['Records'])} stream records failed: {failures[0][:500]}")
 
 
-def _process(record: dict[str, Any]) -> None:
+def _process(record: dict[str, Any]) -> list[Transition]:
+    """Merge a report into its alert, or return the transitions of a changed alert."""
     old, new = images(record)
     if new is None:
-        return
+        return []
     report = anomaly_of(new)
-    if report is not None:
-        alert = book.report(*report)
-        metrics.count("reports")
-        log.info("report", extra={"gateway": alert.gateway, "series": alert.report.series, "state": alert.state})
-    elif entered := publish_transitions(old, new, publishers):
-        metrics.count("published_transitions", len(entered))
-        if State.FIRING in entered:
-            onset_ms, _ = str(new["sk"]).split("#", 1)
-            metrics.observe("event_to_alert_ms", now_ms() - int(onset_ms))
-        log.info("published", extra={"gateway": new["pk"], "alert": new["sk"], "state": new["state"]})
+    if report is None:
+        return transitions_of(old, new)
+    alert = book.report(*report)
+    metrics.count("reports")
+    log.info("report", extra={"gateway": alert.gateway, "series": alert.report.series, "state": alert.state})
+    return []
+
+
+def _dispatch(entered: list[Transition]) -> None:
+    """Dispatch the transitions of a batch together: they share requests and notifications."""
+    dispatcher.dispatch(entered)
+    metrics.count("published_transitions", len(entered))
+    for alert, state in entered:
+        if state is State.FIRING:
+            metrics.observe("event_to_alert_ms", now_ms() - alert.report.onset_ms)
+    log.info("dispatched", extra={"transitions": len(entered)})

@@ -13,9 +13,8 @@ from typing import Any
 from cloud_functions.core import alert as alerts
 from cloud_functions.core import keys
 from cloud_functions.core.alert import Alert, AlertName, Origin, State
-from cloud_functions.core.cloudevents import envelope
 from cloud_functions.core.errors import ConflictError, NotFoundError
-from cloud_functions.core.ports import Item, Key, NowMs, Publisher, Table
+from cloud_functions.core.ports import Item, Key, NowMs, Table
 from cloud_functions.core.silences import Silence, silencing
 from wire.anomaly import Anomaly
 
@@ -163,20 +162,3 @@ def anomaly_of(image: Mapping[str, Any]) -> tuple[str, Anomaly] | None:
     if image.get("kind") != "anomaly":
         return None
     return str(image["gateway"]), Anomaly.from_dict(json.loads(str(image["report"])))
-
-
-def publish_transitions(
-    old: Mapping[str, Any] | None, new: Mapping[str, Any], publishers: Sequence[Publisher]
-) -> tuple[State, ...]:
-    """Publish the transitions between two images of an alert; return the states that it entered.
-
-    Raises StoreError when a publisher fails: all of them are published again when the stream repeats the record.
-    """
-    if new.get("kind") != "alert":
-        return ()
-    after = alerts.from_item(new)
-    entered = alerts.transitions(alerts.from_item(old) if old else None, after)
-    for state in entered:
-        for publisher in publishers:
-            publisher.publish(after.gateway, envelope(after, state))
-    return entered

@@ -172,8 +172,8 @@ class Replay(Protocol):
         """Process the range to which a dead letter refers; raises NoRedriveTargetError or StoreError."""
 
 
-class Publisher(Protocol):
-    """Publishes an alert's CloudEvent to subscribers."""
+class Outbox(Protocol):
+    """Queues of deliveries, one for each type of channel."""
 
-    def publish(self, gateway: str, envelope: Mapping[str, object]) -> None:
-        """Publish the envelope; raises StoreError when it was not accepted."""
+    def put(self, channel_type: str, bodies: Sequence[str]) -> None:
+        """Put deliveries into the queue of a type of channel; raises StoreError unless all are accepted."""

@@ -243,12 +243,12 @@ def test_an_anomaly_opens_and_resolves_an_alert_published_to_all_channels(cloud:
         gw.send(onset, Lane.URGENT)
         gw.send(onset, Lane.URGENT)
         firing = gw.alerts.get(timeout=30)
-        assert firing["type"] == "io.strandline.alert.firing"
+        assert firing["type"] == "io.strandline.alert.firing.v1"
         assert firing["subject"] == "pump1.temperature"
         assert firing["data"]["state"] == "firing"
         gw.send(Batch(gw.name, 4, 2, Anomalies((report(Phase.END, START_MS + 9_000, 2.0),))), Lane.URGENT)
         resolved = gw.alerts.get(timeout=30)
-        assert (resolved["type"], resolved["data"]["ended_ms"]) == ("io.strandline.alert.resolved", START_MS + 9_000)
+        assert (resolved["type"], resolved["data"]["ended_ms"]) == ("io.strandline.alert.resolved.v1", START_MS + 9_000)
         gw.acknowledged(4, 2)
     (alert,) = store.alerts(gw.name)
     assert (alert["state"], alert["score"], alert["cause"]) == ("resolved", 2.0, "spike")
@@ -370,7 +370,7 @@ def test_the_api_gives_gateways_series_aggregates_and_alerts(cloud: LocalCloud) 
         status, body = cloud.call_api("POST", f"/alerts/{alert['id']}/acknowledge", {"by": "Ada"})
         assert (status, body["state"]) == (200, "acknowledged")
         assert body["acknowledged_by"].endswith("Ada")
-        assert gw.alerts.get(timeout=30)["type"] == "io.strandline.alert.acknowledged"
+        assert gw.alerts.get(timeout=30)["type"] == "io.strandline.alert.acknowledged.v1"
         assert cloud.call_api("POST", "/alerts/abcd/acknowledge", {})[0] == 400
 
 

@@ -237,17 +237,20 @@ class FakeReplay:
 
 
 @dataclass
-class FakePublisher:
-    """Records envelopes; the first ``failures`` calls fail."""
+class FakeOutbox:
+    """Records deliveries by type of channel; the first ``failures`` calls fail."""
 
-    published: list[Mapping[str, Any]] = field(default_factory=list)
+    put_in: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     failures: int = 0
 
-    def publish(self, gateway: str, envelope: Mapping[str, object]) -> None:
+    def put(self, channel_type: str, bodies: Sequence[str]) -> None:
         if self.failures:
             self.failures -= 1
-            raise StoreError("sns is down")
-        self.published.append(envelope)
+            raise StoreError("sqs is down")
+        self.put_in += [(channel_type, json.loads(body)) for body in bodies]
+
+    def events(self, channel: str) -> list[dict[str, Any]]:
+        return [body["event"] for _, body in self.put_in if body["channel"] == channel]
 
 
 def body(batch: Batch, lane: str = "bulk", **changes: Any) -> str:

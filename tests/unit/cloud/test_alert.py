@@ -193,7 +193,7 @@ def test_an_envelope_has_the_required_cloudevents_attributes() -> None:
         assert one["specversion"] == "1.0"
         assert all(isinstance(one[name], str) and one[name] for name in ("id", "source", "type", "subject", "time"))
     assert firing["id"] != resolved["id"]
-    assert (firing["type"], firing["data"]["state"]) == ("io.strandline.alert.firing", "firing")
+    assert (firing["type"], firing["data"]["state"]) == ("io.strandline.alert.firing.v1", "firing")
     assert resolved["time"] == rfc3339(START_MS + 9_000)
     assert envelope(alert, State.FIRING) == firing
 

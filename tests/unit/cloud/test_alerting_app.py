@@ -16,9 +16,13 @@ from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import from_item
 from cloud_functions.adapters.streams import images
 from cloud_functions.core.alerting import AlertBook
-from cloud_functions.core.errors import CloudError
+from cloud_functions.core.channels import ChannelType
+from cloud_functions.core.configuration import Configuration
+from cloud_functions.core.dispatch import Dispatcher
+from cloud_functions.core.errors import CloudError, StoreError
+from cloud_functions.core.grouping import Groups
 from cloud_functions.core.ports import Item
-from tests.unit.cloud.fakes import NOW_MS, FakePublisher, FakeTable, report
+from tests.unit.cloud.fakes import NOW_MS, FakeOutbox, FakeTable, report
 from wire.model import Anomaly, Phase
 
 CONTEXT = SimpleNamespace(
@@ -28,13 +32,19 @@ CONTEXT = SimpleNamespace(
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.setattr(settings, "text", lambda name, default="x": default)
+    queues = json.dumps({kind: f"https://sqs/{kind}" for kind in ChannelType})
+    monkeypatch.setattr(settings, "text", lambda name, default="x": queues if name == "CHANNEL_QUEUES" else default)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     sys.modules.pop("cloud_functions.alerting.app", None)
     module = importlib.import_module("cloud_functions.alerting.app")
     table = FakeTable()
     monkeypatch.setattr(module, "book", AlertBook(table, lambda: NOW_MS, 1_000))
-    monkeypatch.setattr(module, "publishers", (FakePublisher(),))
+    configuration = Configuration(table, lambda: NOW_MS)
+    outbox = FakeOutbox()
+    groups = Groups(table, outbox, lambda: NOW_MS)
+    dispatcher = Dispatcher(configuration.routes, configuration.channels, outbox, groups)
+    monkeypatch.setattr(module, "dispatcher", dispatcher)
+    module.sent = outbox  # type: ignore[attr-defined]
     module.table = table  # type: ignore[attr-defined]
     yield module
     sys.modules.pop("cloud_functions.alerting.app", None)
@@ -63,7 +73,28 @@ def run(app: ModuleType, *records: dict[str, Any]) -> None:
 def test_reports_become_alerts_and_their_transitions_are_published(app: ModuleType) -> None:
     run(app, record(reported(report())), record(reported(report(Phase.END, 9_000))))
     run(app, *(record(new, old) for old, new in app.table.stream))
-    assert [one["type"].rsplit(".", 1)[1] for one in app.publishers[0].published] == ["firing", "resolved"]
+    for channel in ("default-sns", "default-eventbridge", "default-mqtt"):
+        types = [one["type"] for one in app.sent.events(channel)]
+        assert types == ["io.strandline.alert.firing.v1", "io.strandline.alert.resolved.v1"]
+
+
+def test_a_failure_of_a_queue_causes_a_retry_with_the_same_events(app: ModuleType) -> None:
+    run(app, record(reported(report())))
+    app.sent.failures = 1
+    changes = [record(new, old) for old, new in app.table.stream]
+    with pytest.raises(StoreError):
+        run(app, *changes)
+    run(app, *changes)
+    run(app, *changes)
+    assert len({one["id"] for one in app.sent.events("default-sns")}) == 1
+
+
+def test_an_unreadable_alert_does_not_stop_the_transitions_of_others(app: ModuleType) -> None:
+    run(app, record(reported(report())))
+    changes = [record(new, old) for old, new in app.table.stream]
+    with pytest.raises(CloudError, match="1 of"):
+        run(app, record({"pk": "a", "sk": "b", "kind": "alert"}), *changes)
+    assert len(app.sent.events("default-mqtt")) == 1
 
 
 def test_items_that_are_neither_reports_nor_alerts_are_ignored(app: ModuleType) -> None:

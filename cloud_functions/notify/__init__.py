@@ -1,0 +1,1 @@
+"""Queues of deliveries -> channels; see :mod:`cloud_functions.core.deliveries`."""
