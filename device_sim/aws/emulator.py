@@ -32,12 +32,30 @@ def _stay_on_loopback() -> None:
     asyncio.BaseEventLoop.create_server = loopback  # type: ignore[method-assign]
 
 
+_BATCHES = {"sqs:SendMessageBatch": "sqs:SendMessage", "sns:PublishBatch": "sns:Publish"}
+"""Operations whose permission AWS calls as that of the single operation."""
+
+
+def _authorize_batches() -> None:
+    """Authorize batch operations as AWS does: the emulator requires permissions that do not exist."""
+    from ministack.core import iam_actions
+
+    extract = iam_actions.extract_iam_action
+
+    def authorized(*request: Any, **more: Any) -> Any:
+        action = extract(*request, **more)
+        return _BATCHES.get(action, action)
+
+    iam_actions.extract_iam_action = authorized
+
+
 def main() -> None:
     """Run the emulator until a stop signal or the end of the parent process."""
     if os.getpgrp() != os.getpid():
         sys.exit("device_sim.aws.emulator must lead its own process group: it ends by ending the group")
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     _stay_on_loopback()
+    _authorize_batches()
     sys.argv = ["ministack"]
     from ministack.app import main as run
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cloud_functions.core.channels import ChannelType
 from cloud_functions.core.columns import COLUMNS
 from device_sim.aws import fleet_cost
 from wire import topics
@@ -48,7 +49,12 @@ QUEUES = of_type("AWS::SQS::Queue")
 TABLES = of_type("AWS::DynamoDB::Table")
 RULES = of_type("AWS::IoT::TopicRule")
 ROLES = of_type("AWS::IAM::Role")
-DEAD_LETTERS = {"IngestDeadLetters", "RuleDeadLetters", "AlertingDeadLetters", "CompactionDeadLetters"}
+CHANNELS = ("Sns", "Email", "Webhook", "EventBridge", "Mqtt", "StepFunctions")
+"""Types of channels, each with its own queue."""
+DEAD_LETTERS = {
+    *("IngestDeadLetters", "RuleDeadLetters", "AlertingDeadLetters", "CompactionDeadLetters"),
+    *(f"{name}DeadLetters" for name in CHANNELS),
+}
 
 
 def listed(value: Any) -> list[Any]:
@@ -63,6 +69,10 @@ def named(value: Any) -> str:
     return str(text).removesuffix(".Arn").replace("arn:${AWS::Partition}:iot:${AWS::Region}:${AWS::AccountId}:", "")
 
 
+ALERTS = ("GetItem", "Query", "PutItem", "DeleteItem", "BatchWriteItem")
+CHANNEL_QUEUES = tuple(f"{name}Queue" for name in CHANNELS)
+ARN, ACCOUNT = "arn:${AWS::Partition}", "${AWS::Region}:${AWS::AccountId}"
+OWN_NAMES = f"{ACCOUNT}:${{AWS::StackName}}-*"
 COMPACTION = ("GetItem", "BatchGetItem", "Query", "PutItem", "DeleteItem", "BatchWriteItem")
 INDEXES = (("AlertsTable", "by_state"), ("TelemetryTable", "by_time"))
 
@@ -86,10 +96,20 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
         | {("sqs:SendMessage", "IngestDeadLetters"), ("iot:Publish", "topic/strandline/v1/*/ack")}
         | {(a, "IngestLogs") for a in logs},
         "AlertingRole": {(a, f"{table}.StreamArn") for a in stream for table in ("TelemetryTable", "AlertsTable")}
-        | {("dynamodb:ListStreams", "*"), ("sns:Publish", "AlertsTopic"), ("events:PutEvents", "AlertsBus")}
-        | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
-        | {("iot:Publish", "topic/strandline/v1/*/alerts"), ("sqs:SendMessage", "AlertingDeadLetters")}
+        | {("dynamodb:ListStreams", "*")}
+        | {(f"dynamodb:{a}", "AlertsTable") for a in ALERTS}
+        | {("sqs:SendMessage", queue) for queue in ("AlertingDeadLetters", *CHANNEL_QUEUES)}
         | {(a, "AlertingLogs") for a in logs},
+        "NotifyRole": {(a, queue) for a in receive for queue in CHANNEL_QUEUES}
+        | {("dynamodb:Query", "AlertsTable"), ("events:PutEvents", "AlertsBus")}
+        | {("sns:Publish", topic) for topic in ("AlertsTopic", "NotificationsTopic", f"{ARN}:sns:{OWN_NAMES}")}
+        | {("events:PutEvents", f"{ARN}:events:{ACCOUNT}:event-bus/${{AWS::StackName}}-*")}
+        | {("states:StartExecution", f"{ARN}:states:{ACCOUNT}:stateMachine:${{AWS::StackName}}-*")}
+        | {("ses:SendEmail", f"{ARN}:ses:{ACCOUNT}:identity/*")}
+        | {("secretsmanager:GetSecretValue", f"{ARN}:secretsmanager:{ACCOUNT}:secret:${{AWS::StackName}}/*")}
+        | {("ssm:GetParameter", f"{ARN}:ssm:{ACCOUNT}:parameter/${{AWS::StackName}}/*")}
+        | {("iot:Publish", "topic/strandline/v1/*/alerts")}
+        | {(a, "NotifyLogs") for a in logs},
         "CompactionRole": {(f"dynamodb:{a}", "TelemetryTable") for a in COMPACTION}
         | {("dynamodb:Query", "${TelemetryTable.Arn}/index/by_time"), ("s3:ListBucket", "ArchiveBucket")}
         | {(f"s3:{a}Object", "${ArchiveBucket.Arn}/*") for a in ("Get", "Put", "Delete")}
@@ -170,7 +190,7 @@ def test_every_exception_of_checkov_has_a_reason() -> None:
 
 def test_every_function_has_its_own_role_that_only_lambda_can_assume() -> None:
     roles = [named(function["Role"]) for function in FUNCTIONS.values()]
-    assert len(set(roles)) == len(FUNCTIONS) == 5
+    assert len(set(roles)) == len(FUNCTIONS) == 6
     for role in roles:
         (statement,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
@@ -198,7 +218,7 @@ def test_every_handler_exists_and_its_variables_are_set(name: str) -> None:
     source = (REPO / (module.replace(".", "/") + ".py")).read_text()
     assert "def lambda_handler(" in source
     assert FUNCTIONS[name]["CodeUri"] == f"../build/lambda/{module.split('.')[1]}"
-    read = set(re.findall(r'settings\.(?:text|number)\("([A-Z_]+)"', source))
+    read = set(re.findall(r'settings\.(?:text|number|optional)\("([A-Z_]+)"', source))
     assert read == {*FUNCTIONS[name]["Environment"]["Variables"], "STACK_NAME"}
 
 
@@ -212,7 +232,11 @@ def test_queues_are_encrypted_and_those_that_a_function_reads_have_dead_letter_q
             assert queue["VisibilityTimeout"] >= 6 * FUNCTIONS["CompactionFunction"]["Timeout"]
             continue
         assert queue["MessageRetentionPeriod"] == 14 * 86_400, name
-        if name in read:
+        if name in CHANNEL_QUEUES:
+            dead = name.replace("Queue", "DeadLetters")
+            assert named(queue["RedrivePolicy"]["deadLetterTargetArn"]) == dead
+            assert queue["VisibilityTimeout"] >= 6 * FUNCTIONS["NotifyFunction"]["Timeout"]
+        elif name in read:
             assert named(queue["RedrivePolicy"]["deadLetterTargetArn"]) == "IngestDeadLetters"
             assert 3 <= queue["RedrivePolicy"]["maxReceiveCount"] <= 10
             assert queue["VisibilityTimeout"] >= 6 * TEMPLATE["Globals"]["Function"]["Timeout"]
@@ -231,7 +255,11 @@ def test_tables_are_encrypted_recoverable_retained_and_expire_items() -> None:
 
 def test_the_topics_are_encrypted_and_that_of_alarms_by_a_key_that_cloudwatch_may_use() -> None:
     keys = {name: topic["KmsMasterKeyId"] for name, topic in of_type("AWS::SNS::Topic").items()}
-    assert keys == {"AlertsTopic": "alias/aws/sns", "OperatorTopic": {"Ref": "OperatorKey"}}
+    assert keys == {
+        "AlertsTopic": "alias/aws/sns",
+        "NotificationsTopic": "alias/aws/sns",
+        "OperatorTopic": {"Ref": "OperatorKey"},
+    }
     (key,) = of_type("AWS::KMS::Key").values()
     services = [s["Principal"].get("Service") for s in key["KeyPolicy"]["Statement"]]
     assert "cloudwatch.amazonaws.com" in services
@@ -352,6 +380,16 @@ def test_ingest_reports_partial_failures_and_urgent_batches_have_their_own_queue
         # Lambda requires a batching window for more than ten messages.
         assert mapping["BatchSize"] <= 10 or mapping["MaximumBatchingWindowInSeconds"] >= 1
     assert "MaximumBatchingWindowInSeconds" not in mappings[0]
+
+
+def test_each_type_of_channel_has_its_own_queue_and_slow_ones_share_no_invocation() -> None:
+    mappings = {named(mapping["Queue"]): mapping for mapping in sources("NotifyFunction")}
+    assert set(mappings) == set(CHANNEL_QUEUES)
+    for name, mapping in mappings.items():
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["BatchSize"] == (1 if name in ("EmailQueue", "WebhookQueue") else 10)
+    names = {kind.lower() for kind in CHANNELS}
+    assert names == {str(kind) for kind in ChannelType}
 
 
 def test_a_stream_in_the_place_of_the_bulk_queue_is_read_as_the_queue_is() -> None:

@@ -1,4 +1,4 @@
-"""Transitions reach the channels of their routes: machines each one, people grouped notifications, none twice or lost."""
+"""Transitions reach the channels of their routes: machines each one, people grouped notifications, and none is lost."""
 
 from __future__ import annotations
 
