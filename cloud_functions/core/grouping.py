@@ -3,9 +3,9 @@
 The first transition of a group is sent after the route's ``group_wait_s``, at once by default. Later ones wait, and
 those of each ``group_interval_s`` share one notification, until an interval passes without any.
 
-A transition is first stored as a member of its group, then the head of the group is updated. Whoever sends the
-notification claims the head by an optimistic write, so that of several at once one sends, and removes the members
-after the queue has accepted the notification: a crash in between repeats them, and loses none.
+A transition is first stored as a member of its group, then the head of the group is updated. A sender claims the head by
+an optimistic write, so that one of several concurrent senders sends, and removes the members after the queue has
+accepted the notification: a crash in between repeats them, and loses none.
 """
 
 from __future__ import annotations
