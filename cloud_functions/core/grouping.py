@@ -3,8 +3,8 @@
 The first transition of a group is sent after the route's ``group_wait_s``, at once by default. Later ones wait, and
 those of each ``group_interval_s`` share one notification, until an interval passes without any.
 
-A transition is first stored as a member of its group, then the head of the group is updated. A sender claims the head by
-an optimistic write, so that one of several concurrent senders sends, and removes the members after the queue has
+A transition is first stored as a member of its group, then the head of the group is updated. A sender claims the head
+by an optimistic write, so that one of several concurrent senders sends, and removes the members after the queue has
 accepted the notification: a crash in between repeats them, and loses none.
 """
 

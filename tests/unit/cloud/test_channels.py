@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_functions import settings
-from cloud_functions.adapters.channels import webhook
 from cloud_functions.adapters.channels.email import EmailDeliverer
 from cloud_functions.adapters.channels.eventbridge import EventBridgeDeliverer
 from cloud_functions.adapters.channels.mqtt import MqttDeliverer
@@ -296,7 +295,7 @@ def test_a_webhook_connects_to_no_internal_address(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a connection was opened")
 
-    monkeypatch.setattr(webhook.socket, "create_connection", refuse)
+    monkeypatch.setattr("socket.create_connection", refuse)
     hook = channel(ChannelType.WEBHOOK, url=url)
     deliverer = WebhookDeliverer(Secrets(), resolve=lambda host, port: addresses)
     (reason,) = deliverer.deliver([(delivery(), hook)])
@@ -310,7 +309,7 @@ def test_a_checked_address_is_the_one_that_is_connected_to(monkeypatch: pytest.M
         tried.append(address)
         raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr(webhook.socket, "create_connection", refuse)
+    monkeypatch.setattr("socket.create_connection", refuse)
     answers = iter([["93.184.216.34"], ["10.0.0.1"]])
     hook = channel(ChannelType.WEBHOOK, url="https://example.com/a")
     (reason,) = WebhookDeliverer(Secrets(), resolve=lambda *_: next(answers)).deliver([(delivery(), hook)])
@@ -368,7 +367,7 @@ class FakeDeliverer:
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    urls = {kind: f"https://sqs/{kind}" for kind in ChannelType}
+    urls = {str(kind): f"https://sqs/{kind}" for kind in ChannelType}
     monkeypatch.setattr(settings, "text", lambda name, default="x": json.dumps(urls) if "QUEUES" in name else default)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     sys.modules.pop("cloud_functions.notify.app", None)

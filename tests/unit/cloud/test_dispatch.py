@@ -205,8 +205,8 @@ def test_more_alerts_than_a_notification_covers_are_all_counted() -> None:
 
 
 def _group_of(head: Item) -> Group:
-    texts = (str(head[name]) for name in ("route", "channel", "channel_type", "title"))
-    return Group(*texts, 1_000, int(head["interval_ms"]))
+    route, channel, kind, title = (str(head[name]) for name in ("route", "channel", "channel_type", "title"))
+    return Group(route, channel, kind, title, 1_000, int(head["interval_ms"]))
 
 
 @given(st.data())
