@@ -62,15 +62,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def work_unit(nodeid: str) -> str:
     """Return the name of the group that a test is distributed with: pytest-xdist gives a group to one worker.
 
-    All tests of the whole system are one group, each file of ``integration`` is a group because of its module
-    fixtures, and every other test is distributed alone.
+    All tests of the whole system are one group, each file of ``integration`` and ``page`` is a group because of its
+    module fixtures, and every other test is distributed alone.
     """
     file = nodeid.split("::")[0]
     _, _, rest = f"/{file}".partition("/tests/")
     folder = rest.split("/")[0]
     if folder in WHOLE_SYSTEM:
         return "whole-system"
-    return file if folder == "integration" else nodeid
+    return file if folder in {"integration", "page"} else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -87,7 +87,7 @@ function View({route}: {route: Route}) {
   const [first, name, second] = route.path;
   if (first === undefined) return <FleetView />;
   if (first === "gateways" && name !== undefined) {
-    if (second === "series") return <SeriesView key={`${name} ${route.query["series"]}`} gateway={name} query={route.query} />;
+    if (second === "series") return <SeriesView key={JSON.stringify(route)} gateway={name} query={route.query} />;
     return <GatewayView key={name} gateway={name} />;
   }
   if (first === "alerts") return name === undefined ? <AlertsView query={route.query} /> : <AlertView key={name} id={name} />;

@@ -107,6 +107,11 @@ export class Client {
   }
 }
 
+/** Return the pattern that matches exactly this name. */
+export function exactly(name: string): string {
+  return name.replace(/[*?[]/g, "[$&]");
+}
+
 /** Return `?name=value&...` of the defined parameters, or an empty text. */
 export function queryText(query: Query): string {
   const parameters = new URLSearchParams();

@@ -5,7 +5,7 @@ import {chooseResolution, coarser, type Range} from "./resolution";
 
 const PAGE_ROWS = 10_000;
 const MAX_PAGES = 4;
-const MAX_DRAWN = 20_000;
+const MAX_DRAWN = 40_000;
 
 export interface Loaded {
   range: Range;

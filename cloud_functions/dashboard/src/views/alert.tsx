@@ -1,5 +1,5 @@
 import {useMemo, useState} from "preact/hooks";
-import type {Listed} from "../api/client";
+import {exactly, type Listed} from "../api/client";
 import {usePolling} from "../api/polling";
 import type {Alert, AlertEvent, Latest, Limits} from "../api/types";
 import {SeriesChart} from "../chart/series_chart";
@@ -8,7 +8,7 @@ import {numberText, quantityText} from "../format/number";
 import {durationText, timeText} from "../format/time";
 import {routeText} from "../router";
 import {AlertNotes, SeverityBadge, StateBadge} from "../ui/badges";
-import {Loading, Problem, ViewHead} from "../ui/parts";
+import {Lasted, Loading, Problem, ViewHead} from "../ui/parts";
 import {AcknowledgeDialog} from "./acknowledge";
 import {titleOf} from "./alerts";
 import {SilenceDialog} from "./silence_dialog";
@@ -68,7 +68,7 @@ function Facts({alert}: {alert: Alert}) {
     ["Gateway", <a href={routeText(["gateways", alert.gateway])}>{alert.gateway}</a>],
     ["Series", alert.series ? <a href={routeText(["gateways", alert.gateway, "series"], {series: alert.series})}>{alert.series}</a> : "the gateway itself"],
     ["Began", timeText(alert.onset_ms)],
-    [alert.ended_ms ? "Ended" : "Lasted", alert.ended_ms ? `${timeText(alert.ended_ms)}, after ${durationText(alert.ended_ms - alert.onset_ms)}` : durationText(Date.now() - alert.onset_ms)],
+    [alert.ended_ms ? "Ended" : "Lasted", alert.ended_ms ? `${timeText(alert.ended_ms)}, after ${durationText(alert.ended_ms - alert.onset_ms)}` : <Lasted from={alert.onset_ms} to={null} />],
   ];
   if (alert.fired_ms) facts.push(["Fired", timeText(alert.fired_ms)]);
   if (alert.acknowledged_by) facts.push(["Acknowledged", `by ${alert.acknowledged_by}, ${timeText(alert.acknowledged_ms)}${alert.comment ? `: ${alert.comment}` : ""}`]);
@@ -110,7 +110,7 @@ function Why({alert}: {alert: Alert}) {
 function AlertChart({alert}: {alert: Alert}) {
   const {client} = useApp();
   const path = `/gateways/${encodeURIComponent(alert.gateway)}`;
-  const latest = usePolling<Listed<Latest>>((signal) => client.list(`${path}/latest`, {series: alert.series, limit: 1}, signal), 60_000, `${path} ${alert.series}`);
+  const latest = usePolling<Listed<Latest>>((signal) => client.list(`${path}/latest`, {series: exactly(alert.series), limit: 1}, signal), 60_000, `${path} ${alert.series}`);
   const range = useMemo(() => {
     const end = alert.ended_ms ?? Date.now();
     const margin = Math.max(MIN_MARGIN_MS, end - alert.onset_ms);

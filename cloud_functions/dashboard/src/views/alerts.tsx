@@ -4,10 +4,9 @@ import {usePolling} from "../api/polling";
 import type {Alert} from "../api/types";
 import {mayOperate, useApp} from "../context";
 import {quantityText} from "../format/number";
-import {durationText} from "../format/time";
 import {routeText} from "../router";
 import {AlertNotes, SeverityBadge, StateBadge} from "../ui/badges";
-import {Ago, Loading, Problem, ViewHead} from "../ui/parts";
+import {Ago, Lasted, Loading, Problem, ViewHead} from "../ui/parts";
 import {AcknowledgeDialog} from "./acknowledge";
 import {SilenceDialog} from "./silence_dialog";
 
@@ -49,7 +48,7 @@ export function AlertsView({query}: {query: Record<string, string>}) {
                   <td data-label="Gateway"><a href={routeText(["gateways", alert.gateway])}>{alert.gateway}</a></td>
                   <td data-label="Observed" class="number">{quantityText(alert.observed, alert.unit)}</td>
                   <td data-label="Began"><Ago ms={alert.onset_ms} /></td>
-                  <td data-label="Lasted">{durationText((alert.ended_ms ?? Date.now()) - alert.onset_ms)}</td>
+                  <td data-label="Lasted"><Lasted from={alert.onset_ms} to={alert.ended_ms} /></td>
                   <td data-label="Actions" class="actions">
                     {mayOperate(me) && alert.state !== "resolved" && (
                       <>

@@ -10,7 +10,7 @@ import {HealthBadge, SeverityBadge} from "../ui/badges";
 import {Ago, Loading, Problem, ViewHead} from "../ui/parts";
 
 const SEVERITIES: readonly Severity[] = ["critical", "warning", "info"];
-const RANKS = ["needs attention now", "needs attention", "information", "healthy"] as const;
+const RANKS = ["critical", "attention", "information", "healthy"] as const;
 
 /** All gateways with their health, the worst first. */
 export function FleetView() {
@@ -73,7 +73,7 @@ function AlertCounts({gateway}: {gateway: Gateway}) {
   const counts = SEVERITIES.filter((severity) => (gateway.alerts?.[severity] ?? 0) > 0);
   if (counts.length === 0) return <>–</>;
   return (
-    <a href={routeText(["alerts"], {gateway: gateway.gateway})} aria-label={`Alerts of ${gateway.gateway}: ${counts.map((one) => `${gateway.alerts?.[one]} ${one}`).join(", ")}`}>
+    <a class="counts" href={routeText(["alerts"], {gateway: gateway.gateway})} aria-label={`Alerts of ${gateway.gateway}: ${counts.map((one) => `${gateway.alerts?.[one]} ${one}`).join(", ")}`}>
       {counts.map((severity) => <span key={severity}>{gateway.alerts?.[severity]} <SeverityBadge severity={severity} /> </span>)}
     </a>
   );

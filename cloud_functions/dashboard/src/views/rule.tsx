@@ -87,7 +87,7 @@ function RuleFields({form, isNew, onChange}: FieldsProperties) {
         {(form.type === "threshold" || form.type === "rate") && number("above", "Above")}
         {(form.type === "threshold" || form.type === "rate") && number("below", "Below")}
         {form.type === "threshold" && number("clear_margin", "Clear margin", "distance from the threshold at which the alert ends")}
-        {form.type === "rate" && <Field label="Per" hint="such as 1h or 10m"><input name="per" required value={form.per} onInput={set("per")} /></Field>}
+        {form.type === "rate" && <Field label="Per"><select name="per" value={form.per} onChange={set("per")}><option value="1s">second</option><option value="1m">minute</option><option value="1h">hour</option><option value="1d">day</option></select></Field>}
         {form.type === "absence" && number("after_s", "After", "seconds without data", true)}
         {form.type === "forecast" && number("limit", "Limit", "", true)}
         {form.type === "forecast" && <Field label="Side"><select name="side" value={form.side} onChange={set("side")}><option>high</option><option>low</option></select></Field>}

@@ -1,5 +1,5 @@
 import {useMemo, useState} from "preact/hooks";
-import {ApiError, type Client, type Listed} from "../api/client";
+import {ApiError, exactly, queryText, type Client, type Listed} from "../api/client";
 import {usePolling} from "../api/polling";
 import type {Alert, Forecast, Latest, Limits, SeriesInfo} from "../api/types";
 import {SeriesChart} from "../chart/series_chart";
@@ -22,7 +22,7 @@ export function SeriesView({gateway, query}: {gateway: string; query: Record<str
   const key = `${gateway} ${series}`;
   const facts = usePolling((signal) => factsOf(client, path, series, signal), 60_000, key);
   const recent = usePolling<Listed<Alert>>(
-    (signal) => client.list("/alerts", {state: "all", gateway, series, from: Math.floor(Date.now() / HOUR_MS) * HOUR_MS - YEAR_MS}, signal), 5_000, `${key} alerts`);
+    (signal) => client.list("/alerts", {state: "all", gateway, series: exactly(series), from: Math.floor(Date.now() / HOUR_MS) * HOUR_MS - YEAR_MS}, signal), 5_000, `${key} alerts`);
   const forecast = usePolling<Forecast | null>((signal) => forecastOf(client, path, series, signal), 60_000, `${key} forecast`);
   const limits = usePolling<Limits>((signal) => limitsOf(client, path, series, signal), 30_000, `${key} limits`);
   const [editing, setEditing] = useState(false);
@@ -111,7 +111,7 @@ function LimitsDialog({path, series, limits, onClose, onSaved}: LimitsProperties
   const save = (event: Event): void => {
     event.preventDefault();
     const body: Record<string, unknown> = {series, high: high === "" ? null : Number(high), low: low === "" ? null : Number(low)};
-    client.send("PUT", `${path}/limits?${new URLSearchParams({series}).toString()}`, body).then(onSaved, setError);
+    client.send("PUT", `${path}/limits${queryText({series})}`, body).then(onSaved, setError);
   };
   return (
     <Dialog title={`Limits of ${series}`} onClose={onClose}>
@@ -134,7 +134,7 @@ interface SeriesFacts {
 async function factsOf(client: Client, path: string, series: string, signal: AbortSignal): Promise<SeriesFacts> {
   const [known, newest] = await Promise.all([
     client.list<SeriesInfo>(`${path}/series`, {limit: 1_000}, signal),
-    client.list<Latest>(`${path}/latest`, {series, limit: 1}, signal),
+    client.list<Latest>(`${path}/latest`, {series: exactly(series), limit: 1}, signal),
   ]);
   const info = known.items.find((one) => one.series === series);
   if (!info) throw new ApiError(404, "Unknown series", [`the gateway has no series ${series}`]);

@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import {test} from "node:test";
+import {append, downsample, drawn, lowerBound, summarise, type Rows} from "../src/chart/rows";
+import {chooseResolution, clampRange, coarser, covers, loadRange, MAX_POINTS, pan, zoom} from "../src/chart/resolution";
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+function rows(start: number[], width: number, mean: (at: number) => number = (at) => at): Rows {
+  return {
+    start, width: start.map(() => width), count: start.map(() => 10), mean: start.map((_, at) => mean(at)),
+    min: start.map((_, at) => mean(at) - 1), max: start.map((_, at) => mean(at) + 1),
+  };
+}
+
+const regular = (n: number, width = 1_000): Rows => rows(Array.from({length: n}, (_, at) => at * width), width);
+
+test("raw rows are requested while they are at most the maximum, roll-ups beyond", () => {
+  assert.equal(chooseResolution(MAX_POINTS * 1_000, 1_000), "raw");
+  assert.equal(chooseResolution(MAX_POINTS * 1_000 + 1_000, 1_000), "15m");
+  assert.equal(chooseResolution(30 * DAY, 1_000), "1h");
+  assert.equal(chooseResolution(365 * DAY, 1_000), "1h");
+  assert.equal(chooseResolution(731 * DAY, 1_000), "1d");
+  assert.equal(chooseResolution(30 * DAY, 600_000), "raw");
+  assert.equal(coarser("raw"), "15m");
+  assert.equal(coarser("1d"), null);
+});
+
+test("a zoom keeps the time at its anchor and stays within a minute and two years", () => {
+  const view = {from: 100 * DAY, to: 101 * DAY};
+  assert.deepEqual(zoom(view, 0.5, 0), {from: 100 * DAY, to: 100.5 * DAY});
+  assert.deepEqual(zoom(view, 0.5, 1), {from: 100.5 * DAY, to: 101 * DAY});
+  let near = view;
+  for (let step = 0; step < 50; step += 1) near = zoom(near, 0.5);
+  assert.equal(near.to - near.from, 60_000);
+  let far = view;
+  for (let step = 0; step < 50; step += 1) far = zoom(far, 2);
+  assert.equal(far.to - far.from, 732 * DAY);
+  assert.ok(far.from >= 0);
+});
+
+test("moving keeps the length, also at 1970", () => {
+  assert.deepEqual(pan({from: 10 * DAY, to: 11 * DAY}, -0.5), {from: 9.5 * DAY, to: 10.5 * DAY});
+  assert.deepEqual(clampRange({from: -DAY, to: DAY}), {from: 0, to: 2 * DAY});
+});
+
+test("loaded rows serve a view that moved by less than its length, not one that left them or is much smaller", () => {
+  const view = {from: 10 * DAY, to: 11 * DAY};
+  const loaded = loadRange(view);
+  assert.ok(covers(loaded, pan(view, 0.9)));
+  assert.ok(!covers(loaded, pan(view, 1.1)));
+  assert.ok(!covers(loaded, zoom(view, 0.1)));
+});
+
+test("downsampling keeps every extreme and the mean weighted by count", () => {
+  const many = regular(10_000);
+  (many.max as number[])[4_321] = 1e6;
+  (many.min as number[])[8_765] = -1e6;
+  const few = downsample(many, 500);
+  assert.ok(few.start.length <= 501 && few.start.length >= 450, String(few.start.length));
+  assert.equal(Math.max(...(few.max as number[])), 1e6);
+  assert.equal(Math.min(...(few.min as number[])), -1e6);
+  const whole = summarise(many, 0, 1e9);
+  const reduced = summarise(few, 0, 1e9);
+  assert.ok(Math.abs((whole.mean as number) - (reduced.mean as number)) < 1e-6);
+  assert.equal(few.width.reduce((a, b) => a + b, 0), 10_000_000);
+  assert.equal(downsample(many, 10_000), many);
+});
+
+test("missing values stay missing", () => {
+  const some = regular(100);
+  some.mean.fill(null);
+  some.min.fill(null);
+  some.max.fill(null);
+  const few = downsample(some, 10);
+  assert.ok(few.mean.every((value) => value === null));
+  assert.deepEqual(summarise(some, 0, 1e9), {rows: 100, min: null, max: null, mean: null});
+});
+
+test("newer rows replace those that begin at the same time or later", () => {
+  const before = regular(5);
+  const after = rows([3_000, 4_000, 5_000], 1_000, () => 99);
+  const joined = append(before, after);
+  assert.deepEqual(joined.start, [0, 1_000, 2_000, 3_000, 4_000, 5_000]);
+  assert.deepEqual(joined.mean, [0, 1, 2, 99, 99, 99]);
+  assert.equal(append(before, rows([], 1_000)), before);
+});
+
+test("a gap is drawn as a gap", () => {
+  const gapped = rows([0, 1_000, 2_000, 60_000, 61_000, 62_000], 1_000);
+  const [times, , , mean] = drawn(gapped);
+  assert.equal(times.length, 7);
+  assert.equal(mean[3], null);
+  assert.ok(times.every((ms, at) => at === 0 || ms > (times[at - 1] as number)));
+  assert.equal(drawn(regular(100))[0].length, 100);
+});
+
+test("the lower bound is the first value that is not less", () => {
+  assert.equal(lowerBound([1, 3, 3, 5], 3), 1);
+  assert.equal(lowerBound([1, 3], 9), 2);
+  assert.equal(lowerBound([], 1), 0);
+});

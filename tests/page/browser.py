@@ -1,0 +1,105 @@
+"""Chromium of the system, driven by Playwright, and the pages that tests open in it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud_functions.dashboard import page as built
+
+AXE = Path(built.__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+WAIT_MS = 15_000
+
+
+def chromium() -> str:
+    """Return the path of the browser; skips the test with the reason if a part is missing."""
+    pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("chromium is not installed")
+    try:
+        built.files()
+    except built.PageMissingError as error:
+        pytest.skip(str(error))
+    return found
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Any]:
+    """Run the browser with a profile of its own."""
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, headless=True, chromium_sandbox=False, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Visitor:
+    """A signed-in user with a window of its own. It records what a correct page never causes."""
+
+    def __init__(self, browser: Any, url: str, user: str, role: str, **options: Any) -> None:
+        self.url = url
+        self.faults: list[str] = []
+        self.hosts: set[str] = set()
+        self.addresses: list[str] = []
+        settings = {"viewport": DESKTOP, "color_scheme": "light", "timezone_id": "Europe/Berlin"} | options
+        self.context = browser.new_context(**settings)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(WAIT_MS)
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        self.page.on("request", self._on_request)
+        self.page.goto(url)
+        self.page.get_by_label("Name").fill(user)
+        self.page.get_by_label("Role").select_option(role)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("heading", name="Fleet").wait_for()
+
+    def go(self, fragment: str, heading: str | None = None) -> Any:
+        """Show a view and wait for its heading."""
+        self.page.goto(f"{self.url}{fragment}")
+        if heading is not None:
+            self.page.get_by_role("heading", name=heading, exact=True).first.wait_for()
+        return self.page
+
+    def axe(self) -> list[str]:
+        """Return the violations that axe finds in the present view, one text each."""
+        self.page.evaluate(AXE.read_text())
+        result = self.page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{violation['id']}: {violation['help']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+            for violation in result["violations"]
+            for node in violation["nodes"]
+        ]
+
+    def close(self) -> None:
+        """Close the window."""
+        self.context.close()
+
+    def _on_console(self, message: Any) -> None:
+        # A 304 or 4xx of the API is logged by the browser as a failed resource; a violation of the policy is an error.
+        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
+            self.faults.append(f"{message.type}: {message.text}")
+
+    def _on_request(self, request: Any) -> None:
+        self.addresses.append(request.url)
+        self.hosts.add(request.url.split("/")[2] if "//" in request.url else request.url[:40])

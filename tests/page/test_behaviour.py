@@ -1,0 +1,199 @@
+"""Work of operators in the page: alerts, silences, rules, limits, roles, keyboard, failures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tests.page.browser import Visitor
+from tests.page.fake_api import FakeCloud
+from tests.page.test_views import CHART, GATEWAY, SERIES, populate
+
+
+def test_an_alert_appears_is_acknowledged_by_one_user_seen_by_another_and_resolves(
+    cloud: FakeCloud, visit: Callable[..., Visitor]
+) -> None:
+    ada, mia = visit("ada"), visit("mia")
+    ada.go("#/alerts", "Alerts").get_by_text("No alert matches.").wait_for()
+    mia.go("#/alerts", "Alerts")
+    alert = cloud.inject(GATEWAY, SERIES, "critical", size=9.0)
+    title = f"{SERIES} is above its expectation"
+    for visitor in (ada, mia):
+        visitor.page.get_by_role("link", name=title).wait_for()
+    assert "New alert: critical" in ada.page.get_by_role("status").all_inner_texts()[-1]
+    ada.page.get_by_role("button", name=f"Acknowledge {title}").click()
+    ada.page.get_by_label("Comment").fill("I take it")
+    ada.page.get_by_role("dialog").get_by_role("button", name="Acknowledge").click()
+    mia.page.get_by_text("by ada").wait_for()
+    mia.go(f"#/alerts/{alert}", title).get_by_text("I take it").first.wait_for()
+    cloud.end(alert)
+    mia.page.locator("main").get_by_text("resolved").first.wait_for()
+    ada.page.get_by_text("No alert matches.").wait_for()
+
+
+def test_a_viewer_sees_no_buttons_for_changes(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    views = populate(cloud)
+    visitor = visit("eve", "viewer")
+    for fragment, heading in views.items():
+        page = visitor.go(fragment, heading)
+        names = re.compile(r"^(Acknowledge|Silence|New|Delete|Limits|Run)")
+        assert page.locator("main").get_by_role("button", name=names).filter(visible=True).and_(
+            page.locator(":enabled")
+        ).count() == 0, fragment  # fmt: skip
+
+
+def test_a_silence_is_created_from_an_alert_and_deleted(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    populate(cloud)
+    page = visit().go("#/alerts", "Alerts")
+    page.get_by_role("button", name=f"Silence {SERIES}").click()
+    dialog: Any = page.get_by_role("dialog")
+    assert dialog.get_by_label("Gateways").input_value() == GATEWAY
+    dialog.get_by_label("Name").fill("belt change")
+    dialog.get_by_label("Comment").fill("the belt is changed")
+    dialog.get_by_role("button", name="Create silence").click()
+    page.get_by_role("alert").get_by_text("name").first.wait_for()
+    dialog.get_by_label("Name").fill("belt-change")
+    dialog.get_by_label("Sun").check()
+    dialog.get_by_role("button", name="Create silence").click()
+    dialog.wait_for(state="hidden")
+    stored = cloud.documents["silences"]["belt-change"]
+    assert (stored["series"], stored["author"], stored["recurring"]["weekdays"]) == (SERIES, "ada", [6])
+    assert stored["recurring"]["zone"] == "Europe/Berlin"
+    assert stored["to"] - stored["from"] == 7_200_000
+    page.get_by_role("link", name="Silences").click()
+    page.get_by_role("button", name="Delete belt-change").click()
+    page.get_by_role("rowheader", name="belt-change").wait_for(state="detached")
+    assert "belt-change" not in cloud.documents["silences"]
+
+
+def test_a_rule_is_written_tried_over_history_and_saved(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.go("#/rules", "Rules")
+    page.get_by_role("link", name="New rule").click()
+    page.get_by_label("Name", exact=True).fill("hot-press")
+    page.get_by_label("Series").fill("press-*/temperature")
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("alert").get_by_text("above").wait_for()  # the condition has no bound yet
+    page.get_by_label("Above").fill("66")
+    page.get_by_label("For", exact=True).fill("1200")
+    page.get_by_label("Period").select_option(label="last week")
+    page.get_by_role("button", name="Run").click()
+    outcome = page.get_by_text(
+        re.compile(r"In the last week the rule would have fired (\d+) times, on 6 series evaluated")
+    )
+    outcome.wait_for()
+    times = int(re.search(r"fired (\d+)", outcome.inner_text())[1])
+    assert times > 0
+    assert page.get_by_role("region", name="Firings").locator("tbody tr").count() == min(times, 200)
+    page.get_by_role("button", name="Save rule").click()
+    page.get_by_role("link", name="hot-press").click()
+    stored = cloud.documents["rules"]["hot-press"]
+    assert (stored["condition"], stored["for_s"]) == ({"type": "threshold", "above": 66}, 1200)
+    page.get_by_label("Condition").select_option(label="no data")
+    page.get_by_label("After").fill("90")
+    page.get_by_role("button", name="Save rule").click()
+    page.get_by_text("no data for 1 min 30 s for 20 min").wait_for()
+    assert cloud.documents["rules"]["hot-press"]["version"] == 2
+
+
+def test_limits_are_set_and_the_forecast_is_stated(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    page = visit().go(CHART, SERIES)
+    page.get_by_role("button", name="Limits").click()
+    page.get_by_label("High limit").fill("80.5")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Reaches the high limit 80.5 °C").wait_for()
+    assert cloud.limits[GATEWAY, SERIES] == {"high": 80.5, "low": None}
+
+
+def test_the_page_is_used_with_the_keyboard_alone(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    populate(cloud)
+    page = visit().page
+    keys = page.keyboard
+
+    def focused() -> str:
+        return str(
+            page.evaluate(
+                "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent).trim()"
+            )
+        )
+
+    def tab_to(text: str, most: int = 60) -> None:
+        passed = []
+        for _ in range(most):
+            keys.press("Tab")
+            passed.append(focused())
+            if passed[-1].startswith(text):
+                outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                assert outline != "none", f"{text}: the focus is not visible"
+                return
+        raise AssertionError(f"{text} is not reached by Tab: {passed}")
+
+    page.evaluate("document.activeElement.blur()")
+    keys.press("Tab")
+    tab_to("Alerts", 8)
+    keys.press("Enter")
+    page.get_by_role("heading", name="Alerts").wait_for()
+    tab_to(f"Acknowledge {SERIES}")
+    keys.press("Enter")
+    page.get_by_role("dialog").wait_for()
+    tab_to("", 1)
+    keys.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
+    assert focused().startswith(f"Acknowledge {SERIES}")  # the focus returns to the button
+    page.goto(page.url.split("#")[0] + CHART)
+    page.get_by_role("img", name=re.compile(SERIES)).wait_for()
+    page.locator(".caption", has_text="raw windows").wait_for()
+    tab_to(f"{SERIES} from")
+    keys.press("+")
+    page.locator(".caption", has_text="(30 min)").wait_for()
+    keys.press("ArrowLeft")
+    page.get_by_role("button", name="Live", pressed=False).wait_for()
+    keys.press("Shift+ArrowLeft")
+    page.get_by_text(re.compile(r"mean [\d.]+ °C, min")).wait_for()
+    keys.press("End")
+    page.get_by_role("button", name="Live", pressed=True).wait_for()
+
+
+def test_a_failing_api_is_reported_and_the_page_recovers(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    visitor.page.get_by_text("● live").wait_for()
+    cloud.down = True
+    visitor.page.get_by_text("offline, retrying").wait_for()
+    assert visitor.page.get_by_role("link", name=GATEWAY).is_visible()  # the last state stays
+    cloud.down = False
+    visitor.page.get_by_text("● live").wait_for()
+
+
+def test_an_unchanged_answer_is_not_sent_again(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    statuses: list[int] = []
+    visitor.page.on("response", lambda one: statuses.append(one.status) if "/v1/alerts" in one.url else None)
+    visitor.go("#/rules", "Rules")
+    visitor.page.wait_for_event("response", lambda one: "/v1/alerts" in one.url)
+    visitor.page.wait_for_event("response", lambda one: "/v1/alerts" in one.url)
+    assert set(statuses) == {304}
+
+
+def test_a_reload_keeps_the_session_and_signing_out_ends_it(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    visitor.page.reload()
+    visitor.page.get_by_role("heading", name="Fleet").wait_for()
+    visitor.page.get_by_role("button", name="Sign out").click()
+    visitor.page.get_by_label("Name").wait_for()
+    assert visitor.page.evaluate("sessionStorage.length") == 0
+    assert visitor.page.evaluate("Object.keys(localStorage).filter((key) => key !== 'strandline.theme').length") == 0
+
+
+def test_the_theme_follows_the_system_until_one_is_selected(visit: Callable[..., Visitor]) -> None:
+    page = visit(color_scheme="dark").page
+    theme = "document.documentElement.dataset.theme"
+    assert page.evaluate(theme) == "dark"
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(theme) == "light"
+    page.get_by_role("button", name=re.compile("^Theme: auto")).click()
+    page.get_by_role("button", name=re.compile("^Theme: light")).click()
+    assert page.evaluate(theme) == "dark"
+    page.reload()
+    page.get_by_role("heading", name="Fleet").wait_for()
+    assert page.evaluate(theme) == "dark"
