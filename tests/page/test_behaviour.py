@@ -142,7 +142,7 @@ def test_the_page_is_used_with_the_keyboard_alone(cloud: FakeCloud, visit: Calla
     page.get_by_role("dialog").wait_for(state="hidden")
     assert focused().startswith(f"Acknowledge {SERIES}")  # the focus returns to the button
     page.goto(page.url.split("#")[0] + CHART)
-    page.get_by_role("img", name=re.compile(SERIES)).wait_for()
+    page.get_by_role("img", name=f"{SERIES} from").wait_for()
     page.locator(".caption", has_text="raw windows").wait_for()
     tab_to(f"{SERIES} from")
     keys.press("+")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from tests.page.test_views import SERIES
 POINTS = 10_000
 FRAMES = 120
 TRIES = 5
+MAX_WORK_MS = 8.0
 
 PAN = """
 async (frames) => {
@@ -47,15 +49,17 @@ def test_ten_thousand_points_are_moved_at_sixty_frames_a_second(
     page.locator(".caption", has_text="raw windows").wait_for()
     visible = int(re.search(r"(\d+) rows", page.locator(".caption").inner_text())[1])
     assert visible == POINTS
-    # Other tests run beside this one: the best of several tries counts.
+    # The best of several tries counts. On a busy machine the browser gets only a part of the processor's time.
+    wanted = 55 if os.getloadavg()[0] < 1.2 * (os.cpu_count() or 1) else 20
     measured = []
     for _ in range(TRIES):
         measured.append(page.evaluate(PAN, FRAMES))
-        if 1_000 / measured[-1]["mean"] >= 58:
+        if 1_000 / measured[-1]["mean"] >= wanted:
             break
     best = min(measured, key=lambda one: one["mean"])
     figures = (
         f"{1_000 / best['mean']:.1f} frames a second, p95 {best['p95']:.1f} ms, work {best['work']:.1f} ms a frame"
     )
     record_property("frames", figures)
-    assert 1_000 / best["mean"] >= 55, figures
+    assert 1_000 / best["mean"] >= wanted, figures
+    assert best["work"] < MAX_WORK_MS, figures

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {test} from "node:test";
+import {envelope, pieces} from "../src/chart/draw_rows";
 import {append, downsample, drawn, lowerBound, summarise, type Rows} from "../src/chart/rows";
 import {chooseResolution, clampRange, coarser, covers, loadRange, MAX_POINTS, pan, zoom} from "../src/chart/resolution";
 
@@ -99,4 +100,23 @@ test("the lower bound is the first value that is not less", () => {
   assert.equal(lowerBound([1, 3, 3, 5], 3), 1);
   assert.equal(lowerBound([1, 3], 9), 2);
   assert.equal(lowerBound([], 1), 0);
+});
+
+test("the envelope has one column for dense rows, keeps extremes, and is aligned to absolute time", () => {
+  const data = drawn(regular(1_000));
+  const x = {offset: 0, factor: 0.001};
+  const y = {offset: 0, factor: 1};
+  const all = envelope(data, 0, 1_000, 0, x, y);
+  assert.equal(all.x.length, 1_000);
+  const dense = envelope(data, 0, 1_000, 100_000, x, y);
+  assert.equal(dense.x.length, 10);
+  assert.equal(Math.min(...dense.low), -1);
+  assert.equal(Math.max(...dense.high), 1_000);
+  const moved = envelope(data, 137, 1_000, 100_000, x, y);
+  assert.deepEqual(moved.high.slice(1), dense.high.slice(2));
+});
+
+test("an envelope is interrupted by gaps", () => {
+  const shape = envelope(drawn(rows([0, 1_000, 2_000, 60_000, 61_000, 62_000], 1_000)), 0, 7, 0, {offset: 0, factor: 1}, {offset: 0, factor: 1});
+  assert.deepEqual(pieces(shape), [[0, 3], [4, 7]]);
 });

@@ -1,6 +1,7 @@
 import uPlot from "uplot";
 import {numberText, unitText} from "../format/number";
 import {offsetText} from "../format/time";
+import {drawRows} from "./draw_rows";
 import {drawAlerts, drawMarks, paletteOf, type Overlays, type Palette} from "./overlays";
 import {lowerBound, type Drawn} from "./rows";
 import type {Range} from "./resolution";
@@ -78,7 +79,8 @@ export class SeriesPlot {
       ticks: {stroke: stroke("grid"), width: 1},
       font: "11px system-ui, sans-serif",
     };
-    const edge = {stroke: stroke("band"), width: 1, points: {show: false}};
+    // The rows are drawn by a hook; uPlot determines the range of values and the row at the cursor.
+    const column = {paths: () => null, points: {show: false}, stroke: stroke("line")};
     return {
       width: Math.max(width, 100),
       height: Math.max(height, 100),
@@ -96,14 +98,16 @@ export class SeriesPlot {
       ],
       series: [
         {},
-        {...edge, label: "min"},
-        {...edge, label: "max"},
-        {label: "mean", stroke: stroke("line"), width: 1.5, points: {show: (_plot, _at, from, to) => to - from < 60, size: 4, fill: stroke("line")}},
+        {...column, label: "min"},
+        {...column, label: "max"},
+        {...column, label: "mean"},
       ],
-      bands: [{series: [2, 1], fill: () => this.palette.band}],
       hooks: {
         drawAxes: [(plot) => drawAlerts(plot, this.overlays, this.palette)],
-        draw: [(plot) => drawMarks(plot, this.overlays, this.palette)],
+        draw: [(plot) => {
+          drawRows(plot, this.data, this.palette);
+          drawMarks(plot, this.overlays, this.palette);
+        }],
         setCursor: [(plot) => onCursor(plot.cursor.idx ?? null)],
       },
     };
