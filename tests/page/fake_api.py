@@ -265,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         url = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
+        body = json.loads(self.rfile.read(length)) if length else {}
         self.cloud.requests.append((self.command, self.path))
         if url.path.startswith("/v1/"):
             self._api([unquote(part) for part in url.path.split("/")[2:]], dict(parse_qsl(url.query)), body)
