@@ -44,7 +44,8 @@ class Series:
             raise ModelError(
                 f"series name {self.name[:140]!r}: 1 to {MAX_NAME} of A-Z a-z 0-9 - : . / _, the first alphanumeric"
             )
-        if len(self.unit.encode()) > 32 or not (self.unit == "" or self.unit.isprintable()):
+        # A lone surrogate is not printable and cannot be encoded, so the order matters.
+        if not self.unit.isprintable() or len(self.unit.encode()) > 32:
             raise ModelError(f"series {self.name}: unit {self.unit[:40]!r}: at most 32 bytes, printable")
         if self.resolution is not None and not (math.isfinite(self.resolution) and self.resolution > 0):
             raise ModelError(f"series {self.name}: resolution {self.resolution!r}: finite and above 0, or absent")

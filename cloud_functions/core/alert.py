@@ -35,6 +35,8 @@ FLAPPING_OPENINGS = 6
 CRITICAL_SCORE = 3.0
 """Score from which on an anomaly is critical."""
 MAX_COMMENT = 1_000
+MAX_ORIGIN = 100
+"""Longest key of an origin in characters: a kind and the name of a rule."""
 
 
 class State(StrEnum):
@@ -282,7 +284,7 @@ def read_alert_id(text: str) -> AlertName:
         kind = origin.partition(":")[0] if rest else AlertKind.ANOMALY
         if not (onset.isascii() and onset.isdecimal() and len(onset) <= 13) or len(rest) > 1:
             raise ValueError(onset)
-        if AlertKind(kind) is AlertKind.ANOMALY and rest:
+        if (AlertKind(kind) is AlertKind.ANOMALY and rest) or len(origin) > MAX_ORIGIN:
             raise ValueError(origin)
         name = series if origin and not series else Series(series).name
         return AlertName(check_gateway(gateway), name, int(onset), origin)

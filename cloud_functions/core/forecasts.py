@@ -15,13 +15,14 @@ from cloud_functions.core.gateways import check_name
 from cloud_functions.core.history import History, history
 from cloud_functions.core.history_reader import HistoryReader
 from cloud_functions.core.limits import Limits
+from cloud_functions.core.parameters import moment
 from cloud_functions.core.ports import Table
-from cloud_functions.core.queries import DAY_MS, moment
 from cloud_functions.core.threshold import LEVEL, Estimate, NoEstimate, Reason, Side, SimulatedForecast
 from wire.codec import Profiles
 from wire.errors import ModelError
 from wire.model import Series
 
+DAY_MS = 86_400_000
 MAX_ROWS = 50_000
 """Maximum number of rows of the history; the newest are used."""
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cloud_functions.core import keys
+from cloud_functions.core import keys, paging, parameters
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.ports import Item, Table
 from cloud_functions.core.received_sequences import counts_of, received_of
 from wire.errors import ModelError
-from wire.model import check_gateway
+from wire.names import check_gateway
 
 SILENT_AFTER_MS = 900_000
 """Three times the default interval of a forwarder's notices (five minutes)."""
@@ -23,6 +23,8 @@ MAX_GATEWAYS, DEFAULT_GATEWAYS = 1_000, 100
 
 SPOOL, FORWARDER = "Spool", "Forwarder"
 """Parts of a notice: the losses of the spool, among them all those that the forwarder counts since its start."""
+STATUS = "Status"
+"""Part of a notice that describes the gateway's present state, not counts."""
 MERGED = "rows_merged"
 """Rows that are coarser, not lost."""
 _REJECTED = "rejected_"
@@ -94,30 +96,20 @@ def _state(telemetry: Table, name: str) -> _State:
     return _State(about, notice, epochs)
 
 
-def page(telemetry: Table, query: Mapping[str, str], silence: Silence) -> dict[str, Any]:
-    """Return gateways with their figures, ``limit`` at a time; ``next`` is present if more exist.
+def page(telemetry: Table, query: Mapping[str, str], silence: Silence) -> tuple[list[dict[str, Any]], str | None]:
+    """Return a page of gateways with their figures, and the cursor of the next page or None.
 
-    One query a gateway reads its figures. Raises RequestError for an invalid ``limit`` or ``next``.
+    One query a gateway reads its figures. Raises RequestError for an invalid ``limit`` or ``cursor``.
     """
-    limit, after = _page(query)
-    names = list(itertools.islice(_names(telemetry, after), limit + 1))
-    listed = [_figures(name, _state(telemetry, name), silence) for name in names[:limit]]
-    answer: dict[str, Any] = {"gateways": listed}
-    return answer | ({"next": names[limit - 1].encode().hex()} if len(names) > limit else {})
-
-
-def _page(query: Mapping[str, str]) -> tuple[int, str]:
-    problems = []
-    text = query.get("limit", str(DEFAULT_GATEWAYS))
-    if not (text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= MAX_GATEWAYS):
-        problems.append(f"limit: {text[:80]!r}: 1 to {MAX_GATEWAYS}")
-    try:
-        after = bytes.fromhex(query.get("next", "")).decode()
-    except ValueError:
-        problems.append(f"next: {query['next'][:80]!r}: a value that the previous page gave as next")
+    problems: list[str] = []
+    limit = parameters.count(query, "limit", DEFAULT_GATEWAYS, MAX_GATEWAYS, problems)
     if problems:
         raise RequestError(problems)
-    return int(text), after
+    cursor = query.get("cursor")
+    after = check_name(paging.decode(cursor, "gateways", str)[0]) if cursor is not None else ""
+    names = list(itertools.islice(_names(telemetry, after), limit + 1))
+    listed = [_figures(name, _state(telemetry, name), silence) for name in names[:limit]]
+    return listed, paging.encode("gateways", names[limit - 1]) if len(names) > limit else None
 
 
 def _names(telemetry: Table, after: str = "") -> Iterator[str]:
@@ -146,7 +138,7 @@ def gateway(telemetry: Table, name: str, silence: Silence) -> dict[str, Any]:
     epochs = [_epoch(item) for item in state.epochs]
     return _figures(name, state, silence) | {
         "notice": {"time_ms": notice["time_ms"], "counters": counters} if notice is not None and counters else None,
-        "lost": losses(counters),
+        "losses": losses(counters),
         "merged": counters.get(SPOOL, {}).get(MERGED, 0),
         "epochs": sorted(epochs, key=lambda epoch: (epoch["first_ms"], epoch["epoch"])),
     }
@@ -192,6 +184,7 @@ def _figures(name: str, state: _State, silence: Silence) -> dict[str, Any]:
     figures = state.figures()
     rejected = {k[len(_REJECTED) :]: v for k, v in sorted(figures.items()) if k.startswith(_REJECTED)}
     last_seen_ms = state.last_seen_ms
+    health = _health(state.notice)
     return {
         "gateway": name,
         **{k: figures[k] for k in ("batches", "rows", "bytes", "duplicates", "acknowledgements")},
@@ -199,7 +192,27 @@ def _figures(name: str, state: _State, silence: Silence) -> dict[str, Any]:
         "last_seen_ms": last_seen_ms or 0,
         "rejected": rejected,
         "silent": silence.of(last_seen_ms),
-    }
+    } | ({"health": health} if health else {})
+
+
+def _health(notice: Item | None) -> dict[str, Any]:
+    """Return what the last notice reports of the gateway's state; unknown parts are absent.
+
+    ``clock_offset_ms`` is the gateway's time less the time of arrival. The notice can have waited on the gateway, so an
+    offset below 0 shows a clock that is behind, a delay, or both; one above 0 a clock that is ahead.
+    """
+    if notice is None:
+        return {}
+    health: dict[str, Any] = {}
+    counters = json.loads(str(notice["counters"]))
+    status = counters.get(STATUS, {})
+    components = sorted(name for name in counters if name not in (SPOOL, STATUS))
+    if components:
+        health["components"] = dict.fromkeys(components, "reporting")
+    health |= {name: int(status[name]) for name in ("spool_bytes", "spool_batches") if name in status}
+    if "received_ms" in notice:
+        health["clock_offset_ms"] = int(notice["time_ms"]) - int(notice["received_ms"])
+    return health
 
 
 def _epoch(item: Item) -> dict[str, Any]:

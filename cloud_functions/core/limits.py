@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,8 @@ from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.gateways import check_name
 from cloud_functions.core.ports import Key, Table
 from cloud_functions.core.threshold import Side
+from wire.errors import ModelError
+from wire.names import Series
 
 Limits = Mapping[Side, float]
 _LARGEST = 1e300
@@ -37,37 +38,49 @@ def check(given: Mapping[str, Any], problems: list[str]) -> dict[Side, float]:
     return limits
 
 
-def keep(telemetry: Table, gateway: str, body: str) -> dict[str, Any]:
-    """Store a series' limits, ``{"series", "high", "low"}``; an absent or null limit is removed.
+def keep(telemetry: Table, gateway: str, series: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Store a series' limits, ``{"high", "low"}``; an absent or null limit is removed.
 
     Raises RequestError with the problems, NotFoundError for a series that the gateway never sent.
     """
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RequestError([f"body: not JSON: {str(error)[:200]}"]) from error
-    if not isinstance(given, dict):
-        raise RequestError(["body: an object with series, high, low"])
-    gateway = check_name(gateway)
-    problems = [f"{name[:80]}: series, high and low are known" for name in given if name not in ("series", *Side)]
+    check_name(gateway)
+    problems = [f"{name[:80]}: high and low are known" for name in given if name not in tuple(Side)]
     limits = check(given, problems)
-    series = given.get("series")
-    if not isinstance(series, str) or len(series) > 1024:
-        problems.append(f"series: {series!r:.80}: the name of a series")
     if problems:
         raise RequestError(problems)
-    if telemetry.get(keys.series(gateway, str(series))) is None:
-        raise NotFoundError([f"gateway {gateway} has no series {str(series)[:140]}"])
-    key = _key(gateway, str(series))
+    _check_series(telemetry, gateway, series)
+    key = _key(gateway, series)
     texts = {str(side): repr(limit) for side, limit in limits.items()}
     telemetry.put_many([{"pk": key.pk, "sk": key.sk, "kind": "limits", **texts}])
-    return {"gateway": gateway, "series": series, **{str(side): limits.get(side) for side in Side}}
+    return _shown(gateway, series, limits)
+
+
+def show(telemetry: Table, gateway: str, series: str) -> dict[str, Any]:
+    """Return a series' limits as JSON values; raises RequestError and NotFoundError as :func:`keep` does."""
+    check_name(gateway)
+    found = kept(telemetry, gateway, series)
+    if not found:
+        _check_series(telemetry, gateway, series)
+    return _shown(gateway, series, found)
 
 
 def kept(telemetry: Table, gateway: str, series: str) -> Limits:
     """Return the stored limits of a series, possibly empty."""
     item = telemetry.get(_key(gateway, series)) or {}
     return {side: float(str(item[side])) for side in Side if side in item}
+
+
+def _shown(gateway: str, series: str, limits: Limits) -> dict[str, Any]:
+    return {"gateway": gateway, "series": series, **{str(side): limits.get(side) for side in Side}}
+
+
+def _check_series(telemetry: Table, gateway: str, series: str) -> None:
+    try:
+        Series(series)
+    except ModelError as error:
+        raise RequestError([str(error)]) from error
+    if telemetry.get(keys.series(gateway, series)) is None:
+        raise NotFoundError([f"gateway {gateway} has no series {series}"])
 
 
 def _key(gateway: str, series: str) -> Key:

@@ -60,7 +60,7 @@ def row(gateway: dict[str, Any]) -> dict[str, Any]:
         "duplicates": gateway["duplicates"],
         "rejected": sum(gateway["rejected"].values()),
         "missing": sum(epoch["missing_count"] for epoch in gateway["epochs"]),
-        "lost": sum(gateway["lost"].values()),
+        "lost": sum(gateway["losses"].values()),
     }
 
 
@@ -88,7 +88,7 @@ def lines(gateway: dict[str, Any]) -> list[str]:
     found.append(
         f"lost        {'' if gateway['lost'] else 'nothing '}(reported {utc(notice['time_ms'])}, gateway's clock)"
     )
-    found += [f"  {count:>9} {counter}" for counter, count in gateway["lost"].items()]
+    found += [f"  {count:>9} {counter}" for counter, count in gateway["losses"].items()]
     return found + [f"merged      {gateway['merged']} rows into coarser windows"] * bool(gateway["merged"])
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from cloud_functions.api.table import ROUTES
 from cloud_functions.core.channels import ChannelType
 from cloud_functions.core.columns import COLUMNS
+from cloud_functions.forecast.routes import ROUTES as FORECAST_ROUTES
 from device_sim.aws import fleet_cost
 from wire import topics
 from wire.model import FLOAT_COLUMNS
@@ -117,7 +119,7 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
         | {("sqs:SendMessage", "IngestDeadLetters")}
         | {(a, "CompactionLogs") for a in logs},
         "ApiRole": {(a, "TelemetryTable") for a in (*write, "dynamodb:BatchGetItem")}
-        | {("dynamodb:GetItem", "AlertsTable"), ("dynamodb:Query", "AlertsTable"), ("dynamodb:PutItem", "AlertsTable")}
+        | {(f"dynamodb:{a}", "AlertsTable") for a in ("GetItem", "Query", "PutItem", "DeleteItem")}
         | {("dynamodb:Query", f"${{{name}.Arn}}/index/{index}") for name, index in INDEXES}
         | {(a, "ApiLogs") for a in logs},
         "ForecastRole": {(f"dynamodb:{a}", "TelemetryTable") for a in ("GetItem", "BatchGetItem", "Query")}
@@ -457,19 +459,43 @@ def test_a_stream_record_is_discarded_to_the_dead_letters_after_retries() -> Non
     ]
 
 
-@pytest.mark.parametrize("function", ["Api", "Forecast"])
-def test_the_template_and_a_function_have_the_same_routes_with_authorization(function: str) -> None:
-    routes = [
-        route
+METHODS = ("GET", "POST", "PUT", "DELETE")
+
+
+def api_routes(function: str) -> dict[str, dict[str, Any]]:
+    """Return the template's routes to a function by their key."""
+    return {
+        str(route["RouteKey"]): route
         for route in of_type("AWS::ApiGatewayV2::Route").values()
         if named(route["Target"]) == f"integrations/${{{function}Integration}}"
-    ]
-    declared = {route["RouteKey"].replace("{", "<").replace("}", ">") for route in routes}
-    source = (CLOUD_FUNCTIONS / function.lower() / "app.py").read_text()
-    served = {f"{method.upper()} {path}" for method, path in re.findall(r'@app\.(get|post|put)\("([^"]+)"\)', source)}
-    assert declared == served
-    assert len(declared) == len(routes) > 0
-    assert {route["AuthorizationType"] for route in routes} == {"AWS_IAM"}
+    }
+
+
+def test_the_template_routes_each_method_to_the_function_that_has_its_routes() -> None:
+    assert set(api_routes("Forecast")) == {f"{route.method} {route.path}" for route in FORECAST_ROUTES}
+    assert set(api_routes("Api")) == {f"{method} /v1/{{proxy+}}" for method in METHODS}
+    assert {route.method for route in ROUTES} <= set(METHODS)
+    assert all(route.path.startswith("/v1/") for route in ROUTES)
+
+
+def test_every_route_requires_a_token_or_a_signature() -> None:
+    for route in (api_routes("Api") | api_routes("Forecast")).values():
+        assert route["AuthorizationType"] == {"If": ["Jwt", "JWT", "AWS_IAM"]}
+        assert route["AuthorizerId"] == {"If": ["Jwt", {"Ref": "ApiAuthorizer"}, {"Ref": "AWS::NoValue"}]}
+    (authorizer,) = of_type("AWS::ApiGatewayV2::Authorizer").values()
+    assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
+    assert authorizer["JwtConfiguration"] == {"Issuer": {"Ref": "JwtIssuer"}, "Audience": {"Ref": "JwtAudience"}}
+    assert TEMPLATE["Parameters"]["JwtIssuer"]["Default"] == ""
+
+
+def test_browsers_of_other_origins_are_allowed_by_a_parameter_only() -> None:
+    (api,) = of_type("AWS::ApiGatewayV2::Api").values()
+    condition, cors, otherwise = api["CorsConfiguration"]["If"]
+    assert (condition, otherwise) == ("Cors", {"Ref": "AWS::NoValue"})
+    assert cors["AllowOrigins"] == {"Ref": "CorsOrigins"}
+    assert set(cors["AllowMethods"]) == set(METHODS)
+    assert "AllowCredentials" not in cors
+    assert TEMPLATE["Parameters"]["CorsOrigins"]["Default"] == ""
 
 
 def test_every_route_targets_a_function_that_the_api_can_invoke() -> None:

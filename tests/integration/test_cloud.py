@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 import paho.mqtt.client as mqtt
@@ -342,40 +343,43 @@ def test_the_api_gives_gateways_series_aggregates_and_alerts(cloud: LocalCloud) 
         gw.send(Batch(gw.name, 6, 2, Anomalies((report(Phase.ONSET, START_MS + 1_000),))), Lane.URGENT)
         gw.alerts.get(timeout=30)
         gw.acknowledged(6, 2)
-        status, body = cloud.call_api("GET", "/gateways")
+        status, body = cloud.call_api("GET", "/v1/gateways")
         assert status == 200
-        assert gw.name in [entry["gateway"] for entry in body["gateways"]]
-        status, body = cloud.call_api("GET", f"/gateways/{gw.name}")
+        assert gw.name in [entry["gateway"] for entry in body["items"]]
+        of_gateway = f"/v1/gateways/{gw.name}"
+        status, body = cloud.call_api("GET", of_gateway)
         assert [(e["epoch"], e["cumulative"], e["missing"]) for e in body["epochs"]] == [(f"{6:016x}", 2, [])]
-        status, body = cloud.call_api("GET", f"/gateways/{gw.name}/series")
-        assert [entry["series"] for entry in body["series"]] == ["pump1.pressure", "pump1.temperature", "pump1/flow"]
+        assert body["alerts"]["warning"] == 1
+        status, body = cloud.call_api("GET", f"{of_gateway}/series")
+        names = ["pump1.pressure", "pump1.temperature", "pump1/flow"]
+        assert [entry["series"] for entry in body["items"]] == names
+        status, body = cloud.call_api("GET", f"{of_gateway}/latest")
+        assert [entry["series"] for entry in body["items"]] == names
         span = f"from={START_MS + 20_000}&to={START_MS + 60_000}"
-        for name, path in (
-            ("pump1.temperature", f"series/pump1.temperature/aggregates?{span}&resolution=raw"),
-            ("pump1/flow", f"aggregates?series=pump1%2Fflow&{span}&resolution=raw"),
-        ):
-            status, body = cloud.call_api("GET", f"/gateways/{gw.name}/{path}")
+        for name in ("pump1.temperature", "pump1/flow"):
+            path = f"{of_gateway}/aggregates?series={quote(name, safe='')}&{span}&resolution=raw"
+            status, body = cloud.call_api("GET", path)
             assert status == 200, body
             rows = sent.take(np.array([sent.series[at].name == name for at in sent.series_index]).nonzero()[0][2:6])
             assert body["columns"]["start_ms"] == rows.start_ms.tolist()
             assert body["columns"]["mean"] == rows.mean.tolist()
-        status, body = cloud.call_api("GET", f"/gateways/{gw.name}/series/pump1.pressure/aggregates?from=soon&limit=0")
+        status, body = cloud.call_api("GET", f"{of_gateway}/aggregates?series=pump1.pressure&from=soon&limit=0")
         assert (status, len(body["problems"])) == (400, 2)
-        assert cloud.call_api("GET", f"/gateways/{gw.name}/series/none/aggregates")[0] == 404
-        assert cloud.call_api("GET", "/gateways/gw-nobody")[0] == 404
-        status, body = cloud.call_api("GET", f"/gateways/{gw.name}/alerts")
-        (alert,) = body["alerts"]
+        assert cloud.call_api("GET", f"{of_gateway}/aggregates?series=none")[0] == 404
+        assert cloud.call_api("GET", "/v1/gateways/gw-nobody")[0] == 404
+        status, body = cloud.call_api("GET", f"/v1/alerts?gateway={gw.name}&state=all")
+        (alert,) = body["items"]
         assert (alert["gateway_silent"], alert["gateway_last_seen_ms"] > START_MS) == (False, True)
-        assert alert["id"] in [entry["id"] for entry in cloud.call_api("GET", "/alerts?state=firing")[1]["alerts"]]
-        status, body = cloud.call_api("POST", f"/alerts/{alert['id']}/acknowledge", {"by": "Ada"})
+        assert alert["id"] in [entry["id"] for entry in cloud.call_api("GET", "/v1/alerts?state=firing")[1]["items"]]
+        status, body = cloud.call_api("POST", f"/v1/alerts/{alert['id']}/acknowledge", {"comment": "seen"})
         assert (status, body["state"]) == (200, "acknowledged")
-        assert body["acknowledged_by"].endswith("Ada")
+        assert body["acknowledged_by"] == cloud.call_api("GET", "/v1/me")[1]["user"]
         assert gw.alerts.get(timeout=30)["type"] == "io.strandline.alert.acknowledged.v1"
-        assert cloud.call_api("POST", "/alerts/abcd/acknowledge", {})[0] == 400
+        assert cloud.call_api("POST", "/v1/alerts/abcd/acknowledge", {})[0] == 400
 
 
 def test_the_api_rejects_requests_without_credentials(cloud: LocalCloud) -> None:
-    status, _ = cloud.call_api("GET", "/gateways", signed=False)
+    status, _ = cloud.call_api("GET", "/v1/gateways", signed=False)
     assert status in (401, 403)
 
 
@@ -385,13 +389,14 @@ def test_telemetry_over_http_is_stored_once_by_its_id(cloud: LocalCloud, store: 
         {"series": "meter.power", "time": now_ms - 1000 * at, "value": 5.5 + at, "unit": "W"} for at in range(3)
     ]
     body = {"id": "first", "gateway": "http-1", "readings": readings}
-    assert cloud.call_api("POST", "/telemetry", body) == (201, {"stored": 3, "new": True})
-    assert cloud.call_api("POST", "/telemetry", body) == (200, {"stored": 3, "new": False})
-    assert cloud.call_api("POST", "/telemetry", body | {"readings": readings[:1]})[0] == 409
-    assert cloud.call_api("POST", "/gateways/http-2/telemetry", body)[0] == 400
+    path = "/v1/telemetry"
+    assert cloud.call_api("POST", path, body) == (202, {"accepted": 3, "duplicates": 0, "faults": []})
+    assert cloud.call_api("POST", path, body) == (202, {"accepted": 0, "duplicates": 3, "faults": []})
+    assert cloud.call_api("POST", path, body | {"readings": readings[:1]})[0] == 409
+    assert cloud.call_api("POST", "/v1/gateways/http-2/telemetry", body)[0] == 400
     wrong = {"id": "second", "gateway": "http-1", "readings": [{"series": "meter.power", "time": 1, "value": "high"}]}
-    status, answer = cloud.call_api("POST", "/telemetry", wrong)
-    assert (status, answer["problems"][0].startswith("readings[0].time: 1")) == (400, True)
+    status, answer = cloud.call_api("POST", path, wrong)
+    assert (status, answer["accepted"], answer["faults"][0]["problem"].startswith("time: 1")) == (202, 0, True)
     rows = store.aggregates("http-1")
     assert rows.mean.tolist() == [7.5, 6.5, 5.5]
     assert [receipt.lane for receipt in store.batches("http-1")] == ["http"]
@@ -403,19 +408,18 @@ def test_the_api_estimates_when_a_series_reaches_its_stored_limit(cloud: LocalCl
     readings = [
         {"series": "tank.level", "time": at, "value": 1 + 0.01 * n + 0.02 * (n % 3)} for n, at in enumerate(times)
     ]
-    assert cloud.call_api("POST", "/telemetry", {"id": "a", "gateway": "http-7", "readings": readings})[0] == 201
-    path = "/gateways/http-7/series/tank.level/forecast"
+    assert cloud.call_api("POST", "/v1/gateways/http-7/telemetry", {"readings": readings})[0] == 202
+    path = "/v1/gateways/http-7/forecast?series=tank.level"
     assert cloud.call_api("GET", path)[0] == 400
-    assert cloud.call_api("PUT", "/gateways/http-7/limits", {"series": "tank.level", "high": 2.6})[0] == 200
+    assert cloud.call_api("PUT", "/v1/gateways/http-7/limits?series=tank.level", {"high": 2.6})[0] == 200
     status, answer = cloud.call_api("GET", path)
     assert status == 200
     (entry,) = answer["limits"]
     assert entry["limit"] == 2.6
     assert entry["estimate"]["early_ms"] > now
     assert entry["estimate"]["late_ms"] <= answer["until_ms"]
-    assert cloud.call_api("GET", "/gateways/http-7/forecast?series=tank.level") == (200, answer)
-    assert cloud.call_api("GET", f"{path}?low=0.5")[1]["limits"][0]["reason"] == "away"
-    assert cloud.call_api("GET", "/gateways/http-7/series/other/forecast?high=1")[0] == 404
+    assert cloud.call_api("GET", f"{path}&low=0.5")[1]["limits"][0]["reason"] == "away"
+    assert cloud.call_api("GET", "/v1/gateways/http-7/forecast?series=other&high=1")[0] == 404
     assert cloud.call_api("GET", path, signed=False)[0] in (401, 403)
     program = "from strandline.cli import main; main()"
     asked = ["forecast", "--gateway", "http-7", "--series", "tank.level"]
@@ -467,7 +471,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_stopping_leaves_no_process_and_no_open_port(tmp_path: Path) -> None:
     with LocalCloud.start(tmp_path) as cloud:
-        assert cloud.call_api("GET", "/gateways")[0] == 200
+        assert cloud.call_api("GET", "/v1/gateways")[0] == 200
         family = [psutil.Process(cloud.pid), *psutil.Process(cloud.pid).children(recursive=True)]
         assert len(family) > 1
     assert psutil.wait_procs(family, timeout=60)[1] == []
@@ -478,7 +482,7 @@ def test_stopping_leaves_no_process_and_no_open_port(tmp_path: Path) -> None:
 def test_the_emulator_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from device_sim.aws.local import LocalCloud\n"
-        "cloud = LocalCloud.start(Path(sys.argv[1])); cloud.call_api('GET', '/gateways')\n"
+        "cloud = LocalCloud.start(Path(sys.argv[1])); cloud.call_api('GET', '/v1/gateways')\n"
         "print(cloud.pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as parent:

@@ -101,7 +101,7 @@ def test_stored_batches_become_an_archive_that_duckdb_reads_and_late_ones_reopen
     wanted = [row for gateway, parts in sent.items() for row in as_rows(gateway, merge(parts))]
     assert json.dumps(query(cloud, tmp_path)) == json.dumps(wanted)
     assert len(objects(cloud)) == 1
-    path = f"/gateways/gw-1/series/a.x/aggregates?from={hour_ms}&to={hour_ms + HOUR_MS}&resolution=15m"
+    path = f"/v1/gateways/gw-1/aggregates?series=a.x&from={hour_ms}&to={hour_ms + HOUR_MS}&resolution=15m"
     status, answer = cloud.call_api("GET", path)
     assert status == 200
     mine = merge(sent["gw-1"])

@@ -178,7 +178,7 @@ def test_an_invalid_batch_is_a_dead_letter_that_can_be_redriven_and_is_stored_on
     assert "Only base64 data is allowed" in foreign
     assert '{"data": "%%% no' in foreign
 
-    _, figures = cloud.call_api("GET", f"/gateways/{name}")
+    _, figures = cloud.call_api("GET", f"/v1/gateways/{name}")
     assert (figures["rejected"], figures["epochs"][0]["missing"]) == ({"codec": 1, "time": 1}, [])
     assert _gateway(command, "gw-2")["rejected"] == {"gateway": 1}
 
@@ -277,7 +277,7 @@ def test_gaps_losses_and_silence_show_in_the_api_and_on_the_command_line(cloud: 
         assert (first["missing"], first["missing_count"]) == ([[3, 4], [6, 8]], 5)
         assert figures["first_seen_ms"] <= first["gap_since_ms"] <= time.time() * 1000
         assert (second["missing_count"], second["gap_since_ms"]) == (0, None)
-        assert (figures["lost"], figures["merged"], figures["silent"]) == ({"Spool.dropped_rows_bulk": 12}, 4, False)
+        assert (figures["losses"], figures["merged"], figures["silent"]) == ({"Spool.dropped_rows_bulk": 12}, 4, False)
         assert _gateway(command, name) == figures
         assert "missing   5: 3-4, 6-8; the lowest since 2" in command("gateways", name)
         assert "12 Spool.dropped_rows_bulk" in command("gateways", name)
@@ -290,7 +290,7 @@ def test_gaps_losses_and_silence_show_in_the_api_and_on_the_command_line(cloud: 
 
 
 def _counted(cloud: LocalCloud, name: str, batches: int) -> dict[str, Any] | None:
-    _, figures = cloud.call_api("GET", f"/gateways/{name}")
+    _, figures = cloud.call_api("GET", f"/v1/gateways/{name}")
     return dict(figures) if figures["batches"] == batches else None
 
 

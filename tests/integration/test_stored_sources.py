@@ -295,8 +295,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Loc
             assert nucleus.alive, nucleus.logs
             site.send()
             time.sleep(1.0)
-            status, body = cloud.call_api("GET", f"/gateways/{GATEWAY}/series")
-            found = {one["series"] for one in body["series"]} if status == 200 else set()
+            status, body = cloud.call_api("GET", f"/v1/gateways/{GATEWAY}/series?limit=5000")
+            found = {one["series"] for one in body["items"]} if status == 200 else set()
         if wanted - found:
             shutil.copytree(nucleus.logs, folder / "logs", dirs_exist_ok=True)
         yield site, cloud, found
@@ -317,7 +317,7 @@ def test_a_row_is_stored_and_the_api_returns_it(stored: tuple[Site, LocalCloud, 
     series, value = site.expected[what]
     assert series in found
     status, body = cloud.call_api(
-        "GET", f"/gateways/{GATEWAY}/aggregates?series={quote(series, safe='')}&resolution=raw"
+        "GET", f"/v1/gateways/{GATEWAY}/aggregates?series={quote(series, safe='')}&resolution=raw"
     )
     assert status == 200, body
     columns = body["columns"]

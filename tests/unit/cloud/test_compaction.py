@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.core import compaction, keys, queries, rollup
+from cloud_functions.core import compaction, keys, queries, rollup, series_list
 from cloud_functions.core.columns import merge
 from cloud_functions.core.compaction import LEASE_MS, Compactor, Outcome
 from cloud_functions.core.compaction_plan import DAY_AFTER_MS, DAY_MS, Kind, Planner, Task
@@ -428,7 +428,7 @@ def test_queries_join_roll_ups_with_the_batches_of_hours_without_one() -> None:
         sum(answer["columns"]["count"])
     ]
     first = ask(cloud, from_=HOUR, to=HOUR + 4 * HOUR_MS, limit=10)
-    second = ask(cloud, from_=HOUR, to=HOUR + 4 * HOUR_MS, limit=10, next=first["next"])
+    second = ask(cloud, from_=HOUR, to=HOUR + 4 * HOUR_MS, limit=10, cursor=first["next"])
     assert first["columns"]["start_ms"] + second["columns"]["start_ms"] == answer["columns"]["start_ms"]
     assert "next" not in second
 
@@ -468,7 +468,7 @@ def test_two_units_of_a_series_in_one_batch_are_stored_and_listed_once() -> None
     cloud = Cloud()
     rows = replace(windows_of(HOUR, 3, 10_000, 5), series=(Series("a.x", "K"), Series("a.x", "Cel")))
     cloud.accept(body(Batch("gw-1", 7, 1, rows)))
-    assert [entry["series"] for entry in queries.series(cloud.table, "gw-1")] == ["a.x"]
+    assert [entry["series"] for entry in series_list.page(cloud.table, "gw-1", {})[0]] == ["a.x"]
     assert ask(cloud, from_=HOUR, to=HOUR + HOUR_MS, unit="K")["rows"] == 3
 
 

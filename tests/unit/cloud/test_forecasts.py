@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from collections.abc import Iterator
-from types import ModuleType, SimpleNamespace
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cloud_functions.core import forecasts, limits
-from cloud_functions.core.errors import NotFoundError, RequestError, StoreError
+from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.threshold import Side
 from tests.unit.cloud.fakes import NOW_MS, FakeTable
 from tests.unit.cloud.test_queries import SERIES, filled
@@ -22,9 +19,6 @@ from wire.model import Aggregates, Batch
 WIDTH_MS, ROWS = 60_000, 180
 BEGIN_MS = NOW_MS - ROWS * WIDTH_MS
 HOUR_MS = 3_600_000
-CONTEXT = SimpleNamespace(
-    function_name="forecast", memory_limit_in_mb=512, invoked_function_arn="arn:aws:lambda:x", aws_request_id="1"
-)
 
 
 def rising(rows: int = ROWS, begin_ms: int = BEGIN_MS) -> FakeTable:
@@ -98,11 +92,11 @@ def test_both_limits_are_estimated() -> None:
 
 def test_the_stored_limits_are_used_without_a_limit_in_the_request() -> None:
     table = rising()
-    kept = limits.keep(table, "gw-1", json.dumps({"series": SERIES.name, "high": 44.5, "low": -1e-7}))
+    kept = limits.keep(table, "gw-1", SERIES.name, {"high": 44.5, "low": -1e-7})
     assert kept == {"gateway": "gw-1", "series": SERIES.name, "high": 44.5, "low": -1e-7}
     assert {entry["side"]: entry["limit"] for entry in ask(table)["limits"]} == {"high": 44.5, "low": -1e-7}
     assert [entry["limit"] for entry in ask(table, high=50)["limits"]] == [50.0]
-    limits.keep(table, "gw-1", json.dumps({"series": SERIES.name, "low": None, "high": 60}))
+    limits.keep(table, "gw-1", SERIES.name, {"low": None, "high": 60})
     assert limits.kept(table, "gw-1", SERIES.name) == {Side.HIGH: 60.0}
 
 
@@ -120,7 +114,7 @@ def test_unknown_gateways_and_series_are_not_found() -> None:
     with pytest.raises(RequestError, match="series name"):
         forecasts.forecast(table, lambda *_: None, "gw-1", "-", request)
     with pytest.raises(NotFoundError, match="has no series other"):
-        limits.keep(table, "gw-1", '{"series": "other", "high": 1}')
+        limits.keep(table, "gw-1", "other", {"high": 1})
 
 
 @pytest.mark.parametrize(
@@ -143,64 +137,16 @@ def test_an_invalid_request_is_rejected_with_its_key(query: dict[str, str], mess
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("series", "given", "message"),
     [
-        ("{", "body: not JSON"),
-        ("[" * 100_000, "body: not JSON"),
-        ("[]", "body: an object with series, high, low"),
-        ('{"high": 1}', "series: None: the name of a series"),
-        ('{"series": "a", "high": true}', "high: True: a number"),
-        ('{"series": "a", "high": 1e999}', "high: inf: a number"),
-        ('{"series": "a", "high": [1]}', r"high: \[1\]: a number"),
-        ('{"series": "a", "height": 1}', "height: series, high and low are known"),
+        ("-", {"high": 1}, "series name '-'"),
+        ("a", {"high": True}, "high: True: a number"),
+        ("a", {"high": math.inf}, "high: inf: a number"),
+        ("a", {"high": [1]}, r"high: \[1\]: a number"),
+        ("a", {"height": 1}, "height: high and low are known"),
+        ("a", {"high": 1, "low": 2}, "low: 2 is not below high, 1"),
     ],
 )
-def test_invalid_limits_are_rejected_with_their_key(body: str, message: str) -> None:
+def test_invalid_limits_are_rejected_with_their_key(series: str, given: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError, match=message):
-        limits.keep(rising(), "gw-1", body)
-
-
-@pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.setenv("TELEMETRY_TABLE", "x")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    sys.modules.pop("cloud_functions.forecast.app", None)
-    module = importlib.import_module("cloud_functions.forecast.app")
-    monkeypatch.setattr(module, "telemetry", rising())
-    monkeypatch.setattr(module, "now_ms", lambda: NOW_MS)
-    yield module
-    sys.modules.pop("cloud_functions.forecast.app", None)
-
-
-def get(app: ModuleType, path: str, **query: str) -> tuple[int, dict[str, Any]]:
-    event = {
-        "version": "2.0",
-        "routeKey": f"GET {path}",
-        "rawPath": path,
-        "queryStringParameters": query,
-        "headers": {},
-        "requestContext": {"requestId": "1", "http": {"method": "GET", "path": path}, "stage": "$default"},
-    }
-    answer = app.lambda_handler(event, CONTEXT)
-    return answer["statusCode"], json.loads(answer["body"])
-
-
-def test_both_routes_of_the_function_give_the_same_response(app: ModuleType) -> None:
-    one = get(app, f"/gateways/gw-1/series/{SERIES.name}/forecast", high="44")
-    assert one[0] == 200
-    assert one[1]["limits"][0]["estimate"] is not None
-    assert get(app, "/gateways/gw-1/forecast", high="44", series=SERIES.name) == one
-
-
-def test_the_function_returns_the_error_of_an_invalid_request(app: ModuleType) -> None:
-    assert get(app, "/gateways/gw-1/forecast", high="44") == (400, {"problems": ["series: it is missing"]})
-    assert get(app, "/gateways/gw-1/series/none/forecast", high="44")[0] == 404
-    assert get(app, f"/gateways/gw-1/series/{SERIES.name}/forecast", high="x")[0] == 400
-
-
-def test_a_failing_store_is_a_server_error(app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise StoreError("down")
-
-    monkeypatch.setattr(app.telemetry, "query", refuse)
-    assert get(app, f"/gateways/gw-1/series/{SERIES.name}/forecast", high="44")[0] == 503
+        limits.keep(rising(), "gw-1", series, given)

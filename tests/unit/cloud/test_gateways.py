@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cloud_functions.core import gateways, keys, queries
+from cloud_functions.core import gateways, keys
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.gateways import Silence
@@ -59,7 +59,8 @@ def replace_start(rows: Aggregates, start_ms: int) -> Aggregates:
 def test_gateways_are_listed_with_their_figures() -> None:
     table = FakeTable()
     deliver(table, body(batch(1)), body(batch(1)), body(batch(5, "gw-2")))
-    one, two = gateways.page(table, {}, NOW)["gateways"]
+    (one, two), following = gateways.page(table, {}, NOW)
+    assert following is None
     assert (one["gateway"], one["batches"], one["rows"], one["duplicates"]) == ("gw-1", 1, 12, 1)
     assert (two["gateway"], two["first_seen_ms"], two["rejected"], two["silent"]) == ("gw-2", NOW_MS, {}, False)
 
@@ -85,7 +86,7 @@ def stored(table: FakeTable, gateway: str) -> tuple[int, int, int]:
 
 def shown(table: FakeTable, gateway: str) -> tuple[int, int, int]:
     figures = gateways.gateway(table, gateway, NOW)
-    listed = next(one for one in gateways.page(table, {}, NOW)["gateways"] if one["gateway"] == gateway)
+    listed = next(one for one in gateways.page(table, {}, NOW)[0] if one["gateway"] == gateway)
     assert [figures[name] for name in ("batches", "rows", "bytes")] == [listed[n] for n in ("batches", "rows", "bytes")]
     return figures["batches"], figures["rows"], figures["bytes"]
 
@@ -238,9 +239,8 @@ def test_an_alert_has_whether_its_gateway_is_silent() -> None:
     table, alerts = FakeTable(), FakeTable()
     deliver(table, body(batch(1)), body(batch(1, "gw-2"), received_at=NOW_MS - 70_000))
     book = AlertBook(alerts, lambda: NOW_MS, 1_000)
-    for name in ("gw-1", "gw-2", "gw-3"):
-        book.report(name, report())
-    marked = gateways.mark(table, queries.alerts_by_state(alerts, {}), NOW)
+    found = [book.report(name, report()).to_dict() for name in ("gw-1", "gw-2", "gw-3")]
+    marked = gateways.mark(table, found, NOW)
     assert {a["gateway"]: (a["gateway_silent"], a["gateway_last_seen_ms"]) for a in marked} == {
         "gw-1": (False, NOW_MS),
         "gw-2": (True, NOW_MS - 70_000),

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 from cloud_functions.core import queries
-from cloud_functions.core.alert import alert_id
-from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.profiles import Profiles
@@ -24,9 +22,8 @@ from tests.unit.cloud.fakes import (
     FakeDeadLetterSink,
     FakeTable,
     body,
-    report,
 )
-from wire.model import Aggregates, Anomaly, Batch, Phase, Series
+from wire.model import Aggregates, Batch, Series
 
 MIDNIGHT_MS = START_MS // DAY_MS * DAY_MS + DAY_MS
 SERIES = Series("pump0.temperature", "Cel", 0.1)
@@ -79,14 +76,14 @@ def test_pages_contain_every_row_once() -> None:
     starts = [START_MS + at * 10_000 for at in range(40)]
     table = filled(*(Batch("gw-1", 7, n + 1, windows(*starts[n::4])) for n in range(4)))
     seen: list[int] = []
-    query: dict[str, Any] = {"from_": START_MS, "to": START_MS + DAY_MS, "limit": 1}
-    for _ in range(4):
+    query: dict[str, Any] = {"from_": START_MS, "to": START_MS + DAY_MS, "limit": 10}
+    for _ in range(5):
         answer = rows(table, **query)
         seen += answer["columns"]["start_ms"]
         if "next" not in answer:
             break
-        query["next"] = answer["next"]
-    assert sorted(seen) == starts
+        query["cursor"] = answer["next"]
+    assert seen == starts
 
 
 def test_rows_of_overlapping_batches_are_ordered_by_time() -> None:
@@ -126,8 +123,8 @@ def test_the_default_span_is_the_last_hour() -> None:
         ({"from": "5", "to": "5"}, "from: 5 is not before to, 5"),
         ({"limit": "0"}, "limit: '0': 1 to 20000"),
         ({"limit": "²"}, "limit: '²'"),
-        ({"next": "zz"}, "next: 'zz'"),
-        ({"next": "5"}, "next: '5'"),
+        ({"cursor": "zz"}, "cursor: 'zz'"),
+        ({"cursor": "5"}, "cursor: '5'"),
         ({"resolution": "5m"}, "resolution: '5m': one of auto, raw, 15m, 1h, 1d"),
     ],
 )
@@ -135,47 +132,6 @@ def test_an_invalid_span_is_rejected_with_its_key(query: dict[str, str], message
     with pytest.raises(RequestError) as caught:
         queries.read_span(query, NOW_MS)
     assert any(message in problem for problem in caught.value.problems)
-
-
-def test_series_are_listed_with_unit_and_resolution() -> None:
-    table = filled(Batch("gw-1", 7, 1, windows(START_MS)))
-    assert queries.series(table, "gw-1") == [{"series": SERIES.name, "unit": "Cel", "resolution": 0.1}]
-    assert queries.series(table, "gw-9") == []
-
-
-def alerts() -> FakeTable:
-    table = FakeTable()
-    book = AlertBook(table, lambda: NOW_MS, 1_000)
-    for at, (gateway, phase) in enumerate([("gw-1", Phase.ONSET), ("gw-2", Phase.ONSET), ("gw-1", Phase.END)]):
-        one = report()
-        onset = START_MS + at
-        book.report(gateway, Anomaly(one.series, phase, onset, onset + 1, 1.5, "spike"))
-    book.acknowledge(alert_id("gw-2", report().series, START_MS + 1), "Ada")
-    return table
-
-
-@pytest.mark.parametrize(
-    ("query", "onsets"),
-    [
-        ({}, [1, 0]),
-        ({"state": "firing"}, [0]),
-        ({"state": "resolved"}, [2]),
-        ({"state": "all"}, [2, 1, 0]),
-        ({"state": "all", "limit": "2"}, [2, 1]),
-    ],
-)
-def test_alerts_of_all_gateways_are_ordered_newest_first(query: dict[str, str], onsets: list[int]) -> None:
-    assert [found["onset_ms"] - START_MS for found in queries.alerts_by_state(alerts(), query)] == onsets
-
-
-@pytest.mark.parametrize(("query", "onsets"), [({}, [2, 0]), ({"state": "firing"}, [0]), ({"limit": "1"}, [2])])
-def test_alerts_of_a_gateway_are_ordered_newest_first(query: dict[str, str], onsets: list[int]) -> None:
-    assert [found["onset_ms"] - START_MS for found in queries.alerts_of(alerts(), "gw-1", query)] == onsets
-
-
-def test_an_invalid_state_is_rejected() -> None:
-    with pytest.raises(RequestError, match="state: 'open': one of pending, firing, acknowledged, resolved, all"):
-        queries.alerts_by_state(alerts(), {"state": "open"})
 
 
 def test_values_that_json_cannot_represent_become_null() -> None:

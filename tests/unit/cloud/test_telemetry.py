@@ -1,110 +1,216 @@
-"""Telemetry over HTTP: errors name the invalid keys, and invalid requests are rejected completely."""
+"""Telemetry over HTTP, as JSON and as SenML: valid items are stored once, each other one is a fault with its index."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
 
-from cloud_functions.core.errors import Reason, RejectError, RequestError
-from cloud_functions.core.storing import Storer
-from cloud_functions.core.telemetry import MAX_PROBLEMS, MAX_READINGS, read_telemetry
-from tests.unit.cloud.fakes import NOW_MS, FakeTable
+from cloud_functions.core.errors import RequestError
+from cloud_functions.core.telemetry import MAX_READINGS, read_telemetry
+from tests.unit.cloud.api_site import ApiSite
+from tests.unit.cloud.fakes import NOW_MS
 from wire import codec
 from wire.model import Quality, Readings
 
 GOOD = {"series": "meter.power", "time": NOW_MS - 1_000, "value": 5.5, "unit": "W", "resolution": 0.1}
+T = "/v1/telemetry"
+SENML = {"content-type": "application/senml+json"}
+BASE_S = NOW_MS // 1_000
 
 
-def request(*readings: Any, **changes: Any) -> str:
-    return json.dumps({"id": "r-1", "gateway": "gw-http", "readings": list(readings)} | changes)
+def request(*readings, **changes):
+    return {"id": "r-1", "gateway": "gw-http", "readings": list(readings)} | changes
 
 
-def problems(body: str, path: str | None = None) -> tuple[str, ...]:
-    with pytest.raises(RequestError) as caught:
-        read_telemetry(body, lambda: NOW_MS, path)
-    return caught.value.problems
+def faults(answer):
+    assert answer.status == 202
+    return [(one["index"], one["problem"]) for one in answer.json["faults"]]
 
 
-def test_readings_become_a_batch_of_the_gateway() -> None:
-    arrival = read_telemetry(request(GOOD, GOOD | {"value": 6, "quality": "uncertain"}), lambda: NOW_MS)
-    rows = codec.decode(arrival.envelope.data).rows
-    assert isinstance(rows, Readings)
+def rows(site, series, gateway="gw-http"):
+    query = {"series": series, "resolution": "raw", "from_": NOW_MS - 3_600_000, "to": NOW_MS + 86_400_000}
+    answer = site.call("GET", f"/v1/gateways/{gateway}/aggregates", **query).json
+    return list(zip(answer["columns"]["start_ms"], answer["columns"]["mean"], strict=True))
+
+
+def test_readings_become_a_batch_of_the_gateway():
+    body = request(GOOD, GOOD | {"value": 6, "quality": "uncertain"})
+    arrival = read_telemetry(body, NOW_MS, None, b"").arrival
+    assert arrival is not None
+    stored = codec.decode(arrival.envelope.data).rows
+    assert isinstance(stored, Readings)
     assert (arrival.name.gateway, arrival.envelope.lane, arrival.envelope.received_ms) == ("gw-http", "http", NOW_MS)
-    assert [(s.name, s.unit, s.resolution) for s in rows.series] == [("meter.power", "W", 0.1)]
-    assert rows.value.tolist() == [5.5, 6.0]
-    assert rows.quality.tolist() == [Quality.GOOD, Quality.UNCERTAIN]
-    assert rows.time_ms.dtype == np.int64
+    assert [(s.name, s.unit, s.resolution) for s in stored.series] == [("meter.power", "W", 0.1)]
+    assert stored.value.tolist() == [5.5, 6.0]
+    assert stored.quality.tolist() == [Quality.GOOD, Quality.UNCERTAIN]
+    assert stored.time_ms.dtype == np.int64
 
 
-def test_the_batch_name_is_determined_by_the_id() -> None:
-    names = [
-        (arrival.name.epoch, arrival.name.sequence)
-        for arrival in (read_telemetry(request(GOOD, id=name), lambda: NOW_MS) for name in ("a", "a", "b"))
-    ]
-    assert names[0] == names[1] != names[2]
-
-
-def test_a_repeated_request_is_stored_once_regardless_of_json_formatting() -> None:
-    table = FakeTable()
-    storer = Storer(table, lambda: NOW_MS, 1_000)
+def test_a_repeated_request_is_stored_once_whatever_its_formatting():
+    site = ApiSite()
+    assert site.call("POST", T, request(GOOD)).json == {"accepted": 1, "duplicates": 0, "faults": []}
     shuffled = json.dumps({"readings": [dict(reversed(GOOD.items()))], "gateway": "gw-http", "id": "r-1"}, indent=2)
-    assert [storer.store(read_telemetry(b, lambda: NOW_MS)).new for b in (request(GOOD), shuffled)] == [True, False]
-    with pytest.raises(RejectError) as caught:
-        storer.store(read_telemetry(request(GOOD | {"value": 9.0}), lambda: NOW_MS))
-    assert caught.value.reason is Reason.DIFFERENT
+    assert site.call("POST", T, shuffled.encode()).json == {"accepted": 0, "duplicates": 1, "faults": []}
+    assert site.call("POST", T, request(GOOD | {"value": 9.0})).status == 409
+    assert site.call("POST", T, request(GOOD | {"value": 9.0}, id="r-2")).json["accepted"] == 1
+
+
+def test_without_an_id_the_same_content_is_stored_once():
+    site = ApiSite()
+    body = {"gateway": "gw-http", "readings": [GOOD]}
+    assert [site.call("POST", T, body).json["accepted"] for _ in range(2)] == [1, 0]
+
+
+def test_valid_readings_are_stored_beside_those_with_faults():
+    site = ApiSite()
+    answer = site.call("POST", T, request(GOOD, 5, GOOD | {"value": "x"}, GOOD | {"time": NOW_MS, "value": 7}))
+    assert faults(answer) == [(1, "int: an object with series, time and value"), (2, "value: 'x': a finite number")]
+    assert answer.json["accepted"] == 2
+    assert rows(site, "meter.power") == [(NOW_MS - 1_000, 5.5), (NOW_MS, 7.0)]
+
+
+def test_a_bad_reading_is_a_fault_because_it_is_not_stored():
+    site = ApiSite()
+    answer = site.call("POST", T, request(GOOD | {"quality": "bad"}))
+    assert answer.json["accepted"] == 0
+    assert faults(answer) == [(0, "quality: bad: a bad reading has no value that could be stored")]
+    assert site.call("GET", "/v1/gateways").json["items"] == []
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("changes", "problem"),
     [
-        ("", "body: not JSON"),
-        ("[" * 100_000, "body: not JSON"),
-        ("[]", "body: a JSON object, not list"),
-        ('{"id": NaN}', "NaN is not a JSON number"),
+        ({"valeu": 1}, "valeu: no such key"),
+        ({"series": "-x"}, "series name '-x'"),
+        ({"series": 5}, "series: 5"),
+        ({"unit": None}, "series: 'meter.power' with unit None"),
+        ({"unit": "x" * 40}, "series meter.power: unit"),
+        ({"time": NOW_MS // 1_000}, "time: 1760000000"),
+        ({"time": NOW_MS + 2 * 86_400_000}, "time: 1760172800000"),
+        ({"time": "now"}, "time: 'now'"),
+        ({"time": True}, "time: True"),
+        ({"time": None}, "time: None"),
+        ({"value": True}, "value: True: a finite number"),
+        ({"value": "5"}, "value: '5'"),
+        ({"value": None}, "value: None"),
+        ({"resolution": 0}, "series meter.power: resolution 0.0"),
+        ({"quality": "fine"}, "quality: 'fine'"),
+        ({"quality": []}, "quality: []"),
+    ],
+)
+def test_the_fault_of_an_item_names_its_key(changes, problem):
+    ((index, found),) = faults(ApiSite().call("POST", T, request(GOOD | changes)))
+    assert index == 0
+    assert found.startswith(problem)
+    assert len(found) <= 300
+
+
+@pytest.mark.parametrize("number", ["1e999", "1" * 400, "1" * 10_000])
+def test_a_number_beyond_floats_is_a_fault(number):
+    text = json.dumps(request(GOOD)).replace("5.5", number)
+    assert faults(ApiSite().call("POST", T, text.encode())) == [(0, "value: inf: a finite number")]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"", "body: not JSON"),
+        (b"[" * 100_000, "body: not JSON"),
+        (b"[]", "body: a JSON object, not list"),
+        (b'{"id": NaN}', "body: not JSON in UTF-8: ValueError: NaN"),
+        (json.dumps(request(GOOD | {"unit": "\ud800"})).encode(), "body: not JSON in UTF-8: UnicodeEncodeError"),
         (request(GOOD, id=""), "id: ''"),
-        (request(GOOD, id=None), "id: None"),
         (request(GOOD, id="x" * 129), "id: 'xxx"),
         (request(GOOD, gateway="gw 1"), "gateway: gateway 'gw 1'"),
         (request(GOOD, gateway=5), "gateway: 5"),
+        (request(GOOD, gatway="a"), "gatway: no such key"),
         (request(), "readings: a list of 0"),
         (request(GOOD, readings="all"), "readings: str"),
-        (request(*[GOOD] * (MAX_READINGS + 1)), f"readings: a list of {MAX_READINGS + 1}"),
-        (request(5), "readings[0].int: an object"),
-        (request(GOOD | {"valeu": 1}), "readings[0].valeu: no such key"),
-        (request(GOOD | {"series": "-x"}), "readings[0].series name '-x'"),
-        (request(GOOD | {"series": 5}), "readings[0].series: 5"),
-        (request(GOOD | {"unit": None}), "readings[0].series: 'meter.power' with unit None"),
-        (request(GOOD | {"time": NOW_MS // 1_000}), "readings[0].time: 1760000000"),
-        (request(GOOD | {"time": NOW_MS + 2 * 86_400_000}), "readings[0].time: 1760172800000"),
-        (request(GOOD | {"time": "now"}), "readings[0].time: 'now'"),
-        (request(GOOD | {"time": True}), "readings[0].time: True"),
-        (request({"series": "a", "value": 1}), "readings[0].time: None"),
-        (request(GOOD | {"value": True}), "readings[0].value: True: a finite number"),
-        (request(GOOD | {"value": "5"}), "readings[0].value: '5'"),
-        (request(GOOD | {"value": None}), "readings[0].value: None"),
-        (request(GOOD).replace("5.5", "1" * 400), "readings[0].value: inf"),
-        (request(GOOD).replace("5.5", "1" * 10_000), "readings[0].value: inf"),
-        (request(GOOD).replace("5.5", "1e999"), "readings[0].value: inf"),
-        (request(GOOD | {"resolution": 0}), "readings[0].series meter.power: resolution 0.0"),
-        (request(GOOD | {"quality": "fine"}), "readings[0].quality: 'fine'"),
+        (request(*[1] * (MAX_READINGS + 1)), f"readings: a list of {MAX_READINGS + 1}"),
     ],
 )
-def test_the_error_names_the_invalid_key(body: str, message: str) -> None:
-    found = problems(body)
-    assert any(message in problem for problem in found), found
-    assert all(len(problem) < 400 for problem in found)
+def test_a_request_without_readings_of_a_gateway_is_a_problem(body, problem):
+    answer = ApiSite().call("POST", T, body)
+    assert answer.status == 400
+    assert answer.problems[0].startswith(problem)
 
 
-def test_all_problems_are_listed_up_to_a_limit() -> None:
-    assert len(problems(request(GOOD | {"time": 1}, GOOD, GOOD | {"value": "x"}, id=""))) == 3
-    assert len(problems(request(*[GOOD | {"time": 1}] * 100))) == MAX_PROBLEMS + 1
+def test_a_unit_that_cannot_be_encoded_is_a_fault_in_the_core_as_well():
+    posted = read_telemetry(request(GOOD | {"unit": "\ud800"}), NOW_MS, None, b"")
+    assert posted.arrival is None
+    assert posted.faults[0][1].startswith("series meter.power: unit")
 
 
-def test_path_and_body_must_have_the_same_gateway() -> None:
-    assert problems(request(GOOD), "gw-other") == ("gateway: 'gw-http': the path names gw-other",)
-    without = json.dumps({"id": "r-1", "readings": [GOOD]})
-    assert read_telemetry(without, lambda: NOW_MS, "gw-path").name.gateway == "gw-path"
-    assert problems(without)[0].startswith("gateway: None")
+def test_path_and_body_must_have_the_same_gateway():
+    site = ApiSite()
+    answer = site.call("POST", "/v1/gateways/gw-other/telemetry", request(GOOD))
+    assert answer.problems == ["gateway: 'gw-http': the path names gw-other"]
+    without = {"id": "r-1", "readings": [GOOD]}
+    assert site.call("POST", "/v1/gateways/gw-path/telemetry", without).json["accepted"] == 1
+    with pytest.raises(RequestError, match="gateway: None"):
+        read_telemetry(without, NOW_MS, None, b"")
+
+
+def test_a_request_has_thousands_of_series():
+    site = ApiSite()
+    many = [GOOD | {"series": f"device-{n // 10}/channel-{n % 10}"} for n in range(3_000)]
+    assert site.call("POST", T, request(*many)).json["accepted"] == 3_000
+    assert len(site.call("GET", "/v1/gateways/gw-http/series", limit=5000).json["items"]) == 3_000
+    assert rows(site, "device-299/channel-9") == [(NOW_MS - 1_000, 5.5)]
+
+
+def test_senml_is_stored_with_base_fields_and_relative_times():
+    site = ApiSite()
+    pack = [
+        {"bn": "urn:dev:1:", "bt": BASE_S, "bu": "Cel", "bv": 20, "n": "temp", "v": 1.5},
+        {"n": "temp", "t": -5, "v": 0.5},
+        {"n": "open", "u": "/", "vb": True},
+        {"bn": "tank/", "bt": 0},
+        {"n": "level", "t": -2, "u": "m", "v": -17},
+    ]
+    answer = site.call("POST", "/v1/gateways/gw-1/telemetry", pack, headers=SENML)
+    assert (answer.json["accepted"], faults(answer)) == (4, [])
+    assert rows(site, "urn:dev:1:temp", "gw-1") == [(NOW_MS - 5_000, 20.5), (NOW_MS, 21.5)]
+    assert rows(site, "urn:dev:1:open", "gw-1") == [(NOW_MS, 1.0)]
+    assert rows(site, "tank/level", "gw-1") == [(NOW_MS - 2_000, 3.0)]
+    again = site.call("POST", "/v1/gateways/gw-1/telemetry", pack, headers=SENML)
+    assert (again.json["accepted"], again.json["duplicates"]) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        (5, "int: a record is an object"),
+        ({"n": "a", "v": 1, "x_": 1}, "x_: the field must be understood"),
+        ({"n": "a", "v": 1, "bver": 11}, "bver: 11: 10 at most"),
+        ({"n": "a", "v": 1, "bver": "5"}, "bver: '5': a finite number"),
+        ({"n": "a", "vs": "on"}, "vs: 'on': v, s and vb can be stored"),
+        ({"n": "a", "vb": 1}, "vb: 1: v, s and vb"),
+        ({"n": "a", "v": "1"}, "v: '1'"),
+        ({"n": 5, "v": 1}, "n: 5: a text"),
+        ({"n": "", "v": 1}, "series name ''"),
+        ({"n": "a", "v": 1, "t": 2**41}, "t: "),
+        ({"n": "a", "v": 1, "t": 2**29}, "t: 536870912000"),
+        ({"n": "a", "v": 1, "t": None}, "t: None"),
+    ],
+)
+def test_a_faulty_record_of_senml_affects_no_other(record, problem):
+    good = {"bn": "", "bver": 10, "n": "b", "v": 2}
+    answer = ApiSite().call("POST", "/v1/gateways/gw-1/telemetry", [good, record], headers=SENML)
+    ((index, found),) = faults(answer)
+    assert (index, answer.json["accepted"]) == (1, 1)
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize("pack", [{}, [], "x", [1] * (MAX_READINGS + 1)])
+def test_a_pack_that_is_not_a_list_of_records_is_a_problem(pack):
+    answer = ApiSite().call("POST", "/v1/gateways/gw-1/telemetry", pack, headers=SENML)
+    assert answer.status == 400
+    assert answer.problems[0].startswith("body: ")
+
+
+def test_senml_needs_a_gateway_in_the_path_and_other_types_are_refused():
+    assert ApiSite().call("POST", T, [{"n": "a", "v": 1}], headers=SENML).status == 400
+    assert ApiSite().call("POST", T, b"a,b", headers={"content-type": "text/csv"}).status == 415

@@ -20,7 +20,7 @@ GATEWAY: dict[str, Any] = {
     **dict.fromkeys(("rows", "bytes", "duplicates", "acknowledgements"), 7),
     "batches": 3,
     "rejected": {"codec": 1, "time": 2},
-    "lost": {"Spool.dropped_rows_bulk": 12},
+    "losses": {"Spool.dropped_rows_bulk": 12},
     "merged": 4,
     "notice": {"time_ms": SEEN_MS, "counters": {}},
     "epochs": [

@@ -1,0 +1,8 @@
+"""The routes of the api function, and those of all functions, from which the description is made."""
+
+from __future__ import annotations
+
+from cloud_functions.api import about, alerts, gateways, telemetry
+from cloud_functions.rest.routes import Route
+
+ROUTES: tuple[Route, ...] = (*about.ROUTES, *gateways.ROUTES, *alerts.ROUTES, *telemetry.ROUTES)
