@@ -86,7 +86,7 @@ def lines(gateway: dict[str, Any]) -> list[str]:
     if notice is None:
         return [*found, "lost        unknown: no report from the gateway yet"]
     found.append(
-        f"lost        {'' if gateway['lost'] else 'nothing '}(reported {utc(notice['time_ms'])}, gateway's clock)"
+        f"lost        {'' if gateway['losses'] else 'nothing '}(reported {utc(notice['time_ms'])}, gateway's clock)"
     )
     found += [f"  {count:>9} {counter}" for counter, count in gateway["losses"].items()]
     return found + [f"merged      {gateway['merged']} rows into coarser windows"] * bool(gateway["merged"])

@@ -54,8 +54,8 @@ def test_a_gateways_page_names_its_gaps_its_rejects_and_its_losses() -> None:
 
 
 def test_losses_of_a_gateway_without_a_notice_are_shown_as_unknown() -> None:
-    assert gateways.lines(GATEWAY | {"notice": None, "lost": {}})[-1].endswith("no report from the gateway yet")
-    clean = gateways.lines(GATEWAY | {"lost": {}, "merged": 0})[-1]
+    assert gateways.lines(GATEWAY | {"notice": None, "losses": {}})[-1].endswith("no report from the gateway yet")
+    clean = gateways.lines(GATEWAY | {"losses": {}, "merged": 0})[-1]
     assert clean.endswith("nothing (reported 2023-11-14 22:13:20Z, gateway's clock)")
 
 
