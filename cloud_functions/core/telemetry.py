@@ -120,8 +120,11 @@ def check_time(time_ms: Any, key: str, now_ms: int) -> int:
 
 def number(value: Any, key: str) -> float:
     """Return a finite number; raises FaultError for anything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:
+        pass
     raise FaultError(f"{key}: {value!r:.40}: a finite number")
 
 

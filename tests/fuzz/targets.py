@@ -18,6 +18,7 @@ from cloud_functions.core.errors import CloudError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.storing import Storer
 from cloud_functions.core.telemetry import read_telemetry
+from cloud_functions.rest.request import read_json
 from device_sim.chaos.errors import PacketError
 from device_sim.chaos.packets import Framer, publish
 from device_sim.greengrass import eventstream, recipe, recipes
@@ -240,7 +241,7 @@ _TELEMETRY = {"id": "a-1", "gateway": "gw-1", "readings": [{"series": "a.b", "ti
 
 
 def _telemetry(data: bytes) -> None:
-    read_telemetry(data.decode("utf-8", "replace"), lambda: START_MS)
+    read_telemetry(read_json(data), START_MS, None, data)
 
 
 TARGETS = (

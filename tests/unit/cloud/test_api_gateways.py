@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_rows_are_filtered_by_unit_and_pages_keep_it():
     site.rows(n=6, unit="Cel")
     site.now_ms += 60_000
     site.rows(n=4, unit="K")
-    query = {"series": "pump/temp", "resolution": "raw", "limit": 3}
+    query: dict[str, Any] = {"series": "pump/temp", "resolution": "raw", "limit": 3}
     first = site.call("GET", f"{G}/aggregates", **query).json
     second = site.call("GET", f"{G}/aggregates", **query, cursor=first["next"]).json
     assert (first["unit"], first["rows"], first["other_units"]) == ("K", 3, {"Cel": 6})

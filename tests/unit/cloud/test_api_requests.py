@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,8 @@ def path_of(route):
 @pytest.mark.parametrize("route", ALL, ids=lambda route: f"{route.method} {route.path}")
 @pytest.mark.parametrize("role", [None, "viewer", "operator", "admin"])
 def test_a_route_is_refused_to_each_role_below_its_own(route, role):
-    answer = ApiSite().call(route.method, path_of(route), role=role, **{p.name: "x" for p in route.parameters})
+    query: dict[str, Any] = {p.name: "x" for p in route.parameters}
+    answer = ApiSite().call(route.method, path_of(route), role=role, **query)
     allowed = role is not None and Role[role.upper()] >= route.role
     assert (answer.status == 403) is not allowed
     if not allowed:

@@ -135,7 +135,7 @@ def test_figures_of_an_earlier_version_are_continued() -> None:
 def test_a_gateway_with_rejected_batches_only_is_listed() -> None:
     table = FakeTable()
     deliver(table, body(batch(1), data="AAAA"), body(batch(1), client="somebody"))
-    (one,) = gateways.page(table, {}, NOW)["gateways"]
+    ((one,), _) = gateways.page(table, {}, NOW)
     assert (one["gateway"], one["rejected"]) == ("gw-1", {"codec": 1, "gateway": 1})
     assert (one["batches"], one["last_seen_ms"]) == (0, NOW_MS)
 
@@ -173,7 +173,7 @@ def test_each_acknowledgement_of_an_epoch_is_counted() -> None:
     deliver(table, body(batch(1)))
     deliver(table, body(batch(1, epoch=8)))
     deliver(table, body(batch(1, "gw-2")))
-    assert [one["acknowledgements"] for one in gateways.page(table, {}, NOW)["gateways"]] == [3, 1]
+    assert [one["acknowledgements"] for one in gateways.page(table, {}, NOW)[0]] == [3, 1]
     assert gateways.gateway(table, "gw-1", NOW)["acknowledgements"] == 3
 
 
