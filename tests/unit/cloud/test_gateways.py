@@ -184,7 +184,7 @@ def test_merged_rows_are_those_of_the_spool_in_the_last_notice() -> None:
     counters = {"Spool": {"rows_merged": 4, "dropped_rows_bulk": 2}, "Forwarder": {"rows_merged": 9}}
     deliver(table, body(Batch("gw-1", 7, 2, Notice(START_MS, counters))))
     figures = gateways.gateway(table, "gw-1", NOW)
-    assert (figures["merged"], figures["lost"]) == (4, {"Spool.dropped_rows_bulk": 2})
+    assert (figures["merged"], figures["losses"]) == (4, {"Spool.dropped_rows_bulk": 2})
 
 
 @pytest.mark.parametrize("name", ["", "gw#9", "a/b", "gw 1", "+", "x" * 200])
