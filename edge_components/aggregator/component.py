@@ -159,7 +159,12 @@ class Aggregator:
         self._state.registry.configure(config.ranges, config.max_series, config.checks)
         self._cleaner.rules = config.rules
         self._cleaner.deadbands.configure(config.deadbands)
-        self._units = UnitConverter(config.units)
+        units = UnitConverter(config.units)
+        registry = self._state.registry
+        ids = [registry.find(name) for name in self._units.rescaled(units, registry.all())]
+        if ids := [series_id for series_id in ids if series_id != UNKNOWN]:
+            self._closed(*self._state.end(ids))
+        self._units = units
         self._idle.silence_s = config.silence_ms / 1000
         self._closed(*self._state.configure(config.windows))
         self._store.policy = CommitPolicy(config.commit_ms / 1000)
@@ -255,7 +260,12 @@ class Aggregator:
         readings = self._converted(readings)
         ids, assigned = self._state.registry.resolve(readings.series, lambda: self._state.windows.busy)
         for assignment in assigned:
-            self._state.assign(assignment)
+            ended = self._state.assign(assignment)
+            if len(ended[0]) or len(ended[1].rows):
+                series = assignment.series
+                text = f"{series.name} has the unit {series.unit} now: windows with its former unit are closed"
+                self._limited_log.warning("unit_changed", text, key=series.name)
+            self._closed(*ended)
             self._cleaner.assign(assignment.series_id, assignment.series.name)
         self._counters.add("series_replaced", sum(assignment.replaced is not None for assignment in assigned))
         self._counters.add("readings", len(readings))

@@ -37,6 +37,7 @@ class Kind(IntEnum):
     EMITTED_LATE = 10
     SKIPPED_LATE = 11
     CLEANED_UP = 12
+    ENDED = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def read_number(body: bytes) -> int:
 
 
 def sequences(numbers: Iterable[int]) -> bytes:
-    """Return the body of FREED: sequence numbers that the forwarder acknowledged."""
+    """Return the body of FREED, sequence numbers that the forwarder acknowledged, or of ENDED, ids of series."""
     return b"".join(map(_SEQUENCES.pack, numbers))
 
 

@@ -61,6 +61,7 @@ class Replay:
             Kind.EMITTED: partial(self._emit, late=False),
             Kind.EMITTED_LATE: partial(self._emit, late=True),
             Kind.FREED: self._free,
+            Kind.ENDED: self._end,
             Kind.SKIPPED: partial(self._skip, late=False),
             Kind.SKIPPED_LATE: partial(self._skip, late=True),
             Kind.CLEANED_UP: lambda _body: state.clean_up(),
@@ -103,6 +104,10 @@ class Replay:
         series_id, series = operations.read_series(body)
         if not self._result.lost:
             self._state.assign(self._state.registry.assign(series_id, series))
+
+    def _end(self, body: bytes) -> None:
+        if not self._result.lost:
+            self._state.end(list(operations.read_sequences(body)))
 
     def _close(self, body: bytes) -> None:
         if not self._result.lost:

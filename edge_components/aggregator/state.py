@@ -20,10 +20,10 @@ from edge_components.aggregator.pending_rows import Key, PendingRows, readings_i
 from edge_components.aggregator.series_table import SeriesTable
 from edge_components.aggregator.statistic_series import StatisticSeries
 from edge_components.aggregator.window_types import Closed, WindowSettings
-from edge_components.aggregator.windows import Windows
+from edge_components.aggregator.windows import NO_ROWS, Windows
 from edge_components.common.handover import Inbox
 from edge_components.common.series_registry import Assignment
-from wire.model import Aggregates, IntArray
+from wire.model import Aggregates, IntArray, Series
 
 _CLEAN_UP_ROWS = 1_000
 
@@ -60,7 +60,7 @@ class State:
         """Number of readings in each emitted batch that the forwarder has not stored, by sequence number."""
         self.idle_ms = 0
         self.statistic_series = StatisticSeries(registry)
-        self._units: dict[int, str] = {}
+        self._described: dict[int, Series] = {}
         self._added = False
         self._rows_since_clean_up = 0
 
@@ -70,22 +70,36 @@ class State:
         pending = self.pending.readings + self.pending_late.readings
         return self.windows.readings + pending + sum(self.sent_readings.values())
 
-    def assign(self, assignment: Assignment) -> None:
+    def assign(self, assignment: Assignment) -> tuple[Closed, Revised]:
         """Record a series under its id; state of a series that had the id before is cleared.
 
-        If its unit changes to another one of the same dimension, the values in its windows are converted.
+        If its unit changes to another one of the same dimension, the values in its windows are converted; if it changes
+        to any other one, its windows are closed and returned. A unit that becomes known changes no values.
         """
         series_id, series = assignment.series_id, assignment.series
+        ended, late, added = NO_ROWS, NO_ROWS, 0
         if assignment.replaced is not None:
             self.windows.reset(series_id)
         else:
-            linear = units.between(self._units.get(series_id, series.unit), series.unit) or units.UNCHANGED
-            if linear != units.UNCHANGED:
+            former = self._described.get(series_id, series)
+            linear = units.between(former.unit, series.unit)
+            if linear is None and former.unit and series.unit:
+                self.registry.assign(series_id, former)  # for the unit of the closed windows
+                ended, late, added = self._close_series([series_id])
+                self.registry.assign(series_id, series)
+            elif linear not in (None, units.UNCHANGED):
                 self.windows.rescale(series_id, linear.factor, linear.offset)
-        self._units[series_id] = series.unit
+        self._described[series_id] = series
         self.windows.shapes.assign(series_id, series.name)
         self.windows.statistics.assign(series_id, series.name)
         self.log.add(Kind.SERIES, operations.series(series_id, series))
+        return ended, Revised(late, added)
+
+    def end(self, ids: Sequence[int]) -> tuple[Closed, Revised]:
+        """Close the windows of some series, because their further values are on another scale."""
+        ended, late, added = self._close_series(ids)
+        self.log.add(Kind.ENDED, operations.sequences(ids))
+        return ended, Revised(late, added)
 
     def accept(self, batch: Batch, columns: Columns) -> Accepted:
         """Add the usable readings of a batch, in the order of time."""
@@ -134,7 +148,7 @@ class State:
         for series_id, series in enumerate(self.registry.all()):
             self.windows.shapes.assign(series_id, series.name)
             self.windows.statistics.assign(series_id, series.name)
-            self._units[series_id] = series.unit
+            self._described[series_id] = series
         self.settings = settings
         self.windows.reconfigure(settings)
 
@@ -212,6 +226,14 @@ class State:
         if self.deduplicator.forgotten != forgotten:
             self.windows.forget(self.deduplicator.forgotten)
         self._rows_since_clean_up = 0
+
+    def _close_series(self, ids: Sequence[int]) -> tuple[Closed, Closed, int]:
+        which = np.zeros(len(self.registry), np.bool_)
+        which[list(ids)] = True
+        ended, late, added = self.windows.close_series(which)
+        self._collect(ended, late)
+        self._added = True  # the next call of close may find gaps
+        return ended, late, added
 
     def _closed_ms(self) -> IntArray:
         """Return the event time before which readings are late, by id, also of series without a window so far."""

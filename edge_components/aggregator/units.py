@@ -6,7 +6,7 @@ A unit belongs to one dimension, and its factor and offset lead to the dimension
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -188,6 +188,19 @@ class UnitConverter:
         self._cache: dict[Series, tuple[Series, Linear | None]] = {}
         self.inconvertible: dict[Series, int] = {}
         """Series of the last batch whose unit cannot be converted, with the number of their readings."""
+
+    def rescaled(self, other: UnitConverter, known: Sequence[Series]) -> list[str]:
+        """Return the names of the series whose values ``other`` converts differently, but to the same unit.
+
+        ``known`` are the series of which this converter has converted none if it has no rules.
+        """
+        names = []
+        for source in self._cache if self._rules else known:
+            series, linear = _converted(source, self._rules)
+            after, changed = _converted(source, other._rules)
+            if after.unit == series.unit and (changed or UNCHANGED) != (linear or UNCHANGED):
+                names.append(series.name)
+        return names
 
     def convert(self, readings: Readings) -> Readings:
         """Return the readings in the configured units."""

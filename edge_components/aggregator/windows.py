@@ -29,7 +29,7 @@ from edge_components.common.wall_clock import is_set
 from wire.model import ByteArray, FloatArray, IntArray
 
 _I, _F = np.zeros(0, np.int64), np.zeros(0)
-_NO_ROWS = Closed(_I, _I, _I, _I, _F, _F, _F, _F, _I, _I, _I)
+NO_ROWS = Closed(_I, _I, _I, _I, _F, _F, _F, _F, _I, _I, _I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +215,13 @@ class Windows:
             self.statistics.remove_series(which)
         return closed, late, added
 
+    def close_series(self, which: BoolArray) -> tuple[Closed, Closed, int]:
+        """Remove and return windows as :meth:`end` does; further readings for those that were open are late."""
+        rows = self._open.select(self._open.of_series(which))
+        ended = self.end(which)
+        self._watermarks.close(rows.series_id, rows.start(self.shapes), self._settings, self.shapes)
+        return ended
+
     def reconfigure(self, settings: WindowSettings) -> tuple[Closed, Closed, int]:
         """Apply other settings. The windows of series with another shape end; they are returned as by :meth:`end`."""
         shapes = self.shapes.reconfigured(settings)
@@ -355,7 +362,7 @@ class Windows:
 
     def _rows(self, rows: OpenWindows, revision: IntArray, observed: Observed | None) -> Closed:
         if not len(rows):
-            return _NO_ROWS
+            return NO_ROWS
         std = np.sqrt(rows.m2 / np.maximum(rows.count, 1))
         mean = np.minimum(
             np.maximum(rows.mean, rows.min), rows.max

@@ -22,6 +22,7 @@ from edge_components.sensor_reader.source_series import Origin, SourceSeries
 from edge_components.sensor_reader.sources import Source
 from wire import topics
 from wire.limits import MAX_LOCAL_BYTES
+from wire.names import Quality
 
 REOPEN_SECONDS = 10.0
 FLUSH_REPEAT_SECONDS = 1.0
@@ -65,6 +66,8 @@ class _Sink:
         qualities: Sequence[int],
         arrived: float,
     ) -> None:
+        if self._reader.changed_series:
+            qualities = self._reader.marked(series_ids, qualities)
         self._reader.intake.extend(series_ids, times_ms, values, qualities, arrived)
         self._reader.flush_full()
 
@@ -98,6 +101,8 @@ class SensorReader:
         self._logs: dict[str, SourceLog] = {}
         self._sources: dict[str, _Opened] = {}
         self._closed: dict[str, float] = {}
+        self.changed_series: set[int] = set()
+        """Series whose next reading may be the first one on another scale, because their entry changed."""
         self._flush_asked: float | None = None
         self._outbox = Outbox(
             new_epoch(runtime.clock.wall_ms(), runtime.rng),
@@ -146,7 +151,7 @@ class SensorReader:
         changed = [name for name, opened in self._sources.items() if self._wanted.get(name) != opened.entry]
         for name in changed:
             self._close_source(name)
-            self.registry.release(name)
+            self.changed_series.update(self.registry.release(name))
         for name in set(self._logs) - set(self._wanted):
             del self._logs[name]
         self.flush()
@@ -187,6 +192,15 @@ class SensorReader:
         if opened is not None:
             state |= opened.source.health()
         return {**state, **(log.health() if log is not None else {})}
+
+    def marked(self, series_ids: Sequence[int], qualities: Sequence[int]) -> list[int]:
+        """Return the qualities, with that of the first reading of each changed series uncertain at best."""
+        marked = list(qualities)
+        for at, series_id in enumerate(series_ids):
+            if series_id in self.changed_series:
+                self.changed_series.remove(series_id)
+                marked[at] = max(marked[at], Quality.UNCERTAIN)
+        return marked
 
     def flush_full(self) -> None:
         """Cut batches from the intake as long as it fills one."""

@@ -115,11 +115,14 @@ class SourceSeries(SeriesRegistry):
         self._gap[series_ids] = gap
         self.touch(series_ids, at)
 
-    def release(self, source: str) -> None:
-        """Allow any origin to take over the series of a source, because its settings changed."""
-        for series_id, origin in self._origins.items():
-            if origin is not None and origin.source == source:
-                self._origins[series_id] = None
+    def release(self, source: str) -> list[int]:
+        """Allow any origin to take over the series of a source, because its settings changed; return their ids."""
+        released = [
+            number for number, origin in self._origins.items() if origin is not None and origin.source == source
+        ]
+        for series_id in released:
+            self._origins[series_id] = None
+        return released
 
     def describe(self, traits: Traits, max_series: int) -> None:
         """Apply other units, resolutions and limit; ids stay."""

@@ -104,6 +104,10 @@ class Machine:
             taken = self.packer.put(rows.take(slice(0, most)).compact())
             self.state.emit(sequence, taken, self.outbox.held()[sequence], late=late)
 
+    def end(self, series_id: int) -> None:
+        if series_id < len(self.state.registry):
+            self.state.end([series_id])
+
     def free(self) -> None:
         numbers = list(self.outbox.held())[:1]
         list(self.outbox.to_send(0.0))
@@ -168,6 +172,7 @@ step = st.one_of(
         st.sampled_from(STATISTICS),
     ),
     st.tuples(st.just("start")),
+    st.tuples(st.just("end"), st.integers(0, 3)),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_components.aggregator.config import Config
+from edge_components.aggregator.config_values import read_units
 from edge_components.aggregator.units import DIMENSIONS, Linear, UnitConverter, UnitRule, between
+from edge_components.aggregator.window_types import Shape
 from edge_components.common.config import load
 from edge_components.common.errors import ConfigError
 from tests.unit.aggregator.test_component import START, Rig
@@ -202,3 +205,65 @@ def test_windows_that_are_open_or_were_emitted_follow_a_change_of_the_unit_also_
 def test_a_unit_that_is_not_allowed_is_rejected_with_the_key(given_units: Any) -> None:
     with pytest.raises(ConfigError, match=r"units: .* is not allowed, expected an object from globs"):
         load(Config, {"units": given_units})
+
+
+def test_no_window_has_values_of_two_units_that_cannot_be_converted_also_over_a_restart(rigs: Any) -> None:
+    rig = rigs({}, statistics=(("*", ("last",)),))
+    rig.offer(1, readings([(Series("a.x", "V"), 0, 1.0), (Series("a.x", "V"), 300, 3.0)]))
+    rig.tick()
+    rig.offer(2, readings([(Series("a.x", "bar"), 500, 900.0), (Series("a.x", "bar"), 1_200, 901.0)]))
+    rig.tick()
+    rig.kill()
+    rig.boot()
+    rig.offer(3, readings([(Series("a.x", "bar"), 1_300, 903.0), (Series("a.x", "bar"), 3_000, 905.0)]))
+    rig.run_out(6.0)
+    found = rows(rig)
+    assert found["a.x", 0][:3] == ("V", 2, 2.0)
+    assert found["a.x:last", 0][:3] == ("V", 2, 3.0)
+    assert found["a.x", 1_000][:3] == ("bar", 2, 902.0)
+    assert rig.runtime.counters["replay_differences"] == 0
+
+
+def test_a_unit_that_becomes_known_closes_no_window(rigs: Any) -> None:
+    rig = rigs({})
+    rig.offer(1, readings([(Series("a.x"), 0, 1.0)]))
+    rig.tick()
+    rig.offer(2, readings([(Series("a.x", "V"), 500, 3.0), (Series("a.x", "V"), 3_000, 3.0)]))
+    rig.run_out(6.0)
+    assert rows(rig)["a.x", 0][:3] == ("V", 2, 2.0)
+    assert rig.runtime.counters["unit_changed"] == 0
+
+
+@pytest.mark.parametrize("before", [{}, {"a.*": {"unit": "kWh", "factor": 1.0}}])
+def test_no_window_has_values_of_two_factors_also_over_a_restart(rigs: Any, before: dict[str, Any]) -> None:
+    rig = rigs(before)
+    series = Series("a.x", "kWh")
+    rig.offer(1, readings([(series, 0, 10.0), (series, 300, 30.0), (Series("b.x", "kWh"), 0, 7.0)]))
+    rig.tick()
+    units = read_units({"a.*": {"unit": "kWh", "factor": 0.1}})
+    rig.config = replace(rig.config, units=units)
+    rig.aggregator.reconfigure(rig.config)
+    rig.offer(2, readings([(series, 500, 9_000.0), (series, 1_200, 50.0), (Series("b.x", "kWh"), 500, 9.0)]))
+    rig.tick()
+    rig.kill()
+    rig.boot()
+    rig.offer(3, readings([(series, 3_000, 70.0), (Series("b.x", "kWh"), 3_000, 7.0)]))
+    rig.run_out(6.0)
+    found = rows(rig)
+    assert found["a.x", 0][:3] == ("kWh", 2, 20.0)
+    assert found["a.x", 1_000][:3] == ("kWh", 1, 5.0)
+    assert found["b.x", 0][:3] == ("kWh", 2, 8.0)
+    assert rig.runtime.counters["replay_differences"] == 0
+
+
+def test_sliding_windows_over_a_change_of_the_factor_are_left_out(rigs: Any) -> None:
+    rig = rigs({}, series_windows=(("*", Shape(2_000, 1_000)),))
+    series = Series("a.x", "kWh")
+    rig.offer(1, readings([(series, 1_000, 10.0), (series, 2_100, 10.0)]))
+    rig.tick()
+    rig.config = replace(rig.config, units=read_units({"a.*": {"unit": "kWh", "factor": 10.0}}))
+    rig.aggregator.reconfigure(rig.config)
+    rig.offer(2, readings([(series, time, 10.0) for time in range(2_500, 7_000, 500)]))
+    rig.run_out(6.0)
+    means = {mean for (name, _start), (_unit, count, mean, *_rest) in rows(rig).items() if count}
+    assert means == {10.0, 100.0}

@@ -394,6 +394,27 @@ def test_other_settings_let_another_place_provide_a_series() -> None:
     assert bench.values() == [1.0, 2.0]
 
 
+def test_the_first_reading_of_each_series_of_a_changed_entry_is_uncertain() -> None:
+    bench = Bench(load(Config, {"sources": [MQTT, HOST], "max_age_ms": 250}))
+    bench.reader.start()
+    mqtt, host = bench.sources
+    mqtt.read("a", (5, 10.0))
+    host.read("b", (5, 7.0))
+    bench.tick(1.0)
+    scaled = {**MQTT, "fields": {"*": {"scale": 0.1}}}
+    bench.reader.reconfigure(load(Config, {"max_age_ms": 250, "sources": [scaled, HOST]}))
+    bench.source.read("a", (6, 1.0), (7, 1.1))
+    host.read("b", (6, 7.0))
+    bench.tick(1.0)
+    once = {batch.sequence: batch for batch in bench.batches()}
+    found = [
+        (value, quality)
+        for batch in once.values()
+        for value, quality in zip(batch.rows.value.tolist(), batch.rows.quality.tolist(), strict=True)  # type: ignore[union-attr]
+    ]
+    assert sorted(found) == [(1.0, 1), (1.1, 0), (7.0, 0), (7.0, 0), (10.0, 0)]
+
+
 def test_the_health_report_has_kind_state_counters_and_last_error_of_each_source_by_its_name() -> None:
     bench = Bench(load(Config, {"sources": [MQTT, {**MQTT, "name": "hall-2"}, HOST]}))
     bench.failures = [SourceError("cannot use /ca.pem")]
