@@ -406,6 +406,7 @@ def test_the_first_reading_of_each_series_of_a_changed_entry_is_uncertain() -> N
     bench.source.read("a", (6, 1.0), (7, 1.1))
     host.read("b", (6, 7.0))
     bench.tick(1.0)
+    bench.tick(1.0)
     once = {batch.sequence: batch for batch in bench.batches()}
     found = [
         (value, quality)
