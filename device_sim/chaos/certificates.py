@@ -1,4 +1,4 @@
-"""Certificate authority for tests: servers on loopback, gateways by name, and a revocation list."""
+"""Certificate authority for tests: servers on loopback, and gateways by name."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ _DAY = datetime.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """PEM files of a certificate and its key, and the serial number of the certificate."""
+    """PEM files of a certificate and its key."""
 
     cert: Path
     key: Path
-    serial: int
 
 
 class Authority:
@@ -31,7 +30,6 @@ class Authority:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._key = folder, ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._revoked: list[int] = []
         self.ca = folder / "ca.pem"
         usage = x509.KeyUsage(
             digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
@@ -56,21 +54,6 @@ class Authority:
         """Return a certificate for a gateway."""
         return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
-    def revoke(self, pair: Pair) -> None:
-        """Add a certificate to the revocation list."""
-        self._revoked.append(pair.serial)
-
-    def revocations(self) -> Path:
-        """Write the revocation list and return its file."""
-        now = datetime.datetime.now(datetime.UTC)
-        builder = x509.CertificateRevocationListBuilder(self._name, now - _DAY, now + _DAY)
-        for serial in self._revoked:
-            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - _DAY).build()
-            builder = builder.add_revoked_certificate(entry)
-        file = self._folder / "revoked.pem"
-        file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        return file
-
     def _issue(
         self, name: str, use: x509.ObjectIdentifier, names: x509.SubjectAlternativeName | None, days: int = 30
     ) -> Pair:
@@ -83,7 +66,7 @@ class Authority:
         if names is not None:
             builder = builder.add_extension(names, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
-        pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key", certificate.serial_number)
+        pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         pair.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         pair.key.touch(mode=0o600)
         pair.key.write_bytes(

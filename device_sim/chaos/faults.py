@@ -23,11 +23,10 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Result of a fault: times since the start of the plan, a description, and the ``error`` of a failure."""
+    """Result of a fault: the time since the start of the plan, a description, and the ``error`` of a failure."""
 
     kind: str
     began_s: float
-    ended_s: float
     what: str
     error: str = ""
 
@@ -98,7 +97,7 @@ class Faults:
         elif ended - began > RETRY_SECONDS and planned.until_s > planned.at_s:
             self._log(f"{planned.kind.name}: over after {ended - began:.1f} s")
         with self._lock:
-            self._done.append(Done(planned.kind.name, began, ended, what, error))
+            self._done.append(Done(planned.kind.name, began, what, error))
 
     def _apply(self, action: Action) -> str:
         """Apply the action, and retry while it has no target; raises ChaosError after READY_SECONDS."""

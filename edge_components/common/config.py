@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from edge_components.common.errors import ConfigError
 
@@ -28,6 +28,20 @@ MAX_PROBLEMS = 100
 
 
 _PATH = r"/[^\x00-\x1f]{0,1023}"
+
+
+@runtime_checkable
+class HasRetiredKeys(Protocol):
+    """Configuration of which earlier versions had further keys; these are ignored, since Greengrass keeps them."""
+
+    RETIRED: ClassVar[frozenset[str]]
+
+
+@runtime_checkable
+class HasReplacedKeys(Protocol):
+    """Configuration with a description of the replacement of each key that earlier versions had."""
+
+    REPLACED: ClassVar[Mapping[str, str]]
 
 
 class _NotAllowedError(ValueError):
@@ -173,22 +187,23 @@ def read_list(
 def load(kind: type[C], values: Mapping[str, Any]) -> C:
     """Return ``kind`` (a dataclass of the fields above) from the nucleus' mapping.
 
-    Keys in ``kind.RETIRED`` are ignored: Greengrass keeps the keys of an earlier version over an upgrade. For a key in
-    ``kind.REPLACED``, a mapping from earlier keys to their replacement, the sentence names the replacement. Raises
-    ConfigError with a sentence for each invalid key: its name, its value and the allowed values. A structured field
-    adds a sentence for each invalid key inside.
+    Keys of :class:`HasRetiredKeys` are ignored. Raises ConfigError with a sentence for each invalid key: its name, its
+    value and the allowed values, or the replacement of :class:`HasReplacedKeys`. A structured field adds a sentence for
+    each invalid key inside.
     """
+    retired: frozenset[str] = kind.RETIRED if isinstance(kind, HasRetiredKeys) else frozenset()
+    replaced: Mapping[str, str] = kind.REPLACED if isinstance(kind, HasReplacedKeys) else {}
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]  # C is always a dataclass
     problems: list[str] = []
     known: dict[str, Any] = {}
     for key, value in values.items():
-        if key in RESERVED or key in getattr(kind, "RETIRED", ()):
+        if key in RESERVED or key in retired:
             continue
         if len(problems) >= MAX_PROBLEMS:
             problems.append("and more")
             break
-        if key in getattr(kind, "REPLACED", {}):
-            problems.append(f"{key}: this key was replaced by {kind.REPLACED[key]}")  # type: ignore[attr-defined]
+        if key in replaced:
+            problems.append(f"{key}: this key was replaced by {replaced[key]}")
             continue
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)

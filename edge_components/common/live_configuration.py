@@ -11,7 +11,7 @@ import logging
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from edge_components.common.config import RESERVED, load
 from edge_components.common.errors import ConfigError
@@ -22,6 +22,15 @@ from edge_components.common.ports import Bus
 C = TypeVar("C")
 FILE = "last_good_configuration.json"
 REPORTED_PROBLEMS = 3
+
+
+@runtime_checkable
+class HasValidPart(Protocol):
+    """Configuration that can be used in part, such as a list of sources without the invalid ones."""
+
+    @staticmethod
+    def valid_part(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values without the parts that are not valid."""
 
 
 class LastGoodConfiguration:
@@ -79,8 +88,8 @@ class LiveConfiguration(Generic[C]):
     def begin(self, values: Mapping[str, Any]) -> C:
         """Return the configuration to start with; raises ConfigError if neither ``values`` nor the stored one is valid.
 
-        Each problem is logged as an error. ``kind.SALVAGE``, where it exists, returns the valid part of values, which
-        is used where nothing is stored.
+        Each problem is logged as an error. Where nothing is stored, the valid part of ``values`` is used, if the
+        configuration has one (:class:`HasValidPart`).
         """
         try:
             self._applied = load(self._kind, values)
@@ -88,7 +97,7 @@ class LiveConfiguration(Generic[C]):
             self._reject(values, error)
             kept = self._last_good.read()
             if kept is None:
-                self._applied = self._salvaged(values, error)
+                self._applied = self._valid_part(values, error)
                 return self._applied
             try:
                 self._applied = load(self._kind, kept)
@@ -100,13 +109,12 @@ class LiveConfiguration(Generic[C]):
             self._last_good.save(values)
         return self._applied
 
-    def _salvaged(self, values: Mapping[str, Any], error: ConfigError) -> C:
+    def _valid_part(self, values: Mapping[str, Any], error: ConfigError) -> C:
         """Return the configuration of the valid part of ``values``; raises ``error`` without such a part."""
-        salvage = getattr(self._kind, "SALVAGE", None)
-        if salvage is None:
+        if not isinstance(self._kind, HasValidPart):
             raise error
         try:
-            applied = load(self._kind, salvage(values))
+            applied: C = load(self._kind, self._kind.valid_part(values))
         except ConfigError:
             raise error from None
         self._log.error("the configuration is rejected; starting with the valid part of it")

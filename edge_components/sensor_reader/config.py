@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from edge_components.common.config import integer, mapping
 from edge_components.common.series_limit import DEFAULT_SERIES, MAX_SERIES
@@ -66,6 +66,8 @@ def _replaced() -> dict[str, str]:
 class Config:
     """See README.md for the table of keys."""
 
+    REPLACED: ClassVar[Mapping[str, str]] = _replaced()
+
     sources: tuple[Entry, ...] = mapping(
         DEFAULT, read_entries, ALLOWED, "the sensors to read; docs/sources.md has the keys of each kind"
     )
@@ -90,6 +92,7 @@ class Config:
         """Return the sources by name."""
         return {entry.name: entry for entry in self.sources}
 
-
-Config.SALVAGE = without_invalid  # type: ignore[attr-defined] # read by edge_components.common.live_configuration
-Config.REPLACED = _replaced()  # type: ignore[attr-defined] # read by edge_components.common.config.load
+    @staticmethod
+    def valid_part(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values without the entries of invalid sources."""
+        return without_invalid(values)

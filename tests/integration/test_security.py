@@ -8,6 +8,7 @@ credentials) are tested in test_cloud.py.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import getpass
 import json
 import ssl
@@ -19,6 +20,8 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from paho.mqtt.enums import CallbackAPIVersion
 
 from device_sim.aws.local import LocalCloud
@@ -36,14 +39,29 @@ needs_mosquitto = pytest.mark.skipif(
 )
 
 
+class RevokingAuthority(Authority):
+    """Authority with a revocation list."""
+
+    def revocations(self, *revoked: Pair) -> Path:
+        """Write the list of the revoked certificates and return its file."""
+        now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+        builder = x509.CertificateRevocationListBuilder(self._name, now - day, now + day)
+        for pair in revoked:
+            serial = x509.load_pem_x509_certificate(pair.cert.read_bytes()).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - day).build()
+            builder = builder.add_revoked_certificate(entry)
+        file = self._folder / "revoked.pem"
+        file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        return file
+
+
 class StrictBroker:
     """A mosquitto that requires a certificate of its authority, not revoked, and permits gateways their own topics."""
 
     def __init__(self, folder: Path) -> None:
-        self.authority, self._folder = Authority(folder / "authority"), folder
+        self.authority, self._folder = RevokingAuthority(folder / "authority"), folder
         self.port, self._log = free_port(), folder / "mosquitto.log"
         self.revoked = self.authority.gateway("gw-revoked")
-        self.authority.revoke(self.revoked)
         server = self.authority.server()
         (folder / "acl").write_text(
             "user cloud\ntopic readwrite strandline/v1/#\n"
@@ -53,7 +71,8 @@ class StrictBroker:
         (folder / "mosquitto.conf").write_text(
             f"listener {self.port} {HOST}\nuser {getpass.getuser()}\npersistence false\n"
             f"cafile {self.authority.ca}\ncertfile {server.cert}\nkeyfile {server.key}\n"
-            f"crlfile {self.authority.revocations()}\nrequire_certificate true\nuse_identity_as_username true\n"
+            f"crlfile {self.authority.revocations(self.revoked)}\n"
+            "require_certificate true\nuse_identity_as_username true\n"
             f"acl_file {folder / 'acl'}\nlog_dest file {self._log}\nlog_type all\n"
         )
 

@@ -68,9 +68,10 @@ def _run(folder: Path, tests: tuple[str, ...], output: str, cpu_s: int, write_by
     for name in [name for name in sys.modules if name.split(".")[0] in COPIED]:
         del sys.modules[name]
     settings.register_profile("mutation", deadline=None, database=None)
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--hypothesis-seed=1"]
-    ignored = ["-W", "ignore::pytest.PytestAssertRewriteWarning", "--hypothesis-profile=mutation"]
-    status = pytest.main([*arguments, *ignored, *(f"tests/{name}" for name in tests)], plugins=[_Plugin(tests)])
+    arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "-m", "not slow"]
+    arguments += ["--hypothesis-profile=mutation", "--hypothesis-seed=1"]
+    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    status = pytest.main([*arguments, *(f"tests/{name}" for name in tests)], plugins=[_Plugin(tests)])
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     os._exit(int(status))

@@ -154,8 +154,8 @@ def report(**changes: object) -> Report:
         "faults_s": 10.0,
         "drain_s": 2.0,
         "done": (
-            Done("broker killed", 1.0, 2.0, "process 1"),
-            Done("disk full", 3.0, 3.0, "", "no target within 20 s"),
+            Done("broker killed", 1.0, "process 1"),
+            Done("disk full", 3.0, "", "no target within 20 s"),
         ),
         "proof": Proof(80, 80, 10, 10, ()),
         "reconciliation": Reconciliation(0, 0),
