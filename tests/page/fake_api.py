@@ -141,8 +141,8 @@ class FakeCloud:
                 return {"gateway": name, "series": query["series"], **found}
             case ("PUT", "gateways", name, "limits"):
                 self._operate(role)
-                self.limits[name, body["series"]] = {"high": body.get("high"), "low": body.get("low")}
-                return {"gateway": name, **body}
+                self.limits[name, query["series"]] = {"high": body.get("high"), "low": body.get("low")}
+                return {"gateway": name, "series": query["series"], **body}
             case ("GET", "gateways", name, "forecast"):
                 return self._forecast(name, query["series"])
             case ("GET", "alerts"):

@@ -110,7 +110,7 @@ function Why({alert}: {alert: Alert}) {
 function AlertChart({alert}: {alert: Alert}) {
   const {client} = useApp();
   const path = `/gateways/${encodeURIComponent(alert.gateway)}`;
-  const latest = usePolling<Listed<Latest>>((signal) => client.list(`${path}/latest`, {series: exactly(alert.series), limit: 1}, signal), 60_000, `${path} ${alert.series}`);
+  const latest = usePolling<Listed<Latest>>((signal) => client.list(`${path}/latest`, {series: exactly(alert.series)}, signal), 60_000, `${path} ${alert.series}`);
   const range = useMemo(() => {
     const end = alert.ended_ms ?? Date.now();
     const margin = Math.max(MIN_MARGIN_MS, end - alert.onset_ms);

@@ -74,7 +74,7 @@ function OpenAlerts({gateway}: {gateway: string}) {
 function SeriesTable({gateway, path}: {gateway: string; path: string}) {
   const {client} = useApp();
   const series = usePolling<Listed<SeriesInfo>>((signal) => client.list(`${path}/series`, {limit: 1_000}, signal), 30_000, `${path}/series`);
-  const latest = usePolling<Listed<Latest>>((signal) => client.list(`${path}/latest`, {series: "*", limit: 1_000}, signal), 3_000, `${path}/latest`);
+  const latest = usePolling<Listed<Latest>>((signal) => client.list(`${path}/latest`, {}, signal), 3_000, `${path}/latest`);
   const [filter, setFilter] = useState("");
   const newest = new Map(latest.value?.items.map((one) => [one.series, one]));
   const shown = (series.value?.items ?? []).filter((one) => one.series.toLowerCase().includes(filter.toLowerCase()));

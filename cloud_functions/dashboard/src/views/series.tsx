@@ -110,7 +110,7 @@ function LimitsDialog({path, series, limits, onClose, onSaved}: LimitsProperties
   const [error, setError] = useState<ApiError>();
   const save = (event: Event): void => {
     event.preventDefault();
-    const body: Record<string, unknown> = {series, high: high === "" ? null : Number(high), low: low === "" ? null : Number(low)};
+    const body = {high: high === "" ? null : Number(high), low: low === "" ? null : Number(low)};
     client.send("PUT", `${path}/limits${queryText({series})}`, body).then(onSaved, setError);
   };
   return (
@@ -134,7 +134,7 @@ interface SeriesFacts {
 async function factsOf(client: Client, path: string, series: string, signal: AbortSignal): Promise<SeriesFacts> {
   const [known, newest] = await Promise.all([
     client.list<SeriesInfo>(`${path}/series`, {limit: 1_000}, signal),
-    client.list<Latest>(`${path}/latest`, {series: exactly(series), limit: 1}, signal),
+    client.list<Latest>(`${path}/latest`, {series: exactly(series)}, signal),
   ]);
   const info = known.items.find((one) => one.series === series);
   if (!info) throw new ApiError(404, "Unknown series", [`the gateway has no series ${series}`]);
