@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import boto3
+import yaml
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
@@ -31,6 +32,17 @@ _GRADUAL, _AT_ONCE = "Enabled: !Ref GradualDeployment", 'Enabled: "false"'
 """The emulator does not have CodeDeploy, and transforms the template with the defaults of the parameters."""
 _CONCURRENCY = 2
 """Lowest concurrency that AWS allows for a queue; each invocation is a Python process on this machine."""
+
+
+class _Template(yaml.SafeLoader):
+    """Loader of templates that gives the value of a short form of a function."""
+
+
+def _short_form(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
+    return loader.construct_sequence(node, True) if isinstance(node, yaml.SequenceNode) else node.value
+
+
+_Template.add_multi_constructor("!", _short_form)
 
 
 class LocalCloud:
@@ -67,6 +79,7 @@ class LocalCloud:
             cloud._deploy(repo, parameters or {})
             cloud._narrow_queues()
             cloud._allow_plain_http()
+            cloud._allow_origins(repo, (parameters or {}).get("CorsOrigins", ""))
         except BaseException:
             cloud.stop()
             raise
@@ -101,15 +114,19 @@ class LocalCloud:
         cert, key = gateways.provision(self.client("iot"), name, self.outputs["GatewayPolicyName"], folder)
         return GatewayCredentials(name, self.mqtt_host, self.mqtt_port, cert, key, self.ca)
 
-    def call_api(self, method: str, path: str, body: object = None, *, signed: bool = True) -> tuple[int, Any]:
-        """Call the stack's HTTP api as the account's root; return status and decoded JSON.
+    def call_api(
+        self, method: str, path: str, body: object = None, *, signed: bool = True, token: str | None = None
+    ) -> tuple[int, Any]:
+        """Call the stack's HTTP api as the account's root, or with a token; return status and decoded JSON.
 
         ``path`` begins with a slash and is quoted. An unsigned call has no credentials.
         """
         url = f"{self.endpoint_url}/_aws/execute-api/{self.outputs['ApiId']}{path}"
         data = None if body is None else json.dumps(body).encode()
         request = AWSRequest(method, url, {"content-type": "application/json"}, data)
-        if signed:
+        if token is not None:
+            request.headers["authorization"] = f"Bearer {token}"
+        elif signed:
             credentials = Credentials(self._emulator.access_key, self._emulator.secret_key)
             SigV4Auth(credentials, "execute-api", self.region).add_auth(request)
         http = urllib.request.Request(url, data, dict(request.headers), method=method)  # noqa: S310 - loopback
@@ -187,6 +204,15 @@ class LocalCloud:
     def _allow_plain_http(self) -> None:
         """Remove the policy by which the archive's bucket refuses requests without TLS: the emulator has no TLS."""
         self.client("s3").delete_bucket_policy(Bucket=self.outputs["ArchiveBucketName"])
+
+    def _allow_origins(self, repo: Path, origins: str) -> None:
+        """Set the template's CORS configuration by the service's API: the emulator ignores that of a template."""
+        if not origins:
+            return
+        template = yaml.load((repo / "cloud_functions" / "template.yaml").read_text(), _Template)  # noqa: S506 - safe
+        _, configuration, _ = template["Resources"]["Api"]["Properties"]["CorsConfiguration"]
+        configuration["AllowOrigins"] = origins.split(",")
+        self.client("apigatewayv2").update_api(ApiId=self.outputs["ApiId"], CorsConfiguration=configuration)
 
     def _narrow_queues(self) -> None:
         functions = self.client("lambda")

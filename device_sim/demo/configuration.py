@@ -22,6 +22,7 @@ class DemoOptions:
     json_file: Path | None = None
     broker: BrokerKind = BrokerKind.IOTCORE
     broker_port: int = 0
+    page_port: int | None = None
 
 
 WINDOW_MS = 1000

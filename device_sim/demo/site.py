@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_sim.aws.front import Front
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
 from device_sim.demo.configuration import SENSOR_READER, DemoOptions, merged_configuration
@@ -41,6 +42,7 @@ class Site:
     root: Path
     broker: SensorBroker
     cloud: LocalCloud
+    front: Front
     store: CloudStore
     nucleus: NucleusProcess
     tap: Tap
@@ -63,8 +65,11 @@ def start(
     servers = DeviceServers.start(plant, clock, stack)
     broker = stack.enter_context(SensorBroker(root / "broker", options.broker_port, options.broker))
     show(f"broker for the sensors ({broker.kind}) on {broker.host}:{broker.port}")
-    cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
+    front = stack.enter_context(Front(options.page_port))
+    cloud = stack.enter_context(LocalCloud.start(root / "cloud", parameters=front.parameters))
+    front.attach(cloud)
     credentials = cloud.provision_gateway(GATEWAY)
+    show(f"page on {front.url}")
     show(f"cloud on {cloud.endpoint_url}, its MQTT on {cloud.mqtt_host}:{cloud.mqtt_port}")
     devices = servers.devices(broker, clock, stack)
     for device in devices:
@@ -84,7 +89,7 @@ def start(
     tap = Tap(nucleus.cli_info)
     stack.callback(tap.close)
     publisher = stack.enter_context(MqttPublisher(broker.host, broker.port, "strandline-sensors"))
-    return Site(root, broker, cloud, CloudStore(cloud), nucleus, tap, publisher, devices)
+    return Site(root, broker, cloud, front, CloudStore(cloud), nucleus, tap, publisher, devices)
 
 
 def wait_until_ready(site: Site, clock: Clock) -> None:
@@ -131,10 +136,13 @@ def addresses(site: Site) -> str:
     """Return the addresses of the running parts, one per line."""
     return "\n".join(
         (
+            f"page             {site.front.url}",
+            f"API              {site.front.url}/v1, for strandline alerts --url {site.front.url} --token",
+            f"  {site.front.token('demo', 'operator')}",
             f"sensors' broker  mqtt://{site.broker.host}:{site.broker.port}, topics sensors/<device>/<channel>",
             *(f"{device.machine:<16} {device.address} ({device.protocol})" for device in site.devices),
             f"gateway          {site.nucleus.root}",
-            "cloud            for any AWS tool, and for strandline alerts:",
+            "cloud            for any AWS tool:",
             *(f"export {name}={value}" for name, value in site.cloud.environment.items()),
             *(f"  {name:<26} {value}" for name, value in sorted(site.cloud.outputs.items())),
         )
