@@ -31,7 +31,7 @@ _RETURNED = (
 MAX_BODY = 10_000_000
 """Longest body of a request that API Gateway accepts."""
 TIMEOUT_S = 30.0
-"""Time after which API Gateway gives up on a function."""
+"""Time that API Gateway waits for a function."""
 
 
 class Front:
