@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader
+from botocore.session import Session
 
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.metrics import Metrics
@@ -39,20 +42,55 @@ THROTTLES = frozenset(
 """Codes of errors by which a service limits the rate of requests."""
 
 
+MODELS = Path(__file__).parents[1] / "service_models"
+"""Reduced descriptions of the services in a function's package (device_sim/aws/service_models.py)."""
+
+
+@lru_cache(maxsize=1)
+def session() -> Session:
+    """Return the SDK's session, which reads the descriptions of services in the package if it has them.
+
+    boto3 adds resources and managed transfers to it, which no function uses, and a fifth to the time of its import.
+    """
+    made = Session()
+    if MODELS.is_dir():
+        made.register_component("data_loader", Loader(str(MODELS), include_default_search_paths=False))
+    return made
+
+
 def client(service: str, metrics: Metrics | None = None) -> Any:
     """Return a client with short timeouts, so that a hanging service costs one retry and not the invocation.
 
     ``metrics`` counts ``throttles``: every response by which the service limits the rate, also where the client's own
     repetition succeeds.
     """
-    made = boto3.client(service, config=CONFIG)
+    made = session().create_client(service, config=CONFIG)
     if metrics is not None:
         count_throttles(made, metrics)
     return made
 
 
+class LazyClient:
+    """Client of a service that is rarely needed: it is made at its first request."""
+
+    def __init__(self, service: str, metrics: Metrics | None = None) -> None:
+        self._service, self._metrics = service, metrics
+
+    @cached_property
+    def _client(self) -> Any:
+        return client(self._service, self._metrics)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def lazy_client(service: str, metrics: Metrics | None = None) -> Any:
+    """Return a client that is made at its first request."""
+    return LazyClient(service, metrics)
+
+
 def count_throttles(made: Any, metrics: Metrics) -> None:
-    """Count the throttled requests of a boto3 client."""
+    """Count the throttled requests of a client."""
 
     def count(response: Any = None, **_: Any) -> None:
         # The answer is None after an error of the connection, else the HTTP response and the parsed body.

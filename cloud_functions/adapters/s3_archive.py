@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cloud_functions.adapters import parquet
-from cloud_functions.adapters.aws import client, error_code, store_errors
+from cloud_functions.adapters.aws import error_code, lazy_client, store_errors
+from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import ArchiveFile
 from wire.model import Aggregates
 
+_ATTEMPTS, _CHUNK_BYTES = 3, 1 << 20
 _KEY = re.compile(r"(rows|staging)/date=(\d{4}-\d{2}-\d{2})/(\d{2}|day)-(\d{4,})\.parquet")
 
 
@@ -27,7 +30,7 @@ class S3Archive:
     """The archive in a bucket; files pass through the temporary folder."""
 
     def __init__(self, bucket: str, s3: Any = None) -> None:
-        self._bucket, self._client = bucket, s3 if s3 is not None else client("s3")
+        self._bucket, self._client = bucket, s3 if s3 is not None else lazy_client("s3")
 
     def exists(self, file: ArchiveFile) -> bool:
         """Return True if the file exists."""
@@ -40,10 +43,7 @@ class S3Archive:
 
     def rows(self, file: ArchiveFile) -> Iterator[tuple[str, Aggregates]]:
         """Yield the rows of a file by gateway, in the order of gateways."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "rows.parquet"
-            with store_errors(f"read {name_of(file)}"):
-                self._client.download_file(self._bucket, name_of(file), str(path))
+        with self._downloaded(file) as path:
             yield from parquet.read(path)
 
     def replace(self, file: ArchiveFile, rows: Iterable[tuple[str, Aggregates]]) -> None:
@@ -53,8 +53,8 @@ class S3Archive:
             if not parquet.write(path, rows):
                 self.remove(file)
                 return
-            with store_errors(f"write {name_of(file)}"):
-                self._client.upload_file(str(path), self._bucket, name_of(file))
+            with path.open("rb") as content, store_errors(f"write {name_of(file)}"):
+                self._client.put_object(Bucket=self._bucket, Key=name_of(file), Body=content)
 
     def remove(self, file: ArchiveFile) -> None:
         """Remove the file if it exists."""
@@ -84,11 +84,27 @@ class S3Archive:
 
     def contains(self, file: ArchiveFile, gateway: str, series: str | None) -> bool:
         """Return True if a file has rows of a gateway, and of the series if one is named."""
+        with self._downloaded(file) as path:
+            return parquet.contains(path, gateway, series)
+
+    @contextmanager
+    def _downloaded(self, file: ArchiveFile) -> Iterator[Path]:
+        """Yield the path of a temporary copy of the file."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rows.parquet"
-            with store_errors(f"read {name_of(file)}"):
-                self._client.download_file(self._bucket, name_of(file), str(path))
-            return parquet.contains(path, gateway, series)
+            for attempt in range(_ATTEMPTS):
+                try:
+                    with store_errors(f"read {name_of(file)}"):
+                        body = self._client.get_object(Bucket=self._bucket, Key=name_of(file))["Body"]
+                        with path.open("wb") as copy:
+                            for chunk in body.iter_chunks(_CHUNK_BYTES):
+                                copy.write(chunk)
+                    break
+                except StoreError:
+                    # The client repeats requests, but not a download that breaks off.
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+            yield path
 
     def _head(self, file: ArchiveFile) -> dict[str, Any] | None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cloud_functions.adapters.aws import client, store_errors
+from cloud_functions.adapters.aws import lazy_client, store_errors
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import DeadLetter, Queue
 
@@ -22,7 +22,7 @@ class SqsDeadLetterSink:
 
     def __init__(self, url: str, sqs: Any = None) -> None:
         self._url = url
-        self._client = sqs if sqs is not None else client("sqs")
+        self._client = sqs if sqs is not None else lazy_client("sqs")
 
     def keep(self, body: str, attributes: Mapping[str, str]) -> None:
         """Store the unchanged text with attributes; raises StoreError when it is not stored."""
@@ -87,7 +87,7 @@ class SqsOutbox:
 
     def __init__(self, urls: Mapping[str, str], sqs: Any = None) -> None:
         self._urls = urls
-        self._client = sqs if sqs is not None else client("sqs")
+        self._client = sqs if sqs is not None else lazy_client("sqs")
 
     def put(self, channel_type: str, bodies: Sequence[str]) -> None:
         """Send messages, ten in a request, or fewer that are large; raises StoreError unless all are accepted."""
@@ -110,7 +110,7 @@ class SqsVisibility:
 
     def __init__(self, urls: Mapping[str, str], sqs: Any = None) -> None:
         self._urls = urls
-        self._client = sqs if sqs is not None else client("sqs")
+        self._client = sqs if sqs is not None else lazy_client("sqs")
 
     def delay(self, queue_name: str, handle: str, seconds: int) -> None:
         """Make a message of a queue visible again after some seconds; raises StoreError."""

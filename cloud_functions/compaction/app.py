@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cloud_functions import settings
-from cloud_functions.adapters.aws import client
+from cloud_functions.adapters.aws import lazy_client
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.emf import publishing
 from cloud_functions.adapters.s3_archive import S3Archive
@@ -26,7 +26,7 @@ metrics = Metrics()
 table = DynamoTable(settings.text("TELEMETRY_TABLE"), metrics=metrics)
 archive = S3Archive(settings.text("ARCHIVE_BUCKET"))
 dead_letters = SqsDeadLetterSink(settings.text("DEAD_LETTERS_URL"))
-tasks = SqsSender(client("sqs"))
+tasks = SqsSender(lazy_client("sqs"))
 tasks_url = settings.text("TASKS_URL")
 planner = Planner(table, now_ms, settings.number("ARCHIVE_SHARDS", 1))
 profiles = Profiles(table, now_ms, settings.number("RAW_DAYS", 7) * DAY_MS)

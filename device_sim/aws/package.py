@@ -1,6 +1,7 @@
 """Packages of the Lambda functions: for each the modules that its handler can import, and its requirements.
 
-The modules are at the import paths of the source tree. A package contains no dependencies: `sam build` adds those of
+The modules are at the import paths of the source tree. Beside them are reduced descriptions of the AWS services that
+they use (device_sim/aws/service_models.py). A package contains no dependencies: `sam build` adds those of
 its requirements.txt; the local functions use the packages of the running Python.
 """
 
@@ -12,6 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from device_sim.aws import service_models
 from device_sim.errors import BuildError
 from device_sim.imports import SourceTree
 
@@ -66,6 +68,7 @@ def stage_functions(repo: Path, out: Path) -> Mapping[str, Path]:
             target = out / function / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
+        service_models.write(function_files(repo, function).values(), out / function)
         (out / function / "requirements.txt").write_text("\n".join(requirements(repo, function)) + "\n")
     return staged
 
