@@ -18,7 +18,7 @@ from wire.columns import OF_AGGREGATES, OF_READINGS, Id
 from wire.container import Coder, Kind, Packed
 from wire.directory import Directory
 from wire.errors import FormatError, ModelError, UnknownProfileError
-from wire.limits import MAX_BATCH_BYTES, MAX_ROWS, MAX_SERIES
+from wire.limits import MAX_BATCH_BYTES, MAX_LATE, MAX_ROWS, MAX_SERIES
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Batch, Notice, Readings, Rows
 from wire.model_coder import rans
 from wire.model_coder.adaptive_model import State
@@ -33,7 +33,6 @@ FAST = frozenset({Coder.NONE, Coder.DEFLATE})
 Profiles = Callable[[str, int], Profile | None]
 """Lookup of a gateway's profile by its version; returns None for an unknown one."""
 _LATE = (0, 1, 2, 3)
-MAX_LATE = 16
 
 
 def encode(
@@ -215,10 +214,7 @@ def unpack(packed: bytes, find: Callable[[int], Profile | None] | None = None) -
     parts = container.unpack(packed)
     if parts.kind in (Kind.READINGS, Kind.AGGREGATES):
         return open_rows(parts, find).rows
-    if parts.coder is Coder.MODEL or parts.profile is not None or parts.kind is Kind.PROFILE:
-        raise FormatError(f"{parts.kind.name.lower()} by {parts.coder.name}, profile {parts.profile}: not rows")
-    content = container.inflate(parts.coder, parts.size, parts.stream)
-    return reports.read_anomalies(content) if parts.kind is Kind.ANOMALIES else reports.read_notice(content)
+    return reports.unpack(parts)
 
 
 def open_rows(parts: Packed, find: Callable[[int], Profile | None] | None = None) -> Opened:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from wire import column_context
 from wire.column_context import BESIDE, SHARES, add_share, deviations
-from wire.columns import EACH, GROUPED, MAX_COLUMNS, OPTIONAL, ORDERED, Id, Mode, gather, rounded
-from wire.errors import FormatError, LimitError
+from wire.column_ids import EACH, GROUPED, ORDERED, Entry, Id, Mode, read_entries
+from wire.columns import gather, rounded
+from wire.errors import FormatError
 from wire.model_coder import rans
 from wire.model_coder.adaptive_model import GAINS, MEMORIES, Column, ModelParameters, State, run_model
 from wire.model_coder.distributions import MAX_SKEW, SHAPES, SKEWS
@@ -20,15 +21,6 @@ from wire.varint import Cursor, Signed, unfold
 
 _LARGEST_GAP = 16
 """Maximum raw bits of the gaps between exceptions."""
-
-
-@dataclass(slots=True)
-class Entry:
-    """A column as listed in the directory; ``size`` is its size there in bytes."""
-
-    mode: int
-    payload: bytes
-    size: int
 
 
 @dataclass(slots=True)
@@ -53,22 +45,7 @@ class Reader:
         Raises FormatError for a required column that is unknown or of another kind and for a duplicate, and LimitError
         for too many columns.
         """
-        count = cursor.number("columns")
-        if count > MAX_COLUMNS:
-            raise LimitError(f"{count} columns, at most {MAX_COLUMNS}")
-        entries: dict[int, Entry] = {}
-        for _ in range(count):
-            before = cursor.at
-            tag, mode = cursor.take(2, "column")
-            payload = cursor.take(cursor.number("column size"), f"column {tag}")
-            column = tag & ~OPTIONAL
-            if column not in Id.__members__.values():
-                if tag & OPTIONAL and mode not in (Mode.MODELLED, Mode.RARE):
-                    continue
-                raise FormatError(f"column {column}: unknown, and not optional")
-            if column in entries or Id(column) not in own:
-                raise FormatError(f"column {column}: {'twice' if column in entries else 'not one of this kind'}")
-            entries[column] = Entry(mode, payload, cursor.at - before)
+        entries = read_entries(cursor, own)
         reader = cls(entries, kinds)
         order = reader.take_bytes(Id.ORDER)
         if order is not None:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from wire.cursor import Cursor, number
 from wire.errors import ChecksumError, FormatError, LimitError, MagicError, TooLargeError, VersionError
 from wire.limits import MAX_INFLATED_BYTES
-from wire.model import check_name
+from wire.names import check_name
 from wire.preset_dictionary import DICTIONARY
-from wire.varint import Cursor, number
 
 MAGIC = b"SL"
 MAJOR = 1

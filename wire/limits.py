@@ -12,3 +12,5 @@ MAX_VALUE = 1e100
 MAX_ROWS = 65_536
 MAX_SERIES = 4_096
 MAX_INFLATED_BYTES = 8_000_000
+MAX_LATE = 16
+"""Maximum shift of the spreads of a profile."""

@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from wire import container
 from wire.anomaly import Anomalies, Anomaly, Notice
+from wire.container import Coder, Kind, Packed
 from wire.errors import FormatError, ModelError
 
 
@@ -17,6 +19,16 @@ def write(rows: Anomalies | Notice) -> bytes:
     if not all(map(_fits, _numbers(rows.time_ms, rows.counters))):
         raise ModelError("notice: time_ms and counters must be 64-bit integers")
     return _json({"time_ms": rows.time_ms, "counters": rows.counters})
+
+
+def unpack(parts: Packed) -> Anomalies | Notice:
+    """Return the reports of a batch; raises FormatError for other rows, and ModelError."""
+    if parts.kind not in (Kind.ANOMALIES, Kind.NOTICE) or parts.coder is Coder.MODEL or parts.profile is not None:
+        raise FormatError(
+            f"{parts.kind.name.lower()} by {parts.coder.name}, profile {parts.profile}: neither rows nor reports"
+        )
+    content = container.inflate(parts.coder, parts.size, parts.stream)
+    return read_anomalies(content) if parts.kind is Kind.ANOMALIES else read_notice(content)
 
 
 def read_anomalies(body: bytes) -> Anomalies:

@@ -1,7 +1,8 @@
 """Summary of an encoded batch, read without decoding its rows.
 
 A receiver that stores batches as they came needs their name, kind, number of rows and time range. All of it stands in
-the container and the head, which are plain bytes; the symbols of the model coder are not decoded.
+the container and the head, which are plain bytes; the symbols of the model coder are not decoded. NumPy is imported
+only for a batch with a directory of its own, and for one whose times are coded by the model.
 """
 
 from __future__ import annotations
@@ -9,19 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from wire import codec, container, directory
-from wire.codec import Kind, Profile, Profiles
-from wire.column_reader import Reader
-from wire.columns import OF_AGGREGATES, OF_READINGS, Id, Mode
-from wire.container import Coder, Packed
+from wire import container, reports
+from wire.anomaly import Anomalies, Notice
+from wire.column_ids import OF_AGGREGATES, OF_READINGS, Id, read_entries
+from wire.container import Coder, Kind, Packed
+from wire.cursor import Cursor
 from wire.errors import FormatError, LimitError, ModelError, UnknownProfileError
-from wire.limits import MAX_SERIES
-from wire.model import Aggregates, Anomalies, Notice, Readings, Series
-from wire.rows import Times, read_counts
-from wire.varint import Cursor
+from wire.limits import MAX_LATE, MAX_SERIES
+from wire.names import Series
+from wire.row_times import accumulated, check_order, deviations_of, read_counts, read_times
+
+if TYPE_CHECKING:
+    from wire.codec import Profile, Profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,54 +84,68 @@ def _summarize(
     cursor = Cursor(content)
     series, size = _directory(cursor, parts, series_of)
     counts = read_counts(cursor, size)
-    times = Times(cursor, counts)
+    times = read_times(cursor, counts)
     width = 0
     if parts.kind is Kind.AGGREGATES:
         width = cursor.signed("width")
         cursor.signed("count")
-    reader = Reader.open(cursor, [0] * size, OF_READINGS if parts.kind is Kind.READINGS else OF_AGGREGATES)
+    entries = read_entries(cursor, OF_READINGS if parts.kind is Kind.READINGS else OF_AGGREGATES)
     if cursor.left:
         raise FormatError(f"{cursor.left} bytes are left after the columns")
-    entry = reader.entries.get(Id.TIME)
-    if entry is not None and entry.mode in (Mode.MODELLED, Mode.RARE):
-        rows = codec.unpack(name.packed, find)
-        assert isinstance(rows, Readings | Aggregates)  # noqa: S101 - the kind was checked
-        at = rows.time_ms if isinstance(rows, Readings) else rows.start_ms
-    else:
-        at = times.take(reader)
-    if not len(at):
+    check_order(entries.get(Id.ORDER))
+    rows = sum(counts)
+    if not rows:
         return Summary(0, 0, -1, width, series)
-    return Summary(len(at), int(at.min()), int(at.max()), width, series)
+    deviations = deviations_of(entries.get(Id.TIME), counts)
+    first, last = _decoded_range(name, find) if deviations is None else times.range(deviations)
+    return Summary(rows, first, last, width, series)
+
+
+def _decoded_range(name: Name, find: Callable[[int], Profile | None]) -> tuple[int, int]:
+    """Decode the rows and return the earliest and the latest time."""
+    from wire import codec
+    from wire.model import Aggregates, Readings
+
+    rows = codec.unpack(name.packed, find)
+    assert isinstance(rows, Readings | Aggregates)  # noqa: S101 - the kind was checked
+    at = rows.time_ms if isinstance(rows, Readings) else rows.start_ms
+    return int(at.min()), int(at.max())
 
 
 def _directory(
     cursor: Cursor, parts: Packed, series_of: Callable[[int], int | None]
 ) -> tuple[tuple[Series, ...] | None, int]:
     if parts.profile is None:
-        series = directory.read(cursor).series
+        series = _own_directory(cursor)
         return series, len(series)
     if parts.kind is not Kind.AGGREGATES or parts.coder is not Coder.MODEL:
         raise FormatError(f"{parts.kind.name.lower()} by {parts.coder.name}: with a profile")
     known = series_of(parts.profile)
     if known is None:
         raise UnknownProfileError(parts.profile)
-    gaps = cursor.signed_column(cursor.number("series"), "places")
-    places = np.cumsum(gaps + 1) - 1
-    if len(places) > MAX_SERIES:
-        raise LimitError(f"{len(places)} series, at most {MAX_SERIES}")
-    if len(places) and (int(places.min()) < 0 or int(places.max()) >= known):
+    gaps = cursor.signed_numbers(cursor.number("series"), "places")
+    if len(gaps) > MAX_SERIES:
+        raise LimitError(f"{len(gaps)} series, at most {MAX_SERIES}")
+    places = accumulated([-1, *(gap + 1 for gap in gaps)])[1:]
+    if places and (min(places) < 0 or max(places) >= known):
         raise FormatError(f"places: outside the {known} series of profile {parts.profile}")
-    if cursor.byte("late") > codec.MAX_LATE:
-        raise FormatError(f"late: above {codec.MAX_LATE}")
+    if cursor.byte("late") > MAX_LATE:
+        raise FormatError(f"late: above {MAX_LATE}")
     return None, len(places)
+
+
+def _own_directory(cursor: Cursor) -> tuple[Series, ...]:
+    from wire import directory, varint
+
+    columns = varint.Cursor(cursor.data, cursor.at)
+    series = directory.read(columns).series
+    cursor.at = columns.at
+    return series
 
 
 def read_reports(name: Name) -> Anomalies | Notice:
     """Return the decoded reports of a batch of anomalies or of a notice; raises DecodeError."""
     try:
-        rows = codec.unpack(name.packed)
+        return reports.unpack(container.unpack(name.packed))
     except ModelError as error:
         raise FormatError(str(error)) from error
-    if not isinstance(rows, Anomalies | Notice):
-        raise FormatError(f"{name.kind.name.lower()}: not reports")
-    return rows

@@ -1,4 +1,4 @@
-"""A stored batch: the item that holds its bytes and is its receipt, and the rows in it."""
+"""A stored batch: the item that holds its bytes and is its receipt (rows: :mod:`cloud_functions.core.batch_rows`)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from cloud_functions.core import keys
-from cloud_functions.core.columns import aggregates_of
 from cloud_functions.core.errors import CloudError
 from cloud_functions.core.ports import Item, Table
-from wire import codec
-from wire.codec import Profiles
-from wire.errors import UnknownProfileError, WireError
-from wire.model import Aggregates, Readings
 
 KIND = "batch"
 
@@ -62,24 +57,6 @@ class StoredBatch:
     def totals(self) -> dict[str, int]:
         """Return the amounts that the batch adds to its epoch's totals."""
         return {"batches": 1, "rows": self.rows, "bytes": self.size}
-
-
-class UnreadableBatchError(CloudError):
-    """A stored batch whose rows cannot be decoded."""
-
-
-def rows_of(batch: StoredBatch, profiles: Profiles) -> Aggregates:
-    """Return the rows of a batch, readings as windows of one millisecond; raises UnreadableBatchError."""
-    try:
-        rows = codec.decode(batch.data, profiles).rows
-    except (WireError, UnknownProfileError) as error:
-        name = f"{batch.gateway} {keys.batch_name(batch.epoch, batch.sequence)}"
-        raise UnreadableBatchError(f"batch {name}: {type(error).__name__}: {str(error)[:300]}") from error
-    if isinstance(rows, Readings):
-        return aggregates_of(rows)
-    if isinstance(rows, Aggregates):
-        return rows
-    raise UnreadableBatchError(f"batch of {batch.gateway}: {type(rows).__name__.lower()} are not rows")
 
 
 def overlapping(table: Table, gateway: str, from_ms: int, to_ms: int) -> Iterator[StoredBatch]:

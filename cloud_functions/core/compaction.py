@@ -22,7 +22,8 @@ from enum import StrEnum
 
 from cloud_functions.core import keys, rollup
 from cloud_functions.core.arrival import write_envelope
-from cloud_functions.core.batches import StoredBatch, UnreadableBatchError, overlapping, rows_of
+from cloud_functions.core.batch_rows import UnreadableBatchError, rows_of
+from cloud_functions.core.batches import StoredBatch, overlapping
 from cloud_functions.core.columns import merge
 from cloud_functions.core.compaction_plan import DAY_MS, Kind, Task, key_item, reopened_of, shard_of, shards_of
 from cloud_functions.core.errors import CloudError, Reason

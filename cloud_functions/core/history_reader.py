@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cloud_functions.core import keys, rollup
-from cloud_functions.core.batches import StoredBatch, UnreadableBatchError, overlapping, rows_of
+from cloud_functions.core.batch_rows import UnreadableBatchError, rows_of
+from cloud_functions.core.batches import StoredBatch, overlapping
 from cloud_functions.core.columns import merge
 from cloud_functions.core.hours import hour_of
 from cloud_functions.core.keys import HOUR_MS

@@ -24,7 +24,7 @@ from cloud_functions.core.profiles import DifferentProfileError
 from cloud_functions.core.received_sequences import Received, ReceivedSequences, received_of
 from cloud_functions.core.storing import Stored, Storer
 from wire.acknowledgement import MAX_UNKNOWN
-from wire.codec import Kind
+from wire.container import Kind
 from wire.errors import UnknownProfileError
 
 # Reasons for which an intact batch from its own gateway is kept as a dead letter and acknowledged. A batch that cannot

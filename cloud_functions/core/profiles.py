@@ -3,6 +3,8 @@
 A profile never changes under its version, so cached ones stay valid. Stored batches are decoded with it later: it
 expires ``KEPT_MS`` after it was last sent, and counts as unknown from ``raw_ms`` (the time that a batch is stored)
 before that. The gateway then receives a request for it and sends it again.
+
+NumPy, which profiles are decoded with, is imported when the first one is: most workers only count their series.
 """
 
 from __future__ import annotations
@@ -10,15 +12,18 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cloud_functions.core import keys
 from cloud_functions.core.arrival import Arrival, fingerprint, unreadable
 from cloud_functions.core.errors import Reason, RejectError
 from cloud_functions.core.ports import Item, NowMs, Table
-from wire import codec, profile, summary
-from wire.codec import Kind, Profile
+from wire import summary
+from wire.container import Kind
 from wire.errors import WireError
+
+if TYPE_CHECKING:
+    from wire.profile import Profile
 
 KEPT_MS = 60 * 86_400_000
 RAW_MS = 7 * 86_400_000
@@ -72,6 +77,8 @@ class Profiles:
 
         Raises RejectError (codec; different when another is stored under its version), and StoreError.
         """
+        from wire import codec
+
         envelope = arrival.envelope
         try:
             known = codec.decode_profile(envelope.data)[1]
@@ -122,6 +129,8 @@ def _is_intact(item: Item, gateway: str) -> bool:
 
 
 def _read(item: Item, gateway: str, version: int) -> Profile | None:
+    from wire import codec
+
     try:
         owner, known = codec.decode_profile(item["body"])  # type: ignore[arg-type] # this module wrote it
     except WireError as error:
@@ -132,4 +141,6 @@ def _read(item: Item, gateway: str, version: int) -> Profile | None:
 
 def _digest(known: Profile) -> bytes:
     """Return a digest of the profile's content, independent of its batch name."""
+    from wire import profile
+
     return fingerprint(profile.write(known))

@@ -4,6 +4,8 @@ One conditional write stores a batch: the item holds its bytes and is its receip
 system need from a batch without decoding it is written under keys derived from the batch, so that repetitions change
 nothing: reports of anomalies for alerting, the notice of a gateway, new series in the catalogue, and, for a batch that
 arrives after its hour was compacted, the entry that reopens the hour.
+
+NumPy is imported only where rows are decoded.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ from cloud_functions.core.errors import Reason, RejectError
 from cloud_functions.core.hours import reopening
 from cloud_functions.core.ports import Item, Key, NowMs, Table
 from cloud_functions.core.profiles import Profiles
-from wire import codec, summary
-from wire.codec import Kind
+from wire import summary
+from wire.anomaly import Anomalies, Notice
+from wire.container import Kind
 from wire.errors import UnknownProfileError, WireError
-from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Notice, Rows
 from wire.summary import Name, Summary
 
 NOTICE_ATTEMPTS = 12
@@ -94,7 +96,9 @@ class Storer:
         try:
             head = self.summarize(name)
             if self._check_rows:
-                codec.unpack(name.packed, lambda version: self.profiles.find(name.gateway, version))
+                from cloud_functions.core.batch_rows import check_rows
+
+                check_rows(name, self.profiles.find)
         except UnknownProfileError:
             raise
         except WireError as error:
@@ -165,11 +169,9 @@ class Storer:
 
     def _has_same_rows(self, stored: StoredBatch, arrival: Arrival) -> bool:
         """Return True if two batches of one name have the same rows: with and without a profile their bytes differ."""
-        try:
-            one, other = (codec.decode(data, self.profiles.find).rows for data in (stored.data, arrival.envelope.data))
-        except WireError:
-            return False
-        return _same(one, other)
+        from cloud_functions.core.batch_rows import have_same_rows
+
+        return have_same_rows(stored.data, arrival.envelope.data, self.profiles.find)
 
     def _put_newest(self, item: Item) -> None:
         """Write a notice unless the one there was received later."""
@@ -188,16 +190,6 @@ class Storer:
 
 def _key(arrival: Arrival) -> Key:
     return keys.batch(arrival.name.gateway, arrival.name.epoch, arrival.name.sequence)
-
-
-def _same(one: Rows, other: Rows) -> bool:
-    """Return True for bit-equal aggregates; the order of series in the directory is ignored."""
-    if not isinstance(one, Aggregates) or not isinstance(other, Aggregates) or len(one) != len(other):
-        return False
-    names = [[rows.series[at] for at in rows.series_index.tolist()] for rows in (one, other)]
-    return names[0] == names[1] and all(
-        getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in AGGREGATE_COLUMNS[1:]
-    )
 
 
 def _check_times(head: Summary) -> None:

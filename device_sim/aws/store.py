@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from cloud_functions.adapters.dynamodb import to_item
 from cloud_functions.core import keys
 from cloud_functions.core.alert import from_item
-from cloud_functions.core.batches import StoredBatch, rows_of
+from cloud_functions.core.batch_rows import rows_of
+from cloud_functions.core.batches import StoredBatch
 from cloud_functions.core.ports import Item
 from cloud_functions.core.received_sequences import counts_of
 from wire import codec

@@ -9,7 +9,8 @@ import pytest
 
 from cloud_functions.core import keys
 from cloud_functions.core.alerting import AlertBook
-from cloud_functions.core.batches import StoredBatch, rows_of
+from cloud_functions.core.batch_rows import rows_of
+from cloud_functions.core.batches import StoredBatch
 from cloud_functions.core.compaction import LEASE_MS
 from cloud_functions.core.compaction_plan import DAY_MS, Kind, Task
 from cloud_functions.core.erasure import Eraser, Target, without

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_functions.core import keys
-from cloud_functions.core.batches import StoredBatch, rows_of
+from cloud_functions.core.batch_rows import rows_of
+from cloud_functions.core.batches import StoredBatch
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.ports import Item, Key

@@ -79,7 +79,7 @@ def test_kinds_that_are_not_rows_have_no_model(kind: Kind) -> None:
 
 
 def test_profiles_and_rows_are_distinguished() -> None:
-    with pytest.raises(FormatError, match="not rows"):
+    with pytest.raises(FormatError, match="neither rows nor reports"):
         codec.decode(sealed(container.pack(Kind.PROFILE, Coder.NONE, 0, b"")))
     with pytest.raises(FormatError, match="not a profile"):
         codec.decode_profile(DATA)
