@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.emf import publishing
@@ -15,6 +12,7 @@ from cloud_functions.api.table import ROUTES
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core import gateways
 from cloud_functions.core.metrics import Metrics
+from cloud_functions.json_log import LambdaContext, Logger
 from cloud_functions.rest.roles import RoleRules
 from cloud_functions.rest.routes import Router
 from cloud_functions.rest.service import Service

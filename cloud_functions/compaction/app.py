@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from cloud_functions import settings
 from cloud_functions.adapters.aws import lazy_client
 from cloud_functions.adapters.dynamodb import DynamoTable
@@ -19,6 +16,7 @@ from cloud_functions.core.compaction_plan import Planner, Task
 from cloud_functions.core.errors import CloudError
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.profiles import Profiles
+from cloud_functions.json_log import LambdaContext, Logger
 
 log = Logger(service="strandline-compaction")
 metrics = Metrics()

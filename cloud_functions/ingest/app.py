@@ -6,9 +6,6 @@ import base64
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.emf import publishing
@@ -19,6 +16,7 @@ from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.storing import Storer
+from cloud_functions.json_log import LambdaContext, Logger
 
 RESERVED_MS = 8_000
 """Time of an invocation that is reserved for recording and acknowledging what it has stored."""
@@ -51,7 +49,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         acknowledger,
         dead_letters,
         now_ms,
-        log,  # type: ignore[arg-type]
+        log,
         check_client=check_client,
         metrics=metrics,
     )

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from cloud_functions import settings
 from cloud_functions.adapters import channels as channels
 from cloud_functions.adapters.channels.registry import Deliverers, Options, Pair
@@ -19,6 +16,7 @@ from cloud_functions.core.configuration import Configuration
 from cloud_functions.core.deliveries import Delivery, DeliveryError, retry_after_s
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.metrics import Metrics
+from cloud_functions.json_log import LambdaContext, Logger
 
 log = Logger(service="strandline-notify")
 metrics = Metrics()
