@@ -54,7 +54,7 @@ def session() -> Session:
     """
     made = Session()
     if MODELS.is_dir():
-        made.register_component("data_loader", Loader(str(MODELS), include_default_search_paths=False))
+        made.register_component("data_loader", Loader([str(MODELS)], include_default_search_paths=False))
     return made
 
 
