@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
@@ -15,56 +14,26 @@ import pytest
 from packaging.requirements import Requirement
 
 from device_sim.aws.package import function_files, functions, requirements, stage_functions, zip_folder
+from device_sim.aws.package_environment import RUNTIME, environment, installed, link
 from device_sim.paths import SOURCE_TREE
 
 FUNCTIONS = ("alerting", "api", "compaction", "forecast", "ingest")
-RUNTIME = ("boto3",)
-"""Requirements that the runtime of Lambda has."""
 ALLOWED = {
-    "alerting": {"aws_lambda_powertools", "boto3", "botocore"},
-    "ingest": {"aws_lambda_powertools", "boto3", "botocore", "numpy"},
-    "compaction": {"aws_lambda_powertools", "boto3", "botocore", "numpy", "pyarrow"},
+    "alerting": {"botocore"},
+    "ingest": {"botocore", "numpy"},
+    "compaction": {"botocore", "numpy", "pyarrow"},
     "api": {"aws_lambda_powertools", "boto3", "botocore", "numpy"},
     "forecast": {"aws_lambda_powertools", "boto3", "botocore", "numpy"},
 }
-"""Packages that each function may load, besides the dependencies of boto3 and of aws_lambda_powertools."""
+"""Packages that each function may load, besides the dependencies of botocore."""
 SMALL = {"dateutil", "jmespath", "s3transfer", "six", "typing_extensions", "urllib3"}
+WITHOUT_NUMPY = ("alerting", "ingest")
+"""Functions that load NumPy only when they decode rows."""
 LOADED = """
 import importlib, json, sys
 importlib.import_module(sys.argv[1])
 print(json.dumps(sorted(sys.modules)))
 """
-
-
-def environment(function: str) -> dict[str, str]:
-    """Return the variables that the template gives to a function, with any values."""
-    source = (SOURCE_TREE / "cloud_functions" / function / "app.py").read_text()
-    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    required = [c.args[0] for c in calls if ast.unparse(c.func) == "settings.text" and len(c.args) == 1]
-    return {str(ast.literal_eval(name)): "x" for name in required} | {"AWS_DEFAULT_REGION": "us-east-1"}
-
-
-def installed(lines: list[str]) -> set[str]:
-    """Return the distributions that pip installs for requirements, among those of this environment."""
-    found: set[str] = set()
-    waiting = [Requirement(line) for line in lines]
-    while waiting:
-        one = waiting.pop()
-        if one.name in found or (one.marker is not None and not one.marker.evaluate({"extra": ""})):
-            continue
-        found.add(one.name)
-        waiting += [Requirement(text) for text in metadata.distribution(one.name).requires or []]
-    return found
-
-
-def link(distributions: set[str], folder: Path) -> None:
-    """Put the files of distributions into a folder, as `pip install --target` does."""
-    folder.mkdir()
-    for name in distributions:
-        distribution = metadata.distribution(name)
-        for top in {file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "__pycache__")}:
-            if not (folder / top).exists():
-                (folder / top).symlink_to(Path(str(distribution.locate_file(top))))
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +60,16 @@ def test_a_handler_is_imported_from_its_package_and_its_requirements_alone(
     path = os.pathsep.join(map(str, (packages[function], tmp_path / "site")))
     done = subprocess.run(
         [sys.executable, "-S", "-B", "-c", LOADED, f"cloud_functions.{function}.app"],
-        env={"PYTHONPATH": path, "PATH": os.environ["PATH"], **environment(function)},
+        env={"PYTHONPATH": path, "PATH": os.environ["PATH"], **environment(SOURCE_TREE, function)},
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert modules_of(json.loads(done.stdout)) <= ALLOWED[function] | SMALL
+    loaded = modules_of(json.loads(done.stdout))
+    assert loaded <= ALLOWED[function] | SMALL
+    assert function not in WITHOUT_NUMPY or "numpy" not in loaded
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
