@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _EXTRAS = {
     "archive": ("pyarrow",),
-    "cloud": ("boto3", "botocore", "aws_lambda_powertools"),
+    "cloud": ("boto3", "botocore"),
     "sim": (
         "asyncua",
         "awscrt",

@@ -8,10 +8,8 @@ from cloud_functions import settings
 from cloud_functions.adapters.aws import lazy_client
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.emf import publishing
-from cloud_functions.adapters.s3_archive import S3Archive
 from cloud_functions.adapters.sqs import SqsDeadLetterSink, SqsSender
 from cloud_functions.clock import DAY_MS, now_ms
-from cloud_functions.core.compaction import Compactor, Outcome
 from cloud_functions.core.compaction_plan import Planner, Task
 from cloud_functions.core.errors import CloudError
 from cloud_functions.core.metrics import Metrics
@@ -22,7 +20,7 @@ log = Logger(service="strandline-compaction")
 metrics = Metrics()
 
 table = DynamoTable(settings.text("TELEMETRY_TABLE"), metrics=metrics)
-archive = S3Archive(settings.text("ARCHIVE_BUCKET"))
+bucket = settings.text("ARCHIVE_BUCKET")
 dead_letters = SqsDeadLetterSink(settings.text("DEAD_LETTERS_URL"))
 tasks = SqsSender(lazy_client("sqs"))
 tasks_url = settings.text("TASKS_URL")
@@ -44,10 +42,14 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         metrics.observe("compaction_lag_ms", now_ms() - planned[0].start_ms if planned else 0)
         log.info("planned", extra={"tasks": len(planned)})
         return {"tasks": len(planned)}
+    # With NumPy and pyarrow, which the planner does not need.
+    from cloud_functions.adapters.s3_archive import S3Archive
+    from cloud_functions.core.compaction import Compactor, Outcome
+
     failed = []
     compactor = Compactor(
         table,
-        archive,
+        S3Archive(bucket),
         profiles.find,
         dead_letters,
         now_ms,

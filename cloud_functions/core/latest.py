@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from cloud_functions.core import keys, parameters, rollup
-from cloud_functions.core.batches import StoredBatch, UnreadableBatchError, rows_of
+from cloud_functions.core.batch_rows import UnreadableBatchError, rows_of
+from cloud_functions.core.batches import StoredBatch
 from cloud_functions.core.catalogue import series_from
 from cloud_functions.core.columns import merge
 from cloud_functions.core.errors import RequestError

@@ -43,7 +43,7 @@ def windows(jitter: list[int], step: int) -> Aggregates:
     values = np.arange(n) / 10.0
     series = tuple(Series(f"a.{name}", "Cel", 0.1) for name in "xyz")
     columns = (start, np.full(n, step), np.full(n, 10), values, values, values, np.zeros(n), np.zeros(n))
-    return Aggregates(series, index, *columns)  # type: ignore[arg-type]  # in order
+    return Aggregates(series, index, *columns)
 
 
 @BUSY

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloud_functions.adapters.aws import client, store_errors
+from cloud_functions.adapters.aws import lazy_client, store_errors
 from cloud_functions.adapters.channels.registry import Pair, each, register
 from cloud_functions.core.channels import Channel, ChannelType
 from cloud_functions.core.deliveries import Delivery
@@ -19,8 +19,8 @@ class EmailDeliverer:
 
     def __init__(self, sender: str, topic: str, link: str = "", ses: Any = None, sns: Any = None) -> None:
         self._sender, self._topic, self._link = sender, topic, link
-        self._ses = ses if ses is not None or not sender else client("sesv2")
-        self._sns = sns if sns is not None or sender else client("sns")
+        self._ses = ses if ses is not None or not sender else lazy_client("sesv2")
+        self._sns = sns if sns is not None or sender else lazy_client("sns")
 
     def deliver(self, deliveries: list[Pair]) -> list[str]:
         """Send e-mails one by one."""

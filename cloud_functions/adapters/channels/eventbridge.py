@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cloud_functions.adapters.aws import client, store_errors
+from cloud_functions.adapters.aws import lazy_client, store_errors
 from cloud_functions.adapters.channels.registry import Pair, chunks, register
 from cloud_functions.core.channels import ChannelType
 from cloud_functions.core.errors import StoreError
@@ -19,7 +19,7 @@ class EventBridgeDeliverer:
 
     def __init__(self, bus: str, events: Any = None) -> None:
         self._bus = bus
-        self._client = events if events is not None else client("events")
+        self._client = events if events is not None else lazy_client("events")
 
     def deliver(self, deliveries: list[Pair]) -> list[str]:
         """Put events, ten in a request."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cloud_functions.adapters.aws import client, store_errors
+from cloud_functions.adapters.aws import lazy_client, store_errors
 from cloud_functions.adapters.channels.registry import Pair, each, register
 from cloud_functions.core.channels import Channel, ChannelType
 from cloud_functions.core.deliveries import Delivery
@@ -16,7 +16,7 @@ class MqttDeliverer:
     """Publishes to gateways with QoS 1."""
 
     def __init__(self, iot: Any = None) -> None:
-        self._client = iot if iot is not None else client("iot-data")
+        self._client = iot if iot is not None else lazy_client("iot-data")
 
     def deliver(self, deliveries: list[Pair]) -> list[str]:
         """Publish events one by one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cloud_functions.adapters.aws import client, store_errors
+from cloud_functions.adapters.aws import lazy_client, store_errors
 from cloud_functions.adapters.channels.registry import Pair, chunks, register
 from cloud_functions.core.channels import ChannelType
 from cloud_functions.core.deliveries import Delivery
@@ -23,7 +23,7 @@ class SnsDeliverer:
 
     def __init__(self, topic: str, link: str = "", sns: Any = None) -> None:
         self._topic, self._link = topic, link
-        self._client = sns if sns is not None else client("sns")
+        self._client = sns if sns is not None else lazy_client("sns")
 
     def deliver(self, deliveries: list[Pair]) -> list[str]:
         """Publish events, ten in a request."""

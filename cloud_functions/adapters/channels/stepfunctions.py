@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cloud_functions.adapters.aws import client, error_code, store_errors
+from cloud_functions.adapters.aws import error_code, lazy_client, store_errors
 from cloud_functions.adapters.channels.registry import Pair, each, register
 from cloud_functions.core.channels import Channel, ChannelType
 from cloud_functions.core.deliveries import Delivery
@@ -19,7 +19,7 @@ class StepFunctionsDeliverer:
     """Starts executions. The name is made of the delivery's key, so a repeated delivery starts none."""
 
     def __init__(self, states: Any = None) -> None:
-        self._client = states if states is not None else client("stepfunctions")
+        self._client = states if states is not None else lazy_client("stepfunctions")
 
     def deliver(self, deliveries: list[Pair]) -> list[str]:
         """Start executions one by one."""

@@ -20,7 +20,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def invoke(log: Logger, event: dict[str, Any], **extra: Any) -> None:
     log.inject_lambda_context(lambda event, context: log.info("%d rows", 3, extra=extra))(
         event,
-        SimpleNamespace(aws_request_id="r-1", get_remaining_time_in_millis=lambda: 1),  # type: ignore[arg-type]
+        SimpleNamespace(aws_request_id="r-1", get_remaining_time_in_millis=lambda: 1),
     )
 
 
