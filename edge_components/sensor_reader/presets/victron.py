@@ -24,6 +24,7 @@ PRESET = Preset(
             "*.Temperature": {"unit": "Cel"},
             "*.Frequency": {"unit": "Hz"},
             "*.Yield.*": {"unit": "kWh"},
+            "*.Yield.Power": {"unit": "W"},
             "*.Energy.*": {"unit": "kWh"},
         },
     },
