@@ -19,7 +19,7 @@ LONG = {"accept-encoding": "gzip, br"}
 
 
 def path_of(route):
-    return route.path.replace("{gateway}", "gw-1").replace("{alert}", "6d")
+    return route.path.replace("{gateway}", "gw-1").replace("{alert}", "6d").replace("{name}", "a")
 
 
 @pytest.mark.parametrize("route", ALL, ids=lambda route: f"{route.method} {route.path}")
