@@ -6,7 +6,9 @@ quality bad. A gap in the sequence, or data of a node whose birth was not receiv
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.formats import Columns, FormatKind, PayloadFormat
@@ -39,7 +41,7 @@ class _Node:
 
     metrics: dict[tuple[str, str], _Known] = field(default_factory=dict)
     """By device (empty for the node itself) and metric name."""
-    aliases: dict[int, tuple[str, str]] = field(default_factory=dict)
+    aliases: dict[int | None, _Known] = field(default_factory=dict)
     sequence: int | None = None
     birth_sequence: float | None = None
     born: bool = False
@@ -75,36 +77,36 @@ class SparkplugFormat(PayloadFormat):
             state.metrics, state.aliases, state.born, state.since_request = {}, {}, True, None
             state.birth_sequence = next((float(one.value or 0) for one in message.metrics if one.name == "bdSeq"), None)
         prefix = ".".join(filter(None, (group, node, device)))
-        unknown = 0
-        for metric in message.metrics:
-            unknown += not self._take(metric, state, device, prefix, message, into, index, birth="BIRTH" in kind)
+        rows, unknown = self._described(message.metrics, state, device, prefix, birth="BIRTH" in kind)
+        self._take(rows, message.timestamp, into, index)
         if unknown or not in_order or not state.born:
             self._ask(state, f"{namespace}/{group}/NCMD/{node}", into)
         if unknown:
             text = f"{unknown} metrics with an alias whose birth was not received; a rebirth is requested"
             raise RejectedError("rejected_alias", text)
 
-    def _take(  # the parts of one message
-        self,
-        metric: Metric,
-        state: _Node,
-        device: str,
-        prefix: str,
-        message: Payload,
-        into: Columns,
-        index: int,
-        *,
-        birth: bool,
-    ) -> bool:
-        """Append one metric; False where its alias is unknown."""
+    def _described(
+        self, metrics: list[Metric], state: _Node, device: str, prefix: str, *, birth: bool
+    ) -> tuple[list[tuple[Metric, _Known]], int]:
+        """Return the metrics that are measurements, with their descriptions, and the number of unknown aliases."""
+        rows, unknown, aliases = [], 0, state.aliases
+        for metric in metrics:
+            known = None if birth or metric.name else aliases.get(metric.alias)
+            known = known or self._describe(metric, state, device, prefix, birth=birth)
+            if known is not None:
+                rows.append((metric, known))
+            elif not metric.name:
+                unknown += 1
+        return rows, unknown
+
+    @staticmethod
+    def _describe(metric: Metric, state: _Node, device: str, prefix: str, *, birth: bool) -> _Known | None:
+        """Return the description of a metric; None for one that is not a measurement, and for an unknown alias."""
         name = metric.name
         if not name:
-            found = state.aliases.get(-1 if metric.alias is None else metric.alias)
-            if found is None:
-                return False
-            device, name = found
+            return state.aliases.get(metric.alias)
         if name == "bdSeq" or name.startswith(_CONTROL):
-            return True
+            return None
         known = state.metrics.get((device, name))
         if known is None or birth:
             if len(state.metrics) >= MAX_METRICS:
@@ -112,17 +114,28 @@ class SparkplugFormat(PayloadFormat):
             known = _Known(f"{prefix}.{name}", metric.datatype, _unit(metric))
             state.metrics[device, name] = known
         if birth and metric.alias is not None:
-            state.aliases[metric.alias] = (device, name)
-        datatype = metric.datatype or known.datatype
-        if datatype not in NUMERIC and not (datatype == 0 and metric.value is not None):
-            into.skipped += 1
-            return True
-        time = metric.timestamp if metric.timestamp is not None else message.timestamp
-        value = None if metric.value is None else signed(metric.value, datatype)
-        into.add(index, known.field, value, time, _quality(metric), known.unit)
-        if not metric.historical:
-            known.value = value
-        return True
+            state.aliases[metric.alias] = known
+        return known
+
+    @staticmethod
+    def _take(rows: list[tuple[Metric, _Known]], message_time: int | None, into: Columns, index: int) -> None:
+        """Append the values of metrics."""
+        before = len(into.fields)
+        for (_name, _alias, time, datatype, historical, value, properties), known in rows:
+            datatype = datatype or known.datatype
+            if datatype not in NUMERIC and not (datatype == 0 and value is not None):
+                into.skipped += 1
+                continue
+            if value is not None and type(value) is not float:
+                value = signed(value, datatype)
+            into.fields.append(known.field)
+            into.values.append(value)
+            into.times.append(message_time if time is None else time)
+            into.qualities.append(_quality(properties) if properties else None)
+            into.units.append(known.unit)
+            if not historical:
+                known.value = value
+        into.payloads += [index] * (len(into.fields) - before)
 
     @staticmethod
     def _death(state: _Node, device: str, message: Payload, into: Columns, index: int) -> None:
@@ -169,8 +182,8 @@ def _unit(metric: Metric) -> str:
     return found[:32] if isinstance(found, str) else ""
 
 
-def _quality(metric: Metric) -> int | None:
-    code = metric.properties.get("Quality", metric.properties.get("quality"))
+def _quality(properties: Mapping[str, Any]) -> int | None:
+    code = properties.get("Quality", properties.get("quality"))
     if not isinstance(code, int):
         return None
     if code >= _STALE or code < 64:
