@@ -39,6 +39,7 @@ def visit(browser: Any, server: FakeServer) -> Iterator[Callable[..., Visitor]]:
         return visitors[-1]
 
     yield sign_in
+    assert server.cloud.violations == []
     for visitor in visitors:
         visitor.close()
         assert visitor.faults == []

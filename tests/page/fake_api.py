@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import json
 import math
@@ -11,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from cloud_functions.core.dry_run import SeriesName, dry_run
 from cloud_functions.core.errors import RequestError
 from cloud_functions.core.globs import matches
 from cloud_functions.dashboard import page
-from tests.page import sample_fleet
+from tests.page import contract, sample_fleet
 from tests.page.sample_fleet import CHANNELS, DAY, HOUR, MINUTE, SECOND, Shift
 from wire.model import Aggregates
 
@@ -57,6 +59,9 @@ class FakeCloud:
         self.shifts: list[Shift] = []
         self.requests: list[tuple[str, str]] = []
         self.down = False
+        self.violations: list[str] = []
+        self.oidc = False
+        self.challenges: dict[str, str] = {}
 
     def inject(self, gateway: str, series: str, severity: str, *, size: float, age_ms: int = 2_000, **more: Any) -> str:
         """Begin a fault of a series; return the id of its alert."""
@@ -192,7 +197,9 @@ class FakeCloud:
             if alert["gateway"] == name and alert["state"] != "resolved":
                 counts[alert["severity"]] = counts.get(alert["severity"], 0) + 1
         about["alerts"] = counts
-        return about if detail else {k: v for k, v in about.items() if k not in ("losses", "notice", "epochs")}
+        return (
+            about if detail else {k: v for k, v in about.items() if k not in ("losses", "merged", "notice", "epochs")}
+        )
 
     def _latest(self, pattern: str) -> list[dict[str, Any]]:
         end = now_ms() // SECOND * SECOND
@@ -265,14 +272,26 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         url = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else {}
+        raw = self.rfile.read(length)
+        body = json.loads(raw) if self.headers.get("Content-Type") == "application/json" else {}
         self.cloud.requests.append((self.command, self.path))
         if url.path.startswith("/v1/"):
             self._api([unquote(part) for part in url.path.split("/")[2:]], dict(parse_qsl(url.query)), body)
         elif url.path == "/local/token":
             self._json(200, {"token": f"{body['role']}:{body['user']}", "expires_in": 3_600})
         elif url.path == "/config.json":
-            self._send(200, page.local_config(), page.headers(page.CONFIG))
+            config = page.oidc_config("/v1", f"http://{self.headers['Host']}", "page")
+            self._send(200, config if self.cloud.oidc else page.local_config(), page.headers(page.CONFIG))
+        elif url.path == "/.well-known/openid-configuration":
+            own = f"http://{self.headers['Host']}"
+            self._json(200, {"authorization_endpoint": f"{own}/authorize", "token_endpoint": f"{own}/token"})
+        elif url.path == "/authorize":
+            given = dict(parse_qsl(url.query))
+            self.cloud.challenges["code-1"] = given["code_challenge"]
+            answer = urlencode({"code": "code-1", "state": given["state"]})
+            self._send(302, b"", {"Location": f"{given['redirect_uri']}?{answer}"})
+        elif url.path == "/token":
+            self._exchange(dict(parse_qsl(raw.decode())))
         else:
             name = url.path[1:] or page.INDEX
             found = page.files().get(name)
@@ -288,13 +307,27 @@ class _Handler(BaseHTTPRequestHandler):
                 raise HttpError(503, "Unavailable", ["a store failed"])
             if role not in ROLES:
                 raise HttpError(401, "Unauthorized", ["the token is not valid"])
+            route = contract.find(self.command, path, query)
             with self.cloud.lock:
                 answer = self.cloud.answer(self.command, path, query, body, (user, role))
+                if route is not None:
+                    contract.check(route.answer, answer, f"{self.command} {self.path}")
             self._json(200, answer)
+        except AssertionError as error:
+            self.cloud.violations.append(str(error))
+            self._problem(HttpError(500, "Contract", [str(error)]))
         except RequestError as error:
             self._problem(HttpError(400, "Invalid request", list(error.problems)))
         except HttpError as error:
             self._problem(error)
+
+    def _exchange(self, form: dict[str, str]) -> None:
+        digest = hashlib.sha256(form["code_verifier"].encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        if form["grant_type"] == "authorization_code" and self.cloud.challenges.pop(form["code"], "") == challenge:
+            self._json(200, {"access_token": "operator:olga", "token_type": "Bearer", "expires_in": 600})
+        else:
+            self._json(400, {"error": "invalid_grant"})
 
     def _problem(self, error: HttpError) -> None:
         problem = {"type": "about:blank", "title": error.title, "status": error.status,
@@ -315,8 +348,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if status != 304:
             self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(ConnectionError):  # the page cancels requests of a view that it leaves
+            self.end_headers()
+            self.wfile.write(content)
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - names of http.server
 

@@ -83,6 +83,7 @@ def gateway(name: str, site: str, now_ms: int, **different: Any) -> dict[str, An
     about = {
         "gateway": name, "site": site, "silent": False, "first_seen_ms": now_ms - FIRST_DATA_DAYS * DAY,
         "last_seen_ms": now_ms - 2_400, "batches": 81_211, "rows": 24_310_442, "bytes": 61_702_113, "duplicates": 17,
+        "acknowledgements": 81_211, "merged": 0,
         "rejected": {}, "alerts": {}, "health": health,
         "losses": {"Spool.rows_dropped": 0}, "notice": None,
         "epochs": [

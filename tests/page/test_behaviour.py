@@ -197,3 +197,28 @@ def test_the_theme_follows_the_system_until_one_is_selected(visit: Callable[...,
     page.reload()
     page.get_by_role("heading", name="Fleet").wait_for()
     assert page.evaluate(theme) == "dark"
+
+
+def test_a_user_signs_in_at_an_issuer_by_a_code_with_pkce(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    cloud.oidc = True
+    visitor = visit("")
+    page = visitor.page
+    page.goto(f"{visitor.url}#/rules")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Rules").wait_for()  # the view that was asked for
+    page.get_by_text("olga (operator)").wait_for()
+    assert page.url == f"{visitor.url}#/rules"
+    page.goto(f"{visitor.url}?code=code-1&state=forged")
+    page.reload()
+    assert cloud.challenges == {}
+
+
+def test_an_answer_of_the_issuer_that_was_not_requested_is_rejected(
+    cloud: FakeCloud, visit: Callable[..., Visitor]
+) -> None:
+    cloud.oidc = True
+    visitor = visit("")
+    visitor.page.goto(f"{visitor.url}?code=stolen&state=forged")
+    visitor.page.get_by_role("alert").get_by_text("not begun in this tab").wait_for()
+    assert "stolen" not in visitor.page.url
+    assert not [path for _, path in cloud.requests if path == "/token"]
