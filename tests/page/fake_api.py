@@ -177,7 +177,8 @@ class FakeCloud:
             return stored[name]
         self._operate(who[1])
         if method == "DELETE":
-            return {"deleted": stored.pop(name)["name"]}
+            del stored[name]
+            return None
         document = PARSERS[kind]({**body, "name": name}).to_dict()
         version = stored[name]["version"] + 1 if name in stored else 1
         stored[name] = document | {"version": version, "updated_ms": now_ms(), "updated_by": who[0]}
@@ -310,8 +311,11 @@ class _Handler(BaseHTTPRequestHandler):
             route = contract.find(self.command, path, query)
             with self.cloud.lock:
                 answer = self.cloud.answer(self.command, path, query, body, (user, role))
-                if route is not None:
-                    contract.check(route.answer, answer, f"{self.command} {self.path}")
+            if answer is None:
+                assert route.status == 204, f"{self.command} {self.path}: an empty answer"
+                self._send(204, b"", {})
+                return
+            contract.check(route.answer, answer, f"{self.command} {self.path}")
             self._json(200, answer)
         except AssertionError as error:
             self.cloud.violations.append(str(error))
@@ -346,7 +350,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if status != 304:
+        if status not in (204, 304):
             self.send_header("Content-Length", str(len(content)))
         with contextlib.suppress(ConnectionError):  # the page cancels requests of a view that it leaves
             self.end_headers()

@@ -31,6 +31,7 @@ def populate(cloud: FakeCloud) -> dict[str, str]:
     cloud.documents["silences"]["night"] = {
         "name": "night", "gateways": "gw-ulm-*", "series": "*", "rules": "*", "from": cloud.started_ms,
         "to": cloud.started_ms + 9_000_000, "author": "mia", "comment": "maintenance", "version": 1,
+        "updated_ms": cloud.started_ms, "updated_by": "mia",
     }  # fmt: skip
     return {
         "#/": "Fleet",
