@@ -7,31 +7,12 @@ import logging
 import logging.handlers
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from edge_components.common.health import JsonLines, stamp
+
 LOG_BYTES, LOG_FILES = 5_000_000, 3
-
-
-def stamp(seconds: float) -> str:
-    """Return a time as ISO 8601, UTC, with milliseconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
-
-
-class JsonLines(logging.Formatter):
-    """Formatter that writes one JSON object per record; ``extra={"fields": {...}}`` is merged in."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as a line of JSON."""
-        line: dict[str, object] = {"time": stamp(record.created), "level": record.levelname, "part": record.name}
-        line["message"] = record.getMessage()
-        fields = getattr(record, "fields", None)
-        if isinstance(fields, Mapping):
-            line.update(fields)
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
 
 
 def start_logging(file: Path) -> logging.Logger:

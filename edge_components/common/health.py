@@ -37,17 +37,21 @@ class Counters:
             return dict(sorted(self._counts.items()))
 
 
-class JsonFormatter(logging.Formatter):
-    """Formatter of one JSON object per line, with gateway, component and the record's ``extra={"fields": {...}}``."""
+def stamp(seconds: float) -> str:
+    """Return a time as ISO 8601, UTC, with milliseconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
 
-    def __init__(self, gateway: str, component: str) -> None:
-        super().__init__()
-        self._fixed = {"gateway": gateway, "component": component}
+
+class JsonLines(logging.Formatter):
+    """Formatter of one JSON object per line, with the record's ``extra={"fields": {...}}``."""
+
+    def origin(self, record: logging.LogRecord) -> Mapping[str, str]:
+        """Return the fields that name the source of a record."""
+        return {"part": record.name}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
-        line: dict[str, object] = {"time": stamp, "level": record.levelname, **self._fixed}
+        line: dict[str, object] = {"time": stamp(record.created), "level": record.levelname, **self.origin(record)}
         line["message"] = record.getMessage()
         fields = getattr(record, "fields", None)
         if isinstance(fields, Mapping):
@@ -55,6 +59,18 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+class JsonFormatter(JsonLines):
+    """Formatter of a component's log, with gateway and component."""
+
+    def __init__(self, gateway: str, component: str) -> None:
+        super().__init__()
+        self._origin = {"gateway": gateway, "component": component}
+
+    def origin(self, record: logging.LogRecord) -> Mapping[str, str]:
+        """Return gateway and component."""
+        return self._origin
 
 
 def start_logging(gateway: str, component: str, level: str = "INFO") -> logging.Logger:

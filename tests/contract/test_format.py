@@ -78,6 +78,18 @@ def test_a_golden_batch_decodes_to_its_stored_rows(name: str) -> None:
         assert_same(rows, expected)
 
 
+@pytest.mark.parametrize("name", [name for name in BATCHES if not name.endswith("-profile")])
+def test_a_golden_batch_is_encoded_again_in_no_more_bytes(name: str) -> None:
+    data, _ = golden(name)
+    again = codec.encode(codec.decode(data, find), 65_536)
+    assert len(again) <= len(data)
+    rows, expected = (json_rows(codec.decode(one, find).rows) for one in (again, data))
+    if isinstance(rows, dict):
+        assert rows == expected
+    else:
+        assert_same(rows, expected)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BATCHES)
 def test_the_independent_decoder_gives_the_same_rows(name: str) -> None:
