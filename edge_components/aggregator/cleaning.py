@@ -15,6 +15,7 @@ from edge_components.common.wall_clock import is_set
 from wire.limits import MAX_VALUE
 from wire.model import ByteArray, FloatArray, IntArray, Quality
 
+_BAD = int(Quality.BAD)
 END_OF_TIME_MS = 253_402_300_800_000
 """The year 10000: later times do not fit a window's key."""
 
@@ -90,7 +91,7 @@ class Cleaner:
         untimely = {"rejected_time": (time_ms < 0) | (time_ms >= END_OF_TIME_MS)}
         if is_set(now_ms):
             untimely["rejected_future"] = time_ms > now_ms + self.rules.max_future_ms
-        bad = columns.quality >= Quality.BAD
+        bad = columns.quality >= _BAD
         if self.rules.drop_bad_quality:
             unusable["rejected_bad_quality"] = bad
         used = np.ones(len(columns), np.bool_)

@@ -86,6 +86,8 @@ class GapDetector:
         series_ids, starts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for _ in range(settings.gap_windows):
             candidate = np.flatnonzero(rest)
+            if not len(candidate):
+                break
             expected = self._last[candidate] + (self._spacing[candidate] * (self._reported[candidate] + 1)).astype(
                 np.int64
             )

@@ -99,10 +99,14 @@ class OpenWindows:
         at = np.searchsorted(self.key, part.key)
         known = at < len(self.key)
         known[known] = self.key[at[known]] == part.key[known]
+        if known.all():
+            self._merge(at, part)
+            return
+        new = part
         if known.any():
             self._merge(at[known], part.select(known))
-        if not known.all():
-            new = part if not known.any() else part.select(~known)
+            new = part.select(~known)
+        if len(new):
             order = np.argsort(np.concatenate((self.key, new.key)), kind="stable")
             for name in self.COLUMNS:
                 setattr(self, name, np.concatenate((getattr(self, name), getattr(new, name)))[order])
@@ -136,7 +140,7 @@ class OpenWindows:
         """Merge each group with the open window at its position (Chan, Golub and LeVeque)."""
         own, added = self.count[at], part.count
         total = own + added
-        share = added / np.maximum(total, 1)
+        share = added / (total if total.all() else np.maximum(total, 1))
         delta = part.mean - self.mean[at]
         self.mean[at] += delta * share
         self.m2[at] += part.m2 + delta * delta * (own * share)

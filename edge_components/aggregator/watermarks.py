@@ -38,6 +38,7 @@ class WatermarkTracker:
         self._moved_at = np.zeros(0)
         self._ahead = np.zeros(0, np.bool_)
         self._present = NEVER
+        self._any_barred = False
 
     def grow(self, size: int) -> None:
         """Extend the arrays to ``size`` series."""
@@ -61,6 +62,7 @@ class WatermarkTracker:
     def restore(self, arrays: Arrays) -> None:
         """Continue from :meth:`state`."""
         imported(self, _STORED, arrays)
+        self._any_barred = bool((self._barred_until > NEVER).any())
 
     def rebase(self, now: float) -> None:
         """Count all watermarks as moved at ``now``: a new process has a new idle clock."""
@@ -89,9 +91,10 @@ class WatermarkTracker:
         self._present = present = now_ms + settings.tolerance_ms
         newest = np.full(len(self._newest), NEVER)
         np.maximum.at(newest, series_id, time_ms)
-        timely = time_ms <= present
-        newest_timely = np.full(len(self._newest), NEVER)
-        np.maximum.at(newest_timely, series_id[timely], time_ms[timely])
+        newest_timely, timely = newest, time_ms <= present
+        if not timely.all():
+            newest_timely = np.full(len(self._newest), NEVER)
+            np.maximum.at(newest_timely, series_id[timely], time_ms[timely])
         seen, in_time = newest > NEVER, newest_timely > NEVER
 
         returned = in_time & (self._closed > present) & ((self._emitted <= present) | (self._stretch_from > present))
@@ -110,9 +113,9 @@ class WatermarkTracker:
 
     def late(self, series_id: IntArray, time_ms: IntArray) -> BoolArray:
         """Return a mask of the times whose windows are closed."""
-        mask: BoolArray = (time_ms < self._closed[series_id]) | (
-            (time_ms >= self._barred_from[series_id]) & (time_ms < self._barred_until[series_id])
-        )
+        mask: BoolArray = time_ms < self._closed[series_id]
+        if self._any_barred:
+            mask |= (time_ms >= self._barred_from[series_id]) & (time_ms < self._barred_until[series_id])
         return mask
 
     def watermark(self, now: float, settings: WindowSettings) -> IntArray:
@@ -157,3 +160,4 @@ class WatermarkTracker:
         upcoming = self._barred_until[which] > self._present
         self._barred_from[which] = np.where(upcoming, np.minimum(self._barred_from[which], first), first)
         self._barred_until[which] = np.where(upcoming, np.maximum(self._barred_until[which], last), last)
+        self._any_barred |= bool(which.any())

@@ -29,6 +29,7 @@ from edge_components.common.wall_clock import is_set
 from wire.model import ByteArray, FloatArray, IntArray
 
 _I, _F = np.zeros(0, np.int64), np.zeros(0)
+_NO_WINDOWS = OpenWindows.empty()
 NO_ROWS = Closed(_I, _I, _I, _I, _F, _F, _F, _F, _I, _I, _I)
 
 
@@ -345,15 +346,17 @@ class Windows:
 
     def _take(self, done: BoolArray, tag: int) -> tuple[OpenWindows, Observed | None]:
         """Remove and return live windows, which the backlog keeps for late readings, and what statistics know."""
+        if not done.any():
+            return _NO_WINDOWS, None
         rows = self._open.take(done)
         self._backlog.remember(rows, tag)
-        if not self.statistics or not len(rows):
+        if not self.statistics:
             return rows, None
         return rows, self.statistics.close(rows.key, kept=self._settings.backlog_ms > 0)
 
     def _live_rows(self, rows: OpenWindows, observed: Observed | None) -> Closed:
         """Return the live rows of windows that are closed: those with a reported reading."""
-        if len(self._unreported):
+        if len(self._unreported) and len(rows):
             unreported = self._unreported.take(rows.key)
             self._unreported_windows += int(np.count_nonzero(unreported))
             self._unreported_readings += int(rows.count[unreported].sum())
