@@ -114,6 +114,10 @@ class Rule:
         """Return True for a series that the rule names."""
         return matches(self.gateways, gateway) and matches(self.series, series)
 
+    def applies_to_gateway(self, gateway: str) -> bool:
+        """Return True for a gateway of which the rule can name series."""
+        return matches(self.gateways, gateway)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the rule as JSON values, as :func:`parse` reads them."""
         return {

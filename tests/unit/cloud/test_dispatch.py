@@ -235,8 +235,8 @@ def test_no_transition_is_lost_in_a_group_despite_crashes_and_concurrent_flushes
             site.table.writes_left = None
     for _ in range(3):
         site.wait(60)
-    told = {one["series"] for event in site.outbox.events("mail") for one in event["data"]["alerts"]}
-    assert told == set(names)
+    sent = {one["series"] for event in site.outbox.events("mail") for one in event["data"]["alerts"]}
+    assert sent == set(names)
     assert site.table.of_kind("member") == []
     assert site.table.of_kind("group") == []
     ids = [event["id"] for event in site.outbox.events("mail")]

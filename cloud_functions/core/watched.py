@@ -1,0 +1,87 @@
+"""Progress of watching a gateway: what was read and learned, as one compressed item of the alerts table."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cloud_functions.core import keys
+from cloud_functions.core.health import MAX_HISTORY, Notice
+from cloud_functions.core.ports import Item
+from cloud_functions.core.rhythm import Rhythm
+from cloud_functions.core.rule_evaluation import Progress
+
+MAX_MISSING = 64
+MAX_RECENT = 200
+EXPIRES_MS = 30 * 86_400_000
+
+
+@dataclass(slots=True)
+class Watched:
+    """Progress of a gateway.
+
+    ``epochs`` has the highest read sequence number of each epoch, ``missing`` the numbers below it that had not
+    arrived. ``http_ms`` and ``http_recent`` are the arrival and the names of the last batches that were posted.
+    ``rules`` has the progress by rule and series, ``silent`` and ``unhealthy`` the onset of the open alerts by series
+    and by finding.
+    """
+
+    version: int = 0
+    rhythm: Rhythm | None = None
+    epochs: dict[str, int] = field(default_factory=dict)
+    missing: list[tuple[str, int]] = field(default_factory=list)
+    http_ms: int = 0
+    http_recent: list[str] = field(default_factory=list)
+    rows_ms: int = 0
+    series: dict[str, Rhythm] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    rules: dict[str, Progress] = field(default_factory=dict)
+    notices: list[Notice] = field(default_factory=list)
+    silent: dict[str, int] = field(default_factory=dict)
+    unhealthy: dict[str, int] = field(default_factory=dict)
+
+    def to_item(self, gateway: str, now_ms: int) -> Item:
+        """Return the progress as an item."""
+        body: dict[str, Any] = {
+            "rhythm": self.rhythm.to_list() if self.rhythm else None,
+            "epochs": self.epochs,
+            "missing": self.missing[-MAX_MISSING:],
+            "http_ms": self.http_ms,
+            "http_recent": self.http_recent[-MAX_RECENT:],
+            "rows_ms": self.rows_ms,
+            "series": {name: rhythm.to_list() for name, rhythm in self.series.items()},
+            "units": self.units,
+            "rules": {name: progress.to_dict() for name, progress in self.rules.items()},
+            "notices": [[n.time_ms, n.received_ms, n.spool_bytes, dict(n.stale)] for n in self.notices[-MAX_HISTORY:]],
+            "silent": self.silent,
+            "unhealthy": self.unhealthy,
+        }
+        key = keys.watched(gateway)
+        data = zlib.compress(json.dumps(body, separators=(",", ":")).encode(), 6)
+        expires_at = (now_ms + EXPIRES_MS) // 1000
+        return {"pk": key.pk, "sk": key.sk, "kind": "watched", "body": data, "expires_at": expires_at}
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any] | None) -> Watched:
+        """Return the progress of an item; None for a gateway that was never watched."""
+        if item is None:
+            return cls()
+        body = json.loads(zlib.decompress(bytes(item["body"])))
+        return cls(
+            version=int(item["version"]),
+            rhythm=Rhythm.from_list(body["rhythm"]) if body["rhythm"] else None,
+            epochs={str(name): int(number) for name, number in body["epochs"].items()},
+            missing=[(str(epoch), int(number)) for epoch, number in body["missing"]],
+            http_ms=int(body["http_ms"]),
+            http_recent=[str(name) for name in body["http_recent"]],
+            rows_ms=int(body["rows_ms"]),
+            series={name: Rhythm.from_list(values) for name, values in body["series"].items()},
+            units=dict(body["units"]),
+            rules={name: Progress.from_dict(values) for name, values in body["rules"].items()},
+            notices=[Notice(int(t), int(r), int(size), stale) for t, r, size, stale in body["notices"]],
+            silent={name: int(onset) for name, onset in body["silent"].items()},
+            unhealthy={name: int(onset) for name, onset in body["unhealthy"].items()},
+        )
