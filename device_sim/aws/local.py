@@ -150,6 +150,12 @@ class LocalCloud:
             raise CloudSimError(f"the compaction failed: {payload}")
         return int(payload["tasks"])
 
+    def watch(self) -> None:
+        """Invoke the watch function as its schedule does: each minute, here whenever it is called."""
+        answer = self.client("lambda").invoke(FunctionName=self.outputs["WatchFunctionName"], Payload=b"{}")
+        if "FunctionError" in answer:
+            raise CloudSimError(f"watch failed: {answer['Payload'].read()[:500]!r}")
+
     @property
     def pid(self) -> int:
         """The emulator's process, which leads a group of its own."""
@@ -216,11 +222,12 @@ class LocalCloud:
 
     def _narrow_queues(self) -> None:
         functions = self.client("lambda")
-        mappings = functions.list_event_source_mappings(FunctionName=self.outputs["IngestFunctionName"])
-        for mapping in mappings["EventSourceMappings"]:
-            functions.update_event_source_mapping(
-                UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": _CONCURRENCY}
-            )
+        for name in ("Ingest", "Notify"):
+            mappings = functions.list_event_source_mappings(FunctionName=self.outputs[f"{name}FunctionName"])
+            for mapping in mappings["EventSourceMappings"]:
+                functions.update_event_source_mapping(
+                    UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": _CONCURRENCY}
+                )
 
     def _wait_for_stack(self, stacks: Any) -> dict[str, str]:
         deadline = time.monotonic() + _DEPLOY_S

@@ -27,7 +27,7 @@ def own_metrics() -> set[str]:
     """Return the names that the functions count or observe, read from their sources."""
     sources = [
         path.read_text()
-        for folder in ("core", *("ingest", "alerting", "notify", "compaction", "api", "forecast", "rest"))
+        for folder in ("core", *("ingest", "alerting", "notify", "watch", "compaction", "api", "forecast", "rest"))
         for path in (CLOUD_FUNCTIONS / folder).glob("*.py")
     ]
     sources += [(CLOUD_FUNCTIONS / "adapters" / name).read_text() for name in ("aws.py", "dynamodb.py")]
@@ -61,7 +61,8 @@ def test_each_alarm_reaches_the_operator_and_defines_missing_data(name: str) -> 
 
 def test_an_alarm_on_silence_counts_missing_data_as_silence() -> None:
     silent = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "breaching"}
-    assert silent == {"NoDataAlarm", "CompactionLagAlarm"}
+    assert silent == {"NoDataAlarm", "CompactionLagAlarm", "WatchMissingAlarm"}
+    assert ALARMS["WatchMissingAlarm"]["ComparisonOperator"] == "LessThanThreshold"
     assert ALARMS["NoDataAlarm"]["ComparisonOperator"] == "LessThanThreshold"
 
 
@@ -82,7 +83,7 @@ def test_every_queue_of_dead_letters_and_every_function_has_an_alarm() -> None:
 
 def test_alarms_on_own_metrics_name_metrics_and_dimensions_that_are_published() -> None:
     own = [alarm for alarm in ALARMS.values() if alarm["Namespace"] == NAMESPACE]
-    assert {metric["MetricName"] for metric in own} == {"batches", "throttles", "compaction_lag_ms"}
+    assert {metric["MetricName"] for metric in own} == {"batches", "throttles", "compaction_lag_ms", "finished_shards"}
     for metric in own:
         assert metric["MetricName"] in own_metrics()
         dimensions = {one["Name"]: one["Value"] for one in metric["Dimensions"]}

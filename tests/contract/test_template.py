@@ -16,6 +16,7 @@ from cloud_functions.api.table import ROUTES
 from cloud_functions.core.channels import ChannelType
 from cloud_functions.core.columns import COLUMNS
 from cloud_functions.forecast.routes import ROUTES as FORECAST_ROUTES
+from cloud_functions.core.watch import LEASE_MS
 from device_sim.aws import fleet_cost
 from wire import topics
 from wire.model import FLOAT_COLUMNS
@@ -102,6 +103,11 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
         | {(f"dynamodb:{a}", "AlertsTable") for a in ALERTS}
         | {("sqs:SendMessage", queue) for queue in ("AlertingDeadLetters", *CHANNEL_QUEUES)}
         | {(a, "AlertingLogs") for a in logs},
+        "WatchRole": {(f"dynamodb:{a}", "TelemetryTable") for a in ("GetItem", "BatchGetItem", "Query")}
+        | {(f"dynamodb:{a}", "AlertsTable") for a in ALERTS}
+        | {("dynamodb:Query", f"${{{name}.Arn}}/index/{index}") for name, index in INDEXES}
+        | {("sqs:SendMessage", queue) for queue in CHANNEL_QUEUES}
+        | {(a, "WatchLogs") for a in logs},
         "NotifyRole": {(a, queue) for a in receive for queue in CHANNEL_QUEUES}
         | {("dynamodb:Query", "AlertsTable"), ("events:PutEvents", "AlertsBus")}
         | {("sns:Publish", topic) for topic in ("AlertsTopic", "NotificationsTopic", f"{ARN}:sns:{OWN_NAMES}")}
@@ -192,7 +198,7 @@ def test_every_exception_of_checkov_has_a_reason() -> None:
 
 def test_every_function_has_its_own_role_that_only_lambda_can_assume() -> None:
     roles = [named(function["Role"]) for function in FUNCTIONS.values()]
-    assert len(set(roles)) == len(FUNCTIONS) == 6
+    assert len(set(roles)) == len(FUNCTIONS) == 7
     for role in roles:
         (statement,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
@@ -392,6 +398,12 @@ def test_each_type_of_channel_has_its_own_queue_and_slow_ones_share_no_invocatio
         assert mapping["BatchSize"] == (1 if name in ("EmailQueue", "WebhookQueue") else 10)
     names = {kind.lower() for kind in CHANNELS}
     assert names == {str(kind) for kind in ChannelType}
+
+
+def test_watch_runs_each_minute_and_a_lease_is_longer_than_a_run() -> None:
+    (schedule,) = sources("WatchFunction")
+    assert schedule == {"Type": "Schedule", "Schedule": "rate(1 minute)"}
+    assert FUNCTIONS["WatchFunction"]["Timeout"] * 1000 < LEASE_MS
 
 
 def test_a_stream_in_the_place_of_the_bulk_queue_is_read_as_the_queue_is() -> None:
