@@ -262,7 +262,7 @@ def _may_apply(rule: Rule, gateway: str) -> bool:
 
 
 def _name(rule: Rule, series: str) -> str:
-    """Return the name of a rule's progress; another condition begins anew."""
+    """Return the name of a rule's progress; another condition has its own."""
     condition = json.dumps(rule.condition.to_dict(), sort_keys=True)
     return _SEPARATOR.join((rule.name, f"{zlib.crc32(condition.encode()):08x}", series))
 

@@ -29,7 +29,7 @@ SPOOL, CLOCK, COMPONENT = "spool", "clock", "component"
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a notice shows: its time, its arrival, the spool and the stale components with their seconds."""
+    """Content of a notice: its time, its arrival, the spool and the stale components with their seconds."""
 
     time_ms: int
     received_ms: int

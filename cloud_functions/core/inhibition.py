@@ -1,4 +1,4 @@
-"""Inhibition: a silent gateway hides the alerts of its series, because they say no more than that it is silent."""
+"""Inhibition: a silent gateway hides the alerts of its series, which have the same cause."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def inhibitors(alerts: Iterable[Alert]) -> dict[str, str]:
 
 
 def inhibitor_of(alert: Alert, by_gateway: Mapping[str, str]) -> str:
-    """Return the id of the alert that hides an alert, empty if there is none. An alert never hides itself."""
+    """Return the id of the alert that hides an alert, empty without one. An alert never hides itself."""
     found = by_gateway.get(alert.gateway, "")
     return found if alert.report.series and found != alert.id else ""
