@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cloud_functions.core import arrivals, health, keys, rule_forecast
 from cloud_functions.core.alert import Origin
 from cloud_functions.core.alerting import AlertBook
-from cloud_functions.core.batches import UnreadableBatchError, rows_of
+from cloud_functions.core.batch_rows import UnreadableBatchError, rows_of
 from cloud_functions.core.columns import merge
 from cloud_functions.core.dry_run import rows_of_series
 from cloud_functions.core.history_reader import HistoryReader

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.emf import publishing
@@ -21,6 +18,7 @@ from cloud_functions.core.grouping import Groups
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.profiles import Profiles
 from cloud_functions.core.watch import SHARDS, Watch
+from cloud_functions.json_log import LambdaContext, Logger
 
 log = Logger(service="strandline-watch")
 metrics = Metrics()

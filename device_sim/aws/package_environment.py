@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from cloud_functions.core.channels import ChannelType
 
 RUNTIME = ("boto3",)
 """Requirements that the runtime of Lambda has."""
@@ -18,7 +21,10 @@ def environment(repo: Path, function: str) -> dict[str, str]:
     source = (repo / "cloud_functions" / function / "app.py").read_text()
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     required = [c.args[0] for c in calls if ast.unparse(c.func) == "settings.text" and len(c.args) == 1]
-    return {str(ast.literal_eval(name)): "x" for name in required} | {"AWS_DEFAULT_REGION": "us-east-1"}
+    queues = json.dumps(dict.fromkeys(ChannelType, "x"))
+    names = [str(ast.literal_eval(name)) for name in required]
+    values = {name: queues if name == "CHANNEL_QUEUES" else "x" for name in names}
+    return values | {"AWS_DEFAULT_REGION": "us-east-1"}
 
 
 def installed(lines: list[str]) -> set[str]:

@@ -17,7 +17,7 @@ from device_sim.aws.package import function_files, functions, requirements, stag
 from device_sim.aws.package_environment import RUNTIME, environment, installed, link
 from device_sim.paths import SOURCE_TREE
 
-FUNCTIONS = ("alerting", "api", "compaction", "forecast", "ingest", "notify")
+FUNCTIONS = ("alerting", "api", "compaction", "forecast", "ingest", "notify", "watch")
 REQUIRED = {
     "alerting": set(),
     "api": {"numpy"},
@@ -25,6 +25,7 @@ REQUIRED = {
     "forecast": {"numpy"},
     "ingest": {"numpy"},
     "notify": set(),
+    "watch": {"numpy"},
 }
 """Packages that the modules of each function can import, besides those of the runtime."""
 LOADED_AT_START = {"botocore", "dateutil", "jmespath", "six", "urllib3"}
@@ -67,7 +68,9 @@ def test_a_handler_is_imported_from_its_package_and_its_requirements_alone(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert modules_of(json.loads(done.stdout)) <= LOADED_AT_START
+    # Each run of watch decodes rows.
+    at_start = LOADED_AT_START | ({"numpy"} if function == "watch" else set())
+    assert modules_of(json.loads(done.stdout)) <= at_start
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -234,9 +234,11 @@ def test_a_rule_serves_data_that_was_posted_over_http() -> None:
     stack = Stack(**HOT)
     for at, value in enumerate((70.0, 90.0)):
         reading = {"series": "fan/temperature", "time": stack.now_ms, "value": value, "unit": "Cel"}
-        body = json.dumps({"id": f"r{at}", "gateway": "device-1", "readings": [reading]})
-        stored = stack.storer.store(read_telemetry(body, stack.clock))
-        about = {"kind": "about", "seen_ms": stack.now_ms}
+        body = {"id": f"r{at}", "gateway": "device-1", "readings": [reading]}
+        posted = read_telemetry(body, stack.now_ms, None, json.dumps(body).encode())
+        assert posted.arrival is not None
+        stored = stack.storer.store(posted.arrival)
+        about: dict[str, str | int | bytes] = {"kind": "about", "seen_ms": stack.now_ms}
         stack.telemetry.add(keys.about("device-1"), stored.totals, about, {"first_seen_ms": stack.now_ms})
         stack.tick()
         stack.tick()
