@@ -16,7 +16,7 @@ from cloud_functions.rest.answers import Answer
 from cloud_functions.rest.request import Request
 from cloud_functions.rest.roles import Role
 from cloud_functions.rest.routes import Route
-from cloud_functions.rest.schema import MS, NUMBER, TEXT, WHOLE, array, or_null, page, record
+from cloud_functions.rest.schema import MS, NUMBER, TEXT, WHOLE, array, named, or_null, page, record
 
 DAY_MS = 86_400_000
 DRY_RUN_MS = 7 * DAY_MS
@@ -128,7 +128,7 @@ _STORED = {"name": TEXT, "version": WHOLE, "updated_ms": MS, "updated_by": TEXT}
 def _routes(kind: str, one: str, parse: Parse, writer: Role) -> Iterator[Route]:
     handlers = DocumentRoutes(kind, parse)
     path = f"/v1/{kind}/{{name}}"
-    answer = record(_STORED)
+    answer = named(one.title(), record(_STORED))
     yield Route(
         "GET",
         f"/v1/{kind}",

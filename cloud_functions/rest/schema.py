@@ -42,6 +42,11 @@ def record(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None
     return found | ({"required": list(required)} if required else {})
 
 
+def named(title: str, schema: Schema) -> Schema:
+    """Return a schema with a title, under which the description shows it."""
+    return {"title": title} | dict(schema)
+
+
 def page(items: Schema) -> Schema:
     """Return the schema of a page of a list; ``next`` is absent at the end."""
     return record({"items": array(items)}, {"next": TEXT})
