@@ -84,7 +84,7 @@ def text(description: dict[str, Any]) -> str:
 
 
 def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
-    parameters = [
+    parameters: list[dict[str, Any]] = [
         {"name": part[1:-1], "in": "path", "required": True, "schema": _NAMES[part[1:-1]]}
         for part in route.segments
         if part.startswith("{")

@@ -68,7 +68,7 @@ def schemas() -> Iterator[Any]:
 (SCHEMA,) = schemas()
 
 
-@SCHEMA.parametrize()
+@SCHEMA.parametrize()  # type: ignore[untyped-decorator]
 @settings(
     max_examples=EXAMPLES,
     derandomize=True,
