@@ -90,6 +90,11 @@ class OperationLog:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def changed(self) -> bool:
+        """Return whether there is any operation besides the start, which the next start repeats."""
+        return any(entry.kind is not Kind.STARTED for entry in self._entries)
+
     def add(self, kind: Kind, body: bytes) -> None:
         """Append an operation."""
         if not self.recording:

@@ -90,9 +90,10 @@ class StateStore:
             if self._folded is not None:
                 self._fold()
             else:
-                self._readings += self._state.log.readings
-                for entry in self._state.log.take():
-                    self._journal.append(entry.kind, entry.body, entry.weight)
+                if self._state.log.changed:
+                    self._readings += self._state.log.readings
+                    for entry in self._state.log.take():
+                        self._journal.append(entry.kind, entry.body, entry.weight)
                 self._journal.commit()
         except JournalError as error:
             if not self.failures:
