@@ -10,6 +10,9 @@ CHECKED := cloud_functions/template.yaml cloud_functions/fleet.yaml
 
 PAGE := cloud_functions/dashboard
 
+# Without the compiled files of the tests, each worker spends ten seconds on compiling them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo page test test-fast mutation check format bench clean
 
 demo: $(VENV)/.ready page
@@ -25,9 +28,10 @@ $(PAGE)/dist/.inputs: $(wildcard $(PAGE)/package*.json $(PAGE)/*.mjs $(PAGE)/tsc
 	@$(PYTHON) -m cloud_functions.dashboard.build
 	@touch $@
 
-# Tests without processes, brokers and long computations: under a minute.
+# Tests without processes, brokers and long computations, with fewer examples of the property tests: under a minute.
 test-fast: $(VENV)/.ready
-	$(BIN)/python -m pytest --numprocesses 2 -m 'not slow' tests/unit tests/property tests/contract tests/compat $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --hypothesis-profile fast -m 'not slow' \
+		tests/unit tests/property tests/contract tests/compat $(ARGS)
 
 # Sampled mutants of the critical modules; not part of CI. make mutation ARGS="--only cloud_functions --seed 2"
 mutation: $(VENV)/.ready

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib
 import re
 import shlex
@@ -98,7 +99,12 @@ class Part:
 
     def trees(self) -> Iterator[ast.Module]:
         for path in sorted(self.code.rglob("*.py")):
-            yield ast.parse(path.read_text(), str(path))
+            yield _tree(path)
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
 
 
 @pytest.fixture(params=RECIPES, ids=lambda path: path.stem)

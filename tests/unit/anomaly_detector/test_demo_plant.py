@@ -32,6 +32,7 @@ def test_every_spike_stuck_sensor_and_dropout_is_detected(runs):
     assert missed == []
 
 
+@pytest.mark.slow
 def test_a_plant_without_faults_has_no_alarms():
     onsets = [onset for seed in SEEDS for onset in watch(seed, faulty=False).onsets]
     assert [onset for onset in onsets if not onset[1].startswith("host.")] == []

@@ -71,6 +71,7 @@ def test_a_channel_heated_by_a_fault_neither_delays_the_end_nor_alarms_while_coo
     assert not anomaly[730:].any()
 
 
+@pytest.mark.slow
 def test_anomaly_of_a_slow_channel_alone_ends_when_half_of_the_deviation_has_ended():
     values = correlated(1200)
     cooling = 40.0 * np.exp(-np.arange(400) / 100)  # half of it after 69 rows
@@ -93,6 +94,7 @@ def test_a_fault_that_pauses_is_detected_again():
     assert not in_anomaly(found)[820:].any()
 
 
+@pytest.mark.slow
 def test_the_levels_before_a_drift_remain_normal_for_the_length_of_the_calibration():
     values = correlated(1300)
     values[500:900, 1] += 8.0
@@ -132,6 +134,7 @@ def test_constant_channels_and_missing_values_cause_no_alarm():
     assert not in_anomaly(found).any()
 
 
+@pytest.mark.slow
 def test_an_anomaly_of_a_group_at_a_new_level_ends_as_drift_and_the_level_becomes_normal():
     values = correlated(1200)
     values[500:, 1] += 8.0

@@ -83,6 +83,7 @@ def test_the_manifests_calibration_is_used_until_the_device_is_calibrated(tmp_pa
     assert results[1].reach[0] == pytest.approx(wanted * 0.5)
 
 
+@pytest.mark.slow
 def test_false_alarms_are_rare(feed):
     feed.run(range(CALIBRATION + 2))
     scores = np.array([scores.score[:6] for scores in feed.run(range(CALIBRATION + 2, 3000))])

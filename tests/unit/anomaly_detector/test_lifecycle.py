@@ -59,6 +59,7 @@ def test_nothing_is_learned_during_an_anomaly():
     assert before.records.windows[0] == after.records.windows[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "laplace"])
 def test_false_alarms_come_within_a_factor_of_three_of_the_setting(kind):
     every, series, rows = 500, 60, 1500

@@ -14,6 +14,7 @@ from benchmarks.edge_window import Window
 from device_sim.chaos.packets import Framer, Kind, Packet, encode
 from edge_components.sensor_reader.mapping.bindings import read_bindings
 from edge_components.sensor_reader.mapping.decoder import Decoder
+from tests.examples import some_slow
 from tests.unit.sensor_reader.decoding import ARRIVAL_MS, read
 
 NOW_MS = 1_800_000_000_123
@@ -31,7 +32,7 @@ def payload_of(packet: Packet) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("series", [1, 10, 200, 500, 10_000])
+@pytest.mark.parametrize("series", some_slow([1, 10, 200, 500, 10_000], fast=2))
 def test_no_reading_is_repeated_among_messages_with_one_time(series: int) -> None:
     ring = Ring(series)
     for first in (0, ring.size - ring.distinct // 2):  # also where the ring begins again
@@ -106,6 +107,7 @@ def test_the_reader_takes_every_reading_of_a_message_under_the_names_and_times_o
     assert min(time for _, time, _ in readings) > TIME_MS - 200
 
 
+@pytest.mark.slow
 def test_the_sequence_numbers_of_a_sparkplug_node_have_no_gap_also_where_the_ring_repeats() -> None:
     ring, decoder = Ring(200, SHAPES["sparkplug"]), Decoder(read_bindings({"preset": "sparkplug"}, [])[0])
     data = ring.births(NOW_MS) + ring.messages(0, ring.size, NOW_MS) + ring.messages(ring.size, 300, NOW_MS)

@@ -75,7 +75,12 @@ def reopened_day() -> Cloud:
     return cloud
 
 
-SITUATIONS: tuple[Callable[[], Cloud], ...] = (hour_of_three_gateways, reopened_hour, ended_day, reopened_day)
+SITUATIONS = (
+    pytest.param(hour_of_three_gateways, marks=pytest.mark.slow),
+    reopened_hour,
+    pytest.param(ended_day, marks=pytest.mark.slow),
+    reopened_day,
+)
 
 
 def worker(cloud: Cloud, faults: Faults, left_ms: Callable[[], int] = lambda: LEASE_MS) -> Compactor:

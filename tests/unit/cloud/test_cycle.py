@@ -47,6 +47,7 @@ def test_noise_constants_and_short_histories_have_no_cycle() -> None:
     assert find(shape(np.arange(240.0), 120.0) + 0.1 * noise(240)) is None
 
 
+@pytest.mark.slow
 def test_a_random_walk_rarely_has_a_cycle() -> None:
     assert sum(find(np.cumsum(noise(240, seed))) is not None for seed in range(60)) <= 3
 

@@ -148,6 +148,7 @@ def test_a_dry_run_includes_a_series_that_is_absent_at_its_end() -> None:
     assert [(one["from_ms"], one["to_ms"]) for one in answer["firings"]] == [(80_000, 200_000)]
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_forecast_finds_when_the_limit_came_within_reach() -> None:
     rng = np.random.default_rng(1)
     means = (np.arange(600) * 0.1 + rng.normal(0, 0.05, 600)).tolist()

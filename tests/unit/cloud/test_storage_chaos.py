@@ -102,6 +102,7 @@ class Chaos:
                 worker.run(task)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_lost_or_doubled_and_batches_roll_ups_and_archive_agree(seed: int) -> None:
     chaos = Chaos(seed)

@@ -10,6 +10,7 @@ import pytest
 
 from edge_components.common.config import load
 from edge_components.common.errors import ConfigError
+from edge_components.sensor_reader import source_thread
 from edge_components.sensor_reader.sources.replay import ReplaySettings
 from tests.unit.sensor_reader.thread_site import ThreadSite
 
@@ -53,10 +54,11 @@ def test_a_rebased_replay_is_of_now_and_keeps_the_distances(tmp_path: Path) -> N
     assert last - first == 1_000
 
 
-def test_more_rows_than_the_queue_holds_arrive_all(tmp_path: Path) -> None:
-    rows = "".join(f"{T0 + at},{at}\n" for at in range(45_000))
+def test_more_rows_than_the_queue_holds_arrive_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_thread, "MAX_QUEUED", 1_000)
+    rows = "".join(f"{T0 + at},{at}\n" for at in range(4_500))
     (tmp_path / "a.csv").write_text(f"timestamp,v\n{rows}")
-    assert [value for _, _, value in replayed(tmp_path / "a.csv")] == list(range(45_000))
+    assert [value for _, _, value in replayed(tmp_path / "a.csv")] == list(range(4_500))
 
 
 def test_a_file_that_is_not_there_is_reported_and_tried_again(tmp_path: Path) -> None:

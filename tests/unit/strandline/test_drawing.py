@@ -38,7 +38,7 @@ def scored(channels: int, rows: int = ROWS) -> tuple[Table, Detection]:
     return Table([str(ms) for ms in time_ms], time_ms, names, values), found
 
 
-@pytest.mark.parametrize(("channels", "inches"), [(1, 4.6), (8, 8.4)])
+@pytest.mark.parametrize(("channels", "inches"), [(1, 4.6), pytest.param(8, 8.4, marks=pytest.mark.slow)])
 def test_picture_is_a_small_png_whose_size_depends_on_the_channels(
     tmp_path: Path, channels: int, inches: float
 ) -> None:

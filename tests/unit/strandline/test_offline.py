@@ -1,6 +1,7 @@
 """Recorded tables: the same detector, strictly causal, with clear errors."""
 
 import csv
+import functools
 
 import numpy as np
 import pytest
@@ -33,17 +34,23 @@ def written(folder, values, header="timestamp,value", stamp=lambda row: f"2024-0
     return path
 
 
+@functools.cache
+def scored_whole(channels):
+    return offline.score(*recording(channels=channels, step_at=240), names(channels), CALIBRATE)
+
+
 @pytest.mark.parametrize("cut", [CALIBRATE + 1, 250, 331])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_scores_do_not_depend_on_later_rows(cut, channels):
     time_ms, values = recording(channels=channels, step_at=240)
-    whole = offline.score(time_ms, values, names(channels), CALIBRATE)
+    whole = scored_whole(channels)
     part = offline.score(time_ms[:cut], values[:cut], names(channels), CALIBRATE)
     assert np.array_equal(whole.score[:cut], part.score)
     assert np.array_equal(whole.anomaly[:cut], part.anomaly)
     assert whole.cause[:cut] == part.cause
 
 
+@pytest.mark.slow
 def test_a_seasonal_table_is_causal_too():
     rng = np.random.default_rng(2)
     time_ms = np.arange(900) * 900_000
@@ -54,6 +61,7 @@ def test_a_seasonal_table_is_causal_too():
     assert np.array_equal(whole.score[:700], part.score)
 
 
+@pytest.mark.slow
 def test_a_day_unlike_all_former_days_is_found_by_the_season():
     rng = np.random.default_rng(2)
     time_ms = np.arange(900) * 900_000

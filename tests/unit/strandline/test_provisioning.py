@@ -17,7 +17,7 @@ from strandline.aws.provisioning import ARN, CERTIFICATE, CONFIG, KEY, Gateway, 
 from strandline.cli import make_app
 from strandline.errors import AccountError
 
-moto = pytest.importorskip("moto", reason="the emulation of AWS is in the extra dev")
+pytestmark = pytest.mark.slow  # importing the emulation takes seconds
 REGION = "eu-central-1"
 GATEWAY = Gateway("gw-1", "plant", "strandline", "artifacts", "Alias", "Role", REGION)
 STACK = {
@@ -28,6 +28,7 @@ STACK = {
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    moto = pytest.importorskip("moto", reason="the emulation of AWS is in the extra dev")
     for name, value in {
         "AWS_ACCESS_KEY_ID": "a",
         "AWS_SECRET_ACCESS_KEY": "b",

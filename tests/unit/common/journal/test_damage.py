@@ -174,6 +174,7 @@ def test_a_snapshot_that_nothing_replaces_is_a_loss_of_its_weight() -> None:
     assert (kept, lost) == ([b"after"], [Lost(30)])
 
 
+@pytest.mark.slow
 def test_bits_flipped_in_all_files_are_always_detected() -> None:
     reported = wrong = 0
     for seed in range(300):
