@@ -36,7 +36,8 @@ def written(folder, values, header="timestamp,value", stamp=lambda row: f"2024-0
 
 @functools.cache
 def scored_whole(channels):
-    return offline.score(*recording(channels=channels, step_at=240), names(channels), CALIBRATE)
+    time_ms, values = recording(channels=channels, step_at=240)
+    return offline.score(time_ms, values, names(channels), CALIBRATE)
 
 
 @pytest.mark.parametrize("cut", [CALIBRATE + 1, 250, 331])
