@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 LONGEST_FIRST = ("chaos", "e2e", "integration", "contract", "property")
 """Folders in the order in which they start, so that no long test begins when the other worker has finished."""
 WHOLE_SYSTEM = {"chaos", "e2e"}
-"""Folders whose tests start the whole system; they run one after another, on one worker."""
+"""Folders whose tests start the whole system and mostly wait; those of a folder run one after another."""
 FAST = {"unit", "property", "contract", "compat"}
 """Folders whose tests start no process and open no server socket."""
 FORBIDDEN = {"subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.system", "socket.bind"}
@@ -62,14 +62,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def work_unit(nodeid: str) -> str:
     """Return the name of the group that a test is distributed with: pytest-xdist gives a group to one worker.
 
-    All tests of the whole system are one group, each file of ``integration`` and ``page`` is a group because of its
-    module fixtures, and every other test is distributed alone.
+    Each folder with tests of the whole system is a group, each file of ``integration`` and ``page`` is one because of
+    its module fixtures, and every other test is distributed alone.
     """
     file = nodeid.split("::")[0]
     _, _, rest = f"/{file}".partition("/tests/")
     folder = rest.split("/")[0]
     if folder in WHOLE_SYSTEM:
-        return "whole-system"
+        return folder
     return file if folder in {"integration", "page"} else nodeid
 
 
