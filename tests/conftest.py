@@ -20,8 +20,8 @@ settings.register_profile("thorough", deadline=None, max_examples=MANY)
 settings.load_profile("strandline")
 
 HERE = Path(__file__).parent
-LONGEST_FIRST = ("chaos", "e2e", "integration", "contract", "property")
-"""Folders in the order in which they start, so that no long test begins when the other worker has finished."""
+LONGEST_FIRST = ("chaos", "e2e", "integration", "page", "contract", "property")
+"""Folders in the order in which they start, so that no long test begins when the other workers have finished."""
 WHOLE_SYSTEM = {"chaos", "e2e"}
 """Folders whose tests start the whole system and mostly wait; those of a folder run one after another."""
 FAST = {"unit", "property", "contract", "compat"}
