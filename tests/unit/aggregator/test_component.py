@@ -265,16 +265,12 @@ def test_an_aggregator_without_new_readings_writes_nothing(rig: Rig, monkeypatch
     rig.offer(1, readings([START, START + 2500], [1.0, 2.0]))
     rig.run_out(60.0)  # until the silence of the series is reported
     rig.forwarder_holds_all()
-    rig.tick()
-    rig.aggregator.close()
-    rig.boot()
+    rig.run_out()
     written: list[str] = []
     monkeypatch.setattr(FileStorage, "write", lambda _storage, name, _offset, _data: written.append(name))
     rig.run_out(60.0)
-    rig.aggregator.close()
     monkeypatch.undo()
     assert written == []
-    rig.boot()
     rig.offer(2, readings([START + 9000], [3.0]))
     rig.run_out()
     assert rig.counts() == {START: 1, START + 2000: 1, START + 9000: 1}
