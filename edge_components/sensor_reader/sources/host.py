@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import psutil
 
 from edge_components.common.config import absolute_path, integer, text
-from edge_components.common.ports import Clock
-from edge_components.sensor_reader.arrival_clock import ArrivalClock
-from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.sources import Context, Kind, Sink
-from wire.model import Quality
+from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource, rounds
+from edge_components.sensor_reader.sources import Context, Kind
 
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 """Flags of the Raspberry Pi's firmware in hexadecimal: bit 0 undervoltage, bit 2 throttled."""
@@ -77,69 +74,38 @@ class Probe(Protocol):
         """Return the values that can be read now, and the parts that cannot."""
 
 
-class HostSource:
-    """See edge_components.sensor_reader.sources.Source."""
+class HostWorker:
+    """Reads this machine; see edge_components.sensor_reader.source_thread.Worker.
 
-    def __init__(self, settings: HostSettings, clock: Clock, probe: Probe) -> None:
-        self._settings, self._clock, self._probe = settings, clock, probe
-        self._arrival_clock = ArrivalClock(clock)
-        self._due = clock.monotonic()
+    It has a thread of its own because a disk on the network can block without end.
+    """
+
+    def __init__(self, settings: HostSettings, context: Context, probe: Probe) -> None:
+        self._settings, self._context, self._probe = settings, context, probe
         self._totals: dict[str, tuple[float, int]] = {}
 
-    def start(self) -> None:
-        """Read once, so that rates are known after one interval."""
-        now = self._clock.monotonic()
-        for item in self._probe.read():
-            if isinstance(item, Total):
-                self._rate(item, now)
-        self._due = now + self._settings.interval_ms / 1000
+    def work(self, outlet: Outlet) -> None:
+        """Read all channels at the interval; the first round only begins the rates."""
+        first = True
+        for _ in rounds(outlet, self._context.clock, self._settings.interval_ms / 1000):
+            samples = self.read(outlet)
+            outlet.works()
+            if not first:
+                outlet.put(samples)
+            first = False
 
-    def poll(self, sink: Sink) -> None:
-        """Read all channels when the interval has passed; missed intervals are skipped."""
-        now = self._clock.monotonic()
-        if now < self._due:
-            return
-        interval = self._settings.interval_ms / 1000
-        self._due = self._due + interval if now < self._due + interval else now + interval
-        if self._arrival_clock.waiting:
-            sink.reject("rejected_clock_unset", "the gateway's clock is not set yet")
-            return
-        time_ms = self._clock.wall_ms()
+    def read(self, outlet: Outlet) -> list[Sample]:
+        """Return the values that can be read now; parts that cannot be read are rejected."""
+        now, samples = self._context.clock.monotonic(), []
         for item in self._probe.read():
             if isinstance(item, Unread):
-                sink.reject("rejected_host", f"{item.part} cannot be read: {item.why}", key=item.part)
-            else:
-                self._read(item, now, time_ms, sink)
-
-    def next_poll_s(self) -> float:
-        """Return the seconds until the next interval."""
-        return max(0.0, self._due - self._clock.monotonic())
-
-    def blocked(self) -> bool:
-        """Return False: the machine does not wait for acknowledgements."""
-        return False
-
-    def forget(self, address: str) -> None:
-        """Nothing is cached."""
-
-    def health(self) -> Mapping[str, Any]:
-        """Return an empty state."""
-        return {}
-
-    def close(self) -> None:
-        """Do nothing: there are no open resources."""
-
-    def _read(self, item: Gauge | Total, now: float, time_ms: int, sink: Sink) -> None:
-        value = item.value if isinstance(item, Gauge) else self._rate(item, now)
-        if value is None or not math.isfinite(value):
-            return
-        name = f"{self._settings.prefix}.{item.channel}"
-        try:
-            series_id = sink.series_id(name, item.channel, item.unit, item.resolution)
-        except RejectedError as error:
-            sink.reject(error.reason, f"host: {error}", key=name)
-        else:
-            sink.extend((series_id,), (time_ms,), (value,), (Quality.GOOD,), now)
+                outlet.reject("rejected_host", f"{item.part} cannot be read: {item.why}", key=item.part)
+                continue
+            value = item.value if isinstance(item, Gauge) else self._rate(item, now)
+            if value is not None and math.isfinite(value):
+                name = f"{self._settings.prefix}.{item.channel}"
+                samples.append(Sample(name, value, unit=item.unit, resolution=item.resolution))
+        return samples
 
     def _rate(self, total: Total, now: float) -> float | None:
         before = self._totals.get(total.channel)
@@ -213,9 +179,10 @@ def _word(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
 
 
-def open_host(settings: HostSettings, context: Context) -> HostSource:
+def open_host(settings: HostSettings, context: Context) -> ThreadSource:
     """Return the source of this machine."""
-    return HostSource(settings, context.clock, PsutilProbe(settings.disk))
+    worker = HostWorker(settings, context, PsutilProbe(settings.disk))
+    return ThreadSource(context, lambda: worker, hang_s=60.0 + settings.interval_ms / 1000)
 
 
 KIND = Kind(HostSettings, open_host)

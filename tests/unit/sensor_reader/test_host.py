@@ -2,61 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import threading
+import time
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
 
-from edge_components.sensor_reader.errors import RejectedError
+from edge_components.sensor_reader.source_thread import Outlet, Sample
 from edge_components.sensor_reader.sources.host import (
     Gauge,
     HostSettings,
-    HostSource,
+    HostWorker,
     PsutilProbe,
     Seen,
     Total,
     Unread,
 )
 from tests.fakes import FakeClock
+from tests.unit.sensor_reader.thread_site import ThreadSite
 from wire.model import Series
 
 
-@dataclass
-class ListSink:
-    """Sink that records readings."""
+class ListOutlet:
+    """Outlet that records rejections."""
 
-    names: list[str] = field(default_factory=list)
-    series: dict[str, Series] = field(default_factory=dict)
-    readings: list[tuple[str, int, float]] = field(default_factory=list)
-    rejected: list[tuple[str, str]] = field(default_factory=list)
-    full: bool = False
+    def __init__(self) -> None:
+        self.rejected: list[tuple[str, str]] = []
 
-    def series_id(
-        self, name: str, address: str, unit: str = "", resolution: float | None = None, *, wait: bool = False
-    ) -> int:
-        if self.full:
-            raise RejectedError("rejected_series_limit", "full")
-        self.series[name] = Series(name, unit, resolution)
-        self.names.append(name)
-        return len(self.names) - 1
-
-    def extend(
-        self,
-        series_ids: Sequence[int],
-        times_ms: Sequence[int],
-        values: Sequence[float],
-        qualities: Sequence[int],
-        arrived: float,
-    ) -> None:
-        names = [self.names[series_id] for series_id in series_ids]
-        self.readings += zip(names, times_ms, values, strict=True)
-
-    def reject(self, reason: str, text: str, count: int = 1, *, key: str = "") -> None:
+    def reject(self, reason: str, text: str, *, key: str = "") -> None:
         self.rejected.append((reason, text))
-
-    def when_stored(self, acknowledge: object) -> None:
-        raise AssertionError("the machine waits for no acknowledgement")
 
 
 class FakeProbe:
@@ -67,75 +44,65 @@ class FakeProbe:
         return list(self.seen)
 
 
-def host(interval_ms: int = 1_000) -> tuple[HostSource, FakeProbe, FakeClock, ListSink]:
-    probe, clock = FakeProbe(), FakeClock()
-    return HostSource(HostSettings("host", interval_ms, "/"), clock, probe), probe, clock, ListSink()
+class Host:
+    """A worker on a fake machine and a fake clock."""
+
+    def __init__(self) -> None:
+        self.probe, self.clock, self.outlet = FakeProbe(), FakeClock(), ListOutlet()
+        context: Any = SimpleNamespace(clock=self.clock)
+        self.worker = HostWorker(HostSettings("host", 1_000, "/"), context, self.probe)
+
+    def read(self, *seen: Seen) -> list[Sample]:
+        self.probe.seen = list(seen)
+        self.clock.advance(2.0)
+        return self.worker.read(cast(Outlet, self.outlet))
 
 
-def test_it_reads_at_its_interval_and_skips_missed_ones() -> None:
-    source, probe, clock, sink = host()
-    probe.seen = [Gauge("cpu", 5.0, "%", 0.1)]
-    source.start()
-    source.poll(sink)
-    assert sink.readings == []
-    times = []
-    for step in (0.9, 0.1, 0.5, 0.5, 7.2, 0.1, 0.9):
-        clock.advance(step)
-        source.poll(sink)
-        times.append(len(sink.readings))
-    assert times == [0, 1, 1, 2, 3, 3, 4]
-    assert sink.readings[-1] == ("host.cpu", clock.wall_ms(), 5.0)
-    assert sink.series["host.cpu"] == Series("host.cpu", "%", 0.1)
+def test_values_are_read_with_unit_and_resolution() -> None:
+    assert Host().read(Gauge("cpu", 5.0, "%", 0.1)) == [Sample("host.cpu", 5.0, unit="%", resolution=0.1)]
 
 
 def test_counts_are_read_as_rates_and_one_that_was_reset_makes_none() -> None:
-    source, probe, clock, sink = host()
-
-    def read(total: int) -> list[float]:
-        probe.seen = [Total("network.sent", total, "B/s", 1.0)]
-        clock.advance(2.0)
-        before = len(sink.readings)
-        source.poll(sink)
-        return [value for _, _, value in sink.readings[before:]]
-
-    probe.seen = [Total("network.sent", 1_000, "B/s", 1.0)]
-    source.start()
-    assert read(2_000) == [500.0]
-    assert read(2_000) == [0.0]
-    assert read(10) == []
-    assert read(110) == [50.0]
-
-
-def test_nothing_is_read_for_a_limited_time_while_the_clock_is_not_set() -> None:
-    source, probe, clock, sink = host()
-    clock.wall = 60_000
-    probe.seen = [Gauge("cpu", 1.0, "%", 0.1)]
-    source.start()
-    clock.advance(1.0)
-    source.poll(sink)
-    assert (sink.readings, [reason for reason, _ in sink.rejected]) == ([], ["rejected_clock_unset"])
-    clock.advance(300.0)
-    source.poll(sink)
-    assert [name for name, _, _ in sink.readings] == ["host.cpu"]
+    host = Host()
+    totals = [1_000, 2_000, 2_000, 10, 110]
+    found = [[one.value for one in host.read(Total("network.sent", total, "B/s", 1.0))] for total in totals]
+    assert found == [[], [500.0], [0.0], [], [50.0]]
 
 
 def test_a_part_that_cannot_be_read_is_named_and_the_others_are_read() -> None:
-    source, probe, clock, sink = host()
-    probe.seen = [Unread("storage", "no such path"), Gauge("cpu", float("nan"), "%", 0.1), Gauge("memory", 1.0, "%", 1)]
-    source.start()
-    clock.advance(1.0)
-    source.poll(sink)
-    assert sink.rejected == [("rejected_host", "storage cannot be read: no such path")]
-    assert [name for name, _, _ in sink.readings] == ["host.memory"]
+    host = Host()
+    seen = (Unread("storage", "no such path"), Gauge("cpu", float("nan"), "%", 0.1), Gauge("memory", 1.0, "%", 1))
+    assert [one.name for one in host.read(*seen)] == ["host.memory"]
+    assert host.outlet.rejected == [("rejected_host", "storage cannot be read: no such path")]
 
 
-def test_a_series_that_may_not_be_is_rejected() -> None:
-    source, probe, clock, sink = host()
-    sink.full, probe.seen = True, [Gauge("cpu", 1.0, "%", 0.1)]
-    source.start()
-    clock.advance(1.0)
-    source.poll(sink)
-    assert sink.rejected == [("rejected_series_limit", "host: full")]
+def test_the_machine_is_read_at_an_interval_with_rates_from_the_first_reading_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = iter(range(0, 10**9, 1_000))
+    monkeypatch.setattr(PsutilProbe, "read", lambda _probe: [Total("network.sent", next(sent), "B/s", 1.0)])
+    with ThreadSite("host", {"interval_ms": 100}) as site:
+        site.poll_until(lambda: len(site.sink.readings) >= 2)
+    times = [time_ms for _name, time_ms, _value in site.sink.readings]
+    assert times[1] - times[0] >= 50
+    assert site.units == {"host.network.sent": "B/s"}
+
+
+def test_a_disk_that_does_not_answer_does_not_block_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, reading = threading.Event(), threading.Event()
+
+    def read(_probe: PsutilProbe) -> list[Seen]:
+        reading.set()
+        answered.wait(10.0)
+        return []
+
+    monkeypatch.setattr(PsutilProbe, "read", read)
+    with ThreadSite("host", {"interval_ms": 100}) as site:
+        assert reading.wait(10.0)
+        began = time.monotonic()
+        site.source.poll(site.sink)
+        assert time.monotonic() - began < 5.0
+        answered.set()
 
 
 def test_this_machine_can_be_read_and_its_values_are_possible() -> None:
