@@ -6,6 +6,7 @@ unchanged to the API of the emulator, whose JWT authorizer checks the tokens by 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import threading
@@ -172,9 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if status != 304:
             self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if status != 304:
-            self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # a browser cancels requests of a view that it leaves
+            self.end_headers()
+            if status != 304:
+                self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing: the address of a request is of no use here."""

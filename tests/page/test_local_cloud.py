@@ -1,0 +1,160 @@
+"""The page over the real API in the local cloud: from a fault to its end, with two users.
+
+With the environment variable STRANDLINE_PICTURES, screenshots for the documents are written into that folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from device_sim.aws.front import Front
+from device_sim.aws.local import LocalCloud
+from tests.page import machine as machines
+from tests.page.browser import PHONE, Visitor
+from tests.page.machine import TEMPERATURE, Machine
+
+pytestmark = pytest.mark.slow
+GATEWAY = "gw-bremen-1"
+CHART = f"#/gateways/{GATEWAY}/series?series=press-1%2Ftemperature&span=1800000"
+TIMEOUT_MS = 60_000
+
+
+class Site(NamedTuple):
+    front: Front
+    cloud: LocalCloud
+    machine: Machine
+
+
+@pytest.fixture(scope="module")
+def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with (
+        Front() as front,
+        LocalCloud.start(tmp_path_factory.mktemp("cloud"), parameters=front.parameters) as cloud,
+        machines.running(cloud, GATEWAY) as machine,
+    ):
+        front.attach(cloud)
+        machine.send_rows()
+        machine.send_notice()
+        yield Site(front, cloud, machine)
+
+
+@pytest.fixture
+def sign_in(browser: Any, site: Site) -> Iterator[Callable[..., Visitor]]:
+    visitors: list[Visitor] = []
+
+    def visit(user: str, role: str = "operator", **options: Any) -> Visitor:
+        visitors.append(Visitor(browser, f"{site.front.url}/", user, role, **options))
+        visitors[-1].page.set_default_timeout(TIMEOUT_MS)
+        return visitors[-1]
+
+    yield visit
+    for visitor in visitors:
+        visitor.close()
+        assert visitor.faults == []
+        assert visitor.hosts == {site.front.url.split("/")[2]}
+
+
+def picture(visitor: Visitor, name: str, *, whole: bool = False) -> None:
+    """Write a screenshot if the documents' pictures are made."""
+    folder = os.environ.get("STRANDLINE_PICTURES")
+    if folder:
+        visitor.page.screenshot(path=str(Path(folder) / f"page-{name}.png"), full_page=whole)
+
+
+def test_a_fault_appears_is_acknowledged_by_one_user_seen_by_another_and_resolves(
+    site: Site, sign_in: Callable[..., Visitor]
+) -> None:
+    ada, mia = sign_in("ada"), sign_in("mia", "viewer", color_scheme="dark")
+    ada.page.get_by_role("link", name=GATEWAY).wait_for()
+    ada.go(CHART, TEMPERATURE)
+    ada.page.locator(".caption", has_text=re.compile(r"1[5-8]\d rows")).wait_for()
+    ada.page.get_by_role("button", name="Limits").click()
+    ada.page.get_by_label("High limit").fill("75")
+    ada.page.get_by_role("button", name="Save").click()
+    ada.page.get_by_role("dialog").wait_for(state="hidden")
+    mia.go("#/alerts", "Alerts")
+
+    site.machine.begin_fault()
+    mia.page.get_by_role("rowheader", name=re.compile("temperature")).wait_for()
+    mia.page.locator(".state-firing").wait_for()
+    assert mia.page.get_by_role("button", name=re.compile("^Acknowledge")).count() == 0  # a viewer
+    link = mia.page.get_by_role("rowheader").get_by_role("link")
+    detail = "#" + str(link.get_attribute("href")).split("#", 1)[1]
+    ada.page.get_by_role("heading", name="Alerts of this series").wait_for()
+    site.machine.send_rows(machines.FAULT)
+    ada.page.wait_for_timeout(4_000)
+    picture(ada, "chart")
+    ada.go("#/", "Fleet").get_by_role("row", name=re.compile(GATEWAY)).get_by_text(
+        re.compile("critical|warning")
+    ).wait_for()
+    picture(ada, "fleet")
+
+    page = ada.go("#/alerts", "Alerts")
+    page.get_by_role("button", name=re.compile("^Acknowledge")).click()
+    page.get_by_label("Comment").fill("the cooling valve is stuck; on my way")
+    page.get_by_role("dialog").get_by_role("button", name="Acknowledge").click()
+    mia.page.get_by_text("by ada").wait_for()
+    picture(mia, "alerts-dark")
+    mia.go(detail).get_by_text("the cooling valve is stuck; on my way").first.wait_for()
+    mia.page.get_by_role("rowheader", name="level shift").wait_for()
+    mia.page.get_by_role("listitem").filter(has_text="acknowledged").get_by_text("ada").wait_for()
+    picture(mia, "alert-dark", whole=True)
+
+    site.machine.end_fault()
+    mia.page.locator(".state-resolved").first.wait_for()
+    ada.page.get_by_text("No alert matches.").wait_for()
+    assert ada.axe() == []
+
+
+def test_a_rule_is_tried_over_stored_rows_and_saved(site: Site, sign_in: Callable[..., Visitor]) -> None:
+    visitor = sign_in("ada")
+    page = visitor.go("#/rules/new", "New rule")
+    page.get_by_label("Name", exact=True).fill("hot-press")
+    page.get_by_label("Series", exact=True).fill("press-*/temperature")
+    page.get_by_label("Above").fill("61.2")
+    page.get_by_label("For", exact=True).fill("30")
+    page.get_by_label("Period").select_option(label="last day")
+    page.get_by_role("button", name="Run").click()
+    page.get_by_text(re.compile(r"would have fired [1-9]\d* times?, on 1 series evaluated")).wait_for()
+    picture(visitor, "rule")
+    page.get_by_role("button", name="Save rule").click()
+    page.get_by_role("link", name="hot-press").click()
+    page.get_by_role("heading", name="hot-press").wait_for()
+    page.get_by_role("button", name="Delete rule").click()
+    page.get_by_text("There are no rules.").wait_for()
+
+
+def test_a_silence_is_created_and_deleted(site: Site, sign_in: Callable[..., Visitor]) -> None:
+    page = sign_in("ada").go("#/silences", "Silences")
+    page.get_by_role("button", name="New silence").click()
+    page.get_by_label("Name", exact=True).fill("belt-change")
+    page.get_by_label("Comment").fill("the belt is changed")
+    page.get_by_role("dialog").get_by_role("button", name="Create silence").click()
+    page.get_by_role("rowheader", name="belt-change").wait_for()
+    page.get_by_text("ada: the belt is changed").wait_for()
+    page.get_by_role("button", name="Delete belt-change").click()
+    page.get_by_text("There are no silences.").wait_for()
+
+
+def test_the_gateways_page_has_its_series_with_the_newest_values(site: Site, sign_in: Callable[..., Visitor]) -> None:
+    visitor = sign_in("mia", "viewer", viewport=PHONE)
+    page = visitor.go(f"#/gateways/{GATEWAY}", GATEWAY)
+    row = page.get_by_role("row", name=re.compile("pressure"))
+    row.get_by_text(re.compile(r"18\d(\.\d+)? bar")).wait_for()
+    picture(visitor, "gateway-phone", whole=True)
+    assert visitor.axe() == []
+
+
+def test_a_token_that_the_api_refuses_leads_back_to_the_login(site: Site, sign_in: Callable[..., Visitor]) -> None:
+    visitor = sign_in("ada")
+    visitor.page.evaluate(
+        "sessionStorage.setItem('strandline.session', JSON.stringify({token: 'a.b.c', expires_ms: Date.now() + 1e6}))"
+    )
+    visitor.page.reload()
+    visitor.page.get_by_label("Name").wait_for()
