@@ -35,6 +35,8 @@ from wire.topics import Lane
 MAX_COUNTERS = 64
 DISK_RETRY_SECONDS = 1.0
 LOSS_NOTICE_SECONDS = 10.0
+STALE_SECONDS = 60.0
+"""Seconds without a health report after which a component counts as one that stopped reporting."""
 
 
 class Forwarder:
@@ -55,6 +57,7 @@ class Forwarder:
         self._intake = Intake()
         self._to_acknowledge: dict[int, None] = {}
         self._health: dict[str, Mapping[str, int]] = {}
+        self._reported_at: dict[str, float] = {}
         self._reported_losses: Mapping[str, int] = {}
         self._loss_events = -1
         self._disk_retry_at: float | None = None
@@ -129,6 +132,7 @@ class Forwarder:
             return
         if component in self._health or len(self._health) < MAX_COUNTERS:
             self._health[component] = dict(list(counters.items())[:MAX_COUNTERS])
+            self._reported_at[component] = self._runtime.clock.monotonic()
 
     def tick(self) -> float:
         """Store, form, acknowledge and send what is due; return the seconds until the next call."""
@@ -274,8 +278,24 @@ class Forwarder:
         if due or losses != self._reported_losses:
             self._reported_losses = losses
             self._notice_due = now + self._config.notice_interval_s
-            counters = {**self._health, "Forwarder": self._counters.snapshot(), "Spool": losses}
+            counters = {
+                **self._health,
+                "Forwarder": self._counters.snapshot(),
+                "Spool": losses,
+                "Status": self._status(now),
+            }
             self._batcher.add(Lane.BULK, Notice(self._runtime.clock.wall_ms(), counters), now)
+
+    def _status(self, now: float) -> dict[str, int]:
+        """Return the state of the gateway: the size of the spool, and the components that stopped reporting.
+
+        A component reports every few seconds; ``stale_<component>`` is the number of seconds since its last report.
+        """
+        status = {"spool_bytes": self._spool.size, "spool_batches": sum(self._spool.counts().values())}
+        for component, reported in self._reported_at.items():
+            if now - reported >= STALE_SECONDS:
+                status[f"stale_{component}"] = round(now - reported)
+        return status
 
     def _put(self, formed: FormedBatch, now: float) -> None:
         rows = len(formed.rows)

@@ -509,6 +509,19 @@ def test_counters_go_to_the_cloud_as_a_notice(tmp_path: Path) -> None:
     rig.kill()
 
 
+def test_a_notice_names_the_size_of_the_spool_and_components_that_stopped_reporting(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, notice_interval_s=90.0)
+    for component, after in (("Aggregator", 40.0), ("SensorReader", 51.0)):
+        rig.bus.deliver(topics.HEALTH, json.dumps({"component": component, "counters": {}}).encode())
+        rig.tick(after)
+    (batch,) = rig.sent(BULK)
+    assert isinstance(batch.rows, Notice)
+    status = dict(batch.rows.counters["Status"])
+    assert status.pop("spool_bytes") >= 0
+    assert status == {"spool_batches": 0, "stale_Aggregator": 91}
+    rig.kill()
+
+
 def test_a_new_configuration_loses_no_row_that_waits(rig: Rig) -> None:
     rig.offer(1, aggregates(4))
     rig.tick()
