@@ -7,6 +7,7 @@ standard input closes, because the parent ended, the whole process group is kill
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -36,8 +37,12 @@ _BATCHES = {"sqs:SendMessageBatch": "sqs:SendMessage", "sns:PublishBatch": "sns:
 """Operations whose permission AWS calls as that of the single operation."""
 
 
-def _authorize_batches() -> None:
-    """Authorize batch operations as AWS does: the emulator requires permissions that do not exist."""
+def _authorize_as_aws() -> None:
+    """Authorize batch operations and e-mails as AWS does.
+
+    For a batch the emulator requires a permission that does not exist, and for an e-mail one on every resource in the
+    place of one on the identity of the sender.
+    """
     from ministack.core import iam_actions
 
     extract = iam_actions.extract_iam_action
@@ -47,6 +52,15 @@ def _authorize_batches() -> None:
         return _BATCHES.get(action, action)
 
     iam_actions.extract_iam_action = authorized
+    resource_of = iam_actions._ses_v2_resource_arn
+
+    def identity(method: str, path: str, body: bytes, region: str, account_id: str) -> Any:
+        if path.rstrip("/").endswith("/outbound-emails") and method == "POST":
+            sender = str(json.loads(body).get("FromEmailAddress", ""))
+            return f"arn:aws:ses:{region}:{account_id}:identity/{sender}"
+        return resource_of(method, path, body, region, account_id)
+
+    iam_actions._ses_v2_resource_arn = identity
 
 
 def main() -> None:
@@ -55,7 +69,7 @@ def main() -> None:
         sys.exit("device_sim.aws.emulator must lead its own process group: it ends by ending the group")
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     _stay_on_loopback()
-    _authorize_batches()
+    _authorize_as_aws()
     sys.argv = ["ministack"]
     from ministack.app import main as run
 

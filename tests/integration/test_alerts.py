@@ -1,4 +1,4 @@
-"""Alerts in the local cloud: each example of docs/subscribers.md receives them, channels are independent, timers run."""
+"""Alerts in the local cloud: each example of docs/subscribers.md receives them, and channels are independent."""
 
 from __future__ import annotations
 
@@ -89,6 +89,9 @@ class Site:
         sqs, sns, iam = cloud.client("sqs"), cloud.client("sns"), cloud.client("iam")
         self.queue = sqs.create_queue(QueueName="critical")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow | {"Resource": arn}]})
+        sqs.set_queue_attributes(QueueUrl=self.queue, Attributes={"Policy": policy})
         self.page["subscribe_queue"](sns, cloud.outputs["AlertsTopicArn"], arn)
         trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "*"}, "Action": "sts:AssumeRole"}]}
         role = iam.create_role(RoleName="anything", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
@@ -164,7 +167,7 @@ class Site:
     def mails(self) -> list[dict[str, Any]]:
         url = f"{self.cloud.endpoint_url}/_ministack/ses/messages"
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback
-            return list(json.load(answer)["messages"])
+            return [one for messages in json.load(answer)["messages"].values() for one in messages]
 
 
 def _failing(refused: list[str]) -> type[BaseHTTPRequestHandler]:
