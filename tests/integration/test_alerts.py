@@ -125,12 +125,13 @@ class Site:
         failing = stack.enter_context(Server(_failing(self.refused)))
         self.cloud.client("sesv2").create_email_identity(EmailIdentity="alerts@example.com")
         secret = f"secretsmanager:{STACK}/webhook"
-        for name, channel in {
+        channels: dict[str, dict[str, Any]] = {
             "hook": {"type": "webhook", "url": hook.url, "secret": secret},
             "broken": {"type": "webhook", "url": failing.url},
             "mail": {"type": "email", "to": ["ada@example.com"]},
             "flow": {"type": "stepfunctions", "state_machine": self.machine},
-        }.items():
+        }
+        for name, channel in channels.items():
             self.put("channels", name, channel)
         route = {"channels": ["broken", "hook", "mail", "flow"], "group_interval_s": 1, "gateways": "gw-1"}
         self.put("routes", "people", route)
