@@ -42,6 +42,10 @@ class Account:
         """Return a boto3 client."""
         return self._session.client(service, endpoint_url=self._endpoint_url)
 
+    def credentials(self) -> tuple[Any, str]:
+        """Return the credentials, None without any, and the region."""
+        return self._session.get_credentials(), str(self._session.region_name)
+
     def telemetry(self) -> DynamoTable:
         """Return the telemetry table."""
         return DynamoTable(self.outputs["TelemetryTableName"], self.client("dynamodb"))

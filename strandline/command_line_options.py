@@ -8,9 +8,6 @@ import typer
 
 Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.")]
 EndpointUrl = Annotated[str | None, typer.Option(help="Endpoint of a local cloud; or set AWS_ENDPOINT_URL.")]
-SilentAfter = Annotated[
-    float, typer.Option(min=0.02, help="Minutes without data after which a gateway counts as silent.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

@@ -5,6 +5,7 @@
     StrandlineError
     ├── CommandError     a command cannot do its work with these options or files
     ├── AccountError     an AWS account or the stack in it cannot be read
+    ├── ApiError         the API of a stack refuses a request, or does not answer
     ├── TableError       a recorded table cannot be read, scored or written
     └── TrainingError    a model cannot be trained from the data, or cannot be packed
 
@@ -22,6 +23,14 @@ class CommandError(StrandlineError):
 
 class AccountError(StrandlineError):
     """An AWS account or the stack in it cannot be read; names the stack and the cause."""
+
+
+class ApiError(StrandlineError):
+    """The API refuses a request, or does not answer; ``status`` is the HTTP status, 0 without an answer."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class TableError(StrandlineError):

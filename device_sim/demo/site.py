@@ -137,8 +137,9 @@ def addresses(site: Site) -> str:
     return "\n".join(
         (
             f"page             {site.front.url}",
-            f"API              {site.front.url}/v1, for strandline alerts --url {site.front.url} --token",
-            f"  {site.front.token('demo', 'operator')}",
+            "API              for strandline alerts, gateways, series, rules and silences:",
+            f"export STRANDLINE_URL={site.front.url}",
+            f"export STRANDLINE_TOKEN={site.front.token('demo', 'operator')}",
             f"sensors' broker  mqtt://{site.broker.host}:{site.broker.port}, topics sensors/<device>/<channel>",
             *(f"{device.machine:<16} {device.address} ({device.protocol})" for device in site.devices),
             f"gateway          {site.nucleus.root}",

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from strandline.command_line_options import AsJson, EndpointUrl, SilentAfter, Stack
+from strandline.api.access import Token, Url, open_client
+from strandline.command_line_options import AsJson, EndpointUrl, Stack
 from strandline.text import print_table, utc
 
 _SHOWN_GAPS = 12
+_HEALTH = ("version", "spool_bytes", "spool_batches", "clock_offset_ms")
 
 
 def register(app: typer.Typer) -> None:
@@ -21,23 +23,20 @@ def register(app: typer.Typer) -> None:
 
 def gateways_command(
     name: Annotated[str | None, typer.Argument(help="Show this gateway in detail, with its epochs and losses.")] = None,
-    silent_after: SilentAfter = 15.0,
     stack: Stack = "strandline",
     endpoint_url: EndpointUrl = None,
+    url: Url = None,
+    token: Token = None,
     as_json: AsJson = False,
 ) -> None:
     """List gateways with received and lost data.
 
-    Shows silence, sequence gaps and reported losses. With --json, the output is as in the responses of the API.
+    Shows silence, sequence gaps and reported losses. With --json, the output is as in the responses of the API, which
+    is that of a stack (AWS region and credentials come from the environment or ~/.aws), or that of --url.
     """
-    from cloud_functions.clock import now_ms
-    from cloud_functions.core import gateways
-    from strandline.account import open_account
-
-    with open_account(stack, endpoint_url) as account:
-        silence, telemetry = gateways.Silence(now_ms(), round(silent_after * 60_000)), account.telemetry()
-        names = [name] if name else sorted(gateways.names(telemetry))
-        found = [gateways.gateway(telemetry, one, silence) for one in names]
+    client = open_client(stack, endpoint_url, url, token)
+    names = [name] if name else sorted(one["gateway"] for one in client.gateways())
+    found: list[Any] = [client.gateway(one) for one in names]
     if as_json:
         typer.echo(json.dumps(found[0] if name else found))
     elif name:
@@ -61,6 +60,7 @@ def row(gateway: dict[str, Any]) -> dict[str, Any]:
         "rejected": sum(gateway["rejected"].values()),
         "missing": sum(epoch["missing_count"] for epoch in gateway["epochs"]),
         "lost": sum(gateway["losses"].values()),
+        "alerts": sum(gateway.get("alerts", {}).values()),
     }
 
 
@@ -82,6 +82,9 @@ def lines(gateway: dict[str, Any]) -> list[str]:
         if epoch["missing_count"]:
             since = utc(epoch["gap_since_ms"]) if epoch["gap_since_ms"] else "an unknown time"
             found.append(f"  missing   {epoch['missing_count']}: {gaps(epoch['missing'])}; the lowest since {since}")
+    health = gateway.get("health", {})
+    figures_of_health = [f"{name} {health[name]}" for name in _HEALTH if name in health]
+    found += [f"health      {', '.join(figures_of_health)}"] * bool(figures_of_health)
     notice = gateway["notice"]
     if notice is None:
         return [*found, "lost        unknown: no report from the gateway yet"]
