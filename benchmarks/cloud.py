@@ -5,7 +5,7 @@ requests are serialized, signed and parsed, but no socket is opened. Figures are
 processor, not of a limited one; times of functions are calculated from them: Lambda gives a function of 512 MB 0.29 of
 a processor, so that a CPU-second lasts 3.5 seconds there.
 
-    python benchmarks/cloud.py [--json] [--write] [--batches N] [--gateways N] [--minutes N]
+    python benchmarks/cloud.py [--json] [--write] [--batches N] [--gateways N] [--minutes N] [--imports N]
 
 The simulated fleet takes 0.7 ms of CPU time a batch: about 21 minutes for 10,000 gateways, with an hour before and an
 hour in the outage; --gateways 1000 takes two. The limits of the cloud are scaled with the number of gateways.
@@ -29,7 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import cloud_batches as batches
-from benchmarks import cloud_fleet
+from benchmarks import cloud_fleet, cloud_imports
 from benchmarks.cloud_dynamodb import MemoryDynamoDB, null_iot
 from benchmarks.cloud_dynamodb import item_bytes as item_size
 from cloud_functions.adapters.dynamodb import DynamoTable
@@ -271,9 +271,11 @@ def main() -> None:
         "--write", action="store_true", help=f"write the figures that costs depend on to {FIGURES.name}"
     )
     parser.add_argument("--gateways", type=int, default=10_000, help="gateways of the simulated fleet, 0: none")
+    parser.add_argument("--imports", type=int, default=10, help="processes that import each function, 0: none")
     parser.add_argument("--minutes", type=int, default=60, help="simulated time before, in and after the outage")
     options = parser.parse_args()
-    figures: dict[str, Any] = measure_ingest(options.batches) | measure_compaction() | {"json_bytes": json_bytes()}
+    figures: dict[str, Any] = cloud_imports.measure(options.imports) if options.imports else {}
+    figures |= measure_ingest(options.batches) | measure_compaction() | {"json_bytes": json_bytes()}
     measured = measured_of(figures)
     if options.write:
         FIGURES.write_text(json.dumps(asdict(measured), indent=2, sort_keys=True) + "\n")
