@@ -1,7 +1,7 @@
 """CPU time of the import of each Lambda handler, in a fresh process with its package and requirements only.
 
-The import includes the start of the interpreter and the AWS clients that a function makes at its start; Python files are
-compiled before. Of several processes the one with the least CPU time counts, which other load disturbs least.
+The import includes the start of the interpreter and the AWS clients that a function makes at its start; Python files
+are compiled before. Of several processes the one with the least CPU time counts, which other load disturbs least.
 """
 
 from __future__ import annotations

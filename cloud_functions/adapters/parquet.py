@@ -1,13 +1,15 @@
 """Aggregates in Parquet files: zstd, dictionaries for names, sorted by gateway, series and time.
 
-Only the compaction imports this module, because pyarrow is large. A row group holds whole gateways and about
-``GROUP_ROWS`` rows, so that a reader of one gateway skips the others by their statistics.
+Only the functions compaction and archive import this module, because pyarrow is large. A row group holds whole gateways
+and about ``GROUP_ROWS`` rows, so that a reader of one gateway skips the others by their statistics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -64,13 +66,42 @@ def read(path: Path) -> Iterator[tuple[str, Aggregates]]:
         yield name, Aggregates.concatenate(parts)
 
 
+def read_series(source: Path | BinaryIO, gateway: str, series: str, from_ms: int, to_ms: int) -> Aggregates:
+    """Return the rows of a series that start in [from_ms, to_ms); reads the row groups that can have some."""
+    parts = []
+    with pq.ParquetFile(source) as file:
+        bounds = {"gateway": (gateway, gateway), "start": (_time(from_ms), _time(to_ms - 1))}
+        for group in range(file.num_row_groups):
+            if not all(_overlaps(file, group, name, *bound) for name, bound in bounds.items()):
+                continue
+            table = file.read_row_group(group)
+            start = table.column("start").cast(pa.int64())
+            wanted = pc.and_(pc.greater_equal(start, from_ms), pc.less(start, to_ms))
+            for name, value in (("gateway", gateway), ("series", series)):
+                wanted = pc.and_(wanted, pc.equal(table.column(name).cast(pa.string()), value))
+            found = table.filter(wanted)
+            if len(found):
+                parts.append(_aggregates(found))
+    return Aggregates.concatenate(parts)
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _overlaps(file: pq.ParquetFile, group: int, column: str, low: Any, high: Any) -> bool:
+    """Return False if no cell of a column of a row group is in [low, high], by its statistics."""
+    statistics = file.metadata.row_group(group).column(file.schema_arrow.get_field_index(column)).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return bool(statistics.min <= high and low <= statistics.max)
+
+
 def contains(path: Path, gateway: str, series: str | None) -> bool:
     """Return True if a file has rows of a gateway, and of the series if one is named; reads only the names."""
     with pq.ParquetFile(path) as file:
-        at = file.schema_arrow.get_field_index("gateway")
         for group in range(file.num_row_groups):
-            statistics = file.metadata.row_group(group).column(at).statistics
-            if statistics is not None and statistics.has_min_max and not statistics.min <= gateway <= statistics.max:
+            if not _overlaps(file, group, "gateway", gateway, gateway):
                 continue
             names = file.read_row_group(group, columns=["gateway", "series"])
             wanted = pc.equal(names.column("gateway").cast(pa.string()), gateway)

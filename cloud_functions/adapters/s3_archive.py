@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from botocore.exceptions import ClientError
 
 from cloud_functions.adapters import parquet
 from cloud_functions.adapters.aws import error_code, lazy_client, store_errors
+from cloud_functions.adapters.s3_file import S3File
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import ArchiveFile
 from wire.model import Aggregates
@@ -81,6 +82,14 @@ class S3Archive:
                 if not answer.get("IsTruncated"):
                     break
                 request["ContinuationToken"] = answer["NextContinuationToken"]
+
+    def series(self, file: ArchiveFile, gateway: str, series: str, from_ms: int, to_ms: int) -> Aggregates:
+        """Return rows of a series in a file, of which only the footer and some row groups are read."""
+        size = self.size(file)
+        if not size:
+            return Aggregates.concatenate([])
+        source = S3File(self._client, self._bucket, name_of(file), size)
+        return parquet.read_series(cast(BinaryIO, source), gateway, series, from_ms, to_ms)
 
     def contains(self, file: ArchiveFile, gateway: str, series: str | None) -> bool:
         """Return True if a file has rows of a gateway, and of the series if one is named."""

@@ -28,6 +28,7 @@ services = Services(
     alert_ms=settings.number("ALERT_RETENTION_DAYS", 400) * DAY_MS,
     silent_after_ms=settings.number("SILENT_AFTER_MS", gateways.SILENT_AFTER_MS),
     metrics=metrics,
+    archive_function=settings.text("ARCHIVE_FUNCTION"),
 )
 rules = RoleRules.read(settings.text("ROLE_CLAIM", "cognito:groups"), settings.text("IAM_ROLES", "*=admin"))
 service = Service(Router(ROUTES), services, rules, metrics, log)

@@ -45,7 +45,7 @@ def list_aggregates(request: Request, services: Services) -> dict[str, Any]:
 
     span = queries.read_span(request.query, services.now_ms(), services.raw_ms)
     gateway, series = request.names["gateway"], request.query["series"]
-    return queries.aggregates(services.telemetry, services.profiles.find, gateway, series, span)
+    return queries.aggregates(services.telemetry, services.profiles.find, gateway, series, span, services.archived)
 
 
 def show_limits(request: Request, services: Services) -> dict[str, Any]:

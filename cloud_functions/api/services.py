@@ -16,6 +16,8 @@ from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.ports import NowMs, Table
 
 if TYPE_CHECKING:
+    from cloud_functions.core.history_reader import Archived
+    from cloud_functions.core.ports import ArchiveReader
     from cloud_functions.core.profiles import Profiles
     from cloud_functions.core.storing import Storer
 
@@ -34,6 +36,8 @@ class Services:
     alert_ms: int = 400 * DAY_MS
     silent_after_ms: int = SILENT_AFTER_MS
     metrics: Metrics = field(default_factory=Metrics)
+    archive_function: str = ""
+    """Name of the function that reads the archive; empty for none."""
 
     @property
     def silence(self) -> Silence:
@@ -58,6 +62,24 @@ class Services:
         from cloud_functions.core.storing import Storer
 
         return Storer(self.telemetry, self.now_ms, self.raw_ms, self.report_ms, profiles=self.profiles)
+
+    @cached_property
+    def _archive(self) -> ArchiveReader | None:
+        if not self.archive_function:
+            return None
+        from cloud_functions.adapters.archive_function import ArchiveFunction
+
+        return ArchiveFunction(self.archive_function)
+
+    @property
+    def archived(self) -> Archived | None:
+        """The archive, for rows whose batches and roll-ups have expired."""
+        from cloud_functions.core.history_reader import Archived
+
+        now_ms = self.now_ms()
+        if self._archive is None:
+            return None
+        return Archived(self._archive, now_ms - self.raw_ms, now_ms - self.report_ms)
 
     def documents(self, kind: str) -> Documents:
         """Return the documents of a kind."""

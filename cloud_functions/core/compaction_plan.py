@@ -123,6 +123,12 @@ def shards_of(table: Table, hour_ms: int, shards: int) -> int:
     return int(there["shards"])
 
 
+def stored_shards(table: Table, day_ms: int) -> int | None:
+    """Return the number of shards of a day, or None if no hour of it was compacted."""
+    item = table.get(Key(f"compaction#{keys.time(day_ms)}", "shards"))
+    return None if item is None else int(item["shards"])
+
+
 def key_item(key: Key) -> Item:
     """Return the attributes of an item that are its key."""
     return {"pk": key.pk, "sk": key.sk}

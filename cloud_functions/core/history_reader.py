@@ -1,4 +1,4 @@
-"""Rows of a series in a time range, read from stored batches and roll-ups."""
+"""Rows of a series in a time range, read from stored batches, roll-ups and the archive."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from cloud_functions.core import keys, rollup
 from cloud_functions.core.batch_rows import UnreadableBatchError, rows_of
 from cloud_functions.core.batches import StoredBatch, overlapping
 from cloud_functions.core.columns import merge
+from cloud_functions.core.compaction_plan import DAY_MS
 from cloud_functions.core.hours import hour_of
 from cloud_functions.core.keys import HOUR_MS
-from cloud_functions.core.ports import Table
+from cloud_functions.core.ports import ArchiveReader, Table
 from wire.codec import Profiles
 from wire.model import Aggregates
 
 MAX_BATCHES = 400
 """Maximum number of batches that one request decodes; a batch of 600 rows takes about 20 ms."""
+MAX_ARCHIVE_DAYS = 8
+"""Maximum number of days that one request reads from the archive, each about a second."""
 MAX_HOURS = 1_500
 """Maximum number of hours that one request examines."""
 _LOG = logging.getLogger(__name__)
@@ -33,20 +36,41 @@ class Found:
     unreadable: int = 0
 
 
-class HistoryReader:
-    """Reader of the rows of a series; ``profiles`` finds the profiles to which stored batches refer."""
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """The archive, with the times before which batches may have expired, and before which roll-ups may have."""
 
-    def __init__(self, table: Table, profiles: Profiles) -> None:
-        self._table, self._profiles = table, profiles
+    reader: ArchiveReader
+    batches_before_ms: int
+    rollups_before_ms: int
+
+
+class HistoryReader:
+    """Reader of the rows of a series; ``profiles`` finds the profiles to which stored batches refer.
+
+    Without ``archived`` the rows of expired batches and roll-ups are missing.
+    """
+
+    def __init__(self, table: Table, profiles: Profiles, archived: Archived | None = None) -> None:
+        self._table, self._profiles, self._archived = table, profiles, archived
 
     def raw(self, gateway: str, series: str, from_ms: int, to_ms: int, limit: int) -> Found:
-        """Return unmodified rows of stored batches: ``limit``, or those of up to an hour more."""
+        """Return unmodified rows of archive and stored batches: ``limit``, or those of up to an hour more."""
         parts: list[Aggregates] = []
-        rows = batches = unreadable = hours = 0
+        rows = batches = unreadable = hours = days = 0
         at = from_ms
-        while at < to_ms and rows < limit and batches < MAX_BATCHES and hours < MAX_HOURS:
+        while at < to_ms and rows < limit and batches < MAX_BATCHES and hours < MAX_HOURS and days < MAX_ARCHIVE_DAYS:
             end = min(to_ms, hour_of(at) + HOUR_MS)
+            old = None
+            if self._archived is not None and hour_of(at) < self._archived.batches_before_ms:
+                last = hour_of(self._archived.batches_before_ms - 1) + HOUR_MS
+                end = min(to_ms, at // DAY_MS * DAY_MS + DAY_MS, last)
+                old, end = self._archived.reader.raw(gateway, series, at, end, limit - rows)
+                days += 1
+            # A late batch may not be in the archive yet.
             found, decoded, failed = self._decode(gateway, series, at, end)
+            if old is not None:
+                found = merge([old, found])
             parts.append(found)
             rows, batches, unreadable, hours = rows + len(found), batches + decoded, unreadable + failed, hours + 1
             at = end
@@ -64,11 +88,30 @@ class HistoryReader:
             if batches >= MAX_BATCHES:
                 until_ms = begin // width_ms * width_ms
                 break
-            found, decoded, failed = self._decode(gateway, series, begin, finish)
+            old, archived_ms = self._archived_rollups(gateway, series, begin, finish)
+            parts += old
+            if archived_ms < finish and archived_ms < self._rollups_before_ms:
+                until_ms = archived_ms // width_ms * width_ms
+                break
+            found, decoded, failed = self._decode(gateway, series, archived_ms, finish)
             parts.append(rollup.coarsen(merge([found]), rollup.WIDTH_MS))
             batches, unreadable = batches + decoded, unreadable + failed
         rows = rollup.coarsen(merge(rollup.within(part, first, until_ms) for part in parts), width_ms)
         return Found(_by_time(rows), until_ms, unreadable)
+
+    @property
+    def _rollups_before_ms(self) -> int:
+        return 0 if self._archived is None else self._archived.rollups_before_ms
+
+    def _archived_rollups(self, gateway: str, series: str, from_ms: int, to_ms: int) -> tuple[list[Aggregates], int]:
+        """Return rows of 15 minutes of a range whose roll-ups have expired, and the time at which they end."""
+        parts: list[Aggregates] = []
+        at, last = from_ms, min(to_ms, hour_of(self._rollups_before_ms))
+        while self._archived is not None and at < last and len(parts) < MAX_ARCHIVE_DAYS:
+            end = min(last, at // DAY_MS * DAY_MS + DAY_MS)
+            parts.append(self._archived.reader.rolled_up(gateway, series, at, end))
+            at = end
+        return parts, at
 
     def mixed(self, gateway: str, series: str, from_ms: int, to_ms: int) -> Aggregates:
         """Return rows of 15 minutes where an hour is compacted; otherwise unmodified rows."""

@@ -99,6 +99,29 @@ class Archive(Protocol):
         """Give a file another name, replacing a file of that name; repeatable after a crash."""
 
 
+class SeriesFiles(Protocol):
+    """The archive's files, read by series. Every method raises StoreError when the service fails."""
+
+    def exists(self, file: ArchiveFile) -> bool:
+        """Return True if the file exists."""
+
+    def series(self, file: ArchiveFile, gateway: str, series: str, from_ms: int, to_ms: int) -> Aggregates:
+        """Return the rows of a series in a file that start in [from_ms, to_ms); none if the file does not exist."""
+
+
+class ArchiveReader(Protocol):
+    """Rows of the archive by series, of a range within one day UTC. Every method raises StoreError on failure."""
+
+    def raw(self, gateway: str, series: str, from_ms: int, to_ms: int, limit: int) -> tuple[Aggregates, int]:
+        """Return unmodified rows that start in [from_ms, to_ms), and the time before which they are complete.
+
+        There may be more than ``limit`` rows: all those of the hour in which it is reached.
+        """
+
+    def rolled_up(self, gateway: str, series: str, from_ms: int, to_ms: int) -> Aggregates:
+        """Return rows of 15 minutes that combine the rows that start in [from_ms, to_ms)."""
+
+
 class ErasableArchive(Archive, Protocol):
     """An archive whose files can be listed and searched."""
 

@@ -16,7 +16,7 @@ from cloud_functions.core.catalogue import series_from
 from cloud_functions.core.columns import COLUMNS
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.gateways import check_name
-from cloud_functions.core.history_reader import HistoryReader
+from cloud_functions.core.history_reader import Archived, HistoryReader
 from cloud_functions.core.keys import HOUR_MS
 from cloud_functions.core.parameters import choice, count, moment
 from cloud_functions.core.ports import Table
@@ -36,7 +36,7 @@ class Resolution(StrEnum):
     """Width of the rows of an answer."""
 
     RAW = "raw"
-    """Unmodified rows; stored for ``RawDays``, later only in the archive."""
+    """Unmodified rows; those older than ``RawDays`` are read from the archive."""
     QUARTER = "15m"
     HOUR = "1h"
     DAY = "1d"
@@ -102,7 +102,14 @@ def _automatic(from_ms: int, to_ms: int, oldest_ms: int) -> Resolution:
     return Resolution.DAY
 
 
-def aggregates(telemetry: Table, profiles: Profiles, gateway_name: str, series_name: str, span: Span) -> dict[str, Any]:
+def aggregates(
+    telemetry: Table,
+    profiles: Profiles,
+    gateway_name: str,
+    series_name: str,
+    span: Span,
+    archived: Archived | None = None,
+) -> dict[str, Any]:
     """Return at most ``limit`` rows of a series by window start, as columns; ``next`` is present when more exist.
 
     ``other_units`` counts rows of the series in other units than ``unit``. ``unreadable_batches`` is present if stored
@@ -113,7 +120,7 @@ def aggregates(telemetry: Table, profiles: Profiles, gateway_name: str, series_n
         known = Series(series_name)
     except ModelError as error:
         raise RequestError([str(error)]) from error
-    reader = HistoryReader(telemetry, profiles)
+    reader = HistoryReader(telemetry, profiles, archived)
     if span.resolution is Resolution.RAW:
         found = reader.raw(gateway_name, known.name, span.from_ms, span.to_ms, span.limit + span.skip)
     else:

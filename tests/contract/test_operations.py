@@ -27,7 +27,10 @@ def own_metrics() -> set[str]:
     """Return the names that the functions count or observe, read from their sources."""
     sources = [
         path.read_text()
-        for folder in ("core", *("ingest", "alerting", "notify", "watch", "compaction", "api", "forecast", "rest"))
+        for folder in (
+            "core",
+            *("ingest", "alerting", "notify", "watch", "compaction", "archive", "api", "forecast", "rest"),
+        )
         for path in (CLOUD_FUNCTIONS / folder).glob("*.py")
     ]
     sources += [(CLOUD_FUNCTIONS / "adapters" / name).read_text() for name in ("aws.py", "dynamodb.py")]

@@ -127,7 +127,11 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
         "ApiRole": {(a, "TelemetryTable") for a in (*write, "dynamodb:BatchGetItem")}
         | {(f"dynamodb:{a}", "AlertsTable") for a in ("GetItem", "Query", "PutItem", "DeleteItem")}
         | {("dynamodb:Query", f"${{{name}.Arn}}/index/{index}") for name, index in INDEXES}
+        | {("lambda:InvokeFunction", "ArchiveFunction.Alias")}
         | {(a, "ApiLogs") for a in logs},
+        "ArchiveRole": {("dynamodb:GetItem", "TelemetryTable"), ("s3:ListBucket", "ArchiveBucket")}
+        | {("s3:GetObject", "${ArchiveBucket.Arn}/*")}
+        | {(a, "ArchiveLogs") for a in logs},
         "ForecastRole": {(f"dynamodb:{a}", "TelemetryTable") for a in ("GetItem", "BatchGetItem", "Query")}
         | {("dynamodb:Query", "${TelemetryTable.Arn}/index/by_time")}
         | {(a, "ForecastLogs") for a in logs},
@@ -198,7 +202,7 @@ def test_every_exception_of_checkov_has_a_reason() -> None:
 
 def test_every_function_has_its_own_role_that_only_lambda_can_assume() -> None:
     roles = [named(function["Role"]) for function in FUNCTIONS.values()]
-    assert len(set(roles)) == len(FUNCTIONS) == 7
+    assert len(set(roles)) == len(FUNCTIONS) == 8
     for role in roles:
         (statement,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}

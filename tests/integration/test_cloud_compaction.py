@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.core.columns import COLUMNS, merge
 from cloud_functions.core.keys import HOUR_MS
+from cloud_functions.core.ports import Key
 from cloud_functions.core.storing import Storer
 from device_sim.aws.local import LocalCloud
 from strandline.cli import make_app
@@ -107,6 +108,28 @@ def test_stored_batches_become_an_archive_that_duckdb_reads_and_late_ones_reopen
     mine = merge(sent["gw-1"])
     assert sum(answer["columns"]["count"]) == int(mine.count[mine.series_index == 0].sum())
     assert np.isfinite(answer["columns"]["mean"]).all()
+
+
+def test_the_api_reads_rows_of_expired_batches_from_the_archive(cloud: LocalCloud) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    hour_ms = now_ms // HOUR_MS * HOUR_MS - 10 * 24 * HOUR_MS
+    table = DynamoTable(cloud.outputs["TelemetryTableName"], cloud.client("dynamodb"))
+    batch = Batch("gw-old", 7, 1, windows_of(hour_ms, 12, 10_000, 1))
+    store(cloud, batch, now_ms)
+    cloud.compact()
+    deadline = time.monotonic() + 60
+    while not list(table.query("hours#gw-old")) or any(list(table.query(f"reopened#{n:02d}")) for n in range(16)):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.2)
+    table.remove([Key(str(item["pk"]), str(item["sk"])) for item in table.query("batches#gw-old")])
+    path = f"/v1/gateways/gw-old/aggregates?series=a.y&from={hour_ms}&to={hour_ms + HOUR_MS}&resolution=raw"
+    status, answer = cloud.call_api("GET", path)
+    assert status == 200
+    rows = codec.decode(codec.encode(batch)).rows
+    assert isinstance(rows, Aggregates)
+    mine = rows.take(np.flatnonzero(rows.series_index == 1))
+    assert answer["columns"]["start_ms"] == mine.start_ms.tolist()
+    assert answer["columns"]["mean"] == mine.mean.tolist()
 
 
 def test_an_erased_series_leaves_both_tables_and_the_archives_files(

@@ -17,10 +17,11 @@ from device_sim.aws.package import function_files, functions, requirements, stag
 from device_sim.aws.package_environment import RUNTIME, environment, installed, link
 from device_sim.paths import SOURCE_TREE
 
-FUNCTIONS = ("alerting", "api", "compaction", "forecast", "ingest", "notify", "watch")
+FUNCTIONS = ("alerting", "api", "archive", "compaction", "forecast", "ingest", "notify", "watch")
 REQUIRED = {
     "alerting": set(),
     "api": {"numpy"},
+    "archive": {"numpy", "pyarrow"},
     "compaction": {"numpy", "pyarrow"},
     "forecast": {"numpy"},
     "ingest": {"numpy"},
@@ -86,7 +87,7 @@ def test_a_package_has_the_code_of_its_function_and_of_no_other() -> None:
         handlers = {name for name in names if name.endswith("/app.py")}
         assert handlers == {f"cloud_functions/{function}/app.py"}
         assert not [name for name in names if name.startswith("cloud_functions/adapters/parquet")] or (
-            function == "compaction"
+            function in ("archive", "compaction")
         )
 
 

@@ -78,6 +78,12 @@ class FakeArchive:
         found = [rows for name, rows in self.files[file] if name == gateway]
         return any(series is None or series in {s.name for s in rows.compact().series} for rows in found)
 
+    def series(self, file: ArchiveFile, gateway: str, series: str, from_ms: int, to_ms: int) -> Aggregates:
+        found = [rows for name, rows in self.files.get(file, ()) if name == gateway]
+        rows = rollup.within(Aggregates.concatenate(found), from_ms, to_ms)
+        wanted = np.array([one.name == series for one in rows.series], bool)
+        return rows.take(np.flatnonzero(wanted[rows.series_index])).compact() if len(rows) else rows
+
     def visible(self) -> list[tuple[str, Aggregates]]:
         return [entry for file, entries in self.files.items() if not file.staging for entry in entries]
 
