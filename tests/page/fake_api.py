@@ -136,7 +136,8 @@ class FakeCloud:
             case ("GET", "gateways", name):
                 return self._gateway(name, detail=True)
             case ("GET", "gateways", _, "series"):
-                return {"items": [{"series": c.name, "unit": c.unit, "resolution": 0.01} for c in CHANNELS]}
+                found = [one for one in CHANNELS if matches(query.get("series", "*"), one.name)]
+                return {"items": [{"series": c.name, "unit": c.unit, "resolution": 0.01} for c in found]}
             case ("GET", "gateways", _, "latest"):
                 return {"items": self._latest(query.get("series", "*"))}
             case ("GET", "gateways", name, "aggregates"):

@@ -18,7 +18,7 @@ def test_an_alert_appears_is_acknowledged_by_one_user_seen_by_another_and_resolv
     ada.go("#/alerts", "Alerts").get_by_text("No alert matches.").wait_for()
     mia.go("#/alerts", "Alerts")
     alert = cloud.inject(GATEWAY, SERIES, "critical", size=9.0)
-    title = f"{SERIES} is above its expectation"
+    title = f"{SERIES}: level shift"
     for visitor in (ada, mia):
         visitor.page.get_by_role("link", name=title).wait_for()
     assert "New alert: critical" in ada.page.get_by_role("status").all_inner_texts()[-1]

@@ -5,6 +5,8 @@ With the environment variable STRANDLINE_PICTURES, screenshots for the documents
 
 from __future__ import annotations
 
+import importlib
+import io
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -63,8 +65,10 @@ def sign_in(browser: Any, site: Site) -> Iterator[Callable[..., Visitor]]:
 def picture(visitor: Visitor, name: str, *, whole: bool = False) -> None:
     """Write a screenshot if the documents' pictures are made."""
     folder = os.environ.get("STRANDLINE_PICTURES")
-    if folder:
-        visitor.page.screenshot(path=str(Path(folder) / f"page-{name}.png"), full_page=whole)
+    if not folder:
+        return
+    image = importlib.import_module("PIL.Image").open(io.BytesIO(visitor.page.screenshot(full_page=whole)))
+    image.convert("RGB").quantize(64).save(Path(folder) / f"page-{name}.png", optimize=True)
 
 
 def test_a_fault_appears_is_acknowledged_by_one_user_seen_by_another_and_resolves(
@@ -104,6 +108,7 @@ def test_a_fault_appears_is_acknowledged_by_one_user_seen_by_another_and_resolve
     mia.go(detail).get_by_text("the cooling valve is stuck; on my way").first.wait_for()
     mia.page.get_by_role("rowheader", name="level shift").wait_for()
     mia.page.get_by_role("listitem").filter(has_text="acknowledged").get_by_text("ada").wait_for()
+    mia.page.locator(".caption", has_text="raw windows").wait_for()
     picture(mia, "alert-dark", whole=True)
 
     site.machine.end_fault()

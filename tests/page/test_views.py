@@ -38,7 +38,7 @@ def populate(cloud: FakeCloud) -> dict[str, str]:
         "#/gateways/gw-bremen-1": GATEWAY,
         CHART: SERIES,
         "#/alerts?state=all": "Alerts",
-        f"#/alerts/{first}": f"{SERIES} is above its expectation",
+        f"#/alerts/{first}": f"{SERIES}: level shift",
         "#/rules": "Rules",
         "#/rules/hot-press": "hot-press",
         "#/rules/new": "New rule",

@@ -18,6 +18,8 @@ import {RulesView} from "./views/rules";
 import {SeriesView} from "./views/series";
 import {SilencesView} from "./views/silences";
 
+/** Time for which a message stays visible. */
+const MESSAGE_MS = 8_000;
 const ALERTS_MS = 2_000;
 
 /** The whole page: login, or navigation with the view of the present route. */
@@ -37,6 +39,10 @@ function Shell({client, onLeave}: {client: Client; onLeave: () => void}) {
   const me = usePolling<Me>((signal) => client.get("/me", {}, signal), 300_000, "me");
   const openAlerts = usePolling<Listed<Alert>>((signal) => client.list("/alerts", {state: "open"}, signal), ALERTS_MS, "open");
   const [message, announce] = useState("");
+  useEffect(() => {
+    const timer = window.setTimeout(() => announce(""), MESSAGE_MS);
+    return () => window.clearTimeout(timer);
+  }, [message]);
   useAnnouncedAlerts(openAlerts.value?.items, announce);
   const main = useRef<HTMLElement>(null);
   const path = route.path.join("/");

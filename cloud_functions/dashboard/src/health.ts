@@ -7,20 +7,27 @@ export interface Finding {
   text: string;
 }
 
-/** Offset of a gateway's clock above which it is shown as wrong. */
-const MAX_CLOCK_OFFSET_MS = 5_000;
+/** Offsets of a gateway's clock from which it is wrong, as in core/health.py; a negative one can be a delay. */
+const MAX_AHEAD_MS = 120_000;
+const MAX_BEHIND_MS = 300_000;
 const MAX_SPOOL_BYTES = 10_000_000;
-const GOOD_STATES = new Set(["RUNNING", "FINISHED"]);
+const BAD_STATES = new Set(["BROKEN", "ERRORED", "broken"]);
+const GOOD_STATES = new Set(["RUNNING", "FINISHED", "reporting"]);
+
+/** Return the name of a component without the prefix that all have. */
+export function componentName(name: string): string {
+  return name.replace(/^io\.strandline\./, "");
+}
 
 /** Return all findings about a gateway, the worst first; a single good one if there is nothing to report. */
 export function findingsOf(gateway: Gateway): Finding[] {
   const findings: Finding[] = [];
   if (gateway.silent) findings.push({level: "bad", text: "silent"});
   for (const [name, state] of Object.entries(gateway.health?.components ?? {})) {
-    if (!GOOD_STATES.has(state)) findings.push({level: state === "BROKEN" || state === "ERRORED" ? "bad" : "attention", text: `${name} ${state}`});
+    if (!GOOD_STATES.has(state)) findings.push({level: BAD_STATES.has(state) ? "bad" : "attention", text: `${componentName(name)} ${state}`});
   }
   const offset = gateway.health?.clock_offset_ms;
-  if (offset !== undefined && Math.abs(offset) > MAX_CLOCK_OFFSET_MS) {
+  if (offset !== undefined && (offset >= MAX_AHEAD_MS || offset <= -MAX_BEHIND_MS)) {
     findings.push({level: "attention", text: `clock ${durationText(Math.abs(offset))} ${offset > 0 ? "ahead" : "behind"}`});
   }
   const spool = gateway.health?.spool_bytes;

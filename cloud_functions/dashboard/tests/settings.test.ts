@@ -55,7 +55,7 @@ test("gateways that need attention come first", () => {
   assert.deepEqual(findingsOf(base), [{level: "good", text: "healthy"}]);
   assert.equal(rankOf(base), 3);
   assert.equal(rankOf({...base, alerts: {info: 1}}), 2);
-  assert.equal(rankOf({...base, health: {clock_offset_ms: -6_000}}), 1);
+  assert.equal(rankOf({...base, health: {clock_offset_ms: -300_000}}), 1);
   assert.equal(rankOf({...base, alerts: {critical: 1}}), 0);
   const broken = findingsOf({...base, silent: true, health: {components: {forwarder: "STARTING", aggregator: "BROKEN"}}});
   assert.deepEqual(broken.map((one) => one.text), ["silent", "aggregator BROKEN", "forwarder STARTING"]);

@@ -13,6 +13,7 @@ import {clampRange, covers, loadRange, type Range} from "./resolution";
 
 const LIVE_MS = 3_000;
 const SETTLE_MS = 150;
+const OVERLAP_MS = 120_000;
 const RELOAD_MS = 60_000;
 
 interface Properties {
@@ -138,9 +139,11 @@ export function SeriesChart(given: Properties) {
       show({from: Date.now() - span, to: Date.now()}, true);
       const present = rows.current.loaded;
       const last = present?.rows.start.at(-1);
+      // Late readings revise windows that were drawn already.
+      const overlap = Math.max(OVERLAP_MS, 30 * given.rawWidthMs);
       if (present && present.resolution !== "raw" && Date.now() - loadedAt.current > RELOAD_MS) setReload((before) => before + 1);
       if (!present || present.resolution !== "raw") return;
-      history.since(last ?? present.range.from, Date.now(), abort.signal)
+      history.since(Math.max(present.range.from, (last ?? 0) - overlap), Date.now(), abort.signal)
         .then((tail) => {
           setProblem("");
           if (tail.start.length && follow.current) {

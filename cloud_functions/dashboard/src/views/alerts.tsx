@@ -2,6 +2,7 @@ import {useState} from "preact/hooks";
 import type {Listed} from "../api/client";
 import {usePolling} from "../api/polling";
 import type {Alert} from "../api/types";
+import {causeText} from "../chart/overlays";
 import {mayOperate, useApp} from "../context";
 import {quantityText} from "../format/number";
 import {routeText} from "../router";
@@ -72,5 +73,6 @@ export function AlertsView({query}: {query: Record<string, string>}) {
 
 /** Return the text by which an alert is listed. */
 export function titleOf(alert: Alert): string {
-  return alert.summary || `${alert.series || alert.gateway}: ${(alert.cause || alert.rule || alert.kind).replace(/_/g, " ")}`;
+  if (alert.kind === "anomaly" && alert.series && alert.cause) return `${alert.series}: ${causeText(alert)}`;
+  return alert.summary || `${alert.series || alert.gateway}: ${causeText(alert)}`;
 }

@@ -5,10 +5,11 @@ import type {GatewayDetail, Latest, SeriesInfo} from "../api/types";
 import {useApp} from "../context";
 import {bytesText, countText, numberText, quantityText, unitText} from "../format/number";
 import {durationText, timeText} from "../format/time";
-import {findingsOf} from "../health";
+import {componentName, findingsOf} from "../health";
 import {routeText} from "../router";
 import {HealthBadge, SeverityBadge, StateBadge} from "../ui/badges";
 import {Ago, Loading, Problem, ViewHead} from "../ui/parts";
+import {titleOf} from "./alerts";
 
 /** One gateway: health, series with their newest values, open alerts, transfer. */
 export function GatewayView({gateway}: {gateway: string}) {
@@ -46,7 +47,7 @@ function Facts({gateway}: {gateway: GatewayDetail}) {
     ["Version", health.version ?? "–"],
     ["Spool", health.spool_bytes === undefined ? "–" : `${bytesText(health.spool_bytes)}, ${countText(health.spool_batches)} batches`],
     ["Clock", offset === undefined ? "–" : Math.abs(offset) < 1_000 ? "correct within 1 s" : `${durationText(Math.abs(offset))} ${offset > 0 ? "ahead" : "behind"}`],
-    ...Object.entries(health.components ?? {}).map(([name, state]): [string, string] => [name, state]),
+    ...Object.entries(health.components ?? {}).map(([name, state]): [string, string] => [componentName(name), state]),
   ];
   return <dl class="facts">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>;
 }
@@ -62,7 +63,7 @@ function OpenAlerts({gateway}: {gateway: string}) {
         {alerts.map((alert) => (
           <li key={alert.id}>
             <SeverityBadge severity={alert.severity} /> <StateBadge state={alert.state} />{" "}
-            <a href={routeText(["alerts", alert.id])}>{alert.summary || alert.series || alert.gateway}</a>{" "}
+            <a href={routeText(["alerts", alert.id])}>{titleOf(alert)}</a>{" "}
             <span class="muted"><Ago ms={alert.onset_ms} /></span>
           </li>
         ))}
@@ -129,7 +130,7 @@ function Transfer({gateway}: {gateway: GatewayDetail}) {
             <tbody>
               {gateway.epochs?.map((epoch) => (
                 <tr key={epoch.epoch}>
-                  <th scope="row"><code>{epoch.epoch.slice(0, 12)}</code></th><td class="number">{countText(epoch.batches)}</td><td class="number">{countText(epoch.highest)}</td>
+                  <th scope="row"><code>{epoch.epoch}</code></th><td class="number">{countText(epoch.batches)}</td><td class="number">{countText(epoch.highest)}</td>
                   <td class="number">{countText(epoch.missing_count)}</td><td><Ago ms={epoch.changed_ms} /></td>
                 </tr>
               ))}

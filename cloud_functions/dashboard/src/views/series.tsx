@@ -10,6 +10,7 @@ import {replaceRoute, routeText} from "../router";
 import {SeverityBadge, StateBadge} from "../ui/badges";
 import {Dialog} from "../ui/dialog";
 import {Ago, Field, Loading, Problem, ViewHead} from "../ui/parts";
+import {titleOf} from "./alerts";
 
 const HOUR_MS = 3_600_000;
 const YEAR_MS = 366 * 24 * HOUR_MS;
@@ -21,6 +22,7 @@ export function SeriesView({gateway, query}: {gateway: string; query: Record<str
   const path = `/gateways/${encodeURIComponent(gateway)}`;
   const key = `${gateway} ${series}`;
   const facts = usePolling((signal) => factsOf(client, path, series, signal), 60_000, key);
+  const newest = usePolling((signal) => latestOf(client, path, series, signal), 3_000, `${key} latest`);
   const recent = usePolling<Listed<Alert>>(
     (signal) => client.list("/alerts", {state: "all", gateway, series: exactly(series), from: Math.floor(Date.now() / HOUR_MS) * HOUR_MS - YEAR_MS}, signal), 5_000, `${key} alerts`);
   const forecast = usePolling<Forecast | null>((signal) => forecastOf(client, path, series, signal), 60_000, `${key} forecast`);
@@ -39,7 +41,7 @@ export function SeriesView({gateway, query}: {gateway: string; query: Record<str
     <>
       <p class="crumbs"><a href="#/">Fleet</a> / <a href={routeText(["gateways", gateway])}>{gateway}</a></p>
       <ViewHead title={series}>
-        {facts.value?.latest && <span class="now">{quantityText(facts.value.latest.mean, facts.value.unit)}</span>}
+        {newest.value && <span class="now">{quantityText(newest.value.mean, newest.value.unit)}</span>}
         {mayOperate(me) && <button type="button" onClick={() => setEditing(true)}>Limits</button>}
         <a href={routeText(["rules", "new"], {gateways: gateway, series})}>New rule</a>
       </ViewHead>
@@ -61,7 +63,7 @@ export function SeriesView({gateway, query}: {gateway: string; query: Record<str
             {alerts.slice(0, 50).map((alert) => (
               <li key={alert.id}>
                 <SeverityBadge severity={alert.severity} /> <StateBadge state={alert.state} />{" "}
-                <a href={routeText(["alerts", alert.id])}>{alert.summary || alert.cause || alert.rule || alert.kind}</a>{" "}
+                <a href={routeText(["alerts", alert.id])}>{titleOf(alert)}</a>{" "}
                 <span class="muted"><Ago ms={alert.onset_ms} /></span>
               </li>
             ))}
@@ -128,18 +130,21 @@ function LimitsDialog({path, series, limits, onClose, onSaved}: LimitsProperties
 interface SeriesFacts {
   unit: string;
   widthMs: number;
-  latest: Latest | undefined;
 }
 
 async function factsOf(client: Client, path: string, series: string, signal: AbortSignal): Promise<SeriesFacts> {
-  const [known, newest] = await Promise.all([
-    client.list<SeriesInfo>(`${path}/series`, {limit: 1_000}, signal),
-    client.list<Latest>(`${path}/latest`, {series: exactly(series)}, signal),
+  const [known, latest] = await Promise.all([
+    client.list<SeriesInfo>(`${path}/series`, {series: exactly(series)}, signal),
+    latestOf(client, path, series, signal),
   ]);
   const info = known.items.find((one) => one.series === series);
   if (!info) throw new ApiError(404, "Unknown series", [`the gateway has no series ${series}`]);
-  const latest = newest.items.find((one) => one.series === series);
-  return {unit: info.unit, widthMs: latest ? Math.max(1, latest.end_ms - latest.start_ms) : 1_000, latest};
+  return {unit: info.unit, widthMs: latest ? Math.max(1, latest.end_ms - latest.start_ms) : 1_000};
+}
+
+async function latestOf(client: Client, path: string, series: string, signal: AbortSignal): Promise<Latest | undefined> {
+  const found = await client.list<Latest>(`${path}/latest`, {series: exactly(series)}, signal);
+  return found.items.find((one) => one.series === series);
 }
 
 /** Forecast by the stored limits, or null if the series has none. */
