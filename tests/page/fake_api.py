@@ -143,8 +143,8 @@ class FakeCloud:
             case ("GET", "gateways", name, "aggregates"):
                 return self._aggregates(name, query)
             case ("GET", "gateways", name, "limits"):
-                found = self.limits.get((name, query["series"]), {"high": None, "low": None})
-                return {"gateway": name, "series": query["series"], **found}
+                limits = self.limits.get((name, query["series"]), {"high": None, "low": None})
+                return {"gateway": name, "series": query["series"], **limits}
             case ("PUT", "gateways", name, "limits"):
                 self._operate(role)
                 self.limits[name, query["series"]] = {"high": body.get("high"), "low": body.get("low")}
