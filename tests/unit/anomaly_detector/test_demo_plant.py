@@ -6,6 +6,7 @@ import pytest
 from tests.unit.anomaly_detector.plant import watch
 
 SEEDS = range(12)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,6 @@ def test_every_spike_stuck_sensor_and_dropout_is_detected(runs):
     assert missed == []
 
 
-@pytest.mark.slow
 def test_a_plant_without_faults_has_no_alarms():
     onsets = [onset for seed in SEEDS for onset in watch(seed, faulty=False).onsets]
     assert [onset for onset in onsets if not onset[1].startswith("host.")] == []

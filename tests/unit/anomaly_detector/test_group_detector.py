@@ -60,6 +60,7 @@ def test_an_anomaly_ends_although_a_slow_channel_has_permanently_moved():
     assert not anomaly[825:].any()
 
 
+@pytest.mark.slow
 def test_a_channel_heated_by_a_fault_neither_delays_the_end_nor_alarms_while_cooling():
     values = correlated(1200)
     values[500:700, :2] += 8.0

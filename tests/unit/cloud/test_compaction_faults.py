@@ -13,6 +13,7 @@ from cloud_functions.core.compaction_plan import DAY_AFTER_MS, DAY_MS, Task
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.hours import GRACE_MS
 from cloud_functions.core.keys import HOUR_MS
+from tests.examples import some_slow
 from tests.unit.cloud.fakes import CrashError, body
 from tests.unit.cloud.faults import Fault, Faults
 from tests.unit.cloud.test_compaction import HOUR, Cloud, windows_of
@@ -151,7 +152,7 @@ def test_reopened_gateways_for_which_no_time_was_left_stay_reopened() -> None:
     cloud.agree(DAY + DAY_MS)
 
 
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("fault", some_slow(Fault, fast=1))
 def test_a_fault_while_time_runs_out_loses_and_doubles_nothing(fault: Fault) -> None:
     for situation in (hour_of_three_gateways, reopened_hour):
         cloud = situation()

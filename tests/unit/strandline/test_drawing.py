@@ -13,6 +13,7 @@ from strandline.recorded.detection import Detection
 from strandline.recorded.drawing import DPI, MAX_COLUMNS, WIDTH, Stretch, draw, stretches, thin
 from strandline.recorded.table import Table
 
+pytestmark = pytest.mark.slow  # importing the drawing library and each picture take a second
 ROWS = 200
 
 
@@ -38,7 +39,7 @@ def scored(channels: int, rows: int = ROWS) -> tuple[Table, Detection]:
     return Table([str(ms) for ms in time_ms], time_ms, names, values), found
 
 
-@pytest.mark.parametrize(("channels", "inches"), [(1, 4.6), pytest.param(8, 8.4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("channels", "inches"), [(1, 4.6), (8, 8.4)])
 def test_picture_is_a_small_png_whose_size_depends_on_the_channels(
     tmp_path: Path, channels: int, inches: float
 ) -> None:

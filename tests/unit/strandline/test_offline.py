@@ -75,6 +75,7 @@ def test_a_day_unlike_all_former_days_is_found_by_the_season():
     assert "season" in {found.cause[row] for row in range(576, 672)}
 
 
+@pytest.mark.slow
 def test_a_step_in_one_channel_of_a_group_is_found_within_nine_rows_and_named():
     time_ms, values = recording(rows=600, channels=8, step_at=400)
     found = offline.score(time_ms, values, names(8), CALIBRATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,12 +37,18 @@ def counters() -> Counters:
     return Counters()
 
 
+@functools.cache
+def packed(number: int) -> tuple[bytes, int]:
+    """Return a batch of 64 windows, and its number of rows."""
+    rows = windows(number, 64)
+    return codec.pack(rows), len(rows)
+
+
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
     spool = Spool.open(tmp_path / "spool.sqlite3", epoch=5, max_bytes=1_000_000)
     for number in range(3 * MERGED_BATCHES):
-        rows = windows(number, 64)
-        spool.put(Lane.BULK, codec.pack(rows), len(rows), 0, 0)
+        spool.put(Lane.BULK, *packed(number), 0, 0)
     spool.max_bytes = spool.size
     yield spool
     spool.close()
