@@ -108,7 +108,7 @@ class CloudStore:
             else:
                 usage["write_units"] += units
         usage["metered_batches"] += usage["duplicates"]
-        alerts = list(self._scan("AlertsTableName"))
+        alerts = [item for item in self._scan("AlertsTableName") if item["kind"] == "alert"]
         usage["alerts"] = len(alerts)
         # Each change of an alert writes the item and its copy in the index.
         usage["write_units"] += 2 * sum(int(alert["version"]) for alert in alerts)
