@@ -36,7 +36,7 @@ PROGRAM = [sys.executable, "-c", "from strandline.cli import main; main()"]
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[LocalCloud]:
-    with LocalCloud.start(tmp_path) as running:
+    with LocalCloud.start(tmp_path, parameters={"SilentAfterMs": "8000"}) as running:
         yield running
 
 
