@@ -155,6 +155,17 @@ def test_conditions_and_compression_pass_the_front(site: Site) -> None:
     assert call(site, token, path, if_none_match=plain.headers["etag"]).status == 304
 
 
+def test_a_request_stores_three_thousand_series_within_the_timeout(site: Site) -> None:
+    now_ms = int(time.time() * 1000)
+    readings = [{"series": f"device-{n // 10}/x-{n % 10}", "time": now_ms, "value": 1.5} for n in range(3_000)]
+    begin = time.monotonic()
+    answer = call(
+        site, site.front.token("Ada", "operator"), "/v1/gateways/gw-w/telemetry", "POST", {"readings": readings}
+    )
+    assert answer.json == {"accepted": 3_000, "duplicates": 0, "faults": []}
+    assert time.monotonic() - begin < 30
+
+
 def test_browsers_of_the_configured_origin_may_call_the_api(site: Site) -> None:
     url = f"{site.cloud.endpoint_url}/_aws/execute-api/{site.cloud.outputs['ApiId']}/v1/me"
     asked = {"access_control_request_method": "PUT", "access_control_request_headers": "authorization,if-match"}
