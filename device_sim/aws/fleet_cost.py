@@ -22,6 +22,8 @@ MONTH_S = 730 * 3_600
 GB = 1e9
 _METERED = 5_120
 """Bytes of a metered unit of IoT Core."""
+_SITEWISE_VALUES = 10
+"""Values of a data stream in a metered message of SiteWise."""
 _LAMBDA_CPU = 1_769
 """Megabytes of memory for which a function has one processor."""
 
@@ -42,8 +44,8 @@ INGEST_LIMITS = IngestLimits()
 SHARD_GATEWAYS = 200
 LOG_BYTES, METRICS, ALARMS = 1_500, 30, 20
 """Bytes of log lines of an invocation of ingest (Lambda's own three, and one with metrics); metrics and alarms."""
-_PART_BYTES, _PART_REQUESTS = 8 * 1024**2, 3
-"""Size of a part of an upload, and the requests beside those for its parts."""
+_FILE_REQUESTS = 3
+"""Requests for a file of an hour: the upload, and those that look for it or merge it, at the price of an upload."""
 NEW_TABLE_UNITS = 4_000
 """Write units a second that a new on-demand table sustains."""
 REQUEST_S = 0.010
@@ -148,7 +150,6 @@ def monthly(
     invocations = arrivals / INGEST_LIMITS.batch_size
     hours = fleet.gateways * MONTH_S / 3_600
     files = math.ceil(fleet.gateways / SHARD_GATEWAYS) * MONTH_S / 3_600
-    hour_bytes = fleet.rows * measured.archive_bytes_per_row / files
     ingest_gb_s = arrivals * measured.ingest_s * INGEST_LIMITS.memory_mb / 1024
     compaction_gb_s = fleet.batches * measured.compaction_cpu_ms / 1000 * _LAMBDA_CPU / 1024
     # A stored batch and its entry in the index, each with the 100 bytes that DynamoDB adds.
@@ -180,7 +181,7 @@ def monthly(
         "dynamodb storage": table_gb * usd.dynamodb_gb_month,
         "dynamodb point-in-time recovery": table_gb * usd.recovery_gb_month,
         "s3 storage of one month": fleet.rows * measured.archive_bytes_per_row / GB * usd.s3_gb_month,
-        "s3 requests": files * (_PART_REQUESTS + hour_bytes / _PART_BYTES) * usd.s3_put / MILLION,
+        "s3 requests": files * _FILE_REQUESTS * usd.s3_put / MILLION,
         "logs": invocations * LOG_BYTES / GB * usd.logs_gb,
         # Lambda samples the first invocation of each second and a twentieth of the others.
         "traces": (min(MONTH_S, invocations) + 0.05 * max(0.0, invocations - MONTH_S)) * usd.trace / MILLION,
@@ -210,3 +211,15 @@ def json_batch(fleet: Fleet, measured: Measured, usd: Prices = US_EAST_1, *, day
     per_million = metered * (usd.iot_rule + usd.iot_action) + units * usd.dynamodb_write
     stored = table_gb * (usd.dynamodb_gb_month + usd.recovery_gb_month)
     return usd.iot_messages(metered) + per_million / MILLION + stored
+
+
+def sitewise(fleet: Fleet, usd: Prices = US_EAST_1) -> float:
+    """Return the charges of a month for the ingestion of all readings into AWS IoT SiteWise, in dollars.
+
+    The readings of a series in the time of a batch are sent together; up to ten of them are one metered message.
+    Storage, computations and queries of SiteWise are not included.
+    """
+    readings = max(1.0, fleet.rate * fleet.batch_s)
+    times = min(1 / fleet.batch_s, fleet.rate) * MONTH_S
+    messages = fleet.gateways * fleet.series * times * math.ceil(readings / _SITEWISE_VALUES)
+    return messages * usd.sitewise_message / MILLION

@@ -2,7 +2,8 @@
 
 As of November 2025, from https://aws.amazon.com/iot-core/pricing, /greengrass/pricing, /lambda/pricing (arm64),
 /dynamodb/pricing/on-demand, /sqs/pricing, /s3/pricing, /cloudwatch/pricing, /xray/pricing, /sns/pricing,
-/eventbridge/pricing and /api-gateway/pricing.
+/eventbridge/pricing, /api-gateway/pricing and /iot-sitewise/pricing (ingestion in near real
+time, metered by 10 values of a data stream).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Prices:
     sns_publish: float = 0.50
     eventbridge_put: float = 1.00
     http_request: float = 1.00
+    sitewise_message: float = 1.00
 
     def iot_messages(self, messages: float) -> float:
         """Return the price of a month's IoT messages in dollars; more of them cost less each."""

@@ -38,12 +38,16 @@ def cost_command(
     The result is in US dollars at list prices of us-east-1, without the free tier. CPU times and sizes are those that
     benchmarks/cloud.py measured.
     """
-    from device_sim.aws.fleet_cost import greengrass, json_batch, message_per_reading, monthly
+    from device_sim.aws.fleet_cost import greengrass, json_batch, message_per_reading, monthly, sitewise
 
     fleet, measured = fleet_of(gateways, series, rate, window, batch_age)
     items = monthly(fleet, measured, raw_days=raw_days, rollup_days=rollup_days)
     total = sum(items.values())
-    others = {"one message a reading": message_per_reading(fleet), "deflated JSON batches": json_batch(fleet, measured)}
+    others = {
+        "one message a reading": message_per_reading(fleet),
+        "deflated JSON batches": json_batch(fleet, measured),
+        "AWS IoT SiteWise, ingestion only": sitewise(fleet),
+    }
     if as_json:
         answer = {
             "items": items,

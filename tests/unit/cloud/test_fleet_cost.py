@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from device_sim.aws.fleet_cost import Fleet, Measured, json_batch, message_per_reading, monthly
+from device_sim.aws.fleet_cost import Fleet, Measured, json_batch, message_per_reading, monthly, sitewise
 from device_sim.aws.prices import US_EAST_1
 
 FLEET, MEASURED = Fleet(), Measured.stored()
@@ -52,3 +52,12 @@ def test_simpler_storage_designs_cost_more() -> None:
     ours = sum(monthly(FLEET, MEASURED).values())
     assert message_per_reading(FLEET) > 100 * ours
     assert json_batch(FLEET, MEASURED) > ours
+    assert sitewise(FLEET) > ours
+
+
+def test_up_to_ten_values_of_a_series_are_one_message_of_sitewise() -> None:
+    # 100 series, one message of six values a minute each.
+    assert sitewise(Fleet(gateways=1)) == pytest.approx(100 * 43_800 / 1e6)
+    assert sitewise(Fleet(gateways=1, rate=0.2)) == pytest.approx(2 * 100 * 43_800 / 1e6)
+    # A reading in ten minutes is a message, whatever the age of a batch.
+    assert sitewise(Fleet(gateways=1, rate=1 / 600)) == pytest.approx(100 * 4_380 / 1e6)
