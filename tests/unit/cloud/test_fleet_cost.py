@@ -59,5 +59,5 @@ def test_up_to_ten_values_of_a_series_are_one_message_of_sitewise() -> None:
     # 100 series, one message of six values a minute each.
     assert sitewise(Fleet(gateways=1)) == pytest.approx(100 * 43_800 / 1e6)
     assert sitewise(Fleet(gateways=1, rate=0.2)) == pytest.approx(2 * 100 * 43_800 / 1e6)
-    # A reading in ten minutes is a message, whatever the age of a batch.
+    # A reading in ten minutes is a message of its own.
     assert sitewise(Fleet(gateways=1, rate=1 / 600)) == pytest.approx(100 * 4_380 / 1e6)

@@ -90,8 +90,8 @@ def test_records_that_are_older_than_the_retention_period_are_removed() -> None:
 class Fleet:
     """Gateways that send again until they are acknowledged. Table, acknowledgements and function fail at random."""
 
-    def __init__(self, app: ModuleType, seed: int) -> None:
-        self.app, self.rng, self.faulty = app, random.Random(seed), True
+    def __init__(self, function: ModuleType, seed: int) -> None:
+        self.app, self.rng, self.faulty = function, random.Random(seed), True
         self.waiting: dict[str, dict[int, str]] = {f"gw-{at}": {} for at in range(7)}
         self.made = 0
 
