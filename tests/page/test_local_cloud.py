@@ -68,7 +68,7 @@ def picture(visitor: Visitor, name: str, *, whole: bool = False) -> None:
     if not folder:
         return
     image = importlib.import_module("PIL.Image").open(io.BytesIO(visitor.page.screenshot(full_page=whole)))
-    image.convert("RGB").quantize(64).save(Path(folder) / f"page-{name}.png", optimize=True)
+    image.convert("RGB").quantize(128).save(Path(folder) / f"page-{name}.png", optimize=True)
 
 
 def test_a_fault_appears_is_acknowledged_by_one_user_seen_by_another_and_resolves(

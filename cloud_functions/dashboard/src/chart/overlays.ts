@@ -138,8 +138,10 @@ function drawCauses(plot: uPlot, overlays: Overlays, palette: Palette): void {
     const begin = Math.max(bbox.left, plot.valToPos(alert.onset_ms, "x", true));
     const end = plot.valToPos(endOf(alert, overlays.nowMs), "x", true);
     if (end < bbox.left || begin > bbox.left + bbox.width || begin < free) continue;
-    ctx.fillText(text, begin + 3 * ratio, bbox.top + 5 * ratio);
-    free = begin + ctx.measureText(text).width + 8 * ratio;
+    const width = ctx.measureText(text).width;
+    const left = Math.max(free, Math.min(begin + 3 * ratio, bbox.left + bbox.width - width - 3 * ratio));
+    ctx.fillText(text, left, bbox.top + 5 * ratio);
+    free = left + width + 8 * ratio;
   }
 }
 
