@@ -160,7 +160,7 @@ def test_a_failing_api_is_reported_and_the_page_recovers(cloud: FakeCloud, visit
     visitor.page.get_by_text("● live").wait_for()
     cloud.down = True
     visitor.page.get_by_text("offline, retrying").wait_for()
-    assert visitor.page.get_by_role("link", name=GATEWAY).is_visible()  # the last state stays
+    assert visitor.page.get_by_role("link", name=GATEWAY, exact=True).is_visible()  # the last state stays
     cloud.down = False
     visitor.page.get_by_text("● live").wait_for()
 

@@ -75,7 +75,7 @@ def test_a_fault_appears_is_acknowledged_by_one_user_seen_by_another_and_resolve
     site: Site, sign_in: Callable[..., Visitor]
 ) -> None:
     ada, mia = sign_in("ada"), sign_in("mia", "viewer", color_scheme="dark")
-    ada.page.get_by_role("link", name=GATEWAY).wait_for()
+    ada.page.get_by_role("link", name=GATEWAY, exact=True).wait_for()
     ada.go(CHART, TEMPERATURE)
     ada.page.locator(".caption", has_text=re.compile(r"1[5-8]\d rows")).wait_for()
     ada.page.get_by_role("button", name="Limits").click()
