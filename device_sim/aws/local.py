@@ -23,6 +23,7 @@ from device_sim.aws import gateways, process
 from device_sim.aws.errors import CloudSimError, DeployError
 from device_sim.aws.gateways import GatewayCredentials
 from device_sim.aws.package import stage_functions, zip_folder
+from device_sim.aws.timer import Timer
 from device_sim.paths import SOURCE_TREE
 
 STACK = "strandline"
@@ -55,6 +56,7 @@ class LocalCloud:
     def __init__(self, root: Path, emulator: process.Emulator) -> None:
         self._root, self._emulator = root, emulator
         self._clients: dict[str, Any] = {}
+        self._timer: Timer | None = None
         self.endpoint_url, self.region = emulator.url, process.REGION
         self.mqtt_host, self.mqtt_port = "127.0.0.1", emulator.mqtt_port
         self.outputs: dict[str, str] = {}
@@ -67,9 +69,12 @@ class LocalCloud:
         http_port: int | None = None,
         mqtt_port: int | None = None,
         parameters: dict[str, str] | None = None,
+        watch_every_s: float | None = None,
         repo: Path = SOURCE_TREE,
     ) -> Self:
         """Start the emulator below ``root``, deploy the template with ``parameters``, and return when it is ready.
+
+        ``watch_every_s`` runs the timer of alerts more often than the schedule, which runs it each minute.
 
         Raises PortTakenError, StartError or DeployError (see device_sim.aws.errors); nothing is left running then.
         """
@@ -80,6 +85,8 @@ class LocalCloud:
             cloud._narrow_queues()
             cloud._allow_plain_http()
             cloud._allow_origins(repo, (parameters or {}).get("CorsOrigins", ""))
+            if watch_every_s is not None:
+                cloud._timer = Timer(cloud._client_of("lambda"), cloud.outputs["WatchFunctionName"], watch_every_s)
         except BaseException:
             cloud.stop()
             raise
@@ -98,15 +105,18 @@ class LocalCloud:
     def client(self, service: str) -> Any:
         """Return a boto3 client of the account's root; the same one each time."""
         if service not in self._clients:
-            self._clients[service] = boto3.client(
-                service,
-                endpoint_url=self.endpoint_url,
-                region_name=self.region,
-                aws_access_key_id=self._emulator.access_key,
-                aws_secret_access_key=self._emulator.secret_key,
-                config=Config(retries={"mode": "standard"}, connect_timeout=5, read_timeout=60, proxies={}),
-            )
+            self._clients[service] = self._client_of(service)
         return self._clients[service]
+
+    def _client_of(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=self.region,
+            aws_access_key_id=self._emulator.access_key,
+            aws_secret_access_key=self._emulator.secret_key,
+            config=Config(retries={"mode": "standard"}, connect_timeout=5, read_timeout=60, proxies={}),
+        )
 
     def provision_gateway(self, name: str) -> GatewayCredentials:
         """Create a gateway with its own certificate, allowed to publish and subscribe under its own name only."""
@@ -168,6 +178,8 @@ class LocalCloud:
 
     def stop(self) -> None:
         """End the emulator and its Lambda workers; safe to call again."""
+        if self._timer is not None:
+            self._timer.stop()
         for client in self._clients.values():
             client.close()
         self._clients.clear()

@@ -28,6 +28,8 @@ GATEWAY = "gw-demo"
 READY_SECONDS = 90.0
 PROBE_SECONDS = 0.1
 WAIT_SECONDS = 0.1
+WATCH_SECONDS = 5.0
+"""Interval of the timer of alerts, which is a minute in AWS."""
 RUNNING_STATES = ("NEW", "INSTALLED", "STARTING", "RUNNING", "STOPPING")
 PROBE = "demo.ready"
 """Series of the readings that are sent until the sensor reader forwards one; then the sensors start."""
@@ -66,7 +68,9 @@ def start(
     broker = stack.enter_context(SensorBroker(root / "broker", options.broker_port, options.broker))
     show(f"broker for the sensors ({broker.kind}) on {broker.host}:{broker.port}")
     front = stack.enter_context(Front(options.page_port))
-    cloud = stack.enter_context(LocalCloud.start(root / "cloud", parameters=front.parameters))
+    cloud = stack.enter_context(
+        LocalCloud.start(root / "cloud", parameters=front.parameters, watch_every_s=WATCH_SECONDS)
+    )
     front.attach(cloud)
     credentials = cloud.provision_gateway(GATEWAY)
     show(f"page on {front.url}")
