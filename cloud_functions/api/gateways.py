@@ -6,7 +6,8 @@ from typing import Any
 
 from cloud_functions.api import schemas
 from cloud_functions.api.services import Services
-from cloud_functions.core import alert_queries, gateways, series_list
+from cloud_functions.core import alert_queries, gateways, parameters, series_list
+from cloud_functions.core.errors import RequestError
 from cloud_functions.rest.request import Request
 from cloud_functions.rest.roles import Role
 from cloud_functions.rest.routes import Parameter, Route
@@ -40,12 +41,20 @@ def list_latest(request: Request, services: Services) -> dict[str, Any]:
 
 
 def list_aggregates(request: Request, services: Services) -> dict[str, Any]:
-    """Return rows of a series as columns."""
+    """Return rows of a series as columns, or as items."""
     from cloud_functions.core import queries
 
+    problems: list[str] = []
+    form = parameters.choice(request.query, "format", FORMATS, "columns", problems)
+    if problems:
+        raise RequestError(problems)
     span = queries.read_span(request.query, services.now_ms(), services.raw_ms)
     gateway, series = request.names["gateway"], request.query["series"]
-    return queries.aggregates(services.telemetry, services.profiles.find, gateway, series, span, services.archived)
+    found = queries.aggregates(services.telemetry, services.profiles.find, gateway, series, span, services.archived)
+    if form == "columns":
+        return found
+    columns = found.pop("columns")
+    return found | {"items": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
 
 
 def show_limits(request: Request, services: Services) -> dict[str, Any]:
@@ -68,6 +77,8 @@ def listed(items: list[dict[str, Any]], following: str | None = None) -> dict[st
     return {"items": items} | ({} if following is None else {"next": following})
 
 
+FORMATS = ("columns", "rows")
+_FORMAT = Parameter("format", "columns: one list a column; rows: items, one object a row", one_of(*FORMATS))
 _RESOLUTION = Parameter(
     "resolution",
     "Width of the rows; auto: the finest that gives at most about 1,000 rows and is stored",
@@ -106,7 +117,7 @@ ROUTES = (
         list_aggregates,
         "List rows of a series as columns",
         schemas.AGGREGATES,
-        parameters=(schemas.SERIES, *_RANGE, _RESOLUTION, _UNIT, *_PAGE),
+        parameters=(schemas.SERIES, *_RANGE, _RESOLUTION, _UNIT, _FORMAT, *_PAGE),
         statuses=(404,),
     ),
     Route(

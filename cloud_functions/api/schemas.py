@@ -99,9 +99,14 @@ AGGREGATES = named(
             "resolution": or_null(NUMBER),
             "width": one_of("raw", "15m", "1h", "1d"),
             "rows": WHOLE,
-            "columns": mapping(array(or_null(NUMBER))),
         },
-        {"next": TEXT, "other_units": mapping(WHOLE), "unreadable_batches": WHOLE},
+        {
+            "columns": mapping(array(or_null(NUMBER))),
+            "items": array(mapping(or_null(NUMBER))),
+            "next": TEXT,
+            "other_units": mapping(WHOLE),
+            "unreadable_batches": WHOLE,
+        },
     ),
 )
 LIMITS = named("Limits", record({"gateway": TEXT, "series": TEXT, "high": or_null(NUMBER), "low": or_null(NUMBER)}))

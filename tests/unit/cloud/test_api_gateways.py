@@ -141,6 +141,18 @@ def test_invalid_parameters_of_rows_are_problems(query, problem):
     assert answer.problems[0].startswith(problem)
 
 
+def test_rows_are_items_on_request():
+    site = ApiSite()
+    site.rows(n=5)
+    query: dict[str, Any] = {"series": "pump/temp", "resolution": "raw", "limit": 2, "format": "rows"}
+    page = site.call("GET", f"{G}/aggregates", **query).json
+    assert [(one["start_ms"], one["mean"]) for one in page["items"]] == [(NOW_MS - 5_000, 0.0), (NOW_MS - 4_000, 1.0)]
+    assert "columns" not in page
+    following = site.call("GET", f"{G}/aggregates", **query, cursor=page["next"]).json
+    assert [one["mean"] for one in following["items"]] == [2.0, 3.0]
+    assert site.call("GET", f"{G}/aggregates", series="pump/temp", format="xml").status == 400
+
+
 def test_a_cursor_of_other_parameters_is_refused():
     site = ApiSite()
     site.rows(n=5)
