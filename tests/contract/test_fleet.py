@@ -10,7 +10,7 @@ import yaml
 from tests.contract.test_template import CLOUD_FUNCTIONS, REPO, _Loader
 
 FLEET: dict[str, Any] = yaml.load((CLOUD_FUNCTIONS / "fleet.yaml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
-RECIPES = [yaml.safe_load(path.read_text()) for path in (REPO / "recipes").glob("*.yaml")]
+RECIPES = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in (REPO / "recipes").glob("*.yaml")]
 
 
 def test_the_deployment_has_every_component_in_the_version_of_its_recipe() -> None:

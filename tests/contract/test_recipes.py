@@ -49,7 +49,7 @@ class Part:
         self.name = path.stem.removeprefix("io.strandline.")
         self.folder = FOLDERS[self.name]
         self.code = REPO / "edge_components" / self.folder
-        self.recipe: dict[str, Any] = yaml.safe_load(path.read_text())
+        self.recipe: dict[str, Any] = yaml.load(path.read_text(), yaml.CSafeLoader)
         self.defaults: dict[str, Any] = self.recipe["ComponentConfiguration"]["DefaultConfiguration"]
 
     @property

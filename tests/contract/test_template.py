@@ -26,7 +26,7 @@ REPO = Path(__file__).resolve().parents[2]
 CLOUD_FUNCTIONS = REPO / "cloud_functions"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Loader of CloudFormation's short forms: ``!Ref x`` as {"Ref": x}, ``!GetAtt a.b`` as {"GetAtt": "a.b"}."""
 
 
