@@ -130,6 +130,21 @@ def test_a_backlog_leaves_in_full_batches_in_order_and_complete() -> None:
     assert desk.encodings <= 3 * len(groups)
 
 
+def test_rows_that_are_larger_than_estimated_are_corrected_in_few_encodings() -> None:
+    desk = Desk(max_bytes=1_000, max_age_s=1e9)
+    still = aggregates(200)
+    for column in (still.mean, still.min, still.max):
+        column[:] = 20.0
+    desk.batcher.add(Lane.BULK, still, 0.0)
+    groups = list(desk.batcher.flush())
+    desk.encodings = 0
+    desk.batcher.add(Lane.BULK, aggregates(200, start=200), 1.0)
+    groups += list(desk.batcher.flush())
+    assert len(keys(groups)) == 1_600
+    assert max(len(group.body) for group in groups) <= 1_000
+    assert desk.encodings <= 4 * len(groups)
+
+
 def test_no_rows_are_not_kept() -> None:
     desk = Desk()
     desk.batcher.add(Lane.BULK, Anomalies(()), 0.0)

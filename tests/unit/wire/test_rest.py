@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from wire import aggregates as aggregates_format
 from wire import codec, container
 from wire.codec import Coder
 from wire.columns import Id
+from wire.errors import FormatError
 from wire.model import Aggregates, Readings, Series
 
 N, PERIOD, AT_REST = 120, 24, 14
@@ -96,3 +98,11 @@ def test_an_exception_in_a_rest_is_decoded(coder: Coder, at: int, values: dict[s
         np.testing.assert_array_equal(getattr(back, name), getattr(rows, name), name)
     np.testing.assert_allclose(back.mean, rows.mean, rtol=0, atol=0.005001)
     np.testing.assert_allclose(back.std, rows.std, rtol=0.023)
+
+
+def test_a_rest_that_includes_a_row_without_readings_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = aggregates_format.write_rest
+    monkeypatch.setattr(aggregates_format, "write_rest", lambda q, still, *rest: real(q, still | (q == 0), *rest))
+    data = codec.pack(changed(aggregates(), PERIOD + 6, **EMPTY), coders=frozenset({Coder.MODEL}))
+    with pytest.raises(FormatError, match="row without readings"):
+        codec.unpack(data)
