@@ -266,6 +266,19 @@ def test_after_a_restart_no_more_batches_are_in_flight_than_the_policy_allows(
     assert line.bodies[8:] == [b"b8", b"b9", b"b10"]
 
 
+def test_new_bulk_batches_leave_room_for_those_of_an_earlier_process(
+    spool: Spool, line: Line, counters: Counters
+) -> None:
+    put(spool, *(b"old%d" % n for n in range(3)))
+    spool.number(spool.unsent(Lane.BULK, 3))
+    put(spool, *(b"new%d" % n for n in range(6)))
+    uplink = make(spool, line, counters, in_flight=8)
+    for tenth in range(5):
+        uplink.pump(tenth / 10)
+    assert line.bodies == [b"old0", b"old1", b"old2", b"new0"]
+    assert uplink.in_flight == 4, "four slots are reserved for urgent batches"
+
+
 def test_retransmissions_keep_to_a_rate_of_one_batch_per_second(spool: Spool, line: Line, counters: Counters) -> None:
     put(spool, b"b1", b"b2", b"b3")
     spool.number(spool.unsent(Lane.BULK, 3))

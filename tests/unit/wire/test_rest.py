@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from wire import aggregates as aggregates_format
 from wire import codec, container
 from wire.codec import Coder
+from wire.column_writer import Writer
 from wire.columns import Id
 from wire.errors import FormatError
-from wire.model import Aggregates, Readings, Series
+from wire.model import Aggregates, IntArray, Readings, Series
+from wire.rows import Layout, write_rest
 
 N, PERIOD, AT_REST = 120, 24, 14
 
@@ -101,8 +103,10 @@ def test_an_exception_in_a_rest_is_decoded(coder: Coder, at: int, values: dict[s
 
 
 def test_a_rest_that_includes_a_row_without_readings_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = aggregates_format.write_rest
-    monkeypatch.setattr(aggregates_format, "write_rest", lambda q, still, *rest: real(q, still | (q == 0), *rest))
+    def write(cells: IntArray, still: npt.NDArray[np.bool_], layout: Layout, writer: Writer) -> npt.NDArray[np.bool_]:
+        return write_rest(cells, still | (cells == 0), layout, writer)
+
+    monkeypatch.setattr("wire.aggregates.write_rest", write)
     data = codec.pack(changed(aggregates(), PERIOD + 6, **EMPTY), coders=frozenset({Coder.MODEL}))
     with pytest.raises(FormatError, match="row without readings"):
         codec.unpack(data)
