@@ -11,6 +11,7 @@ from typing import Any
 
 from cloud_functions.core import keys, paging, parameters
 from cloud_functions.core.errors import NotFoundError, RequestError
+from cloud_functions.core.health import STALE, STALE_S, STATUS
 from cloud_functions.core.ports import Item, Table
 from cloud_functions.core.received_sequences import counts_of, received_of
 from wire.errors import ModelError
@@ -23,8 +24,6 @@ MAX_GATEWAYS, DEFAULT_GATEWAYS = 1_000, 100
 
 SPOOL, FORWARDER = "Spool", "Forwarder"
 """Parts of a notice: the losses of the spool, among them all those that the forwarder counts since its start."""
-STATUS = "Status"
-"""Part of a notice that describes the gateway's present state, not counts."""
 MERGED = "rows_merged"
 """Rows that are coarser, not lost."""
 _REJECTED = "rejected_"
@@ -198,6 +197,7 @@ def _figures(name: str, state: _State, silence: Silence) -> dict[str, Any]:
 def _health(notice: Item | None) -> dict[str, Any]:
     """Return what the last notice reports of the gateway's state; unknown parts are absent.
 
+    A component that reports is RUNNING, one that stopped reporting NOT_REPORTING: it is broken or stopped.
     ``clock_offset_ms`` is the gateway's time less the time of arrival. The notice can have waited on the gateway, so an
     offset below 0 shows a clock that is behind, a delay, or both; one above 0 a clock that is ahead.
     """
@@ -206,9 +206,12 @@ def _health(notice: Item | None) -> dict[str, Any]:
     health: dict[str, Any] = {}
     counters = json.loads(str(notice["counters"]))
     status = counters.get(STATUS, {})
-    components = sorted(name for name in counters if name not in (SPOOL, STATUS))
+    stale = {
+        name.removeprefix(STALE) for name, seconds in status.items() if name.startswith(STALE) and seconds >= STALE_S
+    }
+    components = sorted({name for name in counters if name not in (SPOOL, STATUS)} | stale)
     if components:
-        health["components"] = dict.fromkeys(components, "reporting")
+        health["components"] = {name: "NOT_REPORTING" if name in stale else "RUNNING" for name in components}
     health |= {name: int(status[name]) for name in ("spool_bytes", "spool_batches") if name in status}
     if "received_ms" in notice:
         health["clock_offset_ms"] = int(notice["time_ms"]) - int(notice["received_ms"])

@@ -42,7 +42,7 @@ def test_a_gateway_shows_health_from_its_last_notice():
     assert "health" not in site.call("GET", G).json
     key = keys.about("gw-1", keys.NOTICE)
     counters = {"Forwarder": {"sent": 1}, "Aggregator": {}, "Spool": {"dropped_rows_bulk": 3}}
-    status = {"Status": {"spool_bytes": 4096, "spool_batches": 2}}
+    status = {"Status": {"spool_bytes": 4096, "spool_batches": 2, "stale_Aggregator": 500, "stale_Forwarder": 1}}
     site.telemetry.put_many(
         [
             {
@@ -57,7 +57,7 @@ def test_a_gateway_shows_health_from_its_last_notice():
     )
     shown = site.call("GET", G).json
     assert shown["health"] == {
-        "components": {"Aggregator": "reporting", "Forwarder": "reporting"},
+        "components": {"Aggregator": "NOT_REPORTING", "Forwarder": "RUNNING"},
         "spool_bytes": 4096,
         "spool_batches": 2,
         "clock_offset_ms": -500,
