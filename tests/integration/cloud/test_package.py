@@ -74,18 +74,6 @@ def test_a_handler_is_imported_from_its_package_and_its_requirements_alone(
     assert modules_of(json.loads(done.stdout)) <= at_start
 
 
-def test_the_api_is_imported_without_numpy_so_that_its_cold_start_is_short() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED, "cloud_functions.api.app"],
-        env={"PYTHONPATH": str(SOURCE_TREE), "PATH": os.environ["PATH"], **environment("api")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert not {"numpy", "pydantic"} & set(json.loads(done.stdout))
-
-
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_requires_the_packages_that_its_modules_can_import(function: str) -> None:
     names = {Requirement(line).name.replace("-", "_") for line in requirements(SOURCE_TREE, function)}
