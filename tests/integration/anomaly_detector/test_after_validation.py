@@ -20,7 +20,7 @@ def process(folder, how):
         cwd=REPO,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     printed = {}

@@ -38,7 +38,7 @@ def test_a_model_for_one_row_runs_for_many(tmp_path):
     assert model(windows).reshape(windows.shape) == pytest.approx(windows, abs=1e-5)
 
 
-def rejection(path, seconds=20.0):
+def rejection(path, seconds=120.0):
     with pytest.raises(ModelRejectedError) as refused:
         load_group(path, seconds)
     return str(refused.value)
@@ -69,7 +69,7 @@ def test_the_rejection_of_a_model_that_crashes_the_child_names_the_signal(tmp_pa
         broken = bytearray(content)
         broken[at : at + 4] = b"\xff\xff\xff\x7f"
         path = offer(tmp_path / str(at), bytes(broken))
-        validation = ValidationProcess(path, 20.0)
+        validation = ValidationProcess(path, 120.0)
         try:
             validation.wait()
         except ModelRejectedError as error:
@@ -111,7 +111,7 @@ def test_a_validation_that_takes_too_much_memory_is_rejected(tmp_path):
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr.strip()) == (1, "it needs more than 256 MB")

@@ -76,7 +76,7 @@ class Plant:
         fresh.symlink_to(folder)
         fresh.replace(link)
 
-    def until(self, condition, what, seconds=20.0):
+    def until(self, condition, what, seconds=150.0):
         """Advance the clock until a condition holds."""
         deadline = time.monotonic() + seconds
         while not condition():
