@@ -23,6 +23,7 @@ class DemoOptions:
     broker: BrokerKind = BrokerKind.IOTCORE
     broker_port: int = 0
     page_port: int | None = None
+    open_page: bool = False
 
 
 WINDOW_MS = 1000

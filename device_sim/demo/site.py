@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,8 @@ def start(
     front.attach(cloud)
     credentials = cloud.provision_gateway(GATEWAY)
     show(f"page on {front.url}")
+    if options.open_page:
+        webbrowser.open(front.url)
     show(f"cloud on {cloud.endpoint_url}, its MQTT on {cloud.mqtt_host}:{cloud.mqtt_port}")
     devices = servers.devices(broker, clock, stack)
     for device in devices:

@@ -26,6 +26,7 @@ def demo_command(
     ] = BrokerKind.IOTCORE,
     broker_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the broker; 0 selects a free port.")] = 0,
     page_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 selects a free port.")] = 0,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Run sensors, gateway and cloud on this machine.
 
@@ -37,6 +38,6 @@ def demo_command(
     from device_sim.demo.run import run
     from strandline.packaging.components import build_here
 
-    options = DemoOptions(duration, seed, keep_running, json_file, broker, broker_port, page_port or None)
+    options = DemoOptions(duration, seed, keep_running, json_file, broker, broker_port, page_port or None, open_page)
     # A pipe has no width of its own.
     raise typer.Exit(run(options, Console(width=None if sys.stdout.isatty() else 120), build_here))

@@ -100,7 +100,7 @@ def fleet(now_ms: int) -> list[dict[str, Any]]:
     return [
         gateway("gw-bremen-1", "bremen", now_ms),
         gateway("gw-bremen-2", "bremen", now_ms, spool_bytes=48_100_000, spool_batches=9_800),
-        gateway("gw-gera-1", "gera", now_ms, components={"anomaly_detector": "BROKEN"}),
+        gateway("gw-gera-1", "gera", now_ms, components={"anomaly_detector": "NOT_REPORTING"}),
         gateway("gw-gera-2", "gera", now_ms, silent=True, last_seen_ms=now_ms - 3 * HOUR),
         gateway("gw-ulm-1", "ulm", now_ms, clock_offset_ms=194_000),
         gateway("gw-ulm-2", "ulm", now_ms, version="0.1.0", rejected={"codec": 3}),

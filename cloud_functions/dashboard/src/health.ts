@@ -11,8 +11,8 @@ export interface Finding {
 const MAX_AHEAD_MS = 120_000;
 const MAX_BEHIND_MS = 300_000;
 const MAX_SPOOL_BYTES = 10_000_000;
-const BAD_STATES = new Set(["BROKEN", "ERRORED", "broken"]);
-const GOOD_STATES = new Set(["RUNNING", "FINISHED", "reporting"]);
+const BAD_STATES = new Set(["BROKEN", "ERRORED", "NOT_REPORTING"]);
+const GOOD_STATES = new Set(["RUNNING", "FINISHED"]);
 
 /** Return the name of a component without the prefix that all have. */
 export function componentName(name: string): string {
@@ -24,7 +24,7 @@ export function findingsOf(gateway: Gateway): Finding[] {
   const findings: Finding[] = [];
   if (gateway.silent) findings.push({level: "bad", text: "silent"});
   for (const [name, state] of Object.entries(gateway.health?.components ?? {})) {
-    if (!GOOD_STATES.has(state)) findings.push({level: BAD_STATES.has(state) ? "bad" : "attention", text: `${componentName(name)} ${state}`});
+    if (!GOOD_STATES.has(state)) findings.push({level: BAD_STATES.has(state) ? "bad" : "attention", text: `${componentName(name)} ${state.replace(/_/g, " ")}`});
   }
   const offset = gateway.health?.clock_offset_ms;
   if (offset !== undefined && (offset >= MAX_AHEAD_MS || offset <= -MAX_BEHIND_MS)) {
