@@ -5,7 +5,7 @@ requests are serialized, signed and parsed, but no socket is opened. Figures are
 processor, not of a limited one; times of functions are calculated from them: Lambda gives a function of 512 MB 0.29 of
 a processor, so that a CPU-second lasts 3.5 seconds there.
 
-    python benchmarks/cloud.py [--json] [--write] [--batches N] [--gateways N] [--minutes N] [--imports N]
+    python benchmarks/cloud.py [--json] [--write] [--batches N] [--imports N] [--gateways N] [--minutes N] [--only-fleet]
 
 The simulated fleet takes 0.7 ms of CPU time a batch: about 21 minutes for 10,000 gateways, with an hour before and an
 hour in the outage; --gateways 1000 takes two. The limits of the cloud are scaled with the number of gateways.
@@ -66,6 +66,10 @@ except ImportError:
 INVOCATION = 20
 """Messages an invocation, as the bulk queue's mapping delivers them."""
 RAW_MS = 7 * 86_400_000
+MIN_FLEET = 500
+"""Gateways of the smallest fleet: the limits are scaled, and one invocation must not write more than a second allows."""
+ALL_FIGURES = Path(__file__).with_name("cloud_figures.json")
+"""Figures of the last runs with ``--write``."""
 
 
 class _Null:
@@ -262,27 +266,46 @@ def costs(measured: Measured) -> dict[str, Any]:
     }
 
 
+def _functions(imports: int, batches: int, *, write: bool) -> dict[str, Any]:
+    """Measure the functions and calculate the costs."""
+    figures: dict[str, Any] = cloud_imports.measure(imports) if imports else {}
+    figures |= measure_ingest(batches) | measure_compaction() | {"json_bytes": json_bytes()}
+    measured = measured_of(figures)
+    if write:
+        FIGURES.write_text(json.dumps(asdict(measured), indent=2, sort_keys=True) + "\n")
+    return figures | costs(measured)
+
+
 def main() -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--batches", type=int, default=400, help="batches to ingest")
     parser.add_argument(
-        "--write", action="store_true", help=f"write the figures that costs depend on to {FIGURES.name}"
+        "--write",
+        action="store_true",
+        help=f"write the figures that costs depend on to {FIGURES.name}, and all to {ALL_FIGURES.name}",
     )
     parser.add_argument("--gateways", type=int, default=10_000, help="gateways of the simulated fleet, 0: none")
     parser.add_argument("--imports", type=int, default=10, help="processes that import each function, 0: none")
+    parser.add_argument(
+        "--only-fleet", action="store_true", help=f"simulate the fleet with the times in {FIGURES.name}"
+    )
     parser.add_argument("--minutes", type=int, default=60, help="simulated time before, in and after the outage")
     options = parser.parse_args()
-    figures: dict[str, Any] = cloud_imports.measure(options.imports) if options.imports else {}
-    figures |= measure_ingest(options.batches) | measure_compaction() | {"json_bytes": json_bytes()}
-    measured = measured_of(figures)
-    if options.write:
-        FIGURES.write_text(json.dumps(asdict(measured), indent=2, sort_keys=True) + "\n")
-    figures |= costs(measured)
+    if 0 < options.gateways < MIN_FLEET:
+        parser.error(f"--gateways {options.gateways}: 0, or at least {MIN_FLEET}")
+    figures: dict[str, Any] = {}
+    if not options.only_fleet:
+        figures = _functions(options.imports, options.batches, write=options.write)
     if options.gateways:
-        cpu = cloud_fleet.IngestCpu(figures["ingest_cpu_ms_per_batch"], figures["ingest_cpu_ms_per_repeated_batch"])
+        measured = Measured.stored()
+        times = [figures.get(f"ingest_cpu_ms_per_{kind}batch") for kind in ("", "repeated_")]
+        cpu = cloud_fleet.IngestCpu(times[0] or measured.ingest_cpu_ms, times[1] or measured.repeated_cpu_ms)
         figures |= cloud_fleet.simulate(options.gateways, options.minutes, cpu)
+    if options.write:
+        known = json.loads(ALL_FIGURES.read_text()) if ALL_FIGURES.exists() else {}
+        ALL_FIGURES.write_text(json.dumps(known | figures, indent=2, sort_keys=True) + "\n")
     if options.json:
         print(json.dumps(figures))
         return
