@@ -145,6 +145,21 @@ SAMPLES: dict[str, list[Sample]] = {
             {},
         ),
         ("shellies/shelly1pm-AB12/relay/0/command", "off", {}),
+        (
+            "shellyplus2pm-r/events/rpc",
+            {"src": "shellyplus2pm-r", "dst": "shellyplus2pm-r/events", "method": "NotifyStatus",
+             "params": {"ts": 1699999990.25, "switch:1": {
+                 "id": 1, "apower": 31.5, "output": True, "aenergy": {
+                     "total": 12.5, "by_minute": [1.5, 2.5, 3.5], "minute_ts": 1699999980}}}},
+            {"shellyplus2pm-r.switch:1.apower": 31.5, "shellyplus2pm-r.switch:1.output": 1,
+             "shellyplus2pm-r.switch:1.aenergy.total": 12.5},
+        ),
+        (
+            "shellyplus2pm-r/events/rpc",
+            {"src": "shellyplus2pm-r", "method": "NotifyEvent", "params": {
+                "ts": 1699999990.5, "events": [{"component": "input:0", "id": 0, "event": "btn_up", "ts": 1699999990.5}]}},
+            {},
+        ),
     ],
     "esphome": [
         ("weather/sensor/outside_temperature/state", "-3.25", {"weather.outside_temperature": -3.25}),
