@@ -20,6 +20,9 @@ from edge_components.sensor_reader.sources import Context, Kind
 from edge_components.sensor_reader.timestamps import event_time_ms
 
 BATCH_ROWS = 500
+REPEAT_PAUSE_S = 1.0
+"""Time between the last row and the first one of the next repetition, unless the speed is not limited."""
+
 _COLUMNS = "a list of names of columns, or an object from columns to names of series"
 _SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 
@@ -76,32 +79,37 @@ class ReplayWorker:
     def work(self, outlet: Outlet) -> None:
         """Pass all rows in order, then return; raises SourceError for a file that cannot be read."""
         try:
-            self._pass(outlet)
+            rows = self._pass(outlet)
             while self._settings.repeat and not outlet.stopping:
-                self._pass(outlet)
+                # Without a pause a file of one row, or without rows, would be repeated as fast as possible.
+                if (self._settings.speed or not rows) and outlet.wait(REPEAT_PAUSE_S):
+                    return
+                rows = self._pass(outlet)
         except (OSError, ValueError, csv.Error) as error:
             raise SourceError(f"{self._settings.file}: {error}") from error
 
-    def _pass(self, outlet: Outlet) -> None:
+    def _pass(self, outlet: Outlet) -> int:
+        """Pass all rows in order, unless asked to stop; return their number."""
         settings, clock = self._settings, self._context.clock
         first_ms: int | None = None
         began, began_ms = clock.monotonic(), clock.wall_ms()
         rows = iter(self._rows())
-        size = BATCH_ROWS if settings.speed == 0 else 1
+        size, count = BATCH_ROWS if settings.speed == 0 else 1, 0
         while batch := list(islice(rows, size)):
-            samples = []
+            samples, count = [], count + len(batch)
             for row in batch:
                 time_ms = self._time(row, outlet)
                 if time_ms is None:
                     continue
                 first_ms = time_ms if first_ms is None else first_ms
                 if settings.speed and self._wait(outlet, began + (time_ms - first_ms) / 1000 / settings.speed):
-                    return
+                    return count
                 samples += self._samples(row, time_ms + (began_ms - first_ms if settings.rebase else 0))
             outlet.works()
             outlet.put(samples, block=True)
             if outlet.stopping:
-                return
+                break
+        return count
 
     def _wait(self, outlet: Outlet, due: float) -> bool:
         while (left := due - self._context.clock.monotonic()) > 0:

@@ -11,6 +11,7 @@ import pytest
 from edge_components.common.config import load
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader import source_thread
+from edge_components.sensor_reader.sources import replay
 from edge_components.sensor_reader.sources.replay import ReplaySettings
 from tests.unit.sensor_reader.thread_site import ThreadSite
 
@@ -73,3 +74,13 @@ def test_a_file_that_is_not_there_is_reported_and_tried_again(tmp_path: Path) ->
 def test_settings_that_cannot_work_are_rejected(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         load(ReplaySettings, values)
+
+
+def test_a_file_of_one_row_is_repeated_after_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "REPEAT_PAUSE_S", 0.2)
+    (tmp_path / "a.csv").write_text("timestamp,v\n2023-11-14 22:13:10,1\n")
+    settings = {"file": str(tmp_path / "a.csv"), "rebase": True, "repeat": True}
+    with ThreadSite("replay", settings, name="r") as site:
+        site.poll_until(lambda: len(site.sink.readings) >= 3)
+    times = [time_ms for _name, time_ms, _value in site.sink.readings]
+    assert times[2] - times[0] >= 350
