@@ -1,13 +1,15 @@
 """Delay and storm of alerts in the local cloud: from a gateway's report to the subscriber, through all functions.
 
-    python benchmarks/alerts.py [--json] [--samples N] [--storm N]
+    python benchmarks/alerts.py [--json] [--samples N] [--storm N] [--cloud-storm N]
 
 *Delay*: a gateway publishes the report of an anomaly over MQTT when the window closes; the time until the alert arrives
 on the gateway's MQTT topic at the site is measured, one alert after the other, after the functions have started.
 
-*Storm*: the reports of all alerts are put into the urgent queue at once, as the topic rule would, for ten gateways with
-assets of ten series each. A queue that is subscribed to the SNS topic receives every transition, and a webhook the
-notifications, grouped by gateway. An alert that the queue did not receive, or that no notification counts, is lost.
+*Storm*: the code of alerting, groups and notify in this process over tables in memory (benchmarks/alerts_storm.py).
+
+*Storm in the local cloud* (``--cloud-storm``): the reports of all alerts are put into the urgent queue at once, as the
+topic rule would, for ten gateways. A queue that is subscribed to the SNS topic receives every transition, and a webhook
+the notifications, grouped by gateway. An alert that the queue did not receive, or that no notification counts, is lost.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from benchmarks import alerts_storm
 from device_sim.aws.local import LocalCloud
 from wire import codec, topics
 from wire.model import Anomalies, Anomaly, Batch, Phase
@@ -49,13 +52,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--samples", type=int, default=SAMPLES, help="alerts whose delay is measured")
     parser.add_argument("--storm", type=int, default=STORM, help="alerts of the storm, 0 for none")
+    parser.add_argument("--cloud-storm", type=int, default=0, help="alerts of the storm in the local cloud")
     options = parser.parse_args()
-    figures: dict[str, float] = {}
+    figures: dict[str, float] = alerts_storm.storm(options.storm) if options.storm else {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         cloud = stack.enter_context(LocalCloud.start(Path(folder), parameters={"WebhookLoopback": "on"}))
         figures |= delay(cloud, options.samples, stack)
-        if options.storm:
-            figures |= storm(cloud, options.storm, stack)
+        if options.cloud_storm:
+            figures |= storm(cloud, options.cloud_storm, stack)
     if options.json:
         print(json.dumps(figures))
         return
@@ -125,12 +129,12 @@ def storm(cloud: LocalCloud, number: int, stack: ExitStack) -> dict[str, float]:
     _until(all_arrived)
     lost = max(number - len(received), number - counted.alerts, 0)
     return {
-        "storm_alerts": number,
-        "storm_lost": lost,
-        "storm_notifications": counted.notifications,
-        "storm_throttles": _metric(cloud, "throttles"),
-        "storm_sent_s": sent_s,
-        "storm_delivered_s": time.monotonic() - began,
+        "cloud_storm_alerts": number,
+        "cloud_storm_lost": lost,
+        "cloud_storm_notifications": counted.notifications,
+        "cloud_storm_throttles": _metric(cloud, "throttles"),
+        "cloud_storm_sent_s": sent_s,
+        "cloud_storm_delivered_s": time.monotonic() - began,
     }
 
 

@@ -23,7 +23,7 @@ from cloud_functions.core.deliveries import Delivery
 from cloud_functions.core.errors import ConflictError, StoreError
 from cloud_functions.core.ports import ErasableTable, Item, Key, NowMs, Outbox
 
-ATTEMPTS = 12
+ATTEMPTS = 30
 MAX_MEMBERS = 2_000
 """Transitions that one notification covers; more of them take another one."""
 EXPIRES_MS = 7 * 86_400_000
