@@ -152,12 +152,12 @@ def storm(number: int) -> dict[str, float]:
     for at in range(0, number, BATCH):
         now_ms = began_ms + at * MINUTE_MS // number
         reports = [_report(one, now_ms) for one in range(at, min(at + BATCH, number))]
-        repeated += _until_accepted(lambda reports=reports: [book.report(*one) for one in reports])  # type: ignore[misc]
+        repeated += _until_accepted(lambda reports=reports: [book.report(*one) for one in reports])
         repeated += _drain(table, dispatcher)
     for _ in range(4):
         now_ms += 300_000
         for bucket in range(STATE_BUCKETS):
-            repeated += _until_accepted(lambda bucket=bucket: groups.flush_due(bucket))  # type: ignore[misc]
+            repeated += _until_accepted(lambda bucket=bucket: groups.flush_due(bucket))
     received = len(destinations.events["default-sns"])
     return {
         "storm_alerts": number,
@@ -175,7 +175,7 @@ def _drain(table: MemoryTable, dispatcher: Dispatcher) -> int:
     while table.stream:
         batch = [table.stream.popleft() for _ in range(min(BATCH, len(table.stream)))]
         entered = [one for old, new in batch for one in transitions_of(old, new)]
-        repeated += _until_accepted(lambda entered=entered: dispatcher.dispatch(entered))  # type: ignore[misc]
+        repeated += _until_accepted(lambda entered=entered: dispatcher.dispatch(entered))
     return repeated
 
 
