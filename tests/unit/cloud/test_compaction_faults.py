@@ -78,7 +78,7 @@ def reopened_day() -> Cloud:
 
 SITUATIONS = (
     pytest.param(hour_of_three_gateways, marks=pytest.mark.slow),
-    reopened_hour,
+    pytest.param(reopened_hour, marks=pytest.mark.slow),
     pytest.param(ended_day, marks=pytest.mark.slow),
     reopened_day,
 )

@@ -288,6 +288,7 @@ def test_an_absence_rule_fires_without_a_row_and_is_hidden_by_a_silent_gateway()
     assert len([new for _, new in stack.alerts.stream if new["kind"] == "alert"]) == writes
 
 
+@pytest.mark.slow
 def test_a_forecast_rule_fires_before_the_limit_is_reached() -> None:
     stack = Stack(condition={"type": "forecast", "limit": 100, "side": "high", "within_s": 7_200})
     rng = np.random.default_rng(3)

@@ -209,6 +209,7 @@ def test_profiles_can_be_switched_off(tmp_path: Path, options: dict[str, object]
     rig.kill()
 
 
+@pytest.mark.slow
 def test_a_reconfiguration_keeps_the_profile(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 12)
@@ -237,6 +238,7 @@ def test_a_profile_that_fits_no_batch_is_not_made() -> None:
     assert counters["profiles_too_large"] == 1
 
 
+@pytest.mark.slow
 def test_a_profile_is_learned_from_the_newest_rows() -> None:
     profiles = Profiles(1e6, 4_900, Counters(), LOG)
     for number in range(0, 3_000, 100):

@@ -76,6 +76,7 @@ def _imports(source: str) -> frozenset[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_an_artifact_contains_exactly_the_modules_that_its_programs_can_import(
     built: Built, component: str, tmp_path: Path
@@ -88,6 +89,7 @@ def test_an_artifact_contains_exactly_the_modules_that_its_programs_can_import(
     assert _modules(folder) == reached
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_import_in_an_artifact_is_in_it(built: Built, component: str, tmp_path: Path) -> None:
     folder = _unpacked(built, component, tmp_path)
@@ -97,6 +99,7 @@ def test_every_import_in_an_artifact_is_in_it(built: Built, component: str, tmp_
             assert imported in modules, f"{path.relative_to(folder)} imports {imported}"
 
 
+@pytest.mark.slow
 def test_offline_tools_are_in_no_artifact(built: Built, tmp_path: Path) -> None:
     for component in COMPONENTS:
         names = _modules(_unpacked(built, component, tmp_path / component))

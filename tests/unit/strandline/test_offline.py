@@ -8,6 +8,7 @@ import pytest
 
 from strandline.errors import TableError
 from strandline.recorded import offline, table
+from tests.examples import some_slow
 
 CALIBRATE = 120
 
@@ -41,7 +42,7 @@ def scored_whole(channels):
 
 
 @pytest.mark.parametrize("cut", [CALIBRATE + 1, 250, 331])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", some_slow([1, 3], fast=1))
 def test_scores_do_not_depend_on_later_rows(cut, channels):
     time_ms, values = recording(channels=channels, step_at=240)
     whole = scored_whole(channels)

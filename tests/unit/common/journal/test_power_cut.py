@@ -101,7 +101,7 @@ def _only_replicas(unsynced: Writes) -> Writes:
     return {name: writes for name, writes in unsynced.items() if name.endswith("-replica")}
 
 
-@pytest.mark.parametrize("seed", some_slow(range(3), fast=1))
+@pytest.mark.parametrize("seed", some_slow([2, 0, 1], fast=1))
 def test_state_after_a_power_cut_is_the_acknowledged_one_or_the_next(seed: int) -> None:
     history = a_run(seed, 7)
     for seen, (done, disk) in enumerate(cuts(history.disk.operations)):
