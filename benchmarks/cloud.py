@@ -5,7 +5,8 @@ requests are serialized, signed and parsed, but no socket is opened. Figures are
 processor, not of a limited one; times of functions are calculated from them: Lambda gives a function of 512 MB 0.29 of
 a processor, so that a CPU-second lasts 3.5 seconds there.
 
-    python benchmarks/cloud.py [--json] [--write] [--batches N] [--imports N] [--gateways N] [--minutes N] [--only-fleet]
+    python benchmarks/cloud.py [--json] [--write] [--batches N] [--imports N]
+                               [--gateways N] [--minutes N] [--only-fleet]
 
 The simulated fleet takes 0.7 ms of CPU time a batch: about 21 minutes for 10,000 gateways, with an hour before and an
 hour in the outage; --gateways 1000 takes two. The limits of the cloud are scaled with the number of gateways.
@@ -67,7 +68,7 @@ INVOCATION = 20
 """Messages an invocation, as the bulk queue's mapping delivers them."""
 RAW_MS = 7 * 86_400_000
 MIN_FLEET = 500
-"""Gateways of the smallest fleet: the limits are scaled, and one invocation must not write more than a second allows."""
+"""Least gateways of a fleet: the limits are scaled, and an invocation must not write more than a second allows."""
 ALL_FIGURES = Path(__file__).with_name("cloud_figures.json")
 """Figures of the last runs with ``--write``."""
 
