@@ -157,7 +157,7 @@ SAMPLES: dict[str, list[Sample]] = {
         (
             "shellyplus2pm-r/events/rpc",
             {"src": "shellyplus2pm-r", "method": "NotifyEvent", "params": {
-                "ts": 1699999990.5, "events": [{"component": "input:0", "id": 0, "event": "btn_up", "ts": 1699999990.5}]}},
+                "ts": 1699999990.5, "events": [{"component": "input:0", "event": "btn_up", "ts": 1699999990.5}]}},
             {},
         ),
     ],
