@@ -92,6 +92,52 @@ def group_isolation_forest(values: FloatArray, calibrate: int, smooth: int = 5) 
     return _over_own_level(_moving_mean(_isolated(values[:calibrate], values), smooth), calibrate)
 
 
+def robust_autoregression(values: FloatArray, calibrate: int, lags: int = 48, limit: float = 6.0) -> FloatArray:
+    """Error of an autoregression in median absolute deviations; fitted by reweighted least squares (Huber 1964)."""
+    lags = min(lags, calibrate // 4)
+    rows = np.lib.stride_tricks.sliding_window_view(values, lags)[:-1]
+    x, y = np.hstack((np.ones((len(rows), 1)), rows)), values[lags:]
+    first, weight = calibrate - lags, np.ones(calibrate - lags)
+    for _ in range(8):
+        root = np.sqrt(weight)
+        beta = np.linalg.lstsq(x[:first] * root[:, None], y[:first] * root, rcond=None)[0]
+        error = np.abs(y - x @ beta)
+        deviation = max(float(np.median(error[:first])), _TINY)
+        weight = np.minimum(1.0, 2.0 * deviation / np.maximum(error[:first], _TINY))
+    scores = np.zeros(len(values))
+    scores[calibrate:] = error[first:] / (limit * deviation)
+    return scores
+
+
+def left_matrix_profile(values: FloatArray, calibrate: int) -> FloatArray:
+    """Distance of the last rows to their nearest neighbour among all rows before (left matrix profile, Yeh 2016).
+
+    The shape's length is the period of the calibration: the first maximum of its autocorrelation, from 8 to 128 rows.
+    """
+    length = _period(values[:calibrate])
+    shapes = np.lib.stride_tricks.sliding_window_view(values, length)
+    centred = shapes - shapes.mean(axis=1, keepdims=True)
+    scaled = centred / np.maximum(np.sqrt(np.square(centred).sum(axis=1, keepdims=True)), _TINY)
+    distance = np.zeros(len(values))
+    for first in range(length, len(scaled), 512):
+        part = scaled[first : first + 512]
+        alike = part @ scaled[: first + len(part)].T
+        alike[np.arange(alike.shape[1]) > (first - length + np.arange(len(part)))[:, None]] = -1.0
+        distance[first + length - 1 : first + length - 1 + len(part)] = np.sqrt(
+            2.0 - 2.0 * alike.max(axis=1).clip(-1, 1)
+        )
+    return _over_own_level(distance, calibrate)
+
+
+def _period(values: FloatArray) -> int:
+    """Return the length of the period of values, from 8 to 128 rows."""
+    centred = values - values.mean()
+    spectrum = np.abs(np.fft.rfft(centred, 2 * len(centred))) ** 2
+    alike = np.fft.irfft(spectrum)[: min(128, len(values) // 4) + 1]
+    peaks = [at for at in range(8, len(alike) - 1) if alike[at - 1] < alike[at] >= alike[at + 1]]
+    return max(peaks, key=lambda at: float(alike[at])) if peaks else min(32, len(values) // 4)
+
+
 def _isolated(past: FloatArray, rows: FloatArray) -> FloatArray:
     from pyod.models.iforest import IForest
 
@@ -147,6 +193,8 @@ def known(values: FloatArray) -> FloatArray:
 ONE_CHANNEL: dict[str, tuple[Baseline, str]] = {
     "windowed Gaussian": (windowed_gaussian, ""),
     "EWMA z-score": (ewma, ""),
+    "robust AR": (robust_autoregression, ""),
+    "left matrix profile": (left_matrix_profile, ""),
     "river HalfSpaceTrees": (half_space_trees, "river"),
     "PyOD IForest": (isolation_forest, "pyod"),
 }

@@ -42,8 +42,7 @@ def settings_for(time_ms: IntArray, channels: int, calibrate: int) -> Settings:
     return Settings(
         calibration=calibrate,
         false_alarms_per_month=None,
-        end_windows=max(5, calibrate // 25),
-        drift_windows=2 * calibrate,
+        drift_windows=calibrate,
         update_windows=calibrate,
         season=day if 4 <= day <= calibrate - 24 else 0,
         together=channels,
@@ -58,33 +57,82 @@ def score(
     forecast: Forecast = plain_forecast,
 ) -> Detection:
     """Score a table [rows, channels] that is calibrated on its first ``calibrate`` rows; NaN is a missing value."""
-    apart = _apart(time_ms, values, channels, calibrate, forecast)
+    settings = settings_for(time_ms, len(channels), calibrate)
+    slots = np.broadcast_to(_slots(time_ms, settings)[:, None], values.shape)
+    apart = _apart(settings, slots, values, forecast)
     if len(channels) > 1 and calibrate >= baseline.SHORTEST:
         return _together(apart, values, channels, calibrate)
     return apart.detection(channels, calibrate)
 
 
+def score_each(
+    tables: Sequence[tuple[IntArray, FloatArray]], calibrate: int, forecast: Forecast = plain_forecast
+) -> list[Detection]:
+    """Score tables of one channel each, given as times and values [rows], in one pass for equal settings.
+
+    The results are those of :func:`score`; a pass over many series takes little longer than over one.
+    """
+    found: dict[int, Detection] = {}
+    passes: dict[Settings, list[int]] = {}
+    for at, (time_ms, _) in enumerate(tables):
+        passes.setdefault(settings_for(time_ms, 1, calibrate), []).append(at)
+    for settings, chosen in passes.items():
+        rows = max(len(tables[at][0]) for at in chosen)
+        values, slots = np.full((rows, len(chosen)), np.nan), np.zeros((rows, len(chosen)))
+        for column, at in enumerate(chosen):
+            time_ms, known = tables[at]
+            values[: len(known), column], slots[: len(known), column] = known, _slots(time_ms, settings)
+        scored = _apart(settings, slots, values, forecast)
+        for column, at in enumerate(chosen):
+            found[at] = scored.one(column, len(tables[at][1])).detection(["value"], calibrate)
+    return [found[at] for at in range(len(tables))]
+
+
+def _slots(time_ms: IntArray, settings: Settings) -> FloatArray:
+    """Return the time slot of each row: the rows' number since the epoch if the series has a season."""
+    if not settings.season:
+        return np.arange(len(time_ms), dtype=np.float64)
+    return np.round(time_ms / max(1, round(DAY_MS / settings.season))).astype(np.float64)
+
+
 @dataclass(slots=True)
 class _Apart:
-    """Scores of the channels one by one: by row the highest score (``level``), its cause and channel index, and whether
-    any channel is in an anomaly; ``counted`` [rows, channels, 2] holds the scores of ``stuck`` and ``gap``."""
+    """Scores of the channels one by one, [rows, channels]: the score (``level``, 0 where unknown), the index of its
+    cause in ``causes``, whether the channel is in an anomaly (``active``), the scores of ``stuck`` and ``gap``
+    (``counted``, with these two as last axis), and the expected value with its bounds."""
 
+    causes: Sequence[str]
     level: FloatArray
-    cause: list[str]
-    channel: IntArray
-    anomaly: BoolArray
+    cause: IntArray
+    active: BoolArray
     counted: FloatArray
     expected: FloatArray
     lower: FloatArray
     upper: FloatArray
 
+    def one(self, column: int, rows: int) -> _Apart:
+        """Return the first rows of one channel."""
+        at = (slice(rows), slice(column, column + 1))
+        return _Apart(
+            self.causes,
+            self.level[at],
+            self.cause[at],
+            self.active[at],
+            self.counted[at],
+            self.expected[at],
+            self.lower[at],
+            self.upper[at],
+        )
+
     def detection(self, channels: Sequence[str], calibrate: int) -> Detection:
         """Return the highest score of the channels."""
-        known = self.level > 0
-        names = [cause if scored else "" for cause, scored in zip(self.cause, known, strict=True)]
-        where = [channels[at] if scored else "" for at, scored in zip(self.channel, known, strict=True)]
-        score = rested(self.level, calibrate // 5)
-        return Detection(score, self.level, self.anomaly, names, where, self.expected, self.lower, self.upper)
+        each, highest = np.arange(len(self.level)), self.level.argmax(axis=1)
+        level, cause = self.level[each, highest], self.cause[each, highest]
+        known = level > 0
+        names = [self.causes[one] if scored else "" for one, scored in zip(cause, known, strict=True)]
+        where = [channels[at] if scored else "" for at, scored in zip(highest, known, strict=True)]
+        score, anomaly = rested(level, calibrate // 5), self.active.any(axis=1)
+        return Detection(score, level, anomaly, names, where, self.expected, self.lower, self.upper)
 
 
 def _together(apart: _Apart, values: FloatArray, channels: Sequence[str], calibrate: int) -> Detection:
@@ -111,25 +159,20 @@ def _together(apart: _Apart, values: FloatArray, channels: Sequence[str], calibr
     return Detection(score, level, anomaly, causes, where, expected, expected - reach, expected + reach)
 
 
-def _apart(
-    time_ms: IntArray, values: FloatArray, channels: Sequence[str], calibrate: int, forecast: Forecast
-) -> _Apart:
+def _apart(settings: Settings, slots: FloatArray, values: FloatArray, forecast: Forecast) -> _Apart:
+    """Score the columns of ``values`` [rows, channels] as single series; ``slots`` [rows, channels]."""
     rows, n = values.shape
-    settings = settings_for(time_ms, n, calibrate)
     ensemble = Ensemble(settings, forecast)
     ensemble.add_series([None] * n)
     experts = ensemble.experts
     own_limits = [experts.index("stuck"), experts.index("gap")]
-    interval = max(1, round(DAY_MS / settings.season)) if settings.season else 1
-    slots = (np.round(time_ms / interval) if settings.season else np.arange(rows)).astype(np.float64)
-    level, anomaly = np.zeros(rows), np.zeros(rows, np.bool_)
-    highest, causes = np.zeros(rows, np.intp), [""] * rows
+    level, cause, active = np.zeros((rows, n)), np.zeros((rows, n), np.int64), np.zeros((rows, n), np.bool_)
     expected, lower, upper = (np.full((rows, n), np.nan) for _ in range(3))
     counted = np.zeros((rows, n, 2))
     none, one = np.zeros(n), np.ones(n)
     for row in range(rows):
         value = values[row]
-        step = ensemble.step(slice(None), row + 1, 1, Windows(value, value, value, none, one, one * slots[row]))
+        step = ensemble.step(slice(None), row + 1, 1, Windows(value, value, value, none, one, slots[row]))
         silence = ensemble.silent(row + 1)
         scores = step.score
         if silence is not None:
@@ -138,13 +181,11 @@ def _apart(
             step.cause[silence.series_ids] = silence.cause
             counted[row, silence.series_ids, 1] = silence.score
         counted[row] = np.fmax(counted[row], step.causes[:, own_limits])
-        if np.isfinite(scores).any():
-            highest[row] = np.nanargmax(scores)
-            level[row], causes[row] = scores[highest[row]], experts.causes[step.cause[highest[row]]]
+        level[row], cause[row] = np.where(np.isfinite(scores), scores, 0.0), step.cause
         expected[row], bounded = step.expected, ~experts.observes_spread[step.cause]
         lower[row], upper[row] = np.where(bounded, step.lower, np.nan), np.where(bounded, step.upper, np.nan)
-        anomaly[row] = bool(ensemble.tracks.active.any())
-    return _Apart(level, causes, highest, anomaly, counted, expected, lower, upper)
+        active[row] = ensemble.tracks.active
+    return _Apart(experts.causes, level, cause, active, counted, expected, lower, upper)
 
 
 def rested(level: FloatArray, rest: int) -> FloatArray:

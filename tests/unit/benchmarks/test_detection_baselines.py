@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from benchmarks.detection_baselines import GROUPS, ONE_CHANNEL, Baseline, FloatArray, known
-from benchmarks.detection_groups import measure
-from device_sim.simulation import rigs
 
 CALIBRATE = 200
 PACKAGES = {name: package for table in (ONE_CHANNEL, GROUPS) for name, (_, package) in table.items()}
@@ -56,22 +54,3 @@ def test_rows_that_differ_from_the_calibration_have_higher_scores(kind: str, nam
 def test_missing_values_are_replaced_by_the_previous_value() -> None:
     assert known(np.array([np.nan, 1.0, np.nan, np.nan, 2.0])).tolist() == [0.0, 1.0, 1.0, 1.0, 2.0]
     assert known(np.array([[1.0, np.nan], [np.nan, 3.0]])).tolist() == [[1.0, 0.0], [1.0, 3.0]]
-
-
-def test_rows_stretches_and_delays_of_a_group_are_counted() -> None:
-    faulty = np.zeros(rigs.CALIBRATION + 3600, np.bool_)
-    faulty[-1000:-500] = True
-    run = rigs.Run("leak", 1, np.arange(len(faulty)) * 1000, np.zeros((len(faulty), 8)), faulty)
-
-    def detector(run: rigs.Run) -> np.ndarray:
-        marked = np.zeros(len(run.faulty), np.bool_)
-        marked[:10] = True  # in the calibration, where nothing counts
-        marked[-2000:-1990] = marked[-900:-400] = True
-        return marked
-
-    result = measure([run], detector)
-    assert (result["faults_found"], result["faults"], result["median_delay_s"]) == (1, 1, 100)
-    assert result["missed_rows"] == pytest.approx(100 / 500)
-    assert result["false_rows"] == pytest.approx(110 / 3100, abs=1e-4)
-    assert result["false_alarms_an_hour"] == pytest.approx(1 / (3100 / 3600), abs=0.01)
-    assert result["f1"] == pytest.approx(2 * 400 / (2 * 400 + 100 + 110), abs=1e-3)

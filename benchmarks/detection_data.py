@@ -1,0 +1,187 @@
+"""Recordings for the detection benchmark: public sets from a folder, simulated rigs, and generated seasonal series.
+
+Every recording has its calibration at the beginning and its events as ranges of rows, both ends included. A public set
+whose folder is absent is left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from device_sim.simulation import rigs
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Events = list[tuple[int, int]]
+
+NAB_FOLDERS = ("artificialNoAnomaly", "artificialWithAnomaly", "realAdExchange", "realTraffic", "realTweets")
+UCR_FAMILIES = ("InternalBleeding", "insectEPG")
+HOUR_MS, TEP_MS = 3_600_000, 180_000
+SEASONAL_ROWS, SEASONAL_CALIBRATION = 1_680, 420
+SPIKE_ROWS, CHANGE_ROWS = 3, 48
+"""Rows from the beginning of a spike or a change in which an alarm counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One table: ``time_ms`` [rows], ``values`` [rows, channels], the rows of its calibration, its ``events``, and of
+    each the row from which its delay is counted (``labels``; the first row of the event by default)."""
+
+    name: str
+    time_ms: IntArray
+    values: FloatArray
+    calibrate: int
+    events: Events
+    labels: list[int] = field(default_factory=list)
+    stamps: list[str] = field(default_factory=list)
+
+    @property
+    def faulty(self) -> BoolArray:
+        """Return the rows [rows] that belong to an event."""
+        inside = np.zeros(len(self.time_ms), np.bool_)
+        for first, last in self.events:
+            inside[first : last + 1] = True
+        return inside
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Recordings of one kind, and the ``measure`` that is usual for them: ``nab``, ``highest`` (the highest score is
+    at the event), ``events`` (an alarm is inside of the event) or ``rows`` (each row is classified)."""
+
+    name: str
+    measure: str
+    recordings: list[Recording]
+    in_sample: bool = False
+    """True if constants of this detector were chosen on these recordings."""
+
+
+def load(data: Path, part: int = 1) -> list[Group]:
+    """Return all groups; of each, one in ``part`` recordings."""
+    groups = [
+        *(Group(f"NAB {name}", "nab", _nab(data / "nab", name, part), True) for name in NAB_FOLDERS),
+        *(Group(f"UCR {name}", "highest", _split(data / "ucr", f"*{name}*", part), False) for name in UCR_FAMILIES),
+        Group("spacecraft", "events", _split(data / "smap_msl", "*", part), False),
+        Group("Tennessee Eastman", "rows", _split(data / "tep", "*", 1), False),
+        Group("rigs, tuning faults", "rows", _rigs(tuple(rigs.TUNING), range(max(1, 6 // part))), True),
+        Group("rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), range(max(1, 6 // part))), False),
+        Group("seasonal, spikes", "events", [seasonal(seed, "spikes") for seed in range(60 // part)], True),
+        Group("seasonal, changes", "events", [seasonal(seed, "changes") for seed in range(60 // part)], True),
+    ]
+    return [group for group in groups if group.recordings]
+
+
+def _nab(data: Path, folder: str, part: int) -> list[Recording]:
+    if not data.is_dir():
+        return []
+    windows = json.loads((data / "combined_windows.json").read_text())
+    labels = json.loads((data / "combined_labels.json").read_text())
+    found = []
+    for name in sorted(windows):
+        if not name.startswith(f"{folder}/"):
+            continue
+        rows = _rows(data / name)
+        stamps = [row["timestamp"] for row in rows]
+        time_ms = np.array([_milliseconds(stamp) for stamp in stamps], np.int64)
+        spans, marks = [], []
+        for first, last in windows[name]:
+            start, end = (int(np.searchsorted(time_ms, _milliseconds(stamp))) for stamp in (first, last))
+            inside = [int(np.searchsorted(time_ms, _milliseconds(label))) for label in labels[name]]
+            spans.append((start, end))
+            marks.append(min((row for row in inside if start <= row <= end), default=start))
+        values = np.array([[float(row["value"])] for row in rows])
+        found.append(Recording(name, time_ms, values, int(min(0.15 * len(rows), 750)), spans, marks, stamps))
+    return found[::part]
+
+
+def _split(folder: Path, pattern: str, part: int) -> list[Recording]:
+    """Read files whose first rows have the split ``train``; without a time, rows are a second apart."""
+    found = []
+    for path in sorted(folder.glob(f"{pattern}.csv"))[::part]:
+        rows = _rows(path)
+        labels = {"split", "anomaly", "fault", "minute"}
+        channels = [name for name in rows[0] if name not in labels]
+        values = np.array([[float(row[name]) for name in channels] for row in rows])
+        step = TEP_MS if "minute" in rows[0] else 1_000
+        label = "anomaly" if "anomaly" in rows[0] else "fault"
+        faulty = np.array([float(row[label]) > 0 for row in rows])
+        calibrate = sum(row["split"] == "train" for row in rows)
+        time_ms = np.arange(len(rows), dtype=np.int64) * step
+        found.append(Recording(path.stem, time_ms, values, calibrate, ranges(faulty)))
+    return found
+
+
+def _rigs(kinds: Sequence[str], seeds: range) -> list[Recording]:
+    runs = [rigs.run(kind, seed) for kind in kinds for seed in seeds]
+    return [
+        Recording(f"{run.kind} {run.seed}", run.time_ms, run.values, rigs.CALIBRATION, ranges(run.faulty))
+        for run in runs
+    ]
+
+
+def seasonal(seed: int, kind: str) -> Recording:
+    """Return an hourly series with cycles of half a day, a day and a week, and spikes or change points.
+
+    Spikes are anywhere, so most calibrations have some. At a change point the level, the slope or the size of the
+    cycles changes for good.
+    """
+    rng = np.random.default_rng([seed, *kind.encode()])
+    at = np.arange(SEASONAL_ROWS)
+    noise = rng.uniform(0.02, 0.15) * np.ones(SEASONAL_ROWS)
+    sizes = {period: rng.uniform(0.3, 1.5) * np.ones(SEASONAL_ROWS) for period in (12, 24, 168)}
+    level = rng.normal(0, 3.0) + np.cumsum(np.full(SEASONAL_ROWS, rng.normal(0, 1e-3)))
+    events: Events = []
+    if kind == "changes":
+        for row in _apart(rng, int(rng.integers(2, 5)), SEASONAL_ROWS // 8):
+            what = rng.integers(0, 3)
+            if what == 0:
+                level[row:] += rng.choice([-1, 1]) * rng.uniform(1.0, 4.0)
+            elif what == 1:
+                level[row:] += rng.choice([-1, 1]) * rng.uniform(0.01, 0.05) * np.arange(SEASONAL_ROWS - row)
+            else:
+                period = int(rng.choice([12, 24]))
+                sizes[period][row:] *= rng.choice([rng.uniform(0.2, 0.5), rng.uniform(2.0, 3.0)])
+            events.append((row, min(row + CHANGE_ROWS, SEASONAL_ROWS) - 1))
+    values = level + noise * rng.normal(size=SEASONAL_ROWS)
+    for period, size in sizes.items():
+        values += size * np.sin(2 * np.pi * (at / period + rng.random()))
+    if kind == "spikes":
+        for row in _apart(rng, int(rng.integers(4, 12)), 12):
+            values[row] += rng.choice([-1, 1]) * rng.uniform(10.0, 40.0) * noise[row]
+            events.append((row, min(row + SPIKE_ROWS, SEASONAL_ROWS) - 1))
+    scored = [event for event in events if event[0] >= SEASONAL_CALIBRATION]
+    scale = float(np.exp(rng.uniform(0, 7)))
+    return Recording(f"{kind} {seed}", at * HOUR_MS, scale * values[:, None], SEASONAL_CALIBRATION, scored)
+
+
+def _apart(rng: np.random.Generator, count: int, least: int) -> list[int]:
+    """Return sorted random rows that are at least ``least`` apart."""
+    chosen: list[int] = []
+    for row in rng.integers(100, SEASONAL_ROWS - CHANGE_ROWS, 10 * count).tolist():
+        if len(chosen) < count and all(abs(row - other) >= least for other in chosen):
+            chosen.append(row)
+    return sorted(chosen)
+
+
+def ranges(marked: BoolArray) -> Events:
+    """Return the ranges of marked rows, both ends included."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], marked.astype(np.int8), [0]))))
+    return [(first, end - 1) for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _milliseconds(stamp: str) -> int:
+    return round(datetime.fromisoformat(stamp[:19]).replace(tzinfo=UTC).timestamp() * 1000)

@@ -1,0 +1,54 @@
+"""Measures of detection count events, false alarms and rows as their definitions require."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.detection_data import Group, Recording, ranges, seasonal
+from benchmarks.detection_measures import Scored, measure
+
+CALIBRATE = 400
+
+
+def recording(first: int = 3000, last: int = 3499, rows: int = 4000) -> Recording:
+    return Recording("one", np.arange(rows) * 1000, np.zeros((rows, 8)), CALIBRATE, [(first, last)])
+
+
+def scored(*marked: tuple[int, int]) -> Scored:
+    anomaly = np.zeros(4000, np.bool_)
+    for first, end in marked:
+        anomaly[first:end] = True
+    return Scored(np.zeros(4000), anomaly)
+
+
+def test_rows_alarms_and_delays_of_a_group_are_counted() -> None:
+    # What is marked in the calibration does not count.
+    result = measure(Group("g", "rows", [recording()], True), [scored((0, 10), (2000, 2010), (3100, 3600))])
+    assert (result["found"], result["events"], result["median_delay_rows"]) == (1, 1, 100)
+    assert (result["false_alarms"], result["fault_free_marked"]) == (1, pytest.approx(110 / 3100, abs=1e-4))
+    assert result["missed_rows"] == pytest.approx(100 / 500)
+    assert result["false_rows"] == pytest.approx(110 / 3100, abs=1e-4)
+    assert result["f1"] == pytest.approx(2 * 400 / (2 * 400 + 100 + 110), abs=1e-3)
+
+
+def test_an_anomaly_that_began_before_an_event_does_not_find_it() -> None:
+    result = measure(Group("g", "events", [recording()], True), [scored((2000, 3900))])
+    assert (result["found"], result["false_alarms"]) == (0, 1)
+
+
+@pytest.mark.parametrize(("row", "at_event"), [(2899, 0), (2900, 1), (3599, 1), (3600, 0), (10, 0)])
+def test_the_highest_score_counts_near_the_event(row: int, at_event: int) -> None:
+    score = np.zeros(4000)
+    score[3700], score[row] = 0.5, 3.0
+    result = measure(Group("g", "highest", [recording()], True), [Scored(score, np.zeros(4000, np.bool_))])
+    assert result["highest_at_event"] == at_event
+
+
+@pytest.mark.parametrize("kind", ["spikes", "changes"])
+def test_seasonal_series_are_reproducible_and_their_events_are_after_the_calibration(kind: str) -> None:
+    one, again = seasonal(3, kind), seasonal(3, kind)
+    np.testing.assert_array_equal(one.values, again.values)
+    assert one.events == again.events != []
+    assert all(first >= one.calibrate for first, _ in one.events)
+    assert ranges(one.faulty)[0] == one.events[0]
