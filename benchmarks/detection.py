@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from strandline.recorded import offline
+from strandline.recorded.detection import Detection
 
 if TYPE_CHECKING or __package__:
     from benchmarks import false_alarms
@@ -52,7 +53,7 @@ COLUMNS = (
 
 def ours(group: Group) -> list[Scored]:
     """Score a group as ``strandline detect`` does; recordings of one channel with equal calibrations in one pass."""
-    found: dict[int, offline.Detection] = {}
+    found: dict[int, Detection] = {}
     passes: dict[int, list[int]] = {}
     for at, recording in enumerate(group.recordings):
         channels = [f"c{one}" for one in range(recording.values.shape[1])]
@@ -85,10 +86,9 @@ def evaluate(task: tuple[str, Group, Path]) -> dict[str, Any] | None:
         scored = ours(group) if name == OURS else baseline((GROUPS if several else ONE_CHANNEL)[name][0], group)
     except ImportError:
         return None
-    row = measure(group, scored, nab if nab.is_file() else None)
-    return {"detector": name, "group": group.name, "in_sample": group.in_sample, **row} | {
-        "seconds": round(time.perf_counter() - started, 1)
-    }
+    row: dict[str, Any] = {"detector": name, "group": group.name, "in_sample": group.in_sample}
+    row |= measure(group, scored, nab if nab.is_file() else None)
+    return row | {"seconds": round(time.perf_counter() - started, 1)}
 
 
 def tasks(groups: Sequence[Group], names: Sequence[str], nab: Path) -> Iterator[tuple[str, Group, Path]]:

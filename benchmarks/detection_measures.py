@@ -10,14 +10,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if __package__:
-    from benchmarks.detection_data import BoolArray, FloatArray, Group, Recording, ranges
+if TYPE_CHECKING or __package__:
+    from benchmarks.detection_data import BoolArray, FloatArray, Group, Recording
 else:  # run as a file, beside which the other is
-    from detection_data import BoolArray, FloatArray, Group, Recording, ranges
+    from detection_data import BoolArray, FloatArray, Group, Recording
 
 NEAR = 100
 """Rows from an event within which the highest score counts, as the UCR archive defines it."""
@@ -111,7 +112,8 @@ def nab_scores(group: Group, results: Sequence[Scored], scorer: Path) -> dict[st
         data = scorer.parent.parent / "data" / "nab"
         command = [sys.executable, str(scorer), str(data), folder, "--only", *names]
         found = {}
-        for name, more in (("nab_best", []), ("nab_fixed", ["--threshold", "0.5"])):
+        thresholds: dict[str, list[str]] = {"nab_best": [], "nab_fixed": ["--threshold", "0.5"]}
+        for name, more in thresholds.items():
             done = subprocess.run([*command, *more], check=True, capture_output=True, text=True)  # noqa: S603 # given
             found[name] = float(json.loads(done.stdout)["standard"]["score"])
     return found
@@ -122,6 +124,3 @@ def _is_highest_at_event(recording: Recording, result: Scored) -> bool:
     scores[: recording.calibrate] = -1.0
     at = int(scores.argmax())
     return any(first - NEAR <= at <= last + NEAR for first, last in recording.events)
-
-
-__all__ = ["Scored", "measure", "nab_scores", "ranges", "rows", "shared"]

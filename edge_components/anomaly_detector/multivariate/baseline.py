@@ -31,8 +31,6 @@ SHRINK = 0.2
 OUTLIER = 7.0
 """Distance of an outlier from the mean of the last rows, in spreads."""
 PARTS = 4
-BLOCKS = 8
-"""Blocks of the calibration; the second greatest of their maxima is the usual greatest distance."""
 TOGETHER = 1.3
 ALONE = 1.5
 ROUGHER = 2.0
@@ -153,10 +151,10 @@ def fit(rows: FloatArray) -> tuple[Baseline, FloatArray]:
     spread, precision = _spread(away), _precision(away[0])
     alone, together = _left_out(away)
     wander = _wandering(values)
-    greatest_alone, greatest_together = _usual_greatest(alone, 1), _usual_greatest(together, 1)
+    greatest_alone, greatest_together = alone.max(axis=1), together.max(axis=1)
     deviation = np.maximum(rough.std(axis=0), _MIN_ROUGHNESS)
     rougher = np.maximum((rough - rough.mean(axis=0)) / deviation, 0.0)
-    roughest = float(_usual_greatest(np.sqrt(np.square(rougher).mean(axis=1)), 0))
+    roughest = float(np.sqrt(np.square(rougher).mean(axis=1)).max())
     baseline = Baseline(
         centre=centre,
         scale=scale,
@@ -168,7 +166,7 @@ def fit(rows: FloatArray) -> tuple[Baseline, FloatArray]:
         precision=precision,
         roughness=rough.mean(axis=0),
         roughness_spread=deviation,
-        rougher=ROUGHER * margin * np.maximum(_usual_greatest(rougher, 0), MIN_ROUGH),
+        rougher=ROUGHER * margin * np.maximum(rougher.max(axis=0), MIN_ROUGH),
         rougher_together=np.array([ROUGHER_TOGETHER * margin * max(roughest, MIN_ROUGH_TOGETHER)]),
         wander=wander,
     )
@@ -219,13 +217,6 @@ def _distances(values: FloatArray, slew: FloatArray) -> tuple[FloatArray, FloatA
         away.append(means - level)
         rough.append(roughness_of(values[row - HISTORY : row]))
     return np.stack(away, axis=1), np.stack(rough)
-
-
-def _usual_greatest(distances: FloatArray, rows: int) -> FloatArray:
-    """Return the second greatest of the maxima of ``BLOCKS`` blocks along the axis ``rows``: one disturbance of the
-    calibration does not change it much."""
-    maxima = np.stack([part.max(axis=rows) for part in np.array_split(distances, BLOCKS, axis=rows)])
-    return np.asarray(np.sort(maxima, axis=0)[-2], np.float64)
 
 
 def _wandering(values: FloatArray) -> FloatArray:
