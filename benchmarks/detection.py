@@ -1,10 +1,12 @@
 """One table of detection quality: this detector and its baselines on recordings of many kinds.
 
-``python benchmarks/detection.py [--data ../shared/data] [--part N] [--only GROUP ...] [--detectors NAME ...] [--json]
-[--jobs 2] [--no-rates]``. ``--part N`` takes one in N recordings of each group. ``--json`` prints the same figures as
-one JSON object. For each group of recordings: its usual measure, the events found, the false alarms, the share of
-fault-free time that is marked as anomaly, and the median delay. ``in`` marks the groups on which constants of the
-detector were chosen, ``out`` the others. After that, the false alarms on processes without faults against the setting.
+``python benchmarks/detection.py [--data ../shared/data] [--part N] [--short] [--only GROUP ...] [--detectors NAME ...]
+[--json] [--jobs 2] [--no-rates]``. ``--part N`` takes one in N recordings of each group, ``--short`` at most 1,680 rows
+of each around its first event, 420 of them the calibration. ``--json`` prints the same figures as one JSON object.
+
+For each group of recordings: its usual measure, the events found, the false alarms, the share of fault-free time that
+is marked as anomaly, and the median delay in rows. ``in`` marks the groups on which constants of the detector were
+chosen, ``out`` the others. After that, the false alarms on processes without faults against the setting.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ from strandline.recorded.detection import Detection
 if TYPE_CHECKING or __package__:
     from benchmarks import false_alarms
     from benchmarks.detection_baselines import GROUPS, ONE_CHANNEL, Baseline, known
-    from benchmarks.detection_data import Group, load
+    from benchmarks.detection_data import Group, load, shortened
     from benchmarks.detection_measures import Scored, measure
 else:  # run as a file, beside which the others are
     import false_alarms
     from detection_baselines import GROUPS, ONE_CHANNEL, Baseline, known
-    from detection_data import Group, load
+    from detection_data import Group, load, shortened
     from detection_measures import Scored, measure
 
 OURS = "strandline"
@@ -125,13 +127,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--scorer", type=Path, default=Path("../shared/tools/nab_score.py"))
     parser.add_argument("--part", type=int, default=1, help="one in this number of recordings")
+    parser.add_argument("--short", action="store_true", help="at most 1,680 rows of each recording of one channel")
     parser.add_argument("--only", nargs="*", default=[], help="groups whose name contains one of these")
     parser.add_argument("--detectors", nargs="*", default=[], help="names of the detectors to run")
     parser.add_argument("--jobs", type=int, default=2, help="number of processes")
     parser.add_argument("--no-rates", action="store_true", help="without false alarms against the setting")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    groups = [g for g in load(options.data, options.part) if not options.only or any(o in g.name for o in options.only)]
+    loaded = load(options.data, options.part)
+    groups = [group for group in loaded if not options.only or any(name in group.name for name in options.only)]
+    groups = shortened(groups) if options.short else groups
     report: dict[str, Any] = {"part": options.part, "rows": [], "not_installed": [], "rates": []}
     if not options.json:
         print(f"{'group':26}{'detector':24}{'':4}" + "".join(f"{title:>9}" for _, title, _ in COLUMNS))

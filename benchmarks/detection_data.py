@@ -27,6 +27,8 @@ NAB_FOLDERS = ("artificialNoAnomaly", "artificialWithAnomaly", "realAdExchange",
 UCR_FAMILIES = ("InternalBleeding", "insectEPG")
 HOUR_MS, TEP_MS = 3_600_000, 180_000
 SEASONAL_ROWS, SEASONAL_CALIBRATION = 1_680, 420
+SHORT_LEAD = 500
+"""Rows between calibration and first event of a shortened recording."""
 SPIKE_ROWS, CHANGE_ROWS = 3, 48
 """Rows from the beginning of a spike or a change in which an alarm counts."""
 
@@ -78,6 +80,38 @@ def load(data: Path, part: int = 1) -> list[Group]:
         Group("seasonal, changes", "events", [seasonal(seed, "changes") for seed in range(60 // part)], True),
     ]
     return [group for group in groups if group.recordings]
+
+
+def shortened(groups: Sequence[Group]) -> list[Group]:
+    """Return the groups with recordings of one channel cut around their first event, to the length of a seasonal series
+    and its calibration. NAB's score is not defined for them, so the events are counted."""
+    found = []
+    for group in groups:
+        if group.recordings[0].values.shape[1] > 1:
+            found.append(group)
+            continue
+        measure = "events" if group.measure == "nab" else group.measure
+        recordings = [_short(recording) for recording in group.recordings]
+        found.append(Group(group.name, measure, recordings, group.in_sample))
+    return found
+
+
+def _short(recording: Recording) -> Recording:
+    rows = len(recording.time_ms)
+    first = recording.events[0][0] if recording.events else 0
+    start = max(0, min(first - SHORT_LEAD - SEASONAL_CALIBRATION, rows - SEASONAL_ROWS))
+    end = min(rows, start + SEASONAL_ROWS)
+    labels = recording.labels or [event[0] for event in recording.events]
+    kept = [
+        (event, label)
+        for event, label in zip(recording.events, labels, strict=True)
+        if start + SEASONAL_CALIBRATION <= event[0] < end
+    ]
+    events = [(event[0] - start, min(event[1], end - 1) - start) for event, _ in kept]
+    time_ms, values = recording.time_ms[start:end], recording.values[start:end]
+    return Recording(
+        recording.name, time_ms, values, SEASONAL_CALIBRATION, events, [label - start for _, label in kept]
+    )
 
 
 def _nab(data: Path, folder: str, part: int) -> list[Recording]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.detection_data import Group, Recording, ranges, seasonal
+from benchmarks.detection_data import Group, Recording, ranges, seasonal, shortened
 from benchmarks.detection_measures import Scored, measure
 
 CALIBRATE = 400
@@ -52,3 +52,14 @@ def test_seasonal_series_are_reproducible_and_their_events_are_after_the_calibra
     assert one.events == again.events != []
     assert all(first >= one.calibrate for first, _ in one.events)
     assert ranges(one.faulty)[0] == one.events[0]
+
+
+def test_a_shortened_recording_keeps_its_event_and_the_rows_before_it() -> None:
+    rows = np.arange(9000)
+    whole = Recording("one", rows * 1000, rows[:, None].astype(float), 3000, [(6000, 6099)])
+    (group,) = shortened([Group("g", "nab", [whole], True)])
+    (short,) = group.recordings
+    assert (group.measure, group.in_sample, len(short.values), short.calibrate) == ("events", True, 1680, 420)
+    ((first, last),) = short.events
+    assert short.values[[first, last], 0].tolist() == [6000, 6099]
+    assert first - short.calibrate == 500
