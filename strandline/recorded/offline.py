@@ -92,7 +92,7 @@ def _slots(time_ms: IntArray, settings: Settings) -> FloatArray:
     """Return the time slot of each row: the rows' number since the epoch if the series has a season."""
     if not settings.season:
         return np.arange(len(time_ms), dtype=np.float64)
-    return np.round(time_ms / max(1, round(DAY_MS / settings.season))).astype(np.float64)
+    return np.asarray(np.round(time_ms / max(1, round(DAY_MS / settings.season))), np.float64)
 
 
 @dataclass(slots=True)
