@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,9 +16,13 @@ FOLDER = Path(build.__file__).parent
 
 
 def test_the_unit_tests_of_the_page_pass() -> None:
-    if shutil.which("npm") is None or not (FOLDER / "node_modules" / "esbuild").is_dir():
+    environment = os.environ | {"PATH": f"{os.environ['PATH']}{os.pathsep}{build.NODE_VENV / 'bin'}"}
+    npm = shutil.which("npm", path=environment["PATH"])
+    if npm is None or not (FOLDER / "node_modules" / "esbuild").is_dir():
         pytest.skip("npm or its packages are missing; `make page` installs them")
-    run = subprocess.run(["npm", "test", "--silent"], cwd=FOLDER, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [npm, "test", "--silent"], cwd=FOLDER, capture_output=True, text=True, check=False, env=environment
+    )
     assert run.returncode == 0, run.stdout[-4_000:] + run.stderr[-2_000:]
     assert "# fail 0" in run.stdout
 
