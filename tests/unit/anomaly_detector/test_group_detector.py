@@ -9,6 +9,7 @@ from device_sim.simulation import rigs
 from edge_components.anomaly_detector.multivariate import baseline
 from edge_components.anomaly_detector.multivariate.group_detector import GroupDetector
 from strandline.recorded import offline
+from tests.examples import some_slow
 from wire.model import Phase
 
 CALIBRATION = 400
@@ -51,6 +52,7 @@ def test_an_anomaly_lasts_as_long_as_its_fault():
     assert not anomaly[820:].any()
 
 
+@pytest.mark.slow
 def test_an_anomaly_ends_although_a_slow_channel_has_permanently_moved():
     values = correlated(1000)
     values[500:800, 1] += 8.0
@@ -164,7 +166,7 @@ def _without_restart():
     return watch(group(), values)
 
 
-@pytest.mark.parametrize("cut", [100, 450, 620, 708, 720, 760])
+@pytest.mark.parametrize("cut", some_slow([450, 708, 100, 620, 720, 760], fast=2))
 def test_a_restart_changes_nothing(cut):
     values = correlated(800)
     values[600:700, 1] += 8.0

@@ -202,11 +202,11 @@ def run(tmp: Path, seed: int, alone: bool, steps: int = 60) -> tuple[bool, Count
     return damaged, losses
 
 
-@pytest.mark.parametrize("seed", some_slow(range(12)))
+@pytest.mark.parametrize("seed", some_slow(range(12), fast=2))
 def test_losses_by_bits_flipped_in_one_file_are_counted_to_the_row(tmp_path: Path, seed: int) -> None:
     run(tmp_path, seed, alone=True)
 
 
-@pytest.mark.parametrize("seed", some_slow(range(1000, 1012)))
+@pytest.mark.parametrize("seed", some_slow(range(1000, 1012), fast=2))
 def test_losses_by_bits_flipped_in_all_files_are_counted_to_the_row(tmp_path: Path, seed: int) -> None:
     run(tmp_path, seed, alone=False)
