@@ -43,7 +43,7 @@ from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.keys import HOUR_MS
 from cloud_functions.core.ports import ArchiveFile
 from cloud_functions.core.storing import Storer
-from device_sim.aws.fleet_cost import (
+from cloud_functions.costs.fleet_cost import (
     BATCH_ROWS,
     BATCH_SERIES,
     BATCH_WINDOWS,

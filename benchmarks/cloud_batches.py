@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from cloud_functions.core.arrival import write_envelope
-from device_sim.aws.fleet_cost import BATCH_SERIES, BATCH_WINDOWS
+from cloud_functions.costs.fleet_cost import BATCH_SERIES, BATCH_WINDOWS
 from wire import codec, profile
 from wire.model import Aggregates, Batch, Series
 from wire.profile import Profile

@@ -38,7 +38,7 @@ from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.storing import Storer
-from device_sim.aws.fleet_cost import INGEST_LIMITS, REQUEST_S, lambda_share
+from cloud_functions.costs.fleet_cost import INGEST_LIMITS, REQUEST_S, lambda_share
 from edge_components.common.handover import RetryPolicy
 from edge_components.forwarder.acknowledgement_time import AcknowledgementTimes
 from wire import codec

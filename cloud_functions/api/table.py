@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from cloud_functions.api import about, alerts, documents, gateways, telemetry
+from cloud_functions.api import about, alerts, costs, documents, gateways, telemetry
 from cloud_functions.rest.routes import Route
 
-ROUTES: tuple[Route, ...] = (*about.ROUTES, *gateways.ROUTES, *alerts.ROUTES, *documents.ROUTES, *telemetry.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *about.ROUTES,
+    *gateways.ROUTES,
+    *alerts.ROUTES,
+    *documents.ROUTES,
+    *telemetry.ROUTES,
+    *costs.ROUTES,
+)

@@ -47,7 +47,7 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class GatewayState:
     """The items about a gateway: its figures, its last notice, its epochs."""
 
     about: Item | None
@@ -82,7 +82,8 @@ class _State:
         return sums
 
 
-def _state(telemetry: Table, name: str) -> _State:
+def read_state(telemetry: Table, name: str) -> GatewayState:
+    """Return the items about a gateway: one query for its figures and epochs, one for its last notice."""
     about, notice, epochs = None, None, []
     pk = keys.about(name).pk
     for item in itertools.chain(telemetry.query(pk, keys.ABOUT, "ack$"), telemetry.query(pk, keys.NOTICE, keys.NOTICE)):
@@ -92,7 +93,7 @@ def _state(telemetry: Table, name: str) -> _State:
             notice = item
         else:
             epochs.append(item)
-    return _State(about, notice, epochs)
+    return GatewayState(about, notice, epochs)
 
 
 def page(telemetry: Table, query: Mapping[str, str], silence: Silence) -> tuple[list[dict[str, Any]], str | None]:
@@ -107,7 +108,7 @@ def page(telemetry: Table, query: Mapping[str, str], silence: Silence) -> tuple[
     cursor = query.get("cursor")
     after = check_name(paging.decode(cursor, "gateways", str)[0]) if cursor is not None else ""
     names = list(itertools.islice(_names(telemetry, after), limit + 1))
-    listed = [_figures(name, _state(telemetry, name), silence) for name in names[:limit]]
+    listed = [_figures(name, read_state(telemetry, name), silence) for name in names[:limit]]
     return listed, paging.encode("gateways", names[limit - 1]) if len(names) > limit else None
 
 
@@ -129,7 +130,7 @@ def gateway(telemetry: Table, name: str, silence: Silence) -> dict[str, Any]:
 
     Epochs are in the order of their first batch. Raises NotFoundError for an unknown gateway.
     """
-    state = _state(telemetry, check_name(name))
+    state = read_state(telemetry, check_name(name))
     if not state.known:
         raise NotFoundError([f"gateway {name} is not known"])
     notice = state.notice
@@ -159,7 +160,7 @@ def mark(telemetry: Table, alerts: Iterable[dict[str, Any]], silence: Silence) -
     An open alert of a silent gateway is out of date: the gateway cannot report its end.
     """
     listed = list(alerts)
-    seen = {name: _state(telemetry, name).last_seen_ms for name in {str(alert["gateway"]) for alert in listed}}
+    seen = {name: read_state(telemetry, name).last_seen_ms for name in {str(alert["gateway"]) for alert in listed}}
     return [
         alert
         | {
@@ -178,7 +179,7 @@ def check_name(name: str) -> str:
         raise RequestError([str(error)]) from error
 
 
-def _figures(name: str, state: _State, silence: Silence) -> dict[str, Any]:
+def _figures(name: str, state: GatewayState, silence: Silence) -> dict[str, Any]:
     """Return a gateway's figures: batches, rows and bytes are exactly those stored, plus those counted over HTTP."""
     figures = state.figures()
     rejected = {k[len(_REJECTED) :]: v for k, v in sorted(figures.items()) if k.startswith(_REJECTED)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from device_sim.aws.prices import MILLION, US_EAST_1, Prices
+from cloud_functions.costs.prices import MILLION, US_EAST_1, Prices
 
 
 def cost(usage: Mapping[str, float], prices: Prices = US_EAST_1) -> dict[str, Any]:

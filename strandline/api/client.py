@@ -12,6 +12,7 @@ from strandline.api.transport import Request, Response, Send
 from strandline.api.types import (
     Aggregates,
     Alert,
+    Costs,
     Document,
     DryRun,
     Event,
@@ -39,6 +40,10 @@ class ApiClient:
     def me(self) -> Me:
         """Return user and role of the caller."""
         return cast(Me, self.get("me"))
+
+    def costs(self) -> Costs:
+        """Return an estimate of the charges of a month at the present rate."""
+        return cast(Costs, self.get("costs"))
 
     def gateways(self) -> Iterator[Gateway]:
         """Yield all gateways."""

@@ -57,6 +57,20 @@ class GatewayDetails(Gateway):
     notice: dict[str, Any] | None
 
 
+class Costs(TypedDict):
+    """Estimated charges of a month in dollars; ``greengrass`` is the fee apart from ``total``."""
+
+    currency: str
+    gateways: int
+    gateways_read: int
+    gateways_active: int
+    since_ms: int | None
+    month: dict[str, int]
+    items: dict[str, float]
+    total: float
+    greengrass: float
+
+
 class Series(TypedDict):
     """Series of a gateway."""
 

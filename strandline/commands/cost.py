@@ -10,7 +10,7 @@ import typer
 from strandline.command_line_options import AsJson
 
 if TYPE_CHECKING:
-    from device_sim.aws.fleet_cost import Fleet, Measured
+    from cloud_functions.costs.fleet_cost import Fleet, Measured
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def cost_command(
     The result is in US dollars at list prices of us-east-1, without the free tier. CPU times and sizes are those that
     benchmarks/cloud.py measured.
     """
-    from device_sim.aws.fleet_cost import greengrass, json_batch, message_per_reading, monthly, sitewise
+    from cloud_functions.costs.fleet_cost import greengrass, json_batch, message_per_reading, monthly, sitewise
 
     fleet, measured = fleet_of(gateways, series, rate, window, batch_age)
     items = monthly(fleet, measured, raw_days=raw_days, rollup_days=rollup_days)
@@ -68,7 +68,7 @@ def cost_command(
 
 def fleet_of(gateways: int, series: int, rate: float, window_s: float, batch_age_s: float) -> tuple[Fleet, Measured]:
     """Return a fleet and the measured figures for its batches; a batch is sent when it is full or old."""
-    from device_sim.aws.fleet_cost import Fleet, Measured
+    from cloud_functions.costs.fleet_cost import Fleet, Measured
     from wire.limits import MAX_BATCH_BYTES
 
     measured = Measured.stored()

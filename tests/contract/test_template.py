@@ -16,8 +16,8 @@ from cloud_functions.api.table import ROUTES
 from cloud_functions.core.channels import ChannelType
 from cloud_functions.core.columns import COLUMNS
 from cloud_functions.core.watch import LEASE_MS
+from cloud_functions.costs import fleet_cost
 from cloud_functions.forecast.routes import ROUTES as FORECAST_ROUTES
-from device_sim.aws import fleet_cost
 from wire import topics
 from wire.model import FLOAT_COLUMNS
 from wire.topics import Lane

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cloud_functions.costs.prices import Prices
 from device_sim.aws.cost import cost
-from device_sim.aws.prices import Prices
 from device_sim.aws.store import item_bytes
 
 USAGE = {

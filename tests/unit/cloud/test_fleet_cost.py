@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from device_sim.aws.fleet_cost import Fleet, Measured, json_batch, message_per_reading, monthly, sitewise
-from device_sim.aws.prices import US_EAST_1
+from cloud_functions.costs.fleet_cost import Fleet, Measured, json_batch, message_per_reading, monthly, sitewise
+from cloud_functions.costs.prices import US_EAST_1
 
 FLEET, MEASURED = Fleet(), Measured.stored()
 

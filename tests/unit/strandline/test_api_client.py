@@ -48,6 +48,12 @@ def test_gateways_series_rows_and_limits_are_read(client: ApiClient) -> None:
     assert client.forecast("gw-1", "pump/temp")["limits"][0]["limit"] == 400.0
 
 
+def test_costs_are_estimated(client: ApiClient) -> None:
+    costs = client.costs()
+    assert costs["gateways"] == costs["gateways_active"] == 1
+    assert costs["total"] == pytest.approx(sum(costs["items"].values()))
+
+
 def test_pages_of_rows_and_lists_are_joined(client: ApiClient, site: ApiSite) -> None:
     rows = client.aggregates("gw-1", "pump/temp", resolution="raw", limit=7)
     assert (rows["rows"], len(rows["columns"]["mean"]), "next" in rows) == (60, 60, False)

@@ -10,9 +10,9 @@ import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
-from device_sim.aws.prices import MILLION, US_EAST_1, Prices
+from cloud_functions.costs.prices import MILLION, US_EAST_1, Prices
 
 BATCH_SERIES, BATCH_WINDOWS = 100, 6
 BATCH_ROWS = BATCH_SERIES * BATCH_WINDOWS
@@ -55,6 +55,26 @@ REQUEST_S = 0.010
 def lambda_share(memory_mb: float) -> float:
     """Return the part of a processor that Lambda gives a function with this memory."""
     return memory_mb / _LAMBDA_CPU
+
+
+class Traffic(Protocol):
+    """Traffic of gateways; the amounts are those of a month."""
+
+    @property
+    def gateways(self) -> float:
+        """Connected gateways."""
+
+    @property
+    def batches(self) -> float:
+        """Batches of rows."""
+
+    @property
+    def notices(self) -> float:
+        """Notices of the forwarders."""
+
+    @property
+    def rows(self) -> float:
+        """Rows of the batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +147,15 @@ class Measured:
 
     def of(self, fleet: Fleet) -> Measured:
         """Return the figures for batches of a fleet: what depends on rows or series, in proportion to them."""
-        rows, series = fleet.rows / fleet.batches / BATCH_ROWS, fleet.series / BATCH_SERIES
-        size = self.batch_bytes * rows
+        return self.scaled(fleet.rows / fleet.batches, fleet.series)
+
+    def scaled(self, batch_rows: float, series: float, batch_bytes: float | None = None) -> Measured:
+        """Return the figures for batches of ``batch_rows`` rows; their size is in proportion to the rows unless given.
+
+        ``series`` is the number of series of a gateway, which determines the size of its roll-ups.
+        """
+        rows = batch_rows / BATCH_ROWS
+        size = self.batch_bytes * rows if batch_bytes is None else batch_bytes
         item = size + self.item_bytes - self.batch_bytes
         return replace(
             self,
@@ -136,13 +163,13 @@ class Measured:
             compaction_cpu_ms=self.compaction_cpu_ms * rows,
             write_units=math.ceil(item / 1024) + self.write_units - math.ceil(self.item_bytes / 1024),
             item_bytes=item,
-            rollup_bytes=self.rollup_bytes * series,
+            rollup_bytes=self.rollup_bytes * series / BATCH_SERIES,
             json_bytes=self.json_bytes * rows,
         )
 
 
 def monthly(
-    fleet: Fleet, measured: Measured, usd: Prices = US_EAST_1, *, raw_days: float = 7, rollup_days: float = 90
+    fleet: Traffic, measured: Measured, usd: Prices = US_EAST_1, *, raw_days: float = 7, rollup_days: float = 90
 ) -> dict[str, float]:
     """Return the charges of a month by item, in dollars."""
     notices = fleet.notices
@@ -189,7 +216,7 @@ def monthly(
     }
 
 
-def greengrass(fleet: Fleet, usd: Prices = US_EAST_1) -> float:
+def greengrass(fleet: Traffic, usd: Prices = US_EAST_1) -> float:
     """Return the fee of AWS IoT Greengrass for a month, in dollars."""
     return fleet.gateways * usd.greengrass_core_month_each
 

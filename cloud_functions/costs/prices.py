@@ -2,8 +2,8 @@
 
 As of November 2025, from https://aws.amazon.com/iot-core/pricing, /greengrass/pricing, /lambda/pricing (arm64),
 /dynamodb/pricing/on-demand, /sqs/pricing, /s3/pricing, /cloudwatch/pricing, /xray/pricing, /sns/pricing,
-/eventbridge/pricing, /api-gateway/pricing and /iot-sitewise/pricing (ingestion in near real
-time, metered by 10 values of a data stream).
+/eventbridge/pricing and /api-gateway/pricing. The price of SiteWise is from memory and was not compared with
+https://aws.amazon.com/iot-sitewise/pricing.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Prices:
     eventbridge_put: float = 1.00
     http_request: float = 1.00
     sitewise_message: float = 1.00
+    """From memory, without a dated source: ingestion in near real time, metered by 10 values of a data stream."""
 
     def iot_messages(self, messages: float) -> float:
         """Return the price of a month's IoT messages in dollars; more of them cost less each."""
