@@ -251,7 +251,8 @@ class Ensemble:
             return
         calibration.accept(records, statistic[:, : self.experts.scaled], accepted)
         if OUTLIER in self.experts.names:
-            error = series.limit * np.nan_to_num(statistic[:, self.experts.index(OUTLIER)])
+            limit = np.where(np.isfinite(series.limit), series.limit, 0.0)
+            error = limit * np.nan_to_num(statistic[:, self.experts.index(OUTLIER)])
             series.limit = np.where(accepted, np.maximum(series.limit, error), series.limit)
         self.experts.recentre(series, states, moved)
 

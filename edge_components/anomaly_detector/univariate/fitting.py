@@ -39,7 +39,9 @@ def fit(
     errors = np.full(values.shape, np.nan)
     for row in range(n):
         one = forecaster.fit(values[row], settings.lags, OWN_SHARE / windows_between_alarms)
-        series.weights[row], errors[row], series.limit[row] = one.weights, one.errors, one.limit
+        series.weights[row], errors[row] = one.weights, one.errors
+        # The tail of a few errors is not known well enough for a limit of its own.
+        series.limit[row] = one.limit if settings.is_long else np.inf
         if one.outlier.sum() <= forecaster.allowed_outliers(size):
             errors[row, one.outlier] = np.nan
             ring[row] = _cleaned(ring[row], one.outlier, series.centre[row] + one.cleaned * series.scale[row])
