@@ -344,7 +344,7 @@ def stored_rows(
     """Send until the cloud has enough rows with readings of a series, and return them by start."""
     site, cloud, _found = stored
     end, rows = time.monotonic() + DEADLINE_S, list[Row]()
-    path = f"/gateways/{GATEWAY}/aggregates?series={quote(series, safe='')}&resolution=raw"
+    path = f"/v1/gateways/{GATEWAY}/aggregates?series={quote(series, safe='')}&resolution=raw"
     while not enough(rows) and time.monotonic() < end:
         site.send()
         time.sleep(1.0)
@@ -371,8 +371,8 @@ def test_converted_values_are_stored_with_their_unit(stored: tuple[Site, LocalCl
     rows = stored_rows(stored, "converted", lambda rows: len(rows) > 0)
     assert rows[0]["min"] == pytest.approx(68.0)
     assert rows[0]["max"] == pytest.approx(71.6)
-    _status, body = stored[1].call_api("GET", f"/gateways/{GATEWAY}/series")
-    assert [one["unit"] for one in body["series"] if one["series"] == "converted"] == ["degF"]
+    _status, body = stored[1].call_api("GET", f"/v1/gateways/{GATEWAY}/series?limit=5000")
+    assert [one["unit"] for one in body["items"] if one["series"] == "converted"] == ["degF"]
 
 
 def test_a_series_within_its_deadband_has_one_row_and_its_windows_are_no_gaps(
