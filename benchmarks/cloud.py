@@ -33,6 +33,7 @@ from benchmarks import cloud_batches as batches
 from benchmarks import cloud_fleet, cloud_imports
 from benchmarks.cloud_dynamodb import MemoryDynamoDB, null_iot
 from benchmarks.cloud_dynamodb import item_bytes as item_size
+from benchmarks.cloud_watch import measure_watch
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.iot import IotAcknowledger
 from cloud_functions.core.compaction import Compactor
@@ -252,6 +253,11 @@ def measured_of(figures: dict[str, float]) -> Measured:
         # Without pyarrow no file is written; then the figure of the last run with it counts.
         archive_bytes_per_row=figures["archive_bytes_per_row"] or Measured.stored().archive_bytes_per_row,
         json_bytes=figures["json_bytes"],
+        watch_cpu_ms=figures["watch_cpu_ms_per_gateway"],
+        watch_rows_cpu_ms=figures["watch_cpu_ms_per_batch"],
+        watch_requests=figures["watch_requests_per_gateway"],
+        watch_write_units=figures["watch_write_units_per_gateway"],
+        watch_read_units=figures["watch_read_units_per_gateway"],
     )
 
 
@@ -272,7 +278,7 @@ def costs(measured: Measured) -> dict[str, Any]:
 def _functions(imports: int, batches: int, *, write: bool) -> dict[str, Any]:
     """Measure the functions and calculate the costs."""
     figures: dict[str, Any] = cloud_imports.measure(imports) if imports else {}
-    figures |= measure_ingest(batches) | measure_compaction() | {"json_bytes": json_bytes()}
+    figures |= measure_ingest(batches) | measure_compaction() | measure_watch() | {"json_bytes": json_bytes()}
     measured = measured_of(figures)
     if write:
         FIGURES.write_text(json.dumps(asdict(measured), indent=2, sort_keys=True) + "\n")

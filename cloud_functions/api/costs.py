@@ -17,7 +17,7 @@ def show_costs(request: Request, services: Services) -> dict[str, Any]:
     from cloud_functions.costs.fleet_cost import Measured
 
     now_ms = services.now_ms()
-    return estimate(services.telemetry, now_ms, Measured.stored(), services.raw_ms, services.report_ms)
+    return estimate(services.telemetry, services.alerts, now_ms, Measured.stored(), services.raw_ms, services.report_ms)
 
 
 COSTS = named(
@@ -29,7 +29,7 @@ COSTS = named(
             "gateways_read": WHOLE,
             "gateways_active": WHOLE,
             "since_ms": or_null(MS),
-            "month": record(dict.fromkeys(("batches", "notices", "rows", "bytes", "posts"), WHOLE)),
+            "month": record(dict.fromkeys(("batches", "notices", "rows", "bytes", "posts", "alerts"), WHOLE)),
             "items": mapping(NUMBER),
             "total": NUMBER,
             "greengrass": NUMBER,

@@ -43,6 +43,7 @@ class GatewayRate:
     bytes: float
     posts: float
     series: int
+    alerts: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class AccountTraffic:
     posts: float
     series: float
     """Mean number of series of a gateway."""
+    alerts: float = 0.0
 
     @classmethod
     def of(cls, rates: Iterable[GatewayRate], scale: float) -> AccountTraffic:
@@ -70,20 +72,27 @@ class AccountTraffic:
             bytes=scale * sum(rate.bytes for rate in listed),
             posts=scale * sum(rate.posts for rate in listed),
             series=sum(rate.series for rate in listed) / max(1, len(listed)),
+            alerts=scale * sum(rate.alerts for rate in listed),
         )
 
 
 def estimate(
-    telemetry: Table, now_ms: int, measured: Measured, raw_ms: int, rollup_ms: int, usd: Prices = US_EAST_1
+    telemetry: Table,
+    alerts: Table,
+    now_ms: int,
+    measured: Measured,
+    raw_ms: int,
+    rollup_ms: int,
+    usd: Prices = US_EAST_1,
 ) -> dict[str, Any]:
     """Return the charges of a month by item, in dollars, with the traffic from which they follow."""
     known = list(names(telemetry))
     states = [(name, read_state(telemetry, name)) for name in known[:MAX_READ]]
-    rates = [_rate(telemetry, name, state, now_ms) for name, state in states if _is_active(state, now_ms)]
+    rates = [_rate(telemetry, alerts, name, state, now_ms) for name, state in states if _is_active(state, now_ms)]
     scale = len(known) / max(1, len(states))
     traffic = AccountTraffic.of(rates, scale)
     items = charges(traffic, measured, raw_ms, rollup_ms, usd)
-    amounts = ("batches", "notices", "rows", "bytes", "posts")
+    amounts = ("batches", "notices", "rows", "bytes", "posts", "alerts")
     return {
         "currency": "USD",
         "gateways": len(known),
@@ -122,7 +131,7 @@ def _is_active(state: GatewayState, now_ms: int) -> bool:
     return state.last_seen_ms is not None and now_ms - state.last_seen_ms <= ACTIVE_MS
 
 
-def _rate(telemetry: Table, name: str, state: GatewayState, now_ms: int) -> GatewayRate:
+def _rate(telemetry: Table, alerts: Table, name: str, state: GatewayState, now_ms: int) -> GatewayRate:
     """Return the rate of a gateway since it was first seen."""
     first_ms = state.first_seen_ms or now_ms
     seconds = max(MIN_S, (now_ms - first_ms) / 1000)
@@ -131,6 +140,8 @@ def _rate(telemetry: Table, name: str, state: GatewayState, now_ms: int) -> Gate
     batches = sum(counts_of(epoch)["batches"] for epoch in state.epochs)
     notices = MONTH_S / NOTICE_S if state.notice is not None else 0.0
     prefix = keys.series(name, "")
+    alerts_s = min(seconds, MONTH_S)
+    recent = alerts.query(name, keys.time(max(0, now_ms - round(alerts_s * 1000))), "~")
     return GatewayRate(
         first_seen_ms=first_ms,
         connected=bool(state.epochs),
@@ -140,4 +151,5 @@ def _rate(telemetry: Table, name: str, state: GatewayState, now_ms: int) -> Gate
         bytes=figures["bytes"] / months,
         posts=(figures["batches"] - batches) / months,
         series=sum(1 for _ in telemetry.query(prefix.pk, prefix.sk, prefix.sk + "\x7f")),
+        alerts=sum(1 for _ in recent) * MONTH_S / alerts_s,
     )

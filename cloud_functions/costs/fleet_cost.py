@@ -1,7 +1,7 @@
 """Monthly AWS charges of a fleet, from measured CPU time and bytes, compared with simpler ways to send the same data.
 
-Included is what the template has at its defaults. Not included: data transfer, KMS, queries of the api, and alerts,
-which are rare. The fee of AWS IoT Greengrass, which does not depend on the data, is stated apart (:func:`greengrass`).
+Included is what the template has at its defaults. Not included: data transfer, KMS, and queries of the api, with those
+of the archive. The fee of AWS IoT Greengrass, which does not depend on the data, is stated apart (:func:`greengrass`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class IngestLimits:
 
 INGEST_LIMITS = IngestLimits()
 SHARD_GATEWAYS = 200
-LOG_BYTES, METRICS, ALARMS = 1_500, 30, 20
+LOG_BYTES, METRICS, ALARMS = 1_500, 30, 34
 """Bytes of log lines of an invocation of ingest (Lambda's own three, and one with metrics); metrics and alarms."""
 _FILE_REQUESTS = 3
 """Requests for a file of an hour: the upload, and those that look for it or merge it, at the price of an upload."""
@@ -50,6 +50,19 @@ NEW_TABLE_UNITS = 4_000
 """Write units a second that a new on-demand table sustains."""
 REQUEST_S = 0.010
 """Assumed latency of a request of a function to DynamoDB or IoT Core; AWS documents single-digit milliseconds."""
+
+
+WATCH_MEMORY_MB, WATCH_TIMEOUT_S, WATCH_S = 1_024, 85, 60
+"""Memory, timeout and interval of the watch function."""
+NOTIFY_MEMORY_MB = 256
+QUEUES, POLLERS, POLL_S = 9, 5, 20
+"""Queues that functions poll, six of them those of the channels; pollers of an idle queue and time of a poll, taken
+from memory of AWS's guide to Lambda and not measured."""
+ALERT_TRANSITIONS, ALERT_CHANNELS = 3, 2
+"""Transitions of an alert (fired, acknowledged, resolved) and channels that receive each: an assumption."""
+ALERT_WRITES = 2 + 1 + ALERT_TRANSITIONS * (2 + 3 + 2)
+"""Write units of an alert: two reports, the record of its opening, and for each transition the item and its entry in
+the index, the head of a group three times, and a member of it twice."""
 
 
 def lambda_share(memory_mb: float) -> float:
@@ -76,6 +89,10 @@ class Traffic(Protocol):
     def rows(self) -> float:
         """Rows of the batches."""
 
+    @property
+    def alerts(self) -> float:
+        """Alerts that fire."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
@@ -87,6 +104,8 @@ class Fleet:
     batch_s: float = 60.0
     rate: float = 0.1
     notice_s: float = 300.0
+    gateway_alerts: float = 1.0
+    """Alerts a month of a gateway: an assumption."""
 
     @property
     def batches(self) -> float:
@@ -102,6 +121,11 @@ class Fleet:
     def rows(self) -> float:
         """Rows a month."""
         return self.gateways * self.series * MONTH_S / self.window_s
+
+    @property
+    def alerts(self) -> float:
+        """Alerts a month."""
+        return self.gateways * self.gateway_alerts
 
     @property
     def readings(self) -> float:
@@ -129,6 +153,14 @@ class Measured:
     archive_bytes_per_row: float
     json_bytes: float
     """Size of the same rows as JSON, deflated."""
+    watch_cpu_ms: float
+    """CPU time of watch for a gateway in a run, without reading rows."""
+    watch_rows_cpu_ms: float
+    """CPU time of watch for a batch whose rows it reads."""
+    watch_requests: float
+    """Requests of watch to the tables for a gateway in a run; the same for units."""
+    watch_write_units: float
+    watch_read_units: float
 
     @classmethod
     def stored(cls) -> Self:
@@ -165,6 +197,7 @@ class Measured:
             item_bytes=item,
             rollup_bytes=self.rollup_bytes * series / BATCH_SERIES,
             json_bytes=self.json_bytes * rows,
+            watch_rows_cpu_ms=self.watch_rows_cpu_ms * rows,
         )
 
 
@@ -205,6 +238,7 @@ def monthly(
         )
         * usd.dynamodb_read
         / MILLION,
+        **_alerting(fleet, measured, usd),
         "dynamodb storage": table_gb * usd.dynamodb_gb_month,
         "dynamodb point-in-time recovery": table_gb * usd.recovery_gb_month,
         "s3 storage of one month": fleet.rows * measured.archive_bytes_per_row / GB * usd.s3_gb_month,
@@ -213,6 +247,36 @@ def monthly(
         # Lambda samples the first invocation of each second and a twentieth of the others.
         "traces": (min(MONTH_S, invocations) + 0.05 * max(0.0, invocations - MONTH_S)) * usd.trace / MILLION,
         "metrics, alarms and dashboard": METRICS * usd.metric_each + ALARMS * usd.alarm_each + usd.dashboard_each,
+    }
+
+
+def watch_s(fleet: Traffic, measured: Measured) -> float:
+    """Return the time of the watch function that each minute needs: above ``WATCH_TIMEOUT_S`` its runs are behind."""
+    share = lambda_share(WATCH_MEMORY_MB)
+    run_s = measured.watch_cpu_ms / 1000 / share + measured.watch_requests * REQUEST_S
+    batches = fleet.batches / MONTH_S * WATCH_S
+    return fleet.gateways * run_s + batches * measured.watch_rows_cpu_ms / 1000 / share
+
+
+def _alerting(fleet: Traffic, measured: Measured, usd: Prices) -> dict[str, float]:
+    """Return the charges of watch, notify and the channels; of a watch that is behind those of what it does."""
+    needed_s, runs = watch_s(fleet, measured), MONTH_S / WATCH_S
+    done = min(1.0, WATCH_TIMEOUT_S / needed_s) if needed_s else 1.0
+    watched = fleet.gateways * runs * done
+    deliveries = fleet.alerts * ALERT_TRANSITIONS * ALERT_CHANNELS
+    # A delivery reads the channel's settings at most, and is one request to its service.
+    notify_gb_s = deliveries * 2 * REQUEST_S * NOTIFY_MEMORY_MB / 1024
+    return {
+        "lambda time of watch": runs * needed_s * done * WATCH_MEMORY_MB / 1024 * usd.lambda_gb_s_each,
+        "lambda requests and time of notify": deliveries * usd.lambda_request / MILLION
+        + notify_gb_s * usd.lambda_gb_s_each,
+        "dynamodb writes of watch": watched * measured.watch_write_units * usd.dynamodb_write / MILLION,
+        "dynamodb reads of watch": watched * measured.watch_read_units * usd.dynamodb_read / MILLION,
+        "dynamodb writes of alerts": fleet.alerts * ALERT_WRITES * usd.dynamodb_write / MILLION,
+        # Each delivery is sent, received and deleted.
+        "sqs deliveries": 3 * deliveries * usd.sqs_request / MILLION,
+        "sqs polls of idle queues": QUEUES * POLLERS * MONTH_S / POLL_S * usd.sqs_request / MILLION,
+        "publications of alerts": deliveries * usd.sns_publish / MILLION,
     }
 
 

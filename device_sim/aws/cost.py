@@ -1,5 +1,8 @@
 """Estimate of the AWS charges for a usage that was counted.
 
+A transition of an alert is taken to be delivered once over each of SNS, EventBridge and MQTT. Writes of items of the
+alerts table that were deleted again (groups of notifications), and polls of idle queues are not counted.
+
 Not included: data transfer, CloudWatch logs, KMS, backups, and the fee of AWS IoT Greengrass.
 """
 
@@ -10,6 +13,8 @@ from typing import Any
 
 from cloud_functions.costs.prices import MILLION, US_EAST_1, Prices
 
+_FUNCTIONS = ("ingest", "alerting", "notify", "watch", "compaction", "api", "archive", "forecast")
+
 
 def cost(usage: Mapping[str, float], prices: Prices = US_EAST_1) -> dict[str, Any]:
     """Return ``{"items": {what: usd}, "total_usd", "usd_per_million_readings", "storage_usd_per_month"}``.
@@ -19,7 +24,9 @@ def cost(usage: Mapping[str, float], prices: Prices = US_EAST_1) -> dict[str, An
     """
     batches, metered = usage["batches"] + usage["duplicates"], usage["metered_batches"]
     # A long poll and a delete carry up to ten messages; a batch shares them with those of its invocation.
+    # A delivery is sent by a request of its own, and shares the other two with those of its invocation of notify.
     requests = batches + 2 * usage["ingest_invocations"]
+    requests += usage["alert_transitions"] + 2 * usage.get("notify_invocations", 0)
     items = {
         "iot rules and actions": metered * (prices.iot_rule + prices.iot_action),
         "iot acknowledgements": usage["acknowledgements"] * prices.iot_message,
@@ -44,4 +51,4 @@ def cost(usage: Mapping[str, float], prices: Prices = US_EAST_1) -> dict[str, An
 
 
 def _functions(usage: Mapping[str, float], what: str) -> float:
-    return sum(usage.get(f"{name}_{what}", 0) for name in ("ingest", "alerting", "compaction", "api", "forecast"))
+    return sum(usage.get(f"{name}_{what}", 0) for name in _FUNCTIONS)

@@ -19,7 +19,7 @@ from wire.codec import Profile
 from wire.model import Aggregates, Anomaly
 
 _REPORT = re.compile(r"REPORT RequestId:.*Billed Duration: (?P<ms>\d+) ms\s+Memory Size: (?P<mb>\d+) MB")
-FUNCTIONS = ("Ingest", "Alerting", "Compaction", "Api", "Forecast")
+FUNCTIONS = ("Ingest", "Alerting", "Notify", "Watch", "Compaction", "Api", "Archive", "Forecast")
 
 
 class Account(Protocol):
@@ -108,11 +108,14 @@ class CloudStore:
             else:
                 usage["write_units"] += units
         usage["metered_batches"] += usage["duplicates"]
-        alerts = [item for item in self._scan("AlertsTableName") if item["kind"] == "alert"]
-        usage["alerts"] = len(alerts)
-        # Each change of an alert writes the item and its copy in the index.
-        usage["write_units"] += 2 * sum(int(alert["version"]) for alert in alerts)
-        usage["alert_transitions"] = sum(int(alert["version"]) for alert in alerts)
+        usage["alerts"] = usage["alert_transitions"] = 0
+        for item in self._scan("AlertsTableName"):
+            units = -(-item_bytes(item) // 1024) * int(item.get("version", 1))
+            # Each change of an alert writes the item and its copy in the index; other items have no copy.
+            usage["write_units"] += 2 * units if item["kind"] == "alert" else units
+            if item["kind"] == "alert":
+                usage["alerts"] += 1
+                usage["alert_transitions"] += int(item["version"])
         for name in FUNCTIONS:
             usage |= self._function_usage(name)
         return usage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from cloud_functions.costs import account
 from cloud_functions.costs.account import AccountTraffic, charges, estimate
 from cloud_functions.costs.fleet_cost import MONTH_S, Fleet, Measured, monthly
 from tests.unit.cloud.api_site import ApiSite
-from tests.unit.cloud.fakes import NOW_MS, FakeTable
+from tests.unit.cloud.fakes import NOW_MS, FakeTable, report
+from wire.model import Anomaly
 
 DAY_MS = 86_400_000
 DAY_BATCHES = 1_440
@@ -43,7 +45,11 @@ def connected(table: FakeTable, name: str, *, days: float = 10, seen_ms: int = N
 
 
 def estimated(table: FakeTable) -> dict[str, Any]:
-    return estimate(table, NOW_MS, MEASURED, 7 * DAY_MS, 90 * DAY_MS)
+    return estimate(table, FakeTable(), NOW_MS, MEASURED, 7 * DAY_MS, 90 * DAY_MS)
+
+
+def began(onset_ms: int) -> Anomaly:
+    return replace(report(), onset_ms=onset_ms, time_ms=onset_ms + 1_000)
 
 
 def test_the_estimate_of_a_steady_fleet_is_that_of_the_same_fleet_by_its_settings():
@@ -56,7 +62,8 @@ def test_the_estimate_of_a_steady_fleet_is_that_of_the_same_fleet_by_its_setting
     assert found["month"]["notices"] == pytest.approx(fleet.notices)
     assert found["month"]["rows"] == pytest.approx(fleet.rows, rel=1e-6)
     assert found["month"]["posts"] == 0
-    assert found["items"] == pytest.approx(monthly(fleet, MEASURED) | {"http telemetry": 0.0}, rel=0.01)
+    quiet = replace(fleet, gateway_alerts=0.0)
+    assert found["items"] == pytest.approx(monthly(quiet, MEASURED) | {"http telemetry": 0.0}, rel=0.01)
     assert found["total"] == pytest.approx(sum(found["items"].values()))
     assert found["greengrass"] == pytest.approx(3 * 0.16)
     assert found["since_ms"] == NOW_MS - 10 * DAY_MS
@@ -103,7 +110,22 @@ def test_telemetry_over_http_is_charged_by_request_and_not_as_iot_messages():
 def test_an_empty_account_has_the_fixed_charges_only():
     found = estimated(FakeTable())
     assert found["since_ms"] is None
-    assert {name for name, usd in found["items"].items() if usd} == {"metrics, alarms and dashboard"}
+    assert {name for name, usd in found["items"].items() if usd} == {
+        "metrics, alarms and dashboard",
+        "sqs polls of idle queues",
+    }
+
+
+def test_alerts_of_the_last_month_are_counted():
+    site = ApiSite()
+    site.rows(n=10)
+    site.now_ms += 20 * DAY_MS
+    site.rows(n=10)
+    site.services.book.report("gw-1", began(site.now_ms - 60_000))
+    site.services.book.report("gw-1", began(site.now_ms - 40 * DAY_MS))
+    shown = site.call("GET", "/v1/costs").json
+    assert shown["month"]["alerts"] == round(MONTH_S / (20 * 86_400))
+    assert shown["items"]["publications of alerts"] > 0
 
 
 def test_the_api_shows_the_estimate_to_viewers():

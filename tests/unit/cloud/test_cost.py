@@ -33,12 +33,20 @@ def test_each_item_has_its_price() -> None:
     assert items["iot rules and actions"] == pytest.approx(0.30)
     assert items["iot acknowledgements"] == pytest.approx(0.50)
     assert items["iot alerts"] == pytest.approx(0.001)
-    assert items["sqs"] == pytest.approx(1.2 * 0.40)
+    assert items["sqs"] == pytest.approx(1.201 * 0.40)
     assert items["lambda requests"] == pytest.approx(0.02)
     assert items["lambda time"] == pytest.approx(0.133334)
     assert items["dynamodb writes"] == pytest.approx(1.25)
     assert items["dynamodb reads"] == pytest.approx(0.125)
     assert items["http api"] == 0
+
+
+def test_notify_watch_and_archive_are_charged_like_the_other_functions() -> None:
+    added = {f"{name}_{what}": 1e6 for name in ("notify", "watch", "archive") for what in ("invocations", "gb_s")}
+    before, after = cost(USAGE)["items"], cost(USAGE | added)["items"]
+    assert after["lambda requests"] - before["lambda requests"] == pytest.approx(0.60)
+    assert after["lambda time"] - before["lambda time"] == pytest.approx(3 * 13.3334)
+    assert after["sqs"] - before["sqs"] == pytest.approx(2 * 0.40)
 
 
 def test_the_total_is_the_sum_and_divided_by_the_readings() -> None:

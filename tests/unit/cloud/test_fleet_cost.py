@@ -6,7 +6,16 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from cloud_functions.costs.fleet_cost import Fleet, Measured, json_batch, message_per_reading, monthly, sitewise
+from cloud_functions.costs.fleet_cost import (
+    MONTH_S,
+    Fleet,
+    Measured,
+    json_batch,
+    message_per_reading,
+    monthly,
+    sitewise,
+    watch_s,
+)
 from cloud_functions.costs.prices import US_EAST_1
 
 FLEET, MEASURED = Fleet(), Measured.stored()
@@ -46,6 +55,26 @@ def test_figures_follow_rows_and_series_of_a_fleet() -> None:
     assert half.rollup_bytes == pytest.approx(MEASURED.rollup_bytes / 2)
     assert half.write_units == MEASURED.write_units
     assert MEASURED.of(Fleet(series=300)).write_units > MEASURED.write_units
+
+
+def test_alerting_is_charged_by_gateways_and_alerts():
+    few, more = Fleet(gateways=10), Fleet(gateways=10, gateway_alerts=100.0)
+    watch = 10 * MONTH_S / 60 * MEASURED.watch_write_units * 0.625 / 1e6
+    assert monthly(few, MEASURED)["dynamodb writes of watch"] == pytest.approx(watch)
+    quiet, busy = monthly(few, MEASURED), monthly(more, MEASURED)
+    changed = {name for name in quiet if quiet[name] != busy[name]}
+    assert changed == {
+        "dynamodb writes of alerts",
+        "lambda requests and time of notify",
+        "publications of alerts",
+        "sqs deliveries",
+    }
+    assert all(busy[name] == pytest.approx(100 * quiet[name]) for name in changed)
+
+
+def test_a_watch_that_is_behind_is_charged_for_all_of_its_time():
+    assert watch_s(FLEET, MEASURED) > 85
+    assert monthly(FLEET, MEASURED)["lambda time of watch"] == pytest.approx(MONTH_S / 60 * 85 * 0.0000133334)
 
 
 def test_simpler_storage_designs_cost_more() -> None:
