@@ -30,6 +30,7 @@ HEALTH = named(
 )
 _GATEWAY = {
     "gateway": TEXT,
+    "site": TEXT,
     "silent": FLAG,
     "first_seen_ms": MS,
     "last_seen_ms": MS,
@@ -41,7 +42,7 @@ _GATEWAY = {
     "rejected": mapping(WHOLE),
     "alerts": mapping(WHOLE),
 }
-_MAYBE = {"health": HEALTH, "site": TEXT}
+_MAYBE = {"health": HEALTH}
 GATEWAY = named("Gateway", record(_GATEWAY, _MAYBE))
 _EPOCH = named(
     "Epoch",

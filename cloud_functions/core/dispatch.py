@@ -15,6 +15,7 @@ from cloud_functions.core.alert import Alert, State
 from cloud_functions.core.channels import Channel
 from cloud_functions.core.cloudevents import envelope, member
 from cloud_functions.core.deliveries import Delivery
+from cloud_functions.core.gateways import site_of
 from cloud_functions.core.grouping import Group, Groups
 from cloud_functions.core.ports import Outbox
 from cloud_functions.core.routes import Route, group_key
@@ -78,11 +79,6 @@ def matching(routes: Iterable[Route], alert: Alert) -> list[Route]:
     """Return the routes that apply to an alert."""
     series, severity, kind = alert.report.series, str(alert.severity), str(alert.origin.kind)
     return [one for one in routes if one.applies_to(site_of(alert.gateway), alert.gateway, series, severity, kind)]
-
-
-def site_of(gateway: str) -> str:
-    """Return the site of a gateway: the part of its name before the first colon, or the whole name."""
-    return gateway.partition(":")[0]
 
 
 def _group(route: Route, channel: Channel, alert: Alert) -> Group:

@@ -171,6 +171,11 @@ def mark(telemetry: Table, alerts: Iterable[dict[str, Any]], silence: Silence) -
     ]
 
 
+def site_of(gateway: str) -> str:
+    """Return the site of a gateway: the part of its name before the first colon, or the whole name."""
+    return gateway.partition(":")[0]
+
+
 def check_name(name: str) -> str:
     """Return a gateway's name; raises RequestError for an invalid one."""
     try:
@@ -187,6 +192,7 @@ def _figures(name: str, state: GatewayState, silence: Silence) -> dict[str, Any]
     health = _health(state.notice)
     return {
         "gateway": name,
+        "site": site_of(name),
         **{k: figures[k] for k in ("batches", "rows", "bytes", "duplicates", "acknowledgements")},
         "first_seen_ms": state.first_seen_ms,
         "last_seen_ms": last_seen_ms or 0,

@@ -19,6 +19,7 @@ class Gateway(TypedDict):
     """Gateway with its figures."""
 
     gateway: str
+    site: str
     silent: bool
     first_seen_ms: int
     last_seen_ms: int
@@ -30,7 +31,6 @@ class Gateway(TypedDict):
     rejected: dict[str, int]
     alerts: dict[str, int]
     health: NotRequired[Health]
-    site: NotRequired[str]
 
 
 class Epoch(TypedDict):

@@ -66,6 +66,14 @@ def test_a_gateway_shows_health_from_its_last_notice():
     assert site.call("GET", "/v1/gateways").json["items"][0]["health"] == shown["health"]
 
 
+@pytest.mark.parametrize(("name", "site_name"), [("plant-7:press", "plant-7"), ("a:b:c", "a"), ("gw-1", "gw-1")])
+def test_the_site_of_a_gateway_is_its_name_up_to_the_first_colon(name: str, site_name: str):
+    site = ApiSite()
+    site.rows(name, n=1)
+    assert site.call("GET", "/v1/gateways").json["items"][0]["site"] == site_name
+    assert site.call("GET", f"/v1/gateways/{name.replace(':', '%3A')}").json["site"] == site_name
+
+
 def test_series_are_listed_by_pattern_in_pages():
     site = ApiSite()
     for name in ("pump/temp", "pump/speed", "tank/level"):
