@@ -13,20 +13,32 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-from botocore import xform_name
-from botocore.loaders import Loader
-
 FOLDER = "cloud_functions/service_models"
 """Folder in a package, as cloud_functions/adapters/aws.py expects it."""
 _COMMON = ("partitions", "_retry", "sdk-default-configuration")
 _CALLS = ("client", "lazy_client")
 
 
+def available() -> bool:
+    """Return True if the SDK is installed, which is optional for a build."""
+    try:
+        import botocore  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
 def write(files: Iterable[Path], package: Path) -> None:
-    """Write to a package the descriptions of the services that its modules, ``files``, name and call."""
+    """Write to a package the descriptions of the services that its modules, ``files``, name and call.
+
+    Without an installed SDK nothing is written, and the function reads the whole descriptions of the SDK at run time.
+    """
+    if not available():
+        return
+    from botocore.session import Session
+
     services, called = _used(files)
-    loader: Loader = botocore.session.Session().get_component("data_loader")
+    loader = Session().get_component("data_loader")
     folder, prefixes = package / FOLDER, set[str]()
     for service in sorted(services):
         version = loader.determine_latest_version(service, "service-2")
@@ -57,6 +69,8 @@ def _used(files: Iterable[Path]) -> tuple[set[str], set[str]]:
 
 def _reduced(described: dict[str, Any], called: set[str]) -> dict[str, Any]:
     """Return a service's description with the operations whose methods are among the called names."""
+    from botocore import xform_name
+
     operations = {name: one for name, one in described["operations"].items() if xform_name(name) in called}
     shapes: dict[str, Any] = {}
     waiting = list(_references(list(operations.values())))

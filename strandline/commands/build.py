@@ -65,6 +65,7 @@ def build_command(
 
     Prints the command that deploys the components. The build is reproducible: the same sources give the same bytes.
     """
+    from device_sim.aws import service_models
     from device_sim.aws.package import stage_functions
     from device_sim.paths import SOURCE_TREE
     from edge_components.runtime.main import groups
@@ -96,6 +97,10 @@ def build_command(
         for line in _offline_lines(one):
             typer.echo(line)
     typer.echo(f"packages of the Lambda functions: {package}")
+    if not service_models.available():
+        typer.echo(
+            "  without reduced descriptions of the AWS services, which make the functions start faster: install botocore"
+        )
     typer.echo(f"copy {built.recipes.parent} to the gateway and deploy there:\n  {command}")
 
 

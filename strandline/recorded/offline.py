@@ -42,7 +42,8 @@ def settings_for(time_ms: IntArray, channels: int, calibrate: int) -> Settings:
     return Settings(
         calibration=calibrate,
         false_alarms_per_month=None,
-        drift_windows=calibrate,
+        end_windows=max(5, calibrate // 25),
+        drift_windows=2 * calibrate,
         update_windows=calibrate,
         season=day if 4 <= day <= calibrate - 24 else 0,
         together=channels,

@@ -67,9 +67,6 @@ def test_scores_are_the_same_after_a_restart(values, cut):
         assert np.array_equal(score, straight[at], equal_nan=True)
 
 
-PENALTY = 1 / 30
-
-
 def refit_without(values, lags, row):
     """Return the error at ``row`` of a ridge fit on all other rows of lags, solved as least squares.
 
@@ -78,7 +75,7 @@ def refit_without(values, lags, row):
     clipped = np.clip(values, -forecaster.CLIP, forecaster.CLIP)
     x = np.array([np.concatenate(([1.0], clipped[at - lags : at])) for at in range(lags, len(values))])
     kept = np.delete(np.arange(len(x)), row - lags)
-    penalty = np.diag(np.sqrt([0.0] + [PENALTY * len(values)] * lags))
+    penalty = np.diag(np.sqrt([1e-6] + [forecaster.RIDGE * len(values)] * lags))
     if x[row - lags] @ np.linalg.solve(x.T @ x + penalty**2, x[row - lags]) > forecaster.MAX_LEVERAGE - 1e-3:
         return None
     left, right = np.vstack((x[kept], penalty)), np.concatenate((clipped[lags:][kept], np.zeros(lags + 1)))
@@ -89,10 +86,8 @@ def refit_without(values, lags, row):
 @settings(max_examples=examples(40), deadline=None)
 @given(arrays(np.float64, st.integers(20, 60), elements=st.floats(-5, 5)), st.integers(2, 6), st.data())
 def test_left_out_errors_are_those_of_a_fit_without_the_row(values, lags, data):
-    beta, leverage = forecaster.ridge(values, lags, [PENALTY])
-    x = np.lib.stride_tricks.sliding_window_view(values, lags)[:-1]
-    errors = np.full(len(values), np.nan)
-    errors[lags:] = (values[lags:] - beta[0] - x @ beta[1:]) / (1.0 - leverage)
+    _, errors = forecaster.fit(values, lags)
+    assert np.isnan(errors[:lags]).all()
     for row in data.draw(st.sets(st.integers(lags, len(values) - 1), min_size=3, max_size=3)):
         expected = refit_without(values, lags, row)
         assert expected is None or errors[row] == pytest.approx(expected, rel=1e-6, abs=1e-6)

@@ -142,20 +142,6 @@ def learn(
     records.highest[full] = 0.0
 
 
-def accept(records: Records, statistic: FloatArray, released: BoolArray) -> None:
-    """Raise the records of the ``released`` series [n] to the present statistics [n, statistics]."""
-    rows = np.flatnonzero(released)
-    if not len(rows):
-        return
-    value = np.nan_to_num(statistic[rows])
-    maxima = records.maxima[rows]
-    maxima[:, :, -2:] = np.maximum(maxima[:, :, -2:], value[:, :, None])
-    records.maxima[rows] = maxima
-    ordered = np.sort(maxima, axis=2)
-    records.first[rows], records.second[rows] = ordered[:, :, -1], ordered[:, :, -2]
-    records.held[rows] = 0.0
-
-
 def _count(records: Records, mix: FloatArray, known: BoolArray) -> None:
     """Count the excess of the combined statistic [n] over ``TAIL``, where it is ``known`` [n]."""
     over = known & (mix > TAIL)

@@ -21,7 +21,6 @@ from edge_components.anomaly_detector.univariate.calibration import Records
 from edge_components.anomaly_detector.univariate.expert_set import MODEL, ExpertSet
 from edge_components.anomaly_detector.univariate.experts import EXPERTS
 from edge_components.anomaly_detector.univariate.experts.base import AnyExpert, SeriesState
-from edge_components.anomaly_detector.univariate.experts.outlier import OUTLIER
 from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
 from edge_components.anomaly_detector.univariate.model_scores import ModelScores
 from edge_components.anomaly_detector.univariate.settings import Settings
@@ -229,32 +228,11 @@ class Ensemble:
         in_anomaly = self.tracks.active[step.series_ids[at]]
         experts.after_scoring(states, in_anomaly, causes)
         calibration.learn(records, statistic[:, :scaled], reference, mix, ~in_anomaly, settings.block)
-        lasted = np.where(in_anomaly, self.tracks.lasted[step.series_ids[at]], 0)
-        self._adapt(series, states, records, statistic, lasted)
         self.series.put(index, series)
         for state, part in zip(self.states, states, strict=True):
             state.put(index, part)
         self.records.put(index, records)
         self._track(step, step.series_ids[at], at)
-
-    def _adapt(
-        self, series: SeriesState, states: list[Columns], records: Records, statistic: FloatArray, lasted: IntArray
-    ) -> None:
-        """Adapt series [n] to anomalies that have ``lasted`` for a number of windows, so that the next one is detected.
-
-        After a lookback all experts see only the new level, and the centre moves to it. If the anomaly lasts as long
-        again, not only the level has changed: the records and the forecaster's limit rise to the present statistics.
-        """
-        lookback = self.experts.lookback
-        moved, accepted = (lasted > 0) & (lasted % lookback == 0), lasted >= 2 * lookback
-        if not (moved | accepted).any():
-            return
-        calibration.accept(records, statistic[:, : self.experts.scaled], accepted)
-        if OUTLIER in self.experts.names:
-            limit = np.where(np.isfinite(series.limit), series.limit, 0.0)
-            error = limit * np.nan_to_num(statistic[:, self.experts.index(OUTLIER)])
-            series.limit = np.where(accepted, np.maximum(series.limit, error), series.limit)
-        self.experts.recentre(series, states, moved)
 
     def _score_by_models(self, step: Step, which: BoolArray, windows: Windows, model_scores: ModelScores) -> None:
         """Score the rows that only models can score yet."""

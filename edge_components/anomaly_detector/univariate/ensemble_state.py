@@ -17,7 +17,7 @@ from edge_components.anomaly_detector.columns import Arrays, IntArray, read_arra
 from edge_components.anomaly_detector.univariate import fitting
 from edge_components.anomaly_detector.univariate.calibration import BY_STATISTIC
 from edge_components.anomaly_detector.univariate.expert_set import MODEL, standardized
-from edge_components.anomaly_detector.univariate.windows import MEAN, STORED_WIDTH
+from edge_components.anomaly_detector.univariate.windows import STORED_WIDTH
 
 if TYPE_CHECKING:
     from edge_components.anomaly_detector.univariate.ensemble import Ensemble
@@ -27,13 +27,6 @@ FIRST_NAMES = [
     *("level", "shift", "spike", "step", "short_step", "noise", "forecast", "forecasts", "season", "seasons", "trend"),
     *("stuck", "gap", MODEL),
 ]
-ADDED = {
-    "limit": "experts.error_limit",
-    "history": "experts.cleaned",
-    "received": "experts.received",
-    "beyond": "experts.beyond",
-}
-"""Fields of the shared state that the first version did not save, with their storage names."""
 FITTED_AT_ONCE = 64
 
 
@@ -57,8 +50,9 @@ def restore(ensemble: Ensemble, arrays: Arrays) -> None:
     ensemble.floor, ensemble.width_ms = floor.copy(), width_ms
     ensemble.windows = ensemble.windows.load({STORED_WIDTH: np.full(n, width_ms, np.int64), **arrays}, n)
     ensemble.tracks = ensemble.tracks.load(arrays, n)
+    ensemble.series = ensemble.series.load(arrays, n)
     calibrated = np.flatnonzero(ensemble.windows.calibrated)
-    _restore_series(ensemble, arrays, calibrated)
+    _replay_history(ensemble, calibrated)
     columns = [names.index(name) if name in names else -1 for name in ensemble.experts.names]
     causes = np.array([ensemble.experts.names.index(name) if name in ensemble.experts.names else 0 for name in names])
     ensemble.tracks.cause = causes[np.clip(ensemble.tracks.cause, 0, len(causes) - 1)]
@@ -78,24 +72,13 @@ def _listed(arrays: Arrays) -> tuple[list[str], dict[str, int]]:
         raise ValueError(f"{LIST}: {type(error).__name__}: {error}") from error
 
 
-def _restore_series(ensemble: Ensemble, arrays: Arrays, calibrated: IntArray) -> None:
-    """Restore the shared state. The history has the length that the experts need: values that were not saved are
-    computed from the calibration windows."""
-    added = {name: getattr(ensemble.series, field) for field, name in ADDED.items()}
-    known = {name: array for name, array in arrays.items() if name != ADDED["history"]}
-    ensemble.series = ensemble.series.load({**added, **known}, len(ensemble))
-    series, size = ensemble.series.take(calibrated), ensemble.experts.lookback
-    means = ensemble.windows.in_order(calibrated)[:, -size:, MEAN]
+def _replay_history(ensemble: Ensemble, series_ids: IntArray) -> None:
+    """Compute the experts' shared history again from the calibration windows."""
+    series = ensemble.series.take(series_ids)
+    means = ensemble.windows.in_order(series_ids)[:, -ensemble.experts.lookback :, 0]
     for at, mean in enumerate(means.T):
         series.history[:, at] = standardized(mean, series)
-    if ADDED["received"] not in arrays:
-        series.received[:] = series.history[:, -series.received.shape[1] :]
-    ensemble.series.put(calibrated, series)
-    saved = arrays.get(ADDED["history"], np.zeros((len(ensemble), 0)))
-    if saved.ndim != 2 or len(saved) != len(ensemble) or saved.dtype != np.float64:
-        raise ValueError(f"{ADDED['history']} is {saved.dtype} {saved.shape}")
-    last = min(size, saved.shape[1])
-    ensemble.series.history[:, size - last :] = saved[:, saved.shape[1] - last :]
+    ensemble.series.put(series_ids, series)
 
 
 def _restore_records(ensemble: Ensemble, arrays: Arrays, columns: list[int]) -> None:
@@ -136,11 +119,9 @@ def _fit(ensemble: Ensemble, series_ids: IntArray, missing: list[int]) -> None:
     for first in range(0, len(series_ids), FITTED_AT_ONCE):
         part = series_ids[first : first + FITTED_AT_ONCE]
         ring, series = ensemble.windows.in_order(part), ensemble.series.take(part)
-        refitted, states, records = fitting.fit(
+        _, states, records = fitting.fit(
             ring, ensemble.floor[part], ensemble.settings, experts, ensemble.windows_between_alarms(), series
         )
-        known = np.isfinite(ensemble.series.limit[part])
-        ensemble.series.limit[part] = np.where(known, ensemble.series.limit[part], refitted.limit)
         for at in missing:
             ensemble.states[at].put(part, states[at])
         for field in BY_STATISTIC:

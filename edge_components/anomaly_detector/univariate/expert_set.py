@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, push_columns
+from edge_components.anomaly_detector.columns import Columns, FloatArray
 from edge_components.anomaly_detector.univariate import forecaster
 from edge_components.anomaly_detector.univariate.experts import EXPERTS
 from edge_components.anomaly_detector.univariate.experts.base import (
@@ -23,9 +24,6 @@ from edge_components.anomaly_detector.univariate.windows import Windows
 
 MODEL = "model"
 """Name and cause of the scores of models from outside, the last column of causes."""
-
-OUTLIERS = 2
-"""Maximum number of consecutive windows that are outliers."""
 
 States = list[Columns]
 """The state of each expert, in the order of the experts."""
@@ -61,9 +59,7 @@ class ExpertSet:
 
     def new_series(self, n: int) -> SeriesState:
         """Return the shared state of ``n`` new series."""
-        return SeriesState.empty(
-            n, {"history": (self.lookback,), "received": (OUTLIERS,), "weights": (forecaster.TERMS,)}
-        )
+        return SeriesState.empty(n, {"history": (self.lookback,), "weights": (forecaster.TERMS,)})
 
     def new_states(self, n: int) -> States:
         """Return the states of the experts for ``n`` new series."""
@@ -77,29 +73,14 @@ class ExpertSet:
         value, low, high = (standardized(values, series) for values in (windows.mean, windows.low, windows.high))
         previous = series.history[:, -1].copy()
         predicted = forecast(forecaster.terms_of(series.history, self._lags), series.weights)
-        outlier = self._push(series, value, predicted)
+        series.history[:, :-1] = series.history[:, 1:].copy()
+        series.history[:, -1] = value
         series.age += 1
-        limit, history, age, scale = series.limit, series.history, series.age, series.scale
-        window = Observation(windows, value, low, high, previous, predicted, limit, outlier, history, age, scale)
+        window = Observation(windows, value, low, high, previous, predicted, series.history, series.age, series.scale)
         statistic, expected = np.full((len(value), self.total), np.nan), np.full((len(value), self.total), np.nan)
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):
             expert.update(state, window, statistic[:, at], expected[:, at])
         return statistic, expected
-
-    def _push(self, series: SeriesState, value: FloatArray, predicted: FloatArray) -> BoolArray:
-        """Append a window to the history and return whether it is an outlier, which is replaced by its forecast.
-
-        After more than ``OUTLIERS`` of them the series has changed: the history gets the values as received.
-        """
-        far = (np.abs(value - predicted) > series.limit) & (series.age >= self._lags)
-        series.beyond = series.beyond * (1.0 - 1.0 / self.lookback) + far
-        changed = series.beyond > OUTLIERS
-        outlier: BoolArray = far & ~changed
-        last = far & changed
-        series.history[last, -OUTLIERS:] = series.received[last]
-        push_columns(series.history, np.where(outlier, predicted, value))
-        push_columns(series.received, value)
-        return outlier
 
     def prepare(self, states: States, data: CalibrationData) -> None:
         """Fit new states before the calibration windows are replayed."""
@@ -111,19 +92,10 @@ class ExpertSet:
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):
             expert.finish(state, data, statistics[:, :, at])
 
-    def after_scoring(self, states: States, in_anomaly: BoolArray, scores: FloatArray) -> None:
+    def after_scoring(self, states: States, in_anomaly: Any, scores: FloatArray) -> None:
         """Adjust states after a window was scored; ``scores`` is [n, total] or wider, ``in_anomaly`` [n]."""
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):
             expert.after_scoring(state, in_anomaly, scores[:, at])
-
-    def recentre(self, series: SeriesState, states: States, moved: BoolArray) -> None:
-        """Move the centres of the ``moved`` series [n] to the means of their histories."""
-        shift = np.where(moved, series.history.mean(axis=1), 0.0)
-        series.centre = series.centre + shift * series.scale
-        series.history -= shift[:, None]
-        series.received -= shift[:, None]
-        for expert, state in zip(self.experts, states, strict=True):
-            expert.recentre(state, shift)
 
 
 def standardized(values: FloatArray, series: SeriesState) -> FloatArray:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import BoolArray, FloatArray
+from edge_components.anomaly_detector.columns import FloatArray
 from edge_components.anomaly_detector.univariate import calibration, forecaster
 from edge_components.anomaly_detector.univariate.calibration import Records
 from edge_components.anomaly_detector.univariate.expert_set import ExpertSet, States
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, SeriesState
 from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.anomaly_detector.univariate.windows import COUNT, HIGH, LOW, MEAN, SPREAD, Windows
-
-OWN_SHARE = 0.3
-"""Part of the configured rate of false alarms for errors beyond their own limit."""
+from edge_components.anomaly_detector.univariate.windows import COUNT, MEAN, Windows
 
 
 def fit(
@@ -29,7 +26,6 @@ def fit(
 
     ``fitted`` has the centres and scales to keep; by default they are estimated.
     """
-    ring = ring.copy()
     n, size, _ = ring.shape
     series, states = experts.new_series(n), experts.new_states(n)
     mean = ring[:, :, MEAN]
@@ -38,14 +34,7 @@ def fit(
     values = (mean - series.centre[:, None]) / series.scale[:, None]
     errors = np.full(values.shape, np.nan)
     for row in range(n):
-        one = forecaster.fit(values[row], settings.lags, OWN_SHARE / windows_between_alarms)
-        series.weights[row], errors[row] = one.weights, one.errors
-        # The tail of a few errors is not known well enough for a limit of its own.
-        series.limit[row] = one.limit if settings.is_long else np.inf
-        if one.outlier.sum() <= forecaster.allowed_outliers(size):
-            errors[row, one.outlier] = np.nan
-            ring[row] = _cleaned(ring[row], one.outlier, series.centre[row] + one.cleaned * series.scale[row])
-    values = (ring[:, :, MEAN] - series.centre[:, None]) / series.scale[:, None]
+        series.weights[row], errors[row] = forecaster.fit(values[row], settings.lags)
     data = CalibrationData(values, ring[:, :, COUNT], errors, windows_between_alarms)
     experts.prepare(states, data)
     statistics = np.empty((size, n, experts.total))
@@ -53,16 +42,6 @@ def fit(
         statistics[at], _ = experts.update(series, states, Windows(*ring[:, at].T), plain_forecast)
     experts.finish(states, data, statistics)
     return series, states, calibration.fit(statistics[:, :, : experts.scaled], settings.block, experts.floors)
-
-
-def _cleaned(ring: FloatArray, outlier: BoolArray, mean: FloatArray) -> FloatArray:
-    """Return windows [windows, columns of Windows] with outliers replaced by the usual window about ``mean``."""
-    cleaned = ring.copy()
-    cleaned[outlier, MEAN] = mean[outlier]
-    for side in (LOW, HIGH):
-        cleaned[outlier, side] = mean[outlier] + np.median(ring[:, side] - ring[:, MEAN])
-    cleaned[outlier, SPREAD] = np.median(ring[:, SPREAD])
-    return cleaned
 
 
 def _scale(mean: FloatArray, centre: FloatArray, resolution: FloatArray) -> FloatArray:

@@ -33,7 +33,7 @@ class Windows:
         return Windows(*(np.clip(getattr(self, name), -MAX_VALUE, MAX_VALUE) for name in self.__slots__))
 
 
-MEAN, LOW, HIGH, SPREAD, COUNT = range(5)
+MEAN, COUNT = Windows.__slots__.index("mean"), Windows.__slots__.index("count")
 """Columns of a calibration window."""
 
 

@@ -25,11 +25,9 @@ RESTART = 200
 
 @pytest.fixture(autouse=True)
 def _experts_of_the_earlier_version(monkeypatch):
-    """Leave out the experts that the earlier version did not have, and the adaptation to lasting anomalies: they change
-    the scores."""
+    """Leave out the experts that the earlier version did not have: their statistics change every score."""
     experts = tuple(expert for expert in EXPERTS if set(expert.statistics) <= set(FIRST_NAMES))
     monkeypatch.setattr(component, "Ensemble", partial(Ensemble, experts=experts))
-    monkeypatch.setattr(Ensemble, "_adapt", lambda *_: None)
 
 
 @pytest.mark.parametrize("name", sorted(CONFIGURATIONS))

@@ -17,7 +17,8 @@ def case(kind: str, name: str) -> tuple[Baseline, FloatArray]:
         pytest.importorskip(PACKAGES[name])
     rng = np.random.default_rng(1)
     if kind == "one":
-        values = rng.normal(size=500)
+        # A period, because the matrix profile compares shapes.
+        values = 3.0 * np.sin(np.arange(500) * 2 * np.pi / 25) + 0.5 * rng.normal(size=500)
         values[400:403] += 12.0
         return ONE_CHANNEL[name][0], values
     # Two channels that go together, and then do not, without leaving their range.

@@ -23,26 +23,20 @@ FARTHEST = 1e6
 
 @dataclass(slots=True)
 class SeriesState(Columns):
-    """State that all experts share: ``centre`` and ``scale`` in the series' unit, the last values in scales with
-    outliers replaced by their forecasts (``history`` [series, lookback]) and the last ones as received (``received``
-    [series, OUTLIERS]), the number of windows since the fit (``age``), the forecaster's ``weights`` and the ``limit``
-    of its errors, and the recent number of errors beyond the limit (``beyond``)."""
+    """State that all experts share: ``centre`` and ``scale`` in the series' unit, the last values in scales
+    (``history`` [series, lookback]), the number of windows since the fit (``age``) and the forecaster's ``weights``."""
 
     centre: FloatArray = column("experts.centre", 0.0)
     scale: FloatArray = column("experts.scale", 1.0)
-    history: FloatArray = column("experts.cleaned", 0.0)
-    received: FloatArray = column("experts.received", 0.0)
+    history: FloatArray = column("", 0.0)
     age: IntArray = column("experts.age", 0, np.int64)
     weights: Weights = column("experts.weights", 0.0, np.float32)
-    limit: FloatArray = column("experts.error_limit", np.inf)
-    beyond: FloatArray = column("experts.beyond", 0.0)
 
 
 @dataclass(slots=True)
 class Observation:
     """Input of the experts: one window of n series, in scales: its values [n], the ``previous`` mean, the mean that was
-    ``predicted``, the ``limit`` of its error, whether it is an ``outlier`` (a single window beyond the limit), and the
-    ``history`` [n, lookback] with this window as its last, without outliers."""
+    ``predicted``, and the ``history`` [n, lookback] with this window as its last."""
 
     windows: Windows
     value: FloatArray
@@ -50,16 +44,9 @@ class Observation:
     high: FloatArray
     previous: FloatArray
     predicted: FloatArray
-    limit: FloatArray
-    outlier: BoolArray
     history: FloatArray
     age: IntArray
     scale: FloatArray
-
-    @property
-    def cleaned(self) -> FloatArray:
-        """The value of this window [n], or its forecast in place of an outlier."""
-        return self.history[:, -1]
 
     def from_age(self, windows: int, values: FloatArray) -> FloatArray:
         """Return ``values`` [n] of series that have seen this number of windows since the fit, NaN for the others."""
@@ -134,9 +121,6 @@ class Expert(Generic[S]):
 
     def after_scoring(self, state: S, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Adjust the state after a window was scored [n, statistics]; ``in_anomaly`` [n] is as of before it."""
-
-    def recentre(self, state: S, shift: FloatArray) -> None:
-        """Adjust a state to centres that move by ``shift`` [n], in scales; 0 where a centre does not move."""
 
 
 class StatelessExpert(Expert[NoState]):

@@ -36,7 +36,7 @@ class ForecastError(Expert[ForecastState]):
     def update(self, state: ForecastState, window: Observation, statistic: FloatArray, expected: FloatArray) -> None:
         """Append the window's error."""
         error = np.abs(window.value - window.predicted)
-        push_columns(state.errors, np.where(window.outlier, 0.0, error))
+        push_columns(state.errors, error)
         expected[:, 0] = expected[:, 1] = window.predicted
         statistic[:, 0] = window.from_age(self.settings.lags + 1, error)
         statistic[:, 1] = window.from_age(self.settings.lags + self._span, state.errors.mean(axis=1))

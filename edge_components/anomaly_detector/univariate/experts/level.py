@@ -61,7 +61,3 @@ class Level(Expert[LevelState]):
     def after_scoring(self, state: LevelState, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Slow the level down in an anomaly of the level, so that it is still valid when the series returns."""
         state.held = in_anomaly & (scores[:, 0] >= self.settings.end_level)
-
-    def recentre(self, state: LevelState, shift: FloatArray) -> None:
-        """Move the level to the new centre."""
-        state.level = np.where(shift != 0.0, 0.0, state.level)

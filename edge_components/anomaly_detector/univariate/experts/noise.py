@@ -38,7 +38,6 @@ class Noise(Expert[NoiseState]):
     def update(self, state: NoiseState, window: Observation, statistic: FloatArray, expected: FloatArray) -> None:
         """Append the window's spread."""
         within = np.minimum(window.windows.spread / window.scale, FARTHEST)
-        between = np.abs(window.cleaned - window.previous) / np.sqrt(2.0)
-        within = np.where(window.outlier, state.spreads[:, -1], within)
+        between = np.abs(window.value - window.previous) / np.sqrt(2.0)
         push_columns(state.spreads, np.where(window.windows.count > 1, within, between))
         statistic[:, 0] = window.from_age(self._span + 1, np.sqrt(np.square(state.spreads).mean(axis=1)))

@@ -45,15 +45,11 @@ class Season(Expert[SeasonState]):
             return
         slot = window.windows.slot.astype(np.int64)
         distance, nearest = distances(state.ring, slot, window.value, self.settings.season)
-        put(state.ring, state.last, slot, window.cleaned)
-        push_columns(state.distances, np.where(window.outlier, state.distances[:, -1], distance))
+        put(state.ring, state.last, slot, window.value)
+        push_columns(state.distances, distance)
         expected[:, 0] = expected[:, 1] = nearest
         statistic[:, 0] = distance
         statistic[:, 1] = state.distances.mean(axis=1)
-
-    def recentre(self, state: SeasonState, shift: FloatArray) -> None:
-        """Keep the stored values as they are in the series' unit."""
-        state.ring -= shift[:, None]
 
 
 def put(ring: FloatArray, last: IntArray, slot: IntArray, value: FloatArray) -> None:
