@@ -99,7 +99,7 @@ def build_command(
     typer.echo(f"packages of the Lambda functions: {package}")
     if not service_models.available():
         typer.echo(
-            "  without reduced descriptions of the AWS services, which make the functions start faster: install botocore"
+            "  without reduced descriptions of AWS services, which let the functions start faster: install botocore"
         )
     typer.echo(f"copy {built.recipes.parent} to the gateway and deploy there:\n  {command}")
 
