@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cloud_functions.adapters.rule_errors import of_error_action
-from cloud_functions.adapters.sqs import SqsDeadLetterQueue, SqsSender, queue
+from cloud_functions.adapters.sqs import SqsDeadLetterQueue, SqsDeadLetterQueues, SqsSender, queue
 from cloud_functions.adapters.stream_ranges import StreamReplay, of_failure
-from cloud_functions.core.deadletters import LANES, Box, Review
-from cloud_functions.core.ports import Queue
+from cloud_functions.core.deadletters import LANES, Box, Review, of_delivery
+from cloud_functions.core.ports import DeadLetterQueue, Queue
 from device_sim.aws.store import Account
 
 HIDE_S = 30
@@ -22,16 +22,26 @@ _OUTPUTS = {
 """Output of the stack with the URL of each queue, and the conversion of its letters."""
 
 
+_CHANNELS = ("Sns", "Email", "Webhook", "EventBridge", "Mqtt", "StepFunctions")
+"""Beginnings of the outputs with the queues of the channels, by type."""
+
+
 def review(account: Account, hide_s: int) -> Review:
     """Return access to all dead letters of the stack."""
     sqs = account.client("sqs")
-    boxes = {box: SqsDeadLetterQueue(account.outputs[name], sqs, convert) for box, (name, convert) in _OUTPUTS.items()}
+    boxes: dict[Box, DeadLetterQueue] = {
+        box: SqsDeadLetterQueue(account.outputs[name], sqs, convert) for box, (name, convert) in _OUTPUTS.items()
+    }
+    boxes[Box.CHANNELS] = SqsDeadLetterQueues(
+        [SqsDeadLetterQueue(account.outputs[f"{name}DeadLettersUrl"], sqs, of_delivery) for name in _CHANNELS]
+    )
     return Review(boxes, hide_s)
 
 
 def queues(account: Account) -> dict[str, Queue]:
-    """Return the redrive targets, by lane."""
-    return {str(lane): queue(account.outputs[f"{lane.capitalize()}QueueUrl"]) for lane in LANES}
+    """Return the redrive targets, by lane and type of channel."""
+    names = {str(lane): lane.capitalize() for lane in LANES} | {name.lower(): name for name in _CHANNELS}
+    return {key: queue(account.outputs[f"{name}QueueUrl"]) for key, name in names.items()}
 
 
 def sender(account: Account) -> SqsSender:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cloud_functions.adapters.aws import lazy_client, store_errors
@@ -68,6 +69,33 @@ class SqsDeadLetterQueue:
         """Delete a letter."""
         with store_errors("delete a dead letter"):
             self._client.delete_message(QueueUrl=self._url, ReceiptHandle=handle)
+
+
+class SqsDeadLetterQueues:
+    """Several queues as one: they are received from at the same time, because each receipt waits for messages."""
+
+    def __init__(self, queues: Sequence[SqsDeadLetterQueue]) -> None:
+        self._queues = queues
+
+    def receive(self, hide_s: int) -> list[DeadLetter]:
+        """Return a few letters of each queue, hidden from other receivers for ``hide_s`` seconds."""
+        with ThreadPoolExecutor(len(self._queues)) as pool:
+            found = pool.map(lambda one: one.receive(hide_s), self._queues)
+            return [
+                letter._replace(handle=f"{at}:{letter.handle}")
+                for at, letters in enumerate(found)
+                for letter in letters
+            ]
+
+    def release(self, handles: Sequence[str]) -> None:
+        """Make letters visible again."""
+        for at, one in enumerate(self._queues):
+            one.release([handle.partition(":")[2] for handle in handles if handle.startswith(f"{at}:")])
+
+    def delete(self, handle: str) -> None:
+        """Delete a letter."""
+        at, _, own = handle.partition(":")
+        self._queues[int(at)].delete(own)
 
 
 class SqsSender:

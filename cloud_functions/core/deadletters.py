@@ -1,9 +1,10 @@
 """Dead letters: their content, the reason for each, and redriving them to the queue they came from.
 
-There are three dead-letter queues. Ingest's holds rejected batches, each with the reason, and messages that were moved
-there after ingest failed on them repeatedly. The rules' queue holds messages that could not be delivered to ingest's
-queues. Alerting's queue holds references to ranges of the table's change stream that the function failed on; such a
-range is not a batch and has no source queue, but the stream keeps it for a day and the function can process it again.
+There are three dead-letter queues, and one of each type of channel. Ingest's holds rejected batches, each with the
+reason, and messages that were moved there after ingest failed on them repeatedly. The rules' queue holds messages that
+could not be delivered to ingest's queues. Alerting's queue holds references to ranges of the table's change stream that
+the function failed on; such a range is not a batch and has no source queue, but the stream keeps it for a day and the
+function can process it again. The queues of the channels hold deliveries that a channel did not accept in all attempts.
 The adapters convert the services' formats.
 """
 
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from cloud_functions.core.arrival import read_envelope
+from cloud_functions.core.deliveries import Delivery, DeliveryError
 from cloud_functions.core.errors import NoRedriveTargetError, RejectError, StoreError
 from cloud_functions.core.ports import DeadLetter, DeadLetterQueue, Queue, Replay, Sender
 from wire import topics
@@ -26,10 +28,15 @@ from wire.topics import Lane
 LANES = (Lane.URGENT, Lane.BULK)
 """Lanes with a queue of their own."""
 
+DELIVERY = "delivery"
+"""Reason of a letter that a channel did not accept."""
 STREAM = "stream"
 """Reason of a letter that refers to a range of a change stream."""
 
 _STREAM_PROBLEM = "it refers to a range of a table's stream and does not contain a batch"
+
+
+_DELIVERY_PROBLEM = "it is a delivery to a channel and does not contain a batch"
 
 
 class Box(StrEnum):
@@ -38,6 +45,7 @@ class Box(StrEnum):
     INGEST = "ingest"
     RULES = "rules"
     ALERTING = "alerting"
+    CHANNELS = "channels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,8 @@ class Content:
     """Parsed dead letter; ``data`` is the batch as its gateway sent it, or None if the text does not contain one.
 
     ``reason`` is one of ingest's (see cloud_functions.core.errors), or ``failed`` (ingest failed repeatedly), ``rule``
-    (the rule could not deliver it) or ``stream`` (alerting failed). ``problem`` explains a missing ``data``.
+    (the rule could not deliver it) or ``stream`` (alerting failed), or ``delivery`` (a channel failed).
+    ``problem`` explains a missing ``data``.
     """
 
     reason: str
@@ -64,6 +73,8 @@ def read(letter: DeadLetter) -> Content:
     reason, detail = attributes.get("reason", ""), attributes.get("detail", "")
     if not reason:
         reason, detail = "failed", "ingest failed on each delivery: see its log"
+    if reason == DELIVERY:
+        return Content(reason, detail, attributes.get("gateway", ""), "", "", None, None, _DELIVERY_PROBLEM)
     problem = _STREAM_PROBLEM if reason == STREAM else attributes.get("problem", "")
     if problem:
         return Content(reason, detail, "", "", "", None, None, problem)
@@ -77,6 +88,17 @@ def _of_envelope(body: str, reason: str, detail: str, gateway: str) -> Content:
         return Content(reason, detail, gateway, "", "", None, None, error.detail)
     topic = topics.published(envelope.gateway, envelope.lane)
     return Content(reason, detail, envelope.gateway, topic, envelope.client, envelope.received_ms, envelope.data, "")
+
+
+def of_delivery(letter: DeadLetter) -> DeadLetter:
+    """Return the dead letter of a channel's queue with its reason and the channel."""
+    try:
+        delivery = Delivery.from_json(letter.body)
+    except DeliveryError as error:
+        attributes = {"reason": DELIVERY, "detail": str(error)}
+    else:
+        attributes = {"reason": DELIVERY, "detail": f"channel {delivery.channel}", "gateway": delivery.gateway}
+    return letter._replace(attributes=attributes)
 
 
 def redrive_target(letter: DeadLetter, queues: Mapping[str, Queue]) -> tuple[str, str]:

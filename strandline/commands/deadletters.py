@@ -119,7 +119,8 @@ def redrive_command(
     The exit code is 1 if one of them could not be sent. A letter is deleted after its queue has accepted it. After an
     interruption it may be in both queues, which is harmless: a batch is stored once, even if it arrives twice. A
     batch that is rejected again becomes a new dead letter. Records on which alerting failed are read from the table's
-    stream, which keeps them for 24 hours, and alerting is invoked with them again.
+    stream, which keeps them for 24 hours, and alerting is invoked with them again. A delivery to a
+    channel is made again; its receiver can get it twice.
     """
     from strandline import dead_letters as queues
 

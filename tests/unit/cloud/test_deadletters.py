@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_functions.adapters.rule_errors import of_error_action
-from cloud_functions.adapters.sqs import SqsDeadLetterQueue, queue
+from cloud_functions.adapters.sqs import SqsDeadLetterQueue, SqsDeadLetterQueues, queue
 from cloud_functions.adapters.stream_ranges import StreamRange, of_failure, stream_range_of
-from cloud_functions.core.deadletters import Box, Review, counted, payload, read, redrive_target
+from cloud_functions.core.deadletters import Box, Review, counted, of_delivery, payload, read, redrive_target
+from cloud_functions.core.deliveries import Delivery
 from cloud_functions.core.errors import NoRedriveTargetError, StoreError
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.ports import DeadLetter
@@ -36,7 +37,12 @@ from wire.model import Batch
 URGENT_ARN = "arn:aws:sqs:us-east-1:123456789012:urgent-queue-abc"
 URGENT, BULK = "https://sqs/123456789012/urgent-queue-abc", "https://sqs/123456789012/bulk-queue-def"
 QUEUES = {"urgent": queue(URGENT), "bulk": queue(BULK)}
-CONVERT = {Box.INGEST: lambda letter: letter, Box.RULES: of_error_action, Box.ALERTING: of_failure}
+CONVERT = {
+    Box.INGEST: lambda letter: letter,
+    Box.RULES: of_error_action,
+    Box.ALERTING: of_failure,
+    Box.CHANNELS: of_delivery,
+}
 BATCH = Batch("gw-1", 7, 1, aggregates(1))
 STREAM_RANGE = {
     "requestContext": {"condition": "RetryAttemptsExhausted"},
@@ -311,3 +317,50 @@ def test_ingest_records_the_queue_of_a_rejected_batch() -> None:
     ingest.accept("m", "{", URGENT_ARN)
     ((text, attributes),) = letters.kept
     assert (text, attributes["source"]) == ("{", URGENT_ARN)
+
+
+def test_the_dead_letter_of_a_channel_names_it_and_is_sent_to_the_queue_of_its_type() -> None:
+    text = Delivery("ops", "gw-1", {"id": "e"}).to_json()
+    found = of_delivery(letter(text, source="webhook-queue"))
+    content = read(found)
+    assert (content.reason, content.detail, content.gateway, content.data) == ("delivery", "channel ops", "gw-1", None)
+    assert "does not contain a batch" in content.problem
+    webhook = queue("https://sqs/1/webhook-queue")
+    assert redrive_target(found, QUEUES | {"webhook": webhook}) == (webhook.address, text)
+    with pytest.raises(NoRedriveTargetError, match="does not belong to this stack"):
+        redrive_target(found, QUEUES)
+
+
+def test_the_dead_letter_of_a_channel_that_is_not_a_delivery_has_the_error() -> None:
+    content = read(of_delivery(letter("{", source="webhook-queue")))
+    assert content.reason == "delivery"
+    assert "not a delivery" in content.detail
+
+
+class _ChannelSqs:
+    """SQS with one message in each queue; it records what is deleted and released."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+
+    def receive_message(self, **request: object) -> dict[str, object]:
+        name = str(request["QueueUrl"])[-1]
+        message = {"MessageId": f"id-{name}", "ReceiptHandle": f"h:{name}", "Body": "{}"}
+        return {"Messages": [message | {"Attributes": {"SentTimestamp": "1"}}]}
+
+    def delete_message(self, **request: object) -> None:
+        self.calls.append((str(request["QueueUrl"]), str(request["ReceiptHandle"])))
+
+    def change_message_visibility_batch(self, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, object]:  # noqa: N803
+        self.calls += [(QueueUrl, entry["ReceiptHandle"]) for entry in Entries]
+        return {}
+
+
+def test_a_letter_of_several_queues_is_deleted_from_and_released_to_its_own() -> None:
+    sqs = _ChannelSqs()
+    both = SqsDeadLetterQueues([SqsDeadLetterQueue(f"https://sqs/1/{name}", sqs) for name in "ab"])
+    first, second = both.receive(30)
+    assert (first.id, second.id) == ("id-a", "id-b")
+    both.delete(second.handle)
+    both.release([first.handle])
+    assert sqs.calls == [("https://sqs/1/b", "h:b"), ("https://sqs/1/a", "h:a")]
