@@ -190,6 +190,7 @@ def test_readings_older_than_the_allowed_backlog_are_dropped(tmp_path: Path) -> 
     rig.kill()
 
 
+@pytest.mark.slow
 def test_a_window_whose_readings_are_not_remembered_any_more_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_false_alarms_come_within_a_factor_of_three_of_the_setting(kind):
     assert 1 / 3 <= alarms / (series * (rows - 100) / every) <= 3
 
 
+@pytest.mark.slow
 def test_a_slow_drift_after_a_short_calibration_is_detected_as_a_trend_and_ends():
     rng = np.random.default_rng(5)
     values = rng.normal(0, 1, (400, 20))

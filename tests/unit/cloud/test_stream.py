@@ -127,6 +127,7 @@ class Fleet:
                 stream.put(gateway, text.encode(), now_ms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_ingest_behind_a_stream_loses_and_doubles_nothing(
     app: ModuleType,  # noqa: F811

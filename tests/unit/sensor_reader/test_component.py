@@ -190,6 +190,7 @@ def test_a_lost_connection_loses_no_reading(bench: Bench) -> None:
     assert bench.values() == [1.0]
 
 
+@pytest.mark.slow
 def test_without_acknowledgements_the_oldest_batches_are_dropped_and_counted() -> None:
     bench = Bench(replace(CONFIG, outbox_bytes=100_000))
     bench.reader.start()
@@ -497,6 +498,7 @@ def test_missing_acknowledgements_renew_their_subscription(bench: Bench) -> None
     assert subscription.renewals
 
 
+@pytest.mark.slow
 def test_sixteen_thousand_series_pass_the_reader_each_once() -> None:
     bench = Bench(replace(CONFIG, max_series=16_384))
     bench.reader.start()

@@ -87,6 +87,7 @@ def test_a_step_in_one_channel_of_a_group_is_found_within_nine_rows_and_named():
     assert not found.anomaly[:400].any()
 
 
+@pytest.mark.slow
 def test_tables_that_are_scored_in_one_pass_have_the_same_result_as_alone():
     tables = [
         (time_ms, values[:, 0]) for time_ms, values in (recording(300, seed=3), recording(360, seed=4, step_at=200))
