@@ -347,6 +347,7 @@ def test_large_files_are_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.agree(HOUR + DAY_MS)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_archive_and_roll_ups_are_complete_despite_crashes_and_late_batches(data: st.DataObject) -> None:

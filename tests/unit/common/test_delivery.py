@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 
+import pytest
+
 from edge_components.common.delivery import RESEND_REQUEST, RETRANSMISSIONS, AcknowledgementWatch, BatchSender
 from edge_components.common.errors import BusError
 from edge_components.common.handover import Outbox, RetryPolicy
@@ -94,6 +96,7 @@ def test_one_batch_that_is_never_acknowledged_while_others_are_renews_nothing() 
     assert bench.counters["batches_sent_again"] >= 2 * RETRANSMISSIONS
 
 
+@pytest.mark.slow
 def test_rejected_publications_are_paced_and_do_not_count_as_missing_acknowledgements() -> None:
     bench = Bench()
     bench.bus.failure = BusError("refused")

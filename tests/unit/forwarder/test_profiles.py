@@ -185,6 +185,7 @@ def test_a_profile_that_the_cloud_never_stores_is_sent_a_limited_number_of_times
     assert cloud.means == expected(29)
 
 
+@pytest.mark.slow
 def test_no_profile_is_named_after_a_restart_until_it_is_acknowledged(rig: Rig) -> None:
     cloud = Cloud(rig)
     run(rig, cloud, 1, 12)

@@ -167,6 +167,7 @@ def test_a_replica_that_cannot_be_written_is_counted_and_costs_only_the_replica(
     assert reopened(disk)[2] == [(1, b"one"), (1, b"two")]
 
 
+@pytest.mark.slow
 def test_a_segment_that_was_large_once_is_shortened() -> None:
     disk = FakeDisk()
     journal, *_ = reopened(disk)

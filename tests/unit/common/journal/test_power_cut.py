@@ -112,6 +112,7 @@ def test_state_after_a_power_cut_is_the_acknowledged_one_or_the_next(seed: int) 
     assert seen > 1000
 
 
+@pytest.mark.slow
 def test_a_second_cut_during_the_first_commit_after_a_restart_costs_nothing() -> None:
     history = a_run(3, 4)
     for done, disk in list(cuts(history.disk.operations))[::41]:
