@@ -9,6 +9,7 @@ where ``checked`` is True.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,19 +34,22 @@ class _Module:
 
 
 class SourceTree:
-    """Modules of ``packages`` in a source tree, each parsed once."""
+    """Modules of ``packages`` in a source tree that does not change meanwhile; each is found and parsed once."""
 
     def __init__(self, root: Path, packages: Sequence[str] = PACKAGES, *, checked: bool = True) -> None:
         self._root, self._packages, self._checked = root, tuple(packages), checked
         self._parsed: dict[str, _Module] = {}
+        self._files: dict[str, Path | None] = {}
 
     def file(self, module: str) -> Path | None:
         """Return the file of a module or package, None if it is not a module of the packages."""
         if module.split(".")[0] not in self._packages:
             return None
-        path = self._root.joinpath(*module.split("."))
-        candidates = (path / "__init__.py", path.with_suffix(".py"))
-        return next((candidate for candidate in candidates if candidate.is_file()), None)
+        if module not in self._files:
+            path = self._root.joinpath(*module.split("."))
+            candidates = (path / "__init__.py", path.with_suffix(".py"))
+            self._files[module] = next((candidate for candidate in candidates if candidate.is_file()), None)
+        return self._files[module]
 
     def reachable(self, entries: Iterable[str]) -> dict[str, Path]:
         """Return name and file of every module that the entry modules can import; unknown names are ignored."""
@@ -80,14 +84,16 @@ class SourceTree:
 
     def _parse(self, name: str, file: Path) -> _Module:
         if name not in self._parsed:
-            self._parsed[name] = _names(ast.parse(file.read_bytes(), str(file)), checked=self._checked)
+            self._parsed[name] = _names(file.read_bytes(), checked=self._checked)
         return self._parsed[name]
 
 
-def _names(tree: ast.Module, *, checked: bool) -> _Module:
+@functools.cache
+def _names(source: bytes, *, checked: bool) -> _Module:
+    """Return the names in a module's source; a process parses a source once, also for several trees."""
     imports: set[str] = set()
     objects: set[str] = set()
-    for node in _nodes(tree, checked=checked):
+    for node in _nodes(ast.parse(source), checked=checked):
         match node:
             case ast.Import(names=aliases):
                 objects.update(alias.name for alias in aliases)

@@ -8,6 +8,7 @@ the folders and files that its loader expects.
 from __future__ import annotations
 
 import ast
+import functools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -58,13 +59,23 @@ def _used(files: Iterable[Path]) -> tuple[set[str], set[str]]:
     for file in files:
         if file.suffix != ".py":
             continue
-        for node in ast.walk(ast.parse(file.read_bytes(), str(file))):
-            match node:
-                case ast.Attribute(attr=name):
-                    attributes.add(name)
-                case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(service)), *_]) if name in _CALLS:
-                    services.add(service)
+        found = _used_in(file.read_bytes())
+        services |= found[0]
+        attributes |= found[1]
     return services, attributes
+
+
+@functools.cache
+def _used_in(source: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the services and attributes of one module; functions share most modules."""
+    services, attributes = set[str](), set[str]()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Attribute(attr=name):
+                attributes.add(name)
+            case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(service)), *_]) if name in _CALLS:
+                services.add(service)
+    return frozenset(services), frozenset(attributes)
 
 
 def _reduced(described: dict[str, Any], called: set[str]) -> dict[str, Any]:
