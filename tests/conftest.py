@@ -22,6 +22,8 @@ settings.load_profile("strandline")
 HERE = Path(__file__).parent
 LONGEST_FIRST = ("chaos", "e2e", "integration", "page", "contract", "property")
 """Folders in the order in which they start, so that no long test begins when the other workers have finished."""
+LONG_FILES = {"test_stored_sources.py", "test_cloud_deadletters.py"}
+"""Files of ``integration`` that wait for minutes; each is one group and starts before the others of its folder."""
 WHOLE_SYSTEM = {"chaos", "e2e"}
 """Folders whose tests start the whole system and mostly wait; those of a folder run one after another."""
 FAST = {"unit", "property", "contract", "compat"}
@@ -49,13 +51,14 @@ def _folder(item: pytest.Item) -> str:
     return item.path.relative_to(HERE).parts[0]
 
 
-def _rank(item: pytest.Item) -> int:
+def _rank(item: pytest.Item) -> tuple[int, bool]:
     folder = _folder(item)
-    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+    place = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+    return place, item.path.name not in LONG_FILES
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests by folder, longest first."""
+    """Sort the tests by folder, then by file, longest first."""
     items.sort(key=_rank)
 
 
