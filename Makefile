@@ -29,7 +29,7 @@ $(PAGE)/dist/.inputs: $(wildcard $(PAGE)/package*.json $(PAGE)/*.mjs $(PAGE)/tsc
 	@$(PYTHON) -m cloud_functions.dashboard.build
 	@touch $@
 
-# Tests without processes, brokers and long computations, with fewer examples of the property tests: under a minute.
+# Tests without processes, brokers and long computations, with fewer examples of the property tests: about a minute.
 test-fast: $(VENV)/.ready
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --hypothesis-profile fast -m 'not slow' \
 		tests/unit tests/property tests/contract tests/compat $(ARGS)
