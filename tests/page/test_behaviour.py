@@ -190,7 +190,7 @@ def test_the_theme_follows_the_system_until_one_is_selected(visit: Callable[...,
     theme = "document.documentElement.dataset.theme"
     assert page.evaluate(theme) == "dark"
     page.emulate_media(color_scheme="light")
-    assert page.evaluate(theme) == "light"
+    page.wait_for_function(f"{theme} === 'light'")
     page.get_by_role("button", name=re.compile("^Theme: auto")).click()
     page.get_by_role("button", name=re.compile("^Theme: light")).click()
     assert page.evaluate(theme) == "dark"
