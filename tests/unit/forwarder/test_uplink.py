@@ -313,3 +313,32 @@ def test_a_batch_whose_profile_the_cloud_lacks_is_sent_again_at_once_and_complet
     assert counters["batches_sent_again"] == 1
     uplink.pump(0.3)
     assert len(line.sent) == 3
+
+
+def test_two_requests_for_one_profile_repeat_a_batch_once(spool: Spool, line: Line, counters: Counters) -> None:
+    class Shortener(Profiles):
+        def shorten(self, body: bytes) -> tuple[bytes, int | None]:
+            return body[:1], 77
+
+    put(spool, b"profiled rows")
+    profiles = Shortener(60.0, 4_900, counters, logging.getLogger("test"))
+    uplink = make(spool, line, counters, first_s=1_000.0, profiles=profiles)
+    uplink.pump(0.0)
+    for _ in range(2):
+        uplink.acknowledge(Acknowledgement(5, 0, (), unknown=(77,)), 0.1)
+    for tenth in range(1, 10):
+        uplink.pump(tenth / 10)
+    assert line.bodies == [b"p", b"profiled rows"]
+
+
+def test_a_batch_that_was_dropped_from_the_spool_is_not_waited_for(
+    spool: Spool, line: Line, counters: Counters
+) -> None:
+    put(spool, b"old")
+    uplink = make(spool, line, counters)
+    uplink.pump(0.0)
+    assert uplink.in_flight == 1
+    spool.drop_oldest()
+    uplink.pump(10.0)
+    assert uplink.in_flight == 0
+    assert uplink.next_s(11.0) == float("inf")

@@ -95,3 +95,34 @@ def test_batches_are_dropped_when_merging_does_not_suffice(spool: Spool, counter
 def test_an_empty_spool_that_is_too_small_makes_no_room(spool: Spool, counters: Counters) -> None:
     assert not overflow(spool, counters).make_room(spool.max_bytes + 1, 0)
     assert spool.size == 0
+
+
+def refilled(spool: Spool, *batches: tuple[bytes, int]) -> None:
+    """Replace the batches of a spool, which is full afterwards."""
+    while spool.drop_oldest() is not None:
+        pass
+    for body, rows in batches:
+        spool.put(Lane.BULK, body, rows, 0, 0)
+    spool.max_bytes = spool.size
+
+
+def test_two_batches_are_merged_and_a_single_one_is_not(spool: Spool, counters: Counters) -> None:
+    refilled(spool, packed(0), packed(1))
+    before = readings(spool)
+    assert overflow(spool, counters).make_room(100, 0)
+    assert readings(spool) == before
+    refilled(spool, packed(0))
+    assert overflow(spool, counters).make_room(100, 0)
+    assert readings(spool) == 0
+    assert counters["dropped_rows"] == 64
+
+
+def test_a_merge_that_would_free_little_is_not_made(
+    spool: Spool, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_components.forwarder.spool.overflow.MAX_RATIO", 0.01)
+    refilled(spool, packed(0), packed(1))
+    assert overflow(spool, counters).make_room(100, 0)
+    assert counters["rows_merged"] == 0
+    assert counters["dropped_rows"] == 64
+    assert [batch.body for batch in spool.unsent(Lane.BULK, 10)] == [packed(1)[0]]
