@@ -58,10 +58,10 @@ def replace_start(rows: Aggregates, start_ms: int) -> Aggregates:
 
 def test_gateways_are_listed_with_their_figures() -> None:
     table = FakeTable()
-    deliver(table, body(batch(1)), body(batch(1)), body(batch(5, "gw-2")))
+    deliver(table, body(batch(1)), body(batch(1)), body(batch(1)), body(batch(5, "gw-2")))
     (one, two), following = gateways.page(table, {}, NOW)
     assert following is None
-    assert (one["gateway"], one["batches"], one["rows"], one["duplicates"]) == ("gw-1", 1, 12, 1)
+    assert (one["gateway"], one["batches"], one["rows"], one["duplicates"]) == ("gw-1", 1, 12, 2)
     assert (two["gateway"], two["first_seen_ms"], two["rejected"], two["silent"]) == ("gw-2", NOW_MS, {}, False)
 
 
