@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import one_of
 
 from cloud_functions.api.describe import description
 from tests.unit.cloud.api_site import ApiSite, event
 from tests.unit.cloud.fakes import NOW_MS, report
 
 schemathesis = pytest.importorskip("schemathesis")
+from schemathesis import GenerationMode  # noqa: E402
 from schemathesis.checks import not_a_server_error  # noqa: E402 - after the check that it is installed
 from schemathesis.specs.openapi.checks import (  # noqa: E402
     content_type_conformance,
@@ -25,7 +27,7 @@ from schemathesis.specs.openapi.checks import (  # noqa: E402
 
 pytestmark = pytest.mark.slow
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 8
+EXAMPLES = 30
 RULE = {"condition": {"type": "threshold", "above": 5}}
 
 
@@ -68,18 +70,26 @@ def schemas() -> Iterator[Any]:
 (SCHEMA,) = schemas()
 
 
-@SCHEMA.parametrize()  # type: ignore[untyped-decorator]
-@settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
-def test_generated_requests_are_answered_as_described(case: Any) -> None:
-    if next(calls) % 2:
-        case.path_parameters = {name: KNOWN[name] for name in case.path_parameters or {}}
-        if "series" in (case.query or {}):
-            case.query["series"] = "pump/temp"
-    response = case.call(app=application)
-    case.validate_response(response, checks=CHECKS)
+OPERATIONS = {found.label: found for found in (result.ok() for result in SCHEMA.get_all_operations())}
+
+
+# Not SCHEMA.parametrize(): its tests have one name, of which pytest-xdist runs one.
+@pytest.mark.parametrize("label", sorted(OPERATIONS))
+def test_generated_requests_are_answered_as_described(label: str) -> None:
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=one_of(*(OPERATIONS[label].as_strategy(generation_mode=mode) for mode in GenerationMode)))
+    def answered_as_described(case: Any) -> None:
+        if next(calls) % 2:
+            case.path_parameters = {name: KNOWN[name] for name in case.path_parameters or {}}
+            if "series" in (case.query or {}):
+                case.query["series"] = "pump/temp"
+        response = case.call(app=application)
+        case.validate_response(response, checks=CHECKS)
+
+    answered_as_described()
