@@ -7,7 +7,6 @@ import logging
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from cloud_functions.core import arrivals, health, keys, rule_forecast
 from cloud_functions.core.alert import Origin
@@ -15,6 +14,7 @@ from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.batch_rows import UnreadableBatchError, rows_of
 from cloud_functions.core.columns import merge
 from cloud_functions.core.dry_run import rows_of_series
+from cloud_functions.core.gateways import GatewayState, read_state
 from cloud_functions.core.history_reader import HistoryReader
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.ports import Item, NowMs, Table
@@ -36,16 +36,6 @@ FORGET_MS = 7 * 86_400_000
 MAX_SERIES = 3_000
 _SEPARATOR = "\x1f"
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _About:
-    """The items about a gateway."""
-
-    seen_ms: int
-    posted_ms: int
-    notice: Item | None
-    epochs: dict[str, Item]
 
 
 class GatewayWatch:
@@ -80,42 +70,26 @@ class GatewayWatch:
         item = self._alerts.get(keys.watched(gateway))
         watched = Watched.from_item(item)
         before = watched.to_item(gateway, now_ms)["body"]
-        about = self._about(gateway)
-        rules = [rule for rule in self._rules() if _may_apply(rule, gateway)]
+        state = read_state(self._telemetry, gateway)
+        rules = [rule for rule in self._rules() if rule.applies_to_gateway(gateway)]
         rows_due = bool(rules) or now_ms - watched.rows_ms >= ROWS_MS
-        silent = self._watch_silence(gateway, about, watched, now_ms)
-        self._watch_health(gateway, about.notice, watched)
+        silent = self._watch_silence(gateway, state.last_seen_ms, watched, now_ms)
+        self._watch_health(gateway, state.notice, watched)
         rows: dict[str, list[Aggregates]] = {}
         if rows_due:
             watched.rows_ms = now_ms
-            rows = self._read_rows(gateway, about, watched, now_ms)
+            rows = self._read_rows(gateway, state, watched, now_ms)
         self._watch_series(gateway, watched, now_ms, silent=silent, rows_read=rows_due)
         self._evaluate(gateway, rules, rows, watched, now_ms, silent)
         fresh = watched.to_item(gateway, now_ms)
-        if item is None or zlib.decompress(bytes(fresh["body"])) != zlib.decompress(bytes(before)):  # type: ignore[arg-type]
+        if item is None or fresh["body"] != before:
             self._alerts.replace(fresh, watched.version)
 
-    def _about(self, gateway: str) -> _About:
-        seen_ms = posted_ms = 0
-        notice, epochs = None, {}
-        pk = keys.about(gateway).pk
-        items = [*self._telemetry.query(pk, keys.ABOUT, "ack$"), *self._telemetry.query(pk, keys.NOTICE, keys.NOTICE)]
-        for item in items:
-            if item["kind"] == "notice":
-                notice = item
-                continue
-            seen_ms = max(seen_ms, int(item.get("seen_ms", 0)))
-            if item["kind"] == "about":
-                posted_ms = int(item.get("seen_ms", 0))
-            else:
-                epochs[str(item["sk"]).split("#", 1)[1]] = item
-        return _About(seen_ms, posted_ms, notice, epochs)
-
-    def _watch_silence(self, gateway: str, about: _About, watched: Watched, now_ms: int) -> bool:
+    def _watch_silence(self, gateway: str, seen_ms: int | None, watched: Watched, now_ms: int) -> bool:
         """Open or resolve the alert of a silent gateway; return True while it is silent."""
-        if not about.seen_ms:
+        if not seen_ms:
             return False
-        watched.rhythm = (watched.rhythm or Rhythm(about.seen_ms)).observe(about.seen_ms)
+        watched.rhythm = (watched.rhythm or Rhythm(seen_ms)).observe(seen_ms)
         silent_ms = watched.rhythm.silent_from_ms(self._silent_after_ms)
         self._silence(gateway, "", watched, silent_ms, watched.rhythm.last_ms, now_ms, Severity.CRITICAL)
         return "" in watched.silent
@@ -169,11 +143,14 @@ class GatewayWatch:
             report = Anomaly("", Phase.END, onset_ms, received_ms, 0.0, rule)
             self._report(gateway, Origin(AlertKind.HEALTH, rule, Severity.WARNING), report)
 
-    def _read_rows(self, gateway: str, about: _About, watched: Watched, now_ms: int) -> dict[str, list[Aggregates]]:
+    def _read_rows(
+        self, gateway: str, state: GatewayState, watched: Watched, now_ms: int
+    ) -> dict[str, list[Aggregates]]:
         """Return the new rows by series, and learn the rhythm of the series."""
-        posted = about.posted_ms > watched.http_ms
+        posted = int((state.about or {}).get("seen_ms", 0)) > watched.http_ms
+        epochs = {str(item["sk"]).split("#", 1)[1]: item for item in state.epochs}
         found: dict[str, list[Aggregates]] = defaultdict(list)
-        for batch in arrivals.new_batches(self._telemetry, gateway, about.epochs, posted, watched, now_ms):
+        for batch in arrivals.new_batches(self._telemetry, gateway, epochs, posted, watched, now_ms):
             try:
                 rows = rows_of(batch, self._profiles)
             except UnreadableBatchError as error:
@@ -255,10 +232,6 @@ class GatewayWatch:
         alert = self._book.report(gateway, report, origin, inhibited_by="gateway" if hidden else None)
         if alert.version == 0:
             self._metrics.count("opened_alerts")
-
-
-def _may_apply(rule: Rule, gateway: str) -> bool:
-    return rule.enabled and rule.applies_to_gateway(gateway)
 
 
 def _name(rule: Rule, series: str) -> str:

@@ -14,6 +14,7 @@ from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.configuration import Configuration
 from cloud_functions.core.dispatch import Dispatcher
 from cloud_functions.core.gateway_watch import GatewayWatch
+from cloud_functions.core.gateways import SILENT_AFTER_MS
 from cloud_functions.core.grouping import Groups
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.profiles import Profiles
@@ -41,7 +42,7 @@ gateway_watch = GatewayWatch(
     configuration.rules,
     Profiles(telemetry, now_ms).find,
     now_ms,
-    settings.number("SILENT_AFTER_MS", 900_000),
+    settings.number("SILENT_AFTER_MS", SILENT_AFTER_MS),
     metrics,
 )
 watch = Watch(
