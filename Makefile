@@ -18,9 +18,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.ready page
 	$(BIN)/strandline demo $(ARGS)
 
-# One worker more than two cores, because the tests of the whole system mostly wait.
+# Two workers more than two cores, because the tests of the whole system mostly wait.
 test: $(VENV)/.ready page
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 # The built page is not in the repository. Node 20 comes from the machine, or else from PyPI.
 page: $(PAGE)/dist/.inputs

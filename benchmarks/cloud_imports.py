@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from device_sim.aws.package import functions, requirements, stage_functions
+from device_sim.aws.package import functions, requirements, source_tree, stage_functions
 from device_sim.aws.package_environment import RUNTIME, environment, installed, link
 from device_sim.paths import SOURCE_TREE
 
@@ -30,7 +30,7 @@ def measure(runs: int) -> dict[str, float]:
         for function in functions(SOURCE_TREE):
             site = folder / "site" / function
             site.parent.mkdir(exist_ok=True)
-            link(installed([*requirements(SOURCE_TREE, function), *RUNTIME]), site)
+            link(installed([*requirements(source_tree(SOURCE_TREE), function), *RUNTIME]), site)
             for path in (packages[function], site):
                 compileall.compile_dir(path, quiet=2)
             variables = environment(SOURCE_TREE, function)

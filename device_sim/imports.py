@@ -37,8 +37,9 @@ class SourceTree:
     """Modules of ``packages`` in a source tree that does not change meanwhile; each is found and parsed once."""
 
     def __init__(self, root: Path, packages: Sequence[str] = PACKAGES, *, checked: bool = True) -> None:
-        self._root, self._packages, self._checked = root, tuple(packages), checked
+        self.root, self._packages, self._checked = root, tuple(packages), checked
         self._parsed: dict[str, _Module] = {}
+        self._reached: dict[str, tuple[str, ...]] = {}
         self._files: dict[str, Path | None] = {}
 
     def file(self, module: str) -> Path | None:
@@ -46,7 +47,7 @@ class SourceTree:
         if module.split(".")[0] not in self._packages:
             return None
         if module not in self._files:
-            path = self._root.joinpath(*module.split("."))
+            path = self.root.joinpath(*module.split("."))
             candidates = (path / "__init__.py", path.with_suffix(".py"))
             self._files[module] = next((candidate for candidate in candidates if candidate.is_file()), None)
         return self._files[module]
@@ -61,7 +62,9 @@ class SourceTree:
             if name in found or file is None:
                 continue
             found[name] = file
-            waiting += [name.rpartition(".")[0], *self._imported(name, file)]
+            if name not in self._reached:
+                self._reached[name] = tuple(self._imported(name, file))
+            waiting += [name.rpartition(".")[0], *self._reached[name]]
         return dict(sorted(found.items()))
 
     def installed(self, entries: Iterable[str]) -> set[str]:
@@ -74,7 +77,7 @@ class SourceTree:
         yield from module.imports
         if any(self._lists_packages(imported) for imported in (name, *module.imports)):
             for package in module.objects:
-                folder = self._root.joinpath(*package.split("."))
+                folder = self.root.joinpath(*package.split("."))
                 if folder.is_dir():
                     yield from (f"{package}.{path.stem}" for path in folder.glob("*.py"))
 

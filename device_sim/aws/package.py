@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from device_sim.aws import service_models
+from device_sim.aws.service_models import ServiceModels
 from device_sim.errors import BuildError
 from device_sim.imports import SourceTree
 
@@ -30,29 +30,34 @@ def functions(repo: Path) -> list[str]:
     return sorted(path.parent.name for path in (repo / "cloud_functions").glob("*/app.py"))
 
 
-def function_files(repo: Path, function: str) -> dict[str, Path]:
+def source_tree(repo: Path) -> SourceTree:
+    """Return the modules that functions may consist of; one tree for all functions reads each module once."""
+    return SourceTree(repo, _PACKAGES, checked=False)
+
+
+def function_files(tree: SourceTree, function: str) -> dict[str, Path]:
     """Return the code of a function, name in the package -> file, sorted by name.
 
     It consists of the modules that the handler can import, and the data files beside them.
     """
-    modules = _tree(repo).reachable([_handler(function)])
+    modules = tree.reachable([_handler(function)])
     files = set(modules.values())
     for folder in {file.parent for file in files}:
         files.update(path for path in folder.iterdir() if path.suffix in _DATA)
-    return {path.relative_to(repo).as_posix(): path for path in sorted(files)}
+    return {path.relative_to(tree.root).as_posix(): path for path in sorted(files)}
 
 
-def requirements(repo: Path, function: str) -> list[str]:
+def requirements(tree: SourceTree, function: str) -> list[str]:
     """Return the lines of a function's requirements.txt: those of the installed packages that it can import.
 
     Raises BuildError for an import without a requirement.
     """
-    lines: dict[str, list[str]] = {}
+    repo, lines = tree.root, dict[str, list[str]]()
     for path in (repo / "cloud_functions" / "requirements.txt", repo / "cloud_functions/compaction/requirements.txt"):
         for line in path.read_text().splitlines():
             if line and not line.startswith("#") and (name := _NAME.match(line)):
                 lines.setdefault(name[0].replace("-", "_"), []).append(line)
-    needed = sorted(_tree(repo).installed([_handler(function)]) - _RUNTIME)
+    needed = sorted(tree.installed([_handler(function)]) - _RUNTIME)
     if missing := [name for name in needed if name not in lines]:
         raise BuildError(f"cloud_functions/{function}: no requirement for {', '.join(missing)}")
     return [line for name in needed for line in lines[name]]
@@ -61,15 +66,16 @@ def requirements(repo: Path, function: str) -> list[str]:
 def stage_functions(repo: Path, out: Path) -> Mapping[str, Path]:
     """Write each function's package to ``out/<function>``, the folders of the template's CodeUri; return them."""
     shutil.rmtree(out, ignore_errors=True)
-    staged = {}
+    staged, tree, models = {}, source_tree(repo), ServiceModels()
     for function in functions(repo):
         staged[function] = out / function
-        for name, path in function_files(repo, function).items():
+        files = function_files(tree, function)
+        for name, path in files.items():
             target = out / function / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
-        service_models.write(function_files(repo, function).values(), out / function)
-        (out / function / "requirements.txt").write_text("\n".join(requirements(repo, function)) + "\n")
+        models.write(files.values(), out / function)
+        (out / function / "requirements.txt").write_text("\n".join(requirements(tree, function)) + "\n")
     return staged
 
 
@@ -86,7 +92,3 @@ def zip_folder(folder: Path, out: Path) -> Path:
 
 def _handler(function: str) -> str:
     return f"cloud_functions.{function}.app"
-
-
-def _tree(repo: Path) -> SourceTree:
-    return SourceTree(repo, _PACKAGES, checked=False)

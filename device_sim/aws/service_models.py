@@ -29,28 +29,36 @@ def available() -> bool:
     return True
 
 
-def write(files: Iterable[Path], package: Path) -> None:
-    """Write to a package the descriptions of the services that its modules, ``files``, name and call.
+class ServiceModels:
+    """Descriptions of the installed SDK's services; each is read once for the packages of all functions."""
 
-    Without an installed SDK nothing is written, and the function reads the whole descriptions of the SDK at run time.
-    """
-    if not available():
-        return
-    from botocore.session import Session
+    def __init__(self) -> None:
+        self._loader: Any = None
+        if available():
+            from botocore.session import Session
 
-    services, called = _used(files)
-    loader = Session().get_component("data_loader")
-    folder, prefixes = package / FOLDER, set[str]()
-    for service in sorted(services):
-        version = loader.determine_latest_version(service, "service-2")
-        described = _reduced(loader.load_service_model(service, "service-2", version), called)
-        prefixes.add(described["metadata"]["endpointPrefix"])
-        _dump(folder / service / version / "service-2.json", described)
-        rules = loader.load_service_model(service, "endpoint-rule-set-1", version)
-        _dump(folder / service / version / "endpoint-rule-set-1.json", rules)
-    _dump(folder / "endpoints.json", _endpoints(loader.load_data("endpoints"), prefixes))
-    for name in _COMMON:
-        _dump(folder / f"{name}.json", loader.load_data(name))
+            self._loader = Session().get_component("data_loader")
+
+    def write(self, files: Iterable[Path], package: Path) -> None:
+        """Write to a package the descriptions of the services that its modules, ``files``, name and call.
+
+        Without an installed SDK nothing is written, and the function reads the whole descriptions of the SDK at run
+        time.
+        """
+        if self._loader is None:
+            return
+        services, called = _used(files)
+        folder, prefixes = package / FOLDER, set[str]()
+        for service in sorted(services):
+            version = self._loader.determine_latest_version(service, "service-2")
+            described = _reduced(self._loader.load_service_model(service, "service-2", version), called)
+            prefixes.add(described["metadata"]["endpointPrefix"])
+            _dump(folder / service / version / "service-2.json", described)
+            rules = self._loader.load_service_model(service, "endpoint-rule-set-1", version)
+            _dump(folder / service / version / "endpoint-rule-set-1.json", rules)
+        _dump(folder / "endpoints.json", _endpoints(self._loader.load_data("endpoints"), prefixes))
+        for name in _COMMON:
+            _dump(folder / f"{name}.json", self._loader.load_data(name))
 
 
 def _used(files: Iterable[Path]) -> tuple[set[str], set[str]]:

@@ -101,11 +101,10 @@ def _alerts(demo: Demo) -> list[dict[str, Any]]:
 DEVICES = {"pump-3": "Modbus TCP", "coldroom-2": "OPC UA", "tank-2": "Sparkplug B"}
 
 
-@pytest.mark.parametrize("seed", ["7", "10"])
 def test_a_short_run_proves_that_nothing_was_lost_or_duplicated_shows_its_alerts_and_leaves_nothing(
-    tmp_path: Path, demos: list[Demo], seed: str
+    tmp_path: Path, demos: list[Demo]
 ) -> None:
-    demo = Demo(tmp_path, "--duration", "40", "--seed", seed, "--json", "result.json", "--keep-running")
+    demo = Demo(tmp_path, "--duration", "40", "--seed", "7", "--json", "result.json", "--keep-running")
     demos.append(demo)
     demo.wait_for("running without faults")
     body = json.loads((tmp_path / "result.json").read_text())

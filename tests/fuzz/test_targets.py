@@ -43,14 +43,14 @@ def test_the_seeds_are_accepted(target: Target) -> None:
 
 
 @EACH
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_random_bytes_raise_only_the_packages_errors(target: Target, data: st.DataObject) -> None:
     read(target, data.draw(st.binary(max_size=2_000)))
 
 
 @EACH
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_mutated_seeds_raise_only_the_packages_errors(target: Target, data: st.DataObject) -> None:
     mutated = bytearray(data.draw(st.sampled_from(target.seeds)))
@@ -92,7 +92,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize("name", sorted(KEYS))
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_any_json_under_valid_keys_raises_only_the_packages_errors(name: str, data: st.DataObject) -> None:
     target, keys = BY_NAME[name], KEYS[name]

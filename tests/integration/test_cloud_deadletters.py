@@ -20,9 +20,11 @@ import numpy as np
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from typer.testing import CliRunner
 
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
+from strandline.cli import make_app
 from strandline.dead_letters import queues
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
@@ -110,8 +112,8 @@ class Command:
         self.environment = os.environ | cloud.environment
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run([*PROGRAM, *arguments], env=self.environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == code, done.stderr
+        done = CliRunner().invoke(make_app(), arguments, env=self.environment)
+        assert done.exit_code == code, done.stderr
         return done.stdout
 
     def json(self, *arguments: str, code: int = 0) -> Any:

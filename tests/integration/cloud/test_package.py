@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from device_sim.aws.package import function_files, functions, requirements, stage_functions, zip_folder
+from device_sim.aws.package import function_files, functions, requirements, source_tree, stage_functions, zip_folder
 from device_sim.aws.package_environment import RUNTIME, environment, installed, link
 from device_sim.paths import SOURCE_TREE
 
+TREE = source_tree(SOURCE_TREE)
 FUNCTIONS = ("alerting", "api", "archive", "compaction", "forecast", "ingest", "notify", "watch")
 REQUIRED = {
     "alerting": set(),
@@ -58,7 +59,7 @@ def test_every_function_has_a_package() -> None:
 def test_a_handler_is_imported_from_its_package_and_its_requirements_alone(
     packages: Mapping[str, Path], function: str, tmp_path: Path
 ) -> None:
-    link(installed([*requirements(SOURCE_TREE, function), *RUNTIME]), tmp_path / "site")
+    link(installed([*requirements(TREE, function), *RUNTIME]), tmp_path / "site")
     path = os.pathsep.join(map(str, (packages[function], tmp_path / "site")))
     done = subprocess.run(
         [sys.executable, "-S", "-B", "-c", LOADED, f"cloud_functions.{function}.app"],
@@ -76,13 +77,13 @@ def test_a_handler_is_imported_from_its_package_and_its_requirements_alone(
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_requires_the_packages_that_its_modules_can_import(function: str) -> None:
-    names = {Requirement(line).name.replace("-", "_") for line in requirements(SOURCE_TREE, function)}
+    names = {Requirement(line).name.replace("-", "_") for line in requirements(TREE, function)}
     assert names == REQUIRED[function]
 
 
 def test_a_package_has_the_code_of_its_function_and_of_no_other() -> None:
     for function in FUNCTIONS:
-        names = function_files(SOURCE_TREE, function)
+        names = function_files(TREE, function)
         assert {name.split("/")[0] for name in names} == {"cloud_functions", "wire"}
         handlers = {name for name in names if name.endswith("/app.py")}
         assert handlers == {f"cloud_functions/{function}/app.py"}
