@@ -24,10 +24,12 @@ def propose(payloads: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], list[s
     left = dict(payloads)
     proposals: list[dict[str, Any]] = []
     for preset in preset_names():
+        taken: set[str] = set()
         for binding in read_bindings({"preset": preset}, []):
             if binding.topic.startswith("{"):
                 continue  # matches topics of anything
-            matching = [topic for topic in left if binding.pattern.match(topic) is not None]
+            matching = [topic for topic in left if topic not in taken and binding.pattern.match(topic) is not None]
+            taken.update(matching)
             if any(_reads(binding, topic, left[topic]) for topic in matching):
                 proposals.append({"topic": binding.topic, "preset": preset})
                 for topic in matching:

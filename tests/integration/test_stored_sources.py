@@ -117,9 +117,9 @@ def renamed(preset: str, text: str) -> str:
 def samples() -> Iterator[tuple[str, str, Any, dict[str, float]]]:
     """Yield preset, topic, payload, and the value of each series that the payload gives."""
     for preset, given in SAMPLES.items():
-        for topic, payload, expected in given:
-            names = {renamed(preset, name): value for name, value in expected.items()}
-            yield preset, renamed(preset, topic), payload, names
+        for sample in given:
+            names = {renamed(preset, name): value for name, value in sample.expected.items()}
+            yield preset, renamed(preset, sample.topic), sample.payload, names
     yield (
         "sparkplug",
         "spBv1.0/hall/NBIRTH/node",

@@ -52,7 +52,8 @@ class CsvFormat(PayloadFormat):
 
     def _row(self, cells: dict[str, str], into: Columns, index: int) -> None:
         settings = self._settings
-        time, quality = (cells.pop(key, "").strip() or None for key in (settings.time, settings.quality))
+        times = [cells.pop(key, "").strip() for key in settings.time]
+        time, quality = next(filter(None, times), None), cells.pop(settings.quality, "").strip() or None
         unit = cells.pop(settings.unit, "").strip() if settings.unit else ""
         for name, cell in cells.items():
             rule = settings.rule(name)

@@ -36,6 +36,7 @@ class Binding:
         """True where a payload is one JSON value with one name, which needs no mapping."""
         changed = {one.name for one in fields(MappingSettings) if _value(self.mapping, one) != _value(_DEFAULTS, one)}
         simple = len(self.mapping.value) == 1 and not set(self.mapping.value[0]) & set("*\\")
+        simple = simple and len(self.mapping.time) <= 1
         return changed <= _PLAIN_KEYS and simple and bool(self.pattern.placeholders)
 
     @property
@@ -92,7 +93,7 @@ def _binding(one: Any, preset: Preset, shared: Mapping[str, Any]) -> Binding:
     keys = {key: value for key, value in own.items() if key not in ("topic", "preset")}
     mapping = load_mapping(family.mapping, shared, keys)
     try:
-        pattern = TopicPattern(topic, names_series=not (mapping.series or _names_itself(mapping)))
+        pattern = TopicPattern(topic, names_series=not (mapping.series or mapping.skip or _names_itself(mapping)))
         NameTemplate(mapping.series, [*pattern.placeholders, "rest", "topic"])
     except ValueError as error:
         raise ConfigError([f"topic: {error}"]) from error

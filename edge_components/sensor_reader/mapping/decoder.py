@@ -10,7 +10,7 @@ from edge_components.sensor_reader.formats import SEPARATOR, Columns
 from edge_components.sensor_reader.mapping import names, values
 from edge_components.sensor_reader.mapping.bindings import Binding
 from edge_components.sensor_reader.mapping.names import NameTemplate
-from edge_components.sensor_reader.mapping.settings import format_kind, zone_of
+from edge_components.sensor_reader.mapping.settings import format_kind, unit_path, zone_of
 from edge_components.sensor_reader.mapping.values import Rule
 from edge_components.sensor_reader.timestamps import EventTimes
 from wire.limits import MAX_VALUE
@@ -33,6 +33,8 @@ class Decoder:
 
     def decode(self, topics: Sequence[bytes], payloads: Sequence[bytes]) -> Columns:
         """Return the measurements of payloads; values are finite, qualities 0 to 2, times as written."""
+        if self._settings.skip:
+            return Columns(skipped=len(payloads))
         raw = Columns()
         self._format.parse_all(topics, payloads, raw)
         if not self._changes(raw):
@@ -77,12 +79,22 @@ class Decoder:
         """Return the text that identifies the origin of a field's series among all that the source reads."""
         if self._topics_of_type:
             return field
+        if self._settings.duplicates == "merge":
+            return self.name(topic, field)
         return f"{topic} {field}" if field else topic
 
     def unit(self, field: str, given: str, name: str) -> str:
         """Return the unit of a field, or of a series without one: the configured one, else that of the payload."""
         configured = (self._rule(field)[0] if field else self._settings.rule(name)).unit
-        return values.unit_text(given) if configured is None else configured
+        if configured is not None and unit_path(configured) is None:
+            return configured
+        text = values.unit_text(given)
+        return self._settings.unit_names.get(text, text)
+
+    @property
+    def skips_duplicates(self) -> bool:
+        """True where a series that another topic provides is left out."""
+        return self._settings.duplicates == "skip"
 
     def _changes(self, raw: Columns) -> bool:
         """Return whether any measurement has to be changed or left out."""

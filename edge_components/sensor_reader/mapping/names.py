@@ -19,6 +19,7 @@ from wire.model import MAX_NAME, is_statistic
 
 _ODD = re.compile(r"[^A-Za-z0-9\-:./_]")
 _PART = re.compile(r"\{([^{}]*)\}")
+_DOTS = re.compile(r"\.{2,}")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -52,13 +53,16 @@ class AnyLevel(Sequence[str]):
 class NameTemplate:
     """A name with placeholders: ``{level}`` of the topic, ``{field}``, ``{each}``, ``{.path}`` into the payload.
 
-    The empty template joins all levels that the topic pattern takes and the field by dots. Raises ValueError.
+    ``{.path?}`` may be absent from the payload: the name has neither it nor the dot beside it then. The empty template
+    joins all levels that the topic pattern takes and the field by dots. Raises ValueError.
     """
 
     def __init__(self, template: str, levels: Sequence[str] = ()) -> None:
         self._parts: list[tuple[str, str]] = []
         self.payload_paths: list[Path] = []
         """The paths whose values a name takes from the payload."""
+        self.optional_paths: set[Path] = set()
+        """The paths among them that a payload need not have."""
         self.uses_each = False
         at = 0
         for match in _PART.finditer(template):
@@ -72,10 +76,12 @@ class NameTemplate:
 
     def _placeholder(self, word: str, levels: Sequence[str]) -> tuple[str, str]:
         if word.startswith("."):
-            path = paths.parse(word[1:])
+            path = paths.parse(word[1:].removesuffix("?"))
             if not path or not paths.is_plain(path):
                 raise ValueError(f"{{{word[:40]}}} is not a path without wildcards")
             self.payload_paths.append(path)
+            if word.endswith("?"):
+                self.optional_paths.add(path)
             return "payload", str(len(self.payload_paths) - 1)
         if word == "each":
             self.uses_each = True
@@ -99,4 +105,5 @@ class NameTemplate:
                 found.append(extras[int(word)])
             else:
                 found.append({"field": field, "each": each}.get(kind, word))
-        return "".join(found)
+        name = "".join(found)
+        return _DOTS.sub(".", name).strip(".") if self.optional_paths else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -16,9 +17,12 @@ from edge_components.sensor_reader import discovery, formats
 from edge_components.sensor_reader.formats import FormatKind
 from edge_components.sensor_reader.mapping import paths
 from edge_components.sensor_reader.mapping.names import AnyLevel, NameTemplate
-from edge_components.sensor_reader.mapping.values import Rule
+from edge_components.sensor_reader.mapping.paths import Path
+from edge_components.sensor_reader.mapping.values import MAX_UNIT, Rule
 
 _PATHS = "a path or a list of paths: keys joined by dots, * for any key, ** as the last one for every leaf below"
+_EACH = "a path, a list of paths, or an empty text"
+_UNIT_NAMES = "an object from units to units"
 _GLOBS = "a list of globs over fields"
 _WORDS = "an object from words to numbers"
 _RENAME = "an object from names to names"
@@ -26,6 +30,8 @@ _COLUMNS = "a list of names; an empty one skips the column"
 _FIELD_KEYS = ("name", "unit", "scale", "offset", "words", "decimal_comma", "ignore")
 _FIELDS = f"an object from globs over fields to objects with any of {', '.join(_FIELD_KEYS)}"
 _MAX_TEXT = 256
+_UNIT_PATH = re.compile(r"\{\.(.+)\}\Z")
+"""A unit that a field takes from a path into the payload."""
 
 
 def _texts(value: Any, allowed: str) -> tuple[str, ...]:
@@ -39,6 +45,12 @@ def _paths(value: Any) -> tuple[str, ...]:
     if not all(paths.parse(one) for one in texts if one):
         raise ValueError(_PATHS)
     return texts
+
+
+def _some_paths(value: Any) -> tuple[str, ...]:
+    """Return paths, none for the empty text."""
+    texts = _texts([value] if isinstance(value, str) else value, _EACH)
+    return tuple(one for one in texts if one)
 
 
 def _globs(value: Any) -> tuple[str, ...]:
@@ -64,6 +76,14 @@ def _rename(value: Any) -> dict[str, str]:
     return {str(former): str(name) for former, name in value.items()}
 
 
+def _unit_names(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(unit, str) and len(unit.encode()) <= MAX_UNIT for unit in value.values()
+    ):
+        raise ValueError(_UNIT_NAMES)
+    return {str(given): str(unit) for given, unit in value.items()}
+
+
 def _switch(value: Any) -> bool:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
@@ -85,8 +105,10 @@ def _field(glob: str, rule: Mapping[str, Any]) -> dict[str, Any]:
     try:
         for key, value in rule.items():
             if key in ("name", "unit"):
-                if not isinstance(value, str) or len(value.encode()) > (32 if key == "unit" else _MAX_TEXT):
+                if not isinstance(value, str) or len(value.encode()) > (MAX_UNIT if key == "unit" else _MAX_TEXT):
                     raise ValueError(f"{key} must be text")
+                if key == "unit" and unit_path(value) is not None and not paths.is_plain(unit_path(value) or ()):
+                    raise ValueError(f"{key} must be a path without wildcards")
                 read[key] = value
             elif key in ("scale", "offset"):
                 read[key] = float(value) if not isinstance(value, bool) else float("nan")
@@ -99,6 +121,12 @@ def _field(glob: str, rule: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{_FIELDS} (see {glob[:80]!r}: {error})") from error
     return read
+
+
+def unit_path(unit: str | None) -> Path | None:
+    """Return the path of a unit such as ``{.TempUnit}``, None for another one."""
+    match = _UNIT_PATH.match(unit or "")
+    return paths.parse(match[1]) if match else None
 
 
 def format_names() -> tuple[str, ...]:
@@ -132,15 +160,25 @@ class MappingSettings:
     series: str = text(
         "",
         "name of a series, from `{level}` of the topic, `{rest}` (the levels of a last `#`), `{topic}`, `{field}`, "
-        "`{each}` and `{.path}` into the payload; empty is all levels and the field, joined by dots",
+        "`{each}`, `{.path}` into the payload and `{.path?}`, which may be absent; empty is all levels and the field, "
+        "joined by dots",
         pattern=r"[^\x00-\x1f]{0,256}",
         allowed="text of at most 256 characters",
     )
-    each: str = text(
-        "", "JSON: path to the elements that are readings; other paths begin in each of them, then in the payload"
+    each: tuple[str, ...] = mapping(
+        [],
+        _some_paths,
+        _EACH,
+        "JSON: paths to the elements that are readings; other paths begin in each of them, then in the payload",
     )
     value: tuple[str, ...] = mapping("value", _paths, _PATHS, "JSON: path to the value, or to several, one series each")
-    time: str = text("time", "JSON: path to the event time; others: name of its column; empty is the time of arrival")
+    time: tuple[str, ...] = mapping(
+        "time",
+        _some_paths,
+        _EACH,
+        "JSON: path to the event time, of several the first that exists; others: name of its column; empty is the time "
+        "of arrival",
+    )
     quality: str = text("quality", "JSON: path to the quality; others: name of its column")
     unit: str = text("unit", "JSON: path to the unit; others: name of its column")
     columns: tuple[str, ...] = mapping([], _columns, _COLUMNS, "csv, raw and plain: names of the values in their order")
@@ -154,6 +192,9 @@ class MappingSettings:
     fields: dict[str, dict[str, Any]] = mapping(  # noqa: RUF009
         {}, _fields, _FIELDS, "treatment of fields: of several globs that match, the longest counts"
     )
+    unit_names: dict[str, str] = mapping(  # noqa: RUF009
+        {}, _unit_names, _UNIT_NAMES, "units of payloads that have another name here, such as `C`: `Cel`"
+    )
     ignore: tuple[str, ...] = mapping([], _globs, _GLOBS, "fields, or names of series, that are not measurements")
     words: dict[str, float] = mapping(  # noqa: RUF009
         {}, _words, _WORDS, "numbers that words stand for, such as `ON`: 1"
@@ -164,6 +205,13 @@ class MappingSettings:
     decimal_comma: bool = flag(False, "numbers in text have a decimal comma")
     rename: dict[str, str] = mapping(  # noqa: RUF009
         {}, _rename, _RENAME, "other names of series, by the name that they would have"
+    )
+    skip: bool = flag(False, "payloads of the topic are not read")
+    duplicates: str = text(
+        "rename",
+        "for a series that another topic provides: `rename` gives it a name of its own, `merge` makes one series of "
+        "both, `skip` leaves it out",
+        choices=("rename", "merge", "skip"),
     )
     time_zone: str = text("", "IANA time zone of times without an offset from UTC; empty rejects those")
     max_future_ms: int = integer(
@@ -185,14 +233,15 @@ class MappingSettings:
             NameTemplate(self.series, AnyLevel())
         except ValueError as error:
             problems.append(f"series: {error}")
-        for key in ("each", "time", "quality", "unit"):
+        given = [("each", one) for one in self.each] + [("time", one) for one in self.time]
+        for key, one in (*given, ("quality", self.quality), ("unit", self.unit)):
             try:
-                path = paths.parse(getattr(self, key))
+                path = paths.parse(one)
             except ValueError as error:
                 problems.append(f"{key}: {error}")
                 continue
             if key != "each" and not paths.is_plain(path):
-                problems.append(f"{key}: {getattr(self, key)!r} is not allowed, expected a path without wildcards")
+                problems.append(f"{key}: {one!r} is not allowed, expected a path without wildcards")
         if problems:
             raise ConfigError(problems)
         try:

@@ -1,7 +1,7 @@
-"""Presets: topics and mapping of device families.
+"""Presets: topics and mapping of device families, by the payload forms that their makers document.
 
-Topics and sample payloads were mostly written from knowledge of the devices, not from pages of their documentation, and
-were not tested with real devices. A preset is one module here with its :class:`Preset` as ``PRESET``.
+tests/unit/sensor_reader/preset_samples names the document of each form. None was tested with a real device. A preset is
+one module here with its :class:`Preset` as ``PRESET``.
 """
 
 from __future__ import annotations

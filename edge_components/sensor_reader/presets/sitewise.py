@@ -1,8 +1,6 @@
-"""AWS IoT SiteWise: property values, as notifications and as arrays of an alias."""
+"""AWS IoT SiteWise: property values, as notifications, as arrays of an alias or asset, and as entries of a request."""
 
 from edge_components.sensor_reader.presets import Preset
-
-_VALUES = ["value.doubleValue", "value.integerValue", "value.booleanValue"]
 
 PRESET = Preset(
     "AWS IoT SiteWise",
@@ -12,7 +10,17 @@ PRESET = Preset(
             "each": "payload.values.*",
             "series": "{asset}.{property}",
         },
-        {"topic": "sitewise/#", "each": "propertyValues.*", "series": "{.propertyAlias}"},
+        {
+            "topic": "sitewise/#",
+            "each": ["propertyValues.*", "entries.*.propertyValues.*", "*.propertyValues.*"],
+            "series": "{.propertyAlias?}.{.assetId?}.{.propertyId?}",
+        },
     ),
-    mapping={"value": _VALUES, "time": "timestamp", "quality": "quality", "text_values": "skip"},
+    mapping={
+        "value": "value.*",
+        "time": "timestamp",
+        "quality": "quality",
+        "text_values": "skip",
+        "ignore": ["value.stringValue"],
+    },
 )

@@ -9,6 +9,7 @@ PRESET = Preset(
         "each": "uplink_message.decoded_payload",
         "value": "**",
         "time": "received_at",
+        "quality": "",
         "text_values": "skip",
         "words": dict(ON_OFF),
         "ignore": ["*_version", "sn", "*[Cc]ounter", "fcnt", "port"],

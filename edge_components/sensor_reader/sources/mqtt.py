@@ -86,7 +86,7 @@ class MqttSource:
         self._settings, self._clock, self._log, self._connection = entry.settings, clock, log, connection
         self._decoders = [Decoder(binding) for binding in entry.bindings]
         self._parsers = [
-            PayloadParser(one.mapping.value[0], one.mapping.time, one.mapping.quality, one.mapping.unit)
+            PayloadParser(one.mapping.value[0], "".join(one.mapping.time), one.mapping.quality, one.mapping.unit)
             if one.plain
             else None
             for one in entry.bindings
@@ -292,6 +292,8 @@ class MqttSource:
                 try:
                     self._take_row(received, index, decoder, row, sink, wait=True)
                 except CollisionError as error:
+                    if decoder.skips_duplicates:
+                        raise IgnoredError(str(error)) from error
                     if error.last_active <= since and (undecided or self._may_hold(received, index)):
                         undecided.append(row)
                     else:
@@ -379,7 +381,7 @@ def open_mqtt(entry: MqttEntry, context: Context, store: FilterStore | None = No
     entry = replace(entry, settings=settings)
     if store is None:
         store = FilterFile(context.work / FILE, settings.session, settings.connection)
-    filters = [binding.pattern.subscription for binding in entry.bindings]
+    filters = [binding.pattern.subscription for binding in entry.bindings if not binding.mapping.skip]
     connection = MqttConnection(settings, filters, store, context.clock, context.log, context.wake, context.hold_s)
     return MqttSource(entry, context.clock, context.log, connection)
 

@@ -14,7 +14,7 @@ from edge_components.sensor_reader.mapping.bindings import read_bindings
 from edge_components.sensor_reader.mapping.names import escape
 from edge_components.sensor_reader.mapping.values import Rule, number, quality, unit_in
 from edge_components.sensor_reader.timestamps import EventTimes
-from tests.unit.sensor_reader.decoding import decoder, readings
+from tests.unit.sensor_reader.decoding import decoder, readings, reasons
 from wire.model import Quality, Series, is_statistic
 
 ON_OFF = Rule(words={"on": 1, "off": 0})
@@ -161,3 +161,48 @@ def test_a_mapping_that_cannot_work_is_rejected_with_its_key(keys: dict[str, Any
 )
 def test_a_name_that_is_reserved_for_a_statistic_is_escaped(text: str, name: str) -> None:
     assert escape(text) == name
+
+
+def test_a_unit_is_taken_from_a_path_of_the_payload_and_translated() -> None:
+    used = decoder(
+        value="**",
+        text_values="skip",
+        fields={"*temp": {"unit": "{.units.t}"}, "weight": {"unit": "kg"}},
+        unit_names={"C": "Cel", "F": "degF"},
+    )
+    found = readings(used, b'{"in": {"temp": 20.5}, "weight": 3, "units": {"t": "C"}}')
+    assert [(name, unit) for name, *_, unit in found] == [("d.in.temp", "Cel"), ("d.weight", "kg")]
+    assert [unit for *_, unit in readings(used, b'{"temp": 70, "units": {"t": "F"}}')] == ["degF"]
+    assert [unit for *_, unit in readings(used, b'{"temp": 70}')] == [""]
+    with pytest.raises(ConfigError, match="without wildcards"):
+        decoder(fields={"t": {"unit": "{.a.*}"}})
+
+
+def test_a_part_of_a_name_may_be_absent_from_the_payload() -> None:
+    used = decoder(value="v", series="{.model}.{.channel?}.{.id?}.{field}", time="")
+    assert [name for name, *_ in readings(used, b'{"model": "m", "channel": 2, "id": 7, "v": 1}')] == ["m.2.7.v"]
+    assert [name for name, *_ in readings(used, b'{"model": "m", "id": 7, "v": 1}')] == ["m.7.v"]
+    assert [name for name, *_ in readings(used, b'{"model": "m", "v": 1}')] == ["m.v"]
+    assert reasons(used, b'{"id": 7, "v": 1}') == ["rejected_name"]
+
+
+def test_elements_of_several_paths_are_readings_with_the_first_time_that_exists() -> None:
+    used = decoder(each=["now", "old.*"], value="v", time=["at", "sent"])
+    payload = b'{"sent": 1699999999, "now": {"v": 3}, "old": [{"v": 1, "at": 1699999000}, {"v": 2, "at": null}]}'
+    found = [(value, time) for _name, value, time, _quality, _unit in readings(used, payload)]
+    assert found == [(3, 1_699_999_999_000), (1, 1_699_999_000_000), (2, 1_699_999_999_000)]
+
+
+def test_names_times_and_units_are_found_in_the_objects_around_an_element() -> None:
+    used = decoder(each="groups.*.values.*", value="v", series="{.name}", time="at")
+    payload = (
+        b'{"at": 1699999999, "groups": [{"name": "a", "unit": "bar", "values": [{"v": 1}, {"v": 2, "unit": "Pa"}]}]}'
+    )
+    found = [(name, value, unit) for name, value, _time, _quality, unit in readings(used, payload)]
+    assert found == [("a", 1, "bar"), ("a", 2, "Pa")]
+
+
+def test_payloads_of_a_skipped_topic_are_counted_only() -> None:
+    used = decoder("bridge/+", skip=True)
+    columns = used.decode([b"bridge/state"] * 2, [b"online", b'{"v": 1}'])
+    assert (len(columns), columns.rejections, columns.skipped) == (0, [], 2)

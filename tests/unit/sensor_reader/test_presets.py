@@ -16,9 +16,9 @@ from tests.unit.sensor_reader.preset_samples import SAMPLES, encoded
 
 NOW_MS = 1_700_000_000_000
 CASES = [
-    pytest.param(preset, topic, payload, expected, id=f"{preset}-{at}")
+    pytest.param(preset, sample.topic, sample.payload, sample.expected, id=f"{preset}-{at}")
     for preset, samples in SAMPLES.items()
-    for at, (topic, payload, expected) in enumerate(samples)
+    for at, sample in enumerate(samples)
 ]
 
 
@@ -42,6 +42,7 @@ def test_a_sample_gives_its_measurements_and_nothing_else(
 def test_every_preset_has_five_samples_or_tests_of_its_own() -> None:
     assert set(preset_names()) == {*SAMPLES, "sparkplug"}
     assert all(len(samples) >= 5 for samples in SAMPLES.values())
+    assert all("http" in sample.source for samples in SAMPLES.values() for sample in samples)
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -56,9 +57,81 @@ def test_a_preset_s_times_and_units_are_used() -> None:
     sink, connection = Sink(clock), FakeConnection(clock)
     log = RateLimitedLog(Counters(), logging.getLogger("test"), clock)
     source = MqttSource(read_entry({"preset": "milesight"}), clock, log, connection)
-    topic, payload, _ = SAMPLES["milesight"][0]
+    topic, payload, *_ = SAMPLES["milesight"][0]
     connection.publish((topic, encoded(payload)))
     source.poll(sink)
     assert {time for _, time, _ in sink.readings} == {NOW_MS - 9_877}
     units = {sink.registry[at].name: sink.registry[at].unit for at in range(3)}
     assert units == {"d-1.battery": "%", "d-1.temperature": "Cel", "d-1.humidity": "%RH"}
+
+
+class Family:
+    """A source of one preset on fakes."""
+
+    def __init__(self, preset: str) -> None:
+        self.clock, self.counters = FakeClock(NOW_MS), Counters()
+        self.sink, self._connection = Sink(self.clock), FakeConnection(self.clock)
+        log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
+        self._source = MqttSource(read_entry({"preset": preset}), self.clock, log, self._connection)
+
+    def read(self, topic: str, payload: object) -> dict[str, float]:
+        """Return the readings that one publication gives, by name."""
+        self.sink.readings.clear()
+        self._connection.publish((topic, encoded(payload)))
+        self._source.poll(self.sink)
+        return {name: value for name, _time, value in self.sink.readings}
+
+
+def test_a_shelly_that_sends_both_forms_gives_each_series_once() -> None:
+    family = Family("shelly")
+    notification = {"params": {"ts": NOW_MS / 1000, "switch:0": {"id": 0, "apower": 5.5}}}
+    status = {"id": 0, "output": True, "apower": 5.5}
+    assert family.read("plug/events/rpc", notification) == {"plug.switch:0.apower": 5.5}
+    assert family.read("plug/status/switch:0", status) == {"plug.switch:0.output": 1}
+    assert family.counters["fields_skipped"] >= 1
+    family.clock.advance(601)  # notifications have stopped
+    assert family.read("plug/status/switch:0", status) == {"plug.switch:0.output": 1, "plug.switch:0.apower": 5.5}
+    assert family.sink.collisions == []
+
+
+def test_a_tasmota_relay_is_one_series_of_all_its_topics() -> None:
+    family = Family("tasmota")
+    assert family.read("tele/fan/STATE", {"POWER": "OFF"}) == {"fan.POWER": 0}
+    assert family.read("stat/fan/POWER", "ON") == {"fan.POWER": 1}
+    assert family.read("tele/fan/STATE", {"POWER": "ON"}) == {"fan.POWER": 1}
+    assert family.sink.collisions == []
+
+
+def test_temperatures_of_a_tasmota_have_the_unit_that_the_device_is_set_to() -> None:
+    family = Family("tasmota")
+    family.read("tele/a/SENSOR", {"DHT11": {"Temperature": 71.6}, "TempUnit": "F"})
+    family.read(
+        "tele/b/SENSOR", {"BME280": {"Temperature": 20, "Pressure": 750}, "PressureUnit": "mmHg", "TempUnit": "C"}
+    )
+    units = {series.name: series.unit for series in (family.sink.registry[at] for at in range(3))}
+    assert units == {"a.DHT11.Temperature": "degF", "b.BME280.Temperature": "Cel", "b.BME280.Pressure": "mmHg"}
+
+
+def test_an_advertisement_in_format_6_is_skipped_where_its_sensor_sends_e1() -> None:
+    family = Family("ruuvi")
+    (short,), (extended,) = (
+        [one for one in SAMPLES["ruuvi"] if form in one.source] for form in ("Data format 6,", "Data format E1")
+    )
+    assert family.read("ruuvi/gw/air", short.payload)
+    assert family.read("ruuvi/gw/air", extended.payload)
+    assert family.read("ruuvi/gw/air", short.payload) == {}
+    assert family.read("ruuvi/gw/other", short.payload)
+
+
+def test_past_readings_of_a_milesight_have_their_own_times() -> None:
+    family = Family("milesight")
+    history = [{"timestamp": 1_699_990_000, "temperature": 20}, {"timestamp": 1_699_993_600, "temperature": 21}]
+    decoded = {"temperature": 22, "history": history}
+    family.read(
+        "v3/app/devices/d/up", {"received_at": "2023-11-14T22:13:10Z", "uplink_message": {"decoded_payload": decoded}}
+    )
+    assert family.sink.readings == [
+        ("d.temperature", 1_699_999_990_000, 22.0),
+        ("d.temperature", 1_699_990_000_000, 20.0),
+        ("d.temperature", 1_699_993_600_000, 21.0),
+    ]

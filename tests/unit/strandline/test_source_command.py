@@ -41,7 +41,7 @@ def test_a_mapping_is_tried_on_a_payload() -> None:
 
 
 def test_the_command_tries_a_preset_on_a_file(tmp_path: Path) -> None:
-    topic, payload, expected = SAMPLES["zigbee2mqtt"][0]
+    topic, payload, expected, _source = SAMPLES["zigbee2mqtt"][0]
     (tmp_path / "payload").write_bytes(encoded(payload))
     run = CliRunner().invoke(
         make_app(),
