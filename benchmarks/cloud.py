@@ -49,12 +49,14 @@ from cloud_functions.costs.fleet_cost import (
     BATCH_SERIES,
     BATCH_WINDOWS,
     FIGURES,
+    WATCH_S,
     Fleet,
     Measured,
     greengrass,
     json_batch,
     message_per_reading,
     monthly,
+    watch_s,
 )
 from wire import codec
 from wire.model import Aggregates
@@ -254,10 +256,13 @@ def measured_of(figures: dict[str, float]) -> Measured:
         archive_bytes_per_row=figures["archive_bytes_per_row"] or Measured.stored().archive_bytes_per_row,
         json_bytes=figures["json_bytes"],
         watch_cpu_ms=figures["watch_cpu_ms_per_gateway"],
-        watch_rows_cpu_ms=figures["watch_cpu_ms_per_batch"],
         watch_requests=figures["watch_requests_per_gateway"],
         watch_write_units=figures["watch_write_units_per_gateway"],
         watch_read_units=figures["watch_read_units_per_gateway"],
+        watch_ruled_cpu_ms=figures["watch_ruled_cpu_ms_per_gateway"],
+        watch_ruled_requests=figures["watch_ruled_requests_per_gateway"],
+        watch_ruled_write_units=figures["watch_ruled_write_units_per_gateway"],
+        watch_ruled_read_units=figures["watch_ruled_read_units_per_gateway"],
     )
 
 
@@ -266,7 +271,11 @@ def costs(measured: Measured) -> dict[str, Any]:
     fleet = Fleet()
     items = monthly(fleet, measured)
     total = sum(items.values())
+    ruled = Fleet(ruled=1.0)
     return {
+        "usd_month_10k_gateways_all_with_rules": sum(monthly(ruled, measured).values()),
+        "watch_workers_10k_gateways": watch_s(fleet, measured) / WATCH_S,
+        "watch_workers_10k_gateways_all_with_rules": watch_s(ruled, measured) / WATCH_S,
         "usd_month_10k_gateways": total,
         "usd_month_10k_gateways_with_greengrass": total + greengrass(fleet),
         "ratio_to_message_per_reading": message_per_reading(fleet) / total,

@@ -25,6 +25,7 @@ class LambdaContext(Protocol):
     """Context of an invocation."""
 
     aws_request_id: str
+    invoked_function_arn: str
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the time that is left to the invocation."""

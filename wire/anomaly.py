@@ -13,6 +13,7 @@ from wire.names import MAX_NAME, Series
 
 MAX_CAUSES = 64
 MAX_HISTORY = 64
+MAX_VERSION = 64
 
 
 class Phase(StrEnum):
@@ -128,12 +129,21 @@ class Anomalies:
         return len(self.reports)
 
 
+def is_version(text: str) -> bool:
+    """Return True for a text that can be the version of a component."""
+    return 1 <= len(text) <= MAX_VERSION and text.isascii() and text.isprintable()
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Status message of a gateway: its counters by component and the time of the report."""
+    """Status message of a gateway: the counters and the versions of its components, and the time of the report.
+
+    Gateways before version 0.1.0 report no versions.
+    """
 
     time_ms: int
     counters: Mapping[str, Mapping[str, int]]
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return 1

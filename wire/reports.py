@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wire import container
-from wire.anomaly import Anomalies, Anomaly, Notice
+from wire.anomaly import MAX_VERSION, Anomalies, Anomaly, Notice, is_version
 from wire.container import Coder, Kind, Packed
 from wire.errors import FormatError, ModelError
 
@@ -18,7 +18,10 @@ def write(rows: Anomalies | Notice) -> bytes:
         return _json([report.to_dict() for report in rows.reports])
     if not all(map(_fits, _numbers(rows.time_ms, rows.counters))):
         raise ModelError("notice: time_ms and counters must be 64-bit integers")
-    return _json({"time_ms": rows.time_ms, "counters": rows.counters})
+    if not _are_versions(rows.versions):
+        raise ModelError(f"notice: versions must be ASCII texts of 1 to {MAX_VERSION} characters")
+    versions = {"versions": dict(rows.versions)} if rows.versions else {}
+    return _json({"time_ms": rows.time_ms, "counters": rows.counters} | versions)
 
 
 def unpack(parts: Packed) -> Anomalies | Notice:
@@ -46,15 +49,22 @@ def read_notice(body: bytes) -> Notice:
         time_ms = value["time_ms"]
         counters = {component: dict(counts) for component, counts in value["counters"].items()}
         numbers = _numbers(time_ms, counters)
+        versions = dict(value.get("versions", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"notice: {type(error).__name__}: {str(error)[:200]}") from error
     if not all(map(_fits, numbers)):
         raise FormatError("notice: time_ms and counters must be 64-bit integers")
-    return Notice(time_ms, counters)
+    if not _are_versions(versions):
+        raise FormatError(f"notice: versions must be ASCII texts of 1 to {MAX_VERSION} characters")
+    return Notice(time_ms, counters, versions)
 
 
 def _numbers(time_ms: object, counters: Mapping[str, Mapping[str, object]]) -> list[object]:
     return [time_ms, *(number for counts in counters.values() for number in counts.values())]
+
+
+def _are_versions(versions: Mapping[object, object]) -> bool:
+    return all(isinstance(text, str) and is_version(text) for text in versions.values())
 
 
 def _fits(number: object) -> bool:

@@ -52,6 +52,15 @@ class Summary:
     series: tuple[Series, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Series that have rows in a batch: their ``places`` in ``profile``, or ``series`` of the batch's own directory."""
+
+    profile: int | None
+    places: tuple[int, ...] = ()
+    series: tuple[Series, ...] = ()
+
+
 def read_name(data: bytes) -> Name:
     """Return name and kind of a batch after checking its checksum; raises DecodeError."""
     gateway, epoch, sequence, packed = container.unseal(data)
@@ -74,14 +83,38 @@ def summarize(name: Name, profiles: Profiles, series_of: Callable[[str, int], in
         raise FormatError(str(error)) from error
 
 
+def read_present(name: Name) -> Present:
+    """Return the series that have rows in a batch of readings or aggregates; raises DecodeError for a malformed head.
+
+    The places are not compared with the profile, which is not needed.
+    """
+    parts = container.unpack(name.packed)
+    if parts.kind not in (Kind.READINGS, Kind.AGGREGATES):
+        raise FormatError(f"{parts.kind.name.lower()}: not rows with times")
+    try:
+        cursor = Cursor(_head(parts))
+        if parts.profile is None:
+            series = _own_directory(cursor)
+            counts = read_counts(cursor, len(series))
+            return Present(None, series=tuple(one for one, rows in zip(series, counts, strict=True) if rows))
+        places = _places(cursor, parts)
+        counts = read_counts(cursor, len(places))
+    except ModelError as error:
+        raise FormatError(str(error)) from error
+    return Present(parts.profile, tuple(place for place, rows in zip(places, counts, strict=True) if rows))
+
+
+def _head(parts: Packed) -> bytes:
+    """Return the content of a batch, by the model coder that of its head."""
+    if parts.coder is Coder.MODEL:
+        return container.split(parts)[0]
+    return container.inflate(parts.coder, parts.size, parts.stream)
+
+
 def _summarize(
     name: Name, parts: Packed, find: Callable[[int], Profile | None], series_of: Callable[[int], int | None]
 ) -> Summary:
-    if parts.coder is Coder.MODEL:
-        content, _ = container.split(parts)
-    else:
-        content = container.inflate(parts.coder, parts.size, parts.stream)
-    cursor = Cursor(content)
+    cursor = Cursor(_head(parts))
     series, size = _directory(cursor, parts, series_of)
     counts = read_counts(cursor, size)
     times = read_times(cursor, counts)
@@ -118,20 +151,28 @@ def _directory(
     if parts.profile is None:
         series = _own_directory(cursor)
         return series, len(series)
-    if parts.kind is not Kind.AGGREGATES or parts.coder is not Coder.MODEL:
-        raise FormatError(f"{parts.kind.name.lower()} by {parts.coder.name}: with a profile")
     known = series_of(parts.profile)
     if known is None:
         raise UnknownProfileError(parts.profile)
+    places = _places(cursor, parts)
+    if places and max(places) >= known:
+        raise FormatError(f"places: outside the {known} series of profile {parts.profile}")
+    return None, len(places)
+
+
+def _places(cursor: Cursor, parts: Packed) -> list[int]:
+    """Read the places of the series in the profile."""
+    if parts.kind is not Kind.AGGREGATES or parts.coder is not Coder.MODEL:
+        raise FormatError(f"{parts.kind.name.lower()} by {parts.coder.name}: with a profile")
     gaps = cursor.signed_numbers(cursor.number("series"), "places")
     if len(gaps) > MAX_SERIES:
         raise LimitError(f"{len(gaps)} series, at most {MAX_SERIES}")
     places = accumulated([-1, *(gap + 1 for gap in gaps)])[1:]
-    if places and (min(places) < 0 or max(places) >= known):
-        raise FormatError(f"places: outside the {known} series of profile {parts.profile}")
+    if places and min(places) < 0:
+        raise FormatError(f"places: {min(places)} is not in profile {parts.profile}")
     if cursor.byte("late") > MAX_LATE:
         raise FormatError(f"late: above {MAX_LATE}")
-    return None, len(places)
+    return places
 
 
 def _own_directory(cursor: Cursor) -> tuple[Series, ...]:

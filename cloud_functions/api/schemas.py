@@ -25,6 +25,7 @@ HEALTH = named(
             "spool_batches": WHOLE,
             "clock_offset_ms": WHOLE,
             "version": TEXT,
+            "versions": mapping(TEXT),
         },
     ),
 )

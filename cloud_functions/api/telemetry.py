@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cloud_functions.core.telemetry import Posted
 
 JSON, TEXT_PLAIN, SENML_JSON = "application/json", "text/plain", ("application/senml+json", "application/sensml+json")
+SENML_CBOR = ("application/senml+cbor", "application/sensml+cbor")
 
 
 def post(request: Request, services: Services) -> Answer:
@@ -40,7 +41,7 @@ def post(request: Request, services: Services) -> Answer:
 
 
 def _read(request: Request, now_ms: int) -> Posted:
-    from cloud_functions.core.senml import read_senml
+    from cloud_functions.core.senml import read_cbor, read_senml
     from cloud_functions.core.telemetry import read_telemetry
 
     kind, gateway = request.content_type, request.names.get("gateway")
@@ -48,7 +49,9 @@ def _read(request: Request, now_ms: int) -> Posted:
         return read_telemetry(read_json(request.body), now_ms, gateway, request.body)
     if kind in SENML_JSON:
         return read_senml(read_json(request.body), now_ms, gateway, request.body)
-    raise MediaTypeError([f"content-type: {kind[:80]!r}: one of {', '.join((JSON, *SENML_JSON))}"])
+    if kind in SENML_CBOR:
+        return read_senml(read_cbor(request.body), now_ms, gateway, request.body)
+    raise MediaTypeError([f"content-type: {kind[:80]!r}: one of {', '.join((JSON, *SENML_JSON, *SENML_CBOR))}"])
 
 
 def _answer(accepted: int, duplicates: int, faults: list[tuple[int, str]]) -> Answer:
@@ -67,7 +70,12 @@ _SENML: dict[str, Any] = {
     "description": "SenML (RFC 8428); the gateway is that of the path",
 }
 _RESULT = record({"accepted": WHOLE, "duplicates": WHOLE, "faults": array(record({"index": WHOLE, "problem": TEXT}))})
-_BODIES = {"application/json": _BODY, **dict.fromkeys(SENML_JSON, _SENML)}
+_CBOR: dict[str, Any] = {
+    "type": "string",
+    "format": "binary",
+    "description": "SenML as CBOR (RFC 8428, section 6); the gateway is that of the path",
+}
+_BODIES = {"application/json": _BODY, **dict.fromkeys(SENML_JSON, _SENML), **dict.fromkeys(SENML_CBOR, _CBOR)}
 
 ROUTES = (
     Route(

@@ -1,7 +1,8 @@
 """Versioned JSON documents with names, such as rules and silences, in the alerts table; writes are optimistic.
 
-A document is one item: ``documents#<kind>`` and its name. Its version begins at 1 and increases by 1 with each write; a
-deleted document leaves no item, so one of the same name begins at 1 again.
+A document is one item: ``documents#<kind>`` and its name. Its version begins at 1 and increases by 1 with each write.
+A deleted document leaves an item without a body for ``TOMBSTONE_MS``: one of the same name continues its versions, so
+that a condition on a version of the deleted one does not hold for the new one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ MAX_BYTES = 32_768
 MAX_AUTHOR = 256
 DEFAULT_LISTED, MAX_LISTED = 100, 1_000
 ATTEMPTS = 8
+TOMBSTONE_MS = 90 * 86_400_000
 
+_DELETED = "deleted"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -63,8 +66,7 @@ class Documents:
 
     def get(self, name: str) -> Document | None:
         """Return a document by a consistent read, or None; raises RequestError for an invalid name."""
-        item = self._table.get(keys.document(self._kind, check_name(name)))
-        return None if item is None else _document(item)
+        return self._read(name)[0]
 
     def list(self, limit: int = DEFAULT_LISTED, cursor: str | None = None) -> tuple[Listed, str | None]:
         """Return a page of documents in the order of their names, and the cursor of the next page or None.
@@ -94,11 +96,10 @@ class Documents:
         if len(content) > MAX_BYTES:
             raise RequestError([f"body: {len(content)} bytes as JSON: {MAX_BYTES} at most"])
         for _ in range(ATTEMPTS):
-            before = self.get(name)
+            before, there = self._read(name)
             self._require(name, before, version, create_only)
             if before is not None and before.body == body:
                 return before
-            there = 0 if before is None else before.version
             after = Document(name, there + 1, self._now_ms(), by[:MAX_AUTHOR], dict(body))
             if self._table.replace(self._item(after, content), there):
                 return after
@@ -107,11 +108,11 @@ class Documents:
     def delete(self, name: str, version: int | None = None) -> None:
         """Delete a document; raises NotFoundError, and PreconditionError for a version that it does not have."""
         for _ in range(ATTEMPTS):
-            before = self.get(name)
+            before, there = self._read(name)
             if before is None:
                 raise NotFoundError([f"{self._kind} {name!r}: there is no document of this name"])
             self._require(name, before, version, create_only=False)
-            if self._table.delete(keys.document(self._kind, name), before.version):
+            if self._table.replace(self._tombstone(name), there):
                 return
         raise ConflictError(f"{self._kind} {name}: changed by others {ATTEMPTS} times in a row")
 
@@ -123,9 +124,22 @@ class Documents:
             state = f"its version is {there}" if there else "there is no document of this name"
             raise PreconditionError([f"{self._kind} {name!r}: {state}, the request requires version {version}"])
 
+    def _read(self, name: str) -> tuple[Document | None, int]:
+        """Return a document or None, and the version of its item, which is also that of a deleted one."""
+        item = self._table.get(keys.document(self._kind, check_name(name)))
+        if item is None:
+            return None, 0
+        return (None if item["kind"] == _DELETED else _document(item)), int(item["version"])
+
     def _query(self, after: str) -> Iterator[Document]:
         first = f"{after}\x01" if after else ""
-        return map(_document, self._table.query(keys.documents(self._kind), first))
+        items = self._table.query(keys.documents(self._kind), first)
+        return (_document(item) for item in items if item["kind"] != _DELETED)
+
+    def _tombstone(self, name: str) -> Item:
+        key = keys.document(self._kind, name)
+        expires_at = (self._now_ms() + TOMBSTONE_MS) // 1000
+        return {"pk": key.pk, "sk": key.sk, "kind": _DELETED, "expires_at": expires_at}
 
     def _item(self, document: Document, content: str) -> Item:
         key = keys.document(self._kind, document.name)

@@ -15,7 +15,7 @@ from cloud_functions.core.globs import matches
 from cloud_functions.core.history_reader import HistoryReader
 from cloud_functions.core.ports import Table
 from cloud_functions.core.rule_evaluation import Breach, Progress, Row, absent, evaluate
-from cloud_functions.core.rules import Absence, Forecast, Rule
+from cloud_functions.core.rules import Absence, Forecast, Rule, SetSilence
 from wire.model import Aggregates
 
 MAX_SERIES = 100
@@ -67,8 +67,10 @@ def dry_run(rule: Rule, history: RowHistory, from_ms: int, to_ms: int) -> dict[s
     """Return ``{"series_evaluated", "firings": [{gateway, series, from_ms, to_ms, peak}], "count"}``.
 
     ``truncated`` is true if the rule names more series than are evaluated, or fired more often than is listed.
-    Raises RequestError for an invalid time range.
+    Raises RequestError for an invalid time range, and a rule that sets a silence.
     """
+    if isinstance(rule.condition, SetSilence):
+        raise RequestError(["condition.type: silence has no dry run: it sets a time, and is no condition on rows"])
     if not 0 <= from_ms < to_ms:
         raise RequestError([f"from: {from_ms} is not before to, {to_ms}"])
     if to_ms - from_ms > MAX_RANGE_MS:

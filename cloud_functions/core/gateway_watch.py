@@ -6,35 +6,42 @@ import json
 import logging
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from cloud_functions.core import arrivals, health, keys, rule_forecast
 from cloud_functions.core.alert import Origin
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.batch_rows import UnreadableBatchError, rows_of
+from cloud_functions.core.batch_series import series_of
 from cloud_functions.core.columns import merge
 from cloud_functions.core.dry_run import rows_of_series
-from cloud_functions.core.gateways import GatewayState, read_state
+from cloud_functions.core.gateways import GatewayState, read_figures
 from cloud_functions.core.history_reader import HistoryReader
 from cloud_functions.core.metrics import Metrics
-from cloud_functions.core.ports import Item, NowMs, Table
+from cloud_functions.core.ports import Item, Key, NowMs, Table
 from cloud_functions.core.rhythm import Rhythm
 from cloud_functions.core.rule_evaluation import Breach, Progress, Row, absent, evaluate
-from cloud_functions.core.rules import Absence, Forecast, Rate, Rule
+from cloud_functions.core.rules import Absence, Forecast, Rule, SetSilence, set_silence
 from cloud_functions.core.severity import AlertKind, Severity
+from cloud_functions.core.watch_reports import rule_report, silence_report
 from cloud_functions.core.watched import Watched
 from wire.anomaly import Anomaly, Phase
 from wire.codec import Profiles
 from wire.model import Aggregates
 
+MINUTE_MS = 60_000
 ROWS_MS = 300_000
-"""Interval at which the rows of a gateway without rules are read, for the rhythm of its series."""
+"""Interval at which a gateway without rules is watched, and the series of its new batches are read."""
+PROMPT_MS = 3 * ROWS_MS
+"""A gateway that is silent after less than this is watched each minute."""
 FORECAST_MS = 900_000
 """Interval at which a forecast of a series is evaluated."""
 FORGET_MS = 7 * 86_400_000
 """Silence after which a series counts as removed: its alert is resolved."""
 MAX_SERIES = 3_000
 _SEPARATOR = "\x1f"
+Loaded = tuple[Mapping[Key, Item], Mapping[Key, Item]]
+"""Progress and last notices of gateways."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -60,49 +67,77 @@ class GatewayWatch:
         self._metrics = metrics
         self._reader = HistoryReader(telemetry, profiles)
 
-    def run(self, gateway: str) -> None:
-        """Evaluate what arrived of a gateway and what did not; raises StoreError.
+    def is_prompt(self, gateway: str) -> bool:
+        """Return True for a gateway that is watched each minute: a rule names it, or its silence is short."""
+        short = self._silent_after_ms < PROMPT_MS
+        return short or any(rule.applies_to_gateway(gateway) for rule in self._rules())
+
+    def load(self, gateways: Sequence[str]) -> Loaded:
+        """Return the progress and the last notices of gateways, by two requests; raises StoreError.
+
+        They may be a second old: then the progress of the run is not saved, and the next one repeats its reports.
+        """
+        progress = self._alerts.get_many([keys.watched(name) for name in gateways])
+        return progress, self._telemetry.get_many([keys.about(name, keys.NOTICE) for name in gateways])
+
+    def run(self, gateway: str, loaded: Loaded | None = None) -> None:
+        """Evaluate what arrived of a gateway and what did not; raises StoreError. ``loaded`` is what load returned.
 
         Reports are idempotent, and the progress is saved after them: a run that fails or overlaps another one repeats
         reports, and misses none.
         """
         now_ms = self._now_ms()
-        item = self._alerts.get(keys.watched(gateway))
+        progress, notices = loaded if loaded is not None else self.load([gateway])
+        item = progress.get(keys.watched(gateway))
         watched = Watched.from_item(item)
-        before = watched.to_item(gateway, now_ms)["body"]
-        state = read_state(self._telemetry, gateway)
+        state = read_figures(self._telemetry, gateway, notices.get(keys.about(gateway, keys.NOTICE)))
         rules = [rule for rule in self._rules() if rule.applies_to_gateway(gateway)]
-        rows_due = bool(rules) or now_ms - watched.rows_ms >= ROWS_MS
-        silent = self._watch_silence(gateway, state.last_seen_ms, watched, now_ms)
+        # A minute less than the interval of the runs, none of which is started exactly.
+        rows_due = bool(rules) or now_ms - watched.rows_ms >= ROWS_MS - MINUTE_MS
+        silent = self._watch_silence(gateway, rules, state.last_seen_ms, watched, now_ms)
         self._watch_health(gateway, state.notice, watched)
         rows: dict[str, list[Aggregates]] = {}
         if rows_due:
             watched.rows_ms = now_ms
-            rows = self._read_rows(gateway, state, watched, now_ms)
-        self._watch_series(gateway, watched, now_ms, silent=silent, rows_read=rows_due)
+            rows = self._read_rows(gateway, state, rules, watched, now_ms)
+        self._watch_series(gateway, rules, watched, now_ms, silent=silent, rows_read=rows_due)
         self._evaluate(gateway, rules, rows, watched, now_ms, silent)
         fresh = watched.to_item(gateway, now_ms)
-        if item is None or fresh["body"] != before:
+        if item is None or fresh["body"] != item["body"]:
             self._alerts.replace(fresh, watched.version)
 
-    def _watch_silence(self, gateway: str, seen_ms: int | None, watched: Watched, now_ms: int) -> bool:
+    def _watch_silence(
+        self, gateway: str, rules: Sequence[Rule], seen_ms: int | None, watched: Watched, now_ms: int
+    ) -> bool:
         """Open or resolve the alert of a silent gateway; return True while it is silent."""
         if not seen_ms:
             return False
         watched.rhythm = (watched.rhythm or Rhythm(seen_ms)).observe(seen_ms)
-        silent_ms = watched.rhythm.silent_from_ms(self._silent_after_ms)
-        self._silence(gateway, "", watched, silent_ms, watched.rhythm.last_ms, now_ms, Severity.CRITICAL)
+        silent_ms, severity = _silent_from(
+            set_silence(rules, gateway), watched.rhythm, self._silent_after_ms, Severity.CRITICAL
+        )
+        self._silence(gateway, "", watched, silent_ms, watched.rhythm.last_ms, now_ms, severity)
         return "" in watched.silent
 
-    def _watch_series(self, gateway: str, watched: Watched, now_ms: int, *, silent: bool, rows_read: bool) -> None:
+    def _watch_series(
+        self,
+        gateway: str,
+        rules: Sequence[Rule],
+        watched: Watched,
+        now_ms: int,
+        *,
+        silent: bool,
+        rows_read: bool,
+    ) -> None:
         """Open or resolve the alerts of silent series, unless the whole gateway is silent."""
         for name, rhythm in list(watched.series.items()):
             if now_ms - rhythm.last_ms > FORGET_MS:
                 self._silence(gateway, name, watched, None, now_ms, now_ms, Severity.WARNING)
                 del watched.series[name]
             elif not silent and rows_read:
-                silent_ms = rhythm.silent_from_ms(self._silent_after_ms + ROWS_MS)
-                self._silence(gateway, name, watched, silent_ms, rhythm.last_ms, now_ms, Severity.WARNING)
+                least_ms, rule = self._silent_after_ms + ROWS_MS, set_silence(rules, gateway, name)
+                silent_ms, severity = _silent_from(rule, rhythm, least_ms, Severity.WARNING)
+                self._silence(gateway, name, watched, silent_ms, rhythm.last_ms, now_ms, severity)
 
     def _silence(
         self,
@@ -116,12 +151,14 @@ class GatewayWatch:
     ) -> None:
         origin = Origin(AlertKind.SILENCE, "", severity)
         onset_ms = watched.silent.get(series)
-        if onset_ms is not None and (last_ms > onset_ms or silent_ms is None):
-            self._report(gateway, origin, _silence_report(series, onset_ms, max(last_ms, onset_ms), Phase.END))
+        # A longer silence that was set since ends the alert, too.
+        ended = silent_ms is None or now_ms <= silent_ms
+        if onset_ms is not None and (last_ms > onset_ms or ended):
+            self._report(gateway, origin, silence_report(series, onset_ms, max(last_ms, onset_ms), Phase.END))
             del watched.silent[series]
         elif onset_ms is None and silent_ms is not None and now_ms > silent_ms:
             watched.silent[series] = last_ms
-            self._report(gateway, origin, _silence_report(series, last_ms, silent_ms, Phase.ONSET))
+            self._report(gateway, origin, silence_report(series, last_ms, silent_ms, Phase.ONSET))
 
     def _watch_health(self, gateway: str, item: Item | None, watched: Watched) -> None:
         """Open or resolve the alerts of what the newest notice shows, once for each notice."""
@@ -144,24 +181,32 @@ class GatewayWatch:
             self._report(gateway, Origin(AlertKind.HEALTH, rule, Severity.WARNING), report)
 
     def _read_rows(
-        self, gateway: str, state: GatewayState, watched: Watched, now_ms: int
+        self, gateway: str, state: GatewayState, rules: Sequence[Rule], watched: Watched, now_ms: int
     ) -> dict[str, list[Aggregates]]:
-        """Return the new rows by series, and learn the rhythm of the series."""
+        """Return the new rows of the series that a rule needs, and learn the rhythm of all series.
+
+        Rows are decoded only of a batch with a series that a rule needs.
+        """
         posted = int((state.about or {}).get("seen_ms", 0)) > watched.http_ms
         epochs = {str(item["sk"]).split("#", 1)[1]: item for item in state.epochs}
+        wanting = [rule for rule in rules if rule.needs_rows]
         found: dict[str, list[Aggregates]] = defaultdict(list)
         for batch in arrivals.new_batches(self._telemetry, gateway, epochs, posted, watched, now_ms):
             try:
-                rows = rows_of(batch, self._profiles)
+                names = series_of(batch, watched, self._profiles)
+                wanted = {name for name in names if any(rule.applies_to(gateway, name) for rule in wanting)}
+                rows = rows_of(batch, self._profiles) if wanted else None
             except UnreadableBatchError as error:
                 _LOG.error("watch: %s", error)
                 self._metrics.count("unreadable")
                 continue
-            for at, series in enumerate(rows.series):
-                found[series.name].append(rows.take((rows.series_index == at).nonzero()[0]))
-                known = watched.series.get(series.name)
+            for name in names:
+                known = watched.series.get(name)
                 if known is not None or len(watched.series) < MAX_SERIES:
-                    watched.series[series.name] = (known or Rhythm(batch.received_ms)).observe(batch.received_ms)
+                    watched.series[name] = (known or Rhythm(batch.received_ms)).observe(batch.received_ms)
+            for at, series in enumerate(rows.series if rows is not None else ()):
+                if rows is not None and series.name in wanted:
+                    found[series.name].append(rows.take((rows.series_index == at).nonzero()[0]))
         return found
 
     def _evaluate(
@@ -174,7 +219,8 @@ class GatewayWatch:
         silent: bool,
     ) -> None:
         wanted = set()
-        for series in sorted({*rows, *watched.series}):
+        rules = [rule for rule in rules if not isinstance(rule.condition, SetSilence)]
+        for series in sorted({*rows, *watched.series}) if rules else ():
             merged = merge(rows[series]) if series in rows else None
             new = rows_of_series(merged) if merged is not None else []
             unit = merged.series[int(merged.series_index[-1])].unit if merged is not None and len(merged) else None
@@ -225,7 +271,7 @@ class GatewayWatch:
         origin = Origin(AlertKind.RULE, rule.name, rule.severity, summary, round(rule.for_s * 1000))
         for breach in found:
             hidden = silent and isinstance(rule.condition, Absence)
-            self._report(gateway, origin, _rule_report(rule, series, unit or "", breach), hidden=hidden)
+            self._report(gateway, origin, rule_report(rule, series, unit or "", breach), hidden=hidden)
 
     def _report(self, gateway: str, origin: Origin, report: Anomaly, *, hidden: bool = False) -> None:
         """Report to the alert book; ``hidden`` until the alert of the silent gateway is found (see inhibition)."""
@@ -240,35 +286,8 @@ def _name(rule: Rule, series: str) -> str:
     return _SEPARATOR.join((rule.name, f"{zlib.crc32(condition.encode()):08x}", series))
 
 
-def _silence_report(series: str, onset_ms: int, time_ms: int, phase: Phase) -> Anomaly:
-    silent_s = (time_ms - onset_ms) / 1000
-    return Anomaly(series, phase, onset_ms, time_ms, 1.0, "silence", "", silent_s, unit="s")
-
-
-def _rule_report(rule: Rule, series: str, unit: str, breach: Breach) -> Anomaly:
-    cause = str(rule.condition.to_dict()["type"])
-    phase = Phase.UPDATE if breach.ended_ms is None else Phase.END
-    if isinstance(rule.condition, Absence):
-        # The same report each time, so that a series that stays absent writes nothing.
-        time_ms = breach.onset_ms if breach.ended_ms is None else breach.ended_ms
-        return Anomaly(series, phase, breach.onset_ms, time_ms, 1.0, cause, "", rule.condition.after_s, unit="s")
-    time_ms = breach.last_ms if breach.ended_ms is None else breach.ended_ms
-    if isinstance(rule.condition, Forecast):
-        within = breach.peak
-        score = 1.0 + 1.0 / (1.0 + within)
-        return Anomaly(series, phase, breach.onset_ms, time_ms, score, cause, breach.direction, within, unit="s")
-    beyond = abs(breach.peak - breach.limit) / max(abs(breach.limit), 1e-9)
-    up = breach.direction == "up"
-    return Anomaly(
-        series,
-        phase,
-        breach.onset_ms,
-        time_ms,
-        1.0 + min(beyond, 1e6),
-        cause,
-        breach.direction,
-        breach.peak,
-        lower=None if up else breach.limit,
-        upper=breach.limit if up else None,
-        unit=f"{unit}/{rule.condition.per[1:]}" if isinstance(rule.condition, Rate) else unit,
-    )
+def _silent_from(rule: Rule | None, rhythm: Rhythm, least_ms: int, severity: Severity) -> tuple[int | None, Severity]:
+    """Return the time from which a gateway or series is silent, set by a rule or learned, and the severity."""
+    if rule is not None and isinstance(rule.condition, SetSilence):
+        return rhythm.last_ms + rule.condition.after_ms, rule.severity
+    return rhythm.silent_from_ms(least_ms), severity

@@ -84,13 +84,16 @@ class GatewayState:
 
 def read_state(telemetry: Table, name: str) -> GatewayState:
     """Return the items about a gateway: one query for its figures and epochs, one for its last notice."""
-    about, notice, epochs = None, None, []
-    pk = keys.about(name).pk
-    for item in itertools.chain(telemetry.query(pk, keys.ABOUT, "ack$"), telemetry.query(pk, keys.NOTICE, keys.NOTICE)):
+    notice = next(telemetry.query(keys.about(name).pk, keys.NOTICE, keys.NOTICE), None)
+    return read_figures(telemetry, name, notice)
+
+
+def read_figures(telemetry: Table, name: str, notice: Item | None) -> GatewayState:
+    """Return the items about a gateway of which the last notice is known: one query for its figures and epochs."""
+    about, epochs = None, []
+    for item in telemetry.query(keys.about(name).pk, keys.ABOUT, "ack$"):
         if item["kind"] == "about":
             about = item
-        elif item["kind"] == "notice":
-            notice = item
         else:
             epochs.append(item)
     return GatewayState(about, notice, epochs)
@@ -204,7 +207,8 @@ def _figures(name: str, state: GatewayState, silence: Silence) -> dict[str, Any]
 def _health(notice: Item | None) -> dict[str, Any]:
     """Return what the last notice reports of the gateway's state; unknown parts are absent.
 
-    A component that reports is RUNNING, one that stopped reporting NOT_REPORTING: it is broken or stopped.
+    ``version`` is that of the components, or those, if they differ. A component that reports is RUNNING, one that
+    stopped reporting NOT_REPORTING: it is broken or stopped.
     ``clock_offset_ms`` is the gateway's time less the time of arrival. The notice can have waited on the gateway, so an
     offset below 0 shows a clock that is behind, a delay, or both; one above 0 a clock that is ahead.
     """
@@ -220,6 +224,9 @@ def _health(notice: Item | None) -> dict[str, Any]:
     if components:
         health["components"] = {name: "NOT_REPORTING" if name in stale else "RUNNING" for name in components}
     health |= {name: int(status[name]) for name in ("spool_bytes", "spool_batches") if name in status}
+    versions: dict[str, str] = json.loads(str(notice.get("versions", "{}")))
+    if versions:
+        health |= {"version": ", ".join(sorted(set(versions.values()))), "versions": versions}
     if "received_ms" in notice:
         health["clock_offset_ms"] = int(notice["time_ms"]) - int(notice["received_ms"])
     return health

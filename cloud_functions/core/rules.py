@@ -6,13 +6,15 @@ A rule names gateways and series by pattern, and one condition:
 - ``rate``: the change between two windows, per ``per``, is above or below a limit.
 - ``absence``: no row came for ``after_s`` seconds.
 - ``forecast``: the limit is expected to be reached within ``within_s`` seconds.
+- ``silence``: sets the time after which the gateway, or its series, count as silent, in the place of the learned one.
+  It fires no alert of its own: the alert is that of a silent gateway or series, with the severity of the rule.
 
 A condition that holds for ``for_s`` seconds fires an alert.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -21,6 +23,8 @@ from cloud_functions.core.fields import Fields, whole
 from cloud_functions.core.globs import matches
 from cloud_functions.core.severity import Severity
 
+MIN_SILENCE_S = 60
+"""Least time that can be set as silence: the interval of the timer."""
 UNITS_MS = {"1s": 1_000, "1m": 60_000, "1h": 3_600_000, "1d": 86_400_000}
 
 
@@ -31,6 +35,14 @@ class ConditionType(StrEnum):
     RATE = "rate"
     ABSENCE = "absence"
     FORECAST = "forecast"
+    SILENCE = "silence"
+
+
+class Subject(StrEnum):
+    """Subject of a set silence: the gateway as a whole, or each of its series."""
+
+    GATEWAY = "gateway"
+    SERIES = "series"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,24 @@ class Forecast:
         }
 
 
-Condition = Threshold | Rate | Absence | Forecast
+@dataclass(frozen=True, slots=True)
+class SetSilence:
+    """A gateway, or each of its series, counts as silent ``after_s`` seconds after its last arrival."""
+
+    after_s: float
+    of: Subject
+
+    @property
+    def after_ms(self) -> int:
+        """The time in milliseconds."""
+        return round(self.after_s * 1000)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the condition as JSON values."""
+        return {"type": "silence", "of": str(self.of), "after_s": whole(self.after_s)}
+
+
+Condition = Threshold | Rate | Absence | Forecast | SetSilence
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +146,11 @@ class Rule:
     def applies_to_gateway(self, gateway: str) -> bool:
         """Return True for a gateway of which the rule can name series."""
         return matches(self.gateways, gateway)
+
+    @property
+    def needs_rows(self) -> bool:
+        """True for a condition on the rows as they arrive; a forecast reads the history by itself."""
+        return isinstance(self.condition, Threshold | Rate | Absence)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rule as JSON values, as :func:`parse` reads them."""
@@ -145,8 +179,26 @@ def parse(body: Mapping[str, Any]) -> Rule:
         severity=Severity(fields.choice("severity", list(Severity), Severity.WARNING)),
         summary=fields.text("summary", longest=200),
     )
+    if isinstance(rule.condition, SetSilence):
+        if rule.for_s:
+            fields.problem("for_s", f"{rule.for_s:g}: 0 with the condition silence, whose duration is after_s")
+        if rule.condition.of is Subject.GATEWAY and rule.series != "*":
+            fields.problem("series", f"{rule.series!r:.80}: * with a condition of the gateway")
     fields.finish()
     return rule
+
+
+def set_silence(rules: Iterable[Rule], gateway: str, series: str = "") -> Rule | None:
+    """Return the rule that sets the silence of a gateway, or of its series if one is named: the first by name."""
+    of = Subject.SERIES if series else Subject.GATEWAY
+    found = (
+        rule
+        for rule in rules
+        if isinstance(rule.condition, SetSilence)
+        and rule.condition.of is of
+        and (rule.applies_to(gateway, series) if series else rule.applies_to_gateway(gateway))
+    )
+    return min(found, key=lambda rule: rule.name, default=None)
 
 
 def _condition(fields: Fields) -> Condition:
@@ -154,6 +206,9 @@ def _condition(fields: Fields) -> Condition:
     condition: Condition
     if kind == ConditionType.ABSENCE:
         condition = Absence(fields.seconds("after_s", None, least=1))
+    elif kind == ConditionType.SILENCE:
+        of = Subject(fields.choice("of", list(Subject), Subject.GATEWAY))
+        condition = SetSilence(fields.seconds("after_s", None, least=MIN_SILENCE_S), of)
     elif kind == ConditionType.FORECAST:
         limit = fields.number("limit")
         if limit is None and "limit" not in fields:

@@ -1,4 +1,4 @@
-"""Sensor Measurement Lists (RFC 8428) posted over HTTP: base fields, relative times, one fault a record."""
+"""Sensor Measurement Lists (RFC 8428) posted over HTTP, as JSON or CBOR: base fields, times, one fault a record."""
 
 from __future__ import annotations
 
@@ -17,14 +17,36 @@ from cloud_functions.core.telemetry import (
     content_id,
     number,
 )
-from wire.errors import ModelError
+from wire import cbor
+from wire.errors import FormatError, ModelError
 from wire.model import Series, check_gateway
 
 RELATIVE_BELOW = 2**28
 """Seconds below which a time is a distance from now (section 4.5.3)."""
 MAX_VERSION = 10
+MAX_ITEMS = 40 * MAX_READINGS
+"""Items of CBOR in a pack: each record is one, and so is each of its keys and values."""
+LABELS = {-1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs"} | dict(
+    enumerate(("n", "u", "v", "vs", "vb", "s", "t", "ut", "vd"))
+)
+"""Numbers of the fields in CBOR."""
 _BASE = ("bn", "bt", "bu", "bv", "bs", "bver")
 _VALUES = ("v", "vb", "vs", "vd", "s")
+
+
+def read_cbor(data: bytes) -> Any:
+    """Return a pack of CBOR (section 6) with the names that JSON has; raises RequestError."""
+    try:
+        pack = cbor.decode(data, MAX_ITEMS)
+    except FormatError as error:
+        raise RequestError([f"body: {str(error)[:200]}"]) from error
+    return [_named(record) for record in pack] if isinstance(pack, list) else pack
+
+
+def _named(record: Any) -> Any:
+    if not isinstance(record, Mapping):
+        return record
+    return {LABELS.get(key, key) if type(key) is int else key: value for key, value in record.items()}
 
 
 def read_senml(pack: Any, now_ms: int, gateway: str | None, content: bytes) -> Posted:

@@ -234,4 +234,5 @@ def _notice(gateway: str, notice: Notice, received_ms: int) -> Item:
         "time_ms": notice.time_ms,
         "received_ms": received_ms,
         "counters": counters,
+        "versions": json.dumps(dict(notice.versions), separators=(",", ":"), sort_keys=True),
     }

@@ -3,14 +3,21 @@
 Groups whose notification is due; alerts that leave pending, are no longer or newly silenced, inhibited or flapping,
 are repeated or escalated; and the gateways (see gateway_watch). The work is divided into shards by gateway. A run takes
 the lease of one shard after the other, and saves how far it came when its time is over: the next run continues there.
-Two runs at once work on different shards, and each step may be repeated.
+Several runs at once work on different shards, and each step may be repeated. The run that the schedule starts starts as
+many others as the last runs needed time.
+
+A gateway without rules is watched in one minute of five, which follows from its name; the others each minute.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import math
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 from cloud_functions.core import alert as alerts
 from cloud_functions.core import keys
@@ -18,12 +25,13 @@ from cloud_functions.core.alert import Alert, State
 from cloud_functions.core.alerting import FLAPPING_WINDOW_MS, AlertBook
 from cloud_functions.core.dispatch import Dispatcher, matching
 from cloud_functions.core.errors import StoreError
-from cloud_functions.core.gateway_watch import GatewayWatch
+from cloud_functions.core.gateway_watch import MINUTE_MS, ROWS_MS, GatewayWatch, Loaded
 from cloud_functions.core.grouping import Groups
 from cloud_functions.core.inhibition import inhibitor_of, inhibitors
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.ports import Item, NowMs, Table
 from cloud_functions.core.routes import Route
+from cloud_functions.core.severity import AlertKind
 from cloud_functions.core.silences import Silence, silencing
 
 SHARDS = keys.STATE_BUCKETS
@@ -32,8 +40,67 @@ RESERVED_MS = 5_000
 LEASE_MS = 90_000
 MAX_ALERTS = 20_000
 """Open alerts of a shard that one run examines."""
+SLOTS = ROWS_MS // MINUTE_MS
+"""Minutes over which the gateways without rules are spread."""
+LOADED = 50
+"""Gateways whose progress is read by one request."""
+WORKER_MS = 30_000
+"""Time of runs that one worker is given: less than the interval, so that their number may be one minute late."""
 _STATES = (State.PENDING, State.FIRING, State.ACKNOWLEDGED)
 log = logging.getLogger(__name__)
+
+
+def slot(gateway: str) -> int:
+    """Return the minute of five in which a gateway without rules is watched."""
+    # The lower bits are those of the bucket, which a shard's gateways have in common.
+    return zlib.crc32(gateway.encode()) // keys.BUCKETS % SLOTS
+
+
+def workers(shards: Sequence[Item]) -> int:
+    """Return the number of runs that the shards need at once, by the time of their last passes."""
+    took_ms = sum(int(item.get("took_ms", 0)) for item in shards)
+    return max(1, min(len(shards), math.ceil(took_ms / WORKER_MS)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """Progress of a shard: the last pass over its gateways, which covers the minutes [first, last].
+
+    ``next`` is the gateway with which an unfinished pass continues; ``took_ms`` is its time so far.
+    """
+
+    done_ms: int
+    next: str
+    first: int
+    last: int
+    took_ms: int
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        """Return the progress of a shard's item."""
+        numbers = (int(item.get(name, default)) for name, default in (("first", 0), ("last", -1), ("took_ms", 0)))
+        return cls(int(item.get("done_ms", 0)), str(item.get("next", "")), *numbers)
+
+    def begun(self, now_ms: int) -> Self:
+        """Return the progress with a new pass, unless one is to be continued."""
+        if self.next:
+            return self
+        minute = now_ms // MINUTE_MS
+        return replace(self, first=max(self.last + 1, minute - SLOTS + 1), last=minute, took_ms=0)
+
+    def ended(self, following: str, began_ms: int, now_ms: int) -> Self:
+        """Return the progress after a run that ended before the gateway ``following``, empty at the end."""
+        done_ms = self.done_ms if following else began_ms
+        return replace(self, done_ms=done_ms, next=following, took_ms=self.took_ms + max(0, now_ms - began_ms))
+
+    @property
+    def slots(self) -> frozenset[int]:
+        """The slots of the gateways without rules that are due."""
+        return frozenset(minute % SLOTS for minute in range(self.first, self.last + 1))
+
+    def to_dict(self) -> Item:
+        """Return the attributes of the shard's item."""
+        return asdict(self)
 
 
 class Watch:
@@ -56,9 +123,16 @@ class Watch:
         self._dispatcher, self._groups, self._gateways = dispatcher, groups, gateway_watch
         self._silences, self._routes, self._now_ms, self._metrics = silences, routes, now_ms, metrics
 
-    def run(self, remaining_ms: Callable[[], int]) -> int:
-        """Work on the shards, the one that waits longest first; return the number of finished shards."""
+    def run(self, remaining_ms: Callable[[], int], start_workers: Callable[[int], None] | None = None) -> int:
+        """Work on the shards, the one that waits longest first; return the number of finished shards.
+
+        ``start_workers`` starts a number of further runs, which are called without it; raises StoreError.
+        """
         items = [self._alerts.get(keys.watch_shard(shard)) or {} for shard in range(SHARDS)]
+        more = workers(items) - 1
+        if start_workers is not None and more > 0:
+            self._guarded("start of workers", lambda: start_workers(more))
+            self._metrics.count("started_workers", more)
         order = sorted(range(SHARDS), key=lambda shard: int(items[shard].get("done_ms", 0)))
         finished = 0
         for shard in order:
@@ -72,35 +146,33 @@ class Watch:
         if int(item.get("lease_ms", 0)) > now_ms:
             return 0
         key, version = keys.watch_shard(shard), int(item.get("version", 0))
-        state: Item = {
-            "pk": key.pk,
-            "sk": key.sk,
-            "kind": "shard",
-            "done_ms": int(item.get("done_ms", 0)),
-            "next": str(item.get("next", "")),
-        }
-        if not self._alerts.replace(state | {"lease_ms": now_ms + LEASE_MS}, version):
+        progress = _Progress.of(item).begun(now_ms)
+        state: Item = {"pk": key.pk, "sk": key.sk, "kind": "shard"}
+        held = state | _Progress.of(item).to_dict() | {"lease_ms": now_ms + LEASE_MS}
+        if not self._alerts.replace(held, version):
             return 0
+        saved = _Progress.of(item)
         try:
             self._guarded("groups", lambda: self._flush(shard))
-            self._watch_alerts(shard, remaining_ms)
-            state["next"] = self._watch_gateways(shard, str(state["next"]), remaining_ms)
+            alerting = self._watch_alerts(shard, remaining_ms)
+            following = self._watch_gateways(shard, progress, alerting, remaining_ms)
+            saved = progress.ended(following, now_ms, self._now_ms())
         finally:
-            if not state["next"]:
-                state["done_ms"] = now_ms
-            self._alerts.replace(state | {"lease_ms": 0}, version + 1)
-        return int(not state["next"])
+            self._alerts.replace(state | saved.to_dict() | {"lease_ms": 0}, version + 1)
+        return int(not saved.next)
 
     def _flush(self, shard: int) -> None:
         self._metrics.count("notifications", self._groups.flush_due(shard))
 
-    def _watch_alerts(self, shard: int, remaining_ms: Callable[[], int]) -> None:
+    def _watch_alerts(self, shard: int, remaining_ms: Callable[[], int]) -> frozenset[str]:
+        """Watch the open alerts of a shard; return the gateways with one that the watch function opened."""
         found = [alerts.from_item(item) for item in self._open(shard)]
         hiding = inhibitors(found)
         for alert in found:
             if remaining_ms() < RESERVED_MS:
-                return
+                break
             self._guarded(f"alert {alert.id}", lambda alert=alert: self._watch_alert(alert, hiding))  # type: ignore[misc]
+        return frozenset(alert.gateway for alert in found if alert.origin.kind is not AlertKind.ANOMALY)
 
     def _open(self, shard: int) -> Iterator[Item]:
         for state in _STATES:
@@ -138,18 +210,39 @@ class Watch:
             self._book.mark_sent(alert.name, {name: now_ms})
             self._metrics.count("escalations")
 
-    def _watch_gateways(self, shard: int, after: str, remaining_ms: Callable[[], int]) -> str:
-        """Watch the gateways of a shard from a name on; return the one to continue with, empty at the end."""
-        for bucket in range(shard, keys.BUCKETS, SHARDS):
-            for item in self._telemetry.query(keys.gateways(bucket)):
-                gateway = str(item["sk"])
-                if after and (bucket, gateway) < (keys.bucket(after), after):
-                    continue
+    def _watch_gateways(
+        self, shard: int, progress: _Progress, alerting: Collection[str], remaining_ms: Callable[[], int]
+    ) -> str:
+        """Watch the gateways of a shard that are due; return the one to continue with, empty at the end."""
+        due = (
+            name
+            for name in self._names(shard, progress.next)
+            if slot(name) in progress.slots or name in alerting or self._gateways.is_prompt(name)
+        )
+        while names := list(itertools.islice(due, LOADED)):
+            loaded = self._load(names)
+            for name in names:
                 if remaining_ms() < RESERVED_MS:
-                    return gateway
-                self._guarded(f"gateway {gateway}", lambda name=gateway: self._gateways.run(name))  # type: ignore[misc]
+                    return name
+                self._guarded(f"gateway {name}", lambda name=name, loaded=loaded: self._gateways.run(name, loaded))  # type: ignore[misc]
                 self._metrics.count("watched_gateways")
         return ""
+
+    def _load(self, names: Sequence[str]) -> Loaded | None:
+        """Return the progress of gateways, or None on failure: then each is read by itself."""
+        try:
+            return self._gateways.load(names)
+        except StoreError as error:
+            log.warning("progress of gateways: %s", error)
+            self._metrics.count("failed_steps")
+            return None
+
+    def _names(self, shard: int, after: str) -> Iterator[str]:
+        """Yield the gateways of a shard from a name on."""
+        for bucket in range(shard, keys.BUCKETS, SHARDS):
+            if not after or bucket >= keys.bucket(after):
+                first = after if after and bucket == keys.bucket(after) else ""
+                yield from (str(item["sk"]) for item in self._telemetry.query(keys.gateways(bucket), first))
 
     def _guarded(self, what: str, step: Callable[[], Any]) -> None:
         """Run a step; a failure is logged and counted, and the next run repeats the step."""

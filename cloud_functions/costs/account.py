@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloud_functions.core import keys
+from cloud_functions.core.configuration import Configuration
 from cloud_functions.core.gateways import GatewayState, names, read_state
 from cloud_functions.core.ports import Table
 from cloud_functions.core.received_sequences import counts_of
@@ -59,9 +60,11 @@ class AccountTraffic:
     series: float
     """Mean number of series of a gateway."""
     alerts: float = 0.0
+    ruled: float = 0.0
+    """Share of the gateways that a cloud rule names."""
 
     @classmethod
-    def of(cls, rates: Iterable[GatewayRate], scale: float) -> AccountTraffic:
+    def of(cls, rates: Iterable[GatewayRate], scale: float, ruled: float = 0.0) -> AccountTraffic:
         """Return the sums over gateways, times ``scale``."""
         listed = list(rates)
         return cls(
@@ -73,6 +76,7 @@ class AccountTraffic:
             posts=scale * sum(rate.posts for rate in listed),
             series=sum(rate.series for rate in listed) / max(1, len(listed)),
             alerts=scale * sum(rate.alerts for rate in listed),
+            ruled=ruled,
         )
 
 
@@ -90,7 +94,9 @@ def estimate(
     states = [(name, read_state(telemetry, name)) for name in known[:MAX_READ]]
     rates = [_rate(telemetry, alerts, name, state, now_ms) for name, state in states if _is_active(state, now_ms)]
     scale = len(known) / max(1, len(states))
-    traffic = AccountTraffic.of(rates, scale)
+    rules = Configuration(alerts, lambda: now_ms).rules()
+    ruled = sum(any(rule.applies_to_gateway(name) for rule in rules) for name, _ in states)
+    traffic = AccountTraffic.of(rates, scale, ruled / max(1, len(states)))
     items = charges(traffic, measured, raw_ms, rollup_ms, usd)
     amounts = ("batches", "notices", "rows", "bytes", "posts", "alerts")
     return {

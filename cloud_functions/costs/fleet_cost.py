@@ -52,14 +52,15 @@ REQUEST_S = 0.010
 """Assumed latency of a request of a function to DynamoDB or IoT Core; AWS documents single-digit milliseconds."""
 
 
-WATCH_MEMORY_MB, WATCH_TIMEOUT_S, WATCH_S = 1_024, 85, 60
-"""Memory, timeout and interval of the watch function."""
+WATCH_MEMORY_MB, WATCH_S, WATCH_WORKERS = 1_024, 60, 8
+"""Memory of the watch function, interval of its runs, and the runs that can work at once: the shards."""
 NOTIFY_MEMORY_MB = 256
 QUEUES, POLLERS, POLL_S = 9, 5, 20
 """Queues that functions poll, six of them those of the channels; pollers of an idle queue and time of a poll, taken
 from memory of AWS's guide to Lambda and not measured."""
-ALERT_TRANSITIONS, ALERT_CHANNELS = 3, 2
-"""Transitions of an alert (fired, acknowledged, resolved) and channels that receive each: an assumption."""
+ALERT_TRANSITIONS, ALERT_CHANNELS, ALERT_EMAILS = 3, 3, 2
+"""Transitions of an alert (fired, acknowledged, resolved), the channels of the built-in route, which receive each, and
+e-mails to people of an alert (fired, resolved): with groups there are fewer."""
 ALERT_WRITES = 2 + 1 + ALERT_TRANSITIONS * (2 + 3 + 2)
 """Write units of an alert: two reports, the record of its opening, and for each transition the item and its entry in
 the index, the head of a group three times, and a member of it twice."""
@@ -93,6 +94,10 @@ class Traffic(Protocol):
     def alerts(self) -> float:
         """Alerts that fire."""
 
+    @property
+    def ruled(self) -> float:
+        """Share of the gateways that a cloud rule names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
@@ -106,6 +111,8 @@ class Fleet:
     notice_s: float = 300.0
     gateway_alerts: float = 1.0
     """Alerts a month of a gateway: an assumption."""
+    ruled: float = 0.0
+    """Share of the gateways that a cloud rule names."""
 
     @property
     def batches(self) -> float:
@@ -154,13 +161,15 @@ class Measured:
     json_bytes: float
     """Size of the same rows as JSON, deflated."""
     watch_cpu_ms: float
-    """CPU time of watch for a gateway in a run, without reading rows."""
-    watch_rows_cpu_ms: float
-    """CPU time of watch for a batch whose rows it reads."""
+    """CPU time of watch for a gateway without rules and a minute; the same for requests and units."""
     watch_requests: float
-    """Requests of watch to the tables for a gateway in a run; the same for units."""
     watch_write_units: float
     watch_read_units: float
+    watch_ruled_cpu_ms: float
+    """CPU time of watch for a gateway that a cloud rule names and a minute, of whose batch it decodes the rows."""
+    watch_ruled_requests: float
+    watch_ruled_write_units: float
+    watch_ruled_read_units: float
 
     @classmethod
     def stored(cls) -> Self:
@@ -197,7 +206,8 @@ class Measured:
             item_bytes=item,
             rollup_bytes=self.rollup_bytes * series / BATCH_SERIES,
             json_bytes=self.json_bytes * rows,
-            watch_rows_cpu_ms=self.watch_rows_cpu_ms * rows,
+            # What it adds to the CPU time without rules is decoding.
+            watch_ruled_cpu_ms=self.watch_cpu_ms + (self.watch_ruled_cpu_ms - self.watch_cpu_ms) * rows,
         )
 
 
@@ -251,32 +261,40 @@ def monthly(
 
 
 def watch_s(fleet: Traffic, measured: Measured) -> float:
-    """Return the time of the watch function that each minute needs: above ``WATCH_TIMEOUT_S`` its runs are behind."""
-    share = lambda_share(WATCH_MEMORY_MB)
-    run_s = measured.watch_cpu_ms / 1000 / share + measured.watch_requests * REQUEST_S
-    batches = fleet.batches / MONTH_S * WATCH_S
-    return fleet.gateways * run_s + batches * measured.watch_rows_cpu_ms / 1000 / share
+    """Return the time of the watch function that each minute needs: above ``WATCH_WORKERS`` minutes it is behind."""
+    cpu_ms = _of_both(fleet, measured.watch_cpu_ms, measured.watch_ruled_cpu_ms)
+    requests = _of_both(fleet, measured.watch_requests, measured.watch_ruled_requests)
+    return fleet.gateways * (cpu_ms / 1000 / lambda_share(WATCH_MEMORY_MB) + requests * REQUEST_S)
+
+
+def _of_both(fleet: Traffic, plain: float, ruled: float) -> float:
+    """Return the mean over gateways without and with rules."""
+    return plain + (ruled - plain) * fleet.ruled
 
 
 def _alerting(fleet: Traffic, measured: Measured, usd: Prices) -> dict[str, float]:
     """Return the charges of watch, notify and the channels; of a watch that is behind those of what it does."""
     needed_s, runs = watch_s(fleet, measured), MONTH_S / WATCH_S
-    done = min(1.0, WATCH_TIMEOUT_S / needed_s) if needed_s else 1.0
+    done = min(1.0, WATCH_WORKERS * WATCH_S / needed_s) if needed_s else 1.0
     watched = fleet.gateways * runs * done
-    deliveries = fleet.alerts * ALERT_TRANSITIONS * ALERT_CHANNELS
+    write_units = _of_both(fleet, measured.watch_write_units, measured.watch_ruled_write_units)
+    read_units = _of_both(fleet, measured.watch_read_units, measured.watch_ruled_read_units)
+    published, emails = fleet.alerts * ALERT_TRANSITIONS, fleet.alerts * ALERT_EMAILS
+    deliveries = published * ALERT_CHANNELS + emails
     # A delivery reads the channel's settings at most, and is one request to its service.
     notify_gb_s = deliveries * 2 * REQUEST_S * NOTIFY_MEMORY_MB / 1024
     return {
         "lambda time of watch": runs * needed_s * done * WATCH_MEMORY_MB / 1024 * usd.lambda_gb_s_each,
         "lambda requests and time of notify": deliveries * usd.lambda_request / MILLION
         + notify_gb_s * usd.lambda_gb_s_each,
-        "dynamodb writes of watch": watched * measured.watch_write_units * usd.dynamodb_write / MILLION,
-        "dynamodb reads of watch": watched * measured.watch_read_units * usd.dynamodb_read / MILLION,
+        "dynamodb writes of watch": watched * write_units * usd.dynamodb_write / MILLION,
+        "dynamodb reads of watch": watched * read_units * usd.dynamodb_read / MILLION,
         "dynamodb writes of alerts": fleet.alerts * ALERT_WRITES * usd.dynamodb_write / MILLION,
         # Each delivery is sent, received and deleted.
         "sqs deliveries": 3 * deliveries * usd.sqs_request / MILLION,
         "sqs polls of idle queues": QUEUES * POLLERS * MONTH_S / POLL_S * usd.sqs_request / MILLION,
-        "publications of alerts": deliveries * usd.sns_publish / MILLION,
+        "publications of alerts": published * (usd.sns_publish + usd.eventbridge_put + usd.iot_message) / MILLION,
+        "e-mails of alerts": emails * usd.ses_email / MILLION,
     }
 
 

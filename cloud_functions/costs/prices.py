@@ -41,6 +41,7 @@ class Prices:
     trace: float = 5.00
     sns_publish: float = 0.50
     eventbridge_put: float = 1.00
+    ses_email: float = 100.0
     http_request: float = 1.00
     sitewise_message: float = 1.00
     """From memory, without a dated source: ingestion in near real time, metered by 10 values of a data stream."""

@@ -9,6 +9,7 @@ from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.emf import publishing
 from cloud_functions.adapters.queues import queue_urls
 from cloud_functions.adapters.sqs import SqsOutbox
+from cloud_functions.adapters.workers import Workers
 from cloud_functions.clock import DAY_MS, now_ms
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.configuration import Configuration
@@ -45,6 +46,7 @@ gateway_watch = GatewayWatch(
     settings.number("SILENT_AFTER_MS", SILENT_AFTER_MS),
     metrics,
 )
+workers = Workers()
 watch = Watch(
     telemetry,
     alerts_table,
@@ -62,7 +64,12 @@ watch = Watch(
 @log.inject_lambda_context
 @publishing(metrics, settings.text("STACK_NAME", "strandline"), "watch")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Run once over the shards, as far as the time of the invocation reaches; the next run continues."""
-    finished = watch.run(context.get_remaining_time_in_millis)
+    """Run once over the shards, as far as the time of the invocation reaches; the next run continues.
+
+    Only the invocation by the schedule starts others, which have the key ``worker``.
+    """
+    arn = context.invoked_function_arn
+    start = None if "worker" in event else lambda count: workers.start(arn, count)
+    finished = watch.run(context.get_remaining_time_in_millis, start)
     metrics.count("finished_shards", finished)
     return {"finished": finished, "shards": SHARDS}

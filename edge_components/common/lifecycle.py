@@ -28,6 +28,7 @@ from edge_components.common.limited_log import WORST_KEYS, RateLimitedLog
 from edge_components.common.live_configuration import FILE, LastGoodConfiguration, LiveConfiguration
 from edge_components.common.loop import EXIT_CONFIG, EXIT_SOFTWARE, EXIT_UNAVAILABLE, Loop, Periodic
 from edge_components.common.ports import Bus, Clock, SystemClock
+from edge_components.common.version import VERSION
 from wire import topics
 from wire.limits import MAX_LOCAL_BYTES
 
@@ -168,7 +169,7 @@ def _run(name: str, component: Component[C], runtime: Runtime, configuration: Li
 def _report(name: str, component: object, runtime: Runtime, configuration: LiveConfiguration[Any]) -> None:
     """Log the counters, the state and the most frequent keys of each reason, and publish them."""
     runtime.limited_log.summarize(final=runtime.loop.stopping)
-    report: dict[str, Any] = {"component": name, "counters": runtime.counters.snapshot()}
+    report: dict[str, Any] = {"component": name, "version": VERSION, "counters": runtime.counters.snapshot()}
     state = configuration.health()
     if inactive := list(runtime.bus.inactive()):
         state["subscriptions_inactive"] = inactive

@@ -18,6 +18,7 @@ from edge_components.common.health import Counters
 from edge_components.common.journal import CommitPolicy
 from edge_components.common.lifecycle import Runtime
 from edge_components.common.receiving import BatchReceiver
+from edge_components.common.version import VERSION
 from edge_components.forwarder.batching import Batcher, FormedBatch, RejectedRows
 from edge_components.forwarder.config import Config
 from edge_components.forwarder.errors import SpoolError, SpoolUnusableError
@@ -28,6 +29,7 @@ from edge_components.forwarder.spool.overflow import Overflow
 from edge_components.forwarder.spool.spool import Spool
 from edge_components.forwarder.uplink import Rates, Uplink
 from wire import codec, topics
+from wire.anomaly import is_version
 from wire.errors import WireError
 from wire.model import Aggregates, Anomalies, Notice
 from wire.topics import Lane
@@ -57,6 +59,7 @@ class Forwarder:
         self._intake = Intake()
         self._to_acknowledge: dict[int, None] = {}
         self._health: dict[str, Mapping[str, int]] = {}
+        self._versions: dict[str, str] = {}
         self._reported_at: dict[str, float] = {}
         self._reported_losses: Mapping[str, int] = {}
         self._loss_events = -1
@@ -122,17 +125,20 @@ class Forwarder:
             self._disk_failed(error)
 
     def on_health(self, _topic: str, payload: bytes) -> None:
-        """Keep the newest counters of a component for the next notice."""
+        """Keep the newest counters of a component, and its version, for the next notice."""
         try:
             body = json.loads(payload)
             counters = {str(name): int(value) for name, value in body["counters"].items()}
             component = str(body["component"])[:64]
+            version = str(body.get("version", ""))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             self._limited_log.warning("health_unreadable", f"{type(error).__name__}: {error}")
             return
         if component in self._health or len(self._health) < MAX_COUNTERS:
             self._health[component] = dict(list(counters.items())[:MAX_COUNTERS])
             self._reported_at[component] = self._runtime.clock.monotonic()
+            if is_version(version):
+                self._versions[component] = version
 
     def tick(self) -> float:
         """Store, form, acknowledge and send what is due; return the seconds until the next call."""
@@ -284,7 +290,8 @@ class Forwarder:
                 "Spool": losses,
                 "Status": self._status(now),
             }
-            self._batcher.add(Lane.BULK, Notice(self._runtime.clock.wall_ms(), counters), now)
+            versions = {**self._versions, "Forwarder": VERSION}
+            self._batcher.add(Lane.BULK, Notice(self._runtime.clock.wall_ms(), counters, versions), now)
 
     def _status(self, now: float) -> dict[str, int]:
         """Return the state of the gateway: the size of the spool, and the components that stopped reporting.

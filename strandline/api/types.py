@@ -13,6 +13,7 @@ class Health(TypedDict, total=False):
     spool_batches: int
     clock_offset_ms: int
     version: str
+    versions: dict[str, str]
 
 
 class Gateway(TypedDict):

@@ -28,6 +28,12 @@ def cost_command(
     gateways: Annotated[int, typer.Option(min=1, help="Number of gateways.")] = 1,
     raw_days: Annotated[float, typer.Option(min=1, help="Days for which batches are stored.")] = 7.0,
     rollup_days: Annotated[float, typer.Option(min=1, help="Days for which roll-ups are stored.")] = 90.0,
+    alerts: Annotated[
+        float, typer.Option(min=0, help="Alerts of each gateway a month: transitions, notifications, e-mails.")
+    ] = 1.0,
+    ruled: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the gateways that a cloud rule names, from 0 to 1.")
+    ] = 0.0,
     compare: Annotated[
         bool, typer.Option("--compare", help="Add the cost of simpler ways to store the same readings.")
     ] = False,
@@ -40,7 +46,7 @@ def cost_command(
     """
     from cloud_functions.costs.fleet_cost import greengrass, json_batch, message_per_reading, monthly, sitewise
 
-    fleet, measured = fleet_of(gateways, series, rate, window, batch_age)
+    fleet, measured = fleet_of(gateways, series, rate, window, batch_age, alerts, ruled)
     items = monthly(fleet, measured, raw_days=raw_days, rollup_days=rollup_days)
     total = sum(items.values())
     others = {
@@ -66,7 +72,15 @@ def cost_command(
         typer.echo(f"{'instead: ' + name:<42} ${usd:>14,.4f}  {usd / total:,.1f} times")
 
 
-def fleet_of(gateways: int, series: int, rate: float, window_s: float, batch_age_s: float) -> tuple[Fleet, Measured]:
+def fleet_of(
+    gateways: int,
+    series: int,
+    rate: float,
+    window_s: float,
+    batch_age_s: float,
+    alerts: float = 1.0,
+    ruled: float = 0.0,
+) -> tuple[Fleet, Measured]:
     """Return a fleet and the measured figures for its batches; a batch is sent when it is full or old."""
     from cloud_functions.costs.fleet_cost import Fleet, Measured
     from wire.limits import MAX_BATCH_BYTES
@@ -75,5 +89,6 @@ def fleet_of(gateways: int, series: int, rate: float, window_s: float, batch_age
     most_rows = MAX_BATCH_BYTES / measured.bytes_per_row
     batch_s = min(max(batch_age_s, window_s), window_s * max(1.0, most_rows / series))
     # Gateways with more series than fit into a batch send several batches for each window.
-    fleet = Fleet(gateways, series, window_s, min(batch_s, window_s * most_rows / series), rate)
+    batch_s = min(batch_s, window_s * most_rows / series)
+    fleet = Fleet(gateways, series, window_s, batch_s, rate, gateway_alerts=alerts, ruled=ruled)
     return fleet, measured.of(fleet)

@@ -13,7 +13,7 @@ from strandline.command_line_options import AsJson, EndpointUrl, Stack
 from strandline.text import print_table, utc
 
 _SHOWN_GAPS = 12
-_HEALTH = ("version", "spool_bytes", "spool_batches", "clock_offset_ms")
+_HEALTH = ("spool_bytes", "spool_batches", "clock_offset_ms")
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +53,7 @@ def row(gateway: dict[str, Any]) -> dict[str, Any]:
     return {
         "gateway": gateway["gateway"],
         "last seen": utc(gateway["last_seen_ms"]) + (" silent" if gateway["silent"] else ""),
+        "version": gateway.get("health", {}).get("version", ""),
         "epochs": len(gateway["epochs"]),
         "batches": gateway["batches"],
         "rows": gateway["rows"],
@@ -85,6 +86,8 @@ def lines(gateway: dict[str, Any]) -> list[str]:
     health = gateway.get("health", {})
     figures_of_health = [f"{name} {health[name]}" for name in _HEALTH if name in health]
     found += [f"health      {', '.join(figures_of_health)}"] * bool(figures_of_health)
+    versions = ", ".join(f"{component} {version}" for component, version in health.get("versions", {}).items())
+    found += [f"versions    {versions}"] * bool(versions)
     notice = gateway["notice"]
     if notice is None:
         return [*found, "lost        unknown: no report from the gateway yet"]

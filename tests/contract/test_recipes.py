@@ -18,6 +18,7 @@ import yaml
 
 from edge_components.common.config import RESERVED, load, table
 from edge_components.common.requirements import parse
+from edge_components.common.version import VERSION as REPORTED
 from edge_components.runtime.main import EXTRA, groups
 from wire import topics
 
@@ -125,7 +126,7 @@ def test_a_recipe_is_small_enough_and_has_the_name_of_its_file(part: Part) -> No
     assert part.path.stat().st_size < 16_384
     assert part.recipe["RecipeFormatVersion"] == "2020-01-25"
     assert part.recipe["ComponentName"] == part.path.stem
-    assert part.recipe["ComponentVersion"] == VERSION
+    assert part.recipe["ComponentVersion"] == VERSION == REPORTED
     assert part.recipe["ComponentDescription"].strip()
     assert part.recipe["ComponentPublisher"].strip()
 

@@ -101,7 +101,12 @@ rows = st.one_of(
     readings(),
     aggregates(),
     st.lists(reports, max_size=5).map(lambda r: Anomalies(tuple(r))),
-    st.builds(Notice, int64, st.dictionaries(st.text(max_size=8), st.dictionaries(st.text(max_size=8), int64))),
+    st.builds(
+        Notice,
+        int64,
+        st.dictionaries(st.text(max_size=8), st.dictionaries(st.text(max_size=8), int64)),
+        st.dictionaries(st.text(max_size=8), st.from_regex(r"[ -~]{1,64}", fullmatch=True), max_size=3),
+    ),
 )
 
 

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from cloud_functions.core import keys
+from cloud_functions.core.arrival import open_envelope, read_envelope, write_envelope
+from cloud_functions.core.storing import Storer
 from tests.unit.cloud.api_site import ApiSite
 from tests.unit.cloud.fakes import NOW_MS, report
-from wire.model import Phase
+from wire import codec
+from wire.model import Batch, Notice, Phase
 
 G = "/v1/gateways/gw-1"
 
@@ -64,6 +67,23 @@ def test_a_gateway_shows_health_from_its_last_notice():
     }
     assert shown["losses"] == {"Spool.dropped_rows_bulk": 3}
     assert site.call("GET", "/v1/gateways").json["items"][0]["health"] == shown["health"]
+
+
+@pytest.mark.parametrize(
+    ("versions", "version"),
+    [
+        ({"Forwarder": "0.1.0", "Aggregator": "0.1.0"}, "0.1.0"),
+        ({"Forwarder": "0.2.0", "Reader": "0.1.0"}, "0.1.0, 0.2.0"),
+    ],
+)
+def test_a_gateway_shows_the_versions_of_its_components(versions: dict[str, str], version: str):
+    site = ApiSite()
+    site.rows()
+    batch = Batch("gw-1", 9, 1, Notice(NOW_MS, {"Forwarder": {}}, versions))
+    envelope = read_envelope(write_envelope(codec.encode(batch), "gw-1", "bulk", NOW_MS, client="gw-1"))
+    Storer(site.telemetry, lambda: NOW_MS, 10**9).store(open_envelope(envelope, check_client=True))
+    health = site.call("GET", "/v1/gateways").json["items"][0]["health"]
+    assert (health["version"], health["versions"]) == (version, versions)
 
 
 @pytest.mark.parametrize(("name", "site_name"), [("plant-7:press", "plant-7"), ("a:b:c", "a"), ("gw-1", "gw-1")])

@@ -8,6 +8,8 @@ import pytest
 
 from cloud_functions.costs.fleet_cost import (
     MONTH_S,
+    WATCH_S,
+    WATCH_WORKERS,
     Fleet,
     Measured,
     json_batch,
@@ -65,6 +67,7 @@ def test_alerting_is_charged_by_gateways_and_alerts():
     changed = {name for name in quiet if quiet[name] != busy[name]}
     assert changed == {
         "dynamodb writes of alerts",
+        "e-mails of alerts",
         "lambda requests and time of notify",
         "publications of alerts",
         "sqs deliveries",
@@ -72,9 +75,19 @@ def test_alerting_is_charged_by_gateways_and_alerts():
     assert all(busy[name] == pytest.approx(100 * quiet[name]) for name in changed)
 
 
+def test_the_watch_of_ten_thousand_gateways_keeps_up():
+    assert watch_s(FLEET, MEASURED) < WATCH_WORKERS * WATCH_S
+    ruled = replace(FLEET, ruled=0.5)
+    assert watch_s(FLEET, MEASURED) < watch_s(ruled, MEASURED) < watch_s(replace(FLEET, ruled=1.0), MEASURED)
+    changed = {name for name, usd in monthly(ruled, MEASURED).items() if usd != monthly(FLEET, MEASURED)[name]}
+    assert changed == {"lambda time of watch", "dynamodb writes of watch", "dynamodb reads of watch"}
+
+
 def test_a_watch_that_is_behind_is_charged_for_all_of_its_time():
-    assert watch_s(FLEET, MEASURED) > 85
-    assert monthly(FLEET, MEASURED)["lambda time of watch"] == pytest.approx(MONTH_S / 60 * 85 * 0.0000133334)
+    fleet = Fleet(gateways=1_000_000)
+    assert watch_s(fleet, MEASURED) > WATCH_WORKERS * WATCH_S
+    charged = MONTH_S * WATCH_WORKERS * 0.0000133334
+    assert monthly(fleet, MEASURED)["lambda time of watch"] == pytest.approx(charged)
 
 
 def test_simpler_storage_designs_cost_more() -> None:

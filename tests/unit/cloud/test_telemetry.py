@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import cbor2
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from wire.model import Quality, Readings
 GOOD = {"series": "meter.power", "time": NOW_MS - 1_000, "value": 5.5, "unit": "W", "resolution": 0.1}
 T = "/v1/telemetry"
 SENML = {"content-type": "application/senml+json"}
+CBOR = {"content-type": "application/senml+cbor"}
 BASE_S = NOW_MS // 1_000
 
 
@@ -202,6 +204,59 @@ def test_a_faulty_record_of_senml_affects_no_other(record, problem):
     ((index, found),) = faults(answer)
     assert (index, answer.json["accepted"]) == (1, 1)
     assert found.startswith(problem)
+
+
+def test_senml_as_cbor_is_stored_like_json():
+    site = ApiSite()
+    pack = [
+        {-2: "urn:dev:1:", -3: BASE_S, -4: "Cel", 0: "temp", 2: 21.5},
+        {0: "temp", 6: -5, 2: cbor2.CBORTag(4, [-1, 205])},
+        {0: "temp", 6: -6, 2: "hot"},
+        7,
+        {0: "temp", 6: -7, 2: float("nan")},
+        {0: "open", 1: "/", 4: True},
+        {0: "temp", 2: 1, "x_": 1},
+    ]
+    answer = site.call("POST", "/v1/gateways/gw-1/telemetry", cbor2.dumps(pack), headers=CBOR)
+    assert answer.json["accepted"] == 3
+    assert [(index, problem.split(":")[0]) for index, problem in faults(answer)] == [
+        (2, "v"),
+        (3, "int"),
+        (4, "v"),
+        (6, "x_"),
+    ]
+    assert rows(site, "urn:dev:1:temp", "gw-1") == [(NOW_MS - 5_000, 20.5), (NOW_MS, 21.5)]
+    again = site.call("POST", "/v1/gateways/gw-1/telemetry", cbor2.dumps(pack), headers=CBOR)
+    assert (again.json["accepted"], again.json["duplicates"]) == (0, 3)
+
+
+def test_a_pack_of_cbor_has_as_many_records_as_one_of_json():
+    pack = [{-2: "a/", 0: f"s{at % 3_000}", 1: "Cel", 6: -at, 2: at / 10, 7: 60} for at in range(MAX_READINGS)]
+    answer = ApiSite().call("POST", "/v1/gateways/gw-1/telemetry", cbor2.dumps(pack), headers=CBOR)
+    assert answer.json["accepted"] == MAX_READINGS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\x81" * 100_000,
+        b"\x9f" * 100_000,
+        b"\x9b" + b"\xff" * 8,
+        b"\x9a\xff\xff\xff\xff" + b"\x00" * 1_000,
+        b"\xbb" + b"\xff" * 8,
+        b"\x7b" + b"\xff" * 8,
+        b"\x81\xa1\x00\x62\xed\xa0",
+        b"\x9f" + b"\xa0" * 1_000_000 + b"\xff",
+        b"\xa0",
+        cbor2.dumps([1] * (MAX_READINGS + 1)),
+        cbor2.dumps([{0: "a", 2: 1}]) + b"\x00",
+    ],
+)
+def test_cbor_that_is_no_pack_is_a_problem(body):
+    answer = ApiSite().call("POST", "/v1/gateways/gw-1/telemetry", body, headers=CBOR)
+    assert answer.status == 400
+    assert answer.problems[0].startswith("body: ")
 
 
 @pytest.mark.parametrize("pack", [{}, [], "x", [1] * (MAX_READINGS + 1)])

@@ -13,15 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.core import health, keys
+from cloud_functions.core import gateway_watch as gateway_watch_module
+from cloud_functions.core import health, keys, rules
 from cloud_functions.core.alert import Alert, State, from_item
 from cloud_functions.core.alerting import FLAPPING_WINDOW_MS, AlertBook
 from cloud_functions.core.arrival import open_envelope, read_envelope
+from cloud_functions.core.batch_rows import UnreadableBatchError
+from cloud_functions.core.batch_series import series_of
+from cloud_functions.core.batches import StoredBatch
 from cloud_functions.core.configuration import Configuration
 from cloud_functions.core.dispatch import Dispatcher, transitions_of
 from cloud_functions.core.documents import Documents
-from cloud_functions.core.errors import StoreError
-from cloud_functions.core.gateway_watch import FORECAST_MS, FORGET_MS, ROWS_MS, GatewayWatch
+from cloud_functions.core.errors import RequestError, StoreError
+from cloud_functions.core.gateway_watch import FORECAST_MS, FORGET_MS, PROMPT_MS, ROWS_MS, GatewayWatch
 from cloud_functions.core.grouping import Group, Groups
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.inhibition import inhibitor_of, inhibitors
@@ -31,7 +35,8 @@ from cloud_functions.core.rhythm import LEARNED, Rhythm
 from cloud_functions.core.severity import AlertKind
 from cloud_functions.core.storing import Storer
 from cloud_functions.core.telemetry import read_telemetry
-from cloud_functions.core.watch import RESERVED_MS, SHARDS, Watch
+from cloud_functions.core.watch import RESERVED_MS, SHARDS, SLOTS, Watch, workers
+from cloud_functions.core.watched import Watched
 from tests.unit.cloud.fakes import (
     NOW_MS,
     START_MS,
@@ -41,7 +46,7 @@ from tests.unit.cloud.fakes import (
     FakeTable,
     report,
 )
-from wire import codec
+from wire import codec, profile
 from wire.model import Aggregates, Batch, Notice, Phase, Series
 
 MINUTE_MS = 60_000
@@ -53,7 +58,7 @@ _LOG = logging.getLogger("watch")
 class Stack:
     """Both tables, ingest and the watch, with one clock."""
 
-    def __init__(self, **rule: Any) -> None:
+    def __init__(self, *, silent_ms: int = SILENT_MS, **rule: Any) -> None:
         self.now_ms = NOW_MS
         self.telemetry, self.alerts, self.outbox = FakeTable(), FakeTable(), FakeOutbox()
         self.metrics = Metrics()
@@ -66,7 +71,7 @@ class Stack:
         self.storer = Storer(self.telemetry, clock, 10**9)
         profiles = Profiles(self.telemetry, clock).find
         gateway_watch = GatewayWatch(
-            self.telemetry, self.alerts, self.book, self.configuration.rules, profiles, clock, SILENT_MS, self.metrics
+            self.telemetry, self.alerts, self.book, self.configuration.rules, profiles, clock, silent_ms, self.metrics
         )
         self.watch = Watch(
             self.telemetry,
@@ -427,6 +432,187 @@ def test_two_runs_at_once_share_the_shards_and_a_run_without_time_is_continued()
         item = dict(stack.alerts.items[keys.watch_shard(shard)])
         stack.alerts.items[keys.watch_shard(shard)] = item | {"lease_ms": stack.now_ms + 1}
     assert stack.watch.run(lambda: 60_000) == 0
+
+
+def test_a_gateway_without_rules_is_watched_once_in_five_minutes_and_one_with_a_rule_each_minute() -> None:
+    stack = Stack(silent_ms=PROMPT_MS)
+    names = [f"gw-{at}" for at in range(30)]
+    for name in names:
+        stack.deliver(rows(stack.now_ms, 20.0), name, 1)
+    stack.tick()
+    assert len(stack.alerts.of_kind("watched")) == 30  # the first pass covers all
+    seen = []
+    for _ in range(SLOTS):
+        before = stack.metrics.counts["watched_gateways"]
+        stack.tick()
+        seen.append(stack.metrics.counts["watched_gateways"] - before)
+    assert sum(seen) == 30
+    assert max(seen) < 15
+    # Runs that were missed are made up for.
+    before = stack.metrics.counts["watched_gateways"]
+    stack.tick(SLOTS)
+    assert stack.metrics.counts["watched_gateways"] - before == 30
+    stack.document("rules", "hot", HOT | {"gateways": "gw-7"})
+    before = stack.metrics.counts["watched_gateways"]
+    for _ in range(SLOTS):
+        stack.tick()
+    assert stack.metrics.counts["watched_gateways"] - before == 30 + SLOTS - 1
+
+
+def test_a_silent_gateway_is_watched_each_minute_until_it_returns() -> None:
+    stack = Stack(silent_ms=PROMPT_MS)
+    for _ in range(40):
+        stack.deliver(rows(stack.now_ms, 20.0))
+        stack.tick()
+    for _ in range(22):
+        stack.tick()
+    assert stack.states(AlertKind.SILENCE) == [("", "firing")]
+    stack.deliver(rows(stack.now_ms, 20.0))
+    stack.tick()
+    assert stack.states(AlertKind.SILENCE) == [("", "resolved")]
+
+
+def test_rows_are_decoded_only_where_a_rule_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    rows_of = gateway_watch_module.rows_of
+    monkeypatch.setattr(
+        gateway_watch_module, "rows_of", lambda batch, find: decoded.append(batch.sequence) or rows_of(batch, find)
+    )
+    stack = Stack(**HOT, series="pump1/*")
+    stack.document("rules", "later", {"condition": {"type": "silence", "of": "series", "after_s": 600}})
+    stack.deliver(rows(stack.now_ms, 20.0, series="fan/speed"), sequence=1)
+    stack.tick()
+    stack.deliver(rows(stack.now_ms, 90.0), sequence=2)
+    stack.tick()
+    assert decoded == [2]
+    assert stack.states(AlertKind.RULE) == [("pump1/temperature", "firing")]
+    (item,) = stack.alerts.of_kind("watched")
+    assert sorted(Watched.from_item(item).series) == ["fan/speed", "pump1/temperature"]
+
+
+def test_series_of_batches_with_a_profile_are_named_and_the_profile_is_read_once() -> None:
+    stack = Stack()
+    known = profile.learn(rows(stack.now_ms, 20.0))
+    found: list[int] = []
+
+    def profiles(gateway: str, version: int) -> Any:
+        found.append(version)
+        return known
+
+    watched, batch = Watched(), codec.shorten(codec.pack(rows(stack.now_ms, 20.0)), known)
+    stored = StoredBatch(GATEWAY, 7, 1, "bulk", "aggregates", 1, 1, b"", NOW_MS, codec.seal(GATEWAY, 7, 1, batch))
+    watched.series["pump1/temperature"] = Rhythm(NOW_MS)
+    assert series_of(stored, watched, profiles) == ["pump1/temperature"]
+    again = Watched.from_item(watched.to_item(GATEWAY, NOW_MS) | {"version": 1})
+    assert series_of(stored, again, profiles) == ["pump1/temperature"]
+    assert found == [known.version]
+    with pytest.raises(UnreadableBatchError, match="not known"):
+        series_of(stored, Watched(), lambda *_: None)
+
+
+def test_a_set_silence_replaces_the_learned_one_and_has_the_severity_of_its_rule() -> None:
+    stack = Stack(condition={"type": "silence", "after_s": 120}, severity="info", gateways="gw-*")
+    stack.deliver(rows(stack.now_ms, 20.0))
+    stack.tick()
+    stack.tick()
+    assert stack.all() == []
+    stack.tick()
+    (alert,) = stack.all()
+    assert (alert.origin.kind, alert.report.series, alert.severity, alert.state) == (
+        AlertKind.SILENCE,
+        "",
+        "info",
+        State.FIRING,
+    )
+    # A longer time ends the alert, and so does data.
+    stack.document("rules", "hot", {"condition": {"type": "silence", "after_s": 86_400}, "gateways": "gw-1"})
+    stack.tick()
+    assert stack.states(AlertKind.SILENCE) == [("", "resolved")]
+    stack.tick(23 * 60)
+    assert stack.states(AlertKind.SILENCE) == [("", "resolved")]
+    stack.tick(61)
+    assert [one.state for one in stack.all() if one.state is State.FIRING] == [State.FIRING]
+
+
+def test_a_set_silence_of_series_holds_for_the_series_that_it_names() -> None:
+    stack = Stack(condition={"type": "silence", "of": "series", "after_s": 180}, series="pump1/b")
+    for name in ("pump1/a", "pump1/b"):
+        stack.deliver(rows(stack.now_ms, 20.0, series=name))
+    for _ in range(4):
+        stack.tick()
+        stack.deliver(rows(stack.now_ms, 20.0, series="pump1/a"))
+    assert stack.states(AlertKind.SILENCE) == [("pump1/b", "firing")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"condition": {"type": "silence", "after_s": 59}}, "condition.after_s: 59: seconds from 60"),
+        ({"condition": {"type": "silence"}}, "condition.after_s: None"),
+        ({"condition": {"type": "silence", "after_s": 60, "of": "site"}}, "condition.of: 'site': one of gateway"),
+        ({"condition": {"type": "silence", "after_s": 60}, "series": "a*"}, "series: 'a*': * with a condition of"),
+        ({"condition": {"type": "silence", "after_s": 60}, "for_s": 5}, "for_s: 5: 0 with the condition silence"),
+        ({"condition": {"type": "silence", "after_s": 60, "above": 1}}, "condition.above: no such key"),
+    ],
+)
+def test_an_invalid_set_silence_names_the_key(changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RequestError) as error:
+        rules.parse({"name": "r"} | changes)
+    assert error.value.problems[0].startswith(problem)
+
+
+def test_the_first_rule_by_name_sets_a_silence() -> None:
+    found = [
+        rules.parse({"name": name, "gateways": glob, "condition": {"type": "silence", "after_s": after}})
+        for name, glob, after in (("b", "*", 60), ("a", "gw-?", 120))
+    ]
+    first, second = rules.set_silence(found, "gw-1"), rules.set_silence(found, "other")
+    assert first is not None and second is not None  # noqa: PT018 - both are found
+    assert (first.name, second.name) == ("a", "b")
+    assert rules.set_silence(found, "gw-1", "pump/a") is None
+    assert rules.parse(found[0].to_dict()) == found[0]
+
+
+@pytest.mark.parametrize(("took", "number"), [((), 1), ((20_000,), 1), ((20_000, 20_000), 2), ((85_000,) * 8, 8)])
+def test_the_number_of_workers_follows_the_time_of_the_last_passes(took: tuple[int, ...], number: int) -> None:
+    shards: list[Any] = [{"took_ms": ms} for ms in took]
+    assert workers(shards + [{}] * (8 - len(shards))) == number
+
+
+def test_the_run_of_the_schedule_starts_workers_and_the_time_of_a_pass_is_kept() -> None:
+    stack = Stack()
+    for at in range(30):
+        stack.deliver(rows(stack.now_ms, 20.0), f"gw-{at}", 1)
+    started: list[int] = []
+
+    def slow() -> int:
+        stack.now_ms += 1_000  # each step takes a second
+        return 60_000
+
+    stack.watch.run(slow, started.append)
+    assert started == []
+    stack.watch.run(slow, started.append)
+    assert len(started) == 1
+    assert 0 < started[0] < SHARDS
+    stack.watch.run(slow)
+    assert len(started) == 1
+
+
+def test_a_failing_read_of_progress_is_repeated_for_each_gateway() -> None:
+    stack = Stack(**HOT)
+    stack.deliver(rows(stack.now_ms, 90.0))
+    get_many, calls = stack.alerts.get_many, []
+
+    def fails_once(keys: Any) -> Any:
+        calls.append(keys)
+        if len(calls) == 1:
+            raise StoreError("throttled")
+        return get_many(keys)
+
+    stack.alerts.get_many = fails_once  # type: ignore[method-assign]
+    stack.tick()
+    assert [one.report.series for one in stack.all()] == ["pump1/temperature"]
+    assert stack.metrics.counts["failed_steps"] == 1
 
 
 def test_a_gateway_that_cannot_be_watched_has_no_effect_on_others() -> None:

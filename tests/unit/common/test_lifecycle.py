@@ -18,6 +18,7 @@ from edge_components.common.errors import BusError, ConnectionRefusedByNucleusEr
 from edge_components.common.launch import EXIT_CONFIG
 from edge_components.common.lifecycle import Runtime, run_component
 from edge_components.common.loop import EXIT_SOFTWARE, EXIT_UNAVAILABLE
+from edge_components.common.version import VERSION
 from tests.fakes import FakeBus
 from wire import topics
 
@@ -108,7 +109,7 @@ def test_a_component_that_is_stopped_reports_and_closes_the_bus(nucleus: Nucleus
     nucleus.bus.values = {"size": "7", "accessControl": {}}
     assert nucleus.run(stop) == 0
     assert nucleus.parts[0].config == Config(7)
-    assert json.loads(nucleus.bus.on(topics.HEALTH)[-1]) == {"component": "Part", "counters": {}}
+    assert json.loads(nucleus.bus.on(topics.HEALTH)[-1]) == {"component": "Part", "version": VERSION, "counters": {}}
     assert nucleus.bus.closed == 1
 
 

@@ -16,6 +16,7 @@ import pytest
 from edge_components.common import batch_message
 from edge_components.common.errors import BusError
 from edge_components.common.lifecycle import Runtime
+from edge_components.common.version import VERSION
 from edge_components.forwarder.component import Forwarder
 from edge_components.forwarder.config import Config
 from edge_components.forwarder.spool import journal
@@ -498,7 +499,7 @@ def test_bytes_that_are_no_acknowledgement_are_counted_and_free_nothing(rig: Rig
 
 def test_counters_go_to_the_cloud_as_a_notice(tmp_path: Path) -> None:
     rig = Rig(tmp_path, notice_interval_s=30.0)
-    body = {"component": "Aggregator", "counters": {"readings_late": 3}}
+    body = {"component": "Aggregator", "version": "1.2.3", "counters": {"readings_late": 3}}
     rig.bus.deliver(topics.HEALTH, json.dumps(body).encode())
     rig.bus.deliver(topics.HEALTH, b"[1]")
     rig.tick(31.0)
@@ -506,6 +507,7 @@ def test_counters_go_to_the_cloud_as_a_notice(tmp_path: Path) -> None:
     assert isinstance(batch.rows, Notice)
     assert batch.rows.counters["Aggregator"] == {"readings_late": 3}
     assert batch.rows.counters["Forwarder"]["health_unreadable"] == 1
+    assert batch.rows.versions == {"Aggregator": "1.2.3", "Forwarder": VERSION}
     rig.kill()
 
 

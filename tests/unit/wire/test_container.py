@@ -24,6 +24,7 @@ from wire.errors import (
 from wire.limits import MAX_BATCH_BYTES, MAX_INFLATED_BYTES, MAX_ROWS
 from wire.model import MAX_SEQUENCE, Anomalies, Batch, Notice, Readings, Series
 from wire.quantization import BITS
+from wire.reports import read_notice
 from wire.varint import number, pack, pack_signed
 
 ROWS = aggregates(6)
@@ -144,6 +145,22 @@ def test_packed_rows_of_the_size_of_the_room_always_fit(gateway: str, sequence: 
 def test_a_notice_with_an_unsupported_number_is_not_encoded() -> None:
     with pytest.raises(ModelError, match="64-bit"):
         codec.pack(Notice(1, {"a": {"b": 2**63}}))
+
+
+@pytest.mark.parametrize("version", ["", "1" * 65, "1\n", "é"])
+def test_a_notice_with_an_invalid_version_is_not_encoded(version: str) -> None:
+    with pytest.raises(ModelError, match="versions"):
+        codec.pack(Notice(1, {}, {"a": version}))
+
+
+@pytest.mark.parametrize("versions", ["null", "[1]", '{"a":1}', '{"a":""}', '{"a":"\\ud800"}'])
+def test_a_notice_with_invalid_versions_is_not_decoded(versions: str) -> None:
+    with pytest.raises(FormatError, match="notice"):
+        read_notice(f'{{"time_ms":1,"counters":{{}},"versions":{versions}}}'.encode())
+
+
+def test_a_notice_without_versions_is_decoded() -> None:
+    assert read_notice(b'{"time_ms":1,"counters":{}}') == Notice(1, {})
 
 
 def test_no_reports_are_a_batch_too() -> None:
