@@ -24,12 +24,13 @@ from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.gateway_watch import GatewayWatch
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.metrics import Metrics
-from cloud_functions.core.profiles import Profiles
+from cloud_functions.core.profiles import MAX_DECODED, Profiles
 from cloud_functions.core.storing import Storer
 from cloud_functions.core.watch import LOADED, SLOTS, slot
 from wire import codec
 
-GATEWAYS, RULED, WARM_MINUTES, MINUTES = 100, 20, 10, 10
+GATEWAYS, RULED, WARM_MINUTES, MINUTES = 100, MAX_DECODED + 6, 10, 5
+"""Gateways without and with rules: of the latter more than a worker keeps profiles of, so that each is read again."""
 SILENT_MS, _DAY_MS = 900_000, 86_400_000
 RULE = {"name": "hot", "series": "line-00.temperature", "condition": {"type": "threshold", "above": 1_000}}
 

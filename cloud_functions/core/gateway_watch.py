@@ -7,6 +7,7 @@ import logging
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from cloud_functions.core import arrivals, health, keys, rule_forecast
 from cloud_functions.core.alert import Origin
@@ -113,10 +114,8 @@ class GatewayWatch:
         if not seen_ms:
             return False
         watched.rhythm = (watched.rhythm or Rhythm(seen_ms)).observe(seen_ms)
-        silent_ms, severity = _silent_from(
-            set_silence(rules, gateway), watched.rhythm, self._silent_after_ms, Severity.CRITICAL
-        )
-        self._silence(gateway, "", watched, silent_ms, watched.rhythm.last_ms, now_ms, severity)
+        expected = _expected(set_silence(rules, gateway), watched.rhythm, self._silent_after_ms, Severity.CRITICAL)
+        self._silence(gateway, "", watched, expected, watched.rhythm.last_ms, now_ms)
         return "" in watched.silent
 
     def _watch_series(
@@ -132,33 +131,29 @@ class GatewayWatch:
         """Open or resolve the alerts of silent series, unless the whole gateway is silent."""
         for name, rhythm in list(watched.series.items()):
             if now_ms - rhythm.last_ms > FORGET_MS:
-                self._silence(gateway, name, watched, None, now_ms, now_ms, Severity.WARNING)
+                self._silence(gateway, name, watched, _Expected(None, 0, Severity.WARNING), now_ms, now_ms)
                 del watched.series[name]
             elif not silent and rows_read:
                 least_ms, rule = self._silent_after_ms + ROWS_MS, set_silence(rules, gateway, name)
-                silent_ms, severity = _silent_from(rule, rhythm, least_ms, Severity.WARNING)
-                self._silence(gateway, name, watched, silent_ms, rhythm.last_ms, now_ms, severity)
+                expected = _expected(rule, rhythm, least_ms, Severity.WARNING)
+                self._silence(gateway, name, watched, expected, rhythm.last_ms, now_ms)
 
     def _silence(
-        self,
-        gateway: str,
-        series: str,
-        watched: Watched,
-        silent_ms: int | None,
-        last_ms: int,
-        now_ms: int,
-        severity: Severity,
+        self, gateway: str, series: str, watched: Watched, expected: _Expected, last_ms: int, now_ms: int
     ) -> None:
-        origin = Origin(AlertKind.SILENCE, "", severity)
-        onset_ms = watched.silent.get(series)
+        """Open or resolve the alert of a gateway, or of a series if one is named."""
+        origin = Origin(AlertKind.SILENCE, "", expected.severity)
+        onset_ms, silent_ms = watched.silent.get(series), expected.silent_ms
         # A longer silence that was set since ends the alert, too.
         ended = silent_ms is None or now_ms <= silent_ms
         if onset_ms is not None and (last_ms > onset_ms or ended):
-            self._report(gateway, origin, silence_report(series, onset_ms, max(last_ms, onset_ms), Phase.END))
+            end_ms = max(last_ms, onset_ms)
+            self._report(gateway, origin, silence_report(series, onset_ms, end_ms, Phase.END, end_ms - onset_ms))
             del watched.silent[series]
         elif onset_ms is None and silent_ms is not None and now_ms > silent_ms:
-            watched.silent[series] = last_ms
-            self._report(gateway, origin, silence_report(series, last_ms, silent_ms, Phase.ONSET))
+            # Two silences that were set are two alerts, also if nothing came between them.
+            watched.silent[series] = onset_ms = last_ms + expected.set_ms
+            self._report(gateway, origin, silence_report(series, onset_ms, silent_ms, Phase.ONSET, silent_ms - last_ms))
 
     def _watch_health(self, gateway: str, item: Item | None, watched: Watched) -> None:
         """Open or resolve the alerts of what the newest notice shows, once for each notice."""
@@ -286,8 +281,16 @@ def _name(rule: Rule, series: str) -> str:
     return _SEPARATOR.join((rule.name, f"{zlib.crc32(condition.encode()):08x}", series))
 
 
-def _silent_from(rule: Rule | None, rhythm: Rhythm, least_ms: int, severity: Severity) -> tuple[int | None, Severity]:
-    """Return the time from which a gateway or series is silent, set by a rule or learned, and the severity."""
+class _Expected(NamedTuple):
+    """Time from which a gateway or series is silent, None if unknown, the set silence or 0, and the severity."""
+
+    silent_ms: int | None
+    set_ms: int
+    severity: Severity
+
+
+def _expected(rule: Rule | None, rhythm: Rhythm, least_ms: int, severity: Severity) -> _Expected:
+    """Return what a rule sets, or what was learned."""
     if rule is not None and isinstance(rule.condition, SetSilence):
-        return rhythm.last_ms + rule.condition.after_ms, rule.severity
-    return rhythm.silent_from_ms(least_ms), severity
+        return _Expected(rhythm.last_ms + rule.condition.after_ms, rule.condition.after_ms, rule.severity)
+    return _Expected(rhythm.silent_from_ms(least_ms), 0, severity)

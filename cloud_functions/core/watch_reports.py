@@ -7,10 +7,9 @@ from cloud_functions.core.rules import Absence, Forecast, Rate, Rule
 from wire.anomaly import Anomaly, Phase
 
 
-def silence_report(series: str, onset_ms: int, time_ms: int, phase: Phase) -> Anomaly:
-    """Return the report of a silent gateway, or of a silent series if one is named."""
-    silent_s = (time_ms - onset_ms) / 1000
-    return Anomaly(series, phase, onset_ms, time_ms, 1.0, "silence", "", silent_s, unit="s")
+def silence_report(series: str, onset_ms: int, time_ms: int, phase: Phase, silent_ms: int) -> Anomaly:
+    """Return the report of a gateway, or of a series if one is named, that sent nothing for ``silent_ms``."""
+    return Anomaly(series, phase, onset_ms, time_ms, 1.0, "silence", "", silent_ms / 1000, unit="s")
 
 
 def rule_report(rule: Rule, series: str, unit: str, breach: Breach) -> Anomaly:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -33,6 +34,7 @@ def _stay_on_loopback() -> None:
     asyncio.BaseEventLoop.create_server = loopback  # type: ignore[method-assign]
 
 
+_TOPIC_PART = re.compile(r"\$\{topic\((\d+)\)\}")
 _BATCHES = {"sqs:SendMessageBatch": "sqs:SendMessage", "sns:PublishBatch": "sns:Publish"}
 """Operations whose permission AWS calls as that of the single operation."""
 
@@ -63,6 +65,33 @@ def _authorize_as_aws() -> None:
     iam_actions._ses_v2_resource_arn = identity
 
 
+def _put_into_streams() -> None:
+    """Add the action of a topic rule that puts a message into a Kinesis stream, which the emulator does not have.
+
+    The partition key is a part of the topic, ``${topic(n)}``, or a constant. As the rules engine does, a failure is
+    raised, so that the rule's error action receives the message.
+    """
+    from ministack.core.responses import request_scope
+    from ministack.services import iot, kinesis
+
+    dispatch = iot._dispatch_rule_action
+
+    async def dispatched(account: str, region: str, rule: str, action: dict[str, Any], event: Any) -> None:
+        target = action.get("kinesis")
+        if target is None:
+            await dispatch(account, region, rule, action, event)
+            return
+        name, key = str(target["streamName"]), str(target.get("partitionKey") or rule)
+        if part := _TOPIC_PART.fullmatch(key):
+            key = str(event["topic"]).split("/")[int(part[1]) - 1]
+        with request_scope(account, region):
+            arn = f"arn:aws:kinesis:{region}:{account}:stream/{name}"
+            if not kinesis.put_record_internal(arn, key, json.dumps(event).encode()):
+                raise RuntimeError(f"the stream {name} took no record")
+
+    iot._dispatch_rule_action = dispatched
+
+
 def main() -> None:
     """Run the emulator until a stop signal or the end of the parent process."""
     if os.getpgrp() != os.getpid():
@@ -70,6 +99,7 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     _stay_on_loopback()
     _authorize_as_aws()
+    _put_into_streams()
     sys.argv = ["ministack"]
     from ministack.app import main as run
 

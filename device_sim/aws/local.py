@@ -237,6 +237,8 @@ class LocalCloud:
         for name in ("Ingest", "Notify"):
             mappings = functions.list_event_source_mappings(FunctionName=self.outputs[f"{name}FunctionName"])
             for mapping in mappings["EventSourceMappings"]:
+                if ":sqs:" not in mapping["EventSourceArn"]:
+                    continue
                 functions.update_event_source_mapping(
                     UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": _CONCURRENCY}
                 )

@@ -586,7 +586,7 @@ def test_the_run_of_the_schedule_starts_workers_and_the_time_of_a_pass_is_kept()
     started: list[int] = []
 
     def slow() -> int:
-        stack.now_ms += 1_000  # each step takes a second
+        stack.now_ms += 4_000  # each step takes some seconds
         return 60_000
 
     stack.watch.run(slow, started.append)
