@@ -104,9 +104,10 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
         | {("sqs:SendMessage", queue) for queue in ("AlertingDeadLetters", *CHANNEL_QUEUES)}
         | {(a, "AlertingLogs") for a in logs},
         "WatchRole": {(f"dynamodb:{a}", "TelemetryTable") for a in ("GetItem", "BatchGetItem", "Query")}
-        | {(f"dynamodb:{a}", "AlertsTable") for a in ALERTS}
+        | {(f"dynamodb:{a}", "AlertsTable") for a in (*ALERTS, "BatchGetItem")}
         | {("dynamodb:Query", f"${{{name}.Arn}}/index/{index}") for name, index in INDEXES}
         | {("sqs:SendMessage", queue) for queue in CHANNEL_QUEUES}
+        | {("lambda:InvokeFunction", f"{ARN}:lambda:{ACCOUNT}:function:${{AWS::StackName}}-WatchFunction-*")}
         | {(a, "WatchLogs") for a in logs},
         "NotifyRole": {(a, queue) for a in receive for queue in CHANNEL_QUEUES}
         | {("dynamodb:Query", "AlertsTable"), ("events:PutEvents", "AlertsBus")}
@@ -125,7 +126,7 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
         | {("sqs:SendMessage", "IngestDeadLetters")}
         | {(a, "CompactionLogs") for a in logs},
         "ApiRole": {(a, "TelemetryTable") for a in (*write, "dynamodb:BatchGetItem")}
-        | {(f"dynamodb:{a}", "AlertsTable") for a in ("GetItem", "Query", "PutItem", "DeleteItem")}
+        | {(f"dynamodb:{a}", "AlertsTable") for a in ("GetItem", "Query", "PutItem")}
         | {("dynamodb:Query", f"${{{name}.Arn}}/index/{index}") for name, index in INDEXES}
         | {("lambda:InvokeFunction", "ArchiveFunction.Alias")}
         | {(a, "ApiLogs") for a in logs},
