@@ -13,7 +13,7 @@ from wire import codec, container, profile
 from wire.codec import Coder, Kind, Profile
 from wire.errors import DecodeError
 from wire.model import Aggregates, Batch, Readings, Series
-from wire.summary import Summary, read_name, summarize
+from wire.summary import Summary, read_name, read_present, summarize
 
 
 def summary_of(rows: Readings | Aggregates) -> tuple[int, int, int]:
@@ -86,3 +86,24 @@ def test_a_damaged_head_that_decodes_has_a_summary(rows: Readings | Aggregates, 
     assert isinstance(decoded, Readings | Aggregates)
     found = summarized(data)
     assert (found.rows, found.first_ms, found.last_ms) == summary_of(decoded)
+
+
+@BUSY
+@given(rows=readings() | aggregates(), coders=st.sampled_from(CODERS))
+def test_the_present_series_are_those_with_decoded_rows(rows: Readings | Aggregates, coders: frozenset[Coder]) -> None:
+    data = codec.encode(Batch("g", 1, 1, rows), LIMIT, coders=coders)
+    decoded, present = codec.decode(data).rows, read_present(read_name(data))
+    assert isinstance(decoded, Readings | Aggregates)
+    assert present.profile is None
+    assert present.series == tuple(decoded.series[at] for at in sorted(set(decoded.series_index.tolist())))
+
+
+def test_the_present_series_of_a_batch_with_a_profile_are_places_in_it() -> None:
+    rows = windows([0] * 30, 10_000)
+    known = profile.learn(rows)
+    few = rows.take(np.flatnonzero(rows.series_index != 1))
+    for part, names in ((rows, {"a.x", "a.y", "a.z"}), (few, {"a.x", "a.z"})):
+        for packed in codec._pack_known(part, known):
+            present = read_present(read_name(codec.seal("g", 1, 1, packed)))
+            assert present.profile == known.version
+            assert {known.series[place].name for place in present.places} == names
