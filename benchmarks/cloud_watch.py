@@ -51,7 +51,7 @@ def measure_watch() -> dict[str, float]:
     plain, ruled = _measure(GATEWAYS, ()), _measure(RULED, (rules.parse(RULE),))
     figures = {f"watch_{name}_per_gateway": value for name, value in plain.items()}
     figures |= {f"watch_ruled_{name}_per_gateway": value for name, value in ruled.items()}
-    # A pass is a minute: its CPU time is that for which 10,000 gateways need so many processors at least.
+    # CPU time of a pass over 10,000 gateways, which is due each minute.
     figures["watch_cpu_s_per_pass_10k_gateways"] = plain["cpu_ms"] * 10
     figures["watch_ruled_cpu_s_per_pass_10k_gateways"] = ruled["cpu_ms"] * 10
     return figures

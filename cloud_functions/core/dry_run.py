@@ -70,7 +70,7 @@ def dry_run(rule: Rule, history: RowHistory, from_ms: int, to_ms: int) -> dict[s
     Raises RequestError for an invalid time range, and a rule that sets a silence.
     """
     if isinstance(rule.condition, SetSilence):
-        raise RequestError(["condition.type: silence has no dry run: it sets a time, and is no condition on rows"])
+        raise RequestError(["condition.type: silence has no dry run: it sets a time and evaluates no rows"])
     if not 0 <= from_ms < to_ms:
         raise RequestError([f"from: {from_ms} is not before to, {to_ms}"])
     if to_ms - from_ms > MAX_RANGE_MS:
