@@ -63,7 +63,7 @@ def _numbers(time_ms: object, counters: Mapping[str, Mapping[str, object]]) -> l
     return [time_ms, *(number for counts in counters.values() for number in counts.values())]
 
 
-def _are_versions(versions: Mapping[object, object]) -> bool:
+def _are_versions(versions: Mapping[str, Any]) -> bool:
     return all(isinstance(text, str) and is_version(text) for text in versions.values())
 
 

@@ -40,7 +40,9 @@ def test_batches_of_a_gateway_pass_the_stream_in_order_and_are_stored_and_acknow
     client.tls_set(str(credentials.ca), str(credentials.cert), str(credentials.key))
     client.on_connect = lambda client, *_: client.subscribe(topics.ack(GATEWAY), 1)
     client.on_subscribe = lambda client, *_: _publish(client)
-    client.on_message = lambda _client, _data, message: acknowledged.append(Acknowledgement.decode(message.payload))
+    client.on_message = lambda _client, _data, message: acknowledged.append(
+        Acknowledgement.decode(bytes(message.payload))
+    )
     client.connect(credentials.host, credentials.port)
     client.loop_start()
     try:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_functions.core import gateway_watch as gateway_watch_module
-from cloud_functions.core import health, keys, rules
+from cloud_functions.core import batch_rows, health, keys, rules
 from cloud_functions.core.alert import Alert, State, from_item
 from cloud_functions.core.alerting import FLAPPING_WINDOW_MS, AlertBook
 from cloud_functions.core.arrival import open_envelope, read_envelope
@@ -138,7 +138,7 @@ def rows(end_ms: int, *means: float, series: str = "pump1/temperature", width_ms
     )
 
 
-HOT = {"condition": {"type": "threshold", "above": 80, "clear_margin": 5}, "severity": "critical"}
+HOT: dict[str, Any] = {"condition": {"type": "threshold", "above": 80, "clear_margin": 5}, "severity": "critical"}
 
 
 def test_a_gateway_that_falls_silent_raises_an_alert_that_ends_when_it_returns() -> None:
@@ -474,7 +474,7 @@ def test_a_silent_gateway_is_watched_each_minute_until_it_returns() -> None:
 
 def test_rows_are_decoded_only_where_a_rule_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
-    rows_of = gateway_watch_module.rows_of
+    rows_of = batch_rows.rows_of
     monkeypatch.setattr(
         gateway_watch_module, "rows_of", lambda batch, find: decoded.append(batch.sequence) or rows_of(batch, find)
     )
@@ -609,7 +609,7 @@ def test_a_failing_read_of_progress_is_repeated_for_each_gateway() -> None:
             raise StoreError("throttled")
         return get_many(keys)
 
-    stack.alerts.get_many = fails_once  # type: ignore[method-assign]
+    stack.alerts.get_many = fails_once
     stack.tick()
     assert [one.report.series for one in stack.all()] == ["pump1/temperature"]
     assert stack.metrics.counts["failed_steps"] == 1
