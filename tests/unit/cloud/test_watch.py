@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.core import gateway_watch as gateway_watch_module
 from cloud_functions.core import batch_rows, health, keys, rules
+from cloud_functions.core import gateway_watch as gateway_watch_module
 from cloud_functions.core.alert import Alert, State, from_item
 from cloud_functions.core.alerting import FLAPPING_WINDOW_MS, AlertBook
 from cloud_functions.core.arrival import open_envelope, read_envelope
