@@ -179,13 +179,10 @@ class Alert:
         return [dict(zip(names, event, strict=True)) for event in sorted(found, key=lambda event: event[0])]
 
 
-def merge(
-    alert: Alert | None, gateway: str, report: Anomaly, now_ms: int, hold_ms: int = 0, origin: Origin | None = None
-) -> Alert:
-    """Return the alert after a report; a report without new information returns an equal alert."""
+def merge(alert: Alert | None, gateway: str, report: Anomaly, now_ms: int, origin: Origin) -> Alert:
+    """Return the alert after a report, a new one with ``origin``; without new information it equals the given one."""
     if alert is None:
-        first = origin if origin is not None else Origin(hold_ms=hold_ms)
-        alert = Alert(gateway, report, report.time_ms, None, State.PENDING, False, now_ms, origin=first)
+        alert = Alert(gateway, report, report.time_ms, None, State.PENDING, False, now_ms, origin=origin)
     ended_ms = alert.ended_ms
     if report.phase is Phase.END:
         ended_ms = report.time_ms if ended_ms is None else max(ended_ms, report.time_ms)

@@ -41,7 +41,7 @@ REQUIRED_V1 = {
 
 
 def alerts() -> list[Alert]:
-    anomaly = merge(None, "gw-1", report(), NOW_MS)
+    anomaly = merge(None, "gw-1", report(), NOW_MS, Origin())
     rule = merge(None, "gw-1", report(), NOW_MS, origin=Origin(AlertKind.RULE, "hot", "info", "Hot"))
     silent = Anomaly("", Phase.ONSET, NOW_MS, NOW_MS, 1.0, "silence", "", 900.0, unit="s")
     return [anomaly, rule, merge(None, "gw-1", silent, NOW_MS, origin=Origin(AlertKind.SILENCE, "", "critical"))]

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.unit.device_sim.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 PROGRAM = [sys.executable, "-u", "-c", "from strandline.cli import main; main()", "demo"]

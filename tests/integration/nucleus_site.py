@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +118,3 @@ class Listener:
     def close(self) -> None:
         """Disconnect, also when the nucleus has ended first."""
         self.client.close().exception(5)
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    """Wait until ``condition`` holds, at most ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
-import threading
 import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jsonschema
 import pytest
@@ -21,8 +20,9 @@ import pytest
 from cloud_functions.core import keys
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
+from tests.http_server import http_server
+from tests.waiting import until
 
-T = TypeVar("T")
 REPO = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"```python\n(.*?)```", (REPO / "docs" / "subscribers.md").read_text(), re.S)
 SCHEMAS = {
@@ -39,33 +39,6 @@ def page() -> dict[str, Any]:
     for block in BLOCKS:
         exec(compile(block, "docs/subscribers.md", "exec"), names)  # noqa: S102 - the page is part of the repository
     return names
-
-
-def until(condition: Callable[[], T | None], what: str, seconds: float = 60.0) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        threading.Event().wait(0.1)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
-
-
-class Server:
-    """An HTTP server on loopback, in a thread."""
-
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
-        self._server = HTTPServer(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> Server:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class Site:
@@ -121,13 +94,13 @@ class Site:
     def _configure(self, stack: ExitStack) -> None:
         secrets = self.cloud.client("secretsmanager")
         secrets.create_secret(Name=f"{STACK}/webhook", SecretString=SECRET)
-        hook = stack.enter_context(Server(self.page["receiver"](SECRET, self.hooks.append)))
-        failing = stack.enter_context(Server(_failing(self.refused)))
+        hook = stack.enter_context(http_server(self.page["receiver"](SECRET, self.hooks.append)))
+        failing = stack.enter_context(http_server(_failing(self.refused)))
         self.cloud.client("sesv2").create_email_identity(EmailIdentity="alerts@example.com")
         secret = f"secretsmanager:{STACK}/webhook"
         channels: dict[str, dict[str, Any]] = {
-            "hook": {"type": "webhook", "url": hook.url, "secret": secret},
-            "broken": {"type": "webhook", "url": failing.url},
+            "hook": {"type": "webhook", "url": f"{hook}/hook", "secret": secret},
+            "broken": {"type": "webhook", "url": f"{failing}/hook"},
             "mail": {"type": "email", "to": ["ada@example.com"]},
             "flow": {"type": "stepfunctions", "state_machine": self.machine},
         }

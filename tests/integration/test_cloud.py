@@ -11,10 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -28,12 +28,12 @@ from device_sim.aws.errors import PortTakenError, StartError
 from device_sim.aws.gateways import GatewayCredentials
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
+from tests.waiting import until
 from wire import codec, profile, topics
 from wire.acknowledgement import Acknowledgement
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Series
 from wire.topics import Lane
 
-T = TypeVar("T")
 START_MS = 1_750_000_000_000
 
 
@@ -46,15 +46,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
 @pytest.fixture
 def store(cloud: LocalCloud) -> CloudStore:
     return CloudStore(cloud)
-
-
-def until(condition: Callable[[], T | None], what: str, seconds: float = 90.0) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        threading.Event().wait(0.05)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 class Gateway:

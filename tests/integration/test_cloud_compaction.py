@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from device_sim.aws.local import LocalCloud
 from strandline.cli import make_app
 from tests.unit.cloud.fakes import body
 from tests.unit.cloud.test_compaction import windows_of
+from tests.waiting import until
 from wire import codec
 from wire.model import Aggregates, Batch
 
@@ -83,22 +83,17 @@ def test_stored_batches_become_an_archive_that_duckdb_reads_and_late_ones_reopen
         assert isinstance(rows, Aggregates)
         sent[gateway].append(rows)
 
-    def compacted() -> bool:
+    def compact() -> None:
         cloud.compact()
-        deadline = time.monotonic() + 60
         table = DynamoTable(cloud.outputs["TelemetryTableName"], cloud.client("dynamodb"))
-        while time.monotonic() < deadline:
-            if not any(list(table.query(f"reopened#{bucket:02d}")) for bucket in range(16)):
-                return True
-            threading.Event().wait(0.2)
-        return False
+        until(lambda: not any(list(table.query(f"reopened#{n:02d}")) for n in range(16)), "no hour is open")
 
     for sequence in (1, 2):
         for gateway in sent:
             deliver(gateway, sequence, sequence)
-    assert compacted()
+    compact()
     deliver("gw-1", 3, 30)
-    assert compacted()
+    compact()
     wanted = [row for gateway, parts in sent.items() for row in as_rows(gateway, merge(parts))]
     assert json.dumps(query(cloud, tmp_path)) == json.dumps(wanted)
     assert len(objects(cloud)) == 1
@@ -117,10 +112,8 @@ def test_the_api_reads_rows_of_expired_batches_from_the_archive(cloud: LocalClou
     batch = Batch("gw-old", 7, 1, windows_of(hour_ms, 12, 10_000, 1))
     store(cloud, batch, now_ms)
     cloud.compact()
-    deadline = time.monotonic() + 60
-    while not list(table.query("hours#gw-old")) or any(list(table.query(f"reopened#{n:02d}")) for n in range(16)):
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.2)
+    until(lambda: list(table.query("hours#gw-old")), "the hour is compacted")
+    until(lambda: not any(list(table.query(f"reopened#{n:02d}")) for n in range(16)), "no hour is open")
     table.remove([Key(str(item["pk"]), str(item["sk"])) for item in table.query("batches#gw-old")])
     path = f"/v1/gateways/gw-old/aggregates?series=a.y&from={hour_ms}&to={hour_ms + HOUR_MS}&resolution=raw"
     status, answer = cloud.call_api("GET", path)
@@ -142,10 +135,8 @@ def test_an_erased_series_leaves_both_tables_and_the_archives_files(
     for sequence, gateway in enumerate(("gw-8", "gw-9"), start=1):
         store(cloud, Batch(gateway, 7, sequence, windows_of(hour_ms, 6, 10_000, sequence)), hour_ms + 2 * HOUR_MS)
     cloud.compact()
-    deadline = time.monotonic() + 60
-    while not list(table.query("hours#gw-9")) or any(list(table.query(f"reopened#{n:02d}")) for n in range(16)):
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.2)
+    until(lambda: list(table.query("hours#gw-9")), "the hour is compacted")
+    until(lambda: not any(list(table.query(f"reopened#{n:02d}")) for n in range(16)), "no hour is open")
 
     def erase(*options: str) -> dict[str, Any]:
         done = CliRunner().invoke(make_app(), ["erase", "--gateway", "gw-9", "--json", *options])

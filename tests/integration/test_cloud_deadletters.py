@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import paho.mqtt.client as mqtt
@@ -26,12 +26,12 @@ from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
 from strandline.cli import make_app
 from strandline.dead_letters import queues
+from tests.waiting import until
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
 from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Series
 from wire.topics import Lane
 
-T = TypeVar("T")
 START_MS = 1_750_000_000_000
 PROGRAM = [sys.executable, "-c", "from strandline.cli import main; main()"]
 
@@ -40,15 +40,6 @@ PROGRAM = [sys.executable, "-c", "from strandline.cli import main; main()"]
 def cloud(tmp_path: Path) -> Iterator[LocalCloud]:
     with LocalCloud.start(tmp_path, parameters={"SilentAfterMs": "8000"}) as running:
         yield running
-
-
-def until(condition: Callable[[], T | None], what: str, seconds: float = 90.0) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        threading.Event().wait(0.1)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 def aggregates(seed: int, rows: int = 30, start_ms: int = START_MS) -> Aggregates:

@@ -9,7 +9,6 @@ import os
 import random
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from edge_components.common.limited_log import RateLimitedLog
 from edge_components.common.loop import Loop
 from edge_components.common.ports import SystemClock
 from tests.integration.nucleus_site import Site
+from tests.waiting import until
 
 
 class Proxy:
@@ -95,11 +95,11 @@ class Bench:
         self.messages.append(payload)
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, what
+        def work() -> None:
             self.bus.tick()
             self.loop._make_calls(0.05)
+
+        until(condition, what, seconds, work)
 
 
 @pytest.fixture(scope="module")

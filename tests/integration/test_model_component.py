@@ -18,7 +18,8 @@ from device_sim.paths import SOURCE_TREE
 from edge_components.common import aggregates_message
 from strandline.packaging.components import build
 from strandline.training.train import Request, train
-from tests.integration.nucleus_site import Listener, until
+from tests.integration.nucleus_site import Listener
+from tests.waiting import until
 from wire import topics
 from wire.codec import encode
 from wire.errors import WireError

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -34,6 +33,7 @@ from edge_components.sensor_reader.mqtt.subscriptions import (
 )
 from tests.unit.sensor_reader.fakes import Filters
 from tests.unit.sensor_reader.mqtt_site import DEADLINE, Site
+from tests.waiting import pause, until
 
 pytestmark = pytest.mark.skipif(
     find_mosquitto() is None, reason="mosquitto is not installed (apt-get install mosquitto)"
@@ -51,11 +51,9 @@ def mosquitto(folder: Path, *lines: str, port: int = 0) -> Iterator[int]:
     with (folder / "mosquitto.log").open("ab") as log:
         process = subprocess.Popen([str(find_mosquitto()), "-v", "-c", str(configuration)], stdout=log, stderr=log)
     try:
-        end = time.monotonic() + DEADLINE
-        while "running" not in (folder / "mosquitto.log").read_text():
-            assert process.poll() is None, (folder / "mosquitto.log").read_text()
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        log_text = (folder / "mosquitto.log").read_text
+        until(lambda: "running" in log_text() or process.poll() is not None, log_text)
+        assert process.poll() is None, log_text()
         yield port
     finally:
         process.terminate()
@@ -276,11 +274,12 @@ def test_the_session_of_a_removed_entry_is_ended_on_its_broker(tmp_path: Path, v
         ended.update([("hall", read_entry(values))])  # in use: it stays
         ended.poll()
         ended.update([("other", read_entry({"port": port}))])
-        end = time.monotonic() + DEADLINE
-        while counters["mqtt_sessions_ended"] < 1:
-            assert time.monotonic() < end
+
+        def work() -> None:
             ended.poll()
-            time.sleep(0.01)
+            pause(0.01)
+
+        until(lambda: counters["mqtt_sessions_ended"] >= 1, "the session ends", DEADLINE, work)
         ended.close()
         assert kept_sessions(tmp_path / FILE) == {}
         before.publish("sensors/pump/x", "1")

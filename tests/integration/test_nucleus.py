@@ -18,7 +18,8 @@ from awsiot.greengrasscoreipc import connect, model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from device_sim.greengrass.process import NucleusProcess, NucleusProcessError
-from tests.integration.nucleus_site import Listener, Site, until
+from tests.integration.nucleus_site import Listener, Site
+from tests.waiting import until
 
 
 @pytest.fixture

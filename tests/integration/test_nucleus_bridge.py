@@ -25,7 +25,8 @@ from cryptography.x509.oid import NameOID
 from paho.mqtt.enums import CallbackAPIVersion
 
 from device_sim.greengrass.process import NucleusProcess
-from tests.integration.nucleus_site import Listener, Site, until
+from tests.integration.nucleus_site import Listener, Site
+from tests.waiting import until
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(

@@ -14,7 +14,8 @@ from awsiot.greengrasscoreipc import model
 
 from device_sim.greengrass.errors import DaemonError
 from device_sim.greengrass.process import NucleusProcess, NucleusProcessError
-from tests.integration.nucleus_site import PUBSUB, Listener, Site, until
+from tests.integration.nucleus_site import PUBSUB, Listener, Site
+from tests.waiting import until
 
 CORE = "aws.greengrass.ipc.mqttproxy"
 PROXY = {**PUBSUB, CORE: {"p": {"operations": ["*"], "resources": ["strandline/v1/+/ack", "+/up"]}}}

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from device_sim.greengrass.process import NucleusProcess
-from tests.integration.nucleus_site import Site, until
+from tests.integration.nucleus_site import Site
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 MODULES = {

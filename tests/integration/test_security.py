@@ -29,7 +29,8 @@ from device_sim.chaos.certificates import Authority, Pair
 from device_sim.greengrass.process import NucleusProcess
 from device_sim.paths import SOURCE_TREE
 from device_sim.simulation.sensor_broker import HOST, find_mosquitto, free_port
-from tests.integration.nucleus_site import Site, until
+from tests.integration.nucleus_site import Site
+from tests.waiting import until
 from wire import topics
 from wire.topics import Lane
 

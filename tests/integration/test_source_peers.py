@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import logging
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.http_server import http_server
 from tests.unit.sensor_reader.thread_site import ThreadSite
 from wire.model import Quality
 
@@ -127,25 +126,19 @@ def test_a_pattern_with_one_group_names_and_describes_its_series(line: Line) -> 
 
 def test_an_http_endpoint_is_polled_and_failures_leave_gaps(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret\n")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_address[1]}/status"
-    values = {"url": url, "interval_ms": 100, "username": "gw", "password_file": str(tmp_path / "secret")}
+    values = {"interval_ms": 100, "username": "gw", "password_file": str(tmp_path / "secret")}
     body = {"sensors": [{"id": "a", "v": 1.5}, {"id": "b", "v": "off"}], "version": "2"}
-    try:
-        keys = {"each": "sensors.*", "value": "v", "series": "hall.{.id}", "words": {"off": 0}}
-        with ThreadSite("http", {**values, **keys}, name="api") as site:
-            site.poll_until(lambda: site.counters["http_failed"] >= 1)
-            Answers.content["/status"] = (200, json.dumps(body).encode())
-            site.poll_until(lambda: site.values == {"hall.a": 1.5, "hall.b": 0.0})
-            assert site.source.health() == {"connected": True}
-            Answers.content["/status"] = (200, b"<html>")
-            site.poll_until(lambda: "rejected_json" in [reason for reason, _ in site.sink.rejected])
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    keys = {"each": "sensors.*", "value": "v", "series": "hall.{.id}", "words": {"off": 0}}
+    with (
+        http_server(Answers) as address,
+        ThreadSite("http", {"url": f"{address}/status", **values, **keys}, name="api") as site,
+    ):
+        site.poll_until(lambda: site.counters["http_failed"] >= 1)
+        Answers.content["/status"] = (200, json.dumps(body).encode())
+        site.poll_until(lambda: site.values == {"hall.a": 1.5, "hall.b": 0.0})
+        assert site.source.health() == {"connected": True}
+        Answers.content["/status"] = (200, b"<html>")
+        site.poll_until(lambda: "rejected_json" in [reason for reason, _ in site.sink.rejected])
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,8 @@ All of them are entries and settings of one deployment.
 from __future__ import annotations
 
 import contextlib
-import http.server
 import shutil
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -20,6 +18,8 @@ from urllib.parse import quote
 
 import cbor2
 import pytest
+
+from tests.http_server import http_server
 
 pytest.importorskip("pymodbus")
 pytest.importorskip("asyncua")
@@ -177,14 +177,8 @@ class Site:
         self._stack.callback(opcua.close)
         nodes = [{"node": "ns=2;s=Room.Temp", "name": "t", "unit": "Cel"}]
         self.add("opcua", "opcua.t", 4.5, kind="opcua", url=opcua.url, nodes=nodes)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        self._stack.callback(thread.join, 5)
-        self._stack.callback(server.server_close)
-        self._stack.callback(server.shutdown)
+        url = self._stack.enter_context(http_server(Answers)) + "/stored"
         Answers.content["/stored"] = (200, b'{"tank": {"level": 77.5}}')
-        url = f"http://127.0.0.1:{server.server_address[1]}/stored"
         self.add("http", "http.tank.level", 77.5, kind="http", url=url, interval_ms=500)
 
     def _lines(self) -> None:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,15 +19,9 @@ from benchmarks.edge_peers import Sink
 from benchmarks.edge_report import table
 from benchmarks.edge_run import main
 from device_sim.chaos.packets import publish
+from tests.waiting import until
 
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def wait(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10.0
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
 
 
 def test_cpu_time_includes_ended_children_and_processes_of_any_name() -> None:
@@ -54,8 +47,8 @@ def test_a_sample_is_compared_tree_by_tree() -> None:
 def test_usage_includes_descendants() -> None:
     work = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(10**7)); input()'])"
     with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE) as process:
-        assert wait(lambda: len(edge_measure.tree(process.pid)) == 2)
-        assert wait(lambda: edge_measure.usage(process.pid).cpu_s > 0.05)
+        until(lambda: len(edge_measure.tree(process.pid)) == 2, "two processes", 10.0)
+        until(lambda: edge_measure.usage(process.pid).cpu_s > 0.05, "CPU time", 10.0)
         assert edge_measure.pss_bytes(process.pid) > 2**20
         process.communicate(b"\n")
     assert edge_measure.tree(process.pid) == []
@@ -75,7 +68,7 @@ def test_a_sink_counts_values_that_arrive_in_pieces_and_answers_its_question() -
                 for piece in (b'{"v": 21.1', b'25, "t": 1800000000000}', b'{"v":26.995}', b" limits?"):
                     server.sendall(piece)
                     time.sleep(0.05)  # separate pieces; the count below does not depend on it
-                assert wait(lambda: sink.readings == 2)
+                until(lambda: sink.readings == 2, "two readings", 10.0)
                 received = b""
                 while publish("limits", b"none") not in received:
                     received += server.recv(4_096)

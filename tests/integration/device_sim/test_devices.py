@@ -19,7 +19,7 @@ from device_sim.simulation.sensor_broker import SensorBroker, free_port
 from device_sim.simulation.signals import demo_plant
 from edge_components.common.ports import SystemClock
 from tests.fakes import FakeClock
-from tests.unit.device_sim.waiting import until
+from tests.waiting import until
 
 
 class FakePublisher:

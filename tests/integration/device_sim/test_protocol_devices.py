@@ -19,9 +19,9 @@ from device_sim.simulation.sensor_broker import SensorBroker, free_port
 from device_sim.simulation.signals import ColdRoom, Pump, Tank
 from device_sim.simulation.sparkplug_node import SparkplugNode
 from edge_components.common.ports import SystemClock
-from tests.unit.device_sim.waiting import until
 from tests.unit.sensor_reader.mqtt_site import Site as MqttSite
 from tests.unit.sensor_reader.thread_site import QualitySink, ThreadSite
+from tests.waiting import until
 from wire.model import Quality
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

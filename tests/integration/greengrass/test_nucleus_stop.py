@@ -11,7 +11,7 @@ import pytest
 
 from device_sim import process_group
 from device_sim.greengrass.process import NucleusProcess
-from tests.unit.device_sim.waiting import until
+from tests.waiting import until
 
 BUSY = """
 import signal, sys

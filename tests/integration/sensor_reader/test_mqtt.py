@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from device_sim.simulation.sensor_broker import BrokerKind, SensorBroker, find_m
 from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.mqtt import connection
 from tests.unit.sensor_reader.mqtt_site import DEADLINE, Site
+from tests.waiting import until
 
 
 @pytest.fixture(params=list(BrokerKind))
@@ -131,12 +131,9 @@ def test_publications_wait_at_the_broker_while_the_loop_is_busy(site: Site, monk
     monkeypatch.setattr(connection, "MAX_WAITING_BYTES", 500)
     for at in range(3_000):
         site.sensor.publish("sensors/a/b", str(at), qos=1)
-    end = time.monotonic() + DEADLINE
-    while site.counters["mqtt_paused"] < 1 and time.monotonic() < end:
-        time.sleep(0.01)
+    until(lambda: site.counters["mqtt_paused"] >= 1, "the source pauses", DEADLINE)
     site.poll_until(lambda: len(site.sink.readings) >= 3_000)
     assert [value for _, _, value in site.sink.readings] == [float(at) for at in range(3_000)]
-    assert site.counters["mqtt_paused"] >= 1
 
 
 def test_a_large_payload_is_skipped_and_acknowledged(site: Site) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_components.aggregator.cleaning import Cleaner, Columns, Rules
-from edge_components.aggregator.grade import Grade
+from edge_components.aggregator.deadband import Deadband
+from edge_components.aggregator.grade import WITHIN_DEADBAND, Grade
 from wire.model import Quality
 
 NOW = 1_700_000_000_000
@@ -85,3 +86,12 @@ def test_any_readings_are_kept_or_counted(rows: list[Row]) -> None:
     kept, dropped = clean(Cleaner(Rules()), *rows)
     assert len(kept) + sum(dropped.values()) == len(rows)
     assert np.isfinite(kept).all()
+
+
+def test_readings_within_a_deadband_that_was_given_first_are_marked() -> None:
+    cleaner = Cleaner(Rules(), {"pump*": Deadband(1.0, 60_000)})
+    for series_id, name in enumerate(("pump", "fan")):
+        cleaner.assign(series_id, name)
+    given_ = columns(*((series_id, NOW + at, 5.0, GOOD) for at in range(2) for series_id in (0, 1)))
+    cleaned = cleaner.clean(given_, np.full(2, -np.inf), np.full(2, np.inf), NOW)
+    assert (cleaned.columns.quality & WITHIN_DEADBAND > 0).tolist() == [False, False, True, False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_components.aggregator.grade import WITHIN_DEADBAND, Grade
 from edge_components.aggregator.window_types import Closed, WindowSettings
 from edge_components.aggregator.windows import Windows
 
@@ -324,3 +325,12 @@ def test_rows_of_count_0_can_be_disabled() -> None:
     site = Site()
     site.live(0, 0.0, 35)
     assert all(row[2] for row in silence(site, 500.0))
+
+
+def test_a_removed_window_leaves_no_mark_that_it_has_no_row() -> None:
+    windows, one = Windows(SETTINGS), np.zeros(1, np.int64)
+    within = np.full(1, Grade.GOOD | WITHIN_DEADBAND, np.uint8)
+    windows.add(one, np.array([T0]), np.ones(1), T0, 0.0, quality=within)
+    assert any(len(array) for name, array in windows.state().items() if "unreported" in name)
+    windows.remove([(0, T0)])
+    assert not any(len(array) for name, array in windows.state().items() if "unreported" in name)

@@ -1,7 +1,5 @@
 """A detector on fakes with model components: real files, real interpreters, a fake clock."""
 
-import time
-
 import numpy as np
 
 from edge_components.anomaly_detector.component import AnomalyDetector
@@ -15,6 +13,7 @@ from edge_components.common.config import load
 from strandline.training.model_writer import dense_network
 from tests.fakes import fake_runtime
 from tests.unit.anomaly_detector.group_models import CHANNELS, WINDOW, offer
+from tests.waiting import pause, until
 from wire import topics
 from wire.codec import encode
 from wire.model import Aggregates, Anomalies, Batch, Series
@@ -78,12 +77,13 @@ class Plant:
 
     def until(self, condition, what, seconds=150.0):
         """Advance the clock until a condition holds."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"{what}: {self.health()}"
+
+        def advance():
             self.clock.advance(0.5)
             self.detector.tick()
-            time.sleep(0.005)
+            pause(0.005)
+
+        until(condition, lambda: f"{what}: {self.health()}", seconds, advance)
 
     def settle(self):
         """Advance the clock until all validations have finished."""

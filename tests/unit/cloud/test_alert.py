@@ -38,7 +38,7 @@ reports = st.builds(
 
 def after(*given_: Anomaly, hold_ms: int = 0, alert: Alert | None = None) -> Alert:
     for one in given_:
-        alert = merge(alert, "gw-1", one, NOW_MS, hold_ms)
+        alert = merge(alert, "gw-1", one, NOW_MS, Origin(hold_ms=hold_ms))
     assert alert is not None
     return alert
 
@@ -84,7 +84,7 @@ def test_the_state_never_goes_back_and_each_transition_is_published_once(
     for step in steps:
         before = alert
         if step is not None:
-            alert = merge(alert, "gw-1", step, NOW_MS, hold_ms)
+            alert = merge(alert, "gw-1", step, NOW_MS, Origin(hold_ms=hold_ms))
         elif alert is not None and alert.state is not State.RESOLVED:
             alert = acknowledge(alert, "Ada", NOW_MS)
         if alert is None:
@@ -179,7 +179,10 @@ def test_an_alert_id_is_reversible_and_needs_no_url_quoting() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "zz", "ff", "abc", b"a".hex(), b"a#b#c".hex(), b"a#1#b#c".hex(), b"a#1#".hex(), b"a#1#b#anomaly:".hex()],
+    [
+        *("", "zz", "ff", "abc", b"a".hex(), b"a#b#c".hex(), b"a#1#b#c".hex(), b"a#1#".hex(), b"a#1#b#anomaly:".hex()),
+        *(b"a#11111111111111#b".hex(), "a#\u0661#b".encode().hex(), b"a#1#b#rule:x#y".hex(), b"a#1#b#other:x".hex()),
+    ],
 )
 def test_an_invalid_alert_id_is_rejected(text: str) -> None:
     with pytest.raises(RequestError, match="is not an alert id"):

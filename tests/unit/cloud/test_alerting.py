@@ -330,3 +330,25 @@ def test_concurrent_timers_reports_and_silences_publish_each_transition_at_most_
         final = book(table).find(ALERT)
         assert bool(states) == final.announced
         assert ("resolved" in states) == (final.announced and final.state is State.RESOLVED)
+
+
+def test_a_repeated_report_is_not_judged_again_under_a_silence_that_began_since() -> None:
+    table, clock = FakeTable(), Clock()
+    before = clocked(table, clock).report("gw-1", report())
+    changes = len(table.stream)
+    after = clocked(table, clock, 0, silence()).report("gw-1", report())
+    assert (after.silenced_by, after.announced, len(table.stream)) == ("", before.announced, changes)
+
+
+def test_an_alert_that_fires_after_it_was_pending_is_counted_as_an_opening_once() -> None:
+    table, clock = FakeTable(), Clock()
+    book_ = clocked(table, clock, 60_000)
+    name = book_.report("gw-1", report()).name
+    assert (book_.find(ALERT).openings, table.of_kind("openings")) == (0, [])
+    for _ in range(2):
+        clock.ms += 60_000
+        assert book_.settle(name).openings == 1
+    book_.report("gw-1", report(Phase.UPDATE, 3_000, 4.0))
+    assert book_.find(ALERT).openings == 1
+    (item,) = table.of_kind("openings")
+    assert item["onsets"] == f"[{START_MS}]"

@@ -76,3 +76,7 @@ def test_the_reason_of_a_rejection_is_at_most_one_line() -> None:
     with pytest.raises(RejectError) as caught:
         read_envelope(json.dumps({"data": "", "topic": "x" * 100_000, "received_at": 1}))
     assert len(str(caught.value)) < 500
+
+
+def test_an_arrival_time_of_0_is_accepted() -> None:
+    assert read_envelope(body(BATCH, received_at=0)).received_ms == 0

@@ -50,7 +50,7 @@ def event(state: State = State.FIRING, summary: str = "") -> dict[str, Any]:
     origin = Origin(AlertKind.RULE, "hot", "critical", summary)
     alert = merge(None, "gw-1", report(), NOW_MS, origin=origin)
     if state is State.RESOLVED:
-        alert = merge(alert, "gw-1", report(Phase.END, 125_000), NOW_MS)
+        alert = merge(alert, "gw-1", report(Phase.END, 125_000), NOW_MS, origin)
     return envelope(alert, state)
 
 

@@ -13,6 +13,7 @@ from cloud_functions.core import gateways, keys
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.errors import NotFoundError, RequestError
 from cloud_functions.core.gateways import Silence
+from cloud_functions.core.health import STALE, STALE_S, STATUS
 from cloud_functions.core.ingest import Ingest
 from cloud_functions.core.ports import Key
 from cloud_functions.core.storing import Storer
@@ -265,4 +266,32 @@ def test_the_losses_of_a_gateway_are_those_of_its_spool_and_of_other_components(
         "io.strandline.OldAggregator.late": 8,
         "io.strandline.SensorReader.dropped_readings": 3,
         "io.strandline.SensorReader.rejected_json": 1,
+    }
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 30])
+def test_the_pages_of_gateways_have_each_gateway_once(limit: int) -> None:
+    table = FakeTable()
+    expected = {f"gw-{number}" for number in range(30)}
+    deliver(table, *(body(batch(1, name)) for name in expected))
+    assert len({keys.bucket(name) for name in expected}) > 1
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        listed, cursor = gateways.page(table, {"limit": str(limit)} | ({"cursor": cursor} if cursor else {}), NOW)
+        assert len(listed) <= limit
+        found += [one["gateway"] for one in listed]
+    assert len(found) == len(expected)
+    assert set(found) == expected == set(gateways.names(table))
+
+
+def test_a_component_does_not_report_any_more_from_the_stated_age_of_its_status() -> None:
+    table = FakeTable()
+    status = {f"{STALE}Late": STALE_S, f"{STALE}Good": STALE_S - 1, "spool_bytes": 7, "other": 9 * STALE_S}
+    notice = Notice(START_MS, {"Late": {"rows": 1}, "Good": {"rows": 1}, "Spool": {"rows": 1}, STATUS: status})
+    deliver(table, body(Batch("gw-1", 7, 1, notice), received_at=START_MS + 40))
+    assert gateways.gateway(table, "gw-1", NOW)["health"] == {
+        "components": {"Good": "RUNNING", "Late": "NOT_REPORTING"},
+        "spool_bytes": 7,
+        "clock_offset_ms": -40,
     }

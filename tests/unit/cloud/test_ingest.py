@@ -32,6 +32,7 @@ from tests.unit.cloud.fakes import (
 from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.model import AGGREGATE_COLUMNS, Aggregates, Anomalies, Batch, Notice, Phase
+from wire.summary import Summary
 
 LOG = logging.getLogger("test")
 RETENTION_MS = 86_400_000
@@ -73,6 +74,7 @@ def test_a_batch_is_stored_with_its_receipt_and_acknowledged() -> None:
     site = Site()
     assert site.deliver(body(batch(), "urgent")) == []
     assert site.acks.sent == [("gw-1", Acknowledgement(7, 1))]
+    assert "duplicates" not in site.table.of_kind("ack")[0]
     (receipt,) = site.table.of_kind("batch")
     assert (receipt["lane"], receipt["rows"], receipt["received_ms"]) == ("urgent", 12, NOW_MS)
     assert receipt["data"] == codec.encode(batch())
@@ -315,6 +317,33 @@ def test_acknowledgements_are_never_ahead_of_the_receipts(writes: int) -> None:
         assert all(sequence in held for sequence in range(1, 4) if ack.covers(sequence))
     for item in site.table.of_kind("ack"):
         assert set(range(1, int(item["cumulative"]) + 1)) <= held
+
+
+def test_a_batch_without_rows_is_stored_although_its_width_cannot_be_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site()
+    monkeypatch.setattr(site.storer, "summarize", lambda name: Summary(0, 0, -1, keys.MAX_TIME_MS + 1, ()))
+    site.deliver(body(Batch("gw-1", 7, 1, aggregates(1).take(slice(0, 0)))))
+    assert ([item["rows"] for item in site.table.of_kind("batch")], site.letters.kept) == ([0], [])
+
+
+@pytest.mark.parametrize(
+    ("first_ms", "last_ms", "width_ms"),
+    [
+        (-1, 5, 10),
+        (0, keys.MAX_TIME_MS + 1, 10),
+        (0, 5, -1),
+        (0, 5, keys.MAX_TIME_MS + 1),
+    ],
+)
+def test_rows_whose_times_cannot_be_keys_are_rejected(
+    monkeypatch: pytest.MonkeyPatch, first_ms: int, last_ms: int, width_ms: int
+) -> None:
+    for case in ((first_ms, last_ms, width_ms), (0, keys.MAX_TIME_MS, keys.MAX_TIME_MS), (0, 0, 0)):
+        site = Site()
+        monkeypatch.setattr(site.storer, "summarize", lambda name, case=case: Summary(1, *case, ()))
+        site.deliver(body(batch()))
+        reasons = [attributes["reason"] for _, attributes in site.letters.kept]
+        assert reasons == (["time"] if case == (first_ms, last_ms, width_ms) else [])
 
 
 def test_an_anomaly_whose_time_cannot_be_a_key_is_rejected() -> None:

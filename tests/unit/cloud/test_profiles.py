@@ -25,9 +25,9 @@ WHOLE = codec.encode(Batch("gw-1", 7, 2, ROWS))
 ASKED = Acknowledgement(7, 0, (), (VERSION,))
 
 
-def sent(data: bytes, gateway: str = "gw-1") -> str:
+def sent(data: bytes, gateway: str = "gw-1", received_at: int = NOW_MS) -> str:
     topic = topics.ingest(gateway, topics.Lane.BULK).split("/", 3)[3]
-    fields = {"data": base64.b64encode(data).decode(), "topic": topic, "client": gateway, "received_at": NOW_MS}
+    fields = {"data": base64.b64encode(data).decode(), "topic": topic, "client": gateway, "received_at": received_at}
     return json.dumps(fields)
 
 
@@ -54,8 +54,9 @@ def test_a_profile_is_stored_acknowledged_and_used() -> None:
 
 def test_an_unknown_profile_is_requested_and_its_batch_is_not_a_dead_letter() -> None:
     site = Site()
-    assert site.deliver(sent(SHORT)) == []
+    assert site.deliver(sent(SHORT, received_at=NOW_MS - 5_000)) == []
     assert site.acks.sent == [("gw-1", ASKED)]
+    assert figures(site)["seen_ms"] == NOW_MS - 5_000
     assert site.letters.kept == []
     assert site.table.of_kind("batch") == []
     assert figures(site)["unknown_profiles"] == 1

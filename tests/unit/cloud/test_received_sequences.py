@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from cloud_functions.core import keys
 from cloud_functions.core.errors import ConflictError
+from cloud_functions.core.ports import Item, Key
 from cloud_functions.core.received_sequences import (
     ATTEMPTS,
     MAX_KEPT_RANGES,
@@ -121,3 +123,23 @@ def test_a_gap_stored_by_an_older_version_begins_now() -> None:
     table.items[key] = {**key._asdict(), "kind": "ack", "cumulative": 1, "ranges": "[[3,3]]", "version": 4}
     assert add(table, [4], 20).highest == 4
     assert (table.items[key]["gap_since_ms"], table.items[key]["first_ms"]) == (20, 20)
+
+
+def test_a_known_item_saves_the_read_and_that_of_another_epoch_is_not_used() -> None:
+    class Reads(FakeTable):
+        read: ClassVar[list[Key]] = []
+
+        def get(self, key: Key) -> Item | None:
+            self.read.append(key)
+            return super().get(key)
+
+    table = Reads()
+    add(table, [1], epoch=7)
+    add(table, [1], epoch=8)
+    sequences = ReceivedSequences(table, lambda: NOW_MS)
+    known = sequences.read([("gw-1", 8)])
+    table.read.clear()
+    assert sequences.add("gw-1", 8, Received({2: {"batches": 1}}), known).cumulative == 2
+    assert table.read == []
+    assert sequences.add("gw-1", 7, Received({3: {"batches": 1}}), known).ranges == ((3, 3),)
+    assert table.read == [keys.acknowledgement("gw-1", 7)]

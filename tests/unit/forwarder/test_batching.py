@@ -242,3 +242,24 @@ def test_every_lane_can_be_flushed(lane: Lane) -> None:
     desk = Desk()
     desk.batcher.add(lane, aggregates(1), 0.0)
     assert [group.lane for group in desk.batcher.flush()] == [lane]
+
+
+def test_the_size_of_a_row_and_of_an_empty_batch_are_known_after_the_first_correction() -> None:
+    """A batch of this encoder takes 1,000 bytes and 10 more a row, so that 400 rows fill one."""
+    calls: list[int] = []
+
+    def encode(rows: Waiting) -> bytes:
+        calls.append(len(rows))
+        return bytes(1_000 + 10 * len(rows))
+
+    batcher = Batcher(encode, MAX, 60.0, list[RejectedRows]().append)
+    batcher.add(Lane.BULK, aggregates(1_250, series=1), 0.0)
+    formed = [len(group.rows) for group in batcher.due(0.0)]
+    assert formed[1:] == calls[2:] == [400, 400]
+    waiting = 1_250 - sum(formed)
+    calls.clear()
+    batcher.add(Lane.BULK, aggregates(399 - waiting, series=1), 1.0)
+    assert list(batcher.due(1.0)) == []
+    batcher.add(Lane.BULK, aggregates(1, series=1), 1.0)
+    assert [(len(group.rows), group.cause) for group in batcher.due(1.0)] == [(400, Cause.FULL)]
+    assert calls == [400]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from edge_components.sensor_reader.sources import Context
 from edge_components.sensor_reader.sources.mqtt import open_mqtt, read_entry
 from tests.fakes import FakeClock
 from tests.unit.sensor_reader.fakes import Filters, Sink
+from tests.waiting import pause, until
 
 DEADLINE = 60.0
 
@@ -38,11 +38,14 @@ class Site:
         self.sensor = paho.Client(CallbackAPIVersion.VERSION2)
 
     def poll_until(self, done: Callable[[], bool]) -> None:
-        end = time.monotonic() + DEADLINE
-        while not done():
-            assert time.monotonic() < end, (self.sink.readings, self.sink.rejected, self.counters.snapshot())
+        def state() -> object:
+            return self.sink.readings, self.sink.rejected, self.counters.snapshot()
+
+        def work() -> None:
             self.source.poll(self.sink)
-            time.sleep(0.01)
+            pause(0.01)
+
+        until(done, state, DEADLINE, work)
 
     def poll_until_counted(self, counter: str, times: int) -> None:
         self.poll_until(lambda: self.counters[counter] == times)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSo
 from edge_components.sensor_reader.sources import Context
 from tests.fakes import FakeClock
 from tests.unit.sensor_reader.fakes import Sink
+from tests.waiting import until
 
 NOW_MS = 1_700_000_000_000
 
@@ -34,11 +34,14 @@ class Bench:
         self.source = ThreadSource(context, lambda: self, hang_s=60.0)
 
     def until(self, done: Callable[[], bool]) -> None:
-        end = time.monotonic() + 10
-        while not done():
-            assert time.monotonic() < end, (self.sink.readings, self.sink.rejected, self.counters.snapshot())
+        def state() -> object:
+            return self.sink.readings, self.sink.rejected, self.counters.snapshot()
+
+        def work() -> None:
             self.source.poll(self.sink)
             self.woken.wait(0.01)
+
+        until(done, state, 10.0, work)
 
 
 def test_readings_have_their_times_or_that_of_arrival_and_bad_ones_are_rejected() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from edge_components.sensor_reader.entries import kind_of
 from edge_components.sensor_reader.source_series import Origin, SourceSeries
 from edge_components.sensor_reader.sources import Context, Source
 from tests.unit.sensor_reader.fakes import Sink
+from tests.waiting import pause, until
 
 DEADLINE = 15.0
 
@@ -72,9 +72,12 @@ class ThreadSite:
 
     def poll_until(self, done: Callable[[], bool]) -> None:
         """Poll until a condition holds."""
-        end = time.monotonic() + DEADLINE
-        while not done():
-            rejected = self.sink.rejected[-3:]
-            assert time.monotonic() < end, (self.values, rejected, self.counters.snapshot(), self.source.health())
+
+        def state() -> object:
+            return self.values, self.sink.rejected[-3:], self.counters.snapshot(), self.source.health()
+
+        def work() -> None:
             self.source.poll(self.sink)
-            time.sleep(0.01)
+            pause(0.01)
+
+        until(done, state, DEADLINE, work)

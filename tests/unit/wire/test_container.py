@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.contract.make_golden import aggregates
-from wire import codec, container, directory
+from wire import codec, container, directory, profile
 from wire.codec import Coder, Kind
 from wire.errors import (
     ChecksumError,
@@ -84,6 +84,19 @@ def test_profiles_and_rows_are_distinguished() -> None:
         codec.decode(sealed(container.pack(Kind.PROFILE, Coder.NONE, 0, b"")))
     with pytest.raises(FormatError, match="not a profile"):
         codec.decode_profile(DATA)
+    for coder in Coder:
+        with pytest.raises(FormatError, match="not a profile"):
+            codec.decode_profile(codec.encode(Batch("gw", 1, 2, ROWS), coders=frozenset({coder})))
+
+
+def test_a_profile_is_read_as_it_was_sent_with_its_gateway() -> None:
+    known = profile.learn(ROWS)
+    data = codec.encode_profile("gw", 1, 2, known)
+    assert codec.decode_profile(data) == ("gw", known)
+    assert (codec.name_of(data), codec.kind_of(data)) == (("gw", 1, 2), Kind.PROFILE)
+    with pytest.raises(TooLargeError):
+        codec.encode_profile("gw", 1, 2, known, len(data) - 1)
+    assert codec.encode_profile("gw", 1, 2, known, len(data)) == data
 
 
 def test_a_size_above_the_limit_is_rejected_before_inflation() -> None:

@@ -191,3 +191,10 @@ def test_bits_flipped_in_all_files_are_always_detected() -> None:
         wrong += kept != state and not lost
     assert reported > 20
     assert wrong <= 1
+
+
+def test_no_files_are_a_journal_that_begins_with_nothing() -> None:
+    recovered, position = recover({})
+    assert (recovered.snapshot, list(recovered.records), recovered.repaired) == (None, [], 0)
+    assert (position.segment, position.offset, position.sequence, position.total) == (0, 0, 0, 0)
+    assert (position.base_bytes, position.replay_bytes, position.records, position.needed) == (0, 0, 0, {0})

@@ -6,7 +6,7 @@ import errno
 import os
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -246,3 +246,87 @@ def test_only_valid_frames_of_any_bytes_are_read(
         assert all(1 <= values[0] <= 19 for values in found.rows.values())
         if found.intact:
             assert found.rows["losses", "rows"] == [found.version.commits]
+
+
+class Disk:
+    """Names of the files and folders that were synced, and of those that had their final name by then."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path, self.synced = path, list[str]()
+        self.there: list[bool] = []
+        for name in ("fsync", "fdatasync"):
+            monkeypatch.setattr(os, name, self.observe(getattr(os, name)))
+
+    def observe(self, call: Callable[[int], None]) -> Callable[[int], None]:
+        def wrapped(file: int) -> None:
+            self.synced.append(Path(f"/proc/self/fd/{file}").readlink().name)
+            self.there.append(files(self.path)[0].exists())
+            call(file)
+
+        return wrapped
+
+
+def test_the_first_file_is_synced_before_it_gets_its_name_and_the_folder_afterwards(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, writer = Disk(path, monkeypatch), Journal(path)
+    writer.snapshot(StateVersion(5, 1, 0), [])
+    assert disk.synced == [f"{NAME}{SUFFIXES[0]}{journal.PART}", path.parent.name]
+    assert disk.there == [False, True]
+    writer.close()
+
+
+def test_only_durable_commits_and_requests_sync_the_first_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = Journal(path)
+    writer.snapshot(StateVersion(5, 1, 0), [])
+    disk = Disk(path, monkeypatch)
+    writer.append(StateVersion(5, 2, 0), [Change(("losses", "rows"), [1])], durable=False)
+    assert disk.synced == []
+    writer.append(StateVersion(5, 3, 0), [Change(("losses", "rows"), [2])], durable=True)
+    writer.sync()
+    assert disk.synced == [f"{NAME}{SUFFIXES[0]}"] * 2
+    writer.close()
+
+
+def test_the_files_of_a_former_process_are_synced_although_this_one_has_not_opened_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Journal(path)
+    writer.snapshot(StateVersion(5, 1, 0), [])
+    writer.close()
+    disk = Disk(path, monkeypatch)
+    Journal(path).sync()
+    assert disk.synced == [NAME + suffix for suffix in SUFFIXES]
+    files(path)[0].unlink()
+    Journal(path).sync()
+    assert disk.synced[2:] == [NAME + SUFFIXES[1]]
+
+
+def test_the_spare_files_of_a_former_process_are_not_reused(path: Path) -> None:
+    """They may have frames of another epoch, which a snapshot that is shorter would not overwrite."""
+    writer = Journal(path)
+    spares = [file.with_name(file.name + journal.SPARE) for file in files(path)]
+    for spare in spares:
+        spare.write_bytes(b"another epoch")
+    writer.snapshot(StateVersion(5, 1, 0), [])
+    assert not any(spare.exists() for spare in spares)
+    for commit in (2, 3):
+        writer.snapshot(StateVersion(5, commit, 0), [])
+        assert all(spare.exists() for spare in spares)
+    writer.close()
+
+
+def test_a_group_waits_for_the_disk_only_if_a_change_in_it_must_be_durable(
+    path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(spool, 1)
+    disk = Disk(path, monkeypatch)
+    with spool.group():
+        spool.put(Lane.BULK, b"body", 5, 5, 0)
+        spool.put(Lane.BULK, b"body", 5, 5, 0)
+    assert disk.synced == []
+    with spool.group():
+        spool.put(Lane.BULK, b"body", 0, 0, 0)
+        take(spool, 2)
+        take(spool, 3)
+    assert disk.synced == [f"{NAME}{SUFFIXES[0]}"]

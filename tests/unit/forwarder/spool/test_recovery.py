@@ -157,3 +157,16 @@ def test_a_schema_that_is_found_damaged_while_the_spool_is_opened_is_recovered(t
     assert (len(list(spool.pending())), len(spool.sent()), len(spool.unsent(Lane.BULK, 1000))) == (30, 20, 180)
     assert spool.holds(7, 30)
     spool.close()
+
+
+def test_a_row_that_was_changed_in_the_database_alone_is_restored_from_the_journal(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    spool = open_spool(path, epoch=1, max_bytes=10_000_000, wall_ms=1)
+    spool.store([ReceivedBatch(7, 1, Lane.URGENT, 10, codec.pack(Anomalies((ANOMALY,))))])
+    spool.checkpoint()
+    spool.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE pending SET rows = 11")
+    again = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
+    assert ([row.rows for row in again.pending()], again.losses()) == ([10], {"spools_damaged": 1})
+    again.close()
