@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from device_sim.aws.local import STACK, LocalCloud
+from tests.http_server import http_server
 from tests.integration.chat_formats import (
     API_KEY,
     ROUTING_KEY,
@@ -22,7 +23,7 @@ from tests.integration.chat_formats import (
     check_teams,
     receiver,
 )
-from tests.integration.test_alerts import Server, until
+from tests.waiting import until
 
 CHECKS = {"slack": check_slack, "teams": check_teams, "pagerduty": check_pagerduty, "opsgenie": check_opsgenie}
 PATHS = {"slack": "/hook", "teams": "/hook", "pagerduty": "/v2/enqueue", "opsgenie": "/v2/alerts"}
@@ -37,8 +38,8 @@ class Site:
         self.found: dict[str, list[Received]] = {name: [] for name in CHECKS}
         self.faults: list[str] = []
         for name, check in CHECKS.items():
-            server = stack.enter_context(Server(receiver(check, "", self.found[name], self.faults)))
-            url = server.url.removesuffix("/hook") + PATHS[name]
+            address = stack.enter_context(http_server(receiver(check, "", self.found[name], self.faults)))
+            url = address + PATHS[name]
             channel = {"type": "webhook", "preset": name, "url": url}
             if name in SECRETS:
                 cloud.client("secretsmanager").create_secret(Name=f"{STACK}/{name}", SecretString=SECRETS[name])

@@ -229,3 +229,14 @@ def test_invalid_statistics_are_rejected_by_their_key(value: Any) -> None:
 
 def test_statistics_are_read_by_glob() -> None:
     assert read_statistics({"b*": ["p99_9"], "a*": []}) == (("a*", ()), ("b*", ("p99_9",)))
+
+
+def test_a_series_id_that_is_reused_has_no_statistics_of_its_former_series() -> None:
+    settings = WindowSettings(width_ms=1_000, lateness_ms=0, backlog_ms=10**9, statistics=(("*", ("p50", "last")),))
+    windows = Windows(settings)
+    windows.statistics.assign(0, NAME)
+    add(windows, [100, 2_000], [1.0, 2.0])
+    windows.finish()
+    assert len(windows.statistics.late) > 0
+    windows.reset(0)
+    assert len(windows.statistics.late) == 0

@@ -22,7 +22,7 @@ from wire.errors import (
     VersionError,
 )
 from wire.limits import MAX_BATCH_BYTES, MAX_INFLATED_BYTES, MAX_ROWS
-from wire.model import MAX_SEQUENCE, Anomalies, Batch, Notice, Readings, Series
+from wire.model import MAX_SEQUENCE, Aggregates, Anomalies, Batch, Notice, Readings, Series
 from wire.quantization import BITS
 from wire.reports import read_notice
 from wire.varint import number, pack, pack_signed
@@ -152,6 +152,7 @@ def test_the_error_for_a_too_large_batch_has_both_sizes() -> None:
 @pytest.mark.parametrize("gateway", ["g", "g" * 128])
 def test_packed_rows_of_the_size_of_the_room_always_fit(gateway: str, sequence: int) -> None:
     room = codec.room(gateway, 5_000)
+    assert len(codec.seal(gateway, 0, MAX_SEQUENCE, bytes(room), 5_000)) == 5_000
     assert len(codec.seal(gateway, 2**64 - 1, sequence, bytes(room), 5_000)) <= 5_000
 
 
@@ -189,3 +190,35 @@ def test_coded_cells_beyond_64_bits_are_rejected() -> None:
     )
     with pytest.raises(FormatError, match="more than 64 bits"):
         codec.decode(found_by_fuzzing)
+
+
+def test_a_batch_holds_as_many_rows_and_series_as_the_limits_and_not_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, series = len(ROWS), len(ROWS.series)
+    monkeypatch.setattr(codec, "MAX_ROWS", rows)
+    monkeypatch.setattr(codec, "MAX_SERIES", series)
+    assert len(codec.unpack(codec.pack(ROWS, coders=codec.FAST))) == rows
+    for name, limit in (("MAX_ROWS", rows - 1), ("MAX_SERIES", series - 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(codec, name, limit)
+            with pytest.raises(ModelError, match=f"{rows} rows, {series} series: at most"):
+                codec.pack(ROWS)
+
+
+def test_rows_that_a_profile_would_round_are_not_shortened() -> None:
+    """The means of the profile's rows have two decimals, so that its unit of means is too coarse for four."""
+    series = tuple(Series(f"line-{at}.flow", "l/min") for at in range(40))
+
+    def window(above: int, decimals: int, seed: int) -> Aggregates:
+        """Return a row of each series, whose mean is ``above`` units of its last decimal above the minimum."""
+        n = len(series)
+        tenths = 100 * np.arange(n) + np.random.default_rng(seed).integers(0, 30, n)
+        mean = (tenths * 10 ** (decimals - 1) + above) / 10**decimals
+        start, one = np.full(n, 1_700_000_000_000), np.ones(n, np.int64)
+        columns = (mean, tenths / 10, (tenths + 11) / 10, np.full(n, 0.3), np.zeros(n))
+        return Aggregates(series, np.arange(n), start, 1000 * one, 10 * one, *columns)
+
+    known = profile.learn(window(55, 2, 1))
+    exact, finer = codec.pack(window(56, 2, 2)), codec.pack(window(5512, 4, 2))
+    assert len(codec.shorten(exact, known)) < len(exact)
+    assert min(map(len, codec._pack_known(window(5512, 4, 2), known))) < len(finer)
+    assert codec.shorten(finer, known) == finer

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from edge_components.forwarder.errors import SpoolError
+from edge_components.forwarder.spool import wal_repair
 from edge_components.forwarder.spool.entries import ReceivedBatch
-from edge_components.forwarder.spool.recovery import open_spool
+from edge_components.forwarder.spool.frames import StateVersion
+from edge_components.forwarder.spool.recovery import _compare_version_1, open_spool
 from edge_components.forwarder.spool.spool import Spool
 from tests.examples import some_slow
 from wire import codec
@@ -170,3 +172,27 @@ def test_a_row_that_was_changed_in_the_database_alone_is_restored_from_the_journ
     again = open_spool(path, epoch=2, max_bytes=10_000_000, wall_ms=5)
     assert ([row.rows for row in again.pending()], again.losses()) == ([10], {"spools_damaged": 1})
     again.close()
+
+
+@pytest.mark.parametrize(
+    ("here", "log", "repairable", "behind"),
+    [
+        (8, False, False, True),
+        (9, False, False, False),
+        (9, True, False, False),
+        (9, True, True, True),
+        (11, True, True, False),
+    ],
+)
+def test_a_database_may_be_one_commit_behind_a_journal_of_the_first_format_unless_its_log_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: int, log: bool, repairable: bool, behind: bool
+) -> None:
+    kept = tmp_path / "spool.sqlite3-wal-kept"
+    if log:
+        kept.write_bytes(b"log")
+    monkeypatch.setattr(wal_repair, "repaired", lambda data, page: b"repaired" if repairable else None)
+    expected: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+    if behind:
+        expected = pytest.raises(ValueError, match=f"commit {here} is behind commit 10")
+    with expected:
+        _compare_version_1(StateVersion(1, here, 0), StateVersion(1, 10, 0), kept)
