@@ -56,9 +56,9 @@ def grouped(kind: str, calibration: int, every: int, rows: int, groups: int) -> 
     values = shared + 0.3 * rng.normal(size=shared.shape)
     found = Groups(GroupSettings(calibration, false_alarms_per_month=MONTH_MS / WIDTH_MS / every))
     found.add([Series(f"m{at // 6}.c{at % 6}") for at in range(values.shape[1])])
-    places, alarms = np.arange(values.shape[1]), 0
+    series_ids, alarms = np.arange(values.shape[1]), 0
     for row, value in enumerate(values, start=1):
-        reports = found.window(places, row * WIDTH_MS, WIDTH_MS, value)
+        reports = found.window(series_ids, row * WIDTH_MS, WIDTH_MS, value)
         alarms += sum(report.phase is Phase.ONSET for report in reports)
     return _row(f"groups, {kind}", calibration, every, WIDTH_MS, alarms, groups * (rows - calibration))
 

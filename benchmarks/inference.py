@@ -107,12 +107,12 @@ def scored(devices: int, manifest: GroupManifest, run: Run) -> Call:
     """Return the scoring of one window of all channels of calibrated devices."""
     scorer = GroupScorer(manifest, run, CALIBRATION, 1e-6, 10**9, devices)
     names = [f"d{device}.c{channel}" for device in range(devices) for channel in range(CHANNELS)]
-    places, rng, at = np.arange(len(names)), np.random.default_rng(0), 0
+    series_ids, rng, at = np.arange(len(names)), np.random.default_rng(0), 0
 
     def call() -> object:
         nonlocal at
         at += 1
-        return scorer(names, places, at * 1000, 1000, rng.normal(size=len(names)))
+        return scorer(names, series_ids, at * 1000, 1000, rng.normal(size=len(names)))
 
     for _ in range(CALIBRATION + WINDOW):
         call()

@@ -67,7 +67,7 @@ def write(rows: Aggregates, layout: Layout, steps_of: Sequence[Step], writer: Wr
     score = rows.score[order]
     scored = ~np.isnan(score)
     patches.append(_write_scores(score, scored, groups, writer))
-    if any(len(places) for places, _ in patches):
+    if any(len(found) for found, _ in patches):
         writer.put_bytes(Id.PATCHES, write_patches(patches))
     for column, name in _OPTIONAL.items():
         _write_optional(column, getattr(rows, name)[order], writer)
@@ -154,8 +154,8 @@ def _write_scores(score: FloatArray, scored: npt.NDArray[np.bool_], groups: IntA
 
 
 def _patch(wrong: npt.NDArray[np.bool_], values: FloatArray) -> _Patch:
-    places = np.flatnonzero(wrong)
-    return places, values[places]
+    wrong_rows = np.flatnonzero(wrong)
+    return wrong_rows, values[wrong_rows]
 
 
 def read(cursor: Cursor, entries: Directory, counts: IntArray, open_columns: Callable[[Cursor], Reader]) -> Aggregates:

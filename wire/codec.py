@@ -179,13 +179,13 @@ def _pack_alone(rows: Readings | Aggregates, coders: frozenset[Coder]) -> list[b
 
 def _pack_known(rows: Aggregates, known: Profile) -> list[bytes]:
     """Return the rows encoded against a profile, per value of ``late``; empty if it lacks one of the series."""
-    places = known.select(rows.series)
-    if places is None:
+    series_ids = known.select(rows.series)
+    if series_ids is None:
         return []
-    layout, entries = Layout(rows.series_index, rows.start_ms, len(rows.series)), known.entries(places)
-    begin = number(len(places)) + pack_signed(np.diff(np.array(places, np.int64), prepend=np.int64(-1)) - 1)
+    layout, entries = Layout(rows.series_index, rows.start_ms, len(rows.series)), known.entries(series_ids)
+    begin = number(len(series_ids)) + pack_signed(np.diff(np.array(series_ids, np.int64), prepend=np.int64(-1)) - 1)
     made = []
-    first = Writer(entries.kinds.tolist(), modelled=True, known=known.known(places), late=_LATE[0])
+    first = Writer(entries.kinds.tolist(), modelled=True, known=known.known(series_ids), late=_LATE[0])
     times = aggregates.write(rows, layout, entries.steps, first)
     for late in _LATE:
         writer = first if late == _LATE[0] else first.with_late(late)
@@ -256,14 +256,14 @@ def _entries(
     known = None if find is None else find(parts.profile)
     if known is None:
         raise UnknownProfileError(parts.profile)
-    gaps = cursor.signed_column(cursor.number("series"), "places")
-    places = np.cumsum(gaps + 1) - 1
-    if len(places) and (int(places.min()) < 0 or int(places.max()) >= len(known.series)):
-        raise FormatError(f"places: outside the {len(known.series)} series of profile {known.version}")
+    gaps = cursor.signed_column(cursor.number("series"), "series")
+    series_ids = np.cumsum(gaps + 1) - 1
+    if len(series_ids) and (int(series_ids.min()) < 0 or int(series_ids.max()) >= len(known.series)):
+        raise FormatError(f"series: outside the {len(known.series)} series of profile {known.version}")
     late = cursor.byte("late")
-    if late > MAX_LATE or len(places) > MAX_SERIES:
-        raise FormatError(f"late: {late}, at most {MAX_LATE}; {len(places)} series")
-    found = places.tolist()
+    if late > MAX_LATE or len(series_ids) > MAX_SERIES:
+        raise FormatError(f"late: {late}, at most {MAX_LATE}; {len(series_ids)} series")
+    found = series_ids.tolist()
     return known.entries(found), known.known(found), late
 
 

@@ -187,10 +187,10 @@ def choose_all(
     ]
     if None not in declared:
         return tuple(step for step in declared if step is not None)
-    places = np.cumsum([step is None for step in declared]) - 1
+    open_ids = np.cumsum([step is None for step in declared]) - 1
     rows = np.array([step is None for step in declared])[series]
     own = [column[rows] for column in values]
-    found = iter(_choose(places[series[rows]], int(places[-1]) + 1, own, None if means is None else means[rows]))
+    found = iter(_choose(open_ids[series[rows]], int(open_ids[-1]) + 1, own, None if means is None else means[rows]))
     return tuple(next(found) if step is None else step for step in declared)
 
 

@@ -61,8 +61,8 @@ def write(rows: Readings, layout: Layout, steps_of: Sequence[Step], writer: Writ
     )
     writer.put(Plan(Id.QUALITY, rows.quality[layout.order].astype(np.int64), layout.series, few=0))
     if wrong.any():
-        places = np.flatnonzero(wrong)
-        writer.put_bytes(Id.PATCHES, write_patches([(places, values[places])]))
+        wrong_rows = np.flatnonzero(wrong)
+        writer.put_bytes(Id.PATCHES, write_patches([(wrong_rows, values[wrong_rows])]))
     return head
 
 

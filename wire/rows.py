@@ -128,9 +128,9 @@ def in_time_order(times: IntArray, series: IntArray) -> npt.NDArray[np.intp]:
 def write_patches(patches: Sequence[tuple[npt.NDArray[np.intp], FloatArray]]) -> bytes:
     """Return patches, column by column: the rows whose value the integers do not represent, and the doubles."""
     out = []
-    for places, values in patches:
-        gaps = np.diff(places.astype(np.int64), prepend=np.int64(-1)) - 1
-        out.append(number(len(places)) + pack(gaps.view(np.uint64)) + values.astype("<f8").tobytes())
+    for wrong_rows, values in patches:
+        gaps = np.diff(wrong_rows.astype(np.int64), prepend=np.int64(-1)) - 1
+        out.append(number(len(wrong_rows)) + pack(gaps.view(np.uint64)) + values.astype("<f8").tobytes())
     return b"".join(out)
 
 
@@ -143,10 +143,10 @@ def read_patches(cursor: Cursor, columns: Sequence[FloatArray]) -> None:
         gaps = cursor.column(count, "patches")
         if count and int(gaps.max()) >= len(values):
             raise FormatError("patches: outside the rows")
-        places = np.cumsum(gaps.astype(np.int64) + 1) - 1
-        if count and int(places[-1]) >= len(values):
+        wrong_rows = np.cumsum(gaps.astype(np.int64) + 1) - 1
+        if count and int(wrong_rows[-1]) >= len(values):
             raise FormatError("patches: outside the rows")
-        values[places] = np.frombuffer(cursor.take(8 * count, "patches"), "<f8")
+        values[wrong_rows] = np.frombuffer(cursor.take(8 * count, "patches"), "<f8")
     if cursor.left:
         raise FormatError(f"patches: {cursor.left} bytes are left")
 
@@ -177,8 +177,10 @@ def fill_forward(cells: IntArray, wrong: npt.NDArray[np.bool_]) -> IntArray:
     """Return the cells with wrong ones replaced by the last correct one, so that they take few bytes."""
     if not wrong.any():
         return cells
-    places = np.where(wrong, 0, np.arange(len(cells)))
-    return np.where(wrong[0] & (np.maximum.accumulate(places) == 0), 0, cells[np.maximum.accumulate(places)])
+    last_correct = np.where(wrong, 0, np.arange(len(cells)))
+    return np.where(
+        wrong[0] & (np.maximum.accumulate(last_correct) == 0), 0, cells[np.maximum.accumulate(last_correct)]
+    )
 
 
 def write_rest(cells: IntArray, still: npt.NDArray[np.bool_], layout: Layout, writer: Writer) -> npt.NDArray[np.bool_]:

@@ -54,10 +54,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Series that have rows in a batch: their ``places`` in ``profile``, or ``series`` of the batch's own directory."""
+    """Series with rows in a batch: their ``series_ids`` in ``profile``, or ``series`` of the batch's own directory."""
 
     profile: int | None
-    places: tuple[int, ...] = ()
+    series_ids: tuple[int, ...] = ()
     series: tuple[Series, ...] = ()
 
 
@@ -86,7 +86,7 @@ def summarize(name: Name, profiles: Profiles, series_of: Callable[[str, int], in
 def read_present(name: Name) -> Present:
     """Return the series that have rows in a batch of readings or aggregates; raises DecodeError for a malformed head.
 
-    The places are not compared with the profile, which is not needed.
+    The ids are not compared with the profile, which is not needed.
     """
     parts = container.unpack(name.packed)
     if parts.kind not in (Kind.READINGS, Kind.AGGREGATES):
@@ -97,11 +97,11 @@ def read_present(name: Name) -> Present:
             series = _own_directory(cursor)
             counts = read_counts(cursor, len(series))
             return Present(None, series=tuple(one for one, rows in zip(series, counts, strict=True) if rows))
-        places = _places(cursor, parts)
-        counts = read_counts(cursor, len(places))
+        series_ids = _read_series_ids(cursor, parts)
+        counts = read_counts(cursor, len(series_ids))
     except ModelError as error:
         raise FormatError(str(error)) from error
-    return Present(parts.profile, tuple(place for place, rows in zip(places, counts, strict=True) if rows))
+    return Present(parts.profile, tuple(series_id for series_id, rows in zip(series_ids, counts, strict=True) if rows))
 
 
 def _head(parts: Packed) -> bytes:
@@ -154,25 +154,25 @@ def _directory(
     known = series_of(parts.profile)
     if known is None:
         raise UnknownProfileError(parts.profile)
-    places = _places(cursor, parts)
-    if places and max(places) >= known:
-        raise FormatError(f"places: outside the {known} series of profile {parts.profile}")
-    return None, len(places)
+    series_ids = _read_series_ids(cursor, parts)
+    if series_ids and max(series_ids) >= known:
+        raise FormatError(f"series: outside the {known} series of profile {parts.profile}")
+    return None, len(series_ids)
 
 
-def _places(cursor: Cursor, parts: Packed) -> list[int]:
-    """Read the places of the series in the profile."""
+def _read_series_ids(cursor: Cursor, parts: Packed) -> list[int]:
+    """Read the ids of the series in the profile."""
     if parts.kind is not Kind.AGGREGATES or parts.coder is not Coder.MODEL:
         raise FormatError(f"{parts.kind.name.lower()} by {parts.coder.name}: with a profile")
-    gaps = cursor.signed_numbers(cursor.number("series"), "places")
+    gaps = cursor.signed_numbers(cursor.number("series"), "series")
     if len(gaps) > MAX_SERIES:
         raise LimitError(f"{len(gaps)} series, at most {MAX_SERIES}")
-    places = accumulated([-1, *(gap + 1 for gap in gaps)])[1:]
-    if places and min(places) < 0:
-        raise FormatError(f"places: {min(places)} is not in profile {parts.profile}")
+    series_ids = accumulated([-1, *(gap + 1 for gap in gaps)])[1:]
+    if series_ids and min(series_ids) < 0:
+        raise FormatError(f"series: {min(series_ids)} is not in profile {parts.profile}")
     if cursor.byte("late") > MAX_LATE:
         raise FormatError(f"late: above {MAX_LATE}")
-    return places
+    return series_ids
 
 
 def _own_directory(cursor: Cursor) -> tuple[Series, ...]:

@@ -28,6 +28,6 @@ def series_of(batch: StoredBatch, watched: Watched, profiles: Profiles) -> list[
             raise UnreadableBatchError(f"batch of {batch.gateway}: profile {present.profile} is not known")
         names = [series.name for series in known.series]
         watched.learn_profile(present.profile, names)
-    if present.places and max(present.places) >= len(names):
-        raise UnreadableBatchError(f"batch of {batch.gateway}: places outside profile {present.profile}")
-    return [names[place] for place in present.places]
+    if present.series_ids and max(present.series_ids) >= len(names):
+        raise UnreadableBatchError(f"batch of {batch.gateway}: series outside profile {present.profile}")
+    return [names[series_id] for series_id in present.series_ids]

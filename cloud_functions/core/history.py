@@ -71,8 +71,8 @@ def history(
     step = max(1, round(usual), -(-span // MAX_STEPS))
     n = -(-span // step)
     # Counted back from the end, so that the last step is complete; a window is assigned by its middle.
-    place = n - 1 - np.clip((end - (start + width // 2) - 1) // step, 0, n - 1)
-    total = np.bincount(place, weights=weight, minlength=n)
+    step_index = n - 1 - np.clip((end - (start + width // 2) - 1) // step, 0, n - 1)
+    total = np.bincount(step_index, weights=weight, minlength=n)
     with np.errstate(invalid="ignore"):
-        values = np.bincount(place, weights=weight * value, minlength=n) / np.where(total > 0, total, np.nan)
+        values = np.bincount(step_index, weights=weight * value, minlength=n) / np.where(total > 0, total, np.nan)
     return History(values, step, end, len(start), gap, silent)

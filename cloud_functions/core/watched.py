@@ -61,7 +61,7 @@ class Watched:
             "http_recent": self.http_recent[-MAX_RECENT:],
             "rows_ms": self.rows_ms,
             "series": {name: rhythm.to_list() for name, rhythm in self.series.items()},
-            "profiles": self._places(),
+            "profiles": self._profile_ids(),
             "rules": {name: progress.to_dict() for name, progress in self.rules.items()},
             "notices": [[n.time_ms, n.received_ms, n.spool_bytes, dict(n.stale)] for n in self.notices[-MAX_HISTORY:]],
             "silent": self.silent,
@@ -72,13 +72,13 @@ class Watched:
         expires_at = (now_ms + EXPIRES_MS) // 1000
         return {"pk": key.pk, "sk": key.sk, "kind": "watched", "body": data, "expires_at": expires_at}
 
-    def _places(self) -> dict[str, list[int]]:
-        """Return the known profiles as places in the list of series; one with other series is left out."""
-        place_of = {name: at for at, name in enumerate(self.series)}
+    def _profile_ids(self) -> dict[str, list[int]]:
+        """Return the known profiles as indices in the list of series; one with other series is left out."""
+        index_of = {name: at for at, name in enumerate(self.series)}
         return {
-            version: [place_of[name] for name in names]
+            version: [index_of[name] for name in names]
             for version, names in self.profiles.items()
-            if all(name in place_of for name in names)
+            if all(name in index_of for name in names)
         }
 
     @classmethod

@@ -171,18 +171,18 @@ def flip(folder: Path, name: str, choice: float, max_bits: int = 8) -> str | Non
     file = rng.choice(files)
     try:
         size = _used_bytes(file)
-        places = sorted(rng.randrange(size) for _ in range(rng.randint(1, max_bits)))
+        offsets = sorted(rng.randrange(size) for _ in range(rng.randint(1, max_bits)))
         with file.open("r+b") as raw:
-            for place in places:
-                raw.seek(place)
+            for offset in offsets:
+                raw.seek(offset)
                 old = raw.read(1)
-                raw.seek(place)
+                raw.seek(offset)
                 raw.write(bytes((old[0] ^ 1 << rng.randrange(8),)))
     except OSError as error:
         if error.errno == errno.ENOENT:
             return None
         raise
-    return f"{len(places)} bits of {file.name} at {places}"
+    return f"{len(offsets)} bits of {file.name} at {offsets}"
 
 
 def _used_bytes(file: Path) -> int:

@@ -126,10 +126,10 @@ def plan(seed: int, seconds: float, number: int, kinds: Sequence[Kind]) -> tuple
     round_left: list[Kind] = []
     # The last faults begin early enough to end before the drain, with a short pause.
     step = (seconds - min(10.0, seconds / 5)) / number
-    for place in range(number):
+    for index in range(number):
         if not round_left:
             round_left = rng.sample(kinds, len(kinds))
-        wanted_s = place * step + rng.uniform(0.0, step / 2)
+        wanted_s = index * step + rng.uniform(0.0, step / 2)
         # The first kind that can begin then, otherwise the one that can begin soonest; ties keep the round's order.
         kind = min(round_left, key=lambda kind: max(wanted_s, *(free[target] for target in kind.targets)))
         round_left.remove(kind)

@@ -98,7 +98,7 @@ def test_the_present_series_are_those_with_decoded_rows(rows: Readings | Aggrega
     assert present.series == tuple(decoded.series[at] for at in sorted(set(decoded.series_index.tolist())))
 
 
-def test_the_present_series_of_a_batch_with_a_profile_are_places_in_it() -> None:
+def test_the_present_series_of_a_batch_with_a_profile_are_ids_in_it() -> None:
     rows = windows([0] * 30, 10_000)
     known = profile.learn(rows)
     few = rows.take(np.flatnonzero(rows.series_index != 1))
@@ -106,4 +106,4 @@ def test_the_present_series_of_a_batch_with_a_profile_are_places_in_it() -> None
         for packed in codec._pack_known(part, known):
             present = read_present(read_name(codec.seal("g", 1, 1, packed)))
             assert present.profile == known.version
-            assert {known.series[place].name for place in present.places} == names
+            assert {known.series[series_id].name for series_id in present.series_ids} == names

@@ -50,10 +50,10 @@ class Deliverers:
         """Deliver events to channels of any types; return the reason for each that failed, else an empty text."""
         results = [""] * len(pairs)
         for kind in dict.fromkeys(channel.type for _, channel in pairs):
-            places = [at for at, (_, channel) in enumerate(pairs) if channel.type is kind]
+            indices = [at for at, (_, channel) in enumerate(pairs) if channel.type is kind]
             if kind not in self._made:
                 self._made[kind] = self._factories[kind](self._options)
-            for at, reason in zip(places, self._made[kind].deliver([pairs[at] for at in places]), strict=True):
+            for at, reason in zip(indices, self._made[kind].deliver([pairs[at] for at in indices]), strict=True):
                 results[at] = reason
         return results
 

@@ -30,8 +30,8 @@ class SnsDeliverer:
         topics = [str(channel.settings.get("topic") or self._topic) for _, channel in deliveries]
         reasons = [""] * len(deliveries)
         for topic in dict.fromkeys(topics):
-            places = [at for at, one in enumerate(topics) if one == topic]
-            for _, part in chunks(places, MAX_BATCH):
+            indices = [at for at, one in enumerate(topics) if one == topic]
+            for _, part in chunks(indices, MAX_BATCH):
                 self._publish(topic, [(at, deliveries[at][0]) for at in part], reasons)
         return reasons
 
