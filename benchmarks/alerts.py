@@ -43,7 +43,7 @@ SAMPLES, STORM = 40, 10_000
 GATEWAYS, REPORTS = 10, 25
 """Gateways of the storm, and reports in a batch."""
 WARM, WATCH_S = 5, 20.0
-DEADLINE_S = 1_800.0
+DEADLINE_S = 3_600.0
 
 
 def main() -> None:

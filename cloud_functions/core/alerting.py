@@ -7,7 +7,7 @@ stream of the table, the outbox, carries the decision.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from cloud_functions.core import alert as alerts
@@ -22,6 +22,8 @@ ATTEMPTS = 12
 FLAPPING_WINDOW_MS = 1_800_000
 """Window in which openings of one series and origin are counted."""
 MAX_ONSETS = 32
+Ahead = dict[Key, Item | None]
+"""Items that were read before they are needed, None for those that do not exist."""
 
 
 def no_silences() -> Sequence[Silence]:
@@ -43,19 +45,41 @@ class AlertBook:
         self._table, self._now_ms = table, now_ms
         self._retention_ms, self._hold_ms, self._silences = retention_ms, hold_ms, silences
 
+    def read_ahead(self, reports: Iterable[tuple[str, Anomaly]]) -> Ahead:
+        """Return what the reports of gateways need of the table, by few requests; raises StoreError.
+
+        It may be a second old: a write that follows from it is refused then, and what is there is read again.
+        """
+        wanted: dict[Key, None] = {}
+        for gateway, report in reports:
+            wanted[keys.alert(gateway, report.series, report.onset_ms)] = None
+            wanted[keys.openings(gateway, report.series, "")] = None
+        return {**dict.fromkeys(wanted), **self._table.get_many(list(wanted))}
+
     def report(
-        self, gateway: str, report: Anomaly, origin: Origin | None = None, inhibited_by: str | None = None
+        self,
+        gateway: str,
+        report: Anomaly,
+        origin: Origin | None = None,
+        inhibited_by: str | None = None,
+        *,
+        ahead: Ahead | None = None,
     ) -> Alert:
-        """Merge a report into its alert; a report without new information writes nothing. Raises StoreError."""
+        """Merge a report into its alert; a report without new information writes nothing. Raises StoreError.
+
+        ``ahead`` is what :meth:`read_ahead` returned; each item in it is used once.
+        """
         first = origin if origin is not None else Origin(hold_ms=self._hold_ms)
         name = AlertName(gateway, report.series, report.onset_ms, first.key)
 
         def change(before: Alert | None) -> Alert:
             now_ms = self._now_ms()
             after = alerts.merge(before, gateway, report, now_ms, origin=first)
-            return before if after == before and before is not None else self._judged(before, after, inhibited_by)
+            if after == before and before is not None:
+                return before
+            return self._judged(before, after, inhibited_by, ahead=ahead)
 
-        return self._change(name, change)
+        return self._change(name, change, ahead)
 
     def settle(self, name: AlertName, inhibited_by: str | None = None, *, steady: bool = False) -> Alert:
         """Derive the state of an alert again at the present time; ``steady`` ends its flapping.
@@ -88,7 +112,12 @@ class AlertBook:
         )
 
     def _judged(
-        self, before: Alert | None, after: Alert, inhibited_by: str | None, openings: int | None = None
+        self,
+        before: Alert | None,
+        after: Alert,
+        inhibited_by: str | None,
+        openings: int | None = None,
+        ahead: Ahead | None = None,
     ) -> Alert:
         """Return a changed alert with what suppresses it now; a resolved one keeps what suppressed it before."""
         if before is not None and before.fired and after.state is State.RESOLVED:
@@ -99,11 +128,11 @@ class AlertBook:
         announced = before is not None and before.announced
         settled = alerts.settle(after, now_ms, silenced_by, inhibited_by, openings, announced=announced)
         if settled.fired and (before is None or not before.fired):
-            openings = self._count_opening(settled)
+            openings = self._count_opening(settled, ahead)
             settled = alerts.settle(settled, now_ms, openings=openings, announced=announced)
         return settled
 
-    def _count_opening(self, alert: Alert) -> int:
+    def _count_opening(self, alert: Alert, ahead: Ahead | None) -> int:
         """Record that an alert fired; return the number of those that fired in the window, this one included.
 
         Recording the same alert again changes nothing.
@@ -111,7 +140,7 @@ class AlertBook:
         key = keys.openings(alert.gateway, alert.report.series, alert.origin.key)
         onset_ms = alert.report.onset_ms
         for _ in range(ATTEMPTS):
-            item = self._table.get(key)
+            item = self._get(key, ahead)
             known = set(json.loads(str(item["onsets"]))) if item is not None else set()
             onsets = sorted(known | {onset_ms})[-MAX_ONSETS:]
             if onset_ms in known or self._table.replace(self._openings(key, onsets), _version(item)):
@@ -127,9 +156,9 @@ class AlertBook:
             "expires_at": (self._now_ms() + 10 * FLAPPING_WINDOW_MS) // 1000,
         }
 
-    def _change(self, name: AlertName, change: Callable[[Alert | None], Alert]) -> Alert:
+    def _change(self, name: AlertName, change: Callable[[Alert | None], Alert], ahead: Ahead | None = None) -> Alert:
         for _ in range(ATTEMPTS):
-            before = self._read(name)
+            before = self._read(name, ahead)
             after = change(before)
             if after == before or self._replace(after):
                 return after
@@ -140,9 +169,15 @@ class AlertBook:
         expires_at = (self._now_ms() + self._retention_ms) // 1000
         return self._table.replace(alerts.to_item(alert, expires_at), alert.version)
 
-    def _read(self, name: AlertName) -> Alert | None:
-        item = self._table.get(keys.alert(*name))
+    def _read(self, name: AlertName, ahead: Ahead | None = None) -> Alert | None:
+        item = self._get(keys.alert(*name), ahead)
         return None if item is None else alerts.from_item(item)
+
+    def _get(self, key: Key, ahead: Ahead | None) -> Item | None:
+        """Return the item that was read ahead, once; otherwise the present one."""
+        if ahead is not None and key in ahead:
+            return ahead.pop(key)
+        return self._table.get(key)
 
     @staticmethod
     def _known(name: AlertName, alert: Alert | None) -> Alert:

@@ -2,14 +2,15 @@
 
 As of November 2025, from https://aws.amazon.com/iot-core/pricing, /greengrass/pricing, /lambda/pricing (arm64),
 /dynamodb/pricing/on-demand, /sqs/pricing, /s3/pricing, /cloudwatch/pricing, /xray/pricing, /sns/pricing,
-/eventbridge/pricing and /api-gateway/pricing. The price of SiteWise is from memory and was not compared with
-https://aws.amazon.com/iot-sitewise/pricing.
+/eventbridge/pricing, /ses/pricing and /api-gateway/pricing. These pages show prices by script, so that stored copies of
+them have none; ``CHECKED`` has what could be compared with another dated text, ``UNCHECKED`` the others. How SiteWise
+meters is that of its page: ingestion in near real time, by 1 KB or 10 data points of a data stream.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 MILLION = 1_000_000
 MESSAGE_TIERS = ((1e9, 1.0), (4e9, 0.8), (math.inf, 0.7))
@@ -44,7 +45,6 @@ class Prices:
     ses_email: float = 100.0
     http_request: float = 1.00
     sitewise_message: float = 1.00
-    """From memory, without a dated source: ingestion in near real time, metered by 10 values of a data stream."""
 
     def iot_messages(self, messages: float) -> float:
         """Return the price of a month's IoT messages in dollars; more of them cost less each."""
@@ -56,3 +56,20 @@ class Prices:
 
 
 US_EAST_1 = Prices()
+
+CHECKED = {
+    "iot_message": "transcript of aws.amazon.com/iot-core/pricing, read 2026-09-20: $1 per million (Ireland)",
+    "iot_connected_minute": "transcript of aws.amazon.com/iot-core/pricing, read 2026-09-20: $0.08 (Ireland)",
+    "greengrass_core_month_each": "transcript of aws.amazon.com/greengrass/pricing, read 2026-10-07: $0.16",
+    "lambda_request": "transcript of aws.amazon.com/lambda/pricing, read 2026-09-20: $0.20 per million",
+    "lambda_gb_s_each": "table of artillery 2.0.28 after aws.amazon.com/lambda/pricing: $0.0000133334 for arm64",
+    "dynamodb_gb_month": "summary of AWS' prices by others, 2020: $0.25",
+    "recovery_gb_month": "summary of AWS' prices by others, 2020: $0.20",
+    "s3_gb_month": "summary of AWS' prices by others, 2020: $0.023",
+    "sns_publish": "summary of AWS' prices by others, 2020: $0.50 per million",
+    "sqs_request": "summary of AWS' prices by others, 2020: $0.40 per million",
+    "ses_email": "a tutorial on Amazon SES without a date: from $0.10 per thousand",
+}
+"""Prices that agree with another text, and this text."""
+UNCHECKED = tuple(sorted({field.name for field in fields(Prices)} - CHECKED.keys()))
+"""Prices that were not found in another text."""

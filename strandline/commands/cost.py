@@ -45,6 +45,7 @@ def cost_command(
     benchmarks/cloud.py measured.
     """
     from cloud_functions.costs.fleet_cost import greengrass, json_batch, message_per_reading, monthly, sitewise
+    from cloud_functions.costs.prices import UNCHECKED
 
     fleet, measured = fleet_of(gateways, series, rate, window, batch_age, alerts, ruled)
     items = monthly(fleet, measured, raw_days=raw_days, rollup_days=rollup_days)
@@ -61,6 +62,7 @@ def cost_command(
             "greengrass_usd": greengrass(fleet),
             "usd_per_million_readings": total / fleet.readings * 1e6,
         }
+        answer |= {"unchecked_prices": list(UNCHECKED)}
         typer.echo(json.dumps(answer | ({"compare": others} if compare else {})))
         return
     for name, usd in sorted(items.items(), key=lambda item: -item[1]):
@@ -70,6 +72,11 @@ def cost_command(
     typer.echo(f"{'per million readings':<42} ${total / fleet.readings * 1e6:>14,.4f}")
     for name, usd in others.items() if compare else ():
         typer.echo(f"{'instead: ' + name:<42} ${usd:>14,.4f}  {usd / total:,.1f} times")
+    if compare:
+        typer.echo(
+            "The price of SiteWise, $1 per million messages, was not verified; how it meters is that of its page."
+        )
+    typer.echo(f"Prices of November 2025; not compared with a second source: {', '.join(UNCHECKED)}.")
 
 
 def fleet_of(

@@ -100,7 +100,7 @@ def test_each_role_has_exactly_the_permissions_that_its_code_needs() -> None:
         | {(a, "IngestLogs") for a in logs},
         "AlertingRole": {(a, f"{table}.StreamArn") for a in stream for table in ("TelemetryTable", "AlertsTable")}
         | {("dynamodb:ListStreams", "*")}
-        | {(f"dynamodb:{a}", "AlertsTable") for a in ALERTS}
+        | {(f"dynamodb:{a}", "AlertsTable") for a in (*ALERTS, "BatchGetItem")}
         | {("sqs:SendMessage", queue) for queue in ("AlertingDeadLetters", *CHANNEL_QUEUES)}
         | {(a, "AlertingLogs") for a in logs},
         "WatchRole": {(f"dynamodb:{a}", "TelemetryTable") for a in ("GetItem", "BatchGetItem", "Query")}

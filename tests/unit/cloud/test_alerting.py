@@ -60,6 +60,31 @@ def test_an_end_before_its_onset_publishes_both_transitions_once() -> None:
     assert published(table) == ["firing", "resolved"]
 
 
+def test_reports_that_are_read_ahead_give_the_same_alerts_with_fewer_reads() -> None:
+    reports = [("gw-1", replace(report(phase), series=f"s{at % 3}")) for at, phase in enumerate([*Phase] * 4)]
+    one, two = FakeTable(), FakeTable()
+    for each in reports:
+        book(one).report(*each)
+    gets: list[Any] = []
+    get = two.get
+    two.get = lambda key: gets.append(key) or get(key)
+    ahead = book(two).read_ahead(reports)
+    for each in reports:
+        book(two).report(*each, ahead=ahead)
+    assert one.items == two.items
+    assert published(one) == published(two)
+    assert len(gets) < len(reports) + 3
+
+
+def test_what_was_read_ahead_and_is_out_of_date_is_read_again() -> None:
+    table = FakeTable()
+    ahead = book(table).read_ahead([("gw-1", report())])
+    book(table).report("gw-1", report())
+    found = book(table).report("gw-1", report(Phase.END), ahead=ahead)
+    assert found.state is State.RESOLVED
+    assert [item["version"] for item in table.of_kind("alert")] == [2]
+
+
 def test_concurrent_changes_are_both_kept() -> None:
     table = FakeTable()
     book(table).report("gw-1", report())
