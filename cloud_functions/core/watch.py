@@ -15,7 +15,7 @@ import itertools
 import logging
 import math
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -34,7 +34,8 @@ from cloud_functions.core.routes import Route
 from cloud_functions.core.severity import AlertKind
 from cloud_functions.core.silences import Silence, silencing
 
-SHARDS = keys.STATE_BUCKETS
+SHARDS = keys.BUCKETS
+"""Shards of gateways; those below ``keys.STATE_BUCKETS`` have the alerts and the groups of such a bucket, too."""
 RESERVED_MS = 5_000
 """Time of a run that is reserved for saving its progress."""
 LEASE_MS = 90_000
@@ -48,6 +49,11 @@ WORKER_MS = 30_000
 """Time of runs that one worker is given: less than the interval, so that their number may be one minute late."""
 _STATES = (State.PENDING, State.FIRING, State.ACKNOWLEDGED)
 log = logging.getLogger(__name__)
+
+
+def _alerting(found: Iterable[Alert]) -> frozenset[str]:
+    """Return the gateways with an alert that the watch function opened."""
+    return frozenset(alert.gateway for alert in found if alert.origin.kind is not AlertKind.ANOMALY)
 
 
 def slot(gateway: str) -> int:
@@ -128,7 +134,9 @@ class Watch:
 
         ``start_workers`` starts a number of further runs, which are called without it; raises StoreError.
         """
-        items = [self._alerts.get(keys.watch_shard(shard)) or {} for shard in range(SHARDS)]
+        names = [keys.watch_shard(shard) for shard in range(SHARDS)]
+        found = self._alerts.get_many(names)
+        items = [found.get(name, {}) for name in names]
         more = workers(items) - 1
         if start_workers is not None and more > 0:
             self._guarded("start of workers", lambda: start_workers(more))
@@ -153,8 +161,11 @@ class Watch:
             return 0
         saved = _Progress.of(item)
         try:
-            self._guarded("groups", lambda: self._flush(shard))
-            alerting = self._watch_alerts(shard, remaining_ms)
+            if shard < keys.STATE_BUCKETS:
+                self._guarded("groups", lambda: self._flush(shard))
+                alerting = self._watch_alerts(shard, remaining_ms)
+            else:
+                alerting = _alerting(map(alerts.from_item, self._open(shard % keys.STATE_BUCKETS)))
             following = self._watch_gateways(shard, progress, alerting, remaining_ms)
             saved = progress.ended(following, now_ms, self._now_ms())
         finally:
@@ -172,7 +183,7 @@ class Watch:
             if remaining_ms() < RESERVED_MS:
                 break
             self._guarded(f"alert {alert.id}", lambda alert=alert: self._watch_alert(alert, hiding))  # type: ignore[misc]
-        return frozenset(alert.gateway for alert in found if alert.origin.kind is not AlertKind.ANOMALY)
+        return _alerting(found)
 
     def _open(self, shard: int) -> Iterator[Item]:
         for state in _STATES:

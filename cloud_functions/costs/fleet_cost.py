@@ -52,7 +52,7 @@ REQUEST_S = 0.010
 """Assumed latency of a request of a function to DynamoDB or IoT Core; AWS documents single-digit milliseconds."""
 
 
-WATCH_MEMORY_MB, WATCH_S, WATCH_WORKERS = 1_024, 60, 8
+WATCH_MEMORY_MB, WATCH_S, WATCH_WORKERS = 1_024, 60, 16
 """Memory of the watch function, interval of its runs, and the runs that can work at once: the shards."""
 NOTIFY_MEMORY_MB = 256
 QUEUES, POLLERS, POLL_S = 9, 5, 20

@@ -573,10 +573,10 @@ def test_the_first_rule_by_name_sets_a_silence() -> None:
     assert rules.parse(found[0].to_dict()) == found[0]
 
 
-@pytest.mark.parametrize(("took", "number"), [((), 1), ((20_000,), 1), ((20_000, 20_000), 2), ((85_000,) * 8, 8)])
+@pytest.mark.parametrize(("took", "number"), [((), 1), ((20_000,), 1), ((20_000, 20_000), 2), ((85_000,) * 16, 16)])
 def test_the_number_of_workers_follows_the_time_of_the_last_passes(took: tuple[int, ...], number: int) -> None:
     shards: list[Any] = [{"took_ms": ms} for ms in took]
-    assert workers(shards + [{}] * (8 - len(shards))) == number
+    assert workers(shards + [{}] * (16 - len(shards))) == number
 
 
 def test_the_run_of_the_schedule_starts_workers_and_the_time_of_a_pass_is_kept() -> None:
@@ -604,6 +604,8 @@ def test_a_failing_read_of_progress_is_repeated_for_each_gateway() -> None:
     get_many, calls = stack.alerts.get_many, []
 
     def fails_once(keys: Any) -> Any:
+        if any(key.sk == "shard" for key in keys):
+            return get_many(keys)
         calls.append(keys)
         if len(calls) == 1:
             raise StoreError("throttled")
