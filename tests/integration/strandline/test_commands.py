@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from cloud_functions.costs.prices import CHECKED
 from device_sim.simulation.sensor_broker import SensorBroker, free_port
 from strandline.cli import make_app
 from strandline.commands.alerts import line
@@ -227,6 +229,25 @@ def test_a_batch_of_a_fleet_is_sent_when_it_is_full_or_old() -> None:
     many, many_measured = fleet_of(1, 10_000, 0.1, 10.0, 60.0)
     assert many.batch_s < 10.0
     assert many_measured.batch_bytes == pytest.approx(5_000)
+
+
+def test_alerts_and_rules_have_a_price_and_prices_that_were_not_checked_are_named() -> None:
+    def cost(*arguments: str) -> dict[str, Any]:
+        answer = json.loads(CliRunner().invoke(make_app(), ["cost", "--json", "--gateways", "10", *arguments]).output)
+        return dict(answer)
+
+    def changed(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+        return {name for name, usd in one["items"].items() if other["items"][name] != usd}
+
+    base, stormy, ruled = cost(), cost("--alerts", "1000"), cost("--ruled", "1")
+    notified = {"lambda requests and time of notify", "publications of alerts", "sqs deliveries", "e-mails of alerts"}
+    assert changed(base, stormy) == {"dynamodb writes of alerts", *notified}
+    assert stormy["total_usd"] > base["total_usd"]
+    assert changed(base, ruled) == {"lambda time of watch", "dynamodb writes of watch", "dynamodb reads of watch"}
+    assert "sitewise_message" in base["unchecked_prices"]
+    assert not set(base["unchecked_prices"]) & CHECKED.keys()
+    text = CliRunner().invoke(make_app(), ["cost", "--compare"]).output
+    assert "The price of SiteWise, $1 per million messages, was not verified" in text
 
 
 def test_a_comparison_adds_simpler_ways() -> None:
