@@ -56,7 +56,7 @@ def cost_command(
         "AWS IoT SiteWise, ingestion only": sitewise(fleet),
     }
     if as_json:
-        answer = {
+        answer: dict[str, object] = {
             "items": items,
             "total_usd": total,
             "greengrass_usd": greengrass(fleet),
