@@ -209,3 +209,43 @@ OPC_ANSWERS: list[Answer] = [
     *(lambda _f, rng, size=size: rng.randbytes(size) for size in (1, 8, 9, 100, 5_000)),
 ]
 """Wrong answers to a client's first message."""
+
+
+def http_length(data: bytes) -> int:
+    """Return the length of the first HTTP request without a body."""
+    return data.find(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else 0
+
+
+def http_answer(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
+    """Return an answer; its length is in the headers only if these say so."""
+    return b"\r\n".join((b"HTTP/1.1 " + status, *headers, b"", body))
+
+
+def http_right(_request: bytes, _rng: random.Random) -> bytes:
+    """Return a right answer."""
+    return http_answer(b'{"v": 5}', b"Content-Length: 8", b"Connection: close")
+
+
+_CHUNKED = b"Transfer-Encoding: chunked"
+HTTP_ANSWERS: list[Answer] = [
+    *(lambda _f, _r, at=at: http_right(_f, _r)[:at] for at in (1, 9, 12, 20, 60)),
+    lambda _f, _r: b"\r\n\r\n\r\n",
+    lambda _f, _r: b"SIP/2.0 200 OK\r\n\r\n",
+    lambda _f, _r: http_answer(b"{", b"Content-Length: 4000000000"),
+    *(
+        lambda _f, _r, n=n: http_answer(b'{"v": 1}', b"Content-Length: " + n, b"Connection: close")
+        for n in (b"-8", b"x", b"3", b"0")
+    ),
+    *(lambda _f, _r, size=size: http_answer(size + b"\r\n{}", _CHUNKED) for size in (b"zz", b"-1", b"f" * 15, b"")),
+    lambda _f, _r: http_answer(b"", b"X: " + b"x" * 70_000),
+    lambda _f, _r: http_answer(b"", *(b"X%d: 1" % at for at in range(200))),
+    lambda _f, _r: http_answer(b"", b"Content-Length: 0", status=b"99999 X"),
+    lambda _f, _r: http_answer(b"", b"Content-Length: 0", status=b"503 Service Unavailable"),
+    *(
+        lambda _f, _r, to=to: http_answer(b"", b"Content-Length: 0", b"Location: " + to, status=b"302 Found")
+        for to in (b"/", b"file:///etc/hostname", b"http://[", b"http://127.0.0.1:1/")
+    ),
+    lambda _f, _r: http_answer(b"[" * 100_000, b"Content-Length: 100000"),
+    *(lambda _f, rng, size=size: rng.randbytes(size) for size in (1, 100, 5_000)),
+]
+"""Wrong answers of a web server: they are truncated, of another protocol, or contradict themselves."""
