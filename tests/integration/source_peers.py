@@ -228,6 +228,15 @@ class OpcuaServer:
         await server.start()
         return server
 
+    def add(self, node: str, value: float) -> None:
+        """Add a variable with this node id, and its namespace."""
+        self._background.run(self._add(asyncua.ua.NodeId.from_string(node), value))
+
+    async def _add(self, node: Any, value: float) -> None:
+        while len(await self._server.get_namespace_array()) <= node.NamespaceIndex:
+            await self._server.register_namespace(f"urn:test-{node.NamespaceIndex}")
+        await self._server.nodes.objects.add_variable(node, node.to_string(), value)
+
     def write(self, name: str, value: float | None, status: int) -> None:
         """Write a value, or none, with a status."""
         variant = asyncua.ua.Variant(value, asyncua.ua.VariantType.Double if value is not None else None)

@@ -17,6 +17,7 @@ from wire.model import Quality
 pymodbus = pytest.importorskip("pymodbus")
 asyncua = pytest.importorskip("asyncua")
 serial = pytest.importorskip("serial")
+from tests.integration.source_examples import example  # noqa: E402
 from tests.integration.source_peers import (  # noqa: E402 # needs the packages
     Answers,
     Background,
@@ -273,3 +274,23 @@ def test_a_storm_of_bad_opc_ua_statuses_gives_bad_readings_and_few_lines(
     assert site.counters["opcua_bad_status"] == len(codes)
     assert site.counters["source_disconnected"] == site.counters["source_errors"] == 0
     assert len([record for record in caplog.records if "opcua_bad_status" in record.message]) == 1
+
+
+def test_the_examples_of_opc_ua_on_the_page_of_sources_give_readings(
+    opcua: OpcuaServer, identities: dict[str, Identity]
+) -> None:
+    opcua.add("ns=2;i=17", True)
+    opcua.add("ns=3;s=Force", 6.5)
+    opcua.write("Temp", 4.5, asyncua.ua.StatusCodes.Good)
+    with ThreadSite("opcua", example("cold-room", url=opcua.url), name="cold") as site:
+        site.poll_until(lambda: site.values == {"cold.temperature": 4.5, "cold.door": 1.0})
+        assert site.units["cold.temperature"] == "Cel"
+    gateway, user = identities["gateway"], identities["user"]
+    files = {"cert_file": str(gateway.cert), "key_file": str(gateway.key)}
+    files |= {"user_cert_file": str(user.cert), "user_key_file": str(user.key)}
+    opcua.users.anonymous = False
+    try:
+        with ThreadSite("opcua", example("press", url=opcua.url, **files), name="press") as site:
+            site.poll_until(lambda: site.values == {"press.Force": 6.5})
+    finally:
+        opcua.users.anonymous = True
