@@ -217,7 +217,7 @@ def http_length(data: bytes) -> int:
 
 
 def http_answer(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
-    """Return an answer; its length is in the headers only if these say so."""
+    """Return an answer; only ``headers`` can give its length."""
     return b"\r\n".join((b"HTTP/1.1 " + status, *headers, b"", body))
 
 
