@@ -15,10 +15,10 @@ import pytest
 pytest.importorskip("pymodbus")
 pytest.importorskip("asyncua")  # for the module with the peers
 serial = pytest.importorskip("serial")
+from device_sim.chaos.certificates import Authority  # noqa: E402 # after the packages that the test needs
 from tests.integration.source_examples import EXAMPLES, example  # noqa: E402 # needs the packages
 from tests.integration.source_peers import Answers, Background, Line, free_port, serving  # noqa: E402
 from tests.integration.test_mqtt_source import (  # noqa: E402, F401
-    Authority,
     mosquitto,
     password_line,
     pytestmark,
