@@ -6,7 +6,8 @@ the lease of one shard after the other, and saves how far it came when its time 
 Several runs at once work on different shards, and each step may be repeated. The run that the schedule starts starts as
 many others as the last runs needed time.
 
-A gateway without rules is watched in one minute of five, which follows from its name; the others each minute.
+A gateway without rules is watched in one minute of five, which follows from its name; the others, and those of a shard
+with few of them, each minute.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ MAX_ALERTS = 20_000
 """Open alerts of a shard that one run examines."""
 SLOTS = ROWS_MS // MINUTE_MS
 """Minutes over which the gateways without rules are spread."""
+FEW = 10
+"""Gateways of a shard up to which all of them are watched each minute: so few cost little."""
 LOADED = 50
 """Gateways whose progress is read by one request."""
 WORKER_MS = 30_000
@@ -225,14 +228,17 @@ class Watch:
         self, shard: int, progress: _Progress, alerting: Collection[str], remaining_ms: Callable[[], int]
     ) -> str:
         """Watch the gateways of a shard that are due; return the one to continue with, empty at the end."""
+        names = self._names(shard, progress.next)
+        first = list(itertools.islice(names, FEW + 1))
+        few = len(first) <= FEW and not progress.next
         due = (
             name
-            for name in self._names(shard, progress.next)
-            if slot(name) in progress.slots or name in alerting or self._gateways.is_prompt(name)
+            for name in itertools.chain(first, names)
+            if few or slot(name) in progress.slots or name in alerting or self._gateways.is_prompt(name)
         )
-        while names := list(itertools.islice(due, LOADED)):
-            loaded = self._load(names)
-            for name in names:
+        while chunk := list(itertools.islice(due, LOADED)):
+            loaded = self._load(chunk)
+            for name in chunk:
                 if remaining_ms() < RESERVED_MS:
                     return name
                 self._guarded(f"gateway {name}", lambda name=name, loaded=loaded: self._gateways.run(name, loaded))  # type: ignore[misc]

@@ -54,6 +54,8 @@ REQUEST_S = 0.010
 
 WATCH_MEMORY_MB, WATCH_S, WATCH_WORKERS = 1_024, 60, 16
 """Memory of the watch function, interval of its runs, and the runs that can work at once: the shards."""
+WATCH_SLOTS, WATCH_FEW = 5, 10
+"""Minutes in one of which a gateway without rules is watched, and gateways of a shard up to which each minute is."""
 NOTIFY_MEMORY_MB = 256
 QUEUES, POLLERS, POLL_S = 9, 5, 20
 """Queues that functions poll, six of them those of the channels; pollers of an idle queue and time of a poll, taken
@@ -268,8 +270,9 @@ def watch_s(fleet: Traffic, measured: Measured) -> float:
 
 
 def _of_both(fleet: Traffic, plain: float, ruled: float) -> float:
-    """Return the mean over gateways without and with rules."""
-    return plain + (ruled - plain) * fleet.ruled
+    """Return the mean over gateways without and with rules; of a few gateways, all are watched each minute."""
+    each = plain * (WATCH_SLOTS if fleet.gateways <= WATCH_WORKERS * WATCH_FEW else 1)
+    return each + max(0.0, ruled - each) * fleet.ruled
 
 
 def _alerting(fleet: Traffic, measured: Measured, usd: Prices) -> dict[str, float]:

@@ -6,9 +6,12 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from cloud_functions.core import watch
 from cloud_functions.costs.fleet_cost import (
     MONTH_S,
+    WATCH_FEW,
     WATCH_S,
+    WATCH_SLOTS,
     WATCH_WORKERS,
     Fleet,
     Measured,
@@ -61,8 +64,9 @@ def test_figures_follow_rows_and_series_of_a_fleet() -> None:
 
 def test_alerting_is_charged_by_gateways_and_alerts():
     few, more = Fleet(gateways=10), Fleet(gateways=10, gateway_alerts=100.0)
-    watch = 10 * MONTH_S / 60 * MEASURED.watch_write_units * 0.625 / 1e6
-    assert monthly(few, MEASURED)["dynamodb writes of watch"] == pytest.approx(watch)
+    # Of few gateways all are watched each minute.
+    units = 10 * MONTH_S / 60 * 5 * MEASURED.watch_write_units * 0.625 / 1e6
+    assert monthly(few, MEASURED)["dynamodb writes of watch"] == pytest.approx(units)
     quiet, busy = monthly(few, MEASURED), monthly(more, MEASURED)
     changed = {name for name in quiet if quiet[name] != busy[name]}
     assert changed == {
@@ -73,6 +77,10 @@ def test_alerting_is_charged_by_gateways_and_alerts():
         "sqs deliveries",
     }
     assert all(busy[name] == pytest.approx(100 * quiet[name]) for name in changed)
+
+
+def test_the_settings_of_the_watch_are_those_of_its_code():
+    assert (WATCH_WORKERS, WATCH_FEW, WATCH_SLOTS) == (watch.SHARDS, watch.FEW, watch.SLOTS)
 
 
 def test_the_watch_of_ten_thousand_gateways_keeps_up():

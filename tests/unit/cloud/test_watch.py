@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.core import batch_rows, health, keys, rules
+from cloud_functions.core import batch_rows, health, keys, rules, watch
 from cloud_functions.core import gateway_watch as gateway_watch_module
 from cloud_functions.core.alert import Alert, State, from_item
 from cloud_functions.core.alerting import FLAPPING_WINDOW_MS, AlertBook
@@ -434,7 +434,18 @@ def test_two_runs_at_once_share_the_shards_and_a_run_without_time_is_continued()
     assert stack.watch.run(lambda: 60_000) == 0
 
 
-def test_a_gateway_without_rules_is_watched_once_in_five_minutes_and_one_with_a_rule_each_minute() -> None:
+def test_gateways_of_a_shard_with_few_of_them_are_watched_each_minute() -> None:
+    stack = Stack(silent_ms=PROMPT_MS)
+    stack.deliver(rows(stack.now_ms, 20.0))
+    for _ in range(SLOTS):
+        stack.tick()
+    assert stack.metrics.counts["watched_gateways"] == SLOTS
+
+
+def test_a_gateway_without_rules_is_watched_once_in_five_minutes_and_one_with_a_rule_each_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "FEW", 0)
     stack = Stack(silent_ms=PROMPT_MS)
     names = [f"gw-{at}" for at in range(30)]
     for name in names:
@@ -459,7 +470,8 @@ def test_a_gateway_without_rules_is_watched_once_in_five_minutes_and_one_with_a_
     assert stack.metrics.counts["watched_gateways"] - before == 30 + SLOTS - 1
 
 
-def test_a_silent_gateway_is_watched_each_minute_until_it_returns() -> None:
+def test_a_silent_gateway_is_watched_each_minute_until_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "FEW", 0)
     stack = Stack(silent_ms=PROMPT_MS)
     for _ in range(40):
         stack.deliver(rows(stack.now_ms, 20.0))
