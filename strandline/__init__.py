@@ -4,3 +4,8 @@
 recorded tables, and ``recorded`` runs the detector over recorded tables. Nothing of this runs on a gateway or in a
 Lambda function, and no other package imports it.
 """
+
+from edge_components.common.version import VERSION
+
+__version__ = VERSION
+"""Version of this distribution, its components and their recipes."""

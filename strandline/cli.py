@@ -8,11 +8,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from typing import Annotated
 
 import typer
 
 import strandline.commands
 from device_sim.errors import SimulationError
+from strandline import __version__
 from strandline.errors import StrandlineError
 from strandline.extras import missing_package
 
@@ -21,15 +23,33 @@ def make_app() -> typer.Typer:
     """Return the app with every command registered, in the order of their files' names."""
     app = typer.Typer(
         name="strandline",
-        help="Build, deploy, simulate and operate Strandline: field gateways on AWS IoT Greengrass and their cloud.",
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # plain text, whose paragraphs are wrapped to the terminal
     )
+    app.callback()(_options)
     for module in sorted(pkgutil.iter_modules(strandline.commands.__path__), key=lambda module: module.name):
         importlib.import_module(f"strandline.commands.{module.name}").register(app)
     return app
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"strandline {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Build, deploy, simulate and operate Strandline: field gateways on AWS IoT Greengrass and their cloud.
+
+    Exit codes: 0 success, 1 failure (the reason is on standard error), 2 invalid arguments, 130 and 143 ended by
+    Ctrl-C and SIGTERM. `strandline doctor` has codes of its own.
+    """
 
 
 def main() -> None:

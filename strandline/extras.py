@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-_EXTRAS = {
+import json
+import shlex
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+EXTRAS = {
     "archive": ("pyarrow",),
     "cloud": ("boto3", "botocore"),
     "sim": (
@@ -21,15 +27,42 @@ _EXTRAS = {
     "train": ("flatbuffers", "tflite"),
     "train-tensorflow": ("keras", "tensorflow"),
 }
-_NEED_ALL_OF_SIM = ("demo", "chaos")
+_NEED_ALL_OF_SIM = ("demo", "chaos", "up")
+_DISTRIBUTION = "strandline"
 
 
 def missing_package(module: str, command: str) -> str | None:
     """Return the error text of a command whose import failed, None for a module that belongs to no extra."""
     package = module.split(".")[0]
-    extra = next((extra for extra, packages in _EXTRAS.items() if package in packages), None)
+    extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
     if extra is None:
         return None
     if command in _NEED_ALL_OF_SIM:
         extra = "sim"
-    return f"{command} needs the package {package}, which is not installed: pip install 'strandline[{extra}]'"
+    return f"{command} needs the package {package}, which is not installed: {extra_command(extra)}"
+
+
+def extra_command(extra: str) -> str:
+    """Return the command that adds an extra to this installation."""
+    return install_command(extra, _origin())
+
+
+def install_command(extra: str, origin: str | None) -> str:
+    """Return the command that adds an extra to an installation.
+
+    ``origin`` is the content of the installation's ``direct_url.json`` (PEP 610): None for one from a package index.
+    A wheel that still exists is named, so that the command needs no index for this package.
+    """
+    wanted = f"{_DISTRIBUTION}[{extra}]"
+    url = json.loads(origin) if origin else {}
+    path = Path(unquote(urlsplit(str(url.get("url", ""))).path))
+    if "archive_info" in url and path.is_file():
+        wanted += f" @ {path.as_uri()}"
+    return shlex.join(["pip", "install", wanted])
+
+
+def _origin() -> str | None:
+    try:
+        return metadata.distribution(_DISTRIBUTION).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,6 +72,7 @@ def build_command(
     from edge_components.runtime.main import groups
     from strandline.errors import CommandError
     from strandline.packaging.components import build, deployment_command, summary
+    from strandline.packaging.template import write_templates
     from strandline.packaging.wheels import merged
 
     repo = repo or SOURCE_TREE
@@ -82,6 +84,7 @@ def build_command(
     try:
         package = out / "build" / "lambda"
         stage_functions(repo, package)
+        template = write_templates(repo, package.parent)
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from error
     command = deployment_command(nucleus, built.recipes, built.artifacts, built.versions)
@@ -89,6 +92,7 @@ def build_command(
         found = {"nucleus": nucleus.value, "recipes": str(built.recipes), "artifacts": str(built.artifacts)}
         offline_rows = [_offline_row(one) for one in collected]
         more = {"components": summary(built), "offline": offline_rows, "deploy": command, "lambda": str(package)}
+        more["template"] = str(template)
         typer.echo(json.dumps(found | more))
         return
     for row in summary(built):
@@ -101,6 +105,8 @@ def build_command(
         typer.echo(
             "  without reduced descriptions of AWS services, which let the functions start faster: install botocore"
         )
+    typer.echo(f"deploy the cloud, with Python 3.12 for `sam build`:\n  cd {shlex.quote(str(template.parent))}")
+    typer.echo("  sam build && sam deploy --guided")
     typer.echo(f"copy {built.recipes.parent} to the gateway and deploy there:\n  {command}")
 
 

@@ -18,8 +18,8 @@ import yaml
 
 from edge_components.common.config import RESERVED, load, table
 from edge_components.common.requirements import parse
-from edge_components.common.version import VERSION as REPORTED
 from edge_components.runtime.main import EXTRA, groups
+from strandline import __version__
 from wire import topics
 
 REPO = Path(__file__).parents[2]
@@ -31,7 +31,6 @@ FOLDERS = {
 }
 RUNTIME = "io.strandline.Runtime"
 RECIPES = sorted(path for path in (REPO / "recipes").glob("io.strandline.*.yaml") if path.stem != RUNTIME)
-VERSION = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["version"]
 PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
 TO_CORE, FROM_CORE = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"
 # By the name of the function in wire.topics; lanes can share a rule.
@@ -126,7 +125,7 @@ def test_a_recipe_is_small_enough_and_has_the_name_of_its_file(part: Part) -> No
     assert part.path.stat().st_size < 16_384
     assert part.recipe["RecipeFormatVersion"] == "2020-01-25"
     assert part.recipe["ComponentName"] == part.path.stem
-    assert part.recipe["ComponentVersion"] == VERSION == REPORTED
+    assert part.recipe["ComponentVersion"] == __version__
     assert part.recipe["ComponentDescription"].strip()
     assert part.recipe["ComponentPublisher"].strip()
 
@@ -148,7 +147,7 @@ def test_the_manifest_is_valid_on_both_nuclei(part: Part) -> None:
     (manifest,) = part.recipe["Manifests"]
     assert manifest["Platform"] == {"os": "linux", "runtime": "*"}
     assert set(manifest["Lifecycle"]) == {"run"}
-    uri = f"s3://strandline-artifacts/{part.path.stem}/{VERSION}/{part.folder}.zip"
+    uri = f"s3://strandline-artifacts/{part.path.stem}/{__version__}/{part.folder}.zip"
     assert manifest["Artifacts"] == [{"URI": uri, "Unarchive": "ZIP"}]
     # The second path is that of a local deployment on nucleus lite, which does not unzip artifacts.
     paths = f"{{artifacts:decompressedPath}}/{part.folder}:{{artifacts:path}}/{part.folder}"
@@ -175,11 +174,11 @@ def test_the_shared_environment_is_created_at_deployment_and_repaired_at_boot() 
     path = REPO / "recipes" / f"{RUNTIME}.yaml"
     recipe = yaml.safe_load(path.read_text())
     assert recipe["ComponentName"] == RUNTIME
-    assert recipe["ComponentVersion"] == VERSION
+    assert recipe["ComponentVersion"] == __version__
     assert "ComponentDependencies" not in recipe
     (manifest,) = recipe["Manifests"]
     assert manifest["Platform"] == {"os": "linux", "runtime": "*"}
-    uri = f"s3://strandline-artifacts/{RUNTIME}/{VERSION}/runtime.zip"
+    uri = f"s3://strandline-artifacts/{RUNTIME}/{__version__}/runtime.zip"
     assert manifest["Artifacts"] == [{"URI": uri, "Unarchive": "ZIP"}]
     install, run = manifest["Lifecycle"]["install"], manifest["Lifecycle"]["run"]
     assert install["Timeout"] >= 600

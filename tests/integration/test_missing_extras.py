@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from strandline.extras import missing_package
+from strandline.extras import install_command, missing_package
 
 PROGRAM = """
 import builtins, contextlib, io, json, sys
@@ -86,3 +86,12 @@ def test_the_extra_of_a_module_is_found_by_its_package(module: str, extra: str) 
 
 def test_a_module_of_no_extra_is_not_explained() -> None:
     assert missing_package("device_sim.aws.cost", "cost") is None
+
+
+def test_the_command_for_an_extra_names_a_wheel_that_still_exists(tmp_path: Path) -> None:
+    wheel = tmp_path / "a wheel.whl"
+    origin = json.dumps({"url": wheel.as_uri(), "archive_info": {}})
+    assert install_command("sim", origin) == "pip install 'strandline[sim]'"
+    wheel.touch()
+    assert install_command("sim", origin) == f"pip install 'strandline[sim] @ {wheel.as_uri()}'"
+    assert install_command("sim", None) == "pip install 'strandline[sim]'"
