@@ -67,7 +67,7 @@ class AnomalyDetector:
             runtime.rng,
         )
         self._receiver = BatchReceiver(topics.AGGREGATES, runtime.gateway, (Aggregates,), runtime.limited_log)
-        self._warmup = WarmupFilter(config.warm_up_windows)
+        self._warmup = WarmupFilter(config.warm_up_windows, config.reported)
         self._answered: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._saved, self._changed = runtime.clock.monotonic(), False
 
@@ -95,7 +95,7 @@ class AnomalyDetector:
         """Apply new settings; only a changed length of calibration or season restarts the calibration."""
         before, self._config = self._config, config
         self._scoring.registry.max_series = config.max_series
-        self._warmup = WarmupFilter(config.warm_up_windows)
+        self._warmup = WarmupFilter(config.warm_up_windows, config.reported)
         self._models.reconfigure(config)
         self._forecasters.reconfigure(config)
         lengths = config.calibration_windows, config.season_windows

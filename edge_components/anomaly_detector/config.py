@@ -29,6 +29,19 @@ def _warm_up(value: Any) -> dict[str, int]:
     return found
 
 
+_REPORTED = "an object from globs to true or false"
+
+
+def _reported(value: Any) -> dict[str, bool]:
+    if not isinstance(value, Mapping):
+        raise ValueError(_REPORTED)
+    # Nucleus lite gives the scalars of a recipe as strings.
+    flags = {str(glob): str(reported).lower() for glob, reported in value.items()}
+    if not set(flags.values()) <= {"true", "false"}:
+        raise ValueError(_REPORTED)
+    return {glob: reported == "true" for glob, reported in flags.items()}
+
+
 _GROUPS = 'an object from globs to names of groups, or to "" for no group'
 
 
@@ -60,6 +73,13 @@ class Config:
         _WARM_UP,
         "number of windows after which anomalies of a series are reported, by glob over names; scores are available "
         "from the calibration on",
+    )
+    reported: dict[str, bool] = mapping(  # noqa: RUF009 # a field, as all of these
+        {"host.*": False},
+        _reported,
+        _REPORTED,
+        "decision for each glob over names whether anomalies of these series are reported; the longest matching glob "
+        "applies, other series are reported; scores are available for all",
     )
     end_level: float = number(0.7, 0.1, 1.0, "an anomaly ends when the score stays below this")
     end_windows: int = integer(5, 1, 1000, "consecutive windows below `end_level` that end an anomaly")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from edge_components.anomaly_detector.columns import FloatArray
+from edge_components.anomaly_detector.physical_range import limited, physical_range
 from edge_components.anomaly_detector.univariate.ensemble import Step
 from edge_components.anomaly_detector.univariate.expert_set import ExpertSet
 from edge_components.anomaly_detector.univariate.tracking import Change, Tracks
@@ -36,6 +37,7 @@ def report(
     for name, score in zip(experts.causes, step.causes[row].tolist(), strict=True):
         if score >= REPORTED_SCORE:
             causes[name] = max(round(score, 3), causes.get(name, 0.0))
+    limits = physical_range(series.unit, history)
     return Anomaly(
         series=series.name,
         phase=change.phase,
@@ -45,9 +47,9 @@ def report(
         cause=DRIFT if change.drifted else experts.causes[cause],
         direction=experts.directions[cause] or _direction(float(step.value[row]), float(step.expected[row])),
         observed=compact(step.value[row]),
-        expected=compact(step.expected[row]),
-        lower=compact(step.lower[row]),
-        upper=compact(step.upper[row]),
+        expected=compact(limited(step.expected[row], limits)),
+        lower=compact(limited(step.lower[row], limits)),
+        upper=compact(limited(step.upper[row], limits)),
         causes=causes,
         unit=series.unit,
         history=compact_history(history),

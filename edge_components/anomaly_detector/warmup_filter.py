@@ -1,4 +1,4 @@
-"""Withhold anomalies of series that have not been observed for the configured number of windows. Pure.
+"""Withhold anomalies of series that are not reported, or not yet observed for the configured number of windows. Pure.
 
 A minute of a machine's processor load does not cover its usual range, but an hour does. Such series are scored after
 their calibration, and their anomalies are reported after the warm-up.
@@ -6,6 +6,7 @@ their calibration, and their anomalies are reported after the warm-up.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from edge_components.common.patterns import longest_match
@@ -13,10 +14,13 @@ from wire.model import Anomaly, Phase
 
 
 class WarmupFilter:
-    """Length of the warm-up, ``windows``, by glob over names; the longest matching glob applies."""
+    """Length of the warm-up, ``windows``, and flag ``reported`` by glob over names; the longest matching glob applies.
 
-    def __init__(self, windows: Mapping[str, int]) -> None:
-        self._windows = windows
+    Series that match no glob of ``reported`` are reported.
+    """
+
+    def __init__(self, windows: Mapping[str, int], reported: Mapping[str, bool] | None = None) -> None:
+        self._windows, self._reported = windows, reported or {}
         self._withheld: set[str] = set()
 
     def passes(self, report: Anomaly, watched: int) -> bool:
@@ -32,6 +36,9 @@ class WarmupFilter:
             self._withheld.discard(report.series)
         return False
 
-    def _warmup(self, name: str) -> int:
+    def _warmup(self, name: str) -> float:
+        decisive = longest_match(name, self._reported)
+        if decisive is not None and not self._reported[decisive]:
+            return math.inf
         glob = longest_match(name, self._windows)
         return 0 if glob is None else self._windows[glob]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from edge_components.anomaly_detector.columns import FloatArray, IntArray
 from edge_components.anomaly_detector.multivariate.group_detector import Finding, GroupDetector
+from edge_components.anomaly_detector.physical_range import limited, physical_range
 from edge_components.anomaly_detector.reports import DRIFT, HISTORY, compact, compact_history
 from edge_components.common.patterns import longest_match
 from wire.model import MAX_NAME, Anomaly, Phase, Series
@@ -123,6 +124,8 @@ class Group:
     def _report(self, found: Finding, phase: Phase) -> Anomaly:
         at = found.channel
         observed, expected, reach = (float(column[at]) for column in (self._row, found.expected, found.reach))
+        history = self.joint.history(at, HISTORY)
+        limits = physical_range(self.series[at].unit, history)
         return Anomaly(
             series=f"{self.name}.{CAUSE}",
             phase=phase,
@@ -133,12 +136,12 @@ class Group:
             channel=self.series[at].name,
             direction="up" if observed > expected else "down",
             observed=compact(observed),
-            expected=compact(expected),
-            lower=compact(expected - reach),
-            upper=compact(expected + reach),
+            expected=compact(limited(expected, limits)),
+            lower=compact(limited(expected - reach, limits)),
+            upper=compact(limited(expected + reach, limits)),
             causes={CAUSE: round(found.score, 3)},
             unit=self.series[at].unit,
-            history=compact_history(self.joint.history(at, HISTORY)),
+            history=compact_history(history),
         )
 
 
