@@ -22,3 +22,8 @@ def split_address(address: str, what: str) -> tuple[str, int]:
 def split_list(text: str) -> tuple[str, ...]:
     """Return the values of a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def examples(*commands: str) -> str:
+    """Return the epilog of a command's help with examples, one a paragraph, which is not wrapped."""
+    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)

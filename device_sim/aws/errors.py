@@ -5,7 +5,8 @@
     CloudSimError
     ├── PortTakenError    a requested port is in use
     ├── StartError        the emulator cannot run here or did not start
-    └── DeployError       the template was rejected; names the resources and the reasons
+    ├── DeployError       the template was rejected; names the resources and the reasons
+    └── SavedDataError    saved data cannot be read or written; names the file and what to do
 """
 
 
@@ -23,3 +24,7 @@ class StartError(CloudSimError):
 
 class DeployError(CloudSimError):
     """The template was rejected; names the resources and the reasons."""
+
+
+class SavedDataError(CloudSimError):
+    """Saved data cannot be read or written; names the file and what to do."""

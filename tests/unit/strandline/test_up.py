@@ -1,0 +1,100 @@
+"""The pure parts of ``strandline up``: the mapping that is proposed, the settings of the components, the status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+from device_sim.demo.configuration import AGGREGATOR, SENSOR_READER
+from edge_components.sensor_reader.entries import read_entries
+from strandline.commands.up import split_broker
+from strandline.errors import CommandError
+from strandline.up import mapping
+from strandline.up.configuration import merged_configuration
+from strandline.up.run import _open_folder
+from strandline.up.status import Status
+
+CONNECTION = {"host": "localhost", "port": 1883}
+PAYLOADS = {
+    "tele/boiler/SENSOR": b'{"Time":"2026-11-27T10:00:00","DS18B20":{"Id":"01","Temperature":61.5},"TempUnit":"C"}',
+    "hall/pump-1/flow": b"1.5",
+    "hall/pump-2/flow": b"2.5",
+    "hall/camera/image": b"\x89PNG\r\n",
+}
+
+
+def test_a_proposal_shows_an_example_of_each_pattern_and_the_reason_for_each_rejected_topic() -> None:
+    learned = mapping.learn(CONNECTION, PAYLOADS, 1_700_000_000_000)
+    text = "\n".join(mapping.lines(learned))
+    assert "accepted  hall/{level2}/flow (json; 2 topics), for example pump-1 = 1.5" in text.replace("flow = ", "= ")
+    assert "preset tasmota" in text
+    assert list(learned.rejected) == ["hall/camera/image"]
+    assert "rejected  hall/camera/image: no payload format reads" in text
+
+
+def test_the_kept_mapping_is_read_again(tmp_path: Path) -> None:
+    learned = mapping.learn(CONNECTION, PAYLOADS, 1_700_000_000_000)
+    assert mapping.read(tmp_path) is None
+    mapping.keep(tmp_path, [dict(learned.entry)])
+    assert mapping.read(tmp_path) == [learned.entry]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"sources": [{"name": "x", "kind": "nothing"}]}'])
+def test_an_invalid_kept_mapping_is_named_with_the_way_out(tmp_path: Path, text: str) -> None:
+    (tmp_path / mapping.FILE).write_text(text)
+    with pytest.raises(CommandError, match=r"sources\.json.*--learn-again"):
+        mapping.read(tmp_path)
+
+
+def test_the_password_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    path = Path(mapping.keep_password(tmp_path, "secret"))
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("secret", 0o600)
+
+
+def test_the_host_is_measured_unless_it_is_switched_off_or_configured() -> None:
+    entry = {"name": "mqtt", "kind": "mqtt", **CONNECTION, "topics": ["a/{device}/{channel}"]}
+    with_host = merged_configuration([entry], 5.0, host=True)
+    assert [one["kind"] for one in with_host[SENSOR_READER]["sources"]] == ["mqtt", "host"]
+    assert len(read_entries(with_host[SENSOR_READER]["sources"])) == 2
+    assert with_host[AGGREGATOR] == {"window_ms": 5000}
+    assert merged_configuration([entry], 5.0, host=False)[SENSOR_READER]["sources"] == [entry]
+    own = {"name": "this-pc", "kind": "host", "interval_ms": 1000}
+    assert merged_configuration([entry, own], 5.0, host=True)[SENSOR_READER]["sources"] == [entry, own]
+
+
+def test_a_status_lists_each_alert_and_each_new_rejection_once() -> None:
+    status = Status()
+    about = {"batches": 3, "counters": {"SensorReader": {"readings": 1200, "rejected_json": 2}}}
+    alert = {"id": "a", "series": "pump-1.flow", "state": "firing", "summary": "level up"}
+    assert status.alerts([alert, {**alert, "id": "b", "state": "pending"}]) == ["alert opened    pump-1.flow: level up"]
+    assert status.counts(about) == "readings 1,200, batches stored 3, alerts open 1"
+    assert status.rejections(about) == ["rejected: SensorReader.rejected_json 2"]
+    assert status.rejections(about) == []
+    assert status.alerts([{**alert, "state": "resolved"}]) == ["alert resolved  pump-1.flow"]
+    assert status.counts({}) == "readings 0, batches stored 0, alerts open 0"
+
+
+@pytest.mark.parametrize(
+    ("address", "tls", "expected"),
+    [
+        ("localhost", False, ("localhost", 1883)),
+        ("mqtt://broker:1884", False, ("broker", 1884)),
+        ("broker", True, ("broker", 8883)),
+    ],
+)
+def test_the_port_of_a_broker_has_a_default(address: str, tls: bool, expected: tuple[str, int]) -> None:
+    assert split_broker(address, tls=tls) == expected
+
+
+def test_an_invalid_port_is_an_invalid_argument() -> None:
+    with pytest.raises(typer.BadParameter, match="--broker"):
+        split_broker("broker:x", tls=False)
+
+
+def test_data_of_a_newer_format_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "up.json").write_text(json.dumps({"format": 2, "page_port": 1}))
+    with pytest.raises(CommandError, match="newer version; install that version again"):
+        _open_folder(tmp_path)
