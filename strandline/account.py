@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.core.errors import RequestError, StoreError
 from strandline.errors import AccountError
+
+NO_REGION = "no AWS region: set AWS_DEFAULT_REGION, or `aws configure set region REGION`"
+NO_CREDENTIALS = "no AWS credentials: set AWS_PROFILE, or run `aws configure`"
+LOCAL = "for the cloud of `strandline up` or the demo, set STRANDLINE_URL and STRANDLINE_TOKEN as it prints them"
 
 
 class Outputs(dict[str, str]):
@@ -78,5 +82,9 @@ def open_account(stack: str, endpoint_url: str | None) -> Iterator[Account]:
     """Provide the account of a stack; AWS errors within the block become an AccountError that names the stack."""
     try:
         yield Account(stack, endpoint_url)
+    except NoRegionError as error:
+        raise AccountError(f"stack {stack}: {NO_REGION}; {LOCAL}") from error
+    except NoCredentialsError as error:
+        raise AccountError(f"stack {stack}: {NO_CREDENTIALS}; {LOCAL}") from error
     except (BotoCoreError, ClientError, StoreError, RequestError) as error:
         raise AccountError(f"stack {stack}: {error}") from error

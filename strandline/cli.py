@@ -16,6 +16,7 @@ import strandline.commands
 from device_sim.errors import SimulationError
 from strandline import __version__
 from strandline.errors import StrandlineError
+from strandline.example_commands import epilog
 from strandline.extras import missing_package
 
 
@@ -31,6 +32,10 @@ def make_app() -> typer.Typer:
     app.callback()(_options)
     for module in sorted(pkgutil.iter_modules(strandline.commands.__path__), key=lambda module: module.name):
         importlib.import_module(f"strandline.commands.{module.name}").register(app)
+    for command in app.registered_commands:
+        command.epilog = epilog(command.name or "")
+    for group in app.registered_groups:
+        group.epilog = epilog(str(group.name))
     return app
 
 

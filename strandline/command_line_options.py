@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 Stack = Annotated[str, typer.Option(help="Name of the CloudFormation stack.")]
 EndpointUrl = Annotated[str | None, typer.Option(help="Endpoint of a local cloud; or set AWS_ENDPOINT_URL.")]
+LOCAL_ROOTS = (Path(".strandline/nucleus"), Path(".strandline/gateway/nucleus"))
+"""Roots of the local nucleus of `strandline up` and of `strandline gateway run`."""
+LocalRoot = Annotated[
+    Path | None, typer.Option("--root", help="Root of the local nucleus; default: that of `up` or `gateway run` here.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -22,8 +28,3 @@ def split_address(address: str, what: str) -> tuple[str, int]:
 def split_list(text: str) -> tuple[str, ...]:
     """Return the values of a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def examples(*commands: str) -> str:
-    """Return the epilog of a command's help with examples, one a paragraph, which is not wrapped."""
-    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)

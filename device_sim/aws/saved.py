@@ -1,6 +1,6 @@
 """Tables and archive of the local cloud in a folder, so that its data survive a restart.
 
-The emulator keeps everything in memory. After a restart the stack is deployed anew, from the template of the present
+The emulator keeps everything in memory. After a restart the stack is deployed again, from the template of the present
 version, and the saved items and objects are put into it. The event source mappings of the tables' streams are made
 again behind the restored items, so that no restored alert is published a second time.
 

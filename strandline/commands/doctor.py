@@ -9,21 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strandline.command_line_options import AsJson, examples
+from strandline.command_line_options import AsJson
 
 if TYPE_CHECKING:
     from strandline.doctor.findings import Finding
 
-EXAMPLES = examples(
-    "strandline doctor",
-    "strandline doctor --broker 192.168.1.10 --user gw",
-    "strandline doctor --endpoint abc-ats.iot.eu-central-1.amazonaws.com --json",
-)
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor", epilog=EXAMPLES)(doctor_command)
+    app.command("doctor")(doctor_command)
 
 
 def doctor_command(

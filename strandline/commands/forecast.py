@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strandline.command_line_options import AsJson, EndpointUrl, Stack, split_list
+from strandline.progress import duration
 from strandline.text import utc
 
 if TYPE_CHECKING:
@@ -115,8 +116,13 @@ def _stored(
 
 def lines(answer: Mapping[str, Any]) -> list[str]:
     """Return a forecast (see cloud_functions.core.forecasts.describe) as text, one line per limit."""
+    past = answer["history"]
     name = f"{answer['file']} {answer['series']}" if "file" in answer else f"{answer['gateway']} {answer['series']}"
     found = []
+    if past is not None and past["rows"] > past["steps"]:
+        found.append(
+            f"{name}  {past['rows']:,} rows are averaged to {past['steps']} steps of {duration(past['step_ms'] / 1000)}"
+        )
     for entry in answer["limits"]:
         limit = f"{name}  {entry['side']} {entry['limit']:g} {answer['unit']}".rstrip()
         times = entry["estimate"]

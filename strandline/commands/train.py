@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from strandline.command_line_options import split_list
+from strandline.command_line_options import AsJson, split_list
 
 if TYPE_CHECKING:
     from strandline.training.train import Trained
@@ -61,6 +62,11 @@ def train_command(
         "greengrass-build"
     ),
     seed: Annotated[int, typer.Option(help="Seed; the same seed and data give the same model.")] = 1,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Time range FROM..TO that is left out, such as a known fault; may be repeated."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train and pack a model of a group of channels.
 
@@ -70,6 +76,7 @@ def train_command(
     `train`, or `train-tensorflow` for convolutional and int8 models.
     """
     from strandline.errors import TrainingError
+    from strandline.training.dataset import read_exclusion
     from strandline.training.train import Request, train
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", group):
@@ -92,8 +99,15 @@ def train_command(
         int8=int8,
         version=version or None,
         seed=seed,
+        exclude=tuple(read_exclusion(one) for one in exclude or []),
     )
-    _print(train(request), out)
+    trained = train(request)
+    if as_json:
+        packed = trained.packed
+        files = {"recipe": str(packed.recipe), "artifact": str(packed.artifact)}
+        typer.echo(json.dumps({"name": packed.name, "version": packed.version, **files, "manifest": trained.manifest}))
+        return
+    _print(trained, out)
 
 
 def _print(trained: Trained, out: Path) -> None:

@@ -8,18 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from strandline.command_line_options import examples
-
-EXAMPLES = examples(
-    "strandline up --broker 192.168.1.10",
-    "strandline up --broker mqtt.example:8883 --user gw --ca ca.pem",
-    "strandline up --broker localhost --topics 'hall/#' --duration 600",
-)
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("up", epilog=EXAMPLES)(up_command)
+    app.command("up")(up_command)
 
 
 def up_command(

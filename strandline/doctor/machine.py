@@ -20,7 +20,7 @@ BUILT = datetime(2026, 1, 1, tzinfo=UTC)
 SYNC_BYTES, SYNCS = 4096, 16
 SLOW_SYNC_MS = 50.0
 FREE_BYTES = 2_000_000_000
-LEAST_FREE_BYTES = 200_000_000
+MIN_FREE_BYTES = 200_000_000
 WORN = 0x08
 """Life time estimate of an eMMC from which on more than 70% is used (JEDEC: steps of 10%)."""
 
@@ -75,7 +75,7 @@ def check_disk(
     except OSError as error:
         yield Finding("disk", Level.ERROR, f"{folder}: {error.strerror}", f"ls -ld {folder}; df -h {folder}")
         return
-    level = Level.ERROR if left < LEAST_FREE_BYTES else Level.WARNING if left < FREE_BYTES else Level.OK
+    level = Level.ERROR if left < MIN_FREE_BYTES else Level.WARNING if left < FREE_BYTES else Level.OK
     mend = "" if level is Level.OK else f"du -xh {folder} | sort -h | tail, or --dir on another disk"
     yield Finding("disk space", level, f"{left / 1e9:.1f} GB free at {folder}", mend)
     slow = speed > SLOW_SYNC_MS

@@ -9,7 +9,7 @@ experts only ``stuck`` and ``gap`` count then, since chance deviations of single
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from edge_components.anomaly_detector.univariate.forecaster import Forecast, pla
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.windows import Windows
 from strandline.errors import TableError
+from strandline.progress import Progress, no_progress
 from strandline.recorded import table
 from strandline.recorded.detection import Detection
 
@@ -56,13 +57,16 @@ def score(
     channels: Sequence[str],
     calibrate: int,
     forecast: Forecast = plain_forecast,
+    progress: Progress = no_progress,
 ) -> Detection:
     """Score a table [rows, channels] that is calibrated on its first ``calibrate`` rows; NaN is a missing value."""
     settings = settings_for(time_ms, len(channels), calibrate)
     slots = np.broadcast_to(_slots(time_ms, settings)[:, None], values.shape)
-    apart = _apart(settings, slots, values, forecast)
-    if len(channels) > 1 and calibrate >= baseline.SHORTEST:
-        return _together(apart, values, channels, calibrate)
+    rows, grouped = len(values), len(channels) > 1 and calibrate >= baseline.SHORTEST
+    total = 2 * rows if grouped else rows
+    apart = _apart(settings, slots, values, forecast, lambda done, _rows: progress(done, total))
+    if grouped:
+        return _together(apart, values, channels, calibrate, lambda done, _rows: progress(rows + done, total))
     return apart.detection(channels, calibrate)
 
 
@@ -136,13 +140,16 @@ class _Apart:
         return Detection(score, level, anomaly, names, where, self.expected, self.lower, self.upper)
 
 
-def _together(apart: _Apart, values: FloatArray, channels: Sequence[str], calibrate: int) -> Detection:
+def _together(
+    apart: _Apart, values: FloatArray, channels: Sequence[str], calibrate: int, progress: Progress
+) -> Detection:
     """Score all channels as one group."""
     rows = len(values)
     group = GroupDetector(len(channels), calibrate, drift_rows=2 * calibrate, update_rows=calibrate)
     level, expected, reach = np.zeros(rows), np.full(values.shape, np.nan), np.full(values.shape, np.nan)
     anomaly, causes, where = np.zeros(rows, np.bool_), [""] * rows, [""] * rows
     for row in range(rows):
+        progress(row, rows)
         found = group.step(values[row])
         if not np.isfinite(found.score):
             continue
@@ -160,7 +167,13 @@ def _together(apart: _Apart, values: FloatArray, channels: Sequence[str], calibr
     return Detection(score, level, anomaly, causes, where, expected, expected - reach, expected + reach)
 
 
-def _apart(settings: Settings, slots: FloatArray, values: FloatArray, forecast: Forecast) -> _Apart:
+def _apart(
+    settings: Settings,
+    slots: FloatArray,
+    values: FloatArray,
+    forecast: Forecast,
+    progress: Progress = no_progress,
+) -> _Apart:
     """Score the columns of ``values`` [rows, channels] as single series; ``slots`` [rows, channels]."""
     rows, n = values.shape
     ensemble = Ensemble(settings, forecast)
@@ -172,6 +185,7 @@ def _apart(settings: Settings, slots: FloatArray, values: FloatArray, forecast: 
     counted = np.zeros((rows, n, 2))
     none, one = np.zeros(n), np.ones(n)
     for row in range(rows):
+        progress(row, rows)
         value = values[row]
         step = ensemble.step(slice(None), row + 1, 1, Windows(value, value, value, none, one, slots[row]))
         silence = ensemble.silent(row + 1)
@@ -208,6 +222,17 @@ def rested(level: FloatArray, rest: int) -> FloatArray:
     return scores
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A scored file; ``target`` is the written CSV file, None if none was requested."""
+
+    path: Path
+    table: table.Table
+    calibrate: int
+    detection: Detection
+    target: Path | None
+
+
 def detect(
     inputs: Sequence[Path],
     time: str,
@@ -221,27 +246,50 @@ def detect(
 
     Raises TableError for a file that cannot be read, scored or written; files written before stay.
     """
-    if calibrate < SHORTEST:
-        raise TableError(f"calibrate {calibrate}: at least {SHORTEST} rows")
+    found = score_files(inputs, time, values, lambda rows: calibrate, out, png, forecast)
+    return [one.target for one in found if one.target is not None]
+
+
+def score_files(
+    inputs: Sequence[Path],
+    time: str,
+    values: Sequence[str],
+    calibration: Callable[[int], int],
+    out: Path | None,
+    png: bool = False,
+    forecast: Forecast = plain_forecast,
+    progress: Progress = no_progress,
+) -> Iterator[Scored]:
+    """Score CSV files one after the other; ``calibration`` returns the rows of the calibration of a number of rows.
+
+    With ``out``, a CSV (and a PNG) file for each is written into this folder. Raises as :func:`detect`.
+    """
     if not values:
         raise TableError("values: at least one column")
     names = [path.stem for path in inputs]
     twice = {name for name in names if names.count(name) > 1}
-    written = []
     for path in inputs:
         recorded = table.read(path, time, values)
+        calibrate = calibration(len(recorded.stamps))
+        if calibrate < SHORTEST:
+            raise TableError(f"calibrate {calibrate}: at least {SHORTEST} rows")
         if len(recorded.stamps) <= calibrate:
             raise TableError(f"{path}: {len(recorded.stamps)} rows, more than the calibration's {calibrate} are needed")
-        found = score(recorded.time_ms, recorded.values, recorded.channels, calibrate, forecast)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TableError(f"{out}: {error}") from error
-        target = out / f"{path.parent.name + '_' if path.stem in twice else ''}{path.stem}.csv"
-        table.write(target, recorded, found.score, found.anomaly, found.cause, found.channel)
-        if png:
-            from strandline.recorded.drawing import draw  # matplotlib is an extra
+        found = score(recorded.time_ms, recorded.values, recorded.channels, calibrate, forecast, progress)
+        target = None
+        if out is not None:
+            target = out / f"{path.parent.name + '_' if path.stem in twice else ''}{path.stem}.csv"
+            _write(target, recorded, found, calibrate, png)
+        yield Scored(path, recorded, calibrate, found, target)
 
-            draw(target.with_suffix(".png"), recorded, found, calibrate)
-        written.append(target)
-    return written
+
+def _write(target: Path, recorded: table.Table, found: Detection, calibrate: int, png: bool) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TableError(f"{target.parent}: {error}") from error
+    table.write(target, recorded, found.score, found.anomaly, found.cause, found.channel)
+    if png:
+        from strandline.recorded.drawing import draw  # matplotlib is an extra
+
+        draw(target.with_suffix(".png"), recorded, found, calibrate)

@@ -85,13 +85,24 @@ def _number(text: str) -> float:
 
 def _time(path: Path, at: int, stamp: str) -> int:
     try:
+        return read_time(stamp)
+    except TableError as error:
+        raise TableError(f"{path}: row {at + 1}: {error}") from error
+
+
+def read_time(stamp: str) -> int:
+    """Return a time in milliseconds since the epoch: ISO 8601 (UTC without an offset), seconds or milliseconds.
+
+    Raises TableError.
+    """
+    try:
         number = float(stamp)
     except ValueError:
         try:
             moment = datetime.fromisoformat(stamp)
         except ValueError as error:
-            raise TableError(f"{path}: row {at + 1}: {stamp[:60]!r} is not a time") from error
+            raise TableError(f"{stamp[:60]!r} is not a time") from error
         return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     if not math.isfinite(number) or abs(number) > 1e16:
-        raise TableError(f"{path}: row {at + 1}: {stamp[:60]!r} is not a time")
+        raise TableError(f"{stamp[:60]!r} is not a time")
     return round(number if abs(number) > 1e11 else number * 1000)

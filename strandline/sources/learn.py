@@ -12,6 +12,8 @@ from edge_components.sensor_reader.mapping.decoder import Decoder
 
 MAX_TOPICS = 5_000
 _ANY_TOPIC = [{"topic": "{topic}/#"}]
+_UNNAMED = ((), ("",), ("value",))
+"""Fields of payloads that have one value without a name."""
 _FORMATS = ("sparkplug", "senml+json", "json", "influx", "plain")
 
 
@@ -61,12 +63,14 @@ def _form(topic: str, payload: bytes) -> tuple[str, tuple[str, ...]] | None:
 def _proposal(form: str, fields: tuple[str, ...], topics: list[str]) -> dict[str, Any]:
     levels = list(zip(*(topic.split("/") for topic in topics), strict=True))
     pattern = [column[0] if len(set(column)) == 1 else f"{{level{at + 1}}}" for at, column in enumerate(levels)]
-    if len(topics) == 1:
+    unnamed = form == "plain" or (form == "json" and fields in _UNNAMED)
+    if len(topics) == 1 or (unnamed and not pattern[-1].startswith("{")):
+        # Without a field, the last level is the name of the channel.
         pattern[-1] = "{level" + str(len(pattern)) + "}"
     proposal: dict[str, Any] = {"topic": "/".join(pattern)}
     if form != "json":
         return {**proposal, "format": form}
-    if fields in ((), ("",), ("value",)):
+    if fields in _UNNAMED:
         return proposal
     return {**proposal, "value": list(fields)}
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_components.anomaly_detector.model_runtime.manifest import FARTHEST
-from strandline.errors import TrainingError
+from strandline.errors import TableError, TrainingError
 from strandline.recorded import table
 
 FloatArray = npt.NDArray[np.float64]
@@ -65,11 +65,18 @@ class Parts:
     scale: FloatArray
 
 
-def read(data: Path, time: str, channels: Sequence[str], window_ms: int | None) -> Dataset:
+def read(
+    data: Path,
+    time: str,
+    channels: Sequence[str],
+    window_ms: int | None,
+    exclude: Sequence[tuple[int, int]] = (),
+) -> Dataset:
     """Read a CSV file, or all of a folder; without ``window_ms`` each row is a window as wide as the rows' interval.
 
-    An empty ``time`` selects the first column, empty ``channels`` all others with numbers. Raises TrainingError for
-    unusable data and TableError for an invalid file.
+    An empty ``time`` selects the first column, empty ``channels`` all others with numbers. Rows in the half-open time
+    ranges ``exclude`` (milliseconds) are left out. Raises TrainingError for unusable data and TableError for an invalid
+    file.
     """
     files = sorted(data.glob("*.csv")) if data.is_dir() else [data]
     if not files:
@@ -89,18 +96,61 @@ def read(data: Path, time: str, channels: Sequence[str], window_ms: int | None) 
     apart = int(np.median(steps))
     width = window_ms or apart
     sections: list[Section] = []
+    left_out = 0
     for one in recorded:
         order = np.argsort(one.time_ms, kind="stable")
+        order = order[~_excluded(one.time_ms[order], exclude)]
+        left_out += len(one.time_ms) - len(order)
         time_ms, values = one.time_ms[order], one.values[order]
         if width != apart:
-            time_ms, values = _means(time_ms, values, width)
+            time_ms, values = window_means(time_ms, values, width)
         sections += _sections(time_ms, values, width)
     found = Dataset(tuple(channels), width, tuple(sections), tuple(f.name for f in files), digest.hexdigest())
     if found.windows < MIN_WINDOWS:
         raise TrainingError(
             f"--data {data}: {found.windows} windows of {width} ms have all channels; at least {MIN_WINDOWS} must"
+            f"{_cause(recorded, channels, left_out)}"
+        )
+    if width < apart:
+        raise TrainingError(
+            f"--window-ms {width}: the rows are {apart} ms apart, so most windows would have no row; {apart} and "
+            "more are allowed"
         )
     return found
+
+
+def _excluded(time_ms: IntArray, exclude: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+    """Return a mask of the times in one of the half-open ranges."""
+    found = np.zeros(len(time_ms), np.bool_)
+    for first, end in exclude:
+        found |= (time_ms >= first) & (time_ms < end)
+    return found
+
+
+def _cause(recorded: Sequence[table.Table], channels: Sequence[str], left_out: int) -> str:
+    """Return the part of the message about few windows that names rows, exclusions and the emptiest channel."""
+    rows = sum(len(one.time_ms) for one in recorded)
+    missing = sum(np.isnan(one.values).sum(axis=0) for one in recorded)
+    worst = int(np.argmax(missing))
+    text = f"; there are {rows} rows"
+    text += f", {left_out} of them excluded" if left_out else ""
+    return text + (f", {channels[worst]} has no value in {int(missing[worst])}" if missing[worst] else "")
+
+
+def read_exclusion(text: str) -> tuple[int, int]:
+    """Return the time range of ``FROM..TO``, ISO 8601 or numbers as in a table; raises TrainingError."""
+    first, separator, last = text.partition("..")
+    try:
+        if not separator:
+            raise TableError("no .. between two times")
+        start, end = table.read_time(first.strip()), table.read_time(last.strip())
+    except TableError as error:
+        raise TrainingError(
+            f"--exclude {text!r}: {error}; FROM..TO is required, such as 2026-03-01..2026-03-04"
+        ) from error
+    if start >= end:
+        raise TrainingError(f"--exclude {text!r}: FROM must be before TO")
+    return start, end
 
 
 def split(dataset: Dataset) -> Parts:
@@ -167,7 +217,7 @@ def _holds_numbers(rows: Sequence[Sequence[str]], at: int) -> bool:
         return False
 
 
-def _means(time_ms: IntArray, values: FloatArray, width: int) -> tuple[IntArray, FloatArray]:
+def window_means(time_ms: IntArray, values: FloatArray, width: int) -> tuple[IntArray, FloatArray]:
     """Return the starts of the windows and the means of the channels in them, as the aggregator computes them."""
     starts, index = np.unique(time_ms // width, return_inverse=True)
     known = np.isfinite(values)

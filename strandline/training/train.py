@@ -39,6 +39,7 @@ class Request:
     int8: bool = False
     version: str | None = None
     seed: int = 1
+    exclude: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class _Made:
 def train(request: Request) -> Trained:
     """Train, measure and pack; raises TrainingError."""
     _check(request)
-    found = dataset.read(request.data, request.time, request.channels, request.window_ms)
+    found = dataset.read(request.data, request.time, request.channels, request.window_ms, request.exclude)
     if request.units and len(request.units) != len(found.channels):
         raise TrainingError(
             f"--units: {len(request.units)} for {len(found.channels)} channels ({', '.join(found.channels)})"
@@ -88,6 +89,8 @@ def train(request: Request) -> Trained:
         },
         "metrics": evaluation.metrics(held_out, made.run, tails, found.channels),
     }
+    if request.exclude:
+        manifest["training"]["excluded_ms"] = [list(one) for one in request.exclude]
     return Trained(pack(request.out, made.content, manifest), manifest)
 
 

@@ -100,5 +100,7 @@ def _form(proposals: Sequence[Mapping[str, Any]], pattern: str) -> str:
 
 
 def _sample(payload: bytes) -> str:
-    text = payload[:40].decode("ascii", "replace")
-    return repr(text if text.isprintable() else payload[:16].hex(" ")) + ("..." if len(payload) > len(text) else "")
+    start = payload[:40]
+    if start.isascii() and (text := start.decode("ascii")).isprintable():
+        return repr(text) + ("..." if len(payload) > len(start) else "")
+    return f"{len(payload)} bytes, {payload[:8].hex(' ')}..."

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from strandline.cli import make_app
 from strandline.doctor.broker import Answer, check_broker
 from strandline.doctor.findings import Finding, Level, exit_code, lines
 from strandline.doctor.machine import (
@@ -187,11 +184,3 @@ def test_the_command_below_a_finding_is_the_one_that_mends_it() -> None:
         "ok       python  3.11",
         "1 warning, 1 ok",
     ]
-
-
-def test_the_command_prints_findings_as_json(tmp_path: Path) -> None:
-    done = CliRunner().invoke(make_app(), ["doctor", "--json", "--dir", str(tmp_path)])
-    assert done.exit_code in (0, 1), done.output
-    found = json.loads(done.output)
-    assert {"python", "wheels", "clock", "disk space", "permissions", "nucleus"} <= {one["check"] for one in found}
-    assert {"check", "level", "text", "mend"} == set(found[0])

@@ -1,0 +1,105 @@
+"""``strandline deployment``: deployments to the local gateway, in the words of greengrass-cli."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from strandline.command_line_options import LOCAL_ROOTS, AsJson, LocalRoot
+from strandline.text import print_table
+
+if TYPE_CHECKING:
+    from device_sim.greengrass.local_client import DeploymentState
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Create, list and show deployments to the local gateway.",
+    )
+    group.command("create")(create_command)
+    group.command("list")(list_command)
+    group.command("status")(status_command)
+    app.add_typer(group, name="deployment")
+
+
+def create_command(
+    recipes: Annotated[Path | None, typer.Option("--recipeDir", "--recipe-dir", help="Folder of recipes.")] = None,
+    artifacts: Annotated[
+        Path | None, typer.Option("--artifactDir", "--artifact-dir", help="Folder of artifacts.")
+    ] = None,
+    merge: Annotated[list[str] | None, typer.Option(help="NAME=VERSION to deploy; may be repeated.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="NAME to remove; may be repeated.")] = None,
+    update_config: Annotated[
+        str, typer.Option(help='JSON {"NAME": {"MERGE": {...}, "RESET": [...]}}, or @FILE with it.')
+    ] = "",
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end of the deployment.")] = 120.0,
+    root: LocalRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Deploy, remove or configure components. The exit code is 1 if the deployment fails."""
+    from device_sim.greengrass.local_client import LocalClient, find_root
+
+    add = dict(_version(text) for text in merge or [])
+    updates = _updates(update_config)
+    if not (add or remove or updates):
+        raise typer.BadParameter("--merge, --remove or --update-config is required")
+    with LocalClient(find_root(root, LOCAL_ROOTS)) as client:
+        found = client.wait(client.deploy(recipes, artifacts, add, remove or [], updates), wait)
+    _show(found, as_json)
+    raise typer.Exit(1 if found.status == "FAILED" else 0)
+
+
+def list_command(root: LocalRoot = None, as_json: AsJson = False) -> None:
+    """List the deployments of this run of the nucleus."""
+    from device_sim.greengrass.local_client import LocalClient, find_root
+
+    with LocalClient(find_root(root, LOCAL_ROOTS)) as client:
+        rows = [asdict(one) for one in client.deployments()]
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        print_table(rows, left=("id", "status", "cause"))
+
+
+def status_command(
+    identifier: Annotated[str, typer.Option("--deploymentId", "-i", help="Id of the deployment.")],
+    root: LocalRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a deployment."""
+    from device_sim.greengrass.local_client import LocalClient, find_root
+
+    with LocalClient(find_root(root, LOCAL_ROOTS)) as client:
+        _show(client.deployment(identifier), as_json)
+
+
+def _show(found: DeploymentState, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+    else:
+        typer.echo(f"deployment {found.id}: {found.status}{f': {found.cause}' if found.cause else ''}")
+
+
+def _version(text: str) -> tuple[str, str]:
+    name, separator, version = text.partition("=")
+    if not (name and separator and version):
+        raise typer.BadParameter(f"--merge {text!r}: NAME=VERSION is required")
+    return name, version
+
+
+def _updates(text: str) -> dict[str, dict[str, Any]]:
+    if not text:
+        return {}
+    try:
+        found = json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"--update-config: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise typer.BadParameter('--update-config: an object {"NAME": {"MERGE": {...}, "RESET": [...]}} is required')
+    return found

@@ -1,0 +1,49 @@
+"""Each command has examples in its help, and each example has options and arguments that the command takes."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from strandline import __version__
+from strandline.cli import make_app
+from strandline.example_commands import EXAMPLES
+
+ROOT = typer.main.get_command(make_app())
+
+
+def test_each_command_has_examples() -> None:
+    assert isinstance(ROOT, click.Group)
+    assert sorted(ROOT.commands) == sorted(EXAMPLES)
+
+
+@pytest.mark.parametrize("example", [line for lines in EXAMPLES.values() for line in lines])
+def test_an_example_is_a_valid_command_line(example: str) -> None:
+    program, *arguments = shlex.split(example)
+    assert program == "strandline"
+    command: click.Command = ROOT
+    context = None
+    while True:
+        context = command.make_context(command.name, list(arguments), parent=context)
+        left = [*getattr(context, "_protected_args", ()), *context.args]
+        if not (isinstance(command, click.Group) and left):
+            return
+        _name, found, arguments = command.resolve_command(context, left)
+        assert found is not None
+        command = found
+
+
+@pytest.mark.parametrize("command", ["up", "detect", "component", "rules"])
+def test_examples_are_at_the_end_of_the_help_and_not_wrapped(command: str) -> None:
+    text = CliRunner().invoke(make_app(), [command, "--help"]).output
+    for line in EXAMPLES[command]:
+        assert f"  {line}\n" in text
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    done = CliRunner().invoke(make_app(), ["--version"])
+    assert (done.exit_code, done.output) == (0, f"strandline {__version__}\n")
