@@ -56,6 +56,9 @@ def run(options: DemoOptions, console: Console, build: Build) -> int:
             code = error.exit_code
         except (SimulationError, CloudSimError, NucleusError) as error:
             console.print(f"[bold red]the demo failed:[/] {error}", highlight=False, soft_wrap=True)
+        except OSError as error:
+            reason = sites.full_disk(root or FOLDER) or f"{error.filename or 'a file'}: {error.strerror}"
+            console.print(f"[bold red]the demo failed:[/] {reason}", highlight=False, soft_wrap=True)
         except Exception:  # noqa: BLE001 # outermost edge of the command: a defect, shown with its traceback
             console.print_exception()
     if root is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import time
 import webbrowser
@@ -18,7 +19,7 @@ from device_sim.demo.machines import DeviceServers
 from device_sim.demo.tap import Tap
 from device_sim.errors import DemoError, SimulationError
 from device_sim.greengrass.component_build import Build, Nucleus
-from device_sim.greengrass.process import NucleusProcess
+from device_sim.greengrass.process import ERRORS, NucleusProcess
 from device_sim.simulation.devices import Device, Sensors
 from device_sim.simulation.mqtt_publisher import MqttPublisher
 from device_sim.simulation.sensor_broker import SensorBroker
@@ -31,6 +32,9 @@ PROBE_SECONDS = 0.1
 WAIT_SECONDS = 0.1
 WATCH_SECONDS = 5.0
 """Interval of the timer of alerts, which is a minute in AWS."""
+MIN_FREE_BYTES = 1_000_000
+MAX_LINE = 2_000
+FAILED_STATES = ("ERRORED", "BROKEN")
 RUNNING_STATES = ("NEW", "INSTALLED", "STARTING", "RUNNING", "STOPPING")
 PROBE = "demo.ready"
 """Series of the readings that are sent until the sensor reader forwards one; then the sensors start."""
@@ -107,6 +111,7 @@ def wait_until_ready(site: Site, clock: Clock) -> None:
     deadline, pause, probes = time.monotonic() + READY_SECONDS, threading.Event(), 0
     while True:
         check_alive(site)
+        check_started(site)
         silent = [] if site.tap.forwarded([PROBE]) else ["the sensors' broker"]
         silent += [device.machine for device in site.devices if not device.connected()]
         if not silent:
@@ -114,7 +119,7 @@ def wait_until_ready(site: Site, clock: Clock) -> None:
         if time.monotonic() > deadline:
             raise DemoError(
                 f"{SENSOR_READER} reads nothing from {', '.join(silent)} after {READY_SECONDS:g} s;"
-                f" see {site.root / 'gateway/logs'}"
+                f" see {site.nucleus.logs}"
             )
         payload = f'{{"value":{probes},"time":{clock.wall_ms()}}}'
         site.publisher.publish("sensors/" + PROBE.replace(".", "/"), payload.encode())
@@ -158,9 +163,36 @@ def addresses(site: Site) -> str:
 
 
 def check_alive(site: Site) -> None:
-    """Raise DemoError when the nucleus has ended."""
+    """Raise DemoError when the nucleus has ended, with the reason: a full disk, or its last line."""
     if not site.nucleus.alive:
-        raise DemoError(f"the nucleus has ended; see {site.nucleus.logs}")
+        reason = full_disk(site.root) or last_line(site.nucleus.root / ERRORS) or "without a message"
+        raise DemoError(f"the nucleus has ended: {reason}; see {site.nucleus.logs}")
+
+
+def check_started(site: Site) -> None:
+    """Raise DemoError when a component has failed during the start, with the last line of its log."""
+    for component, state in site.nucleus.states().items():
+        if state in FAILED_STATES:
+            reason = full_disk(site.root) or last_line(site.nucleus.log(component)) or "its log is empty"
+            raise DemoError(f"{component} is {state}: {reason}; see {site.nucleus.log(component)}")
+
+
+def full_disk(folder: Path, free: Callable[[Path], int] | None = None) -> str:
+    """Return a sentence if the disk of a folder is full, else an empty text."""
+    try:
+        left = shutil.disk_usage(folder).free if free is None else free(folder)
+    except OSError:
+        return ""
+    return f"the disk of {folder} is full ({left:,} bytes are free)" if left < MIN_FREE_BYTES else ""
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that is not empty, an empty text without one."""
+    try:
+        text = log.read_text(errors="replace")[-MAX_LINE:]
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 class SensorThread:
