@@ -76,8 +76,8 @@ class Config:
         {},
         read_ranges,
         RANGES,
-        "plausible values, by glob over series' names; readings outside are rejected and not stored, and raise no alert "
-        "(for an alert, use a rule of the cloud); of several globs that match the longest counts",
+        "plausible values, by glob over series' names; readings outside are rejected and not stored, and raise no "
+        "alert (for an alert, use a rule of the cloud); of several globs that match the longest counts",
     )
     max_rates: Mapping[str, float] = mapping(  # a field, as all of these
         {},
