@@ -20,7 +20,7 @@ from device_sim.simulation.sensor_broker import find_mosquitto
 from strandline.api.client import ApiClient
 from strandline.api.transport import with_token
 from tests.integration.test_mqtt_source import mosquitto
-from tests.unit.device_sim.waiting import until
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.slow,
