@@ -87,7 +87,7 @@ class Up:
         return ApiClient(url, with_token(token))
 
     def series(self, client: ApiClient) -> set[str]:
-        return {one["name"] for one in client.series("local")}
+        return {one["series"] for one in client.series("local")}
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
