@@ -2,10 +2,11 @@
 
 Both get the same seeded batches in the same run, in turns, and must give the same rows. Prints a table, or with
 ``--json`` one object: ``{"workloads": {name: {"readings", "series", "ours_per_s", "cleaned_per_s", "plain_per_s",
-"ratio", "cleaned_ratio"}}}``. Rates are readings a second, the median of ``--rounds`` runs; ``ratio`` is ours over
+"ratio", "cleaned_ratio"}}}``. Rates are readings a second of processor time, the median of ``--rounds`` runs; ``ratio`` is ours over
 plain, ``cleaned`` with the cleaning before it (ranges, repetitions, times). With ``--polars``, polars groups the same
-readings by series and window on one thread (``polars_per_s``, ``polars_ratio``), all of them at once: it has no open
-windows, watermarks or late readings.
+readings by series and window on one thread, all of them at once (``polars_per_s``, ``polars_ratio``), and batch by
+batch without merging the groups (``polars_batches_per_s``, ``polars_batches_ratio``). It has no open windows,
+watermarks or late readings.
 """
 
 from __future__ import annotations
@@ -183,6 +184,12 @@ def grouped_by_polars(given: list[Columns]) -> Rows:
     return [(a, b, int(c), d, e, f, g) for a, b, c, d, e, f, g in rows.iter_rows()]
 
 
+def grouped_batches_by_polars(given: list[Columns]) -> None:
+    """Group the readings of each batch with polars; windows of several batches are not merged."""
+    for columns in given:
+        grouped_by_polars([columns])
+
+
 def measure(workload: Workload, rounds: int, seed: int, polars: bool = False) -> dict[str, float]:
     """Run all implementations in turns; raises SystemExit when they disagree."""
     given = batches(workload, seed)
@@ -194,11 +201,15 @@ def measure(workload: Workload, rounds: int, seed: int, polars: bool = False) ->
     for _ in range(rounds):
         results = {}
         for name, run in runs.items():
-            began = time.perf_counter()
+            began = time.process_time()
             results[name] = run(given)
-            times[name].append(time.perf_counter() - began)
+            times[name].append(time.process_time() - began)
         if not all(same(result, results["plain"]) for result in results.values()):
             raise SystemExit(f"{workload.name}: the implementations disagree")
+        if polars:
+            began = time.process_time()
+            grouped_batches_by_polars(given)
+            times.setdefault("polars_batches", []).append(time.process_time() - began)
     rates = {name: readings / statistics.median(taken) for name, taken in times.items()}
     return {
         "readings": readings,
@@ -206,7 +217,10 @@ def measure(workload: Workload, rounds: int, seed: int, polars: bool = False) ->
         **{f"{name}_per_s": round(rate) for name, rate in rates.items()},
         "ratio": round(rates["ours"] / rates["plain"], 2),
         "cleaned_ratio": round(rates["cleaned"] / rates["plain"], 2),
-        **({"polars_ratio": round(rates["ours"] / rates["polars"], 2)} if polars else {}),
+        **{
+            f"{name}_ratio": round(rates["ours"] / rates[name], 2)
+            for name in (("polars", "polars_batches") if polars else ())
+        },
     }
 
 
@@ -224,11 +238,13 @@ def main() -> None:
     if options.json:
         print(json.dumps({"workloads": found}))
         return
-    kinds = ("ours", "cleaned", "plain", "polars") if options.polars else ("ours", "cleaned", "plain")
-    print(f"{'readings a second':<24}{''.join(f'{kind:>12}' for kind in kinds)}{'ratio':>8}{'cleaned':>9}")
+    kinds = ("ours", "cleaned", "plain", *(("polars", "polars_batches") if options.polars else ()))
+    print(f"{'readings a second':<24}{''.join(f'{kind:>16}' for kind in kinds)}{'ratio':>8}{'cleaned':>9}")
     for name, row in found.items():
-        rates = "".join(f"{row[f'{kind}_per_s']:>12,.0f}" for kind in kinds)
-        beside = f"{row['polars_ratio']:>8.2f} of polars" if options.polars else ""
+        rates = "".join(f"{row[f'{kind}_per_s']:>16,.0f}" for kind in kinds)
+        beside = ""
+        if options.polars:
+            beside = f"{row['polars_ratio']:>8.2f} of polars{row['polars_batches_ratio']:>7.2f} batch by batch"
         print(f"{name:<24}{rates}{row['ratio']:>8.1f}{row['cleaned_ratio']:>9.1f}{beside}")
 
 

@@ -27,14 +27,19 @@ def propose(payloads: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], list[s
     proposals: list[dict[str, Any]] = []
     for preset in preset_names():
         taken: set[str] = set()
+        skipped: dict[str, list[str]] = {}
         for binding in read_bindings({"preset": preset}, []):
             if binding.topic.startswith("{"):
                 continue  # matches topics of anything
             matching = [topic for topic in left if topic not in taken and binding.pattern.match(topic) is not None]
             taken.update(matching)
+            if binding.mapping.skip:
+                skipped[binding.topic] = matching
             if any(_reads(binding, topic, left[topic]) for topic in matching):
-                proposals.append({"topic": binding.topic, "preset": preset})
-                for topic in matching:
+                # The first pattern that matches a topic counts: topics that are not read come before.
+                before = [one for one in skipped if one.count("/") == binding.topic.count("/")]
+                proposals += ({"topic": topic, "preset": preset} for topic in (*before, binding.topic))
+                for topic in (*matching, *(topic for one in before for topic in skipped.pop(one))):
                     del left[topic]
     groups: dict[tuple[int, str, tuple[str, ...]], list[str]] = {}
     unread = []

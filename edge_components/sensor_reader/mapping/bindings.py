@@ -91,7 +91,9 @@ def _binding(one: Any, preset: Preset, shared: Mapping[str, Any]) -> Binding:
         raise ConfigError([f"topic: {topic[:80]!r} is not allowed, expected {TOPICS}"])
     family = read_preset(own["preset"]) if "preset" in own else preset
     keys = {key: value for key, value in own.items() if key not in ("topic", "preset")}
-    mapping = load_mapping(family.mapping, shared, keys)
+    usual = next((dict(known) for known in family.topics if known["topic"] == topic), {})
+    usual.pop("topic", None)
+    mapping = load_mapping(family.mapping, usual, shared, keys)
     try:
         pattern = TopicPattern(topic, names_series=not (mapping.series or mapping.skip or _names_itself(mapping)))
         NameTemplate(mapping.series, [*pattern.placeholders, "rest", "topic"])

@@ -135,3 +135,10 @@ def test_past_readings_of_a_milesight_have_their_own_times() -> None:
         ("d.temperature", 1_699_990_000_000, 20.0),
         ("d.temperature", 1_699_993_600_000, 21.0),
     ]
+
+
+def test_a_topic_of_a_preset_that_is_listed_has_the_keys_that_it_has_by_default() -> None:
+    (relay,) = read_bindings({"topics": [{"topic": "stat/{device}/POWER", "preset": "tasmota"}]}, [])
+    assert (relay.mapping.format, relay.mapping.series) == ("plain", "{device}.POWER")
+    (relay,) = read_bindings({"topics": [{"topic": "stat/{device}/POWER", "preset": "tasmota", "series": "r"}]}, [])
+    assert (relay.mapping.format, relay.mapping.series) == ("plain", "r")

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from edge_components.common.config import load
 from edge_components.sensor_reader.config import Config
+from edge_components.sensor_reader.mapping.bindings import read_bindings
+from edge_components.sensor_reader.mapping.decoder import Decoder
 from strandline.cli import make_app
 from strandline.errors import CommandError
 from strandline.sources.broker import PASSWORD_VARIABLE, connection_keys, read_password
@@ -109,3 +111,21 @@ def test_the_password_is_read_from_the_environment(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv(PASSWORD_VARIABLE)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     assert read_password(lambda _text: "typed") == "typed"
+
+
+def test_a_proposed_preset_reads_as_with_its_default_topics() -> None:
+    payloads = {
+        "zigbee2mqtt/cellar/lamp": b'{"state": "ON"}',
+        "zigbee2mqtt/bridge/info": b'{"permit_join": true}',
+        "zigbee2mqtt/lamp/set": b'{"state": "OFF"}',
+        "N/e0ff50/system/0/Batteries": b'{"value": [{"id": "b", "voltage": 26.5}]}',
+        "v3/app/devices/door/up": b'{"uplink_message": {"decoded_payload": {"BatV": 3.1}}}',
+    }
+    proposals, unread = propose(payloads)
+    assert unread == []
+    bindings = read_bindings({"topics": proposals}, [])
+    found = {}
+    for topic, payload in payloads.items():
+        used = Decoder(next(one for one in bindings if one.pattern.match(topic) is not None))
+        found[topic] = used.decode([topic.encode()], [payload]).values
+    assert list(found.values()) == [[1.0], [], [], [26.5], [3.1]]
