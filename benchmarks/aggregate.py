@@ -2,11 +2,11 @@
 
 Both get the same seeded batches in the same run, in turns, and must give the same rows. Prints a table, or with
 ``--json`` one object: ``{"workloads": {name: {"readings", "series", "ours_per_s", "cleaned_per_s", "plain_per_s",
-"ratio", "cleaned_ratio"}}}``. Rates are readings a second of processor time, the median of ``--rounds`` runs; ``ratio`` is ours over
-plain, ``cleaned`` with the cleaning before it (ranges, repetitions, times). With ``--polars``, polars groups the same
-readings by series and window on one thread, all of them at once (``polars_per_s``, ``polars_ratio``), and batch by
-batch without merging the groups (``polars_batches_per_s``, ``polars_batches_ratio``). It has no open windows,
-watermarks or late readings.
+"ratio", "cleaned_ratio"}}}``. Rates are readings a second of processor time, the median of ``--rounds`` runs; ``ratio``
+is ours over plain, ``cleaned`` with the cleaning before it (ranges, repetitions, times). With ``--polars``, polars
+groups the same readings by series and window on one thread, all of them at once (``polars_per_s``, ``polars_ratio``),
+and batch by batch without merging the groups (``polars_batches_per_s``, ``polars_batches_ratio``). It has no open
+windows, watermarks or late readings.
 """
 
 from __future__ import annotations
