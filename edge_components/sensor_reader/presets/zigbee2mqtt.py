@@ -1,15 +1,22 @@
-"""Zigbee2MQTT: one topic a device, whose name may have two levels, with all its properties in one JSON object."""
+"""Zigbee2MQTT: one topic a device, whose name has up to three levels, with all properties in one JSON object."""
 
 from edge_components.sensor_reader.presets import ON_OFF, Preset
+
+_REQUESTS = ("set", "get", "availability")
+_SKIPPED = (
+    *("bridge/+", "bridge/+/+", "+/set/+", "+/get/+"),
+    *(f"{device}/{request}" for device in ("+", "+/+") for request in _REQUESTS),
+)
+"""Topics of the bridge, and of requests to devices."""
 
 PRESET = Preset(
     "Zigbee2MQTT",
     topics=(
+        *({"topic": f"zigbee2mqtt/{topic}", "skip": True} for topic in _SKIPPED),
         {"topic": "zigbee2mqtt/{device}"},
-        *({"topic": topic, "skip": True} for topic in ("zigbee2mqtt/bridge/+", "zigbee2mqtt/+/availability")),
-        *({"topic": f"zigbee2mqtt/+/{request}", "skip": True} for request in ("set", "get")),
-        # The second level is a part of the device's name, or a property where the output is by attribute.
+        # The last level is a part of the device's name, or a property where the output is by attribute.
         {"topic": "zigbee2mqtt/{group}/{device}", "duplicates": "skip"},
+        {"topic": "zigbee2mqtt/{area}/{group}/{device}", "duplicates": "skip"},
     ),
     mapping={
         "value": "**",

@@ -29,4 +29,11 @@ SAMPLES = [
     ),
     Sample("homeassistant/sensor/pump_power/state", "unavailable", {}, _STREAM),
     Sample("homeassistant/sensor/last_boot/state", "2023-11-14T22:13:10+00:00", {}, _STREAM),
+    Sample(
+        "homeassistant/climate/hall/current_temperature",
+        "20.5",
+        {"climate.hall.current_temperature": 20.5},
+        f"{_STREAM}, publish_attributes; {_STATES}/climate/",
+    ),
+    Sample("homeassistant/light/lamp/brightness", "null", {}, f"{_STREAM}, publish_attributes; {_STATES}/light/"),
 ]

@@ -106,4 +106,10 @@ SAMPLES = [
     Sample("zigbee2mqtt/bridge/info", {"network": {"channel": 15, "pan_id": 5674}, "permit_join": True}, {}, _TOPICS),
     Sample("zigbee2mqtt/lamp/set", {"state": "ON", "brightness": 255}, {}, _TOPICS),
     Sample("zigbee2mqtt/lamp/availability", "online", {}, _TOPICS),
+    Sample("zigbee2mqtt/house/cellar/pump", {"state": "ON"}, {"house.cellar.pump.state": 1}, _TOPICS),
+    Sample(
+        "zigbee2mqtt/cellar/temperature", "12.4", {"cellar.temperature": 12.4}, f"{_OPTIONS}, output attribute_and_json"
+    ),
+    Sample("zigbee2mqtt/bridge/response/permit_join", {"data": {"value": True}, "status": "ok"}, {}, _TOPICS),
+    Sample("zigbee2mqtt/lamp/set/state", "ON", {}, _TOPICS),
 ]
