@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from edge_components.common import aggregates_message
 from edge_components.common.delivery import Transmitter, try_publish
@@ -24,6 +25,7 @@ from edge_components.forwarder.config import Config
 from edge_components.forwarder.errors import SpoolError, SpoolUnusableError
 from edge_components.forwarder.intake import Intake
 from edge_components.forwarder.profiles import Profiles
+from edge_components.forwarder.prometheus import exposition
 from edge_components.forwarder.spool.entries import ReceivedBatch
 from edge_components.forwarder.spool.overflow import Overflow
 from edge_components.forwarder.spool.spool import Spool
@@ -37,16 +39,36 @@ from wire.topics import Lane
 MAX_COUNTERS = 64
 DISK_RETRY_SECONDS = 1.0
 LOSS_NOTICE_SECONDS = 10.0
+METRICS_SECONDS = 5.0
+"""Interval at which the metrics are renewed."""
 STALE_SECONDS = 60.0
 """Seconds without a health report after which a component counts as one that stopped reporting."""
+
+
+class Metrics(Protocol):
+    """Port of the server of the metrics; see edge_components.forwarder.metrics_server."""
+
+    text: bytes
+
+    def listen(self, port: int) -> None:
+        """Listen on a port, 0 to stop; raises OSError."""
+
+    def close(self) -> None:
+        """Stop listening."""
 
 
 class Forwarder:
     """Implementation of edge_components.common.lifecycle.Component."""
 
     def __init__(
-        self, config: Config, runtime: Runtime, open_spool: Callable[[], Spool], free_disk: Callable[[], int]
+        self,
+        config: Config,
+        runtime: Runtime,
+        open_spool: Callable[[], Spool],
+        free_disk: Callable[[], int],
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics, self._metrics_due = metrics, 0.0
         self._config, self._runtime, self._free_disk = config, runtime, free_disk
         self._open_spool = open_spool
         self._opened: Spool | None = None
@@ -84,6 +106,7 @@ class Forwarder:
     def start(self) -> None:
         """Subscribe, and log the content of the spool."""
         bus, gateway = self._runtime.bus, self._runtime.gateway
+        self._listen()
         bus.subscribe(topics.SCORED, self.on_scored, expects_traffic=True)
         bus.subscribe(topics.HEALTH, self.on_health, expects_traffic=True)
         self._transmitter.subscription = bus.subscribe_to_iot_core(topics.ack(gateway), self.on_acknowledgement)
@@ -157,6 +180,7 @@ class Forwarder:
             self._acknowledge()
             self._uplink.pump(now, numbered)
             self._transmitter.check()
+            self._expose(now)
         except SpoolError as error:
             self._disk_failed(error)
             return DISK_RETRY_SECONDS
@@ -165,10 +189,13 @@ class Forwarder:
     def reconfigure(self, config: Config) -> None:
         """Apply another configuration; batches that are already formed stay as they are."""
         self._config = config
+        self._listen()
         self._rebuild(self._runtime.clock.monotonic())
 
     def close(self) -> None:
         """Commit and acknowledge received batches; unsent batches stay in the spool for the next start."""
+        if self._metrics is not None:
+            self._metrics.close()
         if self._opened is None:
             return
         try:
@@ -241,6 +268,8 @@ class Forwarder:
             due.append(self._notice_due - now)
         if self._spool.loss_events != self._loss_events:
             due.append(self._loss_notice_due - now)
+        if self._config.metrics_port:
+            due.append(self._metrics_due - now)
         return max(0.0, min(due))
 
     def _store(self, now: float) -> None:
@@ -292,6 +321,29 @@ class Forwarder:
             }
             versions = {**self._versions, "Forwarder": VERSION}
             self._batcher.add(Lane.BULK, Notice(self._runtime.clock.wall_ms(), counters, versions), now)
+
+    def _listen(self) -> None:
+        """Listen on the configured port of the metrics; a port that cannot be used is logged and counted."""
+        port = self._config.metrics_port
+        if self._metrics is None:
+            if not port:
+                return
+            # Imported on demand: a web server needs memory.
+            from edge_components.forwarder.metrics_server import MetricsServer
+
+            self._metrics = MetricsServer()
+        try:
+            self._metrics.listen(port)
+        except OSError as error:
+            self._limited_log.error("metrics_failed", f"metrics_port {port}: {error.strerror}")
+
+    def _expose(self, now: float) -> None:
+        """Renew the metrics when they are due."""
+        if self._metrics is None or not self._config.metrics_port or now < self._metrics_due:
+            return
+        self._metrics_due = now + METRICS_SECONDS
+        counters = {**self._health, "Forwarder": self._counters.snapshot(), "Spool": self._spool.losses()}
+        self._metrics.text = exposition(self._runtime.gateway, counters, self._status(now))
 
     def _status(self, now: float) -> dict[str, int]:
         """Return the state of the gateway: the size of the spool, and the components that stopped reporting.

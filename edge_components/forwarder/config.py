@@ -80,3 +80,9 @@ class Config:
     notice_interval_s: float = number(
         300.0, 0.0, 86_400, "interval at which the gateway's counters are sent to the cloud; 0 disables it"
     )
+    metrics_port: int = integer(
+        0,
+        0,
+        65_535,
+        "port on 127.0.0.1 that serves the counters of all components to Prometheus, at `/metrics`; 0 disables it",
+    )
