@@ -35,7 +35,7 @@ SAVE_S = 300.0
 """Interval at which the data of the cloud are saved; they are also saved at the end."""
 WATCH_S = 15.0
 """Interval of the timer of alerts, which is a minute in AWS."""
-READY_S = 120.0
+READY_S = 300.0
 STATUS_S = 10.0
 POLL_S = 0.5
 EMULATOR_LOG = "emulator.log"
