@@ -34,7 +34,9 @@ class ReleaseError(Exception):
 
 def changes(changelog: str, version: str) -> str:
     """Return the section of a version, without its heading; raises ReleaseError without one."""
-    found = re.search(rf"^## \[?{re.escape(version)}\]?.*?$\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^## \[?{re.escape(version)}(?![0-9A-Za-z.])[^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL
+    )
     if found is None or not found[1].strip():
         raise ReleaseError(f"CHANGELOG.md: no section '## {version}' with content")
     return found[1].strip() + "\n"
