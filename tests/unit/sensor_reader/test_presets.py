@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_components.common.health import Counters
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.sensor_reader.mapping.bindings import preset_names, read_bindings
 from edge_components.sensor_reader.sources.mqtt import MqttSource, read_entry
+from tests.examples import examples
 from tests.fakes import FakeClock
 from tests.unit.sensor_reader.fakes import FakeConnection, Sink
 from tests.unit.sensor_reader.preset_samples import SAMPLES, encoded
@@ -73,6 +79,11 @@ class Family:
         self.sink, self._connection = Sink(self.clock), FakeConnection(self.clock)
         log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
         self._source = MqttSource(read_entry({"preset": preset}), self.clock, log, self._connection)
+
+    @property
+    def acknowledged(self) -> list[int]:
+        """The numbers of the publications that were acknowledged."""
+        return self._connection.acknowledged
 
     def read(self, topic: str, payload: object) -> dict[str, float]:
         """Return the readings that one publication gives, by name."""
@@ -142,3 +153,37 @@ def test_a_topic_of_a_preset_that_is_listed_has_the_keys_that_it_has_by_default(
     assert (relay.mapping.format, relay.mapping.series) == ("plain", "{device}.POWER")
     (relay,) = read_bindings({"topics": [{"topic": "stat/{device}/POWER", "preset": "tasmota", "series": "r"}]}, [])
     assert (relay.mapping.format, relay.mapping.series) == ("plain", "r")
+
+
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=5), st.just([]), st.just({})
+)
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def changed(body: Any, data: st.DataObject) -> Any:
+    """Return a JSON value in which anything is in the place of one of its parts."""
+    if isinstance(body, dict | list) and body and data.draw(st.integers(0, 4)):
+        at = data.draw(st.sampled_from(sorted(body) if isinstance(body, dict) else range(len(body))))
+        copy = dict(body) if isinstance(body, dict) else list(body)
+        copy[at] = changed(copy[at], data)
+        return copy
+    return data.draw(ANYTHING)
+
+
+@pytest.mark.parametrize("preset", SAMPLES)
+@settings(max_examples=examples(20))
+@given(data=st.data())
+def test_a_sample_in_which_anything_is_changed_is_read_or_rejected_and_acknowledged(
+    preset: str, data: st.DataObject
+) -> None:
+    sample = data.draw(st.sampled_from(SAMPLES[preset]))
+    body = sample.payload if isinstance(sample.payload, str) else json.dumps(changed(sample.payload, data))
+    family = Family(preset)
+    values = family.read(sample.topic, body)
+    assert all(math.isfinite(value) for value in values.values())
+    assert family.acknowledged == [1]
