@@ -125,15 +125,23 @@ class LocalCloud:
         return GatewayCredentials(name, self.mqtt_host, self.mqtt_port, cert, key, self.ca)
 
     def call_api(
-        self, method: str, path: str, body: object = None, *, signed: bool = True, token: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        signed: bool = True,
+        token: str | None = None,
+        content_type: str = "application/json",
     ) -> tuple[int, Any]:
         """Call the stack's HTTP api as the account's root, or with a token; return status and decoded JSON.
 
-        ``path`` begins with a slash and is quoted. An unsigned call has no credentials.
+        ``path`` begins with a slash and is quoted. A body that is not bytes is sent as JSON. An unsigned call has no
+        credentials.
         """
         url = f"{self.endpoint_url}/_aws/execute-api/{self.outputs['ApiId']}{path}"
-        data = None if body is None else json.dumps(body).encode()
-        request = AWSRequest(method, url, {"content-type": "application/json"}, data)
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = AWSRequest(method, url, {"content-type": content_type}, data)
         if token is not None:
             request.headers["authorization"] = f"Bearer {token}"
         elif signed:

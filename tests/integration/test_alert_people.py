@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 from urllib.parse import unquote
 
+import cbor2
 import pytest
 
 from device_sim.aws.local import STACK, LocalCloud
@@ -132,6 +133,17 @@ def test_incident_managers_receive_each_transition_under_one_key(site: Site) -> 
     names = [one.path.split("/")[-2:] for one in actions]
     assert [unquote(alias) for alias, _ in names] == [created.body["alias"]] * 2
     assert [action for _, action in names] == ["acknowledge", "close"]
+
+
+def test_senml_as_cbor_passes_the_api_as_bytes(site: Site) -> None:
+    now_s = int(time.time())
+    pack = [{-2: "tank/", -3: now_s, 0: "level", 1: "m", 2: 1.5}, {0: "level", 6: -1, 2: "high"}, {0: "open", 4: True}]
+    path, kind = "/v1/gateways/device-9/telemetry", "application/senml+cbor"
+    status, answer = site.cloud.call_api("POST", path, cbor2.dumps(pack), content_type=kind)
+    assert (status, answer["accepted"], [fault["index"] for fault in answer["faults"]]) == (202, 2, [1])
+    found = site.cloud.call_api("GET", "/v1/gateways/device-9/latest")[1]["items"]
+    assert {one["series"]: one["mean"] for one in found} == {"tank/level": 1.5, "tank/open": 1.0}
+    assert site.cloud.call_api("POST", path, b"\x9f" * 10_000, content_type=kind)[0] == 400
 
 
 def test_without_a_sender_an_email_is_published_to_the_topic_for_people(site: Site) -> None:
