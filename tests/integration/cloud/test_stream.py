@@ -16,10 +16,11 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from device_sim.aws.local import LocalCloud
+from edge_components.common.version import VERSION
 from tests.unit.cloud.fakes import aggregates
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
-from wire.model import Batch
+from wire.model import Batch, Notice
 from wire.topics import Lane
 
 GATEWAY = "gw-stream"
@@ -47,15 +48,16 @@ def test_batches_of_a_gateway_pass_the_stream_in_order_and_are_stored_and_acknow
     client.loop_start()
     try:
         deadline = time.monotonic() + 60
-        while not any(one.covers(BATCHES) for one in acknowledged) and time.monotonic() < deadline:
+        while not any(one.covers(BATCHES + 1) for one in acknowledged) and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
         client.disconnect()
         client.loop_stop()
-    assert any(one.covers(BATCHES) for one in acknowledged)
+    assert any(one.covers(BATCHES + 1) for one in acknowledged)
     status, gateway = cloud.call_api("GET", f"/v1/gateways/{GATEWAY}")
-    assert (status, gateway["batches"], gateway["duplicates"]) == (200, BATCHES, 0)
-    assert gateway["rows"] == sum(len(_rows(at)) for at in range(BATCHES))
+    assert (status, gateway["batches"], gateway["duplicates"]) == (200, BATCHES + 1, 0)
+    assert gateway["rows"] == sum(len(_rows(at)) for at in range(BATCHES)) + 1  # the notice
+    assert (gateway["health"]["version"], gateway["health"]["versions"]) == (VERSION, {"Forwarder": VERSION})
     # The topic rule put them into the stream, and no message into the queue.
     assert _sent(cloud) == 0
     shards = cloud.client("kinesis").list_shards(StreamName=_stream(cloud))["Shards"]
@@ -66,6 +68,8 @@ def _publish(client: mqtt.Client) -> None:
     for at in range(BATCHES):
         batch = codec.encode(Batch(GATEWAY, 1, at + 1, _rows(at)))
         client.publish(topics.ingest(GATEWAY, Lane.BULK), batch, qos=1)
+    notice = Notice(time.time_ns() // 1_000_000, {"Forwarder": {"batches_formed": BATCHES}}, {"Forwarder": VERSION})
+    client.publish(topics.ingest(GATEWAY, Lane.BULK), codec.encode(Batch(GATEWAY, 1, BATCHES + 1, notice)), qos=1)
 
 
 def _rows(at: int) -> Any:
