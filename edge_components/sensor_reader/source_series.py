@@ -54,7 +54,7 @@ class SourceSeries(SeriesRegistry):
         self.in_use: Callable[[], Collection[int]] = tuple
         """Callback that returns the ids in use by readings, which are not reused."""
         self.make_room: Callable[[], None] = lambda: None
-        """Callback that sends the readings, to free ids when all are in use."""
+        """Callback that sends the readings: to free ids when all are in use, or before a unit changes."""
         self.on_forget: Callable[[Origin], None] = lambda origin: None
         """Called with an origin that no longer provides its series."""
         self.on_move: Callable[[str, Origin, Origin], None] = lambda name, before, after: None
@@ -95,7 +95,20 @@ class SourceSeries(SeriesRegistry):
                     self.on_collision(own, before, origin)
                     return series_id
             self._origins[known] = origin
+        if unit and unit != self._given[known].unit:
+            self._change_unit(known, unit)
         return known
+
+    def _change_unit(self, series_id: int, unit: str) -> None:
+        """Give a series the unit that its origin has changed to, after the readings in the former one were sent."""
+        given = self._given[series_id]
+        try:
+            changed = Series(given.name, unit, given.resolution)
+        except ModelError as error:
+            raise RejectedError("rejected_name", str(error)) from error
+        self.make_room()
+        self._given[series_id] = changed
+        self.assign(series_id, self._described(changed))
 
     def assign(self, series_id: int, series: Series) -> Assignment:
         """Give a series an id (see the base class)."""

@@ -17,6 +17,7 @@ from edge_components.common.ports import Clock
 from edge_components.common.wall_clock import is_set
 from edge_components.sensor_reader.arrival_clock import ArrivalClock
 from edge_components.sensor_reader.errors import CollisionError, EmptyPayloadError, IgnoredError, RejectedError
+from edge_components.sensor_reader.formats import Columns
 from edge_components.sensor_reader.mapping.decoder import Decoder
 from edge_components.sensor_reader.mqtt.connection import MqttConnection, Received
 from edge_components.sensor_reader.mqtt.flow import FlowMonitor
@@ -93,6 +94,8 @@ class MqttSource:
         ]
         self._arrival_clock = ArrivalClock(clock)
         self._series_ids: dict[Key, int] = {}
+        self._units: dict[Key, str] = {}
+        """The unit that payloads last gave a series, without those of series that never had one."""
         self._keys: dict[str, list[Key]] = {}
         """The keys of each address that provides a series."""
         self._routes: dict[bytes, int] = {}
@@ -126,6 +129,7 @@ class MqttSource:
         """Have the address' series determined again."""
         for key in self._keys.pop(address, ()):
             self._series_ids.pop(key, None)
+            self._units.pop(key, None)
 
     def health(self) -> Mapping[str, Any]:
         """Return the state of the connection and the number of held publications."""
@@ -229,8 +233,9 @@ class MqttSource:
             self._connection.reply(topic, payload)
         owners = [topics[at] for at in columns.payloads]
         series_ids = [self._series_ids.get(key, -1) for key in zip(owners, columns.fields, strict=True)]
+        changed = any(columns.units) and self._other_units(owners, columns)
         arrival_ms = self._arrival_clock.moment_ms(received.arrival_ms, received.monotonic)
-        unusual = columns.rejections or publications.retained or publications.oversize or -1 in series_ids
+        unusual = columns.rejections or publications.retained or publications.oversize or -1 in series_ids or changed
         if not unusual and arrival_ms is not None and is_set(arrival_ms):
             times = decoder.times.all(columns.times, arrival_ms) if series_ids else None
             if times is not None:
@@ -251,6 +256,11 @@ class MqttSource:
             ):
                 undecided.add(index)
         return undecided
+
+    def _other_units(self, owners: list[bytes], columns: Columns) -> bool:
+        """Return whether payloads give a series another unit than before."""
+        keys = zip(owners, columns.fields, strict=True)
+        return any(unit and unit != self._units.get(key) for key, unit in zip(keys, columns.units, strict=True))
 
     def _held_due(self) -> bool:
         """Return whether to retry the held publications: at every poll, or once a second if there are many."""
@@ -312,7 +322,7 @@ class MqttSource:
         topic = publications.topics[index]
         key: Key = (topic, row.field) if row.field else topic
         series_id = self._series_ids.get(key)
-        if series_id is None:
+        if series_id is None or (row.unit and row.unit != self._units.get(key)):
             series_id = self._series_id(key, topic, decoder, row, sink, wait=wait)
         if index in publications.retained and row.time is None:
             raise RejectedError("rejected_retained", "a retained payload without a time: its age is unknown")
@@ -345,8 +355,11 @@ class MqttSource:
         name = decoder.name(text, row.field)
         series_id = sink.series_id(name, address, decoder.unit(row.field, row.unit, name), wait=wait)
         # Only addresses that gave a series are cached, so topics without end take no memory.
+        if key not in self._series_ids:
+            self._keys.setdefault(address, []).append(key)
         self._series_ids[key] = series_id
-        self._keys.setdefault(address, []).append(key)
+        if row.unit:
+            self._units[key] = row.unit
         return series_id
 
     def _acknowledge_when_stored(self, sink: Sink, received: Received, packets: Sequence[bytes]) -> None:

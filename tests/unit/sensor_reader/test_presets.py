@@ -187,3 +187,11 @@ def test_a_sample_in_which_anything_is_changed_is_read_or_rejected_and_acknowled
     values = family.read(sample.topic, body)
     assert all(math.isfinite(value) for value in values.values())
     assert family.acknowledged == [1]
+
+
+def test_a_tasmota_that_is_set_to_another_unit_gives_its_next_readings_in_that() -> None:
+    family = Family("tasmota")
+    for value, unit in ((20.0, "C"), (21.0, "C"), (68.0, "F"), (69.0, "F"), (20.5, "C")):
+        family.read("tele/a/SENSOR", {"DHT11": {"Temperature": value}, "TempUnit": unit})
+        assert family.sink.registry[0].unit == {"C": "Cel", "F": "degF"}[unit]
+    assert len(family.sink.registry) == 1

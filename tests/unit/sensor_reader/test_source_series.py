@@ -141,3 +141,16 @@ def test_another_description_reaches_series_that_are_known_and_can_be_taken_back
     assert registry[series_id] == Series("a", "km", 1.0)
     registry.describe({}, 1)
     assert registry[series_id] == Series("a", "m", 1.0)
+
+
+def test_a_unit_that_the_origin_changes_is_that_of_the_readings_after_the_change() -> None:
+    site, sent = Site(c=("degF", None)), list[str]()
+    site.registry.make_room = lambda: sent.append(site.registry[0].unit)
+    series_id = site.registry.series_id("t", OLD, 0.0, "Cel")
+    assert site.registry.series_id("t", OLD, 1.0, "") == series_id
+    assert (site.registry[0].unit, sent) == ("Cel", [])
+    assert site.registry.series_id("t", OLD, 2.0, "K") == series_id
+    assert (site.registry[0].unit, sent) == ("K", ["Cel"])
+    configured = site.registry.series_id("c", NEW, 0.0, "Cel")
+    site.registry.series_id("c", NEW, 1.0, "K")
+    assert site.registry[configured].unit == "degF"
