@@ -76,7 +76,9 @@ def decode(body: bytes, state: State) -> Sent:
         arrays: Arrays = {name: loaded[name] for name in loaded.files}
     facts = json.loads(arrays.pop("facts").tobytes())
     if facts["version"] not in (1, VERSION):
-        raise ValueError(f"snapshot version {facts['version']}, this aggregator reads 1 to {VERSION}")
+        raise ValueError(
+            f"snapshot version {facts['version']}, this one reads 1 to {VERSION}: deploy the version that wrote it"
+        )
     return restore(state, facts, arrays)
 
 

@@ -67,7 +67,8 @@ def connect(path: Path, epoch: int, known: bool = False) -> sqlite3.Connection:
         elif version != SCHEMA_VERSION and schema_matches(db, _SCHEMA):
             raise sqlite3.DatabaseError(f"damaged: schema version {version} of tables of version {SCHEMA_VERSION}")
         elif version != SCHEMA_VERSION:
-            raise SpoolError(f"spool {path}: schema {version}, supported is {SCHEMA_VERSION}")
+            hint = " (of a newer forwarder: deploy that version again)" if version > SCHEMA_VERSION else ""
+            raise SpoolError(f"spool {path}: schema {version}{hint}, supported is {SCHEMA_VERSION}")
         elif (result := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(f"damaged: {result}")
     except BaseException:

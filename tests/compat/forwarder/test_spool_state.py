@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from edge_components.common import aggregates_message
+from edge_components.forwarder.errors import SpoolError
 from edge_components.forwarder.spool.recovery import open_spool
 from edge_components.forwarder.spool.spool import Spool
 from tests.compat.forwarder import write_state
@@ -79,3 +81,15 @@ def test_its_journal_alone_restores_a_spool_of_an_earlier_version(name: str, tmp
 
 def test_archives_of_both_states_are_kept() -> None:
     assert {name.split("-")[1] for name in ARCHIVES} == {"closed", "killed"}
+
+
+def test_a_downgrade_names_the_newer_schema_and_changes_nothing(tmp_path: Path) -> None:
+    opened(ARCHIVES[0], tmp_path).close()
+    path = tmp_path / write_state.NAME
+    db = sqlite3.connect(path)
+    db.executescript("CREATE TABLE of_a_newer_version (x); PRAGMA user_version=99;")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(SpoolError, match=r"schema 99 \(of a newer forwarder: deploy that version again\)"):
+        open_spool(path, epoch=1, max_bytes=write_state.MAX_BYTES, wall_ms=1)
+    assert path.read_bytes() == before
