@@ -295,3 +295,10 @@ def test_a_component_does_not_report_any_more_from_the_stated_age_of_its_status(
         "spool_bytes": 7,
         "clock_offset_ms": -40,
     }
+
+
+def test_a_notice_without_counters_is_not_shown() -> None:
+    table = FakeTable()
+    deliver(table, body(Batch("gw-1", 7, 1, Notice(START_MS, {}))))
+    shown = gateways.gateway(table, "gw-1", NOW)
+    assert (shown["notice"], shown["losses"], shown["merged"]) == (None, {}, 0)

@@ -11,6 +11,7 @@ import pytest
 from tests.contract.make_golden import aggregates, duty, readings
 from tests.contract.test_strictness import altered
 from wire import codec, container, directory, profile
+from wire.aggregates import BYTES_SCORE_WINDOWS, SCORE_WINDOWS
 from wire.codec import Coder, Kind
 from wire.columns import Id, Mode
 from wire.errors import FormatError, LimitError, ModelError
@@ -20,8 +21,9 @@ from wire.model_coder.adaptive_model import State
 from wire.model_coder.prediction import BETWEEN, SLOW, STEEPEST, is_model_window, is_window
 from wire.model_coder.rans import Decoder
 from wire.quantization import Form, Step, read_size
+from wire.readings import BYTES_VALUE_WINDOWS, MODEL_VALUE_WINDOWS, VALUE_WINDOWS
 from wire.reports import read_notice
-from wire.rows import Times, read_counts, read_patches
+from wire.rows import TIME_WINDOWS, Times, read_counts, read_patches
 from wire.varint import Cursor, most_common, number, pack, pack_signed, signed
 
 LAST = 2**63 - 1
@@ -187,3 +189,22 @@ def test_reports_have_neither_a_model_nor_a_profile(kind: Kind) -> None:
     ):
         with pytest.raises(FormatError, match="neither rows nor reports"):
             codec.unpack(packed)
+
+
+def test_all_windows_that_the_encoder_tries_are_valid() -> None:
+    outside = (*VALUE_WINDOWS, *BYTES_VALUE_WINDOWS, *SCORE_WINDOWS, *BYTES_SCORE_WINDOWS, *TIME_WINDOWS)
+    assert all(map(is_window, outside))
+    assert all(map(is_model_window, MODEL_VALUE_WINDOWS))
+
+
+def test_each_number_of_late_rows_is_tried_with_a_profile() -> None:
+    rows = aggregates(4)
+    known = profile.learn(rows)
+    opened = [codec.open_rows(container.unpack(one), lambda _: known) for one in codec._pack_known(rows, known)]
+    assert [one.reader.late for one in opened] == [0, 1, 2, 3]
+
+
+def test_content_that_repeats_beyond_the_dictionary_of_the_reader_is_restored() -> None:
+    content = np.random.default_rng(1).bytes(70_000) * 2
+    for coder in (Coder.DEFLATE, Coder.LZMA1):
+        assert container.inflate(coder, len(content), container.PACK[coder](content)) == content
