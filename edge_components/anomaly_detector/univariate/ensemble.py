@@ -255,12 +255,12 @@ class Ensemble:
         levels: FloatArray,
         windows: Windows,
     ) -> None:
-        """Fill value, expected value and bounds of the cause with the highest score; no bounds without a scale."""
+        """Fill value, expected value and bounds of the cause with the highest score; an own limit has no bounds."""
         experts, each, cause = self.experts, np.arange(len(at)), step.cause[at]
-        reach = levels[each, np.minimum(cause, experts.scaled - 1)] * series.scale
+        has_bounds, is_expected = cause < experts.scaled, cause < experts.total
+        reach = np.where(has_bounds, levels[each, np.minimum(cause, experts.scaled - 1)] * series.scale, np.nan)
         column = np.minimum(cause, experts.total - 1)
-        has_bounds = cause < experts.scaled
-        centre = series.centre + np.where(has_bounds, expected[each, column], np.nan) * series.scale
+        centre = series.centre + np.where(is_expected, expected[each, column], np.nan) * series.scale
         farther = np.where(windows.high - centre > centre - windows.low, windows.high, windows.low)
         spread = experts.observes_spread[cause] & has_bounds
         value = np.where(experts.observes_extreme[cause], farther, windows.mean)

@@ -5,6 +5,7 @@ from edge_components.anomaly_detector.univariate.experts.forecast import Forecas
 from edge_components.anomaly_detector.univariate.experts.gap import Gap
 from edge_components.anomaly_detector.univariate.experts.level import Level
 from edge_components.anomaly_detector.univariate.experts.noise import Noise
+from edge_components.anomaly_detector.univariate.experts.outlier import Outlier
 from edge_components.anomaly_detector.univariate.experts.season import Season
 from edge_components.anomaly_detector.univariate.experts.shift import Shift
 from edge_components.anomaly_detector.univariate.experts.spike import Spike
@@ -23,4 +24,5 @@ EXPERTS: tuple[type[AnyExpert], ...] = (
     Trend,
     Stuck,
     Gap,
+    Outlier,
 )

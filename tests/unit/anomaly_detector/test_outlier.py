@@ -1,0 +1,103 @@
+"""Single outliers are detected after a calibration with outliers; frequent ones are usual."""
+
+import numpy as np
+import pytest
+
+from edge_components.anomaly_detector.univariate import robust_fit
+from edge_components.anomaly_detector.univariate.ensemble import Ensemble
+from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.windows import Windows
+
+CALIBRATION = 420
+NOISE = 0.05
+
+
+def seasonal(rows, seed=5):
+    rng = np.random.default_rng(seed)
+    return np.sin(np.arange(rows) * 2 * np.pi / 24) + rng.normal(0, NOISE, rows)
+
+
+def made(calibration=CALIBRATION):
+    ensemble = Ensemble(Settings(calibration=calibration, false_alarms_per_month=None))
+    ensemble.add_series([None])
+    return ensemble
+
+
+def outlier_scores(values, calibration=CALIBRATION):
+    return scores_of(made(calibration), values)
+
+
+def scores_of(ensemble, values, first=0):
+    column = ensemble.experts.index("outlier")
+    scores = []
+    for row, value in enumerate(values, start=first):
+        mean = np.array([value])
+        none, one = np.zeros(1), np.ones(1)
+        step = ensemble.step(slice(None), row + 1, 1, Windows(mean, mean, mean, none, one, one * row))
+        scores.append(step.causes[0, column])
+    return np.array(scores)
+
+
+def test_outliers_in_the_calibration_do_not_hide_later_ones_and_do_not_score_afterwards():
+    values = seasonal(700)
+    spikes = [150, 370, 500, 640]
+    values[spikes] += 20 * NOISE
+    assert np.flatnonzero(outlier_scores(values) >= 1.0).tolist() == spikes[2:]
+
+
+def test_outliers_that_are_frequent_in_the_calibration_are_usual():
+    values = seasonal(800)
+    values[20::60] += 20 * NOISE
+    values[790] += 100 * NOISE
+    assert np.flatnonzero(outlier_scores(values) >= 1.0).tolist() == [790]
+
+
+def test_outliers_that_become_frequent_after_the_calibration_raise_the_limit():
+    values = seasonal(1000)
+    values[500::40] += 20 * NOISE
+    alarms = np.flatnonzero(outlier_scores(values) >= 1.0)
+    assert 500 in alarms
+    assert alarms.max() < 500 + CALIBRATION // 2
+
+
+def test_heavy_tails_have_few_outliers():
+    values = np.exp(2.0 * np.random.default_rng(1).normal(size=1500))
+    assert (outlier_scores(values)[CALIBRATION:] >= 1.0).sum() <= 2
+
+
+def test_a_change_of_level_scores_at_its_onset_only():
+    values = seasonal(700)
+    values[500:] += 3.0
+    alarms = np.flatnonzero(outlier_scores(values) >= 1.0)
+    assert alarms[0] == 500
+    assert alarms[-1] < 550
+
+
+def test_a_short_calibration_has_no_limit_for_outliers():
+    values = seasonal(80)
+    assert np.isnan(outlier_scores(values, calibration=60)).all()
+
+
+def test_the_limit_continues_from_saved_state():
+    values = seasonal(200)
+    values[180] += 60 * NOISE
+    before, after = made(120), made(120)
+    scores_of(before, values[:170])
+    after.restore(before.state())
+    expected = scores_of(before, values[170:], first=170)
+    np.testing.assert_array_equal(scores_of(after, values[170:], first=170), expected)
+    assert np.flatnonzero(expected >= 1.0).tolist() == [10]
+
+
+def test_outliers_do_not_change_the_robust_fit():
+    clean = seasonal(CALIBRATION)
+    soiled = clean.copy()
+    soiled[[50, 160, 270, 380]] += 4.0
+    weights, errors, _ = robust_fit.fit(clean, 48)
+    same, soiled_errors, cleaned = robust_fit.fit(soiled, 48)
+    history = clean[-48:]
+    forecasts = [one[0] + history @ one[1:] for one in (weights, same)]
+    assert forecasts[0] == pytest.approx(forecasts[1], abs=NOISE)
+    assert np.abs(cleaned - clean).max() < 10 * NOISE
+    assert np.median(np.abs(soiled_errors)) == pytest.approx(np.median(np.abs(errors)), rel=0.1)
+    assert np.abs(soiled_errors[[50, 160, 270, 380]] - 4.0).max() < 10 * NOISE
