@@ -34,8 +34,13 @@ SMALLEST_SLOPE = 0.15
 
 
 def _reduced(probability: float) -> float:
-    """Return the reduced Gumbel variate that the greatest value of a block has with a probability of at most this."""
+    """Return the reduced Gumbel variate that is not exceeded with a probability."""
     return float(-np.log(-np.log(probability)))
+
+
+def _median(errors: FloatArray) -> FloatArray:
+    """Return the medians of ``errors`` [n, RECENT]; the number is odd."""
+    return np.asarray(np.partition(errors, RECENT // 2, axis=1)[:, RECENT // 2], np.float64)
 
 
 @dataclass(slots=True)
@@ -94,7 +99,7 @@ class Outlier(Expert[OutlierState]):
         """Compare the window's error with the limit; an outlier is replaced by its forecast in the history."""
         if not self._lags:
             return
-        bias = np.median(state.errors, axis=1)
+        bias = _median(state.errors)
         predicted = state.weights[:, 0] + np.einsum("nl,nl->n", state.history, state.weights[:, 1:])
         error = window.value - predicted
         off = np.abs(error - bias)
@@ -117,7 +122,7 @@ class Outlier(Expert[OutlierState]):
             state.weights[row], errors, cleaned = robust_fit.fit(values, self._lags)
             state.history[row] = cleaned[-self._lags :]
             known = np.concatenate((np.zeros(RECENT), errors[self._lags :]))
-            bias = np.median(np.lib.stride_tricks.sliding_window_view(known, RECENT)[:-1], axis=1)
+            bias = _median(np.lib.stride_tricks.sliding_window_view(known, RECENT)[:-1])
             state.errors[row] = known[-RECENT:]
             off = np.abs(errors[self._lags :] - bias)
             state.greatest[row] = [block.max() for block in np.array_split(off, self._blocks)]
