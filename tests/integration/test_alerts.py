@@ -130,13 +130,21 @@ class Site:
         return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
 
     def printed(self) -> list[str]:
+        return [line for line in self.lines("on-alert") if line.startswith("ALERT")]
+
+    def lines(self, function: str) -> list[str]:
+        """Return the lines in the logs of a function."""
         logs = self.cloud.client("logs")
         names = [one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]]
-        lines = []
+        found = []
         for name in names:
-            if "on-alert" in name:
-                lines += [one["message"] for one in logs.filter_log_events(logGroupName=name)["events"]]
-        return [line.strip() for line in lines if line.startswith("ALERT")]
+            if function in name:
+                found += [one["message"] for one in logs.filter_log_events(logGroupName=name)["events"]]
+        return [line.strip() for line in found]
+
+    def metrics(self, function: str) -> list[dict[str, Any]]:
+        """Return the metrics of the invocations of a function, in any order."""
+        return [json.loads(line) for line in self.lines(function) if line.startswith('{"_aws"')]
 
     def mails(self) -> list[dict[str, Any]]:
         url = f"{self.cloud.endpoint_url}/_ministack/ses/messages"
@@ -260,3 +268,27 @@ def test_progress_of_the_timer_is_stored_for_each_gateway(fired: Site) -> None:
     table = fired.cloud.outputs["AlertsTableName"]
     item = fired.cloud.client("dynamodb").get_item(TableName=table, Key={"pk": {"S": key.pk}, "sk": {"S": key.sk}})
     assert item["Item"]["kind"] == {"S": "watched"}
+
+
+def test_the_timer_starts_further_runs_when_the_last_ones_took_long(fired: Site) -> None:
+    table, dynamodb = fired.cloud.outputs["AlertsTableName"], fired.cloud.client("dynamodb")
+    for shard in range(3):
+        key = keys.watch_shard(shard)
+        dynamodb.update_item(
+            TableName=table,
+            Key={"pk": {"S": key.pk}, "sk": {"S": key.sk}},
+            UpdateExpression="SET took_ms = :t",
+            ExpressionAttributeValues={":t": {"N": "30000"}},
+        )
+    before = len(fired.metrics("WatchLogs"))
+    fired.cloud.watch()
+
+    def runs() -> list[dict[str, Any]] | None:
+        found = fired.metrics("WatchLogs")
+        started = sum(one.get("started_workers", 0) for one in found)
+        return found if started and len(found) >= before + 1 + started else None
+
+    found = until(runs, "the runs that were started ended")
+    # 90 seconds and the little that the other shards took, at 30 seconds a run.
+    assert [one["started_workers"] for one in found if "started_workers" in one] == [3]
+    assert not any("failed_steps" in one for one in found)
