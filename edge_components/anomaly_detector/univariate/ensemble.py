@@ -228,11 +228,34 @@ class Ensemble:
         in_anomaly = self.tracks.active[step.series_ids[at]]
         experts.after_scoring(states, in_anomaly, causes)
         calibration.learn(records, statistic[:, :scaled], reference, mix, ~in_anomaly, settings.block)
+        self._recentre(step.series_ids[at], series, states, expected, causes)
         self.series.put(index, series)
         for state, part in zip(self.states, states, strict=True):
             state.put(index, part)
         self.records.put(index, records)
         self._track(step, step.series_ids[at], at)
+
+    def _recentre(
+        self, series_ids: IntArray, series: SeriesState, states: list[Columns], expected: FloatArray, causes: FloatArray
+    ) -> None:
+        """Move the centre of series [n] whose level has been another, and steady, for the experts' whole lookback.
+
+        The anomaly then ends, and the next change is detected from the new level. Only after a long calibration: the
+        lookback of a short one is less than the usual time to react to an anomaly.
+        """
+        experts, settings, tracks = self.experts, self.settings, self.tracks
+        if not settings.is_long:
+            return
+        level, lasted = experts.index("level"), tracks.lasted[series_ids]
+        changing = np.nan_to_num(causes[:, : experts.total][:, experts.compares_recent]).max(axis=1)
+        calm = tracks.active[series_ids] & (changing < settings.end_level)
+        steady = np.where(calm, tracks.steady[series_ids] + 1, 0)
+        due = (steady >= settings.end_windows) & (lasted >= experts.lookback) & (causes[:, level] >= settings.end_level)
+        tracks.steady[series_ids] = np.where(due, 0, steady)
+        rows = np.flatnonzero(due)
+        if len(rows):
+            shift = series.history[rows].mean(axis=1) - expected[rows, level]
+            experts.recentre(series, states, rows, shift, lasted[rows])
 
     def _score_by_models(self, step: Step, which: BoolArray, windows: Windows, model_scores: ModelScores) -> None:
         """Score the rows that only models can score yet."""

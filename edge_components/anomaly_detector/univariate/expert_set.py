@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import Columns, FloatArray
+from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray
 from edge_components.anomaly_detector.univariate import forecaster
 from edge_components.anomaly_detector.univariate.experts import EXPERTS
 from edge_components.anomaly_detector.univariate.experts.base import (
@@ -48,6 +48,7 @@ class ExpertSet:
         observed = [*(one.observed for one in self.experts for _ in one.statistics), Observed.MEAN]
         self.observes_extreme = np.array([each is Observed.EXTREME for each in observed])
         self.observes_spread = np.array([each is Observed.SPREAD for each in observed])
+        self.compares_recent = np.array([one.compares_recent for one in self.experts for _ in one.statistics])
         self._lags = settings.lags
         self.lookback = max(2, settings.lags + 1, *(one.lookback for one in self.experts))
         if self.lookback > settings.calibration:
@@ -96,6 +97,16 @@ class ExpertSet:
         """Adjust states after a window was scored; ``scores`` is [n, total] or wider, ``in_anomaly`` [n]."""
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):
             expert.after_scoring(state, in_anomaly, scores[:, at])
+
+    def recentre(
+        self, series: SeriesState, states: States, rows: IntArray, shift: FloatArray, lasted: IntArray
+    ) -> None:
+        """Move the centres of some series by ``shift`` [rows], in scales; the windows since the change (``lasted``
+        [rows]) are at least the lookback."""
+        series.centre[rows] += shift * series.scale[rows]
+        series.history[rows] -= shift[:, None]
+        for expert, state in zip(self.experts, states, strict=True):
+            expert.recentre(state, rows, shift, lasted)
 
 
 def standardized(values: FloatArray, series: SeriesState) -> FloatArray:

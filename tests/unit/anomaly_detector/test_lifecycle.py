@@ -17,15 +17,20 @@ WIDTH_MS = 60_000
 def run(values, settings):
     """Score [windows, series]; returns scores and changes as (window, series, phase, drifted)."""
     ensemble = Ensemble(settings)
+    ensemble.add_series([None] * values.shape[1])
+    return *continued(ensemble, values, 0), ensemble
+
+
+def continued(ensemble, values, first):
+    """Score further windows, beginning with the number ``first``."""
     n = values.shape[1]
-    ensemble.add_series([None] * n)
     scores, changes = np.full(values.shape, np.nan), []
-    for at, value in enumerate(values):
+    for at, value in enumerate(values, start=first):
         windows = Windows(value, value, value, np.zeros(n), np.ones(n), np.full(n, float(at)))
         step = ensemble.step(slice(None), (at + 1) * WIDTH_MS, WIDTH_MS, windows)
-        scores[at] = step.score
+        scores[at - first] = step.score
         changes += [(at, int(step.series_ids[c.row]), c.phase, c.drifted) for c in step.changes]
-    return scores, changes, ensemble
+    return scores, changes
 
 
 def test_an_anomaly_of_a_series_that_stays_at_a_new_level_ends_as_drift_and_the_series_is_calibrated_on_it():
@@ -38,6 +43,42 @@ def test_an_anomaly_of_a_series_that_stays_at_a_new_level_ends_as_drift_and_the_
     assert 225 <= found[1][0] <= 235
     assert np.isfinite(scores[60:]).all()
     assert (scores[235:] < 1).all()
+
+
+def test_a_steady_new_level_becomes_the_centre_after_the_lookback_and_the_next_shift_is_detected():
+    values = np.random.default_rng(3).normal(0, 1, (480, 1))
+    values[200:] += 40.0
+    values[350:] += 40.0
+    scores, changes, ensemble = run(values, Settings(calibration=120))
+    found = [(at, phase, drifted) for at, _, phase, drifted in changes if phase is not Phase.UPDATE]
+    assert [phase for _, phase, _ in found] == [Phase.ONSET, Phase.END] * 2
+    lookback = ensemble.experts.lookback
+    for shift, onset, end in ((200, found[0], found[1]), (350, found[2], found[3])):
+        assert onset[0] == shift
+        assert shift + lookback <= end[0] <= shift + lookback + 15
+        assert not end[2]
+    assert ensemble.series.centre[0] == pytest.approx(80.0, abs=1.0)
+    assert (scores[460:] < 1).all()
+
+
+def test_a_level_that_still_moves_does_not_become_the_centre():
+    values = np.random.default_rng(3).normal(0, 1, (400, 1))
+    values[200:, 0] += 0.5 * np.arange(200)
+    _, changes, ensemble = run(values, Settings(calibration=120))
+    assert not [phase for _, _, phase, _ in changes if phase is Phase.END]
+    assert abs(ensemble.series.centre[0]) < 1.0
+
+
+def test_detection_continues_from_the_state_saved_after_a_centre_moved():
+    values = np.random.default_rng(3).normal(0, 1, (400, 1))
+    values[200:] += 40.0
+    _, _, before = run(values[:330], Settings(calibration=120))
+    after = Ensemble(before.settings)
+    after.restore(before.state())
+    expected, _ = continued(before, values[330:], 330)
+    scores, _ = continued(after, values[330:], 330)
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    assert expected.max() < 1.0
 
 
 def test_an_anomaly_of_a_series_that_returns_ends_without_drift():

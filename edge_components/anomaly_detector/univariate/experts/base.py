@@ -98,6 +98,8 @@ class Expert(Generic[S]):
     own_limit: ClassVar[bool] = False
     observed: ClassVar[Observed] = Observed.MEAN
     direction: ClassVar[str] = ""
+    compares_recent: ClassVar[bool] = False
+    """True if the statistics compare the last windows with those immediately before, and end with a change."""
     lookback = 1
     """Windows of the shared history that the expert uses, at most the calibration's."""
 
@@ -121,6 +123,10 @@ class Expert(Generic[S]):
 
     def after_scoring(self, state: S, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Adjust the state after a window was scored [n, statistics]; ``in_anomaly`` [n] is as of before it."""
+
+    def recentre(self, state: S, rows: IntArray, shift: FloatArray, lasted: IntArray) -> None:
+        """Adjust the state of some series to centres that moved by ``shift`` [rows], in scales, ``lasted`` [rows]
+        windows ago, which is at least the lookback: subtract it from the values since then."""
 
 
 class StatelessExpert(Expert[NoState]):

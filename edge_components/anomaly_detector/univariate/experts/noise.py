@@ -22,6 +22,7 @@ class Noise(Expert[NoiseState]):
     """Root mean square of the spread within windows, or of the change between windows of one reading each."""
 
     name = cause = "noise"
+    compares_recent = True
     statistics = ("noise",)
     floors = (1e-3,)
     observed = Observed.SPREAD

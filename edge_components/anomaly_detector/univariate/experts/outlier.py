@@ -130,6 +130,10 @@ class Outlier(Expert[OutlierState]):
         state.usual[:] = -np.inf
         self._set_limit(state, np.arange(len(state.run)))
 
+    def recentre(self, state: OutlierState, rows: IntArray, shift: FloatArray, lasted: IntArray) -> None:
+        """Subtract the shift from the last values."""
+        state.history[rows] -= shift[:, None]
+
     def _record(self, state: OutlierState, off: FloatArray) -> None:
         """Record the window's error, and set the limit again after a block."""
         state.current = np.maximum(state.current, off)

@@ -51,6 +51,13 @@ class Season(Expert[SeasonState]):
         statistic[:, 0] = distance
         statistic[:, 1] = state.distances.mean(axis=1)
 
+    def recentre(self, state: SeasonState, rows: IntArray, shift: FloatArray, lasted: IntArray) -> None:
+        """Subtract the shift from the values since the change."""
+        size = state.ring.shape[1]
+        for row, by, windows in zip(rows.tolist(), shift.tolist(), lasted.tolist(), strict=True):
+            if size:
+                state.ring[row, (state.last[row] - np.arange(min(windows, size))) % size] -= by
+
 
 def put(ring: FloatArray, last: IntArray, slot: IntArray, value: FloatArray) -> None:
     """Write values [n] at their slots into the ring [n, size], and clear the slots skipped since ``last`` [n]."""

@@ -13,6 +13,7 @@ class Spike(StatelessExpert):
     """Distance of the window's farther extreme from the median of the previous windows."""
 
     name = cause = "spike"
+    compares_recent = True
     statistics = ("spike",)
     floors = (1.0,)
     observed = Observed.EXTREME

@@ -13,6 +13,7 @@ class Step(StatelessExpert):
     """Difference between the mean of the last windows and that of as many before, over a longer and a shorter span."""
 
     name = cause = "step"
+    compares_recent = True
     statistics = ("step", "short_step")
     floors = (0.25, 0.25)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, column
+from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 
 ALLOWANCE = 0.5
@@ -59,6 +59,10 @@ class Trend(Expert[TrendState]):
             known = np.isfinite(error)
             _cumulate(state, np.where(known, error, 0.0))
             statistics[at, :, 0] = np.where(known, np.maximum(state.rising, state.falling), np.nan)
+
+    def recentre(self, state: TrendState, rows: IntArray, shift: FloatArray, lasted: IntArray) -> None:
+        """Begin without cumulated errors."""
+        state.rising[rows], state.falling[rows] = 0.0, 0.0
 
     def after_scoring(self, state: TrendState, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Halve the sums during an anomaly: it has been reported, and must be able to end."""
