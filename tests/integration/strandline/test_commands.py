@@ -45,7 +45,16 @@ def test_every_command_has_help() -> None:
     names = {command.name for command in app.registered_commands}
     groups = {group.name for group in app.registered_groups}
     assert names >= {"demo", "sim", "build", "publish", "erase", "inspect", "gateways", "series", "cost"}
-    assert groups == {"alerts", "gateway", "deadletters", "rules", "silences", "source"}
+    assert groups == {
+        "alerts",
+        "component",
+        "deadletters",
+        "deployment",
+        "gateway",
+        "rules",
+        "silences",
+        "source",
+    }
     for name in names | groups:
         assert CliRunner().invoke(app, [str(name), "--help"]).exit_code == 0
 
