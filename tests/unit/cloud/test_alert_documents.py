@@ -40,6 +40,8 @@ JSON_VALUES = st.recursive(
         ("rule", RULE),
         ("rule", RULE | {"condition": {"type": "rate", "below": -1.5, "per": "1m"}}),
         ("rule", RULE | {"condition": {"type": "absence", "after_s": 300}}),
+        ("rule", RULE | {"condition": {"type": "absence", "after_s": 1}}),
+        ("rule", RULE | {"condition": {"type": "forecast", "limit": 0, "side": "high", "within_s": 1}}),
         ("rule", RULE | {"condition": {"type": "forecast", "limit": 9.5, "side": "low", "within_s": 86_400}}),
         ("silence", SILENCE),
         ("silence", SILENCE | {"severities": ["info"], "recurring": SUNDAY}),
@@ -97,6 +99,11 @@ def test_a_document_is_restored_from_its_own_json_and_from_a_stored_answer(kind:
         ("silence", SILENCE | {"recurring": SUNDAY | {"to": "22:00"}}, "recurring.to: is the same time"),
         ("silence", SILENCE | {"recurring": SUNDAY | {"from": "24:00"}}, "recurring.from: '24:00'"),
         ("silence", SILENCE | {"recurring": SUNDAY | {"weekdays": [7]}}, "recurring.weekdays"),
+        ("silence", SILENCE | {"recurring": SUNDAY | {"weekdays": [-1]}}, "recurring.weekdays"),
+        ("silence", SILENCE | {"recurring": SUNDAY | {"weekdays": [1.5]}}, "recurring.weekdays"),
+        ("silence", SILENCE | {"recurring": SUNDAY | {"weekdays": [True]}}, "recurring.weekdays"),
+        ("silence", SILENCE | {"recurring": SUNDAY | {"weekdays": []}}, "recurring.weekdays"),
+        ("silence", SILENCE | {"recurring": SUNDAY | {"weekdays": 6}}, "recurring.weekdays"),
         ("route", {"name": "x"}, "channels: None: a list of 1 to 20 names"),
         ("route", ROUTE | {"escalate_after_s": 5}, "escalate_to: escalate_after_s and escalate_to"),
         ("route", ROUTE | {"kinds": ["no"]}, "kinds: .*: a list of anomaly"),
@@ -188,7 +195,7 @@ def test_a_route_matches_site_gateway_series_severity_and_kind() -> None:
         ("north", "gw-1", "pump1/a", "warning", "rule"),
         ("north", "gw-1", "pump1/a", "critical", "anomaly"),
     ):
-        assert not route.applies_to(site, gateway, series, severity, kind)
+        assert route.applies_to(site, gateway, series, severity, kind) is False
 
 
 def test_the_gateways_own_series_match_only_a_route_that_names_them() -> None:

@@ -302,3 +302,18 @@ def test_attempts_wait_longer_each_time_up_to_a_limit() -> None:
     waits = [retry_after_s(attempt) for attempt in range(1, 9)]
     assert waits == sorted(waits)
     assert (waits[0], waits[-1], retry_after_s(10**6)) == (5, 900, 900)
+
+
+def test_the_items_of_a_group_expire_a_week_after_their_notification_is_due() -> None:
+    site = Site(group_wait_s=10)
+    site.fire("pump1/a")
+    site.run()
+    (head,), (member,) = site.table.of_kind("group"), site.table.of_kind("member")
+    week_s = 7 * 86_400
+    assert (head["expires_at"], member["expires_at"]) == (NOW_MS // 1000 + 10 + week_s, NOW_MS // 1000 + week_s)
+    assert (head["opened_ms"], head["due_ms"]) == (NOW_MS, NOW_MS + 10_000)
+    site.now_ms += 4_000
+    site.fire("pump1/b")
+    site.run()
+    (head,) = site.table.of_kind("group")
+    assert (head["opened_ms"], head["due_ms"]) == (NOW_MS, NOW_MS + 10_000)
