@@ -16,7 +16,7 @@ from wire.codec import Coder, Kind
 from wire.columns import Id, Mode
 from wire.errors import FormatError, LimitError, ModelError
 from wire.limits import MAX_ROWS
-from wire.model import Notice, Readings, Series
+from wire.model import Aggregates, Notice, Readings, Series
 from wire.model_coder.adaptive_model import State
 from wire.model_coder.prediction import BETWEEN, SLOW, STEEPEST, is_model_window, is_window
 from wire.model_coder.rans import Decoder
@@ -208,3 +208,16 @@ def test_content_that_repeats_beyond_the_dictionary_of_the_reader_is_restored() 
     content = np.random.default_rng(1).bytes(70_000) * 2
     for coder in (Coder.DEFLATE, Coder.LZMA1):
         assert container.inflate(coder, len(content), container.PACK[coder](content)) == content
+
+
+def test_a_mean_is_rounded_to_a_tenth_of_the_step_without_a_patch() -> None:
+    n = 16
+    low, one = 20.0 + np.arange(n), np.ones(n, np.int64)
+    columns = (low + 0.25, low, low + 1.0, np.full(n, 0.25), np.full(n, np.nan))
+    rows = Aggregates(
+        (Series("a", "", 1.0),), np.zeros(n, np.int64), 1000 * np.arange(n), 1000 * one, 10 * one, *columns
+    )
+    opened = codec.open_rows(container.unpack(codec.pack(rows)))
+    assert Id.PATCHES not in opened.reader.entries
+    assert isinstance(opened.rows, Aggregates)
+    assert opened.rows.mean.tolist() == [at + 0.2 for at in range(20, 20 + n)]
