@@ -16,8 +16,8 @@ OF_SERIES = merge(None, "gw-1", report(), NOW_MS, Origin())
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_the_alert_of_a_silent_gateway_hides_others_while_it_is_open(state: State) -> None:
-    expected = {} if state is State.RESOLVED else {"gw-1": SILENT.id}
+def test_the_alert_of_a_silent_gateway_hides_others_from_firing_until_it_is_resolved(state: State) -> None:
+    expected = {} if state in (State.PENDING, State.RESOLVED) else {"gw-1": SILENT.id}
     assert inhibitors([replace(SILENT, state=state), OF_SERIES]) == expected
 
 
