@@ -15,6 +15,7 @@ export interface RuleForm {
   limit: string;
   side: "high" | "low";
   within_s: string;
+  of: "gateway" | "series";
   for_s: string;
   severity: Severity;
   summary: string;
@@ -24,7 +25,7 @@ export interface RuleForm {
 export function newForm(gateways = "*", series = "*"): RuleForm {
   return {
     name: "", enabled: true, gateways, series, type: "threshold", above: "", below: "", clear_margin: "", per: "1h",
-    after_s: "600", limit: "", side: "high", within_s: "86400", for_s: "60", severity: "warning", summary: "",
+    after_s: "600", limit: "", side: "high", within_s: "86400", of: "gateway", for_s: "60", severity: "warning", summary: "",
   };
 }
 
@@ -43,8 +44,9 @@ export function formOf(rule: Rule): RuleForm {
 /** Return the rule of a form, with only the fields of its condition's type. */
 export function ruleOf(form: RuleForm): Rule {
   const rule: Rule = {
-    name: form.name, enabled: form.enabled, gateways: form.gateways, series: form.series, condition: conditionOf(form),
-    for_s: Number(form.for_s), severity: form.severity,
+    name: form.name, enabled: form.enabled, gateways: form.gateways, series: ofGateway(form) ? "*" : form.series, condition: conditionOf(form),
+    // The duration of a set silence is its own, and the series of a gateway's are all.
+    for_s: form.type === "silence" ? 0 : Number(form.for_s), severity: form.severity,
   };
   if (form.summary) rule.summary = form.summary;
   return rule;
@@ -63,5 +65,12 @@ function conditionOf(form: RuleForm): Condition {
       return {type: "absence", after_s: Number(form.after_s)};
     case "forecast":
       return {type: "forecast", limit: Number(form.limit), side: form.side, within_s: Number(form.within_s)};
+    case "silence":
+      return {type: "silence", of: form.of, after_s: Number(form.after_s)};
   }
+}
+
+/** True for a rule on gateways as a whole, which names no series. */
+export function ofGateway(form: RuleForm): boolean {
+  return form.type === "silence" && form.of === "gateway";
 }

@@ -45,6 +45,8 @@ test("a rule goes through the form unchanged, and holds only the fields of its c
     {name: "b", enabled: false, gateways: "g", series: "*", condition: {type: "rate", below: -3, per: "1m"}, for_s: 60, severity: "info", summary: "falls"},
     {name: "c", enabled: true, gateways: "g", series: "*", condition: {type: "absence", after_s: 90}, for_s: 0, severity: "warning"},
     {name: "d", enabled: true, gateways: "g", series: "*", condition: {type: "forecast", limit: 5, side: "low", within_s: 60}, for_s: 0, severity: "warning"},
+    {name: "e", enabled: true, gateways: "g", series: "*", condition: {type: "silence", of: "gateway", after_s: 7200}, for_s: 0, severity: "warning"},
+    {name: "f", enabled: true, gateways: "g", series: "pump/*", condition: {type: "silence", of: "series", after_s: 7200}, for_s: 0, severity: "warning"},
   ];
   for (const rule of rules) assert.deepEqual(ruleOf(formOf(rule)), rule);
   assert.deepEqual(ruleOf({...newForm(), type: "absence", above: "7"}).condition, {type: "absence", after_s: 600});

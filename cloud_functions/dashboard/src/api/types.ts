@@ -160,7 +160,8 @@ export type Condition =
   | {type: "threshold"; above?: number; below?: number; clear_margin?: number}
   | {type: "rate"; above?: number; below?: number; per: string}
   | {type: "absence"; after_s: number}
-  | {type: "forecast"; limit: number; side: "high" | "low"; within_s: number};
+  | {type: "forecast"; limit: number; side: "high" | "low"; within_s: number}
+  | {type: "silence"; of: "gateway" | "series"; after_s: number};
 
 export interface Rule extends DocumentFields {
   enabled: boolean;

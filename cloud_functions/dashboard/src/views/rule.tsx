@@ -3,7 +3,7 @@ import type {ApiError} from "../api/client";
 import type {Rule} from "../api/types";
 import {mayOperate, useApp} from "../context";
 import {routeText, parseRoute} from "../router";
-import {formOf, newForm, ruleOf, type RuleForm} from "../rule_form";
+import {formOf, newForm, ofGateway, ruleOf, type RuleForm} from "../rule_form";
 import {Field, Loading, Problem, ViewHead} from "../ui/parts";
 import {DryRunPanel} from "./dry_run";
 
@@ -54,7 +54,7 @@ export function RuleView({name}: {name: string}) {
               </div>
             </fieldset>
           </form>
-          {allowed && <DryRunPanel form={form} />}
+          {allowed && form.type !== "silence" && <DryRunPanel form={form} />}
         </div>
       )}
     </>
@@ -78,10 +78,10 @@ function RuleFields({form, isNew, onChange}: FieldsProperties) {
         <Field label="Name"><input name="name" required readOnly={!isNew} value={form.name} onInput={set("name")} /></Field>
         <Field label="Severity"><select name="severity" value={form.severity} onChange={set("severity")}><option>critical</option><option>warning</option><option>info</option></select></Field>
         <Field label="Gateways" hint="pattern, such as site-a-*"><input name="gateways" required value={form.gateways} onInput={set("gateways")} /></Field>
-        <Field label="Series" hint="pattern, such as press/*"><input name="series" required value={form.series} onInput={set("series")} /></Field>
+        {!ofGateway(form) && <Field label="Series" hint="pattern, such as press/*"><input name="series" required value={form.series} onInput={set("series")} /></Field>}
         <Field label="Condition">
           <select name="type" value={form.type} onChange={set("type")}>
-            <option value="threshold">threshold</option><option value="rate">rate of change</option><option value="absence">no data</option><option value="forecast">forecast reaches limit</option>
+            <option value="threshold">threshold</option><option value="rate">rate of change</option><option value="absence">no data</option><option value="forecast">forecast reaches limit</option><option value="silence">silence is set</option>
           </select>
         </Field>
         {(form.type === "threshold" || form.type === "rate") && number("above", "Above")}
@@ -92,7 +92,9 @@ function RuleFields({form, isNew, onChange}: FieldsProperties) {
         {form.type === "forecast" && number("limit", "Limit", "", true)}
         {form.type === "forecast" && <Field label="Side"><select name="side" value={form.side} onChange={set("side")}><option>high</option><option>low</option></select></Field>}
         {form.type === "forecast" && number("within_s", "Within", "seconds", true)}
-        {number("for_s", "For", "seconds that the condition must hold", true)}
+        {form.type === "silence" && <Field label="Of"><select name="of" value={form.of} onChange={set("of")}><option value="gateway">gateway</option><option value="series">each series</option></select></Field>}
+        {form.type === "silence" && number("after_s", "Silent after", "seconds without data, in the place of the learned time", true)}
+        {form.type !== "silence" && number("for_s", "For", "seconds that the condition must hold", true)}
       </div>
       <Field label="Summary" hint="text of the alert; empty for a generated one"><input name="summary" maxLength={200} value={form.summary} onInput={set("summary")} /></Field>
       <label class="check"><input name="enabled" type="checkbox" checked={form.enabled} onChange={(event) => onChange({enabled: event.currentTarget.checked})} /> Enabled</label>

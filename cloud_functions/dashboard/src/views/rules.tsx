@@ -57,5 +57,7 @@ export function conditionText(condition: Condition): string {
       return `no data for ${durationText(condition.after_s * 1_000)}`;
     case "forecast":
       return `reaches ${condition.side} limit ${numberText(condition.limit)} within ${durationText(condition.within_s * 1_000)}`;
+    case "silence":
+      return `${condition.of === "gateway" ? "gateway" : "series"} silent after ${durationText(condition.after_s * 1_000)}`;
   }
 }
