@@ -44,7 +44,7 @@ def settings_for(time_ms: IntArray, channels: int, calibrate: int) -> Settings:
         calibration=calibrate,
         false_alarms_per_month=None,
         end_windows=max(5, calibrate // 25),
-        drift_windows=2 * calibrate,
+        drift_windows=calibrate,
         update_windows=calibrate,
         season=day if 4 <= day <= calibrate - 24 else 0,
         together=channels,
