@@ -14,7 +14,7 @@ from wire.column_writer import Writer
 from wire.columns import Id
 from wire.errors import FormatError
 from wire.model import Aggregates, IntArray, Readings, Series
-from wire.rows import Layout, write_rest
+from wire.rows import Layout, _resting, write_rest
 
 N, PERIOD, AT_REST = 120, 24, 14
 
@@ -110,3 +110,12 @@ def test_a_rest_that_includes_a_row_without_readings_is_rejected(monkeypatch: py
     data = codec.pack(changed(aggregates(), PERIOD + 6, **EMPTY), coders=frozenset({Coder.MODEL}))
     with pytest.raises(FormatError, match="row without readings"):
         codec.unpack(data)
+
+
+@pytest.mark.parametrize(("jump", "rests"), [(44, False), (45, True)])
+def test_a_series_is_at_rest_only_if_it_gets_there_by_a_jump_of_more_than_four_usual_steps(
+    jump: int, rests: bool
+) -> None:
+    """The usual step is 10, so that the jump must exceed 4 * (10 + 1)."""
+    cells = np.array([0] * 8 + [jump, jump + 10] * 3 + [jump] + [0] * 8)
+    assert _resting(cells, cells == 0).tolist() == [rests and cell == 0 for cell in cells.tolist()]
