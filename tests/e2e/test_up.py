@@ -77,7 +77,7 @@ class Up:
         return self.output.read_text()
 
     def wait_for(self, pattern: str) -> None:
-        until(lambda: re.search(pattern, self.text()) or self.process.poll() is not None, repr(pattern), 240)
+        until(lambda: re.search(pattern, self.text()) or self.process.poll() is not None, repr(pattern), 420)
         assert re.search(pattern, self.text()), self.text()
 
     def client(self) -> ApiClient:
@@ -91,7 +91,7 @@ class Up:
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(120)
 
 
 @contextmanager
@@ -113,8 +113,8 @@ def test_readings_of_an_own_broker_reach_the_api_and_survive_a_restart(tmp_path:
             assert "accepted  hall/{level2}/{level3}" in run.text()
             assert "preset tasmota" in run.text()
             assert "rejected  hall/camera/image: no payload format reads" in run.text()
-            until(lambda: run.series(client) >= SERIES, "series in the API", 120)
-            until(lambda: any(name.startswith("boiler.") for name in run.series(client)), "the other family", 60)
+            until(lambda: run.series(client) >= SERIES, "series in the API", 240)
+            until(lambda: any(name.startswith("boiler.") for name in run.series(client)), "the other family", 120)
             run.wait_for("batches stored [1-9]")
             assert run.end(signal.SIGINT) == 0
             assert "the same command continues" in run.text() or "all processes have ended" in run.text()
