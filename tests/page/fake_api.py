@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import numpy as np
 
-from cloud_functions.core import rules, silences
+from cloud_functions.core import channels, routes, rules, silences
 from cloud_functions.core.columns import COLUMNS
 from cloud_functions.core.dry_run import SeriesName, dry_run
 from cloud_functions.core.errors import RequestError
@@ -30,7 +30,10 @@ from wire.model import Aggregates
 WIDTHS = {"raw": SECOND, "15m": 15 * MINUTE, "1h": HOUR, "1d": DAY}
 OPEN_MS = 2**52
 ROLES = ("viewer", "operator", "admin")
-PARSERS: dict[str, Callable[[dict[str, Any]], Any]] = {"rules": rules.parse, "silences": silences.parse}
+PARSERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "rules": rules.parse, "silences": silences.parse, "routes": routes.parse, "channels": channels.parse,
+}  # fmt: skip
+ADMIN_ONLY = ("routes", "channels")
 
 
 class HttpError(Exception):
@@ -39,6 +42,15 @@ class HttpError(Exception):
     def __init__(self, status: int, title: str, problems: list[str]) -> None:
         super().__init__(title)
         self.status, self.title, self.problems = status, title, problems
+
+
+class Sent(NamedTuple):
+    """Caller, body and headers of a request."""
+
+    user: str
+    role: str
+    body: Any
+    headers: Any
 
 
 def now_ms() -> int:
@@ -54,7 +66,7 @@ class FakeCloud:
         self.gateways = {one["gateway"]: one for one in sample_fleet.fleet(self.started_ms)}
         self.alerts: dict[str, dict[str, Any]] = {}
         self.events: dict[str, list[dict[str, Any]]] = {}
-        self.documents: dict[str, dict[str, dict[str, Any]]] = {"rules": {}, "silences": {}}
+        self.documents: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in PARSERS}
         self.limits: dict[tuple[str, str], dict[str, float | None]] = {}
         self.shifts: list[Shift] = []
         self.requests: list[tuple[str, str]] = []
@@ -125,9 +137,10 @@ class FakeCloud:
         channel = next(one for one in CHANNELS if one.name == name.series)
         return sample_fleet.rows(channel, self.shifts, from_ms, to_ms, 15 * MINUTE)
 
-    def answer(self, method: str, path: list[str], query: dict[str, str], body: Any, who: tuple[str, str]) -> Any:  # noqa: C901
+    def answer(self, method: str, path: list[str], query: dict[str, str], sent: Sent) -> Any:  # noqa: C901
         """Return the JSON answer of a request below /v1, or None for an empty one."""
-        user, role = who
+        user, role = sent.user, sent.role
+        body = sent.body
         match (method, *path):
             case ("GET", "me"):
                 return {"user": user, "role": role}
@@ -163,11 +176,13 @@ class FakeCloud:
             case ("POST", "rules", "dry-run"):
                 self._operate(role)
                 return dry_run(rules.parse(body["rule"]), self, body["from"], body["to"])
-            case (_, ("rules" | "silences") as kind, *rest):
-                return self._document(method, kind, rest, body, who)
+            case ("GET", "costs"):
+                return sample_fleet.costs(self.started_ms)
+            case (_, kind, *rest) if kind in PARSERS:
+                return self._document(method, kind, rest, sent)
         raise HttpError(404, "Not found", [f"{method} /{'/'.join(path)}"])
 
-    def _document(self, method: str, kind: str, rest: list[str], body: Any, who: tuple[str, str]) -> Any:
+    def _document(self, method: str, kind: str, rest: list[str], sent: Sent) -> Any:
         stored = self.documents[kind]
         if not rest:
             return {"items": [stored[name] for name in sorted(stored)]}
@@ -176,14 +191,26 @@ class FakeCloud:
             raise HttpError(404, "Not found", [f"there is not a document {name}"])
         if method == "GET":
             return stored[name]
-        self._operate(who[1])
+        self._operate(sent.role)
+        if kind in ADMIN_ONLY and sent.role != "admin":
+            raise HttpError(403, "Forbidden", [f"the role {sent.role} may not change {kind}"])
+        self._check_version(stored.get(name), sent.headers)
         if method == "DELETE":
             del stored[name]
             return None
-        document = PARSERS[kind]({**body, "name": name}).to_dict()
+        document = PARSERS[kind]({**sent.body, "name": name}).to_dict()
         version = stored[name]["version"] + 1 if name in stored else 1
-        stored[name] = document | {"version": version, "updated_ms": now_ms(), "updated_by": who[0]}
+        stored[name] = document | {"version": version, "updated_ms": now_ms(), "updated_by": sent.user}
         return stored[name]
+
+    @staticmethod
+    def _check_version(found: dict[str, Any] | None, headers: Any) -> None:
+        """Raise HttpError if a write names another version, or would replace a document that it must create."""
+        version = f'"{found["version"]}"' if found else None
+        if found and headers.get("If-None-Match") == "*":
+            raise HttpError(412, "Precondition failed", [f"{found['name']} exists already"])
+        if headers.get("If-Match") not in (None, "*", version):
+            raise HttpError(412, "Precondition failed", [f"the document has another version, {version}"])
 
     @staticmethod
     def _operate(role: str) -> None:
@@ -311,7 +338,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise HttpError(401, "Unauthorized", ["the token is not valid"])
             route = contract.find(self.command, path, query)
             with self.cloud.lock:
-                answer = self.cloud.answer(self.command, path, query, body, (user, role))
+                answer = self.cloud.answer(self.command, path, query, Sent(user, role, body, self.headers))
             if answer is None:
                 assert route.status == 204, f"{self.command} {self.path}: an empty answer"
                 self._send(204, b"", {})

@@ -98,10 +98,21 @@ def gateway(name: str, site: str, now_ms: int, **different: Any) -> dict[str, An
 def fleet(now_ms: int) -> list[dict[str, Any]]:
     """Return gateways in different health."""
     return [
-        gateway("gw-bremen-1", "bremen", now_ms),
-        gateway("gw-bremen-2", "bremen", now_ms, spool_bytes=48_100_000, spool_batches=9_800),
-        gateway("gw-gera-1", "gera", now_ms, components={"anomaly_detector": "NOT_REPORTING"}),
-        gateway("gw-gera-2", "gera", now_ms, silent=True, last_seen_ms=now_ms - 3 * HOUR),
-        gateway("gw-ulm-1", "ulm", now_ms, clock_offset_ms=194_000),
-        gateway("gw-ulm-2", "ulm", now_ms, version="0.1.0", rejected={"codec": 3}),
+        gateway("bremen:gw-1", "bremen", now_ms),
+        gateway("bremen:gw-2", "bremen", now_ms, spool_bytes=48_100_000, spool_batches=9_800),
+        gateway("gera:gw-1", "gera", now_ms, components={"anomaly_detector": "NOT_REPORTING"}),
+        gateway("gera:gw-2", "gera", now_ms, silent=True, last_seen_ms=now_ms - 3 * HOUR),
+        gateway("ulm:gw-1", "ulm", now_ms, clock_offset_ms=194_000),
+        gateway("ulm:gw-2", "ulm", now_ms, version="0.1.0", rejected={"codec": 3}),
     ]
+
+
+def costs(now_ms: int) -> dict[str, Any]:
+    """Return an estimate of the account's charges."""
+    items = {"iot messages": 1.62, "lambda": 0.71, "dynamodb writes": 2.94, "dynamodb storage": 0.004, "s3": 0.0}
+    return {
+        "currency": "USD", "gateways": 6, "gateways_read": 6, "gateways_active": 5, "since_ms": now_ms - 90 * DAY,
+        "month": {"batches": 162_000, "notices": 43_200, "rows": 48_600_000, "bytes": 123_000_000, "posts": 0,
+                  "alerts": 310},
+        "items": items, "total": sum(items.values()), "greengrass": 0.96,
+    }  # fmt: skip

@@ -5,24 +5,31 @@ With the environment variable STRANDLINE_PICTURES, screenshots for the documents
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
+import json
 import os
 import re
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 
 from device_sim.aws.front import Front
 from device_sim.aws.local import LocalCloud
 from tests.page import machine as machines
-from tests.page.browser import PHONE, Visitor
-from tests.page.machine import TEMPERATURE, Machine
+from tests.page.browser import PHONE, PIXELS, Visitor
+from tests.page.machine import LEVEL, TEMPERATURE, Machine
 
 pytestmark = pytest.mark.slow
-GATEWAY = "gw-bremen-1"
+GATEWAY = "bremen:gw-1"
 CHART = f"#/gateways/{GATEWAY}/series?series=press-1%2Ftemperature&span=1800000"
 TIMEOUT_MS = 60_000
 
@@ -43,7 +50,23 @@ def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         front.attach(cloud)
         machine.send_rows()
         machine.send_notice()
+        wait_for_rows(front, machine)
         yield Site(front, cloud, machine)
+
+
+def wait_for_rows(front: Front, machine: Machine) -> None:
+    """Wait until the API has all rows that a machine sent."""
+    request = urllib.request.Request(  # noqa: S310 - loopback
+        f"{front.url}/v1/gateways/{quote(machine.name)}",
+        headers={"Authorization": f"Bearer {front.token('test', 'viewer')}"},
+    )
+    deadline = time.monotonic() + TIMEOUT_MS / 1_000
+    stored = 0
+    while stored < machine.rows:
+        assert time.monotonic() < deadline, f"{stored} of {machine.rows} rows are stored"
+        time.sleep(0.2)
+        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request) as answer:  # noqa: S310
+            stored = json.load(answer)["rows"]
 
 
 @pytest.fixture
@@ -115,6 +138,73 @@ def test_a_fault_appears_is_acknowledged_by_one_user_seen_by_another_and_resolve
     mia.page.locator(".state-resolved").first.wait_for()
     ada.page.get_by_text("No alert matches.").wait_for()
     assert ada.axe() == []
+
+
+def test_limits_and_the_forecast_of_a_rising_series_are_drawn(site: Site, sign_in: Callable[..., Visitor]) -> None:
+    """The level rises from 50 to 70 % within the hour of history, thus reaches 80 % in about half an hour."""
+    visitor = sign_in("ada")
+    page = visitor.go(f"#/gateways/{GATEWAY}/series?series=tank-3%2Flevel&span=3600000", LEVEL)
+    page.get_by_role("button", name="Limits").click()
+    page.get_by_label("High limit").fill("80")
+    page.get_by_label("Low limit").fill("45")
+    page.get_by_role("button", name="Save").click()
+    stated = page.get_by_text("Reaches the high limit 80 % about")
+    stated.wait_for()
+    page.get_by_text("low limit 45 %: no estimate").wait_for()
+    page.locator(".caption", has_text="high limit 80 % · low limit 45 %").wait_for()
+    page.get_by_role("button", name="Forecast", exact=True).click()
+    page.get_by_role("button", name="Live", pressed=False).wait_for()
+    drawn = page.wait_for_function(PIXELS, arg={"names": ["limit", "forecast"], "least": 40}).json_value()
+    assert drawn["limit"]["row"] - drawn["forecast"]["row"] in range(-2, 3)  # the forecast ends on the limit
+    reached = datetime.strptime(
+        re.findall(r"about ([-\d]+ [:\d]+ [+:\d]+)", stated.inner_text())[0], "%Y-%m-%d %H:%M:%S %z"
+    )
+    minutes = (reached.timestamp() * 1_000 - site.machine.begin_ms) / 60_000
+    assert 80 < minutes < 105  # 90 by the slope alone
+    assert visitor.axe() == []
+    picture(visitor, "forecast")
+
+
+def test_an_administrator_routes_alerts_to_a_channel(site: Site, sign_in: Callable[..., Visitor]) -> None:
+    visitor = sign_in("root", "admin")
+    page = visitor.go("#/channels/new", "New channel")
+    page.get_by_label("Name", exact=True).fill("on-call")
+    page.get_by_label("Addresses").fill("on-call@example.com")
+    page.get_by_role("button", name="Save channel").click()
+    page.get_by_role("row", name=re.compile("on-call@example.com.*no route")).wait_for()
+    visitor.go("#/routes/new", "New route")
+    page.get_by_label("Name", exact=True).fill("presses")
+    page.get_by_label("Sites").fill("bremen")
+    page.get_by_label("Series").fill("press-*")
+    page.get_by_role("group", name="Severities").get_by_label("critical").check()
+    page.get_by_role("group", name="Channels").get_by_label("on-call").check()
+    page.get_by_label("Repeated every").fill("900")
+    picture(visitor, "route", whole=True)
+    page.get_by_role("button", name="Save route").click()
+    page.get_by_role("row", name=re.compile("presses.*on-call.*every 15 min")).wait_for()
+    page.get_by_role("link", name="Channels").click()
+    page.get_by_role("row", name=re.compile("on-call")).get_by_role("link", name="presses").click()
+    page.get_by_role("heading", name="presses").wait_for()
+    page.get_by_role("button", name="Delete route").click()
+    page.get_by_text("The built-in route").wait_for()
+    visitor.go("#/channels/on-call", "on-call")
+    page.get_by_role("button", name="Delete channel").click()
+    page.get_by_role("heading", name="Channels").wait_for()
+    page.get_by_role("rowheader", name="on-call").wait_for(state="detached")
+
+
+def test_costs_and_sites_come_from_the_api(site: Site, sign_in: Callable[..., Visitor]) -> None:
+    visitor = sign_in("mia", "viewer")
+    page = visitor.go("#/costs", "Costs")
+    page.get_by_text(re.compile(r"^\$\d+\.\d\d a month$")).wait_for()
+    page.get_by_text("1 of 1").wait_for()
+    picture(visitor, "costs")
+    visitor.go("#/", "Fleet")
+    page.get_by_label("Group by site").check()
+    page.get_by_role("rowheader", name="bremen: 1 gateway").wait_for()
+    page.get_by_label("Site", exact=True).select_option("bremen")
+    page.get_by_role("rowheader", name=GATEWAY, exact=True).wait_for()
+    assert visitor.axe() == []
 
 
 def test_a_rule_is_tried_over_stored_rows_and_saved(site: Site, sign_in: Callable[..., Visitor]) -> None:

@@ -44,7 +44,7 @@ def test_ten_thousand_points_are_moved_at_sixty_frames_a_second(
     visitor = visit()
     now = int(visitor.page.evaluate("Date.now()"))
     begin = now - 5 * POINTS * 1_000
-    fragment = f"#/gateways/gw-bremen-1/series?series=press-1%2Ftemperature&from={begin}&to={begin + POINTS * 1_000}"
+    fragment = f"#/gateways/bremen:gw-1/series?series=press-1%2Ftemperature&from={begin}&to={begin + POINTS * 1_000}"
     page = visitor.go(fragment, SERIES)
     page.locator(".caption", has_text="raw windows").wait_for()
     visible = int(re.findall(r"(\d+) rows", page.locator(".caption").inner_text())[0])

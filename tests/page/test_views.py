@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from cloud_functions.core import routes
 from tests.page.browser import DESKTOP, PHONE, Visitor
 from tests.page.fake_api import FakeCloud
 
-GATEWAY, SERIES = "gw-bremen-1", "press-1/temperature"
-CHART = "#/gateways/gw-bremen-1/series?series=press-1%2Ftemperature"
+GATEWAY, SERIES = "bremen:gw-1", "press-1/temperature"
+CHART = "#/gateways/bremen:gw-1/series?series=press-1%2Ftemperature"
 RULE = {
     "name": "hot-press", "enabled": True, "gateways": "*", "series": "press-*/temperature", "for_s": 120,
     "condition": {"type": "threshold", "above": 66, "clear_margin": 2}, "severity": "critical", "summary": "",
@@ -25,17 +26,27 @@ def populate(cloud: FakeCloud) -> dict[str, str]:
     first = cloud.inject(GATEWAY, SERIES, "critical", size=9.0, age_ms=600_000)
     second = cloud.inject(GATEWAY, "pump-2/current", "warning", size=-3.0, age_ms=4_000_000)
     cloud.acknowledge(second, "mia", "on my way")
-    cloud.end(cloud.inject("gw-ulm-1", "pump-2/flow", "info", size=4.0, age_ms=300_000))
+    cloud.end(cloud.inject("ulm:gw-1", "pump-2/flow", "info", size=4.0, age_ms=300_000))
     cloud.limits[GATEWAY, SERIES] = {"high": 80.0, "low": 40.0}
     cloud.documents["rules"]["hot-press"] = RULE
     cloud.documents["silences"]["night"] = {
-        "name": "night", "gateways": "gw-ulm-*", "series": "*", "rules": "*", "from": cloud.started_ms,
+        "name": "night", "gateways": "ulm:*", "series": "*", "rules": "*", "from": cloud.started_ms,
         "to": cloud.started_ms + 9_000_000, "author": "mia", "comment": "maintenance", "version": 1,
         "updated_ms": cloud.started_ms, "updated_by": "mia",
     }  # fmt: skip
+    stored = {"version": 1, "updated_ms": cloud.started_ms, "updated_by": "root"}
+    cloud.documents["channels"] = {
+        "on-call": {"name": "on-call", "type": "email", "to": ["on-call@example.com", "plant@example.com"]} | stored,
+        "chat": {"name": "chat", "type": "webhook", "url": "https://hooks.example.com/a", "preset": "slack"} | stored,
+    }
+    cloud.documents["routes"]["presses"] = routes.parse({
+        "name": "presses", "sites": "bremen", "series": "press-*", "severities": ["critical"], "channels": ["on-call"],
+        "repeat_s": 900, "escalate_after_s": 1800, "escalate_to": ["chat"],
+    }).to_dict() | stored  # fmt: skip
     return {
         "#/": "Fleet",
-        "#/gateways/gw-bremen-1": GATEWAY,
+        "#/?group=site": "Fleet",
+        "#/gateways/bremen:gw-1": GATEWAY,
         CHART: SERIES,
         "#/alerts?state=all": "Alerts",
         f"#/alerts/{first}": f"{SERIES}: level shift",
@@ -43,11 +54,18 @@ def populate(cloud: FakeCloud) -> dict[str, str]:
         "#/rules/hot-press": "hot-press",
         "#/rules/new": "New rule",
         "#/silences": "Silences",
+        "#/routes": "Routes",
+        "#/routes/presses": "presses",
+        "#/routes/new": "New route",
+        "#/channels": "Channels",
+        "#/channels/chat": "chat",
+        "#/channels/new": "New channel",
+        "#/costs": "Costs",
     }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("theme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)])
+@pytest.mark.parametrize(("theme", "size"), [("light", DESKTOP), ("dark", PHONE)])
 def test_axe_finds_nothing_in_any_view(
     cloud: FakeCloud, visit: Callable[..., Visitor], theme: str, size: dict[str, int]
 ) -> None:
@@ -70,7 +88,7 @@ def test_the_dialogs_pass_axe_and_the_fleet_lists_the_worst_first(
     visitor = visit()
     rows = visitor.page.locator("tbody tr th")
     assert rows.all_inner_texts() == [
-        "gw-bremen-1", "gw-gera-1", "gw-gera-2", "gw-bremen-2", "gw-ulm-1", "gw-ulm-2",
+        "bremen:gw-1", "gera:gw-1", "gera:gw-2", "bremen:gw-2", "ulm:gw-1", "ulm:gw-2",
     ]  # fmt: skip
     page = visitor.go("#/alerts", "Alerts")
     for name in ("Acknowledge", "Silence"):
@@ -83,6 +101,33 @@ def test_the_dialogs_pass_axe_and_the_fleet_lists_the_worst_first(
     page.get_by_role("button", name="Limits").click()
     page.get_by_label("High limit").wait_for()
     assert visitor.axe() == []
+
+
+def test_gateways_are_filtered_and_grouped_by_site(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    populate(cloud)
+    visitor = visit()
+    page = visitor.page
+    page.get_by_label("Group by site").check()
+    assert page.locator("tbody th").all_inner_texts() == [
+        "bremen: 2 gateways", "bremen:gw-1", "bremen:gw-2", "gera: 2 gateways", "gera:gw-1", "gera:gw-2",
+        "ulm: 2 gateways", "ulm:gw-1", "ulm:gw-2",
+    ]  # fmt: skip
+    page.get_by_label("Site", exact=True).select_option("gera")
+    page.get_by_role("rowheader", name="bremen:gw-1").wait_for(state="detached")
+    assert page.url.endswith("#/?site=gera&group=site")
+    page.reload()
+    page.get_by_role("rowheader", name="gera:gw-1").wait_for()
+    assert page.locator("tbody th").all_inner_texts() == ["gera: 2 gateways", "gera:gw-1", "gera:gw-2"]
+    assert visitor.axe() == []
+
+
+def test_the_costs_of_a_month_are_listed_by_item(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    page = visit("eve", "viewer").go("#/costs", "Costs")
+    page.get_by_text("$5.27 a month").wait_for()
+    rows = page.get_by_role("region", name="Charges of a month").locator("tr").all_inner_texts()
+    assert [row.split("\t")[:2] for row in rows[1:3]] == [["dynamodb writes", "$2.94"], ["iot messages", "$1.62"]]
+    assert "dynamodb storage\t$0.004" in [row.rsplit("\t", 1)[0] for row in rows]
+    assert rows[-1].startswith("Greengrass, not included\t$0.96")
 
 
 def test_a_chart_goes_from_a_year_to_a_minute_over_roll_ups_to_raw_windows(

@@ -10,9 +10,14 @@ import {Problem} from "./ui/parts";
 import {nextTheme, selectTheme, storedTheme} from "./ui/theme";
 import {AlertView} from "./views/alert";
 import {AlertsView} from "./views/alerts";
+import {ChannelView} from "./views/channel";
+import {ChannelsView} from "./views/channels";
+import {CostsView} from "./views/costs";
 import {FleetView} from "./views/fleet";
 import {GatewayView} from "./views/gateway";
 import {LoginView} from "./views/login";
+import {RouteView} from "./views/route";
+import {RoutesView} from "./views/routes";
 import {RuleView} from "./views/rule";
 import {RulesView} from "./views/rules";
 import {SeriesView} from "./views/series";
@@ -70,6 +75,9 @@ function Shell({client, onLeave}: {client: Client; onLeave: () => void}) {
           </a>
           {link("Rules", "rules")}
           {link("Silences", "silences")}
+          {link("Routes", "routes")}
+          {link("Channels", "channels")}
+          {link("Costs", "costs")}
         </nav>
         <Connection error={openAlerts.error !== undefined} />
         <ThemeSwitch />
@@ -91,7 +99,7 @@ function Shell({client, onLeave}: {client: Client; onLeave: () => void}) {
 
 function View({route}: {route: Route}) {
   const [first, name, second] = route.path;
-  if (first === undefined) return <FleetView />;
+  if (first === undefined) return <FleetView query={route.query} />;
   if (first === "gateways" && name !== undefined) {
     if (second === "series") return <SeriesView key={JSON.stringify(route)} gateway={name} query={route.query} />;
     return <GatewayView key={name} gateway={name} />;
@@ -99,6 +107,9 @@ function View({route}: {route: Route}) {
   if (first === "alerts") return name === undefined ? <AlertsView query={route.query} /> : <AlertView key={name} id={name} />;
   if (first === "rules") return name === undefined ? <RulesView /> : <RuleView key={name} name={name} />;
   if (first === "silences") return <SilencesView />;
+  if (first === "routes") return name === undefined ? <RoutesView /> : <RouteView key={name} name={name} />;
+  if (first === "channels") return name === undefined ? <ChannelsView /> : <ChannelView key={name} name={name} />;
+  if (first === "costs") return <CostsView />;
   return <><h1 tabIndex={-1}>Not found</h1><p>There is no page at this address. <a href="#/">Fleet</a></p></>;
 }
 

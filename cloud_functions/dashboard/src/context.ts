@@ -26,3 +26,8 @@ export function useApp(): AppContext {
 export function mayOperate(me: Me): boolean {
   return me.role === "operator" || me.role === "admin";
 }
+
+/** True if the user's role allows changes of routes and channels. */
+export function mayAdminister(me: Me): boolean {
+  return me.role === "admin";
+}

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import {test} from "node:test";
-import {envelope, pieces} from "../src/chart/draw_rows";
+import {envelope, lineBoxes, pieces} from "../src/chart/draw_rows";
 import {append, downsample, drawn, lowerBound, summarise, type Rows} from "../src/chart/rows";
+import {referenceRange, SLOT_MS, usualRange} from "../src/chart/usual";
 import {chooseResolution, clampRange, coarser, covers, loadRange, MAX_POINTS, pan, zoom} from "../src/chart/resolution";
 
 const HOUR = 3_600_000;
@@ -119,4 +120,36 @@ test("the envelope has one column for dense rows, keeps extremes, and is aligned
 test("an envelope is interrupted by gaps", () => {
   const shape = envelope(drawn(rows([0, 1_000, 2_000, 60_000, 61_000, 62_000], 1_000)), 0, 7, 0, {offset: 0, factor: 1}, {offset: 0, factor: 1});
   assert.deepEqual(pieces(shape), [[0, 3], [4, 7]]);
+});
+
+test("the usual range is that of the same time on the days before, without the most extreme of them", () => {
+  const view = {from: 100 * DAY + 60_000, to: 100 * DAY + 2 * SLOT_MS};
+  assert.deepEqual(referenceRange(view), {from: 93 * DAY, to: 99 * DAY + 2 * SLOT_MS});
+  // The first slot has the means 93 to 99, and another value at noon; the second slot has two days only.
+  const reference = rows([...[93, 94, 95, 96, 97, 98, 99].map((day) => day * DAY), 99 * DAY + DAY / 2], SLOT_MS, (at) => 93 + at);
+  const second = rows([98, 99].map((day) => day * DAY + SLOT_MS), SLOT_MS);
+  const both = Object.fromEntries(Object.entries(reference).map(([name, values]) => [name, values.concat(second[name as keyof Rows] as number[])])) as unknown as Rows;
+  assert.deepEqual(usualRange(both, view), {start: [100 * DAY], low: [93], high: [99]});
+});
+
+test("the usual range needs three days, and a view of at most two", () => {
+  const view = {from: 100 * DAY, to: 100 * DAY + SLOT_MS};
+  const of = (days: number[]): number[] => usualRange(rows(days.map((day) => day * DAY), SLOT_MS), view).start;
+  assert.deepEqual(of([98, 99]), []);
+  assert.deepEqual(of([97, 98, 99]), [100 * DAY]);
+  assert.deepEqual(of([90, 91, 92]), []);
+  assert.equal(referenceRange({from: 0, to: 2 * DAY + 1}), null);
+});
+
+test("a dense line is boxes that touch, each from a mean to the next one", () => {
+  const shape = {x: [0, 1, 2, 3, 4], low: [], high: [], mean: [10, 10, 10, 20, 19]};
+  assert.deepEqual(lineBoxes(shape, 0, 5, 2), [[0, 9, 2, 11], [2, 9, 3, 21], [3, 18, 4, 21], [4, 18, 5, 20]]);
+  assert.deepEqual(lineBoxes(shape, 3, 4, 2), [[3, 19, 4, 21]]);
+});
+
+test("columns of the same pixel share a box", () => {
+  const shape = {x: [0, 0.2, 1, 1.1], low: [], high: [], mean: [5, 50, 5, 5]};
+  const boxes = lineBoxes(shape, 0, 4, 2);
+  assert.ok(boxes.some(([left, top, right, bottom]) => left === 0 && right === 1 && top === 4 && bottom === 51));
+  boxes.slice(1).forEach((box, at) => assert.equal(box[0], boxes[at]?.[2]));
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import {test} from "node:test";
-import {bytesText, countText, numberText, quantityText} from "../src/format/number";
+import {bytesText, countText, dollarText, numberText, quantityText} from "../src/format/number";
 import {agoText, durationText, inputText, inputTime, offsetText, timeText} from "../src/format/time";
 
 process.env["TZ"] = "Europe/Berlin";
@@ -41,4 +41,10 @@ test("numbers keep their significant digits and have the usual sign of the unit"
   assert.equal(countText(24310442), "24\u202f310\u202f442");
   assert.equal(bytesText(61_702_113), "61.7 MB");
   assert.equal(bytesText(12), "12 B");
+});
+
+test("amounts have cents, and two digits below a cent", () => {
+  assert.equal(dollarText(0), "$0.00");
+  assert.equal(dollarText(12.345), "$12.35");
+  assert.equal(dollarText(0.00412), "$0.0041");
 });

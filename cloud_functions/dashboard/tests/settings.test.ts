@@ -3,9 +3,10 @@ import {test} from "node:test";
 import {authorizationUrl, challengeOf} from "../src/auth/oidc";
 import {readConfig, type OidcLogin} from "../src/config";
 import {formOf, newForm, ruleOf} from "../src/rule_form";
+import {channelFormOf, channelOf, newChannelForm, newRouteForm, routeFormOf, routeOf, targetText} from "../src/route_form";
 import {parseRoute, routeText} from "../src/router";
 import {findingsOf, rankOf} from "../src/health";
-import type {Gateway, Rule} from "../src/api/types";
+import type {Channel, Gateway, NotificationRoute, Rule} from "../src/api/types";
 
 test("settings are checked, and an error names the key", () => {
   const login = {type: "oidc", issuer: "https://issuer.example/", client_id: "page"};
@@ -61,4 +62,31 @@ test("gateways that need attention come first", () => {
   assert.equal(rankOf({...base, alerts: {critical: 1}}), 0);
   const broken = findingsOf({...base, silent: true, health: {components: {forwarder: "STARTING", aggregator: "BROKEN"}}});
   assert.deepEqual(broken.map((one) => one.text), ["silent", "aggregator BROKEN", "forwarder STARTING"]);
+});
+
+test("a route is read back as it was written, and an empty choice is left out", () => {
+  const route: NotificationRoute = {
+    name: "a", sites: "bremen", gateways: "*", series: "press-*", severities: ["critical"], channels: ["on-call"],
+    group_by: "gateway", group_wait_s: 5, group_interval_s: 300, repeat_s: 0, escalate_after_s: 60, escalate_to: ["chat"],
+  };
+  assert.deepEqual(routeOf(routeFormOf(route)), route);
+  const empty = routeOf({...newRouteForm(), name: "b", channels: ["x"]});
+  assert.ok(!("severities" in empty) && !("kinds" in empty));
+  assert.equal(empty.group_interval_s, 300);
+});
+
+test("a channel has only the settings of its type", () => {
+  const channels: Channel[] = [
+    {name: "a", type: "email", to: ["a@example.com", "b@example.com"]},
+    {name: "a", type: "webhook", url: "https://example.com/", preset: "slack", secret: "ssm:key"},
+    {name: "a", type: "sns"},
+    {name: "a", type: "eventbridge", bus: "plant"},
+    {name: "a", type: "stepfunctions", state_machine: "arn:x"},
+    {name: "a", type: "mqtt"},
+  ];
+  for (const channel of channels) {
+    assert.deepEqual(channelOf(channelFormOf(channel)), channel);
+    assert.notEqual(targetText(channel), "");
+  }
+  assert.deepEqual(channelOf({...newChannelForm(), name: "a", type: "sns", url: "https://left-over.example"}), {name: "a", type: "sns"});
 });

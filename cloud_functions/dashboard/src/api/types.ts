@@ -190,3 +190,46 @@ export interface DryRun {
   count: number;
   firings: {gateway: string; series: string; from_ms: number; to_ms: number | null; peak: number | null}[];
 }
+
+export type GroupBy = "asset" | "gateway" | "none";
+
+export interface NotificationRoute extends DocumentFields {
+  sites: string;
+  gateways: string;
+  series: string;
+  severities?: Severity[];
+  kinds?: Alert["kind"][];
+  channels: string[];
+  group_by: GroupBy;
+  group_wait_s: number;
+  group_interval_s: number;
+  repeat_s: number;
+  escalate_after_s: number;
+  escalate_to: string[];
+}
+
+export type ChannelType = "sns" | "email" | "webhook" | "eventbridge" | "mqtt" | "stepfunctions";
+
+/** A channel with the settings of its type. */
+export interface Channel extends DocumentFields {
+  type: ChannelType;
+  topic?: string;
+  to?: string[];
+  url?: string;
+  preset?: string;
+  secret?: string;
+  bus?: string;
+  state_machine?: string;
+}
+
+export interface Costs {
+  currency: string;
+  gateways: number;
+  gateways_read: number;
+  gateways_active: number;
+  since_ms: number | null;
+  month: Record<"batches" | "notices" | "rows" | "bytes" | "posts" | "alerts", number>;
+  items: Record<string, number>;
+  total: number;
+  greengrass: number;
+}

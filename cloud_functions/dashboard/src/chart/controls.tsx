@@ -15,10 +15,14 @@ interface Properties {
   onSpan: (ms: number) => void;
   onShow: (range: Range) => void;
   onTable: () => void;
+  usual: boolean;
+  onUsual: () => void;
+  /** Range that shows the forecast, or null without one. */
+  forecast: Range | null;
 }
 
-/** Buttons of a chart: length of the range, movement, zoom, follow, table. */
-export function ChartControls({following, span, table, view, onFollow, onSpan, onShow, onTable}: Properties) {
+/** Buttons of a chart: length of the range, movement, zoom, follow, forecast, usual range, table. */
+export function ChartControls({following, span, table, view, onFollow, onSpan, onShow, onTable, usual, onUsual, forecast}: Properties) {
   return (
     <div class="controls">
       <div class="group" role="group" aria-label="Length of the range">
@@ -34,6 +38,8 @@ export function ChartControls({following, span, table, view, onFollow, onSpan, o
       </div>
       <div class="group" role="group" aria-label="Display">
         <button type="button" aria-pressed={following} onClick={onFollow}>Live</button>
+        {forecast && <button type="button" onClick={() => onShow(forecast)}>Forecast</button>}
+        <button type="button" aria-pressed={usual} onClick={onUsual}>Usual range</button>
         <button type="button" aria-pressed={table} onClick={onTable}>Table</button>
       </div>
     </div>

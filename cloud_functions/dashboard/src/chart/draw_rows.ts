@@ -5,6 +5,7 @@ import {lowerBound, type Drawn} from "./rows";
 /** Pixels of the columns into which rows are combined where they are denser than that. */
 const COLUMN_PIXELS = 1;
 const MAX_DOTS = 80;
+const LINE_WIDTH = 1.5;
 
 /** Envelope of rows in columns of equal duration: positions in pixels, NaN where a gap interrupts it. */
 export interface Envelope {
@@ -77,16 +78,9 @@ export function drawRows(plot: uPlot, data: Drawn, palette: Palette): void {
   ctx.clip();
   ctx.fillStyle = palette.band;
   for (const [from, to] of pieces(shape)) (dense ? fillColumns : fillBand)(ctx, shape, from, to);
-  ctx.strokeStyle = palette.line;
   ctx.fillStyle = palette.line;
-  ctx.lineWidth = 1.5 * devicePixelRatio;
-  ctx.lineJoin = "bevel";
-  ctx.beginPath();
-  for (const [from, to] of pieces(shape)) {
-    ctx.moveTo(shape.x[from] as number, shape.mean[from] as number);
-    for (let at = from + 1; at < to; at += 1) ctx.lineTo(shape.x[at] as number, shape.mean[at] as number);
-  }
-  ctx.stroke();
+  if (dense) for (const [from, to] of pieces(shape)) fillLine(ctx, shape, from, to);
+  else strokeLine(ctx, shape, palette);
   for (const [from, to] of pieces(shape)) {
     // Single rows have no line, and few rows are shown as dots.
     if (to - from > 1 && shape.x.length > MAX_DOTS) continue;
@@ -109,6 +103,46 @@ export function pieces(shape: Envelope): [number, number][] {
     from = at + 1;
   }
   return found;
+}
+
+function strokeLine(ctx: CanvasRenderingContext2D, shape: Envelope, palette: Palette): void {
+  ctx.strokeStyle = palette.line;
+  ctx.lineWidth = LINE_WIDTH * devicePixelRatio;
+  ctx.lineJoin = "bevel";
+  ctx.beginPath();
+  for (const [from, to] of pieces(shape)) {
+    ctx.moveTo(shape.x[from] as number, shape.mean[from] as number);
+    for (let at = from + 1; at < to; at += 1) ctx.lineTo(shape.x[at] as number, shape.mean[at] as number);
+  }
+  ctx.stroke();
+}
+
+/** Rectangle in whole pixels: left, top, right, bottom. */
+export type Box = [number, number, number, number];
+
+/** Return a dense line as boxes of whole pixels, one a column from its mean to that of the next; equal ones are joined. */
+export function lineBoxes(shape: Envelope, from: number, to: number, width: number): Box[] {
+  const boxes: Box[] = [];
+  let last: Box | undefined;
+  for (let at = from; at < to; at += 1) {
+    const here = shape.mean[at] as number;
+    const next = at + 1 < to ? (shape.mean[at + 1] as number) : here;
+    const left = last ? last[2] : Math.round(shape.x[at] as number);
+    const right = at + 1 < to ? Math.round(shape.x[at + 1] as number) : left + 1;
+    const top = Math.round(Math.min(here, next) - width / 2);
+    const bottom = Math.max(top + 1, Math.round(Math.max(here, next) + width / 2));
+    if (last && last[1] === top && last[3] === bottom) last[2] = right;
+    else if (right > left) boxes.push((last = [left, top, right, bottom]));
+    else if (last) [last[1], last[3]] = [Math.min(last[1], top), Math.max(last[3], bottom)];
+  }
+  return boxes;
+}
+
+/** Fill a dense line by whole pixels: smoothing the edges of a line of a thousand points is most of a frame's cost. */
+function fillLine(ctx: CanvasRenderingContext2D, shape: Envelope, from: number, to: number): void {
+  for (const [left, top, right, bottom] of lineBoxes(shape, from, to, LINE_WIDTH * devicePixelRatio)) {
+    ctx.fillRect(left, top, right - left, bottom - top);
+  }
 }
 
 function fillBand(ctx: CanvasRenderingContext2D, shape: Envelope, from: number, to: number): void {

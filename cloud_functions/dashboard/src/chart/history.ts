@@ -2,6 +2,7 @@ import type {Client} from "../api/client";
 import type {Aggregates, Resolution} from "../api/types";
 import {append, downsample, NO_ROWS, rowsOf, type Rows} from "./rows";
 import {chooseResolution, coarser, type Range} from "./resolution";
+import {NO_USUAL, referenceRange, usualRange, type Usual} from "./usual";
 
 const PAGE_ROWS = 10_000;
 const MAX_PAGES = 4;
@@ -45,6 +46,13 @@ export class SeriesHistory {
   /** Return raw rows that start at a time or later. */
   async since(fromMs: number, toMs: number, signal: AbortSignal): Promise<Rows> {
     return this.fetch({from: fromMs, to: toMs}, "raw", signal);
+  }
+
+  /** Return the usual range of a view, empty where too little history exists. */
+  async usual(view: Range, signal: AbortSignal): Promise<Usual> {
+    const reference = referenceRange(view);
+    if (reference === null) return NO_USUAL;
+    return usualRange(await this.fetch(reference, "15m", signal), view);
   }
 
   private async fetch(range: Range, resolution: Resolution, signal: AbortSignal): Promise<Rows> {

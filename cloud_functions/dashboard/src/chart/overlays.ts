@@ -1,12 +1,14 @@
 import type uPlot from "uplot";
 import type {Alert, Forecast, Limits} from "../api/types";
 import {quantityText} from "../format/number";
+import {SLOT_MS, type Usual} from "./usual";
 
 /** Facts that are drawn over the rows of a series. */
 export interface Overlays {
   alerts: readonly Alert[];
   limits: Limits;
   forecast: Forecast | null;
+  usual: Usual;
   unit: string;
   /** Last row: the forecast's line begins there. */
   last: {ms: number; value: number} | null;
@@ -37,6 +39,27 @@ export function paletteOf(element: Element): Palette {
     critical: colour("critical"), warning: colour("warning"), info: colour("info"), limit: colour("limit"),
     expected: colour("expected"), forecast: colour("forecast"),
   };
+}
+
+/** Draw the range in which values usually are at this time of the day; drawn below the rows. */
+export function drawUsual(plot: uPlot, overlays: Overlays, palette: Palette): void {
+  const {ctx, bbox} = plot;
+  const {start, low, high} = overlays.usual;
+  if (start.length === 0) return;
+  ctx.save();
+  clip(ctx, bbox);
+  ctx.fillStyle = palette.expected;
+  ctx.globalAlpha = 0.14;
+  for (let at = 0; at < start.length; at += 1) {
+    const slot = start[at] as number;
+    const left = Math.round(plot.valToPos(slot, "x", true));
+    const right = Math.round(plot.valToPos(slot + SLOT_MS, "x", true));
+    if (right < bbox.left || left > bbox.left + bbox.width) continue;
+    const top = Math.round(plot.valToPos(high[at] as number, "y", true));
+    const bottom = Math.round(plot.valToPos(low[at] as number, "y", true));
+    ctx.fillRect(left, top, right - left, Math.max(1, bottom - top));
+  }
+  ctx.restore();
 }
 
 /** Shade the periods of anomalies and alerts; drawn below the rows. */

@@ -2,9 +2,10 @@ import uPlot from "uplot";
 import {numberText, unitText} from "../format/number";
 import {offsetText} from "../format/time";
 import {drawRows} from "./draw_rows";
-import {drawAlerts, drawMarks, paletteOf, type Overlays, type Palette} from "./overlays";
+import {drawAlerts, drawMarks, drawUsual, paletteOf, type Overlays, type Palette} from "./overlays";
 import {lowerBound, type Drawn} from "./rows";
 import type {Range} from "./resolution";
+import type {Usual} from "./usual";
 
 const EMPTY: Drawn = [[], [], [], []];
 
@@ -103,7 +104,10 @@ export class SeriesPlot {
         {...column, label: "mean"},
       ],
       hooks: {
-        drawAxes: [(plot) => drawAlerts(plot, this.overlays, this.palette)],
+        drawAxes: [(plot) => {
+          drawUsual(plot, this.overlays, this.palette);
+          drawAlerts(plot, this.overlays, this.palette);
+        }],
         draw: [(plot) => {
           drawRows(plot, this.data, this.palette);
           drawMarks(plot, this.overlays, this.palette);
@@ -113,14 +117,18 @@ export class SeriesPlot {
     };
   }
 
-  /** Return the range of values: the visible rows and limits close to them, with a margin. */
+  /** Return the range of values: the visible rows, limits and usual values close to them, visible forecasts, with a margin. */
   private valueRange(min: number | null, max: number | null): [number, number] {
     let [low, high] = this.visibleValues(min, max);
-    for (const limit of [this.overlays.limits.high, this.overlays.limits.low]) {
+    for (const value of [this.overlays.limits.high, this.overlays.limits.low, ...usualBounds(this.overlays.usual)]) {
       // A limit that is far away would flatten the rows.
-      if (limit === null || limit === undefined) continue;
+      if (value === null || value === undefined) continue;
       const span = Math.max(high - low, Math.abs(high) * 0.01, 1e-9);
-      if (limit < high + 3 * span && limit > low - 3 * span) [low, high] = [Math.min(low, limit), Math.max(high, limit)];
+      if (value < high + 3 * span && value > low - 3 * span) [low, high] = [Math.min(low, value), Math.max(high, value)];
+    }
+    for (const entry of this.overlays.forecast?.limits ?? []) {
+      if (!entry.estimate || entry.estimate.early_ms > this.view.to || entry.estimate.late_ms < this.view.from) continue;
+      [low, high] = [Math.min(low, entry.limit), Math.max(high, entry.limit)];
     }
     if (high - low < Math.abs(high) * 1e-9 + 1e-12) return [low - 1, high + 1];
     const margin = 0.06 * (high - low);
@@ -133,6 +141,11 @@ export class SeriesPlot {
     const near = this.data[3][at] ?? this.data[3][at - 1] ?? 0;
     return [near - 1, near + 1];
   }
+}
+
+function usualBounds(usual: Usual): number[] {
+  if (usual.start.length === 0) return [];
+  return [usual.low.reduce((a, b) => Math.min(a, b)), usual.high.reduce((a, b) => Math.max(a, b))];
 }
 
 /** Return the labels of the time axis; the date stands where it changes. */

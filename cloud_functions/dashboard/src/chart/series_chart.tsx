@@ -10,6 +10,7 @@ import {SeriesHistory, type Loaded} from "./history";
 import {SeriesPlot} from "./plot";
 import {append, drawn, summarise, type Drawn, type Rows} from "./rows";
 import {clampRange, covers, loadRange, type Range} from "./resolution";
+import {NO_USUAL, slotsOf, type Usual} from "./usual";
 
 const LIVE_MS = 3_000;
 const SETTLE_MS = 150;
@@ -43,6 +44,8 @@ export function SeriesChart(given: Properties) {
   const [problem, setProblem] = useState("");
   const [cursor, setCursor] = useState<number | null>(null);
   const [table, setTable] = useState(false);
+  const [usual, setUsual] = useState<Usual>(NO_USUAL);
+  const [withUsual, setWithUsual] = useState(true);
   const [reload, setReload] = useState(0);
   const loadedAt = useRef(0);
   const history = useMemo(
@@ -55,7 +58,7 @@ export function SeriesChart(given: Properties) {
 
   const overlays = {
     alerts: given.alerts, limits: given.limits, forecast: given.forecast, unit: given.unit, nowMs: Date.now(),
-    last: lastOf(loaded?.rows),
+    last: lastOf(loaded?.rows), usual: withUsual ? usual : NO_USUAL,
   };
 
   const show = (range: Range, keepFollowing = false): void => {
@@ -115,7 +118,8 @@ export function SeriesChart(given: Properties) {
 
   useEffect(() => {
     const present = rows.current.loaded;
-    const stale = present?.resolution !== "raw" && Date.now() - loadedAt.current > RELOAD_MS;
+    // Rows of late batches and of the present hour's roll-up appear by loading the range again.
+    const stale = Date.now() - loadedAt.current > RELOAD_MS;
     if (present && !stale && covers(present.range, shown)) return undefined;
     const abort = new AbortController();
     history.load(loadRange(shown), shown.to - shown.from, abort.signal)
@@ -141,7 +145,7 @@ export function SeriesChart(given: Properties) {
       const last = present?.rows.start.at(-1);
       // Late readings revise windows that were drawn already.
       const overlap = Math.max(OVERLAP_MS, 30 * given.rawWidthMs);
-      if (present && present.resolution !== "raw" && Date.now() - loadedAt.current > RELOAD_MS) setReload((before) => before + 1);
+      if (present && Date.now() - loadedAt.current > RELOAD_MS) setReload((before) => before + 1);
       if (!present || present.resolution !== "raw") return;
       history.since(Math.max(present.range.from, (last ?? 0) - overlap), Date.now(), abort.signal)
         .then((tail) => {
@@ -160,7 +164,18 @@ export function SeriesChart(given: Properties) {
     };
   }, [following, history]);
 
-  useEffect(() => plot.current?.setOverlays(overlays), [given.alerts, given.limits, given.forecast, loaded]);
+  const slots = slotsOf(shown);
+  useEffect(() => {
+    if (!withUsual) return undefined;
+    const abort = new AbortController();
+    // The chart is of use without the usual range: its rows report a failing API.
+    history.usual(slots, abort.signal).then(setUsual, () => {
+      if (!abort.signal.aborted) setUsual(NO_USUAL);
+    });
+    return () => abort.abort();
+  }, [history, withUsual, slots.from, slots.to]);
+
+  useEffect(() => plot.current?.setOverlays(overlays), [given.alerts, given.limits, given.forecast, loaded, usual, withUsual]);
 
   const summary = loaded ? summarise(loaded.rows, shown.from, shown.to) : null;
   const span = shown.to - shown.from;
@@ -174,6 +189,7 @@ export function SeriesChart(given: Properties) {
         following={following} span={span} table={table} onFollow={followNow}
         onSpan={(ms) => show({from: following ? Date.now() - ms : (shown.from + shown.to - ms) / 2, to: following ? Date.now() : (shown.from + shown.to + ms) / 2}, following)}
         view={() => view.current} onShow={(range) => show(range)} onTable={() => setTable(!table)}
+        usual={withUsual} onUsual={() => setWithUsual(!withUsual)} forecast={forecastRange(given.forecast, Date.now())}
       />
       <div
         ref={host} class="plot" tabIndex={0} role="img"
@@ -184,11 +200,27 @@ export function SeriesChart(given: Properties) {
         {timeText(shown.from)} to {timeText(shown.to)} ({durationText(span)}) · {described}
         {loaded && ` · ${loaded.resolution === "raw" ? "raw windows" : `roll-ups of ${loaded.resolution}`}`}
         {loaded?.older && `, before that roll-ups of ${loaded.older}`}
+        {limitsText(given.limits, given.unit)}
+        {withUsual && usual.start.length > 0 && " · green: usual range at this time of day"}
       </p>
       {problem && <p class="problem" role="alert">{problem}</p>}
       {table && loaded && <ChartTable rows={loaded.rows} range={shown} unit={given.unit} />}
     </section>
   );
+}
+
+/** Return the limits as a part of the caption. */
+function limitsText(limits: Limits, unit: string): string {
+  const known = (["high", "low"] as const).filter((side) => typeof limits[side] === "number");
+  return known.map((side) => ` · ${side} limit ${quantityText(limits[side], unit)}`).join("");
+}
+
+/** Return a range with recent rows and the whole of a forecast, or null without an estimate. */
+export function forecastRange(forecast: Forecast | null, nowMs: number): Range | null {
+  const ends = (forecast?.limits ?? []).flatMap((entry) => (entry.estimate ? [entry.estimate.late_ms] : []));
+  if (ends.length === 0) return null;
+  const ahead = Math.max(60_000, Math.max(...ends) - nowMs);
+  return {from: Math.round(nowMs - 2 * ahead), to: Math.round(nowMs + 1.15 * ahead)};
 }
 
 function lastOf(rows: Rows | undefined): {ms: number; value: number} | null {

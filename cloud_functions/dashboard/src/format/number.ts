@@ -45,3 +45,9 @@ export function bytesText(value: number | null | undefined): string {
   }
   return `${at === 0 ? size : numberText(size, 3)} ${BYTES[at]}`;
 }
+
+/** Return an amount in dollars: cents, and two significant digits below a cent. */
+export function dollarText(value: number): string {
+  if (value === 0 || value >= 0.01) return `$${value.toFixed(2)}`;
+  return `$${numberText(value, 2)}`;
+}

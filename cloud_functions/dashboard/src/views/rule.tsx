@@ -1,40 +1,22 @@
-import {useEffect, useState} from "preact/hooks";
-import type {ApiError} from "../api/client";
 import type {Rule} from "../api/types";
 import {mayOperate, useApp} from "../context";
 import {routeText, parseRoute} from "../router";
 import {formOf, newForm, ofGateway, ruleOf, type RuleForm} from "../rule_form";
 import {Field, Loading, Problem, ViewHead} from "../ui/parts";
+import {useDocument} from "./document";
 import {DryRunPanel} from "./dry_run";
 
 /** Editor of one rule, or of a new one, with a dry run over history. */
 export function RuleView({name}: {name: string}) {
-  const {client, me, announce} = useApp();
+  const {me} = useApp();
   const isNew = name === "new";
-  const query = parseRoute(location.hash).query;
-  const [form, setForm] = useState<RuleForm | null>(isNew ? newForm(query["gateways"], query["series"]) : null);
-  const [version, setVersion] = useState<number>();
-  const [error, setError] = useState<ApiError>();
-  useEffect(() => {
-    if (isNew) return;
-    client.get<Rule>(`/rules/${encodeURIComponent(name)}`).then((rule) => {
-      setForm(formOf(rule));
-      setVersion(rule.version);
-    }, setError);
-  }, [name]);
-  const leave = (text: string): void => {
-    announce(text);
-    location.hash = routeText(["rules"]);
-  };
-  const save = (event: Event): void => {
-    event.preventDefault();
-    if (!form) return;
-    const match = isNew ? "*" : version === undefined ? undefined : `"${version}"`;
-    client.send("PUT", `/rules/${encodeURIComponent(form.name)}`, ruleOf(form), match).then(() => leave(`Rule ${form.name} saved`), setError);
-  };
-  const remove = (): void => {
-    client.send("DELETE", `/rules/${encodeURIComponent(name)}`).then(() => leave(`Rule ${name} deleted`), setError);
-  };
+  const {form, change, error, save, remove} = useDocument<RuleForm, Rule>({
+    path: "rules", title: "Rule", name, formOf, documentOf: ruleOf,
+    empty: () => {
+      const query = parseRoute(location.hash).query;
+      return newForm(query["gateways"], query["series"]);
+    },
+  });
   const allowed = mayOperate(me);
   return (
     <>
@@ -47,7 +29,7 @@ export function RuleView({name}: {name: string}) {
           <form onSubmit={save} aria-label="Rule">
             <fieldset disabled={!allowed}>
               <legend class="hidden">Rule</legend>
-              <RuleFields form={form} isNew={isNew} onChange={(change) => setForm({...form, ...change})} />
+              <RuleFields form={form} isNew={isNew} onChange={change} />
               <div class="actions">
                 <button type="submit" class="primary">Save rule</button>
                 {!isNew && <button type="button" onClick={remove}>Delete rule</button>}

@@ -3,6 +3,7 @@ import type {ApiError} from "../api/client";
 import type {Alert, Severity, Silence} from "../api/types";
 import {useApp} from "../context";
 import {inputText, inputTime, offsetText} from "../format/time";
+import {Choices} from "../ui/choices";
 import {Dialog} from "../ui/dialog";
 import {Field, Problem} from "../ui/parts";
 
@@ -50,7 +51,7 @@ export function SilenceDialog({about, onClose, onDone}: Properties) {
           <Field label="From" hint={`local time, UTC${offsetText(now)}`}><input type="datetime-local" step={1} required value={fields.from} onInput={set("from")} /></Field>
           <Field label="To" hint={`local time, UTC${offsetText(now)}`}><input type="datetime-local" step={1} required value={fields.to} onInput={set("to")} /></Field>
         </div>
-        <Choices legend="Severities (none: all)" names={SEVERITIES} chosen={severities} onChange={setSeverities} values={SEVERITIES} />
+        <Choices legend="Severities (none: all)" chosen={severities} onChange={setSeverities} values={SEVERITIES} />
         <Choices legend="Recurring on (none: the whole time)" names={DAYS} chosen={weekdays} onChange={setWeekdays} values={[0, 1, 2, 3, 4, 5, 6]} />
         {weekdays.length > 0 && (
           <div class="columns">
@@ -78,26 +79,4 @@ function bodyOf(fields: Fields, severities: Severity[], weekdays: number[], auth
     body.recurring = {weekdays, from: fields.begin, to: fields.end, zone: Intl.DateTimeFormat().resolvedOptions().timeZone};
   }
   return body;
-}
-
-interface ChoicesProperties<T> {
-  legend: string;
-  names: readonly string[];
-  values: readonly T[];
-  chosen: T[];
-  onChange: (chosen: T[]) => void;
-}
-
-function Choices<T>({legend, names, values, chosen, onChange}: ChoicesProperties<T>) {
-  return (
-    <fieldset class="choices">
-      <legend>{legend}</legend>
-      {values.map((value, at) => (
-        <label key={names[at]}>
-          <input type="checkbox" checked={chosen.includes(value)} onChange={() =>
-            onChange(chosen.includes(value) ? chosen.filter((one) => one !== value) : [...chosen, value])} /> {names[at]}
-        </label>
-      ))}
-    </fieldset>
-  );
 }
