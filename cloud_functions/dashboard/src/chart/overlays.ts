@@ -92,8 +92,8 @@ export function drawMarks(plot: uPlot, overlays: Overlays, palette: Palette): vo
   for (const side of ["high", "low"] as const) {
     const limit = overlays.limits[side];
     if (limit === null || limit === undefined) continue;
-    const y = plot.valToPos(limit, "y", true);
-    line(ctx, [[bbox.left, y], [bbox.left + bbox.width, y]], palette.limit, [6, 4]);
+    const y = Math.round(plot.valToPos(limit, "y", true));
+    line(ctx, [[bbox.left, y], [bbox.left + bbox.width, y]], palette.limit, [6, 4], 2);
     ctx.fillStyle = palette.limit;
     ctx.textAlign = "left";
     const below = side === "low" || y < bbox.top + 18 * ratio;
