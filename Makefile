@@ -13,7 +13,7 @@ PAGE := cloud_functions/dashboard
 # Without the compiled files of the tests, each worker spends ten seconds on compiling them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo page test test-fast mutation check format bench clean
+.PHONY: demo page docs test test-fast mutation check format bench clean
 
 demo: $(VENV)/.ready page
 	$(BIN)/strandline demo $(ARGS)
@@ -28,6 +28,10 @@ page: $(PAGE)/dist/.inputs
 $(PAGE)/dist/.inputs: $(wildcard $(PAGE)/package*.json $(PAGE)/*.mjs $(PAGE)/tsconfig.json $(PAGE)/build.py $(PAGE)/src/* $(PAGE)/src/*/*)
 	@$(PYTHON) -m cloud_functions.dashboard.build
 	@touch $@
+
+# The documentation site in build/site, with links checked; a warning is an error.
+docs: $(VENV)/.ready
+	$(BIN)/python -m mkdocs build --strict $(ARGS)
 
 # Tests without processes, brokers and long computations, with fewer examples of the property tests: about a minute.
 test-fast: $(VENV)/.ready

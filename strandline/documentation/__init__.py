@@ -1,0 +1,1 @@
+"""The documentation site: links between documents, and reference pages generated from the code."""
