@@ -122,7 +122,8 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> list[str
         parts += [f"Body `{kind}`: {_type(content['schema'])}\n"]
     answers = []
     for status, answer in operation["responses"].items():
-        content = next(iter(answer.get("content", {}).values()), {})
+        contents: list[Mapping[str, Any]] = list(answer.get("content", {}).values())
+        content: Mapping[str, Any] = contents[0] if contents else {}
         shown = _type(content["schema"]) if content.get("schema") else ""
         answers.append(f"| {status} | {_cell(answer.get('description', ''))} | {shown} |")
     return [*parts, "| status | meaning | content |", "| --- | --- | --- |", *answers, ""]

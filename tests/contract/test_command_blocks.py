@@ -28,7 +28,7 @@ DOCUMENTS = sorted(
 NEEDS = ("AWS", "gateway", "system")
 _BLOCK = re.compile(r"(?:^<!-- needs: (?P<needs>[\w ]+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```", re.M | re.S)
 _INLINE = re.compile(r"`((?:\.venv/bin/)?strandline [^`]*)`", re.S)
-_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][A-Za-z0-9-]*")
 _MAKE = {
     name for line in re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M) for name in line.split()
 }

@@ -31,27 +31,28 @@ PIXELS = """
   const {width, height} = canvas;
   const copy = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
   copy.drawImage(canvas, 0, 0);
-  const pixels = copy.getImageData(0, 0, width, height).data;
+  const image = copy.getImageData(0, 0, width, height).data;
   const style = getComputedStyle(document.querySelector('.plot'));
   const found = {};
   for (const name of names) {
     const hex = style.getPropertyValue(`--${name}`).trim();
     const wanted = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-    let best = {row: -1, pixels: 0};
+    const counts = [];
     for (let row = 0; row < height; row += 1) {
       let count = 0;
       for (let at = row * width * 4; at < (row + 1) * width * 4; at += 4) {
-        const near = (value, channel) => Math.abs(value - pixels[at + channel]) < 24;
-        if (pixels[at + 3] > 200 && wanted.every(near)) count += 1;
+        const near = (value, channel) => Math.abs(value - image[at + channel]) < 24;
+        if (image[at + 3] > 200 && wanted.every(near)) count += 1;
       }
-      if (count > best.pixels) best = {row, pixels: count};
+      counts.push(count);
     }
-    found[name] = best;
+    const pixels = Math.max(...counts);
+    found[name] = {pixels, rows: [...counts.keys()].filter((row) => counts[row] > pixels / 2)};
   }
   return names.every((name) => found[name].pixels >= least) ? found : null;
 }
 """
-"""Function that returns, for each colour of the theme, the row of the chart's canvas with most pixels of it."""
+"""Function that returns, for each colour of the theme, the rows of the chart's canvas with most pixels of it."""
 
 
 def chromium() -> str:

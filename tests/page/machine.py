@@ -69,7 +69,8 @@ class Machine:
 
     def send_notice(self) -> None:
         """Send the counters of the components."""
-        self._send(Notice(now_ms(), {"io.strandline.Aggregator": {"late": 3}}), Lane.BULK)
+        counters = {"Aggregator": {"rows_late": 3}, "Forwarder": {"batches_sent": 12}}
+        self._send(Notice(now_ms(), counters, dict.fromkeys(counters, "0.2.0")), Lane.BULK)
 
     def _report(self, phase: Phase, time_ms: int) -> Anomaly:
         expected = LEVELS[0]

@@ -78,7 +78,8 @@ def gateway(name: str, site: str, now_ms: int, **different: Any) -> dict[str, An
         "spool_bytes": different.pop("spool_bytes", 18_400),
         "spool_batches": different.pop("spool_batches", 4),
         "clock_offset_ms": different.pop("clock_offset_ms", 12),
-        "version": different.pop("version", "0.2.0"),
+        "version": (version := different.pop("version", "0.2.0")),
+        "versions": dict.fromkeys(components, version),
     }
     about = {
         "gateway": name, "site": site, "silent": False, "first_seen_ms": now_ms - FIRST_DATA_DAYS * DAY,

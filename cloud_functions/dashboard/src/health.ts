@@ -1,4 +1,4 @@
-import type {Gateway} from "./api/types";
+import type {Gateway, Health} from "./api/types";
 import {bytesText} from "./format/number";
 import {durationText} from "./format/time";
 
@@ -17,6 +17,14 @@ const GOOD_STATES = new Set(["RUNNING", "FINISHED"]);
 /** Return the name of a component without the prefix that all have. */
 export function componentName(name: string): string {
   return name.replace(/^io\.strandline\./, "");
+}
+
+/** Return the components of a gateway with their states and versions. */
+export function componentsOf(health: Health): {name: string; state: string; version: string}[] {
+  const versions = new Map(Object.entries(health.versions ?? {}).map(([name, version]) => [componentName(name), version]));
+  return Object.entries(health.components ?? {}).map(([name, state]) => ({
+    name: componentName(name), state, version: versions.get(componentName(name)) ?? "",
+  }));
 }
 
 /** Return all findings about a gateway, the worst first; a single good one if there is nothing to report. */

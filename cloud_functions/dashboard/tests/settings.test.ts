@@ -5,7 +5,7 @@ import {readConfig, type OidcLogin} from "../src/config";
 import {formOf, newForm, ruleOf} from "../src/rule_form";
 import {channelFormOf, channelOf, newChannelForm, newRouteForm, routeFormOf, routeOf, targetText} from "../src/route_form";
 import {parseRoute, routeText} from "../src/router";
-import {findingsOf, rankOf} from "../src/health";
+import {componentsOf, findingsOf, rankOf} from "../src/health";
 import type {Channel, Gateway, NotificationRoute, Rule} from "../src/api/types";
 
 test("settings are checked, and an error names the key", () => {
@@ -89,4 +89,11 @@ test("a channel has only the settings of its type", () => {
     assert.notEqual(targetText(channel), "");
   }
   assert.deepEqual(channelOf({...newChannelForm(), name: "a", type: "sns", url: "https://left-over.example"}), {name: "a", type: "sns"});
+});
+
+test("a component has its state and its version, with and without the prefix of its name", () => {
+  const health = {components: {"io.strandline.Forwarder": "RUNNING", Aggregator: "RUNNING"}, versions: {Forwarder: "0.2.0"}};
+  assert.deepEqual(componentsOf(health), [
+    {name: "Forwarder", state: "RUNNING", version: "0.2.0"}, {name: "Aggregator", state: "RUNNING", version: ""},
+  ]);
 });

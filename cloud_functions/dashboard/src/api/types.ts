@@ -19,7 +19,10 @@ export interface Health {
   spool_bytes?: number;
   spool_batches?: number;
   clock_offset_ms?: number;
+  /** Version of the components, or those, if they differ. */
   version?: string;
+  /** Version of each component by its name. */
+  versions?: Record<string, string>;
 }
 
 export interface Gateway {

@@ -5,7 +5,7 @@ import type {GatewayDetail, Latest, SeriesInfo} from "../api/types";
 import {useApp} from "../context";
 import {bytesText, countText, numberText, quantityText, unitText} from "../format/number";
 import {durationText, timeText} from "../format/time";
-import {componentName, findingsOf} from "../health";
+import {componentsOf, findingsOf} from "../health";
 import {routeText} from "../router";
 import {HealthBadge, SeverityBadge, StateBadge} from "../ui/badges";
 import {Ago, Loading, Problem, ViewHead} from "../ui/parts";
@@ -47,7 +47,7 @@ function Facts({gateway}: {gateway: GatewayDetail}) {
     ["Version", health.version ?? "–"],
     ["Spool", health.spool_bytes === undefined ? "–" : `${bytesText(health.spool_bytes)}, ${countText(health.spool_batches)} batches`],
     ["Clock", offset === undefined ? "–" : Math.abs(offset) < 1_000 ? "correct within 1 s" : `${durationText(Math.abs(offset))} ${offset > 0 ? "ahead" : "behind"}`],
-    ...Object.entries(health.components ?? {}).map(([name, state]): [string, string] => [componentName(name), state]),
+    ...componentsOf(health).map(({name, state, version}): [string, string] => [name, version ? `${state}, ${version}` : state]),
   ];
   return <dl class="facts">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>;
 }
