@@ -123,8 +123,8 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> list[str
     answers = []
     for status, answer in operation["responses"].items():
         contents: list[Mapping[str, Any]] = list(answer.get("content", {}).values())
-        content: Mapping[str, Any] = contents[0] if contents else {}
-        shown = _type(content["schema"]) if content.get("schema") else ""
+        first: Mapping[str, Any] = contents[0] if contents else {}
+        shown = _type(first["schema"]) if first.get("schema") else ""
         answers.append(f"| {status} | {_cell(answer.get('description', ''))} | {shown} |")
     return [*parts, "| status | meaning | content |", "| --- | --- | --- |", *answers, ""]
 
