@@ -334,3 +334,15 @@ def test_a_removed_window_leaves_no_mark_that_it_has_no_row() -> None:
     assert any(len(array) for name, array in windows.state().items() if "unreported" in name)
     windows.remove([(0, T0)])
     assert not any(len(array) for name, array in windows.state().items() if "unreported" in name)
+
+
+def test_windows_that_are_closed_together_with_those_of_a_clock_ahead_are_not_emitted_again() -> None:
+    site = Site(now=16.0)
+    site.read((0, 5.0, 1.0), (0, 15.0, 1.0))
+    for at in (316.0, 317.0, 331.0):
+        site.now += 0.5
+        site.read((0, at, 1.0))
+    assert [row[1] for row in site.close()] == [0.0, 10.0, 310.0]
+    site.live(0, -5.0, 60)
+    names = [row[:2] for row in site.rows]
+    assert len(set(names)) == len(names)
