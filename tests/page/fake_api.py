@@ -71,6 +71,7 @@ class FakeCloud:
         self.shifts: list[Shift] = []
         self.requests: list[tuple[str, str]] = []
         self.down = False
+        self.delay_s = 0.0  # of answers with rows
         self.violations: list[str] = []
         self.oidc = False
         self.challenges: dict[str, str] = {}
@@ -337,6 +338,8 @@ class _Handler(BaseHTTPRequestHandler):
             if role not in ROLES:
                 raise HttpError(401, "Unauthorized", ["the token is not valid"])
             route = contract.find(self.command, path, query)
+            if path[-1:] == ["aggregates"]:
+                time.sleep(self.cloud.delay_s)
             with self.cloud.lock:
                 answer = self.cloud.answer(self.command, path, query, Sent(user, role, body, self.headers))
             if answer is None:

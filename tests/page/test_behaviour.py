@@ -119,6 +119,13 @@ def test_limits_and_forecast_are_drawn(cloud: FakeCloud, visit: Callable[..., Vi
     assert min(abs(row - ends) for row in drawn["limit"]["rows"]) <= 3  # the forecast ends on the limit
 
 
+def test_a_chart_that_follows_loads_over_a_slow_connection(cloud: FakeCloud, visit: Callable[..., Visitor]) -> None:
+    cloud.delay_s = 5.0  # longer than the interval at which the chart moves
+    page = visit().go(CHART, SERIES)
+    page.locator(".caption", has_text="raw windows").wait_for()
+    page.get_by_role("button", name="Live", pressed=True).wait_for()
+
+
 def test_the_usual_range_of_the_time_of_day_is_drawn_and_hidden(
     cloud: FakeCloud, visit: Callable[..., Visitor]
 ) -> None:

@@ -152,6 +152,7 @@ def test_limits_and_the_forecast_of_a_rising_series_are_drawn(site: Site, sign_i
     stated.wait_for()
     page.get_by_text("low limit 45 %: no estimate").wait_for()
     page.locator(".caption", has_text="high limit 80 % · low limit 45 %").wait_for()
+    page.locator(".caption", has_text=re.compile(r"3[5-6]\d rows")).wait_for()
     page.get_by_role("button", name="Forecast", exact=True).click()
     page.get_by_role("button", name="Live", pressed=False).wait_for()
     # The interval of a series that rises so steadily is short.

@@ -48,6 +48,7 @@ export function SeriesChart(given: Properties) {
   const [withUsual, setWithUsual] = useState(true);
   const [reload, setReload] = useState(0);
   const loadedAt = useRef(0);
+  const loading = useRef<{history: SeriesHistory; range: Range; abort: AbortController} | null>(null);
   const history = useMemo(
     () => new SeriesHistory(client, given.gateway, given.series, given.unit, given.rawWidthMs),
     [client, given.gateway, given.series, given.unit, given.rawWidthMs],
@@ -104,6 +105,8 @@ export function SeriesChart(given: Properties) {
       observer.disconnect();
       themes.disconnect();
       window.clearTimeout(settle.current);
+      loading.current?.abort.abort();
+      loading.current = null;
       made.destroy();
       plot.current = null;
     };
@@ -120,18 +123,25 @@ export function SeriesChart(given: Properties) {
     const present = rows.current.loaded;
     // Rows of late batches and of the present hour's roll-up appear by loading the range again.
     const stale = Date.now() - loadedAt.current > RELOAD_MS;
-    if (present && !stale && covers(present.range, shown)) return undefined;
-    const abort = new AbortController();
-    history.load(loadRange(shown), shown.to - shown.from, abort.signal)
+    if (present && !stale && covers(present.range, shown)) return;
+    // A chart that follows moves every few seconds: a slower request that serves the new view, too, is not repeated.
+    if (loading.current?.history === history && covers(loading.current.range, shown)) return;
+    loading.current?.abort.abort();
+    const own = {history, range: loadRange(shown), abort: new AbortController()};
+    loading.current = own;
+    history.load(own.range, shown.to - shown.from, own.abort.signal)
       .then((next) => {
+        if (own.abort.signal.aborted) return;
         setProblem("");
         loadedAt.current = Date.now();
         draw(next);
       })
       .catch((error: unknown) => {
-        if (!abort.signal.aborted) setProblem(String(error instanceof Error ? error.message : error));
+        if (!own.abort.signal.aborted) setProblem(String(error instanceof Error ? error.message : error));
+      })
+      .finally(() => {
+        if (loading.current === own) loading.current = null;
       });
-    return () => abort.abort();
   }, [history, shown.from, shown.to, reload]);
 
   useEffect(() => {
