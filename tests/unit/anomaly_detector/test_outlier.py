@@ -38,6 +38,7 @@ def scores_of(ensemble, values, first=0):
     return np.array(scores)
 
 
+@pytest.mark.slow
 def test_outliers_in_the_calibration_do_not_hide_later_ones_and_do_not_score_afterwards():
     values = seasonal(700)
     spikes = [150, 370, 500, 640]
@@ -45,6 +46,7 @@ def test_outliers_in_the_calibration_do_not_hide_later_ones_and_do_not_score_aft
     assert np.flatnonzero(outlier_scores(values) >= 1.0).tolist() == spikes[2:]
 
 
+@pytest.mark.slow
 def test_outliers_that_are_frequent_in_the_calibration_are_usual():
     values = seasonal(800)
     values[20::60] += 20 * NOISE
@@ -52,6 +54,7 @@ def test_outliers_that_are_frequent_in_the_calibration_are_usual():
     assert np.flatnonzero(outlier_scores(values) >= 1.0).tolist() == [790]
 
 
+@pytest.mark.slow
 def test_outliers_that_become_frequent_after_the_calibration_raise_the_limit():
     values = seasonal(1000)
     values[500::40] += 20 * NOISE
@@ -60,11 +63,13 @@ def test_outliers_that_become_frequent_after_the_calibration_raise_the_limit():
     assert alarms.max() < 500 + CALIBRATION // 2
 
 
+@pytest.mark.slow
 def test_heavy_tails_have_few_outliers():
     values = np.exp(2.0 * np.random.default_rng(1).normal(size=1500))
     assert (outlier_scores(values)[CALIBRATION:] >= 1.0).sum() <= 2
 
 
+@pytest.mark.slow
 def test_a_change_of_level_scores_at_its_onset_only():
     values = seasonal(700)
     values[500:] += 3.0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.alerts_storm import GATEWAYS, storm
 
 
+@pytest.mark.slow
 def test_no_alert_of_a_storm_is_lost_although_writes_are_refused() -> None:
     figures = storm(10 * GATEWAYS)
     assert figures["storm_lost"] == 0

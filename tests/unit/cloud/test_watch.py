@@ -196,6 +196,7 @@ def test_a_series_that_falls_silent_raises_an_alert_and_none_while_its_gateway_i
     assert [one for one in stack.states(AlertKind.SILENCE) if one[1] == "firing"] == [("", "firing")]
 
 
+@pytest.mark.slow
 def test_a_removed_series_does_not_fire_for_ever() -> None:
     stack = Stack()
     for _ in range(20):

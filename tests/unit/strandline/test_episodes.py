@@ -119,6 +119,7 @@ def test_too_few_windows_name_the_excluded_rows(tmp_path: Path) -> None:
         dataset.read(table(tmp_path), "time", (), None, [(3_000_000, 100_000_000)])
 
 
+@pytest.mark.slow
 def test_detect_lists_an_anomaly_and_a_summary(tmp_path: Path) -> None:
     path = table(tmp_path, 400)
     lines = path.read_text().splitlines()

@@ -100,6 +100,7 @@ def test_tables_that_are_scored_in_one_pass_have_the_same_result_as_alone():
         assert one.cause == other.cause
 
 
+@pytest.mark.slow
 def test_rows_that_calibrate_have_no_score():
     time_ms, values = recording()
     found = offline.score(time_ms, values, ["c0"], CALIBRATE)
@@ -120,6 +121,7 @@ def test_a_continuing_alarm_is_reported_with_backoff():
     assert np.flatnonzero(offline.rested(twice, 4) >= 1).tolist() == [0, 4, 12, 16]
 
 
+@pytest.mark.slow
 def test_missing_values_are_left_out_and_long_silence_is_a_gap():
     time_ms, values = recording(channels=2)
     values[300:320, 1] = np.nan
@@ -128,6 +130,7 @@ def test_missing_values_are_left_out_and_long_silence_is_a_gap():
     assert ("gap", "c1") in set(zip(found.cause[300:320], found.channel[300:320], strict=True))
 
 
+@pytest.mark.slow
 def test_detect_writes_one_row_a_row(tmp_path):
     _, values = recording(step_at=300)
     path = written(tmp_path, values[:, 0])

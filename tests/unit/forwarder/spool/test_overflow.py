@@ -66,6 +66,7 @@ def readings(spool: Spool) -> int:
     return sum(int(rows.count.sum()) for rows in decoded if isinstance(rows, Aggregates))
 
 
+@pytest.mark.slow
 def test_one_merge_is_made_if_it_suffices(spool: Spool, counters: Counters) -> None:
     before = readings(spool)
     assert overflow(spool, counters).make_room(100, 0)
