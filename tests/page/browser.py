@@ -115,6 +115,8 @@ class Visitor:
     def axe(self) -> list[str]:
         """Return the violations that axe finds in the present view, one text each."""
         self.page.evaluate(AXE.read_text())
+        # The colours of a button that was pressed change within 0.12 s.
+        self.page.wait_for_function("document.getAnimations().every((one) => one.playState === 'finished')")
         result = self.page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
         return [
             f"{violation['id']}: {violation['help']}: {node['html'][:200]} {node['failureSummary'][:300]}"
