@@ -116,7 +116,9 @@ class Visitor:
         """Return the violations that axe finds in the present view, one text each."""
         self.page.evaluate(AXE.read_text())
         # The colours of a button that was pressed change within 0.12 s.
-        self.page.wait_for_function("document.getAnimations().every((one) => one.playState === 'finished')")
+        self.page.wait_for_function(
+            "!document.getAnimations().some((one) => one instanceof CSSTransition && one.playState === 'running')"
+        )
         result = self.page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
         return [
             f"{violation['id']}: {violation['help']}: {node['html'][:200]} {node['failureSummary'][:300]}"
