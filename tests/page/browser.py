@@ -117,7 +117,7 @@ class Visitor:
         self.page.evaluate(AXE.read_text())
         # The colours of a button that was pressed change within 0.12 s.
         self.page.wait_for_function(
-            "!document.getAnimations().some((one) => one instanceof CSSTransition && one.playState === 'running')"
+            "() => !document.getAnimations().some((one) => one instanceof CSSTransition && one.playState === 'running')"
         )
         result = self.page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
         return [
