@@ -39,7 +39,7 @@ class SourceTree:
     def __init__(self, root: Path, packages: Sequence[str] = PACKAGES, *, checked: bool = True) -> None:
         self.root, self._packages, self._checked = root, tuple(packages), checked
         self._parsed: dict[str, _Module] = {}
-        self._reached: dict[str, tuple[str, ...]] = {}
+        self._imports: dict[str, tuple[str, ...]] = {}
         self._files: dict[str, Path | None] = {}
 
     def file(self, module: str) -> Path | None:
@@ -62,9 +62,9 @@ class SourceTree:
             if name in found or file is None:
                 continue
             found[name] = file
-            if name not in self._reached:
-                self._reached[name] = tuple(self._imported(name, file))
-            waiting += [name.rpartition(".")[0], *self._reached[name]]
+            if name not in self._imports:
+                self._imports[name] = tuple(self._imported(name, file))
+            waiting += [name.rpartition(".")[0], *self._imports[name]]
         return dict(sorted(found.items()))
 
     def installed(self, entries: Iterable[str]) -> set[str]:

@@ -157,12 +157,12 @@ class Watch:
         if int(item.get("lease_ms", 0)) > now_ms:
             return 0
         key, version = keys.watch_shard(shard), int(item.get("version", 0))
-        progress = _Progress.of(item).begun(now_ms)
+        saved = _Progress.of(item)
+        progress = saved.begun(now_ms)
         state: Item = {"pk": key.pk, "sk": key.sk, "kind": "shard"}
-        held = state | _Progress.of(item).to_dict() | {"lease_ms": now_ms + LEASE_MS}
+        held = state | saved.to_dict() | {"lease_ms": now_ms + LEASE_MS}
         if not self._alerts.replace(held, version):
             return 0
-        saved = _Progress.of(item)
         try:
             if shard < keys.STATE_BUCKETS:
                 self._guarded("groups", lambda: self._flush(shard))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from strandline.command_line_options import AsJson, LocalRoot
+from strandline.local_gateway import connect, find
 from strandline.text import print_table
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the component; io.strandline. may be left out.")]
@@ -38,9 +38,7 @@ def full_name(name: str) -> str:
 
 def list_command(root: LocalRoot = None, as_json: AsJson = False) -> None:
     """List the components with version and state."""
-    from device_sim.greengrass.local_client import LocalClient
-
-    with LocalClient(_found(root)) as client:
+    with connect(root) as client:
         found = client.components()
     rows = [{"name": one.name, "version": one.version, "state": one.state} for one in found]
     if as_json:
@@ -51,26 +49,20 @@ def list_command(root: LocalRoot = None, as_json: AsJson = False) -> None:
 
 def details_command(name: NameArgument, root: LocalRoot = None) -> None:
     """Print a component with its configuration as JSON."""
-    from device_sim.greengrass.local_client import LocalClient
-
-    with LocalClient(_found(root)) as client:
+    with connect(root) as client:
         typer.echo(json.dumps(asdict(client.component(full_name(name))), indent=2))
 
 
 def restart_command(name: NameArgument, root: LocalRoot = None) -> None:
     """Restart a component."""
-    from device_sim.greengrass.local_client import LocalClient
-
-    with LocalClient(_found(root)) as client:
+    with connect(root) as client:
         client.restart(full_name(name))
     typer.echo(f"{full_name(name)} restarts")
 
 
 def stop_command(name: NameArgument, root: LocalRoot = None) -> None:
     """Stop a component."""
-    from device_sim.greengrass.local_client import LocalClient
-
-    with LocalClient(_found(root)) as client:
+    with connect(root) as client:
         client.stop(full_name(name))
     typer.echo(f"{full_name(name)} stops")
 
@@ -85,12 +77,5 @@ def logs_command(
     from device_sim.greengrass.local_client import log_lines
 
     file = name if name == "greengrass" else full_name(name)
-    for line in log_lines(_found(root) / LOGS / f"{file}.log", lines, follow=follow):
+    for line in log_lines(find(root) / LOGS / f"{file}.log", lines, follow=follow):
         typer.echo(line)
-
-
-def _found(root: Path | None) -> Path:
-    from device_sim.greengrass.local_client import find_root
-    from strandline.command_line_options import LOCAL_ROOTS
-
-    return find_root(root, LOCAL_ROOTS)

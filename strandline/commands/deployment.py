@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strandline.command_line_options import LOCAL_ROOTS, AsJson, LocalRoot
+from strandline.command_line_options import AsJson, LocalRoot
+from strandline.local_gateway import connect
 from strandline.text import print_table
 
 if TYPE_CHECKING:
@@ -43,13 +44,11 @@ def create_command(
     as_json: AsJson = False,
 ) -> None:
     """Deploy, remove or configure components. The exit code is 1 if the deployment fails."""
-    from device_sim.greengrass.local_client import LocalClient, find_root
-
     add = dict(_version(text) for text in merge or [])
     updates = _updates(update_config)
     if not (add or remove or updates):
         raise typer.BadParameter("--merge, --remove or --update-config is required")
-    with LocalClient(find_root(root, LOCAL_ROOTS)) as client:
+    with connect(root) as client:
         found = client.wait(client.deploy(recipes, artifacts, add, remove or [], updates), wait)
     _show(found, as_json)
     raise typer.Exit(1 if found.status == "FAILED" else 0)
@@ -57,9 +56,7 @@ def create_command(
 
 def list_command(root: LocalRoot = None, as_json: AsJson = False) -> None:
     """List the deployments of this run of the nucleus."""
-    from device_sim.greengrass.local_client import LocalClient, find_root
-
-    with LocalClient(find_root(root, LOCAL_ROOTS)) as client:
+    with connect(root) as client:
         rows = [asdict(one) for one in client.deployments()]
     if as_json:
         typer.echo(json.dumps(rows))
@@ -73,9 +70,7 @@ def status_command(
     as_json: AsJson = False,
 ) -> None:
     """Show a deployment."""
-    from device_sim.greengrass.local_client import LocalClient, find_root
-
-    with LocalClient(find_root(root, LOCAL_ROOTS)) as client:
+    with connect(root) as client:
         _show(client.deployment(identifier), as_json)
 
 

@@ -1,4 +1,4 @@
-"""Places of the repository's documents in the site, and their links rewritten for it."""
+"""Paths of the repository's documents in the site, and their links rewritten for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 DOCS = "docs"
-PLACES = {
+SITE_PATHS = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "CHANGELOG.md": "project/changelog.md",
@@ -30,15 +30,15 @@ _LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<tar
 _EXTERNAL = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
-def places(root: Path) -> dict[str, str]:
+def site_paths(root: Path) -> dict[str, str]:
     """Return the path in the site of each document, both relative and with ``/``."""
     found = {f"{DOCS}/{path.relative_to(root / DOCS).as_posix()}": path for path in (root / DOCS).rglob("*.md")}
     pages = {source: source.removeprefix(f"{DOCS}/") for source in sorted(found)}
-    for folder, place in PATTERNS:
+    for folder, section in PATTERNS:
         for path in sorted((root / folder).glob("*/README.md")):
             name = path.parent.name.replace("_", "-")
-            pages[path.relative_to(root).as_posix()] = f"{place}/{name}.md"
-    return pages | {source: place for source, place in PLACES.items() if (root / source).is_file()}
+            pages[path.relative_to(root).as_posix()] = f"{section}/{name}.md"
+    return pages | {source: path for source, path in SITE_PATHS.items() if (root / source).is_file()}
 
 
 def rewrite(markdown: str, source: str, pages: Mapping[str, str], exists: Callable[[str], bool]) -> str:

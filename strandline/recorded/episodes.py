@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
+from edge_components.anomaly_detector.config import Config
 
-END_LEVEL, END_ROWS = 0.7, 5
+_DEFAULTS = Config()
+END_LEVEL, END_ROWS = _DEFAULTS.end_level, _DEFAULTS.end_windows
 """An anomaly of scores alone ends after this number of rows below this level, as on the gateway."""
 WEEK_MS = 7 * 86_400_000
 

@@ -19,9 +19,11 @@ from device_sim.aws.local import LocalCloud
 from device_sim.aws.process import check_port
 from device_sim.aws.saved import SavedData, SavingThread
 from device_sim.aws.store import CloudStore
+from device_sim.demo.site import last_line
 from device_sim.errors import SimulationError
 from device_sim.greengrass.component_build import Build, Nucleus
 from device_sim.greengrass.errors import NucleusError
+from device_sim.greengrass.process import ERRORS as NUCLEUS_ERRORS
 from device_sim.greengrass.process import NucleusProcess
 from device_sim.interrupts import InterruptedRunError, Interrupts
 from edge_components.common.ports import SystemClock
@@ -127,7 +129,7 @@ class _Parts:
         next_status = started
         while self._options.duration_s is None or time.monotonic() - started < self._options.duration_s:
             if not self._nucleus.alive:
-                raise CommandError(f"the local gateway has ended: {_last_line(self._nucleus)}")
+                raise CommandError(f"the local gateway has ended: {self._reason()}")
             for failure in self._nucleus.new_failures():
                 self._show(failure)
             if time.monotonic() >= next_status:
@@ -135,6 +137,10 @@ class _Parts:
                 self._print_status()
             self._pause.wait(POLL_S)
         self._print_status()
+
+    def _reason(self) -> str:
+        """Return the last line of the gateway's errors, or else the folder of the logs."""
+        return last_line(self._nucleus.root / NUCLEUS_ERRORS) or f"see {self._nucleus.logs}"
 
     def _print_status(self) -> None:
         about = self._store.about(self._options.gateway)
@@ -242,11 +248,6 @@ def _shorten(log: Path) -> None:
     """Keep the log of the last run only."""
     with contextlib.suppress(FileNotFoundError):
         log.replace(log.with_suffix(".1.log"))
-
-
-def _last_line(nucleus: NucleusProcess) -> str:
-    lines = nucleus.errors().strip().splitlines()
-    return lines[-1] if lines else f"see {nucleus.logs}"
 
 
 ERRORS = (StrandlineError, SimulationError, CloudSimError, NucleusError)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray
+from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, push_columns
 from edge_components.anomaly_detector.univariate import forecaster
 from edge_components.anomaly_detector.univariate.experts import EXPERTS
 from edge_components.anomaly_detector.univariate.experts.base import (
@@ -74,8 +73,7 @@ class ExpertSet:
         value, low, high = (standardized(values, series) for values in (windows.mean, windows.low, windows.high))
         previous = series.history[:, -1].copy()
         predicted = forecast(forecaster.terms_of(series.history, self._lags), series.weights)
-        series.history[:, :-1] = series.history[:, 1:].copy()
-        series.history[:, -1] = value
+        push_columns(series.history, value)
         series.age += 1
         window = Observation(windows, value, low, high, previous, predicted, series.history, series.age, series.scale)
         statistic, expected = np.full((len(value), self.total), np.nan), np.full((len(value), self.total), np.nan)
@@ -93,7 +91,7 @@ class ExpertSet:
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):
             expert.finish(state, data, statistics[:, :, at])
 
-    def after_scoring(self, states: States, in_anomaly: Any, scores: FloatArray) -> None:
+    def after_scoring(self, states: States, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Adjust states after a window was scored; ``scores`` is [n, total] or wider, ``in_anomaly`` [n]."""
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):
             expert.after_scoring(state, in_anomaly, scores[:, at])

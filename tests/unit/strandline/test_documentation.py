@@ -41,10 +41,10 @@ def test_external_links_fragments_and_blocks_are_not_changed() -> None:
 
 
 def test_each_document_has_one_place() -> None:
-    places = links.places(ROOT)
-    assert places["edge_components/sensor_reader/README.md"] == "components/sensor-reader.md"
-    assert places["docs/adr/0003-watermarks.md"] == "adr/0003-watermarks.md"
-    assert len(set(places.values())) == len(places)
+    paths = links.site_paths(ROOT)
+    assert paths["edge_components/sensor_reader/README.md"] == "components/sensor-reader.md"
+    assert paths["docs/adr/0003-watermarks.md"] == "adr/0003-watermarks.md"
+    assert len(set(paths.values())) == len(paths)
 
 
 def test_the_configuration_page_has_every_component_source_and_parameter() -> None:

@@ -1,0 +1,25 @@
+"""Access of commands to the local gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strandline.command_line_options import LOCAL_ROOTS
+
+if TYPE_CHECKING:
+    from device_sim.greengrass.local_client import LocalClient
+
+
+def find(root: Path | None) -> Path:
+    """Return ``root``, or the folder of the gateway that runs here; raises LocalClientError."""
+    from device_sim.greengrass.local_client import find_root
+
+    return find_root(root, LOCAL_ROOTS)
+
+
+def connect(root: Path | None) -> LocalClient:
+    """Connect to the local gateway; raises LocalClientError."""
+    from device_sim.greengrass.local_client import LocalClient
+
+    return LocalClient(find(root))
