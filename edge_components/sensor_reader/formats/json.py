@@ -189,7 +189,7 @@ class JsonFormat:
         """Return the field with the values of the payload that its series' name contains."""
         if not self._extra_paths and not self._uses_each:
             return name
-        extras = [each] if self._uses_each else []
+        extras = [each.replace(SEPARATOR, " ")] if self._uses_each else []
         for path in self._extra_paths:
             found = _near(scopes, path)
             if found is None and path in self._optional_paths:

@@ -28,6 +28,8 @@ class Decoder:
         kind = format_kind(self._settings.format)
         self._format, self._topics_of_type = kind.open(self._settings), kind.topics_of_type
         self._template = NameTemplate(self._settings.series, [*self.pattern.placeholders, "rest", "topic"])
+        self._extras = len(self._template.payload_paths) + self._template.uses_each
+        """The number of values that a payload's format appends to each field for the names of the series."""
         self._rules: dict[str, tuple[Rule, bool]] = {}
         self.times = event_times(binding)
 
@@ -53,7 +55,7 @@ class Decoder:
                     kept.nulls += value is None
                     kept.skipped += value is not None
                     continue
-                kept.rejections.append((raw.payloads[row], _named(error, field)))
+                kept.rejections.append((raw.payloads[row], _named(error, self._parts(field)[0])))
                 continue
             if not unit and isinstance(value, str):
                 unit = values.unit_in(value, rule)
@@ -66,7 +68,7 @@ class Decoder:
         if levels is None:
             raise RejectedError("rejected_topic", f"does not match {self.binding.topic}")
         known = {**levels, "rest": self.pattern.rest(topic), "topic": topic}
-        field, *extras = field.split(SEPARATOR)
+        field, *extras = self._parts(field)
         each = extras.pop(0) if self._template.uses_each and extras else ""
         renamed = self._rule(field)[0].name
         field = field if renamed is None else renamed
@@ -110,12 +112,16 @@ class Decoder:
         raw.qualities = [0] * len(raw.qualities)
         return False
 
+    def _parts(self, field: str) -> list[str]:
+        """Return the name in a payload, which may have the separator in it, and the values appended to it."""
+        return field.rsplit(SEPARATOR, self._extras) if self._extras else [field]
+
     def _rule(self, field: str) -> tuple[Rule, bool]:
         known = self._rules.get(field)
         if known is None:
             if len(self._rules) >= MAX_RULES:
                 self._rules.clear()
-            rule = self._settings.rule(field.partition(SEPARATOR)[0])
+            rule = self._settings.rule(self._parts(field)[0])
             known = rule, rule.identity and not rule.ignore
             self._rules[field] = known
         return known
@@ -127,6 +133,5 @@ def event_times(binding: Binding) -> EventTimes:
     return EventTimes(settings.max_future_ms, zone_of(settings.time_zone), settings.unusable_time == "arrival")
 
 
-def _named(error: RejectedError, field: str) -> RejectedError:
-    name = field.partition(SEPARATOR)[0]
+def _named(error: RejectedError, name: str) -> RejectedError:
     return RejectedError(error.reason, f"{name[:80]}: {error}") if name else error

@@ -13,7 +13,7 @@ from edge_components.common.ports import Clock
 from edge_components.sensor_reader.errors import ProtocolError, SourceError
 from edge_components.sensor_reader.mqtt.client import UNSUPPORTED_VERSION, MqttClient
 from edge_components.sensor_reader.mqtt.credentials import Credentials
-from edge_components.sensor_reader.mqtt.failures import Failure, connection_failure
+from edge_components.sensor_reader.mqtt.failures import Failure, connection_failure, unanswered_failure
 from edge_components.sensor_reader.mqtt.packets import Publications
 from edge_components.sensor_reader.mqtt.read_pacing import WAKE_BYTES, ReadPacer
 from edge_components.sensor_reader.mqtt.settings import MqttSettings
@@ -183,7 +183,8 @@ class MqttConnection:
     def _not_accepted(self, client: MqttClient) -> None:
         """Name the failure of a connection that ended before the broker accepted it."""
         if client.refusal is None:
-            self._failed(connection_failure(client.failure or ConnectionResetError("the broker closed it")))
+            settings = self._settings
+            self._failed(unanswered_failure(client.failure, settings.tls, bool(settings.cert_file)))
         if self._settings.version == "auto" and (client.refusal or UNSUPPORTED_VERSION).startswith(UNSUPPORTED_VERSION):
             # A broker of MQTT 3.1.1 refuses version 5, or closes the connection: tried in turns until one is accepted.
             self._version5 = not self._version5

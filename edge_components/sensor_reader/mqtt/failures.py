@@ -74,3 +74,15 @@ def connection_failure(error: Exception) -> Failure:
     if isinstance(error, ConnectionError):
         return Failure("mqtt_unreachable", f"the connection was closed: {error}")
     return Failure("mqtt_unreachable", str(error) or type(error).__name__)
+
+
+def unanswered_failure(error: Exception | None, tls: bool, has_certificate: bool) -> Failure:
+    """Return the failure for a connection that ended before the broker answered the request for a session.
+
+    In TLS 1.3 the broker rejects a missing client certificate after the client has finished the handshake (RFC 8446,
+    section 4.4.2.4), and its reason is lost when it resets the connection.
+    """
+    if tls and not has_certificate and (error is None or isinstance(error, ConnectionError)):
+        text = "the broker closed the connection after the handshake; it may require a client certificate (cert_file)"
+        return Failure("mqtt_tls_failed", f"TLS failed: {text}")
+    return connection_failure(error or ConnectionResetError("the broker closed it"))

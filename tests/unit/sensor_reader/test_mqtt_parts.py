@@ -10,7 +10,7 @@ import pytest
 
 from edge_components.sensor_reader.errors import ProtocolError, SourceError
 from edge_components.sensor_reader.mqtt.credentials import CredentialFiles
-from edge_components.sensor_reader.mqtt.failures import HandshakeError, connection_failure
+from edge_components.sensor_reader.mqtt.failures import HandshakeError, connection_failure, unanswered_failure
 from edge_components.sensor_reader.mqtt.subscriptions import (
     FIRST_RETRY_S,
     LONGEST_RETRY_S,
@@ -37,6 +37,21 @@ def test_each_failure_has_a_counter_and_a_cause(error: Exception, counter: str) 
     failure = connection_failure(error)
     assert failure.counter == counter
     assert failure.text
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError("reset"), BrokenPipeError("broken")])
+def test_a_broker_that_closes_after_the_handshake_may_require_a_certificate(error: Exception | None) -> None:
+    failure = unanswered_failure(error, tls=True, has_certificate=False)
+    assert failure.counter == "mqtt_tls_failed"
+    assert "may require a client certificate (cert_file)" in failure.text
+
+
+def test_a_broker_that_closes_without_an_answer_is_unreachable_where_no_certificate_can_be_missing() -> None:
+    assert unanswered_failure(None, tls=False, has_certificate=False).counter == "mqtt_unreachable"
+    assert unanswered_failure(ConnectionResetError(), tls=True, has_certificate=True).counter == "mqtt_unreachable"
+    named = ssl.SSLError(1, "x")
+    named.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    assert "requires a client certificate" in unanswered_failure(named, tls=True, has_certificate=False).text
 
 
 def test_a_replaced_file_has_other_stamps_and_a_missing_one_is_named(tmp_path: Path) -> None:

@@ -189,6 +189,14 @@ def test_a_sample_in_which_anything_is_changed_is_read_or_rejected_and_acknowled
     assert family.acknowledged == [1]
 
 
+def test_fields_that_contain_the_internal_separator_stay_apart() -> None:
+    family = Family("shelly")
+    body = {"\x1f": [False, True], "a\x1fb": True, "a\x1fc": False}
+    values = family.read("shellies/shellymotionsensor-1/status", body)
+    assert sorted(values.values()) == [0, 0, 1, 1]
+    assert family.acknowledged == [1]
+
+
 def test_a_tasmota_that_is_set_to_another_unit_gives_its_next_readings_in_that() -> None:
     family = Family("tasmota")
     for value, unit in ((20.0, "C"), (21.0, "C"), (68.0, "F"), (69.0, "F"), (20.5, "C")):
