@@ -19,8 +19,9 @@ from edge_components.aggregator.operations import Batch, Kind, OperationLog
 from edge_components.aggregator.pending_rows import Key, PendingRows, readings_in
 from edge_components.aggregator.series_table import SeriesTable
 from edge_components.aggregator.statistic_series import StatisticSeries
+from edge_components.aggregator.window_rows import NO_ROWS
 from edge_components.aggregator.window_types import Closed, WindowSettings
-from edge_components.aggregator.windows import NO_ROWS, Windows
+from edge_components.aggregator.windows import Windows
 from edge_components.common.handover import Inbox
 from edge_components.common.series_registry import Assignment
 from wire.model import Aggregates, IntArray, Series

@@ -12,7 +12,7 @@ series that returns to the present resumes there. docs/adr/0003 gives the reason
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,15 +22,14 @@ from edge_components.aggregator.grade import GRADES, WITHIN_DEADBAND, Grade
 from edge_components.aggregator.open_windows import LateWindows, OpenWindows
 from edge_components.aggregator.unreported_windows import UnreportedWindows
 from edge_components.aggregator.watermarks import WatermarkTracker
+from edge_components.aggregator.window_rows import NO_ROWS, closed_rows, gap_rows, merged
 from edge_components.aggregator.window_shapes import WindowShapes
 from edge_components.aggregator.window_statistics import Observed, WindowStatistics
 from edge_components.aggregator.window_types import Arrays, BoolArray, Closed, WindowSettings
 from edge_components.common.wall_clock import is_set
 from wire.model import ByteArray, FloatArray, IntArray
 
-_I, _F = np.zeros(0, np.int64), np.zeros(0)
 _NO_WINDOWS = OpenWindows.empty()
-NO_ROWS = Closed(_I, _I, _I, _I, _F, _F, _F, _F, _I, _I, _I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +190,7 @@ class Windows:
             begun = start <= mark[series_id] + settings.lateness_ms  # windows ahead of the present are ignored
             missing_id, missing_start = self._gaps.gaps(mark, settings, self.shapes, series_id[begun])
             if len(missing_id):
-                return _merged(closed, self._gap_rows(missing_id, missing_start))
+                return merged(closed, gap_rows(missing_id, *self._extent(missing_id, missing_start)))
         return closed
 
     def take_unreported(self) -> tuple[int, int]:
@@ -366,26 +365,10 @@ class Windows:
     def _rows(self, rows: OpenWindows, revision: IntArray, observed: Observed | None) -> Closed:
         if not len(rows):
             return NO_ROWS
-        std = np.sqrt(rows.m2 / np.maximum(rows.count, 1))
-        mean = np.minimum(
-            np.maximum(rows.mean, rows.min), rows.max
-        )  # the mean must not exceed the extremes by rounding
-        values = [mean, rows.min, rows.max, std]
-        empty = rows.count == 0
-        if empty.any():
-            values = [np.where(empty, np.nan, column) for column in values]
-        mean, low, high, std = values
-        series_id = rows.series_id
-        start, width = self._extent(series_id, rows.start(self.shapes))
+        start, width = self._extent(rows.series_id, rows.start(self.shapes))
         if self.statistics and observed is not None:
             self.statistics.emit(observed, rows, start, width, revision)
-        return Closed(series_id, start, width, rows.count, mean, low, high, std, revision, rows.uncertain, rows.bad)
-
-    def _gap_rows(self, series_id: IntArray, last_hop_ms: IntArray) -> Closed:
-        """Return rows of count 0."""
-        start, width = self._extent(series_id, last_hop_ms)
-        none, zero = np.full(len(series_id), np.nan), np.zeros(len(series_id), np.int64)
-        return Closed(series_id, start, width, zero, none, none, none, none, zero, zero, zero)
+        return closed_rows(rows, start, width, revision)
 
     def _extent(self, series_id: IntArray, last_hop_ms: IntArray) -> tuple[IntArray, IntArray]:
         """Return start and length of windows."""
@@ -398,11 +381,3 @@ def _only(series_id: int) -> BoolArray:
     which = np.zeros(series_id + 1, np.bool_)
     which[series_id] = True
     return which
-
-
-def _merged(one: Closed, other: Closed) -> Closed:
-    columns = {
-        field.name: np.concatenate((getattr(one, field.name), getattr(other, field.name))) for field in fields(one)
-    }
-    order = np.lexsort((columns["start_ms"], columns["series_id"]))
-    return Closed(**{name: column[order] for name, column in columns.items()})

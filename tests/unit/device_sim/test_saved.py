@@ -131,7 +131,11 @@ def test_data_of_a_newer_format_are_refused_with_the_way_out(tmp_path: Path) -> 
         SavedData(Account(), tmp_path).restore()
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b'{"format": 1}\n["Other'), gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b'{"format": 1}\n["Other', mtime=0), gzip.compress(b"", mtime=0)],
+    ids=["no gzip", "an unknown table, cut", "empty"],
+)
 def test_damaged_data_are_named_with_the_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "tables.jsonl.gz").write_bytes(content)
     with pytest.raises(SavedDataError, match="tables"):
