@@ -14,7 +14,12 @@ LOCAL_ROOTS = (Path(".strandline/nucleus"), Path(".strandline/gateway/nucleus"))
 LocalRoot = Annotated[
     Path | None, typer.Option("--root", help="Root of the local nucleus; default: that of `up` or `gateway run` here.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output in the place of text.")]
+
+
+def ask_hidden(text: str) -> str:
+    """Ask for a password on the terminal, with the question on standard error; return an empty text for none."""
+    return str(typer.prompt(text, "", hide_input=True, show_default=False, err=True))
 
 
 def split_address(address: str, what: str) -> tuple[str, int]:

@@ -11,7 +11,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "strandline build --nucleus lite",
         "strandline build --offline --arch aarch64 --python 3.13 --extras modbus",
     ),
-    "chaos": ("strandline chaos --minutes 30 --seed 1", "strandline chaos --profile lite --json result.json"),
+    "chaos": ("strandline chaos --minutes 30 --seed 1", "strandline chaos --profile lite --json"),
     "component": ("strandline component list", "strandline component logs SensorReader --follow"),
     "cost": ("strandline cost --gateways 50 --series 40", "strandline cost --compare --json"),
     "deadletters": ("strandline deadletters list", "strandline deadletters redrive --all"),

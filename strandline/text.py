@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +14,12 @@ _PIPE_COLUMNS = 1_000
 def utc(ms: int) -> str:
     """Return a time in milliseconds since the epoch as text, - for 0."""
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(ms / 1000)) if ms else "-"
+
+
+def print_json(value: object) -> None:
+    """Print a result as one JSON value; NaN and infinity, which JSON does not have, are a ValueError."""
+    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
+    sys.stdout.flush()
 
 
 def print_table(rows: list[dict[str, Any]], left: tuple[str, ...] = ("series", "unit")) -> None:

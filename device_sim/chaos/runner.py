@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import ssl
 import tempfile
@@ -299,14 +298,6 @@ def _losses(spool: Path) -> dict[str, int]:
     with contextlib.closing(sqlite3.connect(spool)) as db:
         found = db.execute("SELECT reason, number FROM losses")
         return {LOSS_COUNTERS.get(reason, reason): number for reason, number in found}
-
-
-def save(report: Report, file: Path) -> None:
-    """Write the JSON object; raises ChaosError after a write error."""
-    try:
-        file.write_text(json.dumps(report.to_dict(), allow_nan=False, indent=2) + "\n")
-    except OSError as error:
-        raise ChaosError(f"{file}: {error.strerror}") from error
 
 
 def make_root(folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from device_sim.simulation.faults import REST_SHARE
@@ -19,7 +18,6 @@ class DemoOptions:
     duration_s: float = 90.0
     seed: int = 1
     keep_running: bool = False
-    json_file: Path | None = None
     broker: BrokerKind = BrokerKind.IOTCORE
     broker_port: int = 0
     page_port: int | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -38,16 +38,22 @@ TICK_SECONDS = 0.25
 FOLDER = Path(".strandline")
 
 
-def run(options: DemoOptions, console: Console, build: Build) -> int:
-    """Run the demo and return its exit code: 0 only if both proofs hold. All started parts are stopped."""
+Publish = Callable[[Summary], None]
+
+
+def run(options: DemoOptions, console: Console, build: Build, publish: Publish = lambda summary: None) -> int:
+    """Run the demo and return its exit code: 0 only if both proofs hold. All started parts are stopped.
+
+    ``publish`` receives the summary as soon as it is known.
+    """
     code = 1
     root = None
     with Interrupts() as interrupts:
         try:
-            root = _make_root(options)
+            root = _make_root()
             with contextlib.ExitStack() as stack:
                 try:
-                    summary = _Run(options, root, stack, console, build).run()
+                    summary = _Run(options, root, stack, console, build, publish).run()
                 finally:
                     interrupts.hold()
             code = 0 if summary.holds else 1
@@ -69,11 +75,9 @@ def run(options: DemoOptions, console: Console, build: Build) -> int:
     return code
 
 
-def _make_root(options: DemoOptions) -> Path:
-    """Return a new folder for the run, after a check that the result can be written."""
+def _make_root() -> Path:
+    """Return a new folder for the run."""
     try:
-        if options.json_file is not None:
-            options.json_file.touch()
         FOLDER.mkdir(exist_ok=True)
         return Path(tempfile.mkdtemp(prefix="demo-", dir=FOLDER)).resolve()
     except OSError as error:
@@ -84,15 +88,21 @@ class _Run:
     """State and steps of one run."""
 
     def __init__(
-        self, options: DemoOptions, root: Path, stack: contextlib.ExitStack, console: Console, build: Build
+        self,
+        options: DemoOptions,
+        root: Path,
+        stack: contextlib.ExitStack,
+        console: Console,
+        build: Build,
+        publish: Publish,
     ) -> None:
         self._options, self._root, self._stack, self._console = options, root, stack, console
-        self._build = build
+        self._build, self._publish = build, publish
         self._clock = SystemClock()
         self._pause = threading.Event()
 
     def run(self) -> Summary:
-        """Run, show and write the result, and return it."""
+        """Run, show and publish the result, and return it."""
         options = self._options
         plant = demo_plant(options.seed)
         progress = Progress(self._console)
@@ -112,8 +122,7 @@ class _Run:
         usage = site.store.usage()
         summary = judge.summary(options.seed, options.duration_s, usage)
         show(summary, self._console)
-        if options.json_file is not None:
-            options.json_file.write_text(json.dumps(summary.to_dict(), allow_nan=False) + "\n")
+        self._publish(summary)
         if options.keep_running:
             with contextlib.suppress(InterruptedRunError):  # the regular end
                 self._keep_running(site)

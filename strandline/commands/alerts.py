@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from strandline.api.access import Token, Url, open_client
 from strandline.command_line_options import AsJson, EndpointUrl, Stack
-from strandline.text import utc
+from strandline.text import print_json, utc
 
 AlertId = Annotated[str, typer.Argument(help="Id of the alert, as the list with --json shows it.")]
 
@@ -50,7 +49,7 @@ def list_command(
     )
     found = [alert for alert in reversed(found) if alert["state"] != "pending" or wanted == "pending"]
     if as_json:
-        typer.echo(json.dumps(found))
+        print_json(found)
         return
     for alert in found:
         typer.echo(line(alert))
@@ -69,7 +68,7 @@ def show_command(
     client = open_client(stack, endpoint_url, url, token)
     alert, history = client.alert(alert_id), client.history(alert_id)
     if as_json:
-        typer.echo(json.dumps({"alert": alert, "history": history}))
+        print_json({"alert": alert, "history": history})
         return
     typer.echo(line(alert))
     for event in history:
@@ -87,7 +86,10 @@ def acknowledge_command(
 ) -> None:
     """Acknowledge an alert as the caller."""
     alert = open_client(stack, endpoint_url, url, token).acknowledge(alert_id, comment)
-    typer.echo(json.dumps(alert) if as_json else line(alert))
+    if as_json:
+        print_json(alert)
+    else:
+        typer.echo(line(alert))
 
 
 def line(alert: Mapping[str, Any]) -> str:

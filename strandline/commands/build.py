@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from device_sim.greengrass.component_build import Nucleus
 from strandline.command_line_options import AsJson, split_list
+from strandline.text import print_json
 
 if TYPE_CHECKING:
     from strandline.packaging.wheels import Collected
@@ -93,7 +93,7 @@ def build_command(
         offline_rows = [_offline_row(one) for one in collected]
         more = {"components": summary(built), "offline": offline_rows, "deploy": command, "lambda": str(package)}
         more["template"] = str(template)
-        typer.echo(json.dumps(found | more))
+        print_json(found | more)
         return
     for row in summary(built):
         typer.echo(f"{row['name']} {row['version']}  {row['bytes']:>10,} B  {row['sha256'][:16]}  {row['artifact']}")

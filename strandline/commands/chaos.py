@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from device_sim.greengrass.component_build import Nucleus
+from strandline.command_line_options import AsJson
+from strandline.text import print_json
 
 FOLDER = Path(".strandline")
 
@@ -33,25 +35,26 @@ def chaos_command(
     only: Annotated[
         list[str] | None, typer.Option(help="Inject only faults whose name contains this text; can be repeated.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File for the result as a JSON object.")] = None,
     keep: Annotated[bool, typer.Option(help="Keep the folder with logs and spool after a successful run.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Inject faults and prove that no data is lost.
 
     Runs a gateway and a local cloud. The exit code is 0 only if no reading was lost or counted twice.
+    With --json, the result is one object on standard output, and the progress goes to standard error.
     """
     from rich.console import Console
 
     from device_sim.aws.errors import CloudSimError
     from device_sim.chaos.report import show
-    from device_sim.chaos.runner import Options, make_root, run, save
+    from device_sim.chaos.runner import Options, make_root, run
     from device_sim.chaos.schedule import kinds_of
     from device_sim.errors import SimulationError
     from device_sim.greengrass.errors import NucleusError
     from device_sim.interrupts import InterruptedRunError, Interrupts
     from strandline.packaging.components import build_here
 
-    console = Console()
+    console = Console(stderr=as_json)
     root = make_root(FOLDER)
     code = 1
     with Interrupts() as interrupts:
@@ -60,8 +63,8 @@ def chaos_command(
             options = Options(minutes * 60, seed, faults, drain_s=drain, kinds=kinds, profile=profile)
             report = run(options, root, console, build_here, interrupts.hold)
             show(report, console)
-            if json_file is not None:
-                save(report, json_file)
+            if as_json:
+                print_json(report.to_dict())
             code = 0 if report.holds else 1
         except InterruptedRunError as error:
             code = error.exit_code

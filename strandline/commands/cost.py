@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from strandline.command_line_options import AsJson
+from strandline.text import print_json
 
 if TYPE_CHECKING:
     from cloud_functions.costs.fleet_cost import Fleet, Measured
@@ -63,7 +63,7 @@ def cost_command(
             "usd_per_million_readings": total / fleet.readings * 1e6,
         }
         answer |= {"unchecked_prices": list(UNCHECKED)}
-        typer.echo(json.dumps(answer | ({"compare": others} if compare else {})))
+        print_json(answer | ({"compare": others} if compare else {}))
         return
     for name, usd in sorted(items.items(), key=lambda item: -item[1]):
         typer.echo(f"{name:<42} ${usd:>14,.4f}")

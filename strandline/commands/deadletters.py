@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strandline.command_line_options import AsJson, EndpointUrl, Stack
-from strandline.text import hex_dump, print_table, utc
+from strandline.text import hex_dump, print_json, print_table, utc
 
 if TYPE_CHECKING:
     from cloud_functions.core.deadletters import Content, ReceivedLetter, Review
@@ -46,7 +45,7 @@ def list_command(
         rows = [_row(held) for held in review.letters]
         reasons = counted(_read(held) for held in review.letters)
     if as_json:
-        typer.echo(json.dumps({"letters": rows, "more": more}))
+        print_json({"letters": rows, "more": more})
         return
     if rows:
         print_table([_short(row) for row in rows], ("id", "time", "queue", "reason", "gateway", "detail"))
@@ -88,7 +87,7 @@ def show_command(
     left_out = max(0, len(table if table is not None else lines) - rows) if rows else 0
     table, lines = (table and table[: rows or None]), lines[: rows or None]
     if as_json:
-        typer.echo(json.dumps(shown | {"problem": problem, "rows": table, "bytes_shown": lines}, allow_nan=False))
+        print_json(shown | {"problem": problem, "rows": table, "bytes_shown": lines})
         return
     batch_head = shown.pop("batch", {})
     for name, value in shown.items():
@@ -140,7 +139,7 @@ def redrive_command(
                 typer.echo(f"{held.letter.id}  {outcome.problem or 'redriven'}", err=bool(outcome.problem))
     failed = [outcome for outcome in outcomes if outcome["problem"]]
     if as_json:
-        typer.echo(json.dumps(outcomes))
+        print_json(outcomes)
     else:
         typer.echo(f"{len(outcomes) - len(failed)} of {len(outcomes)} redriven", err=True)
         if every and more:

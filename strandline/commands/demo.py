@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from device_sim.simulation.sensor_broker import BrokerKind
+from strandline.command_line_options import AsJson
+from strandline.text import print_json
+
+if TYPE_CHECKING:
+    from device_sim.demo.summary import Summary
 
 
 def register(app: typer.Typer) -> None:
@@ -20,17 +24,18 @@ def demo_command(
     duration: Annotated[float, typer.Option(min=20, help="Seconds for which the sensors send.")] = 90.0,
     seed: Annotated[int, typer.Option(help="Seed of the simulated plant and its faults.")] = 1,
     keep_running: Annotated[bool, typer.Option(help="Continue after the summary until Ctrl-C.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File for the summary as a JSON object.")] = None,
     broker: Annotated[
         BrokerKind, typer.Option(help="MQTT broker between sensors and sensor reader.")
     ] = BrokerKind.IOTCORE,
     broker_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the broker; 0 selects a free port.")] = 0,
     page_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 selects a free port.")] = 0,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run sensors, gateway and cloud on this machine.
 
-    The exit code is 0 only if no data was lost, duplicated or changed.
+    The exit code is 0 only if no data was lost, duplicated or changed. With --json, the summary is one object on
+    standard output, and the progress goes to standard error.
     """
     from rich.console import Console
 
@@ -38,6 +43,13 @@ def demo_command(
     from device_sim.demo.run import run
     from strandline.packaging.components import build_here
 
-    options = DemoOptions(duration, seed, keep_running, json_file, broker, broker_port, page_port or None, open_page)
+    options = DemoOptions(duration, seed, keep_running, broker, broker_port, page_port or None, open_page)
+    out = sys.stderr if as_json else sys.stdout
     # A pipe has no width of its own.
-    raise typer.Exit(run(options, Console(width=None if sys.stdout.isatty() else 120), build_here))
+    console = Console(file=out, width=None if out.isatty() else 120)
+
+    def publish(summary: Summary) -> None:
+        if as_json:
+            print_json(summary.to_dict())
+
+    raise typer.Exit(run(options, console, build_here, publish))

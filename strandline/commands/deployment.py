@@ -11,10 +11,13 @@ import typer
 
 from strandline.command_line_options import AsJson, LocalRoot
 from strandline.local_gateway import connect
-from strandline.text import print_table
+from strandline.text import print_json, print_table
 
 if TYPE_CHECKING:
     from device_sim.greengrass.local_client import DeploymentState
+
+
+ENDED = ("SUCCEEDED", "FAILED", "CANCELED")
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +46,11 @@ def create_command(
     root: LocalRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Deploy, remove or configure components. The exit code is 1 if the deployment fails."""
+    """Deploy, remove or configure components.
+
+    The exit code is 1 if the deployment fails, or if it has not ended after --wait seconds. With --wait 0 the command
+    ends when the deployment is queued.
+    """
     add = dict(_version(text) for text in merge or [])
     updates = _updates(update_config)
     if not (add or remove or updates):
@@ -51,7 +58,8 @@ def create_command(
     with connect(root) as client:
         found = client.wait(client.deploy(recipes, artifacts, add, remove or [], updates), wait)
     _show(found, as_json)
-    raise typer.Exit(1 if found.status == "FAILED" else 0)
+    done = found.status == "SUCCEEDED" or (wait == 0 and found.status not in ENDED)
+    raise typer.Exit(0 if done else 1)
 
 
 def list_command(root: LocalRoot = None, as_json: AsJson = False) -> None:
@@ -59,7 +67,7 @@ def list_command(root: LocalRoot = None, as_json: AsJson = False) -> None:
     with connect(root) as client:
         rows = [asdict(one) for one in client.deployments()]
     if as_json:
-        typer.echo(json.dumps(rows))
+        print_json(rows)
     else:
         print_table(rows, left=("id", "status", "cause"))
 
@@ -76,7 +84,7 @@ def status_command(
 
 def _show(found: DeploymentState, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        print_json(asdict(found))
     else:
         typer.echo(f"deployment {found.id}: {found.status}{f': {found.cause}' if found.cause else ''}")
 

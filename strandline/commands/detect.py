@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from strandline.command_line_options import AsJson, split_list
-from strandline.text import print_table, utc
+from strandline.text import print_json, print_table, utc
 
 if TYPE_CHECKING:
     from strandline.recorded.episodes import Episode, Summary
@@ -67,7 +66,7 @@ def detect_command(
         )
         answers.append(answer)
     if as_json:
-        typer.echo(json.dumps(answers))
+        print_json(answers)
 
 
 def _with_statistics(

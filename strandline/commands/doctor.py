@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strandline.command_line_options import AsJson
+from strandline.command_line_options import AsJson, ask_hidden
+from strandline.text import print_json
 
 if TYPE_CHECKING:
     from strandline.doctor.findings import Finding
@@ -41,7 +41,7 @@ def doctor_command(
 
     findings = list(_findings(broker, user, ca, endpoint, port or [], folder.absolute()))
     if as_json:
-        typer.echo(json.dumps([finding.to_dict() for finding in findings]))
+        print_json([finding.to_dict() for finding in findings])
     else:
         for line in lines(findings):
             typer.echo(line)
@@ -82,7 +82,7 @@ def _broker(address: str, user: str, ca: Path | None) -> Iterator[Finding]:
     given: dict[str, Any] = {"username": user, "tls": ca is not None}
     given |= {"ca_file": str(ca.absolute())} if ca is not None else {}
     keys = connection_keys(host, port, given)
-    password = read_password(lambda text: typer.prompt(text, "", hide_input=True, show_default=False)) if user else None
+    password = read_password(ask_hidden) if user else None
     yield from check_broker(f"{host}:{port}", connect(keys, password))
 
 

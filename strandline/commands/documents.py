@@ -14,7 +14,7 @@ import typer
 from strandline.api.access import Token, Url, open_client
 from strandline.command_line_options import AsJson, EndpointUrl, Stack
 from strandline.errors import CommandError
-from strandline.text import print_table, utc
+from strandline.text import print_json, print_table, utc
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 Name = Annotated[str, typer.Argument(help="Name of the document.")]
@@ -49,7 +49,7 @@ def _group(kind: str, help_text: str) -> typer.Typer:
             return
         found = list(open_client(stack, endpoint_url, url, token).documents(kind))
         if as_json:
-            typer.echo(json.dumps(found))
+            print_json(found)
             return
         if found:
             print_table([row(kind, one) for one in found], ("name", "gateways", "series", "condition", "until", "by"))
@@ -62,10 +62,10 @@ def _group(kind: str, help_text: str) -> typer.Typer:
         endpoint_url: EndpointUrl = None,
         url: Url = None,
         token: Token = None,
+        as_json: AsJson = False,
     ) -> None:
-        """Print one as JSON."""
-        found = open_client(stack, endpoint_url, url, token).document(kind, name)
-        typer.echo(json.dumps(found, indent=1))
+        """Print one as JSON, indented without --json."""
+        _print(open_client(stack, endpoint_url, url, token).document(kind, name), as_json)
 
     @group.command("put")
     def put(
@@ -76,10 +76,11 @@ def _group(kind: str, help_text: str) -> typer.Typer:
         endpoint_url: EndpointUrl = None,
         url: Url = None,
         token: Token = None,
+        as_json: AsJson = False,
     ) -> None:
-        """Create or replace one from a JSON file."""
-        stored = open_client(stack, endpoint_url, url, token).put_document(kind, name, read_object(file), version)
-        typer.echo(json.dumps(stored, indent=1))
+        """Create or replace one from a JSON file, and print it."""
+        client = open_client(stack, endpoint_url, url, token)
+        _print(client.put_document(kind, name, read_object(file), version), as_json)
 
     @group.command("delete")
     def delete(
@@ -89,9 +90,14 @@ def _group(kind: str, help_text: str) -> typer.Typer:
         endpoint_url: EndpointUrl = None,
         url: Url = None,
         token: Token = None,
+        as_json: AsJson = False,
     ) -> None:
         """Delete one."""
         open_client(stack, endpoint_url, url, token).delete_document(kind, name, version)
+        if as_json:
+            print_json({"deleted": name})
+        else:
+            typer.echo(f"deleted {name}", err=True)
 
     return group
 
@@ -110,7 +116,7 @@ def dry_run_command(
     client = open_client(stack, endpoint_url, url, token)
     answer = client.dry_run(read_object(file), now_ms - round(days * DAY_MS), now_ms)
     if as_json:
-        typer.echo(json.dumps(answer))
+        print_json(answer)
         return
     for firing in answer["firings"]:
         times = f"{utc(firing['from_ms'])} to {utc(firing['to_ms'])}"
@@ -128,14 +134,21 @@ def add_silence_command(
     endpoint_url: EndpointUrl = None,
     url: Url = None,
     token: Token = None,
+    as_json: AsJson = False,
 ) -> None:
     """Silence alerts from now on for some hours."""
     now_ms = time.time_ns() // 1_000_000
     body: dict[str, Any] = {"gateways": gateways, "series": series, "comment": comment}
     body |= {"from": now_ms, "to": now_ms + round(hours * HOUR_MS)}
     client = open_client(stack, endpoint_url, url, token)
-    stored = client.put_document("silences", name, body, create_only=True)
-    typer.echo(json.dumps(stored, indent=1))
+    _print(client.put_document("silences", name, body, create_only=True), as_json)
+
+
+def _print(document: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+    else:
+        typer.echo(json.dumps(document, indent=1))
 
 
 def read_object(file: Path) -> dict[str, Any]:

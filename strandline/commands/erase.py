@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Annotated
 
 import typer
 
 from strandline.command_line_options import AsJson, EndpointUrl, Stack
+from strandline.text import print_json
 
 _POLL_S = 30.0
 
@@ -67,7 +67,7 @@ def erase_command(
             busy = eraser.erase_archive()
     counts = {name: number for name, number in eraser.counts.items() if number}
     if as_json:
-        typer.echo(json.dumps({"erased": yes, "counts": counts, "busy": len(busy)}))
+        print_json({"erased": yes, "counts": counts, "busy": len(busy)})
     else:
         amounts = ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing"
         typer.echo(f"{'erased' if yes else 'to erase (--yes does it)'}: {amounts}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 
 from strandline.command_line_options import AsJson, EndpointUrl, Stack, split_list
 from strandline.progress import duration
-from strandline.text import utc
+from strandline.text import print_json, utc
 
 if TYPE_CHECKING:
     from cloud_functions.core.threshold import Side
@@ -46,7 +45,7 @@ def forecast_command(
     """Estimate when a series reaches a limit.
 
     Prints the estimate with an interval, or the reason for a missing estimate. The method is a damped trend. With
-    --json, one object per series is printed, as in the responses of the API.
+    --json, an object as in the responses of the API is printed, and for files a list of one for each series.
     """
     from cloud_functions.core.limits import check
     from strandline.errors import CommandError
@@ -62,10 +61,10 @@ def forecast_command(
         answers = [_stored(stack, endpoint_url, gateway, series, limits, round(hours * HOUR_MS), horizon_ms)]
     else:
         raise typer.BadParameter("CSV files with --values, or --gateway and --series, are required")
+    if as_json:
+        print_json(answers if inputs else answers[0])
+        return
     for answer in answers:
-        if as_json:
-            typer.echo(json.dumps(answer))
-            continue
         for line in lines(answer):
             typer.echo(line)
 

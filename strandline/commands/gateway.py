@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from device_sim.greengrass.component_build import Nucleus
-from strandline.command_line_options import EndpointUrl, Stack, split_address
+from strandline.command_line_options import AsJson, EndpointUrl, Stack, split_address
+from strandline.text import print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +38,7 @@ def provision_command(
     run: Annotated[bool, typer.Option("--run", help="Perform the commands in the place of printing them.")] = False,
     stack: Stack = "strandline",
     endpoint_url: EndpointUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Provision a gateway: thing, thing group, certificate, policies, token exchange role and alias.
 
@@ -57,7 +59,10 @@ def provision_command(
     folder = out or Path("gateways") / name.replace(":", "%3A")
     gateway = provisioning.Gateway(name, group, stack, bucket, role_alias, role, region or "$REGION")
     if not run:
-        for line in [*shell(provisioning.steps(gateway)), *provisioning.files(gateway, folder)]:
+        script = [*shell(provisioning.steps(gateway)), *provisioning.files(gateway, folder)]
+        if as_json:
+            print_json({"commands": script})
+        for line in () if as_json else script:
             typer.echo(line)
         return
     from dataclasses import replace
@@ -67,6 +72,10 @@ def provision_command(
     clients = AwsClients(endpoint_url, region)
     gateway = replace(gateway, region=clients.region, partition=clients.partition)
     provisioning.provision(gateway, folder, clients.client, lambda line: typer.echo(line, err=True))
+    if as_json:
+        names = (provisioning.CERTIFICATE, provisioning.KEY, provisioning.CONFIG)
+        print_json({"gateway": name, "folder": str(folder), "files": list(names)})
+        return
     typer.echo(f"copy {folder} to the gateway: {provisioning.CERTIFICATE}, {provisioning.KEY} and, for nucleus lite, ")
     typer.echo(f"{provisioning.CONFIG}; see docs/gateway.md")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from strandline.api.access import Token, Url, open_client
 from strandline.command_line_options import AsJson, EndpointUrl, Stack
-from strandline.text import print_table, utc
+from strandline.text import print_json, print_table, utc
 
 _SHOWN_GAPS = 12
 _HEALTH = ("spool_bytes", "spool_batches", "clock_offset_ms")
@@ -38,7 +37,7 @@ def gateways_command(
     names = [name] if name else sorted(one["gateway"] for one in client.gateways())
     found: list[Any] = [client.gateway(one) for one in names]
     if as_json:
-        typer.echo(json.dumps(found[0] if name else found))
+        print_json(found[0] if name else found)
     elif name:
         for line in lines(found[0]):
             typer.echo(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strandline.command_line_options import AsJson
-from strandline.text import print_table
+from strandline.text import print_json, print_table
 
 if TYPE_CHECKING:
     from wire.codec import Profiles
@@ -68,7 +67,7 @@ def inspect_command(
         typer.echo(f"{file}: {missing}", err=True)
     if as_json:
         shown = {"parts": parts, "rows": table if rows == 0 else table[:rows]}
-        typer.echo(json.dumps(head | shown, allow_nan=False))
+        print_json(head | shown)
         return
     typer.echo("  ".join(f"{key} {value}" for key, value in head.items()))
     print_table(parts)

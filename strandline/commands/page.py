@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from strandline.command_line_options import EndpointUrl, Stack
+from strandline.command_line_options import AsJson, EndpointUrl, Stack
+from strandline.text import print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +22,7 @@ def page_command(
     scope: Annotated[str, typer.Option(help="Scopes to request.")] = "openid",
     token: Annotated[str, typer.Option(help="Token for the API: access_token or id_token.")] = "access_token",  # noqa: S107
     endpoint_url: EndpointUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Upload the page of a stack that is deployed with Page=on, with its config.json.
 
@@ -39,5 +41,9 @@ def page_command(
             names = upload(account.client("s3"), account.outputs["PageBucketName"], page_files(config))
         except page.PageMissingError as error:
             raise CommandError(str(error)) from error
-        typer.echo(f"uploaded {', '.join(names)}")
-        typer.echo(f"the page: {account.outputs['PageUrl']}")
+        address = account.outputs["PageUrl"]
+    if as_json:
+        print_json({"uploaded": names, "url": address})
+        return
+    typer.echo(f"uploaded {', '.join(names)}")
+    typer.echo(f"the page: {address}")

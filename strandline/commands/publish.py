@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from strandline.command_line_options import EndpointUrl
+from strandline.command_line_options import AsJson, EndpointUrl
+from strandline.text import print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +28,7 @@ def publish_command(
         bool, typer.Option("--dry-run", help="Print the commands of the AWS command line and do nothing else.")
     ] = False,
     endpoint_url: EndpointUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Build the components, upload their artifacts, and create the component versions.
 
@@ -48,10 +50,19 @@ def publish_command(
                 (recipes / component.recipe.name).write_text(publishing.recipe_of(component, bucket))
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from error
-        for line in publishing.shell(built, bucket, recipes):
+        commands = list(publishing.shell(built, bucket, recipes))
+        if as_json:
+            print_json({"commands": commands})
+        for line in () if as_json else commands:
             typer.echo(line)
         return
     from strandline.account import AwsClients
 
     clients = AwsClients(endpoint_url, region)
-    publishing.publish(built, bucket, clients.client, lambda line: typer.echo(line), time.sleep)
+    arns = publishing.publish(built, bucket, clients.client, lambda line: typer.echo(line, err=as_json), time.sleep)
+    if as_json:
+        found = [
+            {"name": one.name, "version": one.version, "arn": arns[one.name] or None, "created": bool(arns[one.name])}
+            for one in built.components
+        ]
+        print_json({"components": found})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from strandline.api.access import Token, Url, open_client
 from strandline.command_line_options import AsJson, EndpointUrl, Stack
-from strandline.text import print_table, utc
+from strandline.text import print_json, print_table, utc
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +38,7 @@ def series_command(
     if rows is not None:
         answer = client.aggregates(gateway, rows, from_=begin, to=end, resolution=resolution)
         if as_json:
-            typer.echo(json.dumps(answer))
+            print_json(answer)
             return
         for line in csv_lines(answer):
             typer.echo(line)
@@ -47,7 +46,7 @@ def series_command(
     latest = {one["series"]: one for one in client.latest(gateway, pattern)}
     found = [dict(one) | {"latest": latest.get(one["series"])} for one in client.series(gateway, pattern)]
     if as_json:
-        typer.echo(json.dumps(found))
+        print_json(found)
         return
     if found:
         print_table([row(one) for one in found], ("series", "unit", "time"))

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from strandline.command_line_options import split_address
+from strandline.command_line_options import AsJson, split_address
+from strandline.text import print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -29,11 +30,12 @@ def sim_command(
     ] = 60.0,
     faults: Annotated[bool, typer.Option(help="Inject faults into the signals.")] = True,
     labels: Annotated[Path | None, typer.Option(help="File for the labels of the faults, as JSON lines.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Publish the readings of 24 simulated sensors with QoS 1.
 
     The topic is sensors/<device>/<channel>, the payload {"value": ..., "time": <ms>}. The labels of the injected faults
-    are printed as JSON lines at the end.
+    are printed as JSON lines at the end, with --json as one object with the number of readings.
     """
     from device_sim.simulation.devices import Pace, Sensors
     from device_sim.simulation.faults import schedule
@@ -51,12 +53,16 @@ def sim_command(
     with MqttPublisher(host, port) as publisher:
         sensors = Sensors(plant, planned, publisher, Pace(SystemClock(), stop.wait))
         sent = sensors.run(duration)
-    lines = [json.dumps(asdict(label)) for label in sensors.labels()]
+    found = [asdict(label) for label in sensors.labels()]
+    lines = [json.dumps(label) for label in found]
     if labels is not None:
         try:
             labels.write_text("".join(line + "\n" for line in lines))
         except OSError as error:
             raise CommandError(f"{labels}: {error.strerror}") from error
+    if as_json:
+        print_json({"sent": sent, "sensors": len(plant.series), "labels": found})
+        return
     for line in lines:
         typer.echo(line)
     typer.echo(f"{sent} readings of {len(plant.series)} sensors sent to {broker} and acknowledged", err=True)

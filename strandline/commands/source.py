@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from strandline.command_line_options import split_address
+from strandline.command_line_options import AsJson, ask_hidden, split_address
+from strandline.text import print_json
 
 if TYPE_CHECKING:
     from edge_components.sensor_reader.entries import Entry
@@ -30,17 +32,22 @@ def source_test(
     name: Annotated[str | None, typer.Option(help="Entry to test; default: the first one.")] = None,
     once: Annotated[bool, typer.Option("--once", help="End after the first readings.")] = False,
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds to wait; exit code 1 without any reading.")] = 30.0,
+    as_json: AsJson = False,
 ) -> None:
     """Connect a source, and print its readings and rejections."""
     from strandline.errors import CommandError
-    from strandline.sources.trial import PrintingSink, entries
+    from strandline.sources.trial import CollectedReport, TextReport, TrialSink, entries
 
     found = [entry for entry in entries(_document(file)) if name in (None, entry.name)]
     if not found:
         raise CommandError(f"{file}: no entry {name or ''}")
-    sink = PrintingSink(typer.echo)
+    collected = CollectedReport()
+    sink = TrialSink(collected if as_json else TextReport(typer.echo))
     _run(found[0], sink, once=once, seconds=seconds)
-    typer.echo(f"{sink.count} readings", err=True)
+    if as_json:
+        print_json({"source": found[0].name} | collected.to_dict())
+    else:
+        typer.echo(f"{sink.count} readings", err=True)
     if not sink.count:
         raise typer.Exit(1)
 
@@ -50,10 +57,11 @@ def source_try(
     topic: Annotated[str, typer.Option(help="Topic that the payload is published on.")],
     file: Annotated[Path | None, typer.Argument(help="JSON or YAML: an MQTT entry, or a configuration.")] = None,
     preset: Annotated[str | None, typer.Option(help="Preset in place of a file.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run a mapping on a payload without a connection, and print its readings and rejections."""
     from strandline.errors import CommandError
-    from strandline.sources.trial import try_payload
+    from strandline.sources.trial import CollectedReport, TextReport, try_payload
 
     document: Any = _document(file) if file is not None else {"preset": preset} if preset else {}
     listed = document.get("sources") if isinstance(document, Mapping) else document
@@ -64,7 +72,12 @@ def source_try(
         content = sys.stdin.buffer.read() if payload == "-" else Path(payload).read_bytes()
     except OSError as error:
         raise CommandError(f"{payload}: {error.strerror}") from error
-    if not try_payload(entry, topic, content, round(time.time() * 1000), typer.echo):
+    collected = CollectedReport()
+    report = collected if as_json else TextReport(typer.echo)
+    count = try_payload(entry, topic, content, round(time.time() * 1000), report)
+    if as_json:
+        print_json(collected.to_dict())
+    if not count:
         raise typer.Exit(1)
 
 
@@ -79,10 +92,14 @@ def source_learn(
     key: Annotated[Path | None, typer.Option(help="The key of the client's certificate.")] = None,
     websocket: Annotated[bool, typer.Option("--websocket", help="Connect by WebSockets.")] = False,
     path: Annotated[str, typer.Option(help="Path of the WebSockets on the broker.")] = "/mqtt",
+    as_json: AsJson = False,
 ) -> None:
-    """Print a configuration for the topics of a broker, derived from one payload of each topic."""
+    """Print a configuration for the topics of a broker, derived from one payload of each topic.
+
+    The output is a configuration of the SensorReader; --json adds the topics that no payload format reads.
+    """
     from strandline.sources.broker import connection_keys, listen, read_password
-    from strandline.sources.learn import entry, propose
+    from strandline.sources.learn import configuration, propose
 
     host, port = split_address(broker, "broker")
     files = {"ca_file": ca, "cert_file": cert, "key_file": key}
@@ -90,12 +107,16 @@ def source_learn(
     given |= {"username": user, "tls": tls or ca is not None or cert is not None}
     given |= {"transport": "websockets", "path": path} if websocket else {}
     connection = connection_keys(host, port, given)
-    password = read_password(lambda text: typer.prompt(text, "", hide_input=True, show_default=False)) if user else None
+    password = read_password(ask_hidden) if user else None
     proposals, unread = propose(listen(connection, password, topics, seconds))
-    typer.echo(entry(connection, proposals))
+    proposed = configuration(connection, proposals)
+    if as_json:
+        print_json(proposed | {"unread": unread})
+    else:
+        typer.echo(json.dumps(proposed, indent=2))
     if password:
         typer.echo("password_file is not in the configuration: name a file with the password on the gateway", err=True)
-    for topic in unread:
+    for topic in () if as_json else unread:
         typer.echo(f"not read: {topic}", err=True)
     if not proposals:
         raise typer.Exit(1)

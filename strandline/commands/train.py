@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from strandline.command_line_options import AsJson, split_list
+from strandline.text import print_json
 
 if TYPE_CHECKING:
     from strandline.training.train import Trained
@@ -105,7 +105,7 @@ def train_command(
     if as_json:
         packed = trained.packed
         files = {"recipe": str(packed.recipe), "artifact": str(packed.artifact)}
-        typer.echo(json.dumps({"name": packed.name, "version": packed.version, **files, "manifest": trained.manifest}))
+        print_json({"name": packed.name, "version": packed.version, **files, "manifest": trained.manifest})
         return
     _print(trained, out)
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from strandline.command_line_options import AsJson, ask_hidden
+from strandline.text import print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -39,11 +43,13 @@ def up_command(
         bool, typer.Option("--host/--no-host", help="Also measure this computer (host.*), without alerts.")
     ] = True,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run gateway and cloud on this machine with the readings of your own broker.
 
     The first run learns the topics and proposes a mapping, which it prints and keeps in a file. Data are kept in --dir
-    over Ctrl-C and restarts. Nothing leaves this machine. Needs the extra `sim`.
+    over Ctrl-C and restarts. Nothing leaves this machine. With --json, one object with the addresses, the token and
+    the paths is printed as soon as everything runs, and all other lines go to standard error. Needs the extra `sim`.
     """
     from device_sim.greengrass.component_build import Nucleus
     from strandline.errors import CommandError
@@ -64,9 +70,7 @@ def up_command(
     address, port = split_broker(broker, tls=given["tls"])
     options = UpOptions(
         connection=connection_keys(address, port, given),
-        password=password(lambda text: typer.prompt(text, "", hide_input=True, show_default=False), folder)
-        if user
-        else None,
+        password=password(ask_hidden, folder) if user else None,
         topics=topics,
         learn_s=learn,
         learn_again=learn_again,
@@ -80,10 +84,14 @@ def up_command(
     )
 
     def show(text: str) -> None:
-        typer.echo(text if text.startswith("export ") else f"{time.strftime('%H:%M:%S')}  {text}")
+        typer.echo(text if text.startswith("export ") else f"{time.strftime('%H:%M:%S')}  {text}", err=as_json)
+
+    def publish(addresses: Mapping[str, str]) -> None:
+        if as_json:
+            print_json(dict(addresses))
 
     try:
-        code = run(options, show, lambda out, nucleus: build_here(out, Nucleus(nucleus)))
+        code = run(options, show, lambda out, nucleus: build_here(out, Nucleus(nucleus)), publish)
     except ERRORS as error:
         raise CommandError(str(error)) from error
     raise typer.Exit(code)

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from strandline.exit_codes import EXIT_CODES, command_codes
+
 METHODS = ("get", "put", "post", "delete")
 
 
@@ -57,12 +59,14 @@ def command_line() -> str:
     from strandline.cli import make_app
 
     top = typer.main.get_command(make_app())
-    parts = ["# Command line\n", _GENERATED, _EXIT_CODES]
+    parts = ["# Command line\n", _GENERATED, _OUTPUT, *_exit_codes()]
     for path, command in _commands(top, ("strandline",)):
         context = top.context_class(command, info_name=" ".join(path))
         usage = re.sub(r"\{(\w+)\}", lambda name: name[1].upper(), " ".join(command.collect_usage_pieces(context)))
         parts += [f"## {' '.join(path)}\n", f"```\n{' '.join(path)} {usage}\n```\n"]
         parts += [f"{_prose(command.help or '')}\n"]
+        if codes := command_codes(" ".join(path[1:])):
+            parts += [f"Exit code {codes}.\n"]
         rows = [row for parameter in command.params if (row := _parameter_row(parameter, context))]
         if rows:
             parts += ["| option | meaning |", "| --- | --- |", *rows, ""]
@@ -98,6 +102,11 @@ def _commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
         yield path, command
     for name, one in sorted((nested or {}).items()):
         yield from _commands(one, (*path, name))
+
+
+def _exit_codes() -> list[str]:
+    rows = [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    return ["| exit code | meaning |", "| --- | --- |", *rows, ""]
 
 
 def _parameter_row(parameter: Any, context: Any) -> str | None:
@@ -191,9 +200,9 @@ _SOURCES = (
     "examples.\n"
 )
 _CLOUD = "Parameters of the stack (`cloud_functions/template.yaml`).\n"
-_EXIT_CODES = (
-    "Exit codes: 0 success, 1 failure with one sentence on standard error, 2 wrong arguments, 130 and 143 interrupted "
-    "by SIGINT and SIGTERM.\n"
+_OUTPUT = (
+    "With `--json`, a command prints exactly one JSON object or array on standard output, or nothing if it fails. "
+    "Errors, progress and remarks are text on standard error.\n"
 )
 _API = (
     "All routes are below the address of the API (output `ApiUrl` of the stack). Errors are problem details (RFC "

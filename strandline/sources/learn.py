@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -97,7 +96,6 @@ def _fields(binding: Binding, topic: str, payload: bytes) -> list[str]:
     return found
 
 
-def entry(connection: Mapping[str, Any], topics: Iterable[Mapping[str, Any]]) -> str:
-    """Return a configuration with the proposed topics as JSON; ``connection`` has the keys that reach the broker."""
-    source = {"name": "mqtt", "kind": "mqtt", **connection, "topics": list(topics)}
-    return json.dumps({"sources": [source]}, indent=2)
+def configuration(connection: Mapping[str, Any], topics: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a configuration with the proposed topics; ``connection`` has the keys that reach the broker."""
+    return {"sources": [{"name": "mqtt", "kind": "mqtt", **connection, "topics": list(topics)}]}

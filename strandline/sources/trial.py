@@ -1,10 +1,12 @@
-"""A sink that prints readings, and the run of a mapping on one payload."""
+"""A sink that reports readings and rejections, and the run of a mapping on one payload."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.entries import Entry, read_entries
@@ -25,14 +27,61 @@ def line(name: str, value: float, unit: str, time_ms: int, quality: int) -> str:
     return f"{name} = {value:.12g}{f' {unit}' if unit else ''} at {moment}, {Quality(quality).name.lower()}"
 
 
-class PrintingSink:
-    """A sink that prints each reading and each rejection; see edge_components.sensor_reader.sources.Sink."""
+class Report(Protocol):
+    """Receiver of the readings and rejections of a trial."""
 
-    def __init__(self, show: Print, clock: Callable[[], float] = time.monotonic) -> None:
-        self._show, self._clock = show, clock
+    def reading(self, name: str, value: float, unit: str, time_ms: int, quality: int) -> None:
+        """Report a reading."""
+
+    def rejected(self, reason: str, text: str) -> None:
+        """Report a rejection, or something else that needs attention."""
+
+
+@dataclass(slots=True)
+class TextReport:
+    """A line of text for each reading and each rejection."""
+
+    show: Print
+
+    def reading(self, name: str, value: float, unit: str, time_ms: int, quality: int) -> None:
+        """Print a reading."""
+        self.show(line(name, value, unit, time_ms, quality))
+
+    def rejected(self, reason: str, text: str) -> None:
+        """Print a rejection."""
+        self.show(f"{reason}: {text}")
+
+
+@dataclass(slots=True)
+class CollectedReport:
+    """Readings and rejections as objects for JSON; a value that JSON does not have is None."""
+
+    readings: list[dict[str, Any]] = field(default_factory=list)
+    rejections: list[dict[str, str]] = field(default_factory=list)
+
+    def reading(self, name: str, value: float, unit: str, time_ms: int, quality: int) -> None:
+        """Add a reading."""
+        known = float(value) if math.isfinite(value) else None
+        one = {"series": name, "value": known, "unit": unit, "time_ms": int(time_ms)}
+        self.readings.append(one | {"quality": Quality(quality).name.lower()})
+
+    def rejected(self, reason: str, text: str) -> None:
+        """Add a rejection."""
+        self.rejections.append({"reason": reason, "text": text})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object for JSON."""
+        return {"readings": self.readings, "rejections": self.rejections}
+
+
+class TrialSink:
+    """A sink that reports each reading and each rejection; see edge_components.sensor_reader.sources.Sink."""
+
+    def __init__(self, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+        self._report, self._clock = report, clock
         self._registry = SourceSeries({}, MAX_SERIES)
-        self._registry.on_collision = lambda name, first, second: show(
-            f"series_collisions: {first.address} and {second.address} give one name; the second is {name}"
+        self._registry.on_collision = lambda name, first, second: report.rejected(
+            "series_collisions", f"{first.address} and {second.address} give one name; the second is {name}"
         )
         self.count = 0
         """Readings so far."""
@@ -52,18 +101,18 @@ class PrintingSink:
         qualities: Sequence[int],
         arrived: float,
     ) -> None:
-        """Print readings."""
+        """Report readings."""
         for series_id, time_ms, value, quality in zip(series_ids, times_ms, values, qualities, strict=True):
             series = self._registry[series_id]
-            self._show(line(series.name, value, series.unit, time_ms, quality))
+            self._report.reading(series.name, value, series.unit, time_ms, quality)
         self.count += len(series_ids)
 
     def when_stored(self, acknowledge: Callable[[], None]) -> None:
         """Acknowledge nothing: the broker keeps what a trial reads."""
 
     def reject(self, reason: str, text: str, count: int = 1, *, key: str = "") -> None:
-        """Print what is rejected."""
-        self._show(f"{reason}: {text}")
+        """Report a rejection."""
+        self._report.rejected(reason, text)
 
 
 def entries(document: Any) -> list[Entry]:
@@ -89,8 +138,8 @@ def bindings(document: Mapping[str, Any], topic: str) -> list[Binding]:
     return [one for one in found if one.pattern.match(topic) is not None]
 
 
-def try_payload(document: Mapping[str, Any], topic: str, payload: bytes, now_ms: int, show: Print) -> int:
-    """Print the readings that a mapping makes of a payload and what it rejects; return the number of readings.
+def try_payload(document: Mapping[str, Any], topic: str, payload: bytes, now_ms: int, report: Report) -> int:
+    """Report the readings and rejections of a mapping on a payload, and return the number of readings.
 
     Raises CommandError for a mapping that cannot work, and for a topic that no pattern matches.
     """
@@ -100,20 +149,20 @@ def try_payload(document: Mapping[str, Any], topic: str, payload: bytes, now_ms:
     decoder = Decoder(matching[0])
     columns = decoder.decode([topic.encode()], [payload])
     count = 0
-    for at, field in enumerate(columns.fields):
+    for at, name_of_field in enumerate(columns.fields):
         try:
-            name = decoder.name(topic, field)
+            name = decoder.name(topic, name_of_field)
             time_ms, replaced = decoder.times.one(columns.times[at], now_ms)
         except RejectedError as error:
-            show(f"{error.reason}: {error}")
+            report.rejected(error.reason, str(error))
             continue
         quality = max(columns.qualities[at], Quality.UNCERTAIN) if replaced else columns.qualities[at]
-        show(line(name, columns.values[at], decoder.unit(field, columns.units[at], name), time_ms, quality))
+        report.reading(name, columns.values[at], decoder.unit(name_of_field, columns.units[at], name), time_ms, quality)
         count += 1
     for _index, rejection in columns.rejections:
-        show(f"{rejection.reason}: {rejection}")
+        report.rejected(rejection.reason, str(rejection))
     if columns.skipped:
-        show(f"fields_skipped: {columns.skipped} fields are not measurements")
+        report.rejected("fields_skipped", f"{columns.skipped} fields are not measurements")
     if columns.nulls:
-        show(f"rejected_null: {columns.nulls} fields are null")
+        report.rejected("rejected_null", f"{columns.nulls} fields are null")
     return count

@@ -11,7 +11,7 @@ from typing import Any
 
 from strandline.errors import CommandError
 from strandline.sources.learn import propose
-from strandline.sources.trial import bindings, entries, try_payload
+from strandline.sources.trial import TextReport, bindings, entries, try_payload
 
 FILE = "sources.json"
 PASSWORD_FILE = "broker-password"  # noqa: S105 # the name of a file
@@ -37,7 +37,7 @@ def learn(connection: Mapping[str, Any], payloads: Mapping[str, bytes], now_ms: 
         if topic in rejected:
             continue
         lines: list[str] = []
-        count = try_payload(entry, topic, payload, now_ms, lines.append)
+        count = try_payload(entry, topic, payload, now_ms, TextReport(lines.append))
         if count:
             examples.setdefault(bindings(entry, topic)[0].topic, []).append(lines[0])
         else:

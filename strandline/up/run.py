@@ -9,7 +9,7 @@ import os
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,14 @@ STATE, LOCK = "up.json", "up.lock"
 FORMAT = 1
 
 Show = Callable[[str], None]
+Publish = Callable[[Mapping[str, str]], None]
 
 
-def run(options: UpOptions, show: Show, build: Build) -> int:
+def run(options: UpOptions, show: Show, build: Build, publish: Publish = lambda addresses: None) -> int:
     """Run until the duration has passed or a signal arrives, and return the exit code; all started parts are stopped.
 
-    Ctrl-C is the regular end of a run without a duration. Raises StrandlineError, SimulationError, CloudSimError and
-    NucleusError.
+    Ctrl-C is the regular end of a run without a duration. ``publish`` receives the addresses when all parts run.
+    Raises StrandlineError, SimulationError, CloudSimError and NucleusError.
     """
     clock, running = SystemClock(), False
     with Interrupts() as interrupts:
@@ -61,7 +62,7 @@ def run(options: UpOptions, show: Show, build: Build) -> int:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(_lock(folder))
                 try:
-                    parts = _Parts(options, folder, sources, stack, show, build)
+                    parts = _Parts(options, folder, sources, stack, show, build, publish)
                     running = True
                     parts.follow()
                 finally:
@@ -86,6 +87,7 @@ class _Parts:
         stack: contextlib.ExitStack,
         show: Show,
         build: Build,
+        publish: Publish,
     ) -> None:
         self._options, self._show = options, show
         self._status, self._pause = Status(), threading.Event()
@@ -118,8 +120,10 @@ class _Parts:
         )
         show("waiting for the components of the gateway to start")
         self._nucleus.wait_running(READY_S)
-        for line in addresses(self._front, folder, self._nucleus.logs):
+        found = addresses(self._front, folder, self._nucleus.logs)
+        for line in lines(found):
             show(line)
+        publish(found)
         if options.open_page:
             webbrowser.open(self._front.url)
 
@@ -151,15 +155,26 @@ class _Parts:
         self._show(self._status.counts(about))
 
 
-def addresses(front: Front, folder: Path, logs: Path) -> list[str]:
-    """Return the addresses of page and API, and the paths of configuration and logs."""
+def addresses(front: Front, folder: Path, logs: Path) -> dict[str, str]:
+    """Return the addresses of page and API with a token, and the paths of configuration and logs."""
+    return {
+        "page": front.url,
+        "api": f"{front.url}/v1",
+        "token": front.token("local", "operator"),
+        "sources": str(folder / mapping.FILE),
+        "logs": str(logs),
+    }
+
+
+def lines(found: Mapping[str, str]) -> list[str]:
+    """Return the addresses as text."""
     return [
-        f"page   {front.url}",
-        f"API    {front.url}/v1, for strandline alerts, gateways, series, rules and silences in another terminal:",
-        f"export STRANDLINE_URL={front.url}",
-        f"export STRANDLINE_TOKEN={front.token('local', 'operator')}",
-        f"topics {folder / mapping.FILE}: edit it and start again, or start with --learn-again",
-        f"logs   {logs}",
+        f"page   {found['page']}",
+        f"API    {found['api']}, for strandline alerts, gateways, series, rules and silences in another terminal:",
+        f"export STRANDLINE_URL={found['page']}",
+        f"export STRANDLINE_TOKEN={found['token']}",
+        f"topics {found['sources']}: edit it and start again, or start with --learn-again",
+        f"logs   {found['logs']}",
     ]
 
 

@@ -17,7 +17,7 @@ from edge_components.sensor_reader.entries import Entry, kinds
 from edge_components.sensor_reader.mapping.bindings import preset_names
 from edge_components.sensor_reader.mapping.settings import format_names
 from strandline.commands.source import _run
-from strandline.sources.trial import PrintingSink, try_payload
+from strandline.sources.trial import TextReport, TrialSink, try_payload
 from tests.unit.sensor_reader.test_sysfs_sources import thermometer, write
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
@@ -44,7 +44,7 @@ def rows(name: str) -> list[tuple[str, str, bytes, list[str]]]:
 
 def readings_of(entry: dict[str, Any], topic: str, payload: bytes) -> list[str]:
     shown: list[str] = []
-    try_payload(entry, topic, payload, NOW_MS, shown.append)
+    try_payload(entry, topic, payload, NOW_MS, TextReport(shown.append))
     return [re.sub(ENDING, "", line) for line in shown if re.search(ENDING, line)]
 
 
@@ -101,7 +101,7 @@ def test_the_example_of_a_kind_that_reads_files_gives_readings(kind: str, tmp_pa
     settings = given.settings
     keys = {one.name: getattr(settings, one.name) for one in fields(settings)} | prepare(tmp_path)
     shown: list[str] = []
-    sink = PrintingSink(shown.append)
+    sink = TrialSink(TextReport(shown.append))
     _run(Entry(given.name, kind, replace(settings, **keys)), sink, once=True, seconds=20.0)
     assert any(line.startswith(begin) for line in shown), shown
 
@@ -113,7 +113,7 @@ def test_a_file_of_the_numenta_anomaly_benchmark_is_replayed_with_the_default_ke
         .values()
     )
     shown: list[str] = []
-    _run(entry, PrintingSink(shown.append), once=True, seconds=20.0)
+    _run(entry, TrialSink(TextReport(shown.append)), once=True, seconds=20.0)
     assert shown == [
         "nab.value = 73.97 at 2014-04-01T00:00:00.000Z, good",
         "nab.value = 74.94 at 2014-04-01T00:05:00.000Z, good",

@@ -24,13 +24,20 @@ SENDING = "24 sensors send"
 
 
 class Demo:
-    """A running ``strandline demo`` with its output in a file, in a process group of its own as a shell gives it."""
+    """A running ``strandline demo`` with its output in a file, in a process group of its own as a shell gives it.
+
+    With ``--json``, the output is that on standard error, and ``result`` is the file of standard output.
+    """
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        self.folder, self.output = folder, folder / "output"
-        with self.output.open("wb") as out:
+        self.folder, self.output, self.result = folder, folder / "output", folder / "result.json"
+        with self.output.open("wb") as err, self.result.open("wb") as result:
             self.process = subprocess.Popen(
-                [*PROGRAM, *arguments], cwd=folder, stdout=out, stderr=out, start_new_session=True
+                [*PROGRAM, *arguments],
+                cwd=folder,
+                stdout=result if "--json" in arguments else err,
+                stderr=err,
+                start_new_session=True,
             )
 
     def text(self) -> str:
@@ -104,10 +111,10 @@ DEVICES = {"pump-3": "Modbus TCP", "coldroom-2": "OPC UA", "tank-2": "Sparkplug 
 def test_a_short_run_proves_that_nothing_was_lost_or_duplicated_shows_its_alerts_and_leaves_nothing(
     tmp_path: Path, demos: list[Demo]
 ) -> None:
-    demo = Demo(tmp_path, "--duration", "40", "--seed", "7", "--json", "result.json", "--keep-running")
+    demo = Demo(tmp_path, "--duration", "40", "--seed", "7", "--json", "--keep-running")
     demos.append(demo)
     demo.wait_for("running without faults")
-    body = json.loads((tmp_path / "result.json").read_text())
+    body = json.loads(demo.result.read_text())
     assert (body["lost"], body["duplicated"]) == (0, 0)
     assert body["faults"] == 9
     assert 0 < body["detected"] <= 9

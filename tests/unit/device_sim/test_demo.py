@@ -162,15 +162,6 @@ def test_each_alert_is_shown_once_when_it_opens_and_once_when_it_resolves(capsys
     assert shown.count("30.00 B per aggregate") == 1
 
 
-def test_an_unwritable_result_file_is_rejected_before_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run(DemoOptions(json_file=tmp_path / "absent" / "x.json"), Console(width=300), build_here) == 1
-    assert "absent/x.json: No such file or directory" in capsys.readouterr().out
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,8 +17,8 @@ from edge_components.sensor_reader.mapping.decoder import Decoder
 from strandline.cli import make_app
 from strandline.errors import CommandError
 from strandline.sources.broker import PASSWORD_VARIABLE, connection_keys, read_password
-from strandline.sources.learn import entry, propose
-from strandline.sources.trial import try_payload
+from strandline.sources.learn import configuration, propose
+from strandline.sources.trial import TextReport, try_payload
 from tests.unit.sensor_reader.preset_samples import SAMPLES, encoded
 
 NOW_MS = 1_700_000_000_000
@@ -26,7 +26,7 @@ NOW_MS = 1_700_000_000_000
 
 def tried(document: dict[str, Any], topic: str, payload: bytes) -> list[str]:
     shown: list[str] = []
-    try_payload(document, topic, payload, NOW_MS, shown.append)
+    try_payload(document, topic, payload, NOW_MS, TextReport(shown.append))
     return shown
 
 
@@ -83,7 +83,7 @@ def test_proposals_read_every_payload_that_they_were_made_of() -> None:
     assert unread == ["text/x"]
     assert {"topic": "zigbee2mqtt/{device}", "preset": "zigbee2mqtt"} in proposals
     assert {"topic": "plant/{level2}/pump", "value": ["flow", "temp"]} in proposals
-    document = json.loads(entry({"host": "127.0.0.1", "port": 1883}, proposals))
+    document = configuration({"host": "127.0.0.1", "port": 1883}, proposals)
     assert load(Config, document).entries()
     (source,) = document["sources"]
     for topic, payload in payloads.items():

@@ -16,7 +16,7 @@ from cloud_functions.core.globs import matches
 from cloud_functions.core.rules import Rule, SetSilence
 from device_sim.paths import SOURCE_TREE
 from edge_components.sensor_reader.entries import read_entries
-from strandline.sources.trial import line, try_payload
+from strandline.sources.trial import TextReport, line, try_payload
 from wire.model import Aggregates, Quality, Series
 
 FOLDER = SOURCE_TREE / "docs/examples"
@@ -70,7 +70,7 @@ def test_sample_payloads_give_the_stated_readings(folder: Path) -> None:
     for topic, sample in read(folder, "payloads.json").items():
         payload = sample["text"].encode() if "text" in sample else bytes.fromhex(sample["hex"])
         shown: list[str] = []
-        assert try_payload(entries[0], topic, payload, NOW_MS, shown.append) == len(sample["series"])
+        assert try_payload(entries[0], topic, payload, NOW_MS, TextReport(shown.append)) == len(sample["series"])
         for name, value in sample["series"].items():
             begin = line(name, value, "", NOW_MS, Quality.GOOD).split(" at ")[0]
             assert any(one.startswith(begin) for one in shown), shown
