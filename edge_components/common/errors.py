@@ -10,6 +10,7 @@
     │   ├── ConnectionLostError
     │   ├── ConnectionRefusedByNucleusError
     │   └── NoNucleusError
+    ├── CredentialsError
     ├── RequirementError
     ├── RuntimeEnvironmentError
     └── HandoverError
@@ -56,6 +57,10 @@ class NoNucleusError(BusError):
 
 class HandoverError(EdgeError):
     """An outbox is full."""
+
+
+class CredentialsError(EdgeError):
+    """Files of certificates, keys or passwords cannot be used; names the files and the cause."""
 
 
 class RequirementError(EdgeError):

@@ -19,14 +19,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge_components.sensor_reader.mqtt.credentials import Credentials
-from edge_components.sensor_reader.mqtt.failures import HandshakeError, WebSocketError
+from edge_components.common.mqtt.credentials import Credentials
+from edge_components.common.mqtt.paho_client import PahoClient, reason_text
 from edge_components.sensor_reader.mqtt.packets import PUBCOMP, PUBREL, PacketReader, Publications
 from edge_components.sensor_reader.mqtt.settings import MqttSettings
 from edge_components.sensor_reader.mqtt.websocket import WebSocket
 
 MISC_SECONDS = 1.0
-CONNECT_SECONDS = 8.0
 RECEIVE_BYTES = 262_144
 UNSUPPORTED_VERSION = "Unsupported protocol version"
 _NEVER_EXPIRES = 0xFFFFFFFF
@@ -56,35 +55,16 @@ class Events(Protocol):
         """The connection is lost."""
 
 
-class _Paho(paho.Client):
+class _Paho(PahoClient):
     """The library's client, which reads from a buffer instead of the socket."""
 
     def __init__(self, tls: ssl.SSLContext | None, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._tls = tls
-        if tls is not None:
-            self.tls_set_context(tls)
+        super().__init__(tls, *arguments, **options)
         self.given = b""
         self.failure: OSError | None = None
-        self._connecting: socket.socket | None = None
 
-    def _create_socket(self) -> Any:
-        """Connect; unlike the library, close the socket when that fails, and name a failed WebSocket handshake."""
-        try:
-            made = super()._create_socket()
-            return made if self._connecting is None or self.transport == "tcp" else WebSocket(self._connecting)
-        except BaseException as error:
-            if self._connecting is not None:
-                self._connecting.close()
-            if isinstance(error, paho.WebsocketConnectionError | IndexError | UnicodeDecodeError):
-                raise WebSocketError(str(error)) from error
-            raise
-        finally:
-            self._connecting = None
-
-    def _create_socket_connection(self) -> socket.socket:
-        self._connecting = super()._create_socket_connection()
-        return self._connecting
+    def _websocket(self, _library: Any, sock: socket.socket) -> Any:
+        return WebSocket(sock)
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if self.given:
@@ -93,19 +73,6 @@ class _Paho(paho.Client):
         if self.failure is not None:
             raise self.failure
         raise BlockingIOError
-
-    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        """Perform the TLS handshake; unlike the library, close the socket on failure and report the cause."""
-        sock = (self._tls or ssl.create_default_context()).wrap_socket(
-            tcp_sock, server_hostname=self.host, do_handshake_on_connect=False
-        )
-        self._connecting = sock
-        try:
-            sock.settimeout(CONNECT_SECONDS)
-            sock.do_handshake()
-        except (ConnectionError, TimeoutError, ssl.SSLEOFError) as error:
-            raise HandshakeError(error.strerror or str(error)) from error
-        return sock
 
 
 class MqttClient:
@@ -199,15 +166,12 @@ class MqttClient:
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_unsubscribe = self._on_subscribe, self._on_unsubscribe
         client.on_message = self._on_message
-        # With this callback the library does not write to the socket itself.
-        client.on_socket_register_write = lambda *_: None
         options: dict[str, Any] = {}
         if version5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = 0 if settings.clean_session else _NEVER_EXPIRES
             properties.ReceiveMaximum = settings.inflight
             options = {"clean_start": settings.clean_session, "properties": properties}
-        client.connect_timeout = CONNECT_SECONDS
         client.connect_async(settings.host, settings.port, settings.keepalive_s, **options)
         return client
 
@@ -260,18 +224,18 @@ class MqttClient:
 
     def _on_connect(self, _client: paho.Client, _data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            self.refusal = _reason(reason, properties)
+            self.refusal = reason_text(reason, properties)
             self._events.on_refused(self.refusal)
             return
         self.accepted = True
         self._events.on_connected(bool(flags.session_present))
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
-        self._events.on_disconnected(str(self.failure or _reason(reason, properties)))
+        self._events.on_disconnected(str(self.failure or reason_text(reason, properties)))
 
     def _on_subscribe(self, _client: paho.Client, _data: Any, mid: int, reasons: Any, properties: Any) -> None:
         filters = self._asked.pop(mid, [])
-        refused = (_reason(reason, properties) if reason.value >= _REFUSED else None for reason in reasons)
+        refused = (reason_text(reason, properties) if reason.value >= _REFUSED else None for reason in reasons)
         self._events.on_subscribed(dict(zip(filters, refused, strict=False)))
 
     def _on_unsubscribe(self, _client: paho.Client, _data: Any, mid: int, reasons: Any, _properties: Any) -> None:
@@ -282,9 +246,3 @@ class MqttClient:
 
     def _on_message(self, *_: Any) -> None:
         """Publications never reach the library."""
-
-
-def _reason(code: Any, properties: Any) -> str:
-    """Return the name of a reason code, with the text that an MQTT 5 broker adds."""
-    text = getattr(properties, "ReasonString", "")
-    return f"{code}: {text[:200]}" if text else str(code)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edge_components.common.mqtt.credentials import Credentials
+from edge_components.common.mqtt.failures import Failure, connection_failure, unanswered_failure
 from edge_components.common.ports import Clock
 from edge_components.sensor_reader.errors import ProtocolError, SourceError
 from edge_components.sensor_reader.mqtt.client import UNSUPPORTED_VERSION, MqttClient
-from edge_components.sensor_reader.mqtt.credentials import Credentials
-from edge_components.sensor_reader.mqtt.failures import Failure, connection_failure, unanswered_failure
 from edge_components.sensor_reader.mqtt.packets import Publications
 from edge_components.sensor_reader.mqtt.read_pacing import WAKE_BYTES, ReadPacer
 from edge_components.sensor_reader.mqtt.settings import MqttSettings
@@ -75,7 +75,7 @@ class MqttConnection:
 
     def start(self) -> None:
         """Begin to connect; raises SourceError for files that cannot be used."""
-        self._settings.credential_files.load()
+        self._settings.credentials()
         self._signal, signalled = socket.socketpair()
         for end in (self._signal, signalled):
             end.setblocking(False)
@@ -157,7 +157,7 @@ class MqttConnection:
 
     def _live(self, signalled: socket.socket) -> None:
         """Connect and serve until the connection is lost; raises OSError, ProtocolError or SourceError."""
-        credentials = self._settings.credential_files.load()
+        credentials = self._settings.credentials()
         client = self._client = MqttClient(self._settings, credentials, self, self._version5)
         self._number += 1
         with contextlib.closing(client):
@@ -191,11 +191,10 @@ class MqttConnection:
 
     def _checked(self, credentials: Credentials, client: MqttClient) -> Credentials:
         """Reconnect when the credential files were replaced by valid ones; otherwise keep the connection."""
-        files = self._settings.credential_files
-        if files.stamps() == credentials.stamps:
+        if self._settings.credential_files.stamps() == credentials.stamps:
             return credentials
         try:
-            files.load()
+            self._settings.credentials()
         except SourceError as error:
             self._log.error("mqtt_credentials_failed", f"{error}; the connection stays", key=self._settings.address)
             return credentials

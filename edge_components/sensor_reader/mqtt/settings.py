@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from edge_components.common.config import absolute_path, flag, integer, load, mapping, text
-from edge_components.common.errors import ConfigError
+from edge_components.common.errors import ConfigError, CredentialsError
+from edge_components.common.mqtt.credentials import CredentialFiles, Credentials
+from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.mapping.bindings import TOPICS, Binding, preset_names, read_bindings
 from edge_components.sensor_reader.mapping.settings import KEYS
-from edge_components.sensor_reader.mqtt.credentials import CredentialFiles
 
 
 def _short(default: str, doc: str, least: int = 0) -> Any:
@@ -107,6 +108,13 @@ class MqttSettings:
     def credential_files(self) -> CredentialFiles:
         """The files of the client's and the broker's identity."""
         return CredentialFiles(self.tls, self.ca_file, self.cert_file, self.key_file, self.password_file)
+
+    def credentials(self) -> Credentials:
+        """Read the files; raises SourceError that names them when they cannot be used."""
+        try:
+            return self.credential_files.load()
+        except CredentialsError as error:
+            raise SourceError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_components.sensor_reader.errors import ProtocolError, SourceError
-from edge_components.sensor_reader.mqtt.credentials import CredentialFiles
-from edge_components.sensor_reader.mqtt.failures import HandshakeError, connection_failure, unanswered_failure
+from edge_components.common.errors import CredentialsError
+from edge_components.common.mqtt.credentials import CredentialFiles
+from edge_components.common.mqtt.failures import HandshakeError, connection_failure, unanswered_failure
+from edge_components.sensor_reader.errors import ProtocolError
 from edge_components.sensor_reader.mqtt.subscriptions import (
     FIRST_RETRY_S,
     LONGEST_RETRY_S,
@@ -57,7 +58,7 @@ def test_a_broker_that_closes_without_an_answer_is_unreachable_where_no_certific
 def test_a_replaced_file_has_other_stamps_and_a_missing_one_is_named(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     files = CredentialFiles(False, "", "", "", str(secret))
-    with pytest.raises(SourceError, match=r"mqtt: cannot use .*password"):
+    with pytest.raises(CredentialsError, match=r"mqtt: cannot use .*password"):
         files.load()
     secret.write_text("one\n")
     first = files.load()

@@ -6,8 +6,6 @@ import socket
 import ssl
 from dataclasses import dataclass
 
-from edge_components.sensor_reader.errors import ProtocolError
-
 _VERIFICATION = {
     10: "it has expired",
     9: "it is not valid yet (or this gateway's clock is wrong)",
@@ -69,7 +67,7 @@ def connection_failure(error: Exception) -> Failure:
         return Failure("mqtt_timeout", "no answer in time")
     if isinstance(error, ConnectionRefusedError):
         return Failure("mqtt_unreachable", "nothing listens on this port (connection refused)")
-    if isinstance(error, ProtocolError):
+    if not isinstance(error, OSError):
         return Failure("mqtt_errors", f"the broker breaks the protocol: {error}")
     if isinstance(error, ConnectionError):
         return Failure("mqtt_unreachable", f"the connection was closed: {error}")

@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_components.sensor_reader.errors import SourceError
+from edge_components.common.errors import CredentialsError
 
 Stamps = tuple[tuple[int, int, int] | None, ...]
 """Modification time, size and inode of each file, None for one that is missing."""
@@ -32,14 +32,14 @@ class CredentialFiles:
         return tuple(_stamp(path) for path in self.paths)
 
     def load(self) -> Credentials:
-        """Read the files; raises SourceError that names them when they cannot be used."""
+        """Read the files; raises CredentialsError that names them when they cannot be used."""
         stamps = self.stamps()
         try:
             password = Path(self.password_file).read_text().strip() if self.password_file else None
             return Credentials(password, self._context() if self.tls else None, stamps)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             files = ", ".join(self.paths) or "the system's certificates"
-            raise SourceError(f"mqtt: cannot use {files}: {error}") from error
+            raise CredentialsError(f"mqtt: cannot use {files}: {error}") from error
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.ca_file or None)
