@@ -15,6 +15,10 @@ LocalRoot = Annotated[
     Path | None, typer.Option("--root", help="Root of the local nucleus; default: that of `up` or `gateway run` here.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output in the place of text.")]
+ResultFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="FILE", help="File for the JSON value of --json, in the place of standard output."),
+]
 
 
 def ask_hidden(text: str) -> str:

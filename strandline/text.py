@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 _PIPE_COLUMNS = 1_000
@@ -16,9 +17,13 @@ def utc(ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(ms / 1000)) if ms else "-"
 
 
-def print_json(value: object) -> None:
-    """Print a result as one JSON value; NaN and infinity, which JSON does not have, are a ValueError."""
-    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
+def print_json(value: object, file: Path | None = None) -> None:
+    """Print a result as one JSON value, or write it to a file; raises ValueError for NaN and infinity."""
+    text = json.dumps(value, allow_nan=False) + "\n"
+    if file is not None:
+        file.write_text(text)
+        return
+    sys.stdout.write(text)
     sys.stdout.flush()
 
 

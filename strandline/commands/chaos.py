@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from device_sim.greengrass.component_build import Nucleus
-from strandline.command_line_options import AsJson
+from strandline.command_line_options import AsJson, ResultFile
 from strandline.text import print_json
 
 FOLDER = Path(".strandline")
@@ -37,11 +37,13 @@ def chaos_command(
     ] = None,
     keep: Annotated[bool, typer.Option(help="Keep the folder with logs and spool after a successful run.")] = False,
     as_json: AsJson = False,
+    file: ResultFile = None,
 ) -> None:
     """Inject faults and prove that no data is lost.
 
     Runs a gateway and a local cloud. The exit code is 0 only if no reading was lost or counted twice.
-    With --json, the result is one object on standard output, and the progress goes to standard error.
+    With --json, the result is one object on standard output, and the progress goes to standard error; --json FILE
+    writes the object to a file.
     """
     from rich.console import Console
 
@@ -54,7 +56,9 @@ def chaos_command(
     from device_sim.interrupts import InterruptedRunError, Interrupts
     from strandline.packaging.components import build_here
 
-    console = Console(stderr=as_json)
+    if file is not None and not as_json:
+        raise typer.BadParameter("a file for the result needs --json", param_hint="FILE")
+    console = Console(stderr=as_json and file is None)
     root = make_root(FOLDER)
     code = 1
     with Interrupts() as interrupts:
@@ -64,7 +68,7 @@ def chaos_command(
             report = run(options, root, console, build_here, interrupts.hold)
             show(report, console)
             if as_json:
-                print_json(report.to_dict())
+                print_json(report.to_dict(), file)
             code = 0 if report.holds else 1
         except InterruptedRunError as error:
             code = error.exit_code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from device_sim.simulation.sensor_broker import BrokerKind
-from strandline.command_line_options import AsJson
+from strandline.command_line_options import AsJson, ResultFile
 from strandline.text import print_json
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ def demo_command(
     page_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 selects a free port.")] = 0,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     as_json: AsJson = False,
+    file: ResultFile = None,
 ) -> None:
     """Run sensors, gateway and cloud on this machine.
 
     The exit code is 0 only if no data was lost, duplicated or changed. With --json, the summary is one object on
-    standard output, and the progress goes to standard error.
+    standard output, and the progress goes to standard error; --json FILE writes the object to a file.
     """
     from rich.console import Console
 
@@ -44,12 +45,14 @@ def demo_command(
     from strandline.packaging.components import build_here
 
     options = DemoOptions(duration, seed, keep_running, broker, broker_port, page_port or None, open_page)
-    out = sys.stderr if as_json else sys.stdout
+    if file is not None and not as_json:
+        raise typer.BadParameter("a file for the result needs --json", param_hint="FILE")
+    out = sys.stderr if as_json and file is None else sys.stdout
     # A pipe has no width of its own.
     console = Console(file=out, width=None if out.isatty() else 120)
 
     def publish(summary: Summary) -> None:
         if as_json:
-            print_json(summary.to_dict())
+            print_json(summary.to_dict(), file)
 
     raise typer.Exit(run(options, console, build_here, publish))

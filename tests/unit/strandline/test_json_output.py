@@ -123,3 +123,15 @@ def test_the_result_of_a_trial_has_readings_and_rejections(tmp_path: Path) -> No
 def test_a_failure_prints_nothing_on_standard_output(tmp_path: Path) -> None:
     done = CliRunner().invoke(make_app(), ["inspect", str(tmp_path / "absent"), "--json"])
     assert (done.exit_code, done.stdout) == (1, "")
+
+
+def test_a_result_can_be_written_to_a_file(tmp_path: Path) -> None:
+    print_json({"lost": 0}, tmp_path / "result.json")
+    assert json.loads((tmp_path / "result.json").read_text()) == {"lost": 0}
+
+
+@pytest.mark.parametrize("command", ["demo", "chaos"])
+def test_a_file_for_the_result_needs_the_option(command: str) -> None:
+    done = CliRunner().invoke(make_app(), [command, "result.json"])
+    assert done.exit_code == 2
+    assert "needs --json" in done.output
