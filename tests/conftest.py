@@ -66,12 +66,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def work_unit(nodeid: str) -> str:
     """Return the name of the group that a test is distributed with: pytest-xdist gives a group to one worker.
 
-    Each folder with tests of the whole system is a group, each file of ``integration`` and ``page`` is one because of
-    its module fixtures, and every other test is distributed alone.
+    Each folder with tests of the whole system is a group, and the contract tests of the cloud's ports, which share
+    started clouds. Each file of ``integration`` and ``page`` is one because of its module fixtures, and every other
+    test is distributed alone.
     """
     file = nodeid.split("::")[0]
     _, _, rest = f"/{file}".partition("/tests/")
     folder = rest.split("/")[0]
+    if rest.startswith("integration/ports/"):
+        return "integration/ports"
     if folder in WHOLE_SYSTEM:
         return folder
     return file if folder in {"integration", "page"} else nodeid
