@@ -94,6 +94,7 @@ LOCAL: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
 """Replacement of the paths of the example of a kind, and the beginning of a line that it prints."""
 
 
+@pytest.mark.source_quality("example", "host", "onewire", "iio", "replay")
 @pytest.mark.parametrize("kind", LOCAL)
 def test_the_example_of_a_kind_that_reads_files_gives_readings(kind: str, tmp_path: Path) -> None:
     given = next(entry for entry in ENTRIES if entry.kind == kind)

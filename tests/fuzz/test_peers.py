@@ -40,6 +40,8 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_components.sensor_reader.source_thread.LONGEST_RETRY_S", 0.01)
 
 
+@pytest.mark.source_quality("hangs", "modbus")
+@pytest.mark.source_quality("malformed", "modbus")
 @pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp"])
 def test_a_modbus_device_that_breaks_the_protocol_is_read_again(transport: str) -> None:
     framing = Framing(rtu=transport != "tcp")
@@ -57,6 +59,7 @@ def test_a_modbus_device_that_breaks_the_protocol_is_read_again(transport: str) 
     assert site.counters["modbus_exceptions"] >= 10
 
 
+@pytest.mark.source_quality("qualities", "modbus")
 def test_a_storm_of_modbus_exceptions_gives_bad_readings_and_few_lines(caplog: pytest.LogCaptureFixture) -> None:
     framing = Framing(rtu=False)
     storm = [framing.right, *(framing._exception(1 + at % 11) for at in range(200))]
@@ -72,6 +75,8 @@ def test_a_storm_of_modbus_exceptions_gives_bad_readings_and_few_lines(caplog: p
     assert len([record for record in caplog.records if "modbus_exceptions" in record.message]) == 1
 
 
+@pytest.mark.source_quality("hangs", "opcua")
+@pytest.mark.source_quality("malformed", "opcua")
 def test_an_opc_ua_server_that_breaks_the_protocol_is_connected_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_components.sensor_reader.sources.opcua.CONNECT_SECONDS", 0.1)
     with Peer(OPC_ANSWERS, lambda _f, _r: b"", opc_length) as peer:
@@ -93,6 +98,8 @@ def test_only_sources_with_such_an_entry_need_the_libraries() -> None:
         assert not any(name in line for line in lines for name in ("pymodbus", "asyncua", "import serial", "pyarrow"))
 
 
+@pytest.mark.source_quality("hangs", "http")
+@pytest.mark.source_quality("malformed", "http")
 def test_a_web_server_that_breaks_the_protocol_is_requested_again() -> None:
     with Peer(HTTP_ANSWERS, http_right, http_length) as peer:
         values = {"url": f"http://127.0.0.1:{peer.port}/", "interval_ms": 100, "timeout_ms": 100}
@@ -106,6 +113,7 @@ def test_a_web_server_that_breaks_the_protocol_is_requested_again() -> None:
     assert failed > len(HTTP_ANSWERS) // 2
 
 
+@pytest.mark.source_quality("malformed", "serial")
 def test_a_serial_device_that_sends_noise_is_read_on() -> None:
     pytest.importorskip("serial")
     rng = random.Random(1)
@@ -136,6 +144,7 @@ def test_a_serial_device_that_sends_noise_is_read_on() -> None:
 ODD_FILES = (b"", b"\xff\xfe", b"nan", b"inf", b"1e999", b"9" * 5_000, b"t=" + b"9" * 5_000, b"\0" * 100, b"-")
 
 
+@pytest.mark.source_quality("malformed", "iio", "onewire")
 @pytest.mark.parametrize("kind", ["iio", "onewire"])
 def test_a_sensor_whose_file_has_anything_does_not_disturb_another(kind: str, tmp_path: Path) -> None:
     for at, content in enumerate(ODD_FILES):

@@ -95,6 +95,7 @@ def failure_of(site: Site, counter: str) -> str:
         site.source.close()
 
 
+@pytest.mark.source_quality("secure", "mqtt")
 @pytest.mark.parametrize(
     ("name", "days", "foreign", "cause"),
     [
@@ -222,6 +223,7 @@ def test_a_pattern_that_is_removed_is_unsubscribed_also_over_a_restart(tmp_path:
     assert one.sink.rejected == []
 
 
+@pytest.mark.source_quality("secure", "mqtt")
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_readings_come_over_websockets(tmp_path: Path, version: str, encrypted: bool) -> None:

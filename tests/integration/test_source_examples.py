@@ -89,6 +89,7 @@ def read(site: Site, publish: list[tuple[str, Any, dict[str, float]]], port: int
         site.close()
 
 
+@pytest.mark.source_quality("example", "mqtt")
 @pytest.mark.parametrize("name", MQTT)
 def test_the_example_of_a_broker_gives_readings(broker: int, name: str) -> None:
     here = {"client_id": name, **example(name, host="127.0.0.1", port=broker)}
@@ -123,6 +124,7 @@ def device(unit: int, words: list[int]) -> Any:
     return SimDevice(unit, simdata=(bits, bits, holding, holding))
 
 
+@pytest.mark.source_quality("example", "modbus")
 def test_the_example_of_a_modbus_device_gives_readings(background: Background) -> None:
     from pymodbus import FramerType
     from pymodbus.server import ModbusTcpServer
@@ -161,6 +163,7 @@ def test_the_example_of_modbus_on_a_serial_line_gives_readings(background: Backg
         assert site.units == {"meters.hall.energy": "kWh"}
 
 
+@pytest.mark.source_quality("example", "serial")
 def test_the_example_of_a_serial_device_gives_readings(line: Line) -> None:
     with (
         ThreadSite("serial", example("scale", device=line.second), name="scale") as site,
@@ -172,6 +175,7 @@ def test_the_example_of_a_serial_device_gives_readings(line: Line) -> None:
         assert site.units == {"scale.weight": "kg"}
 
 
+@pytest.mark.source_quality("example", "http")
 def test_the_example_of_a_web_server_gives_readings() -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

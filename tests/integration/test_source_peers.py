@@ -51,6 +51,9 @@ def background() -> Iterator[Background]:
 EXPECTED = {"pump.flow": 21.5, "pump.level": -0.5, "pump.alarm": 1.0, "pump.run": 1.0}
 
 
+@pytest.mark.source_quality("unreachable", "modbus")
+@pytest.mark.source_quality("reconnects", "modbus")
+@pytest.mark.source_quality("peer", "modbus")
 @pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp"])
 def test_modbus_over_tcp(background: Background, transport: str) -> None:
     from pymodbus import FramerType
@@ -93,6 +96,7 @@ def test_modbus_on_a_serial_line(background: Background, line: Line) -> None:
         assert site.values == EXPECTED
 
 
+@pytest.mark.source_quality("peer", "serial")
 def test_lines_of_a_serial_device_are_read_with_a_pattern(line: Line) -> None:
     values = {
         "device": line.second,
@@ -115,6 +119,7 @@ def test_lines_of_a_serial_device_are_read_with_a_pattern(line: Line) -> None:
         assert site.counters["rejected_line"] == 1
 
 
+@pytest.mark.source_quality("times", "serial")
 def test_a_pattern_with_one_group_names_and_describes_its_series(line: Line) -> None:
     pattern = r"(?P<time>\d+) W=(?P<weight>\S+)"
     values = {"device": line.second, "pattern": pattern, "fields": {"weight": {"unit": "kg"}}}
@@ -125,6 +130,9 @@ def test_a_pattern_with_one_group_names_and_describes_its_series(line: Line) -> 
         assert site.units == {"scale.weight": "kg"}
 
 
+@pytest.mark.source_quality("unreachable", "http")
+@pytest.mark.source_quality("reconnects", "http")
+@pytest.mark.source_quality("peer", "http")
 def test_an_http_endpoint_is_polled_and_failures_leave_gaps(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret\n")
     values = {"interval_ms": 100, "username": "gw", "password_file": str(tmp_path / "secret")}
@@ -156,6 +164,10 @@ def opcua(background: Background, identities: dict[str, Identity]) -> Iterator[O
     made.close()
 
 
+@pytest.mark.source_quality("unreachable", "opcua")
+@pytest.mark.source_quality("qualities", "opcua")
+@pytest.mark.source_quality("reconnects", "opcua")
+@pytest.mark.source_quality("peer", "opcua")
 def test_opc_ua_variables_are_subscribed_and_again_after_the_server_was_away(
     opcua: OpcuaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +249,25 @@ def test_opc_ua_users_prove_themselves_by_password_or_certificate(
         opcua.users.anonymous = True
 
 
+@pytest.mark.source_quality("secure", "opcua")
+def test_an_opc_ua_server_with_another_certificate_than_the_configured_one_is_not_read(
+    opcua: OpcuaServer, identities: dict[str, Identity], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_components.sensor_reader.sources.opcua.CONNECT_SECONDS", 2.0)
+    values: dict[str, Any] = {
+        "url": opcua.url,
+        "nodes": [{"node": "ns=2;s=Room.Door"}],
+        "security_policy": "Basic256Sha256",
+        "cert_file": str(identities["gateway"].cert),
+        "key_file": str(identities["gateway"].key),
+        "server_cert_file": str(identities["stranger"].cert),
+    }
+    with ThreadSite("opcua", values, name="cold") as site:
+        site.poll_until(lambda: site.counters["source_disconnected"] >= 1)
+        assert site.values == {}
+
+
+@pytest.mark.source_quality("qualities", "opcua")
 def test_a_bad_opc_ua_status_without_a_value_gives_the_last_value_as_bad(opcua: OpcuaServer) -> None:
     codes = asyncua.ua.StatusCodes
     opcua.write("Temp", 5.5, codes.Good)
@@ -276,6 +307,7 @@ def test_a_storm_of_bad_opc_ua_statuses_gives_bad_readings_and_few_lines(
     assert len([record for record in caplog.records if "opcua_bad_status" in record.message]) == 1
 
 
+@pytest.mark.source_quality("example", "opcua")
 def test_the_examples_of_opc_ua_on_the_page_of_sources_give_readings(
     opcua: OpcuaServer, identities: dict[str, Identity]
 ) -> None:

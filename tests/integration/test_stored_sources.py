@@ -304,6 +304,7 @@ def expected() -> list[str]:
     return [*transports, *rest, *presets, *formats]
 
 
+@pytest.mark.source_quality("stored", "*")
 @pytest.mark.parametrize("what", expected())
 def test_a_row_is_stored_and_the_api_returns_it(stored: tuple[Site, LocalCloud, set[str]], what: str) -> None:
     site, cloud, found = stored

@@ -22,6 +22,8 @@ from edge_components.sensor_reader.sources import EventLog
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 CREDENTIAL_CHECK_S = 10.0
+ACCEPT_S = 15.0
+"""Longest time between an open connection and the broker's answer to CONNECT."""
 MAX_WAITING_BYTES = 4_000_000
 """Maximum bytes that wait for the loop; beyond it the socket is not read."""
 
@@ -162,9 +164,12 @@ class MqttConnection:
         self._number += 1
         with contextlib.closing(client):
             client.connect()
-            check_at = self._clock.monotonic() + CREDENTIAL_CHECK_S
+            opened = self._clock.monotonic()
+            check_at = opened + CREDENTIAL_CHECK_S
             while client.open and not self._stopping.is_set():
                 now = self._clock.monotonic()
+                if not client.accepted and now - opened >= ACCEPT_S:
+                    raise TimeoutError(f"no answer to CONNECT within {ACCEPT_S:g} s")
                 if now >= check_at:
                     check_at = now + CREDENTIAL_CHECK_S
                     if credentials.context or credentials.password:

@@ -8,8 +8,9 @@ library that only this kind needs is imported when the source starts.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -105,6 +106,16 @@ class Context:
     """Returns the maximum seconds that a reading waits for others before the loop is woken."""
 
 
+class Level(enum.StrEnum):
+    """Levels of the quality scale of sources; docs/sources.md has the rules of each."""
+
+    NONE = "none"
+    BRONZE = "bronze"
+    SILVER = "silver"
+    GOLD = "gold"
+    PLATINUM = "platinum"
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of source."""
@@ -117,3 +128,7 @@ class Kind:
     """Returns the settings from an entry's values where loading ``settings`` is not enough; raises ConfigError."""
     claims: Callable[[Any], str | None] | None = None
     """Returns the resource that only one entry can use, such as a serial port; None without one."""
+    level: Level = Level.NONE
+    """The level that the tests of this kind show."""
+    inapplicable: Mapping[str, str] = field(default_factory=dict)
+    """Rules of the quality scale that cannot apply to this kind, each with the reason."""

@@ -16,7 +16,7 @@ import psutil
 
 from edge_components.common.config import absolute_path, integer, text
 from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource, rounds
-from edge_components.sensor_reader.sources import Context, Kind
+from edge_components.sensor_reader.sources import Context, Kind, Level
 
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 """Flags of the Raspberry Pi's firmware in hexadecimal: bit 0 undervoltage, bit 2 throttled."""
@@ -185,4 +185,14 @@ def open_host(settings: HostSettings, context: Context) -> ThreadSource:
     return ThreadSource(context, lambda: worker, hang_s=60.0 + settings.interval_ms / 1000)
 
 
-KIND = Kind(HostSettings, open_host)
+KIND = Kind(
+    HostSettings,
+    open_host,
+    level=Level.GOLD,
+    inapplicable={
+        "reconnects": "the gateway measures itself",
+        "secure": "the gateway measures itself",
+        "qualities": "the gateway measures itself",
+        "times": "the gateway measures itself",
+    },
+)

@@ -18,7 +18,7 @@ from edge_components.sensor_reader.mapping.bindings import Binding
 from edge_components.sensor_reader.mapping.decoder import Decoder
 from edge_components.sensor_reader.mapping.entry import read_with_mapping
 from edge_components.sensor_reader.source_thread import Outlet, ThreadSource, rounds
-from edge_components.sensor_reader.sources import Context, Kind
+from edge_components.sensor_reader.sources import Context, Kind, Level
 
 _HEADERS = "an object from names of headers to text"
 
@@ -110,4 +110,4 @@ def open_http(entry: HttpEntry, context: Context) -> ThreadSource:
     return ThreadSource(context, lambda: worker, hang_s=hang_s, decoder=Decoder(entry.binding))
 
 
-KIND = Kind(HttpSettings, open_http, read_http)
+KIND = Kind(HttpSettings, open_http, read_http, level=Level.GOLD)

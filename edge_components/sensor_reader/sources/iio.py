@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_components.common.config import absolute_path, integer, text
 from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource, rounds
-from edge_components.sensor_reader.sources import Context, Kind
+from edge_components.sensor_reader.sources import Context, Kind, Level
 
 UNITS = {
     "temp": (0.001, "Cel"),
@@ -104,4 +104,14 @@ def open_iio(settings: IioSettings, context: Context) -> ThreadSource:
     return ThreadSource(context, lambda: worker, hang_s=120.0 + settings.interval_ms / 1000)
 
 
-KIND = Kind(IioSettings, open_iio)
+KIND = Kind(
+    IioSettings,
+    open_iio,
+    level=Level.BRONZE,
+    inapplicable={
+        "reconnects": "files that are opened for each reading",
+        "secure": "a bus on the gateway itself",
+        "times": "the driver has no timestamps",
+        "qualities": "the driver has no qualities",
+    },
+)

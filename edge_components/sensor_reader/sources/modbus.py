@@ -22,7 +22,7 @@ from edge_components.sensor_reader.modbus_registers import (
     value_of,
 )
 from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource, interval
-from edge_components.sensor_reader.sources import Context, Kind
+from edge_components.sensor_reader.sources import Context, Kind, Level
 from wire.model import Quality
 
 FAILURES_TO_RECONNECT = 3
@@ -173,4 +173,10 @@ def _line(settings: ModbusSettings) -> str | None:
     return f"the serial line {settings.device}" if settings.transport == "rtu" else None
 
 
-KIND = Kind(ModbusSettings, open_modbus, claims=_line)
+KIND = Kind(
+    ModbusSettings,
+    open_modbus,
+    claims=_line,
+    level=Level.SILVER,
+    inapplicable={"times": "the protocol has no timestamps"},
+)

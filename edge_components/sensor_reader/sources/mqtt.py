@@ -24,7 +24,7 @@ from edge_components.sensor_reader.mqtt.flow import FlowMonitor
 from edge_components.sensor_reader.mqtt.settings import MqttEntry, MqttSettings, read_entry
 from edge_components.sensor_reader.mqtt.subscriptions import FILE, FilterFile, FilterStore
 from edge_components.sensor_reader.payloads import PayloadParser
-from edge_components.sensor_reader.sources import Context, EventLog, Kind, Sink
+from edge_components.sensor_reader.sources import Context, EventLog, Kind, Level, Sink
 from wire.model import Quality
 
 MAX_HELD = 10_000
@@ -403,6 +403,6 @@ def _session(entry: MqttEntry) -> str | None:
     return f"the session {entry.settings.session}" if entry.settings.client_id else None
 
 
-KIND = Kind(MqttSettings, open_mqtt, read_entry, _session)
+KIND = Kind(MqttSettings, open_mqtt, read_entry, _session, level=Level.GOLD)
 
 __all__ = ["KIND", "MqttEntry", "MqttSettings", "MqttSource", "open_mqtt", "read_entry"]

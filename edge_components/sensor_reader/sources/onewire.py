@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_components.common.config import absolute_path, integer, text
 from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource, rounds
-from edge_components.sensor_reader.sources import Context, Kind
+from edge_components.sensor_reader.sources import Context, Kind, Level
 
 FAMILIES = ("10", "22", "28", "3b", "42")
 """Family codes of thermometers."""
@@ -71,4 +71,13 @@ def open_onewire(settings: OnewireSettings, context: Context) -> ThreadSource:
     return ThreadSource(context, lambda: worker, hang_s=120.0 + settings.interval_ms / 1000)
 
 
-KIND = Kind(OnewireSettings, open_onewire)
+KIND = Kind(
+    OnewireSettings,
+    open_onewire,
+    level=Level.BRONZE,
+    inapplicable={
+        "reconnects": "files that are opened for each reading",
+        "secure": "a bus on the gateway itself",
+        "times": "the driver has no timestamps",
+    },
+)

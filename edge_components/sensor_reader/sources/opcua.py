@@ -12,7 +12,7 @@ from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.errors import MissingPackageError, SourceError
 from edge_components.sensor_reader.opcua_security import Security, secure
 from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource
-from edge_components.sensor_reader.sources import Context, Kind
+from edge_components.sensor_reader.sources import Context, Kind, Level
 from wire.model import Quality
 
 CHECK_SECONDS = 5.0
@@ -242,4 +242,4 @@ def open_opcua(settings: OpcuaSettings, context: Context) -> ThreadSource:
     return ThreadSource(context, lambda: worker)
 
 
-KIND = Kind(OpcuaSettings, open_opcua)
+KIND = Kind(OpcuaSettings, open_opcua, level=Level.GOLD)

@@ -16,7 +16,7 @@ from edge_components.sensor_reader.errors import MissingPackageError, RejectedEr
 from edge_components.sensor_reader.mapping.settings import zone_of
 from edge_components.sensor_reader.mapping.values import Rule, from_text
 from edge_components.sensor_reader.source_thread import Outlet, Sample, ThreadSource
-from edge_components.sensor_reader.sources import Context, Kind
+from edge_components.sensor_reader.sources import Context, Kind, Level
 from edge_components.sensor_reader.timestamps import event_time_ms
 
 BATCH_ROWS = 500
@@ -178,4 +178,13 @@ def open_replay(settings: ReplaySettings, context: Context) -> ThreadSource:
     return ThreadSource(context, lambda: worker)
 
 
-KIND = Kind(ReplaySettings, open_replay)
+KIND = Kind(
+    ReplaySettings,
+    open_replay,
+    level=Level.SILVER,
+    inapplicable={
+        "reconnects": "a file on the gateway itself",
+        "secure": "a file on the gateway itself",
+        "hangs": "a file on the gateway itself",
+    },
+)

@@ -15,7 +15,7 @@ from edge_components.sensor_reader.mapping.bindings import Binding
 from edge_components.sensor_reader.mapping.decoder import Decoder
 from edge_components.sensor_reader.mapping.entry import read_with_mapping
 from edge_components.sensor_reader.source_thread import Outlet, ThreadSource
-from edge_components.sensor_reader.sources import Context, Kind
+from edge_components.sensor_reader.sources import Context, Kind, Level
 
 MAX_LINE_BYTES = 4_096
 _READ_SECONDS = 0.2
@@ -128,4 +128,11 @@ def _line(entry: SerialEntry) -> str | None:
     return f"the serial line {entry.settings.device}"
 
 
-KIND = Kind(SerialSettings, open_serial, read_serial, _line)
+KIND = Kind(
+    SerialSettings,
+    open_serial,
+    read_serial,
+    _line,
+    level=Level.SILVER,
+    inapplicable={"secure": "a line on the gateway itself", "hangs": "a line that sends nothing is not a fault"},
+)

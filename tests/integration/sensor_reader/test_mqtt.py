@@ -33,6 +33,9 @@ def site(broker: SensorBroker) -> Iterator[Site]:
     made.close()
 
 
+@pytest.mark.source_quality("times", "mqtt")
+@pytest.mark.source_quality("independent", "mqtt")
+@pytest.mark.source_quality("peer", "mqtt")
 def test_publications_in_every_form_become_readings(site: Site) -> None:
     now = site.clock.wall_ms()
     site.publish("sensors/pump-1/temperature", "21.5")
@@ -91,6 +94,8 @@ def test_a_topic_of_any_letters_is_escaped_and_one_that_is_too_long_rejected(bro
     assert [reason for reason, _ in site.sink.rejected] == ["rejected_name"]
 
 
+@pytest.mark.source_quality("unreachable", "mqtt")
+@pytest.mark.source_quality("reconnects", "mqtt")
 def test_it_connects_when_the_broker_starts_and_reconnects_after_a_restart(tmp_path: Path) -> None:
     port = free_port()
     site = Site(port)

@@ -196,6 +196,7 @@ def test_filters_of_a_former_process_are_unsubscribed_only_from_a_session_that_s
         assert broker.count(UNSUBSCRIBE) == present
 
 
+@pytest.mark.source_quality("malformed", "mqtt")
 def test_a_broker_that_breaks_the_protocol_is_named_and_connected_to_again() -> None:
     broker = ScriptedBroker()
     with connected(broker) as site:

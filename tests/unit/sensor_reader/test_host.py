@@ -69,6 +69,7 @@ def test_counts_are_read_as_rates_and_one_that_was_reset_makes_none() -> None:
     assert found == [[], [500.0], [0.0], [], [50.0]]
 
 
+@pytest.mark.source_quality("malformed", "host")
 def test_a_part_that_cannot_be_read_is_named_and_the_others_are_read() -> None:
     host = Host()
     seen = (Unread("storage", "no such path"), Gauge("cpu", float("nan"), "%", 0.1), Gauge("memory", 1.0, "%", 1))
@@ -88,6 +89,7 @@ def test_the_machine_is_read_at_an_interval_with_rates_from_the_first_reading_on
     assert site.units == {"host.network.sent": "B/s"}
 
 
+@pytest.mark.source_quality("hangs", "host")
 def test_a_disk_that_does_not_answer_does_not_block_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     answered, reading = threading.Event(), threading.Event()
 
@@ -105,6 +107,8 @@ def test_a_disk_that_does_not_answer_does_not_block_the_loop(monkeypatch: pytest
         answered.set()
 
 
+@pytest.mark.source_quality("independent", "host")
+@pytest.mark.source_quality("peer", "host")
 def test_this_machine_can_be_read_and_its_values_are_possible() -> None:
     seen = list(PsutilProbe("/").read())
     gauges = {item.channel: item for item in seen if isinstance(item, Gauge)}
@@ -113,6 +117,7 @@ def test_this_machine_can_be_read_and_its_values_are_possible() -> None:
     assert all(Series(f"host.{item.channel}", item.unit) for item in seen if not isinstance(item, Unread))
 
 
+@pytest.mark.source_quality("unreachable", "host")
 def test_a_disk_that_is_not_there_leaves_the_rest_of_the_machine() -> None:
     seen = list(PsutilProbe("/no/such/path").read())
     assert [item.part for item in seen if isinstance(item, Unread)] == ["storage"]

@@ -26,6 +26,8 @@ def replayed(path: Path, **values: Any) -> list[tuple[str, int, float]]:
     return site.sink.readings
 
 
+@pytest.mark.source_quality("times", "replay")
+@pytest.mark.source_quality("malformed", "replay")
 def test_csv_is_replayed_with_its_times(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(CSV)
     assert replayed(tmp_path / "a.csv") == [("r.temp", T0, 21.5), ("r.state", T0, 1.0), ("r.temp", T0 + 1_000, 22.5)]
@@ -62,6 +64,7 @@ def test_more_rows_than_the_queue_holds_arrive_all(tmp_path: Path, monkeypatch: 
     assert [value for _, _, value in replayed(tmp_path / "a.csv")] == list(range(4_500))
 
 
+@pytest.mark.source_quality("unreachable", "replay")
 def test_a_file_that_is_not_there_is_reported_and_tried_again(tmp_path: Path) -> None:
     with ThreadSite("replay", {"file": str(tmp_path / "none.csv")}) as site:
         site.poll_until(lambda: site.counters["source_disconnected"] == 1)

@@ -135,3 +135,48 @@ def test_malformed_messages_are_rejected(used: Decoder, payload: bytes) -> None:
 
 def test_states_and_commands_are_not_measurements(used: Decoder) -> None:
     assert take(used, "NCMD/n", b"junk") == ([], [])
+
+
+OTHER_ENCODER = {
+    "NBIRTH": (
+        "0880d095ffbc3112120a0562645365711880d095ffbc312004580012180a0474656d701880d095ffbc31200a690000000000"
+        "80354012140a04666c6f771880d095ffbc312009650000204012100a0269381880d095ffbc31200150fb0112120a03693136"
+        "1880d095ffbc31200250d4fd0312140a036933321880d095ffbc3120035090ddfbff0f12190a036936341880d095ffbc3120"
+        "0458809ce8afedffffffff0112100a0275381880d095ffbc31200550c80112120a037531361880d095ffbc31200650e0d403"
+        "12140a037533321880d095ffbc3120075080d0acf30e12140a037536341880d095ffbc3120085880e497d012120f0a026f6e"
+        "1880d095ffbc31200b700112150a046e616d651880d095ffbc31200c7a0470756d7012110a04766f69641880d095ffbc3120"
+        "0a38011800"
+    ),
+    "NDATA with types": (
+        "08e8d795ffbc3112180a0474656d701880d095ffbc31200a69000000000080364012120a036931361880d095ffbc31200250d3fd031801"
+    ),
+    "NDATA without types": (
+        "08d0df95ffbc3112160a0474656d701880d095ffbc3169000000000080374012100a036931361880d095ffbc3150d2fd031802"
+    ),
+}
+"""Messages that pysparkplug 0.6.1 encoded, as hexadecimal text: the values below, in metrics without aliases."""
+
+OTHER_VALUES = {
+    "temp": 21.5,
+    "flow": 2.5,
+    "i8": -5,
+    "i16": -300,
+    "i32": -70_000,
+    "i64": -5_000_000_000,
+    "u8": 200,
+    "u16": 60_000,
+    "u32": 4_000_000_000,
+    "u64": 5_000_000_000,
+    "on": 1,
+}
+
+
+def test_messages_of_another_encoder_are_read_in_every_numeric_type() -> None:
+    made, at = decoder("spBv1.0/#", preset="sparkplug"), 1_700_000_000_000
+    found, rejected = take(made, "NBIRTH/n", bytes.fromhex(OTHER_ENCODER["NBIRTH"]))
+    assert found == [(f"plant.n.{name}", value, at, GOOD, "") for name, value in OTHER_VALUES.items()]
+    assert rejected == ["rejected_null"]
+    for kind, temp, level in (("with", 22.5, -301), ("without", 23.5, -302)):
+        found, rejected = take(made, "NDATA/n", bytes.fromhex(OTHER_ENCODER[f"NDATA {kind} types"]))
+        assert found == [("plant.n.temp", temp, at, GOOD, ""), ("plant.n.i16", level, at, GOOD, "")]
+        assert rejected == []

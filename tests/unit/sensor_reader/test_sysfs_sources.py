@@ -67,6 +67,7 @@ def test_channels_are_scaled_to_their_units(tmp_path: Path) -> None:
     assert site.counters["iio_failed"] >= 1
 
 
+@pytest.mark.source_quality("unreachable", "iio", "onewire")
 @pytest.mark.parametrize("kind", ["onewire", "iio"])
 def test_a_missing_folder_is_reported_and_tried_again(kind: str, tmp_path: Path) -> None:
     with ThreadSite(kind, {"path": str(tmp_path / "none")}) as site:

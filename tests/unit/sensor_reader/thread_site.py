@@ -76,8 +76,9 @@ class ThreadSite:
         def state() -> object:
             return self.values, self.sink.rejected[-3:], self.counters.snapshot(), self.source.health()
 
-        def work() -> None:
-            self.source.poll(self.sink)
-            pause(0.01)
+        until(done, state, DEADLINE, self.poll)
 
-        until(done, state, DEADLINE, work)
+    def poll(self) -> None:
+        """Poll once, and pause for a moment."""
+        self.source.poll(self.sink)
+        pause(0.01)
