@@ -6,11 +6,9 @@ of it. An upload replaces an object as a whole, so a reader sees the old file or
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -19,12 +17,12 @@ from botocore.exceptions import ClientError
 from cloud_functions.adapters import parquet
 from cloud_functions.adapters.aws import error_code, lazy_client, store_errors
 from cloud_functions.adapters.s3_file import S3File
+from cloud_functions.core.archive_files import file_of, name_of
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import ArchiveFile
 from wire.model import Aggregates
 
 _ATTEMPTS, _CHUNK_BYTES = 3, 1 << 20
-_KEY = re.compile(r"(rows|staging)/date=(\d{4}-\d{2}-\d{2})/(\d{2}|day)-(\d{4,})\.parquet")
 
 
 class S3Archive:
@@ -124,20 +122,3 @@ class S3Archive:
             with store_errors(f"find {name_of(file)}"):
                 raise
         return answer
-
-
-def name_of(file: ArchiveFile) -> str:
-    """Return the key of a file's object."""
-    day = datetime.fromtimestamp(file.day_ms / 1000, UTC).strftime("%Y-%m-%d")
-    hour = "day" if file.hour is None else f"{file.hour:02d}"
-    return f"{'staging' if file.staging else 'rows'}/date={day}/{hour}-{file.shard:04d}.parquet"
-
-
-def file_of(key: str) -> ArchiveFile | None:
-    """Return the file of an object, None for an object that is not a file of the archive."""
-    found = _KEY.fullmatch(key)
-    if found is None:
-        return None
-    folder, day, hour, shard = found.groups()
-    day_ms = round(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() * 1000)
-    return ArchiveFile(day_ms, None if hour == "day" else int(hour), int(shard), folder == "staging")

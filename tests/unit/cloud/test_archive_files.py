@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cloud_functions.core.archive_files import file_of, name_of
 from cloud_functions.core.compaction import Outcome
 from cloud_functions.core.compaction_plan import DAY_AFTER_MS, DAY_MS
 from cloud_functions.core.history_reader import HistoryReader
@@ -22,7 +23,6 @@ from wire.model import Aggregates, Batch, Series
 
 duckdb = pytest.importorskip("duckdb")
 parquet = pytest.importorskip("cloud_functions.adapters.parquet", exc_type=ImportError)
-s3_archive = pytest.importorskip("cloud_functions.adapters.s3_archive", exc_type=ImportError)
 pytestmark = pytest.mark.usefixtures("decoded_once")
 Rows = dict[tuple[str, str, int], tuple[float, int, int]]
 
@@ -60,10 +60,10 @@ class FolderArchive:
 
     def files(self) -> list[ArchiveFile]:
         names = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*.parquet"))
-        return sorted(file for name in names if (file := s3_archive.file_of(name)) is not None)
+        return sorted(file for name in names if (file := file_of(name)) is not None)
 
     def _path(self, file: ArchiveFile) -> Path:
-        return self.folder / s3_archive.name_of(file)
+        return self.folder / name_of(file)
 
 
 def read_by_duckdb(folder: Path) -> Rows:
