@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.mapping.bindings import Binding, preset_names, read_bindings
 from edge_components.sensor_reader.mapping.decoder import Decoder
+from edge_components.sensor_reader.timestamps import event_time_ms
 
 MAX_TOPICS = 5_000
 _ANY_TOPIC = [{"topic": "{topic}/#"}]
 _UNNAMED = ((), ("",), ("value",))
 """Fields of payloads that have one value without a name."""
+_TIMES = ("time", "timestamp", "ts", "datetime", "date_time", "epoch", "t", "time_ms", "timestamp_ms", "ts_ms", "date")
+"""Names of keys that usually have the event time, in lower case, the most usual ones first."""
+_LATEST_MS = 4_102_444_800_000
+"""The year 2100: a larger number is a measurement."""
 _FORMATS = ("sparkplug", "senml+json", "json", "influx", "plain")
 
 
@@ -40,7 +46,7 @@ def propose(payloads: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], list[s
                 proposals += ({"topic": topic, "preset": preset} for topic in (*before, binding.topic))
                 for topic in (*matching, *(topic for one in before for topic in skipped.pop(one))):
                     del left[topic]
-    groups: dict[tuple[int, str, tuple[str, ...]], list[str]] = {}
+    groups: dict[tuple[int, str, tuple[str, ...], str], list[str]] = {}
     unread = []
     for topic, payload in left.items():
         found = _form(topic, payload)
@@ -48,30 +54,61 @@ def propose(payloads: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], list[s
             unread.append(topic)
             continue
         groups.setdefault((topic.count("/"), *found), []).append(topic)
-    for (_levels, form, fields), topics in groups.items():
-        proposals.append(_proposal(form, fields, topics))
+    for (_levels, form, fields, time), topics in groups.items():
+        proposals.append(_proposal(form, fields, time, topics))
     return proposals, sorted(unread)
 
 
-def _form(topic: str, payload: bytes) -> tuple[str, tuple[str, ...]] | None:
-    """Return format and fields of a payload, None where no format reads it."""
+def _form(topic: str, payload: bytes) -> tuple[str, tuple[str, ...], str] | None:
+    """Return format, fields and key of the time of a payload, None where no format reads it."""
     for name in _FORMATS:
-        keys = {"topics": [{**_ANY_TOPIC[0], "format": name, "value": "**"}]}
+        time = _time_key(payload) if name == "json" else ""
+        keys = {"topics": [{**_ANY_TOPIC[0], "format": name, "value": "**", **({"time": time} if time else {})}]}
         (binding,) = read_bindings(keys, [])
-        fields = _fields(binding, topic, payload)
+        fields = [field for field in _fields(binding, topic, payload) if not time or field != time]
         if fields:
-            return name, tuple(sorted(set(fields))) if name == "json" else ()
+            return name, tuple(sorted(set(fields))) if name == "json" else (), time
     return None
 
 
-def _proposal(form: str, fields: tuple[str, ...], topics: list[str]) -> dict[str, Any]:
+def _time_key(payload: bytes) -> str:
+    """Return the path of the event time in a payload of JSON, empty for none and for the default one."""
+    try:
+        document = json.loads(payload)
+    except (ValueError, RecursionError):
+        return ""
+    found = {path: key for path, key, value in _leaves(document) if key in _TIMES and _is_time(value)}
+    path = min(found, key=lambda path: (path.count("."), _TIMES.index(found[path])), default="")
+    return "" if path == "time" else path
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield path, key in lower case, and value of what objects in objects have; keys with a dot are left out."""
+    for key, one in value.items() if isinstance(value, dict) else ():
+        if "." in key or "\\" in key or "*" in key:
+            continue
+        if isinstance(one, dict):
+            yield from _leaves(one, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", key.lower(), one
+
+
+def _is_time(value: Any) -> bool:
+    """Return whether a value is a time from 1973 to 2100, as text with an offset from UTC."""
+    try:
+        return value is not None and event_time_ms(value, 0, _LATEST_MS) < _LATEST_MS
+    except RejectedError:
+        return False
+
+
+def _proposal(form: str, fields: tuple[str, ...], time: str, topics: list[str]) -> dict[str, Any]:
     levels = list(zip(*(topic.split("/") for topic in topics), strict=True))
     pattern = [column[0] if len(set(column)) == 1 else f"{{level{at + 1}}}" for at, column in enumerate(levels)]
     unnamed = form == "plain" or (form == "json" and fields in _UNNAMED)
     if len(topics) == 1 or (unnamed and not pattern[-1].startswith("{")):
         # Without a field, the last level is the name of the channel.
         pattern[-1] = "{level" + str(len(pattern)) + "}"
-    proposal: dict[str, Any] = {"topic": "/".join(pattern)}
+    proposal: dict[str, Any] = {"topic": "/".join(pattern), **({"time": time} if time else {})}
     if form != "json":
         return {**proposal, "format": form}
     if fields in _UNNAMED:

@@ -41,7 +41,7 @@ def learn(connection: Mapping[str, Any], payloads: Mapping[str, bytes], now_ms: 
         if count:
             examples.setdefault(bindings(entry, topic)[0].topic, []).append(lines[0])
         else:
-            rejected[topic] = "; ".join(lines) or "no measurement in the payload"
+            rejected[topic] = "; ".join(dict.fromkeys(lines)) or "no measurement in the payload"
     accepted = [
         f"{pattern} ({_form(proposals, pattern)}; {len(found)} topics), for example {found[0]}"
         for pattern, found in examples.items()

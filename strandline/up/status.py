@@ -26,12 +26,12 @@ class Status:
         )
 
     def rejections(self, about: Mapping[str, Any]) -> list[str]:
-        """Return a line for each reason by which more readings were rejected or dropped."""
+        """Return a line for each reason by which readings were rejected or dropped: the first ones, and each doubling."""
         found = []
         for component in ("SensorReader", "Aggregator"):
             for name, count in _counters(about, component).items():
                 key = f"{component}.{name}"
-                if name.startswith(("rejected_", "dropped_")) and count > self._rejected.get(key, 0):
+                if name.startswith(("rejected_", "dropped_")) and count >= max(1, 2 * self._rejected.get(key, 0)):
                     found.append(f"rejected: {key} {count:,}")
                     self._rejected[key] = count
         return found

@@ -92,6 +92,28 @@ def test_proposals_read_every_payload_that_they_were_made_of() -> None:
 
 
 @pytest.mark.parametrize(
+    ("payload", "time", "values"),
+    [
+        ({"ts": 1_600_000_000_000, "flow": 1.5, "on": True}, "ts", ["flow", "on"]),
+        ({"Timestamp": "2020-09-13T12:26:40Z", "data": {"flow": 1.5}}, "Timestamp", ["data.flow"]),
+        ({"meta": {"t": 1_600_000_000}, "flow": 1.5, "level": 2}, "meta.t", ["flow", "level"]),
+        ({"time": 1_600_000_000_000, "ts": 7, "flow": 1.5}, None, ["flow", "ts"]),
+        ({"t": 21.5, "rh": 40}, None, ["rh", "t"]),  # a temperature
+        ({"ts": "2020-09-13T12:26:40", "flow": 1.5}, None, ["flow"]),  # without an offset from UTC
+        ({"timestamp": 99_999_999_999_999_999, "flow": 1.5}, None, ["flow", "timestamp"]),
+    ],
+)
+def test_the_key_of_the_event_time_is_recognised(payload: dict[str, Any], time: str | None, values: list[str]) -> None:
+    topic, body = "plant/pump", json.dumps(payload).encode()
+    (proposal,), unread = propose({topic: body})
+    assert (proposal.get("time"), proposal["value"], unread) == (time, values, [])
+    (source,) = configuration({"host": "127.0.0.1", "port": 1883}, [proposal])["sources"]
+    shown = tried(source, topic, body)
+    assert len(shown) == len(values)
+    assert (time is not None or "time" in payload) == all("2020-09-13T12:26:40" in line for line in shown)
+
+
+@pytest.mark.parametrize(
     ("given", "problem"),
     [({"cert_file": "/c.pem", "tls": True}, "cert_file, key_file: both or neither"), ({"path": "x"}, "path: 'x'")],
 )

@@ -73,6 +73,10 @@ def test_a_status_lists_each_alert_and_each_new_rejection_once() -> None:
     assert status.counts(about) == "readings 1,200, batches stored 3, alerts open 1"
     assert status.rejections(about) == ["rejected: SensorReader.rejected_json 2"]
     assert status.rejections(about) == []
+    more = {"counters": {"SensorReader": {"rejected_json": 3}}}
+    assert status.rejections(more) == []  # a line at each doubling: a sensor that is rejected for ever is known
+    more["counters"]["SensorReader"]["rejected_json"] = 4
+    assert status.rejections(more) == ["rejected: SensorReader.rejected_json 4"]
     assert status.alerts([{**alert, "state": "resolved"}]) == ["alert resolved  pump-1.flow"]
     assert status.counts({}) == "readings 0, batches stored 0, alerts open 0"
 
