@@ -13,9 +13,12 @@ PAGE := cloud_functions/dashboard
 # Without the compiled files of the tests, each worker spends ten seconds on compiling them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo page docs test test-fast mutation check format bench clean
+.PHONY: install demo page docs test test-fast mutation check format bench clean
 
-demo: $(VENV)/.ready page
+# The environment and the page, with which all commands of .venv/bin/strandline work.
+install: $(VENV)/.ready page
+
+demo: install
 	$(BIN)/strandline demo $(ARGS)
 
 # Two workers more than two cores, because the tests of the whole system mostly wait.
@@ -66,7 +69,7 @@ $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 $(SAM)/.ready:

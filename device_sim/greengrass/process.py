@@ -280,5 +280,5 @@ def _failure_text(line: Mapping[str, Any]) -> str | None:
     if line["type"] == "deployment" and line["status"] == "FAILED":
         return f"deployment failed: {line['reason']}"
     if line["type"] == "iot_core" and not line["connected"]:
-        return f"no connection to IoT Core: {line['reason']}"
+        return f"no connection to IoT Core: {line['reason']}; it is retried"
     return None

@@ -1,4 +1,4 @@
-"""``strandline forecast``: time at which a series reaches a limit, from a stack's telemetry or recorded tables."""
+"""``strandline forecast``: time at which a series reaches a limit, from stored telemetry or recorded tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from strandline.api.access import Token, Url
 from strandline.command_line_options import AsJson, EndpointUrl, Stack, split_list
 from strandline.progress import duration
 from strandline.text import print_json, utc
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def forecast_command(
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(help="CSV files with a header; without files, the telemetry of a stack is used."),
+        typer.Argument(help="CSV files with a header; without files, the telemetry of a stack or --url is used."),
     ] = None,
     time_column: Annotated[str, typer.Option("--time", help="With files: column of the time.")] = "timestamp",
     values: Annotated[str, typer.Option(help="With files: columns of the channels, comma-separated.")] = "",
@@ -40,6 +41,8 @@ def forecast_command(
     ] = None,
     stack: Stack = "strandline",
     endpoint_url: EndpointUrl = None,
+    url: Url = None,
+    token: Token = None,
     as_json: AsJson = False,
 ) -> None:
     """Estimate when a series reaches a limit.
@@ -57,6 +60,8 @@ def forecast_command(
     horizon_ms = None if horizon_hours is None else max(1, round(horizon_hours * HOUR_MS))
     if inputs:
         answers = list(_recorded(inputs, time_column, values, limits, horizon_ms))
+    elif gateway and series and url is not None:
+        answers = [_answered(url, token, gateway, series, limits, round(hours * HOUR_MS), horizon_ms)]
     elif gateway and series:
         answers = [_stored(stack, endpoint_url, gateway, series, limits, round(hours * HOUR_MS), horizon_ms)]
     else:
@@ -111,6 +116,32 @@ def _stored(
         request = Request(max(0, now - past_ms), now, horizon_ms, limits)
         telemetry = account.telemetry()
         return forecast(telemetry, Profiles(telemetry, now_ms).find, gateway, series, request)
+
+
+def _answered(
+    url: str,
+    token: str | None,
+    gateway: str,
+    series: str,
+    limits: Mapping[Side, float],
+    past_ms: int,
+    horizon_ms: int | None,
+) -> dict[str, Any]:
+    """Return the answer of the API at an address."""
+    from cloud_functions.clock import now_ms
+    from cloud_functions.core.threshold import Side
+    from strandline.api.access import open_client
+
+    now = now_ms()
+    return open_client("", None, url, token).forecast(
+        gateway,
+        series,
+        from_=max(0, now - past_ms),
+        to=now,
+        horizon=horizon_ms,
+        high=limits.get(Side.HIGH),
+        low=limits.get(Side.LOW),
+    )
 
 
 def lines(answer: Mapping[str, Any]) -> list[str]:

@@ -26,7 +26,7 @@ class Status:
         )
 
     def rejections(self, about: Mapping[str, Any]) -> list[str]:
-        """Return a line for each reason by which readings were rejected or dropped: the first ones, and each doubling."""
+        """Return a line for each reason by which readings were rejected or dropped, again when its count doubled."""
         found = []
         for component in ("SensorReader", "Aggregator"):
             for name, count in _counters(about, component).items():

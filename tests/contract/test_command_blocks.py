@@ -1,13 +1,14 @@
-"""Tests of the commands in the documentation: programs, subcommands and options exist, others have a mark.
+"""Tests of the blocks in the documentation: commands exist and are run by a test, or have a mark; data can be read.
 
-A block ``sh`` has only commands of this repository, which are checked here, or the line before it is a mark:
-``<!-- needs: AWS -->``, ``<!-- needs: gateway -->`` or ``<!-- needs: system -->``. Commands of ``strandline`` are
-checked in marked blocks and in the text, too.
+A block ``sh`` has only commands of this repository, which are checked here and run by the test that RUN_BY names, or
+the line before it is a mark: ``<!-- needs: AWS -->``, ``<!-- needs: gateway -->`` or ``<!-- needs: system -->``.
+Commands of ``strandline`` are checked in marked blocks and in the text, too. Every block names its language.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from strandline.cli import make_app
 
@@ -26,7 +28,36 @@ DOCUMENTS = sorted(
     path for path in FOUND if not {"node_modules", "adr"} & set(path.parts) and path.name != "CHANGELOG.md"
 )
 NEEDS = ("AWS", "gateway", "system")
+KINDS = ("sh", "json", "yaml", "python", "mermaid", "sql", "text")
+SHELLS = ("sh", "shell", "bash", "console")
 _BLOCK = re.compile(r"(?:^<!-- needs: (?P<needs>[\w ]+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```", re.M | re.S)
+_FENCE = re.compile(r"^\s*(?:```|~~~)", re.M)
+COMMAND_TESTS = "tests/integration/strandline/test_commands.py"
+RUN_BY = {
+    "make demo": ("tests/e2e/test_demo.py", '"demo"'),
+    "make test": (".ci/run", "make check test"),
+    "make check": (".ci/run", "make check test"),
+    "make format": ("Makefile", "ruff format --check"),  # a part of make check
+    "make page": ("Makefile", "test: $(VENV)/.ready page"),
+    "make install": ("Makefile", "demo: install"),
+    "python benchmarks/edge.py": (
+        "tests/integration/benchmarks/test_edge_figures.py",
+        "from benchmarks.edge_run import main",
+    ),
+    "python cloud_functions.dashboard.build": ("Makefile", "-m cloud_functions.dashboard.build"),
+    "python pytest": (".ci/run", "make check test"),
+    "python tests.fuzz.run": ("tests/fuzz/test_targets.py", "run.main()"),
+    "strandline build": (COMMAND_TESTS, '"build"'),
+    "strandline chaos": ("tests/chaos/test_short.py", "chaos"),
+    "strandline detect": ("tests/integration/strandline/test_package.py", '"detect"'),
+    "strandline doctor": ("tests/integration/strandline/test_doctor.py", '"doctor"'),
+    "strandline forecast": (COMMAND_TESTS, '"forecast"'),
+    "strandline source": (COMMAND_TESTS, '"source"'),
+    "strandline train": ("tests/integration/strandline/test_training.py", '"train"'),
+    "strandline up": ("tests/e2e/test_up.py", '"up"'),
+}
+"""The test or check that runs a command of the form of `key`, and a text in it that shows this."""
+
 _INLINE = re.compile(r"`((?:\.venv/bin/)?strandline [^`]*)`", re.S)
 _OPTION = re.compile(r"(?<![\w-])--[a-z][A-Za-z0-9-]*")
 _MAKE = {
@@ -147,9 +178,53 @@ def test_a_block_has_checked_commands_or_a_mark(document: Path) -> None:
     for block in _BLOCK.finditer(document.read_text()):
         if block["needs"] is not None:
             problems += [] if block["needs"] in NEEDS else [f"unknown mark {block['needs']}"]
-        elif block["kind"] in ("sh", "shell", "bash"):
+        elif block["kind"] in SHELLS:
             problems += unmarked(block["text"])
     assert problems == []
+
+
+def key(words: list[str]) -> str:
+    """Return program and subcommand of a command in the form of RUN_BY, empty for one that runs nothing."""
+    program, rest = words[0].removeprefix(".venv/bin/"), words[1:]
+    if program in ("python", "python3"):
+        if rest[:1] == ["-c"] or rest[:2] == ["-m", "pip"]:
+            return ""
+        return f"python {rest[1] if rest[0] == '-m' else rest[0]}"
+    return f"{program} {rest[0]}" if rest and not rest[0].startswith("-") else ""
+
+
+def commands_of(text: str) -> Iterator[list[str]]:
+    """Yield the commands of an unmarked block."""
+    words = shlex.split(text.replace("\\\n", " ").replace("\n", " ; "), comments=False)
+    yield from (command for command in _commands(words) if command)
+
+
+def test_every_command_without_a_mark_is_run_by_a_test() -> None:
+    missing, used = [], set()
+    for document in DOCUMENTS:
+        for block in _BLOCK.finditer(document.read_text()):
+            if block["needs"] is None and block["kind"] in SHELLS:
+                text = re.sub(r"(^|\s)#.*", "", block["text"])
+                used |= (found := {key(command) for command in commands_of(text)} - {""})
+                missing += [f"{document.relative_to(ROOT)}: {one}" for one in sorted(found) if one not in RUN_BY]
+    assert missing == []
+    assert used == set(RUN_BY)
+    assert [name for name, (path, text) in RUN_BY.items() if text not in (ROOT / path).read_text()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_block_names_its_language_and_its_content_can_be_read(document: Path) -> None:
+    text = document.read_text()
+    blocks = list(_BLOCK.finditer(text))
+    assert 2 * len(blocks) == len(_FENCE.findall(text)), "a block is indented, or not closed"
+    assert sorted({block["kind"] for block in blocks} - set(KINDS)) == []
+    for block in blocks:
+        if block["kind"] == "json":
+            json.loads(block["text"])
+        elif block["kind"] == "yaml":
+            assert yaml.safe_load(block["text"])
+        elif block["kind"] == "python":
+            compile(block["text"], str(document), "exec")
 
 
 def test_an_unknown_command_and_an_unknown_option_are_found() -> None:

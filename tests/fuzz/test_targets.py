@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_components.sensor_reader.mapping.settings import format_names
+from tests.fuzz import run
 from tests.fuzz.hostile import HOSTILE
 from tests.fuzz.targets import FORMAT_SEEDS, TARGETS, Target
 
@@ -28,6 +29,17 @@ def read(target: Target, data: bytes) -> Exception | None:
     except target.errors as error:
         return error
     return None
+
+
+def test_the_command_line_runs_the_chosen_targets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--target", "wire", "--target", "recipe", "--seconds", "0.05", "--json"]
+    monkeypatch.setattr("sys.argv", ["tests.fuzz.run", *arguments])
+    assert run.main() == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() == {"wire", "recipe"}
+    assert all(one["inputs"] > 0 for one in found.values())
 
 
 def test_every_payload_format_has_seeds() -> None:

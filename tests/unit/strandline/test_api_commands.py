@@ -13,7 +13,7 @@ from strandline.api import access
 from strandline.cli import make_app
 from strandline.errors import ApiError, CommandError
 from tests.unit.cloud.api_site import ApiSite
-from tests.unit.cloud.fakes import report
+from tests.unit.cloud.fakes import NOW_MS, report
 from tests.unit.strandline.api_sender import sender_to
 
 RULE = {"condition": {"type": "threshold", "above": 5}, "series": "pump/*"}
@@ -50,6 +50,20 @@ def test_gateways_are_listed_and_shown(site: ApiSite) -> None:
     assert (gateway["gateway"], gateway["rows"]) == ("gw-1", 10)
     assert "received    0 batches" not in output("gateways", "gw-1")
     assert parsed("gateways", "gw-1") == gateway
+
+
+def test_a_forecast_is_the_answer_of_the_api_with_the_limits_and_times_of_the_options(
+    site: ApiSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_functions.clock.now_ms", lambda: NOW_MS)
+    given = ("forecast", "--gateway", "gw-1", "--series", "pump/temp", "--hours", "2")
+    found = parsed(*given, "--high", "400", "--horizon-hours", "1")
+    assert [(one["side"], one["limit"]) for one in found["limits"]] == [("high", 400.0)]
+    assert found["until_ms"] - found["history"]["to_ms"] <= 3_600_000
+    assert found["history"]["from_ms"] >= NOW_MS - 2 * 3_600_000
+    assert output(*given, "--low", "-1").startswith("gw-1 pump/temp  low -1")
+    with pytest.raises(ApiError, match="name at least one limit"):
+        raise run(*given).exception or AssertionError
 
 
 def test_alerts_are_listed_by_filter(site: ApiSite) -> None:

@@ -74,7 +74,7 @@ def test_a_status_lists_each_alert_and_each_new_rejection_once() -> None:
     assert status.rejections(about) == ["rejected: SensorReader.rejected_json 2"]
     assert status.rejections(about) == []
     more = {"counters": {"SensorReader": {"rejected_json": 3}}}
-    assert status.rejections(more) == []  # a line at each doubling: a sensor that is rejected for ever is known
+    assert status.rejections(more) == []  # a line at each doubling
     more["counters"]["SensorReader"]["rejected_json"] = 4
     assert status.rejections(more) == ["rejected: SensorReader.rejected_json 4"]
     assert status.alerts([{**alert, "state": "resolved"}]) == ["alert resolved  pump-1.flow"]
