@@ -34,12 +34,17 @@ class Lane(StrEnum):
 _RULE = {Lane.URGENT: "urgent", Lane.BULK: "bulk", Lane.BACKFILL: "bulk"}
 
 
+def cloud_lane(lane: Lane) -> str:
+    """Return the lane of the cloud that receives the batches of a lane of the spool."""
+    return _RULE[lane]
+
+
 def ingest(gateway: str, lane: Lane, rules: str = RULES) -> str:
     """Return the Basic Ingest topic on which ``gateway`` publishes batches of ``lane``.
 
     ``rules`` is the beginning of the names of the cloud's topic rules.
     """
-    rule = _RULE[lane]
+    rule = cloud_lane(lane)
     return f"$aws/rules/{rules}_{rule}/{published(gateway, rule)}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge_components.common import aggregates_message
 from edge_components.common.delivery import Transmitter, try_publish
@@ -21,6 +21,7 @@ from edge_components.common.lifecycle import Runtime
 from edge_components.common.receiving import BatchReceiver
 from edge_components.common.version import VERSION
 from edge_components.forwarder.batching import Batcher, FormedBatch, RejectedRows
+from edge_components.forwarder.cloud_link.links import Links
 from edge_components.forwarder.config import Config
 from edge_components.forwarder.errors import SpoolError, SpoolUnusableError
 from edge_components.forwarder.intake import Intake
@@ -88,9 +89,9 @@ class Forwarder:
         self._disk_retry_at: float | None = None
         self._reopen = True
         self._profiles: Profiles | None = None
-        self._transmitter = Transmitter(
-            runtime.bus.publish_to_iot_core, runtime.counters, runtime.limited_log, runtime.rng
-        )
+        self._links = Links(runtime)
+        self._link = self._links.open(config)
+        self._transmitter = Transmitter(self._publish, runtime.counters, runtime.limited_log, runtime.rng)
         try:
             self._open_if_needed()
             self._rebuild(runtime.clock.monotonic())
@@ -105,11 +106,11 @@ class Forwarder:
 
     def start(self) -> None:
         """Subscribe, and log the content of the spool."""
-        bus, gateway = self._runtime.bus, self._runtime.gateway
+        bus = self._runtime.bus
         self._listen()
         bus.subscribe(topics.SCORED, self.on_scored, expects_traffic=True)
         bus.subscribe(topics.HEALTH, self.on_health, expects_traffic=True)
-        self._transmitter.subscription = bus.subscribe_to_iot_core(topics.ack(gateway), self.on_acknowledgement)
+        self._transmitter.subscription = self._link.start(self.on_acknowledgement)
         if self._opened is None:
             return
         waiting = {str(lane): number for lane, number in self._spool.counts().items()}
@@ -188,14 +189,26 @@ class Forwarder:
 
     def reconfigure(self, config: Config) -> None:
         """Apply another configuration; batches that are already formed stay as they are."""
+        other_link = (config.uplink, config.mqtt) != (self._config.uplink, self._config.mqtt)
         self._config = config
+        if other_link:
+            self._link.close()
+        if other_link or config.uplink == "greengrass":
+            self._link = self._links.open(config)
+            self._transmitter.subscription = self._link.start(self.on_acknowledgement)
         self._listen()
         self._rebuild(self._runtime.clock.monotonic())
+
+    def health(self) -> Mapping[str, Any]:
+        """Return the state of the link to the cloud, if the nucleus does not report it."""
+        state = self._link.health()
+        return {"uplink": dict(state)} if state else {}
 
     def close(self) -> None:
         """Commit and acknowledge received batches; unsent batches stay in the spool for the next start."""
         if self._metrics is not None:
             self._metrics.close()
+        self._link.close()
         if self._opened is None:
             return
         try:
@@ -204,6 +217,9 @@ class Forwarder:
         except SpoolError as error:
             self._disk_failed(error)
         self._spool.close()
+
+    def _publish(self, topic: str, payload: bytes) -> None:
+        self._link.publish(topic, payload)
 
     def _rebuild(self, now: float) -> None:
         """Build the objects that use the spool: at the start, for another configuration, after a failure."""
@@ -230,9 +246,9 @@ class Forwarder:
             runtime.counters,
             runtime.rng,
             now,
+            self._link.topic,
             await_cloud=config.ack == "cloud",
             profiles=self._profiles,
-            rules=config.cloud_rules,
         )
         self._queue_pending(now)
         self._disk_retry_at = None

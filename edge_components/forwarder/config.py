@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_components.common.config import integer, number, text
+from edge_components.common.config import integer, mapping, number, text
+from edge_components.common.errors import ConfigError
+from edge_components.forwarder.cloud_link.settings import MqttLinkSettings, read_settings
 from wire.limits import MAX_BATCH_BYTES
 from wire.topics import RULES
 
@@ -13,6 +15,14 @@ from wire.topics import RULES
 class Config:
     """Every key of ``io.strandline.Forwarder``."""
 
+    uplink: str = text(
+        "greengrass",
+        "connection to the cloud: `greengrass`, through the nucleus to AWS IoT Core, or `mqtt`, directly to a broker",
+        choices=("greengrass", "mqtt"),
+    )
+    mqtt: MqttLinkSettings = mapping(  # noqa: RUF009 # declares a field
+        {}, read_settings, "an object", "the broker of `uplink: mqtt`; its keys are in the section Uplink over MQTT"
+    )
     ack: str = text(
         "cloud",
         "acknowledgement that frees a batch: `cloud`, when it is stored, or `nucleus`, when it is queued for sending"
@@ -86,3 +96,14 @@ class Config:
         65_535,
         "port on 127.0.0.1 that serves the counters of all components to Prometheus, at `/metrics`; 0 disables it",
     )
+
+    def __post_init__(self) -> None:
+        if self.uplink != "mqtt":
+            return
+        problems = []
+        if not self.mqtt.host:
+            problems.append("mqtt.host: '' is not allowed, expected a host name or address with uplink mqtt")
+        if self.ack != "cloud":
+            problems.append(f"ack: {self.ack!r} is not allowed, expected cloud with uplink mqtt")
+        if problems:
+            raise ConfigError(problems)

@@ -10,14 +10,15 @@ acknowledgements (:class:`Transmitter`). The rest differs:
 - The cloud acknowledges after seconds, not milliseconds, so each lane measures the time that it takes.
 - A batch is first sent encoded with a profile, and again complete.
 
-Pure except for its ports, the spool and the transmitter; the time is passed in.
+Pure except for its ports, the spool and the transmitter; the time is passed in. The transmitter publishes over the
+configured link (:mod:`edge_components.forwarder.cloud_link`), which names the topic of each lane.
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from edge_components.common.delivery import Transmitter
@@ -29,9 +30,9 @@ from edge_components.forwarder.profiles import Profiles
 from edge_components.forwarder.spool.entries import SpooledBatch
 from edge_components.forwarder.spool.spool import Spool
 from edge_components.forwarder.token_bucket import TokenBucket
-from wire import codec, topics
+from wire import codec
 from wire.acknowledgement import Acknowledgement
-from wire.topics import RULES, Lane
+from wire.topics import Lane
 
 SLOTS_RESERVED_FOR_URGENT = 4
 ROUND_SECONDS = 0.1
@@ -59,10 +60,10 @@ class Uplink:
         counters: Counters,
         rng: random.Random,
         now: float,
+        topic: Callable[[Lane], str],
         *,
         await_cloud: bool = True,
         profiles: Profiles | None = None,
-        rules: str = RULES,
     ) -> None:
         self._spool, self._transmitter, self._gateway, self._counters = spool, transmitter, gateway, counters
         self._window = SendWindow(policy, rng)
@@ -73,7 +74,7 @@ class Uplink:
             TokenBucket(rates.per_second, now),
             TokenBucket(rates.backfill_per_second, now),
         )
-        self._await_cloud, self._profiles, self._rules = await_cloud, profiles, rules
+        self._await_cloud, self._profiles, self._topic = await_cloud, profiles, topic
         self._sent_in_round, self._more_s = False, float("inf")
         self._profile_versions: dict[int, int] = {}
         """Versions of the profiles to which batches in flight refer, by the id of the batch."""
@@ -212,8 +213,7 @@ class Uplink:
         self._sent_in_round = True
         payload = codec.seal(self._gateway, batch.epoch, batch.sequence, batch.body)
         try:
-            topic = topics.ingest(self._gateway, batch.lane, self._rules)
-            self._transmitter.send(topic, payload, batch.id, times, now, again=not first)
+            self._transmitter.send(self._topic(batch.lane), payload, batch.id, times, now, again=not first)
         except BusError:
             self._window.refused(batch.id, now)
             raise

@@ -25,6 +25,34 @@ class PahoClient(paho.Client):
         # With this callback the library does not write to the socket from the thread that publishes.
         self.on_socket_register_write = lambda *_: None
         self._connecting: socket.socket | None = None
+        self.socket_error: OSError | None = None
+        """Error of the socket that ended the connection."""
+
+    def limit_in_flight(self, most: int) -> None:
+        """Limit the publications sent and not confirmed, also of an open connection; the library queues more."""
+        self._max_inflight_messages = most
+
+    def abandon(self) -> None:
+        """Close the socket."""
+        self._sock_close()
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        try:
+            return super()._sock_recv(bufsize)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self.socket_error = error
+            raise
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        try:
+            return super()._sock_send(buf)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self.socket_error = error
+            raise
 
     def _websocket(self, library: Any, _sock: socket.socket) -> Any:
         """Return the stream of a WebSocket: by default that of the library, made of ``sock``."""

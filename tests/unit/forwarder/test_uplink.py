@@ -68,12 +68,17 @@ def make(
     in_flight: int = 8,
     rates: Rates = RATES,
     first_s: float = 2.0,
+    rules: str = topics.RULES,
     **options: Any,
 ) -> Uplink:
     policy, rng = RetryPolicy(in_flight, first_s=first_s, longest_s=600.0), random.Random(1)
     log = RateLimitedLog(counters, logging.getLogger("strandline.test"), FakeClock())
     transmitter = Transmitter(line, counters, log, rng)
-    return Uplink(spool, transmitter, "gw", policy, rates, counters, rng, 0.0, **options)
+
+    def topic(lane: Lane) -> str:
+        return topics.ingest("gw", lane, rules)
+
+    return Uplink(spool, transmitter, "gw", policy, rates, counters, rng, 0.0, topic, **options)
 
 
 def put(spool: Spool, *payloads: bytes, lane: Lane = Lane.BULK) -> None:
