@@ -11,8 +11,10 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -70,6 +72,16 @@ def checksums(folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def set_modes(wheel: Path) -> None:
+    """Give all files of a wheel the same mode; setuptools takes those of the checkout, which depend on its umask."""
+    with zipfile.ZipFile(wheel) as packed:
+        files = [(file, packed.read(file)) for file in packed.infolist()]
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file, content in files:
+            file.external_attr = (stat.S_IFREG | 0o644) << 16
+            packed.writestr(file, content)
+
+
 def make(version: str, out: Path) -> None:
     """Write all files of a release; raises ReleaseError."""
     from edge_components.common.version import VERSION
@@ -79,8 +91,15 @@ def make(version: str, out: Path) -> None:
         raise ReleaseError(f"version {version}: that of the package is {VERSION}")
     notes = changes((REPO / "CHANGELOG.md").read_text(), version)
     out.mkdir(parents=True, exist_ok=True)
+    for earlier in ("lib", *(path.name for path in (REPO / "build").glob("bdist.*"))):
+        shutil.rmtree(REPO / "build" / earlier, ignore_errors=True)  # setuptools keeps files that are deleted since
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(out), str(REPO)]
-    subprocess.run(command, check=True, env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH})  # noqa: S603 # our own arguments
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
+    done = subprocess.run(command, check=False, env=environment)  # noqa: S603 # our own arguments
+    if done.returncode:
+        raise ReleaseError("the wheel cannot be built: the reason is above")
+    for wheel in out.glob("*.whl"):
+        set_modes(wheel)
     built = build(REPO, out / "work")
     for component in built.components:
         shutil.copyfile(component.artifact, out / f"{component.name}-{component.version}.zip")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import venv
@@ -13,36 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from cloud_functions.dashboard.page import DIST
 from device_sim.aws.package import stage_functions
 from device_sim.paths import SOURCE_TREE
 from strandline import __version__
 from strandline.packaging.components import build
+from tests.integration.strandline.source_copy import PARTS, copy_sources
 
 pytestmark = pytest.mark.slow
-PARTS = ("wire", "edge_components", "cloud_functions", "device_sim", "strandline", "recipes")
-FILES = ("pyproject.toml", "README.md", "LICENSE")
-IGNORED = shutil.ignore_patterns("__pycache__", "node_modules", "*.egg-info")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the wheel, built from a copy of the sources; where the page is not built, with a page of one file."""
-    folder = tmp_path_factory.mktemp("package")
-    sources = folder / "sources"
-    for part in PARTS:
-        shutil.copytree(SOURCE_TREE / part, sources / part, ignore=IGNORED)
-    for file in FILES:
-        shutil.copyfile(SOURCE_TREE / file, sources / file)
-    page = sources / DIST.relative_to(SOURCE_TREE)
-    if not (page / "index.html").is_file():
-        page.mkdir()
-        (page / "index.html").write_text("<!doctype html>\n")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(sources)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (built,) = folder.glob("*.whl")
-    return built
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +65,17 @@ def test_the_wheel_has_the_templates_the_page_and_the_data_files(unpacked: Path)
         "edge_components/runtime/extra-modbus.txt",
     ):
         assert (unpacked / name).is_file(), name
+
+
+def test_an_editable_installation_has_no_warning(tmp_path: Path) -> None:
+    sources = copy_sources(tmp_path / "sources")
+    venv.create(tmp_path / "venv", with_pip=False)
+    pip = [sys.executable, "-m", "pip", "--python", str(tmp_path / "venv/bin/python"), "install", "--quiet"]
+    done = subprocess.run([*pip, "--no-deps", "--editable", str(sources)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stdout + done.stderr
+    (path,) = (tmp_path / "venv").rglob("__editable__*.pth")
+    assert path.read_text().strip() == str(sources)
 
 
 @pytest.fixture(scope="module")
