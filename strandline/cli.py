@@ -8,16 +8,22 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 import strandline.commands
+from cloud_functions.core.errors import CloudError
+from device_sim.aws.errors import CloudSimError
 from device_sim.errors import SimulationError
+from device_sim.greengrass.errors import NucleusError
+from edge_components.common.errors import EdgeError
 from strandline import __version__
 from strandline.errors import StrandlineError
 from strandline.example_commands import epilog
 from strandline.extras import missing_package
+from wire.errors import WireError
 
 
 def make_app() -> typer.Typer:
@@ -61,14 +67,24 @@ def main() -> None:
     """Run the command line; an expected error ends it with one line on standard error and exit code 1."""
     try:
         make_app()()
-    except (StrandlineError, SimulationError) as error:
-        problem = str(error)
-    except ModuleNotFoundError as error:
-        missing = missing_package(error.name or "", sys.argv[1])
-        if missing is None:
+    except Exception as error:
+        text = problem(error, sys.argv[1:])
+        if text is None:
             raise
-        problem = missing
-    else:
-        return
-    typer.echo(f"strandline: {problem}", err=True)
-    sys.exit(1)
+        typer.echo(f"strandline: {text}", err=True)
+        sys.exit(1)
+
+
+EXPECTED = (StrandlineError, SimulationError, NucleusError, CloudSimError, EdgeError, CloudError, WireError)
+"""Bases of the errors whose text is a sentence for the user."""
+
+
+def problem(error: Exception, arguments: Sequence[str]) -> str | None:
+    """Return the sentence for an expected error of a command, None for a defect of the program."""
+    if isinstance(error, EXPECTED):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return missing_package(error.name or "", next(iter(arguments), ""))
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return None

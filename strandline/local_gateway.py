@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from device_sim.greengrass.local_client import LocalClient
 
 
+PREFIX = "io.strandline."
+
+
+def full_name(name: str) -> str:
+    """Return the whole name of a component; one without a dot is a component of Strandline."""
+    return name if "." in name else PREFIX + name
+
+
 def find(root: Path | None) -> Path:
     """Return ``root``, or the folder of the gateway that runs here; raises LocalClientError."""
     from device_sim.greengrass.local_client import find_root

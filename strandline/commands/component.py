@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 
 from strandline.command_line_options import AsJson, LocalRoot
-from strandline.local_gateway import connect, find
+from strandline.local_gateway import connect, find, full_name
 from strandline.text import print_json, print_table
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the component; io.strandline. may be left out.")]
-PREFIX = "io.strandline."
 LOGS = "logs"
 
 
@@ -29,11 +28,6 @@ def register(app: typer.Typer) -> None:
     group.command("stop")(stop_command)
     group.command("logs")(logs_command)
     app.add_typer(group, name="component")
-
-
-def full_name(name: str) -> str:
-    """Return the whole name of a component."""
-    return name if "." in name else PREFIX + name
 
 
 def list_command(root: LocalRoot = None, as_json: AsJson = False) -> None:

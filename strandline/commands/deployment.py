@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strandline.command_line_options import AsJson, LocalRoot
-from strandline.local_gateway import connect
+from strandline.local_gateway import connect, full_name
 from strandline.text import print_json, print_table
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ def create_command(
     artifacts: Annotated[
         Path | None, typer.Option("--artifactDir", "--artifact-dir", help="Folder of artifacts.")
     ] = None,
-    merge: Annotated[list[str] | None, typer.Option(help="NAME=VERSION to deploy; may be repeated.")] = None,
+    merge: Annotated[
+        list[str] | None,
+        typer.Option(help="[io.strandline.]NAME=VERSION to deploy; may be repeated."),
+    ] = None,
     remove: Annotated[list[str] | None, typer.Option(help="NAME to remove; may be repeated.")] = None,
     update_config: Annotated[
         str, typer.Option(help='JSON {"NAME": {"MERGE": {...}, "RESET": [...]}}, or @FILE with it.')
@@ -52,12 +55,16 @@ def create_command(
     ends when the deployment is queued.
     """
     add = dict(_version(text) for text in merge or [])
+    gone = [full_name(name) for name in remove or []]
     updates = _updates(update_config)
     if not (add or remove or updates):
         raise typer.BadParameter("--merge, --remove or --update-config is required")
     with connect(root) as client:
-        found = client.wait(client.deploy(recipes, artifacts, add, remove or [], updates), wait)
+        found = client.wait(client.deploy(recipes, artifacts, add, gone, updates), wait)
+        kept = [one.name for one in client.components() if found.status == "SUCCEEDED" and one.name in gone]
     _show(found, as_json)
+    for name in kept:
+        typer.echo(f"{name} stays: another deployed component depends on it", err=True)
     done = found.status == "SUCCEEDED" or (wait == 0 and found.status not in ENDED)
     raise typer.Exit(0 if done else 1)
 
@@ -93,7 +100,7 @@ def _version(text: str) -> tuple[str, str]:
     name, separator, version = text.partition("=")
     if not (name and separator and version):
         raise typer.BadParameter(f"--merge {text!r}: NAME=VERSION is required")
-    return name, version
+    return full_name(name), version
 
 
 def _updates(text: str) -> dict[str, dict[str, Any]]:
@@ -105,4 +112,4 @@ def _updates(text: str) -> dict[str, dict[str, Any]]:
         raise typer.BadParameter(f"--update-config: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
         raise typer.BadParameter('--update-config: an object {"NAME": {"MERGE": {...}, "RESET": [...]}} is required')
-    return found
+    return {full_name(name): one for name, one in found.items()}

@@ -80,7 +80,8 @@ def test_all_files_of_a_release_are_there_with_their_checksums(released: Path) -
     assert {wheel, "sbom.cdx.json", "CHANGES.md", "SHA256SUMS"} <= files.keys()
     for name in COMPONENTS:
         assert any(one.startswith(f"io.strandline.{name}-") and one.endswith(".zip") for one in files), name
-    sums = dict(reversed(line.split("  ")) for line in files["SHA256SUMS"].decode().splitlines())
+    lines = [line.split("  ") for line in files["SHA256SUMS"].decode().splitlines()]
+    sums = {name: digest for digest, name in lines}
     assert sums == {
         name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name != "SHA256SUMS"
     }
