@@ -12,28 +12,24 @@ the score, killed mutants per counted mutants, is below the goal.
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import hashlib
 import json
-import queue
 import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from tests.mutation.mutants import Mutant, sample
-from tests.mutation.worker import COPIED, Run, run_tests
+from tests.mutation.worker import COPIED, PASSED, Change, run_group
 
 REPO = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 FILES = ("pyproject.toml", "README.md", "CONTRIBUTING.md")
 GOAL = 0.95
-SLOWEST = 3.0
-"""A mutant whose tests take longer than this multiple of the unchanged module's (and 30 s) is in an endless loop."""
 
 
 class Outcome(StrEnum):
@@ -72,53 +68,6 @@ class Result:
         return json.dumps({**body, "before": self.mutant.before, "after": self.mutant.after}) + "\n"
 
 
-class BrokenModuleError(Exception):
-    """The tests of a module fail without a mutation, or do not import the copy."""
-
-
-class Copy:
-    """A copy of the repository in which one module at a time is replaced."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._seconds: dict[tuple[str, ...], float] = {}
-        ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".hypothesis")
-        for name in COPIED:
-            shutil.copytree(REPO / name, folder / name, ignore=ignored)
-        for name in FILES:
-            shutil.copy(REPO / name, folder / name)
-
-    def check(self, module: Module) -> float:
-        """Return the duration of the unchanged module's tests; raises if they cannot detect a mutant."""
-        if module.tests not in self._seconds:
-            run = run_tests(self.folder, module.tests, 1_800.0, write_bytecode=True)
-            if run.passed is not True:
-                raise BrokenModuleError(f"{module.path}: its tests fail without a mutation\n{run.output}")
-            self._seconds[module.tests] = run.seconds
-        if self.outcome(module, "raise RuntimeError\n", 1_800.0) is not Outcome.KILLED:
-            raise BrokenModuleError(f"{module.path}: its tests pass although the module cannot be imported")
-        return self._seconds[module.tests]
-
-    def outcome(self, module: Module, source: str, timeout_s: float) -> Outcome:
-        """Run the tests of a module with another source."""
-        file = self.folder / module.path
-        for bytecode in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
-            bytecode.unlink()
-        original = file.read_text()
-        file.write_text(source)
-        try:
-            run = run_tests(self.folder, module.tests, timeout_s)
-        finally:
-            file.write_text(original)
-        return _outcome(run)
-
-
-def _outcome(run: Run) -> Outcome:
-    if run.passed is None:
-        return Outcome.TIMEOUT
-    return Outcome.SURVIVED if run.passed else Outcome.KILLED
-
-
 class ResultFile:
     """Results of interrupted and earlier runs, one a line; without a path it keeps nothing."""
 
@@ -153,25 +102,34 @@ def read_equivalent() -> set[tuple[str, str, str]]:
     return {(entry["module"], entry["before"], entry["after"]) for entry in body.get("mutant", [])}
 
 
-def run_module(module: Module, copies: queue.Queue[Copy], chosen: Iterable[Mutant], file: ResultFile) -> list[Result]:
-    """Run a module's tests against its mutants."""
-    copy, equivalent, limit_s = copies.get(), read_equivalent(), 0.0
-    try:
-        results = []
-        for mutant in chosen:
-            outcome = file.known(module.path, mutant)
-            if (module.path, mutant.before, mutant.after) in equivalent:
-                outcome = Outcome.EQUIVALENT
-            elif outcome is None:
-                limit_s = limit_s or 30.0 + SLOWEST * copy.check(module)
-                outcome = copy.outcome(module, mutant.source, limit_s)
-                file.add(Result(module.path, mutant, outcome))
-            results.append(Result(module.path, mutant, outcome))
-            if outcome is Outcome.SURVIVED:
-                _print(f"{module.path}:{mutant.line}\n  - {mutant.before}\n  + {mutant.after}")
-        return results
-    finally:
-        copies.put(copy)
+def copy_repository(folder: Path) -> None:
+    """Copy the code and the tests, so that both may be edited during a run."""
+    ignored = shutil.ignore_patterns(".hypothesis", "node_modules", "dist")
+    for name in COPIED:
+        shutil.copytree(REPO / name, folder / name, ignore=ignored)
+    for name in FILES:
+        shutil.copy(REPO / name, folder / name)
+
+
+def run_tests(folder: Path, tests: tuple[str, ...], chosen: list[Change], file: ResultFile) -> list[Result]:
+    """Run tests of a group against its mutants, but those that are known."""
+    equivalent, results, changes = read_equivalent(), [], []
+    for change in chosen:
+        outcome = file.known(change.path, change.mutant)
+        if (change.path, change.mutant.before, change.mutant.after) in equivalent:
+            outcome = Outcome.EQUIVALENT
+        if outcome is None:
+            changes.append(change)
+        else:
+            results.append(Result(change.path, change.mutant, outcome))
+    for index, status in run_group(folder, tests, changes) if changes else ():
+        outcome = Outcome.SURVIVED if status == PASSED else Outcome.KILLED if status > 0 else Outcome.TIMEOUT
+        result = Result(changes[index].path, changes[index].mutant, outcome)
+        file.add(result)
+        results.append(result)
+        if outcome is Outcome.SURVIVED:
+            _print(f"{result.path}:{result.mutant.line}\n  - {result.mutant.before}\n  + {result.mutant.after}")
+    return results
 
 
 def score(results: list[Result]) -> float:
@@ -185,23 +143,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Mutation test of the critical modules.")
     parser.add_argument("--per-module", type=int, default=7, help="mutants sampled from each module (default 7)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the sample (default 1)")
-    parser.add_argument("--jobs", type=int, default=1, help="modules tested at the same time (default 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="groups of modules tested at the same time (default 1)")
     parser.add_argument("--only", default="", help="only modules whose path contains this text")
     parser.add_argument("--results", type=Path, help="file to which results are appended, and which a next run reads")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     options = parser.parse_args()
     modules = read_modules(options.only)
-    with (
-        tempfile.TemporaryDirectory(prefix="mutation-") as folder,
-        concurrent.futures.ThreadPoolExecutor(options.jobs) as pool,
-    ):
-        copies: queue.Queue[Copy] = queue.Queue()
-        for number in range(options.jobs):
-            copies.put(Copy(Path(folder) / str(number)))
-        file, pending = ResultFile(options.results), []
-        for module in modules:
-            chosen = sample((REPO / module.path).read_text(), options.per_module, f"{options.seed}:{module.path}")
-            pending.append(pool.submit(run_module, module, copies, chosen, file))
+    groups: dict[tuple[str, ...], list[Change]] = {}
+    for module in modules:
+        source = (REPO / module.path).read_text()
+        chosen = sample(source, options.per_module, f"{options.seed}:{module.path}")
+        groups.setdefault(module.tests, []).extend(Change(module.path, source, mutant) for mutant in chosen)
+    with tempfile.TemporaryDirectory(prefix="mutation-") as name, ThreadPoolExecutor(options.jobs) as pool:
+        folder, file = Path(name).resolve(), ResultFile(options.results)
+        copy_repository(folder)
+        pending = [pool.submit(run_tests, folder, tests, chosen, file) for tests, chosen in groups.items()]
         results = [result for future in pending for result in future.result()]
     for module in modules:
         own = [one for one in results if one.path == module.path]
