@@ -38,7 +38,7 @@ docs: $(VENV)/.ready
 
 # Tests without processes, brokers and long computations, with fewer examples of the property tests: about 80 seconds.
 test-fast: $(VENV)/.ready
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --hypothesis-profile fast -m 'not slow' \
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -p no:schemathesis --hypothesis-profile fast -m 'not slow' \
 		tests/unit tests/property tests/contract tests/compat $(ARGS)
 
 # Sampled mutants of the critical modules; not part of CI. make mutation ARGS="--only cloud_functions --seed 2"

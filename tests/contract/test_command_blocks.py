@@ -7,7 +7,6 @@ Commands of ``strandline`` are checked in marked blocks and in the text, too. Ev
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import shlex
@@ -16,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 
-from strandline.cli import make_app
+from tests.command_line import app, root
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("benchmarks", "cloud_functions", "device_sim", "docs", "edge_components", "examples", "strandline", "wire")
@@ -65,9 +63,8 @@ _MAKE = {
 }
 
 
-@functools.cache
 def top() -> Any:
-    return typer.main.get_command(make_app())
+    return root(app())
 
 
 def resolve(words: list[str]) -> tuple[Any, list[str]]:

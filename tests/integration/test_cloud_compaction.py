@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.core.columns import COLUMNS, merge
@@ -18,7 +17,7 @@ from cloud_functions.core.keys import HOUR_MS
 from cloud_functions.core.ports import Key
 from cloud_functions.core.storing import Storer
 from device_sim.aws.local import LocalCloud
-from strandline.cli import make_app
+from tests.command_line import invoke
 from tests.unit.cloud.fakes import body
 from tests.unit.cloud.test_compaction import windows_of
 from tests.waiting import until
@@ -139,7 +138,7 @@ def test_an_erased_series_leaves_both_tables_and_the_archives_files(
     until(lambda: not any(list(table.query(f"reopened#{n:02d}")) for n in range(16)), "no hour is open")
 
     def erase(*options: str) -> dict[str, Any]:
-        done = CliRunner().invoke(make_app(), ["erase", "--gateway", "gw-9", "--json", *options])
+        done = invoke(["erase", "--gateway", "gw-9", "--json", *options])
         assert done.exit_code == 0, done.output
         return dict(json.loads(done.stdout))
 

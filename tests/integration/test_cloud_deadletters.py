@@ -20,12 +20,11 @@ import numpy as np
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from typer.testing import CliRunner
 
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
-from strandline.cli import make_app
 from strandline.dead_letters import queues
+from tests.command_line import invoke
 from tests.waiting import until
 from wire import codec, topics
 from wire.acknowledgement import Acknowledgement
@@ -103,7 +102,7 @@ class Command:
         self.environment = os.environ | cloud.environment
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
-        done = CliRunner().invoke(make_app(), arguments, env=self.environment)
+        done = invoke(arguments, env=self.environment)
         assert done.exit_code == code, done.stderr
         return done.stdout
 

@@ -70,19 +70,18 @@ def mutants(source: str) -> list[Mutant]:
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
         end = starts[node.end_lineno - 1] + node.end_col_offset
-        changed = (encoded[:begin] + text.encode() + encoded[end:]).decode()
-        before = source.splitlines()[node.lineno - 1].strip()
-        after = changed.splitlines()[node.lineno - 1].strip()
-        if _compiles(changed):
-            found.setdefault(changed, Mutant(node.lineno, before, after, changed))
+        changed = encoded[:begin] + text.encode() + encoded[end:]
+        before, after = (_line(content, starts[node.lineno - 1]) for content in (encoded, changed))
+        mutant = Mutant(node.lineno, before, after, changed.decode())
+        found.setdefault(mutant.source, mutant)
     return sorted(found.values(), key=lambda mutant: mutant.line)
 
 
 def sample(source: str, count: int, seed: str) -> list[Mutant]:
-    """Return ``count`` mutants chosen with a seed, or all where there are not more."""
+    """Return ``count`` mutants chosen with a seed, or all where there are not more; those that compile."""
     every = mutants(source)
-    chosen = random.Random(seed).sample(every, min(count, len(every)))
-    return sorted(chosen, key=every.index)
+    chosen = random.Random(seed).sample(range(len(every)), min(count, len(every)))
+    return [every[at] for at in sorted(chosen) if _compiles(every[at].source)]
 
 
 def _changes(tree: ast.Module, source: str) -> Iterator[_Change]:
@@ -148,6 +147,11 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
             if isinstance(child, ast.AST):
                 yield child
                 yield from _executed(child)
+
+
+def _line(source: bytes, start: int) -> str:
+    """Return the line that begins at an index."""
+    return source[start:].split(b"\n", 1)[0].decode().strip()
 
 
 def _text(source: str, node: ast.AST) -> str:

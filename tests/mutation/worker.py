@@ -2,14 +2,15 @@
 
 The modules of a group have the same tests and one session, a process that imports third-party packages and collects the
 tests once. It measures in a forked process which lines of the modules each test executes and how long that takes, and
-then forks a process for each mutant, which replaces the code of the changed function and runs the tests until the first
-failure: those that execute the changed statement before the others, and the fastest first. A mutant of code that runs
-while modules are imported has a process that imports and collects anew.
+then forks a process for each mutant, which replaces the code of the changed function and runs the tests that execute
+the changed statement until the first failure, the fastest first. A mutant of code that runs while modules are imported
+has a process that imports and collects anew, and runs all tests.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import resource
@@ -39,7 +40,7 @@ MAX_MEMORY = 8 << 30
 """Address space of a run: a mutant in an endless loop that allocates ends before it fills the machine."""
 LEAST_S, SLOWEST = 5.0, 10.0
 """A test that takes these CPU seconds and this multiple of its usual duration more is in an endless loop."""
-IMPORT_S = 60.0
+IMPORT_S = 30.0
 """CPU seconds for the import of a changed module and the collection of its tests."""
 WAITING = 10.0
 """A test that takes this multiple of its CPU seconds by the clock waits for something that does not happen."""
@@ -64,6 +65,7 @@ class Change:
 
 Measured = dict[str, tuple[float, Lines]]
 """Duration of each test, in CPU seconds, and the lines that it executes."""
+_Timed = tuple[float, pytest.Item]
 
 
 def run_group(folder: Path, tests: tuple[str, ...], changes: Sequence[Change]) -> Iterator[tuple[int, int]]:
@@ -134,30 +136,29 @@ class _Session:
         """Import the changed module, collect and run the tests, and end this process."""
         _limit(IMPORT_S)
         import_from({self._file(change): change.mutant.source})
-        self._collect(lambda items: self._run_ordered(items, change, measured))
+        unknown: tuple[float, Lines] = (0.0, {})
+        self._collect(lambda items: self._run_ordered([(measured.get(one.nodeid, unknown)[0], one) for one in items]))
         os._exit(FAILED)
 
     def _run_functions(self, items: list[pytest.Item], measured: Measured, imported: Lines) -> list[int]:
+        gc.unfreeze()  # the settings of the tests hide what the collection left
         functions, later = Functions(self._files), []
         for index, change in enumerate(self._changes):
             file, mutant = self._file(change), change.mutant
             replace = functions.replacement(file, mutant.source, mutant.line)
-            if replace is None or imported[file] & statement_lines(change.original, mutant.line):
+            lines = statement_lines(change.original, mutant.line)
+            if replace is None or imported[file] & lines:
                 later.append(index)
                 continue
-            status, _ = _forked(partial(self._run_replaced, replace, items, change, measured))
+            known = [(*measured[item.nodeid], item) for item in items]
+            selected = [(seconds, item) for seconds, executed, item in known if executed[file] & lines]
+            status, _ = _forked(partial(self._run_replaced, replace, selected))
             self._to.send((index, status))
         return later
 
-    def _run_replaced(
-        self,
-        replace: Callable[[], None],
-        items: list[pytest.Item],
-        change: Change,
-        measured: Measured,
-    ) -> None:
+    def _run_replaced(self, replace: Callable[[], None], tests: list[_Timed]) -> None:
         replace()
-        self._run_ordered(items, change, measured)
+        self._run_ordered(tests)
 
     def _file(self, change: Change) -> str:
         return str(self._folder / change.path)
@@ -174,18 +175,13 @@ class _Session:
                 raise BrokenTestsError(item.nodeid)
         return measured
 
-    def _run_ordered(self, items: list[pytest.Item], change: Change, measured: Measured) -> None:
-        """Run tests until the first failure and end this process."""
-        file, changed = self._file(change), statement_lines(change.original, change.mutant.line)
-
-        def rank(item: pytest.Item) -> tuple[bool, float]:
-            seconds, lines = measured.get(item.nodeid, (0.0, {file: set()}))
-            return not lines[file] & changed, seconds
-
-        ordered = sorted(items, key=rank)
-        for item, following in zip(ordered, [*ordered[1:], None], strict=True):
-            _limit(LEAST_S + SLOWEST * rank(item)[1])
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    def _run_ordered(self, tests: list[_Timed]) -> None:
+        """Run the tests until the first failure, the fastest first, and end this process."""
+        ordered = sorted(tests, key=lambda test: test[0])
+        following = [item for _, item in ordered[1:]]
+        for (seconds, item), after in zip(ordered, [*following, None], strict=True):
+            _limit(LEAST_S + SLOWEST * seconds)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
             if item.session.testsfailed:
                 os._exit(FAILED)
         os._exit(PASSED)

@@ -18,6 +18,7 @@ from strandline.cli import make_app
 from strandline.commands.alerts import line
 from strandline.commands.cost import fleet_of
 from strandline.errors import CommandError
+from tests.command_line import invoke
 from wire import codec, profile
 from wire.codec import encode
 from wire.model import Aggregates, Anomalies, Anomaly, Batch, Notice, Phase, Quality, Readings, Rows, Series
@@ -68,7 +69,7 @@ def test_help_does_not_import_the_dependencies_of_commands() -> None:
 def test_inspect_shows_a_batchs_rows_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "batch"
     file.write_bytes(_batch(_aggregates()))
-    result = CliRunner().invoke(make_app(), ["inspect", str(file), "--json"])
+    result = invoke(["inspect", str(file), "--json"])
     body = json.loads(result.output)
     assert (body["kind"], body["gateway"], body["epoch"], body["sequence"]) == ("aggregates", "gw-1", "ff".zfill(16), 7)
     assert body["bytes"] == file.stat().st_size
@@ -154,7 +155,7 @@ def test_errors_are_one_line_and_exit_code_1(
 
 @pytest.mark.parametrize("address", ["localhost", "localhost:", ":1883", "localhost:99999", "localhost:x"])
 def test_an_invalid_address_is_an_argument_error(address: str) -> None:
-    result = CliRunner().invoke(make_app(), ["sim", "--broker", address])
+    result = invoke(["sim", "--broker", address])
     assert result.exit_code == 2
     assert "HOST:PORT" in result.output
 
@@ -174,7 +175,7 @@ def test_sim_sends_for_its_duration_and_writes_the_labels(tmp_path: Path) -> Non
 
 
 def test_build_prints_the_packed_components(tmp_path: Path) -> None:
-    result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), "--json"])
+    result = invoke(["build", "--out", str(tmp_path), "--json"])
     body = json.loads(result.output)
     assert {c["name"].rsplit(".", 1)[1] for c in body["components"]} == {
         "SensorReader",
@@ -190,7 +191,7 @@ def test_build_prints_the_packed_components(tmp_path: Path) -> None:
 
 
 def test_build_for_nucleus_lite_prints_its_own_command(tmp_path: Path) -> None:
-    result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), "--nucleus", "lite"])
+    result = invoke(["build", "--out", str(tmp_path), "--nucleus", "lite"])
     command = next(line for line in result.output.splitlines() if "ggl-cli" in line)
     words = command.split()
     assert words[:4] == ["sudo", "ggl-cli", "deploy", "-r"]
@@ -209,14 +210,14 @@ def test_build_for_nucleus_lite_prints_its_own_command(tmp_path: Path) -> None:
     ],
 )
 def test_build_rejects_inconsistent_options(tmp_path: Path, options: list[str], problem: str) -> None:
-    result = CliRunner().invoke(make_app(), ["build", "--out", str(tmp_path), *options])
+    result = invoke(["build", "--out", str(tmp_path), *options])
     assert isinstance(result.exception, CommandError)
     assert problem in str(result.exception)
 
 
 def test_costs_grow_with_the_gateways_and_fall_with_longer_windows_and_fuller_batches() -> None:
     def total(*arguments: str) -> float:
-        result = CliRunner().invoke(make_app(), ["cost", "--json", *arguments])
+        result = invoke(["cost", "--json", *arguments])
         return float(json.loads(result.output)["total_usd"])
 
     # The timer of alerts, metrics, alarms and dashboard do not depend on the number of gateways.
@@ -242,7 +243,7 @@ def test_a_batch_of_a_fleet_is_sent_when_it_is_full_or_old() -> None:
 
 def test_alerts_and_rules_have_a_price_and_prices_that_were_not_checked_are_named() -> None:
     def cost(*arguments: str) -> dict[str, Any]:
-        answer = json.loads(CliRunner().invoke(make_app(), ["cost", "--json", "--gateways", "10", *arguments]).output)
+        answer = json.loads(invoke(["cost", "--json", "--gateways", "10", *arguments]).output)
         return dict(answer)
 
     def changed(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
@@ -257,12 +258,12 @@ def test_alerts_and_rules_have_a_price_and_prices_that_were_not_checked_are_name
     assert changed(fleet, ruled) == {"lambda time of watch", "dynamodb writes of watch", "dynamodb reads of watch"}
     assert "sitewise_message" in base["unchecked_prices"]
     assert not set(base["unchecked_prices"]) & CHECKED.keys()
-    text = CliRunner().invoke(make_app(), ["cost", "--compare"]).output
+    text = invoke(["cost", "--compare"]).output
     assert "The price of SiteWise, $1 per million messages, was not verified" in text
 
 
 def test_a_comparison_adds_simpler_ways() -> None:
-    result = CliRunner().invoke(make_app(), ["cost", "--json", "--compare", "--gateways", "10000"])
+    result = invoke(["cost", "--json", "--compare", "--gateways", "10000"])
     answer = json.loads(result.output)
     assert answer["compare"]["one message a reading"] > 100 * answer["total_usd"]
 
@@ -294,13 +295,13 @@ def _recorded(path: Path, slope: float) -> Path:
 def test_forecast_prints_the_estimate_or_the_reason_for_each_limit_of_a_file(tmp_path: Path) -> None:
     file = str(_recorded(tmp_path / "tank.csv", 0.1))
     asked = ["forecast", file, "--time", "time", "--values", "level", "--high", "36", "--low", "1"]
-    result = CliRunner().invoke(make_app(), asked)
+    result = invoke(asked)
     assert result.exit_code == 0
     high, low = result.output.splitlines()
     assert "level  high 36  reached about 1970-01-01 02:" in high
     assert "80% between" in high
     assert "level  low 1  no estimate (away): the trend leads from" in low
-    answer = json.loads(CliRunner().invoke(make_app(), [*asked, "--json"]).output)
+    answer = json.loads(invoke([*asked, "--json"]).output)
     assert [entry["reason"] for entry in answer["limits"]] == [None, "away"]
     assert answer["limits"][0]["estimate"]["early_ms"] < 9_600_000 < answer["limits"][0]["estimate"]["late_ms"]
 

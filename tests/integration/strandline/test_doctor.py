@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from device_sim.simulation.sensor_broker import find_mosquitto
-from strandline.cli import make_app
 from strandline.sources.broker import PASSWORD_VARIABLE
+from tests.command_line import invoke
 from tests.integration.source_peers import free_port
 from tests.integration.test_mqtt_source import mosquitto, password_line
 
@@ -19,7 +18,7 @@ BROKER = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not i
 
 def doctor(*arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
     """Return exit code and findings by the name of the check."""
-    done = CliRunner().invoke(make_app(), ["doctor", "--json", *arguments])
+    done = invoke(["doctor", "--json", *arguments])
     return done.exit_code, {one["check"]: one for one in json.loads(done.output)}
 
 

@@ -13,13 +13,12 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from typer.testing import CliRunner
 
 from device_sim.chaos.certificates import Authority
 from device_sim.simulation.sensor_broker import find_mosquitto
-from strandline.cli import make_app
 from strandline.errors import CommandError
 from strandline.sources.broker import PASSWORD_VARIABLE
+from tests.command_line import invoke
 from tests.integration.test_mqtt_source import mosquitto, password_line, tls, websockets
 
 pytestmark = pytest.mark.skipif(
@@ -51,7 +50,7 @@ def publishing(
 def learn(port: int, *options: str) -> dict[str, Any]:
     """Return the proposed entry."""
     arguments = ["source", "learn", f"localhost:{port}", "--seconds", "0.7", "--topics", "hall/#", *options]
-    run = CliRunner().invoke(make_app(), arguments, catch_exceptions=False)
+    run = invoke(arguments, catch_exceptions=False)
     assert run.exit_code == 0, run.output
     document, _end = json.JSONDecoder().raw_decode(run.output)
     (entry,) = document["sources"]

@@ -11,19 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from device_sim.greengrass.profile import PROFILES
 from device_sim.greengrass.recipe import Platform
 from device_sim.greengrass.recipes import load
 from edge_components.anomaly_detector.model_runtime.error_levels import Tails
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
-from strandline.cli import make_app
 from strandline.errors import StrandlineError, TrainingError
 from strandline.training import dataset, dense
 from strandline.training.loading import load_group
 from strandline.training.model_component import copy_newest_models
 from strandline.training.train import Request, Trained, train
+from tests.command_line import invoke
 
 NAMES = ("pressure", "flow", "current", "speed")
 START_S = 1_700_000_000
@@ -212,11 +211,11 @@ def test_an_invalid_option_is_rejected_by_its_name(
 
 def test_the_command_trains_and_prints_the_command_of_the_deployment(table: Path, tmp_path: Path) -> None:
     arguments = ["train", "--data", str(table), "--group", "pump", "--kind", "forecaster", "--out", str(tmp_path)]
-    done = CliRunner().invoke(make_app(), arguments)
+    done = invoke(arguments)
     assert done.exit_code == 0, done.output
     assert "--merge io.strandline.model.Pump=0.1.0" in done.output
     assert "pressure" in done.output
-    wrong = CliRunner().invoke(make_app(), [*arguments[:4], "../x"])
+    wrong = invoke([*arguments[:4], "../x"])
     assert isinstance(wrong.exception, TrainingError)
 
 

@@ -346,3 +346,31 @@ def test_windows_that_are_closed_together_with_those_of_a_clock_ahead_are_not_em
     site.live(0, -5.0, 60)
     names = [row[:2] for row in site.rows]
     assert len(set(names)) == len(names)
+
+
+def test_a_gap_within_the_tolerance_is_no_jump_and_its_readings_are_late() -> None:
+    site = Site(now=100.0)
+    site.read((0, 95.0, 1.0), (0, 105.0, 1.0))
+    site.now = 101.0
+    site.read((0, 112.0, 1.0))  # ahead of the gateway by more than the tolerance
+    site.read((0, 125.0, 1.0))
+    site.read((0, 132.0, 1.0))
+    assert [row[1] for row in site.close()] == [90.0, 100.0, 110.0, 120.0]
+    site.now = 104.0
+    site.read((0, 113.0, 1.0))
+    assert site.late == 1
+
+
+def test_the_first_reading_after_the_gateway_s_clock_was_set_back_is_not_late() -> None:
+    site = Site(now=10_000.0)
+    site.read((0, 9_995.0, 1.0), (0, 10_005.0, 1.0))
+    site.close()
+    for at in (20_000.0, 20_001.0, 20_012.0):
+        site.read((0, at, 1.0))
+    assert [row[1] for row in site.close()] == [10_000.0, 20_000.0]
+    site.now = 20.0
+    for at in (17.0, 18.0, 22.0):
+        site.read((0, at, 1.0))
+    assert site.late == 0
+    site.now = 40.0
+    assert [row[:3] for row in site.close()] == [(0, 10.0, 2), (0, 20.0, 1)]

@@ -259,6 +259,26 @@ def test_a_member_that_is_added_while_its_group_is_closed_is_sent() -> None:
     assert sum(count for count, _ in site.mails()) == 2
 
 
+def test_a_group_that_is_not_due_or_unknown_or_sent_by_another_is_not_sent() -> None:
+    site = Site(group_wait_s=10)
+    site.fire("pump1/a")
+    site.run()
+    (head,) = site.table.of_kind("group")
+    name = str(head["sk"])
+    assert (site.groups.flush(name), site.groups.flush("unknown")) == (0, 0)
+    site.now_ms += 10_000
+    sent_by_another: list[int] = []
+
+    def another() -> None:
+        site.table.before_replace = None
+        sent_by_another.append(site.groups.flush(name))
+
+    site.table.before_replace = another
+    assert site.groups.flush(name) == 0
+    assert sent_by_another == [1]
+    assert len(site.mails()) == 1
+
+
 def test_of_an_alert_with_several_transitions_the_newest_state_is_shown() -> None:
     site = Site(group_wait_s=5)
     site.fire("pump1/a")

@@ -118,7 +118,7 @@ class Stack:
 
 def _body(batch: Batch, lane: str, received_ms: int) -> str:
     fields = {
-        "data": base64.b64encode(codec.encode(batch)).decode(),
+        "data": base64.b64encode(codec.encode(batch, coders=codec.FAST)).decode(),
         "topic": f"strandline/v1/{batch.gateway}/{lane}",
         "client": batch.gateway,
         "principal": "cert",
@@ -308,6 +308,16 @@ def test_a_forecast_rule_fires_before_the_limit_is_reached() -> None:
     assert 0 < (fired[0].report.observed or 0) <= 7_200
 
 
+@pytest.mark.parametrize(("unit", "fired"), [("Cel", [State.FIRING]), ("K", [])])
+def test_a_forecast_is_made_from_the_rows_of_the_newest_unit(unit: str, fired: list[State]) -> None:
+    stack = Stack(condition={"type": "forecast", "limit": 100, "side": "high", "within_s": 7_200})
+    means = 20 + np.arange(240) * 0.3 + np.random.default_rng(3).normal(0, 0.1, 240)
+    stack.deliver(rows(stack.now_ms - 30_000, *means, width_ms=30_000))
+    stack.deliver(replace(rows(stack.now_ms, 92.0, width_ms=30_000), series=(Series("pump1/temperature", unit),)))
+    stack.tick(0)
+    assert [one.state for one in stack.all(AlertKind.RULE)] == fired
+
+
 @pytest.mark.parametrize(
     ("notices", "rule"),
     [
@@ -469,6 +479,33 @@ def test_a_gateway_without_rules_is_watched_once_in_five_minutes_and_one_with_a_
     for _ in range(SLOTS):
         stack.tick()
     assert stack.metrics.counts["watched_gateways"] - before == 30 + SLOTS - 1
+
+
+@pytest.mark.parametrize(("silent_ms", "watched"), [(15 * MINUTE_MS - 1, SLOTS), (15 * MINUTE_MS, 1)])
+def test_a_gateway_whose_silence_is_below_fifteen_minutes_is_watched_each_minute(
+    monkeypatch: pytest.MonkeyPatch, silent_ms: int, watched: int
+) -> None:
+    monkeypatch.setattr(watch, "FEW", 0)
+    stack = Stack(silent_ms=silent_ms)
+    stack.deliver(rows(stack.now_ms, 20.0))
+    stack.tick(SLOTS)
+    before = stack.metrics.counts["watched_gateways"]
+    for _ in range(SLOTS):
+        stack.tick()
+    assert stack.metrics.counts["watched_gateways"] - before == watched
+
+
+def test_an_opened_alert_is_counted_once() -> None:
+    stack = Stack(**HOT)
+    for mean in (20.0, 90.0, 95.0, 70.0):
+        stack.deliver(rows(stack.now_ms, mean))
+        stack.tick()
+    assert stack.states(AlertKind.RULE) == [("pump1/temperature", "resolved")]
+    assert stack.metrics.counts["opened_alerts"] == 1
+
+
+def test_the_progress_of_a_gateway_expires_thirty_days_after_it_was_watched() -> None:
+    assert Watched().to_item(GATEWAY, NOW_MS)["expires_at"] == NOW_MS // 1000 + 30 * 86_400
 
 
 def test_a_silent_gateway_is_watched_each_minute_until_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:

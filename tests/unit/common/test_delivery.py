@@ -7,7 +7,13 @@ import random
 
 import pytest
 
-from edge_components.common.delivery import RESEND_REQUEST, RETRANSMISSIONS, AcknowledgementWatch, BatchSender
+from edge_components.common.delivery import (
+    RESEND_REQUEST,
+    RETRANSMISSIONS,
+    AcknowledgementWatch,
+    BatchSender,
+    PublishBackoff,
+)
 from edge_components.common.errors import BusError
 from edge_components.common.handover import Outbox, RetryPolicy
 from edge_components.common.health import Counters
@@ -110,6 +116,21 @@ def test_rejected_publications_are_paced_and_do_not_count_as_missing_acknowledge
     bench.acknowledge(1)
     bench.later(1.0)
     assert len(bench.bus.on("batches")) >= 5
+
+
+def test_the_pause_after_rejected_publications_grows_to_ten_seconds_and_ends_by_a_success() -> None:
+    backoff = PublishBackoff(random.Random(1))
+    assert backoff.remaining(100.0) == 0.0
+    pauses = []
+    for _ in range(8):
+        backoff.failed(100.0)
+        pauses.append(backoff.remaining(100.0))
+    assert 0.25 <= pauses[0] <= 0.5
+    assert pauses[0] < pauses[2] < pauses[4]
+    assert 5.0 <= pauses[-1] <= 10.0
+    assert backoff.remaining(100.0 + pauses[-1] - 0.5) == pytest.approx(0.5)
+    backoff.succeeded()
+    assert backoff.remaining(100.0) == 0.0
 
 
 def test_an_acknowledgement_that_cannot_be_read_is_counted_and_frees_nothing() -> None:

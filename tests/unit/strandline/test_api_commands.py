@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from strandline.api import access
-from strandline.cli import make_app
 from strandline.errors import ApiError, CommandError
+from tests.command_line import invoke
 from tests.unit.cloud.api_site import ApiSite
 from tests.unit.cloud.fakes import NOW_MS, report
 from tests.unit.strandline.api_sender import sender_to
@@ -31,7 +31,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> ApiSite:
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(make_app(), list(arguments), input=stdin)
+    return invoke(list(arguments), input=stdin)
 
 
 def output(*arguments: str, stdin: str | None = None) -> str:

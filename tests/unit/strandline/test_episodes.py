@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from strandline.cli import make_app
 from strandline.errors import TableError, TrainingError
 from strandline.progress import ProgressLine, duration, text
 from strandline.recorded.calibration import advice, default_calibration
 from strandline.recorded.episodes import above_level, episodes, summarize
 from strandline.training import dataset
+from tests.command_line import invoke
 
 
 def test_an_episode_has_the_channel_and_cause_of_its_peak() -> None:
@@ -126,11 +125,11 @@ def test_detect_lists_an_anomaly_and_a_summary(tmp_path: Path) -> None:
     for row in range(300, 320):
         lines[row] = f"{(row - 1) * 60},95,{row % 5}"
     path.write_text("\n".join(lines) + "\n")
-    done = CliRunner().invoke(make_app(), ["detect", str(path), "--time", "time", "--values", "a"])
+    done = invoke(["detect", str(path), "--time", "time", "--values", "a"])
     assert done.exit_code == 0, done.output
     assert "1970-01-01 04:5" in done.output
     assert "calibrated on the first 120 rows" in done.output
-    done = CliRunner().invoke(make_app(), ["detect", str(path), "--time", "time", "--values", "a", "--json"])
+    done = invoke(["detect", str(path), "--time", "time", "--values", "a", "--json"])
     (answer,) = json.loads(done.output)
     assert answer["calibrate"] == 120
     assert answer["anomalies"][0]["channel"] == "a"

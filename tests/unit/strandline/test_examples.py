@@ -6,14 +6,12 @@ import shlex
 from typing import Any
 
 import pytest
-import typer.main
-from typer.testing import CliRunner
 
 from strandline import __version__
-from strandline.cli import make_app
 from strandline.example_commands import EXAMPLES
+from tests.command_line import app, invoke, root
 
-ROOT: Any = typer.main.get_command(make_app())
+ROOT: Any = root(app())
 
 
 def test_each_command_has_examples() -> None:
@@ -37,11 +35,11 @@ def test_an_example_is_a_valid_command_line(example: str) -> None:
 
 @pytest.mark.parametrize("command", ["up", "detect", "component", "rules"])
 def test_examples_are_at_the_end_of_the_help_and_not_wrapped(command: str) -> None:
-    text = CliRunner().invoke(make_app(), [command, "--help"]).output
+    text = invoke([command, "--help"]).output
     for line in EXAMPLES[command]:
         assert f"  {line}\n" in text
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    done = CliRunner().invoke(make_app(), ["--version"])
+    done = invoke(["--version"])
     assert (done.exit_code, done.output) == (0, f"strandline {__version__}\n")

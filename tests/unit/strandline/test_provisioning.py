@@ -11,11 +11,10 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from strandline.aws.provisioning import ARN, CERTIFICATE, CONFIG, KEY, Gateway, provision
-from strandline.cli import make_app
 from strandline.errors import AccountError
+from tests.command_line import invoke
 
 pytestmark = pytest.mark.slow  # importing the emulation takes seconds
 REGION = "eu-central-1"
@@ -103,10 +102,10 @@ def test_an_interruption_is_continued_with_the_same_certificate(account: None, t
 
 def test_the_command_performs_the_steps_with_run_only(account: None, tmp_path: Path) -> None:
     command = ["gateway", "provision", "gw-1", "--bucket", "artifacts", "--out", str(tmp_path / "gw-1")]
-    printed = CliRunner().invoke(make_app(), command)
+    printed = invoke(command)
     assert printed.exit_code == 0
     assert "aws iot create-thing --thing-name gw-1" in printed.stdout
     assert client("iot").list_things()["things"] == []
-    done = CliRunner().invoke(make_app(), [*command, "--run"])
+    done = invoke([*command, "--run"])
     assert done.exit_code == 0, done.output
     assert [thing["thingName"] for thing in client("iot").list_things()["things"]] == ["gw-1"]

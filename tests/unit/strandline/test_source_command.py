@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from edge_components.common.config import load
 from edge_components.sensor_reader.config import Config
 from edge_components.sensor_reader.mapping.bindings import read_bindings
 from edge_components.sensor_reader.mapping.decoder import Decoder
-from strandline.cli import make_app
 from strandline.errors import CommandError
 from strandline.sources.broker import PASSWORD_VARIABLE, connection_keys, read_password
 from strandline.sources.learn import configuration, propose
 from strandline.sources.trial import TextReport, try_payload
+from tests.command_line import invoke
 from tests.unit.sensor_reader.preset_samples import SAMPLES, encoded
 
 NOW_MS = 1_700_000_000_000
@@ -45,8 +44,7 @@ def test_a_mapping_is_tried_on_a_payload() -> None:
 def test_the_command_tries_a_preset_on_a_file(tmp_path: Path) -> None:
     topic, payload, expected, _source = SAMPLES["zigbee2mqtt"][0]
     (tmp_path / "payload").write_bytes(encoded(payload))
-    run = CliRunner().invoke(
-        make_app(),
+    run = invoke(
         ["source", "try", "--preset", "zigbee2mqtt", "--topic", topic, "--payload", str(tmp_path / "payload")],
     )
     assert run.exit_code == 0, run.output
@@ -57,7 +55,7 @@ def test_the_command_tests_an_entry_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("timestamp,v\n2023-11-14T22:13:10Z,1.5\nnever,2\n")
     entry_file = tmp_path / "entry.json"
     entry_file.write_text(json.dumps({"kind": "replay", "file": str(tmp_path / "data.csv"), "speed": 0}))
-    run = CliRunner().invoke(make_app(), ["source", "test", str(entry_file), "--once", "--seconds", "10"])
+    run = invoke(["source", "test", str(entry_file), "--once", "--seconds", "10"])
     assert run.exit_code == 0, run.output
     assert "trial.v = 1.5 at 2023-11-14T22:13:10.000Z, good" in run.output
 
@@ -65,7 +63,7 @@ def test_the_command_tests_an_entry_of_a_file(tmp_path: Path) -> None:
 def test_an_entry_without_readings_ends_with_an_error(tmp_path: Path) -> None:
     entry_file = tmp_path / "entry.yaml"
     entry_file.write_text(f"kind: replay\nfile: {tmp_path}/none.csv\n")
-    run = CliRunner().invoke(make_app(), ["source", "test", str(entry_file), "--seconds", "0.3"])
+    run = invoke(["source", "test", str(entry_file), "--seconds", "0.3"])
     assert run.exit_code == 1
 
 

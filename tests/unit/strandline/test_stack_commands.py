@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from strandline.cli import make_app
 from strandline.commands import alerts, gateways
 from strandline.text import hex_dump, print_table
+from tests.command_line import invoke
 
 SEEN_MS = 1_700_000_000_000
 GATEWAY: dict[str, Any] = {
@@ -99,11 +98,11 @@ def test_bytes_are_shown_with_their_offset_and_their_text() -> None:
 
 @pytest.mark.parametrize("arguments", [["redrive"], ["redrive", "abc", "--all"]])
 def test_a_redrive_requires_ids_or_all(arguments: list[str]) -> None:
-    result = CliRunner().invoke(make_app(), ["deadletters", *arguments])
+    result = invoke(["deadletters", *arguments])
     assert result.exit_code == 2
     assert "ids of letters, or --all, are required" in result.output
 
 
 @pytest.mark.parametrize("command", ["list", "show", "redrive"])
 def test_each_command_about_dead_letters_has_help(command: str) -> None:
-    assert CliRunner().invoke(make_app(), ["deadletters", command, "--help"]).exit_code == 0
+    assert invoke(["deadletters", command, "--help"]).exit_code == 0

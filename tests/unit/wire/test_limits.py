@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from wire.codec import Coder, Kind
 from wire.columns import Id, Mode
 from wire.errors import FormatError, LimitError, ModelError
 from wire.limits import MAX_ROWS
-from wire.model import Aggregates, Notice, Readings, Series
+from wire.model import Aggregates, Anomalies, Anomaly, Notice, Phase, Readings, Series
 from wire.model_coder.adaptive_model import State
 from wire.model_coder.prediction import BETWEEN, SLOW, STEEPEST, is_model_window, is_window
 from wire.model_coder.rans import Decoder
@@ -129,8 +130,12 @@ def test_the_version_of_a_profile_has_32_bits(version: int) -> None:
         profile.read(number(2**32) + profile.write(profile.learn(aggregates(2), 0))[1:])
 
 
-def test_a_profile_has_one_state_of_each_series_also_if_they_are_at_rest_at_times() -> None:
-    known = profile.learn(duty(60))
+@pytest.mark.parametrize("machines", [1, 2])
+def test_a_profile_has_one_state_of_each_series_also_if_they_are_at_rest_at_times(machines: int) -> None:
+    one = duty(60)
+    rows = [replace(one, series=tuple(Series(f"m{at}/{known.name}") for known in one.series)) for at in range(machines)]
+    known = profile.learn(Aggregates.concatenate(rows))
+    assert len(known.series) == 2 * machines
     assert {len(states) for states in known.states.values()} == {len(known.series)}
     assert profile.read(profile.write(known)) == known
 
@@ -179,6 +184,15 @@ def test_the_numbers_of_a_notice_have_64_bits(value: int) -> None:
         body = json.dumps({"time_ms": time_ms, "counters": {"a": {"b": counter, "c": 1}}})
         with pytest.raises(FormatError, match="64-bit integers"):
             read_notice(body.encode())
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_report_with_a_number_that_json_has_not_is_not_written(number: float) -> None:
+    report = Anomaly("a", Phase.ONSET, 1, 2, 3.0, "shift", history=(1.0, 2.0))
+    assert codec.unpack(codec.pack(Anomalies((report,)))) == Anomalies((report,))
+    for damaged in (replace(report, score=number), replace(report, history=(1.0, number))):
+        with pytest.raises(ModelError, match="cannot be written as JSON"):
+            codec.pack(Anomalies((damaged,)))
 
 
 @pytest.mark.parametrize("kind", [Kind.ANOMALIES, Kind.NOTICE])

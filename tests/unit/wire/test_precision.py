@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from wire import codec
+from wire.errors import FormatError
 from wire.model import Aggregates, Readings, Series
 from wire.model_coder.adaptive_model import MEMORIES, Column, GroupStarts, run_model, symbols
 from wire.model_coder.distributions import SHAPES, table
 from wire.model_coder.parameter_search import search_parameters
-from wire.model_coder.prediction import BETWEEN, residuals, restore
+from wire.model_coder.prediction import BETWEEN, FRACTION, _weights, residuals, restore
 from wire.model_coder.rans import TOTAL, Decoder, encode
 from wire.quantization import Form, choose, split
+from wire.readings import MODEL_VALUE_WINDOWS
 
 
 def readings(values: list[float], resolution: float | None) -> np.ndarray:
@@ -117,3 +119,21 @@ def test_the_model_restores_cells_of_every_size(memory: int, skew: int) -> None:
         decoder = Decoder(encode(symbols(followed, how)))
         assert run_model(column, GroupStarts([0, 0, 0, 0], **options), (), decoder, how).cells == cells
         decoder.finish()
+
+
+@pytest.mark.parametrize("cell", [2**63, -(2**63) - 1])
+def test_a_decoded_cell_has_at_most_64_bits(cell: int) -> None:
+    column = Column([2], None, [1], 0)
+    followed = run_model(column, GroupStarts([0]), [0, cell])
+    parameters = search_parameters(followed)
+    decoder = Decoder(encode(symbols(followed, parameters)))
+    with pytest.raises(FormatError, match="more than 64 bits"):
+        run_model(column, GroupStarts([0]), (), decoder, parameters)
+
+
+@pytest.mark.parametrize("window", [window for window in MODEL_VALUE_WINDOWS if window])
+def test_the_search_for_a_window_uses_the_predictions_of_the_model(window: int) -> None:
+    cells = np.cumsum(np.random.default_rng(1).integers(-50, 50, 60))
+    expected = run_model(Column([len(cells)], None, [window], 0), GroupStarts([0]), cells.tolist()).expected
+    residuals_of_search = cells @ _weights(window, len(cells))
+    np.testing.assert_allclose(residuals_of_search, (cells - np.array(expected) / (1 << FRACTION))[2:], atol=1.0)
