@@ -4,7 +4,7 @@ The modules of a group have the same tests and one session, a process that impor
 tests once. It measures in a forked process which lines of the modules each test executes and how long that takes, and
 then forks a process for each mutant, which replaces the code of the changed function and runs the tests that execute
 the changed statement until the first failure, the fastest first. A mutant of code that runs while modules are imported
-has a process that imports and collects anew, and runs all tests.
+has a process that imports and collects again, and runs all tests.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _run_changes(folder: Path, tests: tuple[str, ...], changes: Sequence[Change]
         sys.exit(status or FAILED)
     measured, later = found
     for index in later:
-        status, _ = _forked(partial(session.run_anew, changes[index], measured))
+        status, _ = _forked(partial(session.run_imported, changes[index], measured))
         to.send((index, status))
 
 
@@ -132,7 +132,7 @@ class _Session:
         self._collect(run)
         return found
 
-    def run_anew(self, change: Change, measured: Measured) -> None:
+    def run_imported(self, change: Change, measured: Measured) -> None:
         """Import the changed module, collect and run the tests, and end this process."""
         _limit(IMPORT_S)
         import_from({self._file(change): change.mutant.source})

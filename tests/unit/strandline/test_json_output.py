@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import typer.main
-from typer.testing import CliRunner
 
-from strandline.cli import make_app
 from strandline.documentation import references
 from strandline.exit_codes import COMMAND_CODES, EXIT_CODES
 from strandline.text import print_json
+from tests.command_line import app, invoke, root
 
 WITHOUT_JSON = {"gateway run": "prints a JSON line for each change of a component's state until it is ended"}
 """Commands that do not have the option, and the reason."""
@@ -30,7 +29,7 @@ def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, A
         yield from commands(one, (*words, name))
 
 
-COMMANDS = dict(commands(typer.main.get_command(make_app())))
+COMMANDS = dict(commands(root(app())))
 
 
 def test_the_tree_has_nested_commands_and_groups_that_are_commands() -> None:
@@ -104,7 +103,7 @@ def test_standard_output_is_one_json_value(
     (tmp_path / "history.csv").write_text(HISTORY)
     (tmp_path / "entry.json").write_text(RULE)
     (tmp_path / "payload").write_text('{"t": 21.5, "h": "wet"}')
-    done = CliRunner().invoke(make_app(), [*arguments, "--json"])
+    done = invoke([*arguments, "--json"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert keys <= (found[0] if isinstance(found, list) else found).keys()
@@ -114,14 +113,14 @@ def test_the_result_of_a_trial_has_readings_and_rejections(tmp_path: Path) -> No
     (tmp_path / "entry.json").write_text(RULE)
     (tmp_path / "payload").write_text('{"t": 21.5, "h": "wet", "time": 1699999990000}')
     asked = ["source", "try", str(tmp_path / "entry.json"), "--topic", "hall/a"]
-    done = CliRunner().invoke(make_app(), [*asked, "--payload", str(tmp_path / "payload"), "--json"])
+    done = invoke([*asked, "--payload", str(tmp_path / "payload"), "--json"])
     found = json.loads(done.stdout)
     assert [(one["series"], one["value"]) for one in found["readings"]] == [("a.t", 21.5)]
     assert [one["reason"] for one in found["rejections"]] == ["rejected_value"]
 
 
 def test_a_failure_prints_nothing_on_standard_output(tmp_path: Path) -> None:
-    done = CliRunner().invoke(make_app(), ["inspect", str(tmp_path / "absent"), "--json"])
+    done = invoke(["inspect", str(tmp_path / "absent"), "--json"])
     assert (done.exit_code, done.stdout) == (1, "")
 
 
@@ -132,6 +131,6 @@ def test_a_result_can_be_written_to_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["demo", "chaos"])
 def test_a_file_for_the_result_needs_the_option(command: str) -> None:
-    done = CliRunner().invoke(make_app(), [command, "result.json"])
+    done = invoke([command, "result.json"])
     assert done.exit_code == 2
     assert "needs --json" in done.output
