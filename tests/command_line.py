@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from strandline.cli import make_app
 
 root: Any = cache(typer.main.get_command)
-typer.testing._get_command = root
+typer.testing._get_command = root  # type: ignore[attr-defined]
 app = cache(make_app)
 
 
