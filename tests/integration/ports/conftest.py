@@ -51,13 +51,13 @@ class Interruptions:
         self.cloud = cloud
         self.runs = 0
 
-    def at_every_call(self, act: Act, check: Act, kinds: tuple[Fault, ...] = tuple(Fault), again: int = 1) -> None:
+    def at_every_call(self, act: Act, check: Act, again: int = 1, throttled_step: int = 1) -> None:
         """Run ``act`` with a fault, then ``again`` times without one, in new processes; then ``check``.
 
-        Both get a name that no other run has.
+        Both get a name that no other run has. Of the calls, each ``throttled_step``-th is throttled.
         """
-        for fault in kinds:
-            for call in itertools.count():
+        for fault in Fault:
+            for call in itertools.count(step=throttled_step if fault is Fault.THROTTLED else 1):
                 self.runs += 1
                 name = fresh_name()
                 self.cloud.faults.at(call, fault)

@@ -1,0 +1,1 @@
+"""Adapters of Azure: Table storage, Blob storage, queues and IoT Hub. Installed by the extra ``azure``."""

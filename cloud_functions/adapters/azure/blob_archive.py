@@ -1,0 +1,167 @@
+"""The archive in Blob storage (Data Lake Storage Gen2): the same Parquet files under the same names as in S3.
+
+An upload replaces a blob as a whole, and so does a copy, so a reader sees the old file or the new one. In an account
+with a hierarchical namespace ``rows/date=<day>`` is a folder, which Synapse reads as a partition.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.storage.blob import ContainerClient
+
+from cloud_functions.adapters import parquet
+from cloud_functions.adapters.azure.service import store_errors
+from cloud_functions.core.archive_files import file_of, name_of
+from cloud_functions.core.errors import StoreError
+from cloud_functions.core.ports import ArchiveFile
+from wire.model import Aggregates
+
+_AHEAD = 64 * 1024
+"""Least number of bytes of a request: a reader of Parquet begins with small reads at the end of the file."""
+_COPY_ATTEMPTS = 200
+
+
+class BlobArchive:
+    """The archive in a container; files pass through the temporary folder."""
+
+    def __init__(self, container: ContainerClient, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._container, self._sleep = container, sleep
+
+    def exists(self, file: ArchiveFile) -> bool:
+        """Return True if the file exists."""
+        return self._properties(file) is not None
+
+    def size(self, file: ArchiveFile) -> int:
+        """Return the size of a file in bytes, 0 if it does not exist."""
+        found = self._properties(file)
+        return 0 if found is None else int(found.size)
+
+    def rows(self, file: ArchiveFile) -> Iterator[tuple[str, Aggregates]]:
+        """Yield the rows of a file by gateway, in the order of gateways."""
+        with self._downloaded(file) as path:
+            yield from parquet.read(path)
+
+    def replace(self, file: ArchiveFile, rows: Iterable[tuple[str, Aggregates]]) -> None:
+        """Write a file at once as a whole; without rows remove it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "rows.parquet"
+            if not parquet.write(path, rows):
+                self.remove(file)
+                return
+            with path.open("rb") as content, store_errors(f"write {name_of(file)}"):
+                self._container.upload_blob(name_of(file), content, overwrite=True, length=path.stat().st_size)
+
+    def remove(self, file: ArchiveFile) -> None:
+        """Remove the file if it exists."""
+        try:
+            self._container.delete_blob(name_of(file))
+        except ResourceNotFoundError:
+            return
+        except AzureError as error:
+            with store_errors(f"remove {name_of(file)}"):
+                raise error
+
+    def rename(self, file: ArchiveFile, to: ArchiveFile) -> None:
+        """Give a file another name, replacing a file of that name; repeatable after a crash."""
+        target = self._container.get_blob_client(name_of(to))
+        with store_errors(f"copy {name_of(file)}"):
+            target.start_copy_from_url(self._container.get_blob_client(name_of(file)).url)
+            for _ in range(_COPY_ATTEMPTS):
+                state = target.get_blob_properties().copy
+                if state.status != "pending":
+                    break
+                self._sleep(0.1)
+            if state.status != "success":
+                raise StoreError(f"copy {name_of(file)}: {state.status}: {state.status_description or 'no end'}")
+        self.remove(file)
+
+    def list_files(self) -> Iterator[ArchiveFile]:
+        """Yield all files, also those that readers do not see."""
+        for prefix in ("rows/", "staging/"):
+            with store_errors(f"list {prefix}"):
+                for name in self._container.list_blob_names(name_starts_with=prefix):
+                    if (file := file_of(str(name))) is not None:
+                        yield file
+
+    def series(self, file: ArchiveFile, gateway: str, series: str, from_ms: int, to_ms: int) -> Aggregates:
+        """Return rows of a series in a file, of which only the footer and some row groups are read."""
+        found = self._properties(file)
+        if found is None:
+            return Aggregates.concatenate([])
+        source = BlobFile(self._container.get_blob_client(name_of(file)), int(found.size), str(found.etag))
+        return parquet.read_series(cast(BinaryIO, source), gateway, series, from_ms, to_ms)
+
+    def contains(self, file: ArchiveFile, gateway: str, series: str | None) -> bool:
+        """Return True if a file has rows of a gateway, and of the series if one is named."""
+        with self._downloaded(file) as path:
+            return parquet.contains(path, gateway, series)
+
+    @contextmanager
+    def _downloaded(self, file: ArchiveFile) -> Iterator[Path]:
+        """Yield the path of a temporary copy of the file."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "rows.parquet"
+            with path.open("wb") as copy, store_errors(f"read {name_of(file)}"):
+                self._container.download_blob(name_of(file)).readinto(copy)
+            yield path
+
+    def _properties(self, file: ArchiveFile) -> Any:
+        try:
+            return self._container.get_blob_client(name_of(file)).get_blob_properties()
+        except ResourceNotFoundError:
+            return None
+        except AzureError as error:
+            with store_errors(f"find {name_of(file)}"):
+                raise error
+
+
+class BlobFile(io.RawIOBase):
+    """A blob of ``size`` bytes. Raises StoreError when it cannot be read, and if it was replaced meanwhile."""
+
+    def __init__(self, blob: Any, size: int, etag: str) -> None:
+        super().__init__()
+        self._blob, self._size, self._etag = blob, size, etag
+        self._at, self._begin, self._content = 0, 0, b""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Set the position."""
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, fewer only at the end."""
+        end = self._size if size < 0 else min(self._size, self._at + size)
+        if end <= self._at:
+            return b""
+        if not (self._begin <= self._at and end <= self._begin + len(self._content)):
+            self._fetch(self._at, end)
+        content = self._content[self._at - self._begin : end - self._begin]
+        self._at = end
+        return content
+
+    def _fetch(self, begin: int, end: int) -> None:
+        # The last bytes are read together.
+        begin = max(0, min(begin, self._size - _AHEAD)) if end == self._size else begin
+        end = min(self._size, max(end, begin + _AHEAD))
+        with store_errors(f"read {self._blob.blob_name}"):
+            answer = self._blob.download_blob(
+                offset=begin, length=end - begin, etag=self._etag, match_condition=MatchConditions.IfNotModified
+            )
+            self._begin, self._content = begin, answer.readall()

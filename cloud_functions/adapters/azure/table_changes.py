@@ -1,0 +1,136 @@
+"""Changes of a table, which Table storage has no stream of: entities beside the items, written in their transactions.
+
+Before a change is written, its partition is announced in the list of changed partitions; after it, the partition is
+handed to ``wake``, which lets the function of alerting read the changes at once. A function that stops before that
+leaves the announcement, which the timer follows. Announcements are removed when they are older than any function runs,
+so that none is removed between the announcement and the write of a change.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.data.tables import TableClient, UpdateMode
+
+from cloud_functions.adapters.azure.service import store_errors
+from cloud_functions.adapters.azure.table_entities import properties, to_item
+from cloud_functions.adapters.azure.table_indexes import Address
+from cloud_functions.adapters.azure.table_keys import LAST, compound, decode, encode, quoted
+from cloud_functions.core.ports import Item, NowMs
+
+CHANGE, CHANGED = "~change:", "~changed:"
+KEPT_MS = 15 * 60_000
+"""Age at which an announcement is removed: longer than the longest run of a function (10 minutes)."""
+_RENEWED_MS = 120_000
+"""Age at which a process announces a partition again."""
+
+Captured = Callable[[Item | None, Item], bool]
+"""Returns True for a change, as (old, new), that alerting processes."""
+
+
+class Change(NamedTuple):
+    """A change of an item, as (old, new); ``address`` is where it is stored."""
+
+    address: Address
+    old: Item | None
+    new: Item
+
+
+def anomalies(old: Item | None, new: Item) -> bool:
+    """Return True for a new report of an anomaly."""
+    return new["kind"] == "anomaly" and old is None
+
+
+def alerts(old: Item | None, new: Item) -> bool:
+    """Return True for each change of an alert."""
+    return new["kind"] == "alert"
+
+
+class ChangeLog:
+    """The changes of a table; ``wake`` gets the partition key of each change that was written."""
+
+    def __init__(self, client: TableClient, captured: Captured, now_ms: NowMs, wake: Callable[[str], None]) -> None:
+        self._client, self._captured, self._now_ms, self._wake = client, captured, now_ms, wake
+        self._announced: dict[str, int] = {}
+
+    def captures(self, old: Item | None, new: Item) -> bool:
+        """Return True for a change that is stored."""
+        return self._captured(old, new)
+
+    def entity(self, old: Item | None, new: Item) -> dict[str, Any]:
+        """Return the entity of a change: the same for a repetition of a write."""
+        row = compound(CHANGE, (str(new["sk"]), f"{int(new.get('version', 0)):013d}"))
+        images = {"new": _to_json(new)} | ({} if old is None else {"old": _to_json(old)})
+        return {"PartitionKey": encode(str(new["pk"])), "RowKey": row} | properties(images)
+
+    def announce(self, pk: str) -> None:
+        """Announce that a change of a partition is about to be written; raises StoreError."""
+        now_ms = self._now_ms()
+        if now_ms - self._announced.get(pk, -_RENEWED_MS) < _RENEWED_MS:
+            return
+        with store_errors(f"announce a change of {pk}"):
+            self._client.upsert_entity({"PartitionKey": CHANGED, "RowKey": encode(pk)}, UpdateMode.REPLACE)
+        if len(self._announced) > 1_000:
+            self._announced.clear()
+        self._announced[pk] = now_ms
+
+    def wake(self, pk: str) -> None:
+        """Let the changes of a partition be processed now."""
+        self._wake(pk)
+
+    def of(self, pk: str) -> Iterator[Change]:
+        """Yield the changes of a partition, those of each item in their order; raises StoreError."""
+        low, high = quoted(CHANGE), quoted(CHANGE + LAST)
+        wanted = f"PartitionKey eq {quoted(encode(pk))} and RowKey ge {low} and RowKey le {high}"
+        with store_errors(f"read the changes of {pk}"):
+            for entity in self._client.query_entities(wanted):
+                images = to_item(entity)
+                old = images.get("old")
+                address = Address(str(entity["PartitionKey"]), str(entity["RowKey"]))
+                yield Change(address, None if old is None else _from_json(old), _from_json(images["new"]))
+
+    def remove(self, changes: Iterable[Change]) -> None:
+        """Remove changes that were processed; a missing one is not an error. Raises StoreError."""
+        for change in changes:
+            with store_errors("remove a change"):
+                self._client.delete_entity(change.address.partition, change.address.row)
+
+    def partitions(self) -> Iterator[str]:
+        """Yield the partitions that may have changes; raises StoreError."""
+        oldest = datetime.datetime.fromtimestamp((self._now_ms() - KEPT_MS) / 1000, datetime.UTC)
+        with store_errors("read the changed partitions"):
+            for entity in self._client.query_entities(f"PartitionKey eq {quoted(CHANGED)}"):
+                yield decode(str(entity["RowKey"]))
+                written = entity.metadata["timestamp"]
+                if written is not None and written < oldest:
+                    # It was yielded, and what was in it was processed before the generator continued.
+                    self._forget(entity)
+
+    def _forget(self, entity: Any) -> None:
+        try:
+            self._client.delete_entity(
+                entity, etag=entity.metadata["etag"], match_condition=MatchConditions.IfNotModified
+            )
+        except (ResourceModifiedError, ResourceNotFoundError):
+            return
+
+
+def _to_json(item: Item) -> str:
+    plain = {
+        name: {"b": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+        for name, value in item.items()
+    }
+    return json.dumps(plain, separators=(",", ":"))
+
+
+def _from_json(text: object) -> Item:
+    return {
+        name: base64.b64decode(value["b"]) if isinstance(value, dict) else value
+        for name, value in json.loads(str(text)).items()
+    }

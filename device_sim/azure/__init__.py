@@ -1,0 +1,1 @@
+"""A local Azure: Azurite for tables, queues and blobs, and a stand-in of IoT Hub."""
