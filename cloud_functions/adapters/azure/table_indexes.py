@@ -1,4 +1,4 @@
-"""Indexes of a table: entities beside the items, because Table storage has no index but its key.
+"""Indexes of a table: entities beside the items, because the key is the only index that Table storage has.
 
 The index by time has an entity in the partition of the item, which is written in the transaction of the item.
 
