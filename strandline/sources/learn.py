@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.mapping.bindings import Binding, preset_names, read_bindings
+from edge_components.sensor_reader.mapping.bindings import MAX_BINDINGS, Binding, preset_names, read_bindings
 from edge_components.sensor_reader.mapping.decoder import Decoder
 from edge_components.sensor_reader.timestamps import event_time_ms
 
@@ -26,7 +26,8 @@ def propose(payloads: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], list[s
     """Return elements for ``topics`` of an MQTT entry that read the payloads, and the topics that none reads.
 
     ``payloads`` has one payload a topic. Topics of a device family get its preset; others are grouped by their number
-    of levels, their format and their fields, and get a pattern with placeholders where their levels differ.
+    of levels, their format and their fields, and get a pattern with placeholders where their levels differ. Topics that
+    such a pattern matches and that no format reads are skipped by elements before it.
     """
     left = dict(payloads)
     proposals: list[dict[str, Any]] = []
@@ -56,7 +57,35 @@ def propose(payloads: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], list[s
         groups.setdefault((topic.count("/"), *found), []).append(topic)
     for (_levels, form, fields, time), topics in groups.items():
         proposals.append(_proposal(form, fields, time, topics))
-    return proposals, sorted(unread)
+    return [*_skipped(sorted(unread), proposals, payloads.keys()), *proposals], sorted(unread)
+
+
+def _skipped(
+    unread: Sequence[str], proposals: Sequence[Mapping[str, Any]], topics: Collection[str]
+) -> list[dict[str, Any]]:
+    """Return elements that skip the unread topics which a proposed pattern matches.
+
+    Without them, each payload of these topics would be counted as rejected. Topics of the same form get one pattern
+    if it matches unread topics only.
+    """
+    patterns = [binding.pattern for one in proposals for binding in read_bindings({"topics": [one]}, [])]
+    forms: dict[tuple[int, str], list[str]] = {}
+    for topic in unread:
+        if any(pattern.match(topic) is not None for pattern in patterns) and not set(topic) & set("{}+#"):
+            forms.setdefault((topic.count("/"), topic.rpartition("/")[2]), []).append(topic)
+    found: list[dict[str, Any]] = []
+    for matched in forms.values():
+        general = {"topic": _pattern(matched), "skip": True}
+        (binding,) = read_bindings({"topics": [general]}, [])
+        only_unread = all(topic in unread for topic in topics if binding.pattern.match(topic) is not None)
+        found += [general] if only_unread else [{"topic": topic, "skip": True} for topic in matched]
+    return found[: max(0, MAX_BINDINGS - len(proposals))]
+
+
+def _pattern(topics: Sequence[str]) -> str:
+    """Return the pattern of topics with the same number of levels, with placeholders where they differ."""
+    levels = zip(*(topic.split("/") for topic in topics), strict=True)
+    return "/".join(column[0] if len(set(column)) == 1 else f"{{level{at + 1}}}" for at, column in enumerate(levels))
 
 
 def _form(topic: str, payload: bytes) -> tuple[str, tuple[str, ...], str] | None:
@@ -102,8 +131,7 @@ def _is_time(value: Any) -> bool:
 
 
 def _proposal(form: str, fields: tuple[str, ...], time: str, topics: list[str]) -> dict[str, Any]:
-    levels = list(zip(*(topic.split("/") for topic in topics), strict=True))
-    pattern = [column[0] if len(set(column)) == 1 else f"{{level{at + 1}}}" for at, column in enumerate(levels)]
+    pattern = _pattern(topics).split("/")
     unnamed = form == "plain" or (form == "json" and fields in _UNNAMED)
     if len(topics) == 1 or (unnamed and not pattern[-1].startswith("{")):
         # Without a field, the last level is the name of the channel.

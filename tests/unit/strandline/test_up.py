@@ -10,8 +10,11 @@ import typer
 
 from device_sim.demo.configuration import AGGREGATOR, SENSOR_READER
 from edge_components.sensor_reader.entries import read_entries
+from edge_components.sensor_reader.mapping.decoder import Decoder
 from strandline.commands.up import split_broker
 from strandline.errors import CommandError
+from strandline.sources.learn import propose
+from strandline.sources.trial import bindings
 from strandline.up import mapping
 from strandline.up.configuration import merged_configuration
 from strandline.up.run import _open_folder
@@ -33,6 +36,31 @@ def test_a_proposal_shows_an_example_of_each_pattern_and_the_reason_for_each_rej
     assert "preset tasmota" in text
     assert list(learned.rejected) == ["hall/camera/image"]
     assert "rejected  hall/camera/image: no payload format reads 6 bytes, 89 50 4e 47 0d 0a..." in text
+
+
+def test_a_topic_without_readings_is_skipped_and_not_rejected_for_ever() -> None:
+    """The pattern of the pumps matches the camera, too."""
+    learned = mapping.learn(CONNECTION, PAYLOADS, 1_700_000_000_000)
+    found = {topic: bindings(learned.entry, topic)[0] for topic in PAYLOADS}
+    assert [topic for topic, binding in found.items() if binding.mapping.skip] == ["hall/camera/image"]
+    columns = Decoder(found["hall/camera/image"]).decode([b"hall/camera/image"], [b"\x89PNG"])
+    assert (columns.skipped, columns.rejections) == (1, [])
+
+
+def test_unread_topics_of_one_form_are_skipped_by_one_pattern_that_matches_no_other() -> None:
+    payloads = {f"hall/pump-{n}/flow": b"1.5" for n in range(3)} | {f"hall/cam-{n}/image": b"\x89" for n in range(3)}
+    proposals, unread = propose(payloads)
+    assert proposals[0] == {"topic": "hall/{level2}/image", "skip": True}
+    assert len(unread) == 3
+    proposals, unread = propose(payloads | {"hall/door/image": b"7"})
+    assert [one["topic"] for one in proposals if one.get("skip")] == unread
+    read = [topic for topic in (*payloads, "hall/door/image") if topic not in unread]
+    assert not any(bindings({"topics": proposals}, topic)[0].mapping.skip for topic in read)
+
+
+def test_an_unread_topic_that_no_pattern_matches_needs_no_element() -> None:
+    proposals, unread = propose({"hall/pump-1/flow": b"1.5", "hall/pump-2/flow": b"1.5", "text": b"hello"})
+    assert (unread, [one for one in proposals if one.get("skip")]) == (["text"], [])
 
 
 def test_the_kept_mapping_is_read_again(tmp_path: Path) -> None:
