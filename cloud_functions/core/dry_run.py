@@ -11,7 +11,7 @@ import numpy as np
 from cloud_functions.core import gateways, keys, rule_forecast
 from cloud_functions.core.catalogue import series_from
 from cloud_functions.core.errors import RequestError
-from cloud_functions.core.globs import matches
+from cloud_functions.core.globs import matches, matches_series
 from cloud_functions.core.history_reader import HistoryReader
 from cloud_functions.core.ports import Table
 from cloud_functions.core.rule_evaluation import Breach, Progress, Row, absent, evaluate
@@ -55,7 +55,7 @@ class StoredHistory:
                 continue
             prefix = keys.series(gateway, "")
             for item in self._table.query(prefix.pk, prefix.sk, prefix.sk + "\x7f"):
-                if matches(rule.series, name := series_from(item).name):
+                if matches_series(rule.series, name := series_from(item).name):
                     yield SeriesName(gateway, name)
 
     def rows(self, name: SeriesName, from_ms: int, to_ms: int) -> Aggregates:

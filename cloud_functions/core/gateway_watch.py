@@ -17,6 +17,7 @@ from cloud_functions.core.batch_series import series_of
 from cloud_functions.core.columns import merge
 from cloud_functions.core.dry_run import rows_of_series
 from cloud_functions.core.gateways import GatewayState, read_figures
+from cloud_functions.core.globs import is_own
 from cloud_functions.core.history_reader import HistoryReader
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.ports import Item, Key, NowMs, Table
@@ -128,7 +129,10 @@ class GatewayWatch:
         silent: bool,
         rows_read: bool,
     ) -> None:
-        """Open or resolve the alerts of silent series, unless the whole gateway is silent."""
+        """Open or resolve the alerts of silent series, unless the whole gateway is silent.
+
+        The gateway's own series (``host.*``) are watched only if a rule sets their silence.
+        """
         for name, rhythm in list(watched.series.items()):
             if now_ms - rhythm.last_ms > FORGET_MS:
                 self._silence(gateway, name, watched, _Expected(None, 0, Severity.WARNING), now_ms, now_ms)
@@ -136,6 +140,8 @@ class GatewayWatch:
             elif not silent and rows_read:
                 least_ms, rule = self._silent_after_ms + ROWS_MS, set_silence(rules, gateway, name)
                 expected = _expected(rule, rhythm, least_ms, Severity.WARNING)
+                if is_own(name) and rule is None:
+                    expected = expected._replace(silent_ms=None)
                 self._silence(gateway, name, watched, expected, rhythm.last_ms, now_ms)
 
     def _silence(

@@ -12,11 +12,9 @@ from enum import StrEnum
 from typing import Any
 
 from cloud_functions.core.fields import Fields, whole
-from cloud_functions.core.globs import matches
+from cloud_functions.core.globs import matches, matches_series
 from cloud_functions.core.severity import AlertKind, Severity
 
-HOST_SERIES = "host."
-"""Beginning of the names of a gateway's own series."""
 GROUP_INTERVAL_S = 300.0
 
 
@@ -53,9 +51,7 @@ class Route:
             return False
         if self.kinds and kind not in self.kinds:
             return False
-        if series.startswith(HOST_SERIES) and not self.series.startswith(HOST_SERIES):
-            return False
-        return matches(self.sites, site) and matches(self.gateways, gateway) and matches(self.series, series)
+        return matches(self.sites, site) and matches(self.gateways, gateway) and matches_series(self.series, series)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the route as JSON values, as :func:`parse` reads them."""

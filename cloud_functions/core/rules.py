@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 from cloud_functions.core.fields import Fields, whole
-from cloud_functions.core.globs import matches
+from cloud_functions.core.globs import matches, matches_series
 from cloud_functions.core.severity import Severity
 
 MIN_SILENCE_S = 60
@@ -140,8 +140,8 @@ class Rule:
     summary: str = ""
 
     def applies_to(self, gateway: str, series: str) -> bool:
-        """Return True for a series that the rule names."""
-        return matches(self.gateways, gateway) and matches(self.series, series)
+        """Return True for a series that the rule names; one of a gateway itself needs a pattern ``host.*``."""
+        return matches(self.gateways, gateway) and matches_series(self.series, series)
 
     def applies_to_gateway(self, gateway: str) -> bool:
         """Return True for a gateway of which the rule can name series."""

@@ -584,6 +584,38 @@ def test_a_set_silence_replaces_the_learned_one_and_has_the_severity_of_its_rule
     assert [one.state for one in stack.all() if one.state is State.FIRING] == [State.FIRING]
 
 
+def test_the_own_series_of_a_gateway_are_silent_only_if_a_rule_sets_their_silence() -> None:
+    def silent(**rule: Any) -> list[tuple[str, str]]:
+        stack = Stack(**rule)
+        for _ in range(LEARNED + 2):
+            for name in ("host.cpu", "pump1/a", "pump1/b"):
+                stack.deliver(rows(stack.now_ms, 20.0, series=name))
+            stack.tick()
+        for _ in range(30):
+            stack.deliver(rows(stack.now_ms, 20.0, series="pump1/a"))
+            stack.tick()
+        return sorted(stack.states(AlertKind.SILENCE))
+
+    assert silent() == [("pump1/b", "firing")]
+    of_series = {"type": "silence", "of": "series", "after_s": 600}
+    assert silent(condition=of_series) == [("pump1/b", "firing")]
+    assert silent(condition=of_series, series="host.*") == [("host.cpu", "firing"), ("pump1/b", "firing")]
+
+
+def test_a_silence_of_an_own_series_that_was_opened_before_ends() -> None:
+    stack = Stack(condition={"type": "silence", "of": "series", "after_s": 180}, series="host.*")
+    stack.deliver(rows(stack.now_ms, 20.0, series="host.cpu"))
+    for _ in range(5):
+        stack.deliver(rows(stack.now_ms, 20.0, series="pump1/a"))
+        stack.tick()
+    assert stack.states(AlertKind.SILENCE) == [("host.cpu", "firing")]
+    stack.document("rules", "hot", {"condition": {"type": "silence", "of": "series", "after_s": 600}, "series": "p*"})
+    for _ in range(6):
+        stack.deliver(rows(stack.now_ms, 20.0, series="pump1/a"))
+        stack.tick()
+    assert stack.states(AlertKind.SILENCE) == [("host.cpu", "resolved")]
+
+
 def test_a_set_silence_of_series_holds_for_the_series_that_it_names() -> None:
     stack = Stack(condition={"type": "silence", "of": "series", "after_s": 180}, series="pump1/b")
     for name in ("pump1/a", "pump1/b"):
