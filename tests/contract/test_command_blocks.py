@@ -43,6 +43,7 @@ RUN_BY = {
         "from benchmarks.edge_run import main",
     ),
     "python cloud_functions.dashboard.build": ("Makefile", "-m cloud_functions.dashboard.build"),
+    "python docs/examples/pump-station/history.py": ("tests/integration/test_worked_examples.py", "history().main("),
     "python pytest": (".ci/run", "make check test"),
     "python tests.fuzz.run": ("tests/fuzz/test_targets.py", "run.main()"),
     "strandline build": (COMMAND_TESTS, '"build"'),
