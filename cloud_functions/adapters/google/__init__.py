@@ -1,0 +1,1 @@
+"""Implementation of the ports with Google Cloud: one service a file."""
