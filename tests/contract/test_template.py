@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cloud_functions.core.columns import COLUMNS
 from cloud_functions.core.watch import LEASE_MS
 from cloud_functions.costs import fleet_cost
 from cloud_functions.forecast.routes import ROUTES as FORECAST_ROUTES
+from strandline.commands.gateway import provision_command
 from wire import topics
 from wire.model import FLOAT_COLUMNS
 from wire.topics import Lane
@@ -553,6 +555,12 @@ def test_each_stage_of_samconfig_gives_parameters_that_the_template_has(stage: s
         parameter = TEMPLATE["Parameters"][name]
         assert value in [str(v) for v in parameter.get("AllowedValues", [value])]
     assert settings["confirm_changeset"] is (stage == "prod")
+
+
+def test_the_stack_that_a_guided_deployment_proposes_is_the_one_that_the_commands_use() -> None:
+    settings = tomllib.loads((CLOUD_FUNCTIONS / "samconfig.toml").read_text())["default"]["deploy"]["parameters"]
+    assert settings["stack_name"] == signature(provision_command).parameters["stack"].default
+    assert settings["capabilities"] == "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND"
 
 
 def test_the_functions_requirements_are_those_of_the_project() -> None:
