@@ -224,9 +224,6 @@ class _Connection:
         """Set when the connection is to end."""
         self.token_s = settings.sas_lifetime_s if settings.sas_key_file else 0
         """Seconds for which the token is valid; 0 without one."""
-        self._wake, self._woken = socket.socketpair()
-        for one in (self._wake, self._woken):
-            one.setblocking(False)
         self._client = PahoClient(
             credentials.context,
             CallbackAPIVersion.VERSION2,
@@ -235,7 +232,10 @@ class _Connection:
             protocol=paho.MQTTv5 if version5 else paho.MQTTv311,
             reconnect_on_failure=False,
         )
-        self._identify(gateway, credentials)
+        self._identify(gateway, credentials)  # may raise, so before the sockets
+        self._wake, self._woken = socket.socketpair()
+        for one in (self._wake, self._woken):
+            one.setblocking(False)
         client = self._client
         client.max_queued_messages_set(MAX_UNCONFIRMED)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
