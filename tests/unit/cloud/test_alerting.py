@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_functions.core.alert import FLAPPING_OPENINGS, Origin, State, alert_id
-from cloud_functions.core.alerting import AlertBook, anomaly_of
+from cloud_functions.core.alerting import FLAPPING_WINDOW_MS, AlertBook, anomaly_of
 from cloud_functions.core.cloudevents import envelope
 from cloud_functions.core.dispatch import transitions_of
 from cloud_functions.core.errors import ConflictError, NotFoundError
@@ -294,6 +294,13 @@ def test_a_series_that_fires_again_and_again_is_flapping_and_quiet_until_it_is_s
     assert [one.announced for one in alerts_] == [True] * (FLAPPING_OPENINGS + 1) + [False] * 2
     later = replace(report(), onset_ms=START_MS + 10**8, time_ms=START_MS + 10**8)
     assert book_.report("gw-1", later).flapping is False
+
+
+def test_the_record_of_openings_expires_ten_windows_after_the_last_one() -> None:
+    table = FakeTable()
+    book(table).report("gw-1", report())
+    (item,) = table.of_kind("openings")
+    assert item["expires_at"] == (NOW_MS + 10 * FLAPPING_WINDOW_MS) // 1000
 
 
 def test_a_flapping_alert_that_still_fires_is_published_once_it_is_steady() -> None:

@@ -175,3 +175,8 @@ def test_rows_without_a_value_are_left_out_and_sorted_by_time() -> None:
     found = aggregates([1.0, float("nan"), 3.0])
     assert [row.mean for row in rows_of_series(found.take(np.array([2, 1, 0])))] == [1.0, 3.0]
     assert rows_of_series(found.take(np.array([], np.int64))) == []
+
+
+def test_the_progress_before_the_first_row_is_stored_as_before_all_times() -> None:
+    assert Progress().to_dict() == {"until_ms": -1, "value": 0.0}
+    assert Progress.from_dict(Progress().to_dict()) == Progress()

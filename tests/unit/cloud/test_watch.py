@@ -445,6 +445,22 @@ def test_two_runs_at_once_share_the_shards_and_a_run_without_time_is_continued()
     assert stack.watch.run(lambda: 60_000) == 0
 
 
+def test_a_run_works_while_five_seconds_are_left() -> None:
+    stack = Stack()
+    assert stack.watch.run(lambda: 4_999) == 0
+    assert stack.watch.run(lambda: 5_000) == SHARDS
+
+
+def test_the_notifications_of_groups_are_counted() -> None:
+    stack = Stack()
+    member = {"id": "e", "gateway": "g", "state": "firing", "severity": "info", "onset_ms": 1}
+    stack.groups.add({replace(_group(), wait_ms=1_000): {"e": member}})
+    stack.tick(0)
+    assert stack.metrics.counts["notifications"] == 0
+    stack.tick()
+    assert stack.metrics.counts["notifications"] == 1
+
+
 def test_gateways_of_a_shard_with_few_of_them_are_watched_each_minute() -> None:
     stack = Stack(silent_ms=PROMPT_MS)
     stack.deliver(rows(stack.now_ms, 20.0))

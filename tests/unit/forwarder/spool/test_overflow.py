@@ -112,6 +112,8 @@ def test_two_batches_are_merged_and_a_single_one_is_not(spool: Spool, counters: 
     before = readings(spool)
     assert overflow(spool, counters).make_room(100, 0)
     assert readings(spool) == before
+    merged = sum(batch.rows for batch in (*spool.unsent(Lane.BACKFILL, 1000), *spool.unsent(Lane.BULK, 1000)))
+    assert counters["rows_merged"] == 2 * 64 - merged > 0
     refilled(spool, packed(0))
     assert overflow(spool, counters).make_room(100, 0)
     assert readings(spool) == 0
