@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from typing import Any
 
@@ -27,9 +28,14 @@ def iot() -> Any:
     )
 
 
+@functools.cache
+def service_model(service: str) -> Any:
+    return Session().get_service_model(service)
+
+
 @pytest.mark.parametrize("step", steps(GATEWAY), ids=lambda step: step.title)
 def test_each_step_has_the_operation_and_the_parameters_that_the_service_defines(step: Step) -> None:
-    model = Session().get_service_model(step.service)
+    model = service_model(step.service)
     (operation,) = (name for name in model.operation_names if xform_name(name) == step.operation)
     shape = model.operation_model(operation).input_shape
     assert shape is not None

@@ -15,7 +15,7 @@ from edge_components.forwarder.spool import journal, wal_repair
 from edge_components.forwarder.spool.entries import ReceivedBatch
 from edge_components.forwarder.spool.recovery import open_spool
 from edge_components.forwarder.spool.spool import Spool
-from tests.examples import examples
+from tests.examples import examples, some_slow
 from wire import codec
 from wire.model import Anomalies, Anomaly, Batch, Phase
 from wire.topics import Lane
@@ -83,7 +83,7 @@ def test_a_kill_alone_is_not_damage(path: Path) -> None:
     spool.close()
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", some_slow(range(20), fast=6))
 def test_a_bit_flipped_anywhere_in_the_log_costs_nothing(path: Path, seed: int) -> None:
     log = log_of(path)
     flip(log, [random.Random(seed).randrange(log.stat().st_size)])
