@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from cloud_functions import settings
 from cloud_functions.adapters.dynamodb import DynamoTable
@@ -12,14 +12,12 @@ from cloud_functions.adapters.emf import publishing
 from cloud_functions.adapters.iot import IotAcknowledger
 from cloud_functions.adapters.sqs import SqsDeadLetterSink
 from cloud_functions.clock import DAY_MS, now_ms
-from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ingest import Ingest
+from cloud_functions.core.ingest_run import Message, run
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.storing import Storer
 from cloud_functions.json_log import LambdaContext, Logger
 
-RESERVED_MS = 8_000
-"""Time of an invocation that is reserved for recording and acknowledging what it has stored."""
 log = Logger(service="strandline-ingest")
 metrics = Metrics()
 
@@ -39,10 +37,7 @@ check_client = settings.text("CLIENT_CHECK", "thing-name") == "thing-name"
 @log.inject_lambda_context
 @publishing(metrics, settings.text("STACK_NAME", "strandline"), "ingest")
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Store the batches of a queue or stream; return the messages that must be delivered again.
-
-    Messages for which no time is left are among them: a function that runs into its timeout would acknowledge nothing.
-    """
+    """Store the batches of a queue or stream; return the messages that must be delivered again."""
     ingest = Ingest(
         table,
         storer,
@@ -54,33 +49,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         metrics=metrics,
     )
     messages = [message_of(record) for record in event["Records"]]
-    ingest.recognize(message.body for message in messages)
-    again = {message.id: None for message in messages}
-    for message in messages:
-        if context.get_remaining_time_in_millis() < RESERVED_MS:
-            log.error("no time left", extra={"messages": len(again)})
-            metrics.count("out_of_time", len(again))
-            break
-        try:
-            ingest.accept(message.id, message.body, message.source)
-        except StoreError as error:
-            log.warning("not stored: %s", error, extra={"message_id": message.id})
-            metrics.count("not_stored")
-        except Exception:
-            log.exception("not stored", extra={"message_id": message.id})
-            metrics.count("unexpected_errors")
-        else:
-            del again[message.id]
-    again |= dict.fromkeys(ingest.finish())
-    return {"batchItemFailures": [{"itemIdentifier": message.id} for message in messages if message.id in again]}
-
-
-class Message(NamedTuple):
-    """A message of a queue, or a record of a stream; ``source`` is the name of the queue, empty for a stream."""
-
-    id: str
-    body: str
-    source: str
+    again = run(ingest, messages, context.get_remaining_time_in_millis, log, metrics)
+    return {"batchItemFailures": [{"itemIdentifier": message.id} for message in again]}
 
 
 def message_of(record: Mapping[str, Any]) -> Message:

@@ -14,6 +14,7 @@ import pytest
 from cloud_functions.adapters import dynamodb, iot, sqs
 from cloud_functions.core import keys
 from cloud_functions.core.errors import CloudError
+from cloud_functions.core.ingest_run import RESERVED_MS
 from cloud_functions.core.storing import Storer
 from tests.unit.cloud.fakes import NOW_MS, FakeAcknowledger, FakeDeadLetterSink, FakeTable, aggregates, body
 from wire.model import Batch
@@ -97,7 +98,7 @@ def test_an_unexpected_exception_fails_its_own_batch_only(app: ModuleType, monke
 
 
 def test_messages_for_which_no_time_is_left_come_again_and_the_others_are_acknowledged(app: ModuleType) -> None:
-    answer = app.lambda_handler(event(batch(1), batch(2), batch(3)), context(30_000, app.RESERVED_MS - 1))
+    answer = app.lambda_handler(event(batch(1), batch(2), batch(3)), context(30_000, RESERVED_MS - 1))
     assert [failure["itemIdentifier"] for failure in answer["batchItemFailures"]] == ["m1", "m2"]
     assert [ack.cumulative for _, ack in app.acknowledger.sent] == [1]
 
