@@ -11,17 +11,16 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.metrics import Metrics
 
+CONNECT_S, READ_S = 2, 5
+"""Short timeouts, so that a hanging service costs one retry and not the invocation."""
 OPTIONS: dict[str, Any] = {
     "retry_total": 3,
     "retry_backoff_factor": 0.2,
     "retry_backoff_max": 2,
-    "connection_timeout": 2,
-    "read_timeout": 5,
     "user_agent": "strandline",
     # Each request would be logged at the level INFO otherwise.
     "logging_enable": False,
 }
-"""Short timeouts, so that a hanging service costs one retry and not the invocation."""
 
 THROTTLED = (429, 503)
 """Statuses by which a service limits the rate of requests."""

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableClient
 from azure.storage.blob import ContainerClient
 from azure.storage.queue import QueueClient
 
-from cloud_functions.adapters.azure.service import OPTIONS
+from cloud_functions.adapters.azure.service import CONNECT_S, OPTIONS, READ_S
 from cloud_functions.core.errors import CloudError
 
 API_VERSION = "2025-05-05"
@@ -18,13 +19,18 @@ API_VERSION = "2025-05-05"
 
 
 class Storage:
-    """A storage account; ``options`` replace those of its clients, as tests do."""
+    """A storage account, whose clients share connections; ``options`` replace those of its clients, as tests do."""
 
     def __init__(
         self, addresses: Mapping[str, str], credentials: Mapping[str, Any], options: Mapping[str, Any] | None = None
     ) -> None:
         self._addresses, self._credentials = addresses, credentials
-        self._options = OPTIONS | dict(options or {})
+        self._transport = RequestsTransport(connection_timeout=CONNECT_S, read_timeout=READ_S)
+        self._options = OPTIONS | {"transport": self._transport} | dict(options or {})
+
+    def close(self) -> None:
+        """Close the connections; a client opens them again."""
+        self._transport.close()
 
     def table(self, name: str) -> TableClient:
         """Return a client of a table."""

@@ -112,9 +112,11 @@ class AzureTable:
                 if (entity := indexes.by_time(item)) is not None:
                     unit.append(("delete", _only_address(entity)))
                 units.append(unit)
+            listed = [entity for item in there.values() if (entity := indexes.by_state(item)) is not None]
             for operations in _transactions(units):
                 if not self._try(operations, f"remove items of {pk}"):
                     self._remove_each(operations)
+            self._remove_each([("delete", _only_address(entity)) for entity in listed])
 
     def add(
         self, key: Key, amounts: Mapping[str, int], values: Mapping[str, Value], first: Mapping[str, Value]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cloud_functions.core.errors import StoreError
+from cloud_functions.core.ingest_run import RESERVED_MS
 from cloud_functions.core.received_sequences import counts_of
 from device_sim.aws.stream import Stream
 from tests.unit.cloud.fakes import aggregates, body
@@ -109,7 +110,7 @@ class Fleet:
     def function(self, event: dict[str, Any]) -> Any:
         if self.fails(0.05):
             raise TimeoutError("before")
-        left = self.app.RESERVED_MS - 1 if self.fails(0.3) else 30_000
+        left = RESERVED_MS - 1 if self.fails(0.3) else 30_000
         answer = self.app.lambda_handler(event, context(*[30_000] * self.rng.randrange(5), left))
         if self.fails(0.05):
             raise TimeoutError("after")

@@ -69,7 +69,7 @@ class _LocalAzure:
     def __init__(self, azurite: Azurite, hub: LocalIotHub, received: list[tuple[str, bytes]]) -> None:
         self.faults = Faults()
         self._received = received
-        transport = _FaultyTransport(self.faults)
+        self._transport = transport = _FaultyTransport(self.faults)
         self._storage = of_connection_string(azurite.connection_string)
         self._faulty = of_connection_string(azurite.connection_string, {"transport": transport, "retry_total": 0})
         self._hub = IotHub(hub.connection_string, now_ms)
@@ -91,6 +91,11 @@ class _LocalAzure:
             BlobDeadLetterSink(self._faulty.container("dead-letters")),
             QueueOutbox(queues, self._faulty.container("large")),
         )
+
+    def close(self) -> None:
+        self._transport.close()
+        self._storage.close()
+        self._hub.close()
 
     def acknowledged(self) -> list[tuple[str, bytes]]:
         found = list(self._received)
@@ -137,4 +142,4 @@ def start(root: Path) -> Iterator[_LocalAzure]:
         hub.devices = _AnyDevice()
         running = _LocalAzure(azurite, hub, received)
         yield running
-        running._hub.close()
+        running.close()

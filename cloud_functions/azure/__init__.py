@@ -1,0 +1,1 @@
+"""The function app of Azure: wiring of its triggers, and its infrastructure."""

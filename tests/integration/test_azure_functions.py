@@ -1,0 +1,226 @@
+"""The Azure Functions over Azurite, with events and messages in the form of azure-functions."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import azure.functions as func
+import pytest
+from azure.data.tables import TableClient
+from azure.functions.timer import TimerRequest
+
+from cloud_functions.adapters.azure import handlers as functions
+from cloud_functions.adapters.azure.handlers import Handlers, Options
+from cloud_functions.adapters.azure.iot_hub import By, IotHub
+from cloud_functions.adapters.azure.queues import read_dead_letter
+from cloud_functions.adapters.azure.storage import Storage, of_connection_string
+from cloud_functions.adapters.azure.table import AzureTable
+from cloud_functions.clock import DAY_MS, now_ms
+from cloud_functions.core import keys
+from cloud_functions.core.errors import StoreError
+from cloud_functions.core.received_sequences import counts_of
+from device_sim.azure.azurite import Azurite
+from device_sim.azure.errors import AzuriteMissingError
+from device_sim.azure.event_hub import DeviceMessage, events_of
+from device_sim.azure.iot_hub import LocalIotHub
+from tests.unit.cloud.fakes import aggregates, report
+from wire import codec
+from wire.acknowledgement import Acknowledgement
+from wire.model import Anomalies, Batch
+
+LOG = logging.getLogger("test.azure")
+
+
+class Site:
+    """The functions, and the messages that devices received."""
+
+    def __init__(self, storage: Storage, hub: LocalIotHub, received: list[tuple[str, bytes]]) -> None:
+        self.storage, self.hub, self.received = storage, hub, received
+        self.now = now_ms()
+        self.client = IotHub(hub.connection_string, now_ms)
+        self._number = 0
+
+    def handlers(self, by: By = By.MESSAGE) -> Handlers:
+        return Handlers(self.storage, self.client, Options(acknowledge_by=by), lambda: self.now, LOG)
+
+    def send(self, *batches: Batch, device: str | None = None, handlers: Handlers | None = None) -> None:
+        """Run an invocation of ingest with batches, each from its own gateway or from ``device``."""
+        messages = []
+        for batch in batches:
+            self._number += 1
+            name = batch.gateway if device is None else device
+            messages.append(DeviceMessage(name, codec.encode(batch), {"lane": "urgent"}, self.now, self._number))
+        (handlers or self.handlers()).ingest(events_of(messages))
+
+    def table(self, name: str) -> AzureTable:
+        return AzureTable(self.storage.table(name))
+
+    def taken(self, queue: str) -> list[str]:
+        """Remove and return the messages of a queue."""
+        client, found = self.storage.queue(queue), []
+        for message in client.receive_messages(messages_per_page=32):
+            found.append(str(message.content))
+            client.delete_message(message)
+        return found
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    received: list[tuple[str, bytes]] = []
+
+    def deliver(device: str, payload: bytes) -> bool:
+        received.append((device, payload))
+        return True
+
+    try:
+        azurite = Azurite.start(tmp_path_factory.mktemp("azurite"))
+    except AzuriteMissingError as error:
+        pytest.skip(str(error))
+    with azurite, LocalIotHub(deliver) as hub:
+        hub.devices |= {f"gw-{n}" for n in range(20)}
+        storage = of_connection_string(azurite.connection_string)
+        functions.create(storage)
+        running = Site(storage, hub, received)
+        yield running
+        running.client.close()
+        storage.close()
+
+
+@pytest.fixture(autouse=True)
+def empty(site: Site) -> None:
+    site.received.clear()
+    for name in functions.QUEUES:
+        site.storage.queue(name).clear_messages()
+
+
+def message(body: str) -> func.QueueMessage:
+    return func.QueueMessage(id="1", body=body)
+
+
+def test_batches_are_stored_with_their_lane_and_acknowledged(site: Site) -> None:
+    site.send(
+        Batch("gw-1", 7, 1, aggregates(1)), Batch("gw-2", 7, 1, aggregates(2)), Batch("gw-1", 7, 2, aggregates(3))
+    )
+    stored = list(site.table("telemetry").query(keys.batch("gw-1", 0, 1).pk))
+    assert [(item["lane"], item["rows"]) for item in stored] == [("urgent", 12)] * 2
+    sent = {device: Acknowledgement.decode(payload) for device, payload in site.received}
+    assert sent == {"gw-1": Acknowledgement(7, 2), "gw-2": Acknowledgement(7, 1)}
+
+
+def test_a_repeated_event_changes_nothing_and_is_acknowledged_by_a_direct_method(site: Site) -> None:
+    batch = Batch("gw-3", 7, 1, aggregates(1))
+    site.send(batch)
+    site.send(batch, handlers=site.handlers(By.METHOD))
+    assert [Acknowledgement.decode(payload) for _, payload in site.received] == [Acknowledgement(7, 1)] * 2
+    counts = counts_of(site.table("telemetry").get(keys.acknowledgement("gw-3", 7)))
+    assert (counts["batches"], counts["rows"], counts["duplicates"]) == (1, 12, 1)
+
+
+def test_the_gateway_is_that_of_the_connection_and_not_of_the_body(site: Site) -> None:
+    site.send(Batch("gw-4", 7, 1, aggregates(1)), device="gw-5")
+    site.send(Batch("gw-4", 7, 1, aggregates(1)), device="")
+    assert list(site.table("telemetry").query(keys.batch("gw-4", 0, 1).pk)) == []
+    assert site.received == []
+    container = site.storage.container("dead-letters")
+    letters = [read_dead_letter(container.download_blob(name).readall()) for name in container.list_blob_names()]
+    assert sorted(attributes["reason"] for _, attributes in letters) == ["envelope", "gateway"]
+
+
+def test_an_event_that_is_not_telemetry_is_ignored(site: Site) -> None:
+    (event,) = events_of([DeviceMessage("gw-6", b"{}", {}, site.now, 1)])
+    assert event.iothub_metadata is not None
+    event.iothub_metadata["message-source"] = "twinChangeEvents"
+    site.handlers().ingest([event])
+    assert site.table("telemetry").get(keys.about("gw-6")) is None
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    def refused(self: AzureTable, *_: object) -> None:
+        raise StoreError("refused")
+
+    monkeypatch.setattr(AzureTable, method, refused)
+
+
+def test_a_batch_that_cannot_be_stored_is_delivered_again_by_a_queue(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        refuse(patch, "put_new")
+        site.send(Batch("gw-7", 7, 1, aggregates(1)))
+        assert site.received == []
+        (body,) = site.taken(functions.RETRY)
+        with pytest.raises(StoreError):
+            site.handlers().ingest_again(message(body))
+    site.handlers().ingest_again(message(body))
+    assert [Acknowledgement.decode(payload) for _, payload in site.received] == [Acknowledgement(7, 1)]
+
+
+def events(site: Site, channel_type: str) -> list[dict[str, object]]:
+    return [json.loads(body)["event"] for body in site.taken(f"channel-{channel_type}")]
+
+
+def test_a_report_becomes_an_alert_and_its_transition_reaches_the_queues_of_the_channels(site: Site) -> None:
+    site.send(Batch("gw-8", 7, 1, Anomalies((report(),))))
+    changes = site.taken(functions.CHANGES)
+    assert json.loads(changes[0]) == {"table": "telemetry", "pk": "anomalies#gw-8"}
+    handlers = site.handlers()
+    for body in changes:
+        handlers.alerting(message(body))
+    assert [item["state"] for item in site.table("alerts").query("gw-8")] == ["firing"]
+    (changed,) = site.taken(functions.CHANGES)
+    handlers.alerting(message(changed))
+    (event,) = events(site, "mqtt")
+    # A repeated message finds no change, and dispatches nothing.
+    handlers.alerting(message(changed))
+    assert events(site, "mqtt") == []
+    assert "firing" in str(event["type"])
+
+
+def test_the_timer_processes_changes_of_which_no_message_arrived(site: Site) -> None:
+    site.send(Batch("gw-9", 7, 1, Anomalies((report(),))))
+    site.storage.queue(functions.CHANGES).clear_messages()
+    handlers = site.handlers()
+    handlers.watch(TimerRequest(past_due=False))
+    assert [item["state"] for item in site.table("alerts").query("gw-9")] == ["firing"]
+    site.storage.queue(functions.CHANGES).clear_messages()
+    handlers.watch(TimerRequest(past_due=False))
+    assert "gw-9" in json.dumps(events(site, "mqtt"))
+
+
+def announced(client: TableClient) -> int:
+    return len(list(client.query_entities("PartitionKey eq '~changed:'")))
+
+
+def test_announcements_are_removed_when_they_are_old(site: Site) -> None:
+    site.send(Batch("gw-10", 7, 1, Anomalies((report(),))))
+    assert announced(site.storage.table("telemetry")) > 0
+    site.handlers().watch(TimerRequest(past_due=False))
+    assert announced(site.storage.table("telemetry")) > 0
+    site.now += 16 * 60_000
+    try:
+        site.handlers().watch(TimerRequest(past_due=False))
+        assert announced(site.storage.table("telemetry")) == 0
+    finally:
+        site.now -= 16 * 60_000
+
+
+def test_expired_items_are_removed_with_their_indexes(site: Site) -> None:
+    site.send(Batch("gw-11", 7, 1, aggregates(1)))
+    site.now += 8 * DAY_MS
+    try:
+        site.handlers().expire(TimerRequest(past_due=False))
+    finally:
+        site.now -= 8 * DAY_MS
+    telemetry = site.storage.table("telemetry")
+    assert list(telemetry.query_entities("PartitionKey eq 'batches\"1gw-11'")) == []
+    assert site.table("telemetry").get(keys.acknowledgement("gw-11", 7)) is not None
+
+
+def test_ended_hours_are_compacted_into_the_archive(site: Site) -> None:
+    handlers = site.handlers()
+    handlers.compact(TimerRequest(past_due=False))
+    site.send(Batch("gw-12", 7, 1, aggregates(1)))
+    handlers.compact(TimerRequest(past_due=False))
+    assert handlers.metrics.counts["tasks_failed"] == 0
