@@ -1,7 +1,7 @@
 """A local Azure: the functions over Azurite, with a stand-in of IoT Hub, in the threads of this process.
 
 Each trigger has a thread with handlers of its own, as a process of a function has. A failed invocation is repeated; a
-message of a queue that failed five times goes to the queue with the suffix ``-poison``.
+message of a queue that failed five times goes to the dead letters of the queue.
 """
 
 from __future__ import annotations
