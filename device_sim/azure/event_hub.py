@@ -47,8 +47,7 @@ def events_of(messages: Sequence[DeviceMessage]) -> list[func.EventHubEvent]:
         "PropertiesArray": Datum(json.dumps(properties), "json"),
     }
     data = Datum(_Bytes([message.body for message in messages]), "collection_bytes")
-    found: list[func.EventHubEvent] = EventHubTriggerConverter.decode(data, trigger_metadata=metadata)
-    return found
+    return EventHubTriggerConverter.decode_multiple_events(data, metadata)
 
 
 def _time(ms: int) -> str:

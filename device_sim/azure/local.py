@@ -115,9 +115,7 @@ class LocalAzure:
         while not self._ended.wait(POLL_S):
             try:
                 for received in queue.receive_messages(messages_per_page=16, visibility_timeout=HIDDEN_S):
-                    message = func.QueueMessage(
-                        id=received.id, body=str(received.content), dequeue_count=received.dequeue_count
-                    )
+                    message = func.QueueMessage(id=received.id, body=str(received.content))
                     if not self._succeeds(functools.partial(handle, message)):
                         if int(received.dequeue_count or 0) < MAX_DEQUEUED:
                             continue
