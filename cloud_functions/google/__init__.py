@@ -1,0 +1,1 @@
+"""The functions on Google Cloud: wiring to HTTP requests, and their infrastructure."""
