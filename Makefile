@@ -15,8 +15,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo page docs test test-fast mutation check format bench clean
 
-# The environment and the page, with which all commands of .venv/bin/strandline work.
-install: $(VENV)/.ready page
+# The environment and the page, with which the commands of .venv/bin/strandline work. Tests and checks need more packages.
+install: $(VENV)/.installed page
 
 demo: install
 	$(BIN)/strandline demo $(ARGS)
@@ -64,11 +64,16 @@ bench: $(VENV)/.ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(BIN)/python -m benchmarks.wire $(ARGS)
 
-$(VENV)/.ready: pyproject.toml
-	@echo 'setting up $(VENV), which takes some minutes' >&2
+$(VENV)/.installed: pyproject.toml
+	@echo 'installing packages into $(VENV), 450 MB, which takes some minutes' >&2
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sim,train,serial]'
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.installed
+	@echo 'installing the packages of tests and checks into $(VENV), 800 MB' >&2
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
