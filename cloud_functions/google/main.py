@@ -14,16 +14,17 @@ import functions_framework
 import google.auth
 import requests
 from google.auth.transport.requests import AuthorizedSession
+from google.cloud import storage
 from google.cloud.bigtable.data import BigtableDataClient
 
 from cloud_functions import settings
 from cloud_functions.adapters.google.bigtable import Bigtable
+from cloud_functions.adapters.google.gcs_archive import CloudStorageArchive
 from cloud_functions.adapters.google.handlers import Handlers, Stores
 from cloud_functions.adapters.google.mqtt import BrokerSettings, MqttAcknowledger, MqttBroker
 from cloud_functions.adapters.google.pubsub import Publisher, PubSubDeadLetterSink
 from cloud_functions.adapters.google.push import CERTIFICATES_URL, Certificates, PushVerifier
-from cloud_functions.clock import DAY_MS, now_ms
-from cloud_functions.core.storing import Storer
+from cloud_functions.clock import now_ms
 
 _TIMEOUT_S = 5.0
 _API = "https://pubsub.googleapis.com"
@@ -65,14 +66,18 @@ def _handlers() -> Handlers:
     table = Bigtable(client.get_table(settings.text("BIGTABLE_INSTANCE"), settings.text("TELEMETRY_TABLE")))
     publisher = Publisher(project, _post)
     dead_letters = PubSubDeadLetterSink(settings.text("DEAD_LETTERS_TOPIC"), publisher)
-    storer = Storer(
-        table, now_ms, settings.number("RAW_DAYS", 7) * DAY_MS, settings.number("RETENTION_DAYS", 90) * DAY_MS
-    )
     verifier = PushVerifier(
         _certificates, settings.text("PUSH_AUDIENCE"), settings.text("PUSH_SERVICE_ACCOUNT"), now_ms
     )
-    stores = Stores(table, MqttAcknowledger(_broker()), dead_letters)
-    return Handlers(stores, storer, verifier, now_ms, logging.getLogger("strandline"))
+    archive = CloudStorageArchive(storage.Client(project).bucket(settings.text("ARCHIVE_BUCKET")))
+    return Handlers(
+        Stores(table, archive, MqttAcknowledger(_broker()), dead_letters),
+        verifier,
+        now_ms,
+        logging.getLogger("strandline"),
+        settings.number("RAW_DAYS", 7),
+        settings.number("RETENTION_DAYS", 90),
+    )
 
 
 handlers = _handlers()
@@ -82,3 +87,9 @@ handlers = _handlers()
 def ingest(request: Any) -> tuple[str, int]:
     """Store and acknowledge the batch of a push request."""
     return handlers.ingest(request.headers, request.get_data())
+
+
+@functions_framework.http
+def compact(request: Any) -> tuple[str, int]:
+    """Compact the hours that ended; the scheduler sends this request each hour."""
+    return handlers.compact(request.headers)

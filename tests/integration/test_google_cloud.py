@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from device_sim.chaos.proxy import Network
 from device_sim.google import bigtable
 from device_sim.google.bigtable import INSTANCE, PROJECT, BigtableEmulator
 from device_sim.google.bridge import Bridge, TokenIssuer
+from device_sim.google.storage import CloudStorageEmulator
 from device_sim.paths import SOURCE_TREE
 from device_sim.simulation.sensor_broker import find_mosquitto
 from edge_components.common.delivery import PublishBackoff
@@ -33,7 +35,7 @@ from wire import codec, topics
 from wire.model import Batch
 
 AUDIENCE, ACCOUNT = "https://ingest.example", "push@project.iam.gserviceaccount.com"
-TABLE = "telemetry"
+TABLE, BUCKET = "telemetry", "archive"
 
 pytestmark = [
     pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed (apt-get install mosquitto)"),
@@ -50,11 +52,16 @@ class Google:
         self._emulator = stack.enter_context(BigtableEmulator())
         self._emulator.create_table(TABLE)
         self.table = Bigtable(self._emulator.table(TABLE))
+        storage = stack.enter_context(CloudStorageEmulator())
+        storage.create_bucket(BUCKET)
+        self.bucket = f"{storage.url}/storage/v1/b/{BUCKET}/o"
         settings = {
+            "STORAGE_EMULATOR_HOST": storage.url,
             "PROJECT": PROJECT,
             "BIGTABLE_INSTANCE": INSTANCE,
             "BIGTABLE_EMULATOR_HOST": self._emulator.address,
             "TELEMETRY_TABLE": TABLE,
+            "ARCHIVE_BUCKET": BUCKET,
             "DEAD_LETTERS_TOPIC": "dead-letters",
             "PUSH_AUDIENCE": AUDIENCE,
             "PUSH_SERVICE_ACCOUNT": ACCOUNT,
@@ -67,8 +74,8 @@ class Google:
         monkeypatch.setattr(requests, "get", self._certificates)
         source = SOURCE_TREE / "cloud_functions" / "google" / "main.py"
         with pytest.warns(RuntimeWarning, match="Connecting to Bigtable emulator"):
-            self._app = functions_framework.create_app("ingest", str(source))
-        self._client = self._app.test_client()
+            apps = [functions_framework.create_app(name, str(source)) for name in ("ingest", "compact")]
+        self._ingest, self._compact = (app.test_client() for app in apps)
 
     def stored(self) -> list[StoredBatch]:
         """Return the stored batches of the gateway."""
@@ -80,7 +87,11 @@ class Google:
         return answer
 
     def push(self, headers: dict[str, str], content: bytes) -> int:
-        return int(self._client.post("/", headers=headers, data=content).status_code)
+        return int(self._ingest.post("/", headers=headers, data=content).status_code)
+
+    def compact(self) -> int:
+        headers = {"Authorization": f"Bearer {self.issuer.token()}"}
+        return int(self._compact.post("/", headers=headers).status_code)
 
 
 @pytest.fixture
@@ -134,3 +145,15 @@ def test_a_request_without_the_token_of_the_subscription_stores_nothing(google: 
     assert google.push(valid, content) == 204
     assert google.push(valid, content) == 204
     assert [batch.sequence for batch in google.stored()] == [1]
+
+
+def test_ended_hours_are_compacted_into_files_of_the_archive(google: Google) -> None:
+    batch = codec.encode(Batch(GATEWAY, 1, 1, aggregates(4, 0)))
+    attributes = {"topic": topics.published(GATEWAY, "bulk")}
+    message = {"data": base64.b64encode(batch).decode(), "attributes": attributes, "messageId": "1"}
+    content = json.dumps({"message": message, "subscription": "s"}).encode()
+    assert google.push({"Authorization": f"Bearer {google.issuer.token()}"}, content) == 204
+    assert google.compact() == 204
+    with urllib.request.urlopen(google.bucket, timeout=10) as answer:  # noqa: S310 # loopback
+        names = [one["name"] for one in json.load(answer)["items"]]
+    assert names == ["rows/date=2023-11-14/22-0000.parquet"]
