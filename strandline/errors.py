@@ -39,3 +39,8 @@ class TableError(StrandlineError):
 
 class TrainingError(StrandlineError):
     """A model cannot be trained from the data, or cannot be packed; names the file, the option or the extra."""
+
+
+def reason(error: Exception) -> str:
+    """Return the cause of an error without the number and the name that Python adds to an error of a file."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from device_sim.aws.errors import CloudSimError
+from device_sim.aws.process import check_port
 from device_sim.demo import site as sites
 from device_sim.demo.configuration import SENSOR_READER, WINDOW_MS, DemoOptions
 from device_sim.demo.judge import Judge
@@ -104,6 +105,10 @@ class _Run:
     def run(self) -> Summary:
         """Run, show and publish the result, and return it."""
         options = self._options
+        if options.page_port is not None:
+            check_port(options.page_port, "the page (--page-port)")
+        if options.broker_port:
+            check_port(options.broker_port, "the broker (--broker-port)")
         plant = demo_plant(options.seed)
         progress = Progress(self._console)
         site = sites.start(self._root, plant, options, self._build, self._stack, self._clock, progress.print)

@@ -26,7 +26,7 @@ def open_client(stack: str, endpoint_url: str | None, url: str | None, token: st
         if not token:
             raise ApiError(f"{url}: a token is needed: --token, or STRANDLINE_TOKEN in the environment", 401)
         return ApiClient(url.removesuffix("/v1"), with_token(token))
-    from strandline.account import open_account
+    from strandline.account import LOCAL, NO_CREDENTIALS, open_account
 
     with open_account(stack, endpoint_url) as account:
         address = account.outputs["ApiUrl"]
@@ -38,5 +38,5 @@ def open_client(stack: str, endpoint_url: str | None, url: str | None, token: st
             return ApiClient(address, with_token(token))
         credentials, region = account.credentials()
     if credentials is None:
-        raise AccountError("no AWS credentials: set AWS_PROFILE, or run `aws configure`")
+        raise AccountError(f"stack {stack}: {NO_CREDENTIALS}; {LOCAL}")
     return ApiClient(address, signed(credentials, region))

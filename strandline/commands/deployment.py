@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from strandline.command_line_options import AsJson, LocalRoot
+from strandline.errors import reason
 from strandline.local_gateway import connect, full_name
 from strandline.text import print_json, print_table
 
@@ -109,7 +110,7 @@ def _updates(text: str) -> dict[str, dict[str, Any]]:
     try:
         found = json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
     except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"--update-config: {error}") from error
+        raise typer.BadParameter(f"--update-config: {reason(error)}") from error
     if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
         raise typer.BadParameter('--update-config: an object {"NAME": {"MERGE": {...}, "RESET": [...]}} is required')
     return {full_name(name): one for name, one in found.items()}

@@ -13,7 +13,7 @@ import typer
 
 from strandline.api.access import Token, Url, open_client
 from strandline.command_line_options import AsJson, EndpointUrl, Stack
-from strandline.errors import CommandError
+from strandline.errors import CommandError, reason
 from strandline.text import print_json, print_table, utc
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -157,7 +157,7 @@ def read_object(file: Path) -> dict[str, Any]:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
         value = json.loads(text)
     except (OSError, ValueError) as error:
-        raise CommandError(f"{file}: {error}") from error
+        raise CommandError(f"{file}: {reason(error)}") from error
     if not isinstance(value, dict):
         raise CommandError(f"{file}: a JSON object is expected, not {type(value).__name__}")
     return value

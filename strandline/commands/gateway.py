@@ -135,14 +135,14 @@ def run_command(
 
 
 def _read(config: Path | None) -> dict[str, dict[str, object]]:
-    from strandline.errors import CommandError
+    from strandline.errors import CommandError, reason
 
     if config is None:
         return {}
     try:
         given = json.loads(config.read_bytes())
     except (OSError, ValueError) as error:
-        raise CommandError(f"--config {config}: {error}") from error
+        raise CommandError(f"--config {config}: {reason(error)}") from error
     if not isinstance(given, dict) or not all(isinstance(values, dict) for values in given.values()):
         raise CommandError(f"--config {config}: a JSON object of objects, {{component: {{key: value}}}}, is required")
     return given

@@ -41,6 +41,10 @@ def publish_command(
     from strandline.errors import CommandError
     from strandline.packaging.components import build
 
+    if not dry_run:
+        from strandline.account import AwsClients
+
+        clients = AwsClients(endpoint_url, region)
     built = build(repo or SOURCE_TREE, out, Nucleus.JAVA)
     if dry_run:
         recipes = built.recipes.with_name("published-recipes")
@@ -56,9 +60,6 @@ def publish_command(
         for line in () if as_json else commands:
             typer.echo(line)
         return
-    from strandline.account import AwsClients
-
-    clients = AwsClients(endpoint_url, region)
     arns = publishing.publish(built, bucket, clients.client, lambda line: typer.echo(line, err=as_json), time.sleep)
     if as_json:
         found = [

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_components.anomaly_detector.columns import FloatArray
-from strandline.errors import TableError
+from strandline.errors import TableError, reason
 
 if TYPE_CHECKING:
     from strandline.recorded.detection import Detection
@@ -205,4 +205,4 @@ def _write(path: Path, figure: Any) -> None:
     try:
         small.save(path, optimize=True)
     except OSError as error:
-        raise TableError(f"{path}: {error}") from error
+        raise TableError(f"{path}: {reason(error)}") from error

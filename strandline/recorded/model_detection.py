@@ -16,7 +16,7 @@ from edge_components.anomaly_detector.errors import ModelRejectedError
 from edge_components.anomaly_detector.model_runtime.group_scorer import GroupScorer, Run
 from edge_components.anomaly_detector.model_runtime.live_model import alarm_probability
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
-from strandline.errors import TableError
+from strandline.errors import TableError, reason
 from strandline.progress import Progress, no_progress
 
 MANIFEST = "manifest.json"
@@ -40,7 +40,7 @@ def load(path: Path) -> RecordedModel:
             manifest = GroupManifest.read(_manifest(path, Path(scratch)))
             return RecordedModel(manifest, GroupModel(manifest, manifest.content()))
     except (ModelRejectedError, OSError, zipfile.BadZipFile, KeyError) as error:
-        raise TableError(f"--model {path}: {error}") from error
+        raise TableError(f"--model {path}: {reason(error)}") from error
 
 
 def _manifest(path: Path, scratch: Path) -> Path:

@@ -22,7 +22,7 @@ from edge_components.anomaly_detector.univariate.ensemble import Ensemble
 from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.windows import Windows
-from strandline.errors import TableError
+from strandline.errors import TableError, reason
 from strandline.progress import Progress, no_progress
 from strandline.recorded import table
 from strandline.recorded.detection import Detection
@@ -287,7 +287,7 @@ def _write(target: Path, recorded: table.Table, found: Detection, calibrate: int
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TableError(f"{target.parent}: {error}") from error
+        raise TableError(f"{target.parent}: {reason(error)}") from error
     table.write(target, recorded, found.score, found.anomaly, found.cause, found.channel)
     if png:
         from strandline.recorded.drawing import draw  # matplotlib is an extra

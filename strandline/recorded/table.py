@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
-from strandline.errors import TableError
+from strandline.errors import TableError, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def read_text(path: Path) -> tuple[list[str], list[list[str]]]:
             reader = csv.reader(file, delimiter=";" if sample.count(";") > sample.count(",") else ",")
             return [name.strip() for name in next(reader, [])], [row for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{path}: {error}") from error
+        raise TableError(f"{path}: {reason(error)}") from error
 
 
 def write(
@@ -66,7 +66,7 @@ def write(
             for stamp, value, inside, why, where in zip(*columns, strict=True):
                 writer.writerow((stamp, f"{value:.6g}", int(inside), why, where))
     except OSError as error:
-        raise TableError(f"{path}: {error}") from error
+        raise TableError(f"{path}: {reason(error)}") from error
 
 
 def _column(path: Path, header: list[str], name: str) -> int:

@@ -12,7 +12,7 @@ from edge_components.common.config import load
 from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.errors import SensorReaderError
 from edge_components.sensor_reader.mqtt.settings import MqttSettings
-from strandline.errors import CommandError
+from strandline.errors import CommandError, reason
 from strandline.sources.learn import MAX_TOPICS
 
 PASSWORD_VARIABLE = "STRANDLINE_BROKER_PASSWORD"  # noqa: S105 # the name of a variable
@@ -82,7 +82,9 @@ def listen(keys: Mapping[str, Any], password: str | None, topics: str, seconds: 
         listener = _Listener(settings, password, topics)
         listener.client.connect(settings.host, settings.port)
     except (OSError, SensorReaderError) as error:
-        raise CommandError(f"{settings.address}: {error}") from error
+        raise CommandError(
+            f"{settings.address}: {reason(error)}; `strandline doctor --broker {settings.address}` checks the broker"
+        ) from error
     listener.client.loop_start()
     if listener.answered.wait(_ANSWER_S):
         listener.refused.wait(seconds)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strandline.errors import CommandError
+from strandline.errors import CommandError, reason
 from strandline.sources.learn import propose
 from strandline.sources.trial import TextReport, bindings, entries, try_payload
 
@@ -67,7 +67,7 @@ def read(folder: Path) -> list[dict[str, Any]] | None:
         entries(document)
         return [dict(entry) for entry in document["sources"]]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CommandError(f"{path}: {error}; correct the file, or start with --learn-again") from error
+        raise CommandError(f"{path}: {reason(error)}; correct the file, or start with --learn-again") from error
     except CommandError as error:
         raise CommandError(f"{path}: {error}; correct the file, or start with --learn-again") from error
 

@@ -27,7 +27,7 @@ from device_sim.greengrass.process import ERRORS as NUCLEUS_ERRORS
 from device_sim.greengrass.process import NucleusProcess
 from device_sim.interrupts import InterruptedRunError, Interrupts
 from edge_components.common.ports import SystemClock
-from strandline.errors import CommandError, StrandlineError
+from strandline.errors import CommandError, StrandlineError, reason
 from strandline.sources.broker import PASSWORD_VARIABLE, listen, read_password
 from strandline.up import mapping
 from strandline.up.configuration import UpOptions, merged_configuration
@@ -58,6 +58,8 @@ def run(options: UpOptions, show: Show, build: Build, publish: Publish = lambda 
     with Interrupts() as interrupts:
         try:
             folder = _open_folder(options.folder)
+            if options.page_port is not None:
+                check_port(options.page_port, "the page (--page-port)")
             sources = _sources(options, folder, clock.wall_ms(), show)
             with contextlib.ExitStack() as stack:
                 stack.enter_context(_lock(folder))
@@ -186,7 +188,7 @@ def _open_folder(folder: Path) -> Path:
         state = folder / STATE
         found = json.loads(state.read_text()) if state.exists() else {"format": FORMAT}
     except (OSError, ValueError) as error:
-        raise CommandError(f"--dir {folder}: {error}") from error
+        raise CommandError(f"--dir {folder}: {reason(error)}") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise CommandError(
             f"{state}: this version reads format {FORMAT}: the folder was written by a newer version; install that "
