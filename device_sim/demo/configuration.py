@@ -25,6 +25,8 @@ class DemoOptions:
 
 
 WINDOW_MS = 1000
+PROBE = "demo.ready"
+"""Series of the readings that are sent until the sensor reader forwards one; then the sensors start, and it ends."""
 SENSOR_READER = "io.strandline.SensorReader"
 AGGREGATOR = "io.strandline.Aggregator"
 DETECTOR = "io.strandline.AnomalyDetector"
@@ -54,6 +56,9 @@ def merged_configuration(
             "series": described,
         },
         AGGREGATOR: {"window_ms": WINDOW_MS, "idle_timeout_ms": 3000, "silence_ms": 3000},
-        DETECTOR: {"calibration_windows": calibration_windows(duration_s)},
+        DETECTOR: {
+            "calibration_windows": calibration_windows(duration_s),
+            "reported": {"host.*": False, PROBE: False},
+        },
         FORWARDER: {"batch_max_age_s": 8.0, "retry_first_s": 3.0},
     }

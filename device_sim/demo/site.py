@@ -14,7 +14,7 @@ from pathlib import Path
 from device_sim.aws.front import Front
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
-from device_sim.demo.configuration import SENSOR_READER, DemoOptions, merged_configuration
+from device_sim.demo.configuration import PROBE, SENSOR_READER, DemoOptions, merged_configuration
 from device_sim.demo.machines import DeviceServers
 from device_sim.demo.tap import Tap
 from device_sim.errors import DemoError, SimulationError
@@ -36,8 +36,6 @@ MIN_FREE_BYTES = 1_000_000
 MAX_LINE = 2_000
 FAILED_STATES = ("ERRORED", "BROKEN")
 RUNNING_STATES = ("NEW", "INSTALLED", "STARTING", "RUNNING", "STOPPING")
-PROBE = "demo.ready"
-"""Series of the readings that are sent until the sensor reader forwards one; then the sensors start."""
 
 Print = Callable[[str], None]
 

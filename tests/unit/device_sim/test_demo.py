@@ -12,6 +12,7 @@ from device_sim.demo.configuration import (
     AGGREGATOR,
     DETECTOR,
     FORWARDER,
+    PROBE,
     SENSOR_READER,
     DemoOptions,
     calibration_windows,
@@ -120,6 +121,11 @@ def test_each_component_accepts_the_demos_configuration(component: str, duration
     merged = merged_configuration(demo_plant(1), duration, 1883)
     assert sorted(merged) == sorted(FOLDERS)
     load(kind, merged[component])
+
+
+def test_the_end_of_the_first_readings_raises_no_alert() -> None:
+    merged = merged_configuration(demo_plant(1), 90.0, 1883)
+    assert merged[DETECTOR]["reported"] == {"host.*": False, PROBE: False}
 
 
 @pytest.mark.parametrize("duration", [40.0, 90.0, 3600.0])
