@@ -12,6 +12,8 @@ import contextlib
 import hashlib
 import hmac
 import itertools
+import queue
+import re
 import socket
 import socketserver
 import ssl
@@ -26,7 +28,9 @@ CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 4, 8, 12, 14
 _CONNACK, _SUBACK, _PINGRESP = 0x20, 0x90, 0xD0
 BAD_VERSION, NOT_AUTHORIZED = 1, 5
 MAX_MESSAGE_BYTES = 256 * 1024
-_HANDSHAKE_S = 10.0
+METHODS_FILTER = "$iothub/methods/POST/#"
+_RESPONSE = re.compile(r"\$iothub/methods/res/(?P<status>\d+)/\?\$rid=(?P<request>\w+)")
+_HANDSHAKE_S = _RESPONSE_S = 10.0
 
 Receive = Callable[[str, dict[str, str], bytes], None]
 """Receives a device's message: its id, the properties and the payload; on a thread of the endpoint."""
@@ -65,6 +69,12 @@ class DeviceEndpoint:
         with self._lock:
             found = self._devices.get(device)
         return found is not None and found.send(payload)
+
+    def call(self, device: str, method: str, payload: bytes) -> int | None:
+        """Call a direct method of a device with a JSON value; return the status of its response, None without one."""
+        with self._lock:
+            found = self._devices.get(device)
+        return None if found is None else found.call(method, payload)
 
     def cut(self, device: str) -> None:
         """End the connection of a device."""
@@ -151,7 +161,8 @@ class _Device:
         self._name, self._sock, self._receive = name, sock, receive
         self._events, self._bound = f"devices/{name}/messages/events/", f"devices/{name}/messages/devicebound/"
         self._ids: Iterator[int] = itertools.cycle(range(1, 65_536))
-        self._subscribed, self._lock = False, threading.Lock()
+        self._subscribed, self._lock = set[str](), threading.Lock()
+        self._responses: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
 
     def serve(self, expires_s: float) -> None:
         """Answer packets until the connection ends or the token expires; raises _ProtocolError and OSError."""
@@ -168,9 +179,25 @@ class _Device:
 
     def send(self, payload: bytes) -> bool:
         """Send a message; return False if the device has not subscribed."""
-        if not self._subscribed:
+        if f"{self._bound}#" not in self._subscribed:
             return False
         topic = f"{self._bound}{quote('$.to', safe='')}={quote(f'/devices/{self._name}/messages/deviceBound', safe='')}"
+        return self._publish(topic, payload)
+
+    def call(self, method: str, payload: bytes) -> int | None:
+        """Call a direct method; return the status of the response, None if the device does not respond."""
+        request = str(next(self._ids))
+        wanted = METHODS_FILTER in self._subscribed
+        if not wanted or not self._publish(f"{METHODS_FILTER[:-1]}{method}/?$rid={request}", payload):
+            return None
+        with contextlib.suppress(queue.Empty):
+            while True:
+                answered, status = self._responses.get(timeout=_RESPONSE_S)
+                if answered == request:
+                    return status
+        return None
+
+    def _publish(self, topic: str, payload: bytes) -> bool:
         content = _field(topic.encode()) + next(self._ids).to_bytes(2) + payload
         with contextlib.suppress(OSError):
             self._write(bytes((PUBLISH << 4 | 2,)) + _length(len(content)) + content)
@@ -186,6 +213,9 @@ class _Device:
         if kind == PUBLISH:
             topic, at = _text(body, 0)
             qos = flags >> 1 & 3
+            if (response := _RESPONSE.fullmatch(topic)) is not None:
+                self._responses.put((response["request"], int(response["status"])))
+                return
             if qos > 1 or not topic.startswith(self._events) or len(body) > MAX_MESSAGE_BYTES:
                 raise _ProtocolError(f"publication on {topic!r} with QoS {qos}, {len(body)} bytes")
             properties = dict(parse_qsl(topic.removeprefix(self._events), keep_blank_values=True))
@@ -193,11 +223,14 @@ class _Device:
             if qos:
                 self._write(bytes((PUBACK << 4, 2)) + body[at : at + 2])
         elif kind == SUBSCRIBE:
-            wanted, _ = _text(body, 2)
-            if wanted != f"{self._bound}#":
-                raise _ProtocolError(f"subscription to {wanted!r}")
-            self._subscribed = True
-            self._write(bytes((_SUBACK, 3)) + body[:2] + bytes((1,)))
+            at, granted = 2, b""
+            while at < len(body):
+                wanted, at = _text(body, at)
+                if wanted not in (f"{self._bound}#", METHODS_FILTER):
+                    raise _ProtocolError(f"subscription to {wanted!r}")
+                self._subscribed.add(wanted)
+                granted, at = granted + bytes((min(1, body[at]),)), at + 1
+            self._write(bytes((_SUBACK, 2 + len(granted))) + body[:2] + granted)
         elif kind == PINGREQ:
             self._write(bytes((_PINGRESP, 0)))
         elif kind != PUBACK:

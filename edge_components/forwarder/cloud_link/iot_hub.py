@@ -1,8 +1,9 @@
 """Names, topics and tokens of Azure IoT Hub, which accepts MQTT 3.1.1 with topics of its own. Pure.
 
 A device publishes on ``devices/<id>/messages/events/`` followed by properties in the form of a query, and receives
-messages on ``devices/<id>/messages/devicebound/`` followed by their properties. A password is a token, signed with the
-device's key, that expires.
+messages on ``devices/<id>/messages/devicebound/`` followed by their properties. A direct method is a request on
+``$iothub/methods/POST/<name>/`` that the device answers on ``$iothub/methods/res/<status>/``. A password is a token,
+signed with the device's key, that expires.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 from urllib.parse import quote, urlencode
 
 API_VERSION = "2021-04-12"
+METHOD = "acknowledge"
+METHODS_FILTER = "$iothub/methods/POST/#"
+_METHODS = METHODS_FILTER.removesuffix("#")
 MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
 """Sizes of a device's key that IoT Hub accepts."""
 
@@ -31,6 +36,25 @@ def batch_topic(device: str, lane: str) -> str:
 def acknowledgement_filter(device: str) -> str:
     """Return the topic filter of the messages that the cloud sends to a device."""
     return f"devices/{device}/messages/devicebound/#"
+
+
+def called_method(topic: str, payload: bytes) -> tuple[str, bytes] | None:
+    """Return the topic of the response and the acknowledgement in a call of a direct method; None for a message.
+
+    The payload of the method ``acknowledge`` is the acknowledgement in base64, as a JSON text. Another method or
+    payload is answered with the status 404 or 400 and has an empty acknowledgement.
+    """
+    if not topic.startswith(_METHODS):
+        return None
+    name, _, rest = topic.removeprefix(_METHODS).partition("/")
+    request = rest.removeprefix("?$rid=")
+    acknowledgement, status = b"", 404
+    if name == METHOD:
+        try:
+            acknowledgement, status = base64.b64decode(json.loads(payload), validate=True), 200
+        except (ValueError, TypeError, RecursionError):
+            status = 400
+    return f"$iothub/methods/res/{status}/?$rid={request}", acknowledgement
 
 
 def read_key(text: str) -> bytes:

@@ -216,7 +216,7 @@ class _Connection:
         session: MqttSession,
     ) -> None:
         self._settings, self._session, self._version5 = settings, session, version5
-        self._filter = settings.acknowledgements(gateway)
+        self._filters = settings.acknowledgements(gateway)
         self.accepted = self.subscribed = False
         self.refusal = self.rejected = ""
         self.reason = "the broker closed it"
@@ -268,7 +268,7 @@ class _Connection:
     def request_subscription(self) -> None:
         """Request the subscription to the acknowledgements."""
         self.rejected = ""
-        self._client.subscribe(self._filter, 1)
+        self._client.subscribe([(one, 1) for one in self._filters])
 
     def publish(self, topic: str, payload: bytes) -> bool:
         """Queue a publication, on any thread; return False if too many are unconfirmed."""
@@ -332,14 +332,19 @@ class _Connection:
         if not self.subscribed:
             self.subscribed = True
             self._session.on_connected(f"MQTT {'5' if self._version5 else '3.1.1'}")
-        self._session.on_subscribed(self._filter, self.rejected)
+        self._session.on_subscribed(", ".join(self._filters), self.rejected)
 
     def _on_publish(self, _client: paho.Client, _data: Any, _mid: int, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self._session.on_publication_rejected(reason_text(reason, properties))
 
     def _on_message(self, _client: paho.Client, _data: Any, message: Any) -> None:
-        self._session.on_message(message.topic, message.payload)
+        topic, payload = message.topic, message.payload
+        if self._settings.service == IOT_HUB and (called := iot_hub.called_method(topic, payload)) is not None:
+            response, payload = called
+            self._client.publish(response, b"{}")
+        if payload:
+            self._session.on_message(topic, payload)
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         if reason.packetType == PacketTypes.DISCONNECT and reason.value not in (0, UNSPECIFIED):

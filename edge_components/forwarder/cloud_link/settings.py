@@ -127,11 +127,11 @@ class MqttLinkSettings:
             return iot_hub.batch_topic(gateway, topics.cloud_lane(lane))
         return self.batch_topic.replace(GATEWAY, gateway).replace(LANE, topics.cloud_lane(lane))
 
-    def acknowledgements(self, gateway: str) -> str:
-        """Return the topic filter of the acknowledgements."""
+    def acknowledgements(self, gateway: str) -> tuple[str, ...]:
+        """Return the topic filters of the acknowledgements."""
         if self.service == IOT_HUB:
-            return iot_hub.acknowledgement_filter(gateway)
-        return self.ack_topic.replace(GATEWAY, gateway)
+            return iot_hub.acknowledgement_filter(gateway), iot_hub.METHODS_FILTER
+        return (self.ack_topic.replace(GATEWAY, gateway),)
 
 
 def read_settings(value: Any) -> MqttLinkSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ class Hub:
         self.stored: dict[tuple[int, int], int] = {}
         self.properties: list[dict[str, str]] = []
         self.received = SequenceSet()
+        self.by_message = True
         self.endpoint = DeviceEndpoint(HOST, context, {GATEWAY: KEY}, self._receive)
 
     def await_rows(self, number: int) -> None:
@@ -44,7 +46,8 @@ class Hub:
         self.properties.append(properties)
         self.stored[batch.epoch, batch.sequence] = len(batch.rows)
         self.received.add(batch.sequence)
-        self.endpoint.send(device, self.received.acknowledgement(batch.epoch).encode())
+        if self.by_message:
+            self.endpoint.send(device, self.received.acknowledgement(batch.epoch).encode())
 
 
 @pytest.fixture
@@ -117,3 +120,22 @@ def test_another_key_is_refused_until_the_file_has_the_right_one(
     finally:
         gateway.stop()
     assert set(hub.endpoint.refused) == {"the signature does not match"}
+
+
+def test_an_acknowledgement_by_a_direct_method_frees_batches_and_is_answered(
+    tmp_path: Path, hub: Hub, authority: Authority
+) -> None:
+    hub.by_message = False
+    gateway = connect(tmp_path, hub, authority)
+    try:
+        gateway.offer(1, aggregates(10, 0))
+        hub.await_rows(10)
+        ((epoch, _),) = hub.stored
+        payload = base64.b64encode(hub.received.acknowledgement(epoch).encode()).decode()
+        assert hub.endpoint.call(GATEWAY, "reboot", b"{}") == 404
+        assert gateway.waiting() > 0
+        assert hub.endpoint.call(GATEWAY, "acknowledge", json.dumps(payload).encode()) == 200
+        until(lambda: gateway.waiting() == 0, lambda: gateway.counters.snapshot(), 30)
+    finally:
+        gateway.stop()
+    assert hub.endpoint.refused == []

@@ -144,8 +144,26 @@ def test_topics_follow_the_templates_or_the_hub(lane: Lane, name: str) -> None:
     assert Rig(batch_topic="site/{lane}/{gateway}/up").link.topic(lane) == f"site/{name}/gw-1/up"
     events = "devices/gw-1/messages/events/%24.ct=application%2Foctet-stream&lane="
     assert Rig(**HUB).link.topic(lane) == events + name
-    assert read_settings(HUB).acknowledgements("gw-1") == "devices/gw-1/messages/devicebound/#"
-    assert read_settings({"ack_topic": "site/{gateway}/down"}).acknowledgements("gw-1") == "site/gw-1/down"
+    messages, methods = read_settings(HUB).acknowledgements("gw-1")
+    assert (messages, methods) == ("devices/gw-1/messages/devicebound/#", "$iothub/methods/POST/#")
+    assert read_settings({"ack_topic": "site/{gateway}/down"}).acknowledgements("gw-1") == ("site/gw-1/down",)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "expected"),
+    [
+        ("$iothub/methods/POST/acknowledge/?$rid=7", b'"YWNr"', ("$iothub/methods/res/200/?$rid=7", b"ack")),
+        ("$iothub/methods/POST/acknowledge/?$rid=7", b"{}", ("$iothub/methods/res/400/?$rid=7", b"")),
+        ("$iothub/methods/POST/acknowledge/?$rid=7", b'"%"', ("$iothub/methods/res/400/?$rid=7", b"")),
+        ("$iothub/methods/POST/acknowledge/?$rid=7", b"\xff", ("$iothub/methods/res/400/?$rid=7", b"")),
+        ("$iothub/methods/POST/reboot/?$rid=8", b'"YWNr"', ("$iothub/methods/res/404/?$rid=8", b"")),
+        ("devices/gw-1/messages/devicebound/", b"ack", None),
+    ],
+)
+def test_a_direct_method_is_answered_and_has_the_acknowledgement(
+    topic: str, payload: bytes, expected: tuple[str, bytes] | None
+) -> None:
+    assert iot_hub.called_method(topic, payload) == expected
 
 
 def test_a_token_is_signed_for_the_device_and_expires() -> None:
