@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from device_sim.simulation.faults import REST_SHARE
 from device_sim.simulation.sensor_broker import BrokerKind
 from device_sim.simulation.signals import Plant
+
+
+class CloudKind(StrEnum):
+    """Cloud whose functions receive the batches."""
+
+    AWS = "aws"
+    AZURE = "azure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,7 @@ class DemoOptions:
     broker_port: int = 0
     page_port: int | None = None
     open_page: bool = False
+    cloud: CloudKind = CloudKind.AWS
 
 
 WINDOW_MS = 1000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cloud_functions.core.alert import State
 from cloud_functions.core.batches import StoredBatch
@@ -102,7 +103,9 @@ class Judge:
         verdict = self.compare()
         everything, bulk = self._store.batches(self._gateway), self.receipts()
         readings = int(verdict.stored.count.sum())
-        charged = cost({**usage, "readings": readings})
+        charged: dict[str, Any] = {"items": {}, "usd_per_million_readings": None}
+        if usage:
+            charged = cost({**usage, "readings": readings})
         return Summary(
             seed=seed,
             duration_s=duration_s,

@@ -14,7 +14,7 @@ from pathlib import Path
 from device_sim.aws.front import Front
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
-from device_sim.demo.configuration import PROBE, SENSOR_READER, DemoOptions, merged_configuration
+from device_sim.demo.configuration import PROBE, SENSOR_READER, CloudKind, DemoOptions, merged_configuration
 from device_sim.demo.machines import DeviceServers
 from device_sim.demo.tap import Tap
 from device_sim.errors import DemoError, SimulationError
@@ -72,13 +72,19 @@ def start(
     show(f"broker for the sensors ({broker.kind}) on {broker.host}:{broker.port}")
     front = stack.enter_context(Front(options.page_port))
     cloud = stack.enter_context(
-        LocalCloud.start(root / "cloud", parameters=front.parameters, watch_every_s=WATCH_SECONDS)
+        LocalCloud.start(
+            root / "cloud",
+            parameters=front.parameters,
+            watch_every_s=WATCH_SECONDS if options.cloud is CloudKind.AWS else None,
+        )
     )
     front.attach(cloud)
     credentials = cloud.provision_gateway(GATEWAY)
-    show(f"page on {front.url}")
-    if options.open_page:
-        webbrowser.open(front.url)
+    store = _store(root, options, cloud, stack, show)
+    if options.cloud is CloudKind.AWS:
+        show(f"page on {front.url}")
+        if options.open_page:
+            webbrowser.open(front.url)
     show(f"cloud on {cloud.endpoint_url}, its MQTT on {cloud.mqtt_host}:{cloud.mqtt_port}")
     devices = servers.devices(broker, clock, stack)
     for device in devices:
@@ -98,7 +104,20 @@ def start(
     tap = Tap(nucleus.cli_info)
     stack.callback(tap.close)
     publisher = stack.enter_context(MqttPublisher(broker.host, broker.port, "strandline-sensors"))
-    return Site(root, broker, cloud, front, CloudStore(cloud), nucleus, tap, publisher, devices)
+    return Site(root, broker, cloud, front, store, nucleus, tap, publisher, devices)
+
+
+def _store(root: Path, options: DemoOptions, cloud: LocalCloud, stack: contextlib.ExitStack, show: Print) -> CloudStore:
+    """Return the store of the chosen cloud; that of Azure receives from the broker in the place of AWS."""
+    if options.cloud is CloudKind.AWS:
+        return CloudStore(cloud)
+    from device_sim.azure.bridge import AzureBehindBroker
+    from device_sim.azure.store import AzureStore
+
+    behind = stack.enter_context(AzureBehindBroker(root / "azure", cloud, WATCH_SECONDS))
+    behind.azure.register(GATEWAY)
+    show("Azure Functions over Azurite receive the batches; IoT Hub is a stand-in behind the local broker")
+    return AzureStore(behind.azure.storage())
 
 
 def wait_until_ready(site: Site, clock: Clock) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from device_sim.demo.configuration import CloudKind
 from device_sim.simulation.sensor_broker import BrokerKind
 from strandline.command_line_options import AsJson, ResultFile
 from strandline.text import print_json
@@ -30,13 +31,15 @@ def demo_command(
     broker_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the broker; 0 selects a free port.")] = 0,
     page_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 selects a free port.")] = 0,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    cloud: Annotated[CloudKind, typer.Option(help="Cloud whose functions receive the batches.")] = CloudKind.AWS,
     as_json: AsJson = False,
     file: ResultFile = None,
 ) -> None:
     """Run sensors, gateway and cloud on this machine.
 
     The exit code is 0 only if no data was lost, duplicated or changed. With --json, the summary is one object on
-    standard output, and the progress goes to standard error; --json FILE writes the object to a file.
+    standard output, and the progress goes to standard error; --json FILE writes the object to a file. With --cloud
+    azure the functions of Azure store the batches in Azurite, which npm installs; there is no page then.
     """
     from rich.console import Console
 
@@ -44,7 +47,7 @@ def demo_command(
     from device_sim.demo.run import run
     from strandline.packaging.components import build_here
 
-    options = DemoOptions(duration, seed, keep_running, broker, broker_port, page_port or None, open_page)
+    options = DemoOptions(duration, seed, keep_running, broker, broker_port, page_port or None, open_page, cloud)
     if file is not None and not as_json:
         raise typer.BadParameter("a file for the result needs --json", param_hint="FILE")
     out = sys.stderr if as_json and file is None else sys.stdout
