@@ -330,6 +330,7 @@ def one_series(name, second, value, sequence):
     return batch_message.encode(Batch("gw-test", 8, sequence, rows))
 
 
+@pytest.mark.slow
 def test_a_new_series_replaces_a_silent_one_whose_anomaly_ends(tmp_path):
     bench = Bench(tmp_path, load(Config, {"calibration_windows": 20, "max_series": 2}))
     run(bench, range(30))

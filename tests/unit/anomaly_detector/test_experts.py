@@ -41,6 +41,7 @@ def bursty(rows, step):
     return values[:, None]
 
 
+@pytest.mark.slow
 def test_the_quartiles_detect_a_shift_that_bursts_hide_from_the_mean():
     found = statistics_of(bursty(600, step=0.6), Settings(calibration=300))
     shift, level = of("shift", found), of("level", found)

@@ -45,6 +45,7 @@ def test_an_anomaly_of_a_series_that_stays_at_a_new_level_ends_as_drift_and_the_
     assert (scores[235:] < 1).all()
 
 
+@pytest.mark.slow
 def test_a_steady_new_level_becomes_the_centre_after_the_lookback_and_the_next_shift_is_detected():
     values = np.random.default_rng(3).normal(0, 1, (480, 1))
     values[200:] += 40.0

@@ -46,6 +46,7 @@ def test_a_series_with_longer_windows_than_the_others_has_no_gap_while_it_report
     assert np.isfinite(np.concatenate(scores)).sum() == 5
 
 
+@pytest.mark.slow
 def test_a_series_with_longer_windows_that_stops_has_a_gap_after_windows_of_its_own_length(bench):
     run(bench, range(84))
     run(bench, range(84, 84 + 4 * 4), slow=False)

@@ -155,6 +155,7 @@ def test_path_and_body_must_have_the_same_gateway():
         read_telemetry(without, NOW_MS, None, b"")
 
 
+@pytest.mark.slow
 def test_a_request_has_thousands_of_series():
     site = ApiSite()
     many = [GOOD | {"series": f"device-{n // 10}/channel-{n % 10}"} for n in range(3_000)]

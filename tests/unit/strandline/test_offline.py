@@ -41,7 +41,7 @@ def scored_whole(channels):
     return offline.score(time_ms, values, names(channels), CALIBRATE)
 
 
-@pytest.mark.parametrize("cut", [CALIBRATE + 1, 250, 331])
+@pytest.mark.parametrize("cut", some_slow([250, CALIBRATE + 1, 331], fast=1))
 @pytest.mark.parametrize("channels", some_slow([1, 3], fast=1))
 def test_scores_do_not_depend_on_later_rows(cut, channels):
     time_ms, values = recording(channels=channels, step_at=240)
