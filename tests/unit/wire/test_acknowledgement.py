@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from wire.acknowledgement import MAX_RANGES, Acknowledgement
+from wire.acknowledgement import MAX_RANGES, Acknowledgement, SequenceSet
 from wire.errors import FormatError
 
 
@@ -31,3 +31,12 @@ def test_the_maximum_number_of_ranges_is_accepted_and_one_more_is_rejected() -> 
 def test_the_newest_ranges_are_encoded_if_there_are_too_many() -> None:
     ranges = tuple((2 * n, 2 * n) for n in range(2, 4 + MAX_RANGES))
     assert Acknowledgement.decode(Acknowledgement(5, 1, ranges).encode()).ranges == ranges[-MAX_RANGES:]
+
+
+def test_a_number_between_or_beside_ranges_extends_them() -> None:
+    held = SequenceSet()
+    for number, ranges in ((5, ((5, 5),)), (6, ((5, 6),)), (7, ((5, 7),)), (9, ((5, 7), (9, 9))), (8, ((5, 9),))):
+        assert held.add(number)
+        assert held.ranges == ranges
+    assert held.add(4)
+    assert (held.cumulative, held.ranges) == (0, ((4, 9),))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import lzma
 import struct
 import zlib
 
 import numpy as np
 import pytest
 
+from tests.contract import decoder
 from tests.contract.make_golden import aggregates
 from wire import codec, container, directory, profile
 from wire.codec import Coder, Kind
@@ -24,7 +26,7 @@ from wire.errors import (
 from wire.limits import MAX_BATCH_BYTES, MAX_INFLATED_BYTES, MAX_ROWS
 from wire.model import MAX_SEQUENCE, Aggregates, Anomalies, Batch, Notice, Readings, Series
 from wire.quantization import BITS
-from wire.reports import read_notice
+from wire.reports import read_anomalies, read_notice
 from wire.varint import number, pack, pack_signed
 
 ROWS = aggregates(6)
@@ -59,6 +61,41 @@ def test_a_byte_that_changed_on_the_way() -> None:
 def test_a_batch_that_is_cut_short(length: int) -> None:
     with pytest.raises(DecodeError):
         codec.decode(crc(DATA[:length]))
+
+
+def test_a_batch_has_at_least_nineteen_bytes() -> None:
+    for length in range(2, 19):
+        with pytest.raises(FormatError, match=f"{length} bytes are too few"):
+            codec.decode(DATA[:length])
+    with pytest.raises(ChecksumError):
+        codec.decode(DATA[:19])
+
+
+def test_the_dictionary_of_lzma_is_that_of_the_format() -> None:
+    content = np.random.default_rng(1).bytes(70_000) * 2
+    stream = container.PACK[Coder.LZMA1](content)
+    assert lzma.decompress(stream, lzma.FORMAT_RAW, filters=decoder.LZMA) == content
+    larger = lzma.compress(content, lzma.FORMAT_RAW, filters=[decoder.LZMA[0] | {"dict_size": 1 << 17}])
+    with pytest.raises(FormatError):
+        container.inflate(Coder.LZMA1, len(content), larger)
+
+
+def test_a_directory_has_as_many_series_as_the_limit_and_not_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    series = len(ROWS.series)
+    for limit in (series, series - 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(directory, "MAX_SERIES", limit)
+            if limit == series:
+                assert len(codec.unpack(codec.pack(ROWS, coders=codec.FAST))) == len(ROWS)
+                continue
+            with pytest.raises(LimitError, match=f"{series} series, at most {limit}"):
+                codec.unpack(codec.pack(ROWS, coders=codec.FAST))
+
+
+@pytest.mark.parametrize("content", [b"{}", b"null", b"7", b'"a"', b"[1]", b"[[]]"])
+def test_anomalies_are_a_list_of_objects(content: bytes) -> None:
+    with pytest.raises(FormatError, match="not a list of objects"):
+        read_anomalies(content)
 
 
 def test_a_gateway_that_cannot_be_one() -> None:
