@@ -160,6 +160,8 @@ def test_a_gateway_that_falls_silent_raises_an_alert_that_ends_when_it_returns()
     stack.deliver(rows(stack.now_ms, 20.0))
     stack.tick()
     assert stack.states(AlertKind.SILENCE) == [("", "resolved")]
+    (alert,) = stack.all()
+    assert alert.report.observed == (alert.report.time_ms - last_seen_ms) / 1000 > 0
     kinds = [one["type"] for one in stack.outbox.events("default-sns")]
     assert kinds == ["io.strandline.alert.firing.v1", "io.strandline.alert.resolved.v1"]
 
@@ -513,15 +515,28 @@ def test_a_gateway_whose_silence_is_below_fifteen_minutes_is_watched_each_minute
 
 def test_an_opened_alert_is_counted_once() -> None:
     stack = Stack(**HOT)
+    opened = []
     for mean in (20.0, 90.0, 95.0, 70.0):
         stack.deliver(rows(stack.now_ms, mean))
         stack.tick()
+        opened.append(stack.metrics.counts["opened_alerts"])
     assert stack.states(AlertKind.RULE) == [("pump1/temperature", "resolved")]
-    assert stack.metrics.counts["opened_alerts"] == 1
+    assert opened == [0, 1, 1, 1]
+
+
+def test_known_series_are_watched_when_no_more_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_watch_module, "MAX_SERIES", 1)
+    stack = Stack(**HOT)
+    for series in ("pump1/temperature", "fan/speed", "pump1/temperature"):
+        stack.deliver(rows(stack.now_ms, 20.0, series=series))
+        stack.tick()
+    (item,) = stack.alerts.of_kind("watched")
+    known = Watched.from_item(item).series
+    assert {name: rhythm.last_ms for name, rhythm in known.items()} == {"pump1/temperature": stack.now_ms - MINUTE_MS}
 
 
 def test_the_progress_of_a_gateway_expires_thirty_days_after_it_was_watched() -> None:
-    assert Watched().to_item(GATEWAY, NOW_MS)["expires_at"] == NOW_MS // 1000 + 30 * 86_400
+    assert Watched().to_item(GATEWAY, NOW_MS + 999)["expires_at"] == NOW_MS // 1000 + 30 * 86_400
 
 
 def test_a_silent_gateway_is_watched_each_minute_until_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:
