@@ -137,3 +137,18 @@ def test_the_search_for_a_window_uses_the_predictions_of_the_model(window: int) 
     expected = run_model(Column([len(cells)], None, [window], 0), GroupStarts([0]), cells.tolist()).expected
     residuals_of_search = cells @ _weights(window, len(cells))
     np.testing.assert_allclose(residuals_of_search, (cells - np.array(expected) / (1 << FRACTION))[2:], atol=1.0)
+
+
+@pytest.mark.parametrize("coder", [codec.Coder.NONE, codec.Coder.MODEL])
+def test_a_deviation_of_0_between_different_extremes_is_restored(coder: codec.Coder) -> None:
+    n = 8
+    std = np.array([0.5, 0.0, 0.7, 0.0, 0.0, 0.4, 0.0, 0.6])
+    mean = 20.0 + np.arange(n) / 10
+    whole = (np.arange(n) * 10_000, np.full(n, 10_000), np.full(n, 10))
+    rows = Aggregates(
+        (Series("a", "", 0.1),), np.zeros(n, np.int64), *whole, mean, mean - 1, mean + 1, std, np.full(n, np.nan)
+    )
+    back = codec.unpack(codec.pack(rows, coders=frozenset({coder})))
+    assert isinstance(back, Aggregates)
+    np.testing.assert_array_equal(back.std == 0, std == 0)
+    np.testing.assert_allclose(back.std, std, rtol=0.025)
