@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import azure.functions as func
-from azure.core.exceptions import AzureError
+from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.functions.timer import TimerRequest
 
 from cloud_functions.adapters.azure.handlers import CHANGES, RETRY, Handlers, Options, create
@@ -30,6 +30,8 @@ from device_sim.azure.iot_hub import Deliver, LocalIotHub
 MAX_EVENTS = 100
 """Events of an invocation (host.json)."""
 MAX_DEQUEUED, HIDDEN_S = 5, 10
+DEAD_SUFFIX = "-poison"
+"""Suffix of the queue to which the Functions host moves a message that failed MAX_DEQUEUED times."""
 POLL_S, PAUSE_S, STOP_S = 0.1, 0.5, 30.0
 LOG = logging.getLogger("strandline.azure")
 
@@ -91,6 +93,15 @@ class LocalAzure:
             self._waiting.append(DeviceMessage(device, body, properties, now_ms(), self._number))
             self._arrived.notify()
 
+    def dead_letters(self) -> int:
+        """Return the number of dead letters, and of batches that were not stored in five attempts."""
+        container = self.storage().container("dead-letters")
+        total = len(list(container.list_blob_names()))
+        with contextlib.suppress(ResourceNotFoundError):
+            queue = self.storage().queue(f"{RETRY}{DEAD_SUFFIX}")
+            total += int(queue.get_queue_properties().approximate_message_count or 0)
+        return total
+
     def handlers(self) -> Handlers:
         """Return handlers as a new process of a function has them."""
         hub = IotHub(self.hub.connection_string, now_ms)
@@ -111,7 +122,7 @@ class LocalAzure:
 
     def _queue(self, name: str, method: Callable[[Handlers], Callable[[func.QueueMessage], None]]) -> None:
         handle = method(self.handlers())
-        queue, poison = self.storage().queue(name), self.storage().queue(f"{name}-poison")
+        queue, dead = self.storage().queue(name), self.storage().queue(f"{name}{DEAD_SUFFIX}")
         while not self._ended.wait(POLL_S):
             try:
                 for received in queue.receive_messages(messages_per_page=16, visibility_timeout=HIDDEN_S):
@@ -120,8 +131,8 @@ class LocalAzure:
                         if int(received.dequeue_count or 0) < MAX_DEQUEUED:
                             continue
                         with contextlib.suppress(AzureError):
-                            poison.create_queue()
-                        poison.send_message(received.content)
+                            dead.create_queue()
+                        dead.send_message(received.content)
                     queue.delete_message(received)
             except AzureError as error:
                 LOG.warning("queue %s: %s", name, error)

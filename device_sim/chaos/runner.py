@@ -15,7 +15,6 @@ from rich.console import Console
 
 from device_sim.aws.gateways import GatewayCredentials
 from device_sim.aws.local import LocalCloud
-from device_sim.aws.store import CloudStore
 from device_sim.chaos import disks
 from device_sim.chaos.actions import SystemUnderTest
 from device_sim.chaos.broker import IN_FLIGHT, PersistentBroker
@@ -31,6 +30,7 @@ from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.schedule import Kind, kinds_of, plan
 from device_sim.chaos.source import SAVE_MARGIN_SECONDS, DurablePublisher, Source
+from device_sim.clouds import CloudKind, connect
 from device_sim.greengrass.component_build import Build, Nucleus
 from device_sim.greengrass.profile import JAVA
 from edge_components.forwarder.spool.schema import LOSS_COUNTERS
@@ -44,6 +44,7 @@ SETTLE_SECONDS = 4.0
 """Time for which the proof must hold before the run ends, to detect late duplicates."""
 
 TICK_SECONDS = 0.25
+WATCH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Options:
     drain_s: float = 120.0
     kinds: tuple[Kind, ...] | None = None
     profile: str = JAVA.name
+    cloud: CloudKind = CloudKind.AWS
 
     @property
     def number(self) -> int:
@@ -119,8 +121,9 @@ class _Run:
         built = self._build(root / "build", Nucleus(profile))
         self._clock = ComponentClock(root / "clock")
         self._clock.install(built)
-        cloud = self._cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
-        self._store = CloudStore(cloud)
+        cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
+        self._receiver = connect(self._options.cloud, root, cloud, GATEWAY, stack, WATCH_SECONDS)
+        self._store = self._receiver.store
         network = stack.enter_context(Network())
         reader_line = network.proxy(self._broker.host, self._broker.port)
         source_line = network.proxy(self._broker.host, self._broker.port)
@@ -252,7 +255,7 @@ class _Run:
             cloud=Cloud(
                 batches=len(receipts),
                 repeated=int(self._store.about(GATEWAY).get("duplicates", 0)),
-                dead_letters=self._dead_letters(),
+                dead_letters=self._receiver.dead_letters(),
                 epochs=len({receipt.epoch for receipt in receipts}),
             ),
             redeployed=self._gateway.redeployed,
@@ -264,14 +267,6 @@ class _Run:
             profile=self._options.profile,
             disk=self._disk.how,
             clock=self._clock.how,
-        )
-
-    def _dead_letters(self) -> int:
-        sqs, outputs = self._cloud.client("sqs"), self._cloud.outputs
-        name = "ApproximateNumberOfMessages"
-        return sum(
-            int(sqs.get_queue_attributes(QueueUrl=outputs[url], AttributeNames=[name])["Attributes"][name])
-            for url in ("IngestDeadLettersUrl", "RuleDeadLettersUrl")
         )
 
     def _log(self, text: str) -> None:

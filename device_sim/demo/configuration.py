@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from device_sim.clouds import CloudKind
 from device_sim.simulation.faults import REST_SHARE
 from device_sim.simulation.sensor_broker import BrokerKind
 from device_sim.simulation.signals import Plant
-
-
-class CloudKind(StrEnum):
-    """Cloud whose functions receive the batches."""
-
-    AWS = "aws"
-    AZURE = "azure"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from pathlib import Path
 from device_sim.aws.front import Front
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
-from device_sim.demo.configuration import PROBE, SENSOR_READER, CloudKind, DemoOptions, merged_configuration
+from device_sim.clouds import CloudKind, connect
+from device_sim.demo.configuration import PROBE, SENSOR_READER, DemoOptions, merged_configuration
 from device_sim.demo.machines import DeviceServers
 from device_sim.demo.tap import Tap
 from device_sim.errors import DemoError, SimulationError
@@ -80,8 +81,10 @@ def start(
     )
     front.attach(cloud)
     credentials = cloud.provision_gateway(GATEWAY)
-    store = _store(root, options, cloud, stack, show)
-    if options.cloud is CloudKind.AWS:
+    store = connect(options.cloud, root, cloud, GATEWAY, stack, WATCH_SECONDS).store
+    if options.cloud is not CloudKind.AWS:
+        show(f"functions of {options.cloud} receive the batches; there is no page")
+    else:
         show(f"page on {front.url}")
         if options.open_page:
             webbrowser.open(front.url)
@@ -105,19 +108,6 @@ def start(
     stack.callback(tap.close)
     publisher = stack.enter_context(MqttPublisher(broker.host, broker.port, "strandline-sensors"))
     return Site(root, broker, cloud, front, store, nucleus, tap, publisher, devices)
-
-
-def _store(root: Path, options: DemoOptions, cloud: LocalCloud, stack: contextlib.ExitStack, show: Print) -> CloudStore:
-    """Return the store of the chosen cloud; that of Azure receives from the broker in the place of AWS."""
-    if options.cloud is CloudKind.AWS:
-        return CloudStore(cloud)
-    from device_sim.azure.bridge import AzureBehindBroker
-    from device_sim.azure.store import AzureStore
-
-    behind = stack.enter_context(AzureBehindBroker(root / "azure", cloud, WATCH_SECONDS))
-    behind.azure.register(GATEWAY)
-    show("Azure Functions over Azurite receive the batches; IoT Hub is a stand-in behind the local broker")
-    return AzureStore(behind.azure.storage())
 
 
 def wait_until_ready(site: Site, clock: Clock) -> None:

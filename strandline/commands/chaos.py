@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from device_sim.clouds import CloudKind
 from device_sim.greengrass.component_build import Nucleus
 from strandline.command_line_options import AsJson, ResultFile
 from strandline.text import print_json
@@ -35,6 +36,7 @@ def chaos_command(
     only: Annotated[
         list[str] | None, typer.Option(help="Inject only faults whose name contains this text; can be repeated.")
     ] = None,
+    cloud: Annotated[CloudKind, typer.Option(help="Cloud whose functions receive the batches.")] = CloudKind.AWS,
     keep: Annotated[bool, typer.Option(help="Keep the folder with logs and spool after a successful run.")] = False,
     as_json: AsJson = False,
     file: ResultFile = None,
@@ -64,7 +66,7 @@ def chaos_command(
     with Interrupts() as interrupts:
         try:
             kinds = kinds_of(only or (), profile)
-            options = Options(minutes * 60, seed, faults, drain_s=drain, kinds=kinds, profile=profile)
+            options = Options(minutes * 60, seed, faults, drain_s=drain, kinds=kinds, profile=profile, cloud=cloud)
             report = run(options, root, console, build_here, interrupts.hold)
             show(report, console)
             if as_json:
