@@ -23,7 +23,7 @@ class CloudKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """What a proof reads of a cloud: its store, and the number of its dead letters of batches."""
+    """Sources of a proof: the store of a cloud, and the number of its dead letters of batches."""
 
     store: CloudStore
     dead_letters: Callable[[], int]
