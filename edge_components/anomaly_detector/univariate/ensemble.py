@@ -302,7 +302,8 @@ class Ensemble:
 
     def _track(self, step: Step, series_ids: IntArray, at: npt.NDArray[np.intp]) -> None:
         tracks = self.tracks.take(series_ids)
-        changes = tracking.follow(tracks, step.score[at], step.cause[at], step.start_ms, self.settings)
+        undisturbed = (step.causes[at][:, self.experts.replaces_outliers] >= 1.0).any(axis=1)
+        changes = tracking.follow(tracks, step.score[at], step.cause[at], step.start_ms, self.settings, undisturbed)
         self.tracks.put(series_ids, tracks)
         step.changes.extend(Change(int(at[c.row]), c.phase, c.drifted) for c in changes)
         alarmed = np.array([series_ids[c.row] for c in changes if c.phase is Phase.ONSET], np.intp)

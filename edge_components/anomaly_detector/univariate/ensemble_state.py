@@ -58,6 +58,7 @@ def restore(ensemble: Ensemble, arrays: Arrays) -> None:
     ensemble.tracks.cause = causes[np.clip(ensemble.tracks.cause, 0, len(causes) - 1)]
     _restore_records(ensemble, arrays, columns[: ensemble.experts.scaled])
     missing = _restore_states(ensemble, arrays, columns, versions)
+    _correct_history(ensemble, calibrated, missing)
     if missing:
         _fit(ensemble, calibrated, missing)
 
@@ -79,6 +80,15 @@ def _replay_history(ensemble: Ensemble, series_ids: IntArray) -> None:
     for at, mean in enumerate(means.T):
         series.history[:, at] = standardized(mean, series)
     ensemble.series.put(series_ids, series)
+
+
+def _correct_history(ensemble: Ensemble, series_ids: IntArray, missing: list[int]) -> None:
+    """Replace outliers in the history by the experts' restored states."""
+    history = ensemble.series.history[series_ids]
+    for at, (expert, state) in enumerate(zip(ensemble.experts.experts, ensemble.states, strict=True)):
+        if at not in missing:
+            expert.correct_history(state, series_ids, history)
+    ensemble.series.history[series_ids] = history
 
 
 def _restore_records(ensemble: Ensemble, arrays: Arrays, columns: list[int]) -> None:

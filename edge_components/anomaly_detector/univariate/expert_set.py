@@ -48,6 +48,8 @@ class ExpertSet:
         self.observes_extreme = np.array([each is Observed.EXTREME for each in observed])
         self.observes_spread = np.array([each is Observed.SPREAD for each in observed])
         self.compares_recent = np.array([one.compares_recent for one in self.experts for _ in one.statistics])
+        replaces = [one.replaces_outliers for one in self.experts for _ in one.statistics]
+        self.replaces_outliers = np.array([*replaces, False])
         self._lags = settings.lags
         self.lookback = max(2, settings.lags + 1, *(one.lookback for one in self.experts))
         if self.lookback > settings.calibration:
@@ -75,10 +77,18 @@ class ExpertSet:
         predicted = forecast(forecaster.terms_of(series.history, self._lags), series.weights)
         push_columns(series.history, value)
         series.age += 1
-        window = Observation(windows, value, low, high, previous, predicted, series.history, series.age, series.scale)
+        unknown = np.full(len(value), np.nan)
+        window = Observation(
+            windows, value, low, high, previous, predicted, series.history, series.age, series.scale, unknown
+        )
         statistic, expected = np.full((len(value), self.total), np.nan), np.full((len(value), self.total), np.nan)
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):
             expert.update(state, window, statistic[:, at], expected[:, at])
+        rows = np.flatnonzero(np.isfinite(window.replacement))
+        if len(rows):
+            series.history[rows, -1] = window.replacement[rows]
+            for expert, state in zip(self.experts, states, strict=True):
+                expert.replace(state, rows, window)
         return statistic, expected
 
     def prepare(self, states: States, data: CalibrationData) -> None:

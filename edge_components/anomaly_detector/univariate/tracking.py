@@ -45,11 +45,16 @@ class Change:
     drifted: bool = False
 
 
-def follow(tracks: Tracks, score: FloatArray, cause: IntArray, start_ms: int, settings: Settings) -> list[Change]:
-    """Process the scores and causes [n] of a window and return the reports that are due; NaN scores change nothing."""
+def follow(
+    tracks: Tracks, score: FloatArray, cause: IntArray, start_ms: int, settings: Settings, undisturbed: BoolArray
+) -> list[Change]:
+    """Process the scores and causes [n] of a window and return the reports that are due; NaN scores change nothing.
+
+    Alarms that are ``undisturbed`` [n] by the windows of an earlier anomaly are an onset immediately after it.
+    """
     known = np.isfinite(score)
     value = np.where(known, score, 0.0)
-    onset = known & ~tracks.active & (value >= np.where(tracks.rest > 0, REST_ONSET, 1.0))
+    onset = known & ~tracks.active & (value >= np.where((tracks.rest > 0) & ~undisturbed, REST_ONSET, 1.0))
     tracks.rest = np.where(known, np.maximum(tracks.rest - 1, 0), tracks.rest)
     going = known & tracks.active
     tracks.lasted = np.where(onset, 1, tracks.lasted + going)

@@ -131,15 +131,21 @@ def test_errors_are_not_cumulated_after_a_long_calibration():
     assert np.isfinite(ensemble.records.second).all()
 
 
-def test_an_anomaly_begins_at_one_is_reported_again_and_ends_once_the_score_stays_low():
+def changes_of(scores, undisturbed):
     settings = Settings(calibration=60, end_level=0.7, end_windows=3, update_windows=4)
-    tracks = Tracks.empty(1)
-    scores = [0.9, 1.2, 0.8, 0.5, 0.5, 0.75, 0.6, 0.6, 0.6, 0.9, 1.1]
-    found = []
+    tracks, found = Tracks.empty(1), []
     for at, score in enumerate(scores):
-        found += [(at, c.phase) for c in follow(tracks, np.array([score]), np.array([0]), at, settings)]
-    # Shortly after an end, the score must be twice as high to begin another anomaly.
-    assert found == [(1, Phase.ONSET), (5, Phase.UPDATE), (8, Phase.END)]
+        changes = follow(tracks, np.array([score]), np.array([0]), at, settings, np.array([undisturbed]))
+        found += [(at, change.phase) for change in changes]
+    return found
+
+
+def test_an_anomaly_begins_at_one_is_reported_again_and_ends_once_the_score_stays_low():
+    scores = [0.9, 1.2, 0.8, 0.5, 0.5, 0.75, 0.6, 0.6, 0.6, 0.9, 1.1]
+    # Shortly after an end, the score must be twice as high to begin another anomaly, unless earlier windows do not
+    # change it.
+    assert changes_of(scores, undisturbed=False) == [(1, Phase.ONSET), (5, Phase.UPDATE), (8, Phase.END)]
+    assert changes_of(scores, undisturbed=True)[-1] == (10, Phase.ONSET)
 
 
 def test_a_report_has_cause_bounds_onset_and_the_windows_before():

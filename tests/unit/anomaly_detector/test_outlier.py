@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from edge_components.anomaly_detector.columns import to_arrays
 from edge_components.anomaly_detector.univariate import robust_fit
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.windows import Windows
+from wire.model import Phase
 
 CALIBRATION = 420
 NOISE = 0.05
@@ -17,8 +19,8 @@ def seasonal(rows, seed=5):
     return np.sin(np.arange(rows) * 2 * np.pi / 24) + rng.normal(0, NOISE, rows)
 
 
-def made(calibration=CALIBRATION):
-    ensemble = Ensemble(Settings(calibration=calibration, false_alarms_per_month=None))
+def made(calibration=CALIBRATION, season=0):
+    ensemble = Ensemble(Settings(calibration=calibration, false_alarms_per_month=None, season=season))
     ensemble.add_series([None])
     return ensemble
 
@@ -29,13 +31,16 @@ def outlier_scores(values, calibration=CALIBRATION):
 
 def scores_of(ensemble, values, first=0):
     column = ensemble.experts.index("outlier")
-    scores = []
-    for row, value in enumerate(values, start=first):
-        mean = np.array([value])
-        none, one = np.zeros(1), np.ones(1)
-        step = ensemble.step(slice(None), row + 1, 1, Windows(mean, mean, mean, none, one, one * row))
-        scores.append(step.causes[0, column])
-    return np.array(scores)
+    return np.array([causes(ensemble, row, value)[column] for row, value in enumerate(values, start=first)])
+
+
+def causes(ensemble, row, value):
+    return ensemble.step(slice(None), row + 1, 1, window(row, value)).causes[0]
+
+
+def window(row, value):
+    mean, none, one = np.array([value]), np.zeros(1), np.ones(1)
+    return Windows(mean, mean, mean, none, one, one * row)
 
 
 @pytest.mark.slow
@@ -84,14 +89,56 @@ def test_a_short_calibration_has_no_limit_for_outliers():
 
 
 def test_the_limit_continues_from_saved_state():
-    values = seasonal(200)
-    values[180] += 60 * NOISE
-    before, after = made(120), made(120)
-    scores_of(before, values[:170])
+    values = seasonal(400)
+    values[[340, 380]] += 40 * NOISE
+    before, after = made(300), made(300)
+    scores_of(before, values[:370])
     after.restore(before.state())
-    expected = scores_of(before, values[170:], first=170)
-    np.testing.assert_array_equal(scores_of(after, values[170:], first=170), expected)
+    expected = scores_of(before, values[370:], first=370)
+    np.testing.assert_array_equal(scores_of(after, values[370:], first=370), expected)
+    np.testing.assert_array_equal(after.series.history, before.series.history)
     assert np.flatnonzero(expected >= 1.0).tolist() == [10]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_limit_of_normal_errors_is_between_3_and_16_deviations(seed):
+    values = seasonal(400, seed)
+    values[[330, 360, 390]] += np.array([2, 16, -16]) * NOISE
+    assert np.flatnonzero(outlier_scores(values, calibration=300) >= 1.0).tolist() == [360, 390]
+
+
+def test_bursts_in_one_direction_are_usual():
+    rng = np.random.default_rng(3)
+    values = np.abs(rng.normal(size=400))
+    values[350] = 20.0
+    assert (outlier_scores(values, calibration=300)[300:] == 0.0).all()
+
+
+def test_an_outlier_leaves_the_state_of_the_other_experts_as_if_it_had_not_been():
+    values = seasonal(360)
+    same, spiked = made(300, season=24), made(300, season=24)
+    for ensemble in (same, spiked):
+        scores_of(ensemble, values[:330])
+    outlier = values[330] + 40 * NOISE
+    assert causes(spiked, 330, outlier)[spiked.experts.index("forecast")] > 1.5
+    causes(same, 330, values[330])
+    assert np.abs(spiked.series.history - same.series.history).max() < 0.5
+    for one, other, expert in zip(spiked.states, same.states, spiked.experts.experts, strict=True):
+        if expert.name in ("noise", "forecast", "season"):
+            for field, changed in to_arrays(one).items():
+                difference = np.abs(changed - to_arrays(other)[field])
+                assert np.nanmax(difference) < 0.5, field
+
+
+def test_the_next_outlier_is_a_new_anomaly():
+    values = seasonal(400)
+    spikes = [320, 345]
+    values[spikes] += 20 * NOISE
+    ensemble, onsets = made(300), []
+    for row, value in enumerate(values):
+        step = ensemble.step(slice(None), row + 1, 1, window(row, value))
+        onsets += [row for change in step.changes if change.phase is Phase.ONSET]
+    assert onsets == spikes
 
 
 def test_outliers_do_not_change_the_robust_fit():

@@ -36,7 +36,8 @@ class SeriesState(Columns):
 @dataclass(slots=True)
 class Observation:
     """Input of the experts: one window of n series, in scales: its values [n], the ``previous`` mean, the mean that was
-    ``predicted``, and the ``history`` [n, lookback] with this window as its last."""
+    ``predicted``, and the ``history`` [n, lookback] with this window as its last. An expert that recognises a value as
+    a single outlier sets its ``replacement`` [n], which is otherwise NaN."""
 
     windows: Windows
     value: FloatArray
@@ -47,6 +48,7 @@ class Observation:
     history: FloatArray
     age: IntArray
     scale: FloatArray
+    replacement: FloatArray
 
     def from_age(self, windows: int, values: FloatArray) -> FloatArray:
         """Return ``values`` [n] of series that have seen this number of windows since the fit, NaN for the others."""
@@ -100,6 +102,8 @@ class Expert(Generic[S]):
     direction: ClassVar[str] = ""
     compares_recent: ClassVar[bool] = False
     """True if the statistics compare the last windows with those immediately before, and end with a change."""
+    replaces_outliers: ClassVar[bool] = False
+    """True if the expert replaces outliers, so that earlier ones do not change its statistics."""
     lookback = 1
     """Windows of the shared history that the expert uses, at most the calibration's."""
 
@@ -123,6 +127,13 @@ class Expert(Generic[S]):
 
     def after_scoring(self, state: S, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Adjust the state after a window was scored [n, statistics]; ``in_anomaly`` [n] is as of before it."""
+
+    def replace(self, state: S, rows: IntArray, window: Observation) -> None:
+        """Remove the window's value from the state of some series: it was an outlier, whose replacement is now in the
+        history. The statistics of the window itself were computed from the outlier."""
+
+    def correct_history(self, state: S, rows: IntArray, history: FloatArray) -> None:
+        """Replace outliers in the ``history`` [rows, lookback] of some series with a restored state."""
 
     def recentre(self, state: S, rows: IntArray, shift: FloatArray, lasted: IntArray) -> None:
         """Adjust the state of some series to centres that moved by ``shift`` [rows], in scales, ``lasted`` [rows]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import Columns, FloatArray, column, push_columns
+from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, push_columns
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.settings import Settings, bounded
 
@@ -40,6 +40,10 @@ class ForecastError(Expert[ForecastState]):
         expected[:, 0] = expected[:, 1] = window.predicted
         statistic[:, 0] = window.from_age(self.settings.lags + 1, error)
         statistic[:, 1] = window.from_age(self.settings.lags + self._span, state.errors.mean(axis=1))
+
+    def replace(self, state: ForecastState, rows: IntArray, window: Observation) -> None:
+        """Replace the error by that of the replacement."""
+        state.errors[rows, -1] = np.abs(window.replacement[rows] - window.predicted[rows])
 
     def finish(self, state: ForecastState, data: CalibrationData, statistics: FloatArray) -> None:
         """Use left-out errors: the forecaster was fitted on these windows, so its own errors are too small."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import Columns, FloatArray, column, push_columns
+from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, push_columns
 from edge_components.anomaly_detector.univariate.experts.base import FARTHEST, Expert, Observation, Observed
 from edge_components.anomaly_detector.univariate.settings import Settings, bounded
 
@@ -42,3 +42,7 @@ class Noise(Expert[NoiseState]):
         between = np.abs(window.value - window.previous) / np.sqrt(2.0)
         push_columns(state.spreads, np.where(window.windows.count > 1, within, between))
         statistic[:, 0] = window.from_age(self._span + 1, np.sqrt(np.square(state.spreads).mean(axis=1)))
+
+    def replace(self, state: NoiseState, rows: IntArray, window: Observation) -> None:
+        """Repeat the spread before."""
+        state.spreads[rows, -1] = state.spreads[rows, -2]

@@ -16,26 +16,26 @@ BLOCKS, SHORTEST_BLOCK = 32, 8
 """Maximum number of blocks of windows whose greatest errors are in memory, and minimum number of windows in a block."""
 LOW, MIDDLE, HIGH = 0.25, 0.5, 0.75
 """Quantiles of these that determine the limit; outliers in fewer than a quarter of the blocks do not change it."""
-USUAL, OVER_USUAL = 4, 1.5
+USUAL, OVER_USUAL = 4, 2.0
 """The limit is above this multiple of the fourth greatest of them: outliers that occur in more blocks are usual."""
 FORGOTTEN = 0.02
 """Decrease of the logarithm of the greatest usual error for each block, at most: it halves in about a calibration."""
-HEAVY = 0.3
-"""Slope above which a tail is too heavy for a limit; normal errors have about 0.2, Laplace's 0.33."""
+HEAVY = 1.0
+"""Slope above which a tail is too heavy for a limit: that of Laplace errors; normal ones have about a half."""
+SKEWED = 2.0
+"""Standard deviations of the number of positive ones among the greatest errors, for a symmetric series. Beyond, the
+series has bursts in one direction, which are usual."""
 RECENT = 11
 """Number of errors whose median is the forecast's present bias."""
 CONSECUTIVE = 2
 """Maximum number of consecutive outliers; after that the series has changed."""
-SHARE = 0.03
+SHARE = 0.003
 """Part of the configured rate of false alarms."""
 SMALLEST_ERROR = 0.02
 """Smaller errors count as this, in scales."""
-SMALLEST_SLOPE = 0.15
-
-
-def _reduced(probability: float) -> float:
-    """Return the reduced Gumbel variate that is not exceeded with a probability."""
-    return float(-np.log(-np.log(probability)))
+SMALLEST_SLOPE = 0.3
+LARGEST_LOG = 50.0
+"""Upper bound of the logarithm of the limit, which is infinite before the fit."""
 
 
 def _median(errors: FloatArray) -> FloatArray:
@@ -47,9 +47,9 @@ def _median(errors: FloatArray) -> FloatArray:
 class OutlierState(Columns):
     """The forecaster's ``weights`` [series, 1 + lags], the last values without outliers (``history`` [series, lags]),
     the last ``errors`` [series, RECENT], the number of consecutive outliers (``run``), the greatest errors of the last
-    blocks (``greatest`` [series, blocks]) and of the ``current`` one, its ``windows``, the ``location`` and ``slope``
-    of the logarithm of a block's greatest error, the logarithm below which an error is ``usual``, and the reduced
-    variate that the configured rate of false alarms corresponds to (``rare``)."""
+    blocks with their signs (``greatest`` [series, blocks]) and of the ``current`` one, its ``windows``, the
+    ``location`` and ``slope`` of the logarithm of an error against its depth in the tail, infinite for a skewed series,
+    the logarithm below which an error is ``usual``, and the depth of the configured rate of false alarms (``rare``)."""
 
     weights: FloatArray = column("experts.outlier.weights", 0.0)
     history: FloatArray = column("experts.outlier.history", 0.0)
@@ -68,15 +68,18 @@ class Outlier(Expert[OutlierState]):
     """Error of a forecast over the limit that follows from the greatest errors of many short blocks.
 
     The forecaster is fitted without the outliers of the calibration, and its bias is the median of its last errors, so
-    a change of level is an outlier only at its onset. The logarithms of the blocks' greatest errors are assumed to have
-    a Gumbel distribution, whose quartiles determine the limit for the configured rate of false alarms. Outliers that
-    occur in more than three blocks are usual. The state of the other experts contains the outliers. Only after a long
-    calibration.
+    a change of level is an outlier only at its onset. Errors are assumed to have a Weibull tail: the logarithm of an
+    error is linear in its depth, which is the logarithm of minus the logarithm of the probability of a greater one. The
+    quartiles of the blocks' greatest errors determine the line, which has the limit at the depth of the configured rate
+    of false alarms. Outliers that occur in more than three blocks are usual, and so are those of a series whose tail is
+    heavy or skewed. An outlier is replaced by its forecast in the state of all experts. Only after a long calibration.
     """
 
     name, cause = "outlier", "forecast"
     statistics = ("outlier",)
     own_limit = True
+    version = 2
+    replaces_outliers = True
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -96,20 +99,21 @@ class Outlier(Expert[OutlierState]):
         return OutlierState.empty(n, sizes)
 
     def update(self, state: OutlierState, window: Observation, statistic: FloatArray, expected: FloatArray) -> None:
-        """Compare the window's error with the limit; an outlier is replaced by its forecast in the history."""
+        """Compare the window's error with the limit; an outlier is replaced by its forecast."""
         if not self._lags:
             return
         bias = _median(state.errors)
         predicted = state.weights[:, 0] + np.einsum("nl,nl->n", state.history, state.weights[:, 1:])
         error = window.value - predicted
-        off = np.abs(error - bias)
-        score = self._score(state, off)
+        off = error - bias
+        score = self._score(state, np.abs(off))
         expected[:, 0] = predicted + bias
         statistic[:, 0] = score
         far = score >= 1.0
         state.run = np.where(far, state.run + 1, 0)
-        replaced = far & (state.run <= CONSECUTIVE)
-        push_columns(state.history, np.clip(np.where(replaced, predicted + bias, window.value), -CLIP, CLIP))
+        window.replacement[:] = np.where(far & (state.run <= CONSECUTIVE), predicted + bias, np.nan)
+        value = np.where(np.isfinite(window.replacement), window.replacement, window.value)
+        push_columns(state.history, np.clip(value, -CLIP, CLIP))
         push_columns(state.errors, error)
         self._record(state, off)
 
@@ -117,15 +121,15 @@ class Outlier(Expert[OutlierState]):
         """Fit the forecaster, and the limit on its left-out errors."""
         if not self._lags:
             return
-        state.rare[:] = _reduced(1.0 - min(0.3, SHARE * self._block / data.windows_between_alarms))
+        state.rare[:] = np.log(np.log(max(10.0, data.windows_between_alarms / SHARE)))
         for row, values in enumerate(data.values):
             state.weights[row], errors, cleaned = robust_fit.fit(values, self._lags)
             state.history[row] = cleaned[-self._lags :]
             known = np.concatenate((np.zeros(RECENT), errors[self._lags :]))
             bias = _median(np.lib.stride_tricks.sliding_window_view(known, RECENT)[:-1])
             state.errors[row] = known[-RECENT:]
-            off = np.abs(errors[self._lags :] - bias)
-            state.greatest[row] = [block.max() for block in np.array_split(off, self._blocks)]
+            blocks = np.array_split(errors[self._lags :] - bias, self._blocks)
+            state.greatest[row] = [block[np.abs(block).argmax()] for block in blocks]
         state.run[:], state.windows[:], state.current[:] = 0, 0, 0.0
         state.usual[:] = -np.inf
         self._set_limit(state, np.arange(len(state.run)))
@@ -134,9 +138,20 @@ class Outlier(Expert[OutlierState]):
         """Subtract the shift from the last values."""
         state.history[rows] -= shift[:, None]
 
+    def correct_history(self, state: OutlierState, rows: IntArray, history: FloatArray) -> None:
+        """Replace the outliers in a history that was computed from the windows themselves."""
+        if not self._lags:
+            return
+        last, own = history[:, -self._lags :], state.history[rows]
+        history[:, -self._lags :] = np.where(np.isclose(np.clip(last, -CLIP, CLIP), own), last, own)
+
+    def _depth(self, quantile: float) -> float:
+        """Return the depth of the error that is a quantile of the blocks' greatest ones."""
+        return float(np.log(-np.log(-np.expm1(np.log(quantile) / self._block))))
+
     def _record(self, state: OutlierState, off: FloatArray) -> None:
         """Record the window's error, and set the limit again after a block."""
-        state.current = np.maximum(state.current, off)
+        state.current = np.where(np.abs(off) > np.abs(state.current), off, state.current)
         state.windows += 1
         full = np.flatnonzero(state.windows >= self._block)
         if not len(full):
@@ -148,17 +163,20 @@ class Outlier(Expert[OutlierState]):
 
     def _set_limit(self, state: OutlierState, rows: IntArray) -> None:
         """Estimate the distribution of the blocks' greatest errors for some series."""
-        logs = np.log(np.maximum(state.greatest[rows], SMALLEST_ERROR))
+        greatest = state.greatest[rows]
+        size = np.abs(greatest)
+        logs = np.log(np.maximum(size, SMALLEST_ERROR))
         low, middle, high = np.quantile(logs, (LOW, MIDDLE, HIGH), axis=1)
-        slope = np.maximum((high - low) / (_reduced(HIGH) - _reduced(LOW)), SMALLEST_SLOPE)
-        state.slope[rows] = slope
-        state.location[rows] = middle - _reduced(MIDDLE) * slope
+        slope = np.maximum((high - low) / (self._depth(HIGH) - self._depth(LOW)), SMALLEST_SLOPE)
+        state.location[rows] = middle - self._depth(MIDDLE) * slope
+        more = np.abs(np.where(size > SMALLEST_ERROR, np.sign(greatest), 0.0).sum(axis=1))
+        state.slope[rows] = np.where(more > SKEWED * np.sqrt(self._blocks), np.inf, slope)
         usual = np.log(OVER_USUAL) + np.sort(logs, axis=1)[:, -USUAL]
         state.usual[rows] = np.maximum(usual, state.usual[rows] - FORGOTTEN)
 
     def _score(self, state: OutlierState, off: FloatArray) -> FloatArray:
-        """Return the score of errors [n]: 1.0 at the limit, and linear in the logarithm of the error."""
-        error = np.log(np.maximum(off, SMALLEST_ERROR))
-        highest = np.maximum(state.location + state.slope * state.rare, state.usual)
-        score = np.maximum(1.0 + (error - highest) / (state.slope * state.rare), 0.0)
-        return np.where(state.slope <= HEAVY, score, 0.0)
+        """Return the score of errors [n], their ratio to the limit; 0 without a limit."""
+        limited = state.slope <= HEAVY
+        depth = np.where(limited, state.slope, HEAVY) * state.rare
+        limit = np.exp(np.minimum(np.maximum(state.location + depth, state.usual), LARGEST_LOG))
+        return np.where(limited, off / limit, 0.0)

@@ -51,6 +51,12 @@ class Season(Expert[SeasonState]):
         statistic[:, 0] = distance
         statistic[:, 1] = state.distances.mean(axis=1)
 
+    def replace(self, state: SeasonState, rows: IntArray, window: Observation) -> None:
+        """Store the replacement in the place of the value, and repeat the distance before."""
+        if self.settings.season:
+            state.ring[rows, state.last[rows] % state.ring.shape[1]] = window.replacement[rows]
+            state.distances[rows, -1] = state.distances[rows, -2]
+
     def recentre(self, state: SeasonState, rows: IntArray, shift: FloatArray, lasted: IntArray) -> None:
         """Subtract the shift from the values since the change."""
         size = state.ring.shape[1]
