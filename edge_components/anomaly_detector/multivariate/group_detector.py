@@ -4,7 +4,8 @@ Pure, one object a group, one row at a time. A group first collects ``calibratio
 of its channels are compared with their slow levels (:mod:`baseline`), and an anomaly begins when the distance stays
 above the alarm level. That level follows from the configured rate of false alarms (:mod:`alarm_level`). During an
 anomaly the levels are frozen, and the fraction of the fault that remains is estimated (:mod:`recovery`). So an anomaly
-ends when the deviation has ended, even if a slow channel, such as a temperature, has meanwhile moved permanently. The
+ends when the deviation has ended, even if a slow channel, such as a temperature, has meanwhile moved permanently. While
+the steady channels with which it began are far from their levels, it does not end (:mod:`persistence`). The
 position of such a channel becomes its new level, which is followed without a speed limit for a while; the old levels of
 all channels remain valid too.
 """
@@ -21,6 +22,7 @@ from edge_components.anomaly_detector.columns import FloatArray, push, read_arra
 from edge_components.anomaly_detector.multivariate import baseline as base
 from edge_components.anomaly_detector.multivariate.alarm_level import AlarmLevel
 from edge_components.anomaly_detector.multivariate.baseline import Baseline
+from edge_components.anomaly_detector.multivariate.persistence import Persistence, distance_from
 from edge_components.anomaly_detector.multivariate.recovery import RecoveryDetector
 from wire.model import Phase
 
@@ -105,6 +107,7 @@ class GroupDetector:
         """Scores are distances divided by this level."""
         self._alarm_level = AlarmLevel.empty(ONSET_ROWS)
         self._recovery = RecoveryDetector.empty(channels)
+        self._persistence = Persistence.empty(channels)
         nothing = np.full(channels, np.nan)
         self._state = State(
             rows=np.full((calibration, channels), np.nan),
@@ -147,9 +150,8 @@ class GroupDetector:
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return the state to save, by storage name."""
         kept = to_arrays(self._state) | to_arrays(self._alarm_level) | to_arrays(self._recovery)
-        if self.baseline is not None:
-            kept |= to_arrays(self.baseline)
-        return kept
+        kept |= to_arrays(self._persistence)
+        return kept | to_arrays(self.baseline) if self.baseline is not None else kept
 
     def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Restore a saved :meth:`state`; raises ValueError if its layout is another."""
@@ -164,7 +166,8 @@ class GroupDetector:
         if fitted and len(fitted) < len(saved_fields(Baseline)):
             raise ValueError(f"baseline has only {', '.join(fitted)}")
         self.baseline = Baseline(**fitted) if fitted else None
-        self._state, self._alarm_level, self._recovery = restored
+        persistence = Persistence.read(arrays, len(restored[0].level))
+        (self._state, self._alarm_level, self._recovery), self._persistence = restored, persistence
 
     def _fit(self) -> None:
         state = self._state
@@ -207,7 +210,9 @@ class GroupDetector:
         phase, drifted = None, False
         if counts[ACTIVE]:
             back = roughest < END_LEVEL * self.level and self._is_back(baseline, means)
-            phase, drifted = self._continue(baseline.deviation(means, state.anchor, rough), baseline.wander, back)
+            lasts = self._lasts(baseline, means, roughest)
+            deviation = baseline.deviation(means, state.anchor, rough)
+            phase, drifted = self._continue(deviation, baseline.wander, back, lasts)
         elif counts[SETTLING]:
             phase = self._settle(baseline, baseline.deviation(means, state.anchor, rough), score)
         else:
@@ -240,6 +245,7 @@ class GroupDetector:
             state.anchor[:] = level
             counts[[ACTIVE, ABOVE, REPORTED]] = 1, 0, 0
             self._recovery.begin(deviation)
+            self._persistence.begin(deviation)
             return Phase.ONSET
         if np.isfinite(state.old).all():
             counts[CALM] += 1
@@ -248,11 +254,13 @@ class GroupDetector:
                 state.old[:] = np.nan
         return None
 
-    def _continue(self, deviation: FloatArray, wander: FloatArray, back: bool) -> tuple[Phase | None, bool]:
+    def _continue(
+        self, deviation: FloatArray, wander: FloatArray, back: bool, lasts: bool
+    ) -> tuple[Phase | None, bool]:
         """Process a row of an anomaly; return the phase that is due, and whether it ended as drift."""
         state, counts = self._state, self._state.counts
         counts[REPORTED] += 1
-        ended = self._recovery.ended(deviation, wander, back)
+        ended = self._recovery.ended(deviation, wander, back, lasts)
         if ended or self._recovery.lasted >= self.drift_rows:
             counts[[ACTIVE, SETTLING, CALM]] = 0, SETTLE_ROWS, 0
             state.old[:], state.settled[:] = state.anchor, 0.0
@@ -261,6 +269,12 @@ class GroupDetector:
             counts[REPORTED] = 0
             return Phase.UPDATE, False
         return None, False
+
+    def _lasts(self, baseline: Baseline, means: FloatArray, roughest: float) -> bool:
+        """Process a row of an anomaly; return whether its channels are still far from their levels."""
+        levels = [level for level in (self._state.anchor, self._state.old) if np.isfinite(level).all()]
+        away = distance_from(baseline, means, levels, self._persistence.counted(baseline))
+        return self._persistence.lasts(max(away, roughest), self._recovery.lasted + 1, self.level)
 
     def _is_back(self, baseline: Baseline, means: FloatArray) -> bool:
         short = np.broadcast_to(means[0], means.shape)

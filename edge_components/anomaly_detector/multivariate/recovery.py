@@ -61,9 +61,10 @@ class RecoveryDetector:
         self.first[:] = deviation
         self.deviations[:], self.fraction[:], self.numbers[:] = np.nan, np.nan, 0.0
 
-    def ended(self, deviation: FloatArray, wander: FloatArray, back: bool) -> bool:
+    def ended(self, deviation: FloatArray, wander: FloatArray, back: bool, lasts: bool = False) -> bool:
         """Process the deviation of a row and return whether the anomaly has ended; ``wander`` [c] is the degree to
-        which channels wander by themselves, 0 to 1, and ``back`` whether all are at the level before."""
+        which channels wander by themselves, 0 to 1, ``back`` whether all are at the level before, and ``lasts``
+        whether its channels are still far from it, in any direction."""
         self.numbers[0] += 1
         if self.lasted <= FIRST_ROWS:
             self.first += (deviation - self.first) / (self.lasted + 1)
@@ -71,7 +72,7 @@ class RecoveryDetector:
         push(self.fraction, _remaining(deviation, self.first, _weights(wander))[0])
         (first, chance), (usual, usual_chance) = self._remaining(deviation, wander)
         half = first + chance < END_FRACTION or (self.lasted >= KNOWN_ROWS and usual + usual_chance < END_FRACTION)
-        self.numbers[1] = self.numbers[1] + 1 if half or back else 0
+        self.numbers[1] = self.numbers[1] + 1 if back or (half and not lasts) else 0
         return bool(self.numbers[1] >= END_ROWS)
 
     def has_returned(self, deviation: FloatArray, wander: FloatArray) -> bool:

@@ -52,6 +52,26 @@ def test_an_anomaly_lasts_as_long_as_its_fault():
     assert not anomaly[820:].any()
 
 
+def test_an_anomaly_lasts_while_its_channel_changes_sides():
+    values = correlated(1000)
+    values[500:800, 1] += 8.0 * np.where(np.arange(300) // 50 % 2, -1.0, 1.0)
+    found = watch(group(), values)
+    assert [one.phase for one in found if one.phase in (Phase.ONSET, Phase.END)] == [Phase.ONSET, Phase.END]
+    assert in_anomaly(found)[510:800].all()
+    assert not in_anomaly(found)[830:].any()
+
+
+def test_state_of_an_earlier_version_in_an_anomaly_is_continued():
+    values = correlated(1000)
+    values[500:800, 1] += 8.0
+    before, after = group(), group()
+    watch(before, values[:600])
+    after.restore({name: array for name, array in before.state().items() if not name.startswith("persistence.")})
+    anomaly = in_anomaly(watch(after, values[600:]))
+    assert anomaly[:200].all()
+    assert not anomaly[220:].any()
+
+
 @pytest.mark.slow
 def test_an_anomaly_ends_although_a_slow_channel_has_permanently_moved():
     values = correlated(1000)
