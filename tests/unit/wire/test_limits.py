@@ -140,6 +140,12 @@ def test_a_profile_has_one_state_of_each_series_also_if_they_are_at_rest_at_time
     assert profile.read(profile.write(known)) == known
 
 
+def test_a_profile_that_lacks_a_series_is_not_used() -> None:
+    known = profile.learn(aggregates(2))
+    assert known.select(known.series[::-1]) == list(range(len(known.series)))[::-1]
+    assert known.select([*known.series, Series("unknown")]) is None
+
+
 @pytest.mark.parametrize("data", [b"", b"abc", b"abcde"])
 def test_coded_columns_are_a_state_and_whole_words(data: bytes) -> None:
     with pytest.raises(FormatError, match="must be even and at least 4"):
