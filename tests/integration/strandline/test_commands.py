@@ -301,7 +301,7 @@ def test_forecast_prints_the_estimate_or_the_reason_for_each_limit_of_a_file(tmp
     assert "level  high 36  reached about 1970-01-01 02:" in high
     assert "80% between" in high
     assert "level  low 1  no estimate (away): the trend leads from" in low
-    answer = json.loads(invoke([*asked, "--json"]).output)
+    (answer,) = json.loads(invoke([*asked, "--json"]).output)
     assert [entry["reason"] for entry in answer["limits"]] == [None, "away"]
     assert answer["limits"][0]["estimate"]["early_ms"] < 9_600_000 < answer["limits"][0]["estimate"]["late_ms"]
 
