@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from device_sim.aws.local import LocalCloud
-from device_sim.aws.store import CloudStore
+if TYPE_CHECKING:  # the command line imports this module without the packages of the simulation
+    from device_sim.aws.local import LocalCloud
+    from device_sim.aws.store import CloudStore
 
 _DEAD_LETTERS = ("IngestDeadLettersUrl", "RuleDeadLettersUrl")
 
@@ -37,6 +39,8 @@ def connect(
     That of Azure is started below ``root`` and takes the batches from the broker in the place of AWS.
     """
     if kind is CloudKind.AWS:
+        from device_sim.aws.store import CloudStore
+
         return Receiver(CloudStore(cloud), lambda: _aws_dead_letters(cloud))
     from device_sim.azure.bridge import AzureBehindBroker
     from device_sim.azure.store import AzureStore
