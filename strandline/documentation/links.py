@@ -15,6 +15,7 @@ SITE_PATHS = {
     "wire/FORMAT.md": "reference/wire-format.md",
     "benchmarks/README.md": "explanation/benchmarks.md",
     "cloud_functions/README.md": "components/cloud.md",
+    "cloud_functions/google/README.md": "components/google-cloud.md",
     "cloud_functions/dashboard/README.md": "components/page.md",
     "device_sim/README.md": "components/device-sim.md",
     "device_sim/greengrass/README.md": "components/local-nucleus.md",
