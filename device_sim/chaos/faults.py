@@ -55,6 +55,12 @@ class Faults:
         """True while faults are pending or active."""
         return self._dispatcher is not None and self._dispatcher.is_alive()
 
+    @property
+    def ended(self) -> int:
+        """Number of faults that have ended."""
+        with self._lock:
+            return len(self._done)
+
     def finish(self, at_once: bool = False) -> tuple[Done, ...]:
         """Wait until all faults have ended and return them; ``at_once`` ends active ones now and skips the rest."""
         if at_once:

@@ -25,6 +25,7 @@ from device_sim.chaos.faults import Faults
 from device_sim.chaos.gateway import AGGREGATOR, COMPONENTS, DETECTOR, FORWARDER, READER, Gateway, Site
 from device_sim.chaos.ledger import Drops, Reconciliation, drops_of, reconcile, totals
 from device_sim.chaos.numbering import RESOLUTION, Numbering
+from device_sim.chaos.progress import NoProgress, Progress
 from device_sim.chaos.proof import Proof, prove
 from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
@@ -67,7 +68,12 @@ class Options:
 
 
 def run(
-    options: Options, root: Path, console: Console, build: Build, before_end: Callable[[], None] = lambda: None
+    options: Options,
+    root: Path,
+    console: Console,
+    build: Build,
+    before_end: Callable[[], None] = lambda: None,
+    progress: Progress | None = None,
 ) -> Report:
     """Run below ``root`` and return the report; all started parts are stopped after a call of ``before_end``.
 
@@ -75,7 +81,7 @@ def run(
     """
     with contextlib.ExitStack() as stack:
         try:
-            return _Run(options, root, stack, console, build).run()
+            return _Run(options, root, stack, console, build, progress or NoProgress()).run()
         finally:
             before_end()
 
@@ -84,10 +90,16 @@ class _Run:
     """State and steps of one run."""
 
     def __init__(
-        self, options: Options, root: Path, stack: contextlib.ExitStack, console: Console, build: Build
+        self,
+        options: Options,
+        root: Path,
+        stack: contextlib.ExitStack,
+        console: Console,
+        build: Build,
+        progress: Progress,
     ) -> None:
         self._options, self._root, self._stack, self._console = options, root, stack, console
-        self._build = build
+        self._build, self._progress = build, progress
         self._numbering = Numbering()
         self._began = time.monotonic()
 
@@ -103,10 +115,12 @@ class _Run:
         source.start()
         self._stack.callback(source.stop)
         self._log(f"{len(planned)} faults in {self._options.seconds:g} s, seed {self._options.seed}")
+        self._progress.start("faults", "faults")
         faults.begin(planned)
         began = time.monotonic()
         while faults.running:
             self._redeploy_broken(source)
+            self._progress(faults.ended, len(planned))
             time.sleep(TICK_SECONDS)
         faults_s = time.monotonic() - began
         source.stop()
@@ -211,6 +225,7 @@ class _Run:
             time.sleep(TICK_SECONDS)
         settled: float | None = None
         compared = 0.0
+        draining = False
         while time.monotonic() - began < self._options.drain_s:
             self._redeploy_broken(source)
             source.send_idle()
@@ -219,6 +234,11 @@ class _Run:
                 continue
             compared = time.monotonic()
             proof, result, _ = self._compare_with_cloud(source)
+            stored = proof.readings_sent - result.lost
+            if not draining:
+                draining = True
+                self._progress.start("drain", "readings", stored)
+            self._progress(stored, proof.readings_sent)
             if result.lost or proof.unexplained or self._gateway.settings_not_applied():
                 settled = None
             elif settled is None:
@@ -270,6 +290,7 @@ class _Run:
         )
 
     def _log(self, text: str) -> None:
+        self._progress.clear()
         self._console.print(
             f"{time.monotonic() - self._began:6.1f} s  {text}", highlight=False, markup=False, soft_wrap=True
         )

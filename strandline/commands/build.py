@@ -15,6 +15,7 @@ from strandline.text import print_json
 
 if TYPE_CHECKING:
     from strandline.packaging.wheels import Collected
+    from strandline.progress import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -74,13 +75,17 @@ def build_command(
     from strandline.packaging.components import build, deployment_command, summary
     from strandline.packaging.template import write_templates
     from strandline.packaging.wheels import merged
+    from strandline.progress import ProgressLine
 
     repo = repo or SOURCE_TREE
     if not offline and (python or arch or wheels):
         raise CommandError("--python, --arch and --wheels require --offline")
     chosen = _listed("--extras", extras, (), groups())
-    collected = _collect(repo, out / "build" / "wheels", python, arch, wheels, chosen) if offline else []
-    built = build(repo, out, nucleus, merged(collected), chosen)
+    with ProgressLine("wheels", "requirements", quiet=as_json) as progress:
+        folder = out / "build" / "wheels"
+        collected = _collect(repo, folder, python, arch, wheels, chosen, progress) if offline else []
+        progress.start("build", "components")
+        built = build(repo, out, nucleus, merged(collected), chosen, progress)
     try:
         package = out / "build" / "lambda"
         stage_functions(repo, package)
@@ -117,10 +122,11 @@ def _collect(
     arch: list[str] | None,
     wheels: Path | None,
     extras: list[str],
+    progress: Progress,
 ) -> list[Collected]:
     from edge_components.runtime.main import EXTRA
     from strandline.errors import CommandError
-    from strandline.packaging.wheels import ARCHITECTURES, GLIBC, PipDownload, Target, collect
+    from strandline.packaging.wheels import ARCHITECTURES, GLIBC, PipDownload, Target, collect_all
 
     versions, machines = _listed("--python", python, ("3.11", "3.13"), GLIBC), _listed("--arch", arch, ARCHITECTURES)
     fetch = PipDownload(folder, wheels, lambda line: None)
@@ -128,7 +134,8 @@ def _collect(
         required = (repo / "edge_components/runtime/requirements.txt").read_text()
         files = ["requirements-optional.txt", *(EXTRA.format(name) for name in extras)]
         optional = "".join((repo / "edge_components/runtime" / name).read_text() for name in files)
-        return [collect(Target(p, m), required, optional, fetch) for p in versions for m in machines]
+        targets = [Target(p, m) for p in versions for m in machines]
+        return collect_all(targets, required, optional, fetch, progress)
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from error
 

@@ -44,8 +44,9 @@ def chaos_command(
     """Inject faults and prove that no data is lost.
 
     Runs a gateway and a local cloud. The exit code is 0 only if no reading was lost or counted twice.
-    With --json, the result is one object on standard output, and the progress goes to standard error; --json FILE
-    writes the object to a file.
+    With --json, the result is one object on standard output, and the log goes to standard error; --json FILE
+    writes the object to a file. The number of ended faults and of stored readings, with rate and time left, goes to
+    standard error, without --json.
     """
     from rich.console import Console
 
@@ -57,6 +58,7 @@ def chaos_command(
     from device_sim.greengrass.errors import NucleusError
     from device_sim.interrupts import InterruptedRunError, Interrupts
     from strandline.packaging.components import build_here
+    from strandline.progress import ProgressLine
 
     if file is not None and not as_json:
         raise typer.BadParameter("a file for the result needs --json", param_hint="FILE")
@@ -67,7 +69,8 @@ def chaos_command(
         try:
             kinds = kinds_of(only or (), profile)
             options = Options(minutes * 60, seed, faults, drain_s=drain, kinds=kinds, profile=profile, cloud=cloud)
-            report = run(options, root, console, build_here, interrupts.hold)
+            with ProgressLine("faults", "faults", quiet=as_json) as progress:
+                report = run(options, root, console, build_here, interrupts.hold, progress)
             show(report, console)
             if as_json:
                 print_json(report.to_dict(), file)

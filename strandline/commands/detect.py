@@ -51,7 +51,7 @@ def detect_command(
 
     Each anomaly is printed with start, end, channel, cause and peak (1.0 is the alarm level), followed by a summary.
     The files in --out have the columns timestamp, score, anomaly (0 or 1), cause and channel. Progress goes to standard
-    error.
+    error, without --json.
     """
     if png and out is None:
         raise typer.BadParameter("--png: --out is required")
@@ -77,9 +77,8 @@ def _with_statistics(
     from strandline.recorded.episodes import episodes, summarize
     from strandline.recorded.offline import score_files
 
-    progress = ProgressLine(path.name, "rows")
-    try:
-        scored: Scored
+    scored: Scored
+    with ProgressLine(path.name, "rows", quiet=quiet) as progress:
         (scored,) = score_files(
             [path],
             time,
@@ -89,8 +88,6 @@ def _with_statistics(
             png,
             progress=progress,
         )
-    finally:
-        progress.close()
     found, time_ms = scored.detection, scored.table.time_ms
     anomalies = episodes(time_ms, found.anomaly, found.level, found.cause, found.channel)
     summary = summarize(time_ms, scored.calibrate, anomalies)
@@ -110,11 +107,8 @@ def _with_model(path: Path, time: str, model: Path, calibrate: int | None, quiet
     loaded = model_detection.load(model)
     recorded = table.read(path, time, loaded.manifest.channels)
     rows = default_calibration(len(recorded.stamps)) if calibrate is None else calibrate
-    progress = ProgressLine(path.name, "windows")
-    try:
+    with ProgressLine(path.name, "windows", quiet=quiet) as progress:
         found = model_detection.detect(loaded, recorded.time_ms, recorded.values, rows, progress)
-    finally:
-        progress.close()
     causes = [f"model {loaded.manifest.group}"] * len(found.level)
     anomalies = episodes(found.time_ms, above_level(found.level), found.level, causes, found.channel)
     summary = summarize(found.time_ms, 0, anomalies)

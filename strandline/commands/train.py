@@ -76,6 +76,7 @@ def train_command(
     `train`, or `train-tensorflow` for convolutional and int8 models.
     """
     from strandline.errors import TrainingError
+    from strandline.progress import ProgressLine
     from strandline.training.dataset import read_exclusion
     from strandline.training.train import Request, train
 
@@ -101,7 +102,8 @@ def train_command(
         seed=seed,
         exclude=tuple(read_exclusion(one) for one in exclude or []),
     )
-    trained = train(request)
+    with ProgressLine(f"fitting {group}", "windows", quiet=as_json, at_most=True) as progress:
+        trained = train(request, progress)
     if as_json:
         packed = trained.packed
         files = {"recipe": str(packed.recipe), "artifact": str(packed.artifact)}

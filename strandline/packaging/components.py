@@ -32,6 +32,7 @@ from device_sim.errors import BuildError
 from device_sim.greengrass.component_build import Built, BuiltComponent, Nucleus
 from device_sim.imports import MODULE_NAME, SourceTree
 from device_sim.paths import SOURCE_TREE
+from strandline.progress import Progress, no_progress
 
 _DATA = frozenset({".txt", ".json", ".yaml", ".tflite", ".fbs"})
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip supports
@@ -49,6 +50,7 @@ def build(
     nucleus: Nucleus = Nucleus.JAVA,
     wheels: Mapping[str, Path] | None = None,
     extras: Sequence[str] = (),
+    progress: Progress = no_progress,
 ) -> Built:
     """Pack every recipe of ``repo/recipes``.
 
@@ -60,10 +62,13 @@ def build(
         raise BuildError(f"{repo / 'recipes'}: no recipes (*.yaml)")
     folder = out / FOLDERS[nucleus]
     try:
-        components = tuple(_build_component(repo, recipe, folder, nucleus, wheels or {}, extras) for recipe in recipes)
+        components = []
+        for recipe in recipes:
+            components.append(_build_component(repo, recipe, folder, nucleus, wheels or {}, extras))
+            progress(len(components), len(recipes))
     except OSError as error:
         raise BuildError(f"{error.filename or folder}: {error.strerror}") from error
-    return Built(nucleus, folder / "recipes", folder / "artifacts", components)
+    return Built(nucleus, folder / "recipes", folder / "artifacts", tuple(components))
 
 
 def build_here(out: Path, nucleus: Nucleus) -> Built:

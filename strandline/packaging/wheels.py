@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from device_sim.errors import BuildError
 from edge_components.common.requirements import parse
+from strandline.progress import Progress, no_progress
 
 ARCHITECTURES = ("aarch64", "x86_64", "armv7l")
 GLIBC = {"3.11": 36, "3.12": 39, "3.13": 41}
@@ -85,13 +86,32 @@ class Collected:
         return sum(path.stat().st_size for path in self.wheels.values())
 
 
-def collect(target: Target, required: str, optional: str, fetch: Fetch) -> Collected:
+def collect_all(
+    targets: Sequence[Target], required: str, optional: str, fetch: Fetch, progress: Progress = no_progress
+) -> list[Collected]:
+    """Return the wheels for each target; ``progress`` counts the requirements in the files, once for each target."""
+
+    def part(number: int) -> Progress:
+        return lambda done, total: progress(number * total + done, len(targets) * total)
+
+    return [collect(target, required, optional, fetch, part(number)) for number, target in enumerate(targets)]
+
+
+def collect(target: Target, required: str, optional: str, fetch: Fetch, progress: Progress = no_progress) -> Collected:
     """Return the wheels of two requirements files and of their dependencies."""
     found = Collected(target)
     python = tuple(int(part) for part in target.python.split("."))
     roots = [Requirement(one.text) for one in parse(required, python)]
-    wheels, found.missing = _closure([Requirement(PIP), *roots], target, fetch)
-    for one in (Requirement(one.text) for one in parse(optional, python)):
+    more = [Requirement(one.text) for one in parse(optional, python)]
+    count = 1 + len(roots)
+    total = count + len(more)
+
+    def report(done: int) -> None:
+        progress(min(done, count), total)
+
+    wheels, found.missing = _closure([Requirement(PIP), *roots], target, fetch, report)
+    for done, one in enumerate(more, count):
+        progress(done, total)
         # Resolved together with the others: they must agree on the versions of common dependencies.
         together, missing = _closure([Requirement(PIP), *roots, one], target, fetch)
         if set(missing) <= set(found.missing):
@@ -99,17 +119,25 @@ def collect(target: Target, required: str, optional: str, fetch: Fetch) -> Colle
             roots.append(one)
         else:
             found.missing_optional.append(str(one))
+    progress(total, total)
     found.wheels = {path.name: path for path in wheels}
     return found
 
 
-def _closure(roots: Sequence[Requirement], target: Target, fetch: Fetch) -> tuple[list[Path], list[str]]:
-    """Return the wheels of requirements and their dependencies, and the requirements without a wheel."""
+def _closure(
+    roots: Sequence[Requirement], target: Target, fetch: Fetch, report: Callable[[int], None] = lambda _done: None
+) -> tuple[list[Path], list[str]]:
+    """Return the wheels of requirements and their dependencies, and the requirements without a wheel.
+
+    ``report`` is called before each requirement with the number of earlier ones; the roots are the first.
+    """
     wanted: dict[str, Requirement] = {}
     chosen: dict[str, Path] = {}
     missing: dict[str, str] = {}
-    waiting = list(roots)
+    waiting, done = list(roots), 0
     while waiting:
+        report(done)
+        done += 1
         one = waiting.pop(0)
         name = canonicalize_name(one.name)
         both = Requirement(str(wanted.get(name, one).name))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from strandline.progress import Progress, no_progress
 from strandline.training.dataset import FloatArray
 
 Layers = list[tuple[FloatArray, FloatArray]]
@@ -37,8 +38,13 @@ def sizes_for(values: int, bottleneck: int | None) -> tuple[int, ...]:
     return values, wide, narrow, wide, values
 
 
-def fit(inputs: FloatArray, stop_on: FloatArray, sizes: Sequence[int], seed: int) -> Fitted:
-    """Fit on ``inputs`` [n, values]; return the layers with the lowest loss on ``stop_on`` [m, values]."""
+def fit(
+    inputs: FloatArray, stop_on: FloatArray, sizes: Sequence[int], seed: int, progress: Progress = no_progress
+) -> Fitted:
+    """Fit on ``inputs`` [n, values]; return the layers with the lowest loss on ``stop_on`` [m, values].
+
+    ``progress`` counts the inputs of all epochs; the fit may end before the last one.
+    """
     rng = np.random.default_rng(seed)
     layers: Layers = [
         (rng.normal(0, np.sqrt(2.0 / before), (before, after)), np.zeros(after))
@@ -51,6 +57,7 @@ def fit(inputs: FloatArray, stop_on: FloatArray, sizes: Sequence[int], seed: int
         for at in range(0, len(order), BATCH):
             clean = inputs[order[at : at + BATCH]]
             step(_gradients(layers, clean + rng.normal(0, NOISE, clean.shape), clean))
+            progress((epoch - 1) * len(inputs) + at + len(clean), EPOCHS * len(inputs))
         loss = _loss(layers, stop_on)
         if loss < best_loss * (1 - 1e-4):
             best, best_loss, best_epoch = [(w.copy(), b.copy()) for w, b in layers], loss, epoch

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from strandline.errors import TrainingError
+from strandline.progress import Progress, no_progress
 from strandline.training.dataset import FloatArray
 from strandline.training.evaluation import Examples, Run
 from strandline.training.layers import CLIP, fit_layers
@@ -23,15 +24,21 @@ EPOCHS, PATIENCE, BATCH, RATE = 200, 15, 128, 2e-3
 
 
 def make(
-    kind: str, fitted: Examples, stop_on: Examples, bottleneck: int | None, int8: bool, seed: int
+    kind: str,
+    fitted: Examples,
+    stop_on: Examples,
+    bottleneck: int | None,
+    int8: bool,
+    seed: int,
+    progress: Progress = no_progress,
 ) -> tuple[bytes, dict[str, Any], Run, int]:
     """Return the file, its inputs and outputs, the function that it computes, and the number of epochs."""
     keras, tensorflow = _import()
     keras.utils.set_random_seed(seed)
     if kind == "convolutional":
-        model, epochs = _convolutional(keras, fitted, stop_on, bottleneck)
+        model, epochs = _convolutional(keras, fitted, stop_on, bottleneck, progress)
     else:
-        model, epochs = _dense(keras, kind, fitted, stop_on, bottleneck, seed)
+        model, epochs = _dense(keras, kind, fitted, stop_on, bottleneck, seed, progress)
     content = _convert(tensorflow, model, fitted.inputs, int8)
     return content, *_as_it_runs(tensorflow, content), epochs
 
@@ -44,7 +51,9 @@ def _import() -> tuple[Any, Any]:
     return keras, tensorflow
 
 
-def _convolutional(keras: Any, fitted: Examples, stop_on: Examples, bottleneck: int | None) -> tuple[Any, int]:
+def _convolutional(
+    keras: Any, fitted: Examples, stop_on: Examples, bottleneck: int | None, progress: Progress
+) -> tuple[Any, int]:
     length, channels = fitted.inputs.shape[1:]
     if length < 8 or length % 4:
         raise TrainingError(f"--window {length}: a convolutional model requires a multiple of 4, at least 8")
@@ -63,6 +72,10 @@ def _convolutional(keras: Any, fitted: Examples, stop_on: Examples, bottleneck: 
     )
     model.compile(optimizer=keras.optimizers.Adam(RATE), loss="mse")
     stop = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
+    count = len(fitted.inputs)
+    report = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, _logs: progress((epoch + 1) * count, EPOCHS * count)
+    )
     inputs, stop_inputs = (np.clip(one.inputs, -CLIP, CLIP).astype(np.float32) for one in (fitted, stop_on))
     history = model.fit(
         inputs,
@@ -70,17 +83,23 @@ def _convolutional(keras: Any, fitted: Examples, stop_on: Examples, bottleneck: 
         epochs=EPOCHS,
         batch_size=BATCH,
         verbose=0,
-        callbacks=[stop],
+        callbacks=[stop, report],
         validation_data=(stop_inputs, stop_inputs),
     )
     return model, len(history.epoch)
 
 
 def _dense(
-    keras: Any, kind: str, fitted: Examples, stop_on: Examples, bottleneck: int | None, seed: int
+    keras: Any,
+    kind: str,
+    fitted: Examples,
+    stop_on: Examples,
+    bottleneck: int | None,
+    seed: int,
+    progress: Progress,
 ) -> tuple[Any, int]:
     """Return our own dense layers as a Keras model, to be quantised."""
-    made = fit_layers(kind, fitted, stop_on, bottleneck, seed)
+    made = fit_layers(kind, fitted, stop_on, bottleneck, seed, progress)
     last = len(made.layers) - 1
     sizes = [weights.shape[1] for weights, _ in made.layers]
     stack = [keras.Input((made.layers[0][0].shape[0],))]

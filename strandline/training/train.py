@@ -11,6 +11,7 @@ import numpy as np
 
 from edge_components.anomaly_detector.model_runtime.manifest import AUTOENCODER, FORECASTER, FORMAT, MAX_VALUES
 from strandline.errors import TrainingError
+from strandline.progress import Progress, no_progress
 from strandline.training import dataset, dense, evaluation
 from strandline.training.dataset import Dataset, FloatArray, Parts
 from strandline.training.evaluation import Examples
@@ -60,8 +61,8 @@ class _Made:
     epochs: int
 
 
-def train(request: Request) -> Trained:
-    """Train, measure and pack; raises TrainingError."""
+def train(request: Request, progress: Progress = no_progress) -> Trained:
+    """Train, measure and pack; raises TrainingError. ``progress`` counts the windows of all epochs."""
     _check(request)
     found = dataset.read(request.data, request.time, request.channels, request.window_ms, request.exclude)
     if request.units and len(request.units) != len(found.channels):
@@ -72,7 +73,7 @@ def train(request: Request) -> Trained:
         raise TrainingError(f"--window {request.window}: window times channels is at most {MAX_VALUES}")
     parts = dataset.split(found)
     held_out = _examples(parts.held_out, request)
-    made = _make(parts, request)
+    made = _make(parts, request, progress)
     tails = evaluation.calibration(held_out.errors(made.run))
     manifest = {
         **_description(request, found, parts),
@@ -114,13 +115,15 @@ def _examples(sections: Sequence[FloatArray], request: Request) -> Examples:
     return Examples(both[:, :-1], both[:, -1], reconstructs=False)
 
 
-def _make(parts: Parts, request: Request) -> _Made:
+def _make(parts: Parts, request: Request, progress: Progress) -> _Made:
     fitted, stop_on = _examples(parts.fitted, request), _examples(parts.stopped_on, request)
     if request.kind == "convolutional" or request.int8:
         from strandline.training import keras_models  # needs TensorFlow
 
-        return _Made(*keras_models.make(request.kind, fitted, stop_on, request.bottleneck, request.int8, request.seed))
-    layers = fit_layers(request.kind, fitted, stop_on, request.bottleneck, request.seed)
+        return _Made(
+            *keras_models.make(request.kind, fitted, stop_on, request.bottleneck, request.int8, request.seed, progress)
+        )
+    layers = fit_layers(request.kind, fitted, stop_on, request.bottleneck, request.seed, progress)
     from strandline.training.model_writer import dense_network  # needs the extra `train`
 
     values, outputs = layers.layers[0][0].shape[0], layers.layers[-1][0].shape[1]

@@ -1,8 +1,7 @@
-"""Episodes of a detection, default calibration, progress, and exclusions of a training."""
+"""Episodes of a detection, default calibration, and exclusions of a training."""
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 from strandline.errors import TableError, TrainingError
-from strandline.progress import ProgressLine, duration, text
 from strandline.recorded.calibration import advice, default_calibration
 from strandline.recorded.episodes import above_level, episodes, summarize
 from strandline.training import dataset
@@ -69,21 +67,6 @@ def test_a_calibration_shorter_than_a_day_is_advised_to_cover_one() -> None:
     assert "--calibrate 1464" in advice(minutes, 300)[1]
     assert len(advice(minutes, 1_464)) == 1
     assert len(advice(minutes[:2_000], 300)) == 1
-
-
-def test_progress_has_share_rate_and_time_left() -> None:
-    assert text("history.csv", "rows", 25_000, 100_000, 10.0) == "history.csv: 25%, 2,500 rows/s, 30 s left"
-    assert [duration(seconds) for seconds in (45, 185, 7_800)] == ["45 s", "3:05 min", "2:10 h"]
-
-
-def test_a_pipe_gets_a_line_every_ten_seconds_and_none_for_a_short_computation() -> None:
-    out, now = io.StringIO(), 0.0
-    progress = ProgressLine("x", "rows", out, lambda: now)
-    for second in range(1, 26):
-        now = float(second)
-        progress(second, 100)
-    progress.close()
-    assert out.getvalue().splitlines() == ["x: 10%, 1 rows/s, 1:30 min left", "x: 20%, 1 rows/s, 1:20 min left"]
 
 
 def table(folder: Path, rows: int = 200, step: int = 60) -> Path:
