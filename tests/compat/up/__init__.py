@@ -1,0 +1,1 @@
+"""Folder of ``strandline up`` as an earlier version wrote it."""
