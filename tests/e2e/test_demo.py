@@ -190,7 +190,7 @@ def test_a_broker_port_that_is_taken_ends_the_demo_at_once_with_its_name(tmp_pat
         demo = Demo(tmp_path, "--broker-port", str(port))
         demos.append(demo)
         assert demo.process.wait(120) == 1
-    assert f"127.0.0.1:{port}: Address already in use" in demo.text()
+    assert f"port {port} for the broker (--broker-port) cannot be used: Address already in use" in demo.text()
     assert _left_behind(tmp_path) == []
 
 
