@@ -36,7 +36,7 @@ $(PAGE)/dist/.inputs: $(wildcard $(PAGE)/package*.json $(PAGE)/*.mjs $(PAGE)/tsc
 docs: $(VENV)/.ready
 	$(BIN)/python -m mkdocs build --strict $(ARGS)
 
-# Tests without processes, brokers and long computations, with fewer examples of the property tests: about a minute.
+# Tests without processes, brokers and long computations, with fewer examples of the property tests: about 80 seconds.
 test-fast: $(VENV)/.ready
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -p no:schemathesis --hypothesis-profile fast -m 'not slow' \
 		tests/unit tests/property tests/contract tests/compat $(ARGS)
