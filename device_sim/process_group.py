@@ -1,8 +1,11 @@
-"""Check of whether a process group still runs, for the end of programs that start processes themselves."""
+"""End of process groups, for programs that start processes themselves."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -32,6 +35,23 @@ def wait_until_ended(group: int, seconds: float) -> bool:
             return False
         time.sleep(POLL_SECONDS)
     return True
+
+
+def end(leader: subprocess.Popen[bytes], seconds: float) -> None:
+    """Terminate the leader of a group, kill what is left of the group after ``seconds``, and wait for its end.
+
+    Safe to call again.
+    """
+    group = leader.pid
+    if leader.poll() is None:
+        leader.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            leader.wait(seconds)
+    # Processes that the leader started, or the leader itself if it did not end.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+    leader.wait()
+    wait_until_ended(group, seconds)
 
 
 def _member(entry: Path, group: int) -> bool:

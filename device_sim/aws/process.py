@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -73,16 +71,7 @@ class Emulator:
 
     def stop(self) -> None:
         """End the emulator and every process it started; safe to call again."""
-        group = self.process.pid
-        if self.process.poll() is None:
-            self.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_STOP_S)
-        # Workers that still run, or the emulator itself if it did not end.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
-        self.process.wait()
-        process_group.wait_until_ended(group, _STOP_S)
+        process_group.end(self.process, _STOP_S)
         if self.process.stdin is not None:
             self.process.stdin.close()
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from device_sim import process_group
+from device_sim.aws.process import free_port
 from device_sim.azure.errors import AzuriteMissingError, StartError
 from device_sim.interrupts import uninterrupted
 from device_sim.paths import SOURCE_TREE
@@ -95,7 +94,7 @@ class Azurite:
 
     @classmethod
     def _spawn(cls, program: Path, root: Path) -> Self:
-        ports = {name: _free_port() for name in _SERVICES}
+        ports = {name: free_port() for name in _SERVICES}
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment["AZURITE_ACCOUNTS"] = f"{ACCOUNT}:{key}"
@@ -122,27 +121,13 @@ class Azurite:
 
     def stop(self) -> None:
         """End Azurite; safe to call again."""
-        group = self.process.pid
-        if self.process.poll() is None:
-            self.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_STOP_S)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
-        self.process.wait()
-        process_group.wait_until_ended(group, _STOP_S)
+        process_group.end(self.process, _STOP_S)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

@@ -1,6 +1,6 @@
 """The emulator of Bigtable from Google's Go client library, as a process on loopback.
 
-``go install cloud.google.com/go/bigtable/cmd/emulator@latest`` makes it; the Google Cloud SDK has the same as
+``go install cloud.google.com/go/bigtable/cmd/emulator@v1.58.0`` makes it; the Google Cloud SDK has the same as
 ``cbtemulator``. It keeps its content in memory.
 """
 
@@ -27,7 +27,7 @@ from device_sim.google.errors import EmulatorMissingError, GoogleError
 
 PROJECT, INSTANCE = "local", "strandline"
 _VARIABLE = "BIGTABLE_EMULATOR_HOST"
-HELP = "the Bigtable emulator is not installed (go install cloud.google.com/go/bigtable/cmd/emulator@latest)"
+HELP = "the Bigtable emulator is not installed (go install cloud.google.com/go/bigtable/cmd/emulator@v1.58.0)"
 
 
 def find_emulator() -> str | None:

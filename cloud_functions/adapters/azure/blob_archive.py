@@ -6,7 +6,6 @@ with a hierarchical namespace ``rows/date=<day>`` is a folder, which Synapse rea
 
 from __future__ import annotations
 
-import io
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,13 +19,12 @@ from azure.storage.blob import ContainerClient
 
 from cloud_functions.adapters import parquet
 from cloud_functions.adapters.azure.service import store_errors
+from cloud_functions.adapters.ranged_file import RangedFile
 from cloud_functions.core.archive_files import file_of, name_of
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import ArchiveFile
 from wire.model import Aggregates
 
-_AHEAD = 64 * 1024
-"""Least number of bytes of a request: a reader of Parquet begins with small reads at the end of the file."""
 _COPY_ATTEMPTS = 200
 
 
@@ -124,44 +122,17 @@ class BlobArchive:
                 raise error
 
 
-class BlobFile(io.RawIOBase):
-    """A blob of ``size`` bytes. Raises StoreError when it cannot be read, and if it was replaced meanwhile."""
+class BlobFile(RangedFile):
+    """See :class:`RangedFile`; every request requires the version ``etag``."""
 
     def __init__(self, blob: Any, size: int, etag: str) -> None:
-        super().__init__()
-        self._blob, self._size, self._etag = blob, size, etag
-        self._at, self._begin, self._content = 0, 0, b""
+        super().__init__(size)
+        self._blob, self._etag = blob, etag
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Set the position."""
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes, fewer only at the end."""
-        end = self._size if size < 0 else min(self._size, self._at + size)
-        if end <= self._at:
-            return b""
-        if not (self._begin <= self._at and end <= self._begin + len(self._content)):
-            self._fetch(self._at, end)
-        content = self._content[self._at - self._begin : end - self._begin]
-        self._at = end
-        return content
-
-    def _fetch(self, begin: int, end: int) -> None:
-        # The last bytes are read together.
-        begin = max(0, min(begin, self._size - _AHEAD)) if end == self._size else begin
-        end = min(self._size, max(end, begin + _AHEAD))
+    def request(self, begin: int, end: int) -> bytes:
+        """Return the bytes in [begin, end)."""
         with store_errors(f"read {self._blob.blob_name}"):
             answer = self._blob.download_blob(
                 offset=begin, length=end - begin, etag=self._etag, match_condition=MatchConditions.IfNotModified
             )
-            self._begin, self._content = begin, answer.readall()
+            return bytes(answer.readall())

@@ -12,6 +12,18 @@ Stamps = tuple[tuple[int, int, int] | None, ...]
 """Modification time, size and inode of each file, None for one that is missing."""
 
 
+def credential_problems(*, tls: bool, cert_file: str, key_file: str, username: str, password_file: str) -> list[str]:
+    """Return a sentence for each key of a broker's settings that is missing or does not fit the others."""
+    problems = []
+    if bool(cert_file) != bool(key_file):
+        problems.append("cert_file, key_file: both or neither")
+    if cert_file and not tls:
+        problems.append("cert_file: only with tls true")
+    if password_file and not username:
+        problems.append("password_file: only with username")
+    return problems
+
+
 @dataclass(frozen=True, slots=True)
 class CredentialFiles:
     """The paths, each empty where it is not used."""

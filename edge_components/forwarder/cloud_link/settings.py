@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_components.common.config import absolute_path, flag, integer, load, text
 from edge_components.common.errors import ConfigError
-from edge_components.common.mqtt.credentials import CredentialFiles
+from edge_components.common.mqtt.credentials import CredentialFiles, credential_problems
 from edge_components.forwarder.cloud_link import iot_hub
 from wire import topics
 from wire.topics import Lane
@@ -78,13 +78,13 @@ class MqttLinkSettings:
     )
 
     def __post_init__(self) -> None:
-        problems = []
-        if bool(self.cert_file) != bool(self.key_file):
-            problems.append("cert_file, key_file: both or neither")
-        if self.cert_file and not self.tls:
-            problems.append("cert_file: only with tls true")
-        if self.password_file and not self.username:
-            problems.append("password_file: only with username")
+        problems = credential_problems(
+            tls=self.tls,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            username=self.username,
+            password_file=self.password_file,
+        )
         if LANE in self.ack_topic:
             problems.append(f"ack_topic: {self.ack_topic!r} is not allowed, expected a topic without {LANE}")
         if not self.batch_topic or not self.ack_topic:

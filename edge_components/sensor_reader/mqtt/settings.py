@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_components.common.config import absolute_path, flag, integer, load, mapping, text
 from edge_components.common.errors import ConfigError, CredentialsError
-from edge_components.common.mqtt.credentials import CredentialFiles, Credentials
+from edge_components.common.mqtt.credentials import CredentialFiles, Credentials, credential_problems
 from edge_components.sensor_reader.errors import SourceError
 from edge_components.sensor_reader.mapping.bindings import TOPICS, Binding, preset_names, read_bindings
 from edge_components.sensor_reader.mapping.settings import KEYS
@@ -74,13 +74,13 @@ class MqttSettings:
     max_payload_bytes: int = integer(16_384, 16, 1_048_576, "a longer payload is rejected unread")
 
     def __post_init__(self) -> None:
-        problems = []
-        if bool(self.cert_file) != bool(self.key_file):
-            problems.append("cert_file, key_file: both or neither")
-        if self.cert_file and not self.tls:
-            problems.append("cert_file: only with tls true")
-        if self.password_file and not self.username:
-            problems.append("password_file: only with username")
+        problems = credential_problems(
+            tls=self.tls,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            username=self.username,
+            password_file=self.password_file,
+        )
         if problems:
             raise ConfigError(problems)
 
