@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 
-_AHEAD = 64 * 1024
+AHEAD = 64 * 1024
 """Least number of bytes of a request: a reader of Parquet begins with small reads at the end of the file."""
 
 
@@ -47,6 +47,6 @@ class RangedFile(io.RawIOBase, ABC):
 
     def _fetch(self, begin: int, end: int) -> None:
         # The last bytes are read together.
-        begin = max(0, min(begin, self._size - _AHEAD)) if end == self._size else begin
-        end = min(self._size, max(end, begin + _AHEAD))
+        begin = max(0, min(begin, self._size - AHEAD)) if end == self._size else begin
+        end = min(self._size, max(end, begin + AHEAD))
         self._begin, self._content = begin, self.request(begin, end)

@@ -165,10 +165,10 @@ def test_only_the_row_groups_of_a_gateway_and_time_are_read_from_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow")
-    from cloud_functions.adapters import parquet, s3_archive, s3_file
+    from cloud_functions.adapters import parquet, ranged_file, s3_archive
 
     monkeypatch.setattr(parquet, "GROUP_ROWS", 4_000)
-    monkeypatch.setattr(s3_file, "_AHEAD", 16)
+    monkeypatch.setattr(ranged_file, "AHEAD", 16)
     gateways = [(f"gw-{at:02d}", windows_of(HOUR, 2_000, 1_000, at)) for at in range(20)]
     parquet.write(tmp_path / "a", gateways)
     s3 = FakeS3((tmp_path / "a").read_bytes())
