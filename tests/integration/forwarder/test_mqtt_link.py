@@ -123,7 +123,10 @@ class Gateway:
 
 
 class Cloud:
-    """Cloud behind a broker: stores each batch once, and acknowledges; it may lose acknowledgements."""
+    """Cloud behind a broker: stores each batch once, and acknowledges.
+
+    With ``lose`` it loses that share of its acknowledgements, and each one before the first repeated batch.
+    """
 
     def __init__(self, port: int, lose: float = 0.0) -> None:
         self.batches: dict[tuple[int, int], Batch] = {}
@@ -163,7 +166,7 @@ class Cloud:
         self.batches[key] = batch
         received = self._received.setdefault(batch.epoch, SequenceSet())
         received.add(batch.sequence)
-        if self._rng.random() >= self._lose:
+        if not self._lose or (self.repeated and self._rng.random() >= self._lose):
             ack = received.acknowledgement(batch.epoch)
             self._client.publish(topics.ack(GATEWAY), ack.encode(), qos=1)
 
