@@ -12,7 +12,7 @@ import base64
 import datetime
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
@@ -22,34 +22,12 @@ from cloud_functions.adapters.azure.service import store_errors
 from cloud_functions.adapters.azure.table_entities import properties, to_item
 from cloud_functions.adapters.azure.table_indexes import Address
 from cloud_functions.adapters.azure.table_keys import LAST, compound, decode, encode, quoted
+from cloud_functions.adapters.change_relay import KEPT_MS, Captured, Change
 from cloud_functions.core.ports import Item, NowMs
 
 CHANGE, CHANGED = "~change:", "~changed:"
-KEPT_MS = 15 * 60_000
-"""Age at which an announcement is removed: longer than the longest run of a function (10 minutes)."""
 _RENEWED_MS = 120_000
 """Age at which a process announces a partition again."""
-
-Captured = Callable[[Item | None, Item], bool]
-"""Returns True for a change, as (old, new), that alerting processes."""
-
-
-class Change(NamedTuple):
-    """A change of an item, as (old, new); ``address`` is where it is stored."""
-
-    address: Address
-    old: Item | None
-    new: Item
-
-
-def anomalies(old: Item | None, new: Item) -> bool:
-    """Return True for a new report of an anomaly."""
-    return new["kind"] == "anomaly" and old is None
-
-
-def alerts(old: Item | None, new: Item) -> bool:
-    """Return True for each change of an alert."""
-    return new["kind"] == "alert"
 
 
 class ChangeLog:
