@@ -45,12 +45,12 @@ class ChangeLog(Protocol):
 
 def anomalies(old: Item | None, new: Item) -> bool:
     """Return True for a new report of an anomaly."""
-    return new["kind"] == "anomaly" and old is None
+    return new.get("kind") == "anomaly" and old is None
 
 
 def alerts(old: Item | None, new: Item) -> bool:
     """Return True for each change of an alert."""
-    return new["kind"] == "alert"
+    return new.get("kind") == "alert"
 
 
 def message_of(table: str, pk: str) -> str:

@@ -22,7 +22,7 @@ from google.cloud import bigtable
 from google.cloud.bigtable import column_family, data
 from google.cloud.bigtable.data import BigtableDataClient
 
-from cloud_functions.adapters.google.bigtable_rows import EXPIRING, PERMANENT
+from cloud_functions.adapters.google.bigtable_rows import CHANGES, EXPIRING, PERMANENT
 from device_sim.google.errors import EmulatorMissingError, GoogleError
 
 PROJECT, INSTANCE = "local", "strandline"
@@ -59,7 +59,9 @@ class BigtableEmulator:
         with self._environment():
             client = bigtable.Client(project=PROJECT, credentials=AnonymousCredentials(), admin=True)
             rule = column_family.MaxAgeGCRule(datetime.timedelta(seconds=1))
-            client.instance(INSTANCE).table(name).create(column_families={PERMANENT: None, EXPIRING: rule})
+            client.instance(INSTANCE).table(name).create(
+                column_families={PERMANENT: None, CHANGES: None, EXPIRING: rule}
+            )
 
     def table(self, name: str) -> data.Table:
         """Return a client of a table."""

@@ -2,7 +2,7 @@
 
 Bigtable writes one row atomically and has no index. The row of an index is written before the item that it lists, and
 the row that no longer applies is removed after; a reader of an index checks each item, so that a row left by an
-interrupted writer has no effect.
+interrupted writer has no effect. A change that alerting processes is written with its item (see bigtable_changes).
 """
 
 from __future__ import annotations
@@ -14,18 +14,27 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from google.cloud.bigtable.data import DeleteAllFromRow, ReadRowsQuery, RowMutationEntry, RowRange, SetCell, row_filters
+from google.cloud.bigtable.data import (
+    DeleteAllFromFamily,
+    DeleteAllFromRow,
+    ReadRowsQuery,
+    RowMutationEntry,
+    RowRange,
+    SetCell,
+    row_filters,
+)
 
 from cloud_functions.adapters.google import bigtable_rows as rows
-from cloud_functions.adapters.google.service import ATTEMPT_S, OPERATION_S, store_errors
+from cloud_functions.adapters.google.bigtable_changes import Captive, ChangeLog
+from cloud_functions.adapters.google.service import OPERATION_S, TIMES, store_errors
 from cloud_functions.core.errors import ConflictError, StoreError
 from cloud_functions.core.ports import Item, Key, Value
 
-_TIMES: dict[str, Any] = {"operation_timeout": OPERATION_S, "attempt_timeout": ATTEMPT_S}
 _PAGE = 100
 _BATCH = 200
 """Number of rows of a request that writes or reads several."""
 _ATTEMPTS = 20
+_ITEM = row_filters.FamilyNameRegexFilter(rows.ITEM_FAMILIES)
 
 
 class _Stored(NamedTuple):
@@ -34,10 +43,15 @@ class _Stored(NamedTuple):
 
 
 class Bigtable:
-    """A table; ``table`` is a ``google.cloud.bigtable.data.Table``, ``sleep`` waits between conflicting additions."""
+    """A table; ``table`` is a ``google.cloud.bigtable.data.Table``.
 
-    def __init__(self, table: Any, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._table, self._sleep = table, sleep
+    ``changes`` is its log of changes, if it has one, and ``sleep`` waits between conflicting additions.
+    """
+
+    def __init__(
+        self, table: Any, changes: ChangeLog | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._table, self._changes, self._sleep = table, changes, sleep
 
     def get(self, key: Key) -> Item | None:
         """Return the item; reads within one cluster are consistent."""
@@ -52,8 +66,12 @@ class Bigtable:
         """Write items unconditionally; return when all are written."""
         # Of one key the last item counts: a request writes its rows in any order.
         written = {rows.row_of(_key(item)): item for item in items}
-        self._write_rows((row, _index_cells(item)) for item in written.values() for row in rows.index_rows(item))
-        self._write_rows((row, _cells(item)) for row, item in written.items())
+        captives = {row: self._capture(None, item) for row, item in written.items()}
+        self._write_rows(
+            one for row, item in written.items() for one in _beside(rows.index_rows(item), item, captives[row])
+        )
+        self._write_rows((row, _cells(item, captives[row])) for row, item in written.items())
+        self._wake({str(item["pk"]) for row, item in written.items() if captives[row] is not None})
 
     def put_new(self, item: Item) -> Item | None:
         """Write the item if its key is free and return None, else return the existing item."""
@@ -133,20 +151,31 @@ class Bigtable:
         """Write an item in place of ``there`` (None: no item); False if another writer was faster."""
         before = frozenset[bytes]() if there is None else rows.index_rows(there.item)
         after = rows.index_rows(item)
-        left = self._revisions(before - after)
+        left, captive = self._revisions(before - after), self._capture(there and there.item, item)
         # A row that stays is written again: another writer may be about to remove it.
-        self._write_rows((row, _index_cells(item)) for row in after)
+        self._write_rows(_beside(after, item, captive))
         with store_errors(f"put {item['pk']!s} {item['sk']!s}"):
-            if not self._write_if(rows.row_of(_key(item)), there and there.revision, _cells(item)):
-                return False
+            written = self._write_if(rows.row_of(_key(item)), there and there.revision, _cells(item, captive))
+        if not written:
+            self._write_rows([] if captive is None else [(captive.mark, [DeleteAllFromRow()])])
+            return False
         self._remove_from_indexes(left)
+        self._wake(set() if captive is None else {str(item["pk"])})
         return True
 
+    def _capture(self, before: Item | None, item: Item) -> Captive | None:
+        return None if self._changes is None else self._changes.capture(before, item)
+
+    def _wake(self, changed: Iterable[str]) -> None:
+        for pk in changed:
+            if self._changes is not None:
+                self._changes.wake(pk)
+
     def _write_if(self, row: bytes, revision: bytes | None, mutations: list[Any]) -> bool:
-        """Change a row if it has this revision, or if it does not exist for None; return whether it was changed."""
+        """Change a row if it has this revision, or if it has no item for None; return whether it was changed."""
         if revision is None:
             return not self._table.check_and_mutate_row(
-                row, None, false_case_mutations=mutations, operation_timeout=OPERATION_S
+                row, _ITEM, false_case_mutations=mutations, operation_timeout=OPERATION_S
             )
         condition = row_filters.RowFilterChain(
             filters=[
@@ -165,7 +194,7 @@ class Bigtable:
         if not found:
             return {}
         with store_errors("read an index"):
-            there = self._table.read_rows(ReadRowsQuery(row_keys=sorted(found)), **_TIMES)
+            there = self._table.read_rows(ReadRowsQuery(row_keys=sorted(found)), **TIMES)
         return {bytes(row.row_key): _stored(row).revision for row in there}
 
     def _remove_from_indexes(self, revisions: Mapping[bytes, bytes]) -> None:
@@ -179,11 +208,11 @@ class Bigtable:
         while batch := list(itertools.islice(found, _BATCH)):
             entries = [RowMutationEntry(row, mutations) for row, mutations in batch]
             with store_errors("write rows"):
-                self._table.bulk_mutate_rows(entries, **_TIMES)
+                self._table.bulk_mutate_rows(entries, **TIMES)
 
     def _stored(self, key: Key) -> _Stored | None:
         with store_errors(f"get {key.pk} {key.sk}"):
-            row = self._table.read_row(rows.row_of(key), **_TIMES)
+            row = self._table.read_row(rows.row_of(key), row_filter=_ITEM, **TIMES)
         return None if row is None else _stored(row)
 
     def _stored_many(self, keys: Sequence[Key]) -> dict[Key, _Stored]:
@@ -191,28 +220,40 @@ class Bigtable:
         for at in range(0, len(keys), _BATCH):
             names = sorted({rows.row_of(key) for key in keys[at : at + _BATCH]})
             with store_errors("get items"):
-                there = self._table.read_rows(ReadRowsQuery(row_keys=names), **_TIMES)
+                there = self._table.read_rows(ReadRowsQuery(row_keys=names, row_filter=_ITEM), **TIMES)
             found |= {_key(stored.item): stored for stored in map(_stored, there)}
         return found
 
     def _range(self, first: bytes, last: bytes) -> Iterator[Any]:
         if first > last:
             return
-        query = ReadRowsQuery(row_ranges=RowRange(first, last, start_is_inclusive=True, end_is_inclusive=True))
+        ranges = RowRange(first, last, start_is_inclusive=True, end_is_inclusive=True)
+        query = ReadRowsQuery(row_ranges=ranges, row_filter=_ITEM)
         with store_errors("query"):
-            yield from self._table.read_rows_stream(query, **_TIMES)
+            yield from self._table.read_rows_stream(query, **TIMES)
 
 
 def _key(item: Item) -> Key:
     return Key(str(item["pk"]), str(item["sk"]))
 
 
-def _cells(item: Item) -> list[Any]:
-    """Return the mutations that replace a row by an item with a new revision."""
+def _cells(item: Item, captive: Captive | None) -> list[Any]:
+    """Return the mutations that replace an item by another one with a new revision, and add its change.
+
+    Earlier changes stay in the row.
+    """
     family, micros = rows.place_of(item)
     columns = {name.encode(): rows.to_cell(value) for name, value in item.items()}
     columns[rows.REVISION] = uuid.uuid4().hex.encode()
-    return [DeleteAllFromRow(), *(SetCell(family, name, value, micros) for name, value in columns.items())]
+    mutations: list[Any] = [DeleteAllFromFamily(rows.PERMANENT), DeleteAllFromFamily(rows.EXPIRING)]
+    mutations += (SetCell(family, name, value, micros) for name, value in columns.items())
+    return mutations if captive is None else [*mutations, captive.cell]
+
+
+def _beside(index_rows: Iterable[bytes], item: Item, captive: Captive | None) -> list[tuple[bytes, list[Any]]]:
+    """Return the rows that are written before an item: those of the indexes, and the mark of its change."""
+    written = [(row, _index_cells(item)) for row in index_rows]
+    return written if captive is None else [*written, (captive.mark, captive.mutations)]
 
 
 def _index_cells(item: Item) -> list[Any]:

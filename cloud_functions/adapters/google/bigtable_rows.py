@@ -5,7 +5,8 @@ index by state, where ``|`` stands for a zero byte. A column is one attribute, a
 the type. Each write replaces the whole row and gives it a new revision, the condition of the next write.
 
 An item with ``expires_at`` is in the column family ``x``, whose cells are removed by age: the time of its cells is the
-one at which it expires. Other items are in the family ``p``.
+one at which it expires. Other items are in the family ``p``. Changes that were not processed yet are cells of the
+family ``c`` (see bigtable_changes), and ``c!<pk>|<sk>|<change>`` is the row that marks one.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import NamedTuple
 from cloud_functions.core import keys
 from cloud_functions.core.ports import Item, Key, Value
 
-PERMANENT, EXPIRING = "p", "x"
+PERMANENT, EXPIRING, CHANGES = "p", "x", "c"
 """Column families; ``x`` needs the garbage collection policy of a maximum age of one second."""
+ITEM_FAMILIES = f"[{PERMANENT}{EXPIRING}]"
+"""Expression for the families of an item's attributes."""
 REVISION = b"~revision"
 SEPARATOR, LAST = b"\0", b"\xff"
 PERMANENT_MICROS = 1_000
@@ -68,6 +71,34 @@ def indexed_key(row: bytes) -> Key:
     """Return the key of the item of a row of an index."""
     first, second, third = row[2:].split(SEPARATOR)
     return Key(first.decode(), third.decode()) if row.startswith(b"t!") else Key(third.decode(), second.decode())
+
+
+class Marked(NamedTuple):
+    """Key of the item and name of the change that a mark stands for."""
+
+    key: Key
+    change: bytes
+
+
+ALL_MARKS = (b"c!", b'c"')
+"""First row key of all marks, and the one after the last."""
+
+
+def mark_of(key: Key, change: bytes) -> bytes:
+    """Return the row key of a change's mark."""
+    return b"c!" + SEPARATOR.join((key.pk.encode(), key.sk.encode(), change))
+
+
+def marks_of(pk: str) -> tuple[bytes, bytes]:
+    """Return the first row key of the marks of a partition, and the one after the last."""
+    prefix = b"c!" + pk.encode()
+    return prefix + SEPARATOR, prefix + b"\1"
+
+
+def marked(row: bytes) -> Marked:
+    """Return what a mark stands for."""
+    pk, sk, change = row[2:].split(SEPARATOR)
+    return Marked(Key(pk.decode(), sk.decode()), change)
 
 
 def to_cell(value: Value) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
@@ -12,6 +13,8 @@ from cloud_functions.core.errors import StoreError
 
 OPERATION_S, ATTEMPT_S = 10.0, 3.0
 """Time limits of an operation and of one of its attempts, so that a hanging service does not cost the invocation."""
+TIMES: dict[str, Any] = {"operation_timeout": OPERATION_S, "attempt_timeout": ATTEMPT_S}
+"""The same as options of Bigtable's client."""
 
 
 @contextmanager

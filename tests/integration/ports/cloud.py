@@ -12,9 +12,18 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from cloud_functions.core.ports import Acknowledger, DeadLetterSink, ErasableArchive, ErasableTable, Outbox, SeriesFiles
+from cloud_functions.adapters.change_relay import ChangeLog
+from cloud_functions.core.ports import (
+    Acknowledger,
+    DeadLetterSink,
+    ErasableArchive,
+    ErasableTable,
+    NowMs,
+    Outbox,
+    SeriesFiles,
+)
 from tests.integration.ports.faults import Faults
 
 CHANNEL_TYPES = ("eventbridge", "email")
@@ -39,6 +48,23 @@ class Adapters:
     acknowledger: Acknowledger
     dead_letters: DeadLetterSink
     outbox: Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedTable:
+    """A table that records changes of the kind ``alert``, its log, and the partitions that were woken."""
+
+    table: ErasableTable
+    changes: ChangeLog
+    woken: list[str]
+
+
+@runtime_checkable
+class Capturing(Protocol):
+    """A cloud whose tables have no stream of changes."""
+
+    def captured(self, now_ms: NowMs) -> CapturedTable:
+        """Return new adapters, as a new process of a function has them."""
 
 
 class Cloud(Protocol):

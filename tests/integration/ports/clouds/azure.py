@@ -17,11 +17,14 @@ from cloud_functions.adapters.azure.iot_hub import IotHub, IotHubAcknowledger
 from cloud_functions.adapters.azure.queues import BlobDeadLetterSink, QueueOutbox, read_dead_letter, read_delivery
 from cloud_functions.adapters.azure.storage import of_connection_string
 from cloud_functions.adapters.azure.table import AzureTable
+from cloud_functions.adapters.azure.table_changes import ChangeLog
+from cloud_functions.adapters.change_relay import alerts
 from cloud_functions.clock import now_ms
+from cloud_functions.core.ports import NowMs
 from device_sim.azure.azurite import Azurite
 from device_sim.azure.errors import AzuriteMissingError
 from device_sim.azure.iot_hub import LocalIotHub
-from tests.integration.ports.cloud import CHANNEL_TYPES, Adapters, MissingError
+from tests.integration.ports.cloud import CHANNEL_TYPES, Adapters, CapturedTable, MissingError
 from tests.integration.ports.faults import Fault, Faults, FaultyClient, StoppedError
 
 TABLES, CONTAINERS = ("telemetry", "alerts"), ("archive", "dead-letters", "large")
@@ -91,6 +94,12 @@ class _LocalAzure:
             BlobDeadLetterSink(self._faulty.container("dead-letters")),
             QueueOutbox(queues, self._faulty.container("large")),
         )
+
+    def captured(self, now_ms: NowMs) -> CapturedTable:
+        woken: list[str] = []
+        client = self._faulty.table("alerts")
+        changes = ChangeLog(client, alerts, now_ms, woken.append)
+        return CapturedTable(AzureTable(client, changes), changes, woken)
 
     def close(self) -> None:
         self._transport.close()

@@ -15,16 +15,19 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from cloud_functions.adapters.change_relay import alerts
 from cloud_functions.adapters.google.bigtable import Bigtable
+from cloud_functions.adapters.google.bigtable_changes import ChangeLog
 from cloud_functions.adapters.google.gcs_archive import CloudStorageArchive
 from cloud_functions.adapters.google.mqtt import BrokerSettings, MqttAcknowledger, MqttBroker
 from cloud_functions.adapters.google.pubsub import Publisher, PubSubDeadLetterSink, PubSubOutbox
+from cloud_functions.core.ports import NowMs
 from device_sim.google.bigtable import PROJECT, BigtableEmulator
 from device_sim.google.errors import EmulatorMissingError
 from device_sim.google.pubsub import LocalPubSub
 from device_sim.google.storage import CloudStorageEmulator
 from device_sim.simulation.sensor_broker import find_mosquitto
-from tests.integration.ports.cloud import CHANNEL_TYPES, Adapters, MissingError
+from tests.integration.ports.cloud import CHANNEL_TYPES, Adapters, CapturedTable, MissingError
 from tests.integration.ports.faults import Fault, Faults, FaultyClient, StoppedError
 from tests.integration.test_mqtt_source import mosquitto
 from wire import topics
@@ -105,8 +108,7 @@ class _LocalGoogle:
 
     def connect(self) -> Adapters:
         def table(name: str) -> Bigtable:
-            client = FaultyClient(self._tables[name], self.faults, lambda _: ResourceExhausted("quota"))
-            return Bigtable(client, lambda _: None)
+            return Bigtable(self._table(name), sleep=lambda _: None)
 
         publisher = Publisher(PROJECT, self._post)
         broker: Any = FaultyClient(self._broker, self.faults, lambda _: ConnectionError("quota exceeded"))
@@ -118,6 +120,12 @@ class _LocalGoogle:
             PubSubDeadLetterSink("dead-letters", publisher),
             PubSubOutbox({name: name for name in CHANNEL_TYPES}, publisher),
         )
+
+    def captured(self, now_ms: NowMs) -> CapturedTable:
+        woken: list[str] = []
+        client = self._table("alerts")
+        changes = ChangeLog(client, alerts, now_ms, woken.append)
+        return CapturedTable(Bigtable(client, changes, lambda _: None), changes, woken)
 
     def acknowledged(self) -> list[tuple[str, bytes]]:
         return self._gateways.take()
@@ -133,6 +141,9 @@ class _LocalGoogle:
         self._broker.close()
         self._archive.close()
         self._session.close()
+
+    def _table(self, name: str) -> FaultyClient:
+        return FaultyClient(self._tables[name], self.faults, lambda _: ResourceExhausted("quota"))
 
     def _post(self, path: str, content: Mapping[str, Any]) -> tuple[int, str]:
         fault = self.faults.next()
