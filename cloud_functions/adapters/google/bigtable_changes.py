@@ -62,7 +62,7 @@ class ChangeLog:
         if not self._captured(old, new):
             return None
         key = Key(str(new["pk"]), str(new["sk"]))
-        # A name of its own for each attempt to write: the mark of one is never taken for that of another.
+        # Each attempt to write has a name of its own, so that it never shares a mark with another one.
         name = f"{int(new.get('version', 0)):013d}.{uuid.uuid4().hex}".encode()
         content = json.dumps({"old": None if old is None else _plain(old), "new": _plain(new)}, separators=(",", ":"))
         return Captive(
@@ -96,7 +96,7 @@ class ChangeLog:
             cells: dict[bytes, list[Any]] = {}
             for key, name in part:
                 cells.setdefault(rows.row_of(key), []).append(DeleteRangeFromColumn(rows.CHANGES, name))
-            # The marks last: a change without a mark would stay for ever.
+            # The marks last: a change without a mark would never be removed.
             self._mutate(RowMutationEntry(row, mutations) for row, mutations in cells.items())
             self._mutate(RowMutationEntry(rows.mark_of(*address), [DeleteAllFromRow()]) for address in part)
 
