@@ -18,13 +18,16 @@ from google.cloud import storage
 from google.cloud.bigtable.data import BigtableDataClient
 
 from cloud_functions import settings
-from cloud_functions.adapters.google.bigtable import Bigtable
-from cloud_functions.adapters.google.gcs_archive import CloudStorageArchive
-from cloud_functions.adapters.google.handlers import Handlers, Stores
-from cloud_functions.adapters.google.mqtt import BrokerSettings, MqttAcknowledger, MqttBroker
-from cloud_functions.adapters.google.pubsub import Publisher, PubSubDeadLetterSink
+from cloud_functions.adapters.functions import Options
+from cloud_functions.adapters.google import application
+from cloud_functions.adapters.google.application import Services, Topics
+from cloud_functions.adapters.google.handlers import Handlers
+from cloud_functions.adapters.google.mqtt import BrokerSettings, MqttBroker
+from cloud_functions.adapters.google.pubsub import Publisher
 from cloud_functions.adapters.google.push import CERTIFICATES_URL, Certificates, PushVerifier
 from cloud_functions.clock import now_ms
+from cloud_functions.core.channels import ChannelType
+from cloud_functions.core.gateways import SILENT_AFTER_MS
 
 _TIMEOUT_S = 5.0
 _API = "https://pubsub.googleapis.com"
@@ -62,22 +65,32 @@ def _broker() -> MqttBroker:
 
 def _handlers() -> Handlers:
     project = settings.text("PROJECT")
-    client = BigtableDataClient(project=project)
-    table = Bigtable(client.get_table(settings.text("BIGTABLE_INSTANCE"), settings.text("TELEMETRY_TABLE")))
-    publisher = Publisher(project, _post)
-    dead_letters = PubSubDeadLetterSink(settings.text("DEAD_LETTERS_TOPIC"), publisher)
+    bigtable, instance = BigtableDataClient(project=project), settings.text("BIGTABLE_INSTANCE")
+    services = Services(
+        telemetry=bigtable.get_table(instance, settings.text("TELEMETRY_TABLE")),
+        alerts=bigtable.get_table(instance, settings.text("ALERTS_TABLE")),
+        archive=storage.Client(project).bucket(settings.text("ARCHIVE_BUCKET")),
+        publisher=Publisher(project, _post),
+        broker=_broker(),
+    )
+    prefix = settings.text("CHANNEL_TOPICS")
+    topics = Topics(
+        settings.text("CHANGES_TOPIC"),
+        settings.text("DEAD_LETTERS_TOPIC"),
+        {str(kind): f"{prefix}{kind}" for kind in ChannelType},
+    )
     verifier = PushVerifier(
         _certificates, settings.text("PUSH_AUDIENCE"), settings.text("PUSH_SERVICE_ACCOUNT"), now_ms
     )
-    archive = CloudStorageArchive(storage.Client(project).bucket(settings.text("ARCHIVE_BUCKET")))
-    return Handlers(
-        Stores(table, archive, MqttAcknowledger(_broker()), dead_letters),
-        verifier,
-        now_ms,
-        logging.getLogger("strandline"),
-        settings.number("RAW_DAYS", 7),
-        settings.number("RETENTION_DAYS", 90),
+    options = Options(
+        raw_days=settings.number("RAW_DAYS", 7),
+        retention_days=settings.number("RETENTION_DAYS", 90),
+        alert_retention_days=settings.number("ALERT_RETENTION_DAYS", 400),
+        alert_hold_ms=settings.number("ALERT_HOLD_MS", 0),
+        silent_after_ms=settings.number("SILENT_AFTER_MS", SILENT_AFTER_MS),
+        archive_shards=settings.number("ARCHIVE_SHARDS", 1),
     )
+    return application.handlers(services, topics, verifier, options, now_ms, logging.getLogger("strandline"))
 
 
 handlers = _handlers()
@@ -87,6 +100,18 @@ handlers = _handlers()
 def ingest(request: Any) -> tuple[str, int]:
     """Store and acknowledge the batch of a push request."""
     return handlers.ingest(request.headers, request.get_data())
+
+
+@functions_framework.http
+def alerting(request: Any) -> tuple[str, int]:
+    """Process the changes of reports and alerts that a push request names."""
+    return handlers.alerting(request.headers, request.get_data())
+
+
+@functions_framework.http
+def watch(request: Any) -> tuple[str, int]:
+    """Do each minute what becomes due without a message; the scheduler sends this request."""
+    return handlers.watch(request.headers)
 
 
 @functions_framework.http

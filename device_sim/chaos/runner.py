@@ -31,7 +31,7 @@ from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.schedule import Kind, kinds_of, plan
 from device_sim.chaos.source import SAVE_MARGIN_SECONDS, DurablePublisher, Source
-from device_sim.clouds import CloudKind, connect
+from device_sim.clouds import CloudKind, check, connect
 from device_sim.greengrass.component_build import Build, Nucleus
 from device_sim.greengrass.profile import JAVA
 from edge_components.forwarder.spool.schema import LOSS_COUNTERS
@@ -106,6 +106,7 @@ class _Run:
     def run(self) -> Report:
         """Run and return the report."""
         options = self._options
+        check(options.cloud)
         kinds = options.kinds or kinds_of((), options.profile)
         planned = plan(options.seed, options.seconds, options.number, kinds)
         system = self._start()

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from device_sim.aws.errors import CloudSimError
 from device_sim.aws.process import check_port
+from device_sim.clouds import check
 from device_sim.demo import site as sites
 from device_sim.demo.configuration import SENSOR_READER, WINDOW_MS, DemoOptions
 from device_sim.demo.judge import Judge
@@ -105,6 +106,7 @@ class _Run:
     def run(self) -> Summary:
         """Run, show and publish the result, and return it."""
         options = self._options
+        check(options.cloud)
         if options.page_port is not None:
             check_port(options.page_port, "the page (--page-port)")
         if options.broker_port:

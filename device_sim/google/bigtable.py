@@ -36,15 +36,23 @@ def find_emulator() -> str | None:
     return shutil.which("cbtemulator", path=folders) or shutil.which(str(Path.home() / "go/bin/emulator"))
 
 
+def installed() -> str:
+    """Return the path of the emulator; raises EmulatorMissingError with the command that installs it."""
+    program = find_emulator()
+    if program is None:
+        raise EmulatorMissingError(HELP)
+    return program
+
+
 class BigtableEmulator:
     """A running emulator; a context manager."""
 
     def __init__(self) -> None:
-        program = find_emulator()
-        if program is None:
-            raise EmulatorMissingError(HELP)
         self._process = subprocess.Popen(  # noqa: S603 # a program found by its name
-            [program, "-host", "127.0.0.1", "-port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [installed(), "-host", "127.0.0.1", "-port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         stream = self._process.stdout
         line = stream.readline() if stream is not None else ""

@@ -7,66 +7,23 @@ again, and signs each request with a token of the subscription's service account
 
 from __future__ import annotations
 
-import base64
 import itertools
-import json
 import queue
 import random
 import threading
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import paho.mqtt.client as paho
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from google.auth import crypt, jwt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from device_sim.google.push import Envelope, Push, TokenIssuer
 from device_sim.simulation.sensor_broker import HOST
 
-SUBSCRIPTION = "projects/local/subscriptions/ingest"
+SUBSCRIPTION = "ingest"
 TOPICS = ("strandline/v1/+/urgent", "strandline/v1/+/bulk")
-KEY_ID = "local"
 _AGAIN_S = 0.1
 _STARTED_S = 30.0
-
-Push = Callable[[dict[str, str], bytes], int]
-"""Sends a push request, given headers and content, and returns the HTTP status."""
-
-
-class TokenIssuer:
-    """Issuer of OpenID Connect tokens with a key of its own in place of Google's."""
-
-    def __init__(self, audience: str, service_account: str) -> None:
-        self._audience, self._service_account = audience, service_account
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        self._signer = crypt.RSASigner.from_string(private, KEY_ID)
-        self.certificates = {KEY_ID: public.decode()}
-        """Public keys by key id, as Google publishes its certificates."""
-
-    def token(self, **changes: Any) -> str:
-        """Return a token that is valid for an hour; ``changes`` replace its claims."""
-        now_s = int(time.time())
-        claims = {
-            "iss": "https://accounts.google.com",
-            "aud": self._audience,
-            "sub": "1",
-            "email": self._service_account,
-            "email_verified": True,
-            "iat": now_s,
-            "exp": now_s + 3600,
-        }
-        token: bytes = jwt.encode(self._signer, claims | changes)
-        return token.decode()
 
 
 class Bridge:
@@ -96,16 +53,10 @@ class Bridge:
             self._deliver(message)
 
     def _deliver(self, message: paho.MQTTMessage) -> None:
-        identity = str(next(self._ids))
-        published = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        attributes = {"topic": message.topic}
-        data = base64.b64encode(message.payload).decode()
-        content = {"data": data, "attributes": attributes, "messageId": identity, "publishTime": published}
+        envelope = Envelope(str(next(self._ids)), (bytes(message.payload), {"topic": message.topic}))
         times = 2 if self._rng.random() < self._repeat else 1
-        for attempt in itertools.count(1):
-            request = {"message": content, "subscription": SUBSCRIPTION, "deliveryAttempt": attempt}
-            headers = {"Authorization": f"Bearer {self._issuer.token()}", "Content-Type": "application/json"}
-            if self._push(headers, json.dumps(request).encode()) // 100 == 2:
+        while True:
+            if self._push(self._issuer.headers(), envelope.content(SUBSCRIPTION)) // 100 == 2:
                 self.delivered += 1
                 times -= 1
             else:

@@ -12,6 +12,7 @@ import binascii
 import itertools
 import json
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ class LocalPubSub:
 
     def __init__(self, project: str, topics: tuple[str, ...]) -> None:
         self._project, self._messages = project, {name: list[Message]() for name in topics}
-        self._ids = itertools.count(1)
+        self._ids, self._arrived = itertools.count(1), threading.Condition()
 
     def post(self, path: str, content: Mapping[str, Any]) -> tuple[int, str]:
         """Answer a request as the API does."""
@@ -44,14 +45,31 @@ class LocalPubSub:
             messages = [_message(one) for one in raw]
         except ValueError as error:
             return 400, str(error)
-        self._messages[found["topic"]] += messages
+        for data, attributes in messages:
+            self.add(found["topic"], data, attributes)
         return 200, json.dumps({"messageIds": [str(next(self._ids)) for _ in messages]})
+
+    def add(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        """Accept a message, as from a client of another protocol."""
+        with self._arrived:
+            self._messages[topic].append((data, attributes))
+            self._arrived.notify_all()
 
     def take(self, topic: str) -> list[Message]:
         """Remove and return the messages of a topic."""
-        found = self._messages[topic]
-        self._messages[topic] = []
+        return self.wait(topic, 0.0)
+
+    def wait(self, topic: str, timeout_s: float) -> list[Message]:
+        """Wait until a topic has messages, or until the timeout; remove and return them."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._messages[topic], timeout_s)
+            found, self._messages[topic] = self._messages[topic], []
         return found
+
+    def count(self, topic: str) -> int:
+        """Return the number of messages of a topic that no one has taken."""
+        with self._arrived:
+            return len(self._messages[topic])
 
 
 def _message(raw: Any) -> Message:

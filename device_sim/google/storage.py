@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import urllib.request
 from types import TracebackType
@@ -11,14 +12,19 @@ from device_sim.google.errors import EmulatorMissingError
 from device_sim.simulation.sensor_broker import HOST, free_port
 
 
+def check() -> None:
+    """Raise EmulatorMissingError with the command that installs the emulator if it is not installed."""
+    if importlib.util.find_spec("gcp_storage_emulator") is None:
+        raise EmulatorMissingError("gcp-storage-emulator is not installed: pip install gcp-storage-emulator")
+
+
 class CloudStorageEmulator:
     """A running emulator; a context manager."""
 
     def __init__(self) -> None:
-        try:
-            from gcp_storage_emulator.server import create_server
-        except ImportError as error:
-            raise EmulatorMissingError("gcp-storage-emulator is not installed (pip install strandline[dev])") from error
+        check()
+        from gcp_storage_emulator.server import create_server
+
         port = free_port()
         self._server: Any = create_server(HOST, port, in_memory=True)
         self._server.start()

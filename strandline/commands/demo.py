@@ -39,7 +39,8 @@ def demo_command(
 
     The exit code is 0 only if no data was lost, duplicated or changed. With --json, the summary is one object on
     standard output, and the progress goes to standard error; --json FILE writes the object to a file. With --cloud
-    azure the functions of Azure store the batches in Azurite, which npm installs; there is no page then.
+    azure the functions of Azure store the batches in Azurite, which npm installs, and with --cloud google those of
+    Google Cloud in the emulator of Bigtable, which Go installs; there is no page then.
     """
     from rich.console import Console
 

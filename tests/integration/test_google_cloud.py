@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import functions_framework
 import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud import storage
 
+from cloud_functions.adapters.functions import Options
+from cloud_functions.adapters.google import application
+from cloud_functions.adapters.google.application import Services, Topics
 from cloud_functions.adapters.google.bigtable import Bigtable
+from cloud_functions.adapters.google.handlers import Handlers
+from cloud_functions.adapters.google.mqtt import BrokerSettings, MqttBroker
+from cloud_functions.adapters.google.pubsub import Publisher
+from cloud_functions.adapters.google.push import PushVerifier
+from cloud_functions.clock import now_ms
 from cloud_functions.core import keys
 from cloud_functions.core.batch_rows import rows_of
 from cloud_functions.core.batches import StoredBatch
+from cloud_functions.core.channels import ChannelType
+from cloud_functions.core.documents import Documents
+from cloud_functions.core.ports import NowMs
 from device_sim.chaos.proxy import Network
 from device_sim.google import bigtable
 from device_sim.google.bigtable import INSTANCE, PROJECT, BigtableEmulator
-from device_sim.google.bridge import Bridge, TokenIssuer
+from device_sim.google.bridge import Bridge
+from device_sim.google.pubsub import LocalPubSub
+from device_sim.google.push import Envelope, TokenIssuer
 from device_sim.google.storage import CloudStorageEmulator
 from device_sim.paths import SOURCE_TREE
 from device_sim.simulation.sensor_broker import find_mosquitto
@@ -30,12 +48,13 @@ from edge_components.common.delivery import PublishBackoff
 from edge_components.forwarder.cloud_link import session
 from tests.integration.forwarder.test_mqtt_link import GATEWAY, QUICK, Gateway, aggregates, cutting
 from tests.integration.test_mqtt_source import mosquitto
+from tests.unit.cloud.fakes import report
 from tests.waiting import until
 from wire import codec, topics
-from wire.model import Batch
+from wire.model import Anomalies, Batch
 
 AUDIENCE, ACCOUNT = "https://ingest.example", "push@project.iam.gserviceaccount.com"
-TABLE, BUCKET = "telemetry", "archive"
+TABLE, ALERTS, BUCKET = "telemetry", "alerts", "archive"
 
 pytestmark = [
     pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed (apt-get install mosquitto)"),
@@ -50,18 +69,23 @@ class Google:
         self.issuer = TokenIssuer(AUDIENCE, ACCOUNT)
         self.port = stack.enter_context(mosquitto(root / "broker", "allow_anonymous true"))
         self._emulator = stack.enter_context(BigtableEmulator())
-        self._emulator.create_table(TABLE)
-        self.table = Bigtable(self._emulator.table(TABLE))
-        storage = stack.enter_context(CloudStorageEmulator())
-        storage.create_bucket(BUCKET)
-        self.bucket = f"{storage.url}/storage/v1/b/{BUCKET}/o"
+        for name in (TABLE, ALERTS):
+            self._emulator.create_table(name)
+        self.table, self.alerts = Bigtable(self._emulator.table(TABLE)), Bigtable(self._emulator.table(ALERTS))
+        self.pubsub = LocalPubSub(PROJECT, ("changes", "dead-letters", *(f"channel-{kind}" for kind in ChannelType)))
+        files = stack.enter_context(CloudStorageEmulator())
+        files.create_bucket(BUCKET)
+        self.bucket = f"{files.url}/storage/v1/b/{BUCKET}/o"
         settings = {
-            "STORAGE_EMULATOR_HOST": storage.url,
+            "STORAGE_EMULATOR_HOST": files.url,
             "PROJECT": PROJECT,
             "BIGTABLE_INSTANCE": INSTANCE,
             "BIGTABLE_EMULATOR_HOST": self._emulator.address,
             "TELEMETRY_TABLE": TABLE,
+            "ALERTS_TABLE": ALERTS,
             "ARCHIVE_BUCKET": BUCKET,
+            "CHANGES_TOPIC": "changes",
+            "CHANNEL_TOPICS": "channel-",
             "DEAD_LETTERS_TOPIC": "dead-letters",
             "PUSH_AUDIENCE": AUDIENCE,
             "PUSH_SERVICE_ACCOUNT": ACCOUNT,
@@ -72,10 +96,14 @@ class Google:
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("google.auth.default", lambda **_: (AnonymousCredentials(), PROJECT))
         monkeypatch.setattr(requests, "get", self._certificates)
+        self._request = AuthorizedSession.request
+        monkeypatch.setattr(AuthorizedSession, "request", lambda *given, **more: self._send(*given, **more))
         source = SOURCE_TREE / "cloud_functions" / "google" / "main.py"
         with pytest.warns(RuntimeWarning, match="Connecting to Bigtable emulator"):
-            apps = [functions_framework.create_app(name, str(source)) for name in ("ingest", "compact")]
-        self._ingest, self._compact = (app.test_client() for app in apps)
+            self.functions = {
+                name: functions_framework.create_app(name, str(source)).test_client()
+                for name in ("ingest", "alerting", "watch", "compact")
+            }
 
     def stored(self) -> list[StoredBatch]:
         """Return the stored batches of the gateway."""
@@ -86,12 +114,53 @@ class Google:
         answer.status_code, answer._content = 200, json.dumps(self.issuer.certificates).encode()
         return answer
 
-    def push(self, headers: dict[str, str], content: bytes) -> int:
-        return int(self._ingest.post("/", headers=headers, data=content).status_code)
+    def _send(self, session: AuthorizedSession, method: str, url: str, data: Any = None, **more: Any) -> Any:
+        """Answer the requests of Pub/Sub in the place of the service, and send all others."""
+        if "pubsub.googleapis.com" not in url:
+            return self._request(session, method, url, data=data, **more)
+        answer = requests.Response()
+        answer.status_code, text = self.pubsub.post(urlsplit(url).path, json.loads(data))
+        answer._content = text.encode()
+        return answer
 
-    def compact(self) -> int:
-        headers = {"Authorization": f"Bearer {self.issuer.token()}"}
-        return int(self._compact.post("/", headers=headers).status_code)
+    def handlers(self, clock: NowMs) -> Handlers:
+        """Return handlers with another clock."""
+        client = storage.Client(PROJECT, credentials=AnonymousCredentials())
+        services = Services(
+            telemetry=self._emulator.table(TABLE),
+            alerts=self._emulator.table(ALERTS),
+            archive=client.bucket(BUCKET),
+            publisher=Publisher(PROJECT, self.pubsub.post),
+            broker=MqttBroker(BrokerSettings("127.0.0.1", self.port, "later")),
+        )
+        names = Topics("changes", "dead-letters", {str(kind): f"channel-{kind}" for kind in ChannelType})
+        verifier = PushVerifier(lambda: self.issuer.certificates, AUDIENCE, ACCOUNT, clock)
+        return application.handlers(services, names, verifier, Options(), clock, logging.getLogger("test"))
+
+    def push(self, headers: dict[str, str], content: bytes) -> int:
+        return int(self.functions["ingest"].post("/", headers=headers, data=content).status_code)
+
+    def send(self, batch: Batch, lane: str = "bulk") -> None:
+        """Push a batch as the bridge does."""
+        envelope = Envelope("1", (codec.encode(batch), {"topic": topics.published(batch.gateway, lane)}))
+        assert self.push(self.issuer.headers(), envelope.content("ingest")) == 204
+
+    def process_changes(self) -> int:
+        """Push the messages of the topic of changes; return their number."""
+        found = self.pubsub.take("changes")
+        for message in found:
+            content = Envelope("1", message).content("changes")
+            answer = self.functions["alerting"].post("/", headers=self.issuer.headers(), data=content)
+            assert answer.status_code == 204
+        return len(found)
+
+    def timer(self, name: str) -> int:
+        """Call a function as the scheduler does; return the status."""
+        return int(self.functions[name].post("/", headers=self.issuer.headers()).status_code)
+
+    def events(self, channel: str) -> list[dict[str, Any]]:
+        """Return the events in the queue of a type of channel."""
+        return [json.loads(data)["event"] for data, _ in self.pubsub.take(f"channel-{channel}")]
 
 
 @pytest.fixture
@@ -147,13 +216,59 @@ def test_a_request_without_the_token_of_the_subscription_stores_nothing(google: 
     assert [batch.sequence for batch in google.stored()] == [1]
 
 
+def test_a_report_becomes_an_alert_whose_event_is_published_once(google: Google) -> None:
+    reports = Batch(GATEWAY, 1, 1, Anomalies((report(),)))
+    google.send(reports, "urgent")
+    assert google.process_changes() == 1
+    assert [item["state"] for item in google.alerts.query(GATEWAY)] == ["firing"]
+    # The alert's own change; a repeated message, or a repeated batch, finds no other one.
+    assert google.process_changes() == 1
+    (event,) = google.events("mqtt")
+    assert "firing" in str(event["type"])
+    google.send(reports, "urgent")
+    while google.process_changes():
+        pass
+    assert google.timer("watch") == 204
+    assert google.events("mqtt") == []
+    assert google.pubsub.take("dead-letters") == []
+
+
+def test_the_timer_processes_changes_of_which_no_message_arrived(google: Google) -> None:
+    google.send(Batch(GATEWAY, 1, 1, Anomalies((report(),))), "urgent")
+    for _ in range(2):
+        google.pubsub.take("changes")
+        assert google.timer("watch") == 204
+    assert [item["state"] for item in google.alerts.query(GATEWAY)] == ["firing"]
+    assert len(google.events("mqtt")) == 1
+
+
+def test_the_timer_finds_a_silent_gateway(google: Google) -> None:
+    google.send(Batch(GATEWAY, 1, 1, aggregates(4, 0)))
+    rule = {"condition": {"type": "silence", "after_s": 120}}
+    Documents(google.alerts, "rules", now_ms).put("away", rule, "Ada")
+    assert google.timer("watch") == 204
+    assert list(google.alerts.query(GATEWAY)) == []
+    later = google.handlers(lambda: now_ms() + 180_000)
+    for _ in range(2):
+        assert later.watch(google.issuer.headers()) == ("", 204)
+    assert [item["state"] for item in google.alerts.query(GATEWAY)] == ["firing"]
+    (event,) = google.events("mqtt")
+    assert "firing" in str(event["type"])
+
+
+def test_alerting_and_the_timer_need_a_token(google: Google) -> None:
+    assert google.timer("compact") == 204
+    for name in ("alerting", "watch", "compact"):
+        assert google.functions[name].post("/").status_code == 401
+    valid = google.issuer.headers()
+    assert google.functions["alerting"].post("/", headers=valid, data=b"{}").status_code == 400
+    unknown = Envelope("1", (b'{"table": "other", "pk": "x"}', {})).content("changes")
+    assert google.functions["alerting"].post("/", headers=valid, data=unknown).status_code == 503
+
+
 def test_ended_hours_are_compacted_into_files_of_the_archive(google: Google) -> None:
-    batch = codec.encode(Batch(GATEWAY, 1, 1, aggregates(4, 0)))
-    attributes = {"topic": topics.published(GATEWAY, "bulk")}
-    message = {"data": base64.b64encode(batch).decode(), "attributes": attributes, "messageId": "1"}
-    content = json.dumps({"message": message, "subscription": "s"}).encode()
-    assert google.push({"Authorization": f"Bearer {google.issuer.token()}"}, content) == 204
-    assert google.compact() == 204
+    google.send(Batch(GATEWAY, 1, 1, aggregates(4, 0)))
+    assert google.timer("compact") == 204
     with urllib.request.urlopen(google.bucket, timeout=10) as answer:  # noqa: S310 # loopback
         names = [one["name"] for one in json.load(answer)["items"]]
     assert names == ["rows/date=2023-11-14/22-0000.parquet"]

@@ -4,99 +4,123 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
-from cloud_functions.adapters.google.push import InvalidPushError, PushVerifier, UnauthorizedPushError, read_push
-from cloud_functions.clock import DAY_MS
+from cloud_functions.adapters.change_relay import ChangeLog, Relay
+from cloud_functions.adapters.functions import Functions, Options, Stores, left_of
+from cloud_functions.adapters.google.push import (
+    InvalidPushError,
+    PushedMessage,
+    PushVerifier,
+    UnauthorizedPushError,
+    read_batch,
+    read_text,
+)
 from cloud_functions.core.errors import CloudError, StoreError
-from cloud_functions.core.ingest import Ingest
-from cloud_functions.core.metrics import Metrics
-from cloud_functions.core.ports import Acknowledger, Archive, DeadLetterSink, NowMs, Table
-from cloud_functions.core.profiles import Profiles
-from cloud_functions.core.storing import Storer
+from cloud_functions.core.ingest_run import Message
+from cloud_functions.core.ports import NowMs
 
 Answer = tuple[str, int]
 """Text and HTTP status."""
 DONE, INVALID, UNAUTHORIZED, AGAIN = 204, 400, 401, 503
-
-
-COMPACTION_MS = 300_000
-"""Longest run of a compaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The adapters that the functions use."""
-
-    telemetry: Table
-    archive: Archive
-    acknowledger: Acknowledger
-    dead_letters: DeadLetterSink
+REQUEST_MS, TIMER_MS = 60_000, 300_000
+"""Longest run of a function that a message starts, and of one that the scheduler starts."""
 
 
 class Handlers:
-    """The functions of a service."""
+    """The functions of a service; ``logs`` are those of the changes of the tables, by table.
+
+    Requests are answered one after the other: the functions and the connection to the broker are of one thread.
+    """
 
     def __init__(
         self,
         stores: Stores,
+        logs: Mapping[str, ChangeLog],
         verifier: PushVerifier,
+        options: Options,
         now_ms: NowMs,
         log: logging.Logger,
-        raw_days: int = 7,
-        retention_days: int = 90,
     ) -> None:
-        self._stores, self._verifier = stores, verifier
-        self._raw_ms, self._retention_ms = raw_days * DAY_MS, retention_days * DAY_MS
-        self._storer = Storer(stores.telemetry, now_ms, self._raw_ms, self._retention_ms)
-        self._now_ms, self._log = now_ms, log
+        self._verifier, self._now_ms, self._log = verifier, now_ms, log
+        # The client id of the publisher is not part of a message; the broker compares it with the topic.
+        self._functions = Functions(stores, options, now_ms, log, check_client=False)
+        self._relay = Relay(logs, self._functions.process)
+        self.metrics = self._functions.metrics
         self._lock = threading.Lock()
-        self.metrics = Metrics()
 
     def ingest(self, headers: Mapping[str, str], content: bytes) -> Answer:
         """Store and acknowledge the batch of a push request; Pub/Sub repeats one that is answered by an error."""
-        if (refusal := self._refusal(headers)) is not None:
-            return refusal
-        try:
-            message = read_push(content, self._now_ms())
-        except InvalidPushError as error:
-            self._log.error("push request rejected: %s", error)
-            self.metrics.count("invalid_requests")
-            return "not a push request", INVALID
-        with self._lock:  # the connection to the broker is of one thread
-            return self._store(message.id, message.body)
+
+        def store(message: PushedMessage) -> Answer:
+            again = self._functions.ingest([Message(message.id, message.body, "")], left_of(REQUEST_MS))
+            return ("not stored", AGAIN) if again else ("", DONE)
+
+        return self._pushed(headers, lambda: read_batch(content, self._now_ms()), store)
+
+    def alerting(self, headers: Mapping[str, str], content: bytes) -> Answer:
+        """Process the changes that the message of a push request names."""
+
+        def process(message: PushedMessage) -> Answer:
+            self._relay.on_message(message.body)
+            return "", DONE
+
+        return self._pushed(headers, lambda: read_text(content), process)
+
+    def watch(self, headers: Mapping[str, str]) -> Answer:
+        """Process changes of which no message arrived, and do what becomes due without a message."""
+
+        def run() -> Answer:
+            left_ms = left_of(TIMER_MS)
+            try:
+                self._relay.follow()
+            except StoreError as error:
+                self._log.warning("changes are left: %s", error)
+                self.metrics.count("failed_records")
+            self._functions.watch(left_ms)
+            return "", DONE
+
+        return self._authorized(headers, run)
 
     def compact(self, headers: Mapping[str, str]) -> Answer:
         """Compact the hours that ended, one after the other, as long as time is left; a scheduler sends the request."""
-        from cloud_functions.core.compaction import Compactor
-        from cloud_functions.core.compaction_plan import Planner
 
-        if (refusal := self._refusal(headers)) is not None:
-            return refusal
-        end = time.monotonic() + COMPACTION_MS / 1000
-        stores, failed = self._stores, 0
-        compactor = Compactor(
-            stores.telemetry,
-            stores.archive,
-            Profiles(stores.telemetry, self._now_ms, self._raw_ms).find,
-            stores.dead_letters,
-            self._now_ms,
-            self._retention_ms,
-            lambda: "compact",
-            lambda: round((end - time.monotonic()) * 1000),
-        )
-        for task in Planner(stores.telemetry, self._now_ms, 1).plan():
-            if end - time.monotonic() < COMPACTION_MS / 2000:
-                break
+        def run() -> Answer:
+            failed = self._functions.compact(left_of(TIMER_MS), TIMER_MS // 2)
+            return ("tasks failed", AGAIN) if failed else ("", DONE)
+
+        return self._authorized(headers, run)
+
+    def _pushed(
+        self,
+        headers: Mapping[str, str],
+        read: Callable[[], PushedMessage],
+        work: Callable[[PushedMessage], Answer],
+    ) -> Answer:
+        """Answer a push request of Pub/Sub."""
+
+        def run() -> Answer:
             try:
-                self.metrics.count(f"tasks_{compactor.run(task)}")
-            except CloudError:
-                self._log.exception("task failed", extra={"task": task.encode()})
-                self.metrics.count("tasks_failed")
-                failed += 1
-        return ("tasks failed", AGAIN) if failed else ("", DONE)
+                message = read()
+            except InvalidPushError as error:
+                self._log.error("push request rejected: %s", error)
+                self.metrics.count("invalid_requests")
+                return "not a push request", INVALID
+            return work(message)
+
+        return self._authorized(headers, run)
+
+    def _authorized(self, headers: Mapping[str, str], work: Callable[[], Answer]) -> Answer:
+        """Answer a request that has a valid token; one that fails is answered so that the caller repeats it."""
+        with self._lock:
+            if (refusal := self._refusal(headers)) is not None:
+                return refusal
+            try:
+                return work()
+            except CloudError as error:
+                self._log.warning("request failed: %s", error)
+                self.metrics.count("failed_requests")
+                return "failed", AGAIN
 
     def _refusal(self, headers: Mapping[str, str]) -> Answer | None:
         """Return the answer to a request that does not have a valid token, None for an authorized one."""
@@ -110,26 +134,3 @@ class Handlers:
             self._log.warning("the certificates of Google are not available: %s", error)
             return "try again", AGAIN
         return None
-
-    def _store(self, identity: str, body: str) -> Answer:
-        stores = self._stores
-        ingest = Ingest(
-            stores.telemetry,
-            self._storer,
-            stores.acknowledger,
-            stores.dead_letters,
-            self._now_ms,
-            self._log,
-            # The client id of the publisher is not part of a message; the broker compares it with the topic.
-            check_client=False,
-            metrics=self.metrics,
-        )
-        ingest.recognize([body])
-        try:
-            ingest.accept(identity, body)
-        except StoreError as error:
-            self._log.warning("not stored: %s", error, extra={"message_id": identity})
-            self.metrics.count("not_stored")
-            ingest.finish()
-            return "not stored", AGAIN
-        return ("not stored", AGAIN) if ingest.finish() else ("", DONE)

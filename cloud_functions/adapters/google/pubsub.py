@@ -1,11 +1,13 @@
-"""Topics of Pub/Sub, through its REST API: the queues of deliveries, and the dead letters."""
+"""Topics of Pub/Sub, through its REST API: queues of deliveries, notification of changes, and dead letters."""
 
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cloud_functions.adapters.change_relay import message_of
 from cloud_functions.adapters.google.service import store_errors
 from cloud_functions.core.errors import StoreError
 
@@ -14,6 +16,7 @@ Post = Callable[[str, Mapping[str, Any]], tuple[int, str]]
 
 _AT_ONCE, _MAX_BYTES = 1_000, 5_000_000
 """Limits of a request; the service takes 1,000 messages and 10 MB."""
+_LOG = logging.getLogger(__name__)
 _SECOND_TRY = (429, 500, 502, 503, 504)
 
 
@@ -63,6 +66,20 @@ class PubSubOutbox:
     def put(self, channel_type: str, bodies: Sequence[str]) -> None:
         """Put deliveries into the queue of a type of channel; raises StoreError unless all are accepted."""
         self._publisher.publish(self._topics[channel_type], [(body, {}) for body in bodies])
+
+
+class Waker:
+    """Publishes the message that lets alerting process a partition with changes; a lost one is covered by the timer."""
+
+    def __init__(self, topic: str, table: str, publisher: Publisher) -> None:
+        self._topic, self._table, self._publisher = topic, table, publisher
+
+    def __call__(self, pk: str) -> None:
+        """Publish the message."""
+        try:
+            self._publisher.publish(self._topic, [(message_of(self._table, pk), {})])
+        except StoreError as error:
+            _LOG.warning("alerting is not notified: %s", error)
 
 
 class PubSubDeadLetterSink:

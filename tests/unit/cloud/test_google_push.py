@@ -14,10 +14,10 @@ from cloud_functions.adapters.google.push import (
     InvalidPushError,
     PushVerifier,
     UnauthorizedPushError,
-    read_push,
+    read_batch,
 )
 from cloud_functions.core.arrival import read_envelope
-from device_sim.google.bridge import TokenIssuer
+from device_sim.google.push import TokenIssuer
 
 AUDIENCE, ACCOUNT = "https://ingest.example", "push@project.iam.gserviceaccount.com"
 NOW_MS = 1_700_000_000_000
@@ -100,12 +100,12 @@ def pushed(**changes: Any) -> bytes:
 
 
 def test_a_message_becomes_the_envelope_of_the_core() -> None:
-    found = read_push(pushed(), NOW_MS + 1)
+    found = read_batch(pushed(), NOW_MS + 1)
     assert (found.id, found.attempt) == ("12", 3)
     envelope = read_envelope(found.body)
     assert (envelope.data, envelope.gateway, envelope.lane) == (b"batch", "gw-1", "bulk")
     assert envelope.received_ms == NOW_MS + 123
-    assert read_envelope(read_push(pushed(publishTime=None), NOW_MS + 1).body).received_ms == NOW_MS + 1
+    assert read_envelope(read_batch(pushed(publishTime=None), NOW_MS + 1).body).received_ms == NOW_MS + 1
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_a_message_becomes_the_envelope_of_the_core() -> None:
 )
 def test_a_request_of_another_form_is_rejected(content: bytes) -> None:
     with pytest.raises(InvalidPushError, match="not a push request"):
-        read_push(content, NOW_MS)
+        read_batch(content, NOW_MS)
