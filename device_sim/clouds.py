@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the command line imports this module without the packages of the simulation
+    from device_sim.aws.gateways import GatewayCredentials
     from device_sim.aws.local import LocalCloud
     from device_sim.aws.store import CloudStore
+    from device_sim.azure.local import LocalAzure
 
 _DEAD_LETTERS = ("IngestDeadLettersUrl", "RuleDeadLettersUrl")
+_REGION = "us-east-1"
+_WATCH_S = 5.0
 
 
 class CloudKind(StrEnum):
@@ -27,10 +31,23 @@ class CloudKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Sources of a proof: the store of a cloud, and the number of its dead letters of batches."""
+    """A running cloud: its store and dead letters for the proof, and the identity of its gateway.
+
+    ``uplink`` returns the settings of the forwarder that connects with these credentials; they are empty for a cloud
+    that the nucleus connects to (``aws``).
+    """
 
     store: CloudStore
     dead_letters: Callable[[], int]
+    credentials: GatewayCredentials
+    uplink: Callable[[GatewayCredentials], dict[str, Any]]
+    region: str = _REGION
+    aws: LocalCloud | None = None
+    azure: LocalAzure | None = None
+
+    def of_nucleus(self, credentials: GatewayCredentials) -> GatewayCredentials | None:
+        """Return the credentials of the nucleus, None for one that is not connected to AWS."""
+        return credentials if self.aws is not None else None
 
 
 def check(kind: CloudKind) -> None:
@@ -48,32 +65,64 @@ def check(kind: CloudKind) -> None:
         storage.check()
 
 
-def connect(
-    kind: CloudKind, root: Path, cloud: LocalCloud, gateway: str, stack: contextlib.ExitStack, watch_every_s: float
+def start(
+    kind: CloudKind,
+    root: Path,
+    gateway: str,
+    stack: contextlib.ExitStack,
+    watch_every_s: float | None = None,
+    parameters: Mapping[str, str] | None = None,
 ) -> Receiver:
-    """Return the receiver of the batches of ``gateway``, which is connected to the broker of the local AWS.
+    """Start a cloud below ``root`` with a registered gateway; ``stack`` stops it.
 
-    That of another cloud is started below ``root`` and takes the batches from the broker in the place of AWS.
+    ``watch_every_s`` is the interval of the timer of alerts, ``parameters`` are those of the stack of AWS. Raises the
+    error of the part that did not start.
     """
+    folder = root / "cloud"
     if kind is CloudKind.AWS:
-        from device_sim.aws.store import CloudStore
+        return _start_aws(folder, gateway, stack, watch_every_s, parameters or {})
+    begin = _start_azure if kind is CloudKind.AZURE else _start_google
+    return begin(folder, gateway, stack, watch_every_s or _WATCH_S)
 
-        return Receiver(CloudStore(cloud), lambda: _aws_dead_letters(cloud))
+
+def _start_aws(
+    folder: Path,
+    gateway: str,
+    stack: contextlib.ExitStack,
+    watch_every_s: float | None,
+    parameters: Mapping[str, str],
+) -> Receiver:
+    from device_sim.aws.local import LocalCloud
+    from device_sim.aws.store import CloudStore
+
+    started = LocalCloud.start(folder, parameters=dict(parameters), watch_every_s=watch_every_s)
+    cloud = stack.enter_context(started)
+    credentials, store = cloud.provision_gateway(gateway), CloudStore(cloud)
+    return Receiver(store, lambda: _aws_dead_letters(cloud), credentials, lambda _: {}, cloud.region, aws=cloud)
+
+
+def _start_azure(folder: Path, gateway: str, stack: contextlib.ExitStack, watch_every_s: float) -> Receiver:
+    from cloud_functions.adapters.azure.table import AzureTable
+    from device_sim.azure.local import LocalAzure, uplink
     from device_sim.table_store import TableStore
 
-    if kind is CloudKind.AZURE:
-        from cloud_functions.adapters.azure.table import AzureTable
-        from device_sim.azure.bridge import AzureBehindBroker
+    azure = stack.enter_context(LocalAzure(folder, watch_every_s))
+    tables = azure.storage()
+    store = TableStore(AzureTable(tables.table("telemetry")), AzureTable(tables.table("alerts")))
+    return Receiver(store, azure.dead_letters, azure.register(gateway), uplink, azure=azure)
 
-        azure = stack.enter_context(AzureBehindBroker(root / "azure", cloud, watch_every_s)).azure
-        azure.register(gateway)
-        tables = azure.storage()
-        store = TableStore(AzureTable(tables.table("telemetry")), AzureTable(tables.table("alerts")))
-        return Receiver(store, azure.dead_letters)
+
+def _start_google(folder: Path, gateway: str, stack: contextlib.ExitStack, watch_every_s: float) -> Receiver:
+    """Start the functions of Google Cloud behind the broker of a local AWS, which passes batches on to them."""
+    from device_sim.aws.local import LocalCloud
     from device_sim.google.behind_broker import GoogleBehindBroker
+    from device_sim.table_store import TableStore
 
+    cloud = stack.enter_context(LocalCloud.start(folder))
     google = stack.enter_context(GoogleBehindBroker(cloud, watch_every_s)).google
-    return Receiver(TableStore(google.table("telemetry"), google.table("alerts")), google.dead_letters)
+    store = TableStore(google.table("telemetry"), google.table("alerts"))
+    credentials = cloud.provision_gateway(gateway)
+    return Receiver(store, google.dead_letters, credentials, lambda _: {}, cloud.region, aws=cloud)
 
 
 def _require(kind: CloudKind, *modules: str) -> None:

@@ -115,7 +115,7 @@ resource hub 'Microsoft.Devices/IotHubs@2023-06-30' = {
     minTlsVersion: '1.2'
     eventHubEndpoints: {events: {retentionTimeInDays: 7, partitionCount: 4}}
     // An acknowledgement is covered by the next: an old one need not be delivered.
-    cloudToDevice: {defaultTtlAsIso8601: 'PT1H', maxDeliveryCount: 1}
+    cloudToDevice: {defaultTtlAsIso8601: 'PT1M', maxDeliveryCount: 1}
     authorizationPolicies: [
       {keyName: 'functions', rights: 'ServiceConnect'}
     ]

@@ -11,6 +11,8 @@ import azure.functions as func
 from azure.functions.eventhub import EventHubTriggerConverter
 from azure.functions.meta import Datum
 
+_CONTENT_TYPE = "$.ct"
+
 
 class DeviceMessage(NamedTuple):
     """A message that a device published: the id is that of its credentials, ``properties`` are those of its topic."""
@@ -39,9 +41,11 @@ def events_of(messages: Sequence[DeviceMessage]) -> list[func.EventHubEvent]:
             "iothub-enqueuedtime": _time(message.enqueued_ms),
             "iothub-message-source": "Telemetry",
         }
+        | ({"content-type": message.properties[_CONTENT_TYPE]} if _CONTENT_TYPE in message.properties else {})
         for message in messages
     ]
-    properties = [dict(message.properties) for message in messages]
+    # The hub makes system properties of those whose names begin with a dollar sign.
+    properties = [{name: text for name, text in one.properties.items() if name[:1] != "$"} for one in messages]
     metadata: dict[str, Any] = {
         "SystemPropertiesArray": Datum(json.dumps(system), "json"),
         "PropertiesArray": Datum(json.dumps(properties), "json"),

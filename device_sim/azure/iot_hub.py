@@ -1,14 +1,13 @@
 """Stand-in of the service API of IoT Hub: device messages and direct methods, with the checks of the real one.
 
 It was written after Microsoft's description of the API and is not the real one: signature, expiry and policy of the
-token, version of the API, existence of the device and size of the message are checked, and a direct method needs a
-connected device.
+token, version of the API, existence of the device and size of the message are checked, a direct method needs a
+connected device, a device has a limited number of waiting messages, and the hub a limited rate of them.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -23,19 +22,34 @@ from cloud_functions.adapters.azure.iot_hub import METHOD
 
 HOST = "strandline.azure-devices.net"
 POLICY = "service"
-MAX_BYTES = 64 * 1024
+MAX_BYTES, MAX_METHOD_BYTES = 64 * 1024, 128 * 1024
 _VERSIONS = ("2020-05-31-preview", "2021-04-12")
 
+UNITS = 1
+SENDS_PER_MINUTE = 100
+"""Messages to devices that a unit of the tier S1 accepts in a minute; bursts of one minute's number are accepted."""
+
 Deliver = Callable[[str, bytes], bool]
-"""Delivers a payload to a connected device, by id; returns False if it is not connected."""
+"""Queues a message for a device, by id; returns False if the maximum number waits."""
+Call = Callable[[str, bytes], int | None]
+"""Calls the method of acknowledgements of a device with a JSON value; returns its status, None if it is offline."""
 
 
 class LocalIotHub:
     """The API on a loopback port; a context manager. ``devices`` are the ids that are registered."""
 
-    def __init__(self, deliver: Deliver, key: bytes = hashlib.sha256(b"service").digest()) -> None:
+    def __init__(
+        self,
+        deliver: Deliver,
+        call: Call,
+        key: bytes = hashlib.sha256(b"service").digest(),
+        units: int = UNITS,
+    ) -> None:
         self.devices: set[str] = set()
-        self._deliver, self._key = deliver, key
+        self.throttled = False
+        """True while the hub rejects every request, as above the limit of its rate."""
+        self._deliver, self._call, self._key = deliver, call, key
+        self._sends = Rate(units * SENDS_PER_MINUTE)
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -75,6 +89,8 @@ class LocalIotHub:
             return 400, {"Message": "ErrorCode:ArgumentInvalid;api-version"}
         if problem := self._unauthorized(names.get("authorization", "")):
             return 401, {"Message": f"ErrorCode:IotHubUnauthorizedAccess;{problem}"}
+        if self.throttled:
+            return 429, {"Message": "ErrorCode:ThrottlingException"}
         parts = [unquote(part) for part in address.path.strip("/").split("/")]
         if parts[:1] == ["devices"] and parts[2:] == ["messages", "devicebound"]:
             return self._message(parts[1], names, body)
@@ -89,8 +105,10 @@ class LocalIotHub:
             return 400, {"Message": "ErrorCode:ArgumentInvalid;iothub-to"}
         if len(body) > MAX_BYTES:
             return 413, {"Message": "ErrorCode:MessageTooLarge"}
-        # The hub accepts a message for a device that is not connected; here it is lost, as if it had expired.
-        self._deliver(device, body)
+        if not self._sends.take(time.monotonic()):
+            return 429, {"Message": "ErrorCode:ThrottlingException"}
+        if not self._deliver(device, body):
+            return 403, {"Message": "ErrorCode:DeviceMaximumQueueDepthExceeded"}
         return 204, None
 
     def _method(self, device: str, body: bytes) -> tuple[int, Any]:
@@ -98,15 +116,15 @@ class LocalIotHub:
             return 404, {"Message": f"ErrorCode:DeviceNotFound;{device}"}
         try:
             call = json.loads(body)
-            payload = base64.b64decode(call["payload"], validate=True)
-            known = call["methodName"] == METHOD
-        except (ValueError, KeyError, TypeError, binascii.Error):
+            name, payload = call["methodName"], json.dumps(call["payload"]).encode()
+        except (ValueError, KeyError, TypeError):
             return 400, {"Message": "ErrorCode:ArgumentInvalid"}
-        if not known:
-            return 200, {"status": 404, "payload": None}
-        if not self._deliver(device, payload):
+        if len(payload) > MAX_METHOD_BYTES:
+            return 413, {"Message": "ErrorCode:MessageTooLarge"}
+        status = self._call(device, payload) if name == METHOD else 404
+        if status is None:
             return 404, {"Message": "ErrorCode:DeviceNotOnline"}
-        return 200, {"status": 200, "payload": None}
+        return 200, {"status": status, "payload": {}}
 
     def _unauthorized(self, authorization: str) -> str:
         """Return the reason for which a token is not accepted, empty for a valid one."""
@@ -133,3 +151,27 @@ class LocalIotHub:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def answering_by(deliver: Deliver) -> Call:
+    """Return a device that answers calls: it passes the acknowledgement to ``deliver``, which returns False offline."""
+    return lambda device, payload: 200 if deliver(device, base64.b64decode(json.loads(payload))) else None
+
+
+class Rate:
+    """Limit of the number of operations in a minute."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._left, self._at_s = float(per_minute), 0.0
+        self._lock = threading.Lock()
+
+    def take(self, now_s: float) -> bool:
+        """Count an operation; return False if it is over the limit."""
+        with self._lock:
+            gained = (now_s - self._at_s) * self._per_minute / 60
+            self._left, self._at_s = min(self._per_minute, self._left + gained), now_s
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True

@@ -1,79 +1,67 @@
-"""A local Azure: the functions over Azurite, with a stand-in of IoT Hub, in the threads of this process.
-
-Each trigger has a thread with handlers of its own, as a process of a function has. A failed invocation is repeated; a
-message of a queue that failed five times goes to the dead letters of the queue.
-"""
+"""A local Azure: the functions over Azurite, behind stand-ins of IoT Hub, in the threads of this process."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import logging
+import itertools
+import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import azure.functions as func
-from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.functions.timer import TimerRequest
+from azure.core.exceptions import ResourceNotFoundError
 
-from cloud_functions.adapters.azure.handlers import CHANGES, RETRY, Handlers, Options, create
-from cloud_functions.adapters.azure.iot_hub import IotHub
+from cloud_functions.adapters.azure.handlers import RETRY, Handlers, Options, create
+from cloud_functions.adapters.azure.iot_hub import METHOD, IotHub
 from cloud_functions.adapters.azure.storage import Storage, of_connection_string
 from cloud_functions.clock import now_ms
-from cloud_functions.core.errors import CloudError
+from device_sim.aws.gateways import GatewayCredentials
 from device_sim.azure.azurite import Azurite
-from device_sim.azure.event_hub import DeviceMessage, events_of
-from device_sim.azure.iot_hub import Deliver, LocalIotHub
+from device_sim.azure.device_endpoint import DeviceEndpoint
+from device_sim.azure.event_hub import DeviceMessage
+from device_sim.azure.function_faults import FaultyTransport, FunctionFaults, RequestFault, StoppedError
+from device_sim.azure.functions_host import DEAD_SUFFIX, LOG, FunctionsHost
+from device_sim.azure.iot_hub import LocalIotHub
+from device_sim.chaos.certificates import Authority
 
-MAX_EVENTS = 100
-"""Events of an invocation (host.json)."""
-MAX_DEQUEUED, HIDDEN_S = 5, 10
-DEAD_SUFFIX = "-poison"
-"""Suffix of the queue to which the Functions host moves a message that failed MAX_DEQUEUED times."""
-POLL_S, PAUSE_S, STOP_S = 0.1, 0.5, 30.0
-LOG = logging.getLogger("strandline.azure")
+HOST = "127.0.0.1"
+TTL_S = 60.0
+"""Life of a message to a device (main.bicep)."""
 
 
 class LocalAzure:
-    """A running local Azure; a context manager. ``deliver`` passes messages of the cloud to devices."""
+    """A running local Azure; a context manager. ``faults`` affect its functions."""
 
-    def __init__(self, root: Path, deliver: Deliver, watch_every_s: float = 60.0) -> None:
-        self._root, self._deliver, self._watch_every_s = root, deliver, watch_every_s
+    def __init__(self, root: Path, watch_every_s: float = 60.0) -> None:
+        self._root, self._watch_every_s = root, watch_every_s
         self._stack = contextlib.ExitStack()
-        self._waiting: list[DeviceMessage] = []
-        self._arrived, self._ended = threading.Condition(), threading.Event()
-        self._number = 0
-        self._threads: list[threading.Thread] = []
-        self.failures = 0
-        """Invocations that failed, all of which are repeated."""
+        self._numbers = itertools.count(1)
+        self._publishing = threading.Lock()
+        self._keys: dict[str, bytes | None] = {}
+        self.faults = FunctionFaults()
 
     def __enter__(self) -> Self:
         try:
-            self._azurite = self._stack.enter_context(Azurite.start(self._root))
-            self.hub = self._stack.enter_context(LocalIotHub(self._deliver))
-            create(self.storage())
+            self._start()
         except BaseException:
             self._stack.close()
             raise
-        for name, work in (
-            ("ingest", self._ingest),
-            (RETRY, lambda: self._queue(RETRY, lambda handlers: handlers.ingest_again)),
-            (CHANGES, lambda: self._queue(CHANGES, lambda handlers: handlers.alerting)),
-            ("watch", self._watch),
-        ):
-            thread = threading.Thread(target=work, name=f"azure-{name}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
         return self
 
+    def _start(self) -> None:
+        enter = self._stack.enter_context
+        self._azurite = enter(Azurite.start(self._root))
+        self.faults.tables = self._azurite.url("table")
+        create(self.storage())
+        self._authority = Authority(self._root / "authority")
+        self.endpoint = enter(DeviceEndpoint(HOST, self._context(), self._keys, self._publish, TTL_S))
+        self.hub = enter(LocalIotHub(self.endpoint.send, self._call))
+        self.host = FunctionsHost(self.storage(), self._new_process, self.faults, self._watch_every_s)
+        self.host.start()
+        self._stack.callback(self.host.stop)
+
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        with self._arrived:
-            self._arrived.notify_all()
-        for thread in self._threads:
-            thread.join(STOP_S)
         self._stack.close()
 
     def storage(self) -> Storage:
@@ -82,16 +70,12 @@ class LocalAzure:
         self._stack.callback(made.close)
         return made
 
-    def register(self, device: str) -> None:
-        """Register a device."""
+    def register(self, device: str) -> GatewayCredentials:
+        """Register a device with a certificate, and return the files of its identity and the hub's address."""
+        pair = self._authority.gateway(device)
+        self._keys[device] = None
         self.hub.devices.add(device)
-
-    def publish(self, device: str, body: bytes, properties: dict[str, str]) -> None:
-        """Accept a message of a device: from now on it is in the hub's log of events."""
-        with self._arrived:
-            self._number += 1
-            self._waiting.append(DeviceMessage(device, body, properties, now_ms(), self._number))
-            self._arrived.notify()
+        return GatewayCredentials(device, HOST, self.endpoint.port, pair.cert, pair.key, self._authority.ca)
 
     def dead_letters(self) -> int:
         """Return the number of dead letters, and of batches that were not stored in five attempts."""
@@ -102,51 +86,62 @@ class LocalAzure:
             total += int(queue.get_queue_properties().approximate_message_count or 0)
         return total
 
-    def handlers(self) -> Handlers:
-        """Return handlers as a new process of a function has them."""
-        hub = IotHub(self.hub.connection_string, now_ms)
-        self._stack.callback(hub.close)
-        return Handlers(self.storage(), hub, Options(), now_ms, LOG)
+    def _context(self) -> ssl.SSLContext:
+        server = self._authority.server()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(server.cert, server.key)
+        context.load_verify_locations(self._authority.ca)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        return context
 
-    def _ingest(self) -> None:
-        handlers = self.handlers()
-        while not self._ended.is_set():
-            with self._arrived:
-                self._arrived.wait_for(lambda: self._waiting or self._ended.is_set())
-                taken = self._waiting[:MAX_EVENTS]
-            if taken and self._succeeds(functools.partial(handlers.ingest, events_of(taken))):
-                with self._arrived:
-                    del self._waiting[: len(taken)]
-            elif taken:
-                self._ended.wait(PAUSE_S)
+    def _publish(self, device: str, properties: dict[str, str], body: bytes) -> None:
+        with self._publishing:
+            self.host.publish(DeviceMessage(device, body, properties, now_ms(), next(self._numbers)))
 
-    def _queue(self, name: str, method: Callable[[Handlers], Callable[[func.QueueMessage], None]]) -> None:
-        handle = method(self.handlers())
-        queue, dead = self.storage().queue(name), self.storage().queue(f"{name}{DEAD_SUFFIX}")
-        while not self._ended.wait(POLL_S):
-            try:
-                for received in queue.receive_messages(messages_per_page=16, visibility_timeout=HIDDEN_S):
-                    message = func.QueueMessage(id=received.id, body=str(received.content))
-                    if not self._succeeds(functools.partial(handle, message)):
-                        if int(received.dequeue_count or 0) < MAX_DEQUEUED:
-                            continue
-                        with contextlib.suppress(AzureError):
-                            dead.create_queue()
-                        dead.send_message(received.content)
-                    queue.delete_message(received)
-            except AzureError as error:
-                LOG.warning("queue %s: %s", name, error)
+    def _call(self, device: str, payload: bytes) -> int | None:
+        return self.endpoint.call(device, METHOD, payload)
 
-    def _watch(self) -> None:
-        handlers = self.handlers()
-        while not self._ended.wait(self._watch_every_s):
-            self._succeeds(lambda: handlers.watch(TimerRequest(past_due=False)))
+    def _new_process(self) -> tuple[Handlers, Callable[[], None]]:
+        """Return handlers as a new process of a function has them, and the function that closes them."""
+        started = self.faults.starts
+        transport = FaultyTransport(lambda url: self.faults.next_fault(url, started))
+        storage = of_connection_string(self._azurite.connection_string, {"transport": transport})
+        hub = _FaultyHub(self.hub.connection_string, self.faults, started)
 
-    def _succeeds(self, invocation: Callable[[], None]) -> bool:
-        try:
-            invocation()
-        except (CloudError, AzureError) as error:
-            self.failures += 1
-            LOG.warning("invocation failed: %s", error)
-            return False
-        return True
+        def close() -> None:
+            transport.close()
+            hub.close()
+
+        return Handlers(storage, hub, Options(), now_ms, LOG), close
+
+
+class _FaultyHub(IotHub):
+    """Client of the hub with the faults of the functions."""
+
+    def __init__(self, connection: str, faults: FunctionFaults, started: int) -> None:
+        super().__init__(connection, now_ms)
+        self._faults, self._started = faults, started
+
+    def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        """Send a request."""
+        fault = self._faults.next_fault(path, self._started)
+        answer = super().request(method, path, headers, body)
+        if fault is RequestFault.STOPPED:
+            raise StoppedError
+        return answer
+
+
+def uplink(credentials: GatewayCredentials) -> dict[str, Any]:
+    """Return the settings of the forwarder that connects to the hub."""
+    return {
+        "uplink": "mqtt",
+        "mqtt": {
+            "service": "iot_hub",
+            "host": credentials.host,
+            "port": credentials.port,
+            "keepalive_s": 5,
+            "ca_file": str(credentials.ca),
+            "cert_file": str(credentials.cert),
+            "key_file": str(credentials.key),
+        },
+    }

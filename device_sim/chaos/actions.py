@@ -8,13 +8,14 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from device_sim.chaos import clock as clocks
 from device_sim.chaos import disks
 from device_sim.chaos.action import Action
+from device_sim.chaos.azure_faults import azure_faults
 from device_sim.chaos.broker import PersistentBroker
 from device_sim.chaos.disks import Disk
 from device_sim.chaos.downlink import AcknowledgementFault
@@ -23,6 +24,9 @@ from device_sim.chaos.gateway import AGGREGATOR, DETECTOR, FORWARDER, READER, Ga
 from device_sim.chaos.nucleus_faults import nucleus_faults
 from device_sim.chaos.proxy import Line
 from device_sim.chaos.source import DurablePublisher
+
+if TYPE_CHECKING:  # the packages of Azure are optional
+    from device_sim.azure.local import LocalAzure
 
 AWAY_SECONDS = 1.0
 EXTRA_BYTES = 2_000_000
@@ -45,6 +49,7 @@ class SystemUnderTest:
     reader_line: Line
     source_line: Line
     clock: clocks.ComponentClock
+    azure: LocalAzure | None = None
 
 
 def actions(system: SystemUnderTest) -> dict[str, Callable[[float], Action]]:
@@ -88,6 +93,8 @@ def actions(system: SystemUnderTest) -> dict[str, Callable[[float], Action]]:
     ):
         known[f"{name} killed"] = _kill(gateway, component)
         known[f"{name} frozen"] = _freeze(gateway, component)
+    if system.azure is not None:
+        known |= azure_faults(system.azure)
     known["clock set back an hour"] = _clock(system.clock, -clocks.HOUR)
     known["clock set forward a year"] = _clock(system.clock, clocks.YEAR)
     return known

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from device_sim.chaos.packets import Packet
 
-ACKNOWLEDGEMENTS = re.compile(r"strandline/v1/[^/]+/ack\Z")
+ACKNOWLEDGEMENTS = re.compile(r"strandline/v1/[^/]+/ack\Z|devices/[^/]+/messages/devicebound/")
 HOLD_SECONDS = 3.0
 """Maximum time that an acknowledgement waits for a later one to overtake it."""
 

@@ -44,7 +44,7 @@ class Site:
     built: Built
     merge: Mapping[str, Mapping[str, Any]]
     region: str
-    iot: Credentials
+    iot: Credentials | None
     profile: str = "java"
 
 

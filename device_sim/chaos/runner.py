@@ -7,14 +7,14 @@ import sqlite3
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from device_sim import clouds
 from device_sim.aws.gateways import GatewayCredentials
-from device_sim.aws.local import LocalCloud
 from device_sim.chaos import disks
 from device_sim.chaos.actions import SystemUnderTest
 from device_sim.chaos.broker import IN_FLIGHT, PersistentBroker
@@ -31,7 +31,7 @@ from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.schedule import Kind, kinds_of, plan
 from device_sim.chaos.source import SAVE_MARGIN_SECONDS, DurablePublisher, Source
-from device_sim.clouds import CloudKind, check, connect
+from device_sim.clouds import CloudKind
 from device_sim.greengrass.component_build import Build, Nucleus
 from device_sim.greengrass.profile import JAVA
 from edge_components.forwarder.spool.schema import LOSS_COUNTERS
@@ -45,7 +45,6 @@ SETTLE_SECONDS = 4.0
 """Time for which the proof must hold before the run ends, to detect late duplicates."""
 
 TICK_SECONDS = 0.25
-WATCH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +105,8 @@ class _Run:
     def run(self) -> Report:
         """Run and return the report."""
         options = self._options
-        check(options.cloud)
-        kinds = options.kinds or kinds_of((), options.profile)
+        clouds.check(options.cloud)
+        kinds = options.kinds or kinds_of((), options.profile, options.cloud)
         planned = plan(options.seed, options.seconds, options.number, kinds)
         system = self._start()
         source = Source(self._publisher, self._numbering, self._options.series)
@@ -136,23 +135,20 @@ class _Run:
         built = self._build(root / "build", Nucleus(profile))
         self._clock = ComponentClock(root / "clock")
         self._clock.install(built)
-        cloud = stack.enter_context(LocalCloud.start(root / "cloud"))
-        self._receiver = connect(self._options.cloud, root, cloud, GATEWAY, stack, WATCH_SECONDS)
-        self._store = self._receiver.store
+        self._receiver = receiver = clouds.start(self._options.cloud, root, GATEWAY, stack)
+        self._store = receiver.store
         network = stack.enter_context(Network())
         reader_line = network.proxy(self._broker.host, self._broker.port)
         source_line = network.proxy(self._broker.host, self._broker.port)
-        credentials = cloud.provision_gateway(GATEWAY)
-        self._cloud_line, credentials = _between(network, credentials, Authority(root / "authority"))
+        self._cloud_line, credentials = _between(network, receiver.credentials, Authority(root / "authority"))
         self._publisher = stack.enter_context(
             DurablePublisher(source_line.host, source_line.port, self._broker.saved_at)
         )
         gateway_root = root / "gateway"
-        gateway = self._gateway = Gateway(
-            Site(
-                gateway_root, GATEWAY, built, self._configuration(reader_line.port), cloud.region, credentials, profile
-            )
-        )
+        settings = self._configuration(reader_line.port)
+        settings[FORWARDER] |= receiver.uplink(credentials)
+        iot = receiver.of_nucleus(credentials)
+        gateway = self._gateway = Gateway(Site(gateway_root, GATEWAY, built, settings, receiver.region, iot, profile))
         self._disk = disks.make(gateway_root / "work" / FORWARDER, lambda values: gateway.configure(FORWARDER, values))
         stack.enter_context(self._disk)
         stack.callback(gateway.stop)
@@ -161,10 +157,18 @@ class _Run:
         gateway.wait_running(START_SECONDS)
         self._wait_for_subscription()
         return SystemUnderTest(
-            gateway, self._broker, self._publisher, self._disk, self._cloud_line, reader_line, source_line, self._clock
+            gateway,
+            self._broker,
+            self._publisher,
+            self._disk,
+            self._cloud_line,
+            reader_line,
+            source_line,
+            self._clock,
+            receiver.azure,
         )
 
-    def _configuration(self, broker_port: int) -> Mapping[str, Mapping[str, object]]:
+    def _configuration(self, broker_port: int) -> dict[str, dict[str, object]]:
         """Return the settings of a run that differ from the defaults, so that effects of days occur within minutes."""
         width = self._numbering.width_ms
         return {

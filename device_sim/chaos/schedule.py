@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from device_sim.chaos.errors import ScheduleError
+from device_sim.clouds import CloudKind
 from device_sim.greengrass.profile import JAVA, LITE, PROFILES
 
 
@@ -23,7 +24,7 @@ class Target(StrEnum):
     DETECTOR = "detector"
     FORWARDER = "forwarder"
     BROKER = "broker"
-    LAMBDA = "lambda"
+    FUNCTIONS = "functions"
     CLOUD_LINE = "cloud line"
     ACKNOWLEDGEMENTS = "acknowledgements"
     READER_LINE = "reader's line"
@@ -36,16 +37,20 @@ COMPONENTS = (Target.READER, Target.AGGREGATOR, Target.DETECTOR, Target.FORWARDE
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Kind of fault: its targets, its duration in seconds (0 and 0: immediate), and the nuclei that support it."""
+    """Kind of fault: its targets, its duration in seconds (0 and 0: immediate), its nuclei and its clouds."""
 
     name: str
     targets: tuple[Target, ...]
     shortest_s: float = 0.0
     longest_s: float = 0.0
     profiles: frozenset[str] = frozenset(PROFILES)
+    clouds: frozenset[CloudKind] = frozenset(CloudKind)
 
 
 ON_LITE = frozenset({LITE.name})
+BY_NUCLEUS = frozenset({CloudKind.AWS, CloudKind.GOOGLE})
+"""Clouds that batches reach through the nucleus."""
+ON_AWS, ON_AZURE = frozenset({CloudKind.AWS}), frozenset({CloudKind.AZURE})
 KINDS: tuple[Kind, ...] = (
     Kind("reader killed", (Target.READER,)),
     Kind("aggregator killed", (Target.AGGREGATOR,)),
@@ -54,11 +59,17 @@ KINDS: tuple[Kind, ...] = (
     Kind("nucleus killed", COMPONENTS),
     Kind("boot offline", (*COMPONENTS, Target.CLOUD_LINE), 4, 9),
     Kind("nucleus daemon restarted", COMPONENTS),
-    Kind("IoT Core subscription lost", (Target.FORWARDER,), profiles=ON_LITE),
+    Kind("IoT Core subscription lost", (Target.FORWARDER,), profiles=ON_LITE, clouds=BY_NUCLEUS),
     Kind("local subscriptions lost", COMPONENTS, profiles=ON_LITE),
     Kind("configuration subscription lost", COMPONENTS, profiles=ON_LITE),
     Kind("broker killed", (Target.BROKER,)),
-    Kind("lambda worker killed", (Target.LAMBDA,)),
+    Kind("lambda worker killed", (Target.FUNCTIONS,), clouds=ON_AWS),
+    Kind("function stopped", (Target.FUNCTIONS,), clouds=ON_AZURE),
+    Kind("functions host restarted", (Target.FUNCTIONS,), clouds=ON_AZURE),
+    Kind("table storage busy", (Target.FUNCTIONS,), 2, 5, clouds=ON_AZURE),
+    Kind("IoT Hub throttled", (Target.FUNCTIONS,), 3, 8, clouds=ON_AZURE),
+    Kind("events processed twice", (Target.FUNCTIONS,), clouds=ON_AZURE),
+    Kind("queue message processed twice", (Target.FUNCTIONS,), clouds=ON_AZURE),
     Kind("aggregator frozen", (Target.AGGREGATOR,), 2, 5),
     Kind("forwarder frozen", (Target.FORWARDER,), 2, 5),
     Kind("cloud line cut", (Target.CLOUD_LINE,)),
@@ -90,16 +101,16 @@ RECOVERY_SECONDS = 3.0
 """Pause of a target after a fault, so that it works again before the next one."""
 
 
-def kinds_of(names: Sequence[str], profile: str = JAVA.name) -> tuple[Kind, ...]:
-    """Return the kinds of a nucleus' profile whose name contains one of ``names``, all of them without names.
+def kinds_of(names: Sequence[str], profile: str = JAVA.name, cloud: CloudKind = CloudKind.AWS) -> tuple[Kind, ...]:
+    """Return the kinds of a nucleus' profile and a cloud whose name contains one of ``names``, all without names.
 
     Raises ScheduleError for a name that no kind contains.
     """
-    known = tuple(kind for kind in KINDS if profile in kind.profiles)
+    known = tuple(kind for kind in KINDS if profile in kind.profiles and cloud in kind.clouds)
     for name in names:
         if not any(name in kind.name for kind in known):
             allowed = ", ".join(kind.name for kind in known)
-            raise ScheduleError(f"no kind of fault of nucleus {profile} has {name!r} in its name: {allowed}")
+            raise ScheduleError(f"no kind of fault of nucleus {profile} on {cloud} has {name!r} in its name: {allowed}")
     return tuple(kind for kind in known if not names or any(name in kind.name for name in names))
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_sim import clouds
 from device_sim.aws.front import Front
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
-from device_sim.clouds import CloudKind, connect
-from device_sim.demo.configuration import PROBE, SENSOR_READER, DemoOptions, merged_configuration
+from device_sim.clouds import CloudKind
+from device_sim.demo.configuration import FORWARDER, PROBE, SENSOR_READER, DemoOptions, merged_configuration
 from device_sim.demo.machines import DeviceServers
 from device_sim.demo.tap import Tap
 from device_sim.errors import DemoError, SimulationError
@@ -47,8 +48,8 @@ class Site:
 
     root: Path
     broker: SensorBroker
-    cloud: LocalCloud
-    front: Front
+    cloud: LocalCloud | None
+    front: Front | None
     store: CloudStore
     nucleus: NucleusProcess
     tap: Tap
@@ -71,27 +72,22 @@ def start(
     servers = DeviceServers.start(plant, clock, stack)
     broker = stack.enter_context(SensorBroker(root / "broker", options.broker_port, options.broker))
     show(f"broker for the sensors ({broker.kind}) on {broker.host}:{broker.port}")
-    front = stack.enter_context(Front(options.page_port))
-    cloud = stack.enter_context(
-        LocalCloud.start(
-            root / "cloud",
-            parameters=front.parameters,
-            watch_every_s=WATCH_SECONDS if options.cloud is CloudKind.AWS else None,
-        )
-    )
-    front.attach(cloud)
-    credentials = cloud.provision_gateway(GATEWAY)
-    store = connect(options.cloud, root, cloud, GATEWAY, stack, WATCH_SECONDS).store
-    if options.cloud is not CloudKind.AWS:
-        show(f"functions of {options.cloud} receive the batches; there is no page")
-    else:
+    front = stack.enter_context(Front(options.page_port)) if options.cloud is CloudKind.AWS else None
+    parameters = {} if front is None else front.parameters
+    receiver = clouds.start(options.cloud, root, GATEWAY, stack, WATCH_SECONDS, parameters)
+    cloud, credentials = receiver.aws, receiver.credentials
+    if front is not None and cloud is not None:
+        front.attach(cloud)
         show(f"page on {front.url}")
         if options.open_page:
             webbrowser.open(front.url)
-    show(f"cloud on {cloud.endpoint_url}, its MQTT on {cloud.mqtt_host}:{cloud.mqtt_port}")
+    where = f" on {cloud.endpoint_url}" if cloud is not None else f" of {options.cloud}, without a page"
+    show(f"cloud{where}, its MQTT on {credentials.host}:{credentials.port}")
     devices = servers.devices(broker, clock, stack)
     for device in devices:
         show(f"{device.machine} ({device.protocol}) on {device.address}")
+    merge = merged_configuration(plant, options.duration_s, broker.port, [device.source for device in devices])
+    merge[FORWARDER] |= receiver.uplink(credentials)
     nucleus = stack.enter_context(
         NucleusProcess.start(
             root / "gateway",
@@ -99,15 +95,15 @@ def start(
             built.recipes,
             built.artifacts,
             built.versions,
-            merge=merged_configuration(plant, options.duration_s, broker.port, [device.source for device in devices]),
-            region=cloud.region,
-            iot=credentials,
+            merge=merge,
+            region=receiver.region,
+            iot=receiver.of_nucleus(credentials),
         )
     )
     tap = Tap(nucleus.cli_info)
     stack.callback(tap.close)
     publisher = stack.enter_context(MqttPublisher(broker.host, broker.port, "strandline-sensors"))
-    return Site(root, broker, cloud, front, store, nucleus, tap, publisher, devices)
+    return Site(root, broker, cloud, front, receiver.store, nucleus, tap, publisher, devices)
 
 
 def wait_until_ready(site: Site, clock: Clock) -> None:
@@ -155,18 +151,30 @@ def addresses(site: Site) -> str:
     """Return the addresses of the running parts, one per line."""
     return "\n".join(
         (
-            f"page             {site.front.url}",
-            "API              for strandline alerts, gateways, series, rules and silences:",
-            f"export STRANDLINE_URL={site.front.url}",
-            f"export STRANDLINE_TOKEN={site.front.token('demo', 'operator')}",
+            *([] if site.front is None else _of_front(site.front)),
             f"sensors' broker  mqtt://{site.broker.host}:{site.broker.port}, topics sensors/<device>/<channel>",
             *(f"{device.machine:<16} {device.address} ({device.protocol})" for device in site.devices),
             f"gateway          {site.nucleus.root}",
-            "cloud            for any AWS tool:",
-            *(f"export {name}={value}" for name, value in site.cloud.environment.items()),
-            *(f"  {name:<26} {value}" for name, value in sorted(site.cloud.outputs.items())),
+            *([] if site.cloud is None else _of_aws(site.cloud)),
         )
     )
+
+
+def _of_front(front: Front) -> list[str]:
+    return [
+        f"page             {front.url}",
+        "API              for strandline alerts, gateways, series, rules and silences:",
+        f"export STRANDLINE_URL={front.url}",
+        f"export STRANDLINE_TOKEN={front.token('demo', 'operator')}",
+    ]
+
+
+def _of_aws(cloud: LocalCloud) -> list[str]:
+    return [
+        "cloud            for any AWS tool:",
+        *(f"export {name}={value}" for name, value in cloud.environment.items()),
+        *(f"  {name:<26} {value}" for name, value in sorted(cloud.outputs.items())),
+    ]
 
 
 def check_alive(site: Site) -> None:

@@ -67,7 +67,7 @@ def chaos_command(
     code = 1
     with Interrupts() as interrupts:
         try:
-            kinds = kinds_of(only or (), profile)
+            kinds = kinds_of(only or (), profile, cloud)
             options = Options(minutes * 60, seed, faults, drain_s=drain, kinds=kinds, profile=profile, cloud=cloud)
             with ProgressLine("faults", "faults", quiet=as_json) as progress:
                 report = run(options, root, console, build_here, interrupts.hold, progress)

@@ -24,7 +24,7 @@ from cloud_functions.core.received_sequences import counts_of
 from device_sim.azure.azurite import Azurite
 from device_sim.azure.errors import AzuriteMissingError
 from device_sim.azure.event_hub import DeviceMessage, events_of
-from device_sim.azure.iot_hub import LocalIotHub
+from device_sim.azure.iot_hub import LocalIotHub, answering_by
 from tests.unit.cloud.fakes import aggregates, report
 from wire import codec
 from wire.acknowledgement import Acknowledgement
@@ -78,7 +78,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         azurite = Azurite.start(tmp_path_factory.mktemp("azurite"))
     except AzuriteMissingError as error:
         pytest.skip(str(error))
-    with azurite, LocalIotHub(deliver) as hub:
+    with azurite, LocalIotHub(deliver, answering_by(deliver)) as hub:
         hub.devices |= {f"gw-{n}" for n in range(20)}
         storage = of_connection_string(azurite.connection_string)
         functions.create(storage)

@@ -200,5 +200,6 @@ def test_the_error_without_mosquitto_names_the_package(tmp_path: Path, monkeypat
 
 def test_every_planned_kind_of_fault_can_be_caused() -> None:
     nothing = SimpleNamespace()
-    known = actions(SystemUnderTest(*[nothing] * 8))  # type: ignore[arg-type]  # nothing is broken here
+    azure = SimpleNamespace(faults=nothing)
+    known = actions(SystemUnderTest(*[*[nothing] * 8, azure]))  # type: ignore[arg-type]  # nothing is broken here
     assert {kind.name for kind in KINDS} <= set(known)

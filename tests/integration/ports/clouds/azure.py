@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import requests
-from azure.core.pipeline.transport import HttpTransport, RequestsTransport
-from azure.core.rest._requests_basic import RestRequestsTransportResponse
 
 from cloud_functions.adapters.azure.blob_archive import BlobArchive
 from cloud_functions.adapters.azure.iot_hub import IotHub, IotHubAcknowledger
@@ -23,56 +17,22 @@ from cloud_functions.clock import now_ms
 from cloud_functions.core.ports import NowMs
 from device_sim.azure.azurite import Azurite
 from device_sim.azure.errors import AzuriteMissingError
-from device_sim.azure.iot_hub import LocalIotHub
+from device_sim.azure.function_faults import FaultyTransport, RequestFault
+from device_sim.azure.iot_hub import LocalIotHub, answering_by
 from tests.integration.ports.cloud import CHANNEL_TYPES, Adapters, CapturedTable, MissingError
 from tests.integration.ports.faults import Fault, Faults, FaultyClient, StoppedError
 
 TABLES, CONTAINERS = ("telemetry", "alerts"), ("archive", "dead-letters", "large")
 
 
-class _FaultyTransport(HttpTransport[Any, Any]):
-    """Transport of a client, below its retries, with faults at its requests."""
-
-    def __init__(self, faults: Faults) -> None:
-        self._requests, self._faults = RequestsTransport(), faults
-
-    def send(self, request: Any, **options: Any) -> Any:
-        fault = self._faults.next()
-        if fault is Fault.THROTTLED:
-            return _busy(request)
-        answer = self._requests.send(request, **options)
-        if fault is Fault.STOPPED:
-            raise StoppedError
-        return answer
-
-    def open(self) -> None:
-        self._requests.open()
-
-    def close(self) -> None:
-        self._requests.close()
-
-    def __enter__(self) -> _FaultyTransport:
-        self.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _busy(request: Any) -> Any:
-    """Return the answer of a service that limits the rate of requests."""
-    answer = requests.Response()
-    answer.status_code, answer.reason = 503, "Server Busy"
-    answer.headers.update({"x-ms-error-code": "ServerBusy", "Content-Type": "text/plain", "Content-Length": "0"})
-    answer.raw = io.BytesIO()
-    return RestRequestsTransportResponse(request=request, internal_response=answer)
+_REQUEST_FAULTS = {Fault.THROTTLED: RequestFault.THROTTLED, Fault.STOPPED: RequestFault.STOPPED}
 
 
 class _LocalAzure:
     def __init__(self, azurite: Azurite, hub: LocalIotHub, received: list[tuple[str, bytes]]) -> None:
         self.faults = Faults()
         self._received = received
-        self._transport = transport = _FaultyTransport(self.faults)
+        self._transport = transport = FaultyTransport(self._next_fault, StoppedError)
         self._storage = of_connection_string(azurite.connection_string)
         self._faulty = of_connection_string(azurite.connection_string, {"transport": transport, "retry_total": 0})
         self._hub = IotHub(hub.connection_string, now_ms)
@@ -82,6 +42,10 @@ class _LocalAzure:
             self._storage.container(name).create_container()
         for name in CHANNEL_TYPES:
             self._storage.queue(name).create_queue()
+
+    def _next_fault(self, _url: str) -> RequestFault | None:
+        fault = self.faults.next()
+        return None if fault is None else _REQUEST_FAULTS[fault]
 
     def connect(self) -> Adapters:
         request = FaultyClient(self._hub, self.faults, lambda _: OSError("503"))
@@ -147,7 +111,7 @@ def start(root: Path) -> Iterator[_LocalAzure]:
         azurite = Azurite.start(root)
     except AzuriteMissingError as error:
         raise MissingError(str(error)) from error
-    with azurite, LocalIotHub(deliver) as hub:
+    with azurite, LocalIotHub(deliver, answering_by(deliver), units=1_000) as hub:
         hub.devices = _AnyDevice()
         running = _LocalAzure(azurite, hub, received)
         yield running
