@@ -79,15 +79,15 @@ class DeviceConnection:
 
     def serve(self, expires_s: float) -> None:
         """Answer packets until the connection ends or the token expires; raises ProtocolError and OSError."""
-        heard, orderly = time.monotonic(), False
+        last_s, orderly = time.monotonic(), False
         try:
-            while self._is_alive(heard, expires_s):
+            while self._is_alive(last_s, expires_s):
                 self._send_waiting()
                 if not self._readable():
                     continue
                 self._sock.settimeout(_PACKET_S)
                 kind, flags, body = mqtt_packets.read(self._sock, MAX_PACKET_BYTES)
-                heard = time.monotonic()
+                last_s = time.monotonic()
                 if kind == Kind.DISCONNECT:
                     orderly = True
                     return
@@ -147,8 +147,8 @@ class DeviceConnection:
             # Not that of the TLS socket, which would read on without TLS.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
-    def _is_alive(self, heard_s: float, expires_s: float) -> bool:
-        silent_s = time.monotonic() - heard_s
+    def _is_alive(self, last_s: float, expires_s: float) -> bool:
+        silent_s = time.monotonic() - last_s
         return not self._ended.is_set() and time.time() < expires_s and silent_s < self._silence_s
 
     def _readable(self) -> bool:

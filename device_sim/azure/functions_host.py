@@ -152,13 +152,13 @@ class FunctionsHost:
                     if not self._run(process, "messages", _on_message(method, message)):
                         if int(received.dequeue_count or 0) < MAX_DEQUEUED:
                             continue
-                        self._bury(name, received.content)
+                        self._move_to_dead_letters(name, received.content)
                     queue.delete_message(received)
             except AzureError as error:
                 LOG.warning("queue %s: %s", name, error)
         process.close()
 
-    def _bury(self, name: str, content: Any) -> None:
+    def _move_to_dead_letters(self, name: str, content: Any) -> None:
         dead = self._storage.queue(f"{name}{DEAD_SUFFIX}")
         with contextlib.suppress(AzureError):
             dead.create_queue()
