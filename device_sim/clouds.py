@@ -1,4 +1,4 @@
-"""Choice of the cloud whose functions receive the batches of a simulation."""
+"""Start of the cloud whose functions receive the batches of a simulation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import contextlib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from device_sim.cloud_kind import CloudKind
 
 if TYPE_CHECKING:  # the command line imports this module without the packages of the simulation
     from device_sim.aws.gateways import GatewayCredentials
@@ -19,14 +20,6 @@ if TYPE_CHECKING:  # the command line imports this module without the packages o
 _DEAD_LETTERS = ("IngestDeadLettersUrl", "RuleDeadLettersUrl")
 _REGION = "us-east-1"
 _WATCH_S = 5.0
-
-
-class CloudKind(StrEnum):
-    """Cloud whose functions receive the batches."""
-
-    AWS = "aws"
-    AZURE = "azure"
-    GOOGLE = "google"
 
 
 @dataclass(frozen=True, slots=True)

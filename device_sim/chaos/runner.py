@@ -31,7 +31,7 @@ from device_sim.chaos.proxy import Line, Network
 from device_sim.chaos.report import Cloud, Report
 from device_sim.chaos.schedule import Kind, kinds_of, plan
 from device_sim.chaos.source import SAVE_MARGIN_SECONDS, DurablePublisher, Source
-from device_sim.clouds import CloudKind
+from device_sim.cloud_kind import CloudKind
 from device_sim.greengrass.component_build import Build, Nucleus
 from device_sim.greengrass.profile import JAVA
 from edge_components.forwarder.spool.schema import LOSS_COUNTERS

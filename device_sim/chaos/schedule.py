@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from device_sim.chaos.errors import ScheduleError
-from device_sim.clouds import CloudKind
+from device_sim.cloud_kind import CloudKind
 from device_sim.greengrass.profile import JAVA, LITE, PROFILES
 
 

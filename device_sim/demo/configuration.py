@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from device_sim.clouds import CloudKind
+from device_sim.cloud_kind import CloudKind
 from device_sim.simulation.faults import REST_SHARE
 from device_sim.simulation.sensor_broker import BrokerKind
 from device_sim.simulation.signals import Plant

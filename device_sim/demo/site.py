@@ -15,7 +15,7 @@ from device_sim import clouds
 from device_sim.aws.front import Front
 from device_sim.aws.local import LocalCloud
 from device_sim.aws.store import CloudStore
-from device_sim.clouds import CloudKind
+from device_sim.cloud_kind import CloudKind
 from device_sim.demo.configuration import FORWARDER, PROBE, SENSOR_READER, DemoOptions, merged_configuration
 from device_sim.demo.machines import DeviceServers
 from device_sim.demo.tap import Tap

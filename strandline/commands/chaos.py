@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from device_sim.clouds import CloudKind
+from device_sim.cloud_kind import CloudKind
 from device_sim.greengrass.component_build import Nucleus
 from strandline.command_line_options import AsJson, ResultFile
 from strandline.text import print_json

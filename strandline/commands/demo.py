@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from device_sim.clouds import CloudKind
+from device_sim.cloud_kind import CloudKind
 from device_sim.simulation.sensor_broker import BrokerKind
 from strandline.command_line_options import AsJson, ResultFile
 from strandline.text import print_json

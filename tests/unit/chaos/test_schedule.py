@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from device_sim.chaos.errors import ScheduleError
 from device_sim.chaos.schedule import COMPONENTS, KINDS, RECOVERY_SECONDS, Target, kinds_of, plan
-from device_sim.clouds import CloudKind
+from device_sim.cloud_kind import CloudKind
 
 SEEDS = st.integers(0, 10_000)
 
