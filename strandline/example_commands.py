@@ -21,6 +21,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "strandline deployment create --update-config @changes.json",
     ),
     "detect": (
+        "strandline detect history.csv",
         "strandline detect history.csv --time timestamp --values flow,pressure",
         "strandline detect history.csv --time timestamp --values flow --calibrate 1464 --out scores --png",
         "strandline detect history.csv --time timestamp --model model.zip",

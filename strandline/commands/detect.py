@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from strandline.recorded.offline import Scored
 
 MAX_SHOWN = 100
+WEEK_MS = 7 * 86_400_000
 
 
 def register(app: typer.Typer) -> None:
@@ -25,10 +26,17 @@ def register(app: typer.Typer) -> None:
 def detect_command(
     inputs: Annotated[list[Path], typer.Argument(help="CSV files with a header.")],
     time: Annotated[
-        str, typer.Option(help="Column of the time: ISO 8601, or seconds or milliseconds since the epoch.")
-    ],
+        str,
+        typer.Option(
+            help="Column of the time: ISO 8601, or seconds or milliseconds since the epoch; default: the one that is "
+            "named time, timestamp, datetime, date or ts, else the first."
+        ),
+    ] = "",
     values: Annotated[
-        str, typer.Option(help="Columns of the channels, comma-separated; with --model those of the model.")
+        str,
+        typer.Option(
+            help="Columns of the channels, comma-separated; default: all with numbers; with --model those of the model."
+        ),
     ] = "",
     calibrate: Annotated[
         int | None,
@@ -55,16 +63,12 @@ def detect_command(
     """
     if png and out is None:
         raise typer.BadParameter("--png: --out is required")
-    if model is None and not values:
-        raise typer.BadParameter("--values or --model is required")
-    answers = []
-    for path in inputs:
-        answer = (
-            _with_statistics(path, time, split_list(values), calibrate, out, png, as_json)
-            if model is None
-            else _with_model(path, time, model, calibrate, as_json)
-        )
-        answers.append(answer)
+    answers = [
+        _with_statistics(path, time, split_list(values), calibrate, out, png, as_json)
+        if model is None
+        else _with_model(path, time, model, calibrate, as_json)
+        for path in inputs
+    ]
     if as_json:
         print_json(answers)
 
@@ -76,7 +80,11 @@ def _with_statistics(
     from strandline.recorded.calibration import default_calibration
     from strandline.recorded.episodes import episodes, summarize
     from strandline.recorded.offline import score_files
+    from strandline.recorded.table import choose_columns
 
+    asked, (time, channels) = (time, channels), choose_columns(path, time, channels)
+    if asked != (time, channels) and not quiet:
+        typer.echo(f"{path}: time {time}; channels {', '.join(channels)}")
     scored: Scored
     with ProgressLine(path.name, "rows", quiet=quiet) as progress:
         (scored,) = score_files(
@@ -105,7 +113,8 @@ def _with_model(path: Path, time: str, model: Path, calibrate: int | None, quiet
     from strandline.recorded.episodes import above_level, episodes, summarize
 
     loaded = model_detection.load(model)
-    recorded = table.read(path, time, loaded.manifest.channels)
+    time, channels = table.choose_columns(path, time, loaded.manifest.channels)
+    recorded = table.read(path, time, channels)
     rows = default_calibration(len(recorded.stamps)) if calibrate is None else calibrate
     with ProgressLine(path.name, "windows", quiet=quiet) as progress:
         found = model_detection.detect(loaded, recorded.time_ms, recorded.values, rows, progress)
@@ -139,9 +148,10 @@ def _print(path: Path, calibrate: int, anomalies: list[Episode], summary: Summar
         print_table(rows, left=("start", "end", "channel", "cause"))
     if len(anomalies) > MAX_SHOWN:
         typer.echo(f"and {len(anomalies) - MAX_SHOWN} more: --json has all")
+    weekly = f"{summary.per_week:g} a week, " if summary.to_ms - summary.from_ms >= WEEK_MS else ""
     typer.echo(
-        f"{path}: {summary.episodes} anomalies in {summary.scored:,} rows, {utc(summary.from_ms)} to "
-        f"{utc(summary.to_ms)}; {summary.per_week:g} a week, {summary.share:.2%} of the rows"
+        f"{path}: {summary.episodes} {'anomaly' if summary.episodes == 1 else 'anomalies'} in {summary.scored:,} rows, "
+        f"{utc(summary.from_ms)} to {utc(summary.to_ms)}; {weekly}{summary.share:.2%} of the rows"
     )
     if calibrate:
         typer.echo(f"calibrated on the first {calibrate:,} rows, until {utc(int(time_ms[calibrate - 1]))}")

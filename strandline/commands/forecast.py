@@ -29,7 +29,9 @@ def forecast_command(
         list[Path] | None,
         typer.Argument(help="CSV files with a header; without files, the telemetry of a stack or --url is used."),
     ] = None,
-    time_column: Annotated[str, typer.Option("--time", help="With files: column of the time.")] = "timestamp",
+    time_column: Annotated[
+        str, typer.Option("--time", help="With files: column of the time; default: as for `detect`.")
+    ] = "",
     values: Annotated[str, typer.Option(help="With files: columns of the channels, comma-separated.")] = "",
     gateway: Annotated[str | None, typer.Option(help="Without files: the gateway of the series.")] = None,
     series: Annotated[str | None, typer.Option(help="Without files: name of the series.")] = None,
@@ -90,7 +92,7 @@ def _recorded(
     if not limits:
         raise CommandError("--high, --low: at least one limit is required")
     for path in inputs:
-        recorded = table.read(path, time_column, channels)
+        recorded = table.read(path, *table.choose_columns(path, time_column, channels))
         one = np.ones(len(recorded.stamps), np.int64)
         for at, channel in enumerate(channels):
             past = history(recorded.time_ms, one, one, recorded.values[:, at])

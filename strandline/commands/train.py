@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def train_command(
     data: Annotated[Path, typer.Option(help="CSV file with a header, or a folder of them, one recording each.")],
     group: Annotated[str, typer.Option(help="Name of the group; the component is io.strandline.model.<Group>.")],
-    time: Annotated[str, typer.Option(help="Column of the time, as for `detect`; default: the first.")] = "",
+    time: Annotated[str, typer.Option(help="Column of the time, default: as for `detect`.")] = "",
     values: Annotated[
         str, typer.Option(help="Columns of the channels, comma-separated; default: all with numbers.")
     ] = "",

@@ -14,6 +14,11 @@ import numpy as np
 from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntArray
 from strandline.errors import TableError, reason
 
+TIME_COLUMNS = ("time", "timestamp", "datetime", "date_time", "date", "ts")
+"""Names of a time column, in any case, in the order of preference."""
+_SAMPLE = 100
+"""Number of rows from which the columns with numbers are found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -40,6 +45,26 @@ def read(path: Path, time: str, channels: Sequence[str]) -> Table:
     time_ms = np.array([_time(path, at, stamp) for at, stamp in enumerate(stamps)], np.int64)
     values = np.array([[_number(row[column]) for column in columns[1:]] for row in rows], np.float64)
     return Table(stamps, time_ms, tuple(channels), values.reshape(len(rows), len(channels)))
+
+
+def choose_columns(path: Path, time: str = "", channels: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """Return the columns of time and channels of a CSV file; those that are given stay as they are.
+
+    The time is the column with one of the TIME_COLUMNS as its name, else the first; the channels are all others with
+    only numbers in the first rows. Raises TableError.
+    """
+    if time and channels:
+        return time, tuple(channels)
+    header, rows = read_text(path)
+    if len(header) < 2:
+        raise TableError(f"{path}: a header with a time and at least one channel is required")
+    lower = [name.lower() for name in header]
+    time = time or next((header[lower.index(name)] for name in TIME_COLUMNS if name in lower), header[0])
+    sample = rows[:_SAMPLE]
+    numeric = [name for at, name in enumerate(header) if name != time and _holds_numbers(sample, at)]
+    if not (channels or numeric):
+        raise TableError(f"{path}: no column except {time} contains numbers")
+    return time, tuple(channels or numeric)
 
 
 def read_text(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -73,6 +98,14 @@ def _column(path: Path, header: list[str], name: str) -> int:
     if name not in header:
         raise TableError(f"{path}: no column {name!r}, there are {', '.join(header[:40])}")
     return header.index(name)
+
+
+def _holds_numbers(rows: Sequence[Sequence[str]], at: int) -> bool:
+    cells = [row[at].strip() for row in rows if len(row) > at and row[at].strip()]
+    try:
+        return bool(cells) and all(math.isfinite(float(cell)) for cell in cells)
+    except ValueError:
+        return False
 
 
 def _number(text: str) -> float:

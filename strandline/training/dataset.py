@@ -74,14 +74,14 @@ def read(
 ) -> Dataset:
     """Read a CSV file, or all of a folder; without ``window_ms`` each row is a window as wide as the rows' interval.
 
-    An empty ``time`` selects the first column, empty ``channels`` all others with numbers. Rows in the half-open time
-    ranges ``exclude`` (milliseconds) are left out. Raises TrainingError for unusable data and TableError for an invalid
-    file.
+    An empty ``time`` or ``channels`` is chosen from the first file (:func:`table.choose_columns`). Rows in the
+    half-open time ranges ``exclude`` (milliseconds) are left out. Raises TrainingError for unusable data and
+    TableError for an invalid file.
     """
     files = sorted(data.glob("*.csv")) if data.is_dir() else [data]
     if not files:
         raise TrainingError(f"--data {data}: no CSV files")
-    time, channels = _columns(files[0], time, channels)
+    time, channels = table.choose_columns(files[0], time, channels)
     digest, recorded = hashlib.sha256(), []
     try:
         for file in files:
@@ -193,28 +193,6 @@ def windows(sections: Sequence[FloatArray], length: int) -> FloatArray:
 
 def _longest(sections: Sequence[FloatArray]) -> int:
     return max((len(one) for one in sections), default=0)
-
-
-def _columns(file: Path, time: str, channels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Complete the names of the columns from the file's header and first rows."""
-    if time and channels:
-        return time, tuple(channels)
-    header, rows = table.read_text(file)
-    if len(header) < 2:
-        raise TrainingError(f"{file}: a header with a time and at least one channel is required")
-    time = time or header[0]
-    numeric = [name for at, name in enumerate(header) if name != time and _holds_numbers(rows[:100], at)]
-    if not (channels or numeric):
-        raise TrainingError(f"{file}: no column except {time} contains numbers")
-    return time, tuple(channels or numeric)
-
-
-def _holds_numbers(rows: Sequence[Sequence[str]], at: int) -> bool:
-    cells = [row[at].strip() for row in rows if len(row) > at and row[at].strip()]
-    try:
-        return bool(cells) and all(np.isfinite(float(cell)) for cell in cells)
-    except ValueError:
-        return False
 
 
 def window_means(time_ms: IntArray, values: FloatArray, width: int) -> tuple[IntArray, FloatArray]:

@@ -11,6 +11,7 @@ import pytest
 from strandline.errors import TableError, TrainingError
 from strandline.recorded.calibration import advice, default_calibration
 from strandline.recorded.episodes import above_level, episodes, summarize
+from strandline.recorded.table import choose_columns
 from strandline.training import dataset
 from tests.command_line import invoke
 
@@ -118,3 +119,39 @@ def test_detect_lists_an_anomaly_and_a_summary(tmp_path: Path) -> None:
     assert answer["anomalies"][0]["channel"] == "a"
     assert answer["summary"]["episodes"] == len(answer["anomalies"])
     assert answer["scores"] is None
+
+
+@pytest.mark.parametrize(
+    ("header", "time", "channels"),
+    [
+        ("a,Time,label,b", "Time", ("a", "b")),
+        ("day,a,label,b", "day", ("a", "b")),
+        ("timestamp,a,label,time", "time", ("timestamp", "a")),
+    ],
+)
+def test_columns_that_are_not_given_are_chosen(
+    tmp_path: Path, header: str, time: str, channels: tuple[str, ...]
+) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text(f"{header}\n0,1,pump,3\n60,2,pump,4\n")
+    assert choose_columns(path) == (time, channels)
+    assert choose_columns(path, "a") == ("a", tuple(name for name in header.split(",") if name not in ("a", "label")))
+    assert choose_columns(path, "", ("b",)) == (time, ("b",))
+
+
+def test_a_table_without_channels_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("time,label\n0,pump\n")
+    with pytest.raises(TableError, match=r"history.csv: no column except time contains numbers"):
+        choose_columns(path)
+    path.write_text("time\n0\n")
+    with pytest.raises(TableError, match=r"a time and at least one channel is required"):
+        choose_columns(path)
+
+
+@pytest.mark.slow
+def test_detect_states_the_columns_that_it_has_chosen(tmp_path: Path) -> None:
+    path = table(tmp_path, 200)
+    done = invoke(["detect", str(path)])
+    assert done.exit_code == 0, done.output
+    assert "time time; channels a, b" in done.output
