@@ -6,9 +6,7 @@ of it. An upload replaces an object as a whole, so a reader sees the old file or
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -16,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from cloud_functions.adapters import parquet
 from cloud_functions.adapters.aws import error_code, lazy_client, store_errors
+from cloud_functions.adapters.file_archive import FileArchive
 from cloud_functions.adapters.s3_file import S3File
 from cloud_functions.core.archive_files import file_of, name_of
 from cloud_functions.core.errors import StoreError
@@ -25,8 +24,8 @@ from wire.model import Aggregates
 _ATTEMPTS, _CHUNK_BYTES = 3, 1 << 20
 
 
-class S3Archive:
-    """The archive in a bucket; files pass through the temporary folder."""
+class S3Archive(FileArchive):
+    """The archive in a bucket."""
 
     def __init__(self, bucket: str, s3: Any = None) -> None:
         self._bucket, self._client = bucket, s3 if s3 is not None else lazy_client("s3")
@@ -40,20 +39,25 @@ class S3Archive:
         head = self._head(file)
         return 0 if head is None else int(head["ContentLength"])
 
-    def rows(self, file: ArchiveFile) -> Iterator[tuple[str, Aggregates]]:
-        """Yield the rows of a file by gateway, in the order of gateways."""
-        with self._downloaded(file) as path:
-            yield from parquet.read(path)
+    def upload(self, file: ArchiveFile, path: Path) -> None:
+        """Write a file at once as a whole, replacing one of that name."""
+        with path.open("rb") as content, store_errors(f"write {name_of(file)}"):
+            self._client.put_object(Bucket=self._bucket, Key=name_of(file), Body=content)
 
-    def replace(self, file: ArchiveFile, rows: Iterable[tuple[str, Aggregates]]) -> None:
-        """Write a file at once as a whole; without rows remove it."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "rows.parquet"
-            if not parquet.write(path, rows):
-                self.remove(file)
+    def download(self, file: ArchiveFile, path: Path) -> None:
+        """Write the content of a file to a local path."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                with store_errors(f"read {name_of(file)}"):
+                    body = self._client.get_object(Bucket=self._bucket, Key=name_of(file))["Body"]
+                    with path.open("wb") as copy:
+                        for chunk in body.iter_chunks(_CHUNK_BYTES):
+                            copy.write(chunk)
                 return
-            with path.open("rb") as content, store_errors(f"write {name_of(file)}"):
-                self._client.put_object(Bucket=self._bucket, Key=name_of(file), Body=content)
+            except StoreError:
+                # The client repeats requests, but not a download that breaks off.
+                if attempt == _ATTEMPTS - 1:
+                    raise
 
     def remove(self, file: ArchiveFile) -> None:
         """Remove the file if it exists."""
@@ -88,30 +92,6 @@ class S3Archive:
             return Aggregates.concatenate([])
         source = S3File(self._client, self._bucket, name_of(file), size)
         return parquet.read_series(cast(BinaryIO, source), gateway, series, from_ms, to_ms)
-
-    def contains(self, file: ArchiveFile, gateway: str, series: str | None) -> bool:
-        """Return True if a file has rows of a gateway, and of the series if one is named."""
-        with self._downloaded(file) as path:
-            return parquet.contains(path, gateway, series)
-
-    @contextmanager
-    def _downloaded(self, file: ArchiveFile) -> Iterator[Path]:
-        """Yield the path of a temporary copy of the file."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "rows.parquet"
-            for attempt in range(_ATTEMPTS):
-                try:
-                    with store_errors(f"read {name_of(file)}"):
-                        body = self._client.get_object(Bucket=self._bucket, Key=name_of(file))["Body"]
-                        with path.open("wb") as copy:
-                            for chunk in body.iter_chunks(_CHUNK_BYTES):
-                                copy.write(chunk)
-                    break
-                except StoreError:
-                    # The client repeats requests, but not a download that breaks off.
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-            yield path
 
     def _head(self, file: ArchiveFile) -> dict[str, Any] | None:
         try:

@@ -6,10 +6,8 @@ with a hierarchical namespace ``rows/date=<day>`` is a folder, which Synapse rea
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -19,6 +17,7 @@ from azure.storage.blob import ContainerClient
 
 from cloud_functions.adapters import parquet
 from cloud_functions.adapters.azure.service import store_errors
+from cloud_functions.adapters.file_archive import FileArchive
 from cloud_functions.adapters.ranged_file import RangedFile
 from cloud_functions.core.archive_files import file_of, name_of
 from cloud_functions.core.errors import StoreError
@@ -28,8 +27,8 @@ from wire.model import Aggregates
 _COPY_ATTEMPTS = 200
 
 
-class BlobArchive:
-    """The archive in a container; files pass through the temporary folder."""
+class BlobArchive(FileArchive):
+    """The archive in a container."""
 
     def __init__(self, container: ContainerClient, sleep: Callable[[float], None] = time.sleep) -> None:
         self._container, self._sleep = container, sleep
@@ -43,20 +42,15 @@ class BlobArchive:
         found = self._properties(file)
         return 0 if found is None else int(found.size)
 
-    def rows(self, file: ArchiveFile) -> Iterator[tuple[str, Aggregates]]:
-        """Yield the rows of a file by gateway, in the order of gateways."""
-        with self._downloaded(file) as path:
-            yield from parquet.read(path)
+    def upload(self, file: ArchiveFile, path: Path) -> None:
+        """Write a file at once as a whole, replacing one of that name."""
+        with path.open("rb") as content, store_errors(f"write {name_of(file)}"):
+            self._container.upload_blob(name_of(file), content, overwrite=True, length=path.stat().st_size)
 
-    def replace(self, file: ArchiveFile, rows: Iterable[tuple[str, Aggregates]]) -> None:
-        """Write a file at once as a whole; without rows remove it."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "rows.parquet"
-            if not parquet.write(path, rows):
-                self.remove(file)
-                return
-            with path.open("rb") as content, store_errors(f"write {name_of(file)}"):
-                self._container.upload_blob(name_of(file), content, overwrite=True, length=path.stat().st_size)
+    def download(self, file: ArchiveFile, path: Path) -> None:
+        """Write the content of a file to a local path."""
+        with path.open("wb") as copy, store_errors(f"read {name_of(file)}"):
+            self._container.download_blob(name_of(file)).readinto(copy)
 
     def remove(self, file: ArchiveFile) -> None:
         """Remove the file if it exists."""
@@ -97,20 +91,6 @@ class BlobArchive:
             return Aggregates.concatenate([])
         source = BlobFile(self._container.get_blob_client(name_of(file)), int(found.size), str(found.etag))
         return parquet.read_series(cast(BinaryIO, source), gateway, series, from_ms, to_ms)
-
-    def contains(self, file: ArchiveFile, gateway: str, series: str | None) -> bool:
-        """Return True if a file has rows of a gateway, and of the series if one is named."""
-        with self._downloaded(file) as path:
-            return parquet.contains(path, gateway, series)
-
-    @contextmanager
-    def _downloaded(self, file: ArchiveFile) -> Iterator[Path]:
-        """Yield the path of a temporary copy of the file."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "rows.parquet"
-            with path.open("wb") as copy, store_errors(f"read {name_of(file)}"):
-                self._container.download_blob(name_of(file)).readinto(copy)
-            yield path
 
     def _properties(self, file: ArchiveFile) -> Any:
         try:

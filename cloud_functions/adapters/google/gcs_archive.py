@@ -5,9 +5,7 @@ An upload replaces an object as a whole, and so does a copy, so a reader sees th
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from google.cloud.exceptions import NotFound
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from cloud_functions.adapters import parquet
+from cloud_functions.adapters.file_archive import FileArchive
 from cloud_functions.adapters.google.service import store_errors
 from cloud_functions.core.archive_files import file_of, name_of
 from cloud_functions.core.ports import ArchiveFile
@@ -25,8 +24,8 @@ _TIMEOUT_S = 5.0
 _FORMAT = "application/vnd.apache.parquet"
 
 
-class CloudStorageArchive:
-    """The archive in a bucket, a ``google.cloud.storage.Bucket``; files pass through the temporary folder.
+class CloudStorageArchive(FileArchive):
+    """The archive in a bucket, a ``google.cloud.storage.Bucket``.
 
     Every operation is repeated after a failure of the service: an upload replaces the object by the same bytes.
     """
@@ -44,20 +43,15 @@ class CloudStorageArchive:
         found = self._found(file)
         return 0 if found is None else int(found.size)
 
-    def rows(self, file: ArchiveFile) -> Iterator[tuple[str, Aggregates]]:
-        """Yield the rows of a file by gateway, in the order of gateways."""
-        with self._downloaded(file) as path:
-            yield from parquet.read(path)
+    def upload(self, file: ArchiveFile, path: Path) -> None:
+        """Write a file at once as a whole, replacing one of that name."""
+        with store_errors(f"write {name_of(file)}"):
+            self._blob(file).upload_from_filename(str(path), content_type=_FORMAT, **self._options)
 
-    def replace(self, file: ArchiveFile, rows: Iterable[tuple[str, Aggregates]]) -> None:
-        """Write a file at once as a whole; without rows remove it."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "rows.parquet"
-            if not parquet.write(path, rows):
-                self.remove(file)
-                return
-            with store_errors(f"write {name_of(file)}"):
-                self._blob(file).upload_from_filename(str(path), content_type=_FORMAT, **self._options)
+    def download(self, file: ArchiveFile, path: Path) -> None:
+        """Write the content of a file to a local path."""
+        with store_errors(f"read {name_of(file)}"):
+            self._blob(file).download_to_filename(str(path), **self._options)
 
     def remove(self, file: ArchiveFile) -> None:
         """Remove the file if it exists."""
@@ -93,23 +87,9 @@ class CloudStorageArchive:
         with store_errors(f"read {name_of(file)}"), found.open("rb", chunk_size=256 * 1024, **self._options) as source:
             return parquet.read_series(source, gateway, series, from_ms, to_ms)
 
-    def contains(self, file: ArchiveFile, gateway: str, series: str | None) -> bool:
-        """Return True if a file has rows of a gateway, and of the series if one is named."""
-        with self._downloaded(file) as path:
-            return parquet.contains(path, gateway, series)
-
     def _blob(self, file: ArchiveFile) -> Any:
         return self._bucket.blob(name_of(file))
 
     def _found(self, file: ArchiveFile) -> Any:
         with store_errors(f"find {name_of(file)}"):
             return self._bucket.get_blob(name_of(file), **self._options)
-
-    @contextmanager
-    def _downloaded(self, file: ArchiveFile) -> Iterator[Path]:
-        """Yield the path of a temporary copy of the file."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "rows.parquet"
-            with store_errors(f"read {name_of(file)}"):
-                self._blob(file).download_to_filename(str(path), **self._options)
-            yield path
