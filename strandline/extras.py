@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -44,11 +45,11 @@ def missing_package(module: str, command: str) -> str | None:
 
 def extra_command(extra: str) -> str:
     """Return the command that adds an extra to this installation."""
-    return install_command(extra, _origin())
+    return install_command(extra, _origin(), Path(sys.prefix))
 
 
-def install_command(extra: str, origin: str | None) -> str:
-    """Return the command that adds an extra to an installation.
+def install_command(extra: str, origin: str | None, environment: Path) -> str:
+    """Return the command that adds an extra to an installation in an ``environment`` of pip, pipx or uv.
 
     ``origin`` is the content of the installation's ``direct_url.json`` (PEP 610): None for one from a package index.
     A wheel that still exists is named, so that the command needs no index for this package.
@@ -58,7 +59,19 @@ def install_command(extra: str, origin: str | None) -> str:
     path = Path(unquote(urlsplit(str(url.get("url", ""))).path))
     if "archive_info" in url and path.is_file():
         wanted += f" @ {path.as_uri()}"
-    return shlex.join(["pip", "install", wanted])
+    return shlex.join(_installer(environment, wanted))
+
+
+def _installer(environment: Path, wanted: str) -> list[str]:
+    """Return the command by which the tool that made an environment installs a requirement."""
+    parts = environment.parts
+    if parts[-2:] == ("venvs", _DISTRIBUTION):
+        return ["pipx", "runpip", _DISTRIBUTION, "install", wanted]
+    if parts[-2:] == ("tools", _DISTRIBUTION):
+        return ["uv", "tool", "install", "--force", wanted]
+    if "uv" in parts:  # the cache of uvx
+        return ["uvx", "--from", wanted, _DISTRIBUTION]
+    return ["pip", "install", wanted]
 
 
 def _origin() -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from strandline.doctor.findings import Finding, Level
 from strandline.doctor.machine import Run, run_program
+from strandline.extras import extra_command
 
 OLDEST_LITE = (2, 0, 0)
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -74,7 +75,7 @@ def check_aws(read: Callable[[], Aws | None] = read_aws) -> Iterator[Finding]:
     """Check that the AWS SDK finds credentials and a region; nothing is sent to AWS."""
     found = read()
     if found is None:
-        yield Finding("AWS", Level.INFO, "the AWS SDK is not installed", "pip install 'strandline[cloud]'")
+        yield Finding("AWS", Level.INFO, "the AWS SDK is not installed", extra_command("cloud"))
         return
     if found.credentials:
         yield Finding("AWS credentials", Level.OK, f"found ({found.credentials})")

@@ -90,8 +90,22 @@ def test_a_module_of_no_extra_is_not_explained() -> None:
 
 def test_the_command_for_an_extra_names_a_wheel_that_still_exists(tmp_path: Path) -> None:
     wheel = tmp_path / "a wheel.whl"
-    origin = json.dumps({"url": wheel.as_uri(), "archive_info": {}})
-    assert install_command("sim", origin) == "pip install 'strandline[sim]'"
+    origin, environment = json.dumps({"url": wheel.as_uri(), "archive_info": {}}), Path("/srv/venv")
+    assert install_command("sim", origin, environment) == "pip install 'strandline[sim]'"
     wheel.touch()
-    assert install_command("sim", origin) == f"pip install 'strandline[sim] @ {wheel.as_uri()}'"
-    assert install_command("sim", None) == "pip install 'strandline[sim]'"
+    assert install_command("sim", origin, environment) == f"pip install 'strandline[sim] @ {wheel.as_uri()}'"
+    assert install_command("sim", None, environment) == "pip install 'strandline[sim]'"
+
+
+@pytest.mark.parametrize(
+    ("environment", "command"),
+    [
+        ("/home/ada/.local/share/pipx/venvs/strandline", "pipx runpip strandline install 'strandline[sim]'"),
+        ("/home/ada/.local/share/uv/tools/strandline", "uv tool install --force 'strandline[sim]'"),
+        ("/home/ada/.cache/uv/archive-v0/aB3", "uvx --from 'strandline[sim]' strandline"),
+    ],
+)
+def test_the_command_for_an_extra_is_that_of_the_tool_which_made_the_environment(
+    environment: str, command: str
+) -> None:
+    assert install_command("sim", None, Path(environment)) == command
