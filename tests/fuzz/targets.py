@@ -194,6 +194,7 @@ FORMAT_SEEDS: dict[str, tuple[bytes, ...]] = {
     "csv": (b"time;temp;state\n2025-01-01T00:00Z;21,5;1\n",),
     "plain": (b"21.5 Cel", b"1.5;2"),
     "raw": (bytes(8), b"\x40\x35" + bytes(6)),
+    "dragino": (b'{"Node_type": "S31-LB", "BatV": 3.5, "DATALOG": "[19.5,61.2,Low,False,2023-11-14 21:53:20],"}',),
     "ruuvi": (b'{"data": "0201061BFF99040512FC5394C37C0004FFFC040CAC364200CDCBB8334C884F", "ts": "1750000000"}',),
 }
 
@@ -201,7 +202,7 @@ FORMAT_SEEDS: dict[str, tuple[bytes, ...]] = {
 def _format(name: str) -> Callable[[bytes], None]:
     """Return a function that decodes a payload of one format, with its names and times."""
     values = {"topics": [{"topic": "spBv1.0/{a}/{b}/{c}", "format": name, "decimal_comma": True}]}
-    keys = {"value": ["**"]} if name == "json" else {}
+    keys = {"value": ["**"]} if name in ("json", "dragino") else {}
     (binding,) = read_bindings({**values, **keys}, [])
     decoder = Decoder(binding)
 

@@ -79,6 +79,13 @@ FORMATS: dict[str, tuple[str, dict[str, Any], bytes, str, float]] = {
         "g.n.T",
         4.5,
     ),
+    "dragino": (
+        "lora/7",
+        {"topic": "lora/{d}", "columns": ["level", "time"], "time_zone": "UTC"},
+        b'{"DATALOG": "[6.25,2023-11-14 22:13:10],"}',
+        "7.level",
+        6.25,
+    ),
     "influx": ("influx/x", {"topic": "influx/#"}, b"weather,site=north t=5.5", "weather.north.t", 5.5),
     "csv": ("csv/2", {"topic": "csv/{d}", "decimal_comma": True}, b"t;state\n6,5;1\n", "2.t", 6.5),
     "plain": ("plain/3", {"topic": "plain/{d}", "decimal_comma": True}, b"7,5 kWh", "3", 7.5),

@@ -7,11 +7,12 @@ from typing import Any
 
 from edge_components.sensor_reader.errors import EmptyPayloadError, RejectedError
 from edge_components.sensor_reader.formats import SEPARATOR, Columns, FormatKind
+from edge_components.sensor_reader.formats.plain import text_of
 from edge_components.sensor_reader.mapping import paths, values
 from edge_components.sensor_reader.mapping.names import AnyLevel, NameTemplate
 from edge_components.sensor_reader.mapping.paths import DEEP, MISSING, Path
 from edge_components.sensor_reader.mapping.settings import MappingSettings, unit_path
-from edge_components.sensor_reader.payloads import JsonDecoder
+from edge_components.sensor_reader.payloads import JsonDecoder, decode_json
 
 _MAX_UNIT_PATHS = 10_000
 
@@ -41,9 +42,12 @@ class JsonFormat:
         """Append the measurements of payloads."""
         errors: dict[int, RejectedError] = {}
         bodies = self._decoder.decode_all(payloads, errors)
-        into.rejections += errors.items()
         for index, body in enumerate(bodies):
             if index in errors:
+                if self._settings.plain_text and errors[index].reason == "rejected_json":
+                    self._take_text(payloads[index], index, into)
+                else:
+                    into.rejections.append((index, errors[index]))
                 continue
             if self._flat is not None and type(body) is dict and self._take_flat(body, index, into):
                 continue
@@ -123,6 +127,14 @@ class JsonFormat:
         into.qualities += [quality] * count
         into.units += [unit if isinstance(unit, str) else ""] * count
         return count > 0
+
+    def _take_text(self, payload: bytes, index: int, into: Columns) -> None:
+        """Append the value of a payload that is not JSON; one that begins like JSON is rejected."""
+        try:
+            text = text_of(payload)
+            self._take(decode_json(payload) if text[0] in "{[" else text, index, into)
+        except RejectedError as error:
+            into.rejections.append((index, error))
 
     def _take(self, body: Any, index: int, into: Columns) -> None:
         before = len(into) + into.skipped + into.nulls

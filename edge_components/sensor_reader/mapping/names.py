@@ -20,6 +20,7 @@ from wire.model import MAX_NAME, is_statistic
 _ODD = re.compile(r"[^A-Za-z0-9\-:./_]")
 _PART = re.compile(r"\{([^{}]*)\}")
 _DOTS = re.compile(r"\.{2,}")
+_INDEX = re.compile(r"(?:^|\.)(\d+(?:\.\d+)*)\Z")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -53,7 +54,8 @@ class AnyLevel(Sequence[str]):
 class NameTemplate:
     """A name with placeholders: ``{level}`` of the topic, ``{field}``, ``{each}``, ``{.path}`` into the payload.
 
-    ``{.path?}`` may be absent from the payload: the name has neither it nor the dot beside it then. The empty template
+    ``{index}`` is the place of a value in its array. It is empty for a value that is not in an array, and ``{.path?}``
+    for a path that is absent from the payload: the name has neither it nor the dot beside it then. The empty template
     joins all levels that the topic pattern takes and the field by dots. Raises ValueError.
     """
 
@@ -64,6 +66,7 @@ class NameTemplate:
         self.optional_paths: set[Path] = set()
         """The paths among them that a payload need not have."""
         self.uses_each = False
+        self._uses_index = "{index}" in template
         at = 0
         for match in _PART.finditer(template):
             self._parts.append(("text", template[at : match.start()]))
@@ -86,10 +89,10 @@ class NameTemplate:
         if word == "each":
             self.uses_each = True
             return "each", ""
-        if word == "field":
-            return "field", ""
+        if word in ("field", "index"):
+            return word, ""
         if not _WORD.match(word) or word not in levels:
-            known = ", ".join(f"{{{one}}}" for one in (*levels, "field", "each", ".path"))
+            known = ", ".join(f"{{{one}}}" for one in (*levels, "field", "index", "each", ".path"))
             raise ValueError(f"{{{word[:40]}}} is not one of {known}")
         return "level", word
 
@@ -104,6 +107,12 @@ class NameTemplate:
             elif kind == "payload":
                 found.append(extras[int(word)])
             else:
-                found.append({"field": field, "each": each}.get(kind, word))
+                found.append({"field": field, "index": _index(field), "each": each}.get(kind, word))
         name = "".join(found)
-        return _DOTS.sub(".", name).strip(".") if self.optional_paths else name
+        return _DOTS.sub(".", name).strip(".") if self.optional_paths or self._uses_index else name
+
+
+def _index(field: str) -> str:
+    """Return the indexes at the end of a field, joined by dots, empty for a field without one."""
+    match = _INDEX.search(field)
+    return match[1] if match else ""

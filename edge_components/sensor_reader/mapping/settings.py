@@ -160,8 +160,8 @@ class MappingSettings:
     series: str = text(
         "",
         "name of a series, from `{level}` of the topic, `{rest}` (the levels of a last `#`), `{topic}`, `{field}`, "
-        "`{each}`, `{.path}` into the payload and `{.path?}`, which may be absent; empty is all levels and the field, "
-        "joined by dots",
+        "`{index}` (the place in an array), `{each}`, `{.path}` into the payload and `{.path?}`, which may be absent; "
+        "empty is all levels and the field, joined by dots",
         pattern=r"[^\x00-\x1f]{0,256}",
         allowed="text of at most 256 characters",
     )
@@ -181,7 +181,9 @@ class MappingSettings:
     )
     quality: str = text("quality", "JSON: path to the quality; others: name of its column")
     unit: str = text("unit", "JSON: path to the unit; others: name of its column")
-    columns: tuple[str, ...] = mapping([], _columns, _COLUMNS, "csv, raw and plain: names of the values in their order")
+    columns: tuple[str, ...] = mapping(
+        [], _columns, _COLUMNS, "csv, raw, plain and dragino: names of the values in their order"
+    )
     separator: str = text("", "csv: the character between columns; empty finds it", pattern=r"[^\w\n\r]?")
     layout: str = text(
         "",
@@ -202,6 +204,7 @@ class MappingSettings:
     text_values: str = text(
         "reject", "text that is not a number: `reject` counts and logs it, `skip` counts it", choices=("reject", "skip")
     )
+    plain_text: bool = flag(False, "JSON: a payload that is not JSON is one value in text, such as `ON`")
     decimal_comma: bool = flag(False, "numbers in text have a decimal comma")
     rename: dict[str, str] = mapping(  # noqa: RUF009
         {}, _rename, _RENAME, "other names of series, by the name that they would have"

@@ -1,4 +1,7 @@
-"""Dragino: the objects that the vendor's decoders return on a LoRaWAN network server, with numbers in text."""
+"""Dragino: the objects that the vendor's decoders return on a LoRaWAN network server, with numbers in text.
+
+The decoders write the times of stored readings in the zone of the network server, which is UTC by default here.
+"""
 
 from edge_components.sensor_reader.presets import ON_OFF, Preset
 
@@ -12,6 +15,8 @@ PRESET = Preset(
     "Dragino decoders",
     topics=_TOPICS,
     mapping={
+        "format": "dragino",
+        "time_zone": "UTC",
         "value": "**",
         "quality": "",
         "text_values": "skip",
@@ -29,7 +34,7 @@ PRESET = Preset(
                 "*[Mm]ode",
             ),
             *("Bat_status", "BatV_status", "*_flag", "*_flag[HL]", "Interrupt*", "Ext_sensor", "Ext", "Status", "*_ID"),
-            *("ID", "DATALOG*", "[Dd]ata[Ll]og*", "Data_[Tt]ime", "*[Tt]imestamp", "Time", "TDC*", "ATDC", "tdc*"),
+            *("ID", "[Dd]ata[Ll]og*", "Data_[Tt]ime", "*[Tt]imestamp", "Time", "TDC*", "ATDC", "tdc*"),
             *(
                 "*_[Tt]imer",
                 "FIRMWARE*",

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_components.common.errors import ConfigError
 from edge_components.common.health import Counters
 from edge_components.common.limited_log import RateLimitedLog
 from edge_components.sensor_reader.mapping.bindings import preset_names, read_bindings
@@ -74,11 +75,11 @@ def test_a_preset_s_times_and_units_are_used() -> None:
 class Family:
     """A source of one preset on fakes."""
 
-    def __init__(self, preset: str) -> None:
+    def __init__(self, preset: str, **keys: Any) -> None:
         self.clock, self.counters = FakeClock(NOW_MS), Counters()
         self.sink, self._connection = Sink(self.clock), FakeConnection(self.clock)
         log = RateLimitedLog(self.counters, logging.getLogger("test"), self.clock)
-        self._source = MqttSource(read_entry({"preset": preset}), self.clock, log, self._connection)
+        self._source = MqttSource(read_entry({"preset": preset, **keys}), self.clock, log, self._connection)
 
     @property
     def acknowledged(self) -> list[int]:
@@ -91,6 +92,12 @@ class Family:
         self._connection.publish((topic, encoded(payload)))
         self._source.poll(self.sink)
         return {name: value for name, _time, value in self.sink.readings}
+
+    def publish(self, *topics_and_payloads: str) -> None:
+        """Receive publications at once: topic, payload, topic, payload, and so on."""
+        pairs = zip(topics_and_payloads[::2], topics_and_payloads[1::2], strict=True)
+        self._connection.publish(*((topic, payload.encode()) for topic, payload in pairs))
+        self._source.poll(self.sink)
 
 
 def test_a_shelly_that_sends_both_forms_gives_each_series_once() -> None:
@@ -146,6 +153,76 @@ def test_past_readings_of_a_milesight_have_their_own_times() -> None:
         ("d.temperature", 1_699_990_000_000, 20.0),
         ("d.temperature", 1_699_993_600_000, 21.0),
     ]
+
+
+def test_stored_readings_of_a_dragino_have_their_own_times() -> None:
+    family = Family("dragino")
+    log = "[24.9,25.3,47.1,2023-11-14 20:53:20],[25.0,25.4,47.0,2023-11-14 21:53:20],"
+    decoded = {"Node_type": "LHT65N", "BatV": 3.05, "DATALOG": log}
+    family.read(
+        "v3/app/devices/d/up", {"received_at": "2023-11-14T22:13:10Z", "uplink_message": {"decoded_payload": decoded}}
+    )
+    assert family.sink.readings == [
+        ("d.BatV", 1_699_999_990_000, 3.05),
+        ("d.Ext_value", 1_699_995_200_000, 24.9),
+        ("d.TempC_SHT", 1_699_995_200_000, 25.3),
+        ("d.Hum_SHT", 1_699_995_200_000, 47.1),
+        ("d.Ext_value", 1_699_998_800_000, 25.0),
+        ("d.TempC_SHT", 1_699_998_800_000, 25.4),
+        ("d.Hum_SHT", 1_699_998_800_000, 47.0),
+    ]
+    assert family.sink.registry[2].unit == "Cel"
+
+
+@pytest.mark.parametrize(
+    ("decoded", "text"),
+    [
+        ({"BatV": 3.0, "Node_type": "XY1", "DATALOG": "[1,2]"}, "'XY1' are not known: set columns"),
+        ({"BatV": 3.0, "DATALOG": "[1,2]"}, "'None' are not known: set columns"),
+        ({"BatV": 3.0, "Node_type": "LSN50-S31", "DATALOG": "[1,2],"}, "2 values in record 1, expected 3"),
+    ],
+)
+def test_stored_readings_of_a_dragino_that_cannot_be_read_are_rejected_and_the_others_are_used(
+    decoded: dict[str, Any], text: str
+) -> None:
+    family = Family("dragino")
+    values = family.read("v3/app/devices/d/up", {"uplink_message": {"decoded_payload": decoded}})
+    assert values == {"d.BatV": 3.0}
+    ((reason, found),) = family.sink.rejected
+    assert reason == "rejected_value"
+    assert text in found
+    assert family.acknowledged == [1]
+
+
+def test_columns_of_the_stored_readings_of_another_dragino_are_configured() -> None:
+    topic = {"topic": "v3/+/devices/{device}/up", "columns": ["time", "", "level"]}
+    family = Family("dragino", topics=[topic])
+    decoded = {"Node_type": "XY1", "DATALOG": "[2023-11-14 21:53:20, High, 1.5]"}
+    family.read("v3/app/devices/d/up", {"uplink_message": {"decoded_payload": decoded}})
+    assert family.sink.readings == [("d.level", 1_699_998_800_000, 1.5)]
+    with pytest.raises(ConfigError, match="columns has no 'time'"):
+        read_bindings({"preset": "dragino", "columns": ["a", "b"]}, [])
+
+
+def test_a_property_of_a_zigbee_device_is_one_series_of_the_object_and_of_its_own_topic() -> None:
+    family = Family("zigbee2mqtt")
+    assert family.read("zigbee2mqtt/plug", {"state": "ON", "power": 43.5}) == {"plug.state": 1, "plug.power": 43.5}
+    assert family.read("zigbee2mqtt/plug/state", "ON") == {}
+    assert family.read("zigbee2mqtt/plug/power", "43.5") == {}
+    assert family.read("zigbee2mqtt/valve/temperature", "21.5") == {"valve.temperature": 21.5}
+    units = {series.name: series.unit for series in (family.sink.registry[at] for at in range(3))}
+    assert units == {"plug.state": "", "plug.power": "W", "valve.temperature": "Cel"}
+    assert family.sink.collisions == []
+
+
+def test_plain_text_beside_json_is_read_and_what_begins_like_json_is_rejected() -> None:
+    family = Family("zigbee2mqtt")
+    assert family.read("zigbee2mqtt/plug/state", '{"state": ') == {}
+    assert [reason for reason, _text in family.sink.rejected] == ["rejected_json"]
+    family.sink.readings.clear()
+    family.publish("zigbee2mqtt/a/state", "ON", "zigbee2mqtt/b", '{"power": 2}', "zigbee2mqtt/c/power", "3")
+    values = {name: value for name, _time, value in family.sink.readings}
+    assert values == {"a.state": 1, "b.power": 2, "c.power": 3}
 
 
 def test_a_topic_of_a_preset_that_is_listed_has_the_keys_that_it_has_by_default() -> None:

@@ -122,4 +122,24 @@ SAMPLES = [
         },
         f"{_DECODERS}, LT22222-L",
     ),
+    Sample(
+        *things_uplink({"Node_type": "LHT65N", "DATALOG": "[24.9,25.3,47.1,2023-11-14 21:53:20],"}),
+        {"d-1.Ext_value": 24.9, "d-1.TempC_SHT": 25.3, "d-1.Hum_SHT": 47.1},
+        f"{_DECODERS}, LHT65N, stored readings",
+    ),
+    Sample(
+        *chirpstack_uplink({"Node_type": "S31-LB", "DATALOG": "[19.5,61.2,Low,False,2023-11-14 21:53:20],"}),
+        {"0102030405060708.TempC_SHT31": 19.5, "0102030405060708.Hum_SHT31": 61.2},
+        f"{_DECODERS}, S31-LB, stored readings",
+    ),
+    Sample(
+        *things_uplink({"Node_type": "LSN50-S31", "DATALOG": "[-3.5,88.1,2023-11-14 21:53:20],"}),
+        {"d-1.TempC_SHT31": -3.5, "d-1.Hum_SHT31": 88.1},
+        f"{_DECODERS}, LSN50v2-S31, stored readings",
+    ),
+    Sample(
+        *things_uplink({"Node_type": "LHT65N", "DATALOG": "[0,0,0,1970-01-01 00:00:00],"}),
+        {},
+        f"{_DECODERS}, LHT65N, without a stored reading in the time that was asked for",
+    ),
 ]

@@ -8,6 +8,7 @@ _TOPICS = "MQTT Topics and Messages, https://www.zigbee2mqtt.io/guide/usage/mqtt
 _OPTIONS = (
     "MQTT settings (include_device_information, last_seen), https://www.zigbee2mqtt.io/guide/configuration/mqtt.html"
 )
+_ATTRIBUTE = f"{_OPTIONS}, output attribute"
 _PLUG = "Exposes of a plug (TS011F), https://www.zigbee2mqtt.io/devices/TS011F_plug_1.html"
 _CONTACT = "Exposes of a contact sensor (MCCGQ11LM), https://www.zigbee2mqtt.io/devices/MCCGQ11LM.html"
 _VALVE = "Exposes of a radiator valve (TS0601), https://www.zigbee2mqtt.io/devices/TS0601_thermostat.html"
@@ -110,6 +111,19 @@ SAMPLES = [
     Sample(
         "zigbee2mqtt/cellar/temperature", "12.4", {"cellar.temperature": 12.4}, f"{_OPTIONS}, output attribute_and_json"
     ),
+    Sample("zigbee2mqtt/plug/state", "ON", {"plug.state": 1}, _ATTRIBUTE),
+    Sample("zigbee2mqtt/plug/state", "OFF", {"plug.state": 0}, _ATTRIBUTE),
+    Sample("zigbee2mqtt/plug/child_lock", "UNLOCK", {"plug.child_lock": 0}, _ATTRIBUTE),
+    Sample("zigbee2mqtt/door/contact", "true", {"door.contact": 1}, _ATTRIBUTE),
+    Sample("zigbee2mqtt/hall/cellar/lamp/color-x", "0.31", {"hall.cellar.lamp.color-x": 0.31}, _ATTRIBUTE),
+    Sample("zigbee2mqtt/lamp/color", "255,0,64", {}, _ATTRIBUTE),
+    Sample("zigbee2mqtt/button/action", "single", {}, _ATTRIBUTE),
+    Sample("zigbee2mqtt/hall/temperature", "", {}, f"{_ATTRIBUTE}, null"),
+    Sample("zigbee2mqtt/plug/update-installed_version", "12", {}, _ATTRIBUTE),
+    Sample("zigbee2mqtt/plug/device-networkAddress", "4660", {}, _ATTRIBUTE),
+    Sample("zigbee2mqtt/plug/last_seen", "1699999990000", {}, _ATTRIBUTE),
+    Sample("zigbee2mqtt/hall/pump/availability", "online", {}, _TOPICS),
+    Sample("zigbee2mqtt/bridge/response/device/rename", {"data": {"value": 1}, "status": "ok"}, {}, _TOPICS),
     Sample("zigbee2mqtt/bridge/response/permit_join", {"data": {"value": True}, "status": "ok"}, {}, _TOPICS),
     Sample("zigbee2mqtt/lamp/set/state", "ON", {}, _TOPICS),
 ]
