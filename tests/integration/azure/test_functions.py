@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 
 import azure.functions as func
 import pytest
@@ -12,87 +11,20 @@ from azure.data.tables import TableClient
 from azure.functions.timer import TimerRequest
 
 from cloud_functions.adapters.azure import handlers as functions
-from cloud_functions.adapters.azure.handlers import Handlers, Options
-from cloud_functions.adapters.azure.iot_hub import By, IotHub
+from cloud_functions.adapters.azure.iot_hub import By
 from cloud_functions.adapters.azure.queues import read_dead_letter
-from cloud_functions.adapters.azure.storage import Storage, of_connection_string
 from cloud_functions.adapters.azure.table import AzureTable
-from cloud_functions.clock import DAY_MS, now_ms
+from cloud_functions.clock import DAY_MS
 from cloud_functions.core import keys
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.received_sequences import counts_of
-from device_sim.azure.azurite import Azurite
-from device_sim.azure.errors import AzuriteMissingError
 from device_sim.azure.event_hub import DeviceMessage, events_of
-from device_sim.azure.iot_hub import LocalIotHub, answering_by
+from tests.integration.azure.conftest import Site
 from tests.unit.cloud.fakes import aggregates, report
-from wire import codec
 from wire.acknowledgement import Acknowledgement
 from wire.model import Anomalies, Batch
 
 LOG = logging.getLogger("test.azure")
-
-
-class Site:
-    """The functions, and the messages that devices received."""
-
-    def __init__(self, storage: Storage, hub: LocalIotHub, received: list[tuple[str, bytes]]) -> None:
-        self.storage, self.hub, self.received = storage, hub, received
-        self.now = now_ms()
-        self.client = IotHub(hub.connection_string, now_ms)
-        self._number = 0
-
-    def handlers(self, by: By = By.MESSAGE) -> Handlers:
-        return Handlers(self.storage, self.client, Options(acknowledge_by=by), lambda: self.now, LOG)
-
-    def send(self, *batches: Batch, device: str | None = None, handlers: Handlers | None = None) -> None:
-        """Run an invocation of ingest with batches, each from its own gateway or from ``device``."""
-        messages = []
-        for batch in batches:
-            self._number += 1
-            name = batch.gateway if device is None else device
-            messages.append(DeviceMessage(name, codec.encode(batch), {"lane": "urgent"}, self.now, self._number))
-        (handlers or self.handlers()).ingest(events_of(messages))
-
-    def table(self, name: str) -> AzureTable:
-        return AzureTable(self.storage.table(name))
-
-    def taken(self, queue: str) -> list[str]:
-        """Remove and return the messages of a queue."""
-        client, found = self.storage.queue(queue), []
-        for message in client.receive_messages(messages_per_page=32):
-            found.append(str(message.content))
-            client.delete_message(message)
-        return found
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    received: list[tuple[str, bytes]] = []
-
-    def deliver(device: str, payload: bytes) -> bool:
-        received.append((device, payload))
-        return True
-
-    try:
-        azurite = Azurite.start(tmp_path_factory.mktemp("azurite"))
-    except AzuriteMissingError as error:
-        pytest.skip(str(error))
-    with azurite, LocalIotHub(deliver, answering_by(deliver)) as hub:
-        hub.devices |= {f"gw-{n}" for n in range(20)}
-        storage = of_connection_string(azurite.connection_string)
-        functions.create(storage)
-        running = Site(storage, hub, received)
-        yield running
-        running.client.close()
-        storage.close()
-
-
-@pytest.fixture(autouse=True)
-def empty(site: Site) -> None:
-    site.received.clear()
-    for name in functions.QUEUES:
-        site.storage.queue(name).clear_messages()
 
 
 def message(body: str) -> func.QueueMessage:
@@ -217,11 +149,3 @@ def test_expired_items_are_removed_with_their_indexes(site: Site) -> None:
     telemetry = site.storage.table("telemetry")
     assert list(telemetry.query_entities("PartitionKey eq 'batches\"1gw-11'")) == []
     assert site.table("telemetry").get(keys.acknowledgement("gw-11", 7)) is not None
-
-
-def test_ended_hours_are_compacted_into_the_archive(site: Site) -> None:
-    handlers = site.handlers()
-    handlers.compact(TimerRequest(past_due=False))
-    site.send(Batch("gw-12", 7, 1, aggregates(1)))
-    handlers.compact(TimerRequest(past_due=False))
-    assert handlers.metrics.counts["tasks_failed"] == 0
