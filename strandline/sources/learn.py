@@ -10,11 +10,10 @@ from edge_components.sensor_reader.errors import RejectedError
 from edge_components.sensor_reader.mapping.bindings import MAX_BINDINGS, Binding, preset_names, read_bindings
 from edge_components.sensor_reader.mapping.decoder import Decoder
 from edge_components.sensor_reader.timestamps import event_time_ms
+from strandline.sources.topic_groups import TopicGroup, pattern_of, separated
 
 MAX_TOPICS = 5_000
 _ANY_TOPIC = [{"topic": "{topic}/#"}]
-_UNNAMED = ((), ("",), ("value",))
-"""Fields of payloads that have one value without a name."""
 _TIMES = ("time", "timestamp", "ts", "datetime", "date_time", "epoch", "t", "time_ms", "timestamp_ms", "ts_ms", "date")
 """Names of keys that usually have the event time, in lower case, the most usual ones first."""
 _LATEST_MS = 4_102_444_800_000
@@ -55,8 +54,9 @@ def propose(payloads: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], list[s
             unread.append(topic)
             continue
         groups.setdefault((topic.count("/"), *found), []).append(topic)
-    for (_levels, form, fields, time), topics in groups.items():
-        proposals.append(_proposal(form, fields, time, topics))
+    proposals += separated(
+        [TopicGroup(topics, form, fields, time) for (_levels, form, fields, time), topics in groups.items()]
+    )
     return [*_skipped(sorted(unread), proposals, payloads.keys()), *proposals], sorted(unread)
 
 
@@ -75,17 +75,11 @@ def _skipped(
             forms.setdefault((topic.count("/"), topic.rpartition("/")[2]), []).append(topic)
     found: list[dict[str, Any]] = []
     for matched in forms.values():
-        general = {"topic": _pattern(matched), "skip": True}
+        general = {"topic": pattern_of(matched), "skip": True}
         (binding,) = read_bindings({"topics": [general]}, [])
         only_unread = all(topic in unread for topic in topics if binding.pattern.match(topic) is not None)
         found += [general] if only_unread else [{"topic": topic, "skip": True} for topic in matched]
     return found[: max(0, MAX_BINDINGS - len(proposals))]
-
-
-def _pattern(topics: Sequence[str]) -> str:
-    """Return the pattern of topics with the same number of levels, with placeholders where they differ."""
-    levels = zip(*(topic.split("/") for topic in topics), strict=True)
-    return "/".join(column[0] if len(set(column)) == 1 else f"{{level{at + 1}}}" for at, column in enumerate(levels))
 
 
 def _form(topic: str, payload: bytes) -> tuple[str, tuple[str, ...], str] | None:
@@ -128,20 +122,6 @@ def _is_time(value: Any) -> bool:
         return value is not None and event_time_ms(value, 0, _LATEST_MS) < _LATEST_MS
     except RejectedError:
         return False
-
-
-def _proposal(form: str, fields: tuple[str, ...], time: str, topics: list[str]) -> dict[str, Any]:
-    pattern = _pattern(topics).split("/")
-    unnamed = form == "plain" or (form == "json" and fields in _UNNAMED)
-    if len(topics) == 1 or (unnamed and not pattern[-1].startswith("{")):
-        # Without a field, the last level is the name of the channel.
-        pattern[-1] = "{level" + str(len(pattern)) + "}"
-    proposal: dict[str, Any] = {"topic": "/".join(pattern), **({"time": time} if time else {})}
-    if form != "json":
-        return {**proposal, "format": form}
-    if fields in _UNNAMED:
-        return proposal
-    return {**proposal, "value": list(fields)}
 
 
 def _reads(binding: Binding, topic: str, payload: bytes) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from device_sim.demo.configuration import AGGREGATOR, SENSOR_READER
 from edge_components.sensor_reader.entries import read_entries
@@ -56,6 +59,56 @@ def test_unread_topics_of_one_form_are_skipped_by_one_pattern_that_matches_no_ot
     assert [one["topic"] for one in proposals if one.get("skip")] == unread
     read = [topic for topic in (*payloads, "hall/door/image") if topic not in unread]
     assert not any(bindings({"topics": proposals}, topic)[0].mapping.skip for topic in read)
+
+
+def test_topics_of_two_forms_below_one_prefix_are_read_with_their_own_mappings() -> None:
+    payloads = {f"plant/pump-{n}/temperature": b"20.5" for n in range(3)}
+    payloads |= {f"plant/pump-{n}/state": b'{"flow": 5.5, "on": true}' for n in range(3)}
+    proposals, unread = propose(payloads)
+    assert proposals == [
+        {"topic": "plant/{level2}/state", "value": ["flow", "on"]},
+        {"topic": "plant/{level2}/{level3}"},
+    ]
+    assert unread == []
+    assert names(proposals, payloads) == {f"pump-{n}.{end}" for n in range(3) for end in ("flow", "on", "temperature")}
+
+
+def test_forms_that_no_level_separates_are_read_topic_by_topic() -> None:
+    payloads = {"a/p/x": b"1.5", "a/q/y": b"2.5", "a/p/y": b'{"u": 1, "v": 2}', "a/q/x": b'{"u": 1, "v": 2}'}
+    proposals, unread = propose(payloads)
+    assert unread == []
+    assert names(proposals, payloads) == {"p.x", "q.y", "p.y.u", "p.y.v", "q.x.u", "q.x.v"}
+
+
+SEGMENTS = st.sampled_from(("a", "b", "c", "d e", "ü"))
+FIELDS = {b"1.5": 1, b'{"value": 2}': 1, b'{"u": 1, "v": 2}': 2, b'{"w": {"x": 1}}': 1, b"temp,room=1 v=2": 1}
+"""Payloads, and the number of their fields."""
+
+
+@settings(max_examples=30)
+@given(
+    st.dictionaries(
+        st.lists(SEGMENTS, min_size=2, max_size=4).map("/".join),
+        st.sampled_from(sorted(FIELDS)),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_each_learned_topic_gives_series_of_its_payload(payloads: dict[str, bytes]) -> None:
+    proposals, unread = propose(payloads)
+    for topic in payloads.keys() - set(unread):
+        binding = bindings({"topics": proposals}, topic)[0]
+        columns = Decoder(binding).decode([topic.encode()], [payloads[topic]])
+        assert (len(columns.fields), columns.rejections) == (FIELDS[payloads[topic]], [])
+
+
+def names(proposals: list[dict[str, Any]], payloads: dict[str, bytes]) -> set[str]:
+    """Return the names of the series that the proposals give."""
+    found = set()
+    for topic, payload in payloads.items():
+        decoder = Decoder(bindings({"topics": proposals}, topic)[0])
+        found.update(decoder.name(topic, field) for field in decoder.decode([topic.encode()], [payload]).fields)
+    return found
 
 
 def test_an_unread_topic_that_no_pattern_matches_needs_no_element() -> None:
