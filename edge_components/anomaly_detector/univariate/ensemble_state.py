@@ -8,19 +8,27 @@ of its version, such as a new one, is fitted on the calibration windows; the oth
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_components.anomaly_detector.columns import Arrays, IntArray, read_array, saved_fields, to_arrays
+from edge_components.anomaly_detector.columns import (
+    Arrays,
+    Columns,
+    FloatArray,
+    IntArray,
+    read_array,
+    saved_fields,
+    to_arrays,
+)
 from edge_components.anomaly_detector.univariate import fitting
-from edge_components.anomaly_detector.univariate.calibration import BY_STATISTIC
-from edge_components.anomaly_detector.univariate.expert_set import MODEL, standardized
-from edge_components.anomaly_detector.univariate.windows import STORED_WIDTH
-
-if TYPE_CHECKING:
-    from edge_components.anomaly_detector.univariate.ensemble import Ensemble
+from edge_components.anomaly_detector.univariate.calibration import BY_STATISTIC, Records
+from edge_components.anomaly_detector.univariate.expert_set import MODEL, ExpertSet, standardized
+from edge_components.anomaly_detector.univariate.experts.base import SeriesState
+from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.tracking import Tracks
+from edge_components.anomaly_detector.univariate.windows import STORED_WIDTH, CalibrationWindows
 
 LIST = "experts.list"
 FIRST_NAMES = [
@@ -30,7 +38,30 @@ FIRST_NAMES = [
 FITTED_AT_ONCE = 64
 
 
-def save(ensemble: Ensemble) -> dict[str, npt.NDArray[Any]]:
+class SavedEnsemble(Protocol):
+    """The parts of an ensemble that are saved and restored, and the configuration that restoring needs."""
+
+    settings: Settings
+    experts: ExpertSet
+    series: SeriesState
+    states: list[Columns]
+    records: Records
+    tracks: Tracks
+    windows: CalibrationWindows
+    floor: FloatArray
+    width_ms: int
+
+    def __len__(self) -> int:
+        """Return the number of series."""
+
+    def clear(self, n: int) -> None:
+        """Replace all state by that of ``n`` new series."""
+
+    def windows_between_alarms(self) -> float:
+        """Return the number of windows between false alarms."""
+
+
+def save(ensemble: SavedEnsemble) -> dict[str, npt.NDArray[Any]]:
     """Return the state to save, by storage name."""
     kept: dict[str, npt.NDArray[Any]] = {"floor": ensemble.floor, "width_ms": np.array([ensemble.width_ms])}
     for part in (ensemble.series, *ensemble.states, ensemble.records, ensemble.tracks, ensemble.windows):
@@ -40,7 +71,7 @@ def save(ensemble: Ensemble) -> dict[str, npt.NDArray[Any]]:
     return kept | {LIST: np.frombuffer(json.dumps(listed).encode(), np.uint8)}
 
 
-def restore(ensemble: Ensemble, arrays: Arrays) -> None:
+def restore(ensemble: SavedEnsemble, arrays: Arrays) -> None:
     """Restore a state from :func:`save`; raises ValueError, and leaves new series, if the layout differs."""
     names, versions = _listed(arrays)
     width_ms = int(read_array(arrays, "width_ms", (1,), np.int64)[0])
@@ -73,7 +104,7 @@ def _listed(arrays: Arrays) -> tuple[list[str], dict[str, int]]:
         raise ValueError(f"{LIST}: {type(error).__name__}: {error}") from error
 
 
-def _replay_history(ensemble: Ensemble, series_ids: IntArray) -> None:
+def _replay_history(ensemble: SavedEnsemble, series_ids: IntArray) -> None:
     """Compute the experts' shared history again from the calibration windows."""
     series = ensemble.series.take(series_ids)
     means = ensemble.windows.in_order(series_ids)[:, -ensemble.experts.lookback :, 0]
@@ -82,7 +113,7 @@ def _replay_history(ensemble: Ensemble, series_ids: IntArray) -> None:
     ensemble.series.put(series_ids, series)
 
 
-def _correct_history(ensemble: Ensemble, series_ids: IntArray, missing: list[int]) -> None:
+def _correct_history(ensemble: SavedEnsemble, series_ids: IntArray, missing: list[int]) -> None:
     """Replace outliers in the history by the experts' restored states."""
     history = ensemble.series.history[series_ids]
     for at, (expert, state) in enumerate(zip(ensemble.experts.experts, ensemble.states, strict=True)):
@@ -91,7 +122,7 @@ def _correct_history(ensemble: Ensemble, series_ids: IntArray, missing: list[int
     ensemble.series.history[series_ids] = history
 
 
-def _restore_records(ensemble: Ensemble, arrays: Arrays, columns: list[int]) -> None:
+def _restore_records(ensemble: SavedEnsemble, arrays: Arrays, columns: list[int]) -> None:
     """Restore records; the columns of statistics that were not saved (-1) stay empty."""
     records, known = ensemble.records, [at for at, column in enumerate(columns) if column >= 0]
     for field, name in saved_fields(records).items():
@@ -107,7 +138,7 @@ def _restore_records(ensemble: Ensemble, arrays: Arrays, columns: list[int]) -> 
             setattr(records, field, read_array(arrays, name, like.shape, like.dtype))
 
 
-def _restore_states(ensemble: Ensemble, arrays: Arrays, columns: list[int], versions: dict[str, int]) -> list[int]:
+def _restore_states(ensemble: SavedEnsemble, arrays: Arrays, columns: list[int], versions: dict[str, int]) -> list[int]:
     """Restore the experts' states; return the positions of the experts whose state was not saved in this version."""
     missing, first = [], 0
     for at, (expert, state) in enumerate(zip(ensemble.experts.experts, ensemble.states, strict=True)):
@@ -122,7 +153,7 @@ def _restore_states(ensemble: Ensemble, arrays: Arrays, columns: list[int], vers
     return missing
 
 
-def _fit(ensemble: Ensemble, series_ids: IntArray, missing: list[int]) -> None:
+def _fit(ensemble: SavedEnsemble, series_ids: IntArray, missing: list[int]) -> None:
     """Fit the state and the records of some experts on the calibration windows, in the scales of the others."""
     experts = ensemble.experts
     scaled = [column for at in missing for column in range(experts.scaled)[experts.columns[at]]]

@@ -6,14 +6,12 @@ place of ``_``. Names, units, scales and times are the task of edge_components.s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from edge_components.sensor_reader.errors import RejectedError
-
-if TYPE_CHECKING:
-    from edge_components.sensor_reader.mapping.settings import MappingSettings
+from edge_components.sensor_reader.mapping.values import Rule
 
 SEPARATOR = "\x1f"
 """Divides a field from the values that its series' name takes from the payload."""
@@ -62,6 +60,61 @@ class Columns:
         self.units.append(unit)
 
 
+class FormatSettings(Protocol):
+    """The keys of a mapping that formats read: those of mapping.settings.MappingSettings."""
+
+    @property
+    def series(self) -> str:
+        """The name of a series, with placeholders."""
+
+    @property
+    def each(self) -> tuple[str, ...]:
+        """Paths to the elements that are readings."""
+
+    @property
+    def value(self) -> tuple[str, ...]:
+        """Paths to the values."""
+
+    @property
+    def time(self) -> tuple[str, ...]:
+        """Paths to the event time or names of its column; the first that exists counts."""
+
+    @property
+    def quality(self) -> str:
+        """Path to the quality, or the name of its column."""
+
+    @property
+    def unit(self) -> str:
+        """Path to the unit, or the name of its column."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values in their order."""
+
+    @property
+    def separator(self) -> str:
+        """The character between columns; empty finds it."""
+
+    @property
+    def layout(self) -> str:
+        """The layout of binary payloads."""
+
+    @property
+    def fields(self) -> Mapping[str, Mapping[str, Any]]:
+        """The treatment of fields, by globs over fields."""
+
+    @property
+    def decimal_comma(self) -> bool:
+        """True where numbers in text have a decimal comma."""
+
+    @property
+    def plain_text(self) -> bool:
+        """True where a payload that is not JSON is one value in text."""
+
+    def rule(self, field: str) -> Rule:
+        """Return the treatment of a field."""
+
+
 class Format(Protocol):
     """A parser of one format for one binding; it may keep state between payloads."""
 
@@ -89,7 +142,7 @@ class PayloadFormat:
 class FormatKind:
     """One payload format."""
 
-    open: Callable[[MappingSettings], Format]
+    open: Callable[[FormatSettings], Format]
     """Returns a parser; raises ValueError for settings that cannot work together."""
     complete_names: bool = False
     """True where a field is a full name by itself, so that a topic pattern needs no placeholder."""

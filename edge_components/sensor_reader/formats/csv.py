@@ -6,9 +6,8 @@ import csv
 import io
 
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.formats import Columns, FormatKind, PayloadFormat
+from edge_components.sensor_reader.formats import Columns, FormatKind, FormatSettings, PayloadFormat
 from edge_components.sensor_reader.formats.plain import text_of
-from edge_components.sensor_reader.mapping.settings import MappingSettings
 from edge_components.sensor_reader.mapping.values import PLAIN, from_text
 
 MAX_COLUMNS = 1_000
@@ -21,7 +20,7 @@ class CsvFormat(PayloadFormat):
     Without the setting ``columns`` the first line of a payload is its header.
     """
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: FormatSettings) -> None:
         self._settings = settings
 
     def parse(self, topic: bytes, payload: bytes, into: Columns, index: int) -> None:

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.formats import Columns, FormatKind
+from edge_components.sensor_reader.formats import Columns, FormatKind, FormatSettings
 from edge_components.sensor_reader.formats.json import JsonFormat
-from edge_components.sensor_reader.mapping.settings import MappingSettings
 
 LOG = "DATALOG"
 TIME = "time"
@@ -33,7 +32,7 @@ _NO_RECORD = "1970-"
 class DraginoFormat(JsonFormat):
     """See edge_components.sensor_reader.formats.Format."""
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: FormatSettings) -> None:
         super().__init__(settings)
         self._flat = self._element_key = None
         self._columns = settings.columns

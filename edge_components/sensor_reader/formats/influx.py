@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.formats import Columns, FormatKind, PayloadFormat
+from edge_components.sensor_reader.formats import Columns, FormatKind, FormatSettings, PayloadFormat
 from edge_components.sensor_reader.formats.plain import text_of
-from edge_components.sensor_reader.mapping.settings import MappingSettings
 
 _KEY = r"(?:\\.|[^,= \\])+"
 _HEAD = re.compile(rf"((?:\\.|[^, \\])+)((?:,{_KEY}={_KEY})*) +")
@@ -23,7 +22,7 @@ _TRUE, _FALSE = {"t", "T", "true", "True", "TRUE"}, {"f", "F", "false", "False",
 class InfluxFormat(PayloadFormat):
     """See edge_components.sensor_reader.formats.Format."""
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: FormatSettings) -> None:
         """All settings apply after parsing."""
 
     def parse(self, topic: bytes, payload: bytes, into: Columns, index: int) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge_components.sensor_reader.errors import EmptyPayloadError, RejectedError
-from edge_components.sensor_reader.formats import SEPARATOR, Columns, FormatKind
+from edge_components.sensor_reader.formats import SEPARATOR, Columns, FormatKind, FormatSettings
 from edge_components.sensor_reader.formats.plain import text_of
 from edge_components.sensor_reader.mapping import paths, values
 from edge_components.sensor_reader.mapping.names import AnyLevel, NameTemplate
-from edge_components.sensor_reader.mapping.paths import DEEP, MISSING, Path
-from edge_components.sensor_reader.mapping.settings import MappingSettings, unit_path
+from edge_components.sensor_reader.mapping.paths import DEEP, MISSING, Path, unit_path
 from edge_components.sensor_reader.payloads import JsonDecoder, decode_json
 
 _MAX_UNIT_PATHS = 10_000
@@ -20,7 +19,7 @@ _MAX_UNIT_PATHS = 10_000
 class JsonFormat:
     """See edge_components.sensor_reader.formats.Format."""
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: FormatSettings) -> None:
         self._settings = settings
         self._decoder = JsonDecoder()
         self._eaches = [paths.parse(text) for text in settings.each]

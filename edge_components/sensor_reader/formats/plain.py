@@ -6,14 +6,13 @@ import codecs
 import re
 
 from edge_components.sensor_reader.errors import EmptyPayloadError, RejectedError
-from edge_components.sensor_reader.formats import Columns, FormatKind, PayloadFormat
-from edge_components.sensor_reader.mapping.settings import MappingSettings
+from edge_components.sensor_reader.formats import Columns, FormatKind, FormatSettings, PayloadFormat
 
 
 class PlainFormat(PayloadFormat):
     """See edge_components.sensor_reader.formats.Format."""
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: FormatSettings) -> None:
         self._columns = settings.columns
         self._split = re.compile(r"[;\s]+" if settings.decimal_comma else r"[;,\s]+")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 
 from edge_components.sensor_reader.errors import EmptyPayloadError, RejectedError
-from edge_components.sensor_reader.formats import Columns, FormatKind, PayloadFormat
-from edge_components.sensor_reader.mapping.settings import MappingSettings
+from edge_components.sensor_reader.formats import Columns, FormatKind, FormatSettings, PayloadFormat
 
 MAX_VALUES = 1_000
 
@@ -14,7 +13,7 @@ MAX_VALUES = 1_000
 class RawFormat(PayloadFormat):
     """See edge_components.sensor_reader.formats.Format."""
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: FormatSettings) -> None:
         layout = settings.layout or ">d"
         if layout[0] not in "@=<>!":
             layout = f">{layout}"

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.formats import Columns, FormatKind, PayloadFormat
+from edge_components.sensor_reader.formats import Columns, FormatKind, FormatSettings, PayloadFormat
 from edge_components.sensor_reader.mapping import paths
 from edge_components.sensor_reader.mapping.paths import MISSING
-from edge_components.sensor_reader.mapping.settings import MappingSettings
 from edge_components.sensor_reader.payloads import decode_json
 
 _MARK = bytes.fromhex("ff9904")
@@ -42,7 +41,7 @@ Fields = dict[str, tuple[float | None, str]]
 class RuuviFormat(PayloadFormat):
     """See edge_components.sensor_reader.formats.Format."""
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: FormatSettings) -> None:
         self._times = [paths.parse(text) for text in settings.time]
         self._extended: set[bytes] = set()
         """Topics of sensors that send format E1, whose advertisements in format 6 repeat a part of it."""

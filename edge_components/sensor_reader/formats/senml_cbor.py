@@ -6,9 +6,8 @@ from typing import Any
 
 from edge_components.sensor_reader.cbor import decode
 from edge_components.sensor_reader.errors import EmptyPayloadError
-from edge_components.sensor_reader.formats import Columns, FormatKind, PayloadFormat
+from edge_components.sensor_reader.formats import Columns, FormatKind, FormatSettings, PayloadFormat
 from edge_components.sensor_reader.formats.senml_json import take_pack
-from edge_components.sensor_reader.mapping.settings import MappingSettings
 
 _LABELS = {
     -1: "bver",
@@ -32,7 +31,7 @@ _LABELS = {
 class SenmlCborFormat(PayloadFormat):
     """See edge_components.sensor_reader.formats.Format."""
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: FormatSettings) -> None:
         """All settings apply after parsing."""
 
     def parse(self, topic: bytes, payload: bytes, into: Columns, index: int) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.formats import Columns, FormatKind, PayloadFormat, Relative
-from edge_components.sensor_reader.mapping.settings import MappingSettings
+from edge_components.sensor_reader.formats import Columns, FormatKind, FormatSettings, PayloadFormat, Relative
 from edge_components.sensor_reader.payloads import decode_json
 
 _RELATIVE_BELOW = 2**28
@@ -67,7 +66,7 @@ class SenmlPack:
 class SenmlJsonFormat(PayloadFormat):
     """See edge_components.sensor_reader.formats.Format."""
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: FormatSettings) -> None:
         """All settings apply after parsing."""
 
     def parse(self, topic: bytes, payload: bytes, into: Columns, index: int) -> None:

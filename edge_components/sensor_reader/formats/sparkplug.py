@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.formats import Columns, FormatKind, PayloadFormat
-from edge_components.sensor_reader.mapping.settings import MappingSettings
+from edge_components.sensor_reader.formats import Columns, FormatKind, FormatSettings, PayloadFormat
 from edge_components.sensor_reader.sparkplug import NUMERIC, Metric, Payload, decode, rebirth_request, signed
 from wire.model import Quality
 
@@ -51,7 +50,7 @@ class _Node:
 class SparkplugFormat(PayloadFormat):
     """See edge_components.sensor_reader.formats.Format."""
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: FormatSettings) -> None:
         self._nodes: dict[tuple[str, str], _Node] = {}
 
     def parse(self, topic: bytes, payload: bytes, into: Columns, index: int) -> None:

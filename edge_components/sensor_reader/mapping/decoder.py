@@ -10,7 +10,8 @@ from edge_components.sensor_reader.formats import SEPARATOR, Columns
 from edge_components.sensor_reader.mapping import names, values
 from edge_components.sensor_reader.mapping.bindings import Binding
 from edge_components.sensor_reader.mapping.names import NameTemplate
-from edge_components.sensor_reader.mapping.settings import format_kind, unit_path, zone_of
+from edge_components.sensor_reader.mapping.paths import unit_path
+from edge_components.sensor_reader.mapping.settings import format_kind, zone_of
 from edge_components.sensor_reader.mapping.values import Rule
 from edge_components.sensor_reader.timestamps import EventTimes
 from wire.limits import MAX_VALUE

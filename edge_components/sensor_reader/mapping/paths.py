@@ -5,12 +5,15 @@ A backslash takes the next character literally, so ``a\\.b`` is the key ``a.b`` 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 MAX_DEPTH = 20
 MAX_MATCHES = 10_000
 MISSING = object()
+_UNIT_PATH = re.compile(r"\{\.(.+)\}\Z")
+"""A unit that a field takes from a path into the payload."""
 
 
 class Wildcard:
@@ -106,3 +109,9 @@ def _children(body: Any) -> Iterator[tuple[str, Any]]:
         yield from body.items()
     elif isinstance(body, list):
         yield from ((str(at), value) for at, value in enumerate(body))
+
+
+def unit_path(unit: str | None) -> Path | None:
+    """Return the path of a unit such as ``{.TempUnit}``, None for another one."""
+    match = _UNIT_PATH.match(unit or "")
+    return parse(match[1]) if match else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -17,7 +16,7 @@ from edge_components.sensor_reader import discovery, formats
 from edge_components.sensor_reader.formats import FormatKind
 from edge_components.sensor_reader.mapping import paths
 from edge_components.sensor_reader.mapping.names import AnyLevel, NameTemplate
-from edge_components.sensor_reader.mapping.paths import Path
+from edge_components.sensor_reader.mapping.paths import unit_path
 from edge_components.sensor_reader.mapping.values import MAX_UNIT, Rule
 
 _PATHS = "a path or a list of paths: keys joined by dots, * for any key, ** as the last one for every leaf below"
@@ -30,8 +29,6 @@ _COLUMNS = "a list of names; an empty one skips the column"
 _FIELD_KEYS = ("name", "unit", "scale", "offset", "words", "decimal_comma", "ignore")
 _FIELDS = f"an object from globs over fields to objects with any of {', '.join(_FIELD_KEYS)}"
 _MAX_TEXT = 256
-_UNIT_PATH = re.compile(r"\{\.(.+)\}\Z")
-"""A unit that a field takes from a path into the payload."""
 
 
 def _texts(value: Any, allowed: str) -> tuple[str, ...]:
@@ -121,12 +118,6 @@ def _field(glob: str, rule: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{_FIELDS} (see {glob[:80]!r}: {error})") from error
     return read
-
-
-def unit_path(unit: str | None) -> Path | None:
-    """Return the path of a unit such as ``{.TempUnit}``, None for another one."""
-    match = _UNIT_PATH.match(unit or "")
-    return paths.parse(match[1]) if match else None
 
 
 def format_names() -> tuple[str, ...]:
