@@ -38,6 +38,8 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     archive_function: str = ""
     """Name of the function that reads the archive; empty for none."""
+    archive: ArchiveReader | None = None
+    """Reader of the archive in the place of that function."""
 
     @property
     def silence(self) -> Silence:
@@ -65,8 +67,8 @@ class Services:
 
     @cached_property
     def _archive(self) -> ArchiveReader | None:
-        if not self.archive_function:
-            return None
+        if self.archive is not None or not self.archive_function:
+            return self.archive
         from cloud_functions.adapters.archive_function import ArchiveFunction
 
         return ArchiveFunction(self.archive_function)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from cloud_functions import settings
-from cloud_functions.adapters import channels as channels
-from cloud_functions.adapters.channels.registry import Deliverers, Options, Pair
+from cloud_functions.adapters.channels import of_aws as of_aws
+from cloud_functions.adapters.channels.notifier import Notifier
+from cloud_functions.adapters.channels.registry import Deliverers, Options
 from cloud_functions.adapters.dynamodb import DynamoTable
 from cloud_functions.adapters.emf import publishing
 from cloud_functions.adapters.queues import queue_urls
 from cloud_functions.adapters.sqs import SqsVisibility
 from cloud_functions.clock import now_ms
 from cloud_functions.core.configuration import Configuration
-from cloud_functions.core.deliveries import Delivery, DeliveryError, retry_after_s
+from cloud_functions.core.deliveries import retry_after_s
 from cloud_functions.core.errors import StoreError
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.json_log import LambdaContext, Logger
@@ -41,26 +42,10 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
     A message that cannot be delivered at the last attempt is moved to the dead letters of the queue.
     """
-    failed: dict[int, str] = {}
-    pairs: dict[int, Pair] = {}
     records = event["Records"]
-    for at, record in enumerate(records):
-        try:
-            delivery = Delivery.from_json(str(record["body"]))
-            channel = configuration.channels().get(delivery.channel)
-            if channel is None:
-                # It was deleted after the event was queued.
-                metrics.count("deliveries_without_channel")
-                log.warning("channel does not exist", extra={"channel": delivery.channel})
-                continue
-            pairs[at] = (delivery, channel)
-        except (DeliveryError, StoreError) as error:
-            failed[at] = str(error)
-    reasons = deliverers.deliver(list(pairs.values()))
-    failed |= {at: reason for at, reason in zip(pairs, reasons, strict=True) if reason}
-    metrics.count("deliveries", len(pairs) - sum(1 for reason in reasons if reason))
+    notifier = Notifier(configuration.channels, deliverers, metrics, log)
+    failed = notifier.deliver([str(record["body"]) for record in records])
     for at, reason in failed.items():
-        metrics.count("failed_deliveries")
         _delay(records[at], reason)
     return {"batchItemFailures": [{"itemIdentifier": records[at]["messageId"]} for at in sorted(failed)]}
 

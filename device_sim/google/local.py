@@ -18,9 +18,10 @@ from cloud_functions.adapters.functions import Options
 from cloud_functions.adapters.google import application
 from cloud_functions.adapters.google.application import Services, Topics
 from cloud_functions.adapters.google.bigtable import Bigtable
+from cloud_functions.adapters.google.channels import Destinations
 from cloud_functions.adapters.google.handlers import Handlers
 from cloud_functions.adapters.google.pubsub import Publisher
-from cloud_functions.adapters.google.push import PushVerifier
+from cloud_functions.adapters.google.tokens import PushVerifier
 from cloud_functions.clock import now_ms
 from cloud_functions.core.channels import ChannelType
 from device_sim.google.bigtable import PROJECT, BigtableEmulator
@@ -31,7 +32,20 @@ from device_sim.google.storage import CloudStorageEmulator
 AUDIENCE, ACCOUNT = "https://functions.example", "callers@local.iam.gserviceaccount.com"
 TABLES, BUCKET = ("telemetry", "alerts"), "archive"
 BATCHES = "batches"
-TOPICS = Topics("changes", "dead-letters", {str(kind): f"channel-{kind}" for kind in ChannelType})
+TOPICS = Topics(
+    "changes",
+    "dead-letters",
+    {str(kind): f"channel-{kind}" for kind in ChannelType},
+    Destinations("alerts", "events"),
+)
+ALL_TOPICS = (
+    BATCHES,
+    TOPICS.changes,
+    TOPICS.dead_letters,
+    *TOPICS.channels.values(),
+    TOPICS.destinations.alerts,
+    TOPICS.destinations.events,
+)
 REPEATED = 0.02
 """Part of the messages that Pub/Sub delivers twice."""
 STOP_S = 30.0
@@ -39,6 +53,11 @@ LOG = logging.getLogger("strandline.google")
 
 Deliver = Callable[[str, bytes], bool]
 """Publishes on an MQTT topic; returns False if the broker did not accept it."""
+
+
+def _no_secret(name: str) -> str:
+    """Refuse each secret: there is no Secret Manager here."""
+    raise FileNotFoundError(f"secret {name}: the local Google Cloud has no secrets")
 
 
 class _Broker:
@@ -57,13 +76,13 @@ class _Broker:
 
 
 class LocalGoogle:
-    """A running local Google Cloud; a context manager. ``deliver`` passes acknowledgements to the broker."""
+    """A running local Google Cloud; a context manager. ``deliver`` passes messages for gateways to the broker."""
 
     def __init__(self, deliver: Deliver, watch_every_s: float = 60.0) -> None:
         self._broker, self._watch_every_s = _Broker(deliver), watch_every_s
         self._stack, self._ended = contextlib.ExitStack(), threading.Event()
         self._issuer = TokenIssuer(AUDIENCE, ACCOUNT)
-        self.pubsub = LocalPubSub(PROJECT, (BATCHES, TOPICS.changes, TOPICS.dead_letters, *TOPICS.channels.values()))
+        self.pubsub = LocalPubSub(PROJECT, ALL_TOPICS)
         self._timer = threading.Thread(target=self._watch, name="google-watch", daemon=True)
 
     def __enter__(self) -> Self:
@@ -73,9 +92,11 @@ class LocalGoogle:
             self._storage.create_bucket(BUCKET)
             for name in TABLES:
                 self._bigtable.create_table(name)
-            ingest, alerting, self._watching = self.handlers(), self.handlers(), self.handlers()
-            subscriptions = {BATCHES: ingest.ingest, TOPICS.changes: alerting.alerting}
-            for topic, handle in subscriptions.items():
+            ingest, alerting, notify = self.handlers(), self.handlers(), self.handlers()
+            self._watching = self.handlers()
+            subscriptions = [(BATCHES, ingest.ingest), (TOPICS.changes, alerting.alerting)]
+            subscriptions += [(topic, notify.notify) for topic in TOPICS.channels.values()]
+            for topic, handle in subscriptions:
                 stack.enter_context(self._subscription(topic, handle))
             self._stack = stack.pop_all()
         self._timer.start()
@@ -108,6 +129,7 @@ class LocalGoogle:
             archive=archive.bucket(BUCKET),
             publisher=Publisher(PROJECT, self.pubsub.post),
             broker=self._broker,
+            secret=_no_secret,
         )
         verifier = PushVerifier(lambda: self._issuer.certificates, AUDIENCE, ACCOUNT, now_ms)
         return application.handlers(services, TOPICS, verifier, Options(), now_ms, LOG)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -14,20 +15,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import functions_framework
+import paho.mqtt.client as paho
 import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
+from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud_functions.adapters.functions import Options
 from cloud_functions.adapters.google import application
 from cloud_functions.adapters.google.application import Services, Topics
 from cloud_functions.adapters.google.bigtable import Bigtable
+from cloud_functions.adapters.google.channels import Destinations
 from cloud_functions.adapters.google.handlers import Handlers
 from cloud_functions.adapters.google.mqtt import BrokerSettings, MqttBroker
 from cloud_functions.adapters.google.pubsub import Publisher
-from cloud_functions.adapters.google.push import PushVerifier
+from cloud_functions.adapters.google.tokens import PushVerifier
 from cloud_functions.clock import now_ms
 from cloud_functions.core import keys
 from cloud_functions.core.batch_rows import rows_of
@@ -54,11 +58,15 @@ from wire import codec, topics
 from wire.model import Anomalies, Batch
 
 AUDIENCE, ACCOUNT = "https://ingest.example", "push@project.iam.gserviceaccount.com"
+ISSUER = "https://securetoken.google.com/local"
+FUNCTIONS = ("ingest", "alerting", "notify", "watch", "compact", "api")
+TOPICS = ("changes", "dead-letters", "alerts", "events", *(f"channel-{kind}" for kind in ChannelType))
 TABLE, ALERTS, BUCKET = "telemetry", "alerts", "archive"
 
 pytestmark = [
     pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed (apt-get install mosquitto)"),
     pytest.mark.skipif(bigtable.find_emulator() is None, reason=bigtable.HELP),
+    pytest.mark.filterwarnings("ignore:Connecting to Bigtable emulator:RuntimeWarning"),
 ]
 
 
@@ -72,7 +80,7 @@ class Google:
         for name in (TABLE, ALERTS):
             self._emulator.create_table(name)
         self.table, self.alerts = Bigtable(self._emulator.table(TABLE)), Bigtable(self._emulator.table(ALERTS))
-        self.pubsub = LocalPubSub(PROJECT, ("changes", "dead-letters", *(f"channel-{kind}" for kind in ChannelType)))
+        self.pubsub = LocalPubSub(PROJECT, TOPICS)
         files = stack.enter_context(CloudStorageEmulator())
         files.create_bucket(BUCKET)
         self.bucket = f"{files.url}/storage/v1/b/{BUCKET}/o"
@@ -86,6 +94,10 @@ class Google:
             "ARCHIVE_BUCKET": BUCKET,
             "CHANGES_TOPIC": "changes",
             "CHANNEL_TOPICS": "channel-",
+            "ALERTS_TOPIC": "alerts",
+            "EVENTS_TOPIC": "events",
+            "API_ISSUER": ISSUER,
+            "API_AUDIENCE": PROJECT,
             "DEAD_LETTERS_TOPIC": "dead-letters",
             "PUSH_AUDIENCE": AUDIENCE,
             "PUSH_SERVICE_ACCOUNT": ACCOUNT,
@@ -99,11 +111,7 @@ class Google:
         self._request = AuthorizedSession.request
         monkeypatch.setattr(AuthorizedSession, "request", lambda *given, **more: self._send(*given, **more))
         source = SOURCE_TREE / "cloud_functions" / "google" / "main.py"
-        with pytest.warns(RuntimeWarning, match="Connecting to Bigtable emulator"):
-            self.functions = {
-                name: functions_framework.create_app(name, str(source)).test_client()
-                for name in ("ingest", "alerting", "watch", "compact")
-            }
+        self.functions = {name: functions_framework.create_app(name, str(source)).test_client() for name in FUNCTIONS}
 
     def stored(self) -> list[StoredBatch]:
         """Return the stored batches of the gateway."""
@@ -132,8 +140,10 @@ class Google:
             archive=client.bucket(BUCKET),
             publisher=Publisher(PROJECT, self.pubsub.post),
             broker=MqttBroker(BrokerSettings("127.0.0.1", self.port, "later")),
+            secret=str,
         )
-        names = Topics("changes", "dead-letters", {str(kind): f"channel-{kind}" for kind in ChannelType})
+        channels = {str(kind): f"channel-{kind}" for kind in ChannelType}
+        names = Topics("changes", "dead-letters", channels, Destinations("alerts", "events"))
         verifier = PushVerifier(lambda: self.issuer.certificates, AUDIENCE, ACCOUNT, clock)
         return application.handlers(services, names, verifier, Options(), clock, logging.getLogger("test"))
 
@@ -153,6 +163,19 @@ class Google:
             answer = self.functions["alerting"].post("/", headers=self.issuer.headers(), data=content)
             assert answer.status_code == 204
         return len(found)
+
+    def deliver(self, channel: str) -> list[int]:
+        """Push the messages in the queue of a type of channel; return the status of each."""
+        contents = [Envelope("1", message).content("channel") for message in self.pubsub.take(f"channel-{channel}")]
+        client, headers = self.functions["notify"], self.issuer.headers()
+        return [client.post("/", headers=headers, data=content).status_code for content in contents]
+
+    def call(self, role: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Send a request of a person with a role to the API; return status and JSON of the answer."""
+        token = self.issuer.token(iss=ISSUER, aud=PROJECT, email="ada@example.com", role=role)
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = self.functions["api"].open(path, method=method, headers=headers, json=body)
+        return answer.status_code, answer.get_json(force=True)
 
     def timer(self, name: str) -> int:
         """Call a function as the scheduler does; return the status."""
@@ -258,7 +281,7 @@ def test_the_timer_finds_a_silent_gateway(google: Google) -> None:
 
 def test_alerting_and_the_timer_need_a_token(google: Google) -> None:
     assert google.timer("compact") == 204
-    for name in ("alerting", "watch", "compact"):
+    for name in ("alerting", "notify", "watch", "compact"):
         assert google.functions[name].post("/").status_code == 401
     valid = google.issuer.headers()
     assert google.functions["alerting"].post("/", headers=valid, data=b"{}").status_code == 400
@@ -272,3 +295,81 @@ def test_ended_hours_are_compacted_into_files_of_the_archive(google: Google) -> 
     with urllib.request.urlopen(google.bucket, timeout=10) as answer:  # noqa: S310 # loopback
         names = [one["name"] for one in json.load(answer)["items"]]
     assert names == ["rows/date=2023-11-14/22-0000.parquet"]
+
+
+def test_deliveries_reach_the_broker_and_the_topics_and_others_are_repeated(google: Google) -> None:
+    arrived: list[paho.MQTTMessage] = []
+    subscribed, received = threading.Event(), threading.Event()
+    site = paho.Client(CallbackAPIVersion.VERSION2, client_id="site", protocol=paho.MQTTv5)
+    site.on_subscribe = lambda *_: subscribed.set()
+    site.on_message = lambda _client, _data, message: (arrived.append(message), received.set())
+    site.connect("127.0.0.1", google.port)
+    site.subscribe(topics.alerts(GATEWAY), 1)
+    site.loop_start()
+    assert subscribed.wait(30)
+    Documents(google.alerts, "channels", now_ms).put("mail", {"type": "email", "to": ["ada@example.com"]}, "Ada")
+    Documents(google.alerts, "channels", now_ms).put(
+        "other", {"type": "sns", "topic": "arn:aws:sns:x:123456789012:t"}, ""
+    )
+    names = ["default-sns", "default-eventbridge", "default-mqtt", "mail", "other"]
+    Documents(google.alerts, "routes", now_ms).put("all", {"channels": names, "group_wait_s": 0}, "Ada")
+    google.send(Batch(GATEWAY, 1, 1, Anomalies((report(),))), "urgent")
+    while google.process_changes():
+        pass
+    assert google.timer("watch") == 204
+    assert google.deliver("mqtt") == [204]
+    assert google.deliver("eventbridge") == [204]
+    assert sorted(google.deliver("sns")) == [204, 503]
+    assert google.deliver("email") == [503]
+    assert received.wait(30)
+    site.disconnect()
+    site.loop_stop()
+    (published,) = google.pubsub.take("events")
+    assert json.loads(published[0]) == json.loads(arrived[0].payload)
+    assert published[1]["gateway"] == GATEWAY
+    assert published[1]["channel"] == "default-eventbridge"
+    assert len(google.pubsub.take("alerts")) == 1
+
+
+def test_the_api_answers_people_by_the_role_in_their_token(google: Google) -> None:
+    google.send(Batch(GATEWAY, 1, 1, aggregates(4, 0)))
+    status, body = google.call("viewer", "GET", "/v1/gateways")
+    assert status == 200
+    assert GATEWAY in json.dumps(body)
+    series = google.call("viewer", "GET", f"/v1/gateways/{GATEWAY}/series")[1]
+    assert [one["series"] for one in series["items"]] == ["pump-1.pressure", "pump-1.temperature"]
+    rule = {"condition": {"type": "silence", "after_s": 120}}
+    assert google.call("viewer", "PUT", "/v1/rules/away", rule)[0] == 403
+    assert google.call("operator", "PUT", "/v1/rules/away", rule)[0] in (200, 201)
+    assert Documents(google.alerts, "rules", now_ms).get("away") is not None
+    assert google.call("none", "GET", "/v1/gateways")[0] == 403
+    assert google.functions["api"].get("/v1/gateways").status_code == 401
+    stranger = {"Authorization": f"Bearer {google.issuer.token()}"}
+    assert google.functions["api"].get("/v1/gateways", headers=stranger).status_code == 401
+
+
+def test_an_alert_is_acknowledged_through_the_api_and_the_transition_is_published(google: Google) -> None:
+    google.send(Batch(GATEWAY, 1, 1, Anomalies((report(),))), "urgent")
+    while google.process_changes():
+        pass
+    google.pubsub.take("channel-mqtt")
+    (alert,) = google.call("viewer", "GET", "/v1/alerts")[1]["items"]
+    status, body = google.call("operator", "POST", f"/v1/alerts/{alert['id']}/acknowledge", {"comment": "seen"})
+    assert (status, body["state"]) == (200, "acknowledged")
+    assert google.process_changes() == 1
+    (event,) = google.events("mqtt")
+    assert "acknowledged" in event["type"]
+
+
+def test_the_api_forecasts_and_reads_rows_that_only_the_archive_has(google: Google) -> None:
+    google.send(Batch(GATEWAY, 1, 1, aggregates(4, 0)))
+    assert google.timer("compact") == 204
+    series, start_ms = "pump-1.temperature", 1_700_000_000_000
+    path = f"/v1/gateways/{GATEWAY}"
+    times = f"series={series}&from={start_ms}&to={start_ms + 3_600_000}"
+    status, rows = google.call("viewer", "GET", f"{path}/aggregates?{times}")
+    assert status == 200
+    assert rows["source"] == "archive"
+    assert len(rows["columns"]["start_ms"]) > 0
+    status, forecast = google.call("viewer", "GET", f"{path}/forecast?high=30&{times}")
+    assert (status, forecast["series"]) == (200, series)

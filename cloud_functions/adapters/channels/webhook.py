@@ -15,13 +15,12 @@ import json
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from cloud_functions.adapters.channels.registry import Pair, each, register
-from cloud_functions.adapters.secrets import Secrets
+from cloud_functions.adapters.channels.registry import Pair, each
 from cloud_functions.clock import now_ms
-from cloud_functions.core.channels import Channel, ChannelType, Preset, check_url, is_public_address
+from cloud_functions.core.channels import Channel, Preset, check_url, is_public_address
 from cloud_functions.core.deliveries import Delivery, DeliveryError
 from cloud_functions.core.messages import opsgenie, pagerduty, slack, teams
 from cloud_functions.core.ports import NowMs
@@ -70,12 +69,19 @@ def sign(body: bytes, secret: str, seconds: int) -> str:
     return f"t={seconds},v1={digest}"
 
 
+class SecretReader(Protocol):
+    """Reader of secrets by name."""
+
+    def get(self, name: str) -> str:
+        """Return the text of a secret; raises StoreError if it cannot be read."""
+
+
 class WebhookDeliverer:
     """Sends requests; ``loopback`` allows loopback addresses, for the local cloud."""
 
     def __init__(
         self,
-        secrets: Secrets,
+        secrets: SecretReader,
         link: str = "",
         *,
         loopback: bool = False,
@@ -150,9 +156,3 @@ class _PinnedConnection(http.client.HTTPSConnection):
 
 def _resolve(host: str, port: int) -> list[str]:
     return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-
-
-register(
-    ChannelType.WEBHOOK,
-    lambda options: WebhookDeliverer(Secrets(), options.link, loopback=options.loopback),
-)

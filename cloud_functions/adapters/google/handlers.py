@@ -7,15 +7,11 @@ import threading
 from collections.abc import Callable, Mapping
 
 from cloud_functions.adapters.change_relay import ChangeLog, Relay
+from cloud_functions.adapters.channels.notifier import Notifier
+from cloud_functions.adapters.channels.registry import Deliverers
 from cloud_functions.adapters.functions import Functions, Options, Stores, left_of
-from cloud_functions.adapters.google.push import (
-    InvalidPushError,
-    PushedMessage,
-    PushVerifier,
-    UnauthorizedPushError,
-    read_batch,
-    read_text,
-)
+from cloud_functions.adapters.google.push import InvalidPushError, PushedMessage, read_batch, read_text
+from cloud_functions.adapters.google.tokens import PushVerifier, UnauthorizedError
 from cloud_functions.core.errors import CloudError, StoreError
 from cloud_functions.core.ingest_run import Message
 from cloud_functions.core.ports import NowMs
@@ -37,6 +33,7 @@ class Handlers:
         self,
         stores: Stores,
         logs: Mapping[str, ChangeLog],
+        deliverers: Deliverers,
         verifier: PushVerifier,
         options: Options,
         now_ms: NowMs,
@@ -47,6 +44,7 @@ class Handlers:
         self._functions = Functions(stores, options, now_ms, log, check_client=False)
         self._relay = Relay(logs, self._functions.process)
         self.metrics = self._functions.metrics
+        self._notifier = Notifier(self._functions.configuration.channels, deliverers, self.metrics, log)
         self._lock = threading.Lock()
 
     def ingest(self, headers: Mapping[str, str], content: bytes) -> Answer:
@@ -66,6 +64,18 @@ class Handlers:
             return "", DONE
 
         return self._pushed(headers, lambda: read_text(content), process)
+
+    def notify(self, headers: Mapping[str, str], content: bytes) -> Answer:
+        """Deliver the message of a push request to its channel; Pub/Sub repeats one that failed after a while."""
+
+        def deliver(message: PushedMessage) -> Answer:
+            if failed := self._notifier.deliver([message.body]):
+                about = {"message_id": message.id, "attempt": message.attempt}
+                self._log.warning("not delivered: %s", failed[0], extra=about)
+                return "not delivered", AGAIN
+            return "", DONE
+
+        return self._pushed(headers, lambda: read_text(content), deliver)
 
     def watch(self, headers: Mapping[str, str]) -> Answer:
         """Process changes of which no message arrived, and do what becomes due without a message."""
@@ -126,7 +136,7 @@ class Handlers:
         """Return the answer to a request that does not have a valid token, None for an authorized one."""
         try:
             self._verifier.verify(headers.get("Authorization", ""))
-        except UnauthorizedPushError as error:
+        except UnauthorizedError as error:
             self._log.warning("request rejected: %s", error)
             self.metrics.count("unauthorized")
             return "unauthorized", UNAUTHORIZED

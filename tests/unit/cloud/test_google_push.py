@@ -9,13 +9,8 @@ from typing import Any
 
 import pytest
 
-from cloud_functions.adapters.google.push import (
-    FETCH_AGAIN_MS,
-    InvalidPushError,
-    PushVerifier,
-    UnauthorizedPushError,
-    read_batch,
-)
+from cloud_functions.adapters.google.push import InvalidPushError, read_batch
+from cloud_functions.adapters.google.tokens import FETCH_AGAIN_MS, PushVerifier, UnauthorizedError
 from cloud_functions.core.arrival import read_envelope
 from device_sim.google.push import TokenIssuer
 
@@ -59,7 +54,7 @@ def test_a_token_of_the_subscription_is_accepted_and_the_certificates_are_kept()
     ],
 )
 def test_another_claim_is_rejected(claims: dict[str, Any], problem: str) -> None:
-    with pytest.raises(UnauthorizedPushError, match=problem):
+    with pytest.raises(UnauthorizedError, match=problem):
         Certificates().verifier().verify(f"Bearer {ISSUER.token(**claims)}")
 
 
@@ -69,9 +64,9 @@ def test_a_token_that_is_missing_forged_or_of_another_key_is_rejected() -> None:
     other = TokenIssuer(AUDIENCE, ACCOUNT).token()
     flipped = ("A" if signature[10] != "A" else "B").join((signature[:10], signature[11:]))
     for token in ("", "x", "a.b.c", f"{header}.{body}.", f"{header}.{body}.{flipped}", f"{unsigned}.{body}.", other):
-        with pytest.raises(UnauthorizedPushError):
+        with pytest.raises(UnauthorizedError):
             Certificates().verifier().verify(f"Bearer {token}")
-    with pytest.raises(UnauthorizedPushError, match="no bearer token"):
+    with pytest.raises(UnauthorizedError, match="no bearer token"):
         Certificates().verifier().verify("Basic YTpi")
 
 
@@ -80,7 +75,7 @@ def test_certificates_are_fetched_again_for_a_new_key_but_at_a_limited_rate() ->
     certificates.current = {}
     verifier = certificates.verifier()
     for _ in range(5):
-        with pytest.raises(UnauthorizedPushError):
+        with pytest.raises(UnauthorizedError):
             verifier.verify(f"Bearer {ISSUER.token()}")
     assert certificates.fetches == 1
     certificates.current = dict(ISSUER.certificates)
