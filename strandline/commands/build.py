@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +72,7 @@ def build_command(
     from device_sim.paths import SOURCE_TREE
     from edge_components.runtime.main import groups
     from strandline.errors import CommandError
+    from strandline.packaging.build_record import write as write_record
     from strandline.packaging.components import build, deployment_command, summary
     from strandline.packaging.template import write_templates
     from strandline.packaging.wheels import merged
@@ -86,6 +87,10 @@ def build_command(
         collected = _collect(repo, folder, python, arch, wheels, chosen, progress) if offline else []
         progress.start("build", "components")
         built = build(repo, out, nucleus, merged(collected), chosen, progress)
+        if nucleus is Nucleus.JAVA:
+            given = {"--out": [out] if out != Path() else [], "--repo": [repo] if repo != SOURCE_TREE else []}
+            lists = {"--python": python, "--arch": arch, "--wheels": [wheels] if wheels else [], "--extras": chosen}
+            write_record(repo, out, built, _options(offline, given | lists))
     try:
         package = out / "build" / "lambda"
         stage_functions(repo, package)
@@ -113,6 +118,14 @@ def build_command(
     typer.echo(f"deploy the cloud, with Python 3.12 for `sam build`:\n  cd {shlex.quote(str(template.parent))}")
     typer.echo("  sam build && sam deploy --guided")
     typer.echo(f"copy {built.recipes.parent} to the gateway and deploy there:\n  {command}")
+
+
+def _options(offline: bool, values: Mapping[str, Sequence[str | Path] | None]) -> list[str]:
+    """Return the options that repeat a build, none for one whose artifacts do not depend on options."""
+    if not offline and not values["--extras"]:
+        return []
+    words = [word for option, given in values.items() for value in given or () for word in (option, str(value))]
+    return [*(["--offline"] if offline else []), *words]
 
 
 def _collect(

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def publish_command(
     bucket: Annotated[str, typer.Option(help="Bucket for the artifacts.")],
-    out: Annotated[Path, typer.Option(help="Output folder of the build.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Output folder of the build, as with strandline build.")] = Path(),
     repo: Annotated[
         Path | None, typer.Option(help="Source tree; default: the one that this command is installed from.")
     ] = None,
@@ -30,7 +30,11 @@ def publish_command(
     endpoint_url: EndpointUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build the components, upload their artifacts, and create the component versions.
+    """Upload the artifacts of the components, and create the component versions.
+
+    Publishes what `strandline build` has built into the output folder, with its wheels and extras, and builds the
+    components without options where nothing is built. A build with options that is out of date is an error, which names
+    the command that repeats it.
 
     A published version cannot be changed: a changed component needs a higher ComponentVersion in its recipe. What is
     published already is kept. Then deploy the versions to the fleet with cloud_functions/fleet.yaml.
@@ -39,13 +43,15 @@ def publish_command(
     from device_sim.paths import SOURCE_TREE
     from strandline.aws import publishing
     from strandline.errors import CommandError
+    from strandline.packaging.build_record import last_build
     from strandline.packaging.components import build
 
     if not dry_run:
         from strandline.account import AwsClients
 
         clients = AwsClients(endpoint_url, region)
-    built = build(repo or SOURCE_TREE, out, Nucleus.JAVA)
+    repo = repo or SOURCE_TREE
+    built = last_build(repo, out) or build(repo, out, Nucleus.JAVA)
     if dry_run:
         recipes = built.recipes.with_name("published-recipes")
         try:

@@ -71,6 +71,15 @@ def build(
     return Built(nucleus, folder / "recipes", folder / "artifacts", tuple(components))
 
 
+def source_digests(repo: Path) -> dict[str, str]:
+    """Return a digest of the recipe and of the files of each component, without wheels, by the component's name."""
+    digests = {}
+    for recipe in sorted((repo / "recipes").glob("*.yaml")):
+        name, _version, folder, programs = _read_recipe(recipe)
+        digests[name] = _digest({"recipe": recipe, **_component_files(repo, folder, programs)})
+    return digests
+
+
 def build_here(out: Path, nucleus: Nucleus) -> Built:
     """Build the components of this source tree; a :data:`device_sim.greengrass.component_build.Build`."""
     return build(SOURCE_TREE, out, nucleus)
