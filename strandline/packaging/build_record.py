@@ -32,7 +32,7 @@ def write(repo: Path, out: Path, built: Built, options: Sequence[str]) -> None:
 
 
 def last_build(repo: Path, out: Path) -> Built | None:
-    """Return the recorded build, None where there is none or where it had no options and is out of date.
+    """Return the recorded build, None without one and for one without options that is out of date.
 
     Raises BuildError for a build with options whose sources or files changed since: another build without these options
     would have other artifacts.
