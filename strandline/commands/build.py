@@ -88,9 +88,11 @@ def build_command(
         progress.start("build", "components")
         built = build(repo, out, nucleus, merged(collected), chosen, progress)
         if nucleus is Nucleus.JAVA:
-            given = {"--out": [out] if out != Path() else [], "--repo": [repo] if repo != SOURCE_TREE else []}
-            lists = {"--python": python, "--arch": arch, "--wheels": [wheels] if wheels else [], "--extras": chosen}
-            write_record(repo, out, built, _options(offline, given | lists))
+            given: dict[str, Sequence[str | Path] | None] = {"--python": python, "--arch": arch, "--extras": chosen}
+            given["--wheels"] = [wheels] if wheels else []
+            given["--out"] = [out] if out != Path() else []
+            given["--repo"] = [repo] if repo != SOURCE_TREE else []
+            write_record(repo, out, built, _options(offline, given))
     try:
         package = out / "build" / "lambda"
         stage_functions(repo, package)

@@ -19,8 +19,14 @@ def write(repo: Path, out: Path, built: Built, options: Sequence[str]) -> None:
     """Record a build for the Java nucleus, with the options of ``strandline build`` that its artifacts depend on."""
     digests = source_digests(repo)
     components = [
-        {"name": one.name, "version": one.version, "artifact": one.artifact.name, "sha256": one.sha256}
-        | {"recipe_sha256": _digest(one.recipe), "sources": digests[one.name]}
+        {
+            "name": one.name,
+            "version": one.version,
+            "artifact": one.artifact.name,
+            "sha256": one.sha256,
+            "recipe_sha256": _digest(one.recipe),
+            "sources": digests[one.name],
+        }
         for one in built.components
     ]
     target = out / _FILE
