@@ -27,6 +27,16 @@ param retentionDays int = 90
 @allowed(['message', 'method'])
 param acknowledgeBy string = 'message'
 
+@description('Client id of the app registration in Entra ID whose app roles are viewer, operator and admin.')
+param apiClientId string
+
+@description('Address of the page, for links in notifications; empty for none.')
+param pageUrl string = ''
+
+@description('Endpoint of a resource of Communication Services and its verified sender, for e-mails; empty for none.')
+param emailUrl string = ''
+param emailFrom string = ''
+
 var unique = uniqueString(resourceGroup().id, name)
 var dataName = take('${name}d${unique}', 24)
 var runtimeName = take('${name}r${unique}', 24)
@@ -156,6 +166,15 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
   }
 }
 
+// Channels of the types sns and eventbridge: subscribers receive CloudEvents.
+resource topics 'Microsoft.EventGrid/topics@2022-06-15' = [
+  for topic in ['alerts', 'events']: {
+    name: '${name}-${topic}-${unique}'
+    location: location
+    properties: {inputSchema: 'CloudEventSchemaV1_0', disableLocalAuth: true}
+  }
+]
+
 resource logs 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
   name: '${name}-${unique}'
   location: location
@@ -207,6 +226,14 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         {name: 'IOTHUB_SERVICE', value: '@Microsoft.KeyVault(SecretUri=${vault::service.properties.secretUri})'}
         {name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: insights.properties.ConnectionString}
         {name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING', value: 'Authorization=AAD'}
+        // The handlers are of one thread; the platform starts more instances instead.
+        {name: 'PYTHON_THREADPOOL_THREAD_COUNT', value: '1'}
+        {name: 'ALERTS_TOPIC', value: topics[0].properties.endpoint}
+        {name: 'EVENTS_TOPIC', value: topics[1].properties.endpoint}
+        {name: 'VAULT', value: vault.properties.vaultUri}
+        {name: 'DASHBOARD_URL', value: pageUrl}
+        {name: 'EMAIL_URL', value: emailUrl}
+        {name: 'EMAIL_FROM', value: emailFrom}
         {name: 'RAW_DAYS', value: string(rawDays)}
         {name: 'RETENTION_DAYS', value: string(retentionDays)}
         {name: 'ACKNOWLEDGE_BY', value: acknowledgeBy}
@@ -214,6 +241,41 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
     }
   }
 }
+
+// The API accepts only requests with a token that this checks; it passes the claims on.
+resource authentication 'Microsoft.Web/sites/config@2024-04-01' = {
+  parent: app
+  name: 'authsettingsV2'
+  properties: {
+    platform: {enabled: true}
+    globalValidation: {requireAuthentication: true, unauthenticatedClientAction: 'Return401'}
+    httpSettings: {requireHttps: true}
+    identityProviders: {
+      azureActiveDirectory: {
+        enabled: true
+        registration: {
+          clientId: apiClientId
+          openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+        }
+        validation: {allowedAudiences: [apiClientId, 'api://${apiClientId}']}
+      }
+    }
+    login: {tokenStore: {enabled: false}}
+  }
+}
+
+resource topicRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for at in range(0, 2): {
+    name: guid(topics[at].id, app.id, 'events')
+    scope: topics[at]
+    properties: {
+      principalId: app.identity.principalId
+      principalType: 'ServicePrincipal'
+      // EventGrid Data Sender.
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'd5a91429-5739-47e2-a06b-3470a27159e7')
+    }
+  }
+]
 
 resource dataRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for role in [blobContributor, queueContributor, tableContributor]: {
@@ -263,5 +325,6 @@ resource metricsRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 }
 
 output functionApp string = app.name
+output api string = 'https://${app.properties.defaultHostName}/v1'
 output hubHost string = hub.properties.hostName
 output archive string = '${data.properties.primaryEndpoints.dfs}archive/rows/'

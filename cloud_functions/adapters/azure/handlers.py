@@ -46,18 +46,13 @@ class Handlers:
 
     def __init__(self, storage: Storage, hub: IotHub, options: Options, now_ms: NowMs, log: logging.Logger) -> None:
         self._storage, self._options, self._now_ms, self._log = storage, options, now_ms, log
-        changes = storage.queue(CHANGES)
-        telemetry, alerts_client = storage.table("telemetry"), storage.table("alerts")
-        logs = {
-            "telemetry": ChangeLog(telemetry, anomalies, now_ms, Waker(changes, "telemetry")),
-            "alerts": ChangeLog(alerts_client, alerts, now_ms, Waker(changes, "alerts")),
-        }
+        logs = change_logs(storage, now_ms)
         self._large = storage.container("large")
         self._retry = QueueOutbox({RETRY: storage.queue(RETRY)}, self._large)
         channels = {str(kind): storage.queue(f"channel-{kind}") for kind in ChannelType}
         stores = Stores(
-            telemetry=AzureTable(telemetry, logs["telemetry"]),
-            alerts=AzureTable(alerts_client, logs["alerts"]),
+            telemetry=AzureTable(storage.table("telemetry"), logs["telemetry"]),
+            alerts=AzureTable(storage.table("alerts"), logs["alerts"]),
             archive=BlobArchive(storage.container("archive")),
             acknowledger=IotHubAcknowledger(hub.request, options.acknowledge_by),
             dead_letters=BlobDeadLetterSink(storage.container("dead-letters")),
@@ -110,6 +105,14 @@ class Handlers:
 
     def _ingest(self, messages: list[Message]) -> list[Message]:
         return self._functions.ingest(messages, left_of(TIMEOUT_MS))
+
+
+def change_logs(storage: Storage, now_ms: NowMs) -> dict[str, ChangeLog]:
+    """Return the logs of the changes that alerting processes, by table."""
+    captured, queue = {"telemetry": anomalies, "alerts": alerts}, storage.queue(CHANGES)
+    return {
+        name: ChangeLog(storage.table(name), wanted, now_ms, Waker(queue, name)) for name, wanted in captured.items()
+    }
 
 
 def create(storage: Storage) -> None:

@@ -51,9 +51,10 @@ class QueueOutbox:
         """Send messages one after the other; raises StoreError unless all are accepted."""
         for body in bodies:
             with store_errors(f"send to the queue of {channel_type}"):
-                self._queues[channel_type].send_message(self._message(body))
+                self._queues[channel_type].send_message(self.message_of(body))
 
-    def _message(self, body: str) -> str:
+    def message_of(self, body: str) -> str:
+        """Return the message of a text: a long one is stored as a blob, which the message names."""
         if len(body.encode()) <= MAX_BYTES:
             return body
         name = _name(body)
