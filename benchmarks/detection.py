@@ -1,8 +1,10 @@
 """One table of detection quality: this detector and its baselines on recordings of many kinds.
 
 ``python benchmarks/detection.py [--data ../shared/data] [--part N] [--short] [--only GROUP ...] [--detectors NAME ...]
-[--json] [--jobs 2] [--no-rates]``. ``--part N`` takes one in N recordings of each group, ``--short`` at most 1,680 rows
-of each around its first event, 420 of them the calibration. ``--json`` prints the same figures as one JSON object.
+[--models] [--json] [--jobs 2] [--no-rates]``. ``--part N`` takes one in N recordings of each group, ``--short`` at most
+1,680 rows of each around its first event, 420 of them the calibration. ``--json`` prints the same figures as one JSON
+object. ``--models`` adds the contribution of models: the detector with the shipped TFLite forecaster in place of
+NumPy's sums, the detector without the experts that use a forecast, and auto-encoders in place of the joint statistics.
 
 For each group of recordings: its usual measure, the events found, the false alarms, the share of fault-free time that
 is marked as anomaly, and the median delay in rows. ``in`` marks the groups on which constants of the detector were
@@ -21,21 +23,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_components.anomaly_detector.model_runtime.forecaster_manager import RequestedModel
+from edge_components.anomaly_detector.model_runtime.forecaster_manager import load as load_forecaster
+from edge_components.anomaly_detector.univariate.experts import EXPERTS
+from edge_components.anomaly_detector.univariate.experts.base import AnyExpert
+from edge_components.anomaly_detector.univariate.experts.forecast import ForecastError
+from edge_components.anomaly_detector.univariate.experts.trend import Trend
+from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
 from strandline.recorded import offline
 from strandline.recorded.detection import Detection
 
 if TYPE_CHECKING or __package__:
-    from benchmarks import false_alarms
+    from benchmarks import detection_models, false_alarms
     from benchmarks.detection_baselines import GROUPS, ONE_CHANNEL, Baseline, known
     from benchmarks.detection_data import Group, load, shortened
     from benchmarks.detection_measures import Scored, measure
 else:  # run as a file, beside which the others are
+    import detection_models
     import false_alarms
     from detection_baselines import GROUPS, ONE_CHANNEL, Baseline, known
     from detection_data import Group, load, shortened
     from detection_measures import Scored, measure
 
 OURS = "strandline"
+TFLITE, NO_FORECAST = "strandline, TFLite", "strandline, no forecast"
+OWN_ENCODER, OTHERS_ENCODER = "auto-encoder, itself", "auto-encoder, others"
 COLUMNS = (
     ("nab_fixed", "NAB 1.0", "{:.1f}"),
     ("nab_best", "NAB best", "{:.1f}"),
@@ -53,7 +65,9 @@ COLUMNS = (
 """By measure: its column's title and format. ``alarms`` are false alarms, ``delay`` is in rows."""
 
 
-def ours(group: Group) -> list[Scored]:
+def ours(
+    group: Group, forecast: Forecast = plain_forecast, experts: Sequence[type[AnyExpert]] = EXPERTS
+) -> list[Scored]:
     """Score a group as ``strandline detect`` does; recordings of one channel with equal calibrations in one pass."""
     found: dict[int, Detection] = {}
     passes: dict[int, list[int]] = {}
@@ -65,8 +79,23 @@ def ours(group: Group) -> list[Scored]:
             passes.setdefault(recording.calibrate, []).append(at)
     for calibrate, chosen in passes.items():
         tables = [(group.recordings[at].time_ms, group.recordings[at].values[:, 0]) for at in chosen]
-        found |= dict(zip(chosen, offline.score_each(tables, calibrate), strict=True))
+        found |= dict(zip(chosen, offline.score_each(tables, calibrate, forecast, experts), strict=True))
     return [Scored(found[at].score, found[at].anomaly) for at in range(len(group.recordings))]
+
+
+def with_tflite(group: Group) -> list[Scored]:
+    """Score a group with the forecasts of the shipped TFLite model."""
+    shipped = RequestedModel.read("")
+    return ours(group, load_forecaster(shipped.manifest, shipped.content))
+
+
+def without_forecast(group: Group) -> list[Scored]:
+    """Score a group without the experts that use the forecast; the limit of outliers has its own, and stays."""
+    return ours(group, experts=[one for one in EXPERTS if one not in (ForecastError, Trend)])
+
+
+ONE_CHANNEL_MODELS = {TFLITE: with_tflite, NO_FORECAST: without_forecast}
+GROUP_MODELS = {OWN_ENCODER: detection_models.own_calibration, OTHERS_ENCODER: detection_models.other_runs}
 
 
 def baseline(score: Baseline, group: Group) -> list[Scored]:
@@ -80,24 +109,38 @@ def baseline(score: Baseline, group: Group) -> list[Scored]:
 
 
 def evaluate(task: tuple[str, Group, Path]) -> dict[str, Any] | None:
-    """Return the measures of a detector on a group, None if its library is not installed."""
+    """Return the measures of a detector on a group, None if its library is not installed or it is not for the group."""
     name, group, nab = task
     started = time.perf_counter()
-    several = group.recordings[0].values.shape[1] > 1
     try:
-        scored = ours(group) if name == OURS else baseline((GROUPS if several else ONE_CHANNEL)[name][0], group)
+        scored = _scored(name, group)
     except ImportError:
+        return None
+    if scored is None:
         return None
     row: dict[str, Any] = {"detector": name, "group": group.name, "in_sample": group.in_sample}
     row |= measure(group, scored, nab if nab.is_file() else None)
     return row | {"seconds": round(time.perf_counter() - started, 1)}
 
 
-def tasks(groups: Sequence[Group], names: Sequence[str], nab: Path) -> Iterator[tuple[str, Group, Path]]:
+def _scored(name: str, group: Group) -> list[Scored] | None:
+    several = group.recordings[0].values.shape[1] > 1
+    if name == OURS:
+        return ours(group)
+    models = GROUP_MODELS if several else ONE_CHANNEL_MODELS
+    if name in models:
+        return models[name](group)
+    return baseline((GROUPS if several else ONE_CHANNEL)[name][0], group)
+
+
+def tasks(
+    groups: Sequence[Group], names: Sequence[str], nab: Path, models: bool = False
+) -> Iterator[tuple[str, Group, Path]]:
     """Return the detectors to run on each group."""
     for group in groups:
         several = group.recordings[0].values.shape[1] > 1
-        for name in (OURS, *(GROUPS if several else ONE_CHANNEL)):
+        own = (GROUP_MODELS if several else ONE_CHANNEL_MODELS) if models else {}
+        for name in (OURS, *own, *(GROUPS if several else ONE_CHANNEL)):
             if not names or name in names:
                 yield name, group, nab
 
@@ -130,6 +173,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="at most 1,680 rows of each recording of one channel")
     parser.add_argument("--only", nargs="*", default=[], help="groups whose name contains one of these")
     parser.add_argument("--detectors", nargs="*", default=[], help="names of the detectors to run")
+    parser.add_argument("--models", action="store_true", help="also what the models contribute")
     parser.add_argument("--jobs", type=int, default=2, help="number of processes")
     parser.add_argument("--no-rates", action="store_true", help="without false alarms against the setting")
     parser.add_argument("--json", action="store_true")
@@ -140,15 +184,15 @@ def main() -> None:
     report: dict[str, Any] = {"part": options.part, "rows": [], "not_installed": [], "rates": []}
     if not options.json:
         print(f"{'group':26}{'detector':24}{'':4}" + "".join(f"{title:>9}" for _, title, _ in COLUMNS))
-    chosen = list(tasks(groups, options.detectors, options.scorer))
+    chosen = list(tasks(groups, options.detectors, options.scorer, options.models))
     with ProcessPoolExecutor(options.jobs) as pool:
         for (name, _, _), row in zip(chosen, pool.map(evaluate, chosen), strict=True):
-            if row is None:
+            if row is None and name not in GROUP_MODELS:
                 report["not_installed"] = sorted({*report["not_installed"], name})
-                continue
-            report["rows"].append(row)
-            if not options.json:
-                print(line(row), flush=True)
+            elif row is not None:
+                report["rows"].append(row)
+                if not options.json:
+                    print(line(row), flush=True)
     if not options.no_rates:
         report["rates"] = rates(options.part)
     if options.json:

@@ -69,10 +69,13 @@ def detect(
     values: FloatArray,
     calibrate: int,
     progress: Progress = no_progress,
+    probability: float | None = None,
+    drift_windows: int | None = None,
 ) -> ModelDetection:
     """Score a table whose columns are the model's channels, in windows of the model's width.
 
     The levels are calibrated on the first ``calibrate`` rows, as on a gateway; before, those of the training apply.
+    ``probability`` of a false alarm and ``drift_windows`` are the gateway's defaults if not given.
     """
     from strandline.training.dataset import window_means
 
@@ -81,9 +84,9 @@ def detect(
     order = np.argsort(time_ms, kind="stable")
     starts, means = window_means(time_ms[order], values[order], manifest.interval_ms)
     config = Config()
-    scorer = GroupScorer(
-        manifest, model.run, max(12, calibrate), alarm_probability(manifest, config), config.drift_windows, 1
-    )
+    if probability is None:
+        probability = alarm_probability(manifest, config)
+    scorer = GroupScorer(manifest, model.run, max(12, calibrate), probability, drift_windows or config.drift_windows, 1)
     ids: npt.NDArray[np.int64] = np.arange(len(manifest.channels))
     names = list(manifest.channels)
     level, channel = np.zeros(len(starts)), [""] * len(starts)

@@ -19,6 +19,8 @@ from edge_components.anomaly_detector.columns import BoolArray, FloatArray, IntA
 from edge_components.anomaly_detector.multivariate import baseline
 from edge_components.anomaly_detector.multivariate.group_detector import GroupDetector
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
+from edge_components.anomaly_detector.univariate.experts import EXPERTS
+from edge_components.anomaly_detector.univariate.experts.base import AnyExpert
 from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.windows import Windows
@@ -71,11 +73,15 @@ def score(
 
 
 def score_each(
-    tables: Sequence[tuple[IntArray, FloatArray]], calibrate: int, forecast: Forecast = plain_forecast
+    tables: Sequence[tuple[IntArray, FloatArray]],
+    calibrate: int,
+    forecast: Forecast = plain_forecast,
+    experts: Sequence[type[AnyExpert]] = EXPERTS,
 ) -> list[Detection]:
     """Score tables of one channel each, given as times and values [rows], in one pass for equal settings.
 
-    The results are those of :func:`score`; a pass over many series takes little longer than over one.
+    The results are those of :func:`score`; a pass over many series takes little longer than over one. ``experts``
+    other than the detector's own are for comparisons.
     """
     found: dict[int, Detection] = {}
     passes: dict[Settings, list[int]] = {}
@@ -87,7 +93,7 @@ def score_each(
         for column, at in enumerate(chosen):
             time_ms, known = tables[at]
             values[: len(known), column], slots[: len(known), column] = known, _slots(time_ms, settings)
-        scored = _apart(settings, slots, values, forecast)
+        scored = _apart(settings, slots, values, forecast, experts=experts)
         for column, at in enumerate(chosen):
             found[at] = scored.one(column, len(tables[at][1])).detection(["value"], calibrate)
     return [found[at] for at in range(len(tables))]
@@ -173,13 +179,14 @@ def _apart(
     values: FloatArray,
     forecast: Forecast,
     progress: Progress = no_progress,
+    experts: Sequence[type[AnyExpert]] = EXPERTS,
 ) -> _Apart:
     """Score the columns of ``values`` [rows, channels] as single series; ``slots`` [rows, channels]."""
     rows, n = values.shape
-    ensemble = Ensemble(settings, forecast)
+    ensemble = Ensemble(settings, forecast, experts)
     ensemble.add_series([None] * n)
-    experts = ensemble.experts
-    own_limits = [experts.index("stuck"), experts.index("gap")]
+    used = ensemble.experts
+    own_limits = [used.index("stuck"), used.index("gap")]
     level, cause, active = np.zeros((rows, n)), np.zeros((rows, n), np.int64), np.zeros((rows, n), np.bool_)
     expected, lower, upper = (np.full((rows, n), np.nan) for _ in range(3))
     counted = np.zeros((rows, n, 2))
@@ -197,10 +204,10 @@ def _apart(
             counted[row, silence.series_ids, 1] = silence.score
         counted[row] = np.fmax(counted[row], step.causes[:, own_limits])
         level[row], cause[row] = np.where(np.isfinite(scores), scores, 0.0), step.cause
-        expected[row], bounded = step.expected, ~experts.observes_spread[step.cause]
+        expected[row], bounded = step.expected, ~used.observes_spread[step.cause]
         lower[row], upper[row] = np.where(bounded, step.lower, np.nan), np.where(bounded, step.upper, np.nan)
         active[row] = ensemble.tracks.active
-    return _Apart(experts.causes, level, cause, active, counted, expected, lower, upper)
+    return _Apart(used.causes, level, cause, active, counted, expected, lower, upper)
 
 
 def rested(level: FloatArray, rest: int) -> FloatArray:
