@@ -17,6 +17,7 @@ BICEP = (FOLDER / "main.bicep").read_text()
 APP = (FOLDER / "function_app.py").read_text()
 
 
+@pytest.mark.slow
 def test_the_deployment_creates_the_tables_containers_and_queues_of_the_functions() -> None:
     handlers = pytest.importorskip("cloud_functions.adapters.azure.handlers", exc_type=ImportError)
     assert set(re.findall(r"'tables' = \{name: '([\w-]+)'\}", BICEP)) == set(handlers.TABLES)

@@ -95,6 +95,7 @@ def logger(work: Path, **values: Any) -> Logger:
     return Logger(rig)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", some_slow(["mixed", "oldest first", "newest first"], fast=1))
 def test_a_logger_that_sends_its_live_value_first_gets_six_hours_of_correct_windows(tmp_path: Path, order: str) -> None:
     site = logger(tmp_path)
@@ -280,6 +281,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(40), deadline=None)
 @given(steps)
 def test_killed_at_any_moment_late_and_live_readings_count_exactly_once(

@@ -402,6 +402,7 @@ def test_a_group_is_restored_after_a_restart_and_reports_an_anomaly(tmp_path):
     assert [(report.cause, report.channel) for report in told][:1] == [("joint", "a.x")]
 
 
+@pytest.mark.slow
 def test_changed_groups_are_calibrated_again_and_series_keep_their_calibration(tmp_path):
     before = Bench(tmp_path, grouped())
     run(before, range(125))

@@ -43,6 +43,7 @@ def test_a_fault_in_the_correlation_is_detected_while_each_channel_stays_in_its_
     assert in_anomaly(found)[onset:].all()
 
 
+@pytest.mark.slow
 def test_an_anomaly_lasts_as_long_as_its_fault():
     values = correlated(1000)
     values[500:800, 1] += 8.0
@@ -52,6 +53,7 @@ def test_an_anomaly_lasts_as_long_as_its_fault():
     assert not anomaly[820:].any()
 
 
+@pytest.mark.slow
 def test_an_anomaly_lasts_while_one_of_its_channels_has_not_returned():
     values = correlated(1000)
     values[500:600, :2] += 8.0
@@ -62,6 +64,7 @@ def test_an_anomaly_lasts_while_one_of_its_channels_has_not_returned():
     assert not in_anomaly(found)[830:].any()
 
 
+@pytest.mark.slow
 def test_state_of_an_earlier_version_in_an_anomaly_is_continued():
     values = correlated(1000)
     values[500:800, 1] += 8.0
@@ -106,6 +109,7 @@ def test_anomaly_of_a_slow_channel_alone_ends_when_half_of_the_deviation_has_end
     assert not anomaly[800:].any()
 
 
+@pytest.mark.slow
 def test_a_fault_that_pauses_is_detected_again():
     values = correlated(1000)
     values[500:600, 1] += 8.0
@@ -136,6 +140,7 @@ def test_a_step_does_not_increase_the_roughness():
     assert abs(rough[1] - plain[1]) < 0.2
 
 
+@pytest.mark.slow
 def test_a_drift_as_slow_as_in_the_calibration_is_normal():
     values = correlated(1600)
     values[:, 0] += np.arange(1600) / 50
@@ -170,6 +175,7 @@ def test_an_anomaly_of_a_group_at_a_new_level_ends_as_drift_and_the_level_become
     assert not in_anomaly(found)[721:].any()
 
 
+@pytest.mark.slow
 def test_a_continuing_anomaly_is_reported_again_and_levels_are_frozen():
     values = correlated(900)
     values[500:, 1] += 8.0
@@ -187,6 +193,7 @@ def _without_restart():
     return watch(group(), values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", some_slow([450, 708, 100, 620, 720, 760], fast=2))
 def test_a_restart_changes_nothing(cut):
     values = correlated(800)

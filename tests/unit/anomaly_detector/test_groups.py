@@ -62,6 +62,7 @@ def test_a_report_is_encoded_and_decoded_unchanged():
     assert Anomaly.from_dict(onset.to_dict()) == onset
 
 
+@pytest.mark.slow
 def test_series_of_a_window_can_arrive_in_parts():
     values, groups, parts = plant(260, fault=200), made(), []
     for at, row in enumerate(values):
@@ -80,6 +81,7 @@ def test_an_incomplete_window_is_scored_when_the_next_begins():
     assert reports[0].channel == "pump-1.current"
 
 
+@pytest.mark.slow
 def test_a_repeated_or_late_window_is_ignored():
     values, groups = plant(260, fault=200), made()
     every, reports = np.arange(6), []
@@ -89,6 +91,7 @@ def test_a_repeated_or_late_window_is_ignored():
     assert reports == run(made(), values)
 
 
+@pytest.mark.slow
 def test_reports_are_the_same_after_a_restart():
     values = plant(300, fault=200)
     before, after = made(), made()

@@ -33,6 +33,7 @@ def continued(ensemble, values, first):
     return scores, changes
 
 
+@pytest.mark.slow
 def test_an_anomaly_of_a_series_that_stays_at_a_new_level_ends_as_drift_and_the_series_is_calibrated_on_it():
     values = np.random.default_rng(3).normal(0, 1, (400, 1))
     values[150:] += 40.0
@@ -62,6 +63,7 @@ def test_a_steady_new_level_becomes_the_centre_after_the_lookback_and_the_next_s
     assert (scores[460:] < 1).all()
 
 
+@pytest.mark.slow
 def test_a_level_that_still_moves_does_not_become_the_centre():
     values = np.random.default_rng(3).normal(0, 1, (400, 1))
     values[200:, 0] += 0.5 * np.arange(200)
@@ -70,6 +72,7 @@ def test_a_level_that_still_moves_does_not_become_the_centre():
     assert abs(ensemble.series.centre[0]) < 1.0
 
 
+@pytest.mark.slow
 def test_detection_continues_from_the_state_saved_after_a_centre_moved():
     values = np.random.default_rng(3).normal(0, 1, (400, 1))
     values[200:] += 40.0
@@ -82,6 +85,7 @@ def test_detection_continues_from_the_state_saved_after_a_centre_moved():
     assert expected.max() < 1.0
 
 
+@pytest.mark.slow
 def test_an_anomaly_of_a_series_that_returns_ends_without_drift():
     values = np.random.default_rng(3).normal(0, 1, (300, 1))
     values[150:170] += 40.0
@@ -90,6 +94,7 @@ def test_an_anomaly_of_a_series_that_returns_ends_without_drift():
     assert phases == [(Phase.ONSET, False), (Phase.END, False)]
 
 
+@pytest.mark.slow
 def test_nothing_is_learned_during_an_anomaly():
     values = np.random.default_rng(3).normal(0, 1, (200, 1))
     values[150:] += 40.0

@@ -8,6 +8,7 @@ from edge_components.anomaly_detector.univariate import robust_fit
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.windows import Windows
+from tests.examples import some_slow
 from wire.model import Phase
 
 CALIBRATION = 420
@@ -88,6 +89,7 @@ def test_a_short_calibration_has_no_limit_for_outliers():
     assert np.isnan(outlier_scores(values, calibration=60)).all()
 
 
+@pytest.mark.slow
 def test_the_limit_continues_from_saved_state():
     values = seasonal(400)
     values[[340, 380]] += 40 * NOISE
@@ -100,13 +102,14 @@ def test_the_limit_continues_from_saved_state():
     assert np.flatnonzero(expected >= 1.0).tolist() == [10]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", some_slow(range(4), fast=1))
 def test_the_limit_of_normal_errors_is_between_3_and_16_deviations(seed):
     values = seasonal(400, seed)
     values[[330, 360, 390]] += np.array([2, 16, -16]) * NOISE
     assert np.flatnonzero(outlier_scores(values, calibration=300) >= 1.0).tolist() == [360, 390]
 
 
+@pytest.mark.slow
 def test_bursts_in_one_direction_are_usual():
     rng = np.random.default_rng(3)
     values = np.abs(rng.normal(size=400))
@@ -114,6 +117,7 @@ def test_bursts_in_one_direction_are_usual():
     assert (outlier_scores(values, calibration=300)[300:] == 0.0).all()
 
 
+@pytest.mark.slow
 def test_an_outlier_leaves_the_state_of_the_other_experts_as_if_it_had_not_been():
     values = seasonal(360)
     same, spiked = made(300, season=24), made(300, season=24)
@@ -130,6 +134,7 @@ def test_an_outlier_leaves_the_state_of_the_other_experts_as_if_it_had_not_been(
                 assert np.nanmax(difference) < 0.5, field
 
 
+@pytest.mark.slow
 def test_the_next_outlier_is_a_new_anomaly():
     values = seasonal(400)
     spikes = [320, 345]

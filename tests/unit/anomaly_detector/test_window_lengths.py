@@ -39,6 +39,7 @@ def run(bench, seconds, slow=True):
         bench.send(batch(second + 1, sorted(rows, key=lambda row: row[1])))
 
 
+@pytest.mark.slow
 def test_a_series_with_longer_windows_than_the_others_has_no_gap_while_it_reports(bench):
     run(bench, range(100))
     assert bench.reports() == []
@@ -56,6 +57,7 @@ def test_a_series_with_longer_windows_that_stops_has_a_gap_after_windows_of_its_
     assert (onset.series, onset.cause) == ("b.slow", "gap")
 
 
+@pytest.mark.slow
 def test_windows_of_two_lengths_with_one_start_are_both_scored(bench):
     run(bench, range(84))
     start = START_MS + 84_000
@@ -63,6 +65,7 @@ def test_windows_of_two_lengths_with_one_start_are_both_scored(bench):
     assert np.isfinite(bench.scored()[-1].rows.score).all()
 
 
+@pytest.mark.slow
 def test_state_of_an_earlier_version_has_one_length_for_all_series(bench):
     run(bench, range(84))
     ensemble = bench.detector._scoring.ensemble

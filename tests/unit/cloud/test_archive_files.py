@@ -78,6 +78,7 @@ def read_by_duckdb(folder: Path) -> Rows:
     return rows
 
 
+@pytest.mark.slow
 def test_duckdb_reads_revisions_late_batches_and_merged_days_as_they_were_sent(tmp_path: Path) -> None:
     cloud = Cloud(shards=2)
     cloud.archive = FolderArchive(tmp_path)  # type: ignore[assignment]

@@ -152,6 +152,7 @@ def test_reopened_gateways_for_which_no_time_was_left_stay_reopened() -> None:
     cloud.agree(DAY + DAY_MS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", some_slow(Fault, fast=1))
 def test_a_fault_while_time_runs_out_loses_and_doubles_nothing(fault: Fault) -> None:
     for situation in (hour_of_three_gateways, reopened_hour):

@@ -22,6 +22,7 @@ def test_the_shipped_description_is_that_of_the_routes():
     assert DESCRIPTION.read_text() == text(description()), "run python -m cloud_functions.api.describe"
 
 
+@pytest.mark.slow
 def test_the_description_is_valid_openapi():
     validator = pytest.importorskip("openapi_spec_validator")
     validator.validate(description())

@@ -178,6 +178,7 @@ def test_a_gateway_with_a_slow_rhythm_is_not_silent_before_it_is_due() -> None:
     assert stack.states(AlertKind.SILENCE) == [("", "firing")]
 
 
+@pytest.mark.slow
 def test_a_series_that_falls_silent_raises_an_alert_and_none_while_its_gateway_is_silent() -> None:
     stack = Stack()
     for _ in range(20):
@@ -615,6 +616,7 @@ def test_a_set_silence_replaces_the_learned_one_and_has_the_severity_of_its_rule
     assert [one.state for one in stack.all() if one.state is State.FIRING] == [State.FIRING]
 
 
+@pytest.mark.slow
 def test_the_own_series_of_a_gateway_are_silent_only_if_a_rule_sets_their_silence() -> None:
     def silent(**rule: Any) -> list[tuple[str, str]]:
         stack = Stack(**rule)

@@ -89,6 +89,7 @@ def test_a_lower_limit_takes_no_series_its_id_and_new_series_replace_others() ->
     assert len(registry) == 3
 
 
+@pytest.mark.slow
 def test_the_full_limit_of_series_comes_and_goes() -> None:
     registry = Clocked(16_384)
     assert registry.receive(names(*(f"old-{n}" for n in range(16_384)))) == list(range(16_384))

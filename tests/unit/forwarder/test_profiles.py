@@ -220,6 +220,7 @@ def test_a_reconfiguration_keeps_the_profile(rig: Rig) -> None:
     assert rig.runtime.counters["batches_by_profile"] == 16 - BATCHES_BETWEEN
 
 
+@pytest.mark.slow
 def test_no_profile_is_sent_for_batches_that_are_full() -> None:
     """A batch of twenty windows of four series contains all that a profile could add."""
     counters = Counters()

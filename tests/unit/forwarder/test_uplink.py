@@ -224,6 +224,7 @@ def test_batches_of_an_earlier_process_are_sent_again_within_the_rate(
     assert sorted(line.bodies[20:40]) == sorted(b"%d" % n for n in range(20))
 
 
+@pytest.mark.slow
 def test_a_cloud_that_acknowledges_slowly_is_not_sent_each_batch_twice(
     spool: Spool, line: Line, counters: Counters
 ) -> None:

@@ -75,6 +75,7 @@ def test_one_merge_is_made_if_it_suffices(spool: Spool, counters: Counters) -> N
     assert readings(spool) == before
 
 
+@pytest.mark.slow
 def test_merging_is_repeated_until_the_rows_fit(spool: Spool, counters: Counters) -> None:
     before, needed = readings(spool), spool.size // 2
     assert overflow(spool, counters).make_room(needed, 0)
