@@ -141,14 +141,11 @@ def fit(rows: FloatArray) -> tuple[Baseline, FloatArray]:
     centre = np.median(rows, axis=0)
     robust = 1.4826 * np.median(np.abs(rows - centre), axis=0)
     scale = np.maximum(np.maximum(robust, 0.5 * rows.std(axis=0)), 1e-3 * np.abs(centre) + 1e-9)
-    values = np.clip((rows - centre) / scale, -CLIP, CLIP)
-    values, jump = _without_outliers(values)
-    values = middle_of_three(values)
+    values, jump = cleaned(rows, centre, scale)
     quarters = np.stack([part.mean(axis=0) for part in np.array_split(values, 4)])
     slew = np.maximum(SLEW * np.abs(np.diff(quarters, axis=0)).mean(axis=0) / (len(values) / 4), MIN_SLEW)
     away, rough = _distances(values, slew)
-    margin = np.sqrt(max(1.0, 400.0 / len(rows)))  # the maximum of fewer rows is less certain
-    spread, precision = _spread(away), _precision(away[0])
+    spread, precision = spread_of(away), precision_of(away[0])
     alone, together = _left_out(away)
     wander = _wandering(values)
     greatest_alone, greatest_together = alone.max(axis=1), together.max(axis=1)
@@ -161,13 +158,13 @@ def fit(rows: FloatArray) -> tuple[Baseline, FloatArray]:
         slew=slew,
         jump=jump,
         spread=spread,
-        alone=(ALONE + WANDER * wander) * margin * np.maximum(greatest_alone, MIN_ALONE),
-        together=TOGETHER * margin * greatest_together,
+        alone=(ALONE + WANDER * wander) * margin(len(rows)) * np.maximum(greatest_alone, MIN_ALONE),
+        together=TOGETHER * margin(len(rows)) * greatest_together,
         precision=precision,
         roughness=rough.mean(axis=0),
         roughness_spread=deviation,
-        rougher=ROUGHER * margin * np.maximum(rougher.max(axis=0), MIN_ROUGH),
-        rougher_together=np.array([ROUGHER_TOGETHER * margin * max(roughest, MIN_ROUGH_TOGETHER)]),
+        rougher=ROUGHER * margin(len(rows)) * np.maximum(rougher.max(axis=0), MIN_ROUGH),
+        rougher_together=np.array([ROUGHER_TOGETHER * margin(len(rows)) * max(roughest, MIN_ROUGH_TOGETHER)]),
         wander=wander,
     )
     parts = (
@@ -177,6 +174,17 @@ def fit(rows: FloatArray) -> tuple[Baseline, FloatArray]:
         np.sqrt(np.square(rougher).mean(axis=1)) / baseline.rougher_together,
     )
     return baseline, np.asarray(np.max(parts, axis=0), np.float64)
+
+
+def margin(rows: int) -> float:
+    """Return the factor of a maximum over a calibration of ``rows``: that of fewer rows is less certain."""
+    return float(np.sqrt(max(1.0, 400.0 / rows)))
+
+
+def cleaned(rows: FloatArray, centre: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return calibration rows [n, c] in scales, without outliers, and the distance of an outlier [c]."""
+    values, jump = _without_outliers(np.clip((rows - centre) / scale, -CLIP, CLIP))
+    return middle_of_three(values), jump
 
 
 def filled(rows: FloatArray) -> FloatArray:
@@ -231,13 +239,14 @@ def _wandering(values: FloatArray) -> FloatArray:
     return np.asarray(np.clip(2.0 * deviations[1] / np.maximum(deviations[0], 1e-6) - 1.0, 0.0, 1.0), np.float64)
 
 
-def _spread(away: FloatArray) -> FloatArray:
+def spread_of(away: FloatArray) -> FloatArray:
+    """Return the root mean square of ``away`` [..., rows, c], at least a minimum."""
     return np.asarray(np.maximum(np.sqrt(np.square(away).mean(axis=-2)), _MIN_SPREAD), np.float64)
 
 
-def _precision(away: FloatArray) -> FloatArray:
+def precision_of(away: FloatArray) -> FloatArray:
     """Return the inverse of the correlation of ``away`` [rows, c], shrunk towards zero."""
-    scaled = away / _spread(away)
+    scaled = away / spread_of(away)
     size = np.maximum(np.sqrt(np.square(scaled).mean(axis=0)), 1e-3)
     correlation = scaled.T @ scaled / len(scaled) / np.outer(size, size)
     np.fill_diagonal(correlation, 1.0)
@@ -249,8 +258,8 @@ def _left_out(away: FloatArray) -> tuple[FloatArray, FloatArray]:
     alone, together = np.zeros(away.shape), np.zeros(away.shape[:2])
     for part in np.array_split(np.arange(away.shape[1]), PARTS):
         others = np.delete(away, part, axis=1)
-        seen = away[:, part] / _spread(others)[:, None]
-        squared = np.einsum("sni,ij,snj->sn", seen, _precision(others[0]), seen) / away.shape[2]
+        seen = away[:, part] / spread_of(others)[:, None]
+        squared = np.einsum("sni,ij,snj->sn", seen, precision_of(others[0]), seen) / away.shape[2]
         alone[:, part] = np.abs(seen)
         together[:, part] = np.sqrt(np.maximum(squared, 0.0))
     return alone, together

@@ -7,7 +7,7 @@ anomaly the levels are frozen, and the fraction of the fault that remains is est
 ends when the deviation has ended, even if a slow channel, such as a temperature, has meanwhile moved permanently. While
 the steady channels with which it began are far from their levels, it does not end (:mod:`persistence`). The
 position of such a channel becomes its new level, which is followed without a speed limit for a while; the old levels of
-all channels remain valid too.
+all channels remain valid too. A group without wandering channels has fixed levels instead (:mod:`stationary`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from edge_components.anomaly_detector.multivariate.alarm_level import AlarmLevel
 from edge_components.anomaly_detector.multivariate.baseline import Baseline
 from edge_components.anomaly_detector.multivariate.persistence import Persistence, distance_from
 from edge_components.anomaly_detector.multivariate.recovery import RecoveryDetector
+from edge_components.anomaly_detector.multivariate.stationary import END_LEVEL as STATIONARY_END_LEVEL
+from edge_components.anomaly_detector.multivariate.stationary import ROWS, StationaryModel
+from edge_components.anomaly_detector.multivariate.stationary import fit as fit_stationary
 from wire.model import Phase
 
 GREATEST = 99.0
@@ -44,6 +47,10 @@ calibration."""
 LONG_ROWS = 60
 """Minimum length, in rows, of an anomaly after which channels are followed: a shorter one does not heat a machine, and
 the next fault must not be followed."""
+
+WANDERING_DRIFT = 2
+"""An anomaly of a group with wandering channels ends as drift after this part of the configured rows: such a group has
+no fixed levels, and a new level is more probable than a fault that lasts."""
 
 
 @dataclass(slots=True)
@@ -103,6 +110,7 @@ class GroupDetector:
         self.baseline: Baseline | None = None
         self.rows_between: float | None = None
         """Rows between false alarms; None for the alarm level of the calibration."""
+        self._stationary: StationaryModel | None = None
         self.level = 1.0
         """Scores are distances divided by this level."""
         self._alarm_level = AlarmLevel.empty(ONSET_ROWS)
@@ -139,6 +147,8 @@ class GroupDetector:
             return Finding(np.nan, False, np.zeros(len(row)), nothing, nothing)
         self._push(self.baseline, row)
         self.level = 1.0 if self.rows_between is None else self._alarm_level.level(self.rows_between)
+        if self._stationary is not None:
+            return self._score_stationary(self.baseline, self._stationary)
         return self._score(self.baseline)
 
     def history(self, channel: int, rows: int) -> FloatArray:
@@ -151,6 +161,7 @@ class GroupDetector:
         """Return the state to save, by storage name."""
         kept = to_arrays(self._state) | to_arrays(self._alarm_level) | to_arrays(self._recovery)
         kept |= to_arrays(self._persistence)
+        kept |= to_arrays(self._stationary) if self._stationary is not None else {}
         return kept | to_arrays(self.baseline) if self.baseline is not None else kept
 
     def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
@@ -167,11 +178,15 @@ class GroupDetector:
             raise ValueError(f"baseline has only {', '.join(fitted)}")
         self.baseline = Baseline(**fitted) if fitted else None
         persistence = Persistence.read(arrays, len(restored[0].level))
+        self._stationary = StationaryModel.read(arrays, len(restored[0].level))
         (self._state, self._alarm_level, self._recovery), self._persistence = restored, persistence
 
     def _fit(self) -> None:
         state = self._state
         self.baseline, usual = base.fit(state.rows)
+        stationary = fit_stationary(state.rows, self.baseline)
+        if stationary is not None:
+            self._stationary, usual = stationary
         self._alarm_level.fit(usual)
         values = self.baseline.standard(base.filled(state.rows))
         state.last[:] = values[-3:]
@@ -180,7 +195,7 @@ class GroupDetector:
         level = values[: max(base.SPANS)].mean(axis=0)
         for row in range(base.HISTORY, len(values)):
             level = base.moving_level(level, base.means_of(values[row - base.HISTORY : row])[-1], self.baseline.slew)
-        state.level[:] = level
+        state.level[:] = level if self._stationary is None else self._stationary.centre
 
     def _push(self, baseline: Baseline, row: FloatArray) -> None:
         state = self._state
@@ -223,6 +238,32 @@ class GroupDetector:
             score, bool(counts[ACTIVE]), share / max(float(share.sum()), 1e-12), expected, reach, phase, drifted
         )
 
+    def _score_stationary(self, baseline: Baseline, model: StationaryModel) -> Finding:
+        state, counts = self._state, self._state.counts
+        levels = [state.level, state.old] if np.isfinite(state.old).all() else [state.level]
+        contributions = model.contributions(state.recent, levels)
+        level = min(levels, key=lambda one: float(model.contributions(state.recent[-1:], [one]).sum()))
+        score = min(model.distance(contributions) / self.level, GREATEST)
+        phase, drifted = None, False
+        if not counts[ACTIVE]:
+            phase = self._watch(np.zeros(2 * len(level)), level, score)
+        elif self._recovery.ended_below(score < STATIONARY_END_LEVEL or model.is_usual(contributions)):
+            counts[ACTIVE], phase = 0, Phase.END
+            # The anomaly's own rows leave the window here.
+            state.recent[: -base.SPANS[0]] = level
+        elif self._recovery.lasted >= self.drift_rows:
+            counts[[ACTIVE, CALM]], phase, drifted = 0, Phase.END, True
+            state.old[:] = state.anchor
+            state.level[:] = state.recent[-ROWS:].mean(axis=0)
+        else:
+            phase = self._update()
+        share = np.maximum(contributions.sum(axis=0), 0.0)
+        expected = baseline.centre + level * baseline.scale
+        reach = model.reach() * baseline.scale * self.level
+        return Finding(
+            score, bool(counts[ACTIVE]), share / max(float(share.sum()), 1e-12), expected, reach, phase, drifted
+        )
+
     def _nearest(self, baseline: Baseline, means: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         """Return the nearest of the valid levels, and the distances of the means from it."""
         state = self._state
@@ -259,16 +300,21 @@ class GroupDetector:
     ) -> tuple[Phase | None, bool]:
         """Process a row of an anomaly; return the phase that is due, and whether it ended as drift."""
         state, counts = self._state, self._state.counts
-        counts[REPORTED] += 1
         ended = self._recovery.ended(deviation, wander, back, lasts)
-        if ended or self._recovery.lasted >= self.drift_rows:
+        if ended or self._recovery.lasted >= self.drift_rows // WANDERING_DRIFT:
             counts[[ACTIVE, SETTLING, CALM]] = 0, SETTLE_ROWS, 0
             state.old[:], state.settled[:] = state.anchor, 0.0
             return Phase.END, not ended
-        if counts[REPORTED] >= self.update_rows:
-            counts[REPORTED] = 0
-            return Phase.UPDATE, False
-        return None, False
+        return self._update(), False
+
+    def _update(self) -> Phase | None:
+        """Count a row of an anomaly that continues; return the phase if a report is due."""
+        counts = self._state.counts
+        counts[REPORTED] += 1
+        if counts[REPORTED] < self.update_rows:
+            return None
+        counts[REPORTED] = 0
+        return Phase.UPDATE
 
     def _lasts(self, baseline: Baseline, means: FloatArray, roughest: float) -> bool:
         """Process a row of an anomaly; return whether its channels are still far from their levels."""
@@ -288,7 +334,7 @@ class GroupDetector:
     def _settle(self, baseline: Baseline, deviation: FloatArray, score: float) -> Phase | None:
         """Process a row after an anomaly: detect its return, and then set the levels."""
         state, counts = self._state, self._state.counts
-        stayed = self._recovery.lasted >= self.drift_rows
+        stayed = self._recovery.lasted >= self.drift_rows // WANDERING_DRIFT
         returned = not stayed and score >= 1.0 and self._recovery.has_returned(deviation, baseline.wander)
         counts[ABOVE] = counts[ABOVE] + 1 if returned else 0
         if counts[ABOVE] >= ONSET_ROWS:
