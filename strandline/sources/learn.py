@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from edge_components.common.errors import ConfigError
 from edge_components.sensor_reader.errors import RejectedError
-from edge_components.sensor_reader.mapping.bindings import MAX_BINDINGS, Binding, preset_names, read_bindings
+from edge_components.sensor_reader.mapping.bindings import Binding, preset_names, read_bindings
 from edge_components.sensor_reader.mapping.decoder import Decoder
 from edge_components.sensor_reader.timestamps import event_time_ms
-from strandline.sources.topic_groups import TopicGroup, pattern_of, separated
+from edge_components.sensor_reader.topic_patterns import PATTERN
+from strandline.sources.topic_groups import MAX_ELEMENTS, UNNAMED, TopicGroup, pattern_of, separated
 
 MAX_TOPICS = 5_000
+_MAX_TOPIC, _MAX_FIELD = 1_024, 256
 _ANY_TOPIC = [{"topic": "{topic}/#"}]
 _TIMES = ("time", "timestamp", "ts", "datetime", "date_time", "epoch", "t", "time_ms", "timestamp_ms", "ts_ms", "date")
 """Names of keys that usually have the event time, in lower case, the most usual ones first."""
@@ -21,12 +25,18 @@ _LATEST_MS = 4_102_444_800_000
 _FORMATS = ("sparkplug", "senml+json", "json", "influx", "plain")
 
 
+Form = tuple[str, tuple[str, ...], str]
+"""Format, fields and key of the time of a payload."""
+
+
 def propose(payloads: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], list[str]]:
     """Return elements for ``topics`` of an MQTT entry that read the payloads, and the topics that none reads.
 
     ``payloads`` has one payload a topic. Topics of a device family get its preset; others are grouped by their number
     of levels, their format and their fields, and get a pattern with placeholders where their levels differ. Topics that
-    such a pattern matches and that no format reads are skipped by elements before it.
+    such a pattern matches and that no format reads are skipped by elements before it. Where that gives more than
+    MAX_ELEMENTS, topics with different fields share a pattern that reads all their numbers. The reader accepts all
+    elements, and topics that are still not read are among those returned.
     """
     left = dict(payloads)
     proposals: list[dict[str, Any]] = []
@@ -46,18 +56,55 @@ def propose(payloads: Mapping[str, bytes]) -> tuple[list[dict[str, Any]], list[s
                 proposals += ({"topic": topic, "preset": preset} for topic in (*before, binding.topic))
                 for topic in (*matching, *(topic for one in before for topic in skipped.pop(one))):
                     del left[topic]
-    groups: dict[tuple[int, str, tuple[str, ...], str], list[str]] = {}
-    unread = []
-    for topic, payload in left.items():
-        found = _form(topic, payload)
+    forms = {topic: _form(topic, payload) for topic, payload in left.items() if _is_allowed(topic)}
+    groups = _groups(forms, together=False)
+    if len(proposals) + len(groups) > MAX_ELEMENTS:
+        groups = _groups(forms, together=True)
+    valid = [group for group in groups if _is_valid(group.element)]
+    by_pattern = {element["topic"]: element for element in reversed(separated(valid))}
+    proposals += [*reversed(by_pattern.values())][: max(0, MAX_ELEMENTS - len(proposals))]
+    unread = _unread(proposals, left)
+    return [*_skipped(unread, proposals, payloads.keys()), *proposals], unread
+
+
+def _groups(forms: Mapping[str, Form | None], *, together: bool) -> list[TopicGroup]:
+    """Return groups of the topics that a format reads; ``together``: topics with different fields share a group."""
+    groups: dict[tuple[int, Form], list[str]] = {}
+    for topic, found in forms.items():
         if found is None:
-            unread.append(topic)
             continue
-        groups.setdefault((topic.count("/"), *found), []).append(topic)
-    proposals += separated(
-        [TopicGroup(topics, form, fields, time) for (_levels, form, fields, time), topics in groups.items()]
-    )
-    return [*_skipped(sorted(unread), proposals, payloads.keys()), *proposals], sorted(unread)
+        form, fields, time = found
+        unsafe = any(not one or len(one) > _MAX_FIELD or set(one) & set("*\\") for one in fields)
+        if form == "json" and fields not in UNNAMED and (together or unsafe):
+            fields = ("**",)
+        groups.setdefault((topic.count("/"), (form, fields, time)), []).append(topic)
+    return [TopicGroup(topics, form, fields, time) for (_levels, (form, fields, time)), topics in groups.items()]
+
+
+def _is_allowed(topic: str) -> bool:
+    """Return whether a topic can be a pattern of its own."""
+    return len(topic) <= _MAX_TOPIC and not set(topic) & set("{}+#") and re.fullmatch(PATTERN, topic) is not None
+
+
+def _is_valid(element: Mapping[str, Any]) -> bool:
+    """Return whether the reader accepts an element."""
+    try:
+        read_bindings({"topics": [element]}, [])
+    except ConfigError:
+        return False
+    return True
+
+
+def _unread(proposals: Sequence[Mapping[str, Any]], payloads: Mapping[str, bytes]) -> list[str]:
+    """Return the topics whose payload the first matching element does not read."""
+    bindings = [binding for one in proposals for binding in read_bindings({"topics": [one]}, [])]
+    patterns = [(binding, binding.pattern) for binding in bindings]
+    found = []
+    for topic, payload in payloads.items():
+        first = next((one for one, pattern in patterns if pattern.match(topic) is not None), None)
+        if first is None or not _reads(first, topic, payload):
+            found.append(topic)
+    return sorted(found)
 
 
 def _skipped(
@@ -71,7 +118,7 @@ def _skipped(
     patterns = [binding.pattern for one in proposals for binding in read_bindings({"topics": [one]}, [])]
     forms: dict[tuple[int, str], list[str]] = {}
     for topic in unread:
-        if any(pattern.match(topic) is not None for pattern in patterns) and not set(topic) & set("{}+#"):
+        if any(pattern.match(topic) is not None for pattern in patterns) and _is_allowed(topic):
             forms.setdefault((topic.count("/"), topic.rpartition("/")[2]), []).append(topic)
     found: list[dict[str, Any]] = []
     for matched in forms.values():
@@ -79,10 +126,10 @@ def _skipped(
         (binding,) = read_bindings({"topics": [general]}, [])
         only_unread = all(topic in unread for topic in topics if binding.pattern.match(topic) is not None)
         found += [general] if only_unread else [{"topic": topic, "skip": True} for topic in matched]
-    return found[: max(0, MAX_BINDINGS - len(proposals))]
+    return found[: max(0, MAX_ELEMENTS - len(proposals))]
 
 
-def _form(topic: str, payload: bytes) -> tuple[str, tuple[str, ...], str] | None:
+def _form(topic: str, payload: bytes) -> Form | None:
     """Return format, fields and key of the time of a payload, None where no format reads it."""
     for name in _FORMATS:
         time = _time_key(payload) if name == "json" else ""

@@ -8,9 +8,11 @@ from itertools import groupby
 from typing import Any
 
 from edge_components.common.errors import ConfigError
-from edge_components.sensor_reader.mapping.bindings import MAX_BINDINGS, read_bindings
+from edge_components.sensor_reader.mapping.bindings import read_bindings
 
-_UNNAMED = ((), ("",), ("value",))
+MAX_ELEMENTS = 100
+"""Maximum of proposed elements: nucleus lite passes no message above 10,000 bytes."""
+UNNAMED = ((), ("",), ("value",))
 """Fields of payloads that have one value without a name."""
 
 
@@ -28,7 +30,7 @@ class TopicGroup:
     @property
     def unnamed(self) -> bool:
         """True where a payload has one value without a name."""
-        return self.form == "plain" or (self.form == "json" and self.fields in _UNNAMED)
+        return self.form == "plain" or (self.form == "json" and self.fields in UNNAMED)
 
     @property
     def pattern(self) -> str:
@@ -49,7 +51,7 @@ class TopicGroup:
             element["series"] = ".".join(parts if self.unnamed else [*parts, "{field}"])
         if self.form != "json":
             return {**element, "format": self.form}
-        return element if self.fields in _UNNAMED else {**element, "value": list(self.fields)}
+        return element if self.fields in UNNAMED else {**element, "value": list(self.fields)}
 
 
 def pattern_of(topics: Sequence[str]) -> str:
@@ -63,15 +65,15 @@ def separated(groups: Sequence[TopicGroup]) -> list[dict[str, Any]]:
 
     The first pattern that matches a topic counts, so those with fewer placeholders come first. A group with topics that
     another pattern still matches before is divided by the last levels of its topics, and then into single topics. That
-    is left out where it would need more elements than an entry can have.
+    is left out where it would need more elements than MAX_ELEMENTS.
     """
     found = _ordered(groups)
     for key in (_last_level, str):
-        if len(found) > MAX_BINDINGS:
+        if len(found) > MAX_ELEMENTS:
             break
         misread = _misread(found)
         divided = [part for group in found for part in (_parts(group, key) if group in misread else (group,))]
-        if len(divided) > MAX_BINDINGS:
+        if len(divided) > MAX_ELEMENTS:
             break
         found = _ordered(divided)
     return [group.element for group in found]
