@@ -16,19 +16,24 @@ from wire.model import FloatArray, IntArray, Series
 
 
 class Ledger:
-    """Number of readings sent, by series and epoch-aligned window of ``width_ms``."""
+    """Number of readings sent, by series and epoch-aligned window of ``width_ms``.
+
+    One thread records; another one may ask for the length at the same time.
+    """
 
     def __init__(self, series: Sequence[Series], width_ms: int) -> None:
         self.series, self.width_ms = tuple(series), width_ms
         self._windows: dict[int, IntArray] = {}
+        self._number = 0
 
     def record(self, rows: npt.NDArray[np.intp], time_ms: int) -> None:
         """Record one reading for each of these distinct rows at this time."""
         start = time_ms - time_ms % self.width_ms
         self._windows.setdefault(start, np.zeros(len(self.series), np.int64))[rows] += 1
+        self._number += len(rows)
 
     def __len__(self) -> int:
-        return sum(int(counts.sum()) for counts in self._windows.values())
+        return self._number
 
     def counts(self) -> dict[tuple[str, int], int]:
         """Return the readings sent by (series, start of the window), without empty windows."""
