@@ -31,6 +31,15 @@ def push_columns(rings: FloatArray, values: FloatArray) -> None:
     rings[:, -1] = values
 
 
+def medians(values: FloatArray) -> FloatArray:
+    """Return the medians of ``values`` [n, k], which have no NaN; several times as fast as NumPy's for short rows."""
+    middle = values.shape[1] // 2
+    if values.shape[1] % 2:
+        return np.asarray(np.partition(values, middle, axis=1)[:, middle], np.float64)
+    parts = np.partition(values, middle, axis=1)
+    return np.asarray((parts[:, middle] + parts[:, :middle].max(axis=1)) * 0.5, np.float64)
+
+
 def stored(name: str) -> Any:
     """Declare a field with the name under which it is saved."""
     return dataclasses.field(metadata={"stored": name})

@@ -1,6 +1,7 @@
 """The experts of the univariate detector. To add one, write its class in a file of this folder and append it here."""
 
 from edge_components.anomaly_detector.univariate.experts.base import AnyExpert
+from edge_components.anomaly_detector.univariate.experts.discord import Discord
 from edge_components.anomaly_detector.univariate.experts.forecast import ForecastError
 from edge_components.anomaly_detector.univariate.experts.gap import Gap
 from edge_components.anomaly_detector.univariate.experts.level import Level
@@ -24,5 +25,6 @@ EXPERTS: tuple[type[AnyExpert], ...] = (
     Trend,
     Stuck,
     Gap,
+    Discord,
     Outlier,
 )

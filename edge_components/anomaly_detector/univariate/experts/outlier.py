@@ -6,20 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, push_columns
+from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, medians, push_columns
 from edge_components.anomaly_detector.univariate import robust_fit
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.forecaster import CLIP
 from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, FORGOTTEN, Tail, rare_depth
 
-BLOCKS, SHORTEST_BLOCK = 32, 8
-"""Maximum number of blocks of windows whose greatest errors are in memory, and minimum number of windows in a block."""
-LOW, MIDDLE, HIGH = 0.25, 0.5, 0.75
-"""Quantiles of these that determine the limit; outliers in fewer than a quarter of the blocks do not change it."""
-USUAL, OVER_USUAL = 4, 2.0
-"""The limit is above this multiple of the fourth greatest of them: outliers that occur in more blocks are usual."""
-FORGOTTEN = 0.02
-"""Decrease of the logarithm of the greatest usual error for each block, at most: it halves in about a calibration."""
+ASSUMED_SLOPE = 0.7
+"""Slope of the tail of blocks that have not been seen yet: between that of normal and that of Laplace errors."""
+OVER_USUAL = 2.0
+"""The limit is above this multiple of the greatest usual error."""
 HEAVY = 1.0
 """Slope above which a tail is too heavy for a limit: that of Laplace errors; normal ones have about a half."""
 SKEWED = 2.0
@@ -29,18 +26,11 @@ RECENT = 11
 """Number of errors whose median is the forecast's present bias."""
 CONSECUTIVE = 2
 """Maximum number of consecutive outliers; after that the series has changed."""
-SHARE = 0.003
-"""Part of the configured rate of false alarms."""
 SMALLEST_ERROR = 0.02
 """Smaller errors count as this, in scales."""
 SMALLEST_SLOPE = 0.3
 LARGEST_LOG = 50.0
 """Upper bound of the logarithm of the limit, which is infinite before the fit."""
-
-
-def _median(errors: FloatArray) -> FloatArray:
-    """Return the medians of ``errors`` [n, RECENT]; the number is odd."""
-    return np.asarray(np.partition(errors, RECENT // 2, axis=1)[:, RECENT // 2], np.float64)
 
 
 @dataclass(slots=True)
@@ -55,7 +45,7 @@ class OutlierState(Columns):
     history: FloatArray = column("experts.outlier.history", 0.0)
     errors: FloatArray = column("experts.outlier.errors", 0.0)
     run: IntArray = column("experts.outlier.run", 0, np.int64)
-    greatest: FloatArray = column("experts.outlier.greatest", 0.0)
+    greatest: FloatArray = column("experts.outlier.greatest", np.nan)
     current: FloatArray = column("experts.outlier.current", 0.0)
     windows: IntArray = column("experts.outlier.windows", 0, np.int64)
     location: FloatArray = column("experts.outlier.location", 0.0)
@@ -68,11 +58,10 @@ class Outlier(Expert[OutlierState]):
     """Error of a forecast over the limit that follows from the greatest errors of many short blocks.
 
     The forecaster is fitted without the outliers of the calibration, and its bias is the median of its last errors, so
-    a change of level is an outlier only at its onset. Errors are assumed to have a Weibull tail: the logarithm of an
-    error is linear in its depth, which is the logarithm of minus the logarithm of the probability of a greater one. The
-    quartiles of the blocks' greatest errors determine the line, which has the limit at the depth of the configured rate
-    of false alarms. Outliers that occur in more than three blocks are usual, and so are those of a series whose tail is
-    heavy or skewed. An outlier is replaced by its forecast in the state of all experts. Only after a long calibration.
+    a change of level is an outlier only at its onset. The limit is that of a Weibull tail, at the depth of the
+    configured rate of false alarms. Outliers that occur in more than three blocks are usual, and so are those of a
+    series whose tail is heavy or skewed. An outlier is replaced by its forecast in the state of all experts. Only after
+    a long calibration.
     """
 
     name, cause = "outlier", "forecast"
@@ -84,9 +73,7 @@ class Outlier(Expert[OutlierState]):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._lags = settings.lags if settings.is_long else 0
-        errors = settings.calibration - self._lags
-        self._block = max(SHORTEST_BLOCK, errors // BLOCKS)
-        self._blocks = max(USUAL, min(BLOCKS, errors // self._block))
+        self._tail = Tail.of(settings.calibration - self._lags, ASSUMED_SLOPE)
 
     def new_state(self, n: int) -> OutlierState:
         """Return the state of ``n`` new series."""
@@ -94,7 +81,7 @@ class Outlier(Expert[OutlierState]):
             "weights": (self._lags + 1,),
             "history": (self._lags,),
             "errors": (RECENT,),
-            "greatest": (self._blocks,),
+            "greatest": (BLOCKS,),
         }
         return OutlierState.empty(n, sizes)
 
@@ -102,7 +89,7 @@ class Outlier(Expert[OutlierState]):
         """Compare the window's error with the limit; an outlier is replaced by its forecast."""
         if not self._lags:
             return
-        bias = _median(state.errors)
+        bias = medians(state.errors)
         predicted = state.weights[:, 0] + np.einsum("nl,nl->n", state.history, state.weights[:, 1:])
         error = window.value - predicted
         off = error - bias
@@ -121,15 +108,16 @@ class Outlier(Expert[OutlierState]):
         """Fit the forecaster, and the limit on its left-out errors."""
         if not self._lags:
             return
-        state.rare[:] = np.log(np.log(max(10.0, data.windows_between_alarms / SHARE)))
+        state.rare[:] = rare_depth(data.windows_between_alarms)
+        state.greatest[:] = np.nan
         for row, values in enumerate(data.values):
             state.weights[row], errors, cleaned = robust_fit.fit(values, self._lags)
             state.history[row] = cleaned[-self._lags :]
             known = np.concatenate((np.zeros(RECENT), errors[self._lags :]))
-            bias = _median(np.lib.stride_tricks.sliding_window_view(known, RECENT)[:-1])
+            bias = medians(np.lib.stride_tricks.sliding_window_view(known, RECENT)[:-1])
             state.errors[row] = known[-RECENT:]
-            blocks = np.array_split(errors[self._lags :] - bias, self._blocks)
-            state.greatest[row] = [block[np.abs(block).argmax()] for block in blocks]
+            blocks = self._tail.split(errors[self._lags :] - bias)
+            state.greatest[row, -len(blocks) :] = [block[np.abs(block).argmax()] for block in blocks]
         state.run[:], state.windows[:], state.current[:] = 0, 0, 0.0
         state.usual[:] = -np.inf
         self._set_limit(state, np.arange(len(state.run)))
@@ -145,15 +133,11 @@ class Outlier(Expert[OutlierState]):
         last, own = history[:, -self._lags :], state.history[rows]
         history[:, -self._lags :] = np.where(np.isclose(np.clip(last, -CLIP, CLIP), own), last, own)
 
-    def _depth(self, quantile: float) -> float:
-        """Return the depth of the error that is a quantile of the blocks' greatest ones."""
-        return float(np.log(-np.log(-np.expm1(np.log(quantile) / self._block))))
-
     def _record(self, state: OutlierState, off: FloatArray) -> None:
         """Record the window's error, and set the limit again after a block."""
         state.current = np.where(np.abs(off) > np.abs(state.current), off, state.current)
         state.windows += 1
-        full = np.flatnonzero(state.windows >= self._block)
+        full = np.flatnonzero(state.windows >= self._tail.block)
         if not len(full):
             return
         state.greatest[full, :-1] = state.greatest[full, 1:]
@@ -165,14 +149,12 @@ class Outlier(Expert[OutlierState]):
         """Estimate the distribution of the blocks' greatest errors for some series."""
         greatest = state.greatest[rows]
         size = np.abs(greatest)
-        logs = np.log(np.maximum(size, SMALLEST_ERROR))
-        low, middle, high = np.quantile(logs, (LOW, MIDDLE, HIGH), axis=1)
-        slope = np.maximum((high - low) / (self._depth(HIGH) - self._depth(LOW)), SMALLEST_SLOPE)
-        state.location[rows] = middle - self._depth(MIDDLE) * slope
+        location, slope, usual = self._tail.fit(np.log(np.maximum(size, SMALLEST_ERROR)))
+        state.location[rows] = location
         more = np.abs(np.where(size > SMALLEST_ERROR, np.sign(greatest), 0.0).sum(axis=1))
-        state.slope[rows] = np.where(more > SKEWED * np.sqrt(self._blocks), np.inf, slope)
-        usual = np.log(OVER_USUAL) + np.sort(logs, axis=1)[:, -USUAL]
-        state.usual[rows] = np.maximum(usual, state.usual[rows] - FORGOTTEN)
+        symmetric = more <= SKEWED * np.sqrt(np.isfinite(greatest).sum(axis=1))
+        state.slope[rows] = np.where(symmetric, np.maximum(slope, SMALLEST_SLOPE), np.inf)
+        state.usual[rows] = np.maximum(usual + np.log(OVER_USUAL), state.usual[rows] - FORGOTTEN)
 
     def _score(self, state: OutlierState, off: FloatArray) -> FloatArray:
         """Return the score of errors [n], their ratio to the limit; 0 without a limit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import FloatArray
+from edge_components.anomaly_detector.columns import FloatArray, medians
 from edge_components.anomaly_detector.univariate.experts.base import NoState, Observation, StatelessExpert
 from edge_components.anomaly_detector.univariate.experts.level import level_span
 from edge_components.anomaly_detector.univariate.settings import Settings
@@ -30,7 +30,7 @@ class Shift(StatelessExpert):
         if not self.settings.is_long:
             return
         span = self._span
-        before = np.median(window.history[:, -3 * span : -span], axis=1)
+        before = medians(window.history[:, -3 * span : -span])
         tail = span // 4
         ordered = np.partition(window.history[:, -span:], (tail, span - 1 - tail), axis=1)
         distance = np.abs(ordered[:, [tail, span - 1 - tail]] - before[:, None]).min(axis=1)

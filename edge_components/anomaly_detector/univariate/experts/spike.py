@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import FloatArray
+from edge_components.anomaly_detector.columns import FloatArray, medians
 from edge_components.anomaly_detector.univariate.experts.base import NoState, Observation, Observed, StatelessExpert
 from edge_components.anomaly_detector.univariate.settings import Settings, bounded
 
@@ -24,7 +24,7 @@ class Spike(StatelessExpert):
 
     def update(self, state: NoState, window: Observation, statistic: FloatArray, expected: FloatArray) -> None:
         """Compare the window's extremes with the median before it."""
-        median = np.median(window.history[:, -self.lookback : -1], axis=1)
+        median = medians(window.history[:, -self.lookback : -1])
         expected[:, 0] = median
         distance = np.maximum(np.abs(window.high - median), np.abs(median - window.low))
         statistic[:, 0] = window.from_age(self.lookback, distance)

@@ -1,0 +1,163 @@
+"""Discord: the shape of the last windows differs from all shapes before, which a level or a single value need not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, push_columns
+from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
+from edge_components.anomaly_detector.univariate.forecaster import CLIP
+from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, FORGOTTEN, Tail, rare_depth
+
+LONGEST = 48
+"""Maximum number of windows in a shape."""
+ASSUMED_SLOPE = 0.25
+"""Slope of the tail of blocks that have not been seen yet: the median over series of many kinds."""
+HEAVY = 0.5
+"""Slope above which a tail is too heavy for a limit: the shapes of the series do not repeat."""
+OVER_USUAL = 1.5
+"""The limit is above this multiple of the greatest usual distance."""
+SMALLEST_DISTANCE = 1e-3
+"""Smaller distances count as this, in scales."""
+LARGEST_LOG = 50.0
+"""Upper bound of the logarithm of a limit, for a series without one."""
+
+
+Changes = npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class DiscordState(Columns):
+    """The last ``changes`` from window to window [series, calibration], the ``squares`` of the distances of the present
+    shape to those before, by falling lag (NaN where they must be computed again; not saved), the greatest distances of
+    the last blocks (``greatest`` [series, blocks], NaN for blocks not seen) and of the ``current`` one, its
+    ``windows``, the logarithm below which a distance is ``usual``, the logarithm of the ``limit``, and the depth of the
+    configured rate of false alarms (``rare``)."""
+
+    changes: Changes = column("experts.discord.changes", 0.0, np.float32)
+    squares: FloatArray = column("", np.nan)
+    greatest: FloatArray = column("experts.discord.greatest", np.nan)
+    current: FloatArray = column("experts.discord.current", 0.0)
+    windows: IntArray = column("experts.discord.windows", 0, np.int64)
+    usual: FloatArray = column("experts.discord.usual", -np.inf)
+    limit: FloatArray = column("experts.discord.limit", 0.0)
+    rare: FloatArray = column("experts.discord.rare", 1.0)
+
+
+class Discord(Expert[DiscordState]):
+    """Distance of the last windows to the nearest shape of a calibration before, over a limit of its own.
+
+    A shape is the changes from window to window, so its level does not count. Distances to all earlier shapes that do
+    not overlap it are updated with each window (left matrix profile). An outlier is not part of a shape, only its
+    replacement is. Only after a long calibration.
+    """
+
+    name, cause = "discord", "shape"
+    statistics = ("discord",)
+    own_limit = True
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._length = min(settings.lags, LONGEST) if settings.is_long else 0
+        self._lags = max(0, settings.calibration - 2 * self._length + 1) if self._length else 0
+        self._by_lag = (self._length + np.arange(self._lags))[::-1]
+        self._buffer = np.empty((0, 0), np.float32)
+        self._tail = Tail.of(settings.calibration - 2 * self._length, ASSUMED_SLOPE)
+
+    def new_state(self, n: int) -> DiscordState:
+        """Return the state of ``n`` new series."""
+        changes = self.settings.calibration if self._length else 0
+        return DiscordState.empty(n, {"changes": (changes,), "squares": (self._lags,), "greatest": (BLOCKS,)})
+
+    def update(self, state: DiscordState, window: Observation, statistic: FloatArray, expected: FloatArray) -> None:
+        """Compare the distance to the nearest earlier shape with the limit; before the fit the limit is 1."""
+        if not self._length:
+            return
+        self._advance(state, self._change(window.value - window.previous))
+        calibrating = int(window.age.min()) <= self.settings.calibration
+        squares = state.squares
+        if calibrating:  # the earliest shapes are not complete yet, and the first change has no window before it
+            squares = np.where(self._by_lag + self._length < window.age[:, None], squares, np.inf)
+        distance = np.sqrt(np.maximum(squares.min(axis=1), 0.0) / self._length)
+        distance = np.where(np.isfinite(distance), distance, 0.0)
+        statistic[:, 0] = distance * np.exp(-state.limit)
+        if not calibrating:
+            self._record(state, distance)
+
+    def finish(self, state: DiscordState, data: CalibrationData, statistics: FloatArray) -> None:
+        """Fit the limit on the distances of the calibration, which are the statistics before the fit."""
+        if not self._length:
+            return
+        state.rare[:] = rare_depth(data.windows_between_alarms)
+        blocks = self._tail.split(statistics[2 * self._length :, :, 0])
+        state.greatest[:] = np.nan
+        state.greatest[:, -len(blocks) :] = np.array([block.max(axis=0) for block in blocks]).T
+        state.current[:], state.windows[:], state.usual[:] = 0.0, 0, -np.inf
+        self._set_limit(state, np.arange(len(state.limit)))
+
+    def replace(self, state: DiscordState, rows: IntArray, window: Observation) -> None:
+        """Replace the last change."""
+        if not self._length:
+            return
+        change = self._change(window.replacement[rows] - window.previous[rows])
+        changes, earlier = state.changes[rows], self._earlier(state.changes[rows])
+        state.squares[rows] += np.square(change[:, None] - earlier)
+        state.squares[rows] -= np.square(changes[:, -1:] - earlier)
+        state.changes[rows, -1] = change
+
+    def _change(self, difference: FloatArray) -> Changes:
+        return np.clip(difference, -CLIP, CLIP).astype(np.float32)
+
+    def _earlier(self, changes: Changes, back: int = 0) -> Changes:
+        """Return the changes that correspond to that ``back`` windows ago in the earlier shapes, by falling lag."""
+        end = changes.shape[1] - self._length - back
+        return changes[:, end - self._lags : end]
+
+    def _advance(self, state: DiscordState, change: Changes) -> None:
+        """Append a change, and update the squared distances of the present shape."""
+        unknown = np.flatnonzero(np.isnan(state.squares[:, 0]))
+        if len(unknown):
+            state.squares[unknown] = self._computed(state.changes[unknown])
+        # A difference and its square are the same float32 when they are added and when they are subtracted again.
+        oldest = state.changes[:, -self._length, None]
+        state.squares -= self._squared(oldest, self._earlier(state.changes, self._length - 1))
+        push_columns(state.changes, change)
+        state.squares += self._squared(change[:, None], self._earlier(state.changes))
+
+    def _squared(self, one: Changes, others: Changes) -> Changes:
+        """Return the squared differences in an array that the next call overwrites, which saves its allocation."""
+        if self._buffer.shape != others.shape:
+            self._buffer = np.empty(others.shape, np.float32)
+        np.subtract(one, others, out=self._buffer)
+        return np.multiply(self._buffer, self._buffer, out=self._buffer)
+
+    def _computed(self, changes: Changes) -> FloatArray:
+        """Return the squared distances of the present shape, by falling lag."""
+        found = np.zeros((len(changes), self._lags))
+        for back in range(self._length):
+            at = changes.shape[1] - 1 - back
+            found += np.square(changes[:, at, None] - self._earlier(changes, back))
+        return found
+
+    def _record(self, state: DiscordState, distance: FloatArray) -> None:
+        """Record the window's distance, and set the limit again after a block."""
+        state.current = np.maximum(state.current, distance)
+        state.windows += 1
+        full = np.flatnonzero(state.windows >= self._tail.block)
+        if not len(full):
+            return
+        state.greatest[full, :-1] = state.greatest[full, 1:]
+        state.greatest[full, -1] = state.current[full]
+        state.current[full], state.windows[full] = 0.0, 0
+        self._set_limit(state, full)
+
+    def _set_limit(self, state: DiscordState, rows: IntArray) -> None:
+        """Estimate the tail of the distances of some series."""
+        location, slope, usual = self._tail.fit(np.log(np.maximum(state.greatest[rows], SMALLEST_DISTANCE)))
+        state.usual[rows] = np.maximum(usual + np.log(OVER_USUAL), state.usual[rows] - FORGOTTEN)
+        limit = np.maximum(location + slope * state.rare[rows], state.usual[rows])
+        state.limit[rows] = np.where(slope <= HEAVY, limit, LARGEST_LOG)

@@ -1,0 +1,66 @@
+"""The tail of a statistic, from the greatest values of many short blocks, which a few outliers do not change.
+
+Pure. The tail is assumed to be that of a Weibull distribution: the logarithm of a value is linear in its depth, which
+is the logarithm of minus the logarithm of the probability of a greater value. The quartiles of the blocks' greatest
+values determine the line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_components.anomaly_detector.columns import FloatArray
+
+BLOCKS, SHORTEST_BLOCK = 32, 8
+"""Number of blocks whose greatest values are in memory, and minimum number of windows in a block."""
+QUARTILES = np.array([0.25, 0.5, 0.75])
+USUAL = 4
+"""Values that more than three blocks exceed are usual."""
+FORGOTTEN = 0.02
+"""Decrease of the logarithm of the greatest usual value for each block, at most: it halves in about a calibration."""
+SHARE = 0.003
+"""Part of the configured rate of false alarms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The tail of one statistic: the windows in a ``block`` and the slope that is ``assumed`` for each block that has
+    not been seen yet."""
+
+    block: int
+    assumed: float
+
+    @classmethod
+    def of(cls, windows: int, assumed: float) -> Tail:
+        """Return the tail of a statistic that the calibration has for this number of windows."""
+        return cls(max(SHORTEST_BLOCK, windows // BLOCKS), assumed)
+
+    def split(self, values: FloatArray) -> list[FloatArray]:
+        """Return the blocks of ``values`` [windows, ...] of the calibration, at least as many as determine the usual
+        value."""
+        return np.array_split(values, max(USUAL, min(BLOCKS, len(values) // self.block)))
+
+    def fit(self, logs: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return location and slope of the line [n], and the greatest usual value [n], from the logarithms of the
+        blocks' greatest values ``logs`` [n, BLOCKS], NaN for blocks that have not been seen."""
+        ordered = np.sort(logs, axis=1)  # NaN is last
+        seen = np.isfinite(logs).sum(axis=1)
+        each, at = np.arange(len(logs)), QUARTILES[:, None] * (seen - 1)
+        below = at.astype(np.int64)
+        low, high = ordered[each, below], ordered[each, np.minimum(below + 1, seen - 1)]
+        first, middle, third = low + (at - below) * (high - low)
+        depths = [self.depth(quantile) for quantile in QUARTILES.tolist()]
+        estimated = (third - first) / (depths[2] - depths[0])
+        slope = (seen * estimated + (BLOCKS - seen) * self.assumed) / BLOCKS
+        return middle - depths[1] * slope, slope, ordered[each, seen - USUAL]
+
+    def depth(self, quantile: float) -> float:
+        """Return the depth of the value that is a quantile of the blocks' greatest ones."""
+        return float(np.log(-np.log(-np.expm1(np.log(quantile) / self.block))))
+
+
+def rare_depth(windows_between_alarms: float) -> float:
+    """Return the depth of a value that is exceeded once in ``windows_between_alarms``, for the share of this rate."""
+    return float(np.log(np.log(max(10.0, windows_between_alarms / SHARE))))
