@@ -120,9 +120,8 @@ def test_series_with_normal_errors_have_a_limit_after_a_short_calibration(calibr
     for row, value in enumerate(values):
         none, one = np.zeros(n), np.ones(n)
         ensemble.step(slice(None), row + 1, 1, Windows(value, value, value, none, one, one * row))
-    slope = ensemble.states[-1].slope
-    assert slope[np.isfinite(slope)].max() <= HEAVY
-    assert np.isinf(slope).mean() <= 0.1  # by chance, most of their greatest errors have the same sign
+    # By chance, most of the greatest errors of a few series have the same sign.
+    assert (ensemble.states[-1].slope > HEAVY).mean() <= 0.1
 
 
 @pytest.mark.slow
