@@ -25,7 +25,7 @@ def push(ring: npt.NDArray[Any], value: Any) -> None:
     ring[-1] = value
 
 
-def push_columns(rings: FloatArray, values: FloatArray) -> None:
+def push_columns(rings: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
     """Append a value [n] to each series' ring [n, size], and drop the oldest ones."""
     rings[:, :-1] = rings[:, 1:].copy()
     rings[:, -1] = values
