@@ -45,6 +45,7 @@ def test_a_reversed_cycle_is_a_discord_and_the_cycles_before_it_are_not():
     assert alarms[-1] < 280 + 33
 
 
+@pytest.mark.slow
 def test_a_shape_that_occurred_in_the_last_calibration_is_no_discord():
     values = periodic(420)
     values[260:280] = values[260:280][::-1]
@@ -54,6 +55,7 @@ def test_a_shape_that_occurred_in_the_last_calibration_is_no_discord():
     assert scores[360:].max() < 1.0
 
 
+@pytest.mark.slow
 def test_a_change_of_level_is_no_discord_beyond_its_onset():
     values = periodic(330)
     values[260:] += 0.5
@@ -61,6 +63,7 @@ def test_a_change_of_level_is_no_discord_beyond_its_onset():
     assert ((alarms >= 260) & (alarms < 300)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_random_walk_has_at_most_one_discord(seed):
     values = np.cumsum(np.random.default_rng(seed).normal(size=900))
@@ -68,6 +71,7 @@ def test_a_random_walk_has_at_most_one_discord(seed):
     assert np.count_nonzero(np.diff(alarms.astype(int)) > 0) <= 1
 
 
+@pytest.mark.slow
 def test_a_series_whose_shapes_have_changed_for_good_gets_another_limit():
     values = periodic(700)
     values[260:] += np.random.default_rng(9).normal(0, 0.5, 440)
@@ -88,6 +92,7 @@ def test_distances_are_those_to_the_nearest_shape_of_a_calibration_before():
     np.testing.assert_allclose(state.squares[0], squares, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_outlier_is_not_part_of_a_shape():
     same, spiked = made(300), made(300)
     values = np.sin(np.arange(340) * 2 * np.pi / 24) + np.random.default_rng(5).normal(0, 0.05, 340)
