@@ -2,8 +2,8 @@
 
 Before a change is written, its partition is announced in the list of changed partitions; after it, the partition is
 handed to ``wake``, which lets the function of alerting read the changes at once. A function that stops before that
-leaves the announcement, which the timer follows. Announcements are removed when they are older than any function runs,
-so that none is removed between the announcement and the write of a change.
+leaves the announcement, which the timer follows. An announcement is removed when it is older than any function runs, so
+not between it and the write of a change, and when its partition has no change any more.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ class ChangeLog:
         oldest = datetime.datetime.fromtimestamp((self._now_ms() - KEPT_MS) / 1000, datetime.UTC)
         with store_errors("read the changed partitions"):
             for entity in self._client.query_entities(f"PartitionKey eq {quoted(CHANGED)}"):
-                yield decode(str(entity["RowKey"]))
+                pk = decode(str(entity["RowKey"]))
+                yield pk
                 written = entity.metadata["timestamp"]
-                if written is not None and written < oldest:
-                    # It was yielded, and what was in it was processed before the generator continued.
+                if written is not None and written < oldest and next(self.of(pk), None) is None:
                     self._forget(entity)
 
     def _forget(self, entity: Any) -> None:

@@ -94,6 +94,17 @@ def test_a_change_that_fails_stays_and_the_others_are_processed(capturing: Captu
     assert values(later.of(pk)) == [(None, "b")]
 
 
+def test_a_change_that_fails_for_long_is_still_processed(capturing: Capturing, pk: str) -> None:
+    capturing.captured(now_ms).table.put_many([alert(pk, "a")])
+    for times in range(1, 4):
+        later = capturing.captured(lambda times=times: now_ms() + times * (KEPT_MS + 60_000))  # type: ignore[misc]
+        with pytest.raises(StoreError):
+            Receiver(later, failing="a").relay.follow()
+    recovered = Receiver(capturing.captured(now_ms))
+    recovered.relay.follow()
+    assert values(recovered.of(pk)) == [(None, "a")]
+
+
 def test_many_changes_of_many_partitions_are_followed(capturing: Capturing, pk: str) -> None:
     table = capturing.captured(now_ms).table
     wanted = {f"{pk}-{n}": [f"{number:03d}" for number in range(size)] for n, size in enumerate((205, 5, 5))}
