@@ -113,7 +113,10 @@ def fresh(payload: bytes) -> bytes:
     """Return a sample's payload with times of now."""
     now = time.time()
     text = payload.replace(b"1699999990000", b"%d" % (now * 1000)).replace(b"1699999990", b"%d" % now)
-    return text.replace(b"2023-11-14T22:13:10", datetime.fromtimestamp(now, UTC).isoformat()[:19].encode())
+    for separator in ("T", " "):
+        current = datetime.fromtimestamp(now, UTC).isoformat(separator)[:19]
+        text = text.replace(f"2023-11-14{separator}22:13:10".encode(), current.encode())
+    return text
 
 
 def renamed(preset: str, text: str) -> str:
