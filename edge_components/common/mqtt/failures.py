@@ -35,6 +35,16 @@ class HandshakeError(OSError):
     """The connection ended during the TLS handshake, without a reason from the other side."""
 
 
+class HandshakeTimeoutError(TimeoutError):
+    """The other side did not complete the TLS handshake in ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the TLS handshake was not completed within {seconds:g} s: the broker is slow, or does not speak TLS on "
+            "this port"
+        )
+
+
 class WebSocketError(ConnectionError):
     """The peer does not answer with a WebSocket."""
 
@@ -64,7 +74,7 @@ def connection_failure(error: Exception) -> Failure:
     if isinstance(error, socket.gaierror):
         return Failure("mqtt_dns_failed", f"the host name cannot be resolved: {error.strerror}")
     if isinstance(error, TimeoutError):
-        return Failure("mqtt_timeout", "no answer in time")
+        return Failure("mqtt_timeout", str(error) if isinstance(error, HandshakeTimeoutError) else "no answer in time")
     if isinstance(error, ConnectionRefusedError):
         return Failure("mqtt_unreachable", "nothing listens on this port (connection refused)")
     if not isinstance(error, OSError):

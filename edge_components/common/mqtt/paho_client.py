@@ -8,7 +8,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 
-from edge_components.common.mqtt.failures import HandshakeError, WebSocketError
+from edge_components.common.mqtt.failures import HandshakeError, HandshakeTimeoutError, WebSocketError
 
 CONNECT_SECONDS = 8.0
 
@@ -87,7 +87,9 @@ class PahoClient(paho.Client):
         try:
             sock.settimeout(CONNECT_SECONDS)
             sock.do_handshake()
-        except (ConnectionError, TimeoutError, ssl.SSLEOFError) as error:
+        except TimeoutError as error:
+            raise HandshakeTimeoutError(CONNECT_SECONDS) from error
+        except (ConnectionError, ssl.SSLEOFError) as error:
             raise HandshakeError(error.strerror or str(error)) from error
         return sock
 

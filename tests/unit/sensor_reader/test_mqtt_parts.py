@@ -10,7 +10,12 @@ import pytest
 
 from edge_components.common.errors import CredentialsError
 from edge_components.common.mqtt.credentials import CredentialFiles
-from edge_components.common.mqtt.failures import HandshakeError, connection_failure, unanswered_failure
+from edge_components.common.mqtt.failures import (
+    HandshakeError,
+    HandshakeTimeoutError,
+    connection_failure,
+    unanswered_failure,
+)
 from edge_components.sensor_reader.errors import ProtocolError
 from edge_components.sensor_reader.mqtt.subscriptions import (
     FIRST_RETRY_S,
@@ -31,6 +36,7 @@ from tests.unit.sensor_reader.fakes import Filters
         (ConnectionResetError("reset"), "mqtt_unreachable"),
         (ssl.SSLError(1, "bad"), "mqtt_tls_failed"),
         (HandshakeError("closed"), "mqtt_tls_failed"),
+        (HandshakeTimeoutError(8.0), "mqtt_timeout"),
         (ProtocolError("QoS 3"), "mqtt_errors"),
     ],
 )
