@@ -385,7 +385,7 @@ def test_a_series_within_its_deadband_has_one_row_and_its_windows_are_no_gaps(
 ) -> None:
     assert len(stored_rows(stored, "by-web", lambda rows: len(rows) > 2)) > 2
     (row,) = stored_rows(stored, "steady", lambda rows: len(rows) > 0)
-    assert row["count"] >= 3
+    assert row["count"] >= 1  # the first window may begin within one
     assert row["max"] <= 20.2
 
 

@@ -47,8 +47,9 @@ def test_an_anomaly_of_a_series_that_stays_at_a_new_level_ends_as_drift_and_the_
 
 
 @pytest.mark.slow
-def test_a_steady_new_level_becomes_the_centre_after_the_lookback_and_the_next_shift_is_detected():
-    values = np.random.default_rng(3).normal(0, 1, (480, 1))
+@pytest.mark.parametrize("seed", [1, 3, 6])
+def test_a_steady_new_level_becomes_the_centre_after_the_lookback_and_the_next_shift_is_detected(seed: int):
+    values = np.random.default_rng(seed).normal(0, 1, (480, 1))
     values[200:] += 40.0
     values[350:] += 40.0
     scores, changes, ensemble = run(values, Settings(calibration=120))
@@ -59,7 +60,7 @@ def test_a_steady_new_level_becomes_the_centre_after_the_lookback_and_the_next_s
         assert onset[0] == shift
         assert shift + lookback <= end[0] <= shift + lookback + 15
         assert not end[2]
-    assert ensemble.series.centre[0] == pytest.approx(80.0, abs=1.0)
+    assert ensemble.series.centre[0] == pytest.approx(80.0, abs=1.5)
     assert (scores[460:] < 1).all()
 
 

@@ -123,8 +123,15 @@ class Outlier(Expert[OutlierState]):
         self._set_limit(state, np.arange(len(state.run)))
 
     def recentre(self, state: OutlierState, rows: IntArray, shift: FloatArray, lasted: IntArray) -> None:
-        """Subtract the shift from the last values."""
-        state.history[rows] -= shift[:, None]
+        """Subtract the shift from the last values, and what the forecast did not follow of it from the last errors.
+
+        Values that were bounded become the centre, since the level is steady, and the errors of forecasts from them 0.
+        """
+        history, weights = state.history[rows], state.weights[rows, 1:]
+        bounded = np.abs(history) >= CLIP
+        state.history[rows] = np.where(bounded, 0.0, np.clip(history - shift[:, None], -CLIP, CLIP))
+        errors = state.errors[rows] - (shift * (1.0 - weights.sum(axis=1)))[:, None]
+        state.errors[rows] = np.where(bounded.any(axis=1)[:, None], 0.0, errors)
 
     def correct_history(self, state: OutlierState, rows: IntArray, history: FloatArray) -> None:
         """Replace the outliers in a history that was computed from the windows themselves."""
