@@ -33,8 +33,7 @@ def own_metrics() -> set[str]:
         )
         for path in (CLOUD_FUNCTIONS / folder).glob("*.py")
     ]
-    adapters = ("aws.py", "dynamodb.py", "channels/notifier.py")
-    sources += [(CLOUD_FUNCTIONS / "adapters" / name).read_text() for name in adapters]
+    sources += [path.read_text() for path in (CLOUD_FUNCTIONS / "adapters").rglob("*.py")]
     found = {name for text in sources for name in re.findall(r'metrics\.(?:count|observe)\("(\w+)"', text)}
     found |= set(re.findall(r'self\.counts\["(\w+)"\]', (CLOUD_FUNCTIONS / "core" / "compaction.py").read_text()))
     return found | set(TOTALS) | {f"tasks_{outcome}" for outcome in Outcome}
