@@ -8,10 +8,11 @@ values determine the line.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import FloatArray
+from edge_components.anomaly_detector.columns import FloatArray, IntArray
 
 BLOCKS, SHORTEST_BLOCK = 32, 8
 """Number of blocks whose greatest values are in memory, and minimum number of windows in a block."""
@@ -22,6 +23,14 @@ FORGOTTEN = 0.02
 """Decrease of the logarithm of the greatest usual value for each block, at most: it halves in about a calibration."""
 SHARE = 0.003
 """Part of the configured rate of false alarms."""
+
+
+class Blocks(Protocol):
+    """The ``greatest`` values of the last blocks [n, BLOCKS], that of the ``current`` block [n], and its windows."""
+
+    greatest: FloatArray
+    current: FloatArray
+    windows: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,16 @@ class Tail:
         """Return the blocks of ``values`` [windows, ...] of the calibration, at least as many as determine the usual
         value."""
         return np.array_split(values, max(USUAL, min(BLOCKS, len(values) // self.block)))
+
+    def count_window(self, blocks: Blocks) -> IntArray:
+        """Count a window of all series, begin a new block where the current one is full, and return these series."""
+        blocks.windows += 1
+        full = np.flatnonzero(blocks.windows >= self.block)
+        if len(full):
+            blocks.greatest[full, :-1] = blocks.greatest[full, 1:]
+            blocks.greatest[full, -1] = blocks.current[full]
+            blocks.current[full], blocks.windows[full] = 0.0, 0
+        return full
 
     def fit(self, logs: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return location and slope of the line [n], and the greatest usual value [n], from the logarithms of the

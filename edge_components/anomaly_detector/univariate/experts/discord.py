@@ -146,14 +146,9 @@ class Discord(Expert[DiscordState]):
     def _record(self, state: DiscordState, distance: FloatArray) -> None:
         """Record the window's distance, and set the limit again after a block."""
         state.current = np.maximum(state.current, distance)
-        state.windows += 1
-        full = np.flatnonzero(state.windows >= self._tail.block)
-        if not len(full):
-            return
-        state.greatest[full, :-1] = state.greatest[full, 1:]
-        state.greatest[full, -1] = state.current[full]
-        state.current[full], state.windows[full] = 0.0, 0
-        self._set_limit(state, full)
+        full = self._tail.count_window(state)
+        if len(full):
+            self._set_limit(state, full)
 
     def _set_limit(self, state: DiscordState, rows: IntArray) -> None:
         """Estimate the tail of the distances of some series."""

@@ -143,14 +143,9 @@ class Outlier(Expert[OutlierState]):
     def _record(self, state: OutlierState, off: FloatArray) -> None:
         """Record the window's error, and set the limit again after a block."""
         state.current = np.where(np.abs(off) > np.abs(state.current), off, state.current)
-        state.windows += 1
-        full = np.flatnonzero(state.windows >= self._tail.block)
-        if not len(full):
-            return
-        state.greatest[full, :-1] = state.greatest[full, 1:]
-        state.greatest[full, -1] = state.current[full]
-        state.current[full], state.windows[full] = 0.0, 0
-        self._set_limit(state, full)
+        full = self._tail.count_window(state)
+        if len(full):
+            self._set_limit(state, full)
 
     def _set_limit(self, state: OutlierState, rows: IntArray) -> None:
         """Estimate the distribution of the blocks' greatest errors for some series."""
