@@ -82,8 +82,9 @@ def _with_statistics(
     from strandline.recorded.offline import score_files
     from strandline.recorded.table import choose_columns
 
-    asked, (time, channels) = (time, channels), choose_columns(path, time, channels)
-    if asked != (time, channels) and not quiet:
+    chosen = not (time and channels)
+    time, channels = choose_columns(path, time, channels)
+    if chosen and not quiet:
         typer.echo(f"{path}: time {time}; channels {', '.join(channels)}")
     scored: Scored
     with ProgressLine(path.name, "rows", quiet=quiet) as progress:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -55,26 +56,29 @@ def choose_columns(path: Path, time: str = "", channels: Sequence[str] = ()) -> 
     """
     if time and channels:
         return time, tuple(channels)
-    header, rows = read_text(path)
+    header, sample = read_text(path, _SAMPLE)
     if len(header) < 2:
         raise TableError(f"{path}: a header with a time and at least one channel is required")
     lower = [name.lower() for name in header]
     time = time or next((header[lower.index(name)] for name in TIME_COLUMNS if name in lower), header[0])
-    sample = rows[:_SAMPLE]
     numeric = [name for at, name in enumerate(header) if name != time and _holds_numbers(sample, at)]
     if not (channels or numeric):
         raise TableError(f"{path}: no column except {time} contains numbers")
     return time, tuple(channels or numeric)
 
 
-def read_text(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of a CSV file with commas or semicolons; raises TableError that names the file."""
+def read_text(path: Path, most: int | None = None) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows, at most ``most``, of a CSV file with commas or semicolons.
+
+    Raises TableError that names the file.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             sample = file.readline()
             file.seek(0)
             reader = csv.reader(file, delimiter=";" if sample.count(";") > sample.count(",") else ",")
-            return [name.strip() for name in next(reader, [])], [row for row in reader if row]
+            header = [name.strip() for name in next(reader, [])]
+            return header, list(islice((row for row in reader if row), most))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{path}: {reason(error)}") from error
 
