@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from enum import IntEnum
 
-
-class Kind(IntEnum):
-    """Types of packets."""
-
-    CONNECT = 1
-    CONNACK = 2
-    PUBLISH = 3
-    PUBACK = 4
-    SUBSCRIBE = 8
-    SUBACK = 9
-    UNSUBSCRIBE = 10
-    UNSUBACK = 11
-    PINGREQ = 12
-    PINGRESP = 13
-    DISCONNECT = 14
+from device_sim.chaos import packets
+from device_sim.chaos.packets import Kind as Kind
 
 
 class ProtocolError(Exception):
@@ -89,7 +75,7 @@ def read(sock: socket.socket, limit: int) -> tuple[int, int, bytes]:
 
 def encode(kind: Kind, body: bytes, flags: int = 0) -> bytes:
     """Return a packet."""
-    return bytes((kind << 4 | flags,)) + _length(len(body)) + body
+    return packets.encode(kind, flags, body)
 
 
 def publish(topic: str, payload: bytes, packet_id: int, *, repeated: bool = False) -> bytes:
@@ -123,13 +109,3 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
             raise ConnectionResetError("the device closed the connection")
         found += piece
     return bytes(found)
-
-
-def _length(size: int) -> bytes:
-    """Return a length in the form of MQTT: seven bits a byte, lowest first."""
-    found = bytearray()
-    while True:
-        size, low = size >> 7, size & 0x7F
-        found.append(low | (0x80 if size else 0))
-        if not size:
-            return bytes(found)
