@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,6 +52,19 @@ def anomalies(old: Item | None, new: Item) -> bool:
 def alerts(old: Item | None, new: Item) -> bool:
     """Return True for each change of an alert."""
     return new.get("kind") == "alert"
+
+
+def to_plain(item: Item) -> dict[str, Any]:
+    """Return an item as values of JSON."""
+    return {
+        name: {"b": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+        for name, value in item.items()
+    }
+
+
+def from_plain(plain: Mapping[str, Any]) -> Item:
+    """Return the item of :func:`to_plain`."""
+    return {name: base64.b64decode(value["b"]) if isinstance(value, dict) else value for name, value in plain.items()}
 
 
 def message_of(table: str, pk: str) -> str:

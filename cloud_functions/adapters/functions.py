@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cloud_functions.adapters.change_relay import Relay
 from cloud_functions.clock import DAY_MS
 from cloud_functions.core.alerting import AlertBook
 from cloud_functions.core.changes import Change, ChangeProcessor
 from cloud_functions.core.configuration import Configuration
 from cloud_functions.core.dispatch import Dispatcher
-from cloud_functions.core.errors import CloudError
+from cloud_functions.core.errors import CloudError, StoreError
 from cloud_functions.core.gateway_watch import GatewayWatch
 from cloud_functions.core.gateways import SILENT_AFTER_MS
 from cloud_functions.core.grouping import Groups
@@ -95,6 +96,15 @@ class Functions:
     def process(self, changes: Sequence[Change]) -> dict[int, str]:
         """Process changes of both tables; return the failed ones by position, with the error."""
         return self._processor.process(changes)
+
+    def follow_and_watch(self, relay: Relay, left_ms: LeftMs) -> None:
+        """Process changes of which no message arrived, and do what becomes due without a message."""
+        try:
+            relay.follow()
+        except StoreError as error:
+            self._log.warning("changes are left: %s", error)
+            self.metrics.count("failed_records")
+        self.watch(left_ms)
 
     def watch(self, left_ms: LeftMs) -> None:
         """Do what becomes due without a message."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from cloud_functions.adapters.channels.outside_aws import UnavailableDeliverer, reason_of_arn
 from cloud_functions.adapters.channels.registry import Deliverers, Factory, Options, Pair, chunks, each
 from cloud_functions.adapters.channels.webhook import SecretReader, WebhookDeliverer
 from cloud_functions.core.channels import Channel, ChannelType
@@ -21,6 +22,7 @@ from cloud_functions.core.messages.text import body, html_body, subject
 from cloud_functions.core.metrics import Metrics
 from cloud_functions.core.ports import NowMs
 
+CLOUD = "Azure"
 MAX_BATCH = 100
 MAX_BATCH_BYTES = 900_000
 """Longest request; Event Grid accepts 1 MB."""
@@ -58,7 +60,7 @@ class EventGridDeliverer:
 
     def deliver(self, deliveries: list[Pair]) -> list[str]:
         """Send events, several in a request."""
-        reasons = [_named_in_aws(channel) for _, channel in deliveries]
+        reasons = [reason_of_arn(channel, CLOUD) for _, channel in deliveries]
         accepted = [at for at, reason in enumerate(reasons) if not reason]
         for _, part in chunks(accepted, MAX_BATCH):
             for group in _groups([(at, _event(deliveries[at][0])) for at in part]):
@@ -102,14 +104,6 @@ class EmailDeliverer:
         url = f"{self._url.rstrip('/')}/emails:send?api-version={EMAIL_VERSION}"
         content = json.dumps(message).encode()
         _checked(f"e-mail of channel {channel.name}", self._send, EMAIL_SCOPE, url, headers, content)
-
-
-class UnavailableDeliverer:
-    """Rejects the deliveries of a type of channel that Azure has no service for."""
-
-    def deliver(self, deliveries: list[Pair]) -> list[str]:
-        """Return the reason for each."""
-        return [f"channel {channel.name}: {channel.type} is not available on Azure" for _, channel in deliveries]
 
 
 class IgnoringDeliverer:
@@ -165,7 +159,7 @@ def deliverers(options: Options, destinations: Destinations, send: Send, metrics
         ChannelType.EMAIL: made(EmailDeliverer(destinations.email, options.sender, options.link, send)),
         ChannelType.SNS: made(EventGridDeliverer(destinations.alerts, send)),
         ChannelType.EVENTBRIDGE: made(EventGridDeliverer(destinations.events, send)),
-        ChannelType.STEPFUNCTIONS: made(UnavailableDeliverer()),
+        ChannelType.STEPFUNCTIONS: made(UnavailableDeliverer(CLOUD)),
     }
     return Deliverers(options, factories)
 
@@ -177,11 +171,6 @@ def _checked(what: str, send: Send, scope: str, url: str, headers: Mapping[str, 
         raise DeliveryError(f"{what}: {urlsplit(url).hostname}: {type(error).__name__}: {error}") from error
     if status // 100 != 2:
         raise DeliveryError(f"{what}: {status} {answer[:200].decode(errors='replace')}")
-
-
-def _named_in_aws(channel: Channel) -> str:
-    named = channel.settings.get("topic") or channel.settings.get("bus")
-    return f"channel {channel.name}: {str(named)[:100]!r} cannot be reached from Azure" if named else ""
 
 
 def _event(delivery: Delivery) -> str:

@@ -84,13 +84,7 @@ class Handlers:
 
     def watch(self, timer: func.TimerRequest) -> None:
         """Process changes of which no message arrived, and do what becomes due without a message."""
-        left_ms = left_of(TIMEOUT_MS)
-        try:
-            self._relay.follow()
-        except StoreError as error:
-            self._log.warning("changes are left: %s", error)
-            self.metrics.count("failed_records")
-        self._functions.watch(left_ms)
+        self._functions.follow_and_watch(self._relay, left_of(TIMEOUT_MS))
 
     def compact(self, timer: func.TimerRequest) -> None:
         """Compact the hours that ended, one after the other, as long as time is left."""

@@ -8,7 +8,6 @@ not between it and the write of a change, and when its partition has no change a
 
 from __future__ import annotations
 
-import base64
 import datetime
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +21,7 @@ from cloud_functions.adapters.azure.service import store_errors
 from cloud_functions.adapters.azure.table_entities import properties, to_item
 from cloud_functions.adapters.azure.table_indexes import Address
 from cloud_functions.adapters.azure.table_keys import LAST, compound, decode, encode, quoted
-from cloud_functions.adapters.change_relay import KEPT_MS, Captured, Change
+from cloud_functions.adapters.change_relay import KEPT_MS, Captured, Change, from_plain, to_plain
 from cloud_functions.core.ports import Item, NowMs
 
 CHANGE, CHANGED = "~change:", "~changed:"
@@ -44,7 +43,7 @@ class ChangeLog:
     def entity(self, old: Item | None, new: Item) -> dict[str, Any]:
         """Return the entity of a change: the same for a repetition of a write."""
         row = compound(CHANGE, (str(new["sk"]), f"{int(new.get('version', 0)):013d}"))
-        images = {"new": _to_json(new)} | ({} if old is None else {"old": _to_json(old)})
+        images = {name: _to_json(item) for name, item in (("new", new), ("old", old)) if item is not None}
         return {"PartitionKey": encode(str(new["pk"])), "RowKey": row} | properties(images)
 
     def announce(self, pk: str) -> None:
@@ -71,7 +70,11 @@ class ChangeLog:
                 images = to_item(entity)
                 old = images.get("old")
                 address = Address(str(entity["PartitionKey"]), str(entity["RowKey"]))
-                yield Change(address, None if old is None else _from_json(old), _from_json(images["new"]))
+                yield Change(
+                    address,
+                    None if old is None else from_plain(json.loads(str(old))),
+                    from_plain(json.loads(str(images["new"]))),
+                )
 
     def remove(self, changes: Iterable[Change]) -> None:
         """Remove changes that were processed; a missing one is not an error. Raises StoreError."""
@@ -100,15 +103,4 @@ class ChangeLog:
 
 
 def _to_json(item: Item) -> str:
-    plain = {
-        name: {"b": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
-        for name, value in item.items()
-    }
-    return json.dumps(plain, separators=(",", ":"))
-
-
-def _from_json(text: object) -> Item:
-    return {
-        name: base64.b64decode(value["b"]) if isinstance(value, dict) else value
-        for name, value in json.loads(str(text)).items()
-    }
+    return json.dumps(to_plain(item), separators=(",", ":"))

@@ -25,7 +25,7 @@ from google.cloud.bigtable.data import (
 )
 
 from cloud_functions.adapters.google import bigtable_rows as rows
-from cloud_functions.adapters.google.bigtable_changes import Captive, ChangeLog
+from cloud_functions.adapters.google.bigtable_changes import ChangeLog, PendingChange
 from cloud_functions.adapters.google.service import OPERATION_S, TIMES, store_errors
 from cloud_functions.core.errors import ConflictError, StoreError
 from cloud_functions.core.ports import Item, Key, Value
@@ -66,12 +66,12 @@ class Bigtable:
         """Write items unconditionally; return when all are written."""
         # Of one key the last item counts: a request writes its rows in any order.
         written = {rows.row_of(_key(item)): item for item in items}
-        captives = {row: self._capture(None, item) for row, item in written.items()}
+        pending = {row: self._capture(None, item) for row, item in written.items()}
         self._write_rows(
-            one for row, item in written.items() for one in _beside(rows.index_rows(item), item, captives[row])
+            one for row, item in written.items() for one in _beside(rows.index_rows(item), item, pending[row])
         )
-        self._write_rows((row, _cells(item, captives[row])) for row, item in written.items())
-        self._wake({str(item["pk"]) for row, item in written.items() if captives[row] is not None})
+        self._write_rows((row, _cells(item, pending[row])) for row, item in written.items())
+        self._wake({str(item["pk"]) for row, item in written.items() if pending[row] is not None})
 
     def put_new(self, item: Item) -> Item | None:
         """Write the item if its key is free and return None, else return the existing item."""
@@ -151,19 +151,19 @@ class Bigtable:
         """Write an item in place of ``there`` (None: no item); False if another writer was faster."""
         before = frozenset[bytes]() if there is None else rows.index_rows(there.item)
         after = rows.index_rows(item)
-        left, captive = self._revisions(before - after), self._capture(there and there.item, item)
+        left, change = self._revisions(before - after), self._capture(there and there.item, item)
         # A row that stays is written again: another writer may be about to remove it.
-        self._write_rows(_beside(after, item, captive))
+        self._write_rows(_beside(after, item, change))
         with store_errors(f"put {item['pk']!s} {item['sk']!s}"):
-            written = self._write_if(rows.row_of(_key(item)), there and there.revision, _cells(item, captive))
+            written = self._write_if(rows.row_of(_key(item)), there and there.revision, _cells(item, change))
         if not written:
-            self._write_rows([] if captive is None else [(captive.mark, [DeleteAllFromRow()])])
+            self._write_rows([] if change is None else [(change.mark, [DeleteAllFromRow()])])
             return False
         self._remove_from_indexes(left)
-        self._wake(set() if captive is None else {str(item["pk"])})
+        self._wake(set() if change is None else {str(item["pk"])})
         return True
 
-    def _capture(self, before: Item | None, item: Item) -> Captive | None:
+    def _capture(self, before: Item | None, item: Item) -> PendingChange | None:
         return None if self._changes is None else self._changes.capture(before, item)
 
     def _wake(self, changed: Iterable[str]) -> None:
@@ -237,7 +237,7 @@ def _key(item: Item) -> Key:
     return Key(str(item["pk"]), str(item["sk"]))
 
 
-def _cells(item: Item, captive: Captive | None) -> list[Any]:
+def _cells(item: Item, change: PendingChange | None) -> list[Any]:
     """Return the mutations that replace an item by another one with a new revision, and add its change.
 
     Earlier changes stay in the row.
@@ -247,13 +247,13 @@ def _cells(item: Item, captive: Captive | None) -> list[Any]:
     columns[rows.REVISION] = uuid.uuid4().hex.encode()
     mutations: list[Any] = [DeleteAllFromFamily(rows.PERMANENT), DeleteAllFromFamily(rows.EXPIRING)]
     mutations += (SetCell(family, name, value, micros) for name, value in columns.items())
-    return mutations if captive is None else [*mutations, captive.cell]
+    return mutations if change is None else [*mutations, change.cell]
 
 
-def _beside(index_rows: Iterable[bytes], item: Item, captive: Captive | None) -> list[tuple[bytes, list[Any]]]:
+def _beside(index_rows: Iterable[bytes], item: Item, change: PendingChange | None) -> list[tuple[bytes, list[Any]]]:
     """Return the rows that are written before an item: those of the indexes, and the mark of its change."""
     written = [(row, _index_cells(item)) for row in index_rows]
-    return written if captive is None else [*written, (captive.mark, captive.mutations)]
+    return written if change is None else [*written, (change.mark, change.mutations)]
 
 
 def _index_cells(item: Item) -> list[Any]:

@@ -8,7 +8,6 @@ which is removed when it is older than any function runs.
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import uuid
@@ -25,7 +24,7 @@ from google.cloud.bigtable.data import (
     row_filters,
 )
 
-from cloud_functions.adapters.change_relay import KEPT_MS, Captured, Change
+from cloud_functions.adapters.change_relay import KEPT_MS, Captured, Change, from_plain, to_plain
 from cloud_functions.adapters.google import bigtable_rows as rows
 from cloud_functions.adapters.google.service import TIMES, store_errors
 from cloud_functions.core.ports import Item, Key, NowMs
@@ -38,7 +37,7 @@ _AT_ONCE = 100
 _CHANGES = row_filters.FamilyNameRegexFilter(rows.CHANGES)
 
 
-class Captive(NamedTuple):
+class PendingChange(NamedTuple):
     """A change to be written: its mark, the mutations that write it, and the cell for the item's row."""
 
     mark: bytes
@@ -57,15 +56,17 @@ class ChangeLog:
     def __init__(self, table: Any, captured: Captured, now_ms: NowMs, wake: Callable[[str], None]) -> None:
         self._table, self._captured, self._now_ms, self._wake = table, captured, now_ms, wake
 
-    def capture(self, old: Item | None, new: Item) -> Captive | None:
+    def capture(self, old: Item | None, new: Item) -> PendingChange | None:
         """Return the change to be written with an item, None for one that alerting does not process."""
         if not self._captured(old, new):
             return None
         key = Key(str(new["pk"]), str(new["sk"]))
         # Each attempt to write has a name of its own, so that it never shares a mark with another one.
         name = f"{int(new.get('version', 0)):013d}.{uuid.uuid4().hex}".encode()
-        content = json.dumps({"old": None if old is None else _plain(old), "new": _plain(new)}, separators=(",", ":"))
-        return Captive(
+        content = json.dumps(
+            {"old": None if old is None else to_plain(old), "new": to_plain(new)}, separators=(",", ":")
+        )
+        return PendingChange(
             rows.mark_of(key, name),
             [SetCell(rows.PERMANENT, _WRITTEN, b"%d" % self._now_ms(), rows.PERMANENT_MICROS)],
             SetCell(rows.CHANGES, name, content.encode(), rows.PERMANENT_MICROS),
@@ -118,8 +119,8 @@ class ChangeLog:
             row = there.get(rows.row_of(key))
             for cell in sorted(row.cells if row else (), key=lambda cell: bytes(cell.qualifier)):
                 content = json.loads(bytes(cell.value))
-                old = None if content["old"] is None else _item(content["old"])
-                changes.append(Change(_Address(key, bytes(cell.qualifier)), old, _item(content["new"])))
+                old = None if content["old"] is None else from_plain(content["old"])
+                changes.append(Change(_Address(key, bytes(cell.qualifier)), old, from_plain(content["new"])))
         return found
 
     def _forget(self, marks: Iterable[Any]) -> None:
@@ -145,14 +146,3 @@ class ChangeLog:
 def _has(changes: Iterable[Change], mark: Any) -> bool:
     name = rows.marked(bytes(mark.row_key)).change
     return any(change.address.change == name for change in changes)
-
-
-def _plain(item: Item) -> dict[str, Any]:
-    return {
-        name: {"b": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
-        for name, value in item.items()
-    }
-
-
-def _item(plain: dict[str, Any]) -> Item:
-    return {name: base64.b64decode(value["b"]) if isinstance(value, dict) else value for name, value in plain.items()}

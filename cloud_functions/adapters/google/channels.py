@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from cloud_functions.adapters.channels.outside_aws import UnavailableDeliverer, reason_of_arn
 from cloud_functions.adapters.channels.registry import Deliverers, Factory, Options, Pair, chunks, each
 from cloud_functions.adapters.channels.webhook import SecretReader, WebhookDeliverer
 from cloud_functions.adapters.google.mqtt import Broker
@@ -22,6 +23,7 @@ from cloud_functions.core.errors import StoreError
 from cloud_functions.core.ports import NowMs
 from wire import topics
 
+CLOUD = "Google Cloud"
 MAX_BATCH = 100
 CACHE_MS = 300_000
 
@@ -72,7 +74,7 @@ class TopicDeliverer:
 
     def deliver(self, deliveries: list[Pair]) -> list[str]:
         """Publish events, many in a request."""
-        reasons = [_foreign(channel) for _, channel in deliveries]
+        reasons = [reason_of_arn(channel, CLOUD) for _, channel in deliveries]
         accepted = [at for at, reason in enumerate(reasons) if not reason]
         for _, part in chunks(accepted, MAX_BATCH):
             try:
@@ -81,14 +83,6 @@ class TopicDeliverer:
                 for at in part:
                     reasons[at] = str(error)
         return reasons
-
-
-class Unavailable:
-    """Refuses all deliveries of a type of channel that Google Cloud has no service for."""
-
-    def deliver(self, deliveries: list[Pair]) -> list[str]:
-        """Return why no event is delivered."""
-        return [f"channel {channel.name}: {channel.type} is not available on Google Cloud" for _, channel in deliveries]
 
 
 class Secrets:
@@ -123,15 +117,10 @@ def deliverers(
         ChannelType.WEBHOOK: made(WebhookDeliverer(secrets, options.link, loopback=options.loopback)),
         ChannelType.SNS: made(TopicDeliverer(destinations.alerts, publisher)),
         ChannelType.EVENTBRIDGE: made(TopicDeliverer(destinations.events, publisher)),
-        ChannelType.EMAIL: made(Unavailable()),
-        ChannelType.STEPFUNCTIONS: made(Unavailable()),
+        ChannelType.EMAIL: made(UnavailableDeliverer(CLOUD)),
+        ChannelType.STEPFUNCTIONS: made(UnavailableDeliverer(CLOUD)),
     }
     return Deliverers(options, factories)
-
-
-def _foreign(channel: Channel) -> str:
-    named = channel.settings.get("topic") or channel.settings.get("bus")
-    return f"channel {channel.name}: {str(named)[:100]!r} cannot be reached from Google Cloud" if named else ""
 
 
 def _message(delivery: Delivery) -> tuple[str, dict[str, str]]:

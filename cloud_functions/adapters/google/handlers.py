@@ -12,7 +12,7 @@ from cloud_functions.adapters.channels.registry import Deliverers
 from cloud_functions.adapters.functions import Functions, Options, Stores, left_of
 from cloud_functions.adapters.google.push import InvalidPushError, PushedMessage, read_batch, read_text
 from cloud_functions.adapters.google.tokens import PushVerifier, UnauthorizedError
-from cloud_functions.core.errors import CloudError, StoreError
+from cloud_functions.core.errors import CloudError
 from cloud_functions.core.ingest_run import Message
 from cloud_functions.core.ports import NowMs
 
@@ -81,13 +81,7 @@ class Handlers:
         """Process changes of which no message arrived, and do what becomes due without a message."""
 
         def run() -> Answer:
-            left_ms = left_of(TIMER_MS)
-            try:
-                self._relay.follow()
-            except StoreError as error:
-                self._log.warning("changes are left: %s", error)
-                self.metrics.count("failed_records")
-            self._functions.watch(left_ms)
+            self._functions.follow_and_watch(self._relay, left_of(TIMER_MS))
             return "", DONE
 
         return self._authorized(headers, run)
