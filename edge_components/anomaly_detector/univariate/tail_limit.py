@@ -35,16 +35,14 @@ class Blocks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The tail of one statistic: the windows in a ``block`` and the slope that is ``assumed`` for each block that has
-    not been seen yet."""
+    """The tail of one statistic, of whose values a ``block`` has this number."""
 
     block: int
-    assumed: float
 
     @classmethod
-    def of(cls, windows: int, assumed: float) -> Tail:
+    def of(cls, windows: int) -> Tail:
         """Return the tail of a statistic that the calibration has for this number of windows."""
-        return cls(max(SHORTEST_BLOCK, windows // BLOCKS), assumed)
+        return cls(max(SHORTEST_BLOCK, windows // BLOCKS))
 
     def split(self, values: FloatArray) -> list[FloatArray]:
         """Return the blocks of ``values`` [windows, ...] of the calibration, at least as many as determine the usual
@@ -61,9 +59,9 @@ class Tail:
             blocks.current[full], blocks.windows[full] = 0.0, 0
         return full
 
-    def fit(self, logs: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return location and slope of the line [n], and the greatest usual value [n], from the logarithms of the
-        blocks' greatest values ``logs`` [n, BLOCKS], NaN for blocks that have not been seen."""
+    def fit(self, logs: FloatArray, assumed: float) -> tuple[FloatArray, FloatArray]:
+        """Return location and slope of the line [n] from the logarithms of the blocks' greatest values ``logs``
+        [n, BLOCKS], NaN for blocks that have not been seen; each of those counts with the slope ``assumed``."""
         ordered = np.sort(logs, axis=1)  # NaN is last
         seen = np.isfinite(logs).sum(axis=1)
         each, at = np.arange(len(logs)), QUARTILES[:, None] * (seen - 1)
@@ -72,12 +70,20 @@ class Tail:
         first, middle, third = low + (at - below) * (high - low)
         depths = [self.depth(quantile) for quantile in QUARTILES.tolist()]
         estimated = (third - first) / (depths[2] - depths[0])
-        slope = (seen * estimated + (BLOCKS - seen) * self.assumed) / BLOCKS
-        return middle - depths[1] * slope, slope, ordered[each, seen - USUAL]
+        slope = (seen * estimated + (BLOCKS - seen) * assumed) / BLOCKS
+        return middle - depths[1] * slope, slope
 
     def depth(self, quantile: float) -> float:
         """Return the depth of the value that is a quantile of the blocks' greatest ones."""
         return float(np.log(-np.log(-np.expm1(np.log(quantile) / self.block))))
+
+
+def usual_value(logs: FloatArray, before: FloatArray, multiple: float) -> FloatArray:
+    """Return the logarithm of ``multiple`` times the greatest usual value [n], which falls slowly from the one
+    ``before`` [n]; ``logs`` as in :meth:`Tail.fit`."""
+    seen = np.isfinite(logs).sum(axis=1)
+    usual = np.sort(logs, axis=1)[np.arange(len(logs)), seen - USUAL]  # NaN is last
+    return np.asarray(np.maximum(usual + np.log(multiple), before - FORGOTTEN), np.float64)
 
 
 def rare_depth(windows_between_alarms: float) -> float:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
+from edge_components.anomaly_detector.univariate.experts.discord import nearest_distances
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, rare_depth
+from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, rare_depth, usual_value
 from edge_components.anomaly_detector.univariate.windows import Windows
 
 CALIBRATION, PERIOD = 200, 20
@@ -120,14 +121,35 @@ def test_a_short_calibration_has_no_shapes():
 
 
 def test_the_tail_of_normal_values_is_estimated_and_unseen_blocks_have_the_assumed_slope():
-    tail = Tail.of(32 * 16, assumed=0.25)
+    tail = Tail.of(32 * 16)
     values = np.abs(np.random.default_rng(1).normal(size=(200, BLOCKS * 16)))
     logs = np.log(values.reshape(200, BLOCKS, 16).max(axis=2))
-    location, slope, usual = tail.fit(logs)
+    location, slope = tail.fit(logs, assumed=0.25)
     assert np.median(slope) == pytest.approx(0.55, abs=0.1)
     assert np.median(np.exp(location + slope * rare_depth(30.0))) == pytest.approx(3.9, abs=0.5)
-    np.testing.assert_array_equal(usual, np.sort(logs, axis=1)[:, -4])
     logs[:, :-8] = np.nan
-    _, short, _ = tail.fit(logs)
+    _, short = tail.fit(logs, assumed=0.25)
     assert np.abs(short - (8 * 0.25 + 24 * 0.25) / BLOCKS).max() < np.abs(slope - 0.25).max()
     assert short.std() < 0.5 * slope.std()
+
+
+def test_the_usual_value_is_a_multiple_of_the_fourth_greatest_and_falls_slowly():
+    logs = np.log(np.array([[1.0, 9.0, 3.0, 4.0, 2.0, np.nan]]))
+    assert np.exp(usual_value(logs, np.array([-np.inf]), 1.5)) == pytest.approx([3.0])
+    assert np.exp(usual_value(logs, np.log([10.0]), 1.5)) == pytest.approx([10.0], rel=0.03)
+
+
+def test_a_shape_of_the_calibration_is_compared_with_those_before_and_after_it():
+    changes = np.random.default_rng(2).normal(size=(2, 60)).astype(np.float32)
+    shapes = np.lib.stride_tricks.sliding_window_view(changes.astype(np.float64), 8, axis=1)
+    for series, found in zip(shapes, nearest_distances(changes, 8), strict=True):
+        distances = np.sqrt(np.square(series[:, None] - series).mean(axis=2))
+        overlapping = np.abs(np.subtract.outer(np.arange(53), np.arange(53))) < 8
+        np.testing.assert_allclose(found, np.where(overlapping, np.inf, distances).min(axis=1), rtol=1e-5)
+
+
+def test_shapes_at_the_beginning_of_the_calibration_do_not_raise_the_limit():
+    ensemble = made()
+    scores_of(ensemble, periodic(CALIBRATION))
+    state = state_of(ensemble)
+    assert np.nanmax(state.greatest) < 2.0 * np.nanmedian(state.greatest)

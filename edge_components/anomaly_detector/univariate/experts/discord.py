@@ -11,21 +11,14 @@ from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArr
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.forecaster import CLIP
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, FORGOTTEN, Tail, rare_depth
+from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, usual_value
 
 LONGEST = 48
 """Maximum number of windows in a shape."""
-ASSUMED_SLOPE = 0.25
-"""Slope of the tail of blocks that have not been seen yet: the median over series of many kinds."""
-HEAVY = 0.5
-"""Slope above which a tail is too heavy for a limit: the shapes of the series do not repeat."""
 OVER_USUAL = 1.5
-"""The limit is above this multiple of the greatest usual distance."""
+"""The limit, as a multiple of the greatest usual distance."""
 SMALLEST_DISTANCE = 1e-3
 """Smaller distances count as this, in scales."""
-LARGEST_LOG = 50.0
-"""Upper bound of the logarithm of a limit, for a series without one."""
-
 
 Changes = npt.NDArray[np.float32]
 
@@ -35,17 +28,14 @@ class DiscordState(Columns):
     """The last ``changes`` from window to window [series, calibration], the ``squares`` of the distances of the present
     shape to those before, by falling lag (NaN where they must be computed again; not saved), the greatest distances of
     the last blocks (``greatest`` [series, blocks], NaN for blocks not seen) and of the ``current`` one, its
-    ``windows``, the logarithm below which a distance is ``usual``, the logarithm of the ``limit``, and the depth of the
-    configured rate of false alarms (``rare``)."""
+    ``windows``, and the logarithm below which a distance is ``usual``, which is the limit."""
 
     changes: Changes = column("experts.discord.changes", 0.0, np.float32)
     squares: FloatArray = column("", np.nan)
     greatest: FloatArray = column("experts.discord.greatest", np.nan)
     current: FloatArray = column("experts.discord.current", 0.0)
     windows: IntArray = column("experts.discord.windows", 0, np.int64)
-    usual: FloatArray = column("experts.discord.usual", -np.inf)
-    limit: FloatArray = column("experts.discord.limit", 0.0)
-    rare: FloatArray = column("experts.discord.rare", 1.0)
+    usual: FloatArray = column("experts.discord.usual", 0.0)
 
 
 class Discord(Expert[DiscordState]):
@@ -66,7 +56,7 @@ class Discord(Expert[DiscordState]):
         self._lags = max(0, settings.calibration - 2 * self._length + 1) if self._length else 0
         self._by_lag = (self._length + np.arange(self._lags))[::-1]
         self._buffer = np.empty((0, 0), np.float32)
-        self._tail = Tail.of(settings.calibration - 2 * self._length, ASSUMED_SLOPE)
+        self._tail = Tail.of(settings.calibration - 2 * self._length)
 
     def new_state(self, n: int) -> DiscordState:
         """Return the state of ``n`` new series."""
@@ -84,20 +74,22 @@ class Discord(Expert[DiscordState]):
             squares = np.where(self._by_lag + self._length < window.age[:, None], squares, np.inf)
         distance = np.sqrt(np.maximum(squares.min(axis=1), 0.0) / self._length)
         distance = np.where(np.isfinite(distance), distance, 0.0)
-        statistic[:, 0] = distance * np.exp(-state.limit)
+        statistic[:, 0] = distance * np.exp(-state.usual)
         if not calibrating:
             self._record(state, distance)
 
     def finish(self, state: DiscordState, data: CalibrationData, statistics: FloatArray) -> None:
-        """Fit the limit on the distances of the calibration, which are the statistics before the fit."""
+        """Fit the limit on the distances of the calibration's shapes to the nearest one before or after them.
+
+        A shape at the beginning has few others before it, so its distance to those alone is too large.
+        """
         if not self._length:
             return
-        state.rare[:] = rare_depth(data.windows_between_alarms)
-        blocks = self._tail.split(statistics[2 * self._length :, :, 0])
+        blocks = self._tail.split(nearest_distances(state.changes[:, 1:], self._length).T)
         state.greatest[:] = np.nan
         state.greatest[:, -len(blocks) :] = np.array([block.max(axis=0) for block in blocks]).T
         state.current[:], state.windows[:], state.usual[:] = 0.0, 0, -np.inf
-        self._set_limit(state, np.arange(len(state.limit)))
+        self._set_limit(state, np.arange(len(state.usual)))
 
     def replace(self, state: DiscordState, rows: IntArray, window: Observation) -> None:
         """Replace the last change."""
@@ -151,8 +143,21 @@ class Discord(Expert[DiscordState]):
             self._set_limit(state, full)
 
     def _set_limit(self, state: DiscordState, rows: IntArray) -> None:
-        """Estimate the tail of the distances of some series."""
-        location, slope, usual = self._tail.fit(np.log(np.maximum(state.greatest[rows], SMALLEST_DISTANCE)))
-        state.usual[rows] = np.maximum(usual + np.log(OVER_USUAL), state.usual[rows] - FORGOTTEN)
-        limit = np.maximum(location + slope * state.rare[rows], state.usual[rows])
-        state.limit[rows] = np.where(slope <= HEAVY, limit, LARGEST_LOG)
+        """Set the limit of some series by the greatest distances of their blocks."""
+        logs = np.log(np.maximum(state.greatest[rows], SMALLEST_DISTANCE))
+        state.usual[rows] = usual_value(logs, state.usual[rows], OVER_USUAL)
+
+
+def nearest_distances(changes: Changes, length: int) -> FloatArray:
+    """Return the distance [n, shapes] of each shape of ``length`` changes to the nearest one in ``changes`` [n, c] that
+    does not overlap it (matrix profile, Yeh et al. 2016)."""
+    n, size = changes.shape
+    shapes = size - length + 1
+    least, sums = np.full((n, shapes), np.inf), np.zeros((n, size + 1))
+    for lag in range(length, shapes):
+        end = size - lag
+        np.cumsum(np.square(changes[:, lag:] - changes[:, :end]), axis=1, out=sums[:, 1 : end + 1])
+        squares = sums[:, length : end + 1] - sums[:, : end + 1 - length]
+        for part in (least[:, : shapes - lag], least[:, lag:]):
+            np.minimum(part, squares, out=part)
+    return np.asarray(np.sqrt(np.maximum(least, 0.0) / length), np.float64)

@@ -11,7 +11,7 @@ from edge_components.anomaly_detector.univariate import robust_fit
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.forecaster import CLIP
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, FORGOTTEN, Tail, rare_depth
+from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, rare_depth, usual_value
 
 ASSUMED_SLOPE = 0.7
 """Slope of the tail of blocks that have not been seen yet: between that of normal and that of Laplace errors."""
@@ -73,7 +73,7 @@ class Outlier(Expert[OutlierState]):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._lags = settings.lags if settings.is_long else 0
-        self._tail = Tail.of(settings.calibration - self._lags, ASSUMED_SLOPE)
+        self._tail = Tail.of(settings.calibration - self._lags)
 
     def new_state(self, n: int) -> OutlierState:
         """Return the state of ``n`` new series."""
@@ -151,12 +151,13 @@ class Outlier(Expert[OutlierState]):
         """Estimate the distribution of the blocks' greatest errors for some series."""
         greatest = state.greatest[rows]
         size = np.abs(greatest)
-        location, slope, usual = self._tail.fit(np.log(np.maximum(size, SMALLEST_ERROR)))
+        logs = np.log(np.maximum(size, SMALLEST_ERROR))
+        location, slope = self._tail.fit(logs, ASSUMED_SLOPE)
         state.location[rows] = location
         more = np.abs(np.where(size > SMALLEST_ERROR, np.sign(greatest), 0.0).sum(axis=1))
         symmetric = more <= SKEWED * np.sqrt(np.isfinite(greatest).sum(axis=1))
         state.slope[rows] = np.where(symmetric, np.maximum(slope, SMALLEST_SLOPE), np.inf)
-        state.usual[rows] = np.maximum(usual + np.log(OVER_USUAL), state.usual[rows] - FORGOTTEN)
+        state.usual[rows] = usual_value(logs, state.usual[rows], OVER_USUAL)
 
     def _score(self, state: OutlierState, off: FloatArray) -> FloatArray:
         """Return the score of errors [n], their ratio to the limit; 0 without a limit."""

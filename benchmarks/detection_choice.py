@@ -1,0 +1,178 @@
+"""Choose constants of the detector by leave-one-group-out, and score each group with those chosen on the others.
+
+``python benchmarks/detection_choice.py [--data ../shared/data] [--short] [--part N] [--json]
+[--jobs 2]``. First each constant takes each of its other values alone, on all groups of recordings. For each group, the
+value of every constant with the best mean quality over the *other* groups is chosen, and the group is scored with all
+chosen values together: the figure to expect on recordings of another kind. The last line has the choice on all groups.
+
+Quality is between 0 and 1: NAB's score at the fixed level over 100; F1 of rows; for events F1 of events and false
+alarms, with the recordings whose highest score is at the event as the other half where that is the usual measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING or __package__:
+    from benchmarks.detection import ours
+    from benchmarks.detection_data import Group, load, shortened
+    from benchmarks.detection_measures import measure
+else:  # run as a file, beside which the others are
+    from detection import ours
+    from detection_data import Group, load, shortened
+    from detection_measures import measure
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A constant of a module of the detector, and the other ``values`` that it could have."""
+
+    module: str
+    name: str
+    values: tuple[float, ...]
+
+    @property
+    def title(self) -> str:
+        """Return module and name."""
+        return f"{self.module.rpartition('.')[2]}.{self.name}"
+
+
+_SERIES = "edge_components.anomaly_detector.univariate"
+SERIES = (
+    Constant(f"{_SERIES}.calibration", "POWER", (2.5, 5.0)),
+    Constant(f"{_SERIES}.calibration", "BLOCKS", (8, 32)),
+    Constant(f"{_SERIES}.calibration", "MARGIN", (0.15, 0.6)),
+    Constant(f"{_SERIES}.calibration", "GROWTH", (2.0, 5.0)),
+    Constant(f"{_SERIES}.calibration", "UNSET_OBSERVED", (0.0, 0.3)),
+    Constant(f"{_SERIES}.tracking", "REST_ONSET", (1.5, 3.0)),
+    Constant(f"{_SERIES}.experts.level", "HELD_SLEW", (0.0, 1.0)),
+    Constant(f"{_SERIES}.experts.outlier", "OVER_USUAL", (1.5, 3.0)),
+    Constant(f"{_SERIES}.experts.outlier", "HEAVY", (0.75, 1.5)),
+    Constant(f"{_SERIES}.experts.discord", "OVER_USUAL", (1.3, 1.75, 2.0)),
+    Constant("strandline.recorded.offline", "DRIFTS", (1, 4)),
+)
+"""Constants of single series."""
+
+Setting = Mapping[Constant, float]
+"""Values of some constants; the others are as they are."""
+
+
+@contextmanager
+def applied(setting: Setting) -> Iterator[None]:
+    """Apply a setting within a block."""
+    modules = {one: importlib.import_module(one.module) for one in setting}
+    before = {one: getattr(module, one.name) for one, module in modules.items()}
+    for one, value in setting.items():
+        setattr(modules[one], one.name, value)
+    try:
+        yield
+    finally:
+        for one, value in before.items():
+            setattr(modules[one], one.name, value)
+
+
+def quality(row: Mapping[str, Any], recordings: int) -> float:
+    """Return the quality of a group's measures, 0 to 1."""
+    if "nab_fixed" in row:
+        return float(row["nab_fixed"]) / 100.0
+    if "f1" in row:
+        return float(row["f1"])
+    found, events, false = row["found"], row["events"], row["false_alarms"]
+    of_events = 2 * found / max(1, found + events + false)
+    return 0.5 * (of_events + row["highest_at_event"] / recordings) if "highest_at_event" in row else of_events
+
+
+def evaluate(task: tuple[Setting, Group, Path]) -> float:
+    """Return the quality of a setting on a group."""
+    setting, group, scorer = task
+    with applied(setting):
+        return quality(measure(group, ours(group), scorer if scorer.is_file() else None), len(group.recordings))
+
+
+def settings_of(constants: Sequence[Constant]) -> list[Setting]:
+    """Return the setting without a change, and those with one change."""
+    return [{}, *({one: value} for one in constants for value in one.values)]
+
+
+def chosen(
+    constants: Sequence[Constant], settings: Sequence[Setting], found: np.ndarray[Any, Any], apart: int = -1
+) -> Setting:
+    """Return the values with the best mean quality of ``found`` [settings, groups], without the group ``apart``."""
+    kept = np.arange(found.shape[1]) != apart
+    means = found[:, kept].mean(axis=1)
+    best: dict[Constant, float] = {}
+    for one in constants:
+        own = [at for at, setting in enumerate(settings) if one in setting]
+        at = max(own, key=lambda index: float(means[index]))
+        if means[at] > means[0]:
+            best[one] = settings[at][one]
+    return best
+
+
+def named(setting: Setting) -> dict[str, float]:
+    """Return a setting by the titles of its constants."""
+    return {one.title: value for one, value in setting.items()}
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--scorer", type=Path, default=Path("../shared/tools/nab_score.py"))
+    parser.add_argument("--part", type=int, default=1, help="one in this number of recordings")
+    parser.add_argument(
+        "--short", action="store_true", help="short recordings, but for NAB, whose score needs whole ones"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="number of processes")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    loaded = [one for one in load(options.data, options.part) if any(record.events for record in one.recordings)]
+    groups = [one for one in loaded if one.recordings[0].values.shape[1] == 1]
+    if options.short:
+        groups = [one if one.measure == "nab" else shortened([one])[0] for one in groups]
+    settings = settings_of(SERIES)
+    with ProcessPoolExecutor(options.jobs) as pool:
+        every = [(setting, group, options.scorer) for setting in settings for group in groups]
+        found = np.array(list(pool.map(evaluate, every))).reshape(len(settings), len(groups))
+        choices = [chosen(SERIES, settings, found, apart) for apart in range(len(groups))]
+        overall = chosen(SERIES, settings, found)
+        last = [(choice, group, options.scorer) for choice, group in zip(choices, groups, strict=True)]
+        left_out = list(pool.map(evaluate, last))
+        in_sample = list(pool.map(evaluate, [(overall, group, options.scorer) for group in groups]))
+    report: dict[str, Any] = {
+        "settings": len(settings) + len(groups) + 1,
+        "groups": [
+            {"group": group.name, "present": now, "left_out": apart, "chosen_on_all": inside, "choice": named(choice)}
+            for group, now, apart, inside, choice in zip(groups, found[0], left_out, in_sample, choices, strict=True)
+        ],
+        "mean": {"present": found[0].mean(), "left_out": np.mean(left_out), "chosen_on_all": np.mean(in_sample)},
+        "choice": named(overall),
+        "alone": [
+            {"setting": named(setting), "mean": row.mean(), "by_group": row.tolist()}
+            for setting, row in zip(settings, found, strict=True)
+        ],
+    }
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return
+    print(f"{'group':26}{'present':>9}{'left out':>9}{'on all':>9}")
+    for row in report["groups"]:
+        print(
+            f"{row['group']:26}{row['present']:9.3f}{row['left_out']:9.3f}{row['chosen_on_all']:9.3f}  {row['choice']}"
+        )
+    print("{:26}{:9.3f}{:9.3f}{:9.3f}".format("mean", *report["mean"].values()), report["choice"])
+    print(f"{report['settings']} settings")
+
+
+if __name__ == "__main__":
+    main()
