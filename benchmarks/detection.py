@@ -56,13 +56,16 @@ COLUMNS = (
     ("false_rows", "false", "{:.1%}"),
     ("missed_rows", "missed", "{:.1%}"),
     ("found", "found", "{}"),
+    ("onsets", "onsets", "{}"),
     ("events", "of", "{}"),
     ("false_alarms", "alarms", "{}"),
+    ("false_onsets", "f.onsets", "{}"),
     ("false_alarms_per_1000_rows", "/1000", "{:.2f}"),
     ("fault_free_marked", "marked", "{:.1%}"),
     ("median_delay_rows", "delay", "{:.0f}"),
 )
-"""By measure: its column's title and format. ``alarms`` are false alarms, ``delay`` is in rows."""
+"""By measure: its column's title and format. ``onsets`` are events within which an anomaly begins, ``alarms`` false
+alarms, of which ``f.onsets`` are beginnings of an anomaly and the others its repetitions; ``delay`` is in rows."""
 
 
 def ours(
@@ -145,16 +148,24 @@ def tasks(
                 yield name, group, nab
 
 
-def rates(part: int) -> list[dict[str, Any]]:
-    """Return false alarms on processes without faults against the setting."""
-    found = []
+def rate_cases(part: int) -> list[tuple[bool, str, int, int, int]]:
+    """Return the processes without faults to score: whether groups of series, the kind, the rows of the calibration,
+    the windows between false alarms, and all rows."""
+    cases = []
     for kind in false_alarms.KINDS:
         for calibration, every in false_alarms.CASES[: None if part == 1 else 2]:
-            rows = calibration + max(2_000, every // 2)
-            found.append(false_alarms.simulated(kind, calibration, every, rows, series=60))
+            cases.append((False, kind, calibration, every, calibration + max(2_000, every // 2)))
         for calibration, every in false_alarms.GROUPED[: None if part == 1 else 1]:
-            found.append(false_alarms.grouped(kind, calibration, every, rows=6_000 // part + calibration, groups=6))
-    return found
+            cases.append((True, kind, calibration, every, 6_000 // part + calibration))
+    return cases
+
+
+def rate(case: tuple[bool, str, int, int, int]) -> dict[str, Any]:
+    """Return the false alarms of a case against the setting."""
+    grouped, kind, calibration, every, rows = case
+    if grouped:
+        return false_alarms.grouped(kind, calibration, every, rows, groups=6)
+    return false_alarms.simulated(kind, calibration, every, rows, series=60)
 
 
 def line(row: dict[str, Any]) -> str:
@@ -193,8 +204,7 @@ def main() -> None:
                 report["rows"].append(row)
                 if not options.json:
                     print(line(row), flush=True)
-    if not options.no_rates:
-        report["rates"] = rates(options.part)
+        report["rates"] = [] if options.no_rates else list(pool.map(rate, rate_cases(options.part)))
     if options.json:
         print(json.dumps(report, indent=2))
         return

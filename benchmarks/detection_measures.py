@@ -32,10 +32,14 @@ class Scored:
     score: FloatArray
     anomaly: BoolArray
 
+    @property
+    def begins(self) -> BoolArray:
+        """Return the rows [rows] at which an anomaly begins."""
+        return self.anomaly & ~np.concatenate(([False], self.anomaly[:-1]))
+
     def alarms(self, recording: Recording) -> npt.NDArray[np.intp]:
         """Return the rows after the calibration at which an alarm is raised or an anomaly begins."""
-        begins = self.anomaly & ~np.concatenate(([False], self.anomaly[:-1]))
-        raised = (self.score >= 1.0) | begins
+        raised = (self.score >= 1.0) | self.begins
         raised[: recording.calibrate] = False
         return np.flatnonzero(raised)
 
@@ -53,20 +57,27 @@ def measure(group: Group, results: Sequence[Scored], nab: Path | None = None) ->
 
 
 def shared(group: Group, results: Sequence[Scored]) -> dict[str, float]:
-    """Return the measures of all groups: events found, false alarms, fault-free time marked, and the median delay."""
-    events = found = false = normal = marked = 0
+    """Return the measures of all groups: events found, false alarms, fault-free time marked, and the median delay.
+
+    A lasting anomaly repeats its alarm, which counts; its onset counts once, as an ``onset`` within an event or as a
+    false one.
+    """
+    events = found = onsets = false = false_onsets = normal = marked = 0
     delays: list[int] = []
     for recording, result in zip(group.recordings, results, strict=True):
         faulty, alarms = recording.faulty, result.alarms(recording)
+        begins = alarms[result.begins[alarms]]
         for at, (first, last) in enumerate(recording.events):
             if last < recording.calibrate:
                 continue
             events += 1
             inside = alarms[(alarms >= first) & (alarms <= last)]
             found += bool(len(inside))
+            onsets += bool(((begins >= first) & (begins <= last)).any())
             label = recording.labels[at] if recording.labels else first
             delays += [max(0, int(inside[0]) - label)] if len(inside) else []
         false += int((~faulty[alarms]).sum())
+        false_onsets += int((~faulty[begins]).sum())
         free = ~faulty
         free[: recording.calibrate] = False
         normal += int(free.sum())
@@ -74,7 +85,9 @@ def shared(group: Group, results: Sequence[Scored]) -> dict[str, float]:
     return {
         "found": found,
         "events": events,
+        "onsets": onsets,
         "false_alarms": false,
+        "false_onsets": false_onsets,
         "false_alarms_per_1000_rows": round(1000 * false / max(1, normal), 3),
         "fault_free_marked": round(marked / max(1, normal), 4),
         "median_delay_rows": float(np.median(delays)) if delays else float("nan"),

@@ -26,7 +26,7 @@ def test_rows_alarms_and_delays_of_a_group_are_counted() -> None:
     # What is marked in the calibration does not count.
     result = measure(Group("g", "rows", [recording()], True), [scored((0, 10), (2000, 2010), (3100, 3600))])
     assert (result["found"], result["events"], result["median_delay_rows"]) == (1, 1, 100)
-    assert result["false_alarms"] == 1
+    assert (result["onsets"], result["false_onsets"], result["false_alarms"]) == (1, 1, 1)
     assert result["fault_free_marked"] == pytest.approx(110 / 3100, abs=1e-4)
     assert result["missed_rows"] == pytest.approx(100 / 500)
     assert result["false_rows"] == pytest.approx(110 / 3100, abs=1e-4)
@@ -36,6 +36,14 @@ def test_rows_alarms_and_delays_of_a_group_are_counted() -> None:
 def test_an_anomaly_that_began_before_an_event_does_not_find_it() -> None:
     result = measure(Group("g", "events", [recording()], True), [scored((2000, 3900))])
     assert (result["found"], result["false_alarms"]) == (0, 1)
+
+
+def test_a_repeated_alarm_within_an_event_finds_it_but_is_no_onset() -> None:
+    score = np.zeros(4000)
+    score[[2000, 2500, 3200]] = 1.0
+    result = measure(Group("g", "events", [recording()], True), [Scored(score, scored((2000, 3900)).anomaly)])
+    assert (result["found"], result["onsets"]) == (1, 0)
+    assert (result["false_alarms"], result["false_onsets"]) == (2, 1)
 
 
 @pytest.mark.parametrize(("row", "at_event"), [(2899, 0), (2900, 1), (3599, 1), (3600, 0), (10, 0)])
