@@ -69,13 +69,17 @@ class Group:
 
 def load(data: Path, part: int = 1) -> list[Group]:
     """Return all groups; of each, one in ``part`` recordings."""
+    seeds = range(max(1, 6 // part))
     groups = [
         *(Group(f"NAB {name}", "nab", _nab(data / "nab", name, part), True) for name in NAB_FOLDERS),
         *(Group(f"UCR {name}", "highest", _split(data / "ucr", f"*{name}*", part), False) for name in UCR_FAMILIES),
         Group("spacecraft", "events", _split(data / "smap_msl", "*", part), False),
         Group("Tennessee Eastman", "rows", _split(data / "tep", "*", 1), False),
-        Group("rigs, tuning faults", "rows", _rigs(tuple(rigs.TUNING), range(max(1, 6 // part))), True),
-        Group("rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), range(max(1, 6 // part))), False),
+        Group("rigs, tuning faults", "rows", _rigs(tuple(rigs.TUNING), seeds), True),
+        Group("rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), seeds), False),
+        Group("steady rigs, tuning faults", "rows", _rigs(tuple(rigs.TUNING), seeds, rigs.STEADY), True),
+        Group("steady rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), seeds, rigs.STEADY), False),
+        Group("rigs without faults", "events", _rigs((rigs.NO_FAULT,), range(max(1, 12 // part)), rows=2_500), False),
         Group("seasonal, spikes", "events", [seasonal(seed, "spikes") for seed in range(60 // part)], True),
         Group("seasonal, changes", "events", [seasonal(seed, "changes") for seed in range(60 // part)], True),
     ]
@@ -154,8 +158,10 @@ def _split(folder: Path, pattern: str, part: int) -> list[Recording]:
     return found
 
 
-def _rigs(kinds: Sequence[str], seeds: range) -> list[Recording]:
-    runs = [rigs.run(kind, seed) for kind in kinds for seed in seeds]
+def _rigs(
+    kinds: Sequence[str], seeds: range, conditions: rigs.Conditions = rigs.USUAL, rows: int = rigs.ROWS
+) -> list[Recording]:
+    runs = [rigs.run(kind, seed, rows, conditions) for kind in kinds for seed in seeds]
     return [
         Recording(f"{run.kind} {run.seed}", run.time_ms, run.values, rigs.CALIBRATION, ranges(run.faulty))
         for run in runs

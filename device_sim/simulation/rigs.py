@@ -2,8 +2,8 @@
 
 Pure and seeded. All runs contain random disturbances that are not faults: a warm-up at another rate than in the
 calibration, drift of the mains, small spontaneous level shifts of vibration, single outliers, coarse resolutions,
-missing seconds. The ``TUNING`` kinds of faults are for the development of a detector, the ``HELD_OUT`` kinds for
-published figures.
+missing seconds. :class:`Conditions` sets the size of the slow ones and the length of faults. The ``TUNING`` kinds of
+faults are for the development of a detector, the ``HELD_OUT`` kinds for published figures.
 """
 
 from __future__ import annotations
@@ -27,8 +27,27 @@ CHANNELS = (
     "voltage",
     "flow",
 )
+ROWS = 1150
+"""Number of rows of a run."""
 CALIBRATION = 400
 """Number of rows without a fault at the beginning of a run."""
+NO_FAULT = "no fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Conditions of a run: ``wandering``, the size of warm-up, drift and spontaneous level shifts, and ``heating``, the
+    response of temperatures to the load, as multiples of the usual ones; and the range of ``fault_rows``, from a
+    seventh to a third of the run by default."""
+
+    wandering: float = 1.0
+    heating: float = 1.0
+    fault_rows: tuple[int, int] | None = None
+
+
+USUAL = Conditions()
+STEADY = Conditions(wandering=0.3, heating=0.1, fault_rows=(400, 480))
+"""A rig near its operating temperature, with faults in about half of the rows after the calibration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,25 +156,30 @@ HELD_OUT: dict[str, Fault] = {
 }
 
 
-def run(kind: str, seed: int, rows: int = 1150) -> Run:
-    """Return one run with a fault of a kind (a key of ``TUNING`` or ``HELD_OUT``)."""
-    fault = (TUNING | HELD_OUT)[kind]
+def run(kind: str, seed: int, rows: int = ROWS, conditions: Conditions = USUAL) -> Run:
+    """Return one run with a fault of a kind (a key of ``TUNING`` or ``HELD_OUT``), or with ``NO_FAULT``."""
+    fault = (TUNING | HELD_OUT).get(kind)
+    if fault is None and kind != NO_FAULT:
+        raise KeyError(kind)
     rng = np.random.default_rng([seed, *kind.encode()])
-    begin, length = int(rng.integers(rows * 9 // 20, rows * 12 // 20)), int(rng.integers(rows // 7, rows // 3))
+    shortest, longest = conditions.fault_rows or (rows // 7, rows // 3)
+    begin, length = int(rng.integers(rows * 9 // 20, rows * 12 // 20)), int(rng.integers(shortest, longest))
     end = min(begin + length, rows - rows // 8)
     share = _profile(rows, begin, end, rng)
-    state = _normal(rows, rng)
-    fault(state, share, rng)
-    if rng.random() < 0.4:  # after the fault, settings are restored only approximately
-        state.shake[end:] += rng.normal(0, 0.02)
-        state.outlet[end:] += rng.normal(0, 0.01)
-    values = _sensors(state, rng)
+    state = _normal(rows, conditions.wandering, rng)
+    if fault is not None:
+        fault(state, share, rng)
+        if rng.random() < 0.4:  # after the fault, settings are restored only approximately
+            state.shake[end:] += conditions.wandering * rng.normal(0, 0.02)
+            state.outlet[end:] += conditions.wandering * rng.normal(0, 0.01)
+    values = _sensors(state, conditions, rng)
     _outliers(values, rng)
     at = np.arange(rows)
     kept = rng.random(rows) > rng.uniform(0, 0.02)
     # Heat dissipates slowly: it is a fault until most of it is dissipated.
     hot = state.heat > 0.3 * state.heat.max() if state.heat.max() >= 4.0 else np.zeros(rows, np.bool_)
-    return Run(kind, seed, at[kept] * 1000, values[kept], (((at >= begin) & (at < end)) | hot)[kept])
+    faulty = ((at >= begin) & (at < end)) | hot if fault is not None else hot
+    return Run(kind, seed, at[kept] * 1000, values[kept], faulty[kept])
 
 
 def _profile(rows: int, begin: int, end: int, rng: Random) -> FloatArray:
@@ -165,20 +189,20 @@ def _profile(rows: int, begin: int, end: int, rng: Random) -> FloatArray:
     return np.asarray(np.clip(np.minimum((at - begin) / rise, (end - at) / fall), 0.0, 1.0), np.float64)
 
 
-def _normal(rows: int, rng: Random) -> _State:
+def _normal(rows: int, wandering: float, rng: Random) -> _State:
     zero, one = np.zeros(rows), np.ones(rows)
-    speed = one + rng.uniform(0.0, 0.006) * _wandering(rows, rng.uniform(5, 60), rng)
-    shake = rng.uniform(0.0, 0.02) * _wandering(rows, rng.uniform(100, 600), rng)
-    second = rng.uniform(0.0, 0.02) * _wandering(rows, rng.uniform(100, 600), rng)
+    speed = one + wandering * rng.uniform(0.0, 0.006) * _wandering(rows, rng.uniform(5, 60), rng)
+    shake = wandering * rng.uniform(0.0, 0.02) * _wandering(rows, rng.uniform(100, 600), rng)
+    second = wandering * rng.uniform(0.0, 0.02) * _wandering(rows, rng.uniform(100, 600), rng)
     for level in (shake, second):  # it settles elsewhere by itself now and then
         for at in np.flatnonzero(rng.random(rows) < 1 / 1000):
-            level[at:] += rng.normal(0, 0.02)
+            level[at:] += wandering * rng.normal(0, 0.02)
     return _State(speed, one.copy(), one.copy(), zero.copy(), shake, second, one.copy(), *(zero.copy() for _ in "1234"))
 
 
-def _sensors(state: _State, rng: Random) -> FloatArray:
+def _sensors(state: _State, conditions: Conditions, rng: Random) -> FloatArray:
     """Return the readings of the eight sensors, [rows, 8]."""
-    rows = len(state.speed)
+    rows, wandering = len(state.speed), conditions.wandering
     noise = rng.uniform(0.5, 1.5, 8)
     speed = state.speed * (1.0 - state.slip)
     froth = state.bubbles * rng.normal(size=rows)
@@ -186,7 +210,7 @@ def _sensors(state: _State, rng: Random) -> FloatArray:
     flow = flow * (1.0 - state.leak) * (1.0 - 0.03 * state.bubbles)
     head = speed**2 - 0.6 * (flow / 32.0) ** 2
     pressure = head - 0.8 * (1.0 - state.inlet) - 0.6 * state.leak + 0.05 * froth
-    voltage = 230.0 + rng.uniform(0.2, 1.5) * _wandering(rows, rng.uniform(100, 500), rng)
+    voltage = 230.0 + wandering * rng.uniform(0.2, 1.5) * _wandering(rows, rng.uniform(100, 500), rng)
     load = state.speed**3 * (0.5 + 0.5 * flow / 32.0) * (1.0 + state.friction)
     current = 1.2 * load * 230.0 / voltage
     sensed = [
@@ -196,8 +220,8 @@ def _sensors(state: _State, rng: Random) -> FloatArray:
         * (1 + 0.03 * noise[1] * state.rough * rng.normal(size=rows)),
         current + 0.03 * noise[2] * _noise(rows, rng) + 0.02 * froth,
         pressure + 0.02 * noise[3] * state.rough * rng.normal(size=rows),
-        _warming(68.0, 8.0 * load, rng) + state.heat + 0.1 * noise[4] * _noise(rows, rng),
-        _warming(25.0, 2.0 * load, rng) + 0.3 * state.heat + 0.02 * noise[5] * _noise(rows, rng),
+        _warming(68.0, 8.0 * conditions.heating * load, wandering, rng) + state.heat + 0.1 * noise[4] * _noise(rows, rng),
+        _warming(25.0, 2.0 * conditions.heating * load, wandering, rng) + 0.3 * state.heat + 0.02 * noise[5] * _noise(rows, rng),
         voltage + 0.6 * noise[6] * _noise(rows, rng),
         flow + 0.25 * noise[7] * _noise(rows, rng) + 0.6 * froth,
     ]
@@ -205,13 +229,14 @@ def _sensors(state: _State, rng: Random) -> FloatArray:
     return np.stack([np.round(one / step) * step for one, step in zip(sensed, steps, strict=True)], axis=1)
 
 
-def _warming(start: float, load: FloatArray, rng: Random) -> FloatArray:
+def _warming(start: float, load: FloatArray, wandering: float, rng: Random) -> FloatArray:
     """Return a body's temperature: it nears start and load with a time constant, from wherever it is at first."""
     pace = 1.0 / rng.uniform(200, 2500)
     cold = rng.random() < 0.4
-    now = start + float(load[0]) * (rng.uniform(-0.3, 1.2) if cold else rng.uniform(0.95, 1.03))
+    first = rng.uniform(-0.3, 1.2) if cold else rng.uniform(0.95, 1.03)
+    now = start + float(load[0]) * (wandering * first + (1.0 - wandering))
     warm = np.empty(len(load))
-    for at, target in enumerate((start + load + 0.15 * _wandering(len(load), 60.0, rng)).tolist()):
+    for at, target in enumerate((start + load + wandering * 0.15 * _wandering(len(load), 60.0, rng)).tolist()):
         now += pace * (target - now)
         warm[at] = now
     return warm
