@@ -36,17 +36,20 @@ NO_FAULT = "no fault"
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Conditions of a run: ``wandering``, the size of warm-up, drift and spontaneous level shifts, and ``heating``, the
-    response of temperatures to the load, as multiples of the usual ones; and the range of ``fault_rows``, from a
-    seventh to a third of the run by default."""
+    """Conditions of a run, as multiples of the usual ones: ``wandering``, the size of warm-up, drift and spontaneous
+    level shifts; ``heating``, the response of temperatures to the load; and ``strength``, the size of faults. The range
+    of ``fault_rows`` is from a seventh to a third of the run by default. A ``varying`` fault changes its size every 40
+    to 120 rows, to between a fifth and all of it."""
 
     wandering: float = 1.0
     heating: float = 1.0
+    strength: float = 1.0
     fault_rows: tuple[int, int] | None = None
+    varying: bool = False
 
 
 USUAL = Conditions()
-STEADY = Conditions(wandering=0.3, heating=0.1, fault_rows=(400, 480))
+STEADY = Conditions(wandering=0.3, heating=0.2, strength=1.6, fault_rows=(400, 480), varying=True)
 """A rig near its operating temperature, with faults in about half of the rows after the calibration."""
 
 
@@ -166,9 +169,11 @@ def run(kind: str, seed: int, rows: int = ROWS, conditions: Conditions = USUAL) 
     begin, length = int(rng.integers(rows * 9 // 20, rows * 12 // 20)), int(rng.integers(shortest, longest))
     end = min(begin + length, rows - rows // 8)
     share = _profile(rows, begin, end, rng)
+    if conditions.varying:
+        share *= _varying(rows, rng)
     state = _normal(rows, conditions.wandering, rng)
     if fault is not None:
-        fault(state, share, rng)
+        fault(state, conditions.strength * share, rng)
         if rng.random() < 0.4:  # after the fault, settings are restored only approximately
             state.shake[end:] += conditions.wandering * rng.normal(0, 0.02)
             state.outlet[end:] += conditions.wandering * rng.normal(0, 0.01)
@@ -187,6 +192,12 @@ def _profile(rows: int, begin: int, end: int, rng: Random) -> FloatArray:
     at = np.arange(rows, dtype=np.float64)
     rise, fall = (rng.choice([2.0, rng.uniform(2, (end - begin) / 3)]) for _ in range(2))
     return np.asarray(np.clip(np.minimum((at - begin) / rise, (end - at) / fall), 0.0, 1.0), np.float64)
+
+
+def _varying(rows: int, rng: Random) -> FloatArray:
+    """Return a size between 0.2 and 1 that changes within some rows, every 40 to 120."""
+    lengths = rng.integers(40, 120, rows // 40 + 1)
+    return _lagging(np.repeat(rng.uniform(0.2, 1.0, len(lengths)), lengths)[:rows], 5.0)
 
 
 def _normal(rows: int, wandering: float, rng: Random) -> _State:
