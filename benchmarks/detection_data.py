@@ -72,14 +72,14 @@ def load(data: Path, part: int = 1) -> list[Group]:
     seeds = range(max(1, 6 // part))
     groups = [
         *(Group(f"NAB {name}", "nab", _nab(data / "nab", name, part), True) for name in NAB_FOLDERS),
-        *(Group(f"UCR {name}", "highest", _split(data / "ucr", f"*{name}*", part), False) for name in UCR_FAMILIES),
-        Group("spacecraft", "events", _split(data / "smap_msl", "*", part), False),
-        Group("Tennessee Eastman", "rows", _split(data / "tep", "*", 1), False),
+        *(Group(f"UCR {name}", "highest", _split(data / "ucr", f"*{name}*", part), True) for name in UCR_FAMILIES),
+        Group("spacecraft", "events", _split(data / "smap_msl", "*", part), True),
+        Group("Tennessee Eastman", "rows", _split(data / "tep", "*", 1), True),
         Group("rigs, tuning faults", "rows", _rigs(tuple(rigs.TUNING), seeds), True),
-        Group("rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), seeds), False),
+        Group("rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), seeds), True),
         Group("steady rigs, tuning faults", "rows", _rigs(tuple(rigs.TUNING), seeds, rigs.STEADY), True),
-        Group("steady rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), seeds, rigs.STEADY), False),
-        Group("rigs without faults", "events", _rigs((rigs.NO_FAULT,), range(max(1, 12 // part)), rows=2_500), False),
+        Group("steady rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), seeds, rigs.STEADY), True),
+        Group("rigs without faults", "events", _rigs((rigs.NO_FAULT,), range(max(1, 12 // part)), rows=2_500), True),
         Group("seasonal, spikes", "events", [seasonal(seed, "spikes") for seed in range(60 // part)], True),
         Group("seasonal, changes", "events", [seasonal(seed, "changes") for seed in range(60 // part)], True),
     ]

@@ -45,8 +45,8 @@ def own_calibration(group: Group) -> list[Scored]:
 
 
 def other_runs(group: Group) -> list[Scored] | None:
-    """Score rigs by one model of other runs; None for another group."""
-    if not group.name.startswith("rigs"):
+    """Score rigs with faults under the usual conditions by one model of other runs; None for another group."""
+    if not group.name.startswith("rigs,"):
         return None
     model = _fitted([_before_the_fault(rigs.run(kind, seed)) for kind in rigs.TUNING for seed in OTHER_RUNS])
     return [_score(model, one) for one in group.recordings]

@@ -231,8 +231,12 @@ def _sensors(state: _State, conditions: Conditions, rng: Random) -> FloatArray:
         * (1 + 0.03 * noise[1] * state.rough * rng.normal(size=rows)),
         current + 0.03 * noise[2] * _noise(rows, rng) + 0.02 * froth,
         pressure + 0.02 * noise[3] * state.rough * rng.normal(size=rows),
-        _warming(68.0, 8.0 * conditions.heating * load, wandering, rng) + state.heat + 0.1 * noise[4] * _noise(rows, rng),
-        _warming(25.0, 2.0 * conditions.heating * load, wandering, rng) + 0.3 * state.heat + 0.02 * noise[5] * _noise(rows, rng),
+        _warming(68.0, 8.0 * conditions.heating * load, wandering, rng)
+        + state.heat
+        + 0.1 * noise[4] * _noise(rows, rng),
+        _warming(25.0, 2.0 * conditions.heating * load, wandering, rng)
+        + 0.3 * state.heat
+        + 0.02 * noise[5] * _noise(rows, rng),
         voltage + 0.6 * noise[6] * _noise(rows, rng),
         flow + 0.25 * noise[7] * _noise(rows, rng) + 0.6 * froth,
     ]

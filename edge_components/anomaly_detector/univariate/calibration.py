@@ -18,8 +18,6 @@ from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatAr
 BLOCKS = 16
 GROWTH = 3.0
 """A window raises a record to at most this multiple, so that one alarm does not mask the next."""
-MARGIN = 0.3
-"""Margin of a record, over the root of the number of blocks seen."""
 POWER = 3.5
 """Exponent of the power mean that combines the statistics: between the mean (1) and the maximum (infinite)."""
 ALARM = 0.8
@@ -76,11 +74,12 @@ BY_STATISTIC = ("maxima", "first", "second", "current", "held")
 """Fields of records whose second axis is the statistic."""
 
 
-def references(records: Records, floors: FloatArray) -> FloatArray:
-    """Return the divisors of statistics [n, statistics], not below ``floors``."""
+def references(records: Records, floors: FloatArray, margin: float) -> FloatArray:
+    """Return the divisors of statistics [n, statistics], not below ``floors``: the records with a ``margin`` over the
+    root of the number of blocks seen."""
     second = np.where(records.current >= records.first, records.first, np.maximum(records.second, records.current))
-    margin = 1.0 + MARGIN / np.sqrt(np.maximum(records.blocks, 1))
-    return np.maximum(second * margin[:, None], floors)
+    factor = 1.0 + margin / np.sqrt(np.maximum(records.blocks, 1))
+    return np.maximum(second * factor[:, None], floors)
 
 
 def combined(ratio: FloatArray) -> FloatArray:
@@ -164,7 +163,7 @@ def close_block(records: Records, rows: IntArray) -> None:
     records.blocks[rows] = np.minimum(records.blocks[rows] + 1, BLOCKS)
 
 
-def fit(statistics: FloatArray, block: int, floors: FloatArray) -> Records:
+def fit(statistics: FloatArray, block: int, floors: FloatArray, margin: float) -> Records:
     """Return the records of ``statistics`` [windows, n, statistics] (NaN where not known yet)."""
     _, n, columns = statistics.shape
     records = Records.new(n, columns)
@@ -174,7 +173,7 @@ def fit(statistics: FloatArray, block: int, floors: FloatArray) -> Records:
         records.in_block[:] = len(part)
         if len(part) == block:
             close_block(records, np.arange(n))
-    reference = references(records, floors)
+    reference = references(records, floors, margin)
     for statistic in statistics:
         mix = combined(statistic / reference)
         _count(records, mix, np.isfinite(mix))

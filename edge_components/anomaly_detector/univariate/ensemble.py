@@ -205,7 +205,7 @@ class Ensemble:
         series, records = self.series.take(index), self.records.take(index)
         states = [state.take(index) for state in self.states]
         statistic, expected = experts.update(series, states, windows, self.forecast)
-        reference = calibration.references(records, experts.floors)
+        reference = calibration.references(records, experts.floors, settings.margin)
         ratio = statistic[:, :scaled] / reference
         mix = calibration.combined(ratio)
         rate_is_set = settings.false_alarms_per_month is not None

@@ -41,7 +41,8 @@ def fit(
     for at in range(size):
         statistics[at], _ = experts.update(series, states, Windows(*ring[:, at].T), plain_forecast)
     experts.finish(states, data, statistics)
-    return series, states, calibration.fit(statistics[:, :, : experts.scaled], settings.block, experts.floors)
+    records = calibration.fit(statistics[:, :, : experts.scaled], settings.block, experts.floors, settings.margin)
+    return series, states, records
 
 
 def _scale(mean: FloatArray, centre: FloatArray, resolution: FloatArray) -> FloatArray:

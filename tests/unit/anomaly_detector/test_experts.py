@@ -120,7 +120,7 @@ def test_a_whole_block_near_the_alarm_level_counts_as_one_pass():
     kept = records(0)
     statistic = np.ones((1, SCALED))
     for mix in [0.9] * 20 + [0.1] * 20 + [0.1] * 19 + [5.0]:
-        reference = calibration.references(kept, COLUMNS.floors)
+        reference = calibration.references(kept, COLUMNS.floors, 0.3)
         calibration.learn(kept, statistic, reference, np.array([mix]), np.array([True]), block=20)
     assert kept.passed[0] == 2
     assert kept.passed_excess[0] == pytest.approx(0.9 + calibration.HIGHEST - 2 * calibration.ALARM)

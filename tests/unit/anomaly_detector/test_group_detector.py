@@ -263,3 +263,18 @@ def test_each_run_has_one_fault_after_a_clean_calibration(kind):
     assert not run.faulty[-100:].any()
     assert (np.diff(run.time_ms) > 0).all()
     assert np.isfinite(run.values).all()
+
+
+def test_steady_rigs_have_long_faults_and_steadier_temperatures():
+    spreads = []
+    for conditions in (rigs.USUAL, rigs.STEADY):
+        runs = [rigs.run("leak", seed, conditions=conditions) for seed in range(5)]
+        spreads.append(np.mean([run.values[:CALIBRATION, 4].std() for run in runs]))
+    assert all(300 < run.faulty.sum() < 480 for run in runs)
+    assert spreads[1] < 0.5 * spreads[0]
+
+
+def test_a_run_without_a_fault_has_no_faulty_rows():
+    assert not rigs.run(rigs.NO_FAULT, 1).faulty.any()
+    with pytest.raises(KeyError, match="none"):
+        rigs.run("none", 1)
