@@ -53,7 +53,7 @@ _SERIES = "edge_components.anomaly_detector.univariate"
 SERIES = (
     Constant(f"{_SERIES}.calibration", "POWER", (2.5, 5.0)),
     Constant(f"{_SERIES}.calibration", "BLOCKS", (8, 32)),
-    Constant(f"{_SERIES}.settings", "MARGIN", (0.3, 1.0)),
+    Constant(f"{_SERIES}.settings", "UNSET_MARGIN", (0.3, 1.0)),
     Constant(f"{_SERIES}.calibration", "GROWTH", (2.0, 5.0)),
     Constant(f"{_SERIES}.calibration", "UNSET_OBSERVED", (0.0, 0.3)),
     Constant(f"{_SERIES}.tracking", "REST_ONSET", (1.5, 3.0)),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 MAX_LAGS = 96
 """Maximum number of lags of the forecaster; the model file has this number of inputs and one constant term."""
 LONG_CALIBRATION = 120
-MARGIN, SHORT_MARGIN = 0.6, 0.3
-"""Margins of records after a long and a short calibration. The first was chosen by leave-one-group-out on recordings;
-after a short calibration, it would miss one more fault in ten of the simulated plants."""
+MARGIN, UNSET_MARGIN = 0.3, 0.6
+"""Margins of records if a rate of false alarms is configured, which it then meets, and if none is: chosen by
+leave-one-group-out on recorded tables."""
 
 
 def bounded(value: int, low: int, high: int) -> int:
@@ -61,4 +61,4 @@ class Settings:
     @property
     def margin(self) -> float:
         """Margin of a record, over the root of the number of blocks seen."""
-        return MARGIN if self.is_long else SHORT_MARGIN
+        return UNSET_MARGIN if self.false_alarms_per_month is None else MARGIN

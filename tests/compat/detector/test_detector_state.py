@@ -12,7 +12,6 @@ from edge_components.anomaly_detector import component, state_file
 from edge_components.anomaly_detector.model_runtime.group_scorer import GroupScorer
 from edge_components.anomaly_detector.model_runtime.manifest import GroupManifest
 from edge_components.anomaly_detector.model_runtime.model_store import ModelStore
-from edge_components.anomaly_detector.univariate import settings
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
 from edge_components.anomaly_detector.univariate.ensemble_state import FIRST_NAMES
 from edge_components.anomaly_detector.univariate.experts import EXPERTS
@@ -26,10 +25,9 @@ RESTART = 200
 
 @pytest.fixture(autouse=True)
 def _experts_of_the_earlier_version(monkeypatch):
-    """Leave out the experts that the earlier version did not have, and use its margin: both change every score."""
+    """Leave out the experts that the earlier version did not have: their statistics change every score."""
     experts = tuple(expert for expert in EXPERTS if set(expert.statistics) <= set(FIRST_NAMES))
     monkeypatch.setattr(component, "Ensemble", partial(Ensemble, experts=experts))
-    monkeypatch.setattr(settings, "MARGIN", settings.SHORT_MARGIN)
 
 
 @pytest.mark.parametrize("name", sorted(CONFIGURATIONS))
