@@ -113,13 +113,14 @@ def baseline(score: Baseline, group: Group) -> list[Scored]:
 
 
 def evaluate(task: tuple[str, Group, Path]) -> dict[str, Any] | None:
-    """Return the measures of a detector on a group, None if its library is not installed or it is not for the group."""
+    """Return the measures of a detector on a group, those of its name only if its library is not installed, and None if
+    it is not for the group."""
     name, group, nab = task
     started = time.perf_counter()
     try:
         scored = _scored(name, group)
     except ImportError:
-        return None
+        return {"not_installed": name}
     if scored is None:
         return None
     row: dict[str, Any] = {"detector": name, "group": group.name, "in_sample": group.in_sample}
@@ -200,10 +201,10 @@ def main() -> None:
         print(f"{'group':28}{'detector':24}{'':4}" + "".join(f"{title:>9}" for _, title, _ in COLUMNS))
     chosen = list(tasks(groups, options.detectors, options.scorer, options.models))
     with ProcessPoolExecutor(options.jobs) as pool:
-        for (name, _, _), row in zip(chosen, pool.map(evaluate, chosen), strict=True):
-            if row is None and name not in GROUP_MODELS:
-                report["not_installed"] = sorted({*report["not_installed"], name})
-            elif row is not None:
+        for row in filter(None, pool.map(evaluate, chosen)):
+            if "not_installed" in row:
+                report["not_installed"] = sorted({*report["not_installed"], row["not_installed"]})
+            else:
                 report["rows"].append(row)
                 if not options.json:
                     print(line(row), flush=True)
