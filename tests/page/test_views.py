@@ -87,6 +87,7 @@ def test_the_dialogs_pass_axe_and_the_fleet_lists_the_worst_first(
     populate(cloud)
     visitor = visit()
     rows = visitor.page.locator("tbody tr th")
+    rows.nth(5).wait_for()
     assert rows.all_inner_texts() == [
         "bremen:gw-1", "gera:gw-1", "gera:gw-2", "bremen:gw-2", "ulm:gw-1", "ulm:gw-2",
     ]  # fmt: skip
