@@ -61,7 +61,7 @@ SERIES = (
     Constant(f"{_SERIES}.experts.outlier", "OVER_USUAL", (1.5, 3.0)),
     Constant(f"{_SERIES}.experts.outlier", "HEAVY", (0.75, 1.5)),
     Constant(f"{_SERIES}.experts.discord", "OVER_USUAL", (1.3, 1.75, 2.0)),
-    Constant("strandline.recorded.offline", "DRIFTS", (1, 4)),
+    Constant("strandline.recorded.offline", "DRIFT_SHARE", (0.25, 1.0)),
 )
 """Constants of single series."""
 

@@ -34,9 +34,9 @@ SHORTEST = 12
 QUIET_ROWS = 5
 LOW = 0.7
 """An alarm after ``QUIET_ROWS`` rows below this level is a new one, not the previous one continuing."""
-DRIFTS = 2
-"""An anomaly of a series ends as drift after this part of the calibration's rows: a new level is accepted, and the next
-event is detected from there."""
+DRIFT_SHARE = 0.5
+"""Share of the calibration's rows after which an anomaly of a series ends as drift: a new level is accepted, and the
+next event is detected from there."""
 QUIET = 0.99
 """Outside of its anomalies a group's score stays below the alarm level."""
 
@@ -48,7 +48,7 @@ def settings_for(time_ms: IntArray, channels: int, calibrate: int) -> Settings:
     return Settings(
         calibration=calibrate,
         false_alarms_per_month=None,
-        drift_windows=max(1, round(calibrate / DRIFTS)),
+        drift_windows=max(1, round(DRIFT_SHARE * calibrate)),
         update_windows=calibrate,
         season=day if 4 <= day <= calibrate - 24 else 0,
         together=channels,

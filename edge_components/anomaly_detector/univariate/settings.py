@@ -8,8 +8,8 @@ MAX_LAGS = 96
 """Maximum number of lags of the forecaster; the model file has this number of inputs and one constant term."""
 LONG_CALIBRATION = 120
 MARGIN, UNSET_MARGIN = 0.3, 0.6
-"""Margins of records if a rate of false alarms is configured, which it then meets, and if none is: chosen by
-leave-one-group-out on recorded tables."""
+"""Margins of records if a rate of false alarms is configured, and if none is. With the first the configured rate is
+met; the second was chosen by leave-one-group-out on recorded tables."""
 
 
 def bounded(value: int, low: int, high: int) -> int:

@@ -35,7 +35,7 @@ class Blocks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The tail of one statistic, of whose values a ``block`` has this number."""
+    """The tail of one statistic; ``block`` is the number of its values in a block."""
 
     block: int
 

@@ -103,8 +103,8 @@ def test_nothing_is_learned_during_an_anomaly():
     _, _, after = run(values, Settings(calibration=60))
     floors = after.experts.floors
     assert after.tracks.active[0]
-    expected, restored = (calibration.references(one.records, floors, one.settings.margin) for one in (before, after))
-    assert np.array_equal(expected, restored)
+    at_onset, later = (calibration.references(one.records, floors, one.settings.margin) for one in (before, after))
+    assert np.array_equal(at_onset, later)
     assert before.records.windows[0] == after.records.windows[0]
 
 

@@ -54,7 +54,6 @@ class Discord(Expert[DiscordState]):
         super().__init__(settings)
         self._length = min(settings.lags, LONGEST) if settings.is_long else 0
         self._lags = max(0, settings.calibration - 2 * self._length + 1) if self._length else 0
-        self._by_lag = (self._length + np.arange(self._lags))[::-1]
         self._buffer = np.empty((0, 0), np.float32)
         self._tail = Tail.of(settings.calibration - 2 * self._length)
 
@@ -64,19 +63,18 @@ class Discord(Expert[DiscordState]):
         return DiscordState.empty(n, {"changes": (changes,), "squares": (self._lags,), "greatest": (BLOCKS,)})
 
     def update(self, state: DiscordState, window: Observation, statistic: FloatArray, expected: FloatArray) -> None:
-        """Compare the distance to the nearest earlier shape with the limit; before the fit the limit is 1."""
+        """Compare the distance to the nearest earlier shape with the limit; the calibration's shapes are compared when
+        it is complete."""
         if not self._length:
             return
-        self._advance(state, self._change(window.value - window.previous))
-        calibrating = int(window.age.min()) <= self.settings.calibration
-        squares = state.squares
-        if calibrating:  # the earliest shapes are not complete yet, and the first change has no window before it
-            squares = np.where(self._by_lag + self._length < window.age[:, None], squares, np.inf)
-        distance = np.sqrt(np.maximum(squares.min(axis=1), 0.0) / self._length)
-        distance = np.where(np.isfinite(distance), distance, 0.0)
+        change = self._change(window.value - window.previous)
+        if int(window.age.min()) <= self.settings.calibration:
+            push_columns(state.changes, change)
+            return
+        self._advance(state, change)
+        distance = np.sqrt(np.maximum(state.squares.min(axis=1), 0.0) / self._length)
         statistic[:, 0] = distance * np.exp(-state.usual)
-        if not calibrating:
-            self._record(state, distance)
+        self._record(state, distance)
 
     def finish(self, state: DiscordState, data: CalibrationData, statistics: FloatArray) -> None:
         """Fit the limit on the distances of the calibration's shapes to the nearest one before or after them.
