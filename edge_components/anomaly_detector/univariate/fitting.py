@@ -11,7 +11,7 @@ from edge_components.anomaly_detector.univariate.expert_set import ExpertSet, St
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, SeriesState
 from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.anomaly_detector.univariate.windows import COUNT, MEAN, Windows
+from edge_components.anomaly_detector.univariate.windows import COUNT, MEAN, SLOT, Windows
 
 
 def fit(
@@ -35,7 +35,7 @@ def fit(
     errors = np.full(values.shape, np.nan)
     for row in range(n):
         series.weights[row], errors[row] = forecaster.fit(values[row], settings.lags)
-    data = CalibrationData(values, ring[:, :, COUNT], errors, windows_between_alarms)
+    data = CalibrationData(values, ring[:, :, COUNT], ring[:, :, SLOT], errors, windows_between_alarms)
     experts.prepare(states, data)
     statistics = np.empty((size, n, experts.total))
     for at in range(size):

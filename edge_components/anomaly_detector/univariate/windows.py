@@ -33,7 +33,7 @@ class Windows:
         return Windows(*(np.clip(getattr(self, name), -MAX_VALUE, MAX_VALUE) for name in self.__slots__))
 
 
-MEAN, COUNT = Windows.__slots__.index("mean"), Windows.__slots__.index("count")
+MEAN, COUNT, SLOT = (Windows.__slots__.index(name) for name in ("mean", "count", "slot"))
 """Columns of a calibration window."""
 
 

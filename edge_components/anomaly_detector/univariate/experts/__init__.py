@@ -13,6 +13,7 @@ from edge_components.anomaly_detector.univariate.experts.spike import Spike
 from edge_components.anomaly_detector.univariate.experts.step import Step
 from edge_components.anomaly_detector.univariate.experts.stuck import Stuck
 from edge_components.anomaly_detector.univariate.experts.trend import Trend
+from edge_components.anomaly_detector.univariate.experts.weekday import Weekday
 
 EXPERTS: tuple[type[AnyExpert], ...] = (
     Level,
@@ -27,4 +28,5 @@ EXPERTS: tuple[type[AnyExpert], ...] = (
     Gap,
     Discord,
     Outlier,
+    Weekday,
 )

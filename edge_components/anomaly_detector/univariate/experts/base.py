@@ -57,11 +57,13 @@ class Observation:
 
 @dataclass(slots=True)
 class CalibrationData:
-    """The calibration windows of n series: ``values`` [n, windows] in scales, ``count`` of readings [n, windows],
-    leave-one-out errors of the forecaster [n, windows], and the configured number of windows between false alarms."""
+    """The calibration windows of n series: ``values`` [n, windows] in scales, ``count`` of readings and time ``slots``
+    [n, windows], leave-one-out errors of the forecaster [n, windows], and the configured number of windows between
+    false alarms."""
 
     values: FloatArray
     count: FloatArray
+    slots: FloatArray
     errors: FloatArray
     windows_between_alarms: float
 
@@ -124,6 +126,9 @@ class Expert(Generic[S]):
 
     def finish(self, state: S, data: CalibrationData, statistics: FloatArray) -> None:
         """Adjust state and statistics [windows, n, statistics] in place after the replay."""
+
+    def refit(self, state: S, values: FloatArray) -> None:
+        """Fit some states again on the last windows ``values`` [n, windows], in scales; their last anomaly is over."""
 
     def after_scoring(self, state: S, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Adjust the state after a window was scored [n, statistics]; ``in_anomaly`` [n] is as of before it."""
