@@ -25,7 +25,7 @@ from edge_components.anomaly_detector.univariate.forecaster import Forecast, pla
 from edge_components.anomaly_detector.univariate.model_scores import ModelScores
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.tracking import Change, Tracks
-from edge_components.anomaly_detector.univariate.windows import CalibrationWindows, Windows
+from edge_components.anomaly_detector.univariate.windows import MEAN, CalibrationWindows, Windows
 from wire.model import Phase
 
 MONTH_MS = 30 * 86_400_000.0
@@ -133,6 +133,7 @@ class Ensemble:
             part = model_scores.take(ready) if model_scores is not None else None
             chosen = index if ready.all() else series_ids[ready]
             self._score(step, chosen, np.flatnonzero(ready), windows.take(ready), part)
+            self._refit(series_ids[ready])
         if model_scores is not None:
             self._score_by_models(step, present & ~ready & np.isfinite(model_scores.score), windows, model_scores)
         waiting = series_ids[present & ~self.windows.calibrated[series_ids]]
@@ -256,6 +257,22 @@ class Ensemble:
         if len(rows):
             shift = series.history[rows].mean(axis=1) - expected[rows, level]
             experts.recentre(series, states, rows, shift, lasted[rows])
+
+    def _refit(self, series_ids: IntArray) -> None:
+        """Fit the experts' states again of series for which this is due: once for each length of the calibration, at
+        another window for each, so that the load is even; not in an anomaly."""
+        settings = self.settings
+        if not settings.is_long:
+            return
+        age = self.series.age[series_ids]
+        turn = (age + series_ids) % settings.calibration == 0
+        due = series_ids[turn & (age > settings.calibration) & ~self.tracks.active[series_ids]]
+        if len(due):
+            series, states = self.series.take(due), [state.take(due) for state in self.states]
+            mean = self.windows.in_order(due)[:, :, MEAN]
+            self.experts.refit(states, (mean - series.centre[:, None]) / series.scale[:, None])
+            for state, part in zip(self.states, states, strict=True):
+                state.put(due, part)
 
     def _score_by_models(self, step: Step, which: BoolArray, windows: Windows, model_scores: ModelScores) -> None:
         """Score the rows that only models can score yet."""

@@ -101,6 +101,11 @@ class ExpertSet:
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):
             expert.finish(state, data, statistics[:, :, at])
 
+    def refit(self, states: States, values: FloatArray) -> None:
+        """Fit states again on the last windows ``values`` [n, windows], in scales."""
+        for expert, state in zip(self.experts, states, strict=True):
+            expert.refit(state, values)
+
     def after_scoring(self, states: States, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Adjust states after a window was scored; ``scores`` is [n, total] or wider, ``in_anomaly`` [n]."""
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):

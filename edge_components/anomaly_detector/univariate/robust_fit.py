@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import FloatArray
+from edge_components.anomaly_detector.columns import BoolArray, FloatArray
 from edge_components.anomaly_detector.univariate.forecaster import CLIP, MAX_LEVERAGE
 
 PENALTIES = (1 / 30, 1 / 300, 1 / 3_000, 1 / 30_000)
@@ -19,11 +19,11 @@ FAR = 6.0
 """Distance of an outlier from its forecast in the fit, in robust deviations of the errors."""
 
 
-def fit(values: FloatArray, lags: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+def fit(values: FloatArray, lags: int) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
     """Fit one forecaster on ``values`` [c] (in scales, in order).
 
     Returns its weights [1 + lags], the errors [c] as if each value had been left out of the fit, 0 for the first
-    ``lags``, and the values with outliers replaced by their forecasts.
+    ``lags``, the values with outliers replaced by their forecasts, and which ones are replaced.
     """
     plain = np.clip(values, -CLIP, CLIP)
     cleaned = plain
@@ -36,7 +36,7 @@ def fit(values: FloatArray, lags: int) -> tuple[FloatArray, FloatArray, FloatArr
         outlier = np.abs(error) > FAR * max(float(size), 1e-3)
         cleaned = np.where(outlier, np.clip(forecast, -CLIP, CLIP), plain)
     error[:lags] = 0.0
-    return weights, error, cleaned
+    return weights, error, cleaned, outlier
 
 
 def ridge(values: FloatArray, lags: int, penalties: Sequence[float] = PENALTIES) -> tuple[FloatArray, FloatArray]:

@@ -7,8 +7,8 @@ values determine the line.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -23,14 +23,6 @@ FORGOTTEN = 0.02
 """Decrease of the logarithm of the greatest usual value for each block, at most: it halves in about a calibration."""
 SHARE = 0.003
 """Part of the configured rate of false alarms."""
-
-
-class Blocks(Protocol):
-    """The ``greatest`` values of the last blocks [n, BLOCKS], that of the ``current`` block [n], and its windows."""
-
-    greatest: FloatArray
-    current: FloatArray
-    windows: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +41,12 @@ class Tail:
         value."""
         return np.array_split(values, max(USUAL, min(BLOCKS, len(values) // self.block)))
 
-    def count_window(self, blocks: Blocks) -> IntArray:
-        """Count a window of all series, begin a new block where the current one is full, and return these series."""
-        blocks.windows += 1
-        full = np.flatnonzero(blocks.windows >= self.block)
-        if len(full):
-            blocks.greatest[full, :-1] = blocks.greatest[full, 1:]
-            blocks.greatest[full, -1] = blocks.current[full]
-            blocks.current[full], blocks.windows[full] = 0.0, 0
+    def count_window(self, windows: IntArray) -> IntArray:
+        """Count a window of all series in their current blocks' ``windows`` [n], and return those whose block is
+        full; the next one begins."""
+        windows += 1
+        full = np.flatnonzero(windows >= self.block)
+        windows[full] = 0
         return full
 
     def fit(self, logs: FloatArray, assumed: float) -> tuple[FloatArray, FloatArray]:
@@ -76,6 +66,22 @@ class Tail:
     def depth(self, quantile: float) -> float:
         """Return the depth of the value that is a quantile of the blocks' greatest ones."""
         return float(np.log(-np.log(-np.expm1(np.log(quantile) / self.block))))
+
+
+def close_block(greatest: FloatArray, current: FloatArray, full: IntArray) -> None:
+    """Append the greatest value of the ``current`` block [n] of some series to those of their last blocks, ``greatest``
+    [n, BLOCKS]."""
+    greatest[full, :-1] = greatest[full, 1:]
+    greatest[full, -1] = current[full]
+    current[full] = 0.0
+
+
+def first_blocks(blocks: Sequence[FloatArray]) -> FloatArray:
+    """Return the value that is farthest from zero in each block [windows], NaN for the blocks not seen yet
+    [BLOCKS]."""
+    greatest = np.full(BLOCKS, np.nan)
+    greatest[-len(blocks) :] = [block[np.abs(block).argmax()] for block in blocks]
+    return greatest
 
 
 def usual_value(logs: FloatArray, before: FloatArray, multiple: float) -> FloatArray:

@@ -152,7 +152,7 @@ def test_an_outlier_leaves_the_state_of_the_other_experts_as_if_it_had_not_been(
 
 @pytest.mark.slow
 def test_the_next_outlier_is_a_new_anomaly():
-    values = seasonal(400)
+    values = seasonal(400, seed=8)
     spikes = [320, 345]
     values[spikes] += 20 * NOISE
     ensemble, onsets = made(300), []
@@ -166,11 +166,37 @@ def test_outliers_do_not_change_the_robust_fit():
     clean = seasonal(CALIBRATION)
     soiled = clean.copy()
     soiled[[50, 160, 270, 380]] += 4.0
-    weights, errors, _ = robust_fit.fit(clean, 48)
-    same, soiled_errors, cleaned = robust_fit.fit(soiled, 48)
+    weights, errors, _, _ = robust_fit.fit(clean, 48)
+    same, soiled_errors, cleaned, replaced = robust_fit.fit(soiled, 48)
     history = clean[-48:]
     forecasts = [one[0] + history @ one[1:] for one in (weights, same)]
     assert forecasts[0] == pytest.approx(forecasts[1], abs=NOISE)
     assert np.abs(cleaned - clean).max() < 10 * NOISE
     assert np.median(np.abs(soiled_errors)) == pytest.approx(np.median(np.abs(errors)), rel=0.1)
     assert np.abs(soiled_errors[[50, 160, 270, 380]] - 4.0).max() < 10 * NOISE
+    assert np.flatnonzero(replaced).tolist() == [50, 160, 270, 380]
+
+
+@pytest.mark.slow
+def test_cycles_of_another_size_have_a_mean_error_over_its_limit_for_longer_than_single_errors():
+    values = np.sin(np.arange(600) * 2 * np.pi / 24) + np.random.default_rng(1).normal(0, 3 * NOISE, 600)
+    values[500:] += 0.6 * np.sin(np.arange(500, 600) * 2 * np.pi / 24)
+    ensemble = made()
+    scores = np.array([causes(ensemble, row, value) for row, value in enumerate(values)])
+    single, mean = (scores[CALIBRATION:, ensemble.experts.index(name)] for name in ("outlier", "misfit"))
+    assert mean[:80].max() < 0.7
+    assert 80 < np.flatnonzero(mean >= 1.0)[0] < 80 + 24
+    assert (mean >= 1.0).sum() > 3 * (single >= 1.0).sum()
+
+
+@pytest.mark.slow
+def test_the_forecaster_is_fitted_again_after_a_calibrations_length():
+    rows = np.arange(3 * CALIBRATION)
+    period = np.where(rows < CALIBRATION + 10, 24, 30)
+    values = np.sin(2 * np.pi * np.cumsum(1 / period)) + np.random.default_rng(2).normal(0, NOISE, len(rows))
+    ensemble, misfit = made(), []
+    for row, value in enumerate(values):
+        misfit.append(causes(ensemble, row, value)[ensemble.experts.index("misfit")])
+        ensemble.tracks.active[:] = False  # as if the change had been accepted, so that a fit is due
+    before, after = misfit[2 * CALIBRATION - 50 : 2 * CALIBRATION], misfit[-50:]
+    assert np.median(after) < 0.5 * np.median(before)

@@ -11,7 +11,7 @@ from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArr
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.forecaster import CLIP
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, usual_value
+from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, close_block, usual_value
 
 LONGEST = 48
 """Maximum number of windows in a shape."""
@@ -136,8 +136,9 @@ class Discord(Expert[DiscordState]):
     def _record(self, state: DiscordState, distance: FloatArray) -> None:
         """Record the window's distance, and set the limit again after a block."""
         state.current = np.maximum(state.current, distance)
-        full = self._tail.count_window(state)
+        full = self._tail.count_window(state.windows)
         if len(full):
+            close_block(state.greatest, state.current, full)
             self._set_limit(state, full)
 
     def _set_limit(self, state: DiscordState, rows: IntArray) -> None:

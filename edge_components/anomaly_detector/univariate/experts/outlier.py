@@ -1,4 +1,4 @@
-"""Outlier: a single error of a robust forecast, beyond a limit that single outliers do not raise."""
+"""Outlier: a single error of a robust forecast, and the mean of the last, over limits that outliers do not raise."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ from edge_components.anomaly_detector.univariate import robust_fit
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.forecaster import CLIP
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, rare_depth, usual_value
+from edge_components.anomaly_detector.univariate.tail_limit import (
+    BLOCKS,
+    Tail,
+    close_block,
+    first_blocks,
+    rare_depth,
+    usual_value,
+)
 
 ASSUMED_SLOPE = 0.7
 """Slope of the tail of blocks that have not been seen yet: between that of normal and that of Laplace errors."""
 OVER_USUAL = 2.0
-"""The limit is above this multiple of the greatest usual error."""
+"""The limit is above this multiple of the greatest usual error, and that of mean errors is this multiple."""
 HEAVY = 1.0
 """Slope above which a tail is too heavy for a limit: that of Laplace errors; normal ones have about a half."""
 SKEWED = 2.0
 """Standard deviations of the number of positive ones among the greatest errors, for a symmetric series. Beyond, the
 series has bursts in one direction, which are usual."""
 RECENT = 11
-"""Number of errors whose median is the forecast's present bias."""
+"""Number of errors of which the mean is checked, and whose median is the forecast's present bias."""
 CONSECUTIVE = 2
 """Maximum number of consecutive outliers; after that the series has changed."""
 SMALLEST_ERROR = 0.02
@@ -35,11 +42,12 @@ LARGEST_LOG = 50.0
 
 @dataclass(slots=True)
 class OutlierState(Columns):
-    """The forecaster's ``weights`` [series, 1 + lags], the last values without outliers (``history`` [series, lags]),
-    the last ``errors`` [series, RECENT], the number of consecutive outliers (``run``), the greatest errors of the last
+    """The forecaster's ``weights`` [series, 1 + lags], the last values without outliers (``history`` [series, lags])
+    and their ``errors`` [series, RECENT], the number of consecutive outliers (``run``), the greatest errors of the last
     blocks with their signs (``greatest`` [series, blocks]) and of the ``current`` one, its ``windows``, the
     ``location`` and ``slope`` of the logarithm of an error against its depth in the tail, infinite for a skewed series,
-    the logarithm below which an error is ``usual``, and the depth of the configured rate of false alarms (``rare``)."""
+    the logarithm below which an error is ``usual``, and the depth of the configured rate of false alarms (``rare``).
+    ``greatest_mean``, ``current_mean`` and ``usual_mean`` are the same for the mean error."""
 
     weights: FloatArray = column("experts.outlier.weights", 0.0)
     history: FloatArray = column("experts.outlier.history", 0.0)
@@ -52,22 +60,27 @@ class OutlierState(Columns):
     slope: FloatArray = column("experts.outlier.slope", 1.0)
     usual: FloatArray = column("experts.outlier.usual", np.inf)
     rare: FloatArray = column("experts.outlier.rare", 1.0)
+    greatest_mean: FloatArray = column("experts.outlier.greatest_mean", np.nan)
+    current_mean: FloatArray = column("experts.outlier.current_mean", 0.0)
+    usual_mean: FloatArray = column("experts.outlier.usual_mean", np.inf)
 
 
 class Outlier(Expert[OutlierState]):
-    """Error of a forecast over the limit that follows from the greatest errors of many short blocks.
+    """Error of a forecast over the limit that follows from the greatest errors of many short blocks, and the mean of
+    the last errors over its own.
 
     The forecaster is fitted without the outliers of the calibration, and its bias is the median of its last errors, so
     a change of level is an outlier only at its onset. The limit is that of a Weibull tail, at the depth of the
     configured rate of false alarms. Outliers that occur in more than three blocks are usual, and so are those of a
-    series whose tail is heavy or skewed. An outlier is replaced by its forecast in the state of all experts. Only after
-    a long calibration.
+    series whose tail is heavy or skewed. An outlier is replaced by its forecast in the state of all experts. The mean
+    error detects a change of slope or of cycles, whose single errors are small. Only after a long calibration; outside
+    of anomalies the forecaster is fitted again after each calibration's length.
     """
 
     name, cause = "outlier", "forecast"
-    statistics = ("outlier",)
+    statistics = ("outlier", "misfit")
     own_limit = True
-    version = 2
+    version = 3
     replaces_outliers = True
 
     def __init__(self, settings: Settings) -> None:
@@ -82,11 +95,12 @@ class Outlier(Expert[OutlierState]):
             "history": (self._lags,),
             "errors": (RECENT,),
             "greatest": (BLOCKS,),
+            "greatest_mean": (BLOCKS,),
         }
         return OutlierState.empty(n, sizes)
 
     def update(self, state: OutlierState, window: Observation, statistic: FloatArray, expected: FloatArray) -> None:
-        """Compare the window's error with the limit; an outlier is replaced by its forecast."""
+        """Compare the errors with their limits; an outlier is replaced by its forecast."""
         if not self._lags:
             return
         bias = medians(state.errors)
@@ -94,32 +108,40 @@ class Outlier(Expert[OutlierState]):
         error = window.value - predicted
         off = error - bias
         score = self._score(state, np.abs(off))
-        expected[:, 0] = predicted + bias
-        statistic[:, 0] = score
+        expected[:, 0] = expected[:, 1] = predicted + bias
         far = score >= 1.0
         state.run = np.where(far, state.run + 1, 0)
-        window.replacement[:] = np.where(far & (state.run <= CONSECUTIVE), predicted + bias, np.nan)
-        value = np.where(np.isfinite(window.replacement), window.replacement, window.value)
+        replaced = far & (state.run <= CONSECUTIVE)
+        window.replacement[:] = np.where(replaced, predicted + bias, np.nan)
+        value = np.where(replaced, window.replacement, window.value)
         push_columns(state.history, np.clip(value, -CLIP, CLIP))
-        push_columns(state.errors, error)
-        self._record(state, off)
+        push_columns(state.errors, np.where(replaced, bias, error))
+        mean = np.abs(state.errors).mean(axis=1)
+        statistic[:, 0] = score
+        statistic[:, 1] = np.where(state.slope <= HEAVY, mean * np.exp(-state.usual_mean), 0.0)
+        self._record(state, off, mean)
 
     def finish(self, state: OutlierState, data: CalibrationData, statistics: FloatArray) -> None:
-        """Fit the forecaster, and the limit on its left-out errors."""
+        """Fit the forecaster, and the limits on its left-out errors."""
         if not self._lags:
             return
         state.rare[:] = rare_depth(data.windows_between_alarms)
-        state.greatest[:] = np.nan
-        for row, values in enumerate(data.values):
-            state.weights[row], errors, cleaned = robust_fit.fit(values, self._lags)
+        state.usual[:], state.usual_mean[:] = -np.inf, -np.inf
+        self.refit(state, data.values)
+
+    def refit(self, state: OutlierState, values: FloatArray) -> None:
+        """Fit the forecaster and the errors of the last blocks; limits fall slowly, as they do between fits."""
+        if not self._lags:
+            return
+        for row, series in enumerate(values):
+            state.weights[row], errors, cleaned, replaced = robust_fit.fit(series, self._lags)
             state.history[row] = cleaned[-self._lags :]
-            known = np.concatenate((np.zeros(RECENT), errors[self._lags :]))
-            bias = medians(np.lib.stride_tricks.sliding_window_view(known, RECENT)[:-1])
-            state.errors[row] = known[-RECENT:]
-            blocks = self._tail.split(errors[self._lags :] - bias)
-            state.greatest[row, -len(blocks) :] = [block[np.abs(block).argmax()] for block in blocks]
-        state.run[:], state.windows[:], state.current[:] = 0, 0, 0.0
-        state.usual[:] = -np.inf
+            errors, kept = errors[self._lags :], np.where(replaced, 0.0, errors)[self._lags :]
+            bias = medians(_recent(errors)[:-1])
+            state.greatest[row] = first_blocks(self._tail.split(errors - bias))
+            state.greatest_mean[row] = first_blocks(self._tail.split(np.abs(_recent(kept)[1:]).mean(axis=1)))
+            state.errors[row] = kept[-RECENT:]
+        state.run[:], state.windows[:], state.current[:], state.current_mean[:] = 0, 0, 0.0, 0.0
         self._set_limit(state, np.arange(len(state.run)))
 
     def recentre(self, state: OutlierState, rows: IntArray, shift: FloatArray, lasted: IntArray) -> None:
@@ -140,11 +162,14 @@ class Outlier(Expert[OutlierState]):
         last, own = history[:, -self._lags :], state.history[rows]
         history[:, -self._lags :] = np.where(np.isclose(np.clip(last, -CLIP, CLIP), own), last, own)
 
-    def _record(self, state: OutlierState, off: FloatArray) -> None:
-        """Record the window's error, and set the limit again after a block."""
+    def _record(self, state: OutlierState, off: FloatArray, mean: FloatArray) -> None:
+        """Record the window's error and the mean error, and set the limits again after a block."""
         state.current = np.where(np.abs(off) > np.abs(state.current), off, state.current)
-        full = self._tail.count_window(state)
+        state.current_mean = np.maximum(state.current_mean, mean)
+        full = self._tail.count_window(state.windows)
         if len(full):
+            close_block(state.greatest, state.current, full)
+            close_block(state.greatest_mean, state.current_mean, full)
             self._set_limit(state, full)
 
     def _set_limit(self, state: OutlierState, rows: IntArray) -> None:
@@ -158,6 +183,8 @@ class Outlier(Expert[OutlierState]):
         symmetric = more <= SKEWED * np.sqrt(np.isfinite(greatest).sum(axis=1))
         state.slope[rows] = np.where(symmetric, np.maximum(slope, SMALLEST_SLOPE), np.inf)
         state.usual[rows] = usual_value(logs, state.usual[rows], OVER_USUAL)
+        logs = np.log(np.maximum(state.greatest_mean[rows], SMALLEST_ERROR))
+        state.usual_mean[rows] = usual_value(logs, state.usual_mean[rows], OVER_USUAL)
 
     def _score(self, state: OutlierState, off: FloatArray) -> FloatArray:
         """Return the score of errors [n], their ratio to the limit; 0 without a limit."""
@@ -165,3 +192,9 @@ class Outlier(Expert[OutlierState]):
         depth = np.where(limited, state.slope, HEAVY) * state.rare
         limit = np.exp(np.minimum(np.maximum(state.location + depth, state.usual), LARGEST_LOG))
         return np.where(limited, off / limit, 0.0)
+
+
+def _recent(errors: FloatArray) -> FloatArray:
+    """Return the last RECENT errors before each of ``errors`` [windows] and after the last one, zeros before the first:
+    [windows + 1, RECENT]."""
+    return np.lib.stride_tricks.sliding_window_view(np.concatenate((np.zeros(RECENT), errors)), RECENT)
