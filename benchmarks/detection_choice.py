@@ -57,7 +57,7 @@ SERIES = (
     Constant(f"{_SERIES}.calibration", "GROWTH", (2.0, 5.0)),
     Constant(f"{_SERIES}.calibration", "UNSET_OBSERVED", (0.0, 0.3)),
     Constant(f"{_SERIES}.tracking", "REST_ONSET", (1.5, 3.0)),
-    Constant(f"{_SERIES}.experts.level", "HELD_SLEW", (0.0, 1.0)),
+    Constant(f"{_SERIES}.experts.outlier", "RECENT", (7, 15)),
     Constant(f"{_SERIES}.experts.outlier", "OVER_USUAL", (1.5, 3.0)),
     Constant(f"{_SERIES}.experts.outlier", "HEAVY", (0.75, 1.5)),
     Constant(f"{_SERIES}.experts.discord", "OVER_USUAL", (1.3, 1.75, 2.0)),

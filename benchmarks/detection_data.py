@@ -1,4 +1,4 @@
-"""Recordings for the detection benchmark: public sets from a folder, simulated rigs, and generated seasonal series.
+"""Recordings for the detection benchmark: public sets from a folder, simulated rigs, and generated series.
 
 Every recording has its calibration at the beginning and its events as ranges of rows, both ends included. A public set
 whose folder is absent is left out.
@@ -12,11 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from device_sim.simulation import rigs
+
+if TYPE_CHECKING or __package__:
+    from benchmarks import detection_generated as generated
+else:  # run as a file, beside which the others are
+    import detection_generated as generated
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -25,12 +31,10 @@ Events = list[tuple[int, int]]
 
 NAB_FOLDERS = ("artificialNoAnomaly", "artificialWithAnomaly", "realAdExchange", "realTraffic", "realTweets")
 UCR_FAMILIES = ("InternalBleeding", "insectEPG")
-HOUR_MS, TEP_MS = 3_600_000, 180_000
-SEASONAL_ROWS, SEASONAL_CALIBRATION = 1_680, 420
+TEP_MS = 180_000
+SHORT_ROWS, SHORT_CALIBRATION = 1_680, 420
 SHORT_LEAD = 500
 """Rows between calibration and first event of a shortened recording."""
-SPIKE_ROWS, CHANGE_ROWS = 3, 48
-"""Rows from the beginning of a spike or a change in which an alarm counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,10 @@ def load(data: Path, part: int = 1) -> list[Group]:
         Group("steady rigs, tuning faults", "rows", _rigs(tuple(rigs.TUNING), seeds, rigs.STEADY), True),
         Group("steady rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), seeds, rigs.STEADY), True),
         Group("rigs without faults", "events", _rigs((rigs.NO_FAULT,), range(max(1, 12 // part)), rows=2_500), True),
-        Group("seasonal, spikes", "events", [seasonal(seed, "spikes") for seed in range(60 // part)], True),
-        Group("seasonal, changes", "events", [seasonal(seed, "changes") for seed in range(60 // part)], True),
+        Group("seasonal, spikes", "events", _generated("spikes", 60 // part), True),
+        Group("seasonal, changes", "events", _generated("changes", 60 // part), True),
+        Group("servers", "events", _generated("server", 60 // part), True),
+        Group("demand", "events", _generated("demand", 40 // part), True),
     ]
     return [group for group in groups if group.recordings]
 
@@ -103,19 +109,17 @@ def shortened(groups: Sequence[Group]) -> list[Group]:
 def _short(recording: Recording) -> Recording:
     rows = len(recording.time_ms)
     first = recording.events[0][0] if recording.events else 0
-    start = max(0, min(first - SHORT_LEAD - SEASONAL_CALIBRATION, rows - SEASONAL_ROWS))
-    end = min(rows, start + SEASONAL_ROWS)
+    start = max(0, min(first - SHORT_LEAD - SHORT_CALIBRATION, rows - SHORT_ROWS))
+    end = min(rows, start + SHORT_ROWS)
     labels = recording.labels or [event[0] for event in recording.events]
     kept = [
         (event, label)
         for event, label in zip(recording.events, labels, strict=True)
-        if start + SEASONAL_CALIBRATION <= event[0] < end
+        if start + SHORT_CALIBRATION <= event[0] < end
     ]
     events = [(event[0] - start, min(event[1], end - 1) - start) for event, _ in kept]
     time_ms, values = recording.time_ms[start:end], recording.values[start:end]
-    return Recording(
-        recording.name, time_ms, values, SEASONAL_CALIBRATION, events, [label - start for _, label in kept]
-    )
+    return Recording(recording.name, time_ms, values, SHORT_CALIBRATION, events, [label - start for _, label in kept])
 
 
 def _nab(data: Path, folder: str, part: int) -> list[Recording]:
@@ -168,48 +172,13 @@ def _rigs(
     ]
 
 
-def seasonal(seed: int, kind: str) -> Recording:
-    """Return an hourly series with cycles of half a day, a day and a week, and spikes or change points.
-
-    Spikes are anywhere, so most calibrations have some. At a change point the level, the slope or the size of the
-    cycles changes for good.
-    """
-    rng = np.random.default_rng([seed, *kind.encode()])
-    at = np.arange(SEASONAL_ROWS)
-    noise = rng.uniform(0.02, 0.15) * np.ones(SEASONAL_ROWS)
-    sizes = {period: rng.uniform(0.3, 1.5) * np.ones(SEASONAL_ROWS) for period in (12, 24, 168)}
-    level = rng.normal(0, 3.0) + np.cumsum(np.full(SEASONAL_ROWS, rng.normal(0, 1e-3)))
-    events: Events = []
-    if kind == "changes":
-        for row in _apart(rng, int(rng.integers(2, 5)), SEASONAL_ROWS // 8):
-            what = rng.integers(0, 3)
-            if what == 0:
-                level[row:] += rng.choice([-1, 1]) * rng.uniform(1.0, 4.0)
-            elif what == 1:
-                level[row:] += rng.choice([-1, 1]) * rng.uniform(0.01, 0.05) * np.arange(SEASONAL_ROWS - row)
-            else:
-                period = int(rng.choice([12, 24]))
-                sizes[period][row:] *= rng.choice([rng.uniform(0.2, 0.5), rng.uniform(2.0, 3.0)])
-            events.append((row, min(row + CHANGE_ROWS, SEASONAL_ROWS) - 1))
-    values = level + noise * rng.normal(size=SEASONAL_ROWS)
-    for period, size in sizes.items():
-        values += size * np.sin(2 * np.pi * (at / period + rng.random()))
-    if kind == "spikes":
-        for row in _apart(rng, int(rng.integers(4, 12)), 12):
-            values[row] += rng.choice([-1, 1]) * rng.uniform(10.0, 40.0) * noise[row]
-            events.append((row, min(row + SPIKE_ROWS, SEASONAL_ROWS) - 1))
-    scored = [event for event in events if event[0] >= SEASONAL_CALIBRATION]
-    scale = float(np.exp(rng.uniform(0, 7)))
-    return Recording(f"{kind} {seed}", at * HOUR_MS, scale * values[:, None], SEASONAL_CALIBRATION, scored)
-
-
-def _apart(rng: np.random.Generator, count: int, least: int) -> list[int]:
-    """Return sorted random rows that are at least ``least`` apart."""
-    chosen: list[int] = []
-    for row in rng.integers(100, SEASONAL_ROWS - CHANGE_ROWS, 10 * count).tolist():
-        if len(chosen) < count and all(abs(row - other) >= least for other in chosen):
-            chosen.append(row)
-    return sorted(chosen)
+def _generated(kind: str, count: int) -> list[Recording]:
+    found = []
+    for seed in range(count):
+        one = generated.KINDS[kind](np.random.default_rng([seed, *kind.encode()]))
+        time_ms = np.arange(len(one.values), dtype=np.int64) * one.step_ms
+        found.append(Recording(f"{kind} {seed}", time_ms, one.values[:, None], one.calibrate, one.events))
+    return found
 
 
 def ranges(marked: BoolArray) -> Events:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.detection_data import Group, Recording, ranges, seasonal, shortened
+from benchmarks.detection_data import Group, Recording, shortened
+from benchmarks.detection_generated import KINDS
 from benchmarks.detection_measures import Scored, measure
 
 CALIBRATE = 400
@@ -54,13 +55,26 @@ def test_the_highest_score_counts_near_the_event(row: int, at_event: int) -> Non
     assert result["highest_at_event"] == at_event
 
 
-@pytest.mark.parametrize("kind", ["spikes", "changes"])
-def test_seasonal_series_are_reproducible_and_their_events_are_after_the_calibration(kind: str) -> None:
-    one, again = seasonal(3, kind), seasonal(3, kind)
+@pytest.mark.parametrize("kind", KINDS)
+def test_generated_series_are_reproducible_and_their_events_are_after_the_calibration(kind: str) -> None:
+    one, again = (KINDS[kind](np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(one.values, again.values)
     assert one.events == again.events != []
-    assert all(first >= one.calibrate for first, _ in one.events)
-    assert ranges(one.faulty)[0] == one.events[0]
+    assert all(one.calibrate <= first <= last < len(one.values) for first, last in one.events)
+    assert len(set(one.values.tolist())) > 10
+
+
+def test_days_of_generated_demand_are_like_the_week_before_but_for_its_events() -> None:
+    usual, unusual = [], []
+    for seed in range(20):
+        one = KINDS["demand"](np.random.default_rng(seed))
+        days = one.values.reshape(70, 48)
+        events = {first // 48 + 1 for first, _ in one.events}
+        for day in range(7, 70):
+            like = np.abs(days[day] / days[day - 7] - 1.0).mean()
+            (unusual if day in events else usual).append(like)
+    assert np.median(usual) < 0.1
+    assert np.median(unusual) > 0.2
 
 
 def test_a_shortened_recording_keeps_its_event_and_the_rows_before_it() -> None:
