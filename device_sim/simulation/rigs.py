@@ -39,18 +39,31 @@ class Conditions:
     """Conditions of a run, as multiples of the usual ones: ``wandering``, the size of warm-up, drift and spontaneous
     level shifts; ``heating``, the response of temperatures to the load; and ``strength``, the size of faults. The range
     of ``fault_rows`` is from a seventh to a third of the run by default. A ``varying`` fault changes its size every 40
-    to 120 rows, to between a fifth and all of it."""
+    to 120 rows, to between a fifth and all of it.
+
+    None of the following is in the usual conditions. ``settling`` is the greatest fraction of the speed that a run
+    begins below its operating point, which it reaches within minutes. ``uneven`` is the deviation of the logarithm of
+    the noise of vibrations and pressure, which changes over minutes; the vibrations then change between levels, too.
+    ``remaining`` is the greatest fraction of a fault that is left at its end and disappears within minutes; in two runs
+    of five nothing is left. Pressure, thermocouple and flow always have a ``coarse`` resolution."""
 
     wandering: float = 1.0
     heating: float = 1.0
     strength: float = 1.0
     fault_rows: tuple[int, int] | None = None
     varying: bool = False
+    settling: float = 0.0
+    uneven: float = 0.0
+    remaining: float = 0.0
+    coarse: bool = False
 
 
 USUAL = Conditions()
 STEADY = Conditions(wandering=0.3, heating=0.2, strength=1.6, fault_rows=(400, 480), varying=True)
 """A rig near its operating temperature, with faults in about half of the rows after the calibration."""
+UNEVEN = Conditions(0.2, 0.1, 2.5, (380, 460), varying=True, settling=0.03, uneven=1.0, remaining=1.0, coarse=True)
+"""A small rig whose noise changes over minutes and that recovers slowly. Chosen such that two detectors have about the
+figures there that they had on a real rig (docs/detection-trials.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +184,11 @@ def run(kind: str, seed: int, rows: int = ROWS, conditions: Conditions = USUAL) 
     share = _profile(rows, begin, end, rng)
     if conditions.varying:
         share *= _varying(rows, rng)
+    # Numbers of their own, so that the other conditions do not change with them.
+    apart = np.random.default_rng([seed, *kind.encode(), 1])
+    share[end:] = _remaining(share[begin:end], rows - end, conditions.remaining, apart)
     state = _normal(rows, conditions.wandering, rng)
+    _disturb(state, conditions, apart)
     if fault is not None:
         fault(state, conditions.strength * share, rng)
         if rng.random() < 0.4:  # after the fault, settings are restored only approximately
@@ -192,6 +209,23 @@ def _profile(rows: int, begin: int, end: int, rng: Random) -> FloatArray:
     at = np.arange(rows, dtype=np.float64)
     rise, fall = (rng.choice([2.0, rng.uniform(2, (end - begin) / 3)]) for _ in range(2))
     return np.asarray(np.clip(np.minimum((at - begin) / rise, (end - at) / fall), 0.0, 1.0), np.float64)
+
+
+def _remaining(fault: FloatArray, rows: int, greatest: float, rng: Random) -> FloatArray:
+    """Return how much of a fault is left in the rows after it: a part of its middle, which fades away."""
+    first = greatest * rng.uniform(0.0, 1.0) * (rng.random() < 0.6) * fault[(len(fault) - 1) // 2]
+    return np.asarray(first * np.exp(-np.arange(rows) / rng.uniform(50, 400)), np.float64)
+
+
+def _disturb(state: _State, conditions: Conditions, rng: Random) -> None:
+    """Add what only some conditions have: a start below the operating point, and noise that changes."""
+    rows = len(state.speed)
+    state.speed -= conditions.settling * rng.uniform(0, 1) * np.exp(-np.arange(rows) / rng.uniform(20, 150))
+    state.rough *= np.exp(conditions.uneven * _wandering(rows, rng.uniform(50, 400), rng))
+    for level in (state.shake, state.second_shake):
+        lengths = rng.integers(60, 400, rows // 60 + 1)
+        steps = np.repeat(rng.normal(size=len(lengths)), lengths)[:rows]
+        level += 0.02 * conditions.uneven * rng.uniform(0, 1) * steps
 
 
 def _varying(rows: int, rng: Random) -> FloatArray:
@@ -240,7 +274,9 @@ def _sensors(state: _State, conditions: Conditions, rng: Random) -> FloatArray:
         voltage + 0.6 * noise[6] * _noise(rows, rng),
         flow + 0.25 * noise[7] * _noise(rows, rng) + 0.6 * froth,
     ]
-    steps = (1e-5, 1e-5, 1e-4, rng.choice([0.001, 0.05]), 0.01, rng.choice([0.001, 0.06]), 0.01, rng.choice([0.1, 1.0]))
+    steps = [1e-5, 1e-5, 1e-4, rng.choice([0.001, 0.05]), 0.01, rng.choice([0.001, 0.06]), 0.01, rng.choice([0.1, 1.0])]
+    if conditions.coarse:
+        steps[3], steps[5], steps[7] = 0.1, 0.06, 1.0
     return np.stack([np.round(one / step) * step for one, step in zip(sensed, steps, strict=True)], axis=1)
 
 
