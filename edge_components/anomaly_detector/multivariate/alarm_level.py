@@ -1,11 +1,12 @@
 """The alarm level of a group's joint score for a configured rate of false alarms.
 
-Pure. The input is the minimum of the score over as many rows as an onset takes. Its greatest value in each
-block of rows is recorded: in the blocks of the calibration, scored by parts left out of the fit, and in all later
-blocks without an anomaly. The tail above the greatest third of them is assumed exponential (peaks over threshold,
-Pickands 1975; Coles 2001), and extended to the configured rate. While few blocks are known, the mean excess is shrunk
-towards a usual one. An onset counts as a block above the alarm level of that time by an unknown amount (censored), so
-the size of a fault does not raise the level.
+Pure. The input is the minimum of the score over as many rows as an onset takes. Its greatest value in each block of
+rows is recorded: in the blocks of the calibration, scored by parts left out of the fit, and in all later blocks without
+an anomaly. Scores are distances, and the squared distance of normal errors has an exponential tail; so that of the
+squares above the greatest third is assumed exponential (peaks over threshold, Pickands 1975; Coles 2001), and extended
+to the configured rate. While few blocks are known, the mean excess is shrunk towards a usual one. An onset counts as a
+block above the alarm level of that time by an unknown amount (censored), so the size of a fault does not raise the
+level.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ BLOCK = 50
 KEPT = 256
 """Number of blocks in memory, which limits how fast a change the level follows."""
 UPPER = 1 / 3
-USUAL_SLOPE = 0.25
-"""Usual mean excess, in mean blocks; in simulated groups it was 0.07 to 0.4."""
+USUAL_SLOPE = 0.5
+"""Usual mean excess of the squares, in mean squared blocks."""
 WEIGHT = 5.0
 """Weight of the usual mean excess, in excesses of the group's own."""
 OBSERVED = 0.1
@@ -88,7 +89,7 @@ class AlarmLevel:
 
     def _level(self, rows_between: float) -> float:
         known = np.isfinite(self.greatest)
-        blocks = np.sort(self.greatest[known])[::-1]
+        blocks = np.sort(np.square(self.greatest[known]))[::-1]
         upper = max(1, int(len(blocks) * UPPER))
         threshold = blocks[min(upper, len(blocks) - 1)]
         over = upper - min(int(self.censored[known].sum()), upper)
@@ -96,4 +97,4 @@ class AlarmLevel:
         rarer = np.log(max(upper / len(blocks) * rows_between / BLOCK, 1.0))
         often = (1.0 + self.numbers[ALARMS]) / (1.0 + self.numbers[WATCHED] / rows_between)
         moved = 1.0 + OBSERVED * np.log(np.clip(often, MIN_OFTEN, MAX_OFTEN))
-        return max(float((threshold + excess * rarer) * moved), LOWEST)
+        return max(float(np.sqrt(threshold + excess * rarer) * moved), LOWEST)

@@ -1,13 +1,14 @@
 """Anomaly detection over a group of series that are measured together, such as the channels of one machine.
 
 Pure, one object a group, one row at a time. A group first collects ``calibration`` rows. From then on the moving means
-of its channels are compared with their slow levels (:mod:`baseline`), and an anomaly begins when the distance stays
+of its channels are compared with their levels (:mod:`baseline`), and an anomaly begins when the distance stays
 above the alarm level. That level follows from the configured rate of false alarms (:mod:`alarm_level`). During an
 anomaly the levels are frozen, and the fraction of the fault that remains is estimated (:mod:`recovery`). So an anomaly
 ends when the deviation has ended, even if a slow channel, such as a temperature, has meanwhile moved permanently. While
 the steady channels with which it began are far from their levels, it does not end (:mod:`persistence`). The
 position of such a channel becomes its new level, which is followed without a speed limit for a while; the old levels of
-all channels remain valid too. A group without wandering channels has fixed levels instead (:mod:`stationary`).
+all channels remain valid too. If no channel of the group wanders, an anomaly also lasts while the last rows are far
+from the levels (:mod:`stationary`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from edge_components.anomaly_detector.columns import FloatArray, push, read_arra
 from edge_components.anomaly_detector.multivariate import baseline as base
 from edge_components.anomaly_detector.multivariate.alarm_level import AlarmLevel
 from edge_components.anomaly_detector.multivariate.baseline import Baseline
-from edge_components.anomaly_detector.multivariate.persistence import Persistence, distance_from
+from edge_components.anomaly_detector.multivariate.persistence import DEVIATED, Persistence, distance_from
 from edge_components.anomaly_detector.multivariate.recovery import RecoveryDetector
 from edge_components.anomaly_detector.multivariate.stationary import END_LEVEL as STATIONARY_END_LEVEL
-from edge_components.anomaly_detector.multivariate.stationary import ROWS, StationaryModel
+from edge_components.anomaly_detector.multivariate.stationary import StationaryModel
 from edge_components.anomaly_detector.multivariate.stationary import fit as fit_stationary
 from wire.model import Phase
 
@@ -39,8 +40,6 @@ END_LEVEL = 0.6
 SETTLE_ROWS = 35
 """Rows after an end in which only a return of the anomaly is detected. After them each channel keeps its level from
 before the anomaly, or gets its present one."""
-SAME = 1.5
-"""Distance, in spreads, above which a channel gets its present level after an anomaly."""
 FOLLOWED = 2
 """A channel that an anomaly has moved is followed for this multiple of the anomaly's rows, at most the length of the
 calibration."""
@@ -49,8 +48,8 @@ LONG_ROWS = 60
 the next fault must not be followed."""
 
 WANDERING_DRIFT = 2
-"""An anomaly of a group with wandering channels ends as drift after this part of the configured rows: such a group has
-no fixed levels, and a new level is more probable than a fault that lasts."""
+"""An anomaly of a group with wandering channels ends as drift after this part of the configured rows: in such a group
+a new level is more probable than a fault that lasts."""
 
 
 @dataclass(slots=True)
@@ -147,8 +146,6 @@ class GroupDetector:
             return Finding(np.nan, False, np.zeros(len(row)), nothing, nothing)
         self._push(self.baseline, row)
         self.level = 1.0 if self.rows_between is None else self._alarm_level.level(self.rows_between)
-        if self._stationary is not None:
-            return self._score_stationary(self.baseline, self._stationary)
         return self._score(self.baseline)
 
     def history(self, channel: int, rows: int) -> FloatArray:
@@ -179,23 +176,28 @@ class GroupDetector:
         self.baseline = Baseline(**fitted) if fitted else None
         persistence = Persistence.read(arrays, len(restored[0].level))
         self._stationary = StationaryModel.read(arrays, len(restored[0].level))
+        if self.baseline is not None and self._stationary is not None:
+            # An earlier version saved a speed although it did not use it.
+            self.baseline.slew[:] = 0.0
         (self._state, self._alarm_level, self._recovery), self._persistence = restored, persistence
 
     def _fit(self) -> None:
         state = self._state
         self.baseline, usual = base.fit(state.rows)
-        stationary = fit_stationary(state.rows, self.baseline)
-        if stationary is not None:
-            self._stationary, usual = stationary
+        self._stationary = fit_stationary(state.rows, self.baseline)
         self._alarm_level.fit(usual)
         values = self.baseline.standard(base.filled(state.rows))
         state.last[:] = values[-3:]
         values = base.middle_of_three(values)
         state.recent[:] = values[-base.HISTORY :]
+        if self._stationary is not None:
+            cleaned, _ = base.cleaned(base.filled(state.rows), self.baseline.centre, self.baseline.scale)
+            state.level[:] = cleaned.mean(axis=0)
+            return
         level = values[: max(base.SPANS)].mean(axis=0)
         for row in range(base.HISTORY, len(values)):
             level = base.moving_level(level, base.means_of(values[row - base.HISTORY : row])[-1], self.baseline.slew)
-        state.level[:] = level if self._stationary is None else self._stationary.centre
+        state.level[:] = level
 
     def _push(self, baseline: Baseline, row: FloatArray) -> None:
         state = self._state
@@ -238,32 +240,6 @@ class GroupDetector:
             score, bool(counts[ACTIVE]), share / max(float(share.sum()), 1e-12), expected, reach, phase, drifted
         )
 
-    def _score_stationary(self, baseline: Baseline, model: StationaryModel) -> Finding:
-        state, counts = self._state, self._state.counts
-        levels = [state.level, state.old] if np.isfinite(state.old).all() else [state.level]
-        contributions = model.contributions(state.recent, levels)
-        level = min(levels, key=lambda one: float(model.contributions(state.recent[-1:], [one]).sum()))
-        score = min(model.distance(contributions) / self.level, GREATEST)
-        phase, drifted = None, False
-        if not counts[ACTIVE]:
-            phase = self._watch(np.zeros(2 * len(level)), level, score)
-        elif self._recovery.ended_below(score < STATIONARY_END_LEVEL or model.is_usual(contributions)):
-            counts[ACTIVE], phase = 0, Phase.END
-            # The anomaly's own rows leave the window here.
-            state.recent[: -base.SPANS[0]] = level
-        elif self._recovery.lasted >= self.drift_rows:
-            counts[[ACTIVE, CALM]], phase, drifted = 0, Phase.END, True
-            state.old[:] = state.anchor
-            state.level[:] = state.recent[-ROWS:].mean(axis=0)
-        else:
-            phase = self._update()
-        share = np.maximum(contributions.sum(axis=0), 0.0)
-        expected = baseline.centre + level * baseline.scale
-        reach = model.reach() * baseline.scale * self.level
-        return Finding(
-            score, bool(counts[ACTIVE]), share / max(float(share.sum()), 1e-12), expected, reach, phase, drifted
-        )
-
     def _nearest(self, baseline: Baseline, means: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         """Return the nearest of the valid levels, and the distances of the means from it."""
         state = self._state
@@ -301,7 +277,13 @@ class GroupDetector:
         """Process a row of an anomaly; return the phase that is due, and whether it ended as drift."""
         state, counts = self._state, self._state.counts
         ended = self._recovery.ended(deviation, wander, back, lasts)
-        if ended or self._recovery.lasted >= self.drift_rows // WANDERING_DRIFT:
+        longest = self.drift_rows // (1 if lasts and self._stationary is not None else WANDERING_DRIFT)
+        if ended and self._stationary is not None:
+            # The levels are known: nothing has to settle, and the next fault may begin at once.
+            counts[[ACTIVE, CALM]] = 0
+            state.recent[: -base.SPANS[0]] = state.anchor
+            return Phase.END, False
+        if ended or self._recovery.lasted >= longest:
             counts[[ACTIVE, SETTLING, CALM]] = 0, SETTLE_ROWS, 0
             state.old[:], state.settled[:] = state.anchor, 0.0
             return Phase.END, not ended
@@ -317,10 +299,12 @@ class GroupDetector:
         return Phase.UPDATE
 
     def _lasts(self, baseline: Baseline, means: FloatArray, roughest: float) -> bool:
-        """Process a row of an anomaly; return whether its channels are still far from their levels."""
+        """Return whether the channels of an anomaly are still far from their levels."""
         levels = [level for level in (self._state.anchor, self._state.old) if np.isfinite(level).all()]
-        away = distance_from(baseline, means, levels, self._persistence.counted(baseline))
-        return self._persistence.lasts(max(away, roughest), self._recovery.lasted + 1, self.level)
+        away = max(distance_from(baseline, means, levels, self._persistence.counted(baseline)), roughest)
+        if self._stationary is None:
+            return away >= self.level
+        return max(away, self._stationary.distance(self._state.recent, levels)) >= STATIONARY_END_LEVEL * self.level
 
     def _is_back(self, baseline: Baseline, means: FloatArray) -> bool:
         short = np.broadcast_to(means[0], means.shape)
@@ -346,7 +330,7 @@ class GroupDetector:
         counts[SETTLING] -= 1
         state.settled += state.recent[-1] / SETTLE_ROWS
         if counts[SETTLING] == 0:
-            moved = np.abs(state.settled - state.old) >= SAME * baseline.spread[-1]
+            moved = np.abs(state.settled - state.old) >= DEVIATED * baseline.spread[-1]
             state.level[:] = np.where(moved, state.settled, state.old)
             lasted = self._recovery.lasted if self._recovery.lasted >= LONG_ROWS else 0
             state.free[:] = np.where(moved, min(FOLLOWED * lasted, self.calibration), 0)

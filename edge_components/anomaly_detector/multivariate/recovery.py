@@ -75,13 +75,6 @@ class RecoveryDetector:
         self.numbers[1] = self.numbers[1] + 1 if back or (half and not lasts) else 0
         return bool(self.numbers[1] >= END_ROWS)
 
-    def ended_below(self, below: bool) -> bool:
-        """Process a row of a group with fixed levels and return whether the anomaly has ended; ``below`` is whether its
-        score is below the end level."""
-        self.numbers[0] += 1
-        self.numbers[1] = self.numbers[1] + 1 if below else 0
-        return bool(self.numbers[1] >= END_ROWS)
-
     def has_returned(self, deviation: FloatArray, wander: FloatArray) -> bool:
         """Return whether more than half of an anomaly that had ended is present again."""
         return all(left > END_FRACTION for left, _ in self._remaining(deviation, wander))

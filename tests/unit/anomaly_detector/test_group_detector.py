@@ -89,6 +89,29 @@ def test_state_of_an_earlier_version_in_an_anomaly_is_continued():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cut", [450, 600])
+def test_state_of_a_stationary_group_of_an_earlier_version_is_continued(cut):
+    values = correlated(1000)
+    values[500:800, 1] += 8.0
+    before, after = group(), group()
+    watch(before, values[:cut])
+    saved = before.state()
+    # That version saved its fixed levels apart, and a speed that it did not use.
+    speed = np.full(4, 0.01)
+    after.restore(saved | {"stationary.centre": saved["state.level"], "baseline.slew": speed})
+    anomaly = in_anomaly(watch(after, values[cut:]))
+    assert anomaly[max(510 - cut, 0) : 800 - cut].all()
+    assert not anomaly[830 - cut :].any()
+    assert (speed == 0.01).all()
+
+
+def test_levels_are_fixed_only_if_no_channel_wanders():
+    assert not baseline.fit(correlated(CALIBRATION))[0].slew.any()
+    fitted, _ = baseline.fit(wandering(CALIBRATION))
+    assert (fitted.slew > 0).all()
+
+
+@pytest.mark.slow
 def test_an_anomaly_ends_although_a_slow_channel_has_permanently_moved():
     values = wandering(1000)
     values[500:800, 1] += 8.0
@@ -272,6 +295,26 @@ def test_steady_rigs_have_long_faults_and_steadier_temperatures():
         spreads.append(np.mean([run.values[:CALIBRATION, 4].std() for run in runs]))
     assert all(300 < run.faulty.sum() < 480 for run in runs)
     assert spreads[1] < 0.5 * spreads[0]
+
+
+def test_uneven_rigs_settle_and_have_noise_of_changing_size():
+    begins, changes = [], []
+    for conditions in (rigs.STEADY, rigs.UNEVEN):
+        runs = [rigs.run("leak", seed, conditions=conditions) for seed in range(6)]
+        flows = [run.values[:CALIBRATION, 7] for run in runs]
+        begins.append(np.mean([abs(flow[:20].mean() - flow[200:].mean()) for flow in flows]))
+        noise = [np.diff(run.values[:CALIBRATION, 0]).reshape(-1)[:380].reshape(10, 38).std(axis=1) for run in runs]
+        changes.append(np.mean([one.max() / one.min() for one in noise]))
+    assert begins[1] > 2.0 * begins[0]
+    assert changes[1] > 2.0 * changes[0]
+    assert all(300 < run.faulty.sum() < 480 for run in runs)
+
+
+def test_a_fault_of_an_uneven_rig_fades_after_its_end():
+    assert rigs._remaining(np.ones(9), 5, 0.0, np.random.default_rng(1)).tolist() == [0.0] * 5
+    left = [rigs._remaining(np.ones(9), 300, 1.0, np.random.default_rng(seed)) for seed in range(20)]
+    assert 5 <= sum(one[0] > 0 for one in left) <= 18
+    assert all((np.diff(one) <= 0).all() and one[-1] <= 0.5 * one[0] for one in left)
 
 
 def test_a_run_without_a_fault_has_no_faulty_rows():
