@@ -1,10 +1,11 @@
 """Choose a constant of the detector by leave-one-group-out.
 
-``python benchmarks/detection_choice.py [--data ../shared/data] [--short] [--part N] [--json] [--jobs 2]``. Each
-constant takes each of its other values alone, on all groups of recordings. For each group, the setting with the best
-mean quality over the *other* groups is chosen, and its quality on the group is printed: the figure to expect on
-recordings of another kind. One change is chosen at a time, since changes that are good alone need not be together:
-adopt it, and run again.
+``python benchmarks/detection_choice.py [--data ../shared/data] [--groups] [--short] [--part N] [--json] [--jobs 2]``.
+Each constant takes each of its other values alone, on all groups of recordings: those of one channel, or with
+``--groups`` those of several channels, which are then scored by the joint score alone, without ``stuck`` and ``gap``.
+For each group, the setting with the best mean quality over the *other* groups is chosen, and its quality on the group
+is printed: the figure to expect on recordings of another kind. One change is chosen at a time, since changes that are
+good alone need not be together: adopt it, and run again.
 
 Quality is between 0 and 1: NAB's score at the fixed level over 100; F1 of rows; for events F1 of events and false
 alarms, with the recordings whose highest score is at the event as the other half where that is the usual measure.
@@ -25,14 +26,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_components.anomaly_detector.multivariate.group_detector import GroupDetector
+
 if TYPE_CHECKING or __package__:
     from benchmarks.detection import ours
     from benchmarks.detection_data import Group, load, shortened
-    from benchmarks.detection_measures import measure
+    from benchmarks.detection_measures import Scored, measure
 else:  # run as a file, beside which the others are
     from detection import ours
     from detection_data import Group, load, shortened
-    from detection_measures import measure
+    from detection_measures import Scored, measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,22 @@ SERIES = (
     Constant("strandline.recorded.offline", "DRIFT_SHARE", (0.25, 1.0)),
 )
 """Constants of single series."""
+_JOINT = "edge_components.anomaly_detector.multivariate"
+JOINT = (
+    Constant(f"{_JOINT}.baseline", "SLEW", (1.0, 2.0)),
+    Constant(f"{_JOINT}.baseline", "STATIONARY", (0.2, 0.5)),
+    Constant(f"{_JOINT}.baseline", "STEADY", (0.05, 0.2)),
+    Constant(f"{_JOINT}.baseline", "SHRINK", (0.1, 0.4)),
+    Constant(f"{_JOINT}.baseline", "TOGETHER", (1.15, 1.5)),
+    Constant(f"{_JOINT}.baseline", "ALONE", (1.25, 1.75)),
+    Constant(f"{_JOINT}.baseline", "ROUGHER", (1.5, 2.5)),
+    Constant(f"{_JOINT}.stationary", "LIMIT", (1.0, 1.3)),
+    Constant(f"{_JOINT}.group_detector", "STATIONARY_END_LEVEL", (0.6, 1.0)),
+    Constant(f"{_JOINT}.group_detector", "WANDERING_DRIFT", (1, 4)),
+    Constant(f"{_JOINT}.recovery", "END_FRACTION", (0.4, 0.6)),
+    Constant(f"{_JOINT}.recovery", "END_ROWS", (4, 12)),
+)
+"""Constants of groups of series."""
 
 Setting = Mapping[Constant, float]
 """Values of some constants; the others are as they are."""
@@ -96,11 +115,24 @@ def quality(row: Mapping[str, Any], recordings: int) -> float:
     return float(of_events)
 
 
+def jointly(group: Group) -> list[Scored]:
+    """Score recordings of several channels by the joint score alone."""
+    found = []
+    for recording in group.recordings:
+        calibrate = recording.calibrate
+        joint = GroupDetector(recording.values.shape[1], calibrate, 2 * calibrate, calibrate)
+        steps = [joint.step(row) for row in recording.values]
+        found.append(Scored(np.array([one.score for one in steps]), np.array([one.anomaly for one in steps])))
+    return found
+
+
 def evaluate(task: tuple[Setting, Group, Path]) -> float:
     """Return the quality of a setting on a group."""
     setting, group, scorer = task
+    several = group.recordings[0].values.shape[1] > 1
     with applied(setting):
-        return quality(measure(group, ours(group), scorer if scorer.is_file() else None), len(group.recordings))
+        scored = jointly(group) if several else ours(group)
+        return quality(measure(group, scored, scorer if scorer.is_file() else None), len(group.recordings))
 
 
 def settings_of(constants: Sequence[Constant]) -> list[Setting]:
@@ -129,14 +161,15 @@ def main() -> None:
     parser.add_argument(
         "--short", action="store_true", help="short recordings, but for NAB, whose score needs whole ones"
     )
+    parser.add_argument("--groups", action="store_true", help="constants of groups of series, on such recordings")
     parser.add_argument("--jobs", type=int, default=2, help="number of processes")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     loaded = [one for one in load(options.data, options.part) if any(record.events for record in one.recordings)]
-    groups = [one for one in loaded if one.recordings[0].values.shape[1] == 1]
+    groups = [one for one in loaded if (one.recordings[0].values.shape[1] > 1) == options.groups]
     if options.short:
         groups = [one if one.measure == "nab" else shortened([one])[0] for one in groups]
-    settings = settings_of(SERIES)
+    settings = settings_of(JOINT if options.groups else SERIES)
     with ProcessPoolExecutor(options.jobs) as pool:
         every = [(setting, group, options.scorer) for setting in settings for group in groups]
         found = np.array(list(pool.map(evaluate, every))).reshape(len(settings), len(groups))

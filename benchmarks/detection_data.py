@@ -83,6 +83,8 @@ def load(data: Path, part: int = 1) -> list[Group]:
         Group("rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), seeds), True),
         Group("steady rigs, tuning faults", "rows", _rigs(tuple(rigs.TUNING), seeds, rigs.STEADY), True),
         Group("steady rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), seeds, rigs.STEADY), True),
+        Group("uneven rigs, tuning faults", "rows", _rigs(tuple(rigs.TUNING), seeds, rigs.UNEVEN), True),
+        Group("uneven rigs, other faults", "rows", _rigs(tuple(rigs.HELD_OUT), seeds, rigs.UNEVEN), True),
         Group("rigs without faults", "events", _rigs((rigs.NO_FAULT,), range(max(1, 12 // part)), rows=2_500), True),
         Group("seasonal, spikes", "events", _generated("spikes", 60 // part), True),
         Group("seasonal, changes", "events", _generated("changes", 60 // part), True),
