@@ -4,7 +4,8 @@ Pure. The input is the minimum of the score over as many rows as an onset takes.
 rows is recorded: in the blocks of the calibration, scored by parts left out of the fit, and in all later blocks without
 an anomaly. Scores are distances, and the squared distance of normal errors has an exponential tail; so that of the
 squares above the greatest third is assumed exponential (peaks over threshold, Pickands 1975; Coles 2001), and extended
-to the configured rate. While few blocks are known, the mean excess is shrunk towards a usual one. An onset counts as a
+to the configured rate. While few blocks are known, the mean excess is shrunk towards a usual one. It is then uncertain,
+so the extension is that of the predictive distribution (Lomax), which is longer for few excesses. An onset counts as a
 block above the alarm level of that time by an unknown amount (censored), so the size of a fault does not raise the
 level.
 """
@@ -93,8 +94,10 @@ class AlarmLevel:
         upper = max(1, int(len(blocks) * UPPER))
         threshold = blocks[min(upper, len(blocks) - 1)]
         over = upper - min(int(self.censored[known].sum()), upper)
-        excess = (WEIGHT * USUAL_SLOPE * blocks.mean() + (blocks[:upper] - threshold).sum()) / (WEIGHT + over)
-        rarer = np.log(max(upper / len(blocks) * rows_between / BLOCK, 1.0))
+        excesses = WEIGHT + over
+        excess = (WEIGHT * USUAL_SLOPE * blocks.mean() + (blocks[:upper] - threshold).sum()) / excesses
+        # Close to the logarithm of the ratio once many excesses are known.
+        rarer = excesses * np.expm1(np.log(max(upper / len(blocks) * rows_between / BLOCK, 1.0)) / excesses)
         often = (1.0 + self.numbers[ALARMS]) / (1.0 + self.numbers[WATCHED] / rows_between)
         moved = 1.0 + OBSERVED * np.log(np.clip(often, MIN_OFTEN, MAX_OFTEN))
         return max(float(np.sqrt(threshold + excess * rarer) * moved), LOWEST)

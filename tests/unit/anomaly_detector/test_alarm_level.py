@@ -61,9 +61,10 @@ def test_the_level_is_proportional_to_the_scores():
     assert larger.level(5000) == pytest.approx(2.0 * tail.level(5000))
 
 
-def test_the_level_from_few_blocks_is_close_to_that_from_many():
-    few = [calibrated(seed=seed).level(5000) for seed in range(20)]
-    assert np.array(few) == pytest.approx(np.full(20, learned(KEPT * BLOCK).level(5000)), rel=0.5)
+def test_the_level_from_few_blocks_is_close_to_that_from_many_and_mostly_higher():
+    few = np.array([calibrated(seed=seed).level(5000) for seed in range(20)]) / learned(KEPT * BLOCK).level(5000)
+    assert ((few > 0.8) & (few < 1.8)).all()
+    assert np.median(few) > 1.0
 
 
 def test_too_many_alarms_raise_the_level_and_too_few_lower_it_within_bounds():
