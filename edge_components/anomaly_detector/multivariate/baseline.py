@@ -77,7 +77,7 @@ class Baseline:
 
     @property
     def stationary(self) -> bool:
-        """Whether no channel of the group wanders."""
+        """True if no channel of the group wanders."""
         return bool(self.wander.max() < STATIONARY)
 
     @property
