@@ -34,6 +34,8 @@ def fit(values: FloatArray, lags: int) -> tuple[FloatArray, FloatArray, FloatArr
         error[lags:] /= 1.0 - leverage
         size = 1.4826 * np.median(np.abs(error[lags:]))
         outlier = np.abs(error) > FAR * max(float(size), 1e-3)
+        if cleaned is plain and not outlier.any():
+            break  # the next fit would be the same
         cleaned = np.where(outlier, np.clip(forecast, -CLIP, CLIP), plain)
     error[:lags] = 0.0
     return weights, error, cleaned, outlier
