@@ -11,7 +11,7 @@ from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArr
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.forecaster import CLIP
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, close_block, usual_value
+from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, close_block, first_blocks, usual_value
 
 LONGEST = 48
 """Maximum number of windows in a shape."""
@@ -83,9 +83,8 @@ class Discord(Expert[DiscordState]):
         """
         if not self._length:
             return
-        blocks = self._tail.split(nearest_distances(state.changes[:, 1:], self._length).T)
-        state.greatest[:] = np.nan
-        state.greatest[:, -len(blocks) :] = np.array([block.max(axis=0) for block in blocks]).T
+        for row, distances in enumerate(nearest_distances(state.changes[:, 1:], self._length)):
+            state.greatest[row] = first_blocks(self._tail.split(distances))
         state.current[:], state.windows[:], state.usual[:] = 0.0, 0, -np.inf
         self._set_limit(state, np.arange(len(state.usual)))
 

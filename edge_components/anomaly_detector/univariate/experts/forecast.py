@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, push_columns
+from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, push_columns, rolling_means
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.settings import Settings, bounded
 
@@ -49,11 +49,4 @@ class ForecastError(Expert[ForecastState]):
         """Use left-out errors: the forecaster was fitted on these windows, so its own errors are too small."""
         errors = np.abs(data.errors)
         statistics[:, :, 0] = errors.T
-        statistics[:, :, 1] = _rolling_mean(errors, self._span).T
-
-
-def _rolling_mean(values: FloatArray, span: int) -> FloatArray:
-    """Return the means of the last ``span`` values along the rows of [n, t], NaN where one is not known."""
-    means = np.full(values.shape, np.nan)
-    means[:, span - 1 :] = np.lib.stride_tricks.sliding_window_view(values, span, axis=1).mean(axis=2)
-    return means
+        statistics[:, :, 1] = rolling_means(errors, self._span).T

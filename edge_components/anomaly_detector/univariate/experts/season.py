@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, push_columns
+from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, push_columns, rolling_means
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.settings import Settings
 
@@ -67,7 +67,7 @@ class Season(Expert[SeasonState]):
         for row, (values, slots) in enumerate(zip(data.values, data.slots, strict=True)):
             others = _other_days(values, slots, self.settings.season)
             statistics[:, row, 0] = least(np.abs(others - values[:, None]))
-            statistics[:, row, 1] = rolling_mean(statistics[:, row, 0], SPAN)
+        statistics[:, :, 1] = rolling_means(statistics[:, :, 0].T, SPAN).T
 
     def replace(self, state: SeasonState, rows: IntArray, window: Observation) -> None:
         """Store the replacement in the place of the value, and repeat the distance before."""
@@ -77,10 +77,7 @@ class Season(Expert[SeasonState]):
 
     def recentre(self, state: SeasonState, rows: IntArray, shift: FloatArray, lasted: IntArray) -> None:
         """Subtract the shift from the values since the change."""
-        size = state.ring.shape[1]
-        for row, by, windows in zip(rows.tolist(), shift.tolist(), lasted.tolist(), strict=True):
-            if size:
-                state.ring[row, (state.last[row] - np.arange(min(windows, size))) % size] -= by
+        subtract_since(state.ring, state.last, rows, shift, lasted)
 
 
 def put(ring: FloatArray, last: IntArray, slot: IntArray, value: FloatArray) -> None:
@@ -91,6 +88,14 @@ def put(ring: FloatArray, last: IntArray, slot: IntArray, value: FloatArray) -> 
         ring[row, skipped % size] = np.nan
     ring[np.arange(len(ring)), slot % size] = value
     last[:] = slot
+
+
+def subtract_since(ring: FloatArray, last: IntArray, rows: IntArray, shift: FloatArray, lasted: IntArray) -> None:
+    """Subtract ``shift`` from the values of the last windows (``lasted``) in the rings of some series [rows]."""
+    size = ring.shape[1]
+    for row, by, windows in zip(rows.tolist(), shift.tolist(), lasted.tolist(), strict=True):
+        if size:
+            ring[row, (last[row] - np.arange(min(windows, size))) % size] -= by
 
 
 _BACK = np.arange(1, DAYS + 1)[:, None]
@@ -125,13 +130,6 @@ def least(distance: FloatArray) -> FloatArray:
     """Return the smallest known distance [n] of each row, NaN where none is known."""
     found = np.where(np.isfinite(distance), distance, np.inf).min(axis=1)
     return np.where(np.isfinite(found), found, np.nan)
-
-
-def rolling_mean(values: FloatArray, span: int) -> FloatArray:
-    """Return the mean of the last ``span`` values [windows], NaN where one is not known."""
-    means = np.full(len(values), np.nan)
-    means[span - 1 :] = np.lib.stride_tricks.sliding_window_view(values, span).mean(axis=1)
-    return means
 
 
 def _other_days(values: FloatArray, slots: FloatArray, season: int) -> FloatArray:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, medians, push_columns
+from edge_components.anomaly_detector.columns import (
+    Columns,
+    FloatArray,
+    IntArray,
+    column,
+    medians,
+    push_columns,
+    rolling_means,
+)
 from edge_components.anomaly_detector.univariate.experts import season
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.settings import Settings
@@ -73,7 +81,8 @@ class Weekday(Expert[WeekdayState]):
             others = np.where((slots - slots[0] >= self._week)[:, None], before, after)
             changes = np.concatenate((np.full(self.settings.season, np.nan), values - others[:, 1]))
             change = _medians(np.lib.stride_tricks.sliding_window_view(changes, self.settings.season)[:-1])
-            statistics[:, row, 0] = season.rolling_mean(_distance(others, change, values), SPAN)
+            statistics[:, row, 0] = _distance(others, change, values)
+        statistics[:, :, 0] = rolling_means(statistics[:, :, 0].T, SPAN).T
 
     def replace(self, state: WeekdayState, rows: IntArray, window: Observation) -> None:
         """Store the replacement in the place of the value, and repeat the distance and change before."""
@@ -85,9 +94,8 @@ class Weekday(Expert[WeekdayState]):
         """Subtract the shift from the values since the change, and from the changes over a day."""
         if not self._used:
             return
-        size = state.ring.shape[1]
+        season.subtract_since(state.ring, state.last, rows, shift, lasted)
         for row, by, windows in zip(rows.tolist(), shift.tolist(), lasted.tolist(), strict=True):
-            state.ring[row, (state.last[row] - np.arange(min(windows, size))) % size] -= by
             state.changes[row, -min(windows, state.changes.shape[1]) :] -= by
 
 
