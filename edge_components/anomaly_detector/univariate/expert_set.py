@@ -79,7 +79,7 @@ class ExpertSet:
         series.age += 1
         unknown = np.full(len(value), np.nan)
         window = Observation(
-            windows, value, low, high, previous, predicted, series.history, series.age, series.scale, unknown
+            windows, value, low, high, previous, predicted, series.history, series.age, series.scale, unknown, forecast
         )
         statistic, expected = np.full((len(value), self.total), np.nan), np.full((len(value), self.total), np.nan)
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):

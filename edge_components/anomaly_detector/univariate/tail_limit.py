@@ -69,10 +69,10 @@ class Tail:
 
 
 def close_block(greatest: FloatArray, current: FloatArray, full: IntArray) -> None:
-    """Append the greatest value of the ``current`` block [n] of some series to those of their last blocks, ``greatest``
-    [n, BLOCKS]."""
-    greatest[full, :-1] = greatest[full, 1:]
-    greatest[full, -1] = current[full]
+    """Append the greatest value of the ``current`` block [n, ...] of some series to those of their last blocks,
+    ``greatest`` [n, ..., BLOCKS]."""
+    greatest[full, ..., :-1] = greatest[full, ..., 1:]
+    greatest[full, ..., -1] = current[full]
     current[full] = 0.0
 
 

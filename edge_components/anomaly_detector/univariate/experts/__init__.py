@@ -2,6 +2,7 @@
 
 from edge_components.anomaly_detector.univariate.experts.base import AnyExpert
 from edge_components.anomaly_detector.univariate.experts.discord import Discord
+from edge_components.anomaly_detector.univariate.experts.envelope import Envelope
 from edge_components.anomaly_detector.univariate.experts.forecast import ForecastError
 from edge_components.anomaly_detector.univariate.experts.gap import Gap
 from edge_components.anomaly_detector.univariate.experts.level import Level
@@ -29,4 +30,5 @@ EXPERTS: tuple[type[AnyExpert], ...] = (
     Discord,
     Outlier,
     Weekday,
+    Envelope,
 )

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from edge_components.anomaly_detector.columns import BoolArray, Columns, FloatArray, IntArray, column
-from edge_components.anomaly_detector.univariate.forecaster import Weights
+from edge_components.anomaly_detector.univariate.forecaster import Forecast, Weights
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.windows import Windows
 
@@ -36,8 +36,9 @@ class SeriesState(Columns):
 @dataclass(slots=True)
 class Observation:
     """Input of the experts: one window of n series, in scales: its values [n], the ``previous`` mean, the mean that was
-    ``predicted``, and the ``history`` [n, lookback] with this window as its last. An expert that recognises a value as
-    a single outlier sets its ``replacement`` [n], which is otherwise NaN."""
+    ``predicted``, and the ``history`` [n, lookback] with this window as its last. An expert with a forecaster of its own
+    computes it by ``forecast``. One that recognises a value as a single outlier sets its ``replacement`` [n], which is
+    otherwise NaN."""
 
     windows: Windows
     value: FloatArray
@@ -49,6 +50,7 @@ class Observation:
     age: IntArray
     scale: FloatArray
     replacement: FloatArray
+    forecast: Forecast
 
     def from_age(self, windows: int, values: FloatArray) -> FloatArray:
         """Return ``values`` [n] of series that have seen this number of windows since the fit, NaN for the others."""

@@ -9,7 +9,7 @@ import numpy as np
 from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, medians, push_columns
 from edge_components.anomaly_detector.univariate import robust_fit
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
-from edge_components.anomaly_detector.univariate.forecaster import CLIP
+from edge_components.anomaly_detector.univariate.forecaster import CLIP, TERMS, Weights, terms_of
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.tail_limit import (
     BLOCKS,
@@ -42,14 +42,14 @@ LARGEST_LOG = 50.0
 
 @dataclass(slots=True)
 class OutlierState(Columns):
-    """The forecaster's ``weights`` [series, 1 + lags], the last values without outliers (``history`` [series, lags])
+    """The forecaster's ``weights`` [series, TERMS], the last values without outliers (``history`` [series, lags])
     and their ``errors`` [series, RECENT], the number of consecutive outliers (``run``), the greatest errors of the last
     blocks with their signs (``greatest`` [series, blocks]) and of the ``current`` one, its ``windows``, the
     ``location`` and ``slope`` of the logarithm of an error against its depth in the tail, infinite for a skewed series,
     the logarithm below which an error is ``usual``, and the depth of the configured rate of false alarms (``rare``).
     ``greatest_mean``, ``current_mean`` and ``usual_mean`` are the same for the mean error."""
 
-    weights: FloatArray = column("experts.outlier.weights", 0.0)
+    weights: Weights = column("experts.outlier.weights", 0.0, np.float32)
     history: FloatArray = column("experts.outlier.history", 0.0)
     errors: FloatArray = column("experts.outlier.errors", 0.0)
     run: IntArray = column("experts.outlier.run", 0, np.int64)
@@ -80,7 +80,7 @@ class Outlier(Expert[OutlierState]):
     name, cause = "outlier", "forecast"
     statistics = ("outlier", "misfit")
     own_limit = True
-    version = 3
+    version = 4
     replaces_outliers = True
 
     def __init__(self, settings: Settings) -> None:
@@ -91,7 +91,7 @@ class Outlier(Expert[OutlierState]):
     def new_state(self, n: int) -> OutlierState:
         """Return the state of ``n`` new series."""
         sizes = {
-            "weights": (self._lags + 1,),
+            "weights": (TERMS,),
             "history": (self._lags,),
             "errors": (RECENT,),
             "greatest": (BLOCKS,),
@@ -104,7 +104,7 @@ class Outlier(Expert[OutlierState]):
         if not self._lags:
             return
         bias = medians(state.errors)
-        predicted = state.weights[:, 0] + np.einsum("nl,nl->n", state.history, state.weights[:, 1:])
+        predicted = window.forecast(terms_of(state.history, self._lags), state.weights)
         error = window.value - predicted
         off = error - bias
         score = self._score(state, np.abs(off))
@@ -134,7 +134,8 @@ class Outlier(Expert[OutlierState]):
         if not self._lags:
             return
         for row, series in enumerate(values):
-            state.weights[row], errors, cleaned, replaced = robust_fit.fit(series, self._lags)
+            weights, errors, cleaned, replaced = robust_fit.fit(series, self._lags)
+            state.weights[row, 0], state.weights[row, TERMS - self._lags :] = weights[0], weights[1:]
             state.history[row] = cleaned[-self._lags :]
             errors, kept = errors[self._lags :], np.where(replaced, 0.0, errors)[self._lags :]
             bias = medians(_recent(errors)[:-1])
