@@ -4,7 +4,7 @@
 [--models] [--json] [--jobs 2] [--no-rates]``. ``--part N`` takes one in N recordings of each group, ``--short`` at most
 1,680 rows of each around its first event, 420 of them the calibration. ``--json`` prints the same figures as one JSON
 object. ``--models`` adds the contribution of models: the detector with the shipped TFLite forecaster in place of
-NumPy's sums (for NAB only), the detector without the experts that use a forecast, and auto-encoders in place of the
+NumPy's sums (for NAB only), the detector without the experts that use its forecasts, and auto-encoders in place of the
 joint statistics.
 
 For each group of recordings: its usual measure, the events found, the false alarms, the share of fault-free time that
@@ -29,6 +29,7 @@ from edge_components.anomaly_detector.model_runtime.forecaster_manager import lo
 from edge_components.anomaly_detector.univariate.experts import EXPERTS
 from edge_components.anomaly_detector.univariate.experts.base import AnyExpert
 from edge_components.anomaly_detector.univariate.experts.forecast import ForecastError
+from edge_components.anomaly_detector.univariate.experts.outlier import Outlier
 from edge_components.anomaly_detector.univariate.experts.trend import Trend
 from edge_components.anomaly_detector.univariate.forecaster import Forecast, plain_forecast
 from strandline.recorded import offline
@@ -94,8 +95,8 @@ def with_tflite(group: Group) -> list[Scored]:
 
 
 def without_forecast(group: Group) -> list[Scored]:
-    """Score a group without the experts that use the forecast; the limit of outliers has its own, and stays."""
-    return ours(group, experts=[one for one in EXPERTS if one not in (ForecastError, Trend)])
+    """Score a group without the experts that use the model's forecasts."""
+    return ours(group, experts=[one for one in EXPERTS if one not in (ForecastError, Trend, Outlier)])
 
 
 ONE_CHANNEL_MODELS = {TFLITE: with_tflite, NO_FORECAST: without_forecast}
@@ -201,14 +202,16 @@ def main() -> None:
         print(f"{'group':28}{'detector':24}{'':4}" + "".join(f"{title:>9}" for _, title, _ in COLUMNS))
     chosen = list(tasks(groups, options.detectors, options.scorer, options.models))
     with ProcessPoolExecutor(options.jobs) as pool:
-        for row in filter(None, pool.map(evaluate, chosen)):
+        rows = pool.map(evaluate, chosen)
+        rates = pool.map(rate, [] if options.no_rates else rate_cases(options.part))
+        for row in filter(None, rows):
             if "not_installed" in row:
                 report["not_installed"] = sorted({*report["not_installed"], row["not_installed"]})
             else:
                 report["rows"].append(row)
                 if not options.json:
                     print(line(row), flush=True)
-        report["rates"] = [] if options.no_rates else list(pool.map(rate, rate_cases(options.part)))
+        report["rates"] = list(rates)
     if options.json:
         print(json.dumps(report, indent=2))
         return

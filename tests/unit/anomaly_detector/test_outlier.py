@@ -7,6 +7,7 @@ from edge_components.anomaly_detector.columns import to_arrays
 from edge_components.anomaly_detector.univariate import robust_fit
 from edge_components.anomaly_detector.univariate.ensemble import Ensemble
 from edge_components.anomaly_detector.univariate.experts.outlier import HEAVY
+from edge_components.anomaly_detector.univariate.forecaster import plain_forecast
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.windows import Windows
 from tests.examples import some_slow
@@ -51,6 +52,22 @@ def test_outliers_in_the_calibration_do_not_hide_later_ones_and_do_not_score_aft
     spikes = [150, 370, 500, 640]
     values[spikes] += 20 * NOISE
     assert np.flatnonzero(outlier_scores(values) >= 1.0).tolist() == spikes[2:]
+
+
+def test_the_forecasts_are_those_of_the_port_and_so_of_the_model():
+    def forecast(terms, weights):
+        sums.append(plain_forecast(terms, weights))
+        return sums[-1] + added
+
+    sums, added = [], 0.0
+    ensemble = made(240)
+    ensemble.forecast = forecast
+    values = seasonal(301)
+    assert scores_of(ensemble, values[:300])[240:].max() < 1.0
+    assert len(sums) == 2 * (300 - 240)  # the other one is of the experts whose statistics are scaled
+    assert np.abs(sums[-1][0]) < 2.0
+    added = 20 * NOISE / ensemble.series.scale[0]
+    assert scores_of(ensemble, values[300:], first=300)[0] >= 1.0
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail,
 
 STRETCHES = 30
 """Number of separate spans in a calibration: enough for its fourth greatest distance not to be that of one event."""
-SHORTEST = 24
+SHORTEST = 32
 """Minimum number of windows in a span."""
-SPANS = 3
+SPANS = 2
 """Maximum number of spans, each half of the one before."""
 OVER_USUAL = 1.5
 """The limit, as a multiple of the greatest usual distance."""
