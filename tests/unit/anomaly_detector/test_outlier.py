@@ -208,6 +208,17 @@ def test_cycles_of_another_size_have_a_mean_error_over_its_limit_for_longer_than
 
 
 @pytest.mark.slow
+def test_the_expected_value_of_a_mean_error_shows_the_whole_error():
+    values = seasonal(540, seed=9)
+    values[500:] += 0.02 * np.arange(40)
+    ensemble = made()
+    for row, value in enumerate(values):
+        step = ensemble.step(slice(None), row + 1, 1, window(row, value))
+    assert step.cause[0] == ensemble.experts.index("misfit")
+    assert step.value[0] - step.expected[0] > 10 * NOISE
+
+
+@pytest.mark.slow
 def test_the_forecaster_is_fitted_again_after_a_calibrations_length():
     rows = np.arange(3 * CALIBRATION)
     period = np.where(rows < CALIBRATION + 10, 24, 30)

@@ -36,9 +36,9 @@ class SeriesState(Columns):
 @dataclass(slots=True)
 class Observation:
     """Input of the experts: one window of n series, in scales: its values [n], the ``previous`` mean, the mean that was
-    ``predicted``, and the ``history`` [n, lookback] with this window as its last. An expert with a forecaster of its own
-    computes it by ``forecast``. One that recognises a value as a single outlier sets its ``replacement`` [n], which is
-    otherwise NaN."""
+    ``predicted``, and the ``history`` [n, lookback] with this window as its last. ``forecast`` is for an expert with
+    weights of its own. One that recognises a value as a single outlier sets its ``replacement`` [n], which is otherwise
+    NaN."""
 
     windows: Windows
     value: FloatArray

@@ -108,7 +108,7 @@ class Outlier(Expert[OutlierState]):
         error = window.value - predicted
         off = error - bias
         score = self._score(state, np.abs(off))
-        expected[:, 0] = expected[:, 1] = predicted + bias
+        expected[:, 0], expected[:, 1] = predicted + bias, predicted  # a lasting bias is part of the mean error
         far = score >= 1.0
         state.run = np.where(far, state.run + 1, 0)
         replaced = far & (state.run <= CONSECUTIVE)
