@@ -230,11 +230,35 @@ class Ensemble:
         experts.after_scoring(states, in_anomaly, causes)
         calibration.learn(records, statistic[:, :scaled], reference, mix, ~in_anomaly, settings.block)
         self._recentre(step.series_ids[at], series, states, expected, causes)
+        returned = self._returned(step.series_ids[at], series, states, statistic, causes)
         self.series.put(index, series)
         for state, part in zip(self.states, states, strict=True):
             state.put(index, part)
         self.records.put(index, records)
-        self._track(step, step.series_ids[at], at)
+        self._track(step, step.series_ids[at], at, returned)
+
+    def _returned(
+        self,
+        series_ids: IntArray,
+        series: SeriesState,
+        states: list[Columns],
+        statistic: FloatArray,
+        causes: FloatArray,
+    ) -> BoolArray:
+        """Return the series [n] that have had usual values for as long as an anomaly takes to end.
+
+        Means over more windows still contain the anomaly, such as one burst, but there is no other sign of it. Only
+        after a long calibration, as means of short ones are over few windows.
+        """
+        experts, settings, tracks = self.experts, self.settings, self.tracks
+        if not settings.is_long:
+            return np.zeros(len(series_ids), np.bool_)
+        few = experts.last_few(states, series.history, settings.end_windows)
+        few = few * causes[:, : experts.total] / np.where(statistic > 0, statistic, np.inf)
+        signs = np.concatenate((np.where(experts.holds_anomaly, causes, 0.0), few), axis=1)
+        usual = np.nan_to_num(signs).max(axis=1) < 1.0
+        tracks.returned[series_ids] = np.where(usual, tracks.returned[series_ids] + 1, 0)
+        return np.asarray(tracks.returned[series_ids] >= settings.end_windows, np.bool_)
 
     def _recentre(
         self, series_ids: IntArray, series: SeriesState, states: list[Columns], expected: FloatArray, causes: FloatArray
@@ -317,10 +341,14 @@ class Ensemble:
         step.expected[rows] = part.expected
         step.lower[rows], step.upper[rows] = part.expected - part.reach, part.expected + part.reach
 
-    def _track(self, step: Step, series_ids: IntArray, at: npt.NDArray[np.intp]) -> None:
+    def _track(
+        self, step: Step, series_ids: IntArray, at: npt.NDArray[np.intp], returned: BoolArray | None = None
+    ) -> None:
+        """Follow the anomalies of some series; the scores of those that have ``returned`` [n] count as usual."""
         tracks = self.tracks.take(series_ids)
+        score = step.score[at] if returned is None else np.where(returned, 0.0, step.score[at])
         undisturbed = (step.causes[at][:, self.experts.replaces_outliers] >= 1.0).any(axis=1)
-        changes = tracking.follow(tracks, step.score[at], step.cause[at], step.start_ms, self.settings, undisturbed)
+        changes = tracking.follow(tracks, score, step.cause[at], step.start_ms, self.settings, undisturbed)
         self.tracks.put(series_ids, tracks)
         step.changes.extend(Change(int(at[c.row]), c.phase, c.drifted) for c in changes)
         alarmed = np.array([series_ids[c.row] for c in changes if c.phase is Phase.ONSET], np.intp)

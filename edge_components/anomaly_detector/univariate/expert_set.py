@@ -48,6 +48,8 @@ class ExpertSet:
         self.observes_extreme = np.array([each is Observed.EXTREME for each in observed])
         self.observes_spread = np.array([each is Observed.SPREAD for each in observed])
         self.compares_recent = np.array([one.compares_recent for one in self.experts for _ in one.statistics])
+        holds = [name in one.holds_anomaly for one in self.experts for name in one.statistics]
+        self.holds_anomaly = np.array([*holds, True])
         replaces = [one.replaces_outliers for one in self.experts for _ in one.statistics]
         self.replaces_outliers = np.array([*replaces, False])
         self._lags = settings.lags
@@ -90,6 +92,15 @@ class ExpertSet:
             for expert, state in zip(self.experts, states, strict=True):
                 expert.replace(state, rows, window)
         return statistic, expected
+
+    def last_few(self, states: States, history: FloatArray, windows: int) -> FloatArray:
+        """Return means over the last few ``windows`` [n, total], NaN for statistics that are no such means."""
+        found = np.full((len(history), self.total), np.nan)
+        for expert, state, at in zip(self.experts, states, self.columns, strict=True):
+            few = expert.last_few(state, history, windows)
+            if few is not None:
+                found[:, at.stop - 1] = few
+        return found
 
     def prepare(self, states: States, data: CalibrationData) -> None:
         """Fit new states before the calibration windows are replayed."""

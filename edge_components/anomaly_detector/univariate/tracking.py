@@ -21,8 +21,9 @@ REST_ONSET = 2.0
 class Tracks(Columns):
     """The anomaly of each series: whether it is ``active``, its onset, the windows since (``lasted``), those below the
     end level (``quiet``) and since the last report (``reported``), the ``peak`` of the score, that of the last report,
-    the ``cause``, the windows for which the onset needs a higher score (``rest``), and the
-    last windows in which an anomaly's level was ``steady`` (not saved)."""
+    the ``cause``, the windows for which the onset needs a higher score (``rest``), and, not
+    saved, the last windows in which an anomaly's level was ``steady`` and in which the series had ``returned`` to its
+    usual values."""
 
     active: BoolArray = column("tracks.active", False, np.bool_)
     onset_ms: IntArray = column("tracks.onset_ms", 0, np.int64)
@@ -34,6 +35,7 @@ class Tracks(Columns):
     cause: IntArray = column("tracks.cause", 0, np.int64)
     rest: IntArray = column("tracks.rest", 0, np.int64)
     steady: IntArray = column("", 0, np.int64)
+    returned: IntArray = column("", 0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,9 @@ class Expert(Generic[S]):
     direction: ClassVar[str] = ""
     compares_recent: ClassVar[bool] = False
     """True if the statistics compare the last windows with those immediately before, and end with a change."""
+    holds_anomaly: ClassVar[tuple[str, ...]] = ()
+    """Statistics that are usual again with the series itself: an anomaly lasts while one of them is not. The others are
+    means over windows that the anomaly may have left."""
     replaces_outliers: ClassVar[bool] = False
     """True if the expert replaces outliers, so that earlier ones do not change its statistics."""
     lookback = 1
@@ -134,6 +137,10 @@ class Expert(Generic[S]):
 
     def after_scoring(self, state: S, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Adjust the state after a window was scored [n, statistics]; ``in_anomaly`` [n] is as of before it."""
+
+    def last_few(self, state: S, history: FloatArray, windows: int) -> FloatArray | None:
+        """Return the expert's last statistic [n] over the last few ``windows`` only, if it is a mean of single ones."""
+        return None
 
     def replace(self, state: S, rows: IntArray, window: Observation) -> None:
         """Remove the window's value from the state of some series: it was an outlier, whose replacement is now in the

@@ -49,6 +49,7 @@ class Discord(Expert[DiscordState]):
     name, cause = "discord", "shape"
     statistics = ("discord",)
     own_limit = True
+    holds_anomaly = statistics
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -51,6 +51,7 @@ class Envelope(Expert[EnvelopeState]):
     name, cause = "envelope", "range"
     statistics = ("top", "bottom")
     own_limit = True
+    holds_anomaly = statistics
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -24,6 +24,7 @@ class ForecastError(Expert[ForecastState]):
     name = cause = "forecast"
     statistics = ("forecast", "forecasts")
     floors = (1.0, 0.5)
+    holds_anomaly = ("forecast",)
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

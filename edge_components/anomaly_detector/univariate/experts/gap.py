@@ -28,6 +28,7 @@ class Gap(Expert[GapState]):
     name = cause = "gap"
     statistics = ("gap",)
     own_limit = True
+    holds_anomaly = statistics
     direction = "silent"
 
     def new_state(self, n: int) -> GapState:

@@ -58,6 +58,10 @@ class Level(Expert[LevelState]):
         expected[:, 0] = state.level
         statistic[:, 0] = np.where(ready, np.abs(rolling - state.level), np.nan)
 
+    def last_few(self, state: LevelState, history: FloatArray, windows: int) -> FloatArray:
+        """Return the distance of the mean of the last few windows from the level."""
+        return np.asarray(np.abs(history[:, -windows:].mean(axis=1) - state.level), np.float64)
+
     def after_scoring(self, state: LevelState, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Slow the level down in an anomaly of the level, so that it is still valid when the series returns."""
         state.held = in_anomaly & (scores[:, 0] >= self.settings.end_level)

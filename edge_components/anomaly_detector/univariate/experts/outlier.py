@@ -81,6 +81,7 @@ class Outlier(Expert[OutlierState]):
     statistics = ("outlier", "misfit")
     own_limit = True
     version = 4
+    holds_anomaly = ("outlier",)
     replaces_outliers = True
 
     def __init__(self, settings: Settings) -> None:

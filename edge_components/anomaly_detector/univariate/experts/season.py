@@ -38,6 +38,7 @@ class Season(Expert[SeasonState]):
     name = cause = "season"
     statistics = ("season", "seasons")
     floors = (0.5, 0.25)
+    holds_anomaly = ("season",)
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -68,6 +69,10 @@ class Season(Expert[SeasonState]):
             others = _other_days(values, slots, self.settings.season)
             statistics[:, row, 0] = least(np.abs(others - values[:, None]))
         statistics[:, :, 1] = rolling_means(statistics[:, :, 0].T, SPAN).T
+
+    def last_few(self, state: SeasonState, history: FloatArray, windows: int) -> FloatArray:
+        """Return the mean of the last few distances."""
+        return np.asarray(state.distances[:, -windows:].mean(axis=1), np.float64)
 
     def replace(self, state: SeasonState, rows: IntArray, window: Observation) -> None:
         """Store the replacement in the place of the value, and repeat the distance before."""

@@ -16,6 +16,7 @@ class Spike(StatelessExpert):
     compares_recent = True
     statistics = ("spike",)
     floors = (1.0,)
+    holds_anomaly = statistics
     observed = Observed.EXTREME
 
     def __init__(self, settings: Settings) -> None:

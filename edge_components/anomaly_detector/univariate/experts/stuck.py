@@ -27,6 +27,7 @@ class Stuck(Expert[StuckState]):
     name = cause = "stuck"
     statistics = ("stuck",)
     own_limit = True
+    holds_anomaly = statistics
     direction = "flat"
 
     def new_state(self, n: int) -> StuckState:

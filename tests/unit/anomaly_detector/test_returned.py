@@ -1,0 +1,52 @@
+"""An anomaly ends when the series is usual again, although means over more windows still contain it."""
+
+import numpy as np
+
+from edge_components.anomaly_detector.univariate.ensemble import Ensemble
+from edge_components.anomaly_detector.univariate.settings import Settings
+from edge_components.anomaly_detector.univariate.windows import Windows
+from wire.model import Phase
+
+CALIBRATION = 240
+AT = CALIBRATION + 60
+SETTINGS = Settings(calibration=CALIBRATION)
+RING = 12
+"""Windows of the lookback of `spike`, whose median does not contain a burst."""
+
+
+def bursts(rows: int) -> np.ndarray:
+    """Return noise with usual bursts in one direction, so that a greater one is no outlier that is replaced."""
+    rng = np.random.default_rng(6)
+    values = rng.normal(0.0, 0.1, rows)
+    values[np.arange(5, CALIBRATION, 12)] += rng.uniform(0.5, 1.5, 20)
+    return values
+
+
+def anomalies(values: np.ndarray) -> list[tuple[int, Phase]]:
+    """Return the windows at which anomalies begin and end."""
+    ensemble = Ensemble(SETTINGS)
+    ensemble.add_series([None])
+    none, one = np.zeros(1), np.ones(1)
+    found = []
+    for row, value in enumerate(values):
+        mean = np.array([value])
+        step = ensemble.step(slice(None), row + 1, 1, Windows(mean, mean, mean, none, one, one * row))
+        found += [(row, change.phase) for change in step.changes if change.phase is not Phase.UPDATE]
+    return found
+
+
+def test_an_anomaly_of_one_burst_ends_before_the_burst_has_left_the_means() -> None:
+    values = bursts(AT + 80)
+    values[AT] += 12.0
+    (first, begin), (last, end) = [one for one in anomalies(values) if one[0] >= AT]
+    assert (first, begin, end) == (AT, Phase.ONSET, Phase.END)
+    assert last - AT <= 2 * SETTINGS.end_windows + RING
+
+
+def test_an_anomaly_of_a_level_lasts_while_the_level_does() -> None:
+    values = bursts(AT + 80)
+    values[AT : AT + 40] += 3.0
+    (first, begin), (last, end) = [one for one in anomalies(values) if one[0] >= AT]
+    assert (begin, end) == (Phase.ONSET, Phase.END)
+    assert AT <= first < AT + 5
+    assert last >= AT + 40
