@@ -27,7 +27,7 @@ def anomalies(values: np.ndarray) -> list[tuple[int, Phase]]:
     ensemble = Ensemble(SETTINGS)
     ensemble.add_series([None])
     none, one = np.zeros(1), np.ones(1)
-    found = []
+    found: list[tuple[int, Phase]] = []
     for row, value in enumerate(values):
         mean = np.array([value])
         step = ensemble.step(slice(None), row + 1, 1, Windows(mean, mean, mean, none, one, one * row))
