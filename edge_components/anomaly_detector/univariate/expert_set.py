@@ -94,7 +94,7 @@ class ExpertSet:
         return statistic, expected
 
     def last_few(self, states: States, history: FloatArray, windows: int) -> FloatArray:
-        """Return means over the last few ``windows`` [n, total], NaN for statistics that are no such means."""
+        """Return means over the last few ``windows`` [n, total], NaN for the other statistics."""
         found = np.full((len(history), self.total), np.nan)
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):
             few = expert.last_few(state, history, windows)

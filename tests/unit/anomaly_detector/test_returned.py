@@ -15,7 +15,7 @@ RING = 12
 
 
 def bursts(rows: int) -> np.ndarray:
-    """Return noise with usual bursts in one direction, so that a greater one is no outlier that is replaced."""
+    """Return noise with usual bursts in one direction, so that a greater one is not replaced as an outlier."""
     rng = np.random.default_rng(6)
     values = rng.normal(0.0, 0.1, rows)
     values[np.arange(5, CALIBRATION, 12)] += rng.uniform(0.5, 1.5, 20)
