@@ -245,15 +245,15 @@ class Ensemble:
         statistic: FloatArray,
         causes: FloatArray,
     ) -> BoolArray:
-        """Return the series [n] that have had usual values for as long as an anomaly takes to end.
+        """Return True for each series [n] whose windows have been usual for ``end_windows``.
 
-        Means over more windows still contain the anomaly, such as one burst, but there is no other sign of it. Only
-        after a long calibration, as means of short ones are over few windows.
+        Means over more windows may still contain the anomaly, such as one burst, but no other statistic shows it. Only
+        after a long calibration; after a short one, means are over few windows.
         """
         experts, settings, tracks = self.experts, self.settings, self.tracks
         if not settings.is_long:
             return np.zeros(len(series_ids), np.bool_)
-        few = experts.last_few(states, series.history, settings.end_windows)
+        few = experts.recent_mean(states, series.history, settings.end_windows)
         few = few * causes[:, : experts.total] / np.where(statistic > 0, statistic, np.inf)
         signs = np.concatenate((np.where(experts.holds_anomaly, causes, 0.0), few), axis=1)
         usual = np.nan_to_num(signs).max(axis=1) < 1.0

@@ -93,11 +93,11 @@ class ExpertSet:
                 expert.replace(state, rows, window)
         return statistic, expected
 
-    def last_few(self, states: States, history: FloatArray, windows: int) -> FloatArray:
-        """Return means over the last few ``windows`` [n, total], NaN for the other statistics."""
+    def recent_mean(self, states: States, history: FloatArray, windows: int) -> FloatArray:
+        """Return the statistics that are means, over the last ``windows`` only [n, total]; NaN for the others."""
         found = np.full((len(history), self.total), np.nan)
         for expert, state, at in zip(self.experts, states, self.columns, strict=True):
-            few = expert.last_few(state, history, windows)
+            few = expert.recent_mean(state, history, windows)
             if few is not None:
                 found[:, at.stop - 1] = few
         return found

@@ -45,6 +45,13 @@ def terms_of(history: FloatArray, lags: int) -> FloatArray:
     return terms
 
 
+def weights_of(coefficients: FloatArray) -> FloatArray:
+    """Return the weights [TERMS] for :func:`terms_of`, from the constant and those of the lags [1 + lags]."""
+    weights = np.zeros(TERMS)
+    weights[0], weights[TERMS - len(coefficients) + 1 :] = coefficients[0], coefficients[1:]
+    return weights
+
+
 def fit(values: FloatArray, lags: int) -> tuple[FloatArray, FloatArray]:
     """Fit one forecaster on ``values`` [c] (in scales, in order).
 
@@ -62,8 +69,6 @@ def fit(values: FloatArray, lags: int) -> tuple[FloatArray, FloatArray]:
     inverse = np.linalg.inv(gram)
     beta = inverse @ (x.T @ y)
     leverage = np.minimum(np.einsum("ij,jk,ik->i", x, inverse, x), MAX_LEVERAGE)
-    weights = np.zeros(TERMS)
-    weights[0], weights[TERMS - lags :] = beta[0], beta[1:]
     errors = np.full(len(values), np.nan)
     errors[lags:] = (values[lags:] - x @ beta) / (1.0 - leverage)
-    return weights, errors
+    return weights_of(beta), errors

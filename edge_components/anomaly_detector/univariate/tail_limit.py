@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -85,13 +86,50 @@ def first_blocks(blocks: Sequence[FloatArray]) -> FloatArray:
 
 
 def usual_value(logs: FloatArray, before: FloatArray, multiple: float) -> FloatArray:
-    """Return the logarithm of ``multiple`` times the greatest usual value [n], which falls slowly from the one
-    ``before`` [n]; ``logs`` as in :meth:`Tail.fit`."""
-    seen = np.isfinite(logs).sum(axis=1)
-    usual = np.sort(logs, axis=1)[np.arange(len(logs)), seen - USUAL]  # NaN is last
+    """Return the logarithm of ``multiple`` times the greatest usual value [n, ...], which falls slowly from the one
+    ``before`` [n, ...]; ``logs`` [n, ..., BLOCKS] as in :meth:`Tail.fit`."""
+    seen = np.isfinite(logs).sum(axis=-1, keepdims=True)
+    usual = np.take_along_axis(np.sort(logs, axis=-1), seen - USUAL, axis=-1)[..., 0]  # NaN is last
     return np.asarray(np.maximum(usual + np.log(multiple), before - FORGOTTEN), np.float64)
 
 
 def rare_depth(windows_between_alarms: float) -> float:
     """Return the depth of a value that is exceeded once in ``windows_between_alarms``, for the share of this rate."""
     return float(np.log(np.log(max(10.0, windows_between_alarms / SHARE))))
+
+
+class BlockedState(Protocol):
+    """State of a statistic [n, ...] whose limit is a multiple of its greatest usual value: the ``greatest`` of the last
+    blocks [n, ..., BLOCKS], NaN for blocks not seen, and of the ``current`` one, its ``windows`` [n], and the logarithm
+    of the limit (``usual``)."""
+
+    greatest: FloatArray
+    current: FloatArray
+    windows: IntArray
+    usual: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class UsualLimit:
+    """A limit at a ``multiple`` of the greatest usual value; values below the ``smallest`` count as this."""
+
+    tail: Tail
+    multiple: float
+    smallest: float
+
+    def begin(self, state: BlockedState) -> None:
+        """Set the limits from the blocks of the calibration."""
+        state.current[:], state.windows[:], state.usual[:] = 0.0, 0, -np.inf
+        self._set(state, np.arange(len(state.windows)))
+
+    def record(self, state: BlockedState, values: FloatArray) -> None:
+        """Record the values [n, ...] of a window, and set the limits again after a block."""
+        state.current = np.maximum(state.current, values)
+        full = self.tail.count_window(state.windows)
+        if len(full):
+            close_block(state.greatest, state.current, full)
+            self._set(state, full)
+
+    def _set(self, state: BlockedState, rows: IntArray) -> None:
+        logs = np.log(np.maximum(state.greatest[rows], self.smallest))
+        state.usual[rows] = usual_value(logs, state.usual[rows], self.multiple)

@@ -21,9 +21,8 @@ REST_ONSET = 2.0
 class Tracks(Columns):
     """The anomaly of each series: whether it is ``active``, its onset, the windows since (``lasted``), those below the
     end level (``quiet``) and since the last report (``reported``), the ``peak`` of the score, that of the last report,
-    the ``cause``, the windows for which the onset needs a higher score (``rest``), and, not
-    saved, the last windows in which an anomaly's level was ``steady`` and in which the series had ``returned`` to its
-    usual values."""
+    the ``cause``, and the windows for which the onset needs a higher score (``rest``). Not saved are the last windows
+    in which an anomaly's level was ``steady``, and those in which the series had ``returned`` to usual values."""
 
     active: BoolArray = column("tracks.active", False, np.bool_)
     onset_ms: IntArray = column("tracks.onset_ms", 0, np.int64)

@@ -10,8 +10,7 @@ from wire.model import Phase
 CALIBRATION = 240
 AT = CALIBRATION + 60
 SETTINGS = Settings(calibration=CALIBRATION)
-RING = 12
-"""Windows of the lookback of `spike`, whose median does not contain a burst."""
+SPIKE_LOOKBACK = 12
 
 
 def bursts(rows: int) -> np.ndarray:
@@ -40,7 +39,7 @@ def test_an_anomaly_of_one_burst_ends_before_the_burst_has_left_the_means() -> N
     values[AT] += 12.0
     (first, begin), (last, end) = [one for one in anomalies(values) if one[0] >= AT]
     assert (first, begin, end) == (AT, Phase.ONSET, Phase.END)
-    assert last - AT <= 2 * SETTINGS.end_windows + RING
+    assert last - AT <= 2 * SETTINGS.end_windows + SPIKE_LOOKBACK
 
 
 def test_an_anomaly_of_a_level_lasts_while_the_level_does() -> None:

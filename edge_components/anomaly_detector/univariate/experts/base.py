@@ -138,8 +138,8 @@ class Expert(Generic[S]):
     def after_scoring(self, state: S, in_anomaly: BoolArray, scores: FloatArray) -> None:
         """Adjust the state after a window was scored [n, statistics]; ``in_anomaly`` [n] is as of before it."""
 
-    def last_few(self, state: S, history: FloatArray, windows: int) -> FloatArray | None:
-        """Return the expert's last statistic [n] over the last few ``windows`` only, if it is a mean of single ones."""
+    def recent_mean(self, state: S, history: FloatArray, windows: int) -> FloatArray | None:
+        """Return the expert's last statistic [n] over the last ``windows`` only, if it is a mean over windows."""
         return None
 
     def replace(self, state: S, rows: IntArray, window: Observation) -> None:

@@ -11,7 +11,7 @@ from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArr
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.forecaster import CLIP
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, close_block, first_blocks, usual_value
+from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, UsualLimit, first_blocks
 
 LONGEST = 48
 """Maximum number of windows in a shape."""
@@ -56,7 +56,8 @@ class Discord(Expert[DiscordState]):
         self._length = min(settings.lags, LONGEST) if settings.is_long else 0
         self._lags = max(0, settings.calibration - 2 * self._length + 1) if self._length else 0
         self._buffer = np.empty((0, 0), np.float32)
-        self._tail = Tail.of(settings.calibration - 2 * self._length)
+        tail = Tail.of(settings.calibration - 2 * self._length)
+        self._limit = UsualLimit(tail, OVER_USUAL, SMALLEST_DISTANCE)
 
     def new_state(self, n: int) -> DiscordState:
         """Return the state of ``n`` new series."""
@@ -75,7 +76,7 @@ class Discord(Expert[DiscordState]):
         self._advance(state, change)
         distance = np.sqrt(np.maximum(state.squares.min(axis=1), 0.0) / self._length)
         statistic[:, 0] = distance * np.exp(-state.usual)
-        self._record(state, distance)
+        self._limit.record(state, distance)
 
     def finish(self, state: DiscordState, data: CalibrationData, statistics: FloatArray) -> None:
         """Fit the limit on the distances of the calibration's shapes to the nearest one before or after them.
@@ -85,9 +86,8 @@ class Discord(Expert[DiscordState]):
         if not self._length:
             return
         for row, distances in enumerate(nearest_distances(state.changes[:, 1:], self._length)):
-            state.greatest[row] = first_blocks(self._tail.split(distances))
-        state.current[:], state.windows[:], state.usual[:] = 0.0, 0, -np.inf
-        self._set_limit(state, np.arange(len(state.usual)))
+            state.greatest[row] = first_blocks(self._limit.tail.split(distances))
+        self._limit.begin(state)
 
     def replace(self, state: DiscordState, rows: IntArray, window: Observation) -> None:
         """Replace the last change."""
@@ -132,19 +132,6 @@ class Discord(Expert[DiscordState]):
             at = changes.shape[1] - 1 - back
             found += np.square(changes[:, at, None] - self._earlier(changes, back))
         return found
-
-    def _record(self, state: DiscordState, distance: FloatArray) -> None:
-        """Record the window's distance, and set the limit again after a block."""
-        state.current = np.maximum(state.current, distance)
-        full = self._tail.count_window(state.windows)
-        if len(full):
-            close_block(state.greatest, state.current, full)
-            self._set_limit(state, full)
-
-    def _set_limit(self, state: DiscordState, rows: IntArray) -> None:
-        """Set the limit of some series by the greatest distances of their blocks."""
-        logs = np.log(np.maximum(state.greatest[rows], SMALLEST_DISTANCE))
-        state.usual[rows] = usual_value(logs, state.usual[rows], OVER_USUAL)
 
 
 def nearest_distances(changes: Changes, length: int) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, medians, push_columns
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
 from edge_components.anomaly_detector.univariate.settings import Settings
-from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, close_block, usual_value
+from edge_components.anomaly_detector.univariate.tail_limit import BLOCKS, Tail, UsualLimit
 
 STRETCHES = 30
 """Number of separate spans in a calibration: enough for its fourth greatest distance not to be that of one event."""
@@ -58,13 +58,13 @@ class Envelope(Expert[EnvelopeState]):
         longest = settings.calibration // STRETCHES
         halved = [longest // 2**at for at in range(SPANS)]
         self._spans = [span for span in halved if span >= SHORTEST]
-        self._tail = Tail.of(settings.calibration)
+        self._limit = UsualLimit(Tail.of(settings.calibration), OVER_USUAL, SMALLEST_DISTANCE)
 
     def new_state(self, n: int) -> EnvelopeState:
         """Return the state of ``n`` new series."""
-        ends = 2 * len(self._spans)
-        sizes = {"last": (ends and 2 * self._spans[0],), "usual_end": (ends,), "greatest": (ends, BLOCKS)}
-        return EnvelopeState.empty(n, {**sizes, "current": (ends,), "usual": (ends,)})
+        ends, last = 2 * len(self._spans), 2 * max(self._spans, default=0)
+        sizes = {"last": (last,), "greatest": (ends, BLOCKS)}
+        return EnvelopeState.empty(n, sizes | dict.fromkeys(("usual_end", "current", "usual"), (ends,)))
 
     def update(self, state: EnvelopeState, window: Observation, statistic: FloatArray, expected: FloatArray) -> None:
         """Compare the distances within twice each span with the limits from those within the span."""
@@ -76,23 +76,23 @@ class Envelope(Expert[EnvelopeState]):
         usual_end = state.usual_end.reshape(within.shape)
         limit = np.exp(-state.usual.reshape(within.shape))
         statistic[:] = np.maximum((_distances(usual_end, twice) * limit).max(axis=1), 0.0)
-        self._record(state, _distances(usual_end, within).reshape(state.current.shape))
+        self._limit.record(state, _distances(usual_end, within).reshape(state.current.shape))
 
     def finish(self, state: EnvelopeState, data: CalibrationData, statistics: FloatArray) -> None:
         """Fit the usual ends and the limits on the spans of the calibration."""
         if not self._spans:
             return
         state.last[:] = data.values[:, -state.last.shape[1] :]
-        state.greatest[:], state.current[:], state.windows[:], state.usual[:] = np.nan, 0.0, 0, -np.inf
+        state.greatest[:] = np.nan
         for at, span in enumerate(self._spans):
             ends = _ends(np.lib.stride_tricks.sliding_window_view(data.values, span, axis=1))
             usual_end = np.stack([medians(ends[:, :, end]) for end in range(2)], axis=1)
             distances = _distances(usual_end[:, None], ends)
-            blocks = self._tail.split(distances.swapaxes(0, 1))
+            blocks = self._limit.tail.split(distances.swapaxes(0, 1))
             own = slice(2 * at, 2 * at + 2)
             state.usual_end[:, own] = usual_end
             state.greatest[:, own, -len(blocks) :] = np.stack([block.max(axis=0) for block in blocks], axis=2)
-        self._set_limits(state, np.arange(len(state.windows)))
+        self._limit.begin(state)
         statistics[:] = 0.0
 
     def replace(self, state: EnvelopeState, rows: IntArray, window: Observation) -> None:
@@ -105,20 +105,6 @@ class Envelope(Expert[EnvelopeState]):
         size = state.last.shape[1]
         since = np.arange(size) >= size - lasted[:, None]
         state.last[rows] -= np.where(since, shift[:, None], 0.0)
-
-    def _record(self, state: EnvelopeState, distances: FloatArray) -> None:
-        """Record the distances within the spans [n, 2 x spans], and set the limits again after a block."""
-        state.current = np.maximum(state.current, distances)
-        full = self._tail.count_window(state.windows)
-        if len(full):
-            close_block(state.greatest, state.current, full)
-            self._set_limits(state, full)
-
-    def _set_limits(self, state: EnvelopeState, rows: IntArray) -> None:
-        """Set the limits of some series by the greatest distances of their blocks."""
-        logs = np.log(np.maximum(state.greatest[rows], SMALLEST_DISTANCE))
-        for at in range(logs.shape[1]):
-            state.usual[rows, at] = usual_value(logs[:, at], state.usual[rows, at], OVER_USUAL)
 
 
 def _ends(values: FloatArray) -> FloatArray:

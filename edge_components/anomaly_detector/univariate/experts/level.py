@@ -58,7 +58,7 @@ class Level(Expert[LevelState]):
         expected[:, 0] = state.level
         statistic[:, 0] = np.where(ready, np.abs(rolling - state.level), np.nan)
 
-    def last_few(self, state: LevelState, history: FloatArray, windows: int) -> FloatArray:
+    def recent_mean(self, state: LevelState, history: FloatArray, windows: int) -> FloatArray:
         """Return the distance of the mean of the last few windows from the level."""
         return np.asarray(np.abs(history[:, -windows:].mean(axis=1) - state.level), np.float64)
 

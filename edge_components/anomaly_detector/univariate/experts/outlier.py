@@ -9,7 +9,7 @@ import numpy as np
 from edge_components.anomaly_detector.columns import Columns, FloatArray, IntArray, column, medians, push_columns
 from edge_components.anomaly_detector.univariate import robust_fit
 from edge_components.anomaly_detector.univariate.experts.base import CalibrationData, Expert, Observation
-from edge_components.anomaly_detector.univariate.forecaster import CLIP, TERMS, Weights, terms_of
+from edge_components.anomaly_detector.univariate.forecaster import CLIP, TERMS, Weights, terms_of, weights_of
 from edge_components.anomaly_detector.univariate.settings import Settings
 from edge_components.anomaly_detector.univariate.tail_limit import (
     BLOCKS,
@@ -92,7 +92,7 @@ class Outlier(Expert[OutlierState]):
     def new_state(self, n: int) -> OutlierState:
         """Return the state of ``n`` new series."""
         sizes = {
-            "weights": (TERMS,),
+            "weights": (TERMS if self._lags else 0,),
             "history": (self._lags,),
             "errors": (RECENT,),
             "greatest": (BLOCKS,),
@@ -136,7 +136,7 @@ class Outlier(Expert[OutlierState]):
             return
         for row, series in enumerate(values):
             weights, errors, cleaned, replaced = robust_fit.fit(series, self._lags)
-            state.weights[row, 0], state.weights[row, TERMS - self._lags :] = weights[0], weights[1:]
+            state.weights[row] = weights_of(weights)
             state.history[row] = cleaned[-self._lags :]
             errors, kept = errors[self._lags :], np.where(replaced, 0.0, errors)[self._lags :]
             bias = medians(_recent(errors)[:-1])

@@ -70,7 +70,7 @@ class Season(Expert[SeasonState]):
             statistics[:, row, 0] = least(np.abs(others - values[:, None]))
         statistics[:, :, 1] = rolling_means(statistics[:, :, 0].T, SPAN).T
 
-    def last_few(self, state: SeasonState, history: FloatArray, windows: int) -> FloatArray:
+    def recent_mean(self, state: SeasonState, history: FloatArray, windows: int) -> FloatArray:
         """Return the mean of the last few distances."""
         return np.asarray(state.distances[:, -windows:].mean(axis=1), np.float64)
 
