@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,13 @@ def started() -> Iterator[Any]:
             yield browser
         finally:
             browser.close()
+
+
+def wait_for_texts(locator: Any, texts: list[str | re.Pattern[str]]) -> None:
+    """Wait until the elements of a locator are as many as the texts and each has its text."""
+    from playwright.sync_api import expect
+
+    expect(locator).to_have_text(texts, timeout=WAIT_MS)
 
 
 class Visitor:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tests.page.browser import PIXELS, Visitor
+from tests.page.browser import PIXELS, Visitor, wait_for_texts
 from tests.page.fake_api import FakeCloud
 from tests.page.test_views import CHART, GATEWAY, SERIES, populate
 
@@ -86,7 +86,8 @@ def test_a_rule_is_written_tried_over_history_and_saved(cloud: FakeCloud, visit:
     outcome.wait_for()
     times = int(re.findall(r"fired (\d+)", outcome.inner_text())[0])
     assert times > 0
-    assert page.get_by_role("region", name="Firings").locator("tbody tr").count() == min(times, 200)
+    rows = page.get_by_role("region", name="Firings").locator("tbody tr")
+    wait_for_texts(rows, [re.compile(".")] * min(times, 200))
     page.get_by_role("button", name="Save rule").click()
     page.get_by_role("link", name="hot-press").click()
     stored = cloud.documents["rules"]["hot-press"]
