@@ -1,10 +1,11 @@
 """Cost of scoring: the whole detector a window, its models beside their bare interpreters, and memory.
 
-``python -m benchmarks.inference [--series 10 100 200 1000 10000] [--seconds 1] [--json FILE]``. One thread. ``bare`` is
-one set, invoke and get on the interpreter itself for the whole batch, ``call`` the same work as the detector does it,
-with its conversions and checks, its mark on disk and, for groups, its look at the processor's time; the two take turns,
-so that a busy machine affects both alike. ``window`` is the scoring of one window of calibrated series by the whole
-ensemble.
+``OPENBLAS_NUM_THREADS=1 python -m benchmarks.inference [--series 10 100 200 1000 10000] [--calibration 60]
+[--seconds 1] [--json FILE]``: one thread, as the launcher starts the component. ``bare`` is one set, invoke and get on
+the interpreter itself for the whole batch, ``call`` the same work as the detector does it, with its conversions and
+checks, its mark on disk and, for groups, its look at the processor's time; the two take turns, so that a busy machine
+affects both alike. ``window`` is the scoring of one window of calibrated series by the whole ensemble: the median, or
+after a long calibration, which is followed by repeated fits of some series in each window, the mean.
 """
 
 from __future__ import annotations
@@ -77,9 +78,17 @@ def bare(content: bytes, rows: int, values: int) -> Call:
     return call
 
 
-def whole(series: int, forecast: Forecast) -> Call:
-    """Return the scoring of one window of calibrated series."""
-    ensemble = Ensemble(Settings(calibration=CALIBRATION), forecast)
+def mean_time(call: Call, calls: int) -> float:
+    """Return the mean time of a number of calls in microseconds."""
+    began = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - began) / calls * 1e6
+
+
+def whole(series: int, forecast: Forecast, settings: Settings) -> Call:
+    """Return the scoring of one window of calibrated series, each of which has been fitted again if that occurs."""
+    ensemble = Ensemble(settings, forecast)
     ensemble.add_series([None] * series)
     rng, at = np.random.default_rng(0), 0
 
@@ -93,6 +102,8 @@ def whole(series: int, forecast: Forecast) -> Call:
         return ensemble.step(slice(None), at * 1000, 1000, windows)
 
     while not ensemble.windows.calibrated.all():
+        call()
+    for _ in range(settings.calibration if settings.is_long else 0):
         call()
     return call
 
@@ -168,7 +179,7 @@ def print_memory(what: str) -> None:
         calls = [interpreter]
     else:
         with tempfile.TemporaryDirectory() as folder:
-            calls = [whole(MEMORY_SERIES, calibrated_forecast(Path(folder)))]
+            calls = [whole(MEMORY_SERIES, calibrated_forecast(Path(folder)), Settings(calibration=CALIBRATION))]
     for _ in range(20):
         calls[0]()
     status = Path("/proc/self/status").read_text()
@@ -190,15 +201,16 @@ def _row(rows: dict[str, int], series: int, bare_us: float, call_us: float, wind
     return row
 
 
-def compare(series: list[int], seconds: float, group: Path) -> dict[str, list[dict[str, Any]]]:
+def compare(series: list[int], calibration: int, seconds: float, group: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of the two tables, printed as they are measured."""
     forecast, content = calibrated_forecast(group.parent), Manifest.read(tflite_model.SHIPPED).content()
-    rng, rows = np.random.default_rng(1), []
+    settings, rng, rows = Settings(calibration=calibration), np.random.default_rng(1), []
     print(f"{'series':>8}{'bare us':>10}{'call us':>10}{'ratio':>8}{'window us':>12}{'us/series':>11}{'core %':>9}")
     for n in series:
         terms, weights = rng.normal(size=(n, TERMS)), rng.normal(size=(n, TERMS)).astype(np.float32)
         one, other = in_turn((bare(content, n, TERMS), lambda t=terms, w=weights: forecast(t, w)), seconds)  # type: ignore[misc]
-        (window,) = in_turn((whole(n, forecast),), seconds)
+        call = whole(n, forecast, settings)
+        window = mean_time(call, calibration) if settings.is_long else in_turn((call,), seconds)[0]
         rows.append(_row({"series": n}, n, one, other, window))
     model, groups = loading.load_group(group), []
     manifest, calls = model.manifest, Calls("group", 1.0, InFlightMarker(group.parent / "group"))
@@ -223,6 +235,7 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, nargs="+", default=[10, 100, 200, 1_000, 10_000])
+    parser.add_argument("--calibration", type=int, default=CALIBRATION, help="windows of the ensemble's calibration")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long each figure is measured")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--memory-of", choices=["bare", "scoring"], help=argparse.SUPPRESS)
@@ -232,7 +245,7 @@ def main() -> None:
         return
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        found: dict[str, Any] = compare(options.series, options.seconds, group_files(Path(folder)))
+        found: dict[str, Any] = compare(options.series, options.calibration, options.seconds, group_files(Path(folder)))
     memory = {what: resident_kb(what) for what in ("bare", "scoring")}
     print(f"\nresident memory for {MEMORY_SERIES} series: bare interpreter {memory['bare'] / 1024:.0f} MB,", end=" ")
     print(f"scoring {memory['scoring'] / 1024:.0f} MB; load of the machine before: {load:.1f}")

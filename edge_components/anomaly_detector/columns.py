@@ -40,11 +40,9 @@ def rolling_means(values: FloatArray, span: int) -> FloatArray:
 
 def medians(values: FloatArray) -> FloatArray:
     """Return the medians of ``values`` [n, k], which have no NaN; several times as fast as NumPy's for short rows."""
-    middle = values.shape[1] // 2
-    if values.shape[1] % 2:
-        return np.asarray(np.partition(values, middle, axis=1)[:, middle], np.float64)
-    parts = np.partition(values, middle, axis=1)
-    return np.asarray((parts[:, middle] + parts[:, :middle].max(axis=1)) * 0.5, np.float64)
+    # A sort uses the processor's vector instructions and is faster than a partition.
+    ordered, size = np.sort(values, axis=1), values.shape[1]
+    return np.asarray((ordered[:, (size - 1) // 2] + ordered[:, size // 2]) * 0.5, np.float64)
 
 
 def stored(name: str) -> Any:

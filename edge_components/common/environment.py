@@ -20,6 +20,8 @@ FILE = "environment.json"
 BYTECODE = "bytecode"
 MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """Variables by which glibc returns the memory of a backlog to the system; a threshold that is set does not grow."""
+LINEAR_ALGEBRA = {"OPENBLAS_NUM_THREADS": "1"}
+"""One thread for NumPy: the matrices of a series are small, and more threads only wait for one another, busily."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Environment:
         virtual = (own / "pyvenv.cfg").exists() and os.access(own, os.W_OK)
         folder = (own if virtual else runtime) / BYTECODE
         python = {"PYTHONOPTIMIZE": "2", "PYTHONPYCACHEPREFIX": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
-        return python | MALLOC
+        return python | MALLOC | LINEAR_ALGEBRA
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -91,7 +91,8 @@ def test_the_process_becomes_the_component_when_the_environment_appears(tmp_path
         (folder / "__init__.py").touch()
     (package / "thing" / "main.py").write_text(
         "import os, sys\nprint('component', os.getpid(), sys.argv[1:], os.getcwd())\n"
-        "print(sys.flags.optimize, sys.dont_write_bytecode, sys.pycache_prefix)"
+        "print(sys.flags.optimize, sys.dont_write_bytecode, sys.pycache_prefix)\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'])"
     )
     runtime = tmp_path / "a runtime"
     runtime.mkdir()
@@ -112,6 +113,7 @@ def test_the_process_becomes_the_component_when_the_environment_appears(tmp_path
         environment(numpy="1.26.4").write(runtime)
         assert process.stdout.readline() == f"component {process.pid} [] {runtime}\n"
         assert process.stdout.readline() == f"2 False {Path(sys.executable).parents[1] / 'bytecode'}\n"
+        assert process.stdout.readline() == "1\n"
         assert process.wait(60) == 0
 
 

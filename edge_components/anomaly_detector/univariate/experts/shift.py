@@ -32,7 +32,7 @@ class Shift(StatelessExpert):
         span = self._span
         before = medians(window.history[:, -3 * span : -span])
         tail = span // 4
-        ordered = np.partition(window.history[:, -span:], (tail, span - 1 - tail), axis=1)
+        ordered = np.sort(window.history[:, -span:], axis=1)
         distance = np.abs(ordered[:, [tail, span - 1 - tail]] - before[:, None]).min(axis=1)
         expected[:, 0] = before
         statistic[:, 0] = window.from_age(3 * span, distance)
