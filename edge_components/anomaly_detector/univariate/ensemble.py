@@ -230,35 +230,24 @@ class Ensemble:
         experts.after_scoring(states, in_anomaly, causes)
         calibration.learn(records, statistic[:, :scaled], reference, mix, ~in_anomaly, settings.block)
         self._recentre(step.series_ids[at], series, states, expected, causes)
-        returned = self._returned(step.series_ids[at], series, states, statistic, causes)
+        recent = self._recent(series, states, statistic, causes) if settings.is_long else None
         self.series.put(index, series)
         for state, part in zip(self.states, states, strict=True):
             state.put(index, part)
         self.records.put(index, records)
-        self._track(step, step.series_ids[at], at, returned)
+        self._track(step, step.series_ids[at], at, recent)
 
-    def _returned(
-        self,
-        series_ids: IntArray,
-        series: SeriesState,
-        states: list[Columns],
-        statistic: FloatArray,
-        causes: FloatArray,
-    ) -> BoolArray:
-        """Return True for each series [n] whose windows have been usual for ``end_windows``.
-
-        Means over more windows may still contain the anomaly, such as one burst, but no other statistic shows it. Only
-        after a long calibration; after a short one, means are over few windows.
-        """
-        experts, settings, tracks = self.experts, self.settings, self.tracks
-        if not settings.is_long:
-            return np.zeros(len(series_ids), np.bool_)
-        few = experts.recent_mean(states, series.history, settings.end_windows)
+    def _recent(
+        self, series: SeriesState, states: list[Columns], statistic: FloatArray, causes: FloatArray
+    ) -> FloatArray:
+        """Return the score [n] of the last windows alone: a mean over more windows, which may still contain an earlier
+        anomaly, counts as that over the last ``end_windows``. Only after a long calibration; after a short one, means
+        are over few windows."""
+        experts = self.experts
+        few = experts.recent_mean(states, series.history, self.settings.end_windows)
         few = few * causes[:, : experts.total] / np.where(statistic > 0, statistic, np.inf)
-        signs = np.concatenate((np.where(experts.holds_anomaly, causes, 0.0), few), axis=1)
-        usual = np.nan_to_num(signs).max(axis=1) < 1.0
-        tracks.returned[series_ids] = np.where(usual, tracks.returned[series_ids] + 1, 0)
-        return np.asarray(tracks.returned[series_ids] >= settings.end_windows, np.bool_)
+        scores = np.concatenate((np.where(experts.holds_anomaly, causes, 0.0), few), axis=1)
+        return np.asarray(np.nan_to_num(scores).max(axis=1), np.float64)
 
     def _recentre(
         self, series_ids: IntArray, series: SeriesState, states: list[Columns], expected: FloatArray, causes: FloatArray
@@ -342,11 +331,12 @@ class Ensemble:
         step.lower[rows], step.upper[rows] = part.expected - part.reach, part.expected + part.reach
 
     def _track(
-        self, step: Step, series_ids: IntArray, at: npt.NDArray[np.intp], returned: BoolArray | None = None
+        self, step: Step, series_ids: IntArray, at: npt.NDArray[np.intp], recent: FloatArray | None = None
     ) -> None:
-        """Follow the anomalies of some series; the scores of those that have ``returned`` [n] count as usual."""
-        tracks = self.tracks.take(series_ids)
-        score = step.score[at] if returned is None else np.where(returned, 0.0, step.score[at])
+        """Follow the anomalies of some series; ``recent`` [n] are the scores of their last windows alone, if known."""
+        tracks, score = self.tracks.take(series_ids), step.score[at]
+        if recent is not None:
+            score = tracking.without_past(tracks, score, recent, self.settings)
         undisturbed = (step.causes[at][:, self.experts.replaces_outliers] >= 1.0).any(axis=1)
         changes = tracking.follow(tracks, score, step.cause[at], step.start_ms, self.settings, undisturbed)
         self.tracks.put(series_ids, tracks)

@@ -81,6 +81,8 @@ def restore(ensemble: SavedEnsemble, arrays: Arrays) -> None:
     ensemble.floor, ensemble.width_ms = floor.copy(), width_ms
     ensemble.windows = ensemble.windows.load({STORED_WIDTH: np.full(n, width_ms, np.int64), **arrays}, n)
     ensemble.tracks = ensemble.tracks.load(arrays, n)
+    # Unknown, so an anomaly that lasts since before the restart ends with the means, unless the windows show it again.
+    ensemble.tracks.usual = ensemble.tracks.lasted + 1
     ensemble.series = ensemble.series.load(arrays, n)
     calibrated = np.flatnonzero(ensemble.windows.calibrated)
     _replay_history(ensemble, calibrated)

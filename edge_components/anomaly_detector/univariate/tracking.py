@@ -22,7 +22,7 @@ class Tracks(Columns):
     """The anomaly of each series: whether it is ``active``, its onset, the windows since (``lasted``), those below the
     end level (``quiet``) and since the last report (``reported``), the ``peak`` of the score, that of the last report,
     the ``cause``, and the windows for which the onset needs a higher score (``rest``). Not saved are the last windows
-    in which an anomaly's level was ``steady``, and those in which the series had ``returned`` to usual values."""
+    in which an anomaly's level was ``steady``, and those in which the score of the last windows alone was ``usual``."""
 
     active: BoolArray = column("tracks.active", False, np.bool_)
     onset_ms: IntArray = column("tracks.onset_ms", 0, np.int64)
@@ -34,7 +34,7 @@ class Tracks(Columns):
     cause: IntArray = column("tracks.cause", 0, np.int64)
     rest: IntArray = column("tracks.rest", 0, np.int64)
     steady: IntArray = column("", 0, np.int64)
-    returned: IntArray = column("", 0, np.int64)
+    usual: IntArray = column("", 0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,19 @@ class Change:
     row: int
     phase: Phase
     drifted: bool = False
+
+
+def without_past(tracks: Tracks, score: FloatArray, recent: FloatArray, settings: Settings) -> FloatArray:
+    """Return the scores [n] that count for onset and end; ``recent`` [n] are those of the last windows alone.
+
+    Means over more windows contain an anomaly for a while after it. One that the last windows have shown, and have not
+    shown for ``end_windows``, is over; and for some time after an anomaly, only the last windows can begin another. One
+    that was seen in the means only, such as a slow drift, lasts as long as they show it.
+    """
+    tracks.usual = np.where(recent < 1.0, tracks.usual + 1, 0)
+    over = tracks.active & (tracks.usual >= settings.end_windows) & (tracks.usual <= tracks.lasted)
+    resting = ~tracks.active & (tracks.rest > 0)
+    return np.asarray(np.where(over, 0.0, np.where(resting, np.minimum(score, recent), score)), np.float64)
 
 
 def follow(

@@ -22,6 +22,9 @@ OVER_USUAL = 1.5
 SMALLEST_DISTANCE = 0.25
 """Smaller distances count as this, in scales."""
 
+SIGNS = np.array([1.0, -1.0])
+"""Of the highest and the lowest value of a span in the state."""
+
 
 @dataclass(slots=True)
 class EnvelopeState(Columns):
@@ -44,8 +47,8 @@ class Envelope(Expert[EnvelopeState]):
     Detects what no single value and no mean shows: pulses that stop, a floor that rises between them, an oscillation
     that collapses. If both ends move in one direction, only what remains is a distance, so a level does not count.
     The limit follows from the distances within a span, and the distance within twice the span is compared with it:
-    irregular pulses have long pauses in the calibration, too. Only after a calibration of at least STRETCHES x SHORTEST
-    windows.
+    irregular pulses have long pauses in the calibration, too. The expected value is the usual end. Only after a
+    calibration of at least STRETCHES x SHORTEST windows.
     """
 
     name, cause = "envelope", "range"
@@ -75,7 +78,9 @@ class Envelope(Expert[EnvelopeState]):
         twice = np.stack([_ends(state.last[:, -2 * span :]) for span in self._spans], axis=1)
         usual_end = state.usual_end.reshape(within.shape)
         limit = np.exp(-state.usual.reshape(within.shape))
-        statistic[:] = np.maximum((_distances(usual_end, twice) * limit).max(axis=1), 0.0)
+        score = _distances(usual_end, twice) * limit
+        statistic[:] = np.maximum(score.max(axis=1), 0.0)
+        expected[:] = np.take_along_axis(usual_end, score.argmax(axis=1)[:, None], axis=1)[:, 0] * SIGNS
         self._limit.record(state, _distances(usual_end, within).reshape(state.current.shape))
 
     def finish(self, state: EnvelopeState, data: CalibrationData, statistics: FloatArray) -> None:
