@@ -98,7 +98,7 @@ def test_an_anomaly_begins_once_and_ends_once(scores):
     tracks, config = Tracks.empty(1), Settings(calibration=14, end_windows=3, drift_windows=12)
     phases = []
     for at, score in enumerate(scores):
-        changes = follow(tracks, np.array([score]), np.array([1]), at, config, np.zeros(1, np.bool_))
+        changes = follow(tracks, np.array([score]), np.array([1]), at, config, np.zeros(1, np.bool_), 12)
         phases += [change.phase for change in changes if change.phase is not Phase.UPDATE]
     assert all(phase is (Phase.ONSET, Phase.END)[at % 2] for at, phase in enumerate(phases))
 

@@ -338,7 +338,8 @@ class Ensemble:
         if recent is not None:
             score = tracking.without_past(tracks, score, recent, self.settings)
         undisturbed = (step.causes[at][:, self.experts.replaces_outliers] >= 1.0).any(axis=1)
-        changes = tracking.follow(tracks, score, step.cause[at], step.start_ms, self.settings, undisturbed)
+        cause, rest = step.cause[at], self.experts.rest
+        changes = tracking.follow(tracks, score, cause, step.start_ms, self.settings, undisturbed, rest)
         self.tracks.put(series_ids, tracks)
         step.changes.extend(Change(int(at[c.row]), c.phase, c.drifted) for c in changes)
         alarmed = np.array([series_ids[c.row] for c in changes if c.phase is Phase.ONSET], np.intp)

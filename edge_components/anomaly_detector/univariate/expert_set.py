@@ -56,6 +56,8 @@ class ExpertSet:
         self.lookback = max(2, settings.lags + 1, *(one.lookback for one in self.experts))
         if self.lookback > settings.calibration:
             raise ValueError(f"lookback {self.lookback}: at most the calibration's {settings.calibration} windows")
+        self.rest = max(settings.calibration // 5, self.lookback)
+        """Windows after an anomaly in which statistics may still contain it."""
 
     def index(self, name: str) -> int:
         """Return the column of a statistic or of the models' scores."""

@@ -60,11 +60,18 @@ def without_past(tracks: Tracks, score: FloatArray, recent: FloatArray, settings
 
 
 def follow(
-    tracks: Tracks, score: FloatArray, cause: IntArray, start_ms: int, settings: Settings, undisturbed: BoolArray
+    tracks: Tracks,
+    score: FloatArray,
+    cause: IntArray,
+    start_ms: int,
+    settings: Settings,
+    undisturbed: BoolArray,
+    rest: int,
 ) -> list[Change]:
     """Process the scores and causes [n] of a window and return the reports that are due; NaN scores change nothing.
 
-    Alarms that are ``undisturbed`` [n] by the windows of an earlier anomaly are an onset immediately after it.
+    For ``rest`` windows after an anomaly an onset needs a higher score; alarms that are ``undisturbed`` [n] by the
+    windows of the anomaly do not.
     """
     known = np.isfinite(score)
     value = np.where(known, score, 0.0)
@@ -86,7 +93,7 @@ def follow(
     tracks.reported[update] = 0
     tracks.peak_reported[update] = tracks.peak[update]
     tracks.active = (tracks.active | onset) & ~ended & ~drifted
-    tracks.rest = np.where(ended | drifted, settings.calibration // 5, tracks.rest)
+    tracks.rest = np.where(ended | drifted, rest, tracks.rest)
     changes = [Change(int(row), Phase.ONSET) for row in np.flatnonzero(onset)]
     changes += [Change(int(row), Phase.UPDATE) for row in np.flatnonzero(update)]
     changes += [Change(int(row), Phase.END, bool(drifted[row])) for row in np.flatnonzero(ended | drifted)]

@@ -142,7 +142,7 @@ def changes_of(scores, undisturbed):
     settings = Settings(calibration=60, end_level=0.7, end_windows=3, update_windows=4)
     tracks, found = Tracks.empty(1), []
     for at, score in enumerate(scores):
-        changes = follow(tracks, np.array([score]), np.array([0]), at, settings, np.array([undisturbed]))
+        changes = follow(tracks, np.array([score]), np.array([0]), at, settings, np.array([undisturbed]), 12)
         found += [(at, change.phase) for change in changes]
     return found
 

@@ -49,7 +49,7 @@ def test_pulses_that_stop_are_reported_as_a_change_of_the_range(bench: Bench) ->
 
 
 def test_one_burst_is_one_anomaly_that_ends_when_the_windows_are_usual_again(bench: Bench) -> None:
-    """The means over more windows contain the burst for much longer, and are no reason for a second report."""
+    """The means over more windows contain the burst for much longer, but do not begin another one."""
     rows = CHANGE + 250
     burst = 3.0 + noise(rows, 3)
     burst[CHANGE : CHANGE + 3] += 5.0
