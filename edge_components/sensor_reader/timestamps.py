@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -43,8 +43,10 @@ class EventTimes:
                 raise
             return arrival_ms, True
 
-    def all(self, raw: Sequence[Any], arrival_ms: int) -> list[int] | None:
-        """Return the event times of many measurements, None when one of them is not usable as it is."""
+    def all(self, raw: Sequence[Any], arrival_ms: int, before_ms: Callable[[], Sequence[int]]) -> list[int] | None:
+        """Return the event times of many measurements, None when one of them is not usable as it is.
+
+        Each arrived some milliseconds before ``arrival_ms``; ``before_ms`` is called only if a time depends on it."""
         kinds = set(map(type, raw))
         if (
             kinds == {int}
@@ -53,11 +55,19 @@ class EventTimes:
         ):
             return list(raw)
         if kinds == {type(None)}:
-            return [arrival_ms] * len(raw)
+            return [arrival_ms - before for before in before_ms()]
         try:
-            return [event_time_ms(one, arrival_ms, self.max_future_ms, self.zone) for one in raw]
+            return [
+                event_time_ms(one, arrival_ms, self.max_future_ms, self.zone) - depends_on_arrival(one) * before
+                for one, before in zip(raw, before_ms(), strict=True)
+            ]
         except RejectedError:
             return None
+
+
+def depends_on_arrival(raw: Any) -> bool:
+    """Return whether a payload's time follows from its arrival."""
+    return raw is None or isinstance(raw, Relative)
 
 
 def event_time_ms(raw: Any, arrival_ms: int, max_future_ms: int, zone: tzinfo | None = None) -> int:

@@ -15,7 +15,8 @@ MIN_ROOM = 100
 LOW_RATE, LOW_RATE_REST_S = 100.0, 0.25
 """Rate in publications per second below which the pause may be longer, since a small window does not fill immediately.
 
-The pause is the maximum error of the arrival time, which is the event time of readings without a timestamp.
+The pause is the maximum error of the arrival time, which is the event time of readings without a timestamp
+(:mod:`~edge_components.sensor_reader.arrival_times` distributes those of one topic over it).
 """
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from edge_components.common.ports import Clock
 from edge_components.common.wall_clock import is_set
@@ -25,6 +25,7 @@ from edge_components.sensor_reader.mqtt.settings import MqttEntry, MqttSettings,
 from edge_components.sensor_reader.mqtt.subscriptions import FILE, FilterFile, FilterStore
 from edge_components.sensor_reader.payloads import PayloadParser
 from edge_components.sensor_reader.sources import Context, EventLog, Kind, Level, Sink
+from edge_components.sensor_reader.timestamps import depends_on_arrival
 from wire.model import Quality
 
 MAX_HELD = 10_000
@@ -37,6 +38,7 @@ _RETRY_HELD_S = 1.0
 _FEW_HELD = 100
 _NO_BINDING = -1
 
+T = TypeVar("T")
 Key = bytes | tuple[bytes, str]
 """A topic, or a topic and a field in its payloads."""
 
@@ -205,7 +207,7 @@ class MqttSource:
         arrival_ms = self._arrival_clock.moment_ms(received.arrival_ms, received.monotonic)
         usual = not (parsed.errors or publications.retained or publications.oversize or -1 in series_ids)
         if usual and arrival_ms is not None and is_set(arrival_ms):
-            times = decoder.times.all(parsed.times, arrival_ms)
+            times = decoder.times.all(parsed.times, arrival_ms, lambda: _chosen(received.before_ms(), indexes))
             if times is not None:
                 sink.extend(series_ids, times, parsed.values, parsed.qualities, received.monotonic)
                 return set()
@@ -235,9 +237,18 @@ class MqttSource:
         series_ids = [self._series_ids.get(key, -1) for key in zip(owners, columns.fields, strict=True)]
         changed = any(columns.units) and self._other_units(owners, columns)
         arrival_ms = self._arrival_clock.moment_ms(received.arrival_ms, received.monotonic)
-        unusual = columns.rejections or publications.retained or publications.oversize or -1 in series_ids or changed
+        unusual = (
+            not series_ids
+            or columns.rejections
+            or publications.retained
+            or publications.oversize
+            or -1 in series_ids
+            or changed
+        )
         if not unusual and arrival_ms is not None and is_set(arrival_ms):
-            times = decoder.times.all(columns.times, arrival_ms) if series_ids else None
+            times = decoder.times.all(
+                columns.times, arrival_ms, lambda: _chosen(_chosen(received.before_ms(), indexes), columns.payloads)
+            )
             if times is not None:
                 sink.extend(series_ids, times, columns.values, columns.qualities, received.monotonic)
                 return set()
@@ -333,6 +344,8 @@ class MqttSource:
         if row.time is None and not is_set(known_ms):
             self._log.count("readings_clock_unset")
         time_ms, replaced = decoder.times.one(row.time, known_ms)
+        if replaced or depends_on_arrival(row.time):
+            time_ms -= received.before_ms()[index]
         quality = row.quality
         if replaced:
             if index in publications.retained:
@@ -384,7 +397,7 @@ class _NoTimeYetError(Exception):
     """The gateway's clock is not set yet."""
 
 
-def _chosen(column: list[bytes], indexes: list[int] | None) -> list[bytes]:
+def _chosen(column: list[T], indexes: Sequence[int] | None) -> list[T]:
     return column if indexes is None else [column[index] for index in indexes]
 
 

@@ -29,8 +29,10 @@ class Bench:
         entry = read_entry(changes)
         self.source = MqttSource(entry, self.clock, log, self.connection)
 
-    def publish(self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False) -> None:
-        self.connection.publish(*publications, qos=qos, retain=retain)
+    def publish(
+        self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False, over_ms: float = 0.0
+    ) -> None:
+        self.connection.publish(*publications, qos=qos, retain=retain, over_ms=over_ms)
         self.source.poll(self.sink)
 
     def wait(self, seconds: float) -> None:
@@ -58,7 +60,7 @@ def test_one_that_is_rejected_neither_shifts_nor_delays_the_others_and_all_are_a
         ("sensors/c/x", b"5"),
     )
     assert bench.sink.readings == [
-        ("a.x", NOW_MS, 1.0),
+        ("a.x", NOW_MS - 1, 1.0),
         ("b.x", 1_700_000_000_005, 4.0),
         ("c.x", NOW_MS, 5.0),
     ]
@@ -85,6 +87,19 @@ def test_times_in_other_forms_are_read_too(time: bytes) -> None:
     for _ in range(2):
         bench.publish(("sensors/a/x", b'{"value": 1, "time": %s}' % time), ("sensors/a/x", b"2"))
     assert [time_ms // 1000 for _, time_ms, _ in bench.sink.readings] == [NOW_MS // 1000] * 4
+
+
+@pytest.mark.parametrize("payload", [b"21.5", b'{"value": 21.5}', b'[{"n": "x", "v": 21.5, "t": -1}]'])
+def test_equal_values_without_a_time_that_are_read_together_have_different_times(payload: bytes) -> None:
+    """Otherwise the aggregator would take them for one reading."""
+    bench = Bench(topics=[{"topic": "sensors/{device}/#", "format": "senml+json"}]) if payload[:1] == b"[" else Bench()
+    for _ in range(2):  # of a new series, and of a known one
+        before = bench.clock.wall_ms() - (1000 if payload[:1] == b"[" else 0)
+        bench.publish(*[("sensors/a/x", payload)] * 5, over_ms=250)
+        times = [time_ms for _, time_ms, _ in bench.sink.readings]
+        assert times == [before - one for one in (200, 150, 100, 50, 0)]
+        bench.sink.readings.clear()
+        bench.wait(1.0)
 
 
 def test_a_time_in_the_future_is_rejected_among_others_that_are_not() -> None:
@@ -264,7 +279,7 @@ def test_publications_without_a_time_wait_unacknowledged_for_the_clock_and_other
     assert bench.connection.acknowledged == [2]
     bench.clock.wall = NOW_MS + 10_000
     bench.source.poll(bench.sink)
-    assert bench.sink.readings[1:] == [("a.x", NOW_MS, 1.0)]
+    assert bench.sink.readings[1:] == [("a.x", NOW_MS - 1, 1.0)]
     assert bench.connection.acknowledged == [2, 1]
     assert bench.counters["readings_clock_unset"] == 0
 
