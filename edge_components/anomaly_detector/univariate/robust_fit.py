@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge_components.anomaly_detector.columns import BoolArray, FloatArray
-from edge_components.anomaly_detector.univariate.forecaster import CLIP, MAX_LEVERAGE
+from edge_components.anomaly_detector.univariate.forecaster import CLIP, MAX_LEVERAGE, RIDGE
 
-PENALTIES = (1 / 30, 1 / 300, 1 / 3_000, 1 / 30_000)
+PENALTIES = (RIDGE, RIDGE / 10, RIDGE / 100, RIDGE / 1_000)
 """Ridge penalties for each window of the fit; the one with the smallest left-out errors is used."""
-BETTER = 0.98
-"""A smaller penalty must reduce the errors to this fraction."""
 ROUNDS = 3
 """Fits, each on values whose outliers by the one before were replaced."""
 FAR = 6.0
@@ -56,7 +54,7 @@ def ridge(values: FloatArray, lags: int, penalties: Sequence[float] = PENALTIES)
         leverage = np.minimum(squares @ shrunk + 1.0 / len(y), MAX_LEVERAGE)
         error = np.abs(y - y.mean() - along @ coefficients) / (1.0 - leverage)
         size = float(np.minimum(error, 6.0 * np.median(error) + 1e-9).mean())
-        if best is None or size < BETTER * best[0]:
+        if best is None or size < best[0]:
             best = size, axes @ coefficients, leverage
     assert best is not None  # noqa: S101 # there are penalties
     return np.concatenate(([y.mean() - centre @ best[1]], best[1])), best[2]

@@ -31,11 +31,8 @@ SKEWED = 2.0
 series has bursts in one direction, which are usual."""
 RECENT = 11
 """Number of errors of which the mean is checked, and whose median is the forecast's present bias."""
-CONSECUTIVE = 2
-"""Maximum number of consecutive outliers; after that the series has changed."""
 SMALLEST_ERROR = 0.02
 """Smaller errors count as this, in scales."""
-SMALLEST_SLOPE = 0.3
 LARGEST_LOG = 50.0
 """Upper bound of the logarithm of the limit, which is infinite before the fit."""
 
@@ -112,7 +109,7 @@ class Outlier(Expert[OutlierState]):
         expected[:, 0], expected[:, 1] = predicted + bias, predicted  # a lasting bias is part of the mean error
         far = score >= 1.0
         state.run = np.where(far, state.run + 1, 0)
-        replaced = far & (state.run <= CONSECUTIVE)
+        replaced = far & (state.run == 1)  # after that the series has changed
         window.replacement[:] = np.where(replaced, predicted + bias, np.nan)
         value = np.where(replaced, window.replacement, window.value)
         push_columns(state.history, np.clip(value, -CLIP, CLIP))
@@ -183,7 +180,7 @@ class Outlier(Expert[OutlierState]):
         state.location[rows] = location
         more = np.abs(np.where(size > SMALLEST_ERROR, np.sign(greatest), 0.0).sum(axis=1))
         symmetric = more <= SKEWED * np.sqrt(np.isfinite(greatest).sum(axis=1))
-        state.slope[rows] = np.where(symmetric, np.maximum(slope, SMALLEST_SLOPE), np.inf)
+        state.slope[rows] = np.where(symmetric, slope, np.inf)
         state.usual[rows] = usual_value(logs, state.usual[rows], OVER_USUAL)
         logs = np.log(np.maximum(state.greatest_mean[rows], SMALLEST_ERROR))
         state.usual_mean[rows] = usual_value(logs, state.usual_mean[rows], OVER_USUAL)
