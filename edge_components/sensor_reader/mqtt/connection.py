@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -29,9 +28,6 @@ ACCEPT_S = 15.0
 MAX_WAITING_BYTES = 4_000_000
 """Maximum bytes that wait for the loop; beyond it the socket is not read."""
 
-IMMEDIATELY_S = 0.005
-"""A read that returns within this time after a pause returns what arrived during the pause."""
-
 _LONGEST_WAIT_S = 60.0
 _JOIN_SECONDS = 10.0
 
@@ -39,19 +35,19 @@ _JOIN_SECONDS = 10.0
 @dataclass(frozen=True, slots=True)
 class Received:
     """Publications of one read with the times of both clocks; ``connection`` is the number of the connection, and
-    ``over_ms`` the time before for which it had not been read although something may have arrived."""
+    ``unread_ms`` the time before for which it had not been read although something may have arrived."""
 
     publications: Publications
     arrival_ms: int
     monotonic: float
     connection: int
-    over_ms: float = 0.0
+    unread_ms: float = 0.0
     _before_ms: list[int] = field(default_factory=list)
 
     def before_ms(self) -> list[int]:
         """Return how many milliseconds before the read each publication arrived."""
         if not self._before_ms:
-            self._before_ms.extend(before_ms(self.publications.topics, self.over_ms))
+            self._before_ms.extend(before_ms(self.publications.topics, self.unread_ms))
         return self._before_ms
 
 
@@ -88,8 +84,6 @@ class MqttConnection:
         self._retry_s = FIRST_RETRY_S
         self._paused = False
         self._pacer, self._rest_s = ReadPacer(), 0.0
-        self._rested = (-math.inf, -math.inf)
-        """Begin and end of the pause before the next read."""
 
     def start(self) -> None:
         """Begin to connect; raises SourceError for files that cannot be used."""
@@ -197,7 +191,7 @@ class MqttConnection:
                 left = self._pass_on(now)
                 client.serve(signalled, min(left, rest_s or left), self._pausing() or rest_s > 0)
                 if rest_s > 0:
-                    self._rested = now, self._clock.monotonic()
+                    self._pacer.rested(now, self._clock.monotonic())
                 with contextlib.suppress(BlockingIOError):
                     signalled.recv(65_536)
         if not client.accepted and not self._stopping.is_set():
@@ -300,10 +294,9 @@ class MqttConnection:
 
     def on_publications(self, publications: Publications) -> None:
         """Queue publications for the loop."""
-        now, (began, ended) = self._clock.monotonic(), self._rested
-        self._rested = -math.inf, -math.inf
-        over_ms = (now - began) * 1000 if now - ended < IMMEDIATELY_S else 0.0
-        received = Received(publications, self._clock.wall_ms(), now, self._number, over_ms)
+        now = self._clock.monotonic()
+        unread_ms = 1000 * self._pacer.unread_s(now)
+        received = Received(publications, self._clock.wall_ms(), now, self._number, unread_ms)
         with self._lock:
             self._waiting.append(received)
             self._waiting_count += len(publications)

@@ -5,6 +5,8 @@ A read costs as much as parsing tens of publications, and each wake-up of a slee
 
 from __future__ import annotations
 
+import math
+
 WAKE_BYTES = 64_000
 SHORTEST_REST_S, LONGEST_REST_S = 0.002, 0.1
 """Bounds of the pause; the maximum must be well below the pause of a blocked broker (flow.PAUSE_S)."""
@@ -19,12 +21,26 @@ The pause is the maximum error of the arrival time, which is the event time of r
 (:mod:`~edge_components.sensor_reader.arrival_times` distributes those of one topic over it).
 """
 
+IMMEDIATELY_S = 0.005
+"""A read that returns within this time after a pause returns what arrived during the pause."""
+
 
 class ReadPacer:
     """Calculation of the pause after a read from the time since the last read or acknowledgement."""
 
     def __init__(self) -> None:
         self._last = 0.0
+        self._rested = (-math.inf, -math.inf)
+        """Begin and end of the pause before the next read."""
+
+    def rested(self, began: float, ended: float) -> None:
+        """Record a pause before the next read."""
+        self._rested = began, ended
+
+    def unread_s(self, now: float) -> float:
+        """Return the seconds before a read at ``now`` in which its publications may have arrived."""
+        (began, ended), self._rested = self._rested, (-math.inf, -math.inf)
+        return now - began if now - ended < IMMEDIATELY_S else 0.0
 
     def acknowledged(self, now: float) -> None:
         """Record acknowledgements: a blocked broker sends again from now on, so its silence was not a low rate."""

@@ -79,9 +79,9 @@ class FakeConnection:
         self._mid = 0
 
     def publish(
-        self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False, over_ms: float = 0.0
+        self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False, unread_ms: float = 0.0
     ) -> None:
-        """Deliver publications in one read, ``over_ms`` after the one before."""
+        """Deliver publications in one read, ``unread_ms`` after the one before."""
         found = Publications()
         for at, (topic, payload) in enumerate(publications):
             self._mid += 1
@@ -90,7 +90,7 @@ class FakeConnection:
             found.acknowledgements.append(b"\x40\2" + self._mid.to_bytes(2, "big") if qos else b"")
             if retain:
                 found.retained.add(at)
-        self.waiting.append(Received(found, self._clock.wall_ms(), self._clock.monotonic(), self.number, over_ms))
+        self.waiting.append(Received(found, self._clock.wall_ms(), self._clock.monotonic(), self.number, unread_ms))
 
     def start(self) -> None:
         """Do nothing."""

@@ -26,10 +26,10 @@ def test_publications_of_one_topic_are_a_millisecond_apart_without_a_pause() -> 
 
 
 @given(st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=300), st.floats(0, 400))
-def test_times_of_a_topic_increase_and_are_in_the_pause(topics: list[bytes], over_ms: float) -> None:
-    found = before_ms(topics, over_ms)
+def test_times_of_a_topic_increase_and_are_in_the_pause(topics: list[bytes], unread_ms: float) -> None:
+    found = before_ms(topics, unread_ms)
     assert len(found) == len(topics)
-    assert all(0 <= one <= max(over_ms, len(topics)) for one in found)
+    assert all(0 <= one <= max(unread_ms, len(topics)) for one in found)
     for topic in set(topics):
         own = [one for one, other in zip(found, topics, strict=True) if other == topic]
         assert own[-1] == 0

@@ -30,9 +30,9 @@ class Bench:
         self.source = MqttSource(entry, self.clock, log, self.connection)
 
     def publish(
-        self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False, over_ms: float = 0.0
+        self, *publications: tuple[str, bytes], qos: int = 1, retain: bool = False, unread_ms: float = 0.0
     ) -> None:
-        self.connection.publish(*publications, qos=qos, retain=retain, over_ms=over_ms)
+        self.connection.publish(*publications, qos=qos, retain=retain, unread_ms=unread_ms)
         self.source.poll(self.sink)
 
     def wait(self, seconds: float) -> None:
@@ -95,7 +95,7 @@ def test_equal_values_without_a_time_that_are_read_together_have_different_times
     bench = Bench(topics=[{"topic": "sensors/{device}/#", "format": "senml+json"}]) if payload[:1] == b"[" else Bench()
     for _ in range(2):  # of a new series, and of a known one
         before = bench.clock.wall_ms() - (1000 if payload[:1] == b"[" else 0)
-        bench.publish(*[("sensors/a/x", payload)] * 5, over_ms=250)
+        bench.publish(*[("sensors/a/x", payload)] * 5, unread_ms=250)
         times = [time_ms for _, time_ms, _ in bench.sink.readings]
         assert times == [before - one for one in (200, 150, 100, 50, 0)]
         bench.sink.readings.clear()

@@ -64,3 +64,17 @@ def test_pause_that_is_too_short_to_help_is_omitted() -> None:
 
 def test_no_publication_waits_longer_than_a_batch_may_wait() -> None:
     assert rest_s(1, 1.0, hold_s=0.01) == 0.01
+
+
+def test_what_a_read_returns_after_a_pause_arrived_during_it() -> None:
+    pacer = ReadPacer()
+    pacer.rested(100.0, 100.25)
+    assert pacer.unread_s(100.251) == pytest.approx(0.251)
+    assert pacer.unread_s(100.252) == 0.0  # the rest of the same read
+
+
+def test_what_a_read_waits_for_has_just_arrived() -> None:
+    pacer = ReadPacer()
+    assert pacer.unread_s(100.0) == 0.0
+    pacer.rested(100.0, 100.25)
+    assert pacer.unread_s(100.3) == 0.0
