@@ -40,12 +40,14 @@ if TYPE_CHECKING or __package__:
     from benchmarks.detection_baselines import GROUPS, ONE_CHANNEL, Baseline, known
     from benchmarks.detection_data import Group, load, shortened
     from benchmarks.detection_measures import Scored, measure
+    from benchmarks.one_thread import ensure_one_thread
 else:  # run as a file, beside which the others are
     import detection_models
     import false_alarms
     from detection_baselines import GROUPS, ONE_CHANNEL, Baseline, known
     from detection_data import Group, load, shortened
     from detection_measures import Scored, measure
+    from one_thread import ensure_one_thread
 
 OURS = "strandline"
 TFLITE, NO_FORECAST = "strandline, TFLite", "strandline, no forecast"
@@ -182,6 +184,7 @@ def line(row: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run and print."""
+    ensure_one_thread()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--scorer", type=Path, default=Path("../shared/tools/nab_score.py"))

@@ -32,10 +32,12 @@ if TYPE_CHECKING or __package__:
     from benchmarks.detection import ours
     from benchmarks.detection_data import Group, load, shortened
     from benchmarks.detection_measures import Scored, measure
+    from benchmarks.one_thread import ensure_one_thread
 else:  # run as a file, beside which the others are
     from detection import ours
     from detection_data import Group, load, shortened
     from detection_measures import Scored, measure
+    from one_thread import ensure_one_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ def named(setting: Setting) -> dict[str, float]:
 
 def main() -> None:
     """Run and print."""
+    ensure_one_thread()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--scorer", type=Path, default=Path("../shared/tools/nab_score.py"))

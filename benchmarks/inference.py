@@ -1,11 +1,11 @@
 """Cost of scoring: the whole detector a window, its models beside their bare interpreters, and memory.
 
-``OPENBLAS_NUM_THREADS=1 python -m benchmarks.inference [--series 10 100 200 1000 10000] [--calibration 60]
-[--seconds 1] [--json FILE]``: one thread, as the launcher starts the component. ``bare`` is one set, invoke and get on
-the interpreter itself for the whole batch, ``call`` the same work as the detector does it, with its conversions and
-checks, its mark on disk and, for groups, its look at the processor's time; the two take turns, so that a busy machine
-affects both alike. ``window`` is the scoring of one window of calibrated series by the whole ensemble: the median, or
-after a long calibration, which is followed by repeated fits of some series in each window, the mean.
+``python -m benchmarks.inference [--series 10 100 200 1000 10000] [--calibration 60] [--seconds 1] [--json FILE]``. One
+thread, as the launcher starts the component. ``bare`` is one set, invoke and get on the interpreter itself for the
+whole batch, ``call`` the same work as the detector does it, with its conversions and checks, its mark on disk and, for
+groups, its look at the processor's time; the two take turns, so that a busy machine affects both alike. ``window`` is
+the scoring of one window of calibrated series by the whole ensemble: the median, or after a long calibration, which is
+followed by repeated fits of some series in each window, the mean.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.one_thread import ensure_one_thread
 from edge_components.anomaly_detector.model_runtime import forecaster_manager, tflite_model
 from edge_components.anomaly_detector.model_runtime.calls import Calls
 from edge_components.anomaly_detector.model_runtime.group_scorer import GroupScorer, Run
@@ -233,6 +234,7 @@ def compare(series: list[int], calibration: int, seconds: float, group: Path) ->
 
 def main() -> None:
     """Run and print."""
+    ensure_one_thread()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, nargs="+", default=[10, 100, 200, 1_000, 10_000])
     parser.add_argument("--calibration", type=int, default=CALIBRATION, help="windows of the ensemble's calibration")
