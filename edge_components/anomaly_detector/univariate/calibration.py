@@ -30,8 +30,9 @@ LOWEST = 0.4
 """Lower bound of alarm levels."""
 TAIL = 0.6
 FARTHEST = 1.2
-"""Excesses of the combined statistic, over ``TAIL`` and of a block's greatest over ``ALARM``, are counted up to this
-value."""
+"""Excesses of the combined statistic over ``TAIL`` are counted up to this value."""
+HIGHEST = 1.4
+"""Excesses of a block's greatest value over ``ALARM`` are counted up to this value."""
 PRIOR_WEIGHT = 5.0
 """Weight of the prior from many series, in excesses of the series' own."""
 UNSET_RATE = 4.5
@@ -136,7 +137,7 @@ def learn(
     close_block(records, full)
     passed = full[records.highest[full] > ALARM]
     records.passed[passed] += 1.0
-    records.passed_excess[passed] += np.minimum(records.highest[passed], FARTHEST) - ALARM
+    records.passed_excess[passed] += np.minimum(records.highest[passed], HIGHEST) - ALARM
     records.highest[full] = 0.0
 
 

@@ -123,7 +123,7 @@ def test_a_whole_block_near_the_alarm_level_counts_as_one_pass():
         reference = calibration.references(kept, COLUMNS.floors, 0.3)
         calibration.learn(kept, statistic, reference, np.array([mix]), np.array([True]), block=20)
     assert kept.passed[0] == 2
-    assert kept.passed_excess[0] == pytest.approx(0.9 + calibration.FARTHEST - 2 * calibration.ALARM)
+    assert kept.passed_excess[0] == pytest.approx(0.9 + calibration.HIGHEST - 2 * calibration.ALARM)
 
 
 def test_if_no_rate_is_configured_only_alarms_raise_the_level():
