@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-VARIABLE = "OPENBLAS_NUM_THREADS"
+from edge_components.common.environment import LINEAR_ALGEBRA
 
 
 def ensure_one_thread() -> None:
@@ -14,6 +14,6 @@ def ensure_one_thread() -> None:
     Processes that each have a thread for every core wait for one another busily: the detection benchmark takes a
     quarter longer on two cores.
     """
-    if VARIABLE not in os.environ:
-        environment = {**os.environ, VARIABLE: "1"}
+    if not LINEAR_ALGEBRA.keys() <= os.environ.keys():
+        environment = LINEAR_ALGEBRA | os.environ
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606 # no shell

@@ -21,9 +21,8 @@ OVER_USUAL = 1.5
 """The limit, as a multiple of the greatest usual distance."""
 SMALLEST_DISTANCE = 0.25
 """Smaller distances count as this, in scales."""
-
 SIGNS = np.array([1.0, -1.0])
-"""Of the highest and the lowest value of a span in the state."""
+"""Signs with which the highest and the lowest value of a span are in the state."""
 
 
 @dataclass(slots=True)
